@@ -1,0 +1,149 @@
+"""Checkpoints: a folder with ``model.safetensors`` and ``config.json``; never a pickle.
+
+The backbone's weights keep open_clip's own names, what E2 adds carries the prefix ``e2.``: so the weights of a plain method
+load in plain open_clip, and a stranger can see what is new.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from e2.config import ModelConfig, from_dict, to_dict
+from e2.errors import InputError
+from e2.factory import create_model_and_transforms, get_tokenizer
+from e2.files import atomic_path
+from e2.model import E2
+from e2.version import __version__
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+FORMAT = 1  # raised when a reader of today could not read what is written
+NEW_PREFIX = "e2."
+
+
+def weights_of(model: E2) -> dict[str, Tensor]:
+    """All weights, contiguous and on the CPU, under their names in a checkpoint."""
+    new = {} if model.reader is None else model.reader.state_dict(prefix=NEW_PREFIX)
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in {**model.clip.state_dict(), **new}.items()}
+
+
+def save_weights(model: E2, folder: Path, metadata: dict[str, str] | None = None) -> None:
+    """Writes ``model.safetensors``, whole or not at all."""
+    with atomic_path(folder / WEIGHTS) as path:
+        save_file(weights_of(model), path, {"format": "pt", **(metadata or {})})
+
+
+def save_config(folder: Path, *, backbone: str, model: E2, method: str, training: dict[str, Any]) -> None:
+    """Writes ``config.json``: all that is needed to rebuild the model and to know where it comes from."""
+    content = {
+        "format": FORMAT,
+        "version": __version__,
+        "backbone": backbone,
+        "method": method,
+        "tags": list(model.tags),
+        "model": to_dict(model.config),
+        "preprocess": dict(model.visual.preprocess_cfg),
+        "tokenizer": {"backbone": backbone, "context_length": model.context_length},
+        "training": training,
+    }
+    with atomic_path(folder / CONFIG) as path:
+        path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The checkpoint's ``config.json``.
+
+    Raises:
+        InputError: no checkpoint, not ours, or from a newer version.
+    """
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise InputError(f"{folder} is no E2 checkpoint: it has no {CONFIG}; give the folder that `e2 train --out` wrote")
+    try:
+        config = json.loads(path.read_text())
+        written_as = config["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged or was not written by e2 train; restore it or train again") from error
+    if written_as != FORMAT:
+        raise InputError(f"{path} has format {written_as}, this version reads {FORMAT}; use the e2 that wrote it")
+    return config
+
+
+def load(path: str | Path) -> tuple[E2, Callable, Callable]:
+    """A trained model with its evaluation transform and its tokenizer.
+
+    Args:
+        path: a checkpoint folder, or ``hf-hub:ORG/NAME`` (may download).
+
+    Raises:
+        InputError: missing, foreign or damaged files; the message names the file.
+    """
+    folder = _from_hub(str(path)) if str(path).startswith("hf-hub:") else Path(path)
+    config = read_config(folder)
+    try:
+        options = from_dict(ModelConfig, config["model"], f"{folder / CONFIG}: model")
+        size = config["preprocess"]["size"]
+        backbone = config["backbone"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / CONFIG} is damaged: {error} is missing; restore it or train again") from error
+    model, _, preprocess = create_model_and_transforms(
+        backbone, backbone_options={"force_image_size": size, "load_weights": False}, **to_dict(options)
+    )
+    load_weights(model, folder / WEIGHTS)
+    return model.eval(), preprocess, get_tokenizer(backbone)
+
+
+def load_weights(model: E2, path: Path) -> None:
+    """Fills a model from a weights file, every tensor accounted for.
+
+    Raises:
+        InputError: the file is missing, cut off, or has other tensors or shapes than the model.
+    """
+    tensors = read_tensors(path)
+    new = {name.removeprefix(NEW_PREFIX): t for name, t in tensors.items() if name.startswith(NEW_PREFIX)}
+    old = {name: t for name, t in tensors.items() if not name.startswith(NEW_PREFIX)}
+    for module, state in ((model.clip, old), (model.reader or nn.Module(), new)):
+        try:
+            module.load_state_dict(state)
+        except RuntimeError as error:
+            detail = " ".join(str(error).split()[-30:])
+            raise InputError(f"{path} does not fit its config.json: ... {detail}") from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        InputError: missing, unreadable or damaged.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing; copy the whole checkpoint folder") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged or no safetensors file ({error}); restore it or train again") from error
+
+
+def weights_sha256(folder: str | Path) -> str:
+    """Hash of the weights file: names a model in results and binds adapters to their encoder."""
+    digest = hashlib.sha256()
+    with open(Path(folder) / WEIGHTS, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _from_hub(name: str) -> Path:
+    """Downloads (or finds in the cache) a checkpoint folder on the Hugging Face hub."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name.removeprefix("hf-hub:"), allow_patterns=[WEIGHTS, CONFIG]))
+    except Exception as error:  # the hub client raises many kinds; each means: not to be had
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"cannot get {name} from the hub: {reason}; check the name and the network") from error

@@ -1,0 +1,183 @@
+"""All settings, one dataclass per concern. A file lists only what differs from the defaults; unknown keys are refused."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from e2.errors import InputError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What E2 adds to a backbone."""
+
+    tags: tuple[str, ...] = ()  # the entities; none = the plain backbone
+    tokens: int | dict[str, int] = 2  # selection tokens per entity, one number or entity -> number
+    layers: tuple[int, ...] | None = None  # fusion after so many blocks; None = 2/3 and 11/12 of the depth
+    selector: str = "hard"  # hard | soft | top-k
+    temperature: float = 1.0  # of the selection's softmax
+    rank: int | None = None  # width of the fusion blocks' query/key space; None = a quarter of the tower's width
+    reader: str = "one-way"  # one-way | paper
+    slips: bool = True  # paper reader only: keep the two slips of the released code
+
+    def token_counts(self) -> dict[str, int]:
+        """Entity -> number of selection tokens."""
+        if isinstance(self.tokens, int):
+            counts = dict.fromkeys(self.tags, self.tokens)
+        else:
+            unknown = set(self.tokens) - set(self.tags)
+            if unknown:
+                raise InputError(f"tokens name entities that are not among the tags: {', '.join(sorted(unknown))}")
+            counts = {tag: self.tokens.get(tag, 2) for tag in self.tags}
+        if any(count < 1 for count in counts.values()):
+            raise InputError(f"each entity needs at least one selection token, got {counts}")
+        return counts
+
+    def layers_for(self, depth: int) -> tuple[int, ...] | None:
+        """The fusion layers, checked against the tower's depth; None where the default holds."""
+        if self.layers and not all(1 <= layer <= depth for layer in self.layers):
+            raise InputError(f"fusion layers {list(self.layers)} do not fit a tower of {depth} blocks; choose 1 to {depth}")
+        return tuple(sorted(set(self.layers))) if self.layers else None
+
+    def __post_init__(self):
+        if self.reader not in ("one-way", "paper"):
+            raise InputError(f"unknown reader {self.reader!r}; choose one-way or paper")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """How the loss is put together."""
+
+    global_weight: float = 1.0
+    region_weight: float = 0.5  # times the mean over the entities
+    same_tag_positive: bool = True  # products of one tag are positives of each other; False = the paper's diagonal
+    region_prompt: str = "{tag}"  # text of a tag; may also name {entity}
+    max_logit_scale: float | None = 100.0  # CLIP's clamp; None = never clamped, as in the released code
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW with warm-up and cosine; one group for the backbone, one for what E2 adds."""
+
+    lr: float | None = None  # backbone; None = 1e-3 from random weights, 2e-5 from pre-trained ones
+    new_lr: float | None = None  # new parameters; None = 1e-3 from random weights, 5e-4 beside pre-trained ones
+    weight_decay: float = 0.1  # matrices only; vectors and scalars are never decayed
+    betas: tuple[float, float] = (0.9, 0.98)
+    warmup: float = 0.05  # share of all steps
+    final_lr: float = 0.0  # share of the peak that the cosine ends at
+    clip_norm: float | None = 1.0  # of the whole gradient
+    new_only: float = 0.0  # first stage: share of all steps in which only the new parameters learn (paper: 0.2)
+    image_layers: int | None = None  # train only the last so many groups of the image tower; 0 = frozen, None = all
+    text_layers: int | None = None  # the same for the text tower
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is read."""
+
+    data: str = "boutique"  # the SPEC
+    tags: tuple[str, ...] = ()  # entities the training uses; the design's `--tags a,b=column_b` resolved to names
+    tag_columns: dict[str, str] = field(default_factory=dict)  # entity -> column, where they differ
+    image_column: str = "image"
+    caption_column: str = "caption"
+    id_column: str = "product_id"
+    text: str = "caption"  # caption | full
+    on_bad_row: str = "error"  # error | skip
+    augment: str = "light"  # none | light | strong
+    batch_size: int = 128
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    method: str = "e2"
+    preset: str = "default"
+    backbone: str = "e2-nano"
+    pretrained: str | None = None  # an open_clip tag or a local file
+    epochs: float | None = None  # length of the run; one of epochs and steps
+    steps: int | None = None
+    eval_every: int | None = None  # steps between evaluations on val; None = once an epoch
+    save_every: int | None = None  # steps between resumable states; None = at each evaluation
+    patience: int | None = None  # stop after so many evaluations without a better SumR
+    seed: int = 0
+    precision: str = "fp32"  # fp32 | bf16 | fp16
+    device: str = "auto"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The whole config as plain JSON-able values."""
+    return asdict(config)
+
+
+def from_dict(cls: type, values: Mapping[str, Any], where: str = "config") -> Any:
+    """Builds a config from nested plain values.
+
+    Raises:
+        InputError: an unknown key or a value of the wrong type; the message lists the keys that exist.
+    """
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where} must be a mapping of settings, got {values!r}")
+    known, hints = {f.name for f in fields(cls)}, typing.get_type_hints(cls)
+    unknown = [str(key) for key in values if key not in known]
+    if unknown:
+        raise InputError(f"{where}: unknown setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    return cls(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """Checks a plain value against a type hint; lists become tuples, numbers in text (YAML's 5e-4) become numbers."""
+    if dataclasses.is_dataclass(hint):
+        return from_dict(hint, value, where)
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        for option in (arg for arg in args if arg is not type(None)):
+            try:
+                return _convert(option, value, where)
+            except InputError:
+                continue
+    elif origin is tuple and isinstance(value, list | tuple):
+        inner = args if args[-1] is not Ellipsis else (args[0],) * len(value)
+        if len(inner) == len(value):
+            return tuple(_convert(kind, item, where) for kind, item in zip(inner, value, strict=True))
+    elif origin is dict and isinstance(value, Mapping):
+        return {str(key): _convert(args[1], item, where) for key, item in value.items()}
+    elif hint is bool and isinstance(value, bool):
+        return value
+    elif hint is str and isinstance(value, str):
+        return value
+    elif hint in (int, float) and not isinstance(value, bool) and isinstance(value, int | float | str):
+        try:
+            if float(value) == hint(value):
+                return hint(value)
+        except ValueError:
+            pass
+    raise InputError(f"{where}: {value!r} is not a {getattr(hint, '__name__', hint)}")
+
+
+def merged(config: Any, changes: Mapping[str, Any], where: str = "config") -> Any:
+    """A copy of ``config`` with nested changes; checked like ``from_dict``."""
+    return from_dict(type(config), _deep_update(to_dict(config), changes), where)
+
+
+def _deep_update(base: Any, changes: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(changes, Mapping)):
+        return changes
+    return {**base, **{key: _deep_update(base.get(key), value) for key, value in changes.items()}}
+
+
+def with_key(key: str, value: Any) -> dict[str, Any]:
+    """``("optim.lr", 1e-4)`` -> ``{"optim": {"lr": 1e-4}}``."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value

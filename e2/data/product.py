@@ -1,0 +1,56 @@
+"""The product record that every data source yields and every consumer reads.
+
+Legend used throughout the project: B batch, N patches, S selection tokens, E entities, D embedding width.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1, each in 0..1 of the image's width and height
+
+
+@dataclass(frozen=True)
+class Product:
+    """One record of a catalogue.
+
+    A missing tag is absent from ``tags`` (never an empty string). ``regions`` holds the box of an entity where it
+    is known, which is the case for the built-in catalogue only.
+    """
+
+    product_id: str
+    images: tuple[bytes | Path, ...]  # encoded image files, in memory or on disk; at least one
+    captions: tuple[str, ...]  # descriptions; at least one
+    tags: Mapping[str, str] = field(default_factory=dict)
+    regions: Mapping[str, Box] = field(default_factory=dict)
+
+    def text(self, kind: str, caption: int = 0) -> str:
+        """The text that stands for the product: its description, or the *full* text (description, then the tags)."""
+        if kind == "caption":
+            return self.captions[caption]
+        if kind == "full":
+            return full_text(self.captions[caption], self.tags)
+        raise ValueError(f"unknown text kind {kind!r}; choose caption or full")
+
+
+def full_text(description: str, tags: Mapping[str, str]) -> str:
+    """Description followed by the tags in words, e.g. ``"A red tee. Nike. Summer"`` (design: *full text*)."""
+    return ". ".join([description.rstrip(" ."), *tags.values()])
+
+
+class Catalogue(Protocol):
+    """One split of a data source: a sequence of products with its name and its entities."""
+
+    name: str  # the SPEC it was read from
+    split: str
+    tags: tuple[str, ...]  # the entities, in a fixed order
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Product: ...
+
+
+def entity_values(catalogue: Sequence[Product], entity: str) -> Iterator[str | None]:
+    """The tag of each product for one entity, ``None`` where it is missing."""
+    return (product.tags.get(entity) for product in catalogue)

@@ -1,0 +1,60 @@
+"""From a decoded photo to the model's input, for training.
+
+Evaluation uses the backbone's own transform. Training starts from the same resizing rule, a little larger, and cuts a random
+window: so the model sees a photo in training the way it will see it later. (``RandomResizedCrop`` would cut squares out of
+tall photos that evaluation squashes or pads whole.)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import open_clip
+from torch import nn
+from torchvision import transforms
+
+from e2.errors import InputError
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a training view may stray from the photo."""
+
+    enlarge: float  # the photo is resized to this times the input size before the window is cut
+    flip: float  # probability of a mirror image
+    jitter: float  # strength of changes of brightness, contrast and saturation; hue moves by a tenth of it
+
+
+AUGMENTATIONS = {
+    "none": Augmentation(enlarge=1.0, flip=0.0, jitter=0.0),
+    "light": Augmentation(enlarge=1.12, flip=0.0, jitter=0.1),
+    "strong": Augmentation(enlarge=1.3, flip=0.5, jitter=0.3),
+}
+
+
+def training_transform(visual: nn.Module, augment: str) -> Callable:
+    """PIL image -> (3, H, W) for an open_clip image tower.
+
+    Raises:
+        InputError: unknown augmentation.
+    """
+    if augment not in AUGMENTATIONS:
+        raise InputError(f"unknown augmentation {augment!r}; choose one of {', '.join(AUGMENTATIONS)}")
+    view, config = AUGMENTATIONS[augment], dict(visual.preprocess_cfg)
+    height, width = open_clip.transformer.to_2tuple(config["size"])
+    larger = (round(height * view.enlarge), round(width * view.enlarge))
+    resized = open_clip.image_transform(
+        larger,
+        is_train=False,
+        mean=config["mean"],
+        std=config["std"],
+        resize_mode=config["resize_mode"],
+        interpolation=config["interpolation"],
+        fill_color=config["fill_color"],
+    )
+    resize, normalise = resized.transforms[:-2], resized.transforms[-2:]  # the last two: to tensor, normalise
+    steps = [*resize, transforms.RandomCrop((height, width))]
+    if view.flip:
+        steps.append(transforms.RandomHorizontalFlip(view.flip))
+    if view.jitter:
+        steps.append(transforms.ColorJitter(view.jitter, view.jitter, view.jitter, view.jitter / 10))
+    return transforms.Compose([*steps, *normalise])

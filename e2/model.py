@@ -1,0 +1,138 @@
+"""The E2 model: an open_clip model and a reader that picks out, per tag entity, the patches that matter.
+
+It *is* an open_clip model for its callers: same method names, ``visual``, ``logit_scale``, tokenizer and transforms.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import open_clip
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from e2.config import ModelConfig
+from e2.paper import PaperReader
+from e2.reader import Reading, SelectionReader
+from e2.texts import encode_text
+from e2.towers import open_tower
+
+
+class E2(nn.Module):
+    """A CLIP with selection tokens.
+
+    Args:
+        clip: any open_clip model whose image tower is a ViT; it stays as it is, with its own state-dict keys.
+        config: entities, token counts, fusion layers and the rest; without entities the model is the plain backbone.
+
+    Attributes:
+        tags: the entities, in the order of ``encode_regions``.
+    """
+
+    def __init__(self, clip: open_clip.CLIP | open_clip.CustomTextCLIP, config: ModelConfig):
+        super().__init__()
+        self.clip = clip
+        self.config = config
+        self.tags = tuple(config.tags)
+        self.reader = self._make_reader() if self.tags else None
+
+    def _make_reader(self) -> nn.Module:
+        config, tower = self.config, open_tower(self.clip.visual)
+        counts = config.token_counts()
+        layers = config.layers_for(len(tower.blocks))
+        if config.reader == "paper":
+            return PaperReader(tower, counts, layers=layers, slips=config.slips)
+        return SelectionReader(
+            tower, counts, layers=layers, selector=config.selector, temperature=config.temperature, rank=config.rank
+        )
+
+    # --- what E2 adds -------------------------------------------------------------------------------------------
+
+    def new_parameters(self) -> Iterator[nn.Parameter]:
+        """Everything that E2 adds to the backbone."""
+        return iter(()) if self.reader is None else self.reader.parameters()
+
+    def read(self, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
+        """One pass: image embedding (B, D), region embeddings (B, E, D), neither normalised, and selections.
+
+        ``noise`` maps a fusion layer to Gumbel noise (B, S, N); by default it is drawn in training only.
+        """
+        if self.reader is None:
+            image = self.clip.encode_image(images)
+            return Reading(image, image.new_zeros(len(image), 0, image.shape[-1]), {})
+        return self.reader(open_tower(self.clip.visual), images, noise)
+
+    def encode_regions(self, images: Tensor, normalize: bool = False) -> Tensor:
+        """(B, 3, H, W) -> (B, E, D), entity order = ``tags``."""
+        regions = self.read(images).regions
+        return F.normalize(regions, dim=-1) if normalize else regions
+
+    def selections(self, images: Tensor) -> dict[str, dict[int, Tensor]]:
+        """Which patches each token chose: entity -> {fusion layer: weights (B, k, rows, columns)}, summing to 1."""
+        if self.reader is None:
+            return {}
+        grid = open_tower(self.clip.visual).grid
+        chosen = self.read(images).selections
+        return {
+            entity: {layer: weights[:, rows].unflatten(-1, grid) for layer, weights in chosen.items()}
+            for entity, rows in self.reader.slices.items()
+        }
+
+    # --- what callers of open_clip models expect ----------------------------------------------------------------
+
+    def encode_image(self, image: Tensor, normalize: bool = False) -> Tensor:
+        """(B, 3, H, W) -> (B, D)."""
+        features = self.read(image).image
+        return F.normalize(features, dim=-1) if normalize else features
+
+    def encode_text(self, text: Tensor, normalize: bool = False) -> Tensor:
+        """Token ids (B, L) -> (B, D); L may be shorter than the context length where the tower is causal."""
+        features = encode_text(self.clip, text)
+        return F.normalize(features, dim=-1) if normalize else features
+
+    def get_logits(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Scaled similarities, (B, T) and its transpose."""
+        logits = self.logit_scale.exp() * self.encode_image(image, True) @ self.encode_text(text, True).T
+        if self.logit_bias is not None:
+            logits = logits + self.logit_bias
+        return logits, logits.T
+
+    def forward(self, image: Tensor | None = None, text: Tensor | None = None) -> Any:
+        """As ``open_clip.CLIP.forward``: normalised features and the exponentiated scale, as a dict where asked for."""
+        image_features = None if image is None else self.encode_image(image, normalize=True)
+        text_features = None if text is None else self.encode_text(text, normalize=True)
+        out = {"image_features": image_features, "text_features": text_features, "logit_scale": self.logit_scale.exp()}
+        if self.logit_bias is not None:
+            out["logit_bias"] = self.logit_bias
+        return out if self.clip.output_dict else tuple(out.values())
+
+    @property
+    def visual(self) -> nn.Module:
+        return self.clip.visual
+
+    @property
+    def logit_scale(self) -> nn.Parameter:
+        return self.clip.logit_scale
+
+    @property
+    def logit_bias(self) -> nn.Parameter | None:
+        return self.clip.logit_bias
+
+    @property
+    def context_length(self) -> int:
+        return self.clip.context_length
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        self.clip.set_grad_checkpointing(enable)
+
+    def lock_image_tower(self, unlocked_groups: int = 0, freeze_bn_stats: bool = False) -> None:
+        """Freezes the backbone's image tower but its last groups; the reader stays free."""
+        self.clip.lock_image_tower(unlocked_groups, freeze_bn_stats)
+
+    def lock_text_tower(self, unlocked_layers: int = 0, freeze_layer_norm: bool = True) -> None:
+        self.clip.lock_text_tower(unlocked_layers, freeze_layer_norm)
+
+
+def region_parameters_share(model: E2) -> float:
+    """New parameters as a fraction of the backbone's (the paper claims 1.9 %)."""
+    backbone = sum(p.numel() for p in model.clip.parameters())
+    return sum(p.numel() for p in model.new_parameters()) / backbone

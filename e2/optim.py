@@ -1,0 +1,96 @@
+"""AdamW groups and the learning-rate schedule, both functions of the configuration and the step alone."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from e2.config import OptimConfig
+from e2.model import E2
+
+LR_SCRATCH, LR_PRETRAINED, NEW_LR_PRETRAINED = 1e-3, 2e-5, 5e-4
+
+
+def peak_rates(config: OptimConfig, pretrained: bool) -> dict[str, float]:
+    """Peak learning rate of the backbone (``old``) and of what E2 adds (``new``)."""
+    old = config.lr if config.lr is not None else (LR_PRETRAINED if pretrained else LR_SCRATCH)
+    new = config.new_lr
+    if new is None:
+        new = NEW_LR_PRETRAINED if pretrained else old
+    return {"old": old, "new": new}
+
+
+def undecayed(model: E2) -> set[int]:
+    """Ids of the parameters without weight decay: vectors, scalars, embeddings, selection tokens and gates."""
+    names = {f"clip.{name}" for name in model.clip.no_weight_decay()}
+    return {
+        id(p)
+        for name, p in model.named_parameters()
+        if p.ndim < 2 or name in names or "embedding" in name or name.startswith(("reader.tokens", "reader.gates"))
+    }
+
+
+def make_optimizer(model: E2, config: OptimConfig, pretrained: bool) -> torch.optim.AdamW:
+    """AdamW over up to four groups: old and new parameters, with and without weight decay.
+
+    Parameters that never learn (frozen towers) are left out.
+    """
+    freeze_towers(model, config)
+    new, flat, rates = {id(p) for p in model.new_parameters()}, undecayed(model), peak_rates(config, pretrained)
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for p in model.parameters():
+        if p.requires_grad:
+            groups.setdefault(("new" if id(p) in new else "old", id(p) not in flat), []).append(p)
+    return torch.optim.AdamW(
+        [
+            {"params": params, "peak_lr": rates[age], "age": age, "weight_decay": config.weight_decay * decayed}
+            for (age, decayed), params in groups.items()
+        ],
+        lr=0.0,
+        betas=config.betas,
+        eps=1e-6,
+        fused=True,
+    )
+
+
+def freeze_towers(model: E2, config: OptimConfig) -> None:
+    """Keeps all but the last so many groups of a tower from learning, by open_clip's own locking."""
+    if config.image_layers is not None:
+        model.lock_image_tower(config.image_layers)
+    if config.text_layers is not None:
+        model.lock_text_tower(config.text_layers)
+
+
+def rate_factor(step: int, steps: int, config: OptimConfig) -> float:
+    """Share of the peak learning rate at a step (0-based): linear warm-up, then cosine down to ``final_lr``."""
+    warmup = max(1, round(config.warmup * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return config.final_lr + (1 - config.final_lr) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int, config: OptimConfig) -> None:
+    """Sets each group's learning rate for a step; in the first stage only the new parameters move."""
+    first_stage = step < round(config.new_only * steps)
+    for group in optimizer.param_groups:
+        asleep = first_stage and group["age"] == "old"
+        group["lr"] = 0.0 if asleep else group["peak_lr"] * rate_factor(step, steps, config)
+
+
+def named_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """The optimizer's tensors as (``parameter/field``, tensor)."""
+    for name, p in model.named_parameters():
+        for field, tensor in optimizer.state.get(p, {}).items():
+            yield f"{name}/{field}", tensor
+
+
+def load_named_state(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Puts back what :func:`named_state` gave."""
+    parameters = dict(model.named_parameters())
+    for key, tensor in tensors.items():
+        name, field = key.rsplit("/", 1)
+        p = parameters[name]
+        # AdamW's fused step keeps its counters in float32 beside the parameter; so do we.
+        optimizer.state[p][field] = tensor.to(p.device)

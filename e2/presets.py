@@ -1,0 +1,27 @@
+"""Named starting points of a training run; anything may still be overridden."""
+
+from typing import Any
+
+from e2.errors import InputError
+
+# The authors' recipe: five epochs for the new parameters alone, then twenty for all, Adam 5e-4 / 5e-5, losses 0.5 / 0.5,
+# noise at evaluation, the same tag in a batch a negative, logit scale never clamped.
+PAPER = {
+    "model": {"reader": "paper"},
+    "loss": {"global_weight": 0.5, "region_weight": 0.5, "same_tag_positive": False, "max_logit_scale": None},
+    "optim": {"lr": 5e-5, "new_lr": 5e-4, "weight_decay": 1e-4, "betas": [0.9, 0.999], "new_only": 0.2, "warmup": 0.005},
+    "data": {"text": "full", "batch_size": 64},
+}
+
+PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The settings of a preset that differ from the defaults.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise InputError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]

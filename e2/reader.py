@@ -1,0 +1,128 @@
+"""The selection reader: all that E2 adds to a pre-trained image tower, in one module.
+
+Selection tokens (k learned vectors per tag entity) run through the backbone's own blocks behind its class token and
+patches. Attention is one-way: the tokens see class token and patches, these do not see the tokens. After some layers a
+fusion block lets the tokens choose and absorb patches; the class token then reads the fused tokens through a gate that
+starts at zero. So before training the image embedding *is* the backbone's, and training opens the way as far as it helps.
+
+Source: E2 (Qi, Zhao, Li, NeurIPS 2024). One-way attention, gate, norms and shared start are ours; ``e2.paper`` is the
+published layout.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from e2.fusion import FusionBlock
+from e2.selection import gumbel_noise, make_selector
+from e2.towers import NativeTower, one_way_mask
+
+
+@dataclass
+class Reading:
+    """What one pass over the images gives."""
+
+    image: Tensor  # (B, D), not normalised
+    regions: Tensor  # (B, E, D), not normalised
+    selections: dict[int, Tensor]  # layer after which a fusion block sits -> weights (B, S, N)
+
+
+def default_layers(depth: int) -> tuple[int, ...]:
+    """After how many blocks the fusion blocks sit: 2/3 and 11/12 of the depth (8 and 11 of 12, as in the paper)."""
+    return tuple(sorted({round(depth * 2 / 3), round(depth * 11 / 12)}))
+
+
+def token_slices(counts: Mapping[str, int]) -> dict[str, slice]:
+    """Entity -> its rows among the S selection tokens."""
+    slices, start = {}, 0
+    for entity, count in counts.items():
+        slices[entity] = slice(start, start + count)
+        start += count
+    return slices
+
+
+class SelectionReader(nn.Module):
+    """Selection tokens, fusion blocks, gates and region heads over a tower.
+
+    Args:
+        tower: the image tower that is read; it stays outside this module's parameters.
+        counts: entity -> number of selection tokens, in entity order.
+        layers: after how many blocks the fusion blocks sit.
+        selector: name of the selection rule (``e2.selection``).
+        temperature: of the selection's softmax.
+        rank: width of the fusion blocks' query/key space; W/4 when None.
+    """
+
+    def __init__(
+        self,
+        tower: NativeTower,
+        counts: Mapping[str, int],
+        *,
+        layers: Sequence[int] | None = None,
+        selector: str = "hard",
+        temperature: float = 1.0,
+        rank: int | None = None,
+    ):
+        super().__init__()
+        width, entities = tower.width, len(counts)
+        layers = tuple(layers or default_layers(len(tower.blocks)))
+        rank = rank or width // 4
+        self.slices = token_slices(counts)
+        self.layers = layers
+        self.tokens = nn.Parameter(torch.randn(sum(counts.values()), width) * width**-0.5)
+        self.fusions = nn.ModuleDict(
+            {str(layer): FusionBlock(width, rank, make_selector(selector, temperature)) for layer in layers}
+        )
+        self.gates = nn.ParameterDict({str(layer): torch.zeros(entities, width) for layer in layers})
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in counts])
+        self.heads = nn.Parameter(torch.empty(entities, width, tower.output_dim))
+        self.start_from(tower)
+
+    @torch.no_grad()
+    def start_from(self, tower: NativeTower) -> None:
+        """Region norms and heads start as copies of the backbone's own, so regions live in its space at once."""
+        for norm in self.norms:
+            norm.load_state_dict(tower.norm.state_dict())
+        self.heads.copy_(tower.proj.expand_as(self.heads))
+
+    def draw_noise(self, batch: int, num_patches: int, device: torch.device) -> dict[int, Tensor]:
+        """Fresh selection noise for one training pass: layer -> (B, S, N)."""
+        shape = (batch, self.tokens.shape[0], num_patches)
+        return {layer: gumbel_noise(shape, device) for layer in self.layers if self.takes_noise(layer)}
+
+    def takes_noise(self, layer: int) -> bool:
+        return self.fusions[str(layer)].selector.takes_noise
+
+    def forward(self, tower: NativeTower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
+        """(B, 3, H, W) -> embeddings and selections. Noise is drawn in training unless given, never at inference."""
+        if noise is None:
+            noise = self.draw_noise(len(images), tower.num_patches, images.device) if self.training else {}
+        stream = tower.embed(images)  # (B, R, W), R = prefix + N
+        readable, prefix = stream.shape[1], tower.num_prefix_tokens
+        tokens = self.tokens.to(stream.dtype).expand(len(images), -1, -1)  # (B, S, W)
+        mask = one_way_mask(readable, tokens.shape[1], stream.device, stream.dtype)
+        selections = {}
+        for depth, block in enumerate(tower.blocks, start=1):
+            x = block(torch.cat([stream, tokens], dim=1), attn_mask=mask)  # (B, R + S, W)
+            stream, tokens = x[:, :readable], x[:, readable:]
+            if depth in self.layers:
+                fusion = self.fusions[str(depth)]
+                tokens, selections[depth] = fusion(tokens, stream[:, prefix:], noise.get(depth))
+                stream = self.read_out(stream, tokens, self.gates[str(depth)])
+        return Reading(tower.pool(stream), self.region_embeddings(tokens), selections)
+
+    def entity_means(self, tokens: Tensor) -> Tensor:
+        """(B, S, W) -> (B, E, W): each entity's tokens, normed one by one, then averaged."""
+        means = [norm(tokens[:, rows]).mean(dim=1) for norm, rows in zip(self.norms, self.slices.values(), strict=True)]
+        return torch.stack(means, dim=1)
+
+    def read_out(self, stream: Tensor, tokens: Tensor, gate: Tensor) -> Tensor:
+        """Adds the gated entity means to the class token: (B, R, W) -> (B, R, W)."""
+        read = (self.entity_means(tokens) * gate).sum(dim=1, keepdim=True)  # (B, 1, W)
+        return torch.cat([stream[:, :1] + read.to(stream.dtype), stream[:, 1:]], dim=1)
+
+    def region_embeddings(self, tokens: Tensor) -> Tensor:
+        """(B, S, W) -> (B, E, D)."""
+        return torch.einsum("bew,ewd->bed", self.entity_means(tokens), self.heads.to(tokens.dtype))

@@ -1,0 +1,125 @@
+"""What a training run tells: a progress bar for people, ``log.csv`` for programs, TensorBoard for curves."""
+
+import csv
+import os
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from e2.files import atomic_path
+
+EVERY = 10  # steps between rows
+QUIET_EVERY = 60.0  # seconds between lines where the output is no terminal
+FIELDS = [
+    "step", "loss", "global_loss", "region_loss", "grad_norm", "lr", "logit_scale", "images_per_second",
+    "image_to_text_R@1", "image_to_text_R@5", "image_to_text_R@10",
+    "text_to_image_R@1", "text_to_image_R@5", "text_to_image_R@10", "SumR",
+]  # fmt: skip
+
+
+class RunLog:
+    """Logs one run; on resume, rows of steps that will be done again are dropped."""
+
+    def __init__(self, out: Path, steps: int, start: int, *, show: bool):
+        self.path, self.steps, self.start, self.show = out / "log.csv", steps, start, show
+        self.console = Console(stderr=True, quiet=not show)
+        self.images, self.since = 0, time.monotonic()
+        self.spoke = time.monotonic()
+
+    def __enter__(self) -> "RunLog":
+        if self.show:
+            drop_rows_after(self.path, self.start)
+            self.file = open(self.path, "a", newline="")
+            self.rows = csv.DictWriter(self.file, FIELDS, restval="")
+            if self.file.tell() == 0:
+                self.rows.writeheader()
+            self.board = SummaryWriter(self.path.parent / "tensorboard", purge_step=self.start)
+        self.bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        self.bar.start()
+        self.task = self.bar.add_task("", total=self.steps, completed=self.start, status="")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()
+        if self.show:
+            self.file.close()
+            self.board.close()
+
+    def step(
+        self,
+        step: int,
+        losses: dict[str, Tensor],
+        grad_norm: float,
+        optimizer: torch.optim.Optimizer,
+        images: int,
+        model: torch.nn.Module,
+    ) -> None:
+        """Counts a step; every few steps writes a row."""
+        self.images += images
+        if step % EVERY and step != self.steps:
+            self.bar.update(self.task, completed=step)
+            return
+        values = {name: value.item() for name, value in losses.items()}
+        now = time.monotonic()
+        speed, self.images, self.since = self.images / (now - self.since), 0, now
+        row = {
+            "step": step,
+            "loss": sum(values.values()),
+            **values,
+            "grad_norm": grad_norm,
+            "lr": optimizer.param_groups[0]["lr"],
+            "logit_scale": model.logit_scale.exp().item(),
+            "images_per_second": speed,
+        }
+        status = f"loss {row['loss']:.3f}  {speed:.0f} images/s"
+        self.bar.update(self.task, completed=step, status=status)
+        if not self.console.is_terminal and now - self.spoke > QUIET_EVERY:
+            self.spoke = now
+            self.say(f"step {step}/{self.steps}  {status}")
+        self._write(row)
+
+    def evaluation(self, step: int, metrics: dict[str, float], better: bool) -> None:
+        """Writes an evaluation's row and says it."""
+        self._write({"step": step, **metrics})
+        names = "image_to_text_R@1", "text_to_image_R@1", "SumR"
+        told = "  ".join(f"{name} {metrics[name]:.2f}" for name in names)
+        self.say(f"step {step}/{self.steps}  val {told}{'  (best so far)' if better else ''}")
+        self.images, self.since = 0, time.monotonic()  # evaluation is not training time
+
+    def say(self, line: str) -> None:
+        self.console.print(line, highlight=False, soft_wrap=True)
+
+    def _write(self, row: dict) -> None:
+        if not self.show:
+            return
+        self.rows.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+        self.file.flush()
+        for name, value in row.items():
+            if name != "step":
+                self.board.add_scalar(name, value, row["step"])
+
+
+def drop_rows_after(path: Path, step: int) -> None:
+    """Removes rows of later steps, and a last row that a kill cut off."""
+    if not path.exists():
+        return
+    with open(path, newline="") as file:
+        rows = [r for r in csv.DictReader(file) if (r.get("step") or "").isdigit() and int(r["step"]) <= step]
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+        file.flush()
+        os.fsync(file.fileno())

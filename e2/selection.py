@@ -1,0 +1,86 @@
+"""How a selection token chooses among the patches: logits (B, S, N) -> weights (B, S, N) that sum to 1 over the patches.
+
+Tokens do not compete: the softmax runs over patches, so several tokens may choose the same one (E2, NeurIPS 2024; in
+GroupViT it runs over the tokens).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from e2.errors import InputError
+
+
+def gumbel_noise(shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+    """Gumbel(0, 1) samples: -log(-log u)."""
+    exponential = torch.empty(shape, device=device).exponential_(generator=generator)  # -log u without log 0
+    return -exponential.clamp(min=torch.finfo(exponential.dtype).tiny).log()
+
+
+def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
+    """Forward value of ``hard``, gradient of ``soft``."""
+    return hard + soft - soft.detach()
+
+
+class HardSelection(nn.Module):
+    """One patch per token: straight-through Gumbel-softmax in training, plain argmax otherwise (Jang et al., 2017)."""
+
+    takes_noise = True
+
+    def __init__(self, temperature: float = 1.0):
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
+        """``noise`` is added to the logits; ``None`` means the exact argmax."""
+        if noise is not None:
+            logits = logits + noise
+        soft = (logits / self.temperature).softmax(dim=-1)
+        hard = F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(soft.dtype)
+        return straight_through(hard, soft)
+
+
+class SoftSelection(nn.Module):
+    """A weighted mean of all patches: deterministic and differentiable, the natural control for hard selection."""
+
+    takes_noise = False
+
+    def __init__(self, temperature: float = 1.0):
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
+        return (logits / self.temperature).softmax(dim=-1)
+
+
+class TopKSelection(nn.Module):
+    """The mean of the k best patches per token; Gumbel noise in training makes it a sample without replacement."""
+
+    takes_noise = True
+
+    def __init__(self, temperature: float = 1.0, k: int = 4):
+        super().__init__()
+        self.temperature = temperature
+        self.k = k
+
+    def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
+        if noise is not None:
+            logits = logits + noise
+        soft = (logits / self.temperature).softmax(dim=-1)
+        best = logits.topk(min(self.k, logits.shape[-1]), dim=-1).indices  # (B, S, k)
+        hard = torch.zeros_like(soft).scatter(-1, best, 1.0 / best.shape[-1])
+        return straight_through(hard, soft)
+
+
+SELECTORS = {"hard": HardSelection, "soft": SoftSelection, "top-k": TopKSelection}
+
+
+def make_selector(name: str, temperature: float) -> nn.Module:
+    """The selector of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in SELECTORS:
+        raise InputError(f"unknown selector {name!r}; choose one of {', '.join(SELECTORS)}")
+    return SELECTORS[name](temperature=temperature)

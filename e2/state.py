@@ -1,0 +1,86 @@
+"""The state of a training run on disk: what an exact resume needs, replaced as a whole.
+
+``training/step-00001200/`` holds ``state.safetensors`` (weights, optimizer moments) and ``state.json`` (everything else). A
+folder appears under its final name only when it is complete, and older ones go only afterwards: a run killed at any moment
+leaves at least one whole state.
+"""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from e2.checkpoint import read_tensors
+from e2.errors import InputError
+from e2.files import atomic_folder
+from e2.model import E2
+from e2.optim import load_named_state, named_state
+
+FOLDER = "training"
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    step: int = 0  # steps done
+    best: float = -1.0  # best validation SumR so far
+    best_step: int = 0
+    evaluations_without_best: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)  # one entry per evaluation
+    scaler: dict[str, Any] = field(default_factory=dict)  # of fp16's gradient scaling
+
+
+def save_state(out: Path, model: E2, optimizer: torch.optim.Optimizer, progress: Progress, config: dict) -> Path:
+    """Writes the state of ``progress.step`` and then removes older ones."""
+    target = out / FOLDER / f"step-{progress.step:08d}"
+    if not target.exists():
+        tensors = {f"model/{name}": p for name, p in model.state_dict().items()}
+        tensors |= {f"optimizer/{name}": t for name, t in named_state(optimizer, model)}
+        with atomic_folder(target) as folder:
+            save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, folder / "state.safetensors")
+            (folder / "state.json").write_text(json.dumps({"progress": asdict(progress), "config": config}, indent=2))
+    for older in states(out)[:-1]:
+        shutil.rmtree(older, ignore_errors=True)
+    return target
+
+
+def states(out: Path) -> list[Path]:
+    """The complete states of a run, oldest first."""
+    return sorted((out / FOLDER).glob("step-*"))
+
+
+def read_state(out: Path) -> tuple[Path, Progress, dict[str, Any]]:
+    """The newest state's folder, progress and configuration.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    found = states(out)
+    if not found:
+        raise InputError(f"{out} holds no training state to resume from; start without --resume")
+    path = found[-1] / "state.json"
+    try:
+        content = json.loads(path.read_text())
+        return found[-1], Progress(**content["progress"]), content["config"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}); remove {found[-1]} or start again with --overwrite") from error
+
+
+def load_state(folder: Path, model: E2, optimizer: torch.optim.Optimizer) -> None:
+    """Puts weights and optimizer moments back.
+
+    Raises:
+        InputError: the file is damaged or of another model.
+    """
+    tensors = read_tensors(folder / "state.safetensors")
+    try:
+        model.load_state_dict({k.removeprefix("model/"): t for k, t in tensors.items() if k.startswith("model/")})
+        moments = {k.removeprefix("optimizer/"): t for k, t in tensors.items() if k.startswith("optimizer/")}
+        load_named_state(optimizer, model, moments)
+    except (RuntimeError, KeyError) as error:
+        raise InputError(f"{folder} does not fit this run's model; start again with --overwrite") from error

@@ -1,0 +1,3 @@
+"""The code version that results and checkpoints carry."""
+
+__version__ = "0.1.0"
