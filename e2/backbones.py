@@ -11,6 +11,7 @@ from e2.errors import InputError
 
 CONFIGS = Path(__file__).parent / "model_configs"
 
+
 def own_backbones() -> list[str]:
     """Names of our own small configurations."""
     return sorted(path.stem for path in CONFIGS.glob("*.json"))
@@ -40,7 +41,9 @@ def create_backbone(name: str, pretrained: str | None = None, **options: Any) ->
     if pretrained and not Path(pretrained).exists() and ":" not in name:
         tags = open_clip.list_pretrained_tags_by_model(name)
         if pretrained not in tags:
-            raise InputError(f"{pretrained!r} is neither a file nor a weights tag of {name}; tags: {', '.join(tags) or 'none'}")
+            raise InputError(
+                f"{pretrained!r} is neither a file nor a weights tag of {name}; tags: {', '.join(tags) or 'none'}"
+            )
     if name in own_backbones():
         # Product photos vary in shape and nothing at the border may get lost: our own backbones see the whole photo.
         options = {"image_resize_mode": "squash", **options}

@@ -87,12 +87,14 @@ def load(path: str | Path) -> tuple[E2, Callable, Callable]:
     config = read_config(folder)
     try:
         options = from_dict(ModelConfig, config["model"], f"{folder / CONFIG}: model")
-        size = config["preprocess"]["size"]
-        backbone = config["backbone"]
-    except (KeyError, TypeError) as error:
+        backbone, seen = config["backbone"], config["preprocess"]
+        seen = {name: tuple(value) if isinstance(value, list) else value for name, value in seen.items()}
+        inputs = {f"image_{name}": seen[name] for name in ("mean", "std", "interpolation", "resize_mode")}
+        inputs["force_image_size"] = seen["size"]
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / CONFIG} is damaged: {error} is missing; restore it or train again") from error
     model, _, preprocess = create_model_and_transforms(
-        backbone, backbone_options={"force_image_size": size, "load_weights": False}, **to_dict(options)
+        backbone, backbone_options={**inputs, "load_weights": False}, **to_dict(options)
     )
     load_weights(model, folder / WEIGHTS)
     return model.eval(), preprocess, get_tokenizer(backbone)

@@ -10,6 +10,12 @@ from typing import Any
 from e2.errors import InputError
 
 
+def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuses a value that is not among the choices, naming them."""
+    if value not in choices:
+        raise InputError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """What E2 adds to a backbone."""
@@ -43,8 +49,7 @@ class ModelConfig:
         return tuple(sorted(set(self.layers))) if self.layers else None
 
     def __post_init__(self):
-        if self.reader not in ("one-way", "paper"):
-            raise InputError(f"unknown reader {self.reader!r}; choose one-way or paper")
+        require_choice("reader", self.reader, ("one-way", "paper"))
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,11 @@ class DataConfig:
     on_bad_row: str = "error"  # error | skip
     augment: str = "light"  # none | light | strong
     batch_size: int = 128
-    workers: int = 2
+    workers: int = 2  # processes that decode and augment photos
+
+    def __post_init__(self):
+        require_choice("text", self.text, ("caption", "full"))
+        require_choice("on_bad_row", self.on_bad_row, ("error", "skip"))
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,13 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: DataConfig = field(default_factory=DataConfig)
+
+    def __post_init__(self):
+        require_choice("precision", self.precision, ("fp32", "bf16", "fp16"))
+        require_choice("device", self.device, ("auto", "cpu", "cuda"))
+        for name in ("epochs", "steps", "eval_every", "save_every", "patience"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
+                raise InputError(f"{name} must be above 0, got {getattr(self, name)}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -152,9 +168,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             return tuple(_convert(kind, item, where) for kind, item in zip(inner, value, strict=True))
     elif origin is dict and isinstance(value, Mapping):
         return {str(key): _convert(args[1], item, where) for key, item in value.items()}
-    elif hint is bool and isinstance(value, bool):
-        return value
-    elif hint is str and isinstance(value, str):
+    elif hint is bool and isinstance(value, bool) or hint is str and isinstance(value, str):
         return value
     elif hint in (int, float) and not isinstance(value, bool) and isinstance(value, int | float | str):
         try:

@@ -41,9 +41,7 @@ def label_aware_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: 
     return (to_text + to_photo.mean()) / 2
 
 
-def region_loss(
-    regions: Tensor, texts: Tensor, tag_index: Tensor, scale: Tensor, *, same_tag_positive: bool = True
-) -> Tensor:
+def region_loss(regions: Tensor, texts: Tensor, tag_index: Tensor, scale: Tensor, *, same_tag_positive: bool = True) -> Tensor:
     """Region contrastive loss: the mean over the entities of the loss between region embeddings and tag texts.
 
     Args:

@@ -62,9 +62,7 @@ class Method(nn.Module):
         losses = {"global_loss": weight * contrastive_loss(reading.image, texts[batch.text_index], scale)}
         regions = self.region_features(reading, batch.tag_index.shape[1])
         if regions is not None:
-            term = region_loss(
-                regions, texts, batch.tag_index, scale, same_tag_positive=self.loss.same_tag_positive
-            )
+            term = region_loss(regions, texts, batch.tag_index, scale, same_tag_positive=self.loss.same_tag_positive)
             losses["region_loss"] = self.loss.region_weight * term
         return losses
 

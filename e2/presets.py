@@ -9,7 +9,14 @@ from e2.errors import InputError
 PAPER = {
     "model": {"reader": "paper"},
     "loss": {"global_weight": 0.5, "region_weight": 0.5, "same_tag_positive": False, "max_logit_scale": None},
-    "optim": {"lr": 5e-5, "new_lr": 5e-4, "weight_decay": 1e-4, "betas": [0.9, 0.999], "new_only": 0.2, "warmup": 0.005},
+    "optim": {
+        "lr": 5e-5,
+        "new_lr": 5e-4,
+        "weight_decay": 1e-4,
+        "betas": [0.9, 0.999],
+        "new_only": 0.2,
+        "warmup": 0.005,
+    },
     "data": {"text": "full", "batch_size": 64},
 }
 

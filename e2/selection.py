@@ -19,7 +19,7 @@ def gumbel_noise(shape: tuple[int, ...], device: torch.device, generator: torch.
 
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """Forward value of ``hard``, gradient of ``soft``."""
-    return hard + soft - soft.detach()
+    return hard + (soft - soft.detach())  # the bracket is exactly 0, so the value is exactly ``hard``
 
 
 class HardSelection(nn.Module):

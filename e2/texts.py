@@ -22,10 +22,8 @@ def cut_to_longest(clip: nn.Module, tokens: Tensor) -> Tensor:
     """(B, L) -> (B, longest text of the batch), or unchanged where the tower looks at padding."""
     if not can_cut(clip):
         return tokens
-    if clip.text_pool_type == "eos":
-        ends = (tokens == clip.text_eos_id).int().argmax(dim=-1)
-    else:
-        ends = tokens.argmax(dim=-1)
+    is_end = tokens == clip.text_eos_id if clip.text_pool_type == "eos" else tokens
+    ends = is_end.int().argmax(dim=-1)  # (B,) the place the tower reads its answer at
     return tokens[:, : int(ends.max()) + 1]
 
 

@@ -5,7 +5,6 @@ from until the run is finished; ``OUT/log.csv`` and ``OUT/tensorboard/`` hold th
 """
 
 import contextlib
-import dataclasses
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -14,10 +13,12 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from e2.checkpoint import CONFIG, save_config, save_weights
+from e2.checkpoint import save_config, save_weights
 from e2.config import TrainConfig, to_dict
 from e2.data.loader import StepSampler, TrainingViews, mixed_seed, training_loader
 from e2.data.product import Catalogue
@@ -87,8 +88,7 @@ def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: 
             run.accelerator.scaler.load_state_dict(run.progress.scaler)
     if run.accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
-        model_method = {"backbone": config.backbone, "method": config.method}
-        save_config(out, model=run.model, training=to_dict(config), **model_method)
+        save_config(out, model=run.model, backbone=config.backbone, method=config.method, training=to_dict(config))
     fit(run)
     if run.accelerator.is_main_process:
         shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)
@@ -99,9 +99,7 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     """Builds model, optimizer and data of a run, from the seed alone."""
     check_data(config, train_data)
     kind = method_class(config.method)
-    accelerator = Accelerator(
-        mixed_precision={"fp32": "no"}.get(config.precision, config.precision), cpu=config.device == "cpu"
-    )
+    accelerator = make_accelerator(config)
     torch.manual_seed(config.seed)
     model, transform, val_transform = create_model_and_transforms(
         config.backbone,
@@ -134,12 +132,30 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     )
 
 
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """Device, processes and precision of a run.
+
+    Raises:
+        InputError: a GPU is asked for and there is none, or a precision that the device lacks.
+    """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch sees no GPU here; use --device cpu, or auto")
+    on_cpu = config.device == "cpu" or not torch.cuda.is_available()
+    if config.precision == "fp16" and on_cpu:
+        raise InputError("--precision fp16 needs a GPU; on the CPU use bf16 or fp32")
+    AcceleratorState._reset_state()  # accelerate keeps the last run's precision for the whole process
+    return Accelerator(
+        mixed_precision="no" if config.precision == "fp32" else config.precision,
+        cpu=on_cpu,
+        # The paper's reader leaves the backbone's own projection idle, which a distributed wrapper must know.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=config.model.reader == "paper")],
+    )
+
+
 def check_data(config: TrainConfig, train_data: Catalogue) -> None:
     """Refuses what cannot be trained on."""
     if len(train_data) < 2:
         raise InputError(f"{train_data.name}: contrastive training needs at least 2 products, the split has {len(train_data)}")
-    if config.steps is not None and config.epochs is not None:
-        raise InputError("give either --steps or --epochs, not both")
     if config.data.batch_size < 2:
         raise InputError(f"--batch-size {config.data.batch_size}: contrastive training needs at least 2 products a batch")
     if method_class(config.method).uses_tags and not config.data.tags:
@@ -209,8 +225,14 @@ def check_finite(run: Run, losses: dict[str, Tensor]) -> None:
     if all(torch.isfinite(torch.tensor(value)) for value in values.values()):
         return
     parts = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-    good = f"the best checkpoint (step {run.progress.best_step}) is in {run.out}" if run.progress.best_step else "none was saved yet"
-    raise TrainingStopped(f"loss is not finite at step {run.progress.step}: {parts}; {good}; lower optim.lr or use --precision fp32")
+    good = (
+        f"the best checkpoint (step {run.progress.best_step}) is in {run.out}"
+        if run.progress.best_step
+        else "none was saved yet"
+    )
+    raise TrainingStopped(
+        f"loss is not finite at step {run.progress.step}: {parts}; {good}; lower optim.lr or use --precision fp32"
+    )
 
 
 def clip_gradients(run: Run) -> float:
@@ -271,17 +293,3 @@ class stop_signals:
     def __exit__(self, *exception: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
-
-
-def resumed_config(config: TrainConfig, out: Path) -> TrainConfig:
-    """The stored configuration of a run; what may differ on another machine is taken from ``config``.
-
-    Raises:
-        InputError: another setting differs; both values are named.
-    """
-    from e2.config import from_dict
-
-    _, _, stored = read_state(out)
-    stored = from_dict(TrainConfig, stored, f"{out / CONFIG}")
-    free = {"device": config.device, "data": dataclasses.replace(stored.data, workers=config.data.workers)}
-    return dataclasses.replace(stored, **free)

@@ -42,14 +42,14 @@ def validate(
     """
     was_training = model.training
     model.eval()
-    images, texts = [], []
+    images, texts, names = [], [], []
     with torch.inference_mode():
         for pixels, batch in DataLoader(products, batch_size, num_workers=workers):
             tokens = cut_to_longest(model.clip, tokenizer(list(batch)))
+            names.extend(batch)
             images.append(model.encode_image(pixels.to(device), normalize=True).float())
             texts.append(model.encode_text(tokens.to(device), normalize=True).float())
     model.train(was_training)
-    names = [products.catalogue[i].text(products.text) for i in range(len(products))]
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
     groups = torch.tensor([places[name] for name in names], device=device)
     return sum_recalls(F.normalize(torch.cat(images), dim=-1), F.normalize(torch.cat(texts), dim=-1), groups)

@@ -17,6 +17,8 @@ from e2.data.product import Catalogue
 from e2.methods import Batch
 from e2.texts import TextTable
 
+DESCRIPTION = "description"  # an entity of this name stands for the product's own description
+
 
 def mixed_seed(*parts: int) -> int:
     """One well-mixed 63-bit seed from several small numbers."""
@@ -52,7 +54,8 @@ class TrainingViews(Dataset):
             image = product.images[int(torch.randint(len(product.images), ()))]
             caption = int(torch.randint(len(product.captions), ()))
             pixels = self.transform(load_image(image))
-        tags = tuple(self._tag_text(entity, product.tags.get(entity)) for entity in self.tags)
+        known = {DESCRIPTION: product.captions[caption], **product.tags}
+        tags = tuple(self._tag_text(entity, known.get(entity)) for entity in self.tags)
         return View(pixels, product.text(self.text, caption), tags)
 
     def _tag_text(self, entity: str, tag: str | None) -> str | None:

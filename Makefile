@@ -1,0 +1,32 @@
+# Sets itself up: only Python >= 3.10, make and a package index are assumed.
+PYTHON ?= python3
+VENV := .venv
+E2 := $(VENV)/bin/e2
+
+.PHONY: quickstart test test-slow lint format clean
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+quickstart: $(VENV)/installed  ## train and compare clip and e2 on the built-in catalogue
+	$(E2) quickstart --out runs/quickstart --resume
+
+test: $(VENV)/installed  ## all tests but the slow ones
+	$(VENV)/bin/python -m pytest
+
+test-slow: $(VENV)/installed
+	$(VENV)/bin/python -m pytest -m slow
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(VENV)/installed
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

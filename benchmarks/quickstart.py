@@ -1,0 +1,59 @@
+"""The main job on the built-in data: train ``clip`` and ``e2`` at equal budget, evaluate both, show what the tokens chose."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from adapters.encoder import load_encoder
+from benchmarks.evaluate_retrieval import evaluate_retrieval, results_table
+from benchmarks.selection_picture import draw_selections
+from e2.data import open_catalogue
+from e2.run import start_run
+
+DATA = "boutique:train=4000,val=300,test=1000,seed=0"
+OPTIONS = {
+    "backbone": "e2-nano",
+    "epochs": 8.0,
+    "precision": "bf16",
+    "seed": 0,
+    "data.data": DATA,
+    "data.batch_size": 128,
+}
+METHODS = ("clip", "e2")
+PICTURED = 8  # test products in the picture
+
+
+def quickstart(out: Path, *, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
+    """Runs everything below ``out`` and returns the two models' metrics.
+
+    Args:
+        out: folder for the runs, their results and the picture.
+        resume: keep what an earlier, stopped quickstart finished.
+        overwrite: start afresh.
+    """
+    console = Console(stderr=True)
+    for method in METHODS:
+        console.rule(f"training {method}")
+        start_run(out / method, {**OPTIONS, "method": method}, resume=resume, overwrite=overwrite)
+    console.rule("evaluating on test products whose combination of tags never occurs in train")
+    test = open_catalogue(DATA, "test")
+    encoders = [load_encoder(str(out / method)) for method in METHODS]
+    results = evaluate_retrieval(encoders, test, protocol="full", text="caption", seed=0, out=out)
+    Console().print(results_table(results))
+    picked = np.random.default_rng(0).choice(len(test), PICTURED, replace=False)
+    picture = out / "selections.png"
+    draw_selections(encoders[-1], [test[int(i)] for i in picked], picture)
+    console.print(NEXT.format(out=out, picture=picture), highlight=False, soft_wrap=True)
+    return results
+
+
+NEXT = """
+Everything lies in {out}; {picture} shows what each entity's tokens chose.
+
+Now your own catalogue (a parquet, csv, tsv or jsonl table with photos, descriptions and tags):
+  e2 data info catalogue.parquet --tags brand,season --out runs/info
+  e2 train --data catalogue.parquet --tags brand,season --backbone ViT-B-32 --pretrained openai --out runs/mine
+  e2 evaluate retrieval --model runs/mine --model open_clip:ViT-B-32/openai --data catalogue.parquet --split val
+"""

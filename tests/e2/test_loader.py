@@ -1,0 +1,71 @@
+import torch
+
+from e2.data import open_catalogue
+from e2.data.loader import Collate, StepSampler, TrainingViews
+from e2.data.transforms import training_transform
+from e2.factory import create_model_and_transforms, get_tokenizer
+from tests.conftest import TAGS
+
+
+def steps(sampler):
+    return [[index for _, index in batch] for batch in sampler]
+
+
+def test_each_epoch_is_a_fresh_permutation_without_repeats():
+    sampler = StepSampler(103, 10, start=0, stop=20, seed=1)
+    batches = steps(sampler)
+    first, second = sum(batches[:10], []), sum(batches[10:], [])
+    assert len(set(first)) == len(set(second)) == 100
+    assert first != second
+
+
+def test_a_later_start_gives_the_same_batches():
+    through = steps(StepSampler(50, 8, start=0, stop=30, seed=4))
+    assert steps(StepSampler(50, 8, start=13, stop=30, seed=4)) == through[13:]
+
+
+def test_processes_share_every_batch_without_loss_or_doubles():
+    whole = steps(StepSampler(50, 8, start=0, stop=6, seed=4))
+    parts = [steps(StepSampler(50, 8, start=0, stop=6, seed=4, rank=rank, world=3)) for rank in range(3)]
+    for step, batch in enumerate(whole):
+        assert sorted(sum((part[step] for part in parts), [])) == sorted(batch)
+
+
+def test_fewer_products_than_a_batch_make_one_batch():
+    sampler = StepSampler(5, 128, start=0, stop=2, seed=0)
+    assert sampler.steps_per_epoch == 1
+    assert [sorted(batch) for batch in steps(sampler)] == [[0, 1, 2, 3, 4]] * 2
+
+
+def views(shop, tiny, seed=0, text="caption"):
+    catalogue = open_catalogue(str(shop), "train", tags=TAGS)
+    visual = create_model_and_transforms(tiny)[0].visual
+    return TrainingViews(catalogue, training_transform(visual, "strong"), TAGS, text=text, prompt="{entity}: {tag}", seed=seed)
+
+
+def test_a_view_depends_on_seed_epoch_and_product_only(shop, tiny):
+    first = views(shop, tiny)
+    torch.manual_seed(123)
+    before = torch.random.get_rng_state()
+    image = first[(0, 5)].image
+    assert torch.equal(torch.random.get_rng_state(), before)  # the model's noise is not disturbed
+    assert torch.equal(image, views(shop, tiny)[(0, 5)].image)
+    assert not torch.equal(image, first[(1, 5)].image)
+    assert not torch.equal(image, views(shop, tiny, seed=1)[(0, 5)].image)
+
+
+def test_a_batch_holds_each_text_once_and_marks_missing_tags(shop, tiny):
+    data = views(shop, tiny)
+    batch = Collate(get_tokenizer("e2-nano"))([data[(0, i)] for i in (0, 1, 4)])  # product 0 has no brand
+    tokenizer = get_tokenizer("e2-nano")
+    assert batch.images.shape == (3, 3, 32, 32)
+    assert batch.tag_index[0, 0] == -1
+    assert batch.tag_index[0, 2] == batch.tag_index[2, 2]  # products 0 and 4 share their colour
+    expected = tokenizer(["A red tee number 0", "A green tee number 1", "A red tee number 4"])
+    assert torch.equal(batch.tokens[batch.text_index], expected)
+    assert torch.equal(batch.tokens[batch.tag_index[1, 0]], tokenizer(["brand: Puma"])[0])
+    assert len(batch.tokens) == len({tuple(row.tolist()) for row in batch.tokens})
+
+
+def test_the_full_text_adds_the_tags_in_words(shop, tiny):
+    assert views(shop, tiny, text="full")[(0, 1)].text == "A green tee number 1. Puma. Winter. green"

@@ -1,0 +1,140 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+import e2
+from e2.config import ModelConfig
+from e2.losses import contrastive_loss, region_loss
+from e2.model import E2, region_parameters_share
+from tests.conftest import TAGS, TINY
+
+
+def photos(count: int = 3, size: int = 32) -> torch.Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def test_before_training_the_image_embedding_is_the_backbones(model):
+    with torch.no_grad():
+        assert_close(model.encode_image(photos()), model.clip.encode_image(photos()), atol=1e-5, rtol=0)
+        model.train()  # training draws noise for the selection, which must not reach the embedding yet
+        assert_close(model.encode_image(photos()), model.clip.encode_image(photos()), atol=1e-5, rtol=0)
+
+
+def test_training_can_open_the_way_from_the_tokens_to_the_embedding(model):
+    model.encode_image(photos()).pow(2).sum().backward()
+    assert all(gate.grad.abs().sum() > 0 for gate in model.reader.gates.values())
+    for gate in model.reader.gates.values():
+        torch.nn.init.ones_(gate)
+    with torch.no_grad():
+        assert (model.encode_image(photos()) - model.clip.encode_image(photos())).abs().max() > 1e-3
+
+
+def test_class_token_and_patches_never_see_the_tokens_but_through_the_gate(model):
+    before = model.encode_image(photos())
+    torch.nn.init.normal_(model.reader.tokens, std=5)
+    assert_close(model.encode_image(photos()), before, atol=1e-5, rtol=0)
+
+
+def test_two_calls_at_inference_give_the_same_bits_and_training_calls_do_not(model):
+    with torch.no_grad():
+        assert torch.equal(model.encode_regions(photos()), model.encode_regions(photos()))
+        model.train()
+        assert not torch.equal(model.encode_regions(photos()), model.encode_regions(photos()))
+
+
+def test_selections_are_one_patch_per_token_on_the_grid(model):
+    selections = model.selections(photos())
+    assert list(selections) == list(TAGS)
+    for layers in selections.values():
+        assert list(layers) == [3, 4]  # 2/3 and 11/12 of four blocks
+        for weights in layers.values():
+            assert weights.shape == (3, 2, 4, 4)
+            assert_close(weights.sum(dim=(-2, -1)), torch.ones(3, 2))
+            assert ((weights == 0) | (weights == 1)).all()
+
+
+def test_regions_have_one_embedding_per_entity(model):
+    regions = model.encode_regions(photos(), normalize=True)
+    assert regions.shape == (3, len(TAGS), TINY["embed_dim"])
+    assert_close(regions.norm(dim=-1), torch.ones(3, len(TAGS)))
+
+
+def test_token_counts_per_entity_and_fusion_layers_are_settable(tiny):
+    model = e2.create_model_and_transforms(tiny, tags=TAGS, tokens={"brand": 5, "season": 1}, layers=(2, 3, 4))[0]
+    selections = model.selections(photos())
+    assert [weights[2].shape[1] for weights in selections.values()] == [5, 1, 2]
+    assert list(selections["brand"]) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("selector", ["hard", "soft", "top-k"])
+def test_every_selector_passes_gradients_to_tokens_queries_and_keys(tiny, selector):
+    torch.manual_seed(0)
+    model = e2.create_model_and_transforms(tiny, tags=TAGS, selector=selector)[0].train()
+    model.encode_regions(photos()).pow(3).sum().backward()
+    first = model.reader.fusions["3"]
+    for parameter in (model.reader.tokens, first.query.weight, first.key.weight, model.reader.heads):
+        assert parameter.grad.abs().sum() > 0
+
+
+def test_new_parameters_are_all_and_only_what_e2_adds(model):
+    new = {id(p) for p in model.new_parameters()}
+    old = {id(p) for p in model.clip.parameters()}
+    assert not new & old
+    assert new | old == {id(p) for p in model.parameters()}
+    plain = E2(model.clip, ModelConfig())
+    assert list(plain.new_parameters()) == []
+    assert torch.equal(plain.encode_image(photos()), model.clip.encode_image(photos()))
+
+
+@pytest.mark.parametrize("name", ["ViT-B-32", "ViT-B-16"])
+def test_at_vit_b_the_new_parameters_are_at_most_1_9_percent(name):
+    with torch.device("meta"):
+        import open_clip
+
+        config = open_clip.get_model_config(name)
+        clip = open_clip.CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"])
+        model = E2(clip, ModelConfig(tags=("brand", "season", "sub_category", "composition")))
+    assert model.reader.layers == (8, 11)
+    assert 0.015 < region_parameters_share(model) <= 0.019
+
+
+def test_the_models_calls_are_those_of_open_clip(model):
+    tokens = e2.get_tokenizer("e2-nano")(["a red tee", "blue jeans", "a coat"])
+    image, text, scale = model(photos(), tokens)
+    assert_close(image, model.encode_image(photos(), normalize=True))
+    assert_close(text, model.clip.encode_text(tokens, normalize=True))
+    assert_close(scale, model.logit_scale.exp())
+    logits, transposed = model.get_logits(photos(), tokens)
+    assert_close(logits, scale * image @ text.T)
+    assert_close(transposed, logits.T)
+
+
+def test_open_clips_own_loss_on_our_features_is_our_global_loss(model):
+    import open_clip
+
+    tokens = e2.get_tokenizer("e2-nano")(["a red tee", "blue jeans", "a coat"])
+    features = model(photos(), tokens)
+    ours = contrastive_loss(model.encode_image(photos()), model.encode_text(tokens), model.logit_scale.exp())
+    assert_close(ours, open_clip.loss.ClipLoss()(*features))
+
+
+def test_unknown_options_are_refused_by_name(tiny):
+    with pytest.raises(e2.InputError, match="tokenz"):
+        e2.create_model_and_transforms(tiny, tags=TAGS, tokenz=3)
+    with pytest.raises(e2.InputError, match="unknown backbone"):
+        e2.create_model_and_transforms("ViT-B-33")
+    with pytest.raises(e2.InputError, match="laion9"):
+        e2.create_model_and_transforms("ViT-B-32", "laion9")
+    with pytest.raises(e2.InputError, match="choose 1 to 4"):
+        e2.create_model_and_transforms(tiny, tags=TAGS, layers=(5,))
+    with pytest.raises(e2.InputError, match="RN50|ModifiedResNet"):
+        e2.create_model_and_transforms("RN50", tags=TAGS)
+
+
+def test_a_paper_model_trains_too(tiny):
+    torch.manual_seed(0)
+    model = e2.create_model_and_transforms(tiny, tags=TAGS, reader="paper")[0].train()
+    reading = model.read(photos())
+    index = torch.tensor([[0, 1, 2]] * 3)
+    region_loss(reading.regions, torch.randn(3, 16), index, torch.tensor(10.0)).backward()
+    assert model.reader.fusions["3"].query.grad.abs().sum() > 0
