@@ -191,9 +191,7 @@ def open_splits(config: TrainConfig) -> tuple[Catalogue, Catalogue]:
     tags = [tag for tag in data.tags if tag != DESCRIPTION or data.tag_columns.get(tag, tag) != DESCRIPTION]
 
     def open_split(name: str) -> Catalogue:
-        return open_catalogue(
-            data.data, name, tags=tags if data.tags else None, columns=columns, on_bad_row=data.on_bad_row
-        )
+        return open_catalogue(data.data, name, tags=tags if data.tags else None, columns=columns, on_bad_row=data.on_bad_row)
 
     train_data = open_split("train" if "train" in splits else splits[0])
     if "val" in splits:

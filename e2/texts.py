@@ -12,6 +12,8 @@ import torch
 from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 
+LENGTH_STEP, ROW_STEP = 8, 64
+
 
 def can_cut(clip: nn.Module) -> bool:
     """Whether cutting a batch to its longest text provably leaves the embeddings as they are."""
@@ -19,12 +21,22 @@ def can_cut(clip: nn.Module) -> bool:
 
 
 def cut_to_longest(clip: nn.Module, tokens: Tensor) -> Tensor:
-    """(B, L) -> (B, longest text of the batch), or unchanged where the tower looks at padding."""
+    """(B, L) -> (B, longest text of the batch), or unchanged where the tower looks at padding.
+
+    The length is rounded up to a multiple of 8: kernels are prepared, and kept in memory, once per shape.
+    """
     if not can_cut(clip):
         return tokens
     is_end = tokens == clip.text_eos_id if clip.text_pool_type == "eos" else tokens
     ends = is_end.int().argmax(dim=-1)  # (B,) the place the tower reads its answer at
-    return tokens[:, : int(ends.max()) + 1]
+    longest = int(ends.max()) + 1
+    return tokens[:, : -(-longest // LENGTH_STEP) * LENGTH_STEP]
+
+
+def pad_rows(tokens: Tensor) -> Tensor:
+    """Repeats the last text until the number of rows is a multiple of 64, again to meet few shapes; nobody reads the copies."""
+    missing = -len(tokens) % ROW_STEP
+    return torch.cat([tokens, tokens[-1:].expand(missing, -1)])
 
 
 def encode_text(clip: nn.Module, tokens: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from e2.optim import make_optimizer, set_rates
 from e2.runlog import RunLog
 from e2.state import FOLDER as STATE_FOLDER
 from e2.state import Progress, load_state, read_state, save_state
-from e2.texts import cut_to_longest
+from e2.texts import cut_to_longest, pad_rows
 from e2.validation import FirstPhotos, validate
 
 
@@ -210,7 +210,7 @@ def batches(run: Run) -> Iterator[Batch]:
     pin = accelerator.device.type == "cuda"
     loader = training_loader(run.views, sampler, run.tokenizer, workers=run.config.data.workers, pin_memory=pin)
     for batch in loader:
-        batch.tokens = cut_to_longest(run.model.clip, batch.tokens)
+        batch.tokens = pad_rows(cut_to_longest(run.model.clip, batch.tokens))
         yield batch.to(accelerator.device)
 
 

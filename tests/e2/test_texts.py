@@ -3,7 +3,7 @@ import torch
 from torch.testing import assert_close
 
 import e2
-from e2.texts import TextTable, can_cut, count_truncated, cut_to_longest, encode_text
+from e2.texts import TextTable, can_cut, count_truncated, cut_to_longest, encode_text, pad_rows
 
 TEXTS = ["a red tee", "Levi's blue jeans with copper rivets and a leather patch", "coat", ""]
 
@@ -11,7 +11,7 @@ TEXTS = ["a red tee", "Levi's blue jeans with copper rivets and a leather patch"
 def test_cutting_to_the_longest_text_gives_equal_embeddings_and_gradients(model):
     tokens = e2.get_tokenizer("e2-nano")(TEXTS)
     cut = cut_to_longest(model.clip, tokens)
-    assert cut.shape == (4, 14) and tokens.shape == (4, 77)
+    assert cut.shape == (4, 16) and tokens.shape == (4, 77)  # 14 places, rounded up
     gradients = []
     for batch in (tokens, cut):
         model.zero_grad()
@@ -23,6 +23,14 @@ def test_cutting_to_the_longest_text_gives_equal_embeddings_and_gradients(model)
     assert gradients[0].keys() == gradients[1].keys()
     for name, value in gradients[0].items():
         assert_close(gradients[1][name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_added_rows_change_nothing_for_the_others(model):
+    tokens = e2.get_tokenizer("e2-nano")(TEXTS)
+    padded = pad_rows(tokens)
+    assert padded.shape == pad_rows(padded).shape == (64, 77)
+    assert torch.equal(padded[:4], tokens)
+    assert_close(model.encode_text(padded)[:4], model.encode_text(tokens))
 
 
 def test_towers_that_look_at_padding_are_not_cut(tiny):
