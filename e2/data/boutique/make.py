@@ -1,0 +1,97 @@
+"""Writes the boutique as a catalogue on disk: one parquet table per split, drawn by several processes."""
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.progress import track
+
+from e2.data.boutique.attributes import TAGS
+from e2.data.boutique.product import BoutiqueProduct, draw_product
+from e2.errors import InputError
+from e2.files import atomic_folder
+
+_ROWS = 500  # per row group, so that readers can take a table in pieces
+_SCHEMA = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),  # Hugging Face convention
+        ("caption", pa.string()),
+        *((tag, pa.string()) for tag in TAGS),
+        ("regions", pa.string()),  # JSON: entity -> [x0, y0, x1, y1]
+    ]
+)
+
+
+def make_boutique(
+    folder: Path,
+    *,
+    train: int = 4000,
+    val: int = 300,
+    test: int = 1000,
+    seed: int = 0,
+    size: int = 224,
+    workers: int | None = None,
+    progress: bool = True,
+) -> None:
+    """Draws the catalogue into ``folder`` as ``train.parquet``, ``val.parquet`` and ``test.parquet``.
+
+    The bytes of a product depend on (seed, split, its index, size) only, not on the counts or on ``workers``
+    (processes, all cores by default). The folder appears whole or not at all.
+
+    Raises:
+        InputError: a count is not positive, the size is below 32, the seed is negative, or the folder cannot be written.
+    """
+    counts = {"train": train, "val": val, "test": test}
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"boutique: {name}={count} products; each split needs at least 1")
+    if size < 32:
+        raise InputError(f"boutique: size={size} pixels is too small to draw; choose 32 or more")
+    if seed < 0:
+        raise InputError(f"boutique: seed={seed}; choose 0 or more")
+    workers = workers or os.cpu_count() or 1
+    with atomic_folder(folder) as temporary:
+        for split, count in counts.items():
+            products = _draw(split, count, seed, size, workers)
+            if progress:
+                products = track(products, f"drawing the boutique: {split}", total=count)
+            _write(temporary / f"{split}.parquet", products)
+
+
+def _draw(split: str, count: int, seed: int, size: int, workers: int) -> Iterator[BoutiqueProduct]:
+    """The products of a split in order."""
+    draw = partial(draw_product, split=split, seed=seed, size=size)
+    if workers == 1:
+        yield from map(draw, range(count))
+        return
+    # spawn: the caller may hold threads (torch) that a forked child would inherit in a broken state
+    with multiprocessing.get_context("spawn").Pool(min(workers, count)) as pool:
+        yield from pool.imap(draw, range(count), chunksize=16)
+
+
+def _write(path: Path, products: Iterator[BoutiqueProduct]) -> None:
+    with pq.ParquetWriter(path, _SCHEMA) as writer:
+        rows: list[dict] = []
+        for product in products:
+            rows.append(_row(product))
+            if len(rows) == _ROWS:
+                writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+                rows = []
+        if rows:
+            writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+
+
+def _row(product: BoutiqueProduct) -> dict:
+    return {
+        "product_id": product.product_id,
+        "image": {"bytes": product.image, "path": None},
+        "caption": product.caption,
+        **product.tags,
+        "regions": json.dumps(product.regions),
+    }

@@ -1,0 +1,65 @@
+"""``boutique`` and ``boutique:train=4000,val=300,...``: the built-in catalogue, drawn once and then read as a table."""
+
+import hashlib
+from pathlib import Path
+from types import ModuleType
+
+from filelock import FileLock
+
+from e2.data import cache
+from e2.data.tables import TableSource
+from e2.errors import InputError
+from e2.files import atomic_folder
+
+DEFAULTS = {"train": 4000, "val": 300, "test": 1000, "seed": 0, "size": 224}
+
+
+class BoutiqueSource(TableSource):
+    """The built-in catalogue; ``argument`` is what follows the colon of the SPEC."""
+
+    entities = ("brand", "season", "sub_category", "composition", "colour")
+
+    def __init__(self, argument: str):
+        options = parse_options(argument)
+        super().__init__(drawn_folder(options))
+        self.files = {split: files for split, files in self.files.items() if options[split]}
+
+
+def parse_options(argument: str) -> dict[str, int]:
+    """``train=800,seed=1`` over the defaults.
+
+    Raises:
+        InputError: an unknown key, or a value that is no whole number from 0.
+    """
+    options = dict(DEFAULTS)
+    for part in filter(None, (part.strip() for part in argument.split(","))):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if name not in DEFAULTS:
+            raise InputError(f"--data boutique: unknown option {name!r}; there are {', '.join(DEFAULTS)}")
+        if not value.isdecimal():
+            raise InputError(f"--data boutique: {name}={value!r} is no whole number from 0; write e.g. {name}=1000")
+        options[name] = int(value)
+    return options
+
+
+def drawn_folder(options: dict[str, int]) -> Path:
+    """The cached folder of a drawn catalogue; draws it first if need be, while other processes wait."""
+    from e2.data import boutique  # only this source needs what it draws with
+
+    described = "-".join(f"{name}{value}" for name, value in options.items())
+    folder = cache.cache_folder() / "boutique" / f"{described}-{_version(boutique)}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                with atomic_folder(folder) as temporary:
+                    boutique.make_boutique(temporary, **options)
+    except OSError as error:
+        raise InputError(f"cannot write {folder} ({error}); set E2_CACHE to a folder that can be written") from error
+    return folder
+
+
+def _version(package: ModuleType) -> str:
+    """Changes with the drawing code, so that a catalogue drawn by an older one is never taken for the current."""
+    files = sorted(Path(package.__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]

@@ -1,0 +1,42 @@
+"""The folder for what is worth keeping between runs: ``$E2_CACHE``, else ``~/.cache/e2``. Safe to delete."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+
+def cache_folder() -> Path:
+    """Where cached things lie; the folder need not exist yet."""
+    return Path(os.environ.get("E2_CACHE") or Path.home() / ".cache" / "e2")
+
+
+def key(*parts: object) -> str:
+    """A short name for any JSON-able description: equal descriptions give equal names."""
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:24]
+
+
+def file_stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Path, size in bytes and time of change of each file: when these stay, so did the contents."""
+    stamps = []
+    for file in files:
+        status = file.stat()
+        stamps.append((str(file.resolve()), status.st_size, status.st_mtime_ns))
+    return stamps
+
+
+def digest_of_stamps(files: Iterable[Path]) -> str:
+    """The same for very many files, which may be missing, in one hash and without their paths."""
+    stamps = np.fromiter((_size_and_time(file) for file in files), dtype=np.dtype((np.int64, 2)))
+    return hashlib.sha256(stamps.tobytes()).hexdigest()
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except (OSError, ValueError):  # ValueError: a NUL byte in the name
+        return -1, -1
+    return status.st_size, status.st_mtime_ns

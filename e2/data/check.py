@@ -1,0 +1,129 @@
+"""Finds the rows of a catalogue that cannot be used, by cause, decoding every image once and remembering the verdict."""
+
+import contextlib
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import PIL
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.progress import Progress
+
+from e2.data import cache
+from e2.data.catalogue import image_source
+from e2.data.images import BadImage, MissingImage, check_image
+from e2.errors import InputError
+from e2.files import atomic_path
+
+ROWS_PER_TASK = 64
+SHOWN = 10  # bad rows that an error names
+
+
+class BadRow(NamedTuple):
+    """A row that cannot be used."""
+
+    row: int  # its place in the table, from 0
+    cause: str  # no id, duplicate id, no text, no image, missing image file or broken image
+    detail: str = ""  # what exactly is wrong with its image
+
+
+def find_bad_rows(table: pa.Table, root: Path, identity: Sequence[object], progress: bool) -> list[BadRow]:
+    """Every unusable row of a normalised table, in order, each with the first cause that applies.
+
+    ``identity`` (JSON-able) changes whenever the images may have; the verdict on them is cached under it.
+    """
+    bad = {row: BadRow(row, cause) for cause, rows in reversed(_bad_texts(table)) for row in rows.tolist()}
+    bad_images = {found.row: found for found in _cached_bad_images(table, root, identity, progress)}
+    return [found for _, found in sorted({**bad_images, **bad}.items())]
+
+
+def count_causes(bad_rows: Sequence[BadRow]) -> dict[str, int]:
+    """Cause -> number of rows, the most frequent first."""
+    return dict(Counter(found.cause for found in bad_rows).most_common())
+
+
+def describe(counts: dict[str, int]) -> str:
+    """The counts in words, e.g. ``12 broken image, 3 no text``."""
+    return ", ".join(f"{count:,} {cause}" for cause, count in counts.items())
+
+
+def complain(where: str, table: pa.Table, bad_rows: Sequence[BadRow]) -> InputError:
+    """The error that counts the bad rows and names the first ten, one a line."""
+    ids = table.column("product_id")
+    lines = [
+        f"{where}: {len(bad_rows):,} of {table.num_rows:,} rows cannot be used ({describe(count_causes(bad_rows))}); "
+        "mend them, or leave them out by --on-bad-row skip"
+    ]
+    for row, cause, detail in bad_rows[:SHOWN]:
+        name = "" if cause == "no id" else f", id {ids[row].as_py()[:40]!r}"
+        lines.append(f"  row {row + 1}{name}: {cause}" + (f" ({detail})" if detail else ""))
+    return InputError("\n".join(lines))
+
+
+def _bad_texts(table: pa.Table) -> list[tuple[str, np.ndarray]]:
+    """Cause -> rows for all causes but the images themselves, the weightiest cause first."""
+    ids = table.column("product_id").combine_chunks()
+    numbers = np.asarray(pc.fill_null(pc.index_in(ids, pc.unique(ids)), -1))
+    _, first = np.unique(numbers, return_index=True)
+    repeated = np.setdiff1d(np.arange(len(numbers)), first)
+    missing = np.flatnonzero(np.asarray(ids.is_null()))
+    return [
+        ("no id", missing),
+        ("duplicate id", np.setdiff1d(repeated, missing)),
+        ("no text", _empty(table.column("captions"))),
+        ("no image", _empty(table.column("images"))),
+    ]
+
+
+def _empty(lists: pa.ChunkedArray) -> np.ndarray:
+    return np.flatnonzero(np.asarray(pc.list_value_length(lists)) == 0)
+
+
+def _cached_bad_images(table: pa.Table, root: Path, identity: Sequence[object], progress: bool) -> list[BadRow]:
+    stamps = cache.digest_of_stamps(_image_files(table, root))
+    file = cache.cache_folder() / "checks" / f"{cache.key(*identity, stamps, PIL.__version__)}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError):  # absent or damaged: check again
+        return [BadRow(*found) for found in json.loads(file.read_text())]
+    found = list(_bad_images(table.column("images"), root, progress))
+    with contextlib.suppress(InputError, OSError), atomic_path(file) as temporary:  # a read-only home only costs time
+        temporary.write_text(json.dumps(found))
+    return found
+
+
+def _image_files(table: pa.Table, root: Path) -> Iterator[Path]:
+    for chunk in table.column("images").chunks:
+        images = chunk.flatten()
+        for path in images.field("path").filter(images.field("bytes").is_null()):
+            yield root / path.as_py()
+
+
+def _bad_images(images: pa.ChunkedArray, root: Path, progress: bool) -> Iterator[BadRow]:
+    """Decodes all images with a few threads: Pillow's decoders leave Python's lock."""
+    starts = range(0, len(images), ROWS_PER_TASK)
+    bar = Progress(console=Console(stderr=True), disable=not progress, transient=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        task = bar.add_task("checking images", total=len(images))
+        slices = (images.slice(start, ROWS_PER_TASK) for start in starts)
+        for start, found in zip(starts, pool.map(_bad_images_of, slices, itertools.repeat(root)), strict=True):
+            yield from (BadRow(start + row, cause, detail) for row, cause, detail in found)
+            bar.advance(task, min(ROWS_PER_TASK, len(images) - start))
+
+
+def _bad_images_of(images: pa.ChunkedArray, root: Path) -> list[BadRow]:
+    found = []
+    for row, cell in enumerate(images):
+        try:
+            for image in cell.as_py():
+                check_image(image_source(image, root))
+        except BadImage as error:
+            cause = "missing image file" if isinstance(error, MissingImage) else "broken image"
+            found.append(BadRow(row, cause, error.where if isinstance(error, MissingImage) else error.cause))
+    return found

@@ -1,0 +1,168 @@
+"""What is in a catalogue: sizes, tags, texts and overlaps of its splits, as a table, as JSON and as pictures."""
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from e2.data.catalogue import ArrowCatalogue, Subset
+from e2.data.columns import Columns
+from e2.data.info_plots import save_contact_sheet, save_tag_plot
+from e2.data.product import full_text
+from e2.data.sources import open_catalogue, splits_of
+from e2.files import atomic_path
+
+TOP_VALUES = 10
+
+
+def write_info(
+    spec: str,
+    out: Path | None,
+    *,
+    tags: Sequence[str] | None = None,
+    columns: Columns | None = None,
+    on_bad_row: str = "error",
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Describes all splits of a data source; with ``out``, also writes info.json, tags.png and contact_sheet.png there.
+
+    Texts are measured by CLIP's own tokenizer, at its 77 tokens.
+
+    Returns:
+        What `catalogue_info` does.
+
+    Raises:
+        InputError: what `open_catalogue` raises, or ``out`` cannot be written.
+    """
+    import open_clip  # takes seconds, and only the tokenizer is needed
+
+    tokenizer = open_clip.get_tokenizer("ViT-B-32")
+    options = {"tags": tags, "columns": columns, "on_bad_row": on_bad_row, "progress": progress}
+    catalogues = {split: open_catalogue(spec, split, **options) for split in splits_of(spec)}
+    info = catalogue_info(catalogues, tokenizer, tokenizer.context_length, progress=progress)
+    if out is not None:
+        with atomic_path(Path(out) / "info.json") as temporary:
+            temporary.write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        save_tag_plot(tag_counts(catalogues.values(), info["tags"]), out)
+        save_contact_sheet(next(iter(catalogues.values())), out, seed=seed)
+    return info
+
+
+def catalogue_info(
+    catalogues: Mapping[str, ArrowCatalogue | Subset], tokenizer: Any, context_length: int, *, progress: bool = True
+) -> dict[str, Any]:
+    """Describes the splits of one catalogue.
+
+    Args:
+        catalogues: split -> its products.
+        tokenizer: has ``encode(text)`` -> token ids without the start and end tokens.
+        context_length: the most tokens that a text may have, start and end included, before it is cut.
+
+    Returns:
+        A JSON-able dict: ``data``, ``tags``, ``context_length``, ``splits`` (split -> description), and
+        ``shared_ids`` ("train & test" -> number of products in both; such products leak from one to the other).
+    """
+    first = next(iter(catalogues.values()))
+    texts_only = {split: catalogue.text_only() for split, catalogue in catalogues.items()}
+    ids = {split: {product.product_id for product in catalogue} for split, catalogue in texts_only.items()}
+    return {
+        "data": first.name,
+        "tags": list(first.tags),
+        "columns": list(first.columns),
+        "context_length": context_length,
+        "splits": {
+            split: _split_info(catalogue, tokenizer, context_length, progress) for split, catalogue in texts_only.items()
+        },
+        "shared_ids": {f"{a} & {b}": len(ids[a] & ids[b]) for a, b in itertools.combinations(ids, 2)},
+    }
+
+
+def _split_info(catalogue: ArrowCatalogue | Subset, tokenizer: Any, limit: int, progress: bool) -> dict[str, Any]:
+    words, tokens, images, full_over = [], [], 0, 0
+    counts: dict[str, Counter[str]] = {entity: Counter() for entity in catalogue.tags}
+    for product in track(
+        catalogue, f"reading {catalogue.split}", console=Console(stderr=True), transient=True, disable=not progress
+    ):
+        images += len(product.images)
+        for entity, value in product.tags.items():
+            counts[entity][value] += 1
+        for caption in product.captions:
+            words.append(len(caption.split()))
+            tokens.append(_tokens(tokenizer, caption))
+            full_over += _tokens(tokenizer, full_text(caption, product.tags)) > limit
+    return {
+        "products": len(catalogue),
+        "images": images,
+        "captions": len(words),
+        "bad_rows": dict(catalogue.bad_rows),
+        "caption_words_mean": round(sum(words) / len(words), 2),
+        "caption_tokens_mean": round(sum(tokens) / len(tokens), 2),
+        "caption_tokens_max": max(tokens),
+        "over_context_length": {"caption": sum(count > limit for count in tokens), "full": full_over},
+        "entities": {entity: _entity_info(values, len(catalogue)) for entity, values in counts.items()},
+    }
+
+
+def _tokens(tokenizer: Any, text: str) -> int:
+    return len(tokenizer.encode(text)) + 2  # start and end
+
+
+def _entity_info(values: Counter[str], products: int) -> dict[str, Any]:
+    missing = products - values.total()
+    return {
+        "distinct": len(values),
+        "once": sum(count == 1 for count in values.values()),
+        "missing": missing,
+        "missing_percent": round(100 * missing / products, 2),
+        "top": [[value, count] for value, count in values.most_common(TOP_VALUES)],
+    }
+
+
+def tag_counts(catalogues: Iterable[ArrowCatalogue | Subset], tags: Sequence[str]) -> dict[str, Counter[str]]:
+    """Entity -> value -> number of products that have it, over several splits."""
+    counts: dict[str, Counter[str]] = {entity: Counter() for entity in tags}
+    for product in itertools.chain.from_iterable(catalogue.text_only() for catalogue in catalogues):
+        for entity, value in product.tags.items():
+            counts[entity][value] += 1
+    return counts
+
+
+def info_table(info: Mapping[str, Any]) -> Table:
+    """The same for a terminal: a column for each split."""
+    table = Table(title=escape(info["data"]), title_justify="left")
+    table.add_column("")
+    for split in info["splits"]:
+        table.add_column(escape(split), justify="right")
+    splits = info["splits"].values()
+    limit = info["context_length"]
+    table.add_row("products", *(f"{split['products']:,}" for split in splits))
+    table.add_row("images", *(f"{split['images']:,}" for split in splits))
+    table.add_row("captions", *(f"{split['captions']:,}" for split in splits))
+    table.add_row("words a caption", *(f"{split['caption_words_mean']:.1f}" for split in splits))
+    table.add_row("tokens a caption", *(f"{split['caption_tokens_mean']:.1f}" for split in splits))
+    for kind in ("caption", "full"):
+        table.add_row(f"{kind} texts over {limit} tokens", *(f"{split['over_context_length'][kind]:,}" for split in splits))
+    for cause in dict.fromkeys(itertools.chain.from_iterable(split["bad_rows"] for split in splits)):
+        table.add_row(f"left out: {cause}", *(f"{split['bad_rows'].get(cause, 0):,}" for split in splits))
+    for entity in info["tags"]:
+        entities = [split["entities"][entity] for split in splits]
+        table.add_section()
+        table.add_row(f"{escape(entity)}: values", *(f"{found['distinct']:,}" for found in entities))
+        table.add_row("  missing", *(f"{found['missing']:,} ({found['missing_percent']:.1f} %)" for found in entities))
+        table.add_row("  most frequent", *(_top_words(found["top"]) for found in entities))
+    for pair, count in info["shared_ids"].items():
+        if count:
+            table.caption = f"{count:,} product ids are in both {escape(pair)}: what is measured there is too good"
+    return table
+
+
+def _top_words(top: Sequence[tuple[str, int]]) -> str:
+    return "\n".join(f"{escape(value[:24])} {count:,}" for value, count in top[:3])

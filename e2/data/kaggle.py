@@ -1,0 +1,133 @@
+"""``products:DIR``: the folder layout of Kaggle's "Fashion Product Images" (P. Aggarwal): styles.csv, images/ID.jpg.
+
+The set has no splits and no brands. Splits are made by a hash of the product's name, so that products of the same
+name (the same article photographed again, or in another size) stay together; brands are read off the names.
+"""
+
+import functools
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from e2.data import cache
+from e2.data.columns import Columns, normalise
+from e2.data.tables import require_columns
+from e2.errors import InputError
+
+SHARES = {"val": 0.05, "test": 0.05}  # of the product names; the rest is train
+RENAMED = {
+    "id": "product_id",
+    "masterCategory": "category",
+    "articleType": "sub_category",
+    "baseColour": "colour",
+    "productDisplayName": "caption",
+}
+WELL_KNOWN = 5  # so many products make a brand well known
+WEARER = re.compile(r"\s+(men|women|unisex|boys|girls|kids|man|woman|boy|girl|infant)('?s)?\b", re.IGNORECASE)
+
+
+class KaggleSource:
+    """The catalogue in a folder; ``argument`` is what follows the colon of the SPEC."""
+
+    entities = ("gender", "category", "sub_category", "colour", "season", "year", "usage", "brand")
+    one_split = False
+
+    def __init__(self, argument: str):
+        self.root = Path(argument).expanduser()
+        self.file = self.root / "styles.csv"
+        if not self.file.is_file():
+            raise InputError(f"--data products:{argument}: no styles.csv in there; name the folder that holds it")
+
+    def splits(self) -> tuple[str, ...]:
+        """Made by us: see the head of this file."""
+        return ("train", "val", "test")
+
+    def columns(self, split: str) -> tuple[str, ...]:
+        """The columns of styles.csv by our names, with the image and the brand."""
+        return tuple(read_styles(self.file).schema.names)
+
+    def identity(self, split: str) -> list[object]:
+        """Changes when styles.csv does."""
+        return [split, *cache.file_stamps([self.file])]
+
+    def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
+        """The picklable recipe that gives the normalised table of a split."""
+        require_columns(self.file, self.columns(split), columns.needed(tags))
+        return functools.partial(load_split, self.file, split, tuple(tags), columns)
+
+
+def load_split(file: Path, split: str, tags: Sequence[str], columns: Columns) -> pa.Table:
+    """The products of one split as a normalised table."""
+    table = read_styles(file)
+    names = table.column("caption").to_pylist()
+    table = table.filter(pa.array([split_of(name) == split for name in names], pa.bool_()))
+    return normalise(table, tags, columns, str(file))
+
+
+def split_of(name: str) -> str:
+    """train, val or test, decided by the product's name alone, whatever else is in the catalogue."""
+    digest = hashlib.sha256(" ".join(name.lower().split()).encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    for split, share in SHARES.items():
+        if place < share:
+            return split
+        place -= share
+    return "train"
+
+
+@functools.lru_cache(maxsize=1)  # a split is opened after the other
+def _read_styles(stamp: tuple[str, int, int]) -> pa.Table:
+    file = Path(stamp[0])
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not UTF-8 text (byte {error.start:,}); save it as UTF-8") from error
+    header = lines[0].split(",") if lines else []
+    if header[-1:] != ["productDisplayName"] or header[0] != "id":
+        raise InputError(f"{file}: the columns must be id, ..., productDisplayName (it has {', '.join(header) or 'none'})")
+    # The last cell, the name, may hold commas without being quoted
+    rows = [line.split(",", len(header) - 1) for line in lines[1:] if line.strip()]
+    rows = [row + [""] * (len(header) - len(row)) for row in rows]
+    table = {RENAMED.get(name, name): list(cells) for name, cells in zip(header, zip(*rows, strict=True), strict=True)}
+    table["caption"] = [name.strip().strip('"').replace('""', '"') for name in table["caption"]]
+    table["image"] = [f"images/{identifier}.jpg" for identifier in table["product_id"]]
+    table["brand"] = brands_of(table["caption"])
+    return pa.table(table)
+
+
+def read_styles(file: Path) -> pa.Table:
+    """All rows of styles.csv with our column names, and the columns image (a path) and brand.
+
+    Raises:
+        InputError: not UTF-8, or not the known header.
+    """
+    return _read_styles(cache.file_stamps([file])[0])
+
+
+def brands_of(names: Sequence[str]) -> list[str | None]:
+    """The brand of each display name, in its most frequent spelling; None where it cannot be told.
+
+    That is the words before Men, Women, ...; when few products have just these words (``Reebok Track Pants``), the
+    longest well-known brand that they begin with. Of names without Men, Women, ... it is the longest brand that
+    begins the name.
+    """
+    found = [WEARER.split(name, maxsplit=1)[0].strip() if WEARER.search(name) else "" for name in names]
+    counts = Counter(brand.lower() for brand in found if brand)
+    spellings = {brand.lower(): brand for brand, _ in reversed(Counter(filter(None, found)).most_common())}
+    well_known = {brand: spellings[brand] for brand, count in counts.items() if count >= WELL_KNOWN}
+    return [
+        (_known_start(brand, well_known) if counts[brand.lower()] < WELL_KNOWN else None) or spellings[brand.lower()]
+        if brand
+        else _known_start(name, spellings)
+        for name, brand in zip(names, found, strict=True)
+    ]
+
+
+def _known_start(name: str, known: dict[str, str]) -> str | None:
+    words = name.lower().split()
+    starts = (" ".join(words[:count]) for count in range(len(words), 0, -1))
+    return next((known[start] for start in starts if start in known), None)

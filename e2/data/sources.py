@@ -1,0 +1,132 @@
+"""``--data SPEC``: which source a SPEC means, and the one way in which every command opens it.
+
+A new kind of source is one file with a class like those in `SOURCES`, and one line there.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+
+from e2.data import check
+from e2.data.boutique_source import BoutiqueSource
+from e2.data.catalogue import ArrowCatalogue
+from e2.data.columns import Columns
+from e2.data.kaggle import KaggleSource
+from e2.data.tables import TableSource
+from e2.errors import InputError
+
+
+class Source(Protocol):
+    """What stands behind a SPEC: splits of rows that can be loaded as normalised tables."""
+
+    entities: tuple[str, ...]  # the tags that are taken when none are named
+    root: Path  # what relative image paths are relative to
+    one_split: bool  # a single file, which answers to every split's name
+
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits, in the order in which to show them."""
+
+    def columns(self, split: str) -> tuple[str, ...]:
+        """All columns that the rows of a split have."""
+
+    def identity(self, split: str) -> list[object]:
+        """A JSON-able description that changes whenever the rows of the split may have."""
+
+    def load(self, split: str, tags: Sequence[str], columns: Columns) -> Callable[[], pa.Table]:
+        """The picklable recipe for the split's table in the form of `e2.data.columns.normalise`."""
+
+
+SOURCES: dict[str, Callable[[str], Source]] = {"boutique": BoutiqueSource, "products": KaggleSource}
+
+
+def splits_of(spec: str) -> tuple[str, ...]:
+    """The splits of a data source; a single file is one split, named like the file.
+
+    Raises:
+        InputError: an unknown kind of SPEC, or nothing there.
+    """
+    return _source(spec).splits()
+
+
+def open_catalogue(
+    spec: str,
+    split: str | None = None,
+    *,
+    tags: Sequence[str] | None = None,
+    columns: Columns | None = None,
+    on_bad_row: str = "error",
+    progress: bool = True,
+) -> ArrowCatalogue:
+    """Opens one split of a data source, with its unusable rows found and refused or left out.
+
+    Every image is decoded once, which is remembered in the cache until the files change.
+
+    Args:
+        spec: ``boutique[:key=value,...]``, ``products:DIR``, or the path of a table or of a folder of tables.
+        split: its name; may be left out where there is only one. A single file answers to every name.
+        tags: the entities to read. None: those that the source is known to have (tables: none).
+        columns: the columns of a table that mean image, caption, id and each tag.
+        on_bad_row: ``error`` raises, ``skip`` leaves unusable rows out and counts them in ``bad_rows``.
+        progress: show a bar while images are checked, and say what was skipped (on stderr).
+
+    Raises:
+        InputError: unknown SPEC, split or column, a damaged file, an empty split, or unusable rows.
+    """
+    if on_bad_row not in ("error", "skip"):
+        raise InputError(f"--on-bad-row {on_bad_row!r} is unknown; choose error or skip")
+    columns = columns or Columns()
+    source = _source(spec)
+    split = _choose_split(spec, source, split)
+    tags = source.entities if tags is None else tuple(tags)
+    catalogue = ArrowCatalogue(
+        name=spec,
+        split=split,
+        tags=tags,
+        load=source.load(split, tags, columns),
+        root=source.root,
+        columns=source.columns(split),
+    )
+    _leave_out_bad_rows(catalogue, [*source.identity(split), columns.image], on_bad_row, progress)
+    return catalogue
+
+
+def _source(spec: str) -> Source:
+    kind, colon, argument = spec.partition(":")
+    if kind in SOURCES:
+        return SOURCES[kind](argument)
+    path = Path(spec).expanduser()
+    if path.exists():
+        return TableSource(path)
+    if colon and kind.replace("-", "").isalnum() and len(kind) > 1:  # one letter: a drive
+        raise InputError(f"--data {spec}: unknown kind of data {kind!r}; there are {', '.join(SOURCES)} and paths")
+    raise InputError(f"--data {spec}: there is no such file or folder; name a table, or one of {', '.join(SOURCES)}")
+
+
+def _choose_split(spec: str, source: Source, split: str | None) -> str:
+    splits = source.splits()
+    if len(splits) == 1 and (split is None or source.one_split):
+        return splits[0]
+    if split in splits:
+        return split
+    asked = "several splits" if split is None else f"no split {split!r}"
+    raise InputError(f"--data {spec}: {asked}; choose --split from {', '.join(splits)}")
+
+
+def _leave_out_bad_rows(catalogue: ArrowCatalogue, identity: list[object], on_bad_row: str, progress: bool) -> None:
+    table, where = catalogue.table, f"--data {catalogue.name}, split {catalogue.split}"
+    bad_rows = check.find_bad_rows(table, catalogue.root, identity, progress)
+    if bad_rows and on_bad_row == "error":
+        raise check.complain(where, table, bad_rows)
+    if bad_rows:
+        catalogue.bad_rows = check.count_causes(bad_rows)
+        catalogue.rows = np.setdiff1d(np.arange(table.num_rows), [found.row for found in bad_rows])
+        if progress:
+            counts = check.describe(catalogue.bad_rows)
+            Console(stderr=True).print(f"{where}: left out {len(bad_rows):,} of {table.num_rows:,} rows: {counts}")
+    if not len(catalogue):
+        why = f": all rows are unusable ({check.describe(catalogue.bad_rows)})" if bad_rows else ""
+        raise InputError(f"{where}: there are no products{why}; name another split or file")
