@@ -31,6 +31,7 @@ Text = Annotated[str, typer.Option(help="caption (description) or full (descript
 Seed = Annotated[int, typer.Option(min=0)]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
 Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16")]
+BatchSize = Annotated[int, typer.Option(min=1)]
 Workers = Annotated[int, typer.Option(min=0, help="processes that decode photos")]
 OnBadRow = Annotated[str, typer.Option(help="error (stop, naming the rows) or skip (leave out and count)")]
 ImageColumn = Annotated[str, typer.Option(help="column with the photos")]
@@ -83,6 +84,182 @@ def train(
     options = {key: value for key, value in given.items() if value is not None}
     summary = start_run(out, options, config_file=config, settings=set_ or [], resume=resume, overwrite=overwrite)
     say(summary, json, f"best val SumR {summary['val_SumR']:.2f} at step {summary['step']}; checkpoint in {out}")
+
+
+@app.command()
+def quickstart(
+    out: Out = Path("runs/quickstart"),
+    resume: Annotated[bool, typer.Option("--resume", help="keep what an earlier quickstart finished")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="start afresh")] = False,
+) -> None:
+    """Train `clip` and `e2` on the built-in catalogue, compare them, and draw what the tokens chose (minutes).
+
+    Example: `e2 quickstart`
+    """
+    from benchmarks.quickstart import quickstart as run
+
+    run(out, resume=resume, overwrite=overwrite)
+
+
+@app.command()
+def embed(
+    model: Annotated[str, typer.Option(help="checkpoint folder or open_clip:MODEL/PRETRAINED")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="parquet file to write")],
+    split: Split = None,
+    tags: Tags = None,
+    text: Text = "caption",
+    what: Annotated[str, typer.Option(help="image,text,region: any of them")] = "image,text",
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = 2,
+) -> None:
+    """Write the embeddings of a split's photos and texts, with product ids, as parquet.
+
+    Example: `e2 embed --model runs/mine --data catalogue.parquet --out embeddings.parquet`
+    """
+    from adapters.encoder import load_encoder
+    from benchmarks.embed import write_embeddings
+
+    catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
+    encoder = load_encoder(model, device=device, precision=precision, batch_size=batch_size, workers=workers)
+    rows = write_embeddings(encoder, catalogue, out, what=tuple(what.split(",")), text=text)
+    print(f"wrote {rows:,} vectors to {out}")
+
+
+@evaluate_app.command()
+def retrieval(
+    model: Models,
+    data: Data,
+    split: Split = "test",
+    protocol: Annotated[str, typer.Option(help="full, first-photo or sample-100")] = "full",
+    text: Text = "caption",
+    tags: Tags = None,
+    rule: Annotated[str, typer.Option(help="small sub-categories in sample-100: fame-vil or authors")] = "fame-vil",
+    candidates: Annotated[Path | None, typer.Option(help="saved sample-100 lists to use again")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for metrics.json")] = None,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    batch_size: BatchSize = 64,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = 2,
+    json: Json = False,
+) -> None:
+    """Recall of photos by texts and of texts by photos, with 95 % intervals; several models side by side.
+
+    Example: `e2 evaluate retrieval --model runs/a --model runs/b --data boutique --split test --out runs/comparison`
+    """
+    from rich.console import Console
+
+    from adapters.encoder import load_encoder
+    from benchmarks.evaluate_retrieval import evaluate_retrieval, results_table
+
+    catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
+    options = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
+    encoders = [load_encoder(name, **options) for name in model]
+    compared = evaluate_retrieval(
+        encoders, catalogue, protocol=protocol, text=text, seed=seed, out=out, rule=rule, candidates=candidates
+    )
+    if json:
+        print(jsonlib.dumps({"models": compared.results, "differences": compared.differences}, indent=2))
+    else:
+        Console().print(results_table(compared))
+
+
+@data_app.command()
+def info(
+    spec: Annotated[str, typer.Argument(metavar="SPEC")],
+    out: Annotated[Path | None, typer.Option(help="folder for info.json, tags.png and contact_sheet.png")] = None,
+    tags: Tags = None,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Sizes, tags, texts and pictures of a catalogue.
+
+    Example: `e2 data info catalogue.parquet --tags brand,season --out runs/info`
+    """
+    from rich.console import Console
+
+    from e2.data.info import info_table, write_info
+
+    names, columns = columns_of(tags, (image_column, caption_column, id_column))
+    found = write_info(spec, out, tags=names, columns=columns, on_bad_row=on_bad_row, seed=seed)
+    if json:
+        print(jsonlib.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        Console().print(info_table(found))
+        if out:
+            print(f"wrote info.json, tags.png and contact_sheet.png to {out}")
+
+
+@data_app.command("import")
+def import_(
+    spec: Annotated[str, typer.Argument(metavar="SPEC")],
+    out: Out,
+    tags: Tags = None,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier import in --out")] = False,
+) -> None:
+    """Write any catalogue as parquet tables, photos inside, one file a split.
+
+    Example: `e2 data import products:~/fashion --out runs/products`
+    """
+    from e2.data.export import import_catalogue
+
+    names, columns = columns_of(tags, (image_column, caption_column, id_column))
+    sizes = import_catalogue(spec, out, tags=names, columns=columns, on_bad_row=on_bad_row, overwrite=overwrite)
+    print(f"wrote {', '.join(f'{split} ({count:,} products)' for split, count in sizes.items())} to {out}")
+
+
+@data_app.command()
+def make(
+    out: Out,
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="boutique or boutique:train=...,seed=...")] = "boutique",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier one in --out")] = False,
+) -> None:
+    """Draw the built-in catalogue into a folder of parquet tables.
+
+    Example: `e2 data make boutique:train=1000,val=100,test=100,seed=1 --out runs/boutique`
+    """
+    from e2.data.export import import_catalogue
+
+    if spec.partition(":")[0] != "boutique":
+        raise InputError(f"e2 data make draws boutique only, not {spec}; use e2 data import for other catalogues")
+    sizes = import_catalogue(spec, out, overwrite=overwrite)
+    print(f"wrote {', '.join(f'{split} ({count:,} products)' for split, count in sizes.items())} to {out}")
+
+
+def columns_of(tags: str | None, names: tuple[str, str, str]):
+    """The options that name columns, as (entities or None, Columns)."""
+    from e2.data import Columns, parse_tags
+
+    entities, mapping = parse_tags(tags) if tags else (None, {})
+    image, caption, product_id = names
+    return entities, Columns(image=image, caption=caption, id=product_id, tags=mapping)
+
+
+def open_data(spec: str, split: str | None, tags: str | None, names: tuple[str, str, str], on_bad_row: str):
+    """The split that a command asks for."""
+    from e2.data import open_catalogue
+
+    entities, columns = columns_of(tags, names)
+    return open_catalogue(spec, split, tags=entities, columns=columns, on_bad_row=on_bad_row)
 
 
 def say(result: dict, as_json: bool, line: str) -> None:

@@ -1,0 +1,145 @@
+"""The commands as a user meets them: what they print, where they write, how they fail."""
+
+import json
+import sys
+
+import pytest
+
+import cli
+
+TAGS = "brand,season,colour"
+
+
+@pytest.fixture
+def e2(monkeypatch, capsys):
+    """Runs a command line; returns (exit status, stdout, stderr)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["e2", *map(str, arguments)])
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as leave:
+            status = leave.code or 0
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(shop, tiny, tmp_path_factory):
+    """Two short runs: clip and e2."""
+    from e2.run import start_run
+
+    out = tmp_path_factory.mktemp("runs")
+    for method in ("clip", "e2"):
+        options = {"data.data": str(shop), "data.tags": TAGS, "backbone": tiny, "steps": 4, "data.batch_size": 16}
+        start_run(out / method, {**options, "method": method, "data.workers": 0, "device": "cpu"})
+    return out
+
+
+def test_train_says_where_it_wrote(e2, shop, tiny, tmp_path):
+    out = tmp_path / "run"
+    arguments = ("--data", shop, "--tags", TAGS, "--backbone", tiny, "--steps", "3", "--batch-size", "16", "--workers", "0")
+    status, stdout, _ = e2("train", *arguments, "--out", out)
+    assert status == 0 and str(out) in stdout
+    assert sorted(p.name for p in out.iterdir()) == [
+        "config.json",
+        "log.csv",
+        "model.safetensors",
+        "summary.json",
+        "tensorboard",
+    ]
+    status, stdout, _ = e2("train", *arguments, "--out", out, "--overwrite", "--json")
+    assert status == 0 and json.loads(stdout)["step"] == 3
+
+
+def test_evaluate_one_model(e2, shop, trained, tmp_path):
+    status, stdout, _ = e2(
+        "evaluate", "retrieval", "--model", trained / "e2", "--data", shop, "--split", "val", "--out", tmp_path, "--json"
+    )
+    assert status == 0
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert json.loads(stdout)["models"] == [written]
+    assert written["protocol"] == "full" and written["n"] == 12 and written["split"] == "val"
+    assert 0 <= written["metrics"]["image_to_text_R@1"] <= written["metrics"]["image_to_text_R@10"] <= 100
+    low, high = written["ci95"]["SumR"]
+    assert low <= written["metrics"]["SumR"] <= high
+    assert len(written["model"]["weights_sha256"]) == 64 and written["model"]["method"] == "e2"
+
+
+def test_evaluate_side_by_side_with_a_plain_model(e2, shop, trained, tiny):
+    models = ("--model", trained / "clip", "--model", trained / "e2", "--model", f"open_clip:{tiny}")
+    status, stdout, _ = e2("evaluate", "retrieval", *models, "--data", shop, "--split", "val", "--text", "full")
+    assert status == 0 and "SumR" in stdout
+    status, stdout, _ = e2("evaluate", "retrieval", *models, "--data", shop, "--split", "val", "--json")
+    assert len(json.loads(stdout)["differences"]) == 3
+
+
+def test_embed_writes_vectors_with_ids(e2, shop, trained, tmp_path):
+    import pyarrow.parquet as pq
+
+    out = tmp_path / "vectors.parquet"
+    status, stdout, _ = e2("embed", "--model", trained / "e2", "--data", shop, "--split", "val", "--out", out)
+    assert status == 0 and str(out) in stdout
+    table = pq.read_table(out)
+    assert table.num_rows == 24  # a photo and a text each
+    assert set(table.column("product_id").to_pylist()) == {f"val-{i}" for i in range(12)}
+    assert all(abs(sum(x * x for x in vector) - 1) < 1e-4 for vector in table.column("vector").to_pylist())
+
+
+def test_data_info(e2, shop, tmp_path):
+    status, stdout, _ = e2("data", "info", shop, "--tags", TAGS, "--out", tmp_path)
+    assert status == 0 and "Nike" in stdout
+    assert {"info.json", "tags.png", "contact_sheet.png"} <= {p.name for p in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("train", "--data", "missing.parquet", "--out", "OUT"), "missing.parquet"),
+        (("train", "--data", "SHOP", "--tags", "maker", "--out", "OUT"), "maker"),
+        (("train", "--data", "SHOP", "--out", "OUT"), "--tags"),
+        (("train", "--data", "SHOP", "--tags", "brand", "--caption-column", "words", "--out", "OUT"), "words"),
+        (("train", "--data", "SHOP", "--tags", "brand", "--config", "nowhere.yaml", "--out", "OUT"), "nowhere.yaml"),
+        (("train", "--data", "SHOP", "--tags", "brand", "--device", "cuda", "--out", "OUT"), "cuda"),
+        (("evaluate", "retrieval", "--model", "nowhere", "--data", "SHOP", "--split", "val"), "nowhere"),
+        (("evaluate", "retrieval", "--model", "open_clip:ViT-Z", "--data", "SHOP", "--split", "val"), "ViT-Z"),
+        (("evaluate", "retrieval", "--model", "CLIP", "--data", "SHOP", "--split", "tset"), "train, val"),
+        (("evaluate", "retrieval", "--model", "CLIP", "--data", "SHOP", "--split", "val", "--protocol", "mine"), "sample-100"),
+        (("evaluate", "retrieval", "--model", "CLIP", "--data", "SHOP", "--split", "val", "--text", "poem"), "caption"),
+        (("embed", "--model", "CLIP", "--data", "SHOP", "--split", "val", "--what", "smell", "--out", "OUT"), "smell"),
+        (("embed", "--model", "CLIP", "--data", "SHOP", "--split", "val", "--what", "region", "--out", "OUT"), "region"),
+        (("data", "info", "elsewhere:DIR"), "elsewhere"),
+        (("data", "info", "boutique:trian=3"), "trian"),
+    ],
+)
+def test_mistakes_get_one_line_and_status_2(e2, shop, trained, tmp_path, arguments, named):
+    places = {"SHOP": shop, "CLIP": trained / "clip", "OUT": tmp_path / "out"}
+    if "cuda" in arguments:
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("this machine has a GPU")
+    status, stdout, stderr = e2(*(places.get(argument, argument) for argument in arguments))
+    lines = [line for line in stderr.splitlines() if line.startswith("e2: ")]
+    assert status == 2 and stdout == ""
+    assert len(lines) == 1 and named in lines[0]
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_command_explains_itself(e2):
+    for command in (
+        (),
+        ("train",),
+        ("embed",),
+        ("quickstart",),
+        ("evaluate", "retrieval"),
+        ("data", "info"),
+        ("data", "make"),
+    ):
+        status, stdout, _ = e2(*command, "--help")
+        assert status == 0 and "Usage" in stdout
+        assert not command or "Example" in stdout
