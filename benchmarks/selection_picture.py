@@ -50,7 +50,9 @@ def draw_selections(encoder: Encoder, products: Sequence[Product], path: Path) -
 def lit(photo: Image.Image, weights: dict[int, np.ndarray]) -> np.ndarray:
     """The photo with every patch dimmed but those that some token chose; (CELL, CELL, 3) uint8."""
     total = sum(weights.values())
-    mask = Image.fromarray((255 * (total / total.max()).clip(0, 1)).astype(np.uint8)).resize(photo.size, Image.Resampling.NEAREST)
+    mask = Image.fromarray((255 * (total / total.max()).clip(0, 1)).astype(np.uint8)).resize(
+        photo.size, Image.Resampling.NEAREST
+    )
     light = UNCHOSEN + (1 - UNCHOSEN) * np.asarray(mask, dtype=np.float32)[..., None] / 255
     return (np.asarray(photo) * light).astype(np.uint8)
 

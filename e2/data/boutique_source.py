@@ -1,6 +1,9 @@
 """``boutique`` and ``boutique:train=4000,val=300,...``: the built-in catalogue, drawn once and then read as a table."""
 
+import contextlib
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -9,9 +12,9 @@ from filelock import FileLock
 from e2.data import cache
 from e2.data.tables import TableSource
 from e2.errors import InputError
-from e2.files import atomic_folder
 
 DEFAULTS = {"train": 4000, "val": 300, "test": 1000, "seed": 0, "size": 224}
+DRAWING = "E2_DRAWING_BOUTIQUE"  # in the environment of the processes that draw: the id of the one that started them
 
 
 class BoutiqueSource(TableSource):
@@ -20,16 +23,14 @@ class BoutiqueSource(TableSource):
     entities = ("brand", "season", "sub_category", "composition", "colour")
 
     def __init__(self, argument: str):
-        options = parse_options(argument)
-        super().__init__(drawn_folder(options))
-        self.files = {split: files for split, files in self.files.items() if options[split]}
+        super().__init__(drawn_folder(parse_options(argument)))
 
 
 def parse_options(argument: str) -> dict[str, int]:
     """``train=800,seed=1`` over the defaults.
 
     Raises:
-        InputError: an unknown key, or a value that is no whole number from 0.
+        InputError: an unknown key, or a value that is not a whole number.
     """
     options = dict(DEFAULTS)
     for part in filter(None, (part.strip() for part in argument.split(","))):
@@ -37,7 +38,7 @@ def parse_options(argument: str) -> dict[str, int]:
         if name not in DEFAULTS:
             raise InputError(f"--data boutique: unknown option {name!r}; there are {', '.join(DEFAULTS)}")
         if not value.isdecimal():
-            raise InputError(f"--data boutique: {name}={value!r} is no whole number from 0; write e.g. {name}=1000")
+            raise InputError(f"--data boutique: {name}={value!r} is not a whole number; write e.g. {name}=1000")
         options[name] = int(value)
     return options
 
@@ -48,15 +49,28 @@ def drawn_folder(options: dict[str, int]) -> Path:
 
     described = "-".join(f"{name}{value}" for name, value in options.items())
     folder = cache.cache_folder() / "boutique" / f"{described}-{_version(boutique)}"
+    if folder.exists():
+        return folder
+    # A drawing process may run the caller's script anew and come here again: waiting for its parent would never end
+    if os.environ.get(DRAWING, str(os.getpid())) != str(os.getpid()):
+        raise InputError("boutique: draw under `if __name__ == '__main__':`, as drawing starts processes that import you")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
+        with FileLock(f"{folder}.lock"), _marked_environment():
             if not folder.exists():
-                with atomic_folder(folder) as temporary:
-                    boutique.make_boutique(temporary, **options)
+                boutique.make_boutique(folder, **options)
     except OSError as error:
         raise InputError(f"cannot write {folder} ({error}); set E2_CACHE to a folder that can be written") from error
     return folder
+
+
+@contextlib.contextmanager
+def _marked_environment() -> Iterator[None]:
+    os.environ[DRAWING] = str(os.getpid())
+    try:
+        yield
+    finally:
+        del os.environ[DRAWING]
 
 
 def _version(package: ModuleType) -> str:

@@ -66,6 +66,11 @@ def parse_tags(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
     return tuple(columns), columns
 
 
+def printable(text: str) -> str:
+    """The text with line breaks and terminal codes, which a stranger's table may hold, made harmless for printing."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def normalise(batch: pa.RecordBatch | pa.Table, tags: Sequence[str], columns: Columns, where: str) -> pa.Table:
     """Turns rows as they were read into the catalogue's own columns (see the head of this file).
 

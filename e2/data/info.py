@@ -13,7 +13,7 @@ from rich.progress import track
 from rich.table import Table
 
 from e2.data.catalogue import ArrowCatalogue, Subset
-from e2.data.columns import Columns
+from e2.data.columns import Columns, printable
 from e2.data.info_plots import save_contact_sheet, save_tag_plot
 from e2.data.product import full_text
 from e2.data.sources import open_catalogue, splits_of
@@ -158,11 +158,11 @@ def info_table(info: Mapping[str, Any]) -> Table:
         table.add_row(f"{escape(entity)}: values", *(f"{found['distinct']:,}" for found in entities))
         table.add_row("  missing", *(f"{found['missing']:,} ({found['missing_percent']:.1f} %)" for found in entities))
         table.add_row("  most frequent", *(_top_words(found["top"]) for found in entities))
-    for pair, count in info["shared_ids"].items():
-        if count:
-            table.caption = f"{count:,} product ids are in both {escape(pair)}: what is measured there is too good"
+    leaks = [f"{count:,} product ids are in both {pair}" for pair, count in info["shared_ids"].items() if count]
+    if leaks:
+        table.caption = escape("; ".join(leaks) + ": what is measured there is too good")
     return table
 
 
 def _top_words(top: Sequence[tuple[str, int]]) -> str:
-    return "\n".join(f"{escape(value[:24])} {count:,}" for value, count in top[:3])
+    return "\n".join(f"{escape(printable(value)[:24])} {count:,}" for value, count in top[:3])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from e2.data import cache
-from e2.data.columns import Columns, normalise
+from e2.data.columns import Columns, normalise, printable
 from e2.data.tables import require_columns
 from e2.errors import InputError
 
@@ -88,7 +88,9 @@ def _read_styles(stamp: tuple[str, int, int]) -> pa.Table:
         raise InputError(f"{file}: not UTF-8 text (byte {error.start:,}); save it as UTF-8") from error
     header = lines[0].split(",") if lines else []
     if header[-1:] != ["productDisplayName"] or header[0] != "id":
-        raise InputError(f"{file}: the columns must be id, ..., productDisplayName (it has {', '.join(header) or 'none'})")
+        raise InputError(
+            f"{file}: the columns must be id, ..., productDisplayName (it has {printable(', '.join(header)) or 'none'})"
+        )
     # The last cell, the name, may hold commas without being quoted
     rows = [line.split(",", len(header) - 1) for line in lines[1:] if line.strip()]
     rows = [row + [""] * (len(header) - len(row)) for row in rows]

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from e2.data.columns import printable
 from e2.errors import InputError
 
 FORMATS = (".parquet", ".csv", ".tsv", ".jsonl")
@@ -107,6 +108,6 @@ def _clear_errors(file: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 text (byte {error.start:,}); save it as UTF-8") from error
     except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = printable(" ".join(str(error).split()))[:200]
         hint = "save it as UTF-8" if "UTF8" in reason else "quote cells that hold the delimiter" if "CSV" in reason else ""
         raise InputError(f"{file}: cannot be read ({reason})" + (f"; {hint}" if hint else "")) from error

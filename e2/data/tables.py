@@ -9,7 +9,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from e2.data import cache, read
-from e2.data.columns import REGIONS, Columns, normalise
+from e2.data.columns import REGIONS, Columns, normalise, printable
 from e2.errors import InputError
 from e2.files import atomic_path
 
@@ -61,7 +61,7 @@ def require_columns(file: Path, present: Sequence[str], needed: dict[str, str]) 
     """Raises an `InputError` that lists the columns there are, unless all ``needed`` (column -> option) are present."""
     for column, option in needed.items():
         if column not in present:
-            there = ", ".join(map(str, present)) or "none"
+            there = printable(", ".join(present)) or "none"
             raise InputError(f"{file}: no column {column!r}; it has {there}; name the right one by {option}")
 
 

@@ -7,7 +7,7 @@ from e2.data.boutique.attributes import Design
 from e2.data.boutique.shapes import Drawing, box, circle, mirror
 from e2.data.boutique.tailoring import NECK
 
-_DRESS_HEMS = {"fit-and-flare": (66, 48), "shift": (62, 38), "maxi": (90, 50)}  # shape -> hem height, half width
+_DRESS_HEMS = {"fit-and-flare": (92, 62), "shift": (88, 41), "maxi": (132, 62)}  # shape -> hem height, half width
 _SKIRT_HEMS = {"Summer": -4, "Spring": 26, "Winter": 40, "Autumn": 62}
 
 
@@ -30,7 +30,7 @@ def dress(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
             cut.crew_band(drawing, 13, 10, 2, "collar")
     if not straight:
         drawing.seam("M -27 0 Q 0 4 27 0")
-        cut.hanging_folds(drawing, rng, -half * 0.8, half * 0.8, hem, hem * 0.95, 7)
+        cut.hanging_folds(drawing, rng, -half * 0.85, half * 0.85, hem, hem * 0.95, 8)
     drawing.fold("M 22 -26 Q 18 -14 20 -4", -0.35, 2.4, both=True)
     cut.hanging_folds(drawing, rng, -half * 0.9, half * 0.9, hem, 30, 3)
     cut.hem_stitch(drawing, hem, half, 5)
@@ -76,7 +76,7 @@ def skirt(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
     drawing.body = [drawing.part(body, bulge=0.8)]
     if shape == "pleated":
         for k in range(-4, 5):
-            drawing.seam(f"M {k * 6.4} {top + 6} L {k * half / 4.6:.1f} {hem + 4}")
+            drawing.seam(f"M {k * 6.4} {top + 6} L {k * half / 4.6:.1f} {hem + 4 - 4 * (k / 4.6) ** 2:.1f}")
             drawing.fold(f"M {k * 6.4 + 2.5} {top + 6} L {k * half / 4.6 + 5:.1f} {hem + 4}", 0.35, 3)
     else:
         cut.hanging_folds(drawing, rng, -half * 0.85, half * 0.85, hem, (hem - top) * 0.6, 6 if shape == "A-line" else 3)
@@ -88,7 +88,9 @@ def skirt(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
     if design.details["pocket"] == "patch":
         cut.pocket(drawing, 10, top + 16, 29, top + 38)
         cut.pocket(drawing, -29, top + 16, -10, top + 38)
-    drawing.part(f"M -30 {top - 4} Q 0 {top + 1} 30 {top - 4} L 31.5 {top + 6} Q 0 {top + 11} -31.5 {top + 6} Z", "cloth", 90, 0.5)
+    drawing.part(
+        f"M -30 {top - 4} Q 0 {top + 1} 30 {top - 4} L 31.5 {top + 6} Q 0 {top + 11} -31.5 {top + 6} Z", "cloth", 90, 0.5
+    )
     drawing.part(circle(0, top + 3.5, 2.2), "button", bulge=0.5)
     drawing.cue = [_skirt_hem(drawing, season, hem, half)]
     drawing.anchors = {"left": (-21, top + 24), "right": (21, top + 24), "low": (-half * 0.5, hem - 24)}
@@ -96,7 +98,10 @@ def skirt(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
 
 def _skirt_hem(drawing: Drawing, season: str, hem: float, half: float) -> str:
     high = 11 if season in ("Spring", "Winter") else 7
-    band = f"M {-half} {hem - high} Q 0 {hem - high + 9} {half} {hem - high} L {half + 0.6} {hem + 1} Q 0 {hem + 10} {-half - 0.6} {hem + 1} Z"
+    band = (
+        f"M {-half} {hem - high} Q 0 {hem - high + 9} {half} {hem - high} L {half + 0.6} {hem + 1} "
+        f"Q 0 {hem + 10} {-half - 0.6} {hem + 1} Z"
+    )
     if season == "Spring":
         return drawing.part(band, "lining", 90, 0.8)
     if season == "Winter":
@@ -108,14 +113,14 @@ def _skirt_hem(drawing: Drawing, season: str, hem: float, half: float) -> str:
 def _legs(drawing: Drawing, hem: float, hip: float, knee: float, inner: float, outer: float) -> str:
     """Two legs and the seat between them; ``inner`` and ``outer`` bound the right hem."""
     leg = (
-        f"M -1 -76 L 28 -76 C 33 -60 {hip} -50 {hip} -34 C {hip} -10 {knee + 6} 20 {outer} {hem} "
+        f"M -1 -76 L 28 -76 C 32 -62 {hip - 1} -54 {hip} -38 C {hip + 1} -12 {knee} {hem * 0.3:.1f} {outer} {hem} "
         f"Q {(inner + outer) / 2} {hem + 3} {inner} {hem} C {inner - 1} 20 5 -6 1 -30 L -1 -30 Z"
     )
     return drawing.pair(leg, "cloth", -4, 0.75)
 
 
-_LEGS = {"straight": (40, 32, 13, 36), "wide-leg": (42, 40, 10, 50), "tapered": (41, 28, 14, 29),
-         "slim": (38, 36, 6, 39), "wide": (42, 44, 5, 52)}  # fmt: skip
+_LEGS = {"straight": (37, 37, 9, 37), "wide-leg": (38, 42, 6, 49), "tapered": (38, 36, 13, 32),
+         "slim": (38, 38, 5, 40), "wide": (40, 44, 4, 51)}  # fmt: skip
 
 
 def _leg_garment(design: Design, drawing: Drawing, rng: np.random.Generator, hem: float) -> None:
@@ -125,7 +130,9 @@ def _leg_garment(design: Design, drawing: Drawing, rng: np.random.Generator, hem
     drawing.fold("M 3 -26 Q 12 -22 20 -24", -0.3, 2.4, both=True)
     if hem > 20:
         for y in (14, 22):
-            drawing.fold(f"M {inner} {y} Q {(inner + outer) / 2} {y + rng.uniform(-3, 5):.1f} {outer} {y - 4}", -0.25, 2.4, both=True)
+            drawing.fold(
+                f"M {inner} {y} Q {(inner + outer) / 2} {y + rng.uniform(-3, 5):.1f} {outer} {y - 4}", -0.25, 2.4, both=True
+            )
     drawing.cue = [_leg_hems(drawing, design.season, hem, inner, outer)]
     drawing.cue.append(mirror(drawing.cue[0]))
     drawing.seam("M 0 -66 C 0 -50 0 -40 0 -30")
@@ -135,7 +142,10 @@ def _leg_garment(design: Design, drawing: Drawing, rng: np.random.Generator, hem
 
 def _leg_hems(drawing: Drawing, season: str, hem: float, inner: float, outer: float) -> str:
     high = 9 if season in ("Spring", "Winter") else 6
-    band = f"M {inner - 1} {hem - high} Q {(inner + outer) / 2} {hem - high + 3} {outer + 0.5} {hem - high} L {outer + 1} {hem + 1} Q {(inner + outer) / 2} {hem + 4} {inner - 1.4} {hem + 1} Z"
+    band = (
+        f"M {inner - 1} {hem - high} Q {(inner + outer) / 2} {hem - high + 3} {outer + 0.5} {hem - high} "
+        f"L {outer + 1} {hem + 1} Q {(inner + outer) / 2} {hem + 4} {inner - 1.4} {hem + 1} Z"
+    )
     if season == "Spring":
         drawing.pair(band, "lining", 90, 0.7)
     elif season == "Winter":
@@ -176,7 +186,7 @@ def jeans(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
     drawing.line("M 5 -66 L 5 -46 Q 5 -40 0 -38", "topstitch", 0.8, "1.8 1")
     for x in (-22, 0, 22):
         if x:
-            drawing.part(box(x - 1.8, -81, x + 1.8, -67), "cloth", bulge=0.2)
+            drawing.part(box(x - 1.6, -78.6, x + 1.6, -67.5), "cloth", bulge=0.2)
     drawing.part(circle(0, -73, 2.3), "metal", bulge=0.6)
     if design.details["closure"] == "buttons":
         cut.buttons(drawing, 2.4, -62, -46, 3, 1.5, "metal")
@@ -186,7 +196,11 @@ def jeans(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
             drawing.fold(f"M 21 -34 Q 23 0 {middle} 34", depth, width, both=True)
     elif wash == "ripped":
         y = rng.uniform(0, 10)
-        drawing.part(f"M {middle - 8} {y} Q {middle} {y - 3} {middle + 7} {y + 1} Q {middle} {y + 8} {middle - 8} {y} Z", "hole", bulge=0)
+        drawing.part(
+            f"M {middle - 8} {y} Q {middle} {y - 3} {middle + 7} {y + 1} Q {middle} {y + 8} {middle - 8} {y} Z",
+            "hole",
+            bulge=0,
+        )
         for k in range(4):
             drawing.line(f"M {middle - 7 + k} {y + k * 1.2:.1f} L {middle + 6 - k} {y + k * 1.3 + 0.5:.1f}", "snow", 0.6)
 

@@ -1,9 +1,11 @@
 """Writes the boutique as a catalogue on disk: one parquet table per split, drawn by several processes."""
 
+import contextlib
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from e2.errors import InputError
 from e2.files import atomic_folder
 
 _ROWS = 500  # per row group, so that readers can take a table in pieces
+Mapper = Callable[[Callable[[int], BoutiqueProduct], range], Iterable[BoutiqueProduct]]
 _SCHEMA = pa.schema(
     [
         ("product_id", pa.string()),
@@ -45,7 +48,8 @@ def make_boutique(
     (processes, all cores by default). The folder appears whole or not at all.
 
     Raises:
-        InputError: a count is not positive, the size is below 32, the seed is negative, or the folder cannot be written.
+        InputError: a count is not positive, the size is below 32, the seed is negative, or the folder exists or
+            cannot be written.
     """
     counts = {"train": train, "val": val, "test": test}
     for name, count in counts.items():
@@ -55,27 +59,43 @@ def make_boutique(
         raise InputError(f"boutique: size={size} pixels is too small to draw; choose 32 or more")
     if seed < 0:
         raise InputError(f"boutique: seed={seed}; choose 0 or more")
-    workers = workers or os.cpu_count() or 1
-    with atomic_folder(folder) as temporary:
+    if Path(folder).exists():
+        raise InputError(f"boutique: {folder} exists already; remove it or choose another folder")
+    workers = min(workers or os.cpu_count() or 1, sum(counts.values()))
+    with atomic_folder(folder) as temporary, _drawers(workers) as draw:
         for split, count in counts.items():
-            products = _draw(split, count, seed, size, workers)
+            products = _in_blocks(draw, partial(draw_product, split=split, seed=seed, size=size), count)
             if progress:
                 products = track(products, f"drawing the boutique: {split}", total=count)
             _write(temporary / f"{split}.parquet", products)
 
 
-def _draw(split: str, count: int, seed: int, size: int, workers: int) -> Iterator[BoutiqueProduct]:
-    """The products of a split in order."""
-    draw = partial(draw_product, split=split, seed=seed, size=size)
+@contextlib.contextmanager
+def _drawers(workers: int) -> Iterator[Mapper]:
+    """A ``map`` that keeps the order, over so many processes."""
     if workers == 1:
-        yield from map(draw, range(count))
+        yield map
         return
-    # spawn: the caller may hold threads (torch) that a forked child would inherit in a broken state
-    with multiprocessing.get_context("spawn").Pool(min(workers, count)) as pool:
-        yield from pool.imap(draw, range(count), chunksize=16)
+    # Never a plain fork: the caller may hold threads (torch) that a child would inherit in a broken state. A fork
+    # server is as safe as spawn and imports everything once instead of once per worker.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload([draw_product.__module__])
+    executor = ProcessPoolExecutor(workers, mp_context=context)  # notices a killed worker, which a Pool does not
+    try:
+        yield partial(executor.map, chunksize=8)
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
-def _write(path: Path, products: Iterator[BoutiqueProduct]) -> None:
+def _in_blocks(draw: Mapper, one: Callable[[int], BoutiqueProduct], count: int) -> Iterator[BoutiqueProduct]:
+    """Products in order; block by block, so that fast drawers do not fill the memory ahead of a slow disk."""
+    for start in range(0, count, _ROWS):
+        yield from draw(one, range(start, min(count, start + _ROWS)))
+
+
+def _write(path: Path, products: Iterable[BoutiqueProduct]) -> None:
     with pq.ParquetWriter(path, _SCHEMA) as writer:
         rows: list[dict] = []
         for product in products:

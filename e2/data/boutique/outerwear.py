@@ -15,7 +15,7 @@ def _sleeves(design: Design, drawing: Drawing, cuff: str, wide: float) -> str:
 
 
 def jacket(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
-    half, hem = 37 * cut.FITS[design.details["fit"]], rng.uniform(44, 54)
+    half, hem = 39 * cut.FITS[design.details["fit"]], rng.uniform(40, 47)
     winter, closure = design.season == "Winter", design.details["closure"]
     ribbed = closure == "zip" and design.fabric in ("ripstop", "canvas", "leather", "suede", "fleece")
     sleeve = _sleeves(design, drawing, "rib" if ribbed else "shirt", 4)
@@ -26,8 +26,14 @@ def jacket(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
         cut.rib_hem(drawing, hem, half)
     else:
         drawing.seam("M -35 -38 Q 0 -34 35 -38")
-        drawing.part(f"M {-half + 1} {hem - 8} Q 0 {hem - 4} {half - 1} {hem - 8} L {half - 1} {hem + 1} Q 0 {hem + 5} {-half + 1} {hem + 1} Z", "cloth", 90, 0.4)
-        drawing.stitch("M 8 -34 L 12 40", both=True)
+        drawing.part(
+            f"M {-half + 1} {hem - 8} Q 0 {hem - 4} {half - 1} {hem - 8} L {half - 1} {hem + 1} "
+            f"Q 0 {hem + 5} {-half + 1} {hem + 1} Z",
+            "cloth",
+            90,
+            0.4,
+        )
+        drawing.stitch("M 8 -34 L 12 32", both=True)
     _jacket_pockets(design, drawing)
     if closure == "zip":
         cut.zip_line(drawing, f"M 0 -62 L 0 {hem + 3}", (0, -54))
@@ -38,7 +44,12 @@ def jacket(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
     if winter:
         collar = cut.fur_collar(drawing, -48)
     elif ribbed:
-        collar = drawing.part("M -15 -68 C -14 -76 -12 -79 -10 -80 Q 0 -74 10 -80 C 12 -79 14 -76 15 -68 C 9 -61 4 -60 0 -60 C -4 -60 -9 -61 -15 -68 Z", "rib", bulge=0.6)
+        collar = drawing.part(
+            "M -15 -68 C -14 -76 -12 -79 -10 -80 Q 0 -74 10 -80 C 12 -79 14 -76 15 -68 C 9 -61 4 -60 0 -60 "
+            "C -4 -60 -9 -61 -15 -68 Z",
+            "rib",
+            bulge=0.6,
+        )
     else:
         collar = cut.shirt_collar(drawing, spread=2)
     drawing.cue = cut.on_both_sides(collar) if winter else [sleeve]
@@ -56,7 +67,7 @@ def _jacket_pockets(design: Design, drawing: Drawing) -> None:
 
 
 def coat(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
-    half, hem = (41 if design.details["fit"] == "slim" else 46), rng.uniform(78, 87)
+    half, hem = (42 if design.details["fit"] == "slim" else 47), rng.uniform(94, 106)
     belted, winter = design.details["belt"] == "belt", design.season == "Winter"
     sleeve = _sleeves(design, drawing, "shirt", 2)
     drawing.part(box(-14, NECK - 3, 14, -30), "lining" if not winter else "inside", bulge=-0.6)
@@ -80,7 +91,7 @@ def coat(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
         drawing.part(box(-3.6, 5.8, 5.6, 12.4), "cloth", bulge=0.1)
     collar = cut.fur_collar(drawing, -36) if winter else _lapels(drawing, -34, 22)
     drawing.cue = cut.on_both_sides(collar) if winter else [sleeve]
-    drawing.anchors = {"left": (-22, -22), "right": (23, -22), "low": (-24, 62)}
+    drawing.anchors = {"left": (-22, -22), "right": (23, -22), "low": (-24, 74)}
 
 
 def _toggles(drawing: Drawing) -> None:
@@ -103,7 +114,10 @@ def _low_pockets(design: Design, drawing: Drawing, y: float) -> None:
 
 def _lapels(drawing: Drawing, low: float, reach: float) -> str:
     """Notched lapels under a small collar; ``low`` is where they meet."""
-    lapel = f"M 0 {low} C 3 {low - 14} 8 -60 12 -70 L {reach - 3} -58 L {reach - 6} -56 L {reach + 1} -52 C {reach - 3} {low - 10} 8 {low - 3} 0 {low} Z"
+    lapel = (
+        f"M 0 {low} C 3 {low - 14} 8 -60 12 -70 L {reach - 3} -58 L {reach - 6} -56 L {reach + 1} -52 "
+        f"C {reach - 3} {low - 10} 8 {low - 3} 0 {low} Z"
+    )
     path = drawing.pair(lapel, "collar", 22, 0.3)
     drawing.pair("M 9 -77 C 13 -76 16 -73 18.5 -68 L 20 -60 L 15 -57 C 13 -63 11 -68 8 -72 Z", "collar", 30, 0.3)
     drawing.stitch(f"M 3 {low - 3.5} C 10 {low - 6} {reach - 5} {low - 12} {reach - 1.4} -51.5", both=True)
@@ -117,11 +131,11 @@ def blazer(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
     sleeve = _sleeves(design, drawing, "shirt", 1)
     drawing.part(box(-14, NECK - 3, 14, low + 2), "snow" if not winter else "lining", bulge=-0.5)
     drawing.part(box(-14, NECK - 6, 14, NECK + 3), "lining", bulge=-0.4)
-    body = cut.v_torso(hem, half, 14, low - NECK, waist=5)
+    rounded = f"L -18 {hem + 3} C -8 {hem + 2} -2 {hem - 6} 0 {hem - 24} C 2 {hem - 6} 8 {hem + 2} 18 {hem + 3} L {half} {hem}"
+    body = cut.v_torso(hem, half, 14, low - NECK, waist=5).replace(f"Q 0 {hem + 4.0} {half} {hem}", rounded)
     drawing.body = [drawing.part(body)]
     cut.armholes(drawing)
     cut.drape(drawing, rng, hem, half)
-    drawing.part(f"M 0 {hem - 26} C 2 {hem - 8} 6 {hem} 14 {hem + 7} L -10 {hem + 7} C -4 {hem} -1 {hem - 8} 0 {hem - 26} Z", "hole", bulge=0)
     drawing.seam(f"M 0 {low} C 1 20 1 30 0 {hem - 26}")
     drawing.seam(f"M 24 -30 C 20 0 22 30 26 {hem}", both=True)
     if closure == "double-breasted":

@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 
 from e2.data.boutique.attributes import Design
 from e2.data.boutique.backdrop import backdrop
-from e2.data.boutique.fabrics import MATERIAL_INDEX, MATERIALS, ROLE_TRIM, weave_atlas
+from e2.data.boutique.fabrics import MATERIAL_INDEX, MATERIALS, ROLE_TRIM
 from e2.data.boutique.light import Light
 from e2.data.boutique.palette import COLOURS, rgb
 from e2.data.boutique.prints import PRINT_INDEX, print_atlas
@@ -16,12 +16,15 @@ from e2.data.boutique.raster import TEXELS, TILE
 from e2.data.boutique.scene import Buffers, Pose
 from e2.data.boutique.shapes import control_points
 from e2.data.boutique.silhouettes import STANDING
+from e2.data.boutique.weaves import weave_atlas
 
 _MASK = TILE * TEXELS - 1
 _NUDE = rgb("#e8c3a6")
 
 
-def photograph(buffers: Buffers, pose: Pose, design: Design, cloth: str, light: Light, rng: np.random.Generator) -> Image.Image:
+def photograph(
+    buffers: Buffers, pose: Pose, design: Design, cloth: str, light: Light, rng: np.random.Generator
+) -> Image.Image:
     """The finished picture, RGB, as large as the buffers; ``cloth`` is the dyed colour of the main fabric.
 
     Colours are kept planar, (3, H, W), because numpy is several times slower over a last axis of three.
@@ -52,9 +55,7 @@ def _grain(size: int, rng: np.random.Generator) -> np.ndarray:
     return _film(size)[y : y + size, x : x + size]
 
 
-def _shaded(
-    buffers: Buffers, pose: Pose, design: Design, cloth: str, light: Light, rng: np.random.Generator
-) -> np.ndarray:
+def _shaded(buffers: Buffers, pose: Pose, design: Design, cloth: str, light: Light, rng: np.random.Generator) -> np.ndarray:
     """The product in its light, (3, H, W); only the pixels of pieces are computed."""
     size = len(buffers.alpha)
     where = np.flatnonzero(buffers.piece)
@@ -132,7 +133,7 @@ def _pattern(
         change += np.stack([second, third], axis=1).astype(np.float32) @ shares
     kind = MATERIALS[design.fabric].ground
     if kind:
-        under = {"pale": 0.35 * (1 - own) + 0.02, "flecks": second * 0.8, "nude": _NUDE * 0.9 - own}[kind]
+        under = {"pale": 0.35 * (1 - own) + 0.02, "flecks": second * 0.7, "nude": _NUDE * 0.9 - own}[kind]
         shares = ground[material, texel] * (material == MATERIAL_INDEX[design.fabric])
         change += under.astype(np.float32)[:, None] * shares
     return change
@@ -149,7 +150,9 @@ def _slopes(
     cells = max(4, round(200 / fabric.coarse))
     bumps = Image.fromarray(rng.standard_normal((cells, cells), dtype=np.float32)).resize((size, size), Image.BICUBIC)
     rim = Image.fromarray(buffers.alpha).filter(ImageFilter.BoxBlur(size / 224 * 4))
-    height = np.asarray(bumps) * np.float32(fabric.wrinkle * 0.5 * size / cells * 0.22) + np.asarray(rim, dtype=np.float32) * np.float32(0.016)
+    height = np.asarray(bumps) * np.float32(fabric.wrinkle * 0.5 * size / cells * 0.22) + np.asarray(
+        rim, dtype=np.float32
+    ) * np.float32(0.016)
     along_y, along_x = np.zeros_like(height), np.zeros_like(height)
     along_x[:, 1:] = height[:, 1:] - height[:, :-1]
     along_y[1:] = height[1:] - height[:-1]

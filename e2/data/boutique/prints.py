@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from e2.data.boutique.fabrics import prefiltered, tile
+from e2.data.boutique.weaves import prefiltered, tile
 
 # Red is the share of the second colour, green that of the third; black leaves the cloth as it is.
 _ONE, _TWO = "#ff0000", "#00ff00"
@@ -38,7 +38,10 @@ def _half(step: float, width: float, upright: bool, opacity: float, colour: str 
     return f'<g opacity="{opacity}">{_stripes(step, width, colour, upright, step / 2)}</g>'
 
 
-_DIAMOND = f'<path d="M 8 0 L 12.5 8 L 8 16 L 3.5 8 Z" fill="{_ONE}"/><path d="M 0 0 L 16 16 M 16 0 L 0 16" stroke="{_TWO}" stroke-width=".7"/>'
+_DIAMOND = (
+    f'<path d="M 8 0 L 12.5 8 L 8 16 L 3.5 8 Z" fill="{_ONE}"/>'
+    f'<path d="M 0 0 L 16 16 M 16 0 L 0 16" stroke="{_TWO}" stroke-width=".7"/>'
+)
 _TOOTH = f'<path d="M 0 0 h4 v4 l2 -2 v2 l-2 2 h-4 l-2 2 v-2 l2 -2 Z" fill="{_ONE}"/>'
 PRINTS = {
     "breton stripes": _stripes(8, 3.0, _ONE, upright=False, start=4),

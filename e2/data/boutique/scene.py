@@ -71,7 +71,7 @@ def pose_for(design: Design, drawing: Drawing, rng: np.random.Generator) -> Pose
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) @ np.diag([flip, 1.0])
     points = np.concatenate([control_points(item.path) for item in drawing.items if isinstance(item, Part)]) @ turn.T
     low, high = points.min(axis=0), points.max(axis=0)
-    fit = min(1.3, *(np.array(_ROOM) / (high - low)))
+    fit = min(1.18, *(np.array(_ROOM) / (high - low)))
     zoom = fit * rng.uniform(0.86, 1.0)
     slack = np.maximum(2.0, 92 - zoom * (high - low) / 2)
     shift = rng.uniform(-0.6, 0.6, 2) * slack * (0.8, 0.5)
@@ -107,7 +107,9 @@ def rasterise(drawing: Drawing, pose: Pose, patch: Patch, design: Design, tones:
     colour = render(_document(_colour_panel(drawing, patch, design, tones, pose), pose, size))
     piece = render(_document(_piece_panel(parts), pose, size, crisp=True))
     crease = render(_document(_crease_panel(drawing, patch), pose, size // 2, crisp=True))
-    soft = Image.fromarray(crease[..., 0]).filter(ImageFilter.GaussianBlur(size / 224 * 1.3)).resize((size, size), Image.BILINEAR)
+    soft = (
+        Image.fromarray(crease[..., 0]).filter(ImageFilter.GaussianBlur(size / 224 * 1.3)).resize((size, size), Image.BILINEAR)
+    )
     return Buffers(colour[..., :3], colour[..., 3], piece[..., 0], np.asarray(soft), parts)
 
 
@@ -123,7 +125,7 @@ def _colour_panel(drawing: Drawing, patch: Patch, design: Design, tones: dict[st
     marks = []
     for item in drawing.items:
         if isinstance(item, Part):
-            marks.append(f'<path d="{item.path}" fill="{tones[item.fill]}" stroke="{tones["edge"]}" stroke-width=".6"/>')
+            marks.append(f'<path d="{item.path}" fill="{tones[item.fill]}"/>')
         elif isinstance(item, Line):
             dash = f' stroke-dasharray="{item.dash}" stroke-linecap="butt"' if item.dash else ""
             tone = tones[item.tone] if item.opacity == 1 else mix(tones["cloth"], tones[item.tone], item.opacity)
@@ -155,7 +157,7 @@ def _crease_panel(drawing: Drawing, patch: Patch) -> str:
     marks = ['<rect x="-300" y="-300" width="600" height="600" fill="#808080"/>']
     for item in drawing.items:
         if isinstance(item, Part):
-            marks.append(f'<path d="{item.path}" fill="#808080" stroke="#484848" stroke-width="2.6"/>')
+            marks.append(f'<path d="{item.path}" fill="#808080" stroke="#3c3c3c" stroke-width="2.6"/>')
         elif isinstance(item, Fold):
             grey = f"{round(128 + 127 * item.depth):02x}" * 3
             marks.append(f'<path d="{item.path}" fill="none" stroke="#{grey}" stroke-width="{item.width:.1f}"/>')

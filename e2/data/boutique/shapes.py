@@ -160,13 +160,22 @@ def cut(curve: Bezier, start: float, stop: float) -> Bezier:
     )
 
 
-def ribbon(outer: Bezier, inner: Bezier, start: float, stop: float, lag: float = 0.0) -> str:
-    """The area between two curves from ``start`` to ``stop``; ``lag`` lets the inner curve trail behind."""
-    a, b = cut(outer, start, stop), cut(inner, max(0.0, start - lag), max(0.02, stop - lag))
-    return (
-        f"M {_at(a[0])} C {_at(a[1])} {_at(a[2])} {_at(a[3])} "
-        f"L {_at(b[3])} C {_at(b[2])} {_at(b[1])} {_at(b[0])} Z"
-    )
+def ribbon(outer: Bezier, inner: Bezier, start: float, stop: float) -> str:
+    """The area between two curves from ``start`` to ``stop`` of the outer one, cut off square to it."""
+    a = cut(outer, start, stop)
+    b = cut(inner, opposite(outer, inner, start), opposite(outer, inner, stop))
+    return f"M {_at(a[0])} C {_at(a[1])} {_at(a[2])} {_at(a[3])} L {_at(b[3])} C {_at(b[2])} {_at(b[1])} {_at(b[0])} Z"
+
+
+def opposite(outer: Bezier, inner: Bezier, t: float) -> float:
+    """The parameter of ``inner`` that lies square across from ``t`` of ``outer``; 0 and 1 belong together."""
+    if t in (0, 1):
+        return t
+    a, b = np.array(cut(outer, t, min(1.0, t + 0.02)))[[0, 3]]
+    s = np.linspace(0, 1, 65)[:, None]
+    p = np.array(inner, dtype=float)
+    points = (1 - s) ** 3 * p[0] + 3 * (1 - s) ** 2 * s * p[1] + 3 * (1 - s) * s * s * p[2] + s**3 * p[3]
+    return float(s[np.abs((points - a) @ (b - a)).argmin(), 0])
 
 
 def circle(x: float, y: float, radius: float, squash: float = 1.0) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from e2.data.boutique import bags, bottoms, outerwear, shoes, tops
+from e2.data.boutique import bags, boots, bottoms, heels, outerwear, shoes, tops
 from e2.data.boutique.attributes import Design
 from e2.data.boutique.shapes import Drawing
 
@@ -23,8 +23,8 @@ SILHOUETTES: dict[str, Callable[[Design, Drawing, np.random.Generator], None]] =
     "Jeans": bottoms.jeans,
     "Shorts": bottoms.shorts,
     "Sneakers": shoes.sneaker,
-    "Boots": shoes.boot,
-    "Heels": shoes.heel,
+    "Boots": boots.boot,
+    "Heels": heels.heel,
     "Loafers": shoes.loafer,
     "Tote Bags": bags.tote,
     "Backpacks": bags.backpack,

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from e2.data.boutique.shapes import Bezier, Drawing, box, circle, cut, mirror, ribbon
+from e2.data.boutique.shapes import Bezier, Drawing, box, circle, cut, mirror, opposite, ribbon
 
 SHOULDER = -60.0  # height of the shoulder tips
 NECK = -69.0  # height of the neck points
 FITS = {"slim": 0.9, "regular": 1.0, "boxy": 1.1}
-SLEEVE_STOPS = {"Summer": 0.36, "Spring": 0.7, "Autumn": 1.0, "Winter": 1.0}
+SLEEVE_STOPS = {"Summer": 0.45, "Spring": 0.7, "Autumn": 1.0, "Winter": 1.0}
 _SLEEVE_TURN = -14.0  # the grain follows the hanging arm
 
 
@@ -32,7 +32,9 @@ def v_torso(hem: float, half: float, neck: float = 13.0, dip: float = 26.0, wais
 def back_neck(drawing: Drawing, neck: float = 13.0, depth: float = 24.0, fill: str = "inside") -> None:
     """The inside of the back, seen through the neckline."""
     y = NECK
-    drawing.part(f"M {-neck} {y} Q 0 {y - 6} {neck} {y} L {neck * 0.8} {y + depth} L {-neck * 0.8} {y + depth} Z", fill, bulge=0)
+    drawing.part(
+        f"M {-neck} {y} Q 0 {y - 6} {neck} {y} L {neck * 0.8} {y + depth} L {-neck * 0.8} {y + depth} Z", fill, bulge=0
+    )
     drawing.line(f"M {-neck + 1} {y + 1} Q 0 {y - 2} {neck - 1} {y + 1}", "seam", 0.8)
 
 
@@ -50,17 +52,16 @@ def sleeves(drawing: Drawing, season: str, cuff: str = "hem", wide: float = 0.0,
     """
     outer, inner = sleeve_curves(wide)
     stop = stop or SLEEVE_STOPS[season]
-    lag = 0.16 * (1 - stop) / 0.6
-    whole = drawing.pair(ribbon(outer, inner, 0, stop, lag), "cloth", _SLEEVE_TURN, 0.8)
+    whole = drawing.pair(ribbon(outer, inner, 0, stop), "cloth", _SLEEVE_TURN, 0.8)
     if season == "Spring":
-        band, fill = ribbon(_out(outer, 1.2), _out(inner, -1.2), stop - 0.13, stop + 0.01, lag), "lining"
+        band, fill = ribbon(_out(outer, 1.2), _out(inner, -1.2), stop - 0.13, min(1, stop + 0.01)), "lining"
     elif cuff == "rib":
-        band, fill = ribbon(_out(outer, -0.8), _out(inner, 0.8), stop - 0.1, stop + 0.02, lag), "rib"
+        band, fill = ribbon(_out(outer, -0.8), _out(inner, 0.8), stop - 0.1, min(1, stop + 0.02)), "rib"
     elif cuff == "shirt" and season != "Summer":
-        band, fill = ribbon(_out(outer, 0.5), _out(inner, -0.5), stop - 0.11, stop, lag), "collar"
+        band, fill = ribbon(_out(outer, 0.5), _out(inner, -0.5), stop - 0.11, stop), "collar"
     else:
-        edge = cut(outer, stop - 0.035, stop)[0], cut(inner, max(0, stop - lag - 0.035), 1)[0]
-        drawing.stitch(_straight(*edge), both=True)
+        t = stop - 0.035
+        drawing.stitch(_straight(cut(outer, t, 1)[0], cut(inner, opposite(outer, inner, t), 1)[0]), both=True)
         band = fill = ""
     if band:
         drawing.pair(band, fill, _SLEEVE_TURN, 0.8)
@@ -79,8 +80,12 @@ def drape(drawing: Drawing, rng: np.random.Generator, hem: float, half: float) -
     for side in (-1, 1):
         x = side * (33 + rng.uniform(-1, 1))
         dive = rng.uniform(8, 22)
-        drawing.fold(f"M {x:.1f} -25 Q {x - side * 8:.1f} {-22 + dive * 0.3:.1f} {x - side * 15:.1f} {-24 + dive:.1f}", -0.35, 2.6)
-        drawing.fold(f"M {x - side:.1f} -20 Q {x - side * 7:.1f} {-10 + dive * 0.3:.1f} {x - side * 10:.1f} {-10 + dive:.1f}", 0.25, 2.6)
+        drawing.fold(
+            f"M {x:.1f} -25 Q {x - side * 8:.1f} {-22 + dive * 0.3:.1f} {x - side * 15:.1f} {-24 + dive:.1f}", -0.35, 2.6
+        )
+        drawing.fold(
+            f"M {x - side:.1f} -20 Q {x - side * 7:.1f} {-10 + dive * 0.3:.1f} {x - side * 10:.1f} {-10 + dive:.1f}", 0.25, 2.6
+        )
     hanging_folds(drawing, rng, -half * 0.85, half * 0.85, hem, 34, 4)
 
 
@@ -133,7 +138,12 @@ def v_band(drawing: Drawing, neck: float, dip: float, width: float = 4.0, fill: 
 
 def turtleneck(drawing: Drawing, neck: float = 13.0, fill: str = "rib") -> str:
     """A high collar folded over."""
-    drawing.part(f"M {-neck} -66 C {-neck} -76 {-neck + 1} -82 {-neck + 1} -85 Q 0 -90 {neck - 1} -85 C {neck - 1} -82 {neck} -76 {neck} -66 Z", "inside", bulge=0.2)
+    drawing.part(
+        f"M {-neck} -66 C {-neck} -76 {-neck + 1} -82 {-neck + 1} -85 Q 0 -90 {neck - 1} -85 "
+        f"C {neck - 1} -82 {neck} -76 {neck} -66 Z",
+        "inside",
+        bulge=0.2,
+    )
     path = (
         f"M {-neck + 0.5} -84 Q 0 -79 {neck - 0.5} -84 C {neck + 1.5} -76 {neck + 2} -70 {neck + 2.5} -65 "
         f"Q 0 -56 {-neck - 2.5} -65 C {-neck - 2} -70 {-neck - 1.5} -76 {-neck + 0.5} -84 Z"
@@ -149,10 +159,13 @@ def shirt_collar(drawing: Drawing, fill: str = "collar", spread: float = 1.0) ->
         f"M 0.5 -60 C 3 -66 9 -73 12 -76 C 16 -74 18 -71 {18 + spread} -67 "
         f"C {17 + spread} -61 {15 + spread} -56 {13 + spread * 2} -50 C 9 -54 4 -57 0.5 -60 Z"
     )
-    drawing.part(f"M -12 -76 Q 0 -80 12 -76 C 9 -72 4 -65 0 -60 C -4 -65 -9 -72 -12 -76 Z", "inside", bulge=0)
+    drawing.part("M -12 -76 Q 0 -80 12 -76 C 9 -72 4 -65 0 -60 C -4 -65 -9 -72 -12 -76 Z", "inside", bulge=0)
     path = drawing.pair(leaf, fill, 28, 0.35)
     if fill != "shearling":
-        drawing.stitch(f"M 2 -60.5 C 5 -58 9 -55.5 {12 + spread * 2} -52 C {14 + spread} -57 {15.5 + spread} -62 {16 + spread} -66", both=True)
+        drawing.stitch(
+            f"M 2 -60.5 C 5 -58 9 -55.5 {12 + spread * 2} -52 C {14 + spread} -57 {15.5 + spread} -62 {16 + spread} -66",
+            both=True,
+        )
     return path
 
 
@@ -166,7 +179,9 @@ def fur_collar(drawing: Drawing, low: float = -44.0) -> str:
     return drawing.pair(path, "shearling", 20, 0.9)
 
 
-def buttons(drawing: Drawing, x: float, top: float, bottom: float, count: int, radius: float = 1.9, fill: str = "button") -> None:
+def buttons(
+    drawing: Drawing, x: float, top: float, bottom: float, count: int, radius: float = 1.9, fill: str = "button"
+) -> None:
     """A row of buttons with their thread."""
     for y in np.linspace(top, bottom, count):
         drawing.fold(circle(x + 0.5, float(y) + 0.9, radius), -0.5, 1.2)
@@ -185,9 +200,16 @@ def zip_line(drawing: Drawing, path: str, pull: tuple[float, float]) -> None:
 def pocket(drawing: Drawing, x0: float, y0: float, x1: float, y1: float, flap: float = 0.0, fill: str = "cloth") -> None:
     """A patch pocket, with a buttoned flap if ``flap`` gives its depth."""
     drawing.part(box(x0, y0, x1, y1, 3), fill, bulge=0.15)
-    drawing.stitch(f"M {x0 + 1.2} {y0} L {x0 + 1.2} {y1 - 1.2} Q {(x0 + x1) / 2} {y1 + 1.8} {x1 - 1.2} {y1 - 1.2} L {x1 - 1.2} {y0}")
+    drawing.stitch(
+        f"M {x0 + 1.2} {y0} L {x0 + 1.2} {y1 - 1.2} Q {(x0 + x1) / 2} {y1 + 1.8} {x1 - 1.2} {y1 - 1.2} L {x1 - 1.2} {y0}"
+    )
     if flap:
-        drawing.part(f"M {x0 - 0.8} {y0 - 1} L {x1 + 0.8} {y0 - 1} L {x1 + 0.8} {y0 + flap * 0.6} L {(x0 + x1) / 2} {y0 + flap} L {x0 - 0.8} {y0 + flap * 0.6} Z", fill, bulge=0.1)
+        drawing.part(
+            f"M {x0 - 0.8} {y0 - 1} L {x1 + 0.8} {y0 - 1} L {x1 + 0.8} {y0 + flap * 0.6} "
+            f"L {(x0 + x1) / 2} {y0 + flap} L {x0 - 0.8} {y0 + flap * 0.6} Z",
+            fill,
+            bulge=0.1,
+        )
         drawing.part(circle((x0 + x1) / 2, y0 + flap * 0.62, 1.4), "button", bulge=0.5)
     else:
         drawing.stitch(f"M {x0 + 1} {y0 + 2.4} L {x1 - 1} {y0 + 2.4}")
@@ -195,7 +217,7 @@ def pocket(drawing: Drawing, x0: float, y0: float, x1: float, y1: float, flap: f
 
 def _elbow_folds(drawing: Drawing, outer: Bezier, inner: Bezier) -> None:
     for t, depth in ((0.46, -0.4), (0.53, 0.3), (0.6, -0.3)):
-        a, b = np.array(cut(outer, t, 1)[0]), np.array(cut(inner, t - 0.1, 1)[0])
+        a, b = np.array(cut(outer, t, 1)[0]), np.array(cut(inner, opposite(outer, inner, t), 1)[0])
         mid = b + (a - b) * 0.62
         drawing.fold(f"M {b[0]:.1f} {b[1]:.1f} Q {mid[0]:.1f} {b[1] + 1:.1f} {mid[0]:.1f} {mid[1]:.1f}", depth, 2.4, both=True)
 

@@ -9,7 +9,7 @@ from e2.data.boutique.tailoring import NECK
 
 
 def t_shirt(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
-    half, hem = 36 * cut.FITS[design.details["fit"]], rng.uniform(58, 68)
+    half, hem = 39 * cut.FITS[design.details["fit"]], rng.uniform(46, 54)
     cut.back_neck(drawing)
     sleeve = cut.sleeves(drawing, design.season, "hem", wide=3 if design.details["fit"] == "boxy" else 0)
     winter = design.season == "Winter"
@@ -30,12 +30,14 @@ def t_shirt(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
 
 
 def shirt(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
-    half, hem = 37 * cut.FITS[design.details["fit"]], rng.uniform(62, 72)
+    half, hem = 39 * cut.FITS[design.details["fit"]], rng.uniform(54, 62)
     winter = design.season == "Winter"
     sleeve = cut.sleeves(drawing, design.season, "shirt", wide=1)
     side = hem - 9
     body = cut.torso(side, half, 13, 6, waist=2)
-    body = body.replace(f"Q 0 {side + 4.0} {half} {side}", f"C {-half * 0.7} {side + 13} {half * 0.7} {side + 13} {half} {side}")
+    body = body.replace(
+        f"Q 0 {side + 4.0} {half} {side}", f"C {-half * 0.7} {side + 13} {half * 0.7} {side + 13} {half} {side}"
+    )
     drawing.body = [drawing.part(body)]
     cut.armholes(drawing)
     cut.drape(drawing, rng, hem, half)
@@ -54,7 +56,7 @@ def shirt(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
 
 
 def hoodie(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
-    half, hem = 37 * cut.FITS[design.details["fit"]], rng.uniform(58, 66)
+    half, hem = 40 * cut.FITS[design.details["fit"]], rng.uniform(48, 55)
     winter, zipped = design.season == "Winter", design.details["closure"] == "zip"
     sleeve = cut.sleeves(drawing, design.season, "rib", wide=4)
     drawing.part("M -26 -58 C -30 -76 -24 -92 0 -93 C 24 -92 30 -76 26 -58 Q 0 -40 -26 -58 Z", "cloth", bulge=0.9)
@@ -64,7 +66,11 @@ def hoodie(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
     cut.rib_hem(drawing, hem, half)
     opening = "M -15 -62 C -19 -76 -14 -86 0 -87 C 14 -86 19 -76 15 -62 C 11 -52 5 -47 0 -45 C -5 -47 -11 -52 -15 -62 Z"
     drawing.part(opening, "shearling" if winter else "lining", bulge=-0.9)
-    drawing.part("M -9 -61 C -12 -73 -9 -81 0 -82 C 9 -81 12 -73 9 -61 C 7 -55 3 -52 0 -51 C -3 -52 -7 -55 -9 -61 Z", "inside", bulge=-0.5)
+    drawing.part(
+        "M -9 -61 C -12 -73 -9 -81 0 -82 C 9 -81 12 -73 9 -61 C 7 -55 3 -52 0 -51 C -3 -52 -7 -55 -9 -61 Z",
+        "inside",
+        bulge=-0.5,
+    )
     rim = "M 0 -44 C 8 -48 15 -55 18 -63 C 21 -74 17 -87 0 -90 L 0 -86 C 12 -84 16 -75 13 -63 C 10 -55 5 -51 0 -49 Z"
     rim = drawing.pair(rim, "shearling" if winter else "cloth", 15, 0.5)
     if not winter:
@@ -72,19 +78,19 @@ def hoodie(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
     if zipped:
         cut.zip_line(drawing, f"M 0 -44 L 0 {hem + 2}", (0, -42))
     if design.details["pocket"] == "kangaroo":
-        path = "M -15 16 L 15 16 L 26 32 L 26 48 Q 0 52 -26 48 L -26 32 Z"
+        path = "M -15 6 L 15 6 L 27 22 L 27 39 Q 0 43 -27 39 L -27 22 Z"
         drawing.part(path, "cloth", bulge=0.3)
-        drawing.stitch("M -25 47 L -25 32.5 L -14.5 17.2 L 14.5 17.2 L 25 32.5 L 25 47")
+        drawing.stitch("M -26 38 L -26 22.5 L -14.5 7.4 L 14.5 7.4 L 26 22.5 L 26 38")
         if zipped:
-            cut.zip_line(drawing, f"M 0 14 L 0 {hem + 2}", (0, -42))
+            cut.zip_line(drawing, f"M 0 4 L 0 {hem + 2}", (0, -42))
     drawing.line("M 6 -49 C 9 -40 5 -34 7 -24", "cord", 1.5)
     drawing.line("M -6 -49 C -8 -41 -5 -32 -8 -21", "cord", 1.5)
     drawing.cue = cut.on_both_sides(rim) if winter else [sleeve]
-    drawing.anchors = {"left": (-21, -22), "right": (21, -22), "low": (-16 if zipped else 0, 33)}
+    drawing.anchors = {"left": (-21, -22), "right": (21, -22), "low": (-16 if zipped else 0, 24)}
 
 
 def sweater(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
-    half, hem = 37 * cut.FITS[design.details["fit"]], rng.uniform(56, 66)
+    half, hem = 39 * cut.FITS[design.details["fit"]], rng.uniform(46, 54)
     winter = design.season == "Winter"
     cut.back_neck(drawing)
     sleeve = cut.sleeves(drawing, design.season, "rib", wide=3)
@@ -103,7 +109,7 @@ def sweater(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
 
 
 def cardigan(design: Design, drawing: Drawing, rng: np.random.Generator) -> None:
-    half, hem = 37 * cut.FITS[design.details["fit"]], rng.uniform(60, 70)
+    half, hem = 39 * cut.FITS[design.details["fit"]], rng.uniform(51, 59)
     winter = design.season == "Winter"
     drawing.part(box(-13, NECK - 2, 13, -8), "inside", bulge=-0.6)
     sleeve = cut.sleeves(drawing, design.season, "rib", wide=2)
@@ -112,8 +118,8 @@ def cardigan(design: Design, drawing: Drawing, rng: np.random.Generator) -> None
     cut.drape(drawing, rng, hem - 8, half)
     cut.rib_hem(drawing, hem, half, 8)
     if design.details["pocket"] == "patch":
-        cut.pocket(drawing, 9, 24, 29, 48)
-        cut.pocket(drawing, -29, 24, -9, 48)
+        cut.pocket(drawing, 9, 14, 29, 38)
+        cut.pocket(drawing, -29, 14, -9, 38)
     band = f"M 12 {NECK - 2} Q 10 -44 0 -18 L 0 -6 Q 14 -40 18 {NECK} Z"
     drawing.part(f"M -3.6 -18 L 3.6 -18 L 3.6 {hem + 3} L -3.6 {hem + 3} Z", "rib", 90, 0.1)
     if design.details["closure"] == "zip":
@@ -121,7 +127,10 @@ def cardigan(design: Design, drawing: Drawing, rng: np.random.Generator) -> None
     else:
         cut.buttons(drawing, 0, -12, hem - 4, 5, 2.3)
     if winter:
-        band = f"M 10 {NECK - 6} C 8 -50 4 -30 0 -14 C 2 -10 6 -12 9 -18 C 18 -34 26 -52 24 {NECK + 5} C 20 -74 14 -76 10 {NECK - 6} Z"
+        band = (
+            f"M 10 {NECK - 6} C 8 -50 4 -30 0 -14 C 2 -10 6 -12 9 -18 C 18 -34 26 -52 24 {NECK + 5} "
+            f"C 20 -74 14 -76 10 {NECK - 6} Z"
+        )
     band = drawing.pair(band, "shearling" if winter else "rib", 12, 0.7 if winter else 0.2)
     drawing.cue = cut.on_both_sides(band) if winter else [sleeve]
     drawing.anchors = {"left": (-22, -26), "right": (22, -26), "low": (-21, hem - 26)}

@@ -6,7 +6,8 @@ import numpy as np
 
 from e2.data.boutique.attributes import Design
 from e2.data.boutique.fabrics import FABRICS
-from e2.data.boutique.vocabulary import CUES, FEATURES, GLYPH_WORDS, NOUNS, PLACE_WORDS, SHAPES
+from e2.data.boutique.features import FEATURES
+from e2.data.boutique.vocabulary import CUES, GLYPH_WORDS, NOUNS, PLACE_WORDS, SHAPES
 
 _WORDS = (20, 45)  # shortest and longest description
 _OPENERS = (
@@ -34,7 +35,7 @@ _SEASONS = (
     "{Cue} for {season} days.",
     "Made for {season}, with {cue}.",
     "{Season} calls for {cue}.",
-    "A {season} piece: {cue}.",
+    "{A season} piece: {cue}.",
     "Note {cue}.",
     "It comes with {cue}.",
     "{Cue}, ready for {season}.",
@@ -46,7 +47,6 @@ _MARKS = (
     "{A mark} in {colouring} marks the piece {place}.",
     "Signed {Brand} {place}.",
 )
-_ONE_OF = "aeiou"
 
 
 def describe(design: Design, rng: np.random.Generator) -> str:
@@ -77,11 +77,19 @@ def _opener(design: Design, rng: np.random.Generator) -> str:
     coloured = "" if not design.print else f" with {_print_words(design)}"
     shape_noun, colour_noun = f"{shape} {noun}", f"{colour} {noun}"
     fields = {
-        "A shape noun": _with_article(shape_noun).capitalize(), "a shape noun": _with_article(shape_noun),
-        "A colour noun": _with_article(colour_noun).capitalize(), "a colour noun": _with_article(colour_noun),
-        "shape noun": shape_noun, "shape late": f"with {_with_article(shape)} line", "fabric": fabric, "Fabric": fabric.capitalize(),
-        "colour": colour, "Colour": colour.capitalize(), "print": coloured, "Brand": design.brand.name,
-    }  # fmt: skip
+        "A shape noun": _capital(_with_article(shape_noun)),
+        "a shape noun": _with_article(shape_noun),
+        "A colour noun": _capital(_with_article(colour_noun)),
+        "a colour noun": _with_article(colour_noun),
+        "shape noun": shape_noun,
+        "shape late": f"in {_with_article(shape)} cut",
+        "fabric": fabric,
+        "Fabric": _capital(fabric),
+        "colour": colour,
+        "Colour": _capital(colour),
+        "print": coloured,
+        "Brand": design.brand.name,
+    }
     return _fill(_pick(rng, _OPENERS), fields)
 
 
@@ -99,15 +107,21 @@ def _shape_key(design: Design) -> str:
     return design.details.get("toe", "plain")
 
 
+# What a season's own cue covers: (sub-category, season, detail).
+_HIDDEN = {
+    *((name, "Winter", "neck") for name in ("T-Shirts", "Sweaters", "Dresses")),
+    ("Dresses", "Summer", "neck"),
+    ("Tote Bags", "Autumn", "closure"),
+    ("Tote Bags", "Winter", "closure"),
+    ("Backpacks", "Autumn", "shape"),
+    ("Handbags", "Autumn", "closure"),
+}
+
+
 def _feature_keys(design: Design) -> list[tuple[str, str, str]]:
-    """The details that the picture shows; in winter a high collar hides the neckline."""
-    keys = []
-    for name, value in design.details.items():
-        key = (design.sub_category, name, value)
-        hidden = name == "neck" and (design.season == "Winter" or (design.sub_category, design.season) == ("Dresses", "Summer"))
-        if key in FEATURES and not hidden:
-            keys.append(key)
-    return keys
+    """The details that the picture shows."""
+    keys = [(design.sub_category, name, value) for name, value in design.details.items()]
+    return [key for key in keys if key in FEATURES and (key[0], design.season, key[1]) not in _HIDDEN]
 
 
 def _details(features: Sequence[str], rng: np.random.Generator) -> str:
@@ -121,15 +135,30 @@ def _details(features: Sequence[str], rng: np.random.Generator) -> str:
 def _season(design: Design, rng: np.random.Generator) -> str:
     cue = _pick(rng, CUES[design.sub_category][design.season]).format(partner=design.partner)
     season = design.season.lower()
-    return _fill(_pick(rng, _SEASONS), {"cue": cue, "Cue": _capital(cue), "season": season, "Season": _capital(season)})
+    return _fill(
+        _pick(rng, _SEASONS),
+        {
+            "cue": cue,
+            "Cue": _capital(cue),
+            "season": season,
+            "A season": _capital(_with_article(season)),
+            "Season": _capital(season),
+        },
+    )
 
 
 def _mark(design: Design, rng: np.random.Generator) -> str:
     brand = design.brand
     mark = f"{brand.badge} {GLYPH_WORDS[brand.glyph]} patch"
     place = PLACE_WORDS[design.sub_category][brand.place]
-    fields = {"badge": brand.badge, "Brand": brand.name, "place": place, "mark": mark,
-              "A mark": _with_article(mark).capitalize(), "colouring": brand.colouring}  # fmt: skip
+    fields = {
+        "badge": brand.badge,
+        "Brand": brand.name,
+        "place": place,
+        "mark": mark,
+        "A mark": _capital(_with_article(mark)),
+        "colouring": brand.colouring,
+    }
     return _fill(_pick(rng, _MARKS), fields)
 
 
@@ -140,7 +169,8 @@ def _fill(template: str, fields: dict[str, str]) -> str:
 
 
 def _with_article(words: str) -> str:
-    return ("an " if words[0].lower() in _ONE_OF else "a ") + words
+    vowel = words[0].lower() in "aeiou" and not words.startswith("one")
+    return ("an " if vowel else "a ") + words
 
 
 def _capital(words: str) -> str:

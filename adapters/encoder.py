@@ -1,0 +1,255 @@
+"""The one narrow interface through which adapters and benchmarks see an encoder, and ``load_encoder``.
+
+Any CLIP-like model goes behind it: an E2 checkpoint, or any open_clip model by name, tag, file or hub repository.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import e2
+from adapters.image_batches import ImageSource, image_batches
+from e2.checkpoint import read_config, weights_sha256
+from e2.errors import InputError
+from e2.texts import cut_to_longest, encode_text
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+RANDOM_SEED = 0  # of models asked for without weights
+ALLOWED = "an E2 checkpoint folder, open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE or hf-hub:ORG/NAME"
+
+
+class Encoder:
+    """Images and texts -> L2-normalised float32 NumPy vectors.
+
+    Args:
+        model: an E2 or open_clip model.
+        preprocess: PIL image -> (3, H, W).
+        tokenizer: list of strings -> (B, L); has ``context_length``.
+        info: where the model comes from: ``path``, ``weights_sha256``, ``backbone``, ``method``; stands in every result.
+        device: cpu, cuda or auto.
+        precision: of the forward pass, fp32, bf16 or fp16; the vectors are float32 always.
+        batch_size: images or texts at a time.
+        workers: processes that decode images; 0 = none but this one.
+
+    Attributes:
+        tags: the entities of ``encode_regions``, empty for plain CLIP.
+
+    Raises:
+        InputError: unknown precision or device.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocess: Callable,
+        tokenizer: Callable,
+        info: dict[str, Any],
+        *,
+        device: str = "auto",
+        precision: str = "fp32",
+        batch_size: int = 64,
+        workers: int = 2,
+    ):
+        if precision not in PRECISIONS:
+            raise InputError(f"unknown precision {precision!r}; choose {', '.join(PRECISIONS)}")
+        self.device = _device(device)
+        self.model = model.to(self.device).eval()
+        self.preprocess, self.tokenizer, self.info = preprocess, tokenizer, info
+        self.precision, self.batch_size, self.workers = precision, batch_size, workers
+        self.tags: tuple[str, ...] = tuple(getattr(model, "tags", ()))
+
+    def encode_images(self, images: Sequence[ImageSource], progress: bool = True) -> np.ndarray:
+        """N images (PIL, paths or encoded bytes; any sequence, read lazily) -> (N, D).
+
+        Raises:
+            InputError: an image that cannot be read; the message names it.
+        """
+        return _gathered(self.iterate_images(images, progress=progress), len(images))
+
+    def encode_regions(self, images: Sequence[ImageSource], progress: bool = True) -> np.ndarray:
+        """N images -> (N, E, D), one vector per entity in the order of ``tags``.
+
+        Raises:
+            InputError: the model has no entities, or an image cannot be read.
+        """
+        return _gathered(self.iterate_images(images, regions=True, progress=progress), len(images))
+
+    def iterate_images(
+        self, images: Sequence[ImageSource], *, regions: bool = False, progress: bool = True
+    ) -> Iterator[np.ndarray]:
+        """The same in order, batch by batch, for what must not be held in memory at once: (B, D) or (B, E, D) each."""
+        if regions and not self.tags:
+            raise InputError(f"{self.info['path']} has no regions; they need a model trained by `e2 train --method e2`")
+        encode = self.model.encode_regions if regions else self.model.encode_image
+        batches = image_batches(images, self.preprocess, self.batch_size, self.workers, pin=self.device.type == "cuda")
+        for pixels in _shown(batches, "Images", -(-len(images) // self.batch_size), progress):
+            yield self._vectors(encode, pixels.to(self.device, non_blocking=True))
+
+    def selections(self, images: Sequence[ImageSource]) -> dict[str, dict[int, np.ndarray]]:
+        """Which patches each token chose, for a few images: entity -> {fusion layer: weights (N, k, rows, columns)}."""
+        (pixels,) = image_batches(images, self.preprocess, len(images), workers=0)
+        with torch.inference_mode():
+            chosen = self.model.selections(pixels.to(self.device))
+        return {
+            entity: {layer: weights.float().cpu().numpy() for layer, weights in layers.items()}
+            for entity, layers in chosen.items()
+        }
+
+    def encode_texts(self, texts: Sequence[str], progress: bool = True) -> np.ndarray:
+        """N texts -> (N, D). Sorted by length on the way, and each batch cut to its longest where that changes nothing."""
+        if not texts:
+            raise InputError("there are no texts to encode")
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # characters go well enough with tokens
+        clip = getattr(self.model, "clip", self.model)  # an E2's text tower is that of the open_clip model in it
+        starts = range(0, len(texts), self.batch_size)
+        vectors = np.empty((0, 0), dtype=np.float32)
+        for start in _shown(starts, "Texts", len(starts), progress):
+            rows = order[start : start + self.batch_size]
+            tokens = cut_to_longest(clip, self.tokenizer([texts[i] for i in rows]))
+            batch = self._vectors(lambda ids: encode_text(clip, ids), tokens.to(self.device))
+            if not start:
+                vectors = np.empty((len(texts), *batch.shape[1:]), dtype=np.float32)
+            vectors[rows] = batch
+        return vectors
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many texts lose words at the context length: one more place would change what the model sees."""
+        length, count = self.tokenizer.context_length, 0
+        for start in range(0, len(texts), 1024):
+            part = list(texts[start : start + 1024])
+            longer = self.tokenizer(part, context_length=length + 1)
+            count += int((self.tokenizer(part) != longer[:, :length]).any(dim=1).sum())
+        return count
+
+    @torch.inference_mode()
+    def _vectors(self, encode: Callable[[Tensor], Tensor], batch: Tensor) -> np.ndarray:
+        dtype = PRECISIONS[self.precision]
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            features = encode(batch)
+        return F.normalize(features.float(), dim=-1).cpu().numpy()
+
+
+def load_encoder(name: str | Path, **options: Any) -> Encoder:
+    """An encoder by name.
+
+    Args:
+        name: an E2 checkpoint folder, ``open_clip:MODEL/PRETRAINED`` (a weights tag, may download, or a local file),
+            ``open_clip:MODEL`` (random weights, which its ``info`` says), or ``hf-hub:ORG/NAME``.
+        options: ``device``, ``precision``, ``batch_size``, ``workers`` of :class:`Encoder`.
+
+    Raises:
+        InputError: unknown name or option, damaged files, no network.
+
+    Example:
+        >>> load_encoder("open_clip:e2-nano", device="cpu").encode_texts(["a red dress"]).shape
+        (1, 128)
+    """
+    name = str(name)
+    if name.startswith("open_clip:"):
+        backbone, _, pretrained = name.removeprefix("open_clip:").partition("/")
+        return _open_clip(name, backbone, pretrained or None, options)
+    if name.startswith("hf-hub:") and _is_open_clip_repository(name):
+        return _open_clip(name, name, None, options)
+    if not name.startswith("hf-hub:") and not Path(name).is_dir():
+        raise InputError(f"no encoder {name!r}: give {ALLOWED}")
+    return _checkpoint(name, options)
+
+
+def _checkpoint(name: str, options: dict[str, Any]) -> Encoder:
+    """An E2 checkpoint, in a folder or on the hub."""
+    parts = e2.load(name)
+    folder = _cached_folder(name) if name.startswith("hf-hub:") else Path(name)
+    config = read_config(folder)
+    info = {
+        "path": name,
+        "weights_sha256": weights_sha256(folder),
+        "backbone": config["backbone"],
+        "method": config["method"],
+    }
+    return Encoder(*parts, info, **options)
+
+
+def _open_clip(name: str, backbone: str, pretrained: str | None, options: dict[str, Any]) -> Encoder:
+    """Any open_clip model; an E2 without entities is the plain backbone."""
+    random = pretrained is None and not backbone.startswith("hf-hub:")
+    with torch.random.fork_rng():
+        torch.manual_seed(RANDOM_SEED)
+        model, _, preprocess = e2.create_model_and_transforms(backbone, pretrained)
+    info = {
+        "path": name,
+        "weights_sha256": _state_sha256(model.clip),
+        "backbone": backbone,
+        "method": "open_clip",
+        "weights": f"random, seed {RANDOM_SEED}" if random else pretrained or name,
+    }
+    return Encoder(model, preprocess, e2.get_tokenizer(backbone), info, **options)
+
+
+def _is_open_clip_repository(name: str) -> bool:
+    """Whether a hub repository holds an open_clip model, by its config file; an E2 checkpoint has another."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        hf_hub_download(name.removeprefix("hf-hub:"), "open_clip_config.json")
+    except LocalEntryNotFoundError as error:
+        raise InputError(f"cannot get {name}: it is not in the cache and the hub cannot be reached") from error
+    except EntryNotFoundError:
+        return False
+    except Exception as error:  # the hub client raises many kinds; each means: not to be had
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"cannot get {name} from the hub: {reason}; check the name and the network") from error
+    return True
+
+
+def _cached_folder(name: str) -> Path:
+    """Where a hub checkpoint that was just loaded lies."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(name.removeprefix("hf-hub:"), local_files_only=True))
+
+
+def _state_sha256(model: nn.Module) -> str:
+    """Hash of names and values: weights that came from a tag or from chance have no file of ours to hash."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"unknown device {name!r}; choose cpu, cuda or auto") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {name!r} is not available here; choose cpu or auto")
+    return device
+
+
+def _shown(steps: Iterable, what: str, total: int, progress: bool) -> Iterable:
+    """The steps with a progress bar on stderr; none where stderr is a file, which it would fill with control codes."""
+    console = Console(stderr=True)
+    return track(steps, what, total, console=console, transient=True, disable=not (progress and console.is_terminal))
+
+
+def _gathered(batches: Iterator[np.ndarray], total: int) -> np.ndarray:
+    """All batches in one array, written in place: joining them afterwards would need the memory twice."""
+    vectors, start = np.empty((0, 0), dtype=np.float32), 0
+    for batch in batches:
+        if not start:
+            vectors = np.empty((total, *batch.shape[1:]), dtype=np.float32)
+        vectors[start : start + len(batch)] = batch
+        start += len(batch)
+    return vectors

@@ -1,0 +1,62 @@
+"""Decoding images in worker processes, in order, any sequence of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from e2.data.images import load_image
+from e2.errors import InputError
+
+ImageSource = Image.Image | Path | str | bytes
+
+
+def image_batches(
+    images: Sequence[ImageSource], preprocess: Callable, batch_size: int, workers: int, *, pin: bool = False
+) -> Iterator[Tensor]:
+    """Yields (B, 3, H, W) in the order of ``images``, which are read one by one inside the workers.
+
+    Raises:
+        InputError: no images, or one that cannot be read; the message names it.
+    """
+    if not len(images):
+        raise InputError("there are no images to encode")
+    few = len(images) <= 2 * batch_size  # starting processes would take longer than decoding
+    loader = DataLoader(
+        _Decoded(images, preprocess),
+        batch_size=batch_size,
+        num_workers=0 if few else workers,
+        collate_fn=_stacked,
+        pin_memory=pin,
+    )
+    for batch in loader:
+        if isinstance(batch, str):
+            raise InputError(batch)
+        yield batch
+
+
+class _Decoded(Dataset):
+    """Preprocessed images; a bad one becomes its error message, because a DataLoader would bury it in a traceback."""
+
+    def __init__(self, images: Sequence[ImageSource], preprocess: Callable):
+        self.images, self.preprocess = images, preprocess
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor | str:
+        try:
+            image = self.images[index]
+            if not isinstance(image, Image.Image):
+                image = load_image(image if isinstance(image, bytes) else Path(image))
+            return self.preprocess(image)
+        except InputError as error:
+            return str(error)
+
+
+def _stacked(items: list[Tensor | str]) -> Tensor | str:
+    errors = [item for item in items if isinstance(item, str)]
+    return errors[0] if errors else torch.stack(items)

@@ -1,0 +1,65 @@
+"""Bootstrap intervals of means over queries, resampled by product.
+
+Photos and texts of one product succeed and fail together, so the product is what is drawn (a cluster bootstrap: Field and
+Welsh, "Bootstrapping clustered data", JRSS B 2007). A resample draws as many products as there are, with replacement; a
+product drawn twice counts with all its queries twice. One draw serves all measures and, with the same seed, all models on the
+same queries: that makes SumR's interval joint over both directions, and differences of two models paired.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Per-query values of which means are reported.
+
+    Attributes:
+        values: (Q, K) one column per mean, e.g. hits in the top 1, 5 and 10.
+        products: (Q,) the product that each query belongs to; ids are shared between measures.
+    """
+
+    values: np.ndarray
+    products: np.ndarray
+
+
+def resampled_means(measures: Sequence[Measure], *, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """(resamples, sum of K): the means of all measures' columns, side by side, in each resample.
+
+    Memory is one pass over the products per resample, whatever the number of resamples. A mean is NaN in a resample that
+    drew no product with queries of its measure.
+    """
+    products = np.unique(np.concatenate([measure.products for measure in measures]))
+    sums, counts = zip(*(_per_product(measure, products) for measure in measures), strict=True)
+    sums, counts = np.concatenate(sums, axis=1), np.concatenate(counts, axis=1)  # (P, sum of K) each
+    rng = np.random.default_rng(seed)
+    means = np.empty((resamples, sums.shape[1]))
+    for row in means:
+        times_drawn = np.bincount(rng.integers(len(products), size=len(products)), minlength=len(products)).astype(float)
+        drawn = times_drawn @ counts
+        np.divide(times_drawn @ sums, drawn, out=row, where=drawn > 0)
+        row[drawn == 0] = np.nan
+    return means
+
+
+def _per_product(measure: Measure, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(P, K) sums of the values and (P, K) numbers of queries of each product."""
+    place = np.searchsorted(products, measure.products)
+    columns = [np.bincount(place, weights=column, minlength=len(products)) for column in measure.values.T]
+    count = np.bincount(place, minlength=len(products)).astype(float)
+    return np.stack(columns, axis=1), np.repeat(count[:, None], len(columns), axis=1)
+
+
+def interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """The percentile interval of one bootstrapped quantity.
+
+    For two models, give the difference of their samples (same queries, resamples and seed): the interval is paired, and far
+    narrower than the two models' own intervals suggest.
+    """
+    tail = 100 * (1 - level) / 2
+    low, high = np.nanpercentile(samples, [tail, 100 - tail])
+    return float(low), float(high)

@@ -1,0 +1,48 @@
+"""``metrics.json``: what every command that measures writes, so that any result says what it is a result of."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from e2.data.product import Catalogue
+from e2.files import atomic_path
+from e2.version import __version__
+
+NAME = "metrics.json"
+
+
+def metrics_record(
+    benchmark: str,
+    protocol: str,
+    catalogue: Catalogue,
+    *,
+    text: str,
+    seed: int,
+    model: dict[str, Any],
+    metrics: dict[str, float],
+    ci95: dict[str, tuple[float, float]],
+    seconds: float,
+    **further: Any,
+) -> dict[str, Any]:
+    """The record of the design, ``n`` in products; ``further`` facts follow the fixed keys."""
+    return {
+        "benchmark": benchmark,
+        "protocol": protocol,
+        "dataset": catalogue.name,
+        "split": catalogue.split,
+        "text": text,
+        "n": len(catalogue),
+        "seed": seed,
+        "model": model,
+        "metrics": metrics,
+        "ci95": {name: list(bounds) for name, bounds in ci95.items()},
+        "seconds": round(seconds, 3),
+        "version": __version__,
+        **further,
+    }
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file, whole or not at all. NaN is refused: no JSON reader has to take it."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,39 @@
+import pytest
+
+from e2.data import open_catalogue
+from e2.data.export import import_catalogue
+from e2.errors import InputError
+from tests.e2.data.conftest import encoded, photo, rows, write_parquet
+
+
+def test_everything_comes_back(tmp_path):
+    records = rows(5)
+    records[0] |= {"regions": '{"brand": [0.0, 0.25, 0.5, 1.0]}', "season": None}
+    write_parquet(tmp_path / "shop/train.parquet", records)
+    write_parquet(tmp_path / "shop/test.parquet", rows(2, start=5))
+    tags = ["brand", "season"]
+    assert import_catalogue(str(tmp_path / "shop"), tmp_path / "out", tags=tags, progress=False) == {"train": 5, "test": 2}
+    for split in ("train", "test"):
+        before = open_catalogue(str(tmp_path / "shop"), split, tags=tags, progress=False)
+        after = open_catalogue(str(tmp_path / "out"), split, tags=tags, progress=False)
+        assert list(after) == list(before)
+
+
+def test_image_files_and_several_captions_go_into_the_table(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encoded(photo()))
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"product_id": 1, "image": "a.jpg", "caption": ["One", "Two"]}\n')
+    import_catalogue(str(file), tmp_path / "out", progress=False)
+    product = open_catalogue(str(tmp_path / "out" / "a.parquet"), progress=False)[0]
+    assert product.images == ((tmp_path / "a.jpg").read_bytes(),) and product.captions == ("One", "Two")
+
+
+def test_existing_folder_is_kept_unless_told(tmp_path):
+    spec = str(write_parquet(tmp_path / "a.parquet", rows(1)))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("keep")
+    with pytest.raises(InputError, match="--overwrite"):
+        import_catalogue(spec, tmp_path / "out", progress=False)
+    assert (tmp_path / "out" / "mine.txt").exists()
+    import_catalogue(spec, tmp_path / "out", overwrite=True, progress=False)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["a.parquet"]
