@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from e2.errors import InputError
 
@@ -134,13 +133,14 @@ def candidate_ranks(
 
 def _unit(features: Tensor, what: str) -> Tensor:
     """(N, D) float32 rows of length 1. A NaN must not get here: it compares as worse than everything."""
-    features = F.normalize(features.float(), dim=-1)
-    broken = int((~features.isfinite().all(dim=-1)).sum())
+    features = features.float()
+    lengths = torch.linalg.vector_norm(features, dim=-1, keepdim=True)  # not finite where any component is not
+    broken = int((~lengths.isfinite()).sum())
     if broken:
         raise InputError(
             f"{broken} of {len(features)} {what} features are not finite; check the model's weights and precision"
         )
-    return features
+    return features / lengths.clamp_min(1e-12)
 
 
 class _Positives:

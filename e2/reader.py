@@ -6,8 +6,8 @@ fusion block lets the tokens choose and absorb patches; the class token then rea
 starts at zero, and in the end the image embedding takes a share, zero at first, of each region embedding. So before training
 the image embedding *is* the backbone's, and training opens the way as far as it helps.
 
-Source: E2 (Qi, Zhao, Li, NeurIPS 2024). One-way attention, gates, shares, norms and the heads' start are ours; ``e2.paper`` is the
-published layout.
+Source: E2 (Qi, Zhao, Li, NeurIPS 2024). One-way attention, gates, shares, norms and the heads' start are ours;
+``e2.paper`` is the published layout.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from e2.fusion import FusionBlock
 from e2.selection import gumbel_noise, make_selector
 from e2.towers import NativeTower, one_way_mask
-
 
 # Gates and shares are single numbers that start at zero and would open only a learning rate's width a step. This factor lets
 # them open so many times as fast; without it a short run ends with the way still closed (measured: 9 points of SumR less).

@@ -16,7 +16,7 @@ from e2.files import atomic_path
 EVERY = 10  # steps between rows
 QUIET_EVERY = 60.0  # seconds between lines where the output is no terminal
 FIELDS = [
-    "step", "loss", "global_loss", "region_loss", "grad_norm", "lr", "logit_scale", "images_per_second",
+    "step", "loss", "global_loss", "region_loss", "grad_norm", "lr", "logit_scale", "images_per_second", "data_wait",
     "image_to_text_R@1", "image_to_text_R@5", "image_to_text_R@10",
     "text_to_image_R@1", "text_to_image_R@5", "text_to_image_R@10", "SumR",
 ]  # fmt: skip
@@ -65,15 +65,20 @@ class RunLog:
         optimizer: torch.optim.Optimizer,
         images: int,
         model: torch.nn.Module,
-    ) -> None:
-        """Counts a step; every few steps writes a row."""
+        waited: float,
+    ) -> bool:
+        """Counts a step; every few steps writes a row and returns True.
+
+        ``waited``: seconds since the last row that the loop stood still for want of data; ``data_wait`` is their share of
+        the time. Near 0 the model sets the pace, above some 0.05 more ``--workers`` would help.
+        """
         self.images += images
         if step % EVERY and step != self.steps:
             self.bar.update(self.task, completed=step)
-            return
+            return False
         values = {name: value.item() for name, value in losses.items()}
         now = time.monotonic()
-        speed, self.images, self.since = self.images / (now - self.since), 0, now
+        seconds, images, self.images, self.since = now - self.since, self.images, 0, now
         row = {
             "step": step,
             "loss": sum(values.values()),
@@ -81,14 +86,16 @@ class RunLog:
             "grad_norm": grad_norm,
             "lr": optimizer.param_groups[0]["lr"],
             "logit_scale": model.logit_scale.exp().item(),
-            "images_per_second": speed,
+            "images_per_second": images / seconds,
+            "data_wait": waited / seconds,
         }
-        status = f"loss {row['loss']:.3f}  {speed:.0f} images/s"
+        status = f"loss {row['loss']:.3f}  {images / seconds:.0f} images/s"
         self.bar.update(self.task, completed=step, status=status)
         if not self.console.is_terminal and now - self.spoke > QUIET_EVERY:
             self.spoke = now
             self.say(f"step {step}/{self.steps}  {status}")
         self._write(row)
+        return True
 
     def evaluation(self, step: int, metrics: dict[str, float], better: bool) -> None:
         """Writes an evaluation's row and says it."""

@@ -34,7 +34,7 @@ def cut_to_longest(clip: nn.Module, tokens: Tensor) -> Tensor:
 
 
 def pad_rows(tokens: Tensor) -> Tensor:
-    """Repeats the last text until the number of rows is a multiple of 64, again to meet few shapes; nobody reads the copies."""
+    """Repeats the last text until the number of rows is a multiple of 64, again to meet few shapes."""
     missing = -len(tokens) % ROW_STEP
     return torch.cat([tokens, tokens[-1:].expand(missing, -1)])
 

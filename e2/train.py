@@ -7,6 +7,7 @@ from until the run is finished; ``OUT/log.csv`` and ``OUT/tensorboard/`` hold th
 import contextlib
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class Run:
     steps: int
     steps_per_epoch: int
     progress: Progress
+    waited: float = 0.0  # seconds that the loop stood still for want of data, since the last log row
 
     @property
     def model(self):
@@ -183,7 +185,8 @@ def fit(run: Run) -> None:
             run.optimizer.step()
             clamp_scale(run)
             progress.step += 1
-            log.step(progress.step, losses, norm, run.optimizer, len(batch), run.model)
+            if log.step(progress.step, losses, norm, run.optimizer, len(batch), run.model, run.waited):
+                run.waited = 0.0
             if progress.step % run.eval_every == 0 or progress.step == run.steps:
                 evaluate(run, log)
             if stopped() or progress.step % run.save_every == 0:
@@ -209,9 +212,12 @@ def batches(run: Run) -> Iterator[Batch]:
     )
     pin = accelerator.device.type == "cuda"
     loader = training_loader(run.views, sampler, run.tokenizer, workers=run.config.data.workers, pin_memory=pin)
+    asked = time.monotonic()
     for batch in loader:
+        run.waited += time.monotonic() - asked
         batch.tokens = pad_rows(cut_to_longest(run.model.clip, batch.tokens))
         yield batch.to(accelerator.device)
+        asked = time.monotonic()
 
 
 def attention_for(device: torch.device) -> contextlib.AbstractContextManager:

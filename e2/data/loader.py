@@ -37,9 +37,7 @@ class View:
 class TrainingViews(Dataset):
     """Products seen with a random photo, caption and augmentation; indexed by (epoch, product)."""
 
-    def __init__(
-        self, catalogue: Catalogue, transform: Callable, tags: Sequence[str], *, text: str, prompt: str, seed: int
-    ):
+    def __init__(self, catalogue: Catalogue, transform: Callable, tags: Sequence[str], *, text: str, prompt: str, seed: int):
         self.catalogue, self.transform, self.tags = catalogue, transform, tuple(tags)
         self.text, self.prompt, self.seed = text, prompt, seed
 

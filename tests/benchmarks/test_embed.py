@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from benchmarks import embed
 from benchmarks.embed import write_embeddings
@@ -44,9 +45,26 @@ def test_one_kind_only(shelf, tmp_path):
     assert set(pq.read_table(tmp_path / "e.parquet")["kind"].to_pylist()) == {"text"}
 
 
+def test_regions_have_a_row_per_image_and_entity(shelf, tmp_path, monkeypatch):
+    encoder = colour_encoder()
+    encoder.tags = ("brand", "season")
+    see = encoder.model.encode_image
+    monkeypatch.setattr(encoder.model, "encode_regions", lambda x: torch.stack([see(x), see(1 - x)], dim=1), raising=False)
+    assert write_embeddings(encoder, shelf, tmp_path / "e.parquet", what=("region",)) == 6
+    rows = pq.read_table(tmp_path / "e.parquet").to_pylist()
+    assert [(row["product_id"], row["index"], row["entity"]) for row in rows] == [
+        ("r", 0, "brand"), ("r", 0, "season"), ("r", 1, "brand"),
+        ("r", 1, "season"), ("b", 0, "brand"), ("b", 0, "season"),
+    ]  # fmt: skip
+    axes = [list(COLOURS)[int(np.argmax(row["vector"]))] for row in rows]
+    assert axes[2:4] == ["white", "black"] and axes[0] == "red"
+
+
 def test_bad_input_leaves_no_file(shelf, tmp_path):
-    with pytest.raises(InputError, match="cannot embed regions"):
-        write_embeddings(colour_encoder(), shelf, tmp_path / "e.parquet", what=("image", "regions"))
+    with pytest.raises(InputError, match="cannot embed boxes"):
+        write_embeddings(colour_encoder(), shelf, tmp_path / "e.parquet", what=("image", "boxes"))
+    with pytest.raises(InputError, match="has no regions"):
+        write_embeddings(colour_encoder(), shelf, tmp_path / "e.parquet", what=("region",))
     torn = Shelf([*shelf.products, *shelf.products, Product("torn", (b"torn",), ("torn",))])
     with pytest.raises(InputError, match="product torn"):
         write_embeddings(colour_encoder(), torn, tmp_path / "e.parquet")

@@ -32,6 +32,11 @@ def weights(out):
     return load_file(out / "model.safetensors")
 
 
+def loss_rows(out):
+    with open(out / "log.csv") as file:
+        return [row for row in csv.DictReader(file) if row["loss"]]
+
+
 def same_weights(left, right) -> bool:
     left, right = weights(left), weights(right)
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
@@ -40,7 +45,7 @@ def same_weights(left, right) -> bool:
 @pytest.mark.parametrize("method", list(METHODS))
 def test_each_method_trains_and_leaves_a_checkpoint(shop, tiny, tmp_path, method):
     summary = run(shop, tiny, tmp_path / "run", options={"method": method, "steps": 40, "optim.lr": 5e-3})
-    rows = [row for row in csv.DictReader(open(tmp_path / "run" / "log.csv")) if row["loss"]]
+    rows = loss_rows(tmp_path / "run")
     assert float(rows[-1]["loss"]) < 0.9 * float(rows[0]["loss"])
     model, _, _ = e2.load(tmp_path / "run")
     assert model.tags == (TAGS if method == "e2" else ())
@@ -104,8 +109,7 @@ def test_a_killed_run_resumes_to_the_same_bits(shop, config_dir, tmp_path):
     assert same_weights(tmp_path / "through", tmp_path / "killed")
     histories = [json.loads((tmp_path / name / "summary.json").read_text())["history"] for name in ("through", "killed")]
     assert histories[0] == histories[1]
-    steps = [row["step"] for row in csv.DictReader(open(tmp_path / "killed" / "log.csv")) if row["loss"]]
-    assert steps == ["10", "20", "30", "40", "50", "60"]
+    assert [row["step"] for row in loss_rows(tmp_path / "killed")] == ["10", "20", "30", "40", "50", "60"]
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(shop, config_dir, tmp_path):
