@@ -1,8 +1,8 @@
 """`e2 embed`: the vectors of a whole split as a parquet file, for anything that searches, clusters or plots.
 
-Columns: ``product_id`` (string), ``kind`` (``image``, ``region`` or ``text``), ``index`` (which image or caption of the product,
-from 0), ``entity`` (of a region, else null) and ``vector`` (fixed-size list of float32, L2-normalised). The file's metadata names the encoder. Written in row groups, so
-memory stays flat however many products there are.
+Columns: ``product_id`` (string), ``kind`` (``image``, ``region`` or ``text``), ``index`` (which image or caption of the
+product, from 0), ``entity`` (of a region, else null) and ``vector`` (fixed-size list of float32, L2-normalised). The file's
+metadata names the encoder. Written in row groups, so memory stays flat however many products there are.
 """
 
 import itertools
@@ -47,7 +47,7 @@ def write_embeddings(
         The number of rows written.
 
     Raises:
-        InputError: unknown ``what`` or ``text``, an encoder without regions, an unreadable image, or a place that cannot be written.
+        InputError: unknown ``what`` or ``text``, no regions, an unreadable image, or a place that cannot be written.
     """
     unknown = set(what) - set(KINDS)
     if unknown or not what:

@@ -137,9 +137,7 @@ def _unit(features: Tensor, what: str) -> Tensor:
     lengths = torch.linalg.vector_norm(features, dim=-1, keepdim=True)  # not finite where any component is not
     broken = int((~lengths.isfinite()).sum())
     if broken:
-        raise InputError(
-            f"{broken} of {len(features)} {what} features are not finite; check the model's weights and precision"
-        )
+        raise InputError(f"{broken} of {len(features)} {what} features are not finite; check the weights and --precision")
     return features / lengths.clamp_min(1e-12)
 
 

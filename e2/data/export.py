@@ -42,11 +42,14 @@ def import_catalogue(
         Split -> number of products.
 
     Raises:
-        InputError: what `open_catalogue` raises, or ``out`` is there already and ``overwrite`` is not given.
+        InputError: what `open_catalogue` raises, ``out`` is there already and ``overwrite`` is not given, or it holds
+            anything but the tables of an earlier import.
     """
     out = Path(out)
     if out.exists() and not overwrite:
         raise InputError(f"{out} is there already; choose another --out, or replace it by --overwrite")
+    if out.exists() and not (out.is_dir() and all(path.suffix == ".parquet" for path in out.iterdir())):
+        raise InputError(f"--out {out} holds other things than an import's tables; choose another --out")
     options = {"tags": tags, "columns": columns, "on_bad_row": on_bad_row, "progress": progress}
     catalogues = {split: open_catalogue(spec, split, **options) for split in splits_of(spec)}
     with atomic_folder(out) as folder:

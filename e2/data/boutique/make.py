@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.console import Console
 from rich.progress import track
 
 from e2.data.boutique.attributes import TAGS
@@ -66,7 +67,7 @@ def make_boutique(
         for split, count in counts.items():
             products = _in_blocks(draw, partial(draw_product, split=split, seed=seed, size=size), count)
             if progress:
-                products = track(products, f"drawing the boutique: {split}", total=count)
+                products = track(products, f"drawing the boutique: {split}", total=count, console=Console(stderr=True))
             _write(temporary / f"{split}.parquet", products)
 
 

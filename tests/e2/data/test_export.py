@@ -28,12 +28,18 @@ def test_image_files_and_several_captions_go_into_the_table(tmp_path):
     assert product.images == ((tmp_path / "a.jpg").read_bytes(),) and product.captions == ("One", "Two")
 
 
-def test_existing_folder_is_kept_unless_told(tmp_path):
-    spec = str(write_parquet(tmp_path / "a.parquet", rows(1)))
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "mine.txt").write_text("keep")
+def test_an_earlier_import_is_kept_unless_told(tmp_path):
+    spec, other = (str(write_parquet(tmp_path / name, rows(1))) for name in ("a.parquet", "b.parquet"))
+    import_catalogue(spec, tmp_path / "out", progress=False)
     with pytest.raises(InputError, match="--overwrite"):
-        import_catalogue(spec, tmp_path / "out", progress=False)
-    assert (tmp_path / "out" / "mine.txt").exists()
-    import_catalogue(spec, tmp_path / "out", overwrite=True, progress=False)
+        import_catalogue(other, tmp_path / "out", progress=False)
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["a.parquet"]
+    import_catalogue(other, tmp_path / "out", overwrite=True, progress=False)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["b.parquet"]
+
+
+def test_overwrite_never_removes_what_is_not_an_imports(shop, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="other things"):
+        import_catalogue(str(shop), tmp_path, tags=("brand",), overwrite=True, progress=False)
+    assert (tmp_path / "thesis.txt").read_text() == "precious"

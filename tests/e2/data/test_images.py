@@ -33,6 +33,7 @@ def test_exif_orientation_is_applied():
     assert np.array_equal(np.asarray(turned), np.asarray(picture.transpose(Image.Transpose.ROTATE_270)))
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_damaged_exif_spoils_no_picture():
     data = encoded(photo(), exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff garbage")
     assert load_image(data).size == (24, 32)
