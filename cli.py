@@ -170,7 +170,7 @@ def retrieval(
         encoders, catalogue, protocol=protocol, text=text, seed=seed, out=out, rule=rule, candidates=candidates
     )
     if json:
-        print(jsonlib.dumps({"models": compared.results, "differences": compared.differences}, indent=2))
+        print(jsonlib.dumps({"results": compared.results, "differences": compared.differences}, indent=2))
     else:
         Console().print(results_table(compared))
 

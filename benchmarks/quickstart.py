@@ -1,13 +1,12 @@
 """The main job on the built-in data: train ``clip`` and ``e2`` at equal budget, evaluate both, show what the tokens chose."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from adapters.encoder import load_encoder
-from benchmarks.evaluate_retrieval import evaluate_retrieval, results_table
+from benchmarks.evaluate_retrieval import Comparison, evaluate_retrieval, results_table
 from benchmarks.selection_picture import draw_selections
 from e2.data import open_catalogue
 from e2.run import start_run
@@ -25,8 +24,8 @@ METHODS = ("clip", "e2")
 PICTURED = 8  # test products in the picture
 
 
-def quickstart(out: Path, *, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
-    """Runs everything below ``out`` and returns the two models' metrics.
+def quickstart(out: Path, *, resume: bool = False, overwrite: bool = False) -> Comparison:
+    """Runs everything below ``out`` and returns the two models' comparison.
 
     Args:
         out: folder for the runs, their results and the picture.
@@ -38,15 +37,15 @@ def quickstart(out: Path, *, resume: bool = False, overwrite: bool = False) -> d
         console.rule(f"training {method}")
         start_run(out / method, {**OPTIONS, "method": method}, resume=resume, overwrite=overwrite)
     console.rule("evaluating on test products whose combination of tags never occurs in train")
-    test = open_catalogue(DATA, "test")
+    test = open_catalogue(DATA, "test", progress=False)
     encoders = [load_encoder(str(out / method)) for method in METHODS]
-    results = evaluate_retrieval(encoders, test, protocol="full", text="caption", seed=0, out=out)
-    Console().print(results_table(results))
+    comparison = evaluate_retrieval(encoders, test, protocol="full", text="caption", seed=0, out=out)
+    Console().print(results_table(comparison))
     picked = np.random.default_rng(0).choice(len(test), PICTURED, replace=False)
     picture = out / "selections.png"
     draw_selections(encoders[-1], [test[int(i)] for i in picked], picture)
     console.print(NEXT.format(out=out, picture=picture), highlight=False, soft_wrap=True)
-    return results
+    return comparison
 
 
 NEXT = """

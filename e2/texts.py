@@ -55,11 +55,6 @@ def encode_text(clip: nn.Module, tokens: Tensor) -> Tensor:
     return clip.text_projection(x) if isinstance(clip.text_projection, nn.Linear) else x @ clip.text_projection
 
 
-def count_truncated(tokenizer, texts: Sequence[str], context_length: int) -> int:
-    """How many texts lose words at the context length: those longer than it once start and end tokens are added."""
-    return sum(len(tokenizer.encode(text)) + 2 > context_length for text in texts)
-
-
 class TextTable:
     """Unique texts of a batch, each once, with the place of every text that was asked for."""
 

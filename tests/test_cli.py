@@ -61,7 +61,7 @@ def test_evaluate_one_model(e2, shop, trained, tmp_path):
     )
     assert status == 0
     written = json.loads((tmp_path / "metrics.json").read_text())
-    assert json.loads(stdout)["models"] == [written]
+    assert json.loads(stdout)["results"] == [written]
     assert written["protocol"] == "full" and written["n"] == 12 and written["split"] == "val"
     assert 0 <= written["metrics"]["image_to_text_R@1"] <= written["metrics"]["image_to_text_R@10"] <= 100
     low, high = written["ci95"]["SumR"]

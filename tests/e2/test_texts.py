@@ -3,7 +3,7 @@ import torch
 from torch.testing import assert_close
 
 import e2
-from e2.texts import TextTable, can_cut, count_truncated, cut_to_longest, encode_text, pad_rows
+from e2.texts import TextTable, can_cut, cut_to_longest, encode_text, pad_rows
 
 TEXTS = ["a red tee", "Levi's blue jeans with copper rivets and a leather patch", "coat", ""]
 
@@ -41,12 +41,6 @@ def test_towers_that_look_at_padding_are_not_cut(tiny):
     assert not can_cut(clip)
     assert torch.equal(cut_to_longest(clip, tokens), tokens)
     assert_close(encode_text(clip, tokens), clip.encode_text(tokens))
-
-
-def test_truncated_texts_are_counted():
-    tokenizer = e2.get_tokenizer("e2-nano")
-    words = [" ".join(["tee"] * n) for n in (10, 75, 76, 200)]  # 75 words and two marks fill 77 places
-    assert count_truncated(tokenizer, words, 77) == 2
 
 
 def test_a_table_holds_each_text_once():
