@@ -11,10 +11,10 @@ from benchmarks.selection_picture import draw_selections
 from e2.data import open_catalogue
 from e2.run import start_run
 
-DATA = "boutique:train=4000,val=300,test=1000,seed=0"
+DATA = "boutique:train=3000,val=200,test=1000,seed=0"
 OPTIONS = {
     "backbone": "e2-nano",
-    "epochs": 8.0,
+    "epochs": 7.0,
     "precision": "bf16",
     "seed": 0,
     "data.data": DATA,

@@ -113,11 +113,12 @@ def test_a_killed_run_resumes_to_the_same_bits(shop, config_dir, tmp_path):
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(shop, config_dir, tmp_path):
+    command = cli(shop, config_dir, tmp_path / "run", "--set", "data.workers=2")
     process = subprocess.Popen(
-        cli(shop, config_dir, tmp_path / "run"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     wait_for_state(tmp_path / "run", process)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: workers too
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "--resume" in errors and "Traceback" not in errors
