@@ -51,8 +51,8 @@ def quickstart(out: Path, *, resume: bool = False, overwrite: bool = False) -> C
 NEXT = """
 Everything lies in {out}; {picture} shows what each entity's tokens chose.
 
-Now your own catalogue (a parquet, csv, tsv or jsonl table with photos, descriptions and tags):
-  e2 data info catalogue.parquet --tags brand,season --out runs/info
-  e2 train --data catalogue.parquet --tags brand,season --backbone ViT-B-32 --pretrained openai --out runs/mine
-  e2 evaluate retrieval --model runs/mine --model open_clip:ViT-B-32/openai --data catalogue.parquet --split val
+Now your own catalogue, a folder with train, val and test tables (parquet, csv, tsv or jsonl) of photos, descriptions and tags:
+  e2 data info catalogue --tags brand,season --out runs/info
+  e2 train --data catalogue --tags brand,season --backbone ViT-B-32 --pretrained openai --out runs/mine
+  e2 evaluate retrieval --model runs/mine --model open_clip:ViT-B-32/openai --data catalogue --split test
 """
