@@ -280,6 +280,13 @@ def main() -> None:
     except TrainingStopped as stop:
         print(f"e2: {stop}", file=sys.stderr)
         sys.exit(1)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise  # a fault of ours, which a traceback helps to mend
+        print(
+            "e2: a process that decodes photos died (out of memory?); go on with --resume and fewer --workers", file=sys.stderr
+        )
+        sys.exit(1)
     except OSError as error:
         print(f"e2: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
         sys.exit(1)

@@ -3,7 +3,7 @@
 Legend used throughout the project: B batch, N patches, S selection tokens, E entities, D embedding width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -49,8 +49,3 @@ class Catalogue(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Product: ...
-
-
-def entity_values(catalogue: Sequence[Product], entity: str) -> Iterator[str | None]:
-    """The tag of each product for one entity, ``None`` where it is missing."""
-    return (product.tags.get(entity) for product in catalogue)

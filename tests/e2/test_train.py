@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -122,6 +123,24 @@ def test_ctrl_c_saves_and_says_how_to_go_on(shop, config_dir, tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "--resume" in errors and "Traceback" not in errors
+    assert list((tmp_path / "run" / "training").glob("step-*"))
+
+
+def children(pid: int) -> list[int]:
+    tasks = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for child in sum(tasks, [])]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the workers")
+def test_a_killed_worker_ends_the_run_in_one_line(shop, config_dir, tmp_path):
+    command = cli(shop, config_dir, tmp_path / "run", "--set", "data.workers=2", "--set", "steps=4000")
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_state(tmp_path / "run", process)
+    for worker in children(process.pid):
+        os.kill(worker, signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "--workers" in errors and "Traceback" not in errors
     assert list((tmp_path / "run" / "training").glob("step-*"))
 
 
