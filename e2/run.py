@@ -73,6 +73,7 @@ def start_run(
     if PartialState().is_main_process:
         with atomic_path(out / "summary.json") as path:
             path.write_text(json.dumps(summary, indent=2) + "\n")
+        shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)  # last: until the summary is there, the run is not finished
     return summary
 
 

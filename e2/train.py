@@ -5,7 +5,6 @@ from until the run is finished; ``OUT/log.csv`` and ``OUT/tensorboard/`` hold th
 """
 
 import contextlib
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +27,6 @@ from e2.factory import create_model_and_transforms, get_tokenizer
 from e2.methods import Batch, Method, method_class
 from e2.optim import make_optimizer, set_rates
 from e2.runlog import RunLog
-from e2.state import FOLDER as STATE_FOLDER
 from e2.state import Progress, load_state, read_state, save_state
 from e2.texts import cut_to_longest, pad_rows
 from e2.validation import FirstPhotos, validate
@@ -70,7 +68,7 @@ class Run:
 
 
 def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: Path, *, resume: bool = False) -> Progress:
-    """Trains a model and leaves the best checkpoint in ``out``.
+    """Trains a model and leaves the best checkpoint in ``out`` (and the state, for the caller to remove when all is done).
 
     Args:
         config: all settings.
@@ -92,8 +90,6 @@ def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: 
         out.mkdir(parents=True, exist_ok=True)
         save_config(out, model=run.model, backbone=config.backbone, method=config.method, training=to_dict(config))
     fit(run)
-    if run.accelerator.is_main_process:
-        shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)
     return run.progress
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from e2.data.images import load_image
+from e2.data.loader import leave_stopping_to_the_parent
 from e2.data.product import Catalogue
 from e2.model import E2
 from e2.texts import cut_to_longest
@@ -44,7 +45,9 @@ def validate(
     model.eval()
     images, texts, names = [], [], []
     with torch.inference_mode():
-        for pixels, batch in DataLoader(products, batch_size, num_workers=workers):
+        for pixels, batch in DataLoader(
+            products, batch_size, num_workers=workers, worker_init_fn=leave_stopping_to_the_parent
+        ):
             tokens = cut_to_longest(model.clip, tokenizer(list(batch)))
             names.extend(batch)
             images.append(model.encode_image(pixels.to(device), normalize=True).float())

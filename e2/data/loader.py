@@ -115,10 +115,10 @@ def training_loader(
         num_workers=workers,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_leave_stopping_to_the_parent,
+        worker_init_fn=leave_stopping_to_the_parent,
     )
 
 
-def _leave_stopping_to_the_parent(worker: int) -> None:
+def leave_stopping_to_the_parent(worker: int) -> None:
     """A Ctrl-C in a terminal reaches the workers too; the parent still needs them to end its step in good order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
