@@ -9,6 +9,26 @@ from typing import Annotated
 import typer
 
 from e2.errors import InputError
+from e2.options import (
+    BatchSize,
+    CaptionColumn,
+    Data,
+    Device,
+    IdColumn,
+    ImageColumn,
+    Json,
+    Models,
+    OnBadRow,
+    Out,
+    Precision,
+    Seed,
+    Split,
+    Tags,
+    Text,
+    Workers,
+    columns_of,
+    open_data,
+)
 
 app = typer.Typer(
     name="e2",
@@ -21,24 +41,6 @@ data_app = typer.Typer(help="Look at a catalogue, or write one.", no_args_is_hel
 evaluate_app = typer.Typer(help="Measure a model.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(evaluate_app, name="evaluate")
-
-# One spelling of each option for all commands.
-Data = Annotated[str, typer.Option("--data", metavar="SPEC", help="boutique, a table or folder of tables, products:DIR")]
-Split = Annotated[str | None, typer.Option(help="train, val or test")]
-Tags = Annotated[str | None, typer.Option(help="entities, e.g. brand,season or brand=maker_column")]
-Out = Annotated[Path, typer.Option(help="folder to write to")]
-Text = Annotated[str, typer.Option(help="caption (description) or full (description, then tags)")]
-Seed = Annotated[int, typer.Option(min=0)]
-Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
-Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16")]
-BatchSize = Annotated[int, typer.Option(min=1)]
-Workers = Annotated[int, typer.Option(min=0, help="processes that decode photos")]
-OnBadRow = Annotated[str, typer.Option(help="error (stop, naming the rows) or skip (leave out and count)")]
-ImageColumn = Annotated[str, typer.Option(help="column with the photos")]
-CaptionColumn = Annotated[str, typer.Option(help="column with the descriptions")]
-IdColumn = Annotated[str, typer.Option(help="column with the product ids")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
-Models = Annotated[list[str], typer.Option("--model", help="checkpoint folder or open_clip:MODEL/PRETRAINED; repeatable")]
 
 
 @app.command()
@@ -243,23 +245,6 @@ def make(
         raise InputError(f"e2 data make draws boutique only, not {spec}; use e2 data import for other catalogues")
     sizes = import_catalogue(spec, out, overwrite=overwrite)
     print(f"wrote {', '.join(f'{split} ({count:,} products)' for split, count in sizes.items())} to {out}")
-
-
-def columns_of(tags: str | None, names: tuple[str, str, str]):
-    """The options that name columns, as (entities or None, Columns)."""
-    from e2.data import Columns, parse_tags
-
-    entities, mapping = parse_tags(tags) if tags else (None, {})
-    image, caption, product_id = names
-    return entities, Columns(image=image, caption=caption, id=product_id, tags=mapping)
-
-
-def open_data(spec: str, split: str | None, tags: str | None, names: tuple[str, str, str], on_bad_row: str):
-    """The split that a command asks for."""
-    from e2.data import open_catalogue
-
-    entities, columns = columns_of(tags, names)
-    return open_catalogue(spec, split, tags=entities, columns=columns, on_bad_row=on_bad_row)
 
 
 def say(result: dict, as_json: bool, line: str) -> None:

@@ -1,0 +1,63 @@
+"""Timing two ways of doing the same thing in turn, and peak memory in processes of their own.
+
+Machines are noisy and differ, so absolute times say little; the ratio of two ways measured side by side says something.
+"""
+
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def compare(ours: Callable[[], Any], reference: Callable[[], Any], repeats: int = 5) -> dict[str, float]:
+    """Runs both once to warm up, then ``repeats`` times in turn (ours, reference, ours, ...).
+
+    Returns:
+        ``ratio``: median over the rounds of our time / reference time; ``ratio_min``, ``ratio_max``: its extremes;
+        ``ours_s``, ``reference_s``: median seconds of each.
+    """
+    ours(), reference()
+    pairs = [(seconds(ours), seconds(reference)) for _ in range(repeats)]
+    ratios = [a / b for a, b in pairs]
+    return {
+        "ratio": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+        "ours_s": statistics.median(a for a, _ in pairs),
+        "reference_s": statistics.median(b for _, b in pairs),
+    }
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def peak_memory(function: Callable[..., Any], *arguments: Any) -> int:
+    """Peak resident bytes of a fresh process that calls ``function(*arguments)`` (a module-level function).
+
+    Raises:
+        RuntimeError: the process died.
+    """
+    context = multiprocessing.get_context("spawn")  # a fork would inherit the parent's peak
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_report_peak, args=(send, function, arguments))
+    process.start()
+    send.close()
+    try:
+        return receive.recv()
+    except EOFError as error:
+        raise RuntimeError(f"{function.__name__} died while its memory was measured") from error
+    finally:
+        process.join()
+
+
+def _report_peak(send: Any, function: Callable[..., Any], arguments: tuple) -> None:
+    function(*arguments)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    send.send(peak if sys.platform == "darwin" else peak * 1024)  # macOS counts bytes, Linux kilobytes

@@ -1,0 +1,61 @@
+"""One spelling of each command-line option for all commands, and what several commands do with them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from typer.core import TyperCommand
+
+Data = Annotated[str, typer.Option("--data", metavar="SPEC", help="boutique, a table or folder of tables, products:DIR")]
+Split = Annotated[str | None, typer.Option(help="train, val or test")]
+Tags = Annotated[str | None, typer.Option(help="entities, e.g. brand,season or brand=maker_column")]
+Out = Annotated[Path, typer.Option(help="folder to write to")]
+Text = Annotated[str, typer.Option(help="caption (description) or full (description, then tags)")]
+Seed = Annotated[int, typer.Option(min=0)]
+Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
+Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16")]
+BatchSize = Annotated[int, typer.Option(min=1)]
+Workers = Annotated[int, typer.Option(min=0, help="processes that decode photos")]
+OnBadRow = Annotated[str, typer.Option(help="error (stop, naming the rows) or skip (leave out and count)")]
+ImageColumn = Annotated[str, typer.Option(help="column with the photos")]
+CaptionColumn = Annotated[str, typer.Option(help="column with the descriptions")]
+IdColumn = Annotated[str, typer.Option(help="column with the product ids")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+Models = Annotated[list[str], typer.Option("--model", help="checkpoint folder or open_clip:MODEL/PRETRAINED; repeatable")]
+
+
+def columns_of(tags: str | None, names: tuple[str, str, str]):
+    """The options that name columns, as (entities or None, Columns)."""
+    from e2.data import Columns, parse_tags
+
+    entities, mapping = parse_tags(tags) if tags else (None, {})
+    image, caption, product_id = names
+    return entities, Columns(image=image, caption=caption, id=product_id, tags=mapping)
+
+
+def open_data(spec: str, split: str | None, tags: str | None, names: tuple[str, str, str], on_bad_row: str):
+    """The split that a command asks for."""
+    from e2.data import open_catalogue
+
+    entities, columns = columns_of(tags, names)
+    return open_catalogue(spec, split, tags=entities, columns=columns, on_bad_row=on_bad_row)
+
+
+class ListOptions(TyperCommand):
+    """A command whose repeatable options also take several values at once: ``--method a b c`` is ``--method a --method b ...``.
+
+    For commands without positional arguments only, or the list would swallow them.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        repeatable = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
+        spread: list[str] = []
+        current = None
+        for word in args:
+            if word.startswith("-"):
+                current = word if word in repeatable else None
+            elif current and spread[-1] != current:
+                spread.append(current)
+            spread.append(word)
+        return super().parse_args(ctx, spread)
