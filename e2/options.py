@@ -43,7 +43,7 @@ def open_data(spec: str, split: str | None, tags: str | None, names: tuple[str, 
 
 
 class ListOptions(TyperCommand):
-    """A command whose repeatable options also take several values at once: ``--method a b c`` is ``--method a --method b ...``.
+    """A command whose repeatable options also take several values at once: ``--method a b`` is ``--method a --method b``.
 
     For commands without positional arguments only, or the list would swallow them.
     """
