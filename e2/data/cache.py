@@ -3,10 +3,15 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+from filelock import FileLock
+
+from e2.errors import InputError
+from e2.files import atomic_path
 
 
 def cache_folder() -> Path:
@@ -40,3 +45,31 @@ def _size_and_time(file: Path) -> tuple[int, int]:
     except (OSError, ValueError):  # ValueError: a NUL byte in the name
         return -1, -1
     return status.st_size, status.st_mtime_ns
+
+
+def mapped_table(path: Path, make: Callable[[], Iterator[pa.Table]]) -> pa.Table:
+    """A table that is written once and from then on mapped into memory, which all processes share.
+
+    Args:
+        path: where it lies; the name must change whenever what ``make`` yields does.
+        make: gives the table in parts, at least one, while no other process does the same.
+
+    Raises:
+        InputError: the cache cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                _write_arrow(path, make())
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error}); set E2_CACHE to a folder with room for it") from error
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def _write_arrow(path: Path, parts: Iterator[pa.Table]) -> None:
+    first = next(parts)
+    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), first.schema) as writer:
+        writer.write_table(first)
+        for part in parts:
+            writer.write_table(part)

@@ -1,17 +1,79 @@
-"""Products out of Arrow columns: nothing is decoded or copied before a product is asked for."""
+"""Products out of Arrow columns: no image is read, decoded or copied before it is asked for."""
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from e2.data import cache
 from e2.data.columns import REGIONS
 from e2.data.product import Box, Product
+
+
+class ImageStore(Protocol):
+    """Where the images of a catalogue lie. Picklable; opens files in the process that reads them."""
+
+    may_be_damaged: bool  # whether opening the catalogue has to decode each image once
+
+    def read(self, entry: dict[str, Any]) -> bytes | Path:
+        """The encoded image that one entry of an ``images`` cell stands for.
+
+        Raises:
+            BadImage: it cannot be read.
+        """
+
+    def digest(self, images: pa.ChunkedArray) -> str:
+        """Changes when an image does without the source's own files changing; empty where that cannot be."""
+
+
+@dataclass(frozen=True)
+class FilesAndBytes:
+    """Images inside the table itself, or files beside it."""
+
+    root: Path  # what relative paths are relative to
+    may_be_damaged = True
+
+    def read(self, entry: dict[str, Any]) -> bytes | Path:
+        """The entry's bytes, or else its path."""
+        return entry["bytes"] if entry["bytes"] is not None else self.root / entry["path"]
+
+    def digest(self, images: pa.ChunkedArray) -> str:
+        """Sizes and times of the files."""
+        return cache.digest_of_stamps(self._files(images))
+
+    def _files(self, images: pa.ChunkedArray) -> Iterator[Path]:
+        for chunk in images.chunks:
+            entries = chunk.flatten()
+            for path in entries.field("path").filter(entries.field("bytes").is_null()):
+                yield self.root / path.as_py()
+
+
+class Photos(Sequence):
+    """The encoded images of one product, each read when it is asked for. Equals, and pickles as, a tuple of them."""
+
+    def __init__(self, cell: pa.ListScalar, store: ImageStore):
+        self._entries, self._store = cell.values, store
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return tuple(self[i] for i in range(len(self))[place])
+        return self._store.read(self._entries[range(len(self))[place]].as_py())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (Photos, tuple)) and tuple(self) == tuple(other)
+
+    __hash__ = None
+
+    def __reduce__(self) -> tuple:
+        return tuple, (tuple(self),)
 
 
 @dataclass(eq=False)
@@ -25,7 +87,7 @@ class ArrowCatalogue:
     split: str
     tags: tuple[str, ...]
     load: Callable[[], pa.Table]  # must be picklable and give the same rows each time
-    root: Path  # what relative image paths are relative to
+    images: ImageStore
     columns: tuple[str, ...] = ()  # everything the source has, for messages about what could be a tag
     rows: np.ndarray | None = None  # the usable rows of the table; None: all
     bad_rows: dict[str, int] = field(default_factory=dict)  # cause -> how many rows were left out
@@ -70,10 +132,9 @@ class ArrowCatalogue:
     def _cell(self, column: str, row: int) -> Any:
         return self.table.column(column)[row].as_py()
 
-    def _images(self, row: int) -> tuple[bytes | Path, ...]:
-        if not self.with_images:
-            return (b"",) * len(self.table.column("images")[row])
-        return tuple(image_source(image, self.root) for image in self._cell("images", row))
+    def _images(self, row: int) -> Sequence[bytes | Path]:
+        cell = self.table.column("images")[row]
+        return Photos(cell, self.images) if self.with_images else (b"",) * len(cell)
 
     def _regions(self, row: int) -> dict[str, Box]:
         if REGIONS not in self.table.schema.names:
@@ -100,11 +161,6 @@ class Subset:
     def text_only(self) -> "Subset":
         """The same with empty bytes for each image."""
         return Subset(self.catalogue.text_only(), self.indices)
-
-
-def image_source(image: dict[str, Any], root: Path) -> bytes | Path:
-    """One entry of an ``images`` cell as what `e2.data.images.load_image` takes."""
-    return image["bytes"] if image["bytes"] is not None else root / image["path"]
 
 
 def parse_regions(cell: str | None) -> dict[str, Box]:

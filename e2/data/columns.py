@@ -115,6 +115,24 @@ def texts(cells: pa.Array) -> pa.ListArray:
 
 def images(cells: pa.Array) -> pa.ListArray:
     """A column of one or several images a row, as bytes, paths or structs of both, as lists of structs."""
+    contents, paths, rows = _contents_and_paths(cells)
+    contents = contents.cast(pa.large_binary())
+    present = pc.or_(contents.is_valid(), paths.is_valid())
+    return _grouped(pa.StructArray.from_arrays([contents, paths], fields=list(IMAGE)), rows, present, len(cells))
+
+
+def image_places(cells: pa.Array, first_row: int) -> pa.ListArray:
+    """The same images as lists of (row, place in what `images` gives for that row), without touching their bytes."""
+    contents, paths, rows = _contents_and_paths(cells)
+    present = pc.or_(contents.is_valid(), paths.is_valid())
+    kept = rows[np.asarray(present)]
+    places = np.arange(len(kept)) - np.searchsorted(kept, kept)  # rows ascend: count from the first of the same row
+    values = pa.StructArray.from_arrays([pa.array(first_row + kept), pa.array(places)], names=["row", "place"])
+    return _grouped(values, kept, pa.array(np.ones(len(kept), bool)), len(cells))
+
+
+def _contents_and_paths(cells: pa.Array) -> tuple[pa.Array, pa.Array, np.ndarray]:
+    """The bytes and the path of each image of a column, and the row it belongs to."""
     values, rows = _values_and_rows(cells)
     none = pa.nulls(len(values))
     if pa.types.is_struct(values.type):
@@ -124,9 +142,7 @@ def images(cells: pa.Array) -> pa.ListArray:
         contents, paths = values, none
     else:
         contents, paths = none, values
-    contents, paths = contents.cast(pa.large_binary()), text(paths)
-    present = pc.or_(contents.is_valid(), paths.is_valid())
-    return _grouped(pa.StructArray.from_arrays([contents, paths], fields=list(IMAGE)), rows, present, len(cells))
+    return contents, text(paths), rows
 
 
 def _values_and_rows(cells: pa.Array) -> tuple[pa.Array, np.ndarray]:

@@ -1,26 +1,32 @@
-"""Any catalogue as parquet tables, one file a split, that `e2.data.tables` and Hugging Face `datasets` read."""
+"""Any catalogue as parquet tables, one file a split, or as tar shards."""
 
+import io
 import itertools
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 from e2.data.catalogue import ArrowCatalogue
 from e2.data.columns import REGIONS, Columns
+from e2.data.hub_stream import PREFIX, Stream, open_streams
 from e2.data.product import Product
+from e2.data.shard_writer import write_shards
 from e2.data.sources import open_catalogue, splits_of
 from e2.errors import InputError
 from e2.files import atomic_folder
 
+FORMATS = ("parquet", "webdataset")
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # as `datasets` writes it
 ROWS_PER_GROUP = 1000  # so that a reader need not hold more images at once
+PRODUCTS_PER_SHARD = 1000
 
 
 def import_catalogue(
@@ -30,53 +36,80 @@ def import_catalogue(
     tags: Sequence[str] | None = None,
     columns: Columns | None = None,
     on_bad_row: str = "error",
+    to: str = "parquet",
+    shard_size: int = PRODUCTS_PER_SHARD,
     overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, int]:
-    """Writes ``out/SPLIT.parquet`` for each split of a data source, with the images inside, as their own bytes.
+    """Writes a whole data source into ``out``, with the images inside, as their own bytes (Fashion-Gen's pixels as PNG).
 
-    Columns: product_id, image and caption (lists where a product has several), one per entity, and regions (JSON)
-    where they are known.
+    ``parquet``: ``SPLIT.parquet``, which Hugging Face ``datasets`` reads too, with the columns product_id, image and caption
+    (lists where a product has several), one per entity, and regions (JSON) where they are known. ``webdataset``:
+    ``SPLIT-000000.tar`` and so on, ``shard_size`` products each. Besides what `open_catalogue` takes, ``spec`` may be a
+    stream, ``hf-stream:ORG/NAME``.
 
     Returns:
         Split -> number of products.
 
     Raises:
-        InputError: what `open_catalogue` raises, ``out`` is there already and ``overwrite`` is not given, or it holds
-            anything but the tables of an earlier import.
+        InputError: what `open_catalogue` raises, an unknown ``to``, ``out`` is there already and ``overwrite`` is not given,
+            or it holds anything but the files of an earlier import.
     """
+    if to not in FORMATS:
+        raise InputError(f"--to {to!r} is unknown; choose {' or '.join(FORMATS)}")
     out = Path(out)
     if out.exists() and not overwrite:
         raise InputError(f"{out} is there already; choose another --out, or replace it by --overwrite")
-    if out.exists() and not (out.is_dir() and all(path.suffix == ".parquet" for path in out.iterdir())):
-        raise InputError(f"--out {out} holds other things than an import's tables; choose another --out")
-    options = {"tags": tags, "columns": columns, "on_bad_row": on_bad_row, "progress": progress}
-    catalogues = {split: open_catalogue(spec, split, **options) for split in splits_of(spec)}
+    if out.exists() and not (out.is_dir() and all(path.suffix in (".parquet", ".tar") for path in out.iterdir())):
+        raise InputError(f"--out {out} holds other things than an import's files; choose another --out")
+    splits = _open_all(spec, tags=tags, columns=columns, on_bad_row=on_bad_row, progress=progress)
     with atomic_folder(out) as folder:
-        for split, catalogue in catalogues.items():
-            _write_parquet(folder / f"{split}.parquet", catalogue, progress)
+        written = {}
+        for split, products in splits.items():
+            shown = _shown(products, f"writing {split}", progress)
+            if to == "parquet":
+                written[split] = _write_parquet(folder / f"{split}.parquet", shown, products)
+            else:
+                written[split] = write_shards(folder, split, map(_compact, shown), shard_size)
         if out.exists():
             shutil.rmtree(out)
-    return {split: len(catalogue) for split, catalogue in catalogues.items()}
+    return written
 
 
-def _write_parquet(file: Path, catalogue: ArrowCatalogue, progress: bool) -> None:
-    several_images = any(len(product.images) > 1 for product in catalogue.text_only())
-    several_captions = any(len(product.captions) > 1 for product in catalogue.text_only())
-    tags = dict.fromkeys([*catalogue.tags, REGIONS], pa.string())
+def _open_all(spec: str, **options: Any) -> dict[str, ArrowCatalogue | Stream]:
+    if spec.startswith(PREFIX):
+        return open_streams(spec, **options)
+    return {split: open_catalogue(spec, split, **options) for split in splits_of(spec)}
+
+
+def _shown(products: ArrowCatalogue | Stream, what: str, progress: bool) -> Iterable[Product]:
+    """The products with a progress bar; of a stream nobody knows how long it is."""
+    total = None if isinstance(products, Stream) else len(products)
+    console = Console(stderr=True)
+    disable = not (progress and console.is_terminal)
+    return track(iter(products), what, total, console=console, transient=True, disable=disable)
+
+
+def _write_parquet(file: Path, shown: Iterable[Product], products: ArrowCatalogue | Stream) -> int:
+    """Columns hold lists where a product has several values, or where that cannot be known beforehand."""
+    several_images = several_captions = isinstance(products, Stream)
+    for product in () if several_images else products.text_only():
+        several_images |= len(product.images) > 1
+        several_captions |= len(product.captions) > 1
+    tags = dict.fromkeys([*products.tags, REGIONS], pa.string())
     schema = pa.schema(
         {"product_id": pa.string()}
         | {"image": pa.list_(IMAGE) if several_images else IMAGE}
         | {"caption": pa.list_(pa.string()) if several_captions else pa.string()}
         | tags
     )
-    console = Console(stderr=True)
-    bar = track(catalogue, f"writing {catalogue.split}", console=console, transient=True, disable=not progress)
-    products = iter(bar)
+    shown, written = iter(shown), 0
     with pyarrow.parquet.ParquetWriter(file, schema) as writer:
-        while group := list(itertools.islice(products, ROWS_PER_GROUP)):
-            rows = [_row(product, several_images, several_captions) for product in group]
+        while group := list(itertools.islice(shown, ROWS_PER_GROUP)):
+            rows = [_row(_compact(product), several_images, several_captions) for product in group]
             writer.write_table(pa.Table.from_pylist(rows, schema))
+            written += len(rows)
+    return written
 
 
 def _row(product: Product, several_images: bool, several_captions: bool) -> dict[str, Any]:
@@ -94,3 +127,16 @@ def _contents(image: bytes | Path) -> dict[str, Any]:
     if isinstance(image, bytes):
         return {"bytes": image, "path": None}
     return {"bytes": image.read_bytes(), "path": image.name}
+
+
+def _compact(product: Product) -> Product:
+    """The product with images that came as bare pixels (BMP) packed as PNG; all others stay the bytes they are."""
+    images = tuple(_packed(image) if isinstance(image, bytes) and image[:2] == b"BM" else image for image in product.images)
+    return Product(product.product_id, images, product.captions, product.tags, product.regions)
+
+
+def _packed(bitmap: bytes) -> bytes:
+    packed = io.BytesIO()
+    with Image.open(io.BytesIO(bitmap), formats=["BMP"]) as image:
+        image.save(packed, "PNG")
+    return packed.getvalue()

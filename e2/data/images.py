@@ -35,16 +35,28 @@ class MissingImage(BadImage):
     """The path of an image leads to no regular file."""
 
 
-def load_image(source: bytes | Path) -> Image.Image:
+class UnreadableImage(BadImage):
+    """The disk or the network would not give the image now; that may pass, so the verdict is not to be remembered."""
+
+
+def load_image(source: bytes | Path, enough: int | None = None) -> Image.Image:
     """Decodes the first frame of an image file to RGB, turned upright by its EXIF orientation.
 
     Transparent pixels are laid on white (as shops show them), 16-bit grey is scaled to 8 bits, and palettes and CMYK
     are converted.
 
+    Args:
+        source: an encoded image, or where it lies.
+        enough: pixels a side that the caller will make of it. A JPEG of four times as many or more is then decoded at a
+            half, a quarter or an eighth of its size, never below twice ``enough``: several times faster, and after the
+            caller's own resizing hardly to be told apart. None: all pixels.
+
     Raises:
         BadImage: no such file, not an image, damaged, truncated, larger than Pillow's decompression-bomb limit.
     """
     with _opened(source) as image:
+        if enough and image.format in ("JPEG", "MPO"):
+            image.draft(None, (2 * enough, 2 * enough))
         image.load()
         return _to_rgb(_upright(image))
 
@@ -70,10 +82,10 @@ def _opened(source: bytes | Path) -> Iterator[Image.Image]:
         if not isinstance(source, bytes):
             if not Path(source).is_file():  # also keeps a hostile table from having us read /dev/zero
                 raise MissingImage(where, "there is no such file")
-            source = Path(source).read_bytes()  # one read; Pillow would seek over the file many times
+            source = _read(Path(source))  # in one go; Pillow would seek over the file many times
         if not source:
             raise BadImage(where, "it is empty")
-        with Image.open(io.BytesIO(source), formats=_known_formats()) as image:
+        with Image.open(io.BytesIO(source), formats=known_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise BadImage(where, f"{image.width} x {image.height} pixels are too many (decompression bomb)")
             yield image
@@ -86,8 +98,15 @@ def _opened(source: bytes | Path) -> Iterator[Image.Image]:
         raise BadImage(where, f"it cannot be decoded ({reason})") from error
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableImage(str(path), f"it cannot be read ({error.strerror})") from error
+
+
 @functools.cache
-def _known_formats() -> tuple[str, ...]:
+def known_formats() -> tuple[str, ...]:
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)  # AVIF needs a recent Pillow
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from e2.data import cache
+from e2.data.catalogue import FilesAndBytes
 from e2.data.columns import Columns, normalise, printable
 from e2.data.tables import require_columns
 from e2.errors import InputError
@@ -59,6 +60,10 @@ class KaggleSource:
         require_columns(self.file, self.columns(split), columns.needed(tags))
         return functools.partial(load_split, self.file, split, tuple(tags), columns)
 
+    def images(self, split: str, columns: Columns) -> FilesAndBytes:
+        """Files below the folder."""
+        return FilesAndBytes(self.root)
+
 
 def load_split(file: Path, split: str, tags: Sequence[str], columns: Columns) -> pa.Table:
     """The products of one split as a normalised table."""
@@ -83,7 +88,7 @@ def split_of(name: str) -> str:
 def _read_styles(stamp: tuple[str, int, int]) -> pa.Table:
     file = Path(stamp[0])
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").split("\n")  # not splitlines, to which U+2028 and the like end a line
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 text (byte {error.start:,}); save it as UTF-8") from error
     header = lines[0].split(",") if lines else []

@@ -4,20 +4,25 @@ Order, choice among several photos and captions, and augmentation are functions 
 number of workers and of what ran before. So a resumed run needs no stored random state to go on bit for bit.
 """
 
+import hashlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from e2.data.images import load_image
-from e2.data.product import Catalogue
+from e2.data.images import BadImage, load_image
+from e2.data.lost import LostPhoto, LostPhotos
+from e2.data.product import Catalogue, Product
 from e2.methods import Batch
 from e2.texts import TextTable
 
+STAND_INS = 10  # products tried in the place of one; when all fail it is no single photo that is broken
 DESCRIPTION = "description"  # an entity of this name stands for the product's own description
 
 
@@ -33,29 +38,79 @@ class View:
     image: Tensor  # (3, H, W)
     text: str
     tags: tuple[str | None, ...]  # text of each entity's tag
+    lost: tuple[str, ...] = ()  # photos that should have been seen instead but broke, one message each
+
+
+@dataclass
+class NoView:
+    """Nothing to be seen: why."""
+
+    lost: tuple[str, ...]
+
+
+class Loaded(NamedTuple):
+    """A step's batch as a worker sends it; the messages of the photos lost on the way."""
+
+    batch: Batch | None  # None: nothing may stand in for them
+    lost: tuple[str, ...]
 
 
 class TrainingViews(Dataset):
-    """Products seen with a random photo, caption and augmentation; indexed by (epoch, product)."""
+    """Products seen with a random photo, caption and augmentation; indexed by (epoch, product).
 
-    def __init__(self, catalogue: Catalogue, transform: Callable, tags: Sequence[str], *, text: str, prompt: str, seed: int):
+    In the place of a photo that cannot be read ``on_bad_row="skip"`` shows the product's next photo, or, when it has no
+    other, a product that (seed, epoch, product) decides. ``error`` gives a `NoView`.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        transform: Callable,
+        tags: Sequence[str],
+        *,
+        text: str,
+        prompt: str,
+        seed: int,
+        on_bad_row: str = "error",
+    ):
         self.catalogue, self.transform, self.tags = catalogue, transform, tuple(tags)
-        self.text, self.prompt, self.seed = text, prompt, seed
+        self.text, self.prompt, self.seed, self.on_bad_row = text, prompt, seed, on_bad_row
 
     def __len__(self) -> int:
         return len(self.catalogue)
 
-    def __getitem__(self, key: tuple[int, int]) -> View:
-        epoch, index = key
+    def __getitem__(self, key: tuple[int, int]) -> View | NoView:
+        (epoch, index), lost = key, []
+        for attempt in range(1, STAND_INS + 2):
+            view = self._view(epoch, index, lost)
+            if view is not None or self.on_bad_row == "error":
+                break
+            index = mixed_seed(self.seed, epoch, key[1], attempt) % len(self)
+        return view or NoView(tuple(lost))
+
+    def _view(self, epoch: int, index: int, lost: list[str]) -> View | None:
+        """One product, unless its photos are lost; adds what became of them to ``lost``."""
         product = self.catalogue[index]
         with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
             torch.manual_seed(mixed_seed(self.seed, epoch, index))
-            image = product.images[int(torch.randint(len(product.images), ()))]
+            first = int(torch.randint(len(product.images), ()))
             caption = int(torch.randint(len(product.captions), ()))
-            pixels = self.transform(load_image(image))
+            photo = self._photo(product, first, lost)
+            if photo is None:
+                return None
+            pixels = self.transform(photo)
         known = {DESCRIPTION: product.captions[caption], **product.tags}
         tags = tuple(self._tag_text(entity, known.get(entity)) for entity in self.tags)
-        return View(pixels, product.text(self.text, caption), tags)
+        return View(pixels, product.text(self.text, caption), tags, tuple(lost))
+
+    def _photo(self, product: Product, first: int, lost: list[str]) -> Image | None:
+        count = len(product.images) if self.on_bad_row == "skip" else 1
+        for place in range(first, first + count):
+            try:
+                return load_image(product.images[place % len(product.images)], getattr(self.transform, "enough", None))
+            except BadImage as error:
+                lost.append(f"product {product.product_id!r}: {error.where}: {error.cause}")
+        return None
 
     def _tag_text(self, entity: str, tag: str | None) -> str | None:
         return None if tag is None else self.prompt.format(tag=tag, entity=entity.replace("_", " "))
@@ -91,24 +146,40 @@ class StepSampler(Sampler):
 
 
 class Collate:
-    """Views -> Batch; every unique text of the step is tokenised once."""
+    """Views -> a step's batch; every unique text of the step is tokenised once."""
 
     def __init__(self, tokenizer: Callable):
         self.tokenizer = tokenizer
 
-    def __call__(self, views: Sequence[View]) -> Batch:
+    def __call__(self, views: Sequence[View | NoView]) -> Loaded:
+        lost = tuple(message for view in views for message in view.lost)
+        complete = all(isinstance(view, View) for view in views)
+        return Loaded(self._batch(views) if complete else None, lost)
+
+    def _batch(self, views: Sequence[View]) -> Batch:
         table = TextTable()
         text_index = table.places([view.text for view in views])
         tag_index = torch.stack([table.places(view.tags) for view in views])  # (B, E)
         images = torch.stack([view.image for view in views])
-        return Batch(images, self.tokenizer(table.texts), text_index, tag_index)
+        keys = torch.tensor([text_key(text) for text in table.texts])
+        return Batch(images, self.tokenizer(table.texts), text_index, tag_index, keys)
+
+
+def text_key(text: str) -> int:
+    """A 63-bit hash of a text, the same in every process (Python's own is salted)."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1
 
 
 def training_loader(
     views: TrainingViews, sampler: StepSampler, tokenizer: Callable, *, workers: int, pin_memory: bool
-) -> DataLoader:
-    """Batches in step order, decoded by ``workers`` processes ahead of the model."""
-    return DataLoader(
+) -> Iterator[Batch]:
+    """Batches in step order, decoded by ``workers`` processes ahead of the model.
+
+    Raises:
+        LostPhoto: a photo broke since it was checked, and nothing may stand in for it.
+    """
+    lost = LostPhotos("another photo stands in for one that cannot be read any more")
+    loader = DataLoader(
         views,
         batch_sampler=sampler,
         collate_fn=Collate(tokenizer),
@@ -117,6 +188,14 @@ def training_loader(
         prefetch_factor=4 if workers else None,
         worker_init_fn=leave_stopping_to_the_parent,
     )
+    try:
+        for batch, messages in loader:
+            if batch is None:
+                raise LostPhoto(messages[0])
+            lost.note(messages)
+            yield batch
+    finally:
+        lost.close()
 
 
 def leave_stopping_to_the_parent(worker: int) -> None:

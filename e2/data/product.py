@@ -3,7 +3,7 @@
 Legend used throughout the project: B batch, N patches, S selection tokens, E entities, D embedding width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +20,7 @@ class Product:
     """
 
     product_id: str
-    images: tuple[bytes | Path, ...]  # encoded image files, in memory or on disk; at least one
+    images: Sequence[bytes | Path]  # encoded image files, in memory or on disk, maybe read when asked for; at least one
     captions: tuple[str, ...]  # descriptions; at least one
     tags: Mapping[str, str] = field(default_factory=dict)
     regions: Mapping[str, Box] = field(default_factory=dict)

@@ -69,7 +69,7 @@ def _csv_parse(file: Path) -> pyarrow.csv.ParseOptions:
 def _read_json(file: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     rows = _json_rows(file)
     while batch := list(itertools.islice(rows, ROWS_PER_BATCH)):
-        yield pa.record_batch({name: _json_column([row.get(name) for row in batch]) for name in columns})
+        yield pa.record_batch({name: json_column([row.get(name) for row in batch]) for name in columns})
 
 
 def _json_rows(file: Path) -> Iterator[dict]:
@@ -87,7 +87,8 @@ def _json_rows(file: Path) -> Iterator[dict]:
             yield row
 
 
-def _json_column(values: list) -> pa.Array:
+def json_column(values: list) -> pa.Array:
+    """Values out of JSON, of any and mixed types, as one Arrow column."""
     try:
         return pa.array(values)
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):  # mixed types: as lists of texts

@@ -13,9 +13,13 @@ from rich.console import Console
 
 from e2.data import check
 from e2.data.boutique_source import BoutiqueSource
-from e2.data.catalogue import ArrowCatalogue
+from e2.data.catalogue import ArrowCatalogue, ImageStore
 from e2.data.columns import Columns
+from e2.data.fashiongen import FashionGenSource
+from e2.data.hub import HubSource
+from e2.data.hub_stream import refuse_stream
 from e2.data.kaggle import KaggleSource
+from e2.data.shards import ShardSource
 from e2.data.tables import TableSource
 from e2.errors import InputError
 
@@ -24,7 +28,6 @@ class Source(Protocol):
     """What stands behind a SPEC: splits of rows that can be loaded as normalised tables."""
 
     entities: tuple[str, ...]  # the tags that are taken when none are named
-    root: Path  # what relative image paths are relative to
     one_split: bool  # a single file, which answers to every split's name
 
     def splits(self) -> tuple[str, ...]:
@@ -39,8 +42,18 @@ class Source(Protocol):
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> Callable[[], pa.Table]:
         """The picklable recipe for the split's table in the form of `e2.data.columns.normalise`."""
 
+    def images(self, split: str, columns: Columns) -> ImageStore:
+        """What reads the entries of the table's ``images`` cells."""
 
-SOURCES: dict[str, Callable[[str], Source]] = {"boutique": BoutiqueSource, "products": KaggleSource}
+
+SOURCES: dict[str, Callable[[str], Source]] = {
+    "boutique": BoutiqueSource,
+    "products": KaggleSource,
+    "fashiongen": FashionGenSource,
+    "webdataset": ShardSource,
+    "hf": HubSource,
+    "hf-stream": refuse_stream,
+}
 
 
 def splits_of(spec: str) -> tuple[str, ...]:
@@ -66,7 +79,8 @@ def open_catalogue(
     Every image is decoded once, which is remembered in the cache until the files change.
 
     Args:
-        spec: ``boutique[:key=value,...]``, ``products:DIR``, or the path of a table or of a folder of tables.
+        spec: ``boutique[:key=value,...]``, ``products:DIR``, ``fashiongen:DIR``, ``webdataset:PATTERN``,
+            ``hf:ORG/NAME[:CONFIG][@REVISION]``, or the path of a table or of a folder of tables.
         split: its name; may be left out where there is only one. A single file answers to every name.
         tags: the entities to read. None: those that the source is known to have (tables: none).
         columns: the columns of a table that mean image, caption, id and each tag.
@@ -76,8 +90,7 @@ def open_catalogue(
     Raises:
         InputError: unknown SPEC, split or column, a damaged file, an empty split, or unusable rows.
     """
-    if on_bad_row not in ("error", "skip"):
-        raise InputError(f"--on-bad-row {on_bad_row!r} is unknown; choose error or skip")
+    check.require_policy(on_bad_row)
     columns = columns or Columns()
     source = _source(spec)
     split = _choose_split(spec, source, split)
@@ -87,7 +100,7 @@ def open_catalogue(
         split=split,
         tags=tags,
         load=source.load(split, tags, columns),
-        root=source.root,
+        images=source.images(split, columns),
         columns=source.columns(split),
     )
     _leave_out_bad_rows(catalogue, [*source.identity(split), columns.image], on_bad_row, progress)
@@ -118,7 +131,7 @@ def _choose_split(spec: str, source: Source, split: str | None) -> str:
 
 def _leave_out_bad_rows(catalogue: ArrowCatalogue, identity: list[object], on_bad_row: str, progress: bool) -> None:
     table, where = catalogue.table, f"--data {catalogue.name}, split {catalogue.split}"
-    bad_rows = check.find_bad_rows(table, catalogue.root, identity, progress)
+    bad_rows = check.find_bad_rows(table, catalogue.images, identity, progress)
     if bad_rows and on_bad_row == "error":
         raise check.complain(where, table, bad_rows)
     if bad_rows:

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-from filelock import FileLock
 
 from e2.data import cache, read
+from e2.data.catalogue import FilesAndBytes
 from e2.data.columns import REGIONS, Columns, normalise, printable
 from e2.errors import InputError
-from e2.files import atomic_path
 
 IN_MEMORY_BYTES = 2 << 30  # larger catalogues keep their images in a memory-mapped copy
 SPLITS = ("train", "val", "test")
@@ -56,6 +55,10 @@ class TableSource:
             require_columns(file, read.column_names(file), columns.needed(tags))
         return functools.partial(load_table, self.files[split], tuple(tags), columns)
 
+    def images(self, split: str, columns: Columns) -> FilesAndBytes:
+        """Inside the table, or files beside it."""
+        return FilesAndBytes(self.root)
+
 
 def require_columns(file: Path, present: Sequence[str], needed: dict[str, str]) -> None:
     """Raises an `InputError` that lists the columns there are, unless all ``needed`` (column -> option) are present."""
@@ -86,24 +89,9 @@ def _normalised(files: Sequence[Path], wanted: Sequence[str], tags: Sequence[str
 
 
 def _mapped_images(files: Sequence[Path], columns: Columns) -> pa.Table:
-    """The images as an Arrow file in the cache, written once, that the operating system pages in as they are used."""
+    """The images as an Arrow file in the cache, that the operating system pages in as they are used."""
     path = cache.cache_folder() / "images" / f"{cache.key(cache.file_stamps(files), columns.image)}.arrow"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            if not path.exists():
-                _write_arrow(path, _normalised(files, [columns.image], (), columns))
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error}); set E2_CACHE to a folder with room for the images") from error
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-
-
-def _write_arrow(path: Path, batches: Iterator[pa.Table]) -> None:
-    first = next(batches)
-    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), first.schema) as writer:
-        writer.write_table(first)
-        for batch in batches:
-            writer.write_table(batch)
+    return cache.mapped_table(path, lambda: _normalised(files, [columns.image], (), columns))
 
 
 def _one_file(path: Path) -> tuple[Path, ...]:

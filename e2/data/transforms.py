@@ -5,7 +5,7 @@ window: so the model sees a photo in training the way it will see it later. (``R
 tall photos that evaluation squashes or pads whole.)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import open_clip
@@ -31,7 +31,19 @@ AUGMENTATIONS = {
 }
 
 
-def training_transform(visual: nn.Module, augment: str) -> Callable:
+class TrainingTransform(transforms.Compose):
+    """Its steps, and how many pixels of a photo they make use of.
+
+    Attributes:
+        enough: the longer side that photos are resized to, in pixels; see `e2.data.images.load_image`.
+    """
+
+    def __init__(self, steps: Sequence[Callable], enough: int):
+        super().__init__(list(steps))
+        self.enough = enough
+
+
+def training_transform(visual: nn.Module, augment: str) -> TrainingTransform:
     """PIL image -> (3, H, W) for an open_clip image tower.
 
     Raises:
@@ -57,4 +69,4 @@ def training_transform(visual: nn.Module, augment: str) -> Callable:
         steps.append(transforms.RandomHorizontalFlip(view.flip))
     if view.jitter:
         steps.append(transforms.ColorJitter(view.jitter, view.jitter, view.jitter, view.jitter / 10))
-    return transforms.Compose([*steps, *normalise])
+    return TrainingTransform([*steps, *normalise], enough=max(larger))

@@ -1,6 +1,10 @@
-import torch
+import io
 
-from e2.data import open_catalogue
+import numpy as np
+import torch
+from PIL import Image
+
+from e2.data import Product, load_image, open_catalogue
 from e2.data.loader import Collate, StepSampler, TrainingViews
 from e2.data.transforms import training_transform
 from e2.factory import create_model_and_transforms, get_tokenizer
@@ -54,9 +58,22 @@ def test_a_view_depends_on_seed_epoch_and_product_only(shop, tiny):
     assert not torch.equal(image, views(shop, tiny, seed=1)[(0, 5)].image)
 
 
+def test_views_of_large_photos_are_what_whole_decoding_gives(shop, tiny):
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8))
+    contents = io.BytesIO()
+    coarse.resize((1216, 912), Image.Resampling.BICUBIC).save(contents, "JPEG", quality=92)
+    data = views(shop, tiny)
+    data.catalogue = [Product("a", (contents.getvalue(),), ("A tee",))]
+    assert load_image(contents.getvalue(), data.transform.enough).size == (152, 114)
+    fast = data[(0, 0)].image
+    data.transform.enough = None
+    assert (fast - data[(0, 0)].image).abs().mean() < 0.02  # of values with unit variance
+
+
 def test_a_batch_holds_each_text_once_and_marks_missing_tags(shop, tiny):
     data = views(shop, tiny)
-    batch = Collate(get_tokenizer("e2-nano"))([data[(0, i)] for i in (0, 1, 4)])  # product 0 has no brand
+    batch, lost = Collate(get_tokenizer("e2-nano"))([data[(0, i)] for i in (0, 1, 4)])  # product 0 has no brand
+    assert lost == ()
     tokenizer = get_tokenizer("e2-nano")
     assert batch.images.shape == (3, 3, 32, 32)
     assert batch.tag_index[0, 0] == -1

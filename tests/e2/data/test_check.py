@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from e2.data import check, open_catalogue
@@ -101,6 +103,21 @@ def test_image_files_that_change_are_decoded_again(tmp_path):
     picture.unlink()
     with pytest.raises(InputError, match="1 missing image file"):
         open_catalogue(str(file), progress=False)
+
+
+def test_trouble_of_the_disk_is_not_remembered(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(encoded(photo()))
+    (tmp_path / "a.csv").write_text("product_id,image,caption\n1,a.jpg,A hat\n")
+    with monkeypatch.context() as patch:
+
+        def fail(path):
+            raise OSError(5, "Input/output error")
+
+        patch.setattr(Path, "read_bytes", fail)
+        with pytest.raises(InputError, match="1 unreadable image") as caught:
+            open_catalogue(str(tmp_path / "a.csv"), progress=False)
+        assert "Input/output error" in str(caught.value)
+    assert len(open_catalogue(str(tmp_path / "a.csv"), progress=False)) == 1
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path, monkeypatch):

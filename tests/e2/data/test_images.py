@@ -1,10 +1,14 @@
 import pickle
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from e2.data.images import BadImage, MissingImage, check_image, load_image
+from e2.data.transforms import training_transform
+from e2.factory import create_model_and_transforms
 from tests.e2.data.conftest import encoded, photo
 
 
@@ -23,6 +27,41 @@ def test_jpeg_bytes_and_path_give_the_same_picture(tmp_path):
     from_path, from_bytes = load_image(file), load_image(file.read_bytes())
     assert from_path.size == (24, 32)
     assert np.array_equal(np.asarray(from_path), np.asarray(from_bytes))
+
+
+def drawn(width, height):
+    """Photo-like: soft shapes, a fine texture."""
+    coarse = photo(3, (12, 9)).resize((width, height), Image.Resampling.BICUBIC)
+    texture = 20 * np.sin(np.arange(width) / 3)[None, :, None]
+    return Image.fromarray(np.clip(np.asarray(coarse) + texture, 0, 255).astype(np.uint8))
+
+
+def test_large_jpegs_are_decoded_smaller_where_that_is_enough():
+    data = encoded(drawn(1600, 1200), quality=92)
+    whole = load_image(data)
+    assert whole.size == (1600, 1200) and load_image(data, 400).size == (1600, 1200)
+    assert load_image(data, 300).size == (800, 600) and load_image(data, 150).size == (400, 300)
+    small = [np.asarray(load_image(data, enough).resize((200, 150), Image.Resampling.BICUBIC), int) for enough in (None, 150)]
+    assert np.abs(small[0] - small[1]).mean() < 1 and np.abs(small[0] - small[1]).max() < 20
+    assert load_image(encoded(drawn(1600, 1200), "PNG"), 10).size == (1600, 1200)
+    with pytest.raises(BadImage, match="truncated"):
+        load_image(data[:-200], 100)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_of_a_jpeg(orientation):
+    """Red in the corner that ends up at the top left (EXIF 2.3, orientation tag)."""
+    upright = Image.new("RGB", (32, 16), "white")
+    upright.paste("red", (0, 0, 8, 8))
+    undo = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
+    undo |= {6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
+    stored = upright.transpose(Image.Transpose[undo[orientation]]) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    shown = load_image(encoded(stored, quality=95, exif=exif))
+    assert shown.size == (32, 16)
+    red, green, blue = shown.getpixel((3, 3))
+    assert red > 200 and green < 80 and blue < 80 and min(shown.getpixel((28, 12))) > 200
 
 
 def test_exif_orientation_is_applied():
@@ -70,10 +109,37 @@ def test_cmyk_jpeg_keeps_its_colour():
     assert red > 240 and green < 20 and blue < 20
 
 
-def test_first_frame_of_an_animation():
+@pytest.mark.parametrize(("kind", "options"), [("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {})])
+def test_first_frame_of_an_animation(kind, options):
     frames = [solid("RGB", (0, 255, 0)), solid("RGB", (255, 0, 0))]
-    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     assert centre(load_image(data)) == (0, 255, 0)
+    check_image(data)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (16_000, 3)])
+def test_odd_sizes(kind, size):
+    data = encoded(solid("RGB", (0, 0, 255), size), kind)
+    check_image(data)
+    assert load_image(data).size == size and centre(load_image(data))[2] > 200
+
+
+def test_twenty_thousand_pixels_wide_goes_through_the_transform(tiny):
+    data = encoded(solid("RGB", (0, 0, 255), (20_000, 40)))
+    pixels = training_transform(create_model_and_transforms(tiny)[0].visual, "strong")(load_image(data))
+    assert pixels.shape == (3, 32, 32)
+
+
+def test_sixteen_bit_colour(tmp_path):
+    """Pillow writes none, so by hand: a PNG of one pixel, 16 bits a channel, (0x8000, 0, 0xffff)."""
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header, line = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0), b"\0" + struct.pack(">HHH", 0x8000, 0, 0xFFFF)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(line)) + chunk(b"IEND", b"")
+    assert centre(load_image(data)) == (0x80, 0, 0xFF)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])

@@ -1,0 +1,105 @@
+"""``hf-stream:...``: a Hugging Face data set passed over once, nothing of it kept, to be imported without a second copy.
+
+Training and measuring need products in any order and more than once, so only ``e2 data import`` takes a stream.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+
+from e2.data import check
+from e2.data.catalogue import ArrowCatalogue, FilesAndBytes
+from e2.data.columns import REGIONS, Columns, normalise
+from e2.data.hub import folder_of, named_classes, opened, split_names
+from e2.data.product import Product
+from e2.data.tables import require_columns
+from e2.errors import InputError
+
+PREFIX = "hf-stream:"
+ROWS_AT_ONCE = 256
+
+
+def refuse_stream(argument: str) -> NoReturn:
+    """What every command but the import says of a stream."""
+    raise InputError(
+        f"--data {PREFIX}{argument}: a stream can only be passed over once; "
+        f"write it down by `e2 data import {PREFIX}{argument} --to webdataset --out DIR`, or use hf:{argument}"
+    )
+
+
+class Stream:
+    """The usable products of one split, once and in order. ``bad_rows`` counts, by cause, those left out so far.
+
+    Rows are checked as they come. What is remembered of a row is 8 bytes of its id's hash in a set, to notice doubles.
+    """
+
+    def __init__(self, argument: str, split: str, *, tags: Sequence[str], columns: Columns, on_bad_row: str, progress: bool):
+        self.name, self.split, self.tags = f"{PREFIX}{argument}", split, tuple(tags)
+        self.bad_rows: Counter[str] = Counter()
+        self._argument, self._columns = argument, columns
+        self._on_bad_row, self._progress = on_bad_row, progress
+        found = opened(argument, streaming=True)
+        self._rows = found[split_names(found)[split]]
+
+    def __iter__(self) -> Iterator[Product]:
+        seen: set[int] = set()
+        first_row = 0
+        for table in self._tables():
+            yield from self._usable(table, first_row, seen)
+            first_row += len(table)
+        if self.bad_rows and self._progress:
+            counts = check.describe(self.bad_rows)
+            Console(stderr=True).print(f"{self._where}: left out {self.bad_rows.total():,} of {first_row:,} rows: {counts}")
+        if first_row == self.bad_rows.total():
+            raise InputError(f"{self._where}: there are no usable products; name another split")
+
+    @property
+    def _where(self) -> str:
+        return f"--data {self.name}, split {self.split}"
+
+    def _tables(self) -> Iterator[pa.Table]:
+        for batch in self._rows.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
+            require_columns(Path(self.name), batch.column_names, self._columns.needed(self.tags))
+            wanted = [*self._columns.needed(self.tags), REGIONS]
+            batch = batch.select([name for name in dict.fromkeys(wanted) if name in batch.column_names])
+            yield normalise(named_classes(batch, self._rows.features), self.tags, self._columns, self.name)
+
+    def _usable(self, table: pa.Table, first_row: int, seen: set[int]) -> Iterator[Product]:
+        images = FilesAndBytes(folder_of(self._argument))
+        bad = check.find_bad_rows(table, images)
+        bad = sorted([*bad, *_doubles(table, {found.row for found in bad}, seen)])
+        if bad and self._on_bad_row == "error":
+            raise check.complain(f"{self._where}, rows from {first_row + 1:,} on", table, bad, first_row + 1)
+        self.bad_rows.update(check.count_causes(bad))
+        rows = np.setdiff1d(np.arange(len(table)), [found.row for found in bad])
+        yield from ArrowCatalogue(self.name, self.split, self.tags, lambda: table, images, rows=rows)
+
+
+def _doubles(table: pa.Table, bad: set[int], seen: set[int]) -> list[check.BadRow]:
+    """Rows whose id an earlier batch had already; notes the others."""
+    found = []
+    for row, identifier in enumerate(table.column("product_id").to_pylist()):
+        if row not in bad:
+            if hash(identifier) in seen:
+                found.append(check.BadRow(row, "duplicate id"))
+            seen.add(hash(identifier))
+    return found
+
+
+def open_streams(
+    spec: str, *, tags: Sequence[str] | None, columns: Columns | None, on_bad_row: str, progress: bool
+) -> dict[str, Stream]:
+    """Split -> its products, of an ``hf-stream:`` SPEC.
+
+    Raises:
+        InputError: no such data set.
+    """
+    check.require_policy(on_bad_row)
+    argument = spec.removeprefix(PREFIX)
+    options: dict[str, Any] = {"tags": tags or (), "columns": columns or Columns(), "on_bad_row": on_bad_row}
+    return {split: Stream(argument, split, progress=progress, **options) for split in split_names(opened(argument, True))}

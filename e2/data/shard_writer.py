@@ -1,0 +1,57 @@
+"""Products as tar shards in WebDataset's layout, which `e2.data.shards` and the package ``webdataset`` read."""
+
+import io
+import itertools
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from e2.data.images import known_formats
+from e2.data.product import Product
+
+ENDINGS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
+ENDINGS |= {"AVIF": "avif", "JPEG2000": "jp2"}
+
+
+def write_shards(folder: Path, split: str, products: Iterable[Product], products_a_shard: int) -> int:
+    """Writes ``folder/SPLIT-000000.tar`` and so on; equal products give equal bytes. Returns the number of products."""
+    products, written = iter(products), 0
+    for shard in itertools.count():
+        group = itertools.islice(products, products_a_shard)
+        first = next(group, None)
+        if first is None:
+            return written
+        with tarfile.open(folder / f"{split}-{shard:06d}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+            for product in itertools.chain([first], group):
+                for ending, contents in _files(product):
+                    _add(tar, f"{written:09d}.{ending}", contents)
+                written += 1
+
+
+def _files(product: Product) -> Iterator[tuple[str, bytes]]:
+    """Ending and contents of each file of a product's sample."""
+    for number, image in enumerate(product.images):
+        contents = image if isinstance(image, bytes) else image.read_bytes()
+        yield (f"{number}." if number else "") + _ending(contents), contents
+    yield "json", json.dumps(_record(product), ensure_ascii=False).encode("utf-8")
+
+
+def _record(product: Product) -> dict[str, Any]:
+    captions = list(product.captions)
+    record = {"product_id": product.product_id, "caption": captions if len(captions) > 1 else captions[0], **product.tags}
+    return record | ({"regions": dict(product.regions)} if product.regions else {})
+
+
+def _ending(contents: bytes) -> str:
+    with Image.open(io.BytesIO(contents), formats=known_formats()) as image:
+        return ENDINGS[image.format]
+
+
+def _add(tar: tarfile.TarFile, name: str, contents: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(contents)
+    tar.addfile(member, io.BytesIO(contents))

@@ -1,0 +1,247 @@
+"""``webdataset:PATTERN``: tar shards in WebDataset's layout, read at random.
+
+Neighbouring files of a tar with one name up to its first dot are a sample: ``000017.jpg`` (more photos: ``000017.1.jpg``),
+``000017.json`` with the product's id, caption(s), tags and regions, or ``000017.txt`` with the caption alone. Each shard is
+gone through once to note where its photos lie; from then on a photo is one read at a known place, so that shards are shuffled,
+shared among processes and resumed exactly like any other catalogue. That needs shards on a mounted file system.
+"""
+
+import functools
+import glob
+import itertools
+import json
+import os
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from e2.data import cache
+from e2.data.columns import REGIONS, Columns, normalise
+from e2.data.extras import needed
+from e2.data.images import BadImage, MissingImage, UnreadableImage
+from e2.data.read import JSON_ROWS_FOR_NAMES, json_column
+from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, require_columns
+from e2.errors import InputError
+
+IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2")
+REMOTE = re.compile(r"pipe:|[a-zA-Z][a-zA-Z0-9+]+://")
+PLACE = pa.struct([("offset", pa.int64()), ("size", pa.int64())])
+SAMPLES = pa.schema({"key": pa.string(), "json": pa.string(), "txt": pa.string(), "images": pa.list_(PLACE)})
+SAMPLES_AT_ONCE = 4096
+
+
+class ShardSource:
+    """Shards by a folder or a pattern of braces and wild cards; ``argument`` is what follows the colon of the SPEC.
+
+    Shards called ``train-000000.tar``, ``val-...`` and ``test-...`` are splits; of other names they are one split together.
+    """
+
+    entities: tuple[str, ...] = ()  # the json doesn't tell which of its keys are tags
+
+    def __init__(self, argument: str):
+        self.files = shards_by_split(argument)
+        self.one_split = not set(self.files) & set(SPLITS)
+
+    def splits(self) -> tuple[str, ...]:
+        """The splits there are, train, val and test first."""
+        return tuple(sorted(self.files, key=lambda split: (*SPLITS, split).index(split)))
+
+    def columns(self, split: str) -> tuple[str, ...]:
+        """The keys of the first samples, and what the layout itself gives."""
+        samples = shard_index(self.files[split][0]).slice(0, JSON_ROWS_FOR_NAMES)
+        keys = itertools.chain.from_iterable(_object(cell) for cell in samples.column("json").to_pylist())
+        return tuple(dict.fromkeys([Columns.id, Columns.image, Columns.caption, *keys]))
+
+    def identity(self, split: str) -> list[object]:
+        """Changes when a shard does."""
+        return list(cache.file_stamps(self.files[split]))
+
+    def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
+        """The picklable recipe that gives the products of a split, their photos as places in the shards."""
+        require_columns(self.files[split][0], self.columns(split), columns.needed(tags))
+        return functools.partial(load_shards, self.files[split], tuple(tags), columns)
+
+    def images(self, split: str, columns: Columns) -> "TarImages":
+        """Inside the shards."""
+        return TarImages(self.files[split])
+
+
+@dataclass(frozen=True)
+class TarImages:
+    """Photos at known places of tar files."""
+
+    files: tuple[Path, ...]
+    may_be_damaged = True
+
+    def read(self, entry: dict[str, Any]) -> bytes:
+        """The bytes of one photo.
+
+        Raises:
+            BadImage: the shard has gone or ends too early.
+        """
+        file, offset, size = self.files[entry["shard"]], entry["offset"], entry["size"]
+        where = f"{file}, byte {offset:,}"
+        try:
+            opened = _opened(file)  # held by name: once nobody holds it, it is closed
+            contents = os.pread(opened.fileno(), size, offset)
+        except FileNotFoundError:
+            raise MissingImage(where, "there is no such file") from None
+        except OSError as error:
+            raise UnreadableImage(where, f"it cannot be read ({error.strerror})") from error
+        if len(contents) < size:
+            raise BadImage(where, "the shard ends within it")
+        return contents
+
+    def digest(self, images: pa.ChunkedArray) -> str:
+        """Nothing lies outside the shards."""
+        return ""
+
+
+@functools.lru_cache(maxsize=128)  # an open file each; what falls out is closed
+def _opened(file: Path) -> BinaryIO:
+    return file.open("rb", buffering=0)  # positions are given with each read, so processes and threads may share it
+
+
+def shards_by_split(argument: str) -> dict[str, tuple[Path, ...]]:
+    """Split -> its shards, in order.
+
+    Raises:
+        InputError: no shards, some that are missing, remote ones, or names of splits beside other names.
+    """
+    files = _files(argument)
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        name = SHARD.sub("", file.stem).lower()
+        found.setdefault(OTHER_NAMES.get(name, name), []).append(file)
+    if not set(found) & set(SPLITS):
+        return {"shards": files}
+    if odd := sorted(set(found) - set(SPLITS)):
+        raise InputError(f"--data webdataset:{argument}: {found[odd[0]][0].name} names no split; leave it out by the pattern")
+    return {split: tuple(shards) for split, shards in found.items()}
+
+
+def _files(argument: str) -> tuple[Path, ...]:
+    spec = f"--data webdataset:{argument}"
+    if REMOTE.match(argument):
+        raise InputError(f"{spec}: photos are read at random, so shards must lie on a mounted disk; fetch or mount them first")
+    pattern = os.path.expanduser(argument)
+    if os.path.isdir(pattern):
+        pattern = os.path.join(glob.escape(pattern), "*.tar")
+    names = needed("braceexpand", "webdataset").braceexpand(pattern) if "{" in pattern else [pattern]
+    found = [Path(file) for name in names for file in (sorted(glob.glob(name)) if glob.has_magic(name) else [name])]
+    missing = [file for file in found if not file.is_file()]
+    if missing or not found:
+        lost = f"; {missing[0]} and {len(missing) - 1:,} more are missing" if len(missing) > 1 else ""
+        raise InputError(f"{spec}: there is no such shard{lost}; name a folder of .tar files or a pattern like {{00..15}}.tar")
+    return tuple(found)
+
+
+def load_shards(files: Sequence[Path], tags: Sequence[str], columns: Columns) -> pa.Table:
+    """All samples of some shards as a normalised table, mapped from the cache, photos as (shard, offset, size)."""
+    path = cache.cache_folder() / "shards" / f"{cache.key(cache.file_stamps(files), tags, columns)}.arrow"
+    return cache.mapped_table(path, lambda: _normalised(files, tags, columns))
+
+
+def _normalised(files: Sequence[Path], tags: Sequence[str], columns: Columns) -> Iterator[pa.Table]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # waits for disks, not for the processor
+        for number, samples in enumerate(pool.map(shard_index, files)):
+            for start in range(0, max(1, len(samples)), SAMPLES_AT_ONCE):
+                part = samples.slice(start, SAMPLES_AT_ONCE)
+                yield _texts(part, tags, columns, str(files[number])).append_column("images", _places(part, number))
+
+
+def _texts(samples: pa.Table, tags: Sequence[str], columns: Columns, where: str) -> pa.Table:
+    wanted = [name for name in dict.fromkeys([*columns.needed(tags), REGIONS]) if name != columns.image]
+    rows = [_row(sample, columns) for sample in samples.select(["key", "json", "txt"]).to_pylist()]
+    return normalise(pa.table({name: json_column([row.get(name) for row in rows]) for name in wanted}), tags, columns, where)
+
+
+def _row(sample: dict[str, Any], columns: Columns) -> dict[str, Any]:
+    """A sample's json, filled up from its txt and its name."""
+    row = _object(sample["json"])
+    if row.get(columns.caption) is None:
+        row[columns.caption] = sample["txt"]
+    if columns.id == Columns.id:
+        row.setdefault(columns.id, sample["key"])
+    if isinstance(row.get(REGIONS), dict):
+        row[REGIONS] = json.dumps(row[REGIONS])
+    return row
+
+
+def _object(cell: str | None) -> dict[str, Any]:
+    """A JSON object; empty for anything else, which leaves the sample without a text: a bad row, named and counted."""
+    try:
+        found = json.loads(cell or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _places(samples: pa.Table, shard: int) -> pa.ListArray:
+    lists = samples.column("images").combine_chunks()
+    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
+    places = lists.flatten()
+    number = pa.array(np.full(len(places), shard, np.int32))
+    entries = pa.StructArray.from_arrays([number, *places.flatten()], names=["shard", "offset", "size"])
+    counts = np.asarray(lists.value_lengths())
+    return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], counts.cumsum()]), pa.int32()), entries)
+
+
+def shard_index(file: Path) -> pa.Table:
+    """What is in a shard and where (`SAMPLES`), remembered in the cache until the file changes.
+
+    Raises:
+        InputError: no tar file, a compressed one, or one that is cut.
+    """
+    path = cache.cache_folder() / "shards" / f"{cache.key(cache.file_stamps([file]))}.arrow"
+    return cache.mapped_table(path, lambda: _sample_tables(file))
+
+
+def _sample_tables(file: Path) -> Iterator[pa.Table]:
+    samples = _samples(file)
+    part = list(itertools.islice(samples, SAMPLES_AT_ONCE))
+    yield pa.Table.from_pylist(part, SAMPLES)  # also of an empty shard
+    while part := list(itertools.islice(samples, SAMPLES_AT_ONCE)):
+        yield pa.Table.from_pylist(part, SAMPLES)
+
+
+def _samples(file: Path) -> Iterator[dict[str, Any]]:
+    for key, members in itertools.groupby(_members(file), key=lambda member: member[0]):
+        sample: dict[str, Any] = {"key": key, "json": None, "txt": None}
+        photos = []
+        for _, ending, place, contents in members:
+            kind = ending.rpartition(".")[2].lower()
+            if contents is not None:
+                sample[kind] = contents.decode("utf-8", "replace")
+            elif kind in IMAGE_ENDINGS:
+                photos.append((_natural(ending), place))
+        sample["images"] = [place for _, place in sorted(photos, key=lambda photo: photo[0])]
+        yield sample
+
+
+def _members(file: Path) -> Iterator[tuple[str, str, dict[str, int], bytes | None]]:
+    """Sample, ending, place and, of texts, contents of each file in a tar; in order."""
+    try:
+        with tarfile.open(file, "r:") as tar:
+            for member in tar:
+                tar.members = []  # it would keep all of them
+                path = PurePosixPath(member.name)
+                stem, _, ending = path.name.partition(".")
+                if member.isfile() and stem:
+                    contents = tar.extractfile(member).read() if ending in ("json", "txt") else None
+                    yield str(path.parent / stem), ending, {"offset": member.offset_data, "size": member.size}, contents
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise InputError(f"{file}: cannot be read as a tar file ({error}); it must be whole and not compressed") from error
+
+
+def _natural(ending: str) -> tuple[int, str]:
+    """``jpg`` before ``1.jpg`` before ``10.jpg``."""
+    number, dot, _ = ending.partition(".")
+    return (int(number) if dot and number.isdecimal() else -1, ending)
