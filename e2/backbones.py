@@ -1,15 +1,51 @@
-"""Making the open_clip backbone: our own small configurations beside open_clip's, weights by tag or from a file."""
+"""Making the open_clip backbone and its tokenizer: by name, from a folder or the hub, with weights by tag or from files.
 
-from collections.abc import Callable
+A backbone is named by
+
+- one of open_clip's names or one of our own small configurations, with weights by open_clip's tags or from a file or folder;
+- ``local-dir:FOLDER`` or ``hf-hub:ORG/NAME``: ``open_clip_config.json`` and weights, as open_clip takes them;
+- ``transformers:FOLDER``: a CLIP or SigLIP of transformers; ``hf-hub:`` finds these too.
+"""
+
+import copy
+import json
+import logging
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import open_clip
+from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+from open_clip.pretrained import download_pretrained_from_hf, get_pretrained_cfg
+from safetensors import SafetensorError
 from torch import nn
 
-from e2.errors import InputError
+from e2.errors import InputError, first_line
+from e2.hf_weights import is_transformers, open_clip_config, read_json
+from e2.weights import Weights, load_weights_into, read_weights
 
 CONFIGS = Path(__file__).parent / "model_configs"
+OWN_CONFIG = "open_clip_config.json"
+PLACES = TRANSFORMERS, HUB, LOCAL = "transformers:", "hf-hub:", "local-dir:"
+# What open_clip, timm and the hub raise for bad input.
+FOREIGN = (
+    *(RuntimeError, OSError, KeyError, ValueError, TypeError, AttributeError, AssertionError),
+    *(SafetensorError, UnpicklingError),
+)
+HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # of a transformers repository: all but pickles and other formats
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a backbone was made of; stands on the model as ``clip.origin``, and in checkpoints, so that they need no more."""
+
+    config: dict[str, Any]  # open_clip's model configuration, with all that was asked for
+    pretrained: bool  # whether weights were loaded
 
 
 def own_backbones() -> list[str]:
@@ -17,42 +53,274 @@ def own_backbones() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.json"))
 
 
+@cache
 def register_backbones() -> None:
-    """Makes our configurations known to open_clip (through its own mechanism)."""
+    """Makes our configurations known to open_clip (through its own mechanism), once."""
     open_clip.add_model_config(CONFIGS)
 
 
-def create_backbone(name: str, pretrained: str | None = None, **options: Any) -> tuple[nn.Module, Callable]:
+def create_backbone(
+    name: str, pretrained: str | None = None, *, config: Mapping[str, Any] | None = None, **options: Any
+) -> tuple[nn.Module, Callable]:
     """An open_clip model with its evaluation transform.
 
     Args:
-        name: an open_clip model name, one of our own, or ``local-dir:`` / ``hf-hub:`` as open_clip takes them.
-        pretrained: an open_clip tag (may download) or a local weights file; None = random weights.
-        options: passed on to ``open_clip.create_model_and_transforms``.
+        name: see above.
+        pretrained: an open_clip tag (may download), a weights file or a folder with weights; None = random weights, or
+            those that come with a ``local-dir:``, ``hf-hub:`` or ``transformers:`` name.
+        config: open_clip's model configuration, where it is known already (from a checkpoint); ``name`` is then a mere name.
+        options: passed on to ``open_clip.create_model_and_transforms``, e.g. ``force_image_size=(96, 64)``.
 
     Raises:
-        InputError: unknown name or tag, or a weights file that does not fit.
+        InputError: unknown name or tag, weights that do not fit, no network, an image smaller than a patch.
     """
     register_backbones()
+    if config is not None:
+        return _built(name, config, {}, options)
+    _check_name(name)
+    if ":" in name:
+        if pretrained:
+            raise InputError(f"backbone {name} brings its own weights; leave out {pretrained!r}, or name the backbone itself")
+        return _from_place(name, options)
+    if name in own_backbones():
+        # Product photos vary in shape and nothing at the border may get lost: our own backbones see the whole photo.
+        options = {"image_resize_mode": "squash", **options}
+    if pretrained and Path(pretrained).exists():
+        return _with_file(name, Path(pretrained), options)
+    if pretrained:
+        options = {**_activation_of_tag(name, pretrained), **options}
+    return _created(name, pretrained, open_clip.get_model_config(name), options)
+
+
+def _check_name(name: str) -> None:
+    if ":" in name and not name.startswith(PLACES):
+        raise InputError(f"unknown backbone {name!r}; places are {LOCAL}FOLDER, {HUB}ORG/NAME and {TRANSFORMERS}FOLDER")
     if ":" not in name and name not in open_clip.list_models():
         near = [model for model in open_clip.list_models() if model.lower()[:5] == name.lower()[:5]][:5]
         hint = ", ".join([*own_backbones(), *(near or ["ViT-B-32", "ViT-B-16"])])
         raise InputError(f"unknown backbone {name!r}; choose for example {hint}")
-    if pretrained and not Path(pretrained).exists() and ":" not in name:
-        tags = open_clip.list_pretrained_tags_by_model(name)
-        if pretrained not in tags:
-            raise InputError(
-                f"{pretrained!r} is neither a file nor a weights tag of {name}; tags: {', '.join(tags) or 'none'}"
-            )
-    if name in own_backbones():
-        # Product photos vary in shape and nothing at the border may get lost: our own backbones see the whole photo.
-        options = {"image_resize_mode": "squash", **options}
+
+
+def _activation_of_tag(name: str, tag: str) -> dict[str, bool]:
+    """The activation that a tag's weights were trained with: OpenAI's need QuickGELU, which plain names do not say.
+
+    Raises:
+        InputError: there is no such tag.
+    """
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if tag not in tags:
+        raise InputError(f"{tag!r} is neither a file nor a weights tag of {name}; tags: {', '.join(tags) or 'none'}")
+    return {"force_quick_gelu": True} if get_pretrained_cfg(name, tag).get("quick_gelu") else {}
+
+
+def _from_place(name: str, options: dict[str, Any]) -> tuple[nn.Module, Callable]:
+    """A backbone from a folder or the hub."""
+    folder = transformers_folder(name)
+    if folder is not None:
+        weights = read_weights(folder)
+        model, preprocess = _built(name, weights.config, weights.preprocess, options)
+        return (_filled(model, weights, folder) if options.get("load_weights", True) else model), preprocess
     try:
-        model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained, **options)
-    except (RuntimeError, OSError, KeyError, ValueError) as error:
-        raise InputError(f"cannot load backbone {name} with weights {pretrained}: {_first_line(error)}") from error
+        config = open_clip.get_model_config(name)
+        if name.startswith(HUB) and options.get("load_weights", True):
+            download_pretrained_from_hf(name.removeprefix(HUB))  # open_clip itself would go on with random weights
+    except FOREIGN as error:
+        raise InputError(f"cannot get backbone {name}: {first_line(error)}; check the name and the network") from error
+    found = name.startswith(HUB) or open_clip.factory._find_checkpoint_in_dir(Path(name.removeprefix(LOCAL))) is not None
+    return _created(name, None, config, options, pretrained=found)
+
+
+def _with_file(name: str, path: Path, options: dict[str, Any]) -> tuple[nn.Module, Callable]:
+    """A named backbone with weights from a file or folder.
+
+    Where a configuration lies beside the weights it is followed: it knows activation and norms, which a name may not.
+    """
+    config = open_clip.get_model_config(name)
+    if path.suffix in (".npz", ".npy"):  # big_vision's SigLIP weights, which open_clip converts
+        return _created(name, str(path), config, options)
+    weights = read_weights(path)
+    if weights.config:
+        found = copy.deepcopy(_parts(weights.config, str(path)))
+        _check_architecture(name, config, found, path)
+        found["vision_cfg"]["image_size"] = config["vision_cfg"]["image_size"]
+        config = found
+    model, preprocess = _built(name, config, weights.preprocess or _usual_preprocessing(name), options)
+    return (_filled(model, weights, path) if options.get("load_weights", True) else model), preprocess
+
+
+def _check_architecture(name: str, asked: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
+    """Refuses weights of another architecture than the one that was named."""
+    differ = [] if asked["embed_dim"] == found.get("embed_dim") else ["embed_dim"]
+    for part, usual, keys in (
+        ("vision_cfg", CLIPVisionCfg, ("layers", "width", "patch_size", "timm_model_name")),
+        ("text_cfg", CLIPTextCfg, ("layers", "width", "vocab_size")),
+    ):
+        for key in keys:
+            left, right = (config[part].get(key, getattr(usual, key)) for config in (asked, found))
+            if key == "timm_model_name" and left and right:  # these end in the image size
+                left, right = (re.sub(r"_\d+$", "", value) for value in (left, str(right)))
+            if left != right:
+                differ.append(f"{part}.{key}")
+    if differ:
+        raise InputError(f"{path} holds weights of another architecture than {name}: {', '.join(differ)} differ")
+
+
+def _usual_preprocessing(name: str) -> dict[str, Any]:
+    """What all of a model's tags agree upon (SigLIP's photos are normalised and squashed in its own way)."""
+    tags = [get_pretrained_cfg(name, tag) for tag in open_clip.list_pretrained_tags_by_model(name)]
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    return {key: tags[0][key] for key in keys if tags and key in tags[0] and all(tag.get(key) == tags[0][key] for tag in tags)}
+
+
+def _parts(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The model configuration, if it is one."""
+    parts = [config.get(part) for part in ("vision_cfg", "text_cfg")] if isinstance(config, Mapping) else [None]
+    if not all(isinstance(part, Mapping) for part in parts):
+        raise InputError(f"{name}: its model configuration is damaged, it lacks vision_cfg or text_cfg; restore it")
+    return config
+
+
+def _filled(model: nn.Module, weights: Weights, source: Path) -> nn.Module:
+    load_weights_into(model, weights, source)
+    model.origin = Origin(model.origin.config, pretrained=True)
+    return model
+
+
+def _built(
+    name: str, config: Mapping[str, Any], preprocess: Mapping[str, Any], options: dict[str, Any]
+) -> tuple[nn.Module, Callable]:
+    """A model with random weights from open_clip's model configuration; ``name`` is for messages."""
+    vision = _parts(config, name)["vision_cfg"]
+    if vision.get("timm_model_name") and options.get("force_image_size") is None:
+        options = {**options, "force_image_size": vision["image_size"]}  # timm's own name says another one, maybe
+    with tempfile.TemporaryDirectory() as folder:
+        content = {"model_cfg": dict(config), "preprocess_cfg": dict(preprocess)}
+        (Path(folder) / OWN_CONFIG).write_text(json.dumps(content))
+        logging.disable(logging.WARNING)  # open_clip would warn that the folder, which nobody knows, holds no weights
+        try:
+            return _created(f"{LOCAL}{folder}", None, config, {"pretrained_text": False, **options})
+        except InputError as error:
+            raise InputError(str(error).replace(f"{LOCAL}{folder}", name)) from error
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def _created(
+    name: str, tag: str | None, config: Mapping[str, Any], options: dict[str, Any], pretrained: bool | None = None
+) -> tuple[nn.Module, Callable]:
+    """open_clip's own way to a model, its errors in one line."""
+    try:
+        model, _, preprocess = open_clip.create_model_and_transforms(name, tag, **options)
+    except FOREIGN as error:
+        weights = f" with weights {tag}" if tag else ""
+        raise InputError(f"cannot load backbone {name}{weights}: {first_line(error)}") from error
+    grid = getattr(model.visual, "grid_size", None)
+    if grid is not None and 0 in tuple(grid):
+        raise InputError(f"image size {model.visual.image_size} is smaller than a patch of {name}; choose a larger one")
+    loaded = bool(tag) if pretrained is None else pretrained
+    model.origin = Origin(_as_built(config, options), loaded and options.get("load_weights", True))
     return model, preprocess
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _as_built(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with open_clip's ``force_...`` options written into it."""
+    config = copy.deepcopy(dict(config))
+    for option, part, key in (
+        ("force_image_size", "vision_cfg", "image_size"),
+        ("force_patch_dropout", "vision_cfg", "patch_dropout"),
+        ("force_context_length", "text_cfg", "context_length"),
+    ):
+        if options.get(option) is not None:
+            config[part][key] = options[option]
+    for option, key in (("force_quick_gelu", "quick_gelu"), ("force_custom_text", "custom_text")):
+        if options.get(option):
+            config[key] = True
+    return config
+
+
+def transformers_folder(name: str) -> Path | None:
+    """Where the transformers checkpoint of a backbone's name lies (may download); None when the name means no such one.
+
+    Raises:
+        InputError: there is none at that place, or the hub cannot be reached.
+    """
+    if name.startswith(TRANSFORMERS):
+        folder = Path(name.removeprefix(TRANSFORMERS))
+        if not is_transformers(folder):
+            raise InputError(
+                f"{folder} holds no CLIP or SigLIP of transformers (a config.json with model_type clip or siglip)"
+            )
+        return folder
+    if name.startswith(HUB) and hub_config(name).get("model_type") in ("clip", "siglip"):
+        return _hub_folder(name)
+    return None
+
+
+def hub_config(name: str) -> dict[str, Any]:
+    """The configuration in a hub repository: open_clip's ``model_cfg``, transformers' ``model_type``, or E2's ``format``.
+
+    Raises:
+        InputError: neither in the cache nor to be had.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    reason = "it holds no open_clip_config.json and no config.json"
+    for file in (OWN_CONFIG, "config.json"):
+        try:
+            return read_json(Path(hf_hub_download(name.removeprefix(HUB), file)))
+        except EntryNotFoundError as error:  # not there, or not in the cache while the hub is out of reach
+            reason = first_line(error)
+        except Exception as error:  # the hub client raises many kinds; each means: not to be had
+            raise InputError(f"cannot get {name} from the hub: {first_line(error)}; check the name and the network") from error
+    raise InputError(f"cannot get {name}: it is not in the cache and the hub cannot be reached, or it is no CLIP ({reason})")
+
+
+def _hub_folder(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name.removeprefix(HUB), allow_patterns=list(HUB_FILES)))
+    except Exception as error:
+        raise InputError(f"cannot get {name} from the hub: {first_line(error)}; check the name and the network") from error
+
+
+def create_tokenizer(
+    name: str, pretrained: str | None = None, *, config: Mapping[str, Any] | None = None, folder: Path | None = None
+) -> Callable:
+    """The tokenizer of a backbone: list of strings -> (B, L).
+
+    Args:
+        name, pretrained: as of :func:`create_backbone`; a folder of weights that holds a tokenizer brings it along.
+        config: open_clip's model configuration, where it is known already.
+        folder: where the tokenizer's files lie, for text towers that need some.
+
+    Raises:
+        InputError: its files cannot be had.
+    """
+    register_backbones()
+    if config is None:
+        _check_name(name)
+    if config is None and (place := transformers_folder(name)) is not None:
+        config, folder = open_clip_config(place)[0], place
+    if folder is None and pretrained and (Path(pretrained) / "tokenizer_config.json").is_file():
+        folder = Path(pretrained)
+    if folder is None and name.startswith(LOCAL):
+        folder = Path(name.removeprefix(LOCAL))
+    try:
+        return _tokenizer_of((config or open_clip.get_model_config(name))["text_cfg"], folder)
+    except (*FOREIGN, ImportError) as error:
+        raise InputError(
+            f"cannot get the tokenizer of {name}: {first_line(error)}; its files belong with the weights or in the hub's cache"
+        ) from error
+
+
+def _tokenizer_of(text: Mapping[str, Any], folder: Path | None) -> Callable:
+    """open_clip's own rule, with a folder in the place of the hub, and without running anyone's code."""
+    options = {"context_length": text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {})}
+    if not text.get("hf_tokenizer_name"):
+        return open_clip.SimpleTokenizer(**options)
+    place = text["hf_tokenizer_name"] if folder is None else str(folder)
+    return open_clip.tokenizer.HFTokenizer(
+        place, tokenizer_mode=text.get("tokenizer_mode"), trust_remote_code=False, **options
+    )

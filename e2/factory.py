@@ -3,11 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import open_clip
-
-from e2.backbones import create_backbone
+from e2.backbones import create_backbone, create_tokenizer
 from e2.config import ModelConfig, from_dict
 from e2.data.transforms import training_transform
+from e2.errors import InputError
 from e2.model import E2
 
 
@@ -17,17 +16,21 @@ def create_model_and_transforms(
     tags: Sequence[str] = (),
     *,
     augment: str = "light",
+    image_size: int | Sequence[int] | None = None,
     backbone_options: dict[str, Any] | None = None,
     **options: Any,
 ) -> tuple[E2, Callable, Callable]:
     """A model with E2's selection tokens over an open_clip backbone.
 
     Args:
-        backbone: ``e2-nano``, ``e2-tiny``, ``e2-small`` or any open_clip model whose image tower is a ViT.
-        pretrained: an open_clip weights tag or a local file; None = random weights.
+        backbone: ``e2-nano``, ``e2-tiny``, ``e2-small``, any open_clip model whose image tower is a ViT, ``local-dir:FOLDER``,
+            ``hf-hub:ORG/NAME`` or ``transformers:FOLDER``.
+        pretrained: an open_clip weights tag, a local file or a folder with weights; None = random weights, or those that
+            come with the backbone.
         tags: the entities, e.g. ``("brand", "season")``; none = the plain backbone.
         augment: of the training transform: none, light or strong.
-        backbone_options: passed on to open_clip, e.g. ``{"force_image_size": 96}``.
+        image_size: pixels, a number or (height, width); None = the backbone's own. Positions are resampled to it.
+        backbone_options: passed on to :func:`e2.backbones.create_backbone`, e.g. ``{"force_context_length": 32}``.
         options: fields of :class:`e2.config.ModelConfig`, e.g. ``tokens=4`` or ``selector="soft"``.
 
     Returns:
@@ -42,10 +45,23 @@ def create_model_and_transforms(
         ('brand', 'season')
     """
     config = from_dict(ModelConfig, {"tags": list(dict.fromkeys(tags)), **options}, "model")
-    clip, preprocess_val = create_backbone(backbone, pretrained, **(backbone_options or {}))
+    inputs = {} if image_size is None else {"force_image_size": checked_size(image_size)}
+    clip, preprocess_val = create_backbone(backbone, pretrained, **inputs, **(backbone_options or {}))
     return E2(clip, config), training_transform(clip.visual, augment), preprocess_val
 
 
-def get_tokenizer(backbone: str) -> Callable:
-    """The backbone's tokenizer."""
-    return open_clip.get_tokenizer(backbone)
+def checked_size(size: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) of the input.
+
+    Raises:
+        InputError: no such pair of positive numbers.
+    """
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise InputError(f"image size {size!r} is neither a number of pixels nor (height, width)")
+    return pair
+
+
+def get_tokenizer(backbone: str, pretrained: str | None = None) -> Callable:
+    """The tokenizer of a backbone, named as for :func:`create_model_and_transforms`."""
+    return create_tokenizer(backbone, pretrained)

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from e2.errors import InputError
 from e2.reader import Reading, default_layers, token_slices
 from e2.selection import HardSelection, gumbel_noise
-from e2.towers import NativeTower
+from e2.towers import Tower
 
 PUBLISHED_WIDTH = 768  # the released code divides the logits by sqrt(768), whatever the width
 SHARED_NORM_FROM = 3  # from this entity on (0-based), the released code reuses this entity's norm
@@ -44,12 +45,15 @@ class PaperReader(nn.Module):
         counts: entity -> number of selection tokens.
         layers: after how many blocks the fusion blocks sit; patches are dropped at the last.
         slips: keep the two slips of the released code.
+
+    Raises:
+        InputError: the tower does not read its embedding off a class token, which the published layout is built on.
     """
 
-    def __init__(
-        self, tower: NativeTower, counts: Mapping[str, int], *, layers: Sequence[int] | None = None, slips: bool = True
-    ):
+    def __init__(self, tower: Tower, counts: Mapping[str, int], *, layers: Sequence[int] | None = None, slips: bool = True):
         super().__init__()
+        if not tower.pools_class_token:
+            raise InputError("the published layout needs a class token, which this backbone lacks; leave out reader=paper")
         width, dim = tower.width, tower.output_dim
         self.slices = token_slices(counts)
         self.layers = tuple(layers or default_layers(len(tower.blocks)))
@@ -65,7 +69,7 @@ class PaperReader(nn.Module):
         shape = (batch, self.tokens.shape[0], num_patches)
         return {layer: gumbel_noise(shape, device) for layer in self.layers}
 
-    def forward(self, tower: NativeTower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
+    def forward(self, tower: Tower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
         """(B, 3, H, W) -> embeddings and selections. Noise is drawn unless given, in training and at inference."""
         if noise is None:
             noise = self.draw_noise(len(images), tower.num_patches, images.device)
@@ -73,7 +77,7 @@ class PaperReader(nn.Module):
         x = tower.embed_with(images, self.tokens)  # (B, S + 1 + N, W)
         selections = {}
         for depth, block in enumerate(tower.blocks, start=1):
-            x = block(x)
+            x = tower.run(block, x)
             if depth in self.layers:
                 tokens, rest = x[:, :count], x[:, count:]
                 tokens, selections[depth] = self.fusions[str(depth)](tokens, rest[:, prefix:], noise[depth])

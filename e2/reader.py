@@ -4,7 +4,8 @@ Selection tokens (k learned vectors per tag entity) run through the backbone's o
 patches. Attention is one-way: the tokens see class token and patches, these do not see the tokens. After some layers a
 fusion block lets the tokens choose and absorb patches; the class token then reads the fused tokens through a gate that
 starts at zero, and in the end the image embedding takes a share, zero at first, of each region embedding. So before training
-the image embedding *is* the backbone's, and training opens the way as far as it helps.
+the image embedding *is* the backbone's, and training opens the way as far as it helps. Where a tower pools something else
+than a class token (SigLIP's attention, a mean), the pooled output takes its place: it takes in what the gates let through.
 
 Source: E2 (Qi, Zhao, Li, NeurIPS 2024). One-way attention, gates, shares, norms and the heads' start are ours;
 ``e2.paper`` is the published layout.
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from e2.fusion import FusionBlock
 from e2.selection import gumbel_noise, make_selector
-from e2.towers import NativeTower, one_way_mask
+from e2.towers import Tower, one_way_mask
 
 # Gates and shares are single numbers that start at zero and would open only a learning rate's width a step. This factor lets
 # them open so many times as fast; without it a short run ends with the way still closed (measured: 9 points of SumR less).
@@ -62,7 +63,7 @@ class SelectionReader(nn.Module):
 
     def __init__(
         self,
-        tower: NativeTower,
+        tower: Tower,
         counts: Mapping[str, int],
         *,
         layers: Sequence[int] | None = None,
@@ -87,10 +88,10 @@ class SelectionReader(nn.Module):
         self.start_from(tower)
 
     @torch.no_grad()
-    def start_from(self, tower: NativeTower) -> None:
+    def start_from(self, tower: Tower) -> None:
         """Region norms and heads start as copies of the backbone's own, so regions live in its space at once."""
         for norm in self.norms:
-            norm.load_state_dict(tower.norm.state_dict())
+            norm.load_state_dict(tower.norm.state_dict(), strict=False)  # a tower may have a norm without bias, or none
         self.heads.copy_(tower.proj.expand_as(self.heads))
 
     def draw_noise(self, batch: int, num_patches: int, device: torch.device) -> dict[int, Tensor]:
@@ -101,36 +102,39 @@ class SelectionReader(nn.Module):
     def takes_noise(self, layer: int) -> bool:
         return self.fusions[str(layer)].selector.takes_noise
 
-    def forward(self, tower: NativeTower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
+    def forward(self, tower: Tower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
         """(B, 3, H, W) -> embeddings and selections. Noise is drawn in training unless given, never at inference."""
-        if noise is None:
-            noise = self.draw_noise(len(images), tower.num_patches, images.device) if self.training else {}
         stream = tower.embed(images)  # (B, R, W), R = prefix + N
         readable, prefix = stream.shape[1], tower.num_prefix_tokens
+        if noise is None:
+            noise = self.draw_noise(len(images), readable - prefix, images.device) if self.training else {}
         tokens = self.tokens.to(stream.dtype).expand(len(images), -1, -1)  # (B, S, W)
         mask = one_way_mask(readable, tokens.shape[1], stream.device, stream.dtype)
-        selections = {}
+        selections, pooled_read = {}, 0.0
         for depth, block in enumerate(tower.blocks, start=1):
-            x = block(torch.cat([stream, tokens], dim=1), attn_mask=mask)  # (B, R + S, W)
+            x = tower.run(block, torch.cat([stream, tokens], dim=1), mask)  # (B, R + S, W)
             stream, tokens = x[:, :readable], x[:, readable:]
             if depth in self.layers:
                 fusion = self.fusions[str(depth)]
                 tokens, selections[depth] = fusion(tokens, stream[:, prefix:], noise.get(depth))
-                stream = self.read_out(stream, tokens, self.gates[str(depth)])
-        regions = self.region_embeddings(tokens)
-        image = tower.pool(stream) + (OPENING_SPEED * self.shares).to(regions.dtype) @ regions
+                read = self.gated_read(tower, tokens, self.gates[str(depth)])  # (B, W)
+                if tower.pools_class_token:
+                    stream = torch.cat([stream[:, :1] + read.unsqueeze(1).to(stream.dtype), stream[:, 1:]], dim=1)
+                else:
+                    pooled_read = pooled_read + read
+        regions = self.region_embeddings(tower, tokens)
+        image = tower.pool(stream, pooled_read) + (OPENING_SPEED * self.shares).to(regions.dtype) @ regions
         return Reading(image, regions, selections)
 
-    def entity_means(self, tokens: Tensor) -> Tensor:
-        """(B, S, W) -> (B, E, W): each entity's tokens, normed one by one, then averaged."""
-        means = [norm(tokens[:, rows]).mean(dim=1) for norm, rows in zip(self.norms, self.slices.values(), strict=True)]
-        return torch.stack(means, dim=1)
+    def entity_means(self, tower: Tower, tokens: Tensor) -> Tensor:
+        """(B, S, W) -> (B, E, W): each entity's tokens, normed one by one, then summarised."""
+        normed = [norm(tokens[:, rows]) for norm, rows in zip(self.norms, self.slices.values(), strict=True)]
+        return torch.stack([tower.merge(own) for own in normed], dim=1)
 
-    def read_out(self, stream: Tensor, tokens: Tensor, gate: Tensor) -> Tensor:
-        """Adds the gated entity means to the class token: (B, R, W) -> (B, R, W)."""
-        read = (self.entity_means(tokens) * (OPENING_SPEED * gate)).sum(dim=1, keepdim=True)  # (B, 1, W)
-        return torch.cat([stream[:, :1] + read.to(stream.dtype), stream[:, 1:]], dim=1)
+    def gated_read(self, tower: Tower, tokens: Tensor, gate: Tensor) -> Tensor:
+        """What the image takes in of the entities after a fusion block: (B, S, W) -> (B, W)."""
+        return (self.entity_means(tower, tokens) * (OPENING_SPEED * gate)).sum(dim=1)
 
-    def region_embeddings(self, tokens: Tensor) -> Tensor:
+    def region_embeddings(self, tower: Tower, tokens: Tensor) -> Tensor:
         """(B, S, W) -> (B, E, D)."""
-        return torch.einsum("bew,ewd->bed", self.entity_means(tokens), self.heads.to(tokens.dtype))
+        return torch.einsum("bew,ewd->bed", self.entity_means(tower, tokens), self.heads.to(tokens.dtype))

@@ -5,19 +5,49 @@ batch may be cut to its longest text: same embeddings, same gradients, a fractio
 tokens of CLIP's 77).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import open_clip
 import torch
-from open_clip.transformer import text_global_pool
+from open_clip.tokenizer import HFTokenizer
+from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
 LENGTH_STEP, ROW_STEP = 8, 64
 
 
+@dataclass(frozen=True)
+class CausalTower:
+    """The parts of a causal text tower that answers at its end-of-text token; open_clip keeps them in two places."""
+
+    parts: nn.Module  # holds embeddings, transformer, final norm, projection and mask
+    pool_type: str
+    eos_id: int | None
+
+    def ends(self, tokens: Tensor) -> Tensor:
+        """(B, L) -> (B,) the place that the answer is read at."""
+        return (tokens == self.eos_id if self.pool_type == "eos" else tokens).int().argmax(dim=-1)
+
+
+def causal_tower(clip: nn.Module) -> CausalTower | None:
+    """The text tower, if no place behind the end of a text can reach its answer; None for all others.
+
+    Others are bidirectional towers (SigLIP), those that read the last place or append a token of their own (CoCa), and
+    Hugging Face's: padding is part of what they see.
+    """
+    if isinstance(clip, open_clip.CLIP):
+        tower = CausalTower(clip, clip.text_pool_type, clip.text_eos_id)
+    elif isinstance(getattr(clip, "text", None), TextTransformer) and clip.text.cls_emb is None:
+        tower = CausalTower(clip.text, clip.text.pool_type, clip.text.eos_id)
+    else:
+        return None
+    return tower if tower.parts.attn_mask is not None and tower.pool_type in ("argmax", "eos") else None
+
+
 def can_cut(clip: nn.Module) -> bool:
     """Whether cutting a batch to its longest text provably leaves the embeddings as they are."""
-    return isinstance(clip, open_clip.CLIP) and clip.attn_mask is not None and clip.text_pool_type in ("argmax", "eos")
+    return causal_tower(clip) is not None
 
 
 def cut_to_longest(clip: nn.Module, tokens: Tensor) -> Tensor:
@@ -25,11 +55,10 @@ def cut_to_longest(clip: nn.Module, tokens: Tensor) -> Tensor:
 
     The length is rounded up to a multiple of 8: kernels are prepared, and kept in memory, once per shape.
     """
-    if not can_cut(clip):
+    tower = causal_tower(clip)
+    if tower is None:
         return tokens
-    is_end = tokens == clip.text_eos_id if clip.text_pool_type == "eos" else tokens
-    ends = is_end.int().argmax(dim=-1)  # (B,) the place the tower reads its answer at
-    longest = int(ends.max()) + 1
+    longest = int(tower.ends(tokens).max()) + 1
     return tokens[:, : -(-longest // LENGTH_STEP) * LENGTH_STEP]
 
 
@@ -40,19 +69,29 @@ def pad_rows(tokens: Tensor) -> Tensor:
 
 
 def encode_text(clip: nn.Module, tokens: Tensor) -> Tensor:
-    """Token ids (B, L) -> (B, D), like ``clip.encode_text`` but also for native towers at lengths below the context's."""
-    length = tokens.shape[1]
-    if not isinstance(clip, open_clip.CLIP) or length == clip.context_length:
+    """Token ids (B, L) -> (B, D), like ``clip.encode_text`` but for causal towers also at lengths below the context's."""
+    length, tower = tokens.shape[1], causal_tower(clip)
+    if tower is None or length == clip.context_length:
         return clip.encode_text(tokens)
-    # open_clip.CLIP.encode_text insists on the full length; these are its steps with position table and mask cut.
-    dtype = clip.transformer.get_cast_dtype()
-    x = clip.token_embedding(tokens).to(dtype) + clip.positional_embedding[:length].to(dtype)  # (B, L, width)
-    mask = None if clip.attn_mask is None else clip.attn_mask[:length, :length]
-    x = clip.ln_final(clip.transformer(x, attn_mask=mask))
-    x = text_global_pool(x, tokens, clip.text_pool_type, eos_token_id=clip.text_eos_id)
-    if clip.text_projection is None:
+    # open_clip insists on the full length; these are its steps with position table and mask cut.
+    parts = tower.parts
+    dtype = parts.transformer.get_cast_dtype()
+    x = parts.token_embedding(tokens).to(dtype) + parts.positional_embedding[:length].to(dtype)  # (B, L, width)
+    x = parts.ln_final(parts.transformer(x, attn_mask=parts.attn_mask[:length, :length]))
+    x = text_global_pool(x, tokens, tower.pool_type, eos_token_id=tower.eos_id)
+    if parts.text_projection is None:
         return x
-    return clip.text_projection(x) if isinstance(clip.text_projection, nn.Linear) else x @ clip.text_projection
+    return parts.text_projection(x) if isinstance(parts.text_projection, nn.Linear) else x @ parts.text_projection
+
+
+def truncated(tokenizer: Callable, texts: Sequence[str]) -> int:
+    """How many texts lose words at the context length: one more place would change what the model sees."""
+    length = tokenizer.context_length
+    if isinstance(tokenizer, HFTokenizer):  # pads on either side and may end without a mark: count, do not compare
+        whole = tokenizer.tokenizer([tokenizer.clean_fn(text) for text in texts]).input_ids
+        return sum(len(ids) > length for ids in whole)
+    texts = list(texts)
+    return int((tokenizer(texts) != tokenizer(texts, context_length=length + 1)[:, :length]).any(dim=1).sum())
 
 
 class TextTable:

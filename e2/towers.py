@@ -1,80 +1,105 @@
 """The one seam between E2 and an image tower: everything E2 needs to know of a backbone's ViT.
 
-Counts, widths and grids are read from the tower, never assumed. Other tower families (timm) need one more class here.
+Counts, widths and grids are read from the tower, never assumed. ``e2.native_tower`` and ``e2.timm_tower`` hold the families.
 """
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import open_clip.transformer
 import torch
+from open_clip.timm_model import TimmModel
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from e2.errors import InputError
 
 
-class NativeTower:
-    """A view of open_clip's own ``VisionTransformer``; it holds no parameters itself.
+class Tower(ABC):
+    """A view of an image tower; it holds no parameters itself.
 
     Attributes:
         width: W, channels of the residual stream.
         output_dim: D, width of the embedding.
         grid: (rows, columns) of the patch grid; N = rows * columns.
-        num_prefix_tokens: tokens in front of the patches (the class token).
+        num_prefix_tokens: P, tokens in front of the patches (class token, registers; none in SigLIP).
+        pools_class_token: the embedding is read off the class token, row 0. Otherwise the pooled output takes its place.
         blocks: the transformer blocks, each called as ``block(x, attn_mask=mask)``.
+        checkpointing: blocks keep no activations in training but compute them again.
     """
 
-    num_prefix_tokens = 1
-
-    def __init__(self, visual: open_clip.transformer.VisionTransformer):
-        if visual.attn_pool is not None or visual.proj is None or not visual.transformer.batch_first:
-            raise InputError("this image tower pools by attention, which E2 cannot read yet; choose a ViT such as ViT-B-32")
-        self.visual = visual
-        self.width = visual.conv1.out_channels
-        self.output_dim = visual.output_dim
-        self.grid = tuple(visual.grid_size)
-        self.blocks = visual.transformer.resblocks
+    width: int
+    output_dim: int
+    grid: tuple[int, int]
+    num_prefix_tokens: int
+    pools_class_token: bool
+    blocks: Sequence[nn.Module]
+    checkpointing: bool
 
     @property
     def num_patches(self) -> int:
         return self.grid[0] * self.grid[1]
 
     @property
-    def norm(self) -> nn.LayerNorm:
-        """The norm in front of the projection; region norms start from it."""
-        return self.visual.ln_post
+    @abstractmethod
+    def norm(self) -> nn.Module:
+        """The final norm; region norms start from it."""
 
     @property
+    @abstractmethod
     def proj(self) -> Tensor:
         """The backbone's own projection, (W, D); region projections start from it."""
-        return self.visual.proj
 
+    @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, P + N, W): class token and patches with positions, after ``ln_pre``."""
-        return self.visual._embeds(images)
+        """(B, 3, H, W) -> (B, P + N, W): prefix and patches with positions, ready for the first block."""
+
+    @abstractmethod
+    def norm_tokens(self, tokens: Tensor) -> Tensor:
+        """(S, W) -> (S, W): what the tower does to its rows between position embedding and first block."""
+
+    @abstractmethod
+    def pool(self, x: Tensor, read: Tensor | float = 0.0) -> Tensor:
+        """(B, P + N, W) -> (B, D): the backbone's own pooling, norm and projection.
+
+        ``read`` (B, W) is added to what was pooled: the way of the selection tokens where no class token carries them.
+        """
+
+    def merge(self, tokens: Tensor) -> Tensor:
+        """(B, k, W) -> (B, W): one summary of several normed tokens."""
+        return tokens.mean(dim=1)
 
     def embed_with(self, images: Tensor, tokens: Tensor) -> Tensor:
-        """(B, 3, H, W), (S, W) -> (B, S + P + N, W): tokens without positions in front, all through ``ln_pre``.
+        """(B, 3, H, W), (S, W) -> (B, S + P + N, W): tokens without positions in front, all ready for the first block.
 
-        ``ln_pre`` works row by row, so norming the tokens apart gives what norming the whole sequence gives.
+        The norm in front of the blocks works row by row: norming the tokens apart gives what norming the sequence gives.
         """
         stream = self.embed(images)
-        tokens = self.visual.ln_pre(tokens).to(stream.dtype).expand(len(images), -1, -1)
+        tokens = self.norm_tokens(tokens).to(stream.dtype).expand(len(images), -1, -1)
         return torch.cat([tokens, stream], dim=1)
 
-    def pool(self, x: Tensor) -> Tensor:
-        """(B, P + N, W) -> (B, D): the backbone's own pooling, norm and projection."""
-        pooled, _ = self.visual._pool(x)
-        return pooled @ self.proj
+    def run(self, block: nn.Module, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+        """One block, (B, L, W) -> (B, L, W)."""
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, x, attn_mask=attn_mask, use_reentrant=False)
+        return block(x, attn_mask=attn_mask)
 
 
-def open_tower(visual: nn.Module) -> NativeTower:
+def open_tower(visual: nn.Module) -> Tower:
     """The view of a backbone's image tower.
 
     Raises:
         InputError: the tower is no ViT that E2 can read.
     """
+    from e2.native_tower import NativeTower
+    from e2.timm_tower import TimmTower
+
     if isinstance(visual, open_clip.transformer.VisionTransformer):
         return NativeTower(visual)
+    if isinstance(visual, TimmModel):
+        return TimmTower(visual)
     raise InputError(
-        f"image tower {type(visual).__name__} is not supported; choose an open_clip-native ViT such as ViT-B-32 or e2-nano"
+        f"image tower {type(visual).__name__} is not supported; choose a ViT such as ViT-B-32, a SigLIP or e2-nano"
     )
 
 

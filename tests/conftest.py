@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait double the time on a busy machine
 
 import numpy as np
 import pytest
@@ -17,6 +20,109 @@ TINY = {  # an open_clip configuration that runs in milliseconds
     "vision_cfg": {"image_size": 32, "layers": 4, "width": 32, "head_width": 16, "patch_size": 8},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
 }
+SIGLIP = {  # a SigLIP in small: timm tower without class token, bidirectional text tower, SentencePiece
+    "embed_dim": 32,
+    "init_logit_bias": -10,
+    "custom_text": True,
+    "vision_cfg": {"image_size": 32, "timm_model_name": "vit_e2_tiny", "timm_pool": "map", "timm_proj": "none"},
+    "text_cfg": {
+        "context_length": 16,
+        "vocab_size": 80,
+        "hf_tokenizer_name": "timm/ViT-B-16-SigLIP",
+        "tokenizer_kwargs": {"clean": "canonicalize"},
+        "width": 16,
+        "heads": 2,
+        "layers": 2,
+        "no_causal_mask": True,
+        "proj_bias": True,
+        "pool_type": "last",
+        "norm_kwargs": {"eps": 1e-6},
+    },
+}
+WORDS = [
+    "a",
+    "red",
+    "green",
+    "blue",
+    "grey",
+    "tee",
+    "coat",
+    "dress",
+    "number",
+    "nike",
+    "puma",
+    "levi's",
+    "summer",
+    "winter",
+    "of",
+    "silk",
+    "with",
+    "and",
+    "belt",
+]
+
+
+def vit_e2_tiny(pretrained: bool = False, **options):
+    """A timm ViT that runs in milliseconds; like SigLIP's it has no class token."""
+    from timm.models.vision_transformer import _create_vision_transformer
+
+    sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
+    fixed = {**sizes, "class_token": False, "global_pool": "map"}
+    return _create_vision_transformer("vit_tiny_patch16_224", pretrained=False, **{**fixed, **options})
+
+
+def vit_e2_tiny_cls(pretrained: bool = False, **options):
+    """One with class token, registers, layer scale and a norm in front of the blocks."""
+    extras = {"class_token": True, "reg_tokens": 2, "init_values": 0.1, "pre_norm": True, "qk_norm": True}
+    return vit_e2_tiny(**{"global_pool": "token", **extras, **options})
+
+
+@pytest.fixture(scope="session")
+def timm_vits() -> None:
+    """Makes the two towers known to timm."""
+    from timm.models import is_model, register_model
+
+    for tower in (vit_e2_tiny, vit_e2_tiny_cls):
+        if not is_model(tower.__name__):
+            register_model(tower)
+
+
+@pytest.fixture(scope="session")
+def siglip(timm_vits, tmp_path_factory) -> Path:
+    """A folder as ``local-dir:`` takes it: a small SigLIP with random weights and a SentencePiece tokenizer."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("siglip")
+    preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": SIGLIP, "preprocess_cfg": preprocess}))
+    sentencepiece_tokenizer(folder)
+    torch.manual_seed(0)
+    clip = open_clip.create_model(f"local-dir:{folder}")
+    for p in clip.parameters():  # timm starts some at zero
+        torch.nn.init.normal_(p, std=0.1)
+    save_file(clip.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+def sentencepiece_tokenizer(folder: Path) -> None:
+    """Trains a tokenizer of SigLIP's kind on a few words and saves it as transformers does."""
+    import sentencepiece
+    from transformers import SiglipTokenizer
+
+    lines = [" ".join(np.random.default_rng(i).permutation(WORDS)[:6]) for i in range(200)]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_prefix=str(folder / "spiece"),
+        vocab_size=80,
+        hard_vocab_limit=False,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        minloglevel=2,
+    )
+    SiglipTokenizer(str(folder / "spiece.model")).save_pretrained(folder)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,7 +3,9 @@ import torch
 from torch.testing import assert_close
 
 import e2
-from e2.texts import TextTable, can_cut, cut_to_longest, encode_text, pad_rows
+from e2.backbones import create_backbone
+from e2.texts import TextTable, can_cut, cut_to_longest, encode_text, pad_rows, truncated
+from tests.conftest import TINY
 
 TEXTS = ["a red tee", "Levi's blue jeans with copper rivets and a leather patch", "coat", ""]
 
@@ -33,14 +35,44 @@ def test_added_rows_change_nothing_for_the_others(model):
     assert_close(model.encode_text(padded)[:4], model.encode_text(tokens))
 
 
-def test_towers_that_look_at_padding_are_not_cut(tiny):
-    import open_clip
+@pytest.mark.parametrize("pool", ["argmax", "eos"])
+def test_causal_custom_towers_are_cut_too(tiny, pool):
+    config = {**TINY, "custom_text": True, "text_cfg": {**TINY["text_cfg"], "pool_type": pool, "eos_id": 49407}}
+    clip, _ = create_backbone("test", config=config)
+    tokens = e2.get_tokenizer("e2-nano")(TEXTS)
+    cut = cut_to_longest(clip, tokens)
+    assert cut.shape == (4, 16)
+    assert_close(encode_text(clip, cut), clip.encode_text(tokens), atol=1e-5, rtol=1e-5)
 
-    clip = open_clip.create_model(tiny, force_custom_text=True)
+
+LOOKING_AT_PADDING = {
+    "bidirectional": {"no_causal_mask": True},
+    "answers at the last place": {"pool_type": "last"},
+    "SigLIP": {"no_causal_mask": True, "pool_type": "last", "proj_bias": True},
+    "CoCa's own class token": {"embed_cls": True},
+}
+
+
+@pytest.mark.parametrize("text", LOOKING_AT_PADDING.values(), ids=list(LOOKING_AT_PADDING))
+def test_towers_that_look_at_padding_are_not_cut(text):
+    config = {**TINY, "custom_text": True, "text_cfg": {**TINY["text_cfg"], **text}}
+    torch.manual_seed(0)
+    clip, _ = create_backbone("test", config=config)
     tokens = e2.get_tokenizer("e2-nano")(TEXTS)
     assert not can_cut(clip)
     assert torch.equal(cut_to_longest(clip, tokens), tokens)
     assert_close(encode_text(clip, tokens), clip.encode_text(tokens))
+    other_padding = tokens.clone()
+    other_padding[:, 20:] = 5  # behind the longest text: a causal tower would not notice
+    assert (clip.encode_text(other_padding) - clip.encode_text(tokens)).abs().max() > 1e-4
+
+
+def test_truncated_texts_are_counted_for_sentencepiece_too(siglip):
+    tokenizer = e2.get_tokenizer(f"local-dir:{siglip}")  # 16 places, one for the end
+    count = len(tokenizer.tokenizer("red").input_ids) - 1
+    fits = " ".join(["red"] * (15 // count))
+    assert truncated(tokenizer, [fits, fits + " red", "coat", ""]) == 1
+    assert truncated(e2.get_tokenizer("e2-nano"), ["word " * 75, "word " * 76, "coat"]) == 1
 
 
 def test_a_table_holds_each_text_once():

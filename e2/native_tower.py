@@ -1,0 +1,48 @@
+"""open_clip's own ``VisionTransformer`` behind the tower seam (CLIP, OpenCLIP, FashionCLIP, our own backbones)."""
+
+import open_clip.transformer
+from torch import Tensor, nn
+
+from e2.errors import InputError
+from e2.towers import Tower
+
+
+class NativeTower(Tower):
+    """A view of open_clip's own ViT; pools by class token or mean.
+
+    Raises:
+        InputError: it pools by attention (CoCa) or gives no single embedding.
+    """
+
+    num_prefix_tokens = 1
+
+    def __init__(self, visual: open_clip.transformer.VisionTransformer):
+        if visual.attn_pool is not None or visual.proj is None or not visual.transformer.batch_first:
+            raise InputError("this image tower pools by attention (CoCa), which E2 cannot read; choose a ViT such as ViT-B-32")
+        if visual.pool_type == "none":
+            raise InputError("this image tower pools nothing and so has no embedding; choose a ViT such as ViT-B-32")
+        self.visual = visual
+        self.width = visual.conv1.out_channels
+        self.output_dim = visual.output_dim
+        self.grid = tuple(visual.grid_size)
+        self.pools_class_token = visual.pool_type == "tok"
+        self.blocks = visual.transformer.resblocks
+        self.checkpointing = visual.transformer.grad_checkpointing
+
+    @property
+    def norm(self) -> nn.Module:
+        return self.visual.ln_post
+
+    @property
+    def proj(self) -> Tensor:
+        return self.visual.proj
+
+    def embed(self, images: Tensor) -> Tensor:
+        return self.visual._embeds(images)
+
+    def norm_tokens(self, tokens: Tensor) -> Tensor:
+        return self.visual.ln_pre(tokens)
+
+    def pool(self, x: Tensor, read: Tensor | float = 0.0) -> Tensor:
+        pooled, _ = self.visual._pool(x)
+        return (pooled + read) @ self.proj

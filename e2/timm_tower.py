@@ -1,0 +1,83 @@
+"""timm's ``VisionTransformer`` inside open_clip's ``TimmModel`` behind the tower seam: SigLIP, SigLIP 2, Marqo-FashionSigLIP.
+
+SigLIP has no class token: a learned query attends over the patches (a ``map`` pool) and the pooled output takes the class
+token's place. Selection tokens join the patches before the pool and read them one-way in the blocks, as everywhere. An
+entity's tokens are summarised by the backbone's own pool, so that the summaries live in the same space as the pooled photo;
+what the gates let through is added to the pooled photo. The pool never sees tokens and patches together: a softmax over both
+would change the photo's embedding before anything was learned.
+"""
+
+from functools import reduce
+
+import torch
+from open_clip.timm_model import TimmModel
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from e2.errors import InputError
+from e2.towers import Tower
+
+POOLS = ("token", "avg", "avgmax", "max", "map")
+OWN_STEPS = ("forward", "forward_features", "pool", "forward_head")  # a subclass with others computes something else
+
+
+class TimmTower(Tower):
+    """A view of a timm ViT.
+
+    Raises:
+        InputError: another architecture, an unreadable pool, or a head that is not linear.
+    """
+
+    def __init__(self, visual: TimmModel):
+        trunk = visual.trunk
+        plain = isinstance(trunk, VisionTransformer) and all(
+            getattr(type(trunk), step) is getattr(VisionTransformer, step) for step in OWN_STEPS
+        )
+        if not plain or trunk.global_pool not in POOLS:
+            raise InputError(
+                f"image tower {type(trunk).__name__} of timm is not supported; choose a plain ViT that pools by class token, "
+                "mean or attention, such as ViT-B-16-SigLIP"
+            )
+        self.visual, self.trunk = visual, trunk
+        self.linears = _linear_layers([trunk.head, *visual.head])
+        self.width = trunk.embed_dim
+        self.output_dim = self.linears[-1].out_features if self.linears else trunk.embed_dim
+        self.grid = tuple(trunk.patch_embed.grid_size)
+        self.num_prefix_tokens = trunk.num_prefix_tokens
+        self.pools_class_token = trunk.global_pool == "token"
+        self.blocks = trunk.blocks
+        self.checkpointing = trunk.grad_checkpointing
+
+    @property
+    def norm(self) -> nn.Module:
+        return self.trunk.norm if isinstance(self.trunk.fc_norm, nn.Identity) else self.trunk.fc_norm
+
+    @property
+    def proj(self) -> Tensor:
+        """(W, D), the identity where the pooled output is the embedding (SigLIP)."""
+        identity = torch.eye(self.width, device=self.trunk.patch_embed.proj.weight.device)
+        return reduce(lambda x, linear: x @ linear.weight.mT, self.linears, identity)
+
+    def embed(self, images: Tensor) -> Tensor:
+        trunk = self.trunk
+        return trunk.norm_pre(trunk.patch_drop(trunk._pos_embed(trunk.patch_embed(images))))
+
+    def norm_tokens(self, tokens: Tensor) -> Tensor:
+        return self.trunk.norm_pre(tokens)
+
+    def merge(self, tokens: Tensor) -> Tensor:
+        return super().merge(tokens) if self.trunk.attn_pool is None else self.trunk.attn_pool(tokens)
+
+    def pool(self, x: Tensor, read: Tensor | float = 0.0) -> Tensor:
+        trunk = self.trunk
+        pooled = trunk.pool(trunk.norm(x)) + read
+        return self.visual.head(trunk.head(trunk.head_drop(trunk.fc_norm(pooled))))
+
+
+def _linear_layers(head: list[nn.Module]) -> list[nn.Linear]:
+    """The linear layers of a head that has nothing else but dropout."""
+    passing = (nn.Identity, nn.Dropout)
+    for layer in head:
+        if not isinstance(layer, (nn.Linear, *passing)):
+            raise InputError(f"image tower with a {type(layer).__name__} head is not supported; choose one with a linear head")
+    return [layer for layer in head if isinstance(layer, nn.Linear)]

@@ -1,0 +1,161 @@
+"""Weights from files of others into an open_clip model: found, read without running anyone's code, fitted, accounted for."""
+
+import math
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from open_clip.convert import convert_state_dict
+from open_clip.factory import _find_checkpoint_in_dir
+from open_clip.model import convert_to_custom_text_state_dict, resize_text_pos_embed
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor, nn
+
+from e2.errors import InputError, first_line
+from e2.hf_weights import is_transformers, open_clip_config, open_clip_state, read_json
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "CLIP")  # keys under which training programs keep the weights
+NEW_PREFIX = "e2."  # what E2 adds, in its checkpoints
+
+
+@dataclass
+class Weights:
+    """What a file or folder holds.
+
+    ``config`` is open_clip's model configuration where one lies beside the weights; empty otherwise.
+    """
+
+    state: dict[str, Tensor]
+    config: dict[str, Any] = field(default_factory=dict)
+    preprocess: dict[str, Any] = field(default_factory=dict)
+
+
+def read_weights(path: Path) -> Weights:
+    """Weights under open_clip's names.
+
+    Args:
+        path: a weights file (safetensors, or a torch file of tensors); a folder of transformers' CLIP or SigLIP, of an E2
+            checkpoint (its backbone is taken) or of an open_clip model.
+
+    Raises:
+        InputError: nothing there, damaged, no weights of a CLIP, or a pickle of more than tensors.
+    """
+    folder = path if path.is_dir() else path.parent
+    if is_transformers(folder) and (path.is_dir() or _named_by_transformers(path)):
+        config, preprocess = open_clip_config(folder)
+        return Weights(open_clip_state(folder, _transformers_tensors(path)), config, preprocess)
+    file = _weights_file(path)
+    state = {name: tensor for name, tensor in _tensors(file).items() if not name.startswith(NEW_PREFIX)}
+    if "vision_model.embeddings.patch_embedding.weight" in state:
+        raise InputError(f"{path} holds weights of transformers: its config.json must lie beside it, give the whole folder")
+    stored = read_json(folder / "config.json") if file.name == "model.safetensors" else {}  # of an E2 checkpoint
+    described = read_json(folder / "open_clip_config.json")
+    return Weights(
+        state,
+        stored.get("backbone_config") or described.get("model_cfg") or {},
+        stored.get("preprocess") or described.get("preprocess_cfg") or {},
+    )
+
+
+def _weights_file(path: Path) -> Path:
+    found = _find_checkpoint_in_dir(path) if path.is_dir() else path
+    if found is None:
+        raise InputError(f"folder {path} holds no weights; it needs model.safetensors or open_clip_model.safetensors")
+    return Path(found)
+
+
+def _named_by_transformers(path: Path) -> bool:
+    return path.name in ("model.safetensors", "pytorch_model.bin")
+
+
+def _transformers_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a transformers checkpoint: a single file or shards with an index."""
+    if path.is_file():
+        return _tensors(path)
+    shards = set(read_json(path / "model.safetensors.index.json").get("weight_map", {}).values())
+    names = sorted(shards) or [name for name in ("model.safetensors", "pytorch_model.bin") if (path / name).exists()][:1]
+    if not names:
+        raise InputError(f"{path} holds no weights; it needs model.safetensors beside config.json")
+    return {name: tensor for file in names for name, tensor in _tensors(path / file).items()}
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, out of their wrappers, without the prefix that distributed training leaves."""
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} holds more than tensors (or is no weights file), and loading it could run foreign code; "
+            "save its state dict as safetensors"
+        ) from error
+    except (SafetensorError, OSError, ValueError, RuntimeError, EOFError, KeyError) as error:
+        raise InputError(f"{path} is damaged or no weights file: {first_line(error)}") from error
+    while isinstance(content, dict) and (inner := next((key for key in WRAPPERS if isinstance(content.get(key), dict)), None)):
+        content = content[inner]
+    if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(f"{path} holds no state dict of tensors; known wrappers are {', '.join(WRAPPERS)}")
+    prefixed = all(name.startswith("module.") for name in content)
+    return {name.removeprefix("module.") if prefixed else name: tensor for name, tensor in content.items()}
+
+
+def load_weights_into(clip: nn.Module, weights: Weights, source: Path) -> None:
+    """Fills an open_clip model, every tensor accounted for; position tables are resampled to the model's grid.
+
+    Raises:
+        InputError: tensors are missing, left over, or of other shapes.
+    """
+    state = convert_state_dict(clip, dict(weights.state))
+    if "positional_embedding" in state and not hasattr(clip, "positional_embedding"):
+        state = convert_to_custom_text_state_dict(state)
+    for name in ("logit_scale", "logit_bias"):  # a number in some models, a vector of one in others
+        target = getattr(clip, name, None)
+        if name in state and target is not None:
+            state[name] = state[name].reshape(target.shape)
+    if clip.logit_bias is not None and "logit_bias" not in state:
+        state["logit_bias"] = torch.zeros_like(clip.logit_bias)  # weights trained without one, as in open_clip
+    fit_positions(clip.visual, state, weights.config.get("vision_cfg", {}).get("image_size"), source)
+    try:
+        resize_text_pos_embed(state, clip)
+        clip.load_state_dict(state)
+    except (RuntimeError, AssertionError) as error:
+        detail = " ".join(str(error).split()[-30:])
+        raise InputError(f"{source} does not fit the backbone: ... {detail}") from error
+
+
+def fit_positions(visual: nn.Module, state: dict[str, Tensor], image_size: Any, source: Path) -> None:
+    """Resamples the position table in ``state`` to the tower's grid: bicubic with antialiasing, open_clip's own rule.
+
+    Args:
+        image_size: that the table was learned at, a number or (height, width); None = a square one.
+    """
+    native = "visual.positional_embedding" in state and hasattr(visual, "grid_size")
+    trunk = getattr(visual, "trunk", None)
+    name = "visual.positional_embedding" if native else "visual.trunk.pos_embed"
+    if name not in state or not (native or hasattr(getattr(trunk, "patch_embed", None), "grid_size")):
+        return
+    table = state[name] if state[name].ndim == 3 else state[name].unsqueeze(0)  # (1, P + N, W)
+    patch = visual.patch_size if native else trunk.patch_embed.patch_size
+    grid = tuple(visual.grid_size if native else trunk.patch_embed.grid_size)
+    prefix = 1 if native else 0 if trunk.no_embed_class else trunk.num_prefix_tokens
+    patches = table.shape[1] - prefix
+    old = grid if image_size is None and patches == grid[0] * grid[1] else _grid(image_size, patch, patches)
+    if old is None:
+        raise InputError(f"{source} has positions for {patches} patches, which is no square grid to resample")
+    if old != grid:
+        table = resample_abs_pos_embed(table, new_size=list(grid), old_size=list(old), num_prefix_tokens=prefix)
+    state[name] = table.reshape(*state[name].shape[:-2], *table.shape[-2:])
+
+
+def _grid(image_size: Any, patch: tuple[int, int], patches: int) -> tuple[int, int] | None:
+    """The grid that a table of so many patches belongs to; None where that cannot be known."""
+    if image_size is not None:
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        grid = (height // patch[0], width // patch[1])
+        if grid[0] * grid[1] == patches:
+            return grid
+    side = math.isqrt(patches)
+    return (side, side) if side * side == patches else None
