@@ -1,17 +1,27 @@
 """Contrastive losses: tensors in, tensors out. Nothing here knows a model, a tokenizer or a batch.
 
-Features are normalised here, so the losses do not depend on their length. Logits are computed in float32.
+Features are normalised here, so the losses do not depend on their length. Logits are computed in float32, inside autocast
+too: at a scale of 100 a cosine in bfloat16 is off by up to 0.4 of a logit.
+
+Three losses take ``(features, classes, targets, scale)``, photos against the unique texts of a batch, and so may serve for
+descriptions and, entity by entity in :func:`region_loss`, for tags: :func:`label_aware_loss` (softmax),
+:func:`sigmoid_loss` and :func:`jensen_shannon_loss`.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+BLOCK = 1024  # photos whose logits the sigmoid loss holds at a time
 
 
 def similarities(left: Tensor, right: Tensor, scale: Tensor) -> Tensor:
     """Scaled cosines, (B, D) x (C, D) -> (B, C), in float32."""
-    left, right = F.normalize(left.float(), dim=-1), F.normalize(right.float(), dim=-1)
-    return scale * left @ right.T
+    with torch.autocast(left.device.type, enabled=False):
+        return scale * F.normalize(left.float(), dim=-1) @ F.normalize(right.float(), dim=-1).T
 
 
 def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
@@ -41,16 +51,91 @@ def label_aware_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: 
     return (to_text + to_photo.mean()) / 2
 
 
-def region_loss(regions: Tensor, texts: Tensor, tag_index: Tensor, scale: Tensor, *, same_tag_positive: bool = True) -> Tensor:
+def sigmoid_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """SigLIP's loss (Zhai et al., 2023): each pair of a photo and a text is a yes-no question of its own.
+
+    The negative log-likelihood summed over all B x C pairs and divided by B. There is no softmax over the batch, so photos of
+    one text are all positives of it, and blocks of photos add up exactly: never more than ``BLOCK`` rows of logits exist.
+
+    Args:
+        features, classes, targets, scale: as for :func:`label_aware_loss`.
+        bias: added to the scaled cosines; SigLIP starts it at -10, as nearly all pairs are negatives.
+    """
+    if len(features) <= BLOCK:
+        return _pair_terms(features, classes, targets, scale, bias) / len(features)
+    blocks = zip(features.split(BLOCK), targets.split(BLOCK), strict=True)
+    terms = [checkpoint(_pair_terms, rows, classes, right, scale, bias, use_reentrant=False) for rows, right in blocks]
+    return torch.stack(terms).sum() / len(features)
+
+
+def _pair_terms(features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    logits = similarities(features, classes, scale) + bias  # (B, C)
+    labels = torch.zeros_like(logits).scatter_(1, targets.unsqueeze(1), 1.0)
+    return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+
+
+def rolled_negatives(targets: Tensor, count: int) -> Tensor:
+    """Negatives without a softmax: for each photo, ``count`` photos further on whose text is another one; (B,) -> (B, count).
+
+    Where no text occurs twice these are the batch rolled by 1, 2, ... in the order of the texts. Photos of the same text stand
+    together in that order and are stepped over as a group. Fewer other photos than ``count`` repeat; where the whole batch
+    has one text there is none, which -1 says.
+    """
+    order = targets.argsort(stable=True)
+    _, group, sizes = targets.unique(return_inverse=True, return_counts=True)
+    size, end = sizes[group].unsqueeze(1), sizes.cumsum(0)[group].unsqueeze(1)  # (B, 1)
+    place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device)).unsqueeze(1)
+    step = place - (end - size) + torch.arange(count, device=order.device)  # (B, count), place within the group first
+    others = (len(targets) - size).clamp(min=1)
+    return order[(end + step % others) % len(targets)].masked_fill(size == len(targets), -1)
+
+
+def jensen_shannon_loss(
+    features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor, *, bias: Tensor | None = None, negatives: int = 1
+) -> Tensor:
+    """CLIP-Lite's loss (Shrivastava et al., AISTATS 2023): the Jensen-Shannon bound on the mutual information.
+
+    ``softplus(-f)`` of each photo with its own text plus the mean ``softplus(f)`` with ``negatives`` texts of other photos,
+    the critic f being the scaled cosine, plus the bias of a model that has one. Per photo, so the batch may be small.
+
+    Args:
+        features, classes, targets, scale: as for :func:`label_aware_loss`.
+        bias: the model's logit bias, if it has one.
+        negatives: texts a photo is set against; chosen by :func:`rolled_negatives`, never the photo's own text.
+    """
+    others = rolled_negatives(targets, negatives)  # (B, k)
+    columns = torch.cat([targets.unsqueeze(1), targets[others]], dim=1)  # (B, 1 + k)
+    critic = _paired_similarities(features, classes[columns], scale)
+    critic = critic if bias is None else critic + bias
+    wrong = (F.softplus(critic[:, 1:]) * (others >= 0)).mean(dim=1)
+    return (F.softplus(-critic[:, 0]) + wrong).mean()
+
+
+def _paired_similarities(features: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    """Scaled cosines of each photo with its own texts, (B, D), (B, K, D) -> (B, K), in float32."""
+    with torch.autocast(features.device.type, enabled=False):
+        return scale * torch.einsum("bd,bkd->bk", F.normalize(features.float(), dim=-1), F.normalize(texts.float(), dim=-1))
+
+
+def region_loss(
+    regions: Tensor,
+    texts: Tensor,
+    tag_index: Tensor,
+    scale: Tensor,
+    *,
+    same_tag_positive: bool = True,
+    loss: Callable[..., Tensor] = label_aware_loss,
+) -> Tensor:
     """Region contrastive loss: the mean over the entities of the loss between region embeddings and tag texts.
 
     Args:
         regions: (B, E, D) one embedding per photo and entity.
-        texts: (U, D) features of all unique texts of the batch.
+        texts: (U, D) features of all unique texts of the batch, or (E, U, D) where each entity reads them in its own way.
         tag_index: (B, E) row of each tag in ``texts``; -1 where the tag is missing, which leaves that photo out of that
             entity's term. An entity with no tag at all in the batch does not count.
         scale: the exponentiated logit scale.
         same_tag_positive: False repeats the published loss, where another product's same tag is a negative.
+        loss: called with ``(features, classes, targets, scale)`` for each entity.
     """
     terms = []
     for entity in range(regions.shape[1]):
@@ -58,11 +143,17 @@ def region_loss(regions: Tensor, texts: Tensor, tag_index: Tensor, scale: Tensor
         kept = index >= 0
         if not kept.any():
             continue
-        features, index = regions[kept, entity], index[kept]
+        index, table = index[kept], texts[entity] if texts.ndim == 3 else texts
         if same_tag_positive:
-            unique, targets = index.unique(return_inverse=True)
-            terms.append(label_aware_loss(features, texts[unique], targets, scale))
-        else:
-            terms.append(contrastive_loss(features, texts[index], scale))
+            rows, targets = index.unique(return_inverse=True)
+        else:  # each photo's text counts as a text of its own
+            rows, targets = index, torch.arange(len(index), device=index.device)
+        terms.append(loss(regions[kept, entity], table[rows], targets, scale))
     # Keeps the graph (and so all-reduce across processes) whole where a batch has no tag at all.
     return torch.stack(terms).mean() if terms else regions.sum() * 0.0
+
+
+def distillation_loss(features: Tensor, start: Tensor) -> Tensor:
+    """How far features have turned from those of the start model: the mean of 1 - cosine; (B, D), (B, D) -> scalar."""
+    with torch.autocast(features.device.type, enabled=False):
+        return 1 - F.cosine_similarity(features.float(), start.float(), dim=-1).mean()

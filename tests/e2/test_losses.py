@@ -1,12 +1,24 @@
 """The losses against plain loops over their definitions, gradients included."""
 
 import math
+from functools import partial
 
+import open_clip
+import pytest
 import torch
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, softplus
 from torch.testing import assert_close
 
-from e2.losses import contrastive_loss, label_aware_loss, region_loss
+from e2 import losses
+from e2.losses import (
+    contrastive_loss,
+    distillation_loss,
+    jensen_shannon_loss,
+    label_aware_loss,
+    region_loss,
+    rolled_negatives,
+    sigmoid_loss,
+)
 
 SCALE = torch.tensor(7.0)
 
@@ -85,3 +97,143 @@ def test_an_entity_without_any_tag_does_not_count_and_none_at_all_is_zero():
     assert nothing == 0
     nothing.backward()
     assert regions.grad.abs().sum() == 0
+
+
+def naive_sigmoid(features, classes, targets, scale, bias):
+    """Yes or no, pair by pair."""
+    total = 0.0
+    for i, feature in enumerate(features):
+        for c, text in enumerate(classes):
+            logit = scale * normalize(feature, dim=0) @ normalize(text, dim=0) + bias
+            total = total - torch.log(torch.sigmoid(logit if targets[i] == c else -logit))
+    return total / len(features)
+
+
+def test_sigmoid_loss_equals_the_loop_and_texts_may_be_shared():
+    targets = torch.tensor([0, 2, 2, 1, 2])
+    bias = torch.tensor(-3.0, requires_grad=True)
+    scale = torch.tensor(4.0, requires_grad=True)
+    same(sigmoid_loss, naive_sigmoid, draw(5, 8), draw(3, 8, seed=1), targets, scale, bias)
+
+
+def test_without_doubled_texts_sigmoid_loss_is_open_clips():
+    image, text = draw(6, 8), draw(6, 8, seed=1)
+    bias = torch.tensor(-10.0, requires_grad=True)
+    scale = torch.tensor(10.0, requires_grad=True)
+
+    def theirs(image, text, targets, scale, bias):
+        return open_clip.loss.SigLipLoss()(normalize(image, dim=-1), normalize(text, dim=-1), scale, bias)
+
+    same(sigmoid_loss, theirs, image, text, torch.arange(6), scale, bias)
+
+
+def test_sigmoid_loss_by_blocks_is_the_same(monkeypatch):
+    inputs = (draw(11, 8), draw(5, 8, seed=1), torch.arange(11) % 5, SCALE.clone().requires_grad_(), torch.tensor(-2.0))
+
+    def by_blocks(*inputs):
+        with monkeypatch.context() as patch:
+            patch.setattr(losses, "BLOCK", 4)
+            return sigmoid_loss(*inputs)
+
+    same(by_blocks, sigmoid_loss, *inputs)
+
+
+def test_contrastive_loss_is_open_clips():
+    def theirs(image, text, scale):
+        return open_clip.loss.ClipLoss()(normalize(image, dim=-1), normalize(text, dim=-1), scale)
+
+    same(contrastive_loss, theirs, draw(7, 8), draw(7, 8, seed=1), SCALE.clone().requires_grad_())
+
+
+@pytest.mark.parametrize("targets", [[0, 1, 2, 3, 4], [0, 1, 0, 2, 0, 1], [3, 3, 3, 0], [1, 1, 1, 1, 1, 0]])
+@pytest.mark.parametrize("count", [1, 3])
+def test_rolled_negatives_are_other_texts_and_spread(targets, count):
+    targets = torch.tensor(targets)
+    negatives = rolled_negatives(targets, count)
+    assert negatives.shape == (len(targets), count)
+    assert not (targets[negatives] == targets.unsqueeze(1)).any()
+    for target, row in zip(targets, negatives, strict=True):
+        others = int((targets != target).sum())
+        assert len(set(row.tolist())) == min(count, others)  # no photo twice before all have served
+    if len(targets.unique()) == len(targets) and count == 1:
+        assert torch.equal(negatives[:, 0], (torch.arange(len(targets)) + 1) % len(targets))  # the paper's roll by one
+
+
+def test_rolled_negatives_do_not_all_fall_on_one_photo():
+    targets = torch.tensor([0] * 6 + [1, 2, 3, 4, 5, 6])
+    first = rolled_negatives(targets, 1)[:6, 0]
+    assert len(first.unique()) == 6
+
+
+def test_one_text_only_has_no_negatives():
+    assert (rolled_negatives(torch.zeros(4, dtype=torch.long), 2) == -1).all()
+    loss = jensen_shannon_loss(draw(4, 8), draw(1, 8, seed=1), torch.zeros(4, dtype=torch.long), SCALE)
+    critic = SCALE * normalize(draw(4, 8), dim=-1) @ normalize(draw(1, 8, seed=1), dim=-1).T
+    assert_close(loss, softplus(-critic).mean())
+
+
+@pytest.mark.parametrize("targets", [[0, 1, 2, 3, 4], [0, 2, 2, 1, 2]])
+@pytest.mark.parametrize("bias", [None, -1.5])
+def test_jensen_shannon_loss_equals_the_loop(targets, bias):
+    targets = torch.tensor(targets)
+    offset = 0.0 if bias is None else bias
+
+    def naive(features, classes, targets, scale):
+        total = 0.0
+        for i, row in enumerate(rolled_negatives(targets, 2).tolist()):
+            critic = [offset + scale * normalize(features[i], dim=0) @ normalize(c, dim=0) for c in classes]
+            total = total + softplus(-critic[targets[i]]) + sum(softplus(critic[targets[j]]) for j in row) / 2
+        return total / len(features)
+
+    def ours(*inputs):
+        return jensen_shannon_loss(*inputs, bias=None if bias is None else torch.tensor(bias), negatives=2)
+
+    same(ours, naive, draw(5, 8), draw(5, 8, seed=1), targets, SCALE.clone().requires_grad_())
+
+
+def test_jensen_shannon_loss_does_not_reward_a_larger_batch():
+    """Per photo and per pair: a batch twice over has the same loss, where a softmax would have one more log 2."""
+    features, classes = draw(4, 8), draw(4, 8, seed=1)
+    once = jensen_shannon_loss(features, classes, torch.arange(4), SCALE, negatives=3)
+    twice = jensen_shannon_loss(features.repeat(2, 1), classes, torch.arange(4).repeat(2), SCALE, negatives=6)
+    assert_close(once, twice)
+
+
+def test_region_loss_takes_any_pair_loss_and_per_entity_texts():
+    regions, texts = draw(4, 2, 8), draw(5, 8, seed=1)
+    index = torch.tensor([[0, 2], [-1, 3], [1, -1], [0, 4]])
+    bias = torch.tensor(-2.0)
+    sigmoid = partial(sigmoid_loss, bias=bias)
+    first = naive_sigmoid(regions[[0, 2, 3], 0], texts[:2], torch.tensor([0, 1, 0]), SCALE, bias)
+    second = naive_sigmoid(regions[[0, 1, 3], 1], 3 - texts[2:], torch.tensor([0, 1, 2]), SCALE, bias)
+    per_entity = torch.stack([texts, 3 - texts])  # (E, U, D)
+    assert_close(region_loss(regions, per_entity, index, SCALE, loss=sigmoid), (first + second) / 2)
+
+
+def test_the_published_diagonal_counts_each_photos_tag_as_its_own():
+    regions, texts = draw(4, 1, 8), draw(2, 8, seed=1)
+    index = torch.tensor([[0], [1], [0], [1]])
+    diagonal = region_loss(regions, texts, index, SCALE, same_tag_positive=False)
+    assert_close(diagonal, contrastive_loss(regions[:, 0], texts[index[:, 0]], SCALE))
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "label_aware", "sigmoid", "jensen_shannon", "distillation"])
+def test_losses_keep_float32_under_autocast(loss):
+    features, classes, targets = draw(6, 64), draw(6, 64, seed=1), torch.arange(6)
+    scale, bias = torch.tensor(100.0), torch.tensor(-10.0)
+    run = {
+        "contrastive": lambda: contrastive_loss(features, classes, scale),
+        "label_aware": lambda: label_aware_loss(features, classes, targets, scale),
+        "sigmoid": lambda: sigmoid_loss(features, classes, targets, scale, bias),
+        "jensen_shannon": lambda: jensen_shannon_loss(features, classes, targets, scale),
+        "distillation": lambda: distillation_loss(features, classes),
+    }[loss]
+    plain = run()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_close(run(), plain, rtol=1e-6, atol=1e-6)
+
+
+def test_distillation_is_zero_at_the_start_and_two_at_the_opposite():
+    start = draw(3, 8).detach()
+    assert_close(distillation_loss(start * 5, start), torch.tensor(0.0), atol=1e-6, rtol=0)
+    assert_close(distillation_loss(-start, start), torch.tensor(2.0))

@@ -1,0 +1,31 @@
+"""Training methods by name: which features meet which texts. The loop is the same for all."""
+
+from e2.errors import InputError
+from e2.methods.base import Batch, Features, Method
+from e2.methods.clip import Clip
+from e2.methods.clip_lite import ClipLite
+from e2.methods.ei_clip import EiClip
+from e2.methods.filip import Filip
+from e2.methods.region import MultiField, RegionContrastive
+
+__all__ = ["METHODS", "Batch", "Features", "Method", "method_class"]
+
+METHODS: dict[str, type[Method]] = {
+    "clip": Clip,
+    "multifield": MultiField,
+    "filip": Filip,
+    "clip-lite": ClipLite,
+    "ei-clip": EiClip,
+    "e2": RegionContrastive,
+}
+
+
+def method_class(name: str) -> type[Method]:
+    """The method of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in METHODS:
+        raise InputError(f"unknown method {name!r}; choose one of {', '.join(METHODS)}")
+    return METHODS[name]

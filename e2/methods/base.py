@@ -1,0 +1,126 @@
+"""What a training method is: features of a batch, then losses on them.
+
+The two phases are apart so that a batch may be larger than a device (``e2.grad_cache``) or spread over several processes
+(``e2.distributed``): features are computed part by part, the losses always see the whole batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from e2.config import LossConfig
+from e2.distill import StartTower
+from e2.errors import InputError
+from e2.losses import contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss
+from e2.model import E2
+from e2.towers import open_tower
+
+
+@dataclass
+class Batch:
+    """One training step's input. All texts of the step are encoded together, each unique text once."""
+
+    images: Tensor  # (B, 3, H, W)
+    tokens: Tensor  # (U, L) the step's unique texts
+    text_index: Tensor  # (B,) row of each product's text
+    tag_index: Tensor  # (B, E) row of each product's tags; -1 = missing
+    text_keys: Tensor  # (U,) a hash of each text: the same text has the same key in every process
+    noise: dict[int, Tensor] | None = field(default=None, kw_only=True)  # selection noise, layer -> (B, S, N)
+
+    def to(self, device, *, photos: bool = True) -> "Batch":
+        """On a device; on request without the photos, which may follow in parts."""
+        stays = None if photos else self.images
+        return self._map(lambda tensor: tensor if tensor is stays else tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, change) -> "Batch":
+        noise = None if self.noise is None else {layer: change(t) for layer, t in self.noise.items()}
+        tensors = (self.images, self.tokens, self.text_index, self.tag_index, self.text_keys)
+        return Batch(*map(change, tensors), noise=noise)
+
+    def __len__(self) -> int:
+        return len(self.text_index)
+
+
+@dataclass
+class Features:
+    """What the towers say of a batch, by name. Every tensor has one row per product, or one per text."""
+
+    images: dict[str, Tensor]  # "image" (B, D), "regions" (B, E, D), ...
+    texts: dict[str, Tensor]  # "text" (U, D), ...
+
+
+class Method(nn.Module):
+    """A model with the loss it is trained by; called with a batch it returns ``{"..._loss": weighted term}``.
+
+    The terms sum to the loss. A method overrides ``image_features`` and ``text_features`` where it needs more than the
+    embeddings; they work row by row, so that any part of a batch may be passed. It overrides ``losses`` to say what meets
+    what; there the rows of the whole batch are present, those of other processes too, while ``batch.images`` is not to be
+    used. Parameters of its own (a critic, say) are trained like E2's new ones and are not part of the saved model.
+    """
+
+    uses_tags = False  # whether it learns from the tags of a catalogue that has them
+    needs_tags = False  # whether it learns nothing without them
+    uses_tokens = False
+
+    def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):
+        super().__init__()
+        if loss.kind == "sigmoid" and model.logit_bias is None:
+            raise InputError("loss.kind=sigmoid needs a backbone with a logit bias, such as ViT-B-16-SigLIP; use softmax")
+        self.model = model
+        self.loss = loss
+        self.sigmoid = model.logit_bias is not None and loss.kind != "softmax"
+        self.start = StartTower(model.visual) if loss.distill_weight else None
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the method that are none of the model."""
+        return [p for name, p in self.named_parameters() if not name.startswith("model.")]
+
+    def draw_noise(self, count: int, device: torch.device) -> dict[int, Tensor]:
+        """Selection noise for so many products: layer -> (count, S, N); empty without a reader."""
+        if self.model.reader is None:
+            return {}
+        return self.model.reader.draw_noise(count, open_tower(self.model.visual).num_patches, device)
+
+    def image_features(self, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> dict[str, Tensor]:
+        """(b, 3, H, W) -> features by name, (b, ...) each."""
+        reading = self.model.read(images, noise)
+        features = {"image": reading.image, "regions": reading.regions}
+        return features if self.start is None else {**features, "start": self.start(images)}
+
+    def text_features(self, tokens: Tensor) -> dict[str, Tensor]:
+        """(u, L) -> features by name, (u, ...) each."""
+        return {"text": self.model.encode_text(tokens)}
+
+    def features(self, batch: Batch) -> Features:
+        return Features(self.image_features(batch.images, batch.noise), self.text_features(batch.tokens))
+
+    def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
+        """The loss between photos (B, D) and unique texts (C, D), ``targets`` (B,) being each photo's text."""
+        if self.sigmoid:
+            return sigmoid_loss(features, classes, targets, scale, self.model.logit_bias)
+        return label_aware_loss(features, classes, targets, scale)
+
+    def description_loss(self, images: Tensor, texts: Tensor, text_index: Tensor) -> Tensor:
+        """The loss between photos (B, D) and their descriptions, rows ``text_index`` (B,) of ``texts`` (U, D)."""
+        scale = self.model.logit_scale.exp()
+        if not self.sigmoid:  # as usual in CLIP, two products of one description are rivals
+            return contrastive_loss(images, texts[text_index], scale)
+        rows, targets = text_index.unique(return_inverse=True)
+        return self.pair_loss(images, texts[rows], targets, scale)
+
+    def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
+        """The weighted terms; here the global image-text loss, and the distance from the start model where asked for."""
+        image = features.images["image"]
+        term = self.description_loss(image, features.texts["text"], batch.text_index)
+        losses = {"global_loss": self.loss.global_weight * term}
+        if "start" in features.images:
+            losses["distill_loss"] = self.loss.distill_weight * distillation_loss(image, features.images["start"])
+        return losses
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return self.losses(self.features(batch), batch)

@@ -1,0 +1,32 @@
+"""``clip-lite``: a bound on the mutual information instead of a softmax over the batch (CLIP-Lite, Shrivastava et al.,
+AISTATS 2023).
+
+Each photo is told apart from ``loss.negatives`` other texts (the paper: one), so a batch of 8 does. Descriptions are
+learned from, and tags where the catalogue has them, against the image embedding as in ``multifield``: a negative then is
+another *tag*, not merely another product's. The critic is CLIP's own scaled cosine, so that the result is a CLIP; the
+paper's deeper critic heads, its prior-matching term and its clustered negatives are left out.
+"""
+
+from functools import partial
+
+from torch import Tensor
+
+from e2.losses import jensen_shannon_loss
+from e2.methods.base import Batch, Features
+from e2.methods.region import MultiField
+
+
+class ClipLite(MultiField):
+    needs_tags = False
+
+    def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
+        loss = partial(jensen_shannon_loss, bias=self.model.logit_bias, negatives=self.loss.negatives)
+        return loss(features, classes, targets, scale)
+
+    def description_loss(self, images: Tensor, texts: Tensor, text_index: Tensor) -> Tensor:
+        rows, targets = text_index.unique(return_inverse=True)
+        return self.pair_loss(images, texts[rows], targets, self.model.logit_scale.exp())
+
+    def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
+        losses = super().losses(features, batch)
+        return losses if batch.tag_index.shape[1] else {"global_loss": losses["global_loss"]}

@@ -1,0 +1,67 @@
+"""``ei-clip``: entity-aware texts after EI-CLIP (Ma et al., CVPR 2022); the method on the text side, as ``e2`` is on the
+image side.
+
+The paper takes entities (brand, category, ...) for confounders between photo and description: learned apart from the
+running text, picked out per product, and intervened on. No code was published; assumed here are
+
+- the entities: the tags of the catalogue. Each has a branch of its own over the text tower (``e2.entity_branch``), set
+  against the photo by the loss that ``multifield`` uses for tags;
+- the selection: attention of a description over its own product's tags, with "none" among the choices;
+- the intervention: the description plus the expected entity under that selection, set against the photo like a description.
+  The sum over an entity's values that a backdoor adjustment asks for is left to the batch, whose texts hold them.
+
+The global loss is the mean of that of the plain and that of the entity-aware description, so its weight is the other
+methods'. Plain descriptions stay in it because queries come without tags: entity-aware text of no entity *is* the plain
+text, the branches serve training alone, and what is saved and measured is one CLIP like the others.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from e2.config import LossConfig
+from e2.entity_branch import EntityTexts
+from e2.losses import region_loss
+from e2.methods.base import Batch, Features, Method
+from e2.model import E2
+from e2.towers import open_tower
+
+
+class EiClip(Method):
+    uses_tags = True
+    needs_tags = True
+
+    def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str]):
+        super().__init__(model, loss, tags)
+        self.entities = EntityTexts(tags, open_tower(model.visual).output_dim)
+
+    def text_features(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Adds each text as each entity reads it, (u, E, D)."""
+        texts = self.model.encode_text(tokens)
+        return {"text": texts, "entities": self.entities(texts)}
+
+    def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
+        image, entities = features.images["image"], features.texts["entities"]
+        losses = super().losses(features, batch)
+        aware = self.entity_aware_texts(features, batch)
+        # A row per product: the same description with other tags is another text.
+        paired = self.description_loss(image, aware, torch.arange(len(image), device=image.device))
+        losses["global_loss"] = (losses["global_loss"] + self.loss.global_weight * paired) / 2
+        term = region_loss(
+            image.unsqueeze(1).expand(-1, entities.shape[1], -1),
+            entities.transpose(0, 1),
+            batch.tag_index,
+            self.model.logit_scale.exp(),
+            same_tag_positive=self.loss.same_tag_positive,
+            loss=self.pair_loss,
+        )
+        return {**losses, "region_loss": self.loss.region_weight * term}
+
+    def entity_aware_texts(self, features: Features, batch: Batch) -> Tensor:
+        """(B, D): each product's description with what its own tags add."""
+        present = batch.tag_index >= 0  # (B, E)
+        places = batch.tag_index.clamp(min=0).T  # (E, B)
+        tags = features.texts["entities"].transpose(0, 1)  # (E, U, D)
+        own = tags.gather(1, places.unsqueeze(-1).expand(-1, -1, tags.shape[-1])).transpose(0, 1)  # (B, E, D)
+        return self.entities.select(features.texts["text"][batch.text_index], own, present)

@@ -1,0 +1,60 @@
+"""``filip``: photo and description meet token by token as well (FILIP, Yao et al., ICLR 2022; ``e2.late_interaction``).
+
+The paper trains on the late interaction alone and keeps every patch and word of the catalogue for retrieval. Here the global
+loss stays beside it, and the model is measured, indexed and saved as what the other methods give: one vector per photo and
+per text. So the comparison says what token-wise *training* is worth at the same index and the same cost of a query, not
+what late interaction at search time is worth. ``loss.global_weight=0`` leaves the paper's loss.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from e2.config import LossConfig
+from e2.late_interaction import late_interaction_loss
+from e2.methods.base import Batch, Features, Method
+from e2.model import E2
+from e2.towers import open_tower
+from e2.words import read_words, words_tower
+
+
+class Filip(Method):
+    """Its own parameter is the temperature: means of best cosines spread less than cosines, so they need their own scale.
+
+    Raises:
+        InputError: an image tower without patches, or a text tower without words.
+    """
+
+    def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):
+        super().__init__(model, loss, tags)
+        open_tower(model.visual)  # what has no patches or words is refused now rather than in the first step
+        words_tower(model.clip)
+        self.late_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # the paper's start
+
+    def image_features(self, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> dict[str, Tensor]:
+        """Adds the patches (b, N, D), each as the tower would pool and project it alone."""
+        tower = open_tower(self.model.visual)
+        stream = tower.embed(images)
+        for block in tower.blocks:
+            stream = tower.run(block, stream)
+        normed = tower.norm(stream[:, tower.num_prefix_tokens :])  # (b, N, W)
+        patches = tower.merge(normed.flatten(0, 1).unsqueeze(1)).unflatten(0, normed.shape[:2]) @ tower.proj
+        features = {"image": tower.pool(stream), "patches": patches}
+        return features if self.start is None else {**features, "start": self.start(images)}
+
+    def text_features(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Adds the words (u, context length, D). Padding is zeros, so that parts of a batch cut to other lengths fit."""
+        text, words, mask = read_words(self.model.clip, tokens)
+        words = words.masked_fill(~mask.unsqueeze(-1), 0.0)
+        return {"text": text, "words": F.pad(words, (0, 0, 0, self.model.context_length - words.shape[1]))}
+
+    def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
+        words = features.texts["words"][batch.text_index]
+        mask = words.detach().any(dim=-1)  # (B, context length)
+        longest = int(mask.sum(dim=1).max())
+        scale = self.late_scale.exp().clamp(max=self.loss.max_logit_scale or math.inf)
+        term = late_interaction_loss(features.images["patches"], words[:, :longest], mask[:, :longest], scale)
+        return {**super().losses(features, batch), "late_loss": self.loss.late_weight * term}
