@@ -2,13 +2,19 @@
 
 import json as jsonlib
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from e2.errors import InputError
+from adapters.captioning.commands import caption_app
+from adapters.composed.commands import compose_app
+from benchmarks.captioning_commands import captioning, report_captions
+from benchmarks.composed_commands import composed
+from benchmarks.wise_ft_commands import wise_ft
+from e2.errors import InputError, TrainingStopped
 from e2.options import (
     BatchSize,
     CaptionColumn,
@@ -17,6 +23,7 @@ from e2.options import (
     IdColumn,
     ImageColumn,
     Json,
+    ListOptions,
     Models,
     OnBadRow,
     Out,
@@ -28,6 +35,7 @@ from e2.options import (
     Workers,
     columns_of,
     open_data,
+    parse_size,
 )
 
 app = typer.Typer(
@@ -40,22 +48,40 @@ app = typer.Typer(
 data_app = typer.Typer(help="Look at a catalogue, or write one.", no_args_is_help=True)
 evaluate_app = typer.Typer(help="Measure a model.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+report_app = typer.Typer(help="Pages to look at.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(caption_app, name="caption")
+app.add_typer(compose_app, name="compose")
+app.add_typer(report_app, name="report")
+app.command("wise-ft")(wise_ft)
+evaluate_app.command("captioning", cls=ListOptions)(captioning)
+evaluate_app.command("composed", cls=ListOptions)(composed)
+report_app.command("captions", cls=ListOptions)(report_captions)
 
 
 @app.command()
 def train(
     out: Out,
-    data: Annotated[str | None, typer.Option(metavar="SPEC", help="boutique, a table or folder, products:DIR")] = None,
-    method: Annotated[str | None, typer.Option(help="clip, multifield or e2")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="boutique, a table or folder, fashiongen:, products:, webdataset: or hf:"),
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="clip, multifield, filip, clip-lite, ei-clip or e2")] = None,
     preset: Annotated[str | None, typer.Option(help="default or paper")] = None,
-    backbone: Annotated[str | None, typer.Option(help="e2-nano, e2-tiny, e2-small, ViT-B-32, ...")] = None,
-    pretrained: Annotated[str | None, typer.Option(help="open_clip weights tag or a local file")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="e2-nano, ViT-B-32, ...; local-dir:FOLDER, hf-hub:ORG/NAME, transformers:FOLDER")
+    ] = None,
+    pretrained: Annotated[str | None, typer.Option(help="open_clip weights tag, a weights file or a folder")] = None,
     tags: Tags = None,
     text: Annotated[str | None, typer.Option(help="caption or full")] = None,
     epochs: Annotated[float | None, typer.Option(help="length of the run")] = None,
     steps: Annotated[int | None, typer.Option(help="length of the run, instead of --epochs")] = None,
-    batch_size: Annotated[int | None, typer.Option()] = None,
+    batch_size: Annotated[int | None, typer.Option(help="over all processes")] = None,
+    chunk_size: Annotated[
+        int | None, typer.Option(help="products at a time: any batch in little memory")
+    ] = None,
+    image_size: Annotated[str | None, typer.Option(help="of the photos, e.g. 96 or 96x64 (height x width)")] = None,
+    wise_ft: Annotated[float | None, typer.Option(help="1 = as trained, 0 = the start model, between: weights mixed")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or auto")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16")] = None,
@@ -82,7 +108,8 @@ def train(
     given |= {"steps": steps, "seed": seed, "device": device, "precision": precision}
     given |= {"data.data": data, "data.text": text, "data.batch_size": batch_size, "data.workers": workers}
     given |= {"data.image_column": image_column, "data.caption_column": caption_column, "data.id_column": id_column}
-    given |= {"data.on_bad_row": on_bad_row, "data.tags": tags}
+    given |= {"data.on_bad_row": on_bad_row, "data.tags": tags, "data.chunk_size": chunk_size}
+    given |= {"image_size": parse_size(image_size) if image_size else None, "wise_ft": wise_ft}
     options = {key: value for key, value in given.items() if value is not None}
     summary = start_run(out, options, config_file=config, settings=set_ or [], resume=resume, overwrite=overwrite)
     say(summary, json, f"best val SumR {summary['val_SumR']:.2f} at step {summary['step']}; checkpoint in {out}")
@@ -134,7 +161,7 @@ def embed(
     print(f"wrote {rows:,} vectors to {out}")
 
 
-@evaluate_app.command()
+@evaluate_app.command(cls=ListOptions)
 def retrieval(
     model: Models,
     data: Data,
@@ -216,16 +243,19 @@ def import_(
     caption_column: CaptionColumn = "caption",
     id_column: IdColumn = "product_id",
     on_bad_row: OnBadRow = "error",
+    to: Annotated[str, typer.Option(help="parquet (a table a split) or webdataset (tar shards)")] = "parquet",
+    shard_size: Annotated[int, typer.Option(min=1, help="products in a shard")] = 1000,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier import in --out")] = False,
 ) -> None:
-    """Write any catalogue as parquet tables, photos inside, one file a split.
+    """Write any catalogue as parquet tables or as tar shards, photos inside. `hf-stream:ORG/NAME` is passed over once.
 
-    Example: `e2 data import products:~/fashion --out runs/products`
+    Example: `e2 data import products:~/fashion --to webdataset --out runs/products`
     """
     from e2.data.export import import_catalogue
 
     names, columns = columns_of(tags, (image_column, caption_column, id_column))
-    sizes = import_catalogue(spec, out, tags=names, columns=columns, on_bad_row=on_bad_row, overwrite=overwrite)
+    options = {"on_bad_row": on_bad_row, "to": to, "shard_size": shard_size, "overwrite": overwrite}
+    sizes = import_catalogue(spec, out, tags=names, columns=columns, **options)
     print(f"wrote {', '.join(f'{split} ({count:,} products)' for split, count in sizes.items())} to {out}")
 
 
@@ -254,8 +284,8 @@ def say(result: dict, as_json: bool, line: str) -> None:
 
 def main() -> None:
     """The console script: mistakes that a user can mend get one line on stderr and no traceback."""
-    from e2.train import TrainingStopped
-
+    if int(os.environ.get("RANK", "0")) > 0:  # under accelerate launch only the main process talks
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open as long as the process lives
     logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are meant here
     try:
         app()

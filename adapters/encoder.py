@@ -3,7 +3,6 @@
 Any CLIP-like model goes behind it: an E2 checkpoint, or any open_clip model by name, tag, file or hub repository.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,26 @@ from torch.nn import functional as F
 
 import e2
 from adapters.image_batches import ImageSource, image_batches
-from e2.checkpoint import read_config, weights_sha256
+from e2.backbones import PLACES, hub_config
+from e2.checkpoint import read_config, tensors_sha256, weights_sha256
+from e2.distributed import gather_rows, processes, shared_batches
 from e2.errors import InputError
-from e2.texts import cut_to_longest, encode_text
+from e2.hf_weights import is_transformers
+from e2.texts import cut_to_longest, encode_text, truncated
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 RANDOM_SEED = 0  # of models asked for without weights
-ALLOWED = "an E2 checkpoint folder, open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE or hf-hub:ORG/NAME"
+ALLOWED = (
+    "an E2 checkpoint folder, open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, local-dir:FOLDER, "
+    "transformers:FOLDER or hf-hub:ORG/NAME"
+)
 
 
 class Encoder:
     """Images and texts -> L2-normalised float32 NumPy vectors.
+
+    Started several times over (``torchrun``), the processes share the work, and each gets all vectors: so all of them must
+    ask for the same.
 
     Args:
         model: an E2 or open_clip model.
@@ -61,6 +69,9 @@ class Encoder:
         if precision not in PRECISIONS:
             raise InputError(f"unknown precision {precision!r}; choose {', '.join(PRECISIONS)}")
         self.device = _device(device)
+        started = processes(on_cpu=self.device.type == "cpu")
+        if device == "auto" and started.num_processes > 1:
+            self.device = started.device  # each process its own
         self.model = model.to(self.device).eval()
         self.preprocess, self.tokenizer, self.info = preprocess, tokenizer, info
         self.precision, self.batch_size, self.workers = precision, batch_size, workers
@@ -89,9 +100,13 @@ class Encoder:
         if regions and not self.tags:
             raise InputError(f"{self.info['path']} has no regions; they need a model trained by `e2 train --method e2`")
         encode = self.model.encode_regions if regions else self.model.encode_image
-        batches = image_batches(images, self.preprocess, self.batch_size, self.workers, pin=self.device.type == "cuda")
-        for pixels in _shown(batches, "Images", -(-len(images) // self.batch_size), progress):
-            yield self._vectors(encode, pixels.to(self.device, non_blocking=True))
+        shares = list(shared_batches(len(images), self.batch_size))
+        rows, pin = [own for own, _ in shares], self.device.type == "cuda"
+        batches = zip(
+            image_batches(images, self.preprocess, self.batch_size, self.workers, rows=rows, pin=pin), shares, strict=True
+        )
+        for pixels, (_, size) in _shown(batches, "Images", len(shares), progress):
+            yield self._vectors(encode, pixels.to(self.device, non_blocking=True), size)
 
     def selections(self, images: Sequence[ImageSource]) -> dict[str, dict[int, np.ndarray]]:
         """Which patches each token chose, for a few images: entity -> {fusion layer: weights (N, k, rows, columns)}."""
@@ -109,40 +124,38 @@ class Encoder:
             raise InputError("there are no texts to encode")
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # characters go well enough with tokens
         clip = getattr(self.model, "clip", self.model)  # an E2's text tower is that of the open_clip model in it
-        starts = range(0, len(texts), self.batch_size)
-        vectors = np.empty((0, 0), dtype=np.float32)
-        for start in _shown(starts, "Texts", len(starts), progress):
-            rows = order[start : start + self.batch_size]
-            tokens = cut_to_longest(clip, self.tokenizer([texts[i] for i in rows]))
-            batch = self._vectors(lambda ids: encode_text(clip, ids), tokens.to(self.device))
-            if not start:
+        shares = list(shared_batches(len(texts), self.batch_size))
+        vectors, done = np.empty((0, 0), dtype=np.float32), 0
+        for own, size in _shown(shares, "Texts", len(shares), progress):
+            tokens = cut_to_longest(clip, self.tokenizer([texts[order[place]] for place in own]))
+            batch = self._vectors(lambda ids: encode_text(clip, ids), tokens.to(self.device), size)
+            if not done:
                 vectors = np.empty((len(texts), *batch.shape[1:]), dtype=np.float32)
-            vectors[rows] = batch
+            vectors[order[done : done + size]] = batch
+            done += size
         return vectors
 
     def truncated(self, texts: Sequence[str]) -> int:
         """How many texts lose words at the context length: one more place would change what the model sees."""
-        length, count = self.tokenizer.context_length, 0
-        for start in range(0, len(texts), 1024):
-            part = list(texts[start : start + 1024])
-            longer = self.tokenizer(part, context_length=length + 1)
-            count += int((self.tokenizer(part) != longer[:, :length]).any(dim=1).sum())
-        return count
+        return sum(truncated(self.tokenizer, texts[start : start + 1024]) for start in range(0, len(texts), 1024))
 
     @torch.inference_mode()
-    def _vectors(self, encode: Callable[[Tensor], Tensor], batch: Tensor) -> np.ndarray:
+    def _vectors(self, encode: Callable[[Tensor], Tensor], batch: Tensor, size: int) -> np.ndarray:
+        """The vectors of the ``size`` rows of which ``batch`` is this process's share."""
         dtype = PRECISIONS[self.precision]
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             features = encode(batch)
-        return F.normalize(features.float(), dim=-1).cpu().numpy()
+        return gather_rows(F.normalize(features.float(), dim=-1), size).cpu().numpy()
 
 
 def load_encoder(name: str | Path, **options: Any) -> Encoder:
     """An encoder by name.
 
     Args:
-        name: an E2 checkpoint folder, ``open_clip:MODEL/PRETRAINED`` (a weights tag, may download, or a local file),
-            ``open_clip:MODEL`` (random weights, which its ``info`` says), or ``hf-hub:ORG/NAME``.
+        name: an E2 checkpoint folder, ``open_clip:MODEL/PRETRAINED`` (a weights tag, may download, a local file
+            or a folder with weights), ``open_clip:MODEL`` (random weights, which its ``info`` says), ``local-dir:FOLDER``
+            (open_clip's configuration and weights), ``transformers:FOLDER`` (a CLIP or SigLIP of transformers, e.g.
+            FashionCLIP), or ``hf-hub:ORG/NAME`` with any of these or an E2 checkpoint.
         options: ``device``, ``precision``, ``batch_size``, ``workers`` of :class:`Encoder`.
 
     Raises:
@@ -156,10 +169,12 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
     if name.startswith("open_clip:"):
         backbone, _, pretrained = name.removeprefix("open_clip:").partition("/")
         return _open_clip(name, backbone, pretrained or None, options)
-    if name.startswith("hf-hub:") and _is_open_clip_repository(name):
+    if name.startswith(PLACES) and not (name.startswith("hf-hub:") and "format" in hub_config(name)):
         return _open_clip(name, name, None, options)
     if not name.startswith("hf-hub:") and not Path(name).is_dir():
         raise InputError(f"no encoder {name!r}: give {ALLOWED}")
+    if is_transformers(name):
+        return _open_clip(name, f"transformers:{name}", None, options)
     return _checkpoint(name, options)
 
 
@@ -179,35 +194,17 @@ def _checkpoint(name: str, options: dict[str, Any]) -> Encoder:
 
 def _open_clip(name: str, backbone: str, pretrained: str | None, options: dict[str, Any]) -> Encoder:
     """Any open_clip model; an E2 without entities is the plain backbone."""
-    random = pretrained is None and not backbone.startswith("hf-hub:")
     with torch.random.fork_rng():
         torch.manual_seed(RANDOM_SEED)
         model, _, preprocess = e2.create_model_and_transforms(backbone, pretrained)
     info = {
         "path": name,
-        "weights_sha256": _state_sha256(model.clip),
+        "weights_sha256": tensors_sha256(model.clip.state_dict()),
         "backbone": backbone,
         "method": "open_clip",
-        "weights": f"random, seed {RANDOM_SEED}" if random else pretrained or name,
+        "weights": pretrained or name if model.clip.origin.pretrained else f"random, seed {RANDOM_SEED}",
     }
-    return Encoder(model, preprocess, e2.get_tokenizer(backbone), info, **options)
-
-
-def _is_open_clip_repository(name: str) -> bool:
-    """Whether a hub repository holds an open_clip model, by its config file; an E2 checkpoint has another."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    try:
-        hf_hub_download(name.removeprefix("hf-hub:"), "open_clip_config.json")
-    except LocalEntryNotFoundError as error:
-        raise InputError(f"cannot get {name}: it is not in the cache and the hub cannot be reached") from error
-    except EntryNotFoundError:
-        return False
-    except Exception as error:  # the hub client raises many kinds; each means: not to be had
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot get {name} from the hub: {reason}; check the name and the network") from error
-    return True
+    return Encoder(model, preprocess, e2.get_tokenizer(backbone, pretrained), info, **options)
 
 
 def _cached_folder(name: str) -> Path:
@@ -215,15 +212,6 @@ def _cached_folder(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     return Path(snapshot_download(name.removeprefix("hf-hub:"), local_files_only=True))
-
-
-def _state_sha256(model: nn.Module) -> str:
-    """Hash of names and values: weights that came from a tag or from chance have no file of ours to hash."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _device(name: str) -> torch.device:

@@ -15,19 +15,26 @@ ImageSource = Image.Image | Path | str | bytes
 
 
 def image_batches(
-    images: Sequence[ImageSource], preprocess: Callable, batch_size: int, workers: int, *, pin: bool = False
+    images: Sequence[ImageSource],
+    preprocess: Callable,
+    batch_size: int,
+    workers: int,
+    *,
+    rows: Sequence[Sequence[int]] | None = None,
+    pin: bool = False,
 ) -> Iterator[Tensor]:
-    """Yields (B, 3, H, W) in the order of ``images``, which are read one by one inside the workers.
+    """Yields (B, 3, H, W) in the order of ``images``, or for each batch of ``rows``; read one by one inside the workers.
 
     Raises:
         InputError: no images, or one that cannot be read; the message names it.
     """
     if not len(images):
         raise InputError("there are no images to encode")
-    few = len(images) <= 2 * batch_size  # starting processes would take longer than decoding
+    rows = rows or [range(len(images))[start : start + batch_size] for start in range(0, len(images), batch_size)]
+    few = len(rows) <= 2  # starting processes would take longer than decoding
     loader = DataLoader(
         _Decoded(images, preprocess),
-        batch_size=batch_size,
+        batch_sampler=rows,
         num_workers=0 if few else workers,
         collate_fn=_stacked,
         pin_memory=pin,

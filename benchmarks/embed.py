@@ -2,7 +2,8 @@
 
 Columns: ``product_id`` (string), ``kind`` (``image``, ``region`` or ``text``), ``index`` (which image or caption of the
 product, from 0), ``entity`` (of a region, else null) and ``vector`` (fixed-size list of float32, L2-normalised). The file's
-metadata names the encoder. Written in row groups, so memory stays flat however many products there are.
+metadata names the encoder. Written in row groups, so memory stays flat however many products there are. With several
+processes each encodes its share, and the main one writes.
 """
 
 import itertools
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 from adapters.encoder import Encoder
 from benchmarks.items import Items, read_items
 from e2.data.product import Catalogue
+from e2.distributed import processes
 from e2.errors import InputError
 from e2.files import atomic_path
 
@@ -55,6 +57,8 @@ def write_embeddings(
     items = read_items(catalogue, text)
     metadata = {"encoder": json.dumps(encoder.info), "dataset": catalogue.name, "split": catalogue.split, "text": text}
     tables = _tables(encoder, items, what, progress)
+    if not processes().is_main_process:
+        return sum(map(len, tables))  # encodes its share of each table
     first = next(tables)
     with atomic_path(out_path) as temporary, pq.ParquetWriter(temporary, first.schema.with_metadata(metadata)) as writer:
         rows = 0

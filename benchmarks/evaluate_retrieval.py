@@ -27,6 +27,7 @@ from benchmarks.metrics_file import NAME, metrics_record, write_json
 from benchmarks.retrieval import TIE_POLICY
 from benchmarks.retrieval_answers import answer
 from e2.data.product import Catalogue
+from e2.distributed import processes
 from e2.errors import InputError
 
 PROTOCOLS = ("full", "first-photo", "sample-100")
@@ -101,7 +102,7 @@ def evaluate_retrieval(
         )
         results.append(record)
     comparison = Comparison(results, _differences(results, samples))
-    if out is not None:
+    if out is not None and processes().is_main_process:
         _write(Path(out), comparison, lists)
     return comparison
 

@@ -10,18 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+from open_clip.tokenizer import HFTokenizer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
+from e2.backbones import create_tokenizer
 from e2.config import ModelConfig, from_dict, to_dict
 from e2.errors import InputError
-from e2.factory import create_model_and_transforms, get_tokenizer
-from e2.files import atomic_path
+from e2.factory import create_model_and_transforms
+from e2.files import atomic_folder, atomic_path
 from e2.model import E2
 from e2.version import __version__
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer"
 FORMAT = 1  # raised when a reader of today could not read what is written
 NEW_PREFIX = "e2."
 
@@ -29,27 +33,57 @@ NEW_PREFIX = "e2."
 def weights_of(model: E2) -> dict[str, Tensor]:
     """All weights, contiguous and on the CPU, under their names in a checkpoint."""
     new = {} if model.reader is None else model.reader.state_dict(prefix=NEW_PREFIX)
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in {**model.clip.state_dict(), **new}.items()}
+    return {name: whole(tensor) for name, tensor in {**model.clip.state_dict(), **new}.items()}
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Contiguous and on the CPU; of a sharded one (FSDP) all of it, for which every process must ask."""
+    tensor = tensor.detach()
+    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).cpu().contiguous()
 
 
 def save_weights(model: E2, folder: Path, metadata: dict[str, str] | None = None) -> None:
     """Writes ``model.safetensors``, whole or not at all."""
+    write_weights(weights_of(model), folder, metadata)
+
+
+def write_weights(weights: dict[str, Tensor], folder: Path, metadata: dict[str, str] | None = None) -> None:
+    """The same for what :func:`weights_of` gave."""
     with atomic_path(folder / WEIGHTS) as path:
-        save_file(weights_of(model), path, {"format": "pt", **(metadata or {})})
+        save_file(weights, path, {"format": "pt", **(metadata or {})})
 
 
-def save_config(folder: Path, *, backbone: str, model: E2, method: str, training: dict[str, Any]) -> None:
-    """Writes ``config.json``: all that is needed to rebuild the model and to know where it comes from."""
+def save_config(
+    folder: Path,
+    *,
+    backbone: str,
+    model: E2,
+    method: str,
+    training: dict[str, Any],
+    tokenizer: Callable | None = None,
+    start_sha256: str | None = None,
+) -> None:
+    """Writes ``config.json``: all that is needed to rebuild the model and to know where it comes from.
+
+    A tokenizer that lives in files (SentencePiece) is written beside it, into ``tokenizer/``. So a checkpoint needs neither
+    the folder that its backbone came from nor the hub.
+    """
+    if isinstance(tokenizer, HFTokenizer) and not (folder / TOKENIZER).exists():
+        with atomic_folder(folder / TOKENIZER) as path:
+            tokenizer.save_pretrained(path)
+    origin = getattr(model.clip, "origin", None)
     content = {
         "format": FORMAT,
         "version": __version__,
         "backbone": backbone,
+        "backbone_config": None if origin is None else origin.config,
         "method": method,
         "tags": list(model.tags),
         "model": to_dict(model.config),
         "preprocess": dict(model.visual.preprocess_cfg),
         "tokenizer": {"backbone": backbone, "context_length": model.context_length},
         "training": training,
+        "start_sha256": start_sha256,  # of the pre-trained weights that training began with
     }
     with atomic_path(folder / CONFIG) as path:
         path.write_text(json.dumps(content, indent=2) + "\n")
@@ -88,16 +122,19 @@ def load(path: str | Path) -> tuple[E2, Callable, Callable]:
     try:
         options = from_dict(ModelConfig, config["model"], f"{folder / CONFIG}: model")
         backbone, seen = config["backbone"], config["preprocess"]
+        architecture = config.get("backbone_config")  # absent in the checkpoints of version 0.1
         seen = {name: tuple(value) if isinstance(value, list) else value for name, value in seen.items()}
         inputs = {f"image_{name}": seen[name] for name in ("mean", "std", "interpolation", "resize_mode")}
         inputs["force_image_size"] = seen["size"]
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / CONFIG} is damaged: {error} is missing; restore it or train again") from error
     model, _, preprocess = create_model_and_transforms(
-        backbone, backbone_options={**inputs, "load_weights": False}, **to_dict(options)
+        backbone, backbone_options={**inputs, "load_weights": False, "config": architecture}, **to_dict(options)
     )
     load_weights(model, folder / WEIGHTS)
-    return model.eval(), preprocess, get_tokenizer(backbone)
+    files = folder / TOKENIZER
+    tokenizer = create_tokenizer(backbone, config=architecture, folder=files if files.is_dir() else None)
+    return model.eval(), preprocess, tokenizer
 
 
 def load_weights(model: E2, path: Path) -> None:
@@ -106,7 +143,11 @@ def load_weights(model: E2, path: Path) -> None:
     Raises:
         InputError: the file is missing, cut off, or has other tensors or shapes than the model.
     """
-    tensors = read_tensors(path)
+    fill(model, read_tensors(path), path)
+
+
+def fill(model: E2, tensors: dict[str, Tensor], path: Path) -> None:
+    """The same with tensors at hand, which came from ``path``."""
     new = {name.removeprefix(NEW_PREFIX): t for name, t in tensors.items() if name.startswith(NEW_PREFIX)}
     old = {name: t for name, t in tensors.items() if not name.startswith(NEW_PREFIX)}
     for module, state in ((model.clip, old), (model.reader or nn.Module(), new)):
@@ -131,6 +172,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} is damaged or no safetensors file ({error}); restore it or train again") from error
 
 
+def tensors_sha256(tensors: dict[str, Tensor]) -> str:
+    """Hash of names and values, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def weights_sha256(folder: str | Path) -> str:
     """Hash of the weights file: names a model in results and binds adapters to their encoder."""
     digest = hashlib.sha256()
@@ -145,7 +195,7 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name.removeprefix("hf-hub:"), allow_patterns=[WEIGHTS, CONFIG]))
+        return Path(snapshot_download(name.removeprefix("hf-hub:"), allow_patterns=[WEIGHTS, CONFIG, f"{TOKENIZER}/*"]))
     except Exception as error:  # the hub client raises many kinds; each means: not to be had
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"cannot get {name} from the hub: {reason}; check the name and the network") from error

@@ -61,6 +61,17 @@ class LossConfig:
     same_tag_positive: bool = True  # products of one tag are positives of each other; False = the paper's diagonal
     region_prompt: str = "{tag}"  # text of a tag; may also name {entity}
     max_logit_scale: float | None = 100.0  # CLIP's clamp; None = never clamped, as in the released code
+    kind: str = "auto"  # softmax | sigmoid (SigLIP's, for models with a logit bias) | auto: what the model was made for
+    late_weight: float = 1.0  # filip only: of the token-wise loss
+    negatives: int = 1  # clip-lite only: texts that a photo is told apart from
+    distill_weight: float = 0.0  # of the image embedding's distance from that of the pre-trained start model
+
+    def __post_init__(self):
+        require_choice("loss.kind", self.kind, ("auto", "softmax", "sigmoid"))
+        if self.negatives < 1:
+            raise InputError(f"loss.negatives must be at least 1, got {self.negatives}")
+        if self.distill_weight < 0:
+            raise InputError(f"loss.distill_weight must not be below 0, got {self.distill_weight}")
 
 
 @dataclass(frozen=True)
@@ -92,12 +103,15 @@ class DataConfig:
     text: str = "caption"  # caption | full
     on_bad_row: str = "error"  # error | skip
     augment: str = "light"  # none | light | strong
-    batch_size: int = 128
+    batch_size: int = 128  # products a step, over all processes
+    chunk_size: int | None = None  # products encoded at a time; the gradients stay those of the whole batch
     workers: int = 2  # processes that decode and augment photos
 
     def __post_init__(self):
         require_choice("text", self.text, ("caption", "full"))
         require_choice("on_bad_row", self.on_bad_row, ("error", "skip"))
+        if self.chunk_size is not None and self.chunk_size < 1:
+            raise InputError(f"data.chunk_size must be at least 1, got {self.chunk_size}")
 
 
 @dataclass(frozen=True)
@@ -107,12 +121,14 @@ class TrainConfig:
     method: str = "e2"
     preset: str = "default"
     backbone: str = "e2-nano"
-    pretrained: str | None = None  # an open_clip tag or a local file
+    pretrained: str | None = None  # an open_clip tag, a local file or a folder with weights
+    image_size: int | tuple[int, int] | None = None  # pixels, or height and width; None = the backbone's own
     epochs: float | None = None  # length of the run; one of epochs and steps
     steps: int | None = None
     eval_every: int | None = None  # steps between evaluations on val; None = once an epoch
     save_every: int | None = None  # steps between resumable states; None = at each evaluation
     patience: int | None = None  # stop after so many evaluations without a better SumR
+    wise_ft: float | None = None  # share of the trained weights in what is saved, the rest the start model's; None = all
     seed: int = 0
     precision: str = "fp32"  # fp32 | bf16 | fp16
     device: str = "auto"
@@ -124,6 +140,12 @@ class TrainConfig:
     def __post_init__(self):
         require_choice("precision", self.precision, ("fp32", "bf16", "fp16"))
         require_choice("device", self.device, ("auto", "cpu", "cuda"))
+        if self.wise_ft is not None and not 0 <= self.wise_ft <= 1:
+            raise InputError(f"wise_ft must lie between 0 (start model) and 1 (trained model), got {self.wise_ft}")
+        if self.wise_ft is not None and self.pretrained is None and ":" not in self.backbone:
+            raise InputError("wise_ft goes back to pre-trained weights: name them by --pretrained")
+        if self.loss.distill_weight and self.pretrained is None and ":" not in self.backbone:
+            raise InputError("loss.distill_weight holds on to pre-trained weights: name them by --pretrained")
         for name in ("epochs", "steps", "eval_every", "save_every", "patience"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise InputError(f"{name} must be above 0, got {getattr(self, name)}")

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend."""
+"""The exceptions that the command line tells in one line."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,12 @@ class InputError(ValueError):
 
     The command line prints it on stderr and exits with status 2, without a traceback.
     """
+
+
+class TrainingStopped(RuntimeError):
+    """The run had to stop; the message says why and how to go on. What was reached is on disk. Exit status 1."""
+
+
+def first_line(error: BaseException) -> str:
+    """The message of someone else's error in one line, for a message of ours."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

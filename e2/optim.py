@@ -1,10 +1,12 @@
 """AdamW groups and the learning-rate schedule, both functions of the configuration and the step alone."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
+from open_clip.timm_model import TimmModel
 from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from e2.config import OptimConfig
 from e2.model import E2
@@ -24,6 +26,9 @@ def peak_rates(config: OptimConfig, pretrained: bool) -> dict[str, float]:
 def undecayed(model: E2) -> set[int]:
     """Ids of the parameters without weight decay: vectors, scalars, embeddings, selection tokens and gates."""
     names = {f"clip.{name}" for name in model.clip.no_weight_decay()}
+    if isinstance(model.visual, TimmModel):  # open_clip does not ask timm's towers
+        own = getattr(model.visual.trunk, "no_weight_decay", set)()
+        names |= {f"clip.visual.trunk.{name}" for name in (*own, "attn_pool.latent")}
     return {
         id(p)
         for name, p in model.named_parameters()
@@ -31,21 +36,25 @@ def undecayed(model: E2) -> set[int]:
     }
 
 
-def make_optimizer(model: E2, config: OptimConfig, pretrained: bool) -> torch.optim.AdamW:
-    """AdamW over up to four groups: old and new parameters, with and without weight decay.
+def make_optimizer(
+    model: E2, config: OptimConfig, pretrained: bool, further: Iterable[nn.Parameter] = ()
+) -> torch.optim.AdamW:
+    """AdamW over a few groups: old and new parameters, with and without weight decay.
 
-    Parameters that never learn (frozen towers) are left out.
+    Parameters that never learn (frozen towers) are left out. ``further`` ones, of the method, count as new.
     """
     freeze_towers(model, config)
-    new, flat, rates = {id(p) for p in model.new_parameters()}, undecayed(model), peak_rates(config, pretrained)
-    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
-    for p in model.parameters():
+    further = list(further)
+    flat = undecayed(model) | {id(p) for p in further if p.ndim < 2}
+    new, rates = {id(p) for p in (*model.new_parameters(), *further)}, peak_rates(config, pretrained)
+    groups: dict[tuple[str, bool, bool], list[nn.Parameter]] = {}  # numbers apart: they are not sharded as the others are
+    for p in (*model.parameters(), *further):
         if p.requires_grad:
-            groups.setdefault(("new" if id(p) in new else "old", id(p) not in flat), []).append(p)
+            groups.setdefault(("new" if id(p) in new else "old", id(p) not in flat, p.ndim > 0), []).append(p)
     return torch.optim.AdamW(
         [
             {"params": params, "peak_lr": rates[age], "age": age, "weight_decay": config.weight_decay * decayed}
-            for (age, decayed), params in groups.items()
+            for (age, decayed, _), params in groups.items()
         ],
         lr=0.0,
         betas=config.betas,
@@ -80,7 +89,7 @@ def set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int, config: O
 
 
 def named_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """The optimizer's tensors as (``parameter/field``, tensor)."""
+    """The optimizer's tensors as (``parameter/field``, tensor); sharded ones as they are."""
     for name, p in model.named_parameters():
         for field, tensor in optimizer.state.get(p, {}).items():
             yield f"{name}/{field}", tensor
@@ -93,4 +102,7 @@ def load_named_state(optimizer: torch.optim.Optimizer, model: nn.Module, tensors
         name, field = key.rsplit("/", 1)
         p = parameters[name]
         # AdamW's fused step keeps its counters in float32 beside the parameter; so do we.
-        optimizer.state[p][field] = tensor.to(p.device)
+        tensor = tensor.to(p.device)
+        if isinstance(p, DTensor) and tensor.shape == p.shape:
+            tensor = distribute_tensor(tensor, p.device_mesh, p.placements)
+        optimizer.state[p][field] = tensor

@@ -7,7 +7,11 @@ import click
 import typer
 from typer.core import TyperCommand
 
-Data = Annotated[str, typer.Option("--data", metavar="SPEC", help="boutique, a table or folder of tables, products:DIR")]
+from e2.errors import InputError
+
+Data = Annotated[
+    str, typer.Option("--data", metavar="SPEC", help="boutique, a table or folder, fashiongen:, products:, webdataset: or hf:")
+]
 Split = Annotated[str | None, typer.Option(help="train, val or test")]
 Tags = Annotated[str | None, typer.Option(help="entities, e.g. brand,season or brand=maker_column")]
 Out = Annotated[Path, typer.Option(help="folder to write to")]
@@ -40,6 +44,18 @@ def open_data(spec: str, split: str | None, tags: str | None, names: tuple[str, 
 
     entities, columns = columns_of(tags, names)
     return open_catalogue(spec, split, tags=entities, columns=columns, on_bad_row=on_bad_row)
+
+
+def parse_size(text: str) -> int | list[int]:
+    """``"96"`` -> 96, ``"96x64"`` -> [96, 64] (height, width).
+
+    Raises:
+        InputError: it is neither.
+    """
+    sides = text.lower().split("x")
+    if not 1 <= len(sides) <= 2 or not all(side.strip().isdigit() for side in sides):
+        raise InputError(f"--image-size {text}: give pixels, as 96 or, height first, 96x64")
+    return int(sides[0]) if len(sides) == 1 else [int(side) for side in sides]
 
 
 class ListOptions(TyperCommand):

@@ -1,27 +1,32 @@
 """From what a user asks for to a training run: settings resolved, data opened, the run's folder looked after."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
-from accelerate import PartialState
+from filelock import FileLock, Timeout
 
-from e2.checkpoint import CONFIG, WEIGHTS, read_config, weights_sha256
+from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, load, read_config, weights_sha256
 from e2.config import TrainConfig, from_dict, merged, to_dict, with_key
 from e2.data import Catalogue, Columns, Subset, open_catalogue, parse_tags, splits_of
 from e2.data.loader import DESCRIPTION
+from e2.distributed import on_main, processes
 from e2.errors import InputError
 from e2.files import atomic_path
 from e2.presets import preset
 from e2.state import FOLDER as STATE_FOLDER
 from e2.state import read_state, states
 from e2.train import train
+from e2.validation import FirstPhotos, validate
+from e2.wise_ft import interpolate_checkpoint
 
+SUMMARY = "summary.json"
 HELD_OUT, MOST_HELD_OUT = 0.05, 2000  # of the train products, where a catalogue has no val split
 
 
@@ -47,21 +52,27 @@ def start_run(
     Raises:
         InputError: settings, data or folder that do not fit.
     """
-    fresh = not (resume and states(out))
-    if resume and (out / "summary.json").exists():
-        return json.loads((out / "summary.json").read_text())
-    if fresh:
-        config = resolve(options, config_file, settings)
-        processes = PartialState(cpu=config.device == "cpu")
-        if processes.is_main_process:
-            clear_folder(out, overwrite or resume)
-        processes.wait_for_everyone()
-    else:
+    finished, begun = (out / SUMMARY).exists(), bool(states(out))
+    if resume and (finished or begun):
         config = resume_settings(out, options, config_file, settings)
+    else:
+        config = resolve(options, config_file, settings)
+    processes(on_cpu=config.device == "cpu")
+    with locked(out):
+        if resume and finished:
+            return json.loads((out / SUMMARY).read_text())
+        if not (resume and begun):
+            on_main(lambda: clear_folder(out, overwrite or resume))
+        return run_to_the_end(config, out, resume=resume and begun)
+
+
+def run_to_the_end(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, Any]:
+    """Opens the data, trains and writes the summary."""
     train_data, val_data = open_splits(config)
     if not config.data.tags and train_data.tags:  # a source that knows its own entities
         config = merged(config, {"data": {"tags": train_data.tags}})
-    progress = train(config, train_data, val_data, out, resume=not fresh)
+    progress = train(config, train_data, val_data, out, resume=resume)
+    processes().wait_for_everyone()  # the main process has written the weights
     summary = {
         "out": str(out),
         "method": config.method,
@@ -70,11 +81,54 @@ def start_run(
         "weights_sha256": weights_sha256(out),
         "history": progress.history,
     }
-    if PartialState().is_main_process:
-        with atomic_path(out / "summary.json") as path:
+    if config.wise_ft is not None:
+        summary |= interpolate(config, val_data, out)
+    if processes().is_main_process:
+        with atomic_path(out / SUMMARY) as path:
             path.write_text(json.dumps(summary, indent=2) + "\n")
         shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)  # last: until the summary is there, the run is not finished
     return summary
+
+
+def interpolate(config: TrainConfig, val_data: Catalogue, out: Path) -> dict[str, Any]:
+    """Moves the saved weights back towards the start model, and measures them: what changes in the summary."""
+    on_main(lambda: interpolate_checkpoint(out, config.wise_ft))
+    model, transform, tokenizer = load(out)
+    device = processes().device
+    metrics = validate(
+        model.to(device),
+        FirstPhotos(val_data, transform, config.data.text),
+        tokenizer,
+        batch_size=2 * config.data.batch_size,
+        workers=config.data.workers,
+        device=device,
+    )
+    return {"wise_ft": config.wise_ft, "val_SumR": metrics["SumR"], "weights_sha256": weights_sha256(out)}
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keeps a second run out of the folder while this one lasts. The lock lies beside the folder, which may not exist yet.
+
+    Raises:
+        InputError: another run is at work there, or the place cannot be written.
+    """
+    lock = FileLock(out.absolute().parent / f".{out.absolute().name}.lock", thread_local=False)
+
+    def acquire() -> None:
+        try:
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"another run is writing to {out}; wait for its end or choose another --out") from None
+        except OSError as error:
+            raise InputError(f"cannot write {out}: {error.strerror}; choose another --out") from error
+
+    on_main(acquire)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def resolve(options: Mapping[str, Any], config_file: Path | None, settings: Sequence[str]) -> TrainConfig:
@@ -136,12 +190,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def resume_settings(out: Path, options: Mapping[str, Any], config_file: Path | None, settings: Sequence[str]) -> TrainConfig:
-    """The stored settings of a stopped run. Device and workers may differ now; anything else that differs is refused.
+    """The stored settings of a stopped or finished run. Device and workers may differ; anything else that does is refused.
 
     Raises:
         InputError: a setting given now contradicts the stored one; both are named.
     """
-    stored = from_dict(TrainConfig, read_state(out)[2], f"{out / STATE_FOLDER}")
+    values = read_state(out)[2] if states(out) else read_config(out)["training"]
+    stored = from_dict(TrainConfig, values, f"the settings stored in {out}")
     asked = merged(stored, read_yaml(config_file) if config_file else {}, str(config_file))
     asked = merged(asked, as_changes(options, settings), "options")
     free = {"device": asked.device, "data": dataclasses.replace(stored.data, workers=asked.data.workers)}
@@ -173,10 +228,11 @@ def clear_folder(out: Path, overwrite: bool) -> None:
         raise InputError(f"--out {out} holds a run; go on with --resume, replace it with --overwrite, or choose another")
     if (out / CONFIG).exists():
         read_config(out)  # refuses to remove a config.json that is not ours
-    for name in (CONFIG, WEIGHTS, "log.csv", "summary.json"):
-        (out / name).unlink(missing_ok=True)
-    for name in (STATE_FOLDER, "tensorboard"):
-        shutil.rmtree(out / name, ignore_errors=True)
+    for path in (*(out / name for name in (CONFIG, WEIGHTS, "log.csv", SUMMARY)), *out.glob(".*.tmp*")):
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
+    for path in (*(out / name for name in (STATE_FOLDER, "tensorboard", TOKENIZER)), *out.glob(".*.tmp*")):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def open_splits(config: TrainConfig) -> tuple[Catalogue, Catalogue]:

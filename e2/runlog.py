@@ -16,7 +16,8 @@ from e2.files import atomic_path
 EVERY = 10  # steps between rows
 QUIET_EVERY = 60.0  # seconds between lines where the output is no terminal
 FIELDS = [
-    "step", "loss", "global_loss", "region_loss", "grad_norm", "lr", "logit_scale", "images_per_second", "data_wait",
+    "step", "loss", "global_loss", "region_loss", "late_loss", "distill_loss",
+    "grad_norm", "lr", "logit_scale", "images_per_second", "data_wait",
     "image_to_text_R@1", "image_to_text_R@5", "image_to_text_R@10",
     "text_to_image_R@1", "text_to_image_R@5", "text_to_image_R@10", "SumR",
 ]  # fmt: skip

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
-from e2.checkpoint import read_tensors
+from e2.checkpoint import read_tensors, whole
 from e2.errors import InputError
 from e2.files import atomic_folder
-from e2.model import E2
+from e2.methods import Method
 from e2.optim import load_named_state, named_state
 
 FOLDER = "training"
@@ -35,14 +36,24 @@ class Progress:
     scaler: dict[str, Any] = field(default_factory=dict)  # of fp16's gradient scaling
 
 
-def save_state(out: Path, model: E2, optimizer: torch.optim.Optimizer, progress: Progress, config: dict) -> Path:
+def state_tensors(method: Method, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Weights and optimizer moments, whole and on the CPU; of sharded ones (FSDP) every process must ask."""
+    tensors = {f"model/{_stored(name)}": tensor for name, tensor in method.state_dict().items()}
+    tensors |= {f"optimizer/{_stored(name)}": tensor for name, tensor in named_state(optimizer, method)}
+    return {name: whole(tensor) for name, tensor in tensors.items()}
+
+
+def _stored(name: str) -> str:
+    """A weight's name without the method around the model."""
+    return name.removeprefix("model.")
+
+
+def save_state(out: Path, tensors: dict[str, torch.Tensor], progress: Progress, config: dict) -> Path:
     """Writes the state of ``progress.step`` and then removes older ones."""
     target = out / FOLDER / f"step-{progress.step:08d}"
     if not target.exists():
-        tensors = {f"model/{name}": p for name, p in model.state_dict().items()}
-        tensors |= {f"optimizer/{name}": t for name, t in named_state(optimizer, model)}
         with atomic_folder(target) as folder:
-            save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, folder / "state.safetensors")
+            save_file(tensors, folder / "state.safetensors")
             (folder / "state.json").write_text(json.dumps({"progress": asdict(progress), "config": config}, indent=2))
     for older in states(out)[:-1]:
         shutil.rmtree(older, ignore_errors=True)
@@ -71,16 +82,24 @@ def read_state(out: Path) -> tuple[Path, Progress, dict[str, Any]]:
         raise InputError(f"{path} is damaged ({error}); remove {found[-1]} or start again with --overwrite") from error
 
 
-def load_state(folder: Path, model: E2, optimizer: torch.optim.Optimizer) -> None:
+def load_state(folder: Path, method: Method, optimizer: torch.optim.Optimizer) -> None:
     """Puts weights and optimizer moments back.
 
     Raises:
         InputError: the file is damaged or of another model.
     """
     tensors = read_tensors(folder / "state.safetensors")
+    names = {_stored(name): name for name in method.state_dict()}
     try:
-        model.load_state_dict({k.removeprefix("model/"): t for k, t in tensors.items() if k.startswith("model/")})
+        weights = {names[k.removeprefix("model/")]: t for k, t in tensors.items() if k.startswith("model/")}
+        set_model_state_dict(method, weights, options=StateDictOptions(full_state_dict=True))
         moments = {k.removeprefix("optimizer/"): t for k, t in tensors.items() if k.startswith("optimizer/")}
-        load_named_state(optimizer, model, moments)
+        load_named_state(optimizer, method, {_own(names, key): tensor for key, tensor in moments.items()})
     except (RuntimeError, KeyError) as error:
         raise InputError(f"{folder} does not fit this run's model; start again with --overwrite") from error
+
+
+def _own(names: dict[str, str], key: str) -> str:
+    """``weight/field`` under the weight's own name."""
+    name, _, field = key.rpartition("/")
+    return f"{names[name]}/{field}"

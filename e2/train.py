@@ -6,6 +6,7 @@ from until the run is finished; ``OUT/log.csv`` and ``OUT/tensorboard/`` hold th
 
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,26 +15,28 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedType
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from e2.checkpoint import save_config, save_weights
+from e2.checkpoint import save_config, tensors_sha256, weights_of, write_weights
 from e2.config import TrainConfig, to_dict
 from e2.data.loader import StepSampler, TrainingViews, mixed_seed, training_loader
+from e2.data.lost import LostPhoto
 from e2.data.product import Catalogue
-from e2.errors import InputError
-from e2.factory import create_model_and_transforms, get_tokenizer
+from e2.distributed import any_of, average_gradients, gather_step, own_rows
+from e2.errors import InputError, TrainingStopped
+from e2.factory import get_tokenizer
+from e2.grad_cache import CachedFeatures
 from e2.methods import Batch, Method, method_class
 from e2.optim import make_optimizer, set_rates
 from e2.runlog import RunLog
-from e2.state import Progress, load_state, read_state, save_state
+from e2.sharding import BLOCKS, clip_sharded_gradients, shard
+from e2.start import start_model
+from e2.state import Progress, load_state, read_state, save_state, state_tensors
 from e2.texts import cut_to_longest, pad_rows
 from e2.validation import FirstPhotos, validate
-
-
-class TrainingStopped(RuntimeError):
-    """The run had to stop; the message says why and how to go on. What was reached is on disk."""
 
 
 @dataclass
@@ -43,8 +46,7 @@ class Run:
     config: TrainConfig
     out: Path
     accelerator: Accelerator
-    method: Method  # the bare module
-    wrapped: torch.nn.Module  # the same behind accelerate's wrapper
+    method: Method
     optimizer: torch.optim.Optimizer
     views: TrainingViews
     val: FirstPhotos
@@ -52,11 +54,22 @@ class Run:
     steps: int
     steps_per_epoch: int
     progress: Progress
+    start_sha256: str | None  # of the pre-trained backbone; None = random weights
     waited: float = 0.0  # seconds that the loop stood still for want of data, since the last log row
 
     @property
     def model(self):
         return self.method.model
+
+    @property
+    def batch_size(self) -> int:
+        """Products of a step, over all processes."""
+        return min(self.config.data.batch_size, len(self.views))
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the weights are spread over the processes (FSDP)."""
+        return isinstance(self.method, FSDPModule)
 
     @property
     def eval_every(self) -> int:
@@ -83,12 +96,20 @@ def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: 
     run = prepare(config, train_data, val_data, out)
     if resume:
         folder, run.progress, _ = read_state(out)
-        load_state(folder, run.model, run.optimizer)
+        load_state(folder, run.method, run.optimizer)
         if run.progress.scaler:
             run.accelerator.scaler.load_state_dict(run.progress.scaler)
     if run.accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
-        save_config(out, model=run.model, backbone=config.backbone, method=config.method, training=to_dict(config))
+        save_config(
+            out,
+            model=run.model,
+            backbone=config.backbone,
+            method=config.method,
+            training=to_dict(config),
+            tokenizer=run.tokenizer,
+            start_sha256=run.start_sha256,
+        )
     fit(run)
     return run.progress
 
@@ -98,20 +119,22 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     check_data(config, train_data)
     kind = method_class(config.method)
     accelerator = make_accelerator(config)
-    torch.manual_seed(config.seed)
-    model, transform, val_transform = create_model_and_transforms(
-        config.backbone,
-        config.pretrained,
-        augment=config.data.augment,
-        **{**to_dict(config.model), "tags": config.data.tags if kind.uses_tokens else ()},
-    )
-    method = kind(model, config.loss)
-    optimizer = make_optimizer(model, config.optim, pretrained=config.pretrained is not None)
-    method.to(accelerator.device)
-    wrapped, optimizer = accelerator.prepare(method, optimizer)
+    if min(config.data.batch_size, len(train_data)) < accelerator.num_processes:
+        raise InputError(f"{accelerator.num_processes} processes need at least as many products a batch; raise --batch-size")
+    model, transform, val_transform = start_model(config)
+    start_sha256 = tensors_sha256(model.clip.state_dict()) if model.clip.origin.pretrained else None
+    method = kind(model, config.loss, config.data.tags)
+    spread(accelerator, method.to(accelerator.device))
+    optimizer = make_optimizer(model, config.optim, model.clip.origin.pretrained, method.own_parameters())
     tags = config.data.tags if kind.uses_tags else ()
     views = TrainingViews(
-        train_data, transform, tags, text=config.data.text, prompt=config.loss.region_prompt, seed=config.seed
+        train_data,
+        transform,
+        tags,
+        text=config.data.text,
+        prompt=config.loss.region_prompt,
+        seed=config.seed,
+        on_bad_row=config.data.on_bad_row,
     )
     steps_per_epoch = StepSampler(len(views), config.data.batch_size, start=0, stop=0, seed=0).steps_per_epoch
     return Run(
@@ -119,14 +142,14 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         out=out,
         accelerator=accelerator,
         method=method,
-        wrapped=wrapped,
-        optimizer=optimizer,
+        optimizer=accelerator.prepare_optimizer(optimizer),
         views=views,
         val=FirstPhotos(val_data, val_transform, config.data.text),
-        tokenizer=get_tokenizer(config.backbone),
+        tokenizer=get_tokenizer(config.backbone, config.pretrained),
         steps=config.steps or max(1, round((config.epochs or 10) * steps_per_epoch)),
         steps_per_epoch=steps_per_epoch,
         progress=Progress(),
+        start_sha256=start_sha256,
     )
 
 
@@ -142,12 +165,23 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     if config.precision == "fp16" and on_cpu:
         raise InputError("--precision fp16 needs a GPU; on the CPU use bf16 or fp32")
     AcceleratorState._reset_state()  # accelerate keeps the last run's precision for the whole process
-    return Accelerator(
-        mixed_precision="no" if config.precision == "fp32" else config.precision,
-        cpu=on_cpu,
-        # The paper's reader leaves the backbone's own projection idle, which a distributed wrapper must know.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=config.model.reader == "paper")],
-    )
+    return Accelerator(mixed_precision="no" if config.precision == "fp32" else config.precision, cpu=on_cpu)
+
+
+def spread(accelerator: Accelerator, method: Method) -> None:
+    """Shards the weights where accelerate's configuration says FSDP; otherwise every process keeps them whole.
+
+    Whole ones take no wrapper: ``e2.distributed`` averages the gradients.
+
+    Raises:
+        InputError: a kind of parallelism that this loop does not know.
+    """
+    kind = accelerator.distributed_type
+    if kind == DistributedType.FSDP:
+        blocks = accelerator.state.fsdp_plugin.transformer_cls_names_to_wrap or BLOCKS
+        shard(method, accelerator.device, accelerator.num_processes, blocks)
+    elif kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
+        raise InputError(f"accelerate's {kind.value} is not supported; configure several processes, or FSDP")
 
 
 def check_data(config: TrainConfig, train_data: Catalogue) -> None:
@@ -156,50 +190,56 @@ def check_data(config: TrainConfig, train_data: Catalogue) -> None:
         raise InputError(f"{train_data.name}: contrastive training needs at least 2 products, the split has {len(train_data)}")
     if config.data.batch_size < 2:
         raise InputError(f"--batch-size {config.data.batch_size}: contrastive training needs at least 2 products a batch")
-    if method_class(config.method).uses_tags and not config.data.tags:
+    if method_class(config.method).needs_tags and not config.data.tags:
         raise InputError(f"method {config.method} learns from tags: name the entities by --tags, e.g. --tags brand,season")
 
 
 def fit(run: Run) -> None:
-    """The loop: rates, batch, loss, backward, clip, step, log, evaluate, save."""
+    """The loop: batch, step, log, evaluate, save."""
     config, accelerator, progress = run.config, run.accelerator, run.progress
-    if progress.step >= run.steps:
+    if progress.step >= run.steps or out_of_patience(run):
         return
-    with RunLog(run.out, run.steps, progress.step, show=accelerator.is_main_process) as log, stop_signals() as stopped:
+    with RunLog(run.out, run.steps, progress.step, show=accelerator.is_main_process) as log, stop_signals() as noticed:
         for batch in batches(run):
-            step = progress.step
-            set_rates(run.optimizer, step, run.steps, config.optim)
-            torch.manual_seed(mixed_seed(config.seed, step, accelerator.process_index))  # selection noise of this step
-            run.wrapped.train()
-            with accelerator.autocast(), attention_for(accelerator.device):
-                losses = run.wrapped(batch)
-                loss = sum(losses.values())
-                check_finite(run, losses)
-                run.optimizer.zero_grad(set_to_none=True)
-                accelerator.backward(loss)
-            norm = clip_gradients(run)
-            run.optimizer.step()
-            clamp_scale(run)
-            progress.step += 1
-            if log.step(progress.step, losses, norm, run.optimizer, len(batch), run.model, run.waited):
+            losses, norm = take_step(run, batch)
+            if log.step(progress.step, losses, norm, run.optimizer, run.batch_size, run.model, run.waited):
                 run.waited = 0.0
             if progress.step % run.eval_every == 0 or progress.step == run.steps:
                 evaluate(run, log)
-            if stopped() or progress.step % run.save_every == 0:
+            stopped = any_of(noticed(), accelerator.device)
+            if stopped or progress.step % run.save_every == 0:
                 save(run)
-            if stopped():
+            if stopped:
                 raise TrainingStopped(f"stopped at step {progress.step} of {run.steps}; go on with --resume --out {run.out}")
-            if config.patience and progress.evaluations_without_best >= config.patience:
+            if out_of_patience(run):
                 log.say(f"no better SumR in {config.patience} evaluations: stopping early at step {progress.step}")
                 break
 
 
+def take_step(run: Run, batch: Batch) -> tuple[dict[str, Tensor], float]:
+    """One step of learning; the loss's terms and the gradient's norm before clipping."""
+    set_rates(run.optimizer, run.progress.step, run.steps, run.config.optim)
+    run.method.train()
+    draw_noise(run, batch)
+    run.optimizer.zero_grad(set_to_none=True)
+    losses = find_gradients(run, batch)
+    norm = clip_gradients(run)
+    run.optimizer.step()
+    clamp_scale(run)
+    run.progress.step += 1
+    return losses, norm
+
+
+def out_of_patience(run: Run) -> bool:
+    return bool(run.config.patience) and run.progress.evaluations_without_best >= run.config.patience
+
+
 def batches(run: Run) -> Iterator[Batch]:
-    """The run's remaining batches on the device, texts cut to the longest of the batch."""
-    accelerator = run.accelerator
+    """The run's remaining batches, ready for a step."""
+    accelerator, data = run.accelerator, run.config.data
     sampler = StepSampler(
         len(run.views),
-        run.config.data.batch_size,
+        data.batch_size,
         start=run.progress.step,
         stop=run.steps,
         seed=run.config.seed,
@@ -207,13 +247,74 @@ def batches(run: Run) -> Iterator[Batch]:
         world=accelerator.num_processes,
     )
     pin = accelerator.device.type == "cuda"
-    loader = training_loader(run.views, sampler, run.tokenizer, workers=run.config.data.workers, pin_memory=pin)
+    loader = training_loader(run.views, sampler, run.tokenizer, workers=data.workers, pin_memory=pin)
     asked = time.monotonic()
-    for batch in loader:
-        run.waited += time.monotonic() - asked
-        batch.tokens = pad_rows(cut_to_longest(run.model.clip, batch.tokens))
-        yield batch.to(accelerator.device)
-        asked = time.monotonic()
+    with stopped_by_lost_photo(run):
+        for batch in loader:
+            run.waited += time.monotonic() - asked
+            yield ready(run, batch)
+            asked = time.monotonic()
+
+
+def ready(run: Run, batch: Batch) -> Batch:
+    """A loaded batch on the device, its texts cut; photos that are encoded in chunks stay where they are."""
+    batch.tokens = pad_rows(cut_to_longest(run.model.clip, batch.tokens))
+    return batch.to(run.accelerator.device, photos=run.config.data.chunk_size is None)
+
+
+@contextlib.contextmanager
+def stopped_by_lost_photo(run: Run) -> Iterator[None]:
+    """Ends a run in good order when a photo that was sound at its start cannot be read any more."""
+    try:
+        yield
+    except LostPhoto as lost:
+        if run.accelerator.num_processes == 1:  # others would wait for a process that saves
+            save(run)
+        raise TrainingStopped(
+            f"stopped at step {run.progress.step}: {lost}; mend it and go on with --resume --out {run.out}; "
+            "with --on-bad-row skip, chosen at the start, another photo stands in for such a one"
+        ) from lost
+
+
+def draw_noise(run: Run, batch: Batch) -> None:
+    """Draws the step's selection noise: for the whole batch, whatever part of it this process and this chunk hold."""
+    step, rank, device = run.progress.step, run.accelerator.process_index, run.accelerator.device
+    torch.manual_seed(mixed_seed(run.config.seed, step, 0))
+    noise = run.method.draw_noise(run.batch_size, device)
+    rows = torch.tensor(own_rows(run.batch_size), device=device)
+    batch.noise = {layer: tensor if len(rows) == len(tensor) else tensor[rows] for layer, tensor in noise.items()}
+    if rank:
+        torch.manual_seed(mixed_seed(run.config.seed, step, rank))  # for a backbone's own dropout
+
+
+def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
+    """Leaves the gradients of the whole batch's loss in the parameters, and returns the loss's terms.
+
+    Raises:
+        TrainingStopped: the loss is not finite.
+    """
+    cached, size = None, run.config.data.chunk_size
+    if size:
+        cached = CachedFeatures(run.method, batch, size, lambda: precision(run))
+    with precision(run):
+        features = cached.features if cached else run.method.features(batch)
+        if run.accelerator.num_processes > 1:
+            features, batch = gather_step(features, batch)
+        losses = run.method.losses(features, batch)
+        check_finite(run, losses)
+        run.accelerator.backward(sum(losses.values()))
+    if cached:
+        cached.backward()
+    if run.accelerator.num_processes > 1:
+        average_gradients(run.method.parameters())
+    return losses
+
+
+@contextlib.contextmanager
+def precision(run: Run) -> Iterator[None]:
+    """Autocast as configured, and the fastest attention."""
+    with run.accelerator.autocast(), attention_for(run.accelerator.device):
+        yield
 
 
 def attention_for(device: torch.device) -> contextlib.AbstractContextManager:
@@ -240,12 +341,14 @@ def check_finite(run: Run, losses: dict[str, Tensor]) -> None:
 def clip_gradients(run: Run) -> float:
     """Clips the whole gradient and returns its norm before clipping."""
     limit = run.config.optim.clip_norm or float("inf")
-    return float(run.accelerator.clip_grad_norm_(run.wrapped.parameters(), limit))
+    if run.sharded:
+        return clip_sharded_gradients(run.method.parameters(), limit)
+    return float(run.accelerator.clip_grad_norm_(run.method.parameters(), limit))
 
 
 def clamp_scale(run: Run) -> None:
-    """Keeps exp(logit_scale) within CLIP's bound."""
-    if run.config.loss.max_logit_scale is not None:
+    """Keeps exp(logit_scale) within CLIP's bound; the sigmoid loss has none (pre-trained SigLIP stands at 117)."""
+    if run.config.loss.max_logit_scale is not None and not run.method.sigmoid:
         with torch.no_grad():
             run.model.logit_scale.clamp_(0.0, torch.tensor(run.config.loss.max_logit_scale).log().item())
 
@@ -253,7 +356,7 @@ def clamp_scale(run: Run) -> None:
 def evaluate(run: Run, log: RunLog) -> None:
     """Validates, and keeps the weights when they are the best so far."""
     progress = run.progress
-    with run.accelerator.autocast():
+    with run.accelerator.autocast(), gathered_weights(run):
         metrics = validate(
             run.model,
             run.val,
@@ -267,17 +370,29 @@ def evaluate(run: Run, log: RunLog) -> None:
     progress.evaluations_without_best = 0 if better else progress.evaluations_without_best + 1
     if better:
         progress.best, progress.best_step = metrics["SumR"], progress.step
+        weights = weights_of(run.model)
         if run.accelerator.is_main_process:
-            save_weights(run.model, run.out, {"step": str(progress.step), "val_SumR": f"{metrics['SumR']:.4f}"})
+            write_weights(weights, run.out, {"step": str(progress.step), "val_SumR": f"{metrics['SumR']:.4f}"})
     log.evaluation(progress.step, metrics, better)
+
+
+@contextlib.contextmanager
+def gathered_weights(run: Run) -> Iterator[None]:
+    """Lets callers use the model's own methods although FSDP has sharded the weights outside its blocks."""
+    if run.sharded:
+        run.method.unshard()
+    yield
+    if run.sharded:
+        run.method.reshard()
 
 
 def save(run: Run) -> None:
     """Writes the resumable state (main process)."""
     if run.accelerator.scaler is not None:
         run.progress.scaler = run.accelerator.scaler.state_dict()
+    tensors = state_tensors(run.method, run.optimizer)
     if run.accelerator.is_main_process:
-        save_state(run.out, run.model, run.optimizer, run.progress, to_dict(run.config))
+        save_state(run.out, tensors, run.progress, to_dict(run.config))
     run.accelerator.wait_for_everyone()
 
 
@@ -286,7 +401,8 @@ class stop_signals:
 
     def __enter__(self) -> Callable[[], bool]:
         self.raised = False
-        self.before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        main = threading.current_thread() is threading.main_thread()  # no other thread may set handlers
+        self.before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)} if main else {}
         return lambda: self.raised
 
     def _note(self, signum: int, frame: object) -> None:

@@ -93,6 +93,23 @@ def test_weights_from_a_file(tmp_path, encoder):
     assert loaded.info["weights_sha256"] != encoder.info["weights_sha256"]
 
 
+def test_a_siglip_from_a_folder_encodes_photos_and_texts(siglip):
+    """SentencePiece and a text tower that looks at padding: nothing is cut, whatever the batch."""
+    loaded = load_encoder(f"local-dir:{siglip}", device="cpu", batch_size=2, workers=0)
+    assert loaded.info["weights"] == f"local-dir:{siglip}" and not loaded.tags
+    with torch.inference_mode():
+        expected = F.normalize(loaded.model.clip.encode_text(loaded.tokenizer(TEXTS)), dim=-1).numpy()
+    np.testing.assert_allclose(loaded.encode_texts(TEXTS), expected, atol=1e-5)
+    assert loaded.encode_images([photo(1), photo(2)]).shape == (2, 32)
+    assert loaded.truncated(TEXTS) == 2
+
+
+def test_a_folder_with_a_configuration_alone_is_a_random_model_and_says_so(siglip, tmp_path):
+    for name in ("open_clip_config.json", "spiece.model", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((siglip / name).read_bytes())
+    assert load_encoder(f"local-dir:{tmp_path}", device="cpu").info["weights"] == "random, seed 0"
+
+
 def test_a_checkpoint_brings_its_tags_regions_selections_and_provenance(checkpoint):
     mine = load_encoder(checkpoint, device="cpu", batch_size=2)
     config = json.loads((checkpoint / "config.json").read_text())
@@ -120,6 +137,8 @@ def test_a_bad_image_is_one_clear_line(encoder, count):
     [
         ("ViT-B-32", "no encoder 'ViT-B-32': give an E2 checkpoint folder, open_clip:MODEL"),
         ("open_clip:ViT-Z", "unknown backbone 'ViT-Z'"),
+        ("local-dir:nowhere", "cannot get backbone local-dir:nowhere"),
+        ("transformers:nowhere", "nowhere holds no CLIP or SigLIP of transformers"),
         ("open_clip:ViT-B-32/mine", "neither a file nor a weights tag of ViT-B-32"),
     ],
 )

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,10 +15,12 @@ import torch
 from safetensors.torch import load_file
 
 import e2
+from e2.checkpoint import read_tensors
 from e2.config import OptimConfig
 from e2.methods import METHODS
 from e2.optim import make_optimizer, rate_factor, set_rates
-from e2.run import start_run
+from e2.run import locked, start_run
+from e2.state import read_state
 from tests.conftest import TAGS, TINY
 from tests.shared import ROOT
 
@@ -264,3 +267,67 @@ def test_the_description_itself_may_be_an_entity(shop, tiny, tmp_path):
     run(shop, tiny, tmp_path / "run", options={"data.tags": "brand,description"})
     model = e2.load(tmp_path / "run")[0]
     assert model.tags == ("brand", "description")
+
+
+def test_a_finished_run_compares_the_options_before_it_answers(shop, tiny, tmp_path):
+    summary = run(shop, tiny, tmp_path / "run")
+    assert run(shop, tiny, tmp_path / "run", resume=True) == summary
+    assert run(shop, tiny, tmp_path / "run", options={"data.workers": 1}, resume=True) == summary
+    with pytest.raises(e2.InputError, match="steps = 8, not 16"):
+        run(shop, tiny, tmp_path / "run", options={"steps": 16}, resume=True)
+
+
+def test_a_run_killed_after_its_early_stop_does_not_train_on(shop, tiny, tmp_path, monkeypatch):
+    options = {"patience": 2, "eval_every": 1, "steps": 60, "optim.lr": 0.0}
+    with monkeypatch.context() as patch:
+        patch.setattr("e2.run.weights_sha256", lambda out: 1 / 0)  # as if killed between early stop and summary
+        with pytest.raises(ZeroDivisionError):
+            run(shop, tiny, tmp_path / "run", options=options)
+    assert not (tmp_path / "run" / "summary.json").exists()
+    summary = run(shop, tiny, tmp_path / "run", options=options, resume=True)
+    assert [entry["step"] for entry in summary["history"]] == [1, 2, 3]
+
+
+def test_training_in_another_thread(shop, tiny, tmp_path):
+    """Where no signal handler can be set."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(run(shop, tiny, tmp_path / "run")))
+    thread.start()
+    thread.join()
+    assert found and found[0]["history"]
+
+
+def test_two_runs_into_one_folder_at_once(shop, tiny, tmp_path):
+    with locked(tmp_path / "run"):
+        with pytest.raises(e2.InputError, match="another run is writing to .*run; wait"):
+            run(shop, tiny, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+    run(shop, tiny, tmp_path / "run")
+
+
+def test_a_kill_inside_a_checkpoint_write_leaves_the_earlier_one(shop, config_dir, tmp_path):
+    """The third state, and in a second run the second best weights, are cut off in the middle."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killer = """
+import os, signal, e2.state, e2.checkpoint
+def cut(module, nth):
+    save, calls = module.save_file, []
+    def half(tensors, path, *rest):
+        save(tensors, path, *rest)
+        calls.append(path)
+        if len(calls) == nth:
+            with open(path, "r+b") as file:
+                file.truncate(os.path.getsize(path) // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+    module.save_file = half
+"""
+    for module, nth in (("e2.state", 3), ("e2.checkpoint", 2)):
+        out = tmp_path / module
+        command = cli(shop, config_dir, out, "--set", "optim.lr=1e-3", "--set", "eval_every=1")
+        command[2] = f"{killer}\ncut({module}, {nth})\n{command[2]}"
+        process = subprocess.run(command, cwd=ROOT, env=env, capture_output=True)
+        if process.returncode != -signal.SIGKILL:
+            raise AssertionError(process.stderr.decode()[-2000:])
+        folder, progress, _ = read_state(out)
+        assert progress.step >= 1 and read_tensors(folder / "state.safetensors")
+        assert e2.load(out)[0].tags == TAGS

@@ -1,0 +1,202 @@
+"""Several processes that together train one batch, exactly as one process would.
+
+Process r of W takes the products r, r + W, r + 2W, ... of a batch. Each encodes its own; the features are gathered with their
+gradient (by open_clip's own gather), and every process computes the losses of the *whole* batch, products in their original
+order. Gradients are then averaged: each process holds W times its share of the gradient, because W equal losses were
+backpropagated, so the mean is the gradient that one process would have found.
+"""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather
+from open_clip.loss import gather_features
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from torch.nn import functional as F
+
+from e2.errors import InputError
+from e2.methods import Batch, Features
+
+
+def processes(on_cpu: bool = False) -> PartialState:
+    """Which of how many processes this one is, as ``accelerate launch`` or ``torchrun`` started them; alone otherwise.
+
+    The first call also connects them; ``on_cpu`` counts then.
+    """
+    return PartialState(cpu=True) if on_cpu else PartialState()
+
+
+def gather_step(features: Features, batch: Batch) -> tuple[Features, Batch]:
+    """Features and indices of the whole batch from this process's part, with gradient.
+
+    Args:
+        features: of this process's products and texts.
+        batch: of this process; its ``noise`` and ``images`` are not passed on to others.
+
+    Returns:
+        Features and batch as one process would have them: products in the batch's order, each unique text once.
+    """
+    sizes = gather(torch.tensor([[len(batch), len(batch.text_keys)]], device=batch.tokens.device))  # (W, 2)
+    products, texts = sizes[:, 0].tolist(), sizes[:, 1].tolist()
+    images, text_features = _gather_features(features, batch, max(products), max(texts))
+    own_texts = torch.cat([batch.text_keys[:, None], _same_length(batch.tokens[: len(batch.text_keys)])], dim=1)
+    own_products = torch.cat([batch.text_index[:, None], batch.tag_index], dim=1)
+    all_texts = _filled(gather(_padded(own_texts, max(texts))), texts)
+    all_products = gather(_padded(own_products, max(products)))
+    first, place = first_of_each(all_texts[:, 0])
+    starts = torch.tensor([0, *texts[:-1]], device=sizes.device).cumsum(0)  # of each process's texts among all
+    starts = starts.repeat_interleave(max(products))[:, None]
+    index = torch.where(all_products < 0, -1, place[(all_products.clamp(min=0) + starts).clamp(max=len(place) - 1)])
+    index, order = by_appearance(interleaved(index, products))
+    first = first[order]
+    whole = Batch(batch.images, all_texts[first, 1:], index[:, 0], index[:, 1:], all_texts[first, 0])
+    rows = {name: interleaved(tensor, products) for name, tensor in images.items()}
+    return Features(rows, {name: _filled(tensor, texts)[first] for name, tensor in text_features.items()}), whole
+
+
+def _gather_features(features: Features, batch: Batch, products: int, texts: int) -> tuple[dict[str, Tensor], ...]:
+    """All processes' features, ``products`` and ``texts`` rows of each, by one call of open_clip's gather."""
+    own_texts = {name: tensor[: len(batch.text_keys)] for name, tensor in features.texts.items()}
+    image_rows, image_shapes = _flat(features.images, products)
+    text_rows, text_shapes = _flat(own_texts, texts)
+    state = processes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch has a newer collective than open_clip's
+        all_images, all_texts = gather_features(
+            image_rows, text_rows, gather_with_grad=True, rank=state.process_index, world_size=state.num_processes
+        )
+    return _unflat(all_images, image_shapes), _unflat(all_texts, text_shapes)
+
+
+def _flat(features: dict[str, Tensor], rows: int) -> tuple[Tensor, dict[str, torch.Size]]:
+    """Several features as one float32 matrix (rows, K), and the shape of each one's row."""
+    matrix = torch.cat([tensor.float().flatten(1) for tensor in features.values()], dim=1)
+    return _padded(matrix, rows), {name: tensor.shape[1:] for name, tensor in features.items()}
+
+
+def _unflat(matrix: Tensor, shapes: dict[str, torch.Size]) -> dict[str, Tensor]:
+    parts = matrix.split([shape.numel() for shape in shapes.values()], dim=1)
+    return {name: part.unflatten(1, shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+
+
+def _padded(rows: Tensor, length: int) -> Tensor:
+    """(b, K) -> (length, K): gathers take equal shapes only."""
+    return F.pad(rows, (0, 0, 0, length - len(rows)))
+
+
+def _same_length(tokens: Tensor) -> Tensor:
+    """(U, L) with L that of the longest texts of any process."""
+    longest = int(gather(torch.tensor([tokens.shape[1]], device=tokens.device)).max())
+    return F.pad(tokens, (0, longest - tokens.shape[1]))
+
+
+def _filled(rows: Tensor, counts: Sequence[int]) -> Tensor:
+    """(W * m, ...) of which process r filled ``counts[r]`` -> only the filled rows."""
+    return torch.cat([part[:count] for part, count in zip(rows.chunk(len(counts)), counts, strict=True)])
+
+
+def interleaved(rows: Tensor, counts: Sequence[int]) -> Tensor:
+    """(W * m, ...) of which process r filled ``counts[r]``, with every W-th row of the whole -> the whole, in order."""
+    whole = rows.unflatten(0, (len(counts), -1)).transpose(0, 1).flatten(0, 1)
+    return whole[: sum(counts)]
+
+
+def first_of_each(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """(U,) -> the first row of each different key (V,), and for every row the place of its key among these (U,)."""
+    unique, place = keys.unique(return_inverse=True)
+    rows = torch.arange(len(keys), device=keys.device)
+    first = torch.full((len(unique),), len(keys), device=keys.device).scatter_reduce(0, place, rows, "amin")
+    return first, place
+
+
+def by_appearance(index: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers texts as ``Collate`` does: descriptions in the products' order, then tags; so does a loss that looks at order.
+
+    Args:
+        index: (B, 1 + E) text of each product's description and tags; -1 = missing. Every text is named.
+
+    Returns:
+        The same under the new numbers, and the old number of each new one.
+    """
+    named = torch.cat([index[:, 0], index[:, 1:].flatten()])
+    appeared, _ = first_of_each(named[named >= 0])
+    order = appeared.argsort()
+    return torch.where(index < 0, -1, order.argsort()[index]), order
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replaces each gradient by its mean over the processes; those of sharded parameters (FSDP) already are.
+
+    A distributed wrapper would do the same during the backward pass, but only for one forward and one backward pass a step,
+    which gradient caching is not.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None and not isinstance(p.grad, DTensor)]
+    works = [dist.all_reduce(gradient, async_op=True) for gradient in gradients]
+    for work, gradient in zip(works, gradients, strict=True):
+        work.wait()
+        gradient.div_(dist.get_world_size())
+
+
+def own_rows(total: int) -> range:
+    """The rows that this process works on: every W-th one."""
+    state = processes()
+    return range(state.process_index, total, state.num_processes)
+
+
+def shared_batches(total: int, batch_size: int) -> Iterator[tuple[range, int]]:
+    """Batches of W * ``batch_size`` rows in order: (the rows of it that this process takes, the batch's size).
+
+    A process to which a last short batch leaves nothing takes its first row all the same: it has to know the features' shape.
+    """
+    state = processes()
+    for start in range(0, total, batch_size * state.num_processes):
+        size = min(batch_size * state.num_processes, total - start)
+        own = range(start + state.process_index, start + size, state.num_processes)
+        yield own or range(start, start + 1), size
+
+
+def gather_rows(rows: Tensor, total: int) -> Tensor:
+    """What each process found for every W-th of ``total`` rows -> all of it in order, everywhere: (b, ...) -> (total, ...)."""
+    world = processes().num_processes
+    if world == 1:
+        return rows
+    counts = [len(range(rank, total, world)) for rank in range(world)]
+    matrix = rows[: counts[processes().process_index]].reshape(-1, rows.shape[1:].numel())
+    whole = interleaved(gather(_padded(matrix, max(counts))), counts)
+    return whole.reshape(total, *rows.shape[1:])
+
+
+def any_of(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is raised in any process."""
+    if processes().num_processes == 1:
+        return flag
+    return bool(gather(torch.tensor([flag], device=device)).any())
+
+
+def as_on_main(value: Any) -> Any:
+    """The main process's value, in every process."""
+    return value if processes().num_processes == 1 else broadcast_object_list([value])[0]
+
+
+def on_main(action: Callable[[], None]) -> None:
+    """Does something in the main process while the others wait.
+
+    Raises:
+        InputError: the action did; the other processes then end silently, with the same status.
+    """
+    error = None
+    if processes().is_main_process:
+        try:
+            action()
+        except InputError as raised:
+            error = raised
+    failed = as_on_main(error is not None)
+    if error is not None:
+        raise error
+    if failed:
+        raise SystemExit(2)

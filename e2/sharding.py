@@ -1,0 +1,56 @@
+"""Weights, gradients and optimizer moments spread over the processes (FSDP), for models too large for one device.
+
+Asked for by accelerate's configuration (``distributed_type: FSDP``). The sharding is done here and not by accelerate, because
+CLIP's logit scale is a number without dimensions, which FSDP cannot cut: such parameters stay whole in every process.
+"""
+
+import warnings
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor
+
+from e2.errors import InputError
+from e2.methods import Method
+
+BLOCKS = ("ResidualAttentionBlock", "CustomResidualAttentionBlock", "Block")  # open_clip's and timm's transformer blocks
+
+
+def shard(method: Method, device: torch.device, processes: int, blocks: Sequence[str] = BLOCKS) -> None:
+    """Cuts every transformer block, and what is left as one more unit, into as many parts as there are processes.
+
+    Args:
+        method: changed in place; its parameters become ``DTensor``.
+        blocks: class names of the units that are gathered, used and dropped one after the other.
+
+    Raises:
+        InputError: no module of these classes is in the model.
+    """
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)  # of in-place changes, which we do not make
+    mesh = init_device_mesh(device.type, (processes,))
+    units = [module for module in method.modules() if type(module).__name__ in blocks]
+    if not units:
+        raise InputError(f"FSDP found no {' or '.join(blocks)} in the model; mend fsdp_transformer_layer_cls_to_wrap")
+    for unit in units:
+        fully_shard(unit, mesh=mesh)
+    fully_shard(method, mesh=mesh, ignored_params={p for p in method.parameters() if p.ndim == 0})
+    for name in ("image_features", "text_features", "losses"):
+        register_fsdp_forward_method(method, name)
+
+
+def clip_sharded_gradients(parameters: Iterable[nn.Parameter], limit: float) -> float:
+    """Clips the whole gradient, sharded or not, and returns its norm before clipping."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = float(torch.stack([_norm(gradient) for gradient in gradients]).norm())
+    if norm > limit:
+        for gradient in gradients:
+            gradient.mul_(limit / (norm + 1e-6))
+    return norm
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    norm = torch.linalg.vector_norm(gradient)
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm

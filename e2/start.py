@@ -1,0 +1,22 @@
+"""The model that a run starts from, rebuilt from the run's settings alone."""
+
+from collections.abc import Callable
+
+import torch
+
+from e2.config import TrainConfig, to_dict
+from e2.factory import create_model_and_transforms
+from e2.methods import method_class
+from e2.model import E2
+
+
+def start_model(config: TrainConfig) -> tuple[E2, Callable, Callable]:
+    """Model, training transform and evaluation transform before the first step. Seeds PyTorch."""
+    torch.manual_seed(config.seed)
+    return create_model_and_transforms(
+        config.backbone,
+        config.pretrained,
+        augment=config.data.augment,
+        image_size=config.image_size,
+        **{**to_dict(config.model), "tags": config.data.tags if method_class(config.method).uses_tokens else ()},
+    )

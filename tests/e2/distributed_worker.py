@@ -1,0 +1,95 @@
+"""What ``test_distributed`` runs alone and in two processes at once: everything that several processes share."""
+
+import sys
+from pathlib import Path
+
+import open_clip
+import torch
+from safetensors.torch import save_file
+
+import e2.train
+from adapters.encoder import load_encoder
+from benchmarks.embed import write_embeddings
+from benchmarks.evaluate_retrieval import evaluate_retrieval
+from e2.checkpoint import weights_of, whole
+from e2.config import TrainConfig, merged
+from e2.data import open_catalogue
+from e2.distributed import processes
+from e2.methods import METHODS
+from e2.optim import set_rates
+from e2.run import open_splits, start_run
+from e2.sharding import shard
+from e2.state import load_state, save_state, state_tensors
+from e2.train import batches, clip_gradients, draw_noise, find_gradients, prepare
+
+TAGS = ["brand", "season", "colour"]
+CASES = [*((method, None) for method in METHODS), ("multifield", 3), ("e2", 3)]
+
+
+def settings(shop: Path, **changes) -> TrainConfig:
+    """11 products a step: one of two processes gets 6, the other 5."""
+    data = {"data": str(shop), "tags": TAGS, "batch_size": 11, "workers": 0, **changes.pop("data", {})}
+    return merged(TrainConfig(), {"backbone": "test-tiny", "device": "cpu", "steps": 5, "data": data, **changes})
+
+
+def step_gradients(shop: Path, method: str, chunk: int | None, sharded: bool = False):
+    """One step's gradients from the untrained model, and the run."""
+    config = settings(shop, method=method, data={"chunk_size": chunk})
+    if sharded:  # accelerate knows FSDP on GPUs only
+        e2.train.spread = lambda accelerator, method: shard(method, accelerator.device, accelerator.num_processes)
+    run = prepare(config, *open_splits(config), Path("unused"))
+    assert run.sharded == sharded
+    batch = next(batches(run))
+    run.method.train()
+    draw_noise(run, batch)
+    losses = find_gradients(run, batch)
+    named = {name: whole(p.grad).clone() for name, p in run.method.named_parameters() if p.grad is not None}
+    return {**named, **{f"loss/{name}": value.detach().reshape(1) for name, value in losses.items()}}, run
+
+
+def sharded_step(shop: Path, out: Path) -> None:
+    """Gradients with sharded weights; then a step, and its state through a file."""
+    gradients, run = step_gradients(shop, "e2", 3, sharded=True)
+    write({**gradients, "norm": torch.tensor([clip_gradients(run)])}, out / "gradients-sharded.safetensors")
+    set_rates(run.optimizer, 0, 5, run.config.optim)
+    run.optimizer.step()
+    before = {name: tensor.clone() for name, tensor in state_tensors(run.method, run.optimizer).items()}
+    if processes().is_main_process:
+        save_state(out, before, run.progress, {})
+    processes().wait_for_everyone()
+    run.optimizer.step()
+    load_state(out / "training" / "step-00000000", run.method, run.optimizer)
+    after = state_tensors(run.method, run.optimizer)
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    write(weights_of(run.model), out / "weights-sharded.safetensors")
+
+
+def write(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    if processes().is_main_process:
+        save_file(tensors, path)
+
+
+def work(shop: Path, out: Path) -> None:
+    for method, chunk in CASES:
+        write(step_gradients(shop, method, chunk)[0], out / f"gradients-{method}-{chunk}.safetensors")
+    options = {"data.data": str(shop), "data.tags": ",".join(TAGS), "data.batch_size": 11, "data.workers": 0}
+    fixed = {"backbone": "test-tiny", "device": "cpu", "steps": 5, "eval_every": 5, "optim.lr": 1e-4}
+    start_run(out / "run", {**options, **fixed})
+    encoder = load_encoder(out / "run", device="cpu", batch_size=5, workers=0)
+    products = open_catalogue(str(shop), "train", tags=TAGS)
+    rows = write_embeddings(encoder, products, out / "vectors.parquet", what=("image", "text", "region"), progress=False)
+    assert rows == 5 * len(products)  # a photo, a text and three regions each
+    evaluate_retrieval([encoder], products, out=out / "retrieval", resamples=10)
+
+
+def main() -> None:
+    configs, shop, out = map(Path, sys.argv[1:])
+    torch.set_num_threads(1)
+    open_clip.add_model_config(configs / "test-tiny.json")
+    processes(on_cpu=True)
+    work(shop, out)
+    sharded_step(shop, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Two processes give what one gives with the whole batch; nothing is dropped or doubled between them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import TINY
+from tests.e2.distributed_worker import CASES, work
+from tests.shared import ROOT
+
+
+@pytest.fixture(scope="module")
+def config_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("configs")
+    (folder / "test-tiny.json").write_text(json.dumps(TINY))
+    return folder
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def alone(tiny, shop, tmp_path_factory):
+    out = tmp_path_factory.mktemp("alone")
+    work(shop, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def together(config_dir, shop, tmp_path_factory):
+    out = tmp_path_factory.mktemp("together")
+    command = [sys.executable, "-m", "tests.e2.distributed_worker", str(config_dir), str(shop), str(out)]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        outputs = [process.communicate(timeout=240)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0], "\n".join(outputs)[-4000:]
+    return out
+
+
+def assert_same_gradients(left, right):
+    assert left.keys() == right.keys()
+    size = torch.sqrt(sum((tensor**2).sum() for name, tensor in left.items() if not name.startswith("loss/")))
+    assert size > 0.1
+    for name, tensor in left.items():
+        assert (tensor - right[name]).norm() <= 3e-6 * size, name
+
+
+@pytest.mark.parametrize(("method", "chunk"), CASES)
+def test_two_processes_find_the_gradients_of_the_whole_batch(alone, together, method, chunk):
+    name = f"gradients-{method}-{chunk}.safetensors"
+    assert_same_gradients(load_file(alone / name), load_file(together / name))
+
+
+def test_sharded_weights_find_the_same_gradients(alone, together):
+    whole, sharded = load_file(alone / "gradients-e2-None.safetensors"), load_file(together / "gradients-sharded.safetensors")
+    norm = sharded.pop("norm")
+    assert_same_gradients(whole, sharded)
+    size = torch.sqrt(sum((tensor**2).sum() for name, tensor in whole.items() if not name.startswith("loss/")))
+    assert norm.item() == pytest.approx(size.item(), rel=1e-5)
+
+
+def test_a_run_of_two_processes_ends_with_the_same_weights(alone, together):
+    left, right = (load_file(out / "run" / "model.safetensors") for out in (alone, together))
+    assert left.keys() == right.keys()
+    for name in left:
+        torch.testing.assert_close(left[name], right[name], rtol=0, atol=2e-6)
+    left, right = (json.loads((out / "run" / "summary.json").read_text())["history"] for out in (alone, together))
+    assert left == right
+
+
+def test_no_product_is_dropped_or_doubled_in_the_embeddings(alone, together):
+    left, right = (pq.read_table(out / "vectors.parquet") for out in (alone, together))
+    for column in ("product_id", "kind", "index", "entity"):
+        assert left[column].to_pylist() == right[column].to_pylist()
+    vectors = [torch.tensor(table["vector"].to_pylist()) for table in (left, right)]
+    torch.testing.assert_close(*vectors, rtol=0, atol=1e-5)
+
+
+def test_the_evaluation_is_that_of_one_process(alone, together):
+    left, right = (json.loads((out / "retrieval" / "metrics.json").read_text()) for out in (alone, together))
+    assert left["metrics"] == right["metrics"] and left["n_images"] == right["n_images"]
+
+
+def test_fewer_products_than_processes_leave_the_features_whole(monkeypatch):
+    """Without a second process: the arithmetic of shares, for every world up to 5."""
+    from e2 import distributed
+
+    for world in range(1, 6):
+        for total in range(1, 12):
+            shares = []
+            for rank in range(world):
+                state = type("State", (), {"num_processes": world, "process_index": rank})
+                monkeypatch.setattr(distributed, "processes", lambda state=state: state)
+                shares.append(list(distributed.shared_batches(total, 2)))
+            done = 0
+            for batch in range(len(shares[0])):
+                size = shares[0][batch][1]
+                counts = [len(range(rank, size, world)) for rank in range(world)]
+                padded = [
+                    torch.tensor([*own[batch][0]][:count] + [-1] * (max(counts) - count))
+                    for own, count in zip(shares, counts, strict=True)
+                ]
+                rows = distributed.interleaved(torch.cat(padded), counts)
+                assert rows.tolist() == list(range(done, done + size))
+                done += size
+            assert done == total
