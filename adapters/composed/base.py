@@ -1,0 +1,186 @@
+"""Composed retrieval: a photo and a wish ("this one, but red") -> one query vector. The interface of all methods.
+
+A query vector lives in the encoder's own space, so it finds photos as well as texts: a text as the target needs nothing more.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from adapters.composed.presets import QueryPreset, query_preset
+from adapters.composed.raw_features import raw_image_features
+from adapters.encoder import Encoder
+from adapters.image_batches import ImageSource
+from e2.errors import InputError
+
+Wish = str | Sequence[str]  # several captions of one wish (FashionIQ) are joined by the composer's preset
+LONGEST_WISH = 1000  # characters; a text tower reads some 300
+
+
+@dataclass(frozen=True)
+class Composed:
+    """Query vectors (N, D), and what each query went through, in words (empty where there are none)."""
+
+    vectors: np.ndarray
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+
+class References:
+    """The reference photos of N queries; each kind of feature is computed when first asked for, and kept.
+
+    Args:
+        encoder: what encodes them.
+        images: N photos, or None where the features are given.
+        features: (N, D) normalised image embeddings, if at hand.
+        regions: (N, E, D) normalised region embeddings, if at hand.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        images: Sequence[ImageSource] | None,
+        features: np.ndarray | None = None,
+        regions: np.ndarray | None = None,
+    ):
+        if images is None and features is None:
+            raise InputError("a composed query needs reference photos or their features; there are neither")
+        self.encoder, self._images = encoder, images
+        self._kept: dict[Any, Any] = {}
+        if features is not None:
+            self.features = _checked(features, images)
+        if regions is not None:
+            self.regions = np.asarray(regions, dtype=np.float32)
+
+    def __len__(self) -> int:
+        return len(self.features if self._images is None else self._images)
+
+    @property
+    def images(self) -> Sequence[ImageSource]:
+        """The photos themselves, for methods that look at more than the image embedding."""
+        if self._images is None:
+            raise InputError("this method reads the reference photos themselves; image features alone are not enough")
+        return self._images
+
+    def once(self, owner: "Composer", make: Callable[[], Any]) -> Any:
+        """What a composer makes of the photos alone: made at its first call, the same at later ones (caption orders)."""
+        if owner not in self._kept:
+            self._kept[owner] = make()
+        return self._kept[owner]
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """(N, D), L2-normalised."""
+        return self.encoder.encode_images(self.images)
+
+    @cached_property
+    def raw_features(self) -> np.ndarray:
+        """(N, D) as the tower gives them."""
+        return raw_image_features(self.encoder, self.images)
+
+    @cached_property
+    def regions(self) -> np.ndarray | None:
+        """(N, E, D), L2-normalised; None for an encoder without entities."""
+        return self.encoder.encode_regions(self.images) if self.encoder.tags else None
+
+
+class Composer(ABC):
+    """One method over one encoder.
+
+    Args:
+        encoder: any.
+        preset: how the captions of a wish are joined and what stands around a pseudo-word; see
+            :mod:`adapters.composed.presets`.
+
+    Attributes:
+        name: the method, as users type it.
+        trained: whether the method has something to learn first.
+        needs_text: whether a query without a wish makes sense to it.
+    """
+
+    name: ClassVar[str]
+    trained: ClassVar[bool] = False
+    needs_text: ClassVar[bool] = True
+    default_preset: ClassVar[str] = "bare"
+
+    def __init__(self, encoder: Encoder, *, preset: str | None = None):
+        self.encoder = encoder
+        self.preset: QueryPreset = query_preset(preset or self.default_preset)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What stands in every result: method, preset and settings."""
+        return {"method": self.name, "preset": self.preset.name}
+
+    def compose(
+        self,
+        images: Sequence[ImageSource] | None,
+        texts: Sequence[Wish],
+        *,
+        image_features: np.ndarray | None = None,
+        region_features: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """N references and N wishes -> (N, D) L2-normalised float32 query vectors.
+
+        Args:
+            images: N photos; may be None where ``image_features`` are given and the method needs no more.
+            texts: N wishes; one of several captions is a sequence of them.
+            image_features: (N, D) normalised, from the same encoder.
+            region_features: (N, E, D) normalised, from the same encoder.
+
+        Raises:
+            InputError: an empty or endless wish, as many wishes as references missing, an unreadable photo.
+        """
+        references = References(self.encoder, images, image_features, region_features)
+        return self.composed(references, texts).vectors
+
+    def composed(self, references: References, texts: Sequence[Wish]) -> Composed:
+        """The same with every step in words. Where the preset has several caption orders, their queries are averaged."""
+        if not len(references):
+            raise InputError("there are no reference photos to compose queries from")
+        if len(texts) != len(references):
+            raise InputError(f"{len(references)} reference photos but {len(texts)} wishes; each query needs one of both")
+        parts = [self._compose(references, wishes) for wishes in self._orders(texts)]
+        if len(parts) == 1:
+            return Composed(normalised(parts[0].vectors), parts[0].steps)
+        return Composed(normalised(sum(normalised(part.vectors) for part in parts)), parts[0].steps)
+
+    def _orders(self, texts: Sequence[Wish]) -> list[list[str]]:
+        """The wishes in each caption order; one order only where no wish has several captions."""
+        joined = [[text] if isinstance(text, str) else self.preset.join(text) for text in texts]
+        orders = max(map(len, joined))
+        rows = [wishes if len(wishes) == orders else wishes * orders for wishes in joined]
+        if self.needs_text:
+            for number, wishes in enumerate(rows):
+                check_wish(wishes[0], number)
+        return [list(order) for order in zip(*rows, strict=True)]
+
+    @abstractmethod
+    def _compose(self, references: References, wishes: list[str]) -> Composed:
+        """(N, D) vectors of any length for N references and N checked wishes."""
+
+
+def check_wish(wish: str, number: int) -> None:
+    """Refuses what cannot be meant as a wish, in one line."""
+    if not wish.strip(" .,?!"):
+        raise InputError(f'the wish of query {number} is empty; say what should differ, e.g. "is red and has a hood"')
+    if len(wish) > LONGEST_WISH:
+        raise InputError(f"the wish of query {number} has {len(wish):,} characters; keep it below {LONGEST_WISH:,}")
+
+
+def normalised(vectors: np.ndarray) -> np.ndarray:
+    """Rows of length 1, float32."""
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def _checked(features: np.ndarray, images: Sequence[ImageSource] | None) -> np.ndarray:
+    features = np.asarray(features, dtype=np.float32)
+    if features.ndim != 2 or not np.isfinite(features).all():
+        raise InputError(f"image features must be a finite (N, D) array; these are {features.shape}")
+    if images is not None and len(images) != len(features):
+        raise InputError(f"{len(images)} reference photos but features of {len(features)}")
+    return features

@@ -1,0 +1,41 @@
+"""CIReVL (Karthik et al., ICLR 2024): caption the reference, rewrite the caption by the wish, search with the text.
+
+Nothing is fitted, and each step can be read: caption, wish, rewritten text.
+"""
+
+from typing import Any
+
+from adapters.composed.base import Composed, Composer, References
+from adapters.composed.reference_captions import CaptionSource
+from adapters.composed.rewriting import Rewriter
+from adapters.composed.rule_editor import RuleEditor
+from adapters.encoder import Encoder
+
+
+class CIReVL(Composer):
+    """Text search with the rewritten caption.
+
+    Args:
+        encoder: any.
+        captions: where captions of references come from.
+        rewriter: None = the offline rule-based editor.
+        preset: how several captions of a wish are joined.
+    """
+
+    name = "cirevl"
+
+    def __init__(
+        self, encoder: Encoder, captions: CaptionSource, rewriter: Rewriter | None = None, *, preset: str | None = None
+    ):
+        super().__init__(encoder, preset=preset)
+        self.captions, self.rewriter = captions, rewriter or RuleEditor()
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {**super().info, **self.captions.info, **self.rewriter.info}
+
+    def _compose(self, references: References, wishes: list[str]) -> Composed:
+        captions = references.once(self, lambda: self.captions.captions(references))
+        rewritten = self.rewriter.rewrite(captions, wishes)
+        steps = [{"caption": c, "wish": w, "rewritten": r} for c, w, r in zip(captions, wishes, rewritten, strict=True)]
+        return Composed(self.encoder.encode_texts(rewritten), steps)

@@ -1,0 +1,194 @@
+"""The training loop that all mappings share: AdamW on a frozen encoder, held-out loss, the best weights kept, early stop."""
+
+import contextlib
+import copy
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adapters.encoder import PRECISIONS, Encoder, _shown
+from e2.errors import InputError
+
+CLIP_NORM = 1.0
+WARMUP = 0.05  # share of the steps
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Of a mapping's training.
+
+    Attributes:
+        steps: at most so many.
+        batch_size: texts or photos a step.
+        lr: peak rate; linear warm-up, then a half cosine to zero.
+        weight_decay: AdamW's.
+        patience: held-out evaluations without progress before training stops.
+        evaluations: how many, spread evenly over the steps.
+        held_out: share of the data kept for them; at most 1,000 rows.
+        input: of the mapping, ``unit`` or ``raw``.
+        hidden: width of the mapping's layers; None = the paper's rule.
+        dropout: None = the paper's.
+        seed: of weights, order and noise.
+    """
+
+    steps: int = 1000
+    batch_size: int = 128
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    patience: int = 5
+    evaluations: int = 20
+    held_out: float = 0.05
+    input: str = "unit"
+    hidden: int | None = None
+    dropout: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "patience", "evaluations"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if not 0 < self.held_out < 1:
+            raise InputError(f"held_out is a share between 0 and 1, not {self.held_out}")
+        if self.lr <= 0:
+            raise InputError(f"lr must be positive, not {self.lr}")
+
+
+def network_options(config: FitConfig) -> dict[str, Any]:
+    """The options of a mapping network that were set."""
+    return {name: value for name in ("hidden", "dropout") if (value := getattr(config, name)) is not None}
+
+
+def fit_mapping(
+    mapping: nn.Module,
+    loss: Callable[[Tensor, torch.Generator], Tensor],
+    rows: int,
+    config: FitConfig,
+    encoder: Encoder,
+    *,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Trains a mapping in place and leaves it with the weights of the least held-out loss.
+
+    Args:
+        mapping: on the encoder's device.
+        loss: (row numbers (B,) on the CPU, generator for noise on the CPU) -> scalar.
+        rows: how many rows of data there are.
+        config: of the training.
+        encoder: whose text tower the gradients flow through, frozen.
+        progress: show a bar.
+
+    Returns:
+        ``steps`` done, ``seconds``, ``held_out_loss`` of the weights kept and ``curve``: (step, held-out loss) pairs.
+
+    Raises:
+        InputError: fewer than two rows.
+    """
+    if rows < 2:
+        raise InputError(f"a mapping cannot be fitted on {rows} example; give two or more, better thousands")
+    start = time.perf_counter()
+    generator = torch.Generator().manual_seed(config.seed)
+    train, held = _split(rows, config, generator)
+    optimizer = torch.optim.AdamW(_groups(mapping, config), lr=config.lr, betas=(0.9, 0.98), eps=1e-6)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config.steps))
+    every = max(1, config.steps // config.evaluations)
+    best, best_weights, waited, curve = float("inf"), copy.deepcopy(mapping.state_dict()), 0, []
+    with frozen(encoder.model), _deterministic(config.seed):
+        batches = _batches(train, config.batch_size, generator)
+        for step in _shown(range(1, config.steps + 1), "Fitting", config.steps, progress):
+            mapping.train()
+            with _autocast(encoder):
+                value = loss(next(batches), generator)
+            _check_finite(value, step)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            nn.utils.clip_grad_norm_(mapping.parameters(), CLIP_NORM)
+            optimizer.step()
+            schedule.step()
+            if step % every == 0 or step == config.steps:
+                curve.append((step, _held_out_loss(mapping, loss, held, config, encoder)))
+                if curve[-1][1] < best:
+                    best, best_weights, waited = curve[-1][1], copy.deepcopy(mapping.state_dict()), 0
+                else:
+                    waited += 1
+                if waited >= config.patience:
+                    break
+    mapping.load_state_dict(best_weights)
+    mapping.eval()
+    seconds = round(time.perf_counter() - start, 2)
+    return {"steps": step, "seconds": seconds, "held_out_loss": best, "rows": rows, "curve": curve}
+
+
+def _split(rows: int, config: FitConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    order = torch.randperm(rows, generator=generator)
+    held = min(1000, max(1, round(config.held_out * rows)))
+    return order[held:], order[:held]
+
+
+def _batches(rows: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Passes over the rows without end, each in a new order; an incomplete batch is left out where there are full ones."""
+    while True:
+        order = rows[torch.randperm(len(rows), generator=generator)]
+        full = len(order) // size * size or len(order)
+        yield from order[:full].split(size)
+
+
+def _groups(mapping: nn.Module, config: FitConfig) -> list[dict[str, Any]]:
+    """Vectors (biases) are not decayed."""
+    parameters = list(mapping.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def _rate(step: int, steps: int) -> float:
+    warmup = max(1, round(WARMUP * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + torch.cos(torch.tensor(torch.pi * (step - warmup) / max(1, steps - warmup))).item())
+
+
+@torch.no_grad()
+def _held_out_loss(mapping: nn.Module, loss: Callable, held: Tensor, config: FitConfig, encoder: Encoder) -> float:
+    """Mean over the held-out rows, with the same noise at every evaluation."""
+    mapping.eval()
+    generator = torch.Generator().manual_seed(config.seed)
+    parts = held.split(config.batch_size)
+    with _autocast(encoder):
+        values = [float(loss(part, generator)) * len(part) for part in parts]
+    return sum(values) / len(held)
+
+
+def _check_finite(value: Tensor, step: int) -> None:
+    if not torch.isfinite(value):
+        raise InputError(f"the loss is not finite at step {step}; choose a smaller lr or fp32 precision")
+
+
+def _autocast(encoder: Encoder):
+    dtype = PRECISIONS[encoder.precision]
+    return torch.autocast(encoder.device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+@contextlib.contextmanager
+def _deterministic(seed: int) -> Iterator[None]:
+    """Dropout draws from the global generator: seeded inside, as before outside."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Gradients flow through the model, but none are computed for its weights."""
+    learning = [p for p in model.parameters() if p.requires_grad]
+    for p in learning:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in learning:
+            p.requires_grad_(True)

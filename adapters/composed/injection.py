@@ -1,0 +1,160 @@
+"""Pseudo-words: vectors put in the place of a word's embedding inside a text tower.
+
+The vector replaces what the tower's embedding table gives at a position, before anything else happens; all that follows is
+the tower's own forward pass, with its own positions, mask (causal or not), pooling rule and projection. So one way serves
+open_clip's native towers, custom ones (SigLIP: no mask, last token) and transformers' models inside open_clip.
+
+A place is found by *position*, never by the id of a sign: users may write "*" or "$" in their wishes.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from adapters.encoder import Encoder
+from e2.errors import InputError
+from e2.texts import cut_to_longest, encode_text
+
+FILLERS = (("dog", "cat"), ("x", "y"), ("a", "b"))  # pairs of words, each of which is one token in any usual vocabulary
+NOWHERE = -1
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Token ids (B, L) and the positions (B, P) of the places in them; -1 fills rows with fewer places."""
+
+    tokens: Tensor
+    positions: Tensor
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def to(self, device: torch.device | str) -> "Prompts":
+        return Prompts(self.tokens.to(device), self.positions.to(device))
+
+    def __getitem__(self, rows: Tensor) -> "Prompts":
+        return Prompts(self.tokens[rows], self.positions[rows])
+
+
+def text_tower(encoder: Encoder) -> nn.Module:
+    """The open_clip model whose text tower the encoder uses."""
+    return getattr(encoder.model, "clip", encoder.model)
+
+
+def token_table(clip: nn.Module) -> nn.Module:
+    """The module that turns token ids into embeddings.
+
+    Raises:
+        InputError: a text tower of a kind that has none in a known place.
+    """
+    tower = getattr(clip, "text", clip)
+    if hasattr(tower, "token_embedding"):
+        return tower.token_embedding
+    if hasattr(tower, "transformer") and hasattr(tower.transformer, "get_input_embeddings"):  # open_clip's HFTextEncoder
+        return tower.transformer.get_input_embeddings()
+    raise InputError("this encoder's text tower has no embedding table to put pseudo-words in; use a method without them")
+
+
+def token_width(clip: nn.Module) -> int:
+    """Width W of a word's embedding."""
+    return token_table(clip).weight.shape[1]
+
+
+def encode_text_with_tokens(clip: nn.Module, tokens: Tensor, positions: Tensor, vectors: Tensor) -> Tensor:
+    """Texts with some words' embeddings replaced -> (B, D), not normalised; gradients reach ``vectors``.
+
+    The batch is cut to its longest text where that changes nothing.
+
+    Args:
+        clip: the model of :func:`text_tower`.
+        tokens: (B, L) ids.
+        positions: (B,) or (B, P) where to put vectors; -1 = nowhere.
+        vectors: (B, W), the same in all places of its row, or (B, P, W), one for each place; one row serves all texts.
+
+    Raises:
+        InputError: a position behind the end of its text, where nothing would read it.
+    """
+    positions = positions.reshape(len(tokens), -1)
+    if vectors.ndim == 2:
+        vectors = vectors[:, None]
+    vectors = vectors.expand(len(tokens), positions.shape[1], -1)
+    tokens = cut_to_longest(clip, tokens)
+    _check_inside(clip, tokens, positions)
+    with _replaced(token_table(clip), positions, vectors):
+        return encode_text(clip, tokens)
+
+
+def _check_inside(clip: nn.Module, tokens: Tensor, positions: Tensor) -> None:
+    """A place at or behind the end-of-text token would be ignored, or would spoil the pooling, without a word."""
+    last = torch.full_like(positions[:, :1], tokens.shape[1] - 1)
+    if getattr(clip, "text_pool_type", None) == "argmax":
+        last = tokens.argmax(dim=1, keepdim=True) - 1
+    if (positions > last).any():
+        row = int((positions > last).any(dim=1).nonzero()[0])
+        raise InputError(f"text {row} ends before the place of its pseudo-word; shorten what stands before it")
+
+
+@contextlib.contextmanager
+def _replaced(table: nn.Module, positions: Tensor, vectors: Tensor) -> Iterator[None]:
+    """While it lasts, the table's output holds the vectors at the positions."""
+    rows, places = (positions != NOWHERE).nonzero(as_tuple=True)
+
+    def put(module: nn.Module, inputs: tuple, embedded: Tensor) -> Tensor:
+        return embedded.index_put((rows, positions[rows, places]), vectors[rows, places].to(embedded.dtype))
+
+    handle = table.register_forward_hook(put)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def place_prompts(tokenizer: Callable, write: Callable[[str, int], str], count: int, *, keep_cut: bool = False) -> Prompts:
+    """Texts with places for pseudo-words -> ids and positions.
+
+    Each text is tokenised twice, with one of two words in its places: where the ids differ, there the places are.
+
+    Args:
+        tokenizer: the encoder's.
+        write: (word, number of the text) -> the text with the word in its places.
+        count: how many texts.
+        keep_cut: places that a long text loses at its end are left out, instead of refused.
+
+    Raises:
+        InputError: a text so long that a place is cut off.
+    """
+    one, other = _fillers(tokenizer)
+    tokens = tokenizer([write(one, i) for i in range(count)])
+    differ = tokens != tokenizer([write(other, i) for i in range(count)])
+    wanted = torch.tensor([_places(write, i) for i in range(count)])
+    found = differ.sum(dim=1)
+    if (found < wanted).any() and not keep_cut:
+        row = int((found < wanted).nonzero()[0])
+        text = write("_", row)
+        raise InputError(
+            f"the pseudo-word of text {row} is cut off: this encoder reads {tokens.shape[1]} tokens; shorten {text[:60]!r}..."
+        )
+    order = differ.int().argsort(dim=1, descending=True, stable=True)[:, : max(1, int(found.max()))]
+    return Prompts(tokens, torch.where(differ.gather(1, order), order, NOWHERE))
+
+
+def prompts_with_word(tokenizer: Callable, parts: Sequence[tuple[str, str]]) -> Prompts:
+    """``(before, behind)`` of each text -> ids and positions of the word between them."""
+    return place_prompts(tokenizer, lambda word, i: f"{parts[i][0]}{word}{parts[i][1]}", len(parts))
+
+
+def _places(write: Callable[[str, int], str], number: int) -> int:
+    """How many words were written into the text: its growth when a word grows by one letter."""
+    return len(write("__", number)) - len(write("_", number))
+
+
+def _fillers(tokenizer: Callable) -> tuple[str, str]:
+    """Two words that are one token each, so that the texts written with them differ in the places alone."""
+    for pair in FILLERS:
+        first, second = tokenizer([f"see {word} now" for word in pair])
+        if int((first != second).sum()) == 1:
+            return pair
+    raise InputError("this encoder's tokenizer splits every short word; pseudo-words have no place in it")

@@ -1,0 +1,94 @@
+"""LinCIR (Gu et al., CVPR 2024): a mapping fitted on texts alone. The default: minutes on a CPU, no photo needed.
+
+A caption's embedding, with noise that covers the way to the photos' side, becomes a word; the caption with its keywords
+replaced by that word must keep its embedding.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from adapters.composed.fitting import FitConfig, fit_mapping, network_options
+from adapters.composed.injection import (
+    NOWHERE,
+    Prompts,
+    encode_text_with_tokens,
+    place_prompts,
+    prompts_with_word,
+    text_tower,
+    token_width,
+)
+from adapters.composed.keywords import with_word
+from adapters.composed.losses import lincir_loss
+from adapters.composed.mappings import Phi
+from adapters.composed.pseudo_word import PseudoWordComposer, mapping_input
+from adapters.composed.raw_features import raw_text_features
+from adapters.encoder import Encoder
+from e2.texts import cut_to_longest
+
+PART = 4096  # captions tokenised at a time
+
+
+class LinCIR(PseudoWordComposer):
+    """Queries "a photo of <word> that <wish>" with LinCIR's mapping."""
+
+    name = "lincir"
+
+
+def fit_lincir(encoder: Encoder, texts: Sequence[str], config: FitConfig | None = None, *, progress: bool = True):
+    """Fits the mapping on texts.
+
+    Args:
+        encoder: any with an open_clip text tower.
+        texts: captions; the same ones count once.
+        config: of the training.
+        progress: show bars.
+
+    Returns:
+        The mapping (Phi), what came of the training, and the mean length of the raw features.
+    """
+    config = config or FitConfig()
+    texts = list(dict.fromkeys(text for text in texts if text.strip()))
+    features = torch.from_numpy(raw_text_features(encoder, texts)) if texts else torch.empty(0, 1)
+    prompts = masked_captions(encoder, texts) if texts else Prompts(torch.empty(0), torch.empty(0))
+    clip = text_tower(encoder)
+    torch.manual_seed(config.seed)
+    mapping = Phi(features.shape[1], token_width(clip), **network_options(config)).to(encoder.device)
+
+    def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        batch, chosen = features[rows], prompts[rows].to(encoder.device)
+        noisy = with_noise(mapping_input(batch, config.input), generator).to(encoder.device)
+        predicted = encode_text_with_tokens(clip, chosen.tokens.long(), chosen.positions, mapping(noisy))
+        return lincir_loss(predicted.float(), batch.to(encoder.device))
+
+    training = fit_mapping(mapping, loss, len(texts), config, encoder, progress=progress)
+    return mapping, training, float(features.norm(dim=-1).mean())
+
+
+def with_noise(features: Tensor, generator: torch.Generator) -> Tensor:
+    """e + u n with u ~ U(0, 1) per row and n ~ N(0, I): (B, D) -> (B, D)."""
+    strength = torch.rand(len(features), 1, generator=generator)
+    return features + strength * torch.randn(features.shape, generator=generator)
+
+
+def masked_captions(encoder: Encoder, texts: Sequence[str]) -> Prompts:
+    """Captions with their keywords' places open; one that loses all of them at the context's end is "a photo of <word>".
+
+    Tokenised part by part and kept in 32 bits at the length of the longest: millions of captions stay in memory.
+    """
+    parts = [_masked(encoder, texts[start : start + PART]) for start in range(0, len(texts), PART)]
+    length, places = (max(getattr(part, name).shape[1] for part in parts) for name in ("tokens", "positions"))
+    tokens = torch.cat([F.pad(part.tokens, (0, length - part.tokens.shape[1])) for part in parts])
+    positions = torch.cat([F.pad(part.positions, (0, places - part.positions.shape[1]), value=NOWHERE) for part in parts])
+    return Prompts(tokens, positions)
+
+
+def _masked(encoder: Encoder, texts: Sequence[str]) -> Prompts:
+    prompts = place_prompts(encoder.tokenizer, lambda word, i: with_word(texts[i], word), len(texts), keep_cut=True)
+    lost = (prompts.positions == NOWHERE).all(dim=1)
+    if lost.any():
+        simple = prompts_with_word(encoder.tokenizer, [("a photo of ", "")])
+        prompts.tokens[lost], prompts.positions[lost, 0] = simple.tokens[0], simple.positions[0, 0]
+    return Prompts(cut_to_longest(text_tower(encoder), prompts.tokens).int(), prompts.positions)

@@ -1,0 +1,201 @@
+"""All methods by name: making one, fitting one, loading a fitted one."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.composed.base import Composer
+from adapters.composed.baselines import ImageOnly, RawSum, Slerp, Sum, TextOnly
+from adapters.composed.cirevl import CIReVL
+from adapters.composed.fitting import FitConfig
+from adapters.composed.lincir import LinCIR, fit_lincir
+from adapters.composed.mappings import MAPPINGS
+from adapters.composed.oti import OtiConfig
+from adapters.composed.photos import FirstPhotos
+from adapters.composed.phrases import Phrases
+from adapters.composed.pic2word import Pic2Word, fit_pic2word
+from adapters.composed.pseudo_word import PseudoWordComposer
+from adapters.composed.raw_features import raw_image_features
+from adapters.composed.searle import Searle, SearleOti, fit_searle
+from adapters.composed.slots import SlotFilling, calibrated_slots
+from adapters.composed.sources import captions_in, captions_of, phrases_of, rewriter_of, vocabulary_of
+from adapters.composed.store import ComposerRecord, check_encoder, check_new, load_mapping, read_record, save_composer
+from adapters.encoder import Encoder, load_encoder
+from e2.data.product import Catalogue
+from e2.errors import InputError
+
+METHODS: dict[str, type[Composer]] = {
+    method.name: method
+    for method in (ImageOnly, TextOnly, Sum, RawSum, Slerp, Pic2Word, Searle, SearleOti, LinCIR, CIReVL, SlotFilling)
+}
+FITTED = ("lincir", "pic2word", "searle", "slots")  # what `fit_composer` takes; the first is the default
+SEARLE_PHOTOS = 4096  # inverted at most, by default
+
+
+def make_composer(name: str, encoder: Encoder, *, path: str | Path | None = None, **options: Any) -> Composer:
+    """A composer by name.
+
+    Args:
+        name: one of `METHODS`.
+        encoder: any.
+        path: the folder of a fitted one.
+        options: of the method, e.g. ``preset``, ``text_weight``; ``captions``, ``rewriter`` and the rewriter's options for
+            ``cirevl``; ``vocabulary`` for ``slots``; ``phrases`` for ``searle-oti``. Strings are read as
+            :mod:`adapters.composed.sources` says.
+
+    Raises:
+        InputError: unknown method or option, something it needs is missing, or a folder of another method or encoder.
+    """
+    method = _method(name)
+    if path is not None:
+        composer = load_composer(path, encoder, **options)
+        if composer.name != name:
+            raise InputError(f"{path} holds a fitted {composer.name}, not {name}")
+        return composer
+    if method.trained:
+        raise InputError(f"{name} has to be fitted first: e2 compose fit --method {name} --encoder ... --data ... --out DIR")
+    return _built(method, encoder, _resolved(name, encoder, options))
+
+
+def load_composer(path: str | Path, encoder: Encoder | None = None, **options: Any) -> Composer:
+    """A fitted composer.
+
+    Args:
+        path: the folder that `fit_composer` wrote.
+        encoder: the one it was fitted on; None = loaded from where it was then.
+        options: as for `make_composer`.
+
+    Raises:
+        InputError: no composer, a damaged one, or another encoder.
+    """
+    record = read_record(path)
+    method = _method(record.method)
+    encoder = encoder or load_encoder(record.encoder["path"])
+    check_encoder(path, record, encoder)
+    if issubclass(method, PseudoWordComposer):
+        origin = {"composer": str(path), "feature_norm": record.feature_norm}
+        options |= {"mapping": load_mapping(path, record), "input": record.input, "origin": origin}
+    else:
+        options = {**record.settings, **options}
+    return _built(method, encoder, options)
+
+
+def fit_composer(
+    name: str,
+    encoder: Encoder,
+    data: Catalogue | Sequence[str],
+    out: str | Path,
+    *,
+    config: FitConfig | None = None,
+    oti: OtiConfig | None = None,
+    phrases: Phrases | str | Path | None = None,
+    photos: int | None = None,
+    progress: bool = True,
+) -> Composer:
+    """Fits a composer and writes it to a new folder.
+
+    Args:
+        name: lincir (texts alone), pic2word (photos alone), searle (photos and phrases) or slots (a tagged catalogue).
+        encoder: which it is for, and for no other.
+        data: one split; for lincir texts will do.
+        out: the folder.
+        config: of the training.
+        oti: of SEARLE's inversion.
+        phrases: of SEARLE; see :func:`adapters.composed.sources.phrases_of`.
+        photos: how many products' first photos are used, chosen by the seed; None = all, for searle 4,096.
+        progress: show bars.
+
+    Raises:
+        InputError: a method that is not fitted, too little data, or a folder that exists.
+    """
+    if name not in FITTED:
+        raise InputError(f"{name} is not fitted; choose {', '.join(FITTED)}" if name in METHODS else _unknown(name))
+    check_new(out)
+    config = config or FitConfig()
+    if name == "slots":
+        composer, settings = calibrated_slots(encoder, _catalogue(data, name))
+        save_composer(out, _record(name, encoder, {}, config, 0.0, settings, {}))
+        return composer
+    mapping, training, norm = _fitted(name, encoder, data, config, oti, phrases, photos, progress)
+    kind = next(kind for kind, network in MAPPINGS.items() if isinstance(mapping, network))
+    settings = asdict(config) | ({"oti": asdict(oti or OtiConfig())} if name == "searle" else {})
+    record = _record(name, encoder, {"kind": kind, **mapping.options}, config, norm, settings, training)
+    save_composer(out, record, mapping)
+    return load_composer(out, encoder)
+
+
+def _fitted(name, encoder, data, config, oti, phrases, photos, progress):
+    """The mapping, what came of the training, and the mean length of the features."""
+    if name == "lincir":
+        texts = data if _is_texts(data) else captions_in(data)
+        return fit_lincir(encoder, texts, config, progress=progress)
+    catalogue = _catalogue(data, name)
+    features, norm = _photo_features(encoder, catalogue, config, photos or (SEARLE_PHOTOS if name == "searle" else None))
+    if name == "pic2word":
+        return *fit_pic2word(encoder, features, config, progress=progress), norm
+    found = phrases_of(phrases, captions_in(catalogue))
+    return *fit_searle(encoder, features, found, config, oti, progress=progress), norm
+
+
+def _photo_features(encoder: Encoder, catalogue: Catalogue, config: FitConfig, photos: int | None) -> tuple[np.ndarray, float]:
+    """(N, D) as the mapping's input wants them, computed once, and the mean length of raw ones."""
+    rows = np.random.default_rng(config.seed).permutation(len(catalogue))[:photos]
+    features = raw_image_features(encoder, FirstPhotos(catalogue, rows))
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return (features if config.input == "raw" else features / lengths), float(lengths.mean())
+
+
+def _record(name, encoder, network, config, norm, settings, training) -> ComposerRecord:
+    return ComposerRecord(name, network, dict(encoder.info), config.input, norm, settings, training)
+
+
+def _method(name: str) -> type[Composer]:
+    if name not in METHODS:
+        raise InputError(_unknown(name))
+    return METHODS[name]
+
+
+def _unknown(name: str) -> str:
+    return f"unknown method {name!r}; choose {', '.join(METHODS)}"
+
+
+def _catalogue(data: Catalogue | Sequence[str], name: str) -> Catalogue:
+    if _is_texts(data):
+        raise InputError(f"{name} is fitted on a catalogue, not on texts alone; lincir is the method that needs texts only")
+    return data
+
+
+def _is_texts(data: Catalogue | Sequence[str]) -> bool:
+    return not hasattr(data, "tags")
+
+
+def _resolved(name: str, encoder: Encoder, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a method with what they name in words made."""
+    if name == "cirevl":
+        own = {key: options[key] for key in ("preset",) if key in options}
+        rest = {key: value for key, value in options.items() if key not in ("preset", "captions", "rewriter")}
+        captions = captions_of(_needed(name, options, "captions"), encoder)
+        return own | {"captions": captions, "rewriter": rewriter_of(options.get("rewriter", "rules"), **rest)}
+    if name == "slots":
+        return options | {"vocabulary": vocabulary_of(_needed(name, options, "vocabulary"))}
+    if name == "searle-oti":
+        return options | {"phrases": phrases_of(_needed(name, options, "phrases"), [])}
+    return options
+
+
+def _needed(name: str, options: dict[str, Any], key: str) -> Any:
+    if key not in options:
+        raise InputError(f"{name} needs {key}; see make_composer, or on the command line e2 compose search --help")
+    return options[key]
+
+
+def _built(method: type[Composer], encoder: Encoder, options: dict[str, Any]) -> Composer:
+    known = [name for name in inspect.signature(method).parameters if name != "encoder"]
+    for key in options:
+        if key not in known:
+            raise InputError(f"{method.name} has no option {key!r}; it has {', '.join(known)}")
+    return method(encoder, **options)

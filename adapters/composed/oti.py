@@ -1,0 +1,144 @@
+"""Optimisation-based textual inversion: the word vector that makes the text tower say what a photo shows (SEARLE, 3.1).
+
+Images are inverted in batches. Each has its own vector, its own loss and its own random draws, so that a batch gives the same
+as its images one by one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from adapters.composed.fitting import frozen
+from adapters.composed.injection import Prompts, encode_text_with_tokens, prompts_with_word, text_tower, token_width
+from adapters.composed.losses import oti_losses
+from adapters.composed.phrases import PhraseBook
+from adapters.composed.templates import TEMPLATES
+from adapters.encoder import Encoder, _shown
+from e2.errors import InputError
+
+
+@dataclass(frozen=True)
+class OtiConfig:
+    """The paper's settings.
+
+    Attributes:
+        steps: of AdamW per image.
+        lr, weight_decay: AdamW's.
+        ema: decay of the running mean of the vector, which is the result.
+        init_std: of the vector to begin with.
+        concepts: phrases are drawn from so many of the image's nearest concepts.
+        batch_size: images at a time.
+        seed: of the draws; image i draws by (seed, i).
+    """
+
+    steps: int = 350
+    lr: float = 2e-2
+    weight_decay: float = 0.01
+    ema: float = 0.99
+    init_std: float = 0.02
+    concepts: int = 15
+    batch_size: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1:
+            raise InputError("textual inversion needs 1 or more steps and images at a time")
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Of one step, a row per image: a template and a phrase with the word, and the plain phrase's features (B, D)."""
+
+    template: Prompts
+    phrase: Prompts
+    phrase_features: Tensor
+
+
+def invert(
+    clip: nn.Module, features: Tensor, initial: Tensor, sentences: Callable[[int], Sentences], config: OtiConfig
+) -> tuple[Tensor, Tensor]:
+    """One batch of images.
+
+    Args:
+        clip: the tower, frozen.
+        features: (B, D) of the images.
+        initial: (B, W) vectors to begin with.
+        sentences: step -> its sentences.
+        config: settings.
+
+    Returns:
+        (B, W) the running mean of the vectors, and (steps, B) the losses before each step.
+    """
+    words = nn.Parameter(initial.clone())
+    mean = initial.clone()
+    # The sum, not the mean, of the losses below: one image does not feel how many others there are.
+    optimizer = torch.optim.AdamW([words], lr=config.lr, weight_decay=config.weight_decay)
+    history = []
+    for step in range(config.steps):
+        now = sentences(step)
+        template = encode_text_with_tokens(clip, now.template.tokens, now.template.positions, words)
+        phrase = encode_text_with_tokens(clip, now.phrase.tokens, now.phrase.positions, words)
+        losses = oti_losses(template, features, now.phrase_features, phrase)
+        optimizer.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        optimizer.step()
+        mean.lerp_(words.detach(), 1 - config.ema)
+        history.append(losses.detach())
+    return mean, torch.stack(history)
+
+
+def invert_images(
+    encoder: Encoder, features: np.ndarray, book: PhraseBook, config: OtiConfig | None = None, *, first: int = 0
+) -> Tensor:
+    """Image features (N, D) -> word vectors (N, W) on the CPU, batch by batch.
+
+    Args:
+        encoder: whose text tower is inverted.
+        features: (N, D) of any length.
+        book: concepts and phrases.
+        config: settings.
+        first: number of the first image, which its draws depend on.
+    """
+    config = config or OtiConfig()
+    templates = prompts_with_word(encoder.tokenizer, TEMPLATES).to(encoder.device)
+    clip, found = text_tower(encoder), []
+    starts = range(0, len(features), config.batch_size)
+    with frozen(encoder.model):
+        for start in _shown(starts, "Inverting", len(starts), True):
+            batch = torch.from_numpy(features[start : start + config.batch_size]).float().to(encoder.device)
+            draws = [_Draws(config, first + start + i) for i in range(len(batch))]
+            initial = torch.stack([draw.initial(token_width(clip)) for draw in draws]).to(encoder.device)
+            plan = _plan(batch, book, draws, config)
+            found.append(invert(clip, batch, initial, _sentences(templates, book, plan), config)[0].cpu())
+    return torch.cat(found)
+
+
+class _Draws:
+    """All that is random about one image."""
+
+    def __init__(self, config: OtiConfig, number: int):
+        self.rng = np.random.default_rng([config.seed, number])
+        self.config = config
+
+    def initial(self, width: int) -> Tensor:
+        return torch.from_numpy(self.rng.normal(0, self.config.init_std, width).astype(np.float32))
+
+
+def _plan(features: Tensor, book: PhraseBook, draws: list[_Draws], config: OtiConfig) -> np.ndarray:
+    """(steps, 2, B): which template and which phrase each image gets at each step."""
+    nearest = book.nearest(features, config.concepts)
+    plan = np.empty((config.steps, 2, len(draws)), dtype=np.int64)
+    for i, draw in enumerate(draws):
+        numbers = draw.rng.random((config.steps, 3))
+        plan[:, 0, i] = (numbers[:, 0] * len(TEMPLATES)).astype(np.int64)
+        concepts = nearest[i][(numbers[:, 1] * nearest.shape[1]).astype(np.int64)]
+        plan[:, 1, i] = [book.draw(concept, number) for concept, number in zip(concepts, numbers[:, 2], strict=True)]
+    return plan
+
+
+def _sentences(templates: Prompts, book: PhraseBook, plan: np.ndarray) -> Callable[[int], Sentences]:
+    rows = torch.from_numpy(plan).to(book.features.device)
+    return lambda step: Sentences(templates[rows[step, 0]], book.prompts[rows[step, 1]], book.features[rows[step, 1]])

@@ -1,0 +1,157 @@
+"""Concepts and phrases about them: they keep an inverted word among real sentences (SEARLE, section 3.1).
+
+A source of phrases is anything that gives, per concept, sentences that hold it: a file, the catalogue's own captions, our
+captioner, or a language model of transformers.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from adapters.composed.injection import Prompts, prompts_with_word
+from adapters.composed.keywords import keyword_spans
+from adapters.composed.raw_features import raw_text_features
+from adapters.composed.templates import TEMPLATES
+from adapters.encoder import Encoder
+from e2.errors import InputError
+
+CONCEPTS, PHRASES = 500, 64  # concepts found in captions; phrases kept per concept
+Phrases = Mapping[str, Sequence[str]]
+
+
+def frequent_concepts(texts: Iterable[str], count: int = CONCEPTS, least: int = 3) -> list[str]:
+    """The words of keyword runs that most texts hold, the frequent first, then by name."""
+    found: Counter[str] = Counter()
+    for text in texts:
+        words = {w for start, end in keyword_spans(text) for w in re.findall(r"[^\W\d_]{3,}", text[start:end].lower())}
+        found.update(words)
+    kept = sorted((word for word, times in found.items() if times >= least), key=lambda word: (-found[word], word))
+    return kept[:count]
+
+
+def phrases_from_captions(texts: Sequence[str], concepts: Sequence[str], count: int = PHRASES) -> dict[str, list[str]]:
+    """Captions that hold a concept as a word, up to ``count`` each, the first ones."""
+    wanted = set(concepts)
+    found: dict[str, list[str]] = {concept: [] for concept in concepts}
+    for text in dict.fromkeys(texts):
+        for word in set(re.findall(r"[^\W\d_]{3,}", text.lower())) & wanted:
+            if len(found[word]) < count:
+                found[word].append(text)
+    return {concept: phrases for concept, phrases in found.items() if phrases}
+
+
+def phrases_from_file(path: str | Path) -> dict[str, list[str]]:
+    """A JSON file ``{"concept": ["a phrase that holds the concept", ...], ...}``.
+
+    Raises:
+        InputError: not there, not of this form, or a phrase without its concept.
+    """
+    try:
+        phrases = json.loads(Path(path).read_text(encoding="utf-8"))
+        pairs = [(concept, phrase) for concept, listed in phrases.items() for phrase in listed]
+        bad = [(concept, phrase) for concept, phrase in pairs if concept.lower() not in phrase.lower()]
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(f'{path} is no phrase file; it should read {{"concept": ["phrase with the concept"]}}') from error
+    if bad or not pairs:
+        shown = f"phrase {bad[0][1][:60]!r} lacks its concept {bad[0][0]!r}" if bad else "it holds no phrase"
+        raise InputError(f"{path}: {shown}; every phrase must hold its concept")
+    return phrases
+
+
+def phrases_from_captioner(captioner: Any, concepts: Sequence[str]) -> dict[str, list[str]]:
+    """What our captioner says when given a concept's text embedding for an image's: one phrase each."""
+    features = captioner.encoder.encode_texts([f"a photo of a {concept}" for concept in concepts])
+    captions = captioner.caption_features(features)
+    return {
+        concept: [caption if _holds(caption, concept) else f"a photo of {concept}, {caption}"]
+        for concept, caption in zip(concepts, captions, strict=True)
+    }
+
+
+def phrases_from_model(name: str, concepts: Sequence[str], *, count: int = 8, seed: int = 0) -> dict[str, list[str]]:
+    """A causal model of transformers goes on after "a photo of <concept> that" (the paper: GPT-Neo, temperature 0.5).
+
+    Raises:
+        InputError: the model cannot be loaded.
+    """
+    from adapters.composed.language_model import LanguageModel
+
+    model = LanguageModel(name)
+    starts = [f"a photo of {concept} that" for concept in concepts]
+    rest = model.continue_texts(starts, count=count, new_tokens=24, temperature=0.5, seed=seed)
+    return {c: [f"{s} {t}" for t in texts] for c, s, texts in zip(concepts, starts, rest, strict=True)}
+
+
+@dataclass(frozen=True)
+class PhraseBook:
+    """Phrases made ready: everything that no pseudo-word changes is computed once.
+
+    Attributes:
+        concepts: C names.
+        concept_features: (C, D) normalised mean over the templates.
+        prompts: M phrases with the place of a pseudo-word where the concept stood (its first occurrence).
+        features: (M, D) of the phrases as they are.
+        starts: (C + 1,) the phrases of concept c are rows ``starts[c]`` to ``starts[c + 1]``.
+    """
+
+    concepts: list[str]
+    concept_features: Tensor
+    prompts: Prompts
+    features: Tensor
+    starts: np.ndarray
+
+    def nearest(self, features: Tensor, count: int) -> np.ndarray:
+        """(N, D) -> (N, count) concepts by cosine, the nearest first."""
+        scores = F.normalize(features, dim=-1) @ self.concept_features.T
+        return scores.topk(min(count, len(self.concepts)), dim=1).indices.cpu().numpy()
+
+    def draw(self, concept: int, number: float) -> int:
+        """A phrase of the concept by a number in 0..1."""
+        start, end = self.starts[concept], self.starts[concept + 1]
+        return int(start + number * (end - start))
+
+
+def phrase_book(encoder: Encoder, phrases: Phrases) -> PhraseBook:
+    """Raises InputError where there are no phrases, or one is too long for the tower to reach its concept."""
+    phrases = {concept: list(dict.fromkeys(listed)) for concept, listed in phrases.items() if listed}
+    if not phrases:
+        raise InputError("there are no concept phrases; give texts that share words, or a phrase file by --phrases")
+    parts = [_around(phrase, concept) for concept, listed in phrases.items() for phrase in listed]
+    starts = np.cumsum([0, *(len(listed) for listed in phrases.values())])
+    plain = raw_text_features(encoder, [phrase for listed in phrases.values() for phrase in listed])
+    return PhraseBook(
+        list(phrases),
+        _concept_features(encoder, list(phrases)),
+        prompts_with_word(encoder.tokenizer, parts).to(encoder.device),
+        torch.from_numpy(plain).to(encoder.device),
+        starts,
+    )
+
+
+def _concept_features(encoder: Encoder, concepts: list[str]) -> Tensor:
+    texts = [f"{before}{concept}{behind}" for concept in concepts for before, behind in TEMPLATES]
+    features = encoder.encode_texts(texts).reshape(len(concepts), len(TEMPLATES), -1).mean(axis=1)
+    return F.normalize(torch.from_numpy(features).to(encoder.device), dim=-1)
+
+
+def _around(phrase: str, concept: str) -> tuple[str, str]:
+    """What stands before and behind the concept's first occurrence, as a word where there is one."""
+    match = re.search(rf"\b{re.escape(concept)}\b", phrase, re.IGNORECASE) or re.search(
+        re.escape(concept), phrase, re.IGNORECASE
+    )
+    if match is None:
+        raise InputError(f"phrase {phrase[:60]!r} lacks its concept {concept!r}; every phrase must hold its concept")
+    return f"{phrase[: match.start()]} ", f" {phrase[match.end() :]}"
+
+
+def _holds(text: str, concept: str) -> bool:
+    return re.search(rf"\b{re.escape(concept)}\b", text, re.IGNORECASE) is not None

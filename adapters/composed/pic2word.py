@@ -1,0 +1,53 @@
+"""Pic2Word (Saito et al., CVPR 2023): a mapping fitted on photos alone.
+
+The photo's embedding becomes a word, and "a photo of <word>" must lie nearest to its photo within the batch.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapters.composed.fitting import FitConfig, fit_mapping, network_options
+from adapters.composed.injection import encode_text_with_tokens, prompts_with_word, text_tower, token_width
+from adapters.composed.losses import pic2word_loss
+from adapters.composed.mappings import Im2Text
+from adapters.composed.pseudo_word import PseudoWordComposer, mapping_input
+from adapters.encoder import Encoder
+
+
+class Pic2Word(PseudoWordComposer):
+    """Queries "a photo of <word> , <wish>" with Pic2Word's mapping."""
+
+    name = "pic2word"
+    default_preset = "pic2word"
+
+
+def fit_pic2word(encoder: Encoder, image_features: np.ndarray, config: FitConfig | None = None, *, progress: bool = True):
+    """Fits the mapping on photos.
+
+    Args:
+        encoder: any with an open_clip text tower.
+        image_features: (N, D), of unit length for ``config.input`` unit, else raw; computed once, before.
+        config: of the training.
+        progress: show a bar.
+
+    Returns:
+        The mapping (Im2Text) and what came of the training.
+    """
+    config = config or FitConfig()
+    clip = text_tower(encoder)
+    features = torch.from_numpy(image_features)
+    torch.manual_seed(config.seed)
+    mapping = Im2Text(features.shape[1], token_width(clip), **network_options(config)).to(encoder.device)
+    prompt = prompts_with_word(encoder.tokenizer, [("a photo of ", "")]).to(encoder.device)
+    scale = clip.logit_scale.detach().exp()
+
+    def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        batch = features[rows].to(encoder.device)
+        words = mapping(mapping_input(batch, config.input))
+        texts = encode_text_with_tokens(
+            clip, prompt.tokens.expand(len(rows), -1), prompt.positions.expand(len(rows), -1), words
+        )
+        return pic2word_loss(batch, texts, scale)
+
+    return mapping, fit_mapping(mapping, loss, len(features), config, encoder, progress=progress)

@@ -1,0 +1,87 @@
+"""Queries with a pseudo-word: the photo becomes a word, and the text tower reads "a photo of <word> that <wish>"."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adapters.composed.base import Composed, Composer, References
+from adapters.composed.injection import encode_text_with_tokens, prompts_with_word, text_tower
+from adapters.encoder import Encoder
+from e2.errors import InputError
+
+INPUTS = ("unit", "raw")
+
+
+class PseudoWordComposer(Composer):
+    """Maps the reference's embedding to the vector of a word; what the papers' methods share.
+
+    Args:
+        encoder: the one that the mapping was fitted on.
+        mapping: (B, D) -> (B, W).
+        input: what the mapping reads; see :func:`mapping_input`.
+        preset: with a place for a pseudo-word.
+        origin: what stands in results about the fit.
+    """
+
+    trained = True
+    default_preset = "searle"
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        mapping: nn.Module,
+        *,
+        input: str = "unit",
+        preset: str | None = None,
+        origin: dict[str, Any] | None = None,
+    ):
+        super().__init__(encoder, preset=preset)
+        self.preset.prompt("", "")  # refuses a preset without a place
+        self.mapping = mapping.to(encoder.device).eval()
+        self.input, self.origin = input, origin or {}
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {**super().info, "input": self.input, **self.origin}
+
+    @torch.inference_mode()
+    def pseudo_words(self, references: References) -> Tensor:
+        """(N, W) on the encoder's device."""
+        features = references.raw_features if self.input == "raw" else references.features
+        return self.mapping(mapping_input(torch.from_numpy(features).to(self.encoder.device), self.input))
+
+    def _compose(self, references: References, wishes: list[str]) -> Composed:
+        words = references.once(self, lambda: self.pseudo_words(references))
+        parts = [tuple(self.preset.prompt("\0", wish).split("\0", 1)) for wish in wishes]
+        steps = [{"prompt": self.preset.prompt("<photo>", wish)} for wish in wishes]
+        return Composed(encode_prompts(self.encoder, parts, words), steps)
+
+
+def mapping_input(features: Tensor, kind: str) -> Tensor:
+    """What a mapping reads: (B, D) features, ``raw`` as the tower gives them (the papers), or ``unit``: of length sqrt(D).
+
+    ``unit`` needs nothing but normalised embeddings, which searches keep anyway, and is the same for every encoder: elements
+    of variance 1, about what the papers' noise and initial weights are made for.
+    """
+    if kind not in INPUTS:
+        raise InputError(f"unknown mapping input {kind!r}; choose {' or '.join(INPUTS)}")
+    return features if kind == "raw" else F.normalize(features, dim=-1) * features.shape[-1] ** 0.5
+
+
+@torch.inference_mode()
+def encode_prompts(encoder: Encoder, parts: list[tuple[str, str]], words: Tensor) -> np.ndarray:
+    """N prompts (before, behind the word) with N word vectors (N, W) -> (N, D), sorted by length on the way."""
+    clip = text_tower(encoder)
+    vectors = np.empty((0, 0), dtype=np.float32)
+    order = sorted(range(len(parts)), key=lambda i: len(parts[i][0]) + len(parts[i][1]))
+    for start in range(0, len(parts), encoder.batch_size):
+        rows = order[start : start + encoder.batch_size]
+        prompts = prompts_with_word(encoder.tokenizer, [parts[i] for i in rows]).to(encoder.device)
+        batch = encode_text_with_tokens(clip, prompts.tokens, prompts.positions, words[rows]).float().cpu().numpy()
+        if not start:
+            vectors = np.empty((len(parts), batch.shape[1]), dtype=np.float32)
+        vectors[rows] = batch
+    return vectors

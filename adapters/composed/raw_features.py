@@ -1,0 +1,37 @@
+"""Features as the towers give them, before they are normalised: what pseudo-words are made from, and one baseline."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from adapters.encoder import Encoder
+from adapters.image_batches import ImageSource, image_batches
+from e2.texts import cut_to_longest, encode_text
+
+
+@torch.inference_mode()
+def raw_image_features(encoder: Encoder, images: Sequence[ImageSource]) -> np.ndarray:
+    """N photos -> (N, D) float32, not normalised.
+
+    Raises:
+        InputError: a photo that cannot be read; the message names it.
+    """
+    batches = image_batches(images, encoder.preprocess, encoder.batch_size, encoder.workers)
+    return np.concatenate([encoder.model.encode_image(pixels.to(encoder.device)).float().cpu().numpy() for pixels in batches])
+
+
+@torch.inference_mode()
+def raw_text_features(encoder: Encoder, texts: Sequence[str]) -> np.ndarray:
+    """N texts -> (N, D) float32, not normalised; sorted by length on the way, each batch cut to its longest."""
+    clip = getattr(encoder.model, "clip", encoder.model)
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    features = np.empty((0, 0), dtype=np.float32)
+    for start in range(0, len(texts), encoder.batch_size):
+        rows = order[start : start + encoder.batch_size]
+        tokens = cut_to_longest(clip, encoder.tokenizer([texts[i] for i in rows])).to(encoder.device)
+        batch = encode_text(clip, tokens).float().cpu().numpy()
+        if not start:
+            features = np.empty((len(texts), batch.shape[1]), dtype=np.float32)
+        features[rows] = batch
+    return features

@@ -1,0 +1,137 @@
+"""One search, from a photo and a wish to hits: what `e2 compose search` does."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from adapters.composed.base import Composer, References
+from adapters.composed.gallery import Gallery, gallery_of, read_index
+from adapters.composed.hits import Hit, save_sheet
+from adapters.composed.methods import load_composer, make_composer
+from adapters.composed.settings import parse_settings
+from adapters.composed.sources import captions_in, phrases_of
+from adapters.composed.top_k import search
+from adapters.encoder import Encoder
+from adapters.tag_reader import tag_vocabulary
+from e2.data.images import load_image
+from e2.data.product import Catalogue
+from e2.errors import InputError
+from e2.files import atomic_path
+
+
+@dataclass(frozen=True)
+class Found:
+    """A search's answer.
+
+    Attributes:
+        reference: the photo.
+        wish: the words.
+        info: of the composer.
+        steps: what the query went through, in words.
+        hits: best first.
+    """
+
+    reference: Image.Image
+    wish: str
+    info: dict[str, Any]
+    steps: dict[str, Any]
+    hits: list[Hit]
+
+    def record(self) -> dict[str, Any]:
+        return {"wish": self.wish, "method": self.info, "steps": self.steps, "hits": [hit.record() for hit in self.hits]}
+
+
+def start_search(
+    encoder: Encoder, method: str | None, folder: Path | None, catalogue: Catalogue | None, settings: Sequence[str] = ()
+) -> Composer:
+    """The composer that a command asks for; what slots and searle-oti need comes from the catalogue unless it is set.
+
+    Raises:
+        InputError: neither method nor folder, or what `make_composer` refuses.
+    """
+    options = parse_settings(settings)
+    if method is None and folder is None:
+        raise InputError("choose how to compose: --method image, text, sum, slerp, cirevl or slots, or --composer DIR")
+    if method is None:
+        return load_composer(folder, encoder, **options)
+    if folder is not None:
+        return make_composer(method, encoder, path=folder, **options)
+    if method == "slots" and catalogue is not None:
+        options.setdefault("vocabulary", tag_vocabulary(catalogue))
+    if method == "cirevl" and catalogue is not None and catalogue.tags and options.get("rewriter", "rules") == "rules":
+        options.setdefault("vocabulary", tag_vocabulary(catalogue))
+    if method == "searle-oti" and catalogue is not None:
+        options.setdefault("phrases", phrases_of(None, captions_in(catalogue)))
+    return make_composer(method, encoder, **options)
+
+
+def find(
+    composer: Composer,
+    image: str | Path,
+    wish: str,
+    *,
+    catalogue: Catalogue | None = None,
+    index: str | Path | None = None,
+    target: str = "image",
+    top: int = 12,
+) -> Found:
+    """Composes one query and searches a catalogue, or an index, with it.
+
+    Args:
+        composer: any.
+        image: the reference photo's file.
+        wish: what should differ.
+        catalogue: what is searched, and where hits' photos and texts come from.
+        index: vectors of `e2 embed`, instead of computing them.
+        target: image or text.
+        top: hits; a product is listed once, by its best vector.
+
+    Raises:
+        InputError: a bad photo, wish, index or target.
+    """
+    reference = load_image(Path(image))
+    query = composer.composed(References(composer.encoder, [image]), [wish])
+    gallery = _gallery(composer.encoder, catalogue, index, target)
+    most = max(1, len(gallery.product_ids) - len(set(gallery.product_ids)) + top)  # photos beyond one a product
+    scores, rows = search(query.vectors, gallery.vectors, min(most, 50 * top), device=composer.encoder.device)
+    hits = _hits(scores[0], rows[0], gallery, catalogue, top)
+    return Found(reference, wish, composer.info, query.steps[0] if query.steps else {}, hits)
+
+
+def save_found(found: Found, out: Path) -> None:
+    """Writes ``hits.json`` and the contact sheet ``hits.png``."""
+    with atomic_path(Path(out) / "hits.json") as path:
+        path.write_text(json.dumps(found.record(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    save_sheet(found.reference, found.wish, found.hits, Path(out) / "hits.png")
+
+
+def _gallery(encoder: Encoder, catalogue: Catalogue | None, index: str | Path | None, target: str) -> Gallery:
+    if index is not None:
+        return read_index(index, encoder, target)
+    if catalogue is None:
+        raise InputError("nothing to search in: give a catalogue or an index")
+    return gallery_of(encoder, catalogue, target)
+
+
+def _hits(scores, rows, gallery: Gallery, catalogue: Catalogue | None, top: int) -> list[Hit]:
+    places = {} if catalogue is None else _places(catalogue)
+    best: dict[str, float] = {}
+    for score, row in zip(scores, rows, strict=True):
+        best.setdefault(gallery.product_ids[row], float(score))
+    hits = []
+    for rank, (product_id, score) in enumerate(list(best.items())[:top], start=1):
+        if product_id not in places:
+            hits.append(Hit(rank, score, product_id))
+            continue
+        product = catalogue[places[product_id]]
+        hits.append(Hit(rank, score, product_id, product.captions[0], product.tags, product.images[0]))
+    return hits
+
+
+def _places(catalogue: Catalogue) -> dict[str, int]:
+    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    return {light[row].product_id: row for row in range(len(light))}

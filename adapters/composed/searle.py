@@ -1,0 +1,111 @@
+"""SEARLE (Baldrati et al., ICCV 2023): words by inversion of each photo, and a network that learns to give them at once."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapters.composed.base import Composed, Composer, References
+from adapters.composed.fitting import FitConfig, fit_mapping, network_options
+from adapters.composed.injection import encode_text_with_tokens, text_tower
+from adapters.composed.losses import searle_loss
+from adapters.composed.mappings import Phi
+from adapters.composed.oti import OtiConfig, invert_images
+from adapters.composed.phrases import PhraseBook, Phrases, phrase_book
+from adapters.composed.pseudo_word import PseudoWordComposer, encode_prompts, mapping_input
+from adapters.encoder import Encoder
+
+PHI_CONCEPTS = 150  # phrases for the network are drawn from more concepts than for inversion
+
+
+class Searle(PseudoWordComposer):
+    """Queries "a photo of <word> that <wish>" with SEARLE's network."""
+
+    name = "searle"
+
+
+class SearleOti(Composer):
+    """The same with a word inverted from each reference at query time: hundreds of steps a photo, nothing fitted.
+
+    Args:
+        encoder: any with an open_clip text tower.
+        phrases: concept -> phrases; see :mod:`adapters.composed.phrases`.
+        oti: settings of the inversion.
+        preset: with a place for a pseudo-word.
+    """
+
+    name = "searle-oti"
+    default_preset = "searle"
+
+    def __init__(self, encoder: Encoder, phrases: Phrases, *, oti: OtiConfig | None = None, preset: str | None = None):
+        super().__init__(encoder, preset=preset)
+        self.preset.prompt("", "")
+        self.oti = oti or OtiConfig()
+        self.book = phrase_book(encoder, phrases)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {
+            **super().info,
+            "steps": self.oti.steps,
+            "concepts": len(self.book.concepts),
+            "phrases": len(self.book.prompts),
+        }
+
+    def _compose(self, references: References, wishes: list[str]) -> Composed:
+        words = references.once(self, lambda: self._inverted(references))
+        parts = [tuple(self.preset.prompt("\0", wish).split("\0", 1)) for wish in wishes]
+        steps = [{"prompt": self.preset.prompt("<photo>", wish)} for wish in wishes]
+        return Composed(encode_prompts(self.encoder, parts, words), steps)
+
+    def _inverted(self, references: References) -> Tensor:
+        return invert_images(self.encoder, references.features, self.book, self.oti).to(self.encoder.device)
+
+
+def fit_searle(
+    encoder: Encoder,
+    image_features: np.ndarray,
+    phrases: Phrases,
+    config: FitConfig | None = None,
+    oti: OtiConfig | None = None,
+    *,
+    progress: bool = True,
+):
+    """Inverts the photos, then fits the network to their words.
+
+    Args:
+        encoder: any with an open_clip text tower.
+        image_features: (N, D), of unit length for ``config.input`` unit, else raw.
+        phrases: concept -> phrases.
+        config: of the network's training.
+        oti: of the inversion.
+        progress: show bars.
+
+    Returns:
+        The mapping (Phi) and what came of the training.
+    """
+    config, oti = config or FitConfig(), oti or OtiConfig()
+    clip, book, features = text_tower(encoder), phrase_book(encoder, phrases), torch.from_numpy(image_features)
+    words = invert_images(encoder, image_features, book, oti)
+    nearest = torch.from_numpy(book.nearest(features.to(encoder.device), PHI_CONCEPTS))
+    torch.manual_seed(config.seed)
+    mapping = Phi(features.shape[1], words.shape[1], **network_options(config)).to(encoder.device)
+
+    def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        student = mapping(mapping_input(features[rows], config.input).to(encoder.device))
+        phrase = _drawn(book, nearest[rows], generator).to(encoder.device)
+        prompts = book.prompts[phrase]
+        with_word = encode_text_with_tokens(clip, prompts.tokens, prompts.positions, student)
+        return searle_loss(words[rows].to(encoder.device), student, book.features[phrase], with_word)
+
+    return mapping, fit_mapping(mapping, loss, len(features), config, encoder, progress=progress)
+
+
+def _drawn(book: PhraseBook, nearest: Tensor, generator: torch.Generator) -> Tensor:
+    """One phrase of one of the nearest concepts for each row: (B, C) -> (B,)."""
+    numbers = torch.rand(len(nearest), 2, generator=generator)
+    concepts = nearest.gather(1, (numbers[:, :1] * nearest.shape[1]).long()).squeeze(1)
+    return torch.tensor(
+        [book.draw(int(concept), float(number)) for concept, number in zip(concepts, numbers[:, 1], strict=True)]
+    )

@@ -1,0 +1,93 @@
+"""Slot filling: read the tags off the reference by the region embeddings, change those the wish names, query with the result.
+
+Natural for E2, whose regions read tags; with a plain CLIP the tags are read off the image embedding.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.composed.base import Composed, Composer, References, normalised
+from adapters.composed.rule_editor import RuleEditor
+from adapters.encoder import Encoder
+from adapters.tag_reader import TagReader, tag_vocabulary
+from e2.data.product import Catalogue
+from e2.errors import InputError
+
+CALIBRATION = 2000  # products that thresholds are calibrated on, at most
+
+
+class SlotFilling(Composer):
+    """The image moved by the change of its tags' text, mixed with the text of the changed tags.
+
+    With i the image, o and n the texts of the tags before and after the wish, and w the text weight, all of unit length, the
+    query is (1 - w) (i + n - o) + w n.
+
+    Args:
+        encoder: any.
+        vocabulary: entity -> values, see :func:`adapters.tag_reader.tag_vocabulary`.
+        thresholds: of the tag reader, per entity; tags read with less are not used.
+        text_weight: w: 0 = the moved image alone, 1 = the tags' text alone.
+        preset: how several captions of a wish are joined.
+
+    A wish that names no known value has no slot to fill: its own words stand behind the tags then.
+    """
+
+    name = "slots"
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        vocabulary: Mapping[str, Sequence[str]],
+        *,
+        thresholds: Mapping[str, float] | None = None,
+        text_weight: float = 0.5,
+        preset: str | None = None,
+    ):
+        super().__init__(encoder, preset=preset)
+        if not 0 <= text_weight <= 1:
+            raise InputError(f"the text weight of slot filling must lie in 0..1, not {text_weight}")
+        self.reader = TagReader(encoder, vocabulary, thresholds=thresholds)
+        self.editor = RuleEditor(vocabulary)
+        self.text_weight = text_weight
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {**super().info, "text_weight": self.text_weight, "entities": list(self.reader.vocabulary)}
+
+    def _compose(self, references: References, wishes: list[str]) -> Composed:
+        read = self.reader.read(references.features, references.regions)
+        edited = [self.editor.edit_tags(tags, wish) for tags, wish in zip(read, wishes, strict=True)]
+        texts = [_text(tags, new, wish) for tags, new, wish in zip(read, edited, wishes, strict=True)]
+        before = self.encoder.encode_texts([" ".join(tags.values()) for tags in read])
+        after = self.encoder.encode_texts(texts)
+        mixed = (1 - self.text_weight) * (references.features + after - before) + self.text_weight * after
+        steps = [{"tags": t, "changed": n, "text": s} for t, n, s in zip(read, edited, texts, strict=True)]
+        return Composed(normalised(mixed), steps)
+
+
+def _text(tags: Mapping[str, str], changed: Mapping[str, str], wish: str) -> str:
+    """The changed tags in words, as the texts of products name them."""
+    words = " ".join(changed.values())
+    return words if changed != tags else f"{words} {wish}".strip()
+
+
+def calibrated_slots(encoder: Encoder, catalogue: Catalogue, *, precision: float = 0.5) -> tuple[SlotFilling, dict[str, Any]]:
+    """Slot filling with a catalogue's vocabulary, and thresholds at which read tags are right at least so often on it.
+
+    Args:
+        encoder: any.
+        catalogue: tagged products, best ones that the encoder has not seen.
+        precision: a wrong tag misleads about as much as a right one helps, so half of them right is where help begins.
+
+    Returns:
+        The composer and its options, to be stored.
+    """
+    vocabulary = tag_vocabulary(catalogue)
+    rows = range(min(len(catalogue), CALIBRATION))
+    products = [catalogue[row] for row in rows]
+    references = References(encoder, [product.images[0] for product in products])
+    reader = TagReader(encoder, vocabulary)
+    tags = [product.tags for product in products]
+    thresholds = reader.calibrate(references.features, references.regions, tags, precision=precision)
+    settings = {"vocabulary": vocabulary, "thresholds": thresholds}
+    return SlotFilling(encoder, **settings), settings

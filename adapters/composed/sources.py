@@ -1,0 +1,121 @@
+"""What composers need besides an encoder, named in a word: vocabularies, concept phrases, captions, rewriters."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters.composed.endpoint import Endpoint, EndpointConfig
+from adapters.composed.phrases import (
+    Phrases,
+    frequent_concepts,
+    phrases_from_captioner,
+    phrases_from_captions,
+    phrases_from_file,
+    phrases_from_model,
+)
+from adapters.composed.reference_captions import CaptionSource, FileCaptions, OurCaptions, TransformersCaptions
+from adapters.composed.rewriting import Rewriter
+from adapters.composed.rule_editor import RuleEditor
+from adapters.encoder import Encoder
+from adapters.tag_reader import tag_vocabulary
+from e2.data import open_catalogue
+from e2.data.product import Catalogue
+from e2.errors import InputError
+
+HUB = "transformers:"
+Vocabulary = Mapping[str, Sequence[str]]
+
+
+def vocabulary_of(source: Vocabulary | str | Path) -> dict[str, list[str]]:
+    """Entity -> values: as given, from a JSON file of that form, or those of a catalogue's (SPEC's) train split.
+
+    Raises:
+        InputError: no such file or catalogue, or one without tags.
+    """
+    if isinstance(source, Mapping):
+        return {entity: list(values) for entity, values in source.items()}
+    if str(source).endswith(".json"):
+        try:
+            content = json.loads(Path(source).read_text(encoding="utf-8"))
+            return {str(entity): [str(value) for value in values] for entity, values in content.items()}
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            raise InputError(f'{source} is no vocabulary; it should read {{"entity": ["value", ...], ...}}') from error
+    return tag_vocabulary(open_catalogue(str(source), None))
+
+
+def captions_in(catalogue: Catalogue) -> list[str]:
+    """All descriptions of a split, photos left unread where the source can."""
+    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    return [caption for row in range(len(light)) for caption in light[row].captions]
+
+
+def phrases_of(source: Phrases | str | Path | None, texts: Sequence[str]) -> Phrases:
+    """Concept phrases: as given, from a phrase file, a captioner's folder, ``transformers:NAME``, or (None) from the texts.
+
+    All but the first two speak about the words that the texts use most.
+    """
+    if isinstance(source, Mapping):
+        return source
+    if source is not None and Path(source).is_file():
+        return phrases_from_file(source)
+    concepts = frequent_concepts(texts)
+    if source is None:
+        return phrases_from_captions(texts, concepts)
+    if str(source).startswith(HUB):
+        return phrases_from_model(str(source).removeprefix(HUB), concepts)
+    if Path(source).is_dir():
+        from adapters.captioning import load_captioner
+
+        return phrases_from_captioner(load_captioner(source), concepts)
+    raise InputError(f"no concept phrases in {source}: give a JSON file, a captioner's folder or {HUB}NAME")
+
+
+def captions_of(source: CaptionSource | str | Path, encoder: Encoder) -> CaptionSource:
+    """Where captions of references come from: a captioner's folder, a captions file, or ``transformers:NAME``."""
+    if not isinstance(source, (str, Path)):
+        return source
+    if str(source).startswith(HUB):
+        return TransformersCaptions(str(source).removeprefix(HUB), device=str(encoder.device))
+    if Path(source).is_dir():
+        return OurCaptions(source)
+    if Path(source).is_file():
+        return FileCaptions(source)
+    raise InputError(f"no captions in {source}: give a captioner's folder, a captions file or {HUB}NAME")
+
+
+def rewriter_of(
+    source: Rewriter | str = "rules",
+    *,
+    vocabulary: Vocabulary | str | None = None,
+    cache: str | Path | None = None,
+    **options: Any,
+) -> Rewriter:
+    """What rewrites captions: ``rules``, the address of an OpenAI-compatible server, or ``transformers:NAME``.
+
+    Args:
+        source: which, or one of your own.
+        vocabulary: names known to the rules; see :func:`vocabulary_of`.
+        cache: file of a server's answers.
+        options: of :class:`adapters.composed.endpoint.EndpointConfig`.
+    """
+    if not isinstance(source, str):
+        return source
+    if source.startswith("http"):
+        return Endpoint(_endpoint_config(source, options), cache)
+    if options or cache:
+        raise InputError(f"rewriter {source!r} takes no {', '.join([*options, *(['cache'] if cache else [])])}")
+    if source == "rules":
+        return RuleEditor(None if vocabulary is None else vocabulary_of(vocabulary))
+    if source.startswith(HUB):
+        from adapters.composed.language_model import LanguageModel
+
+        return LanguageModel(source.removeprefix(HUB))
+    raise InputError(f"unknown rewriter {source!r}; choose rules, http://SERVER/v1 or {HUB}NAME")
+
+
+def _endpoint_config(url: str, options: dict[str, Any]) -> EndpointConfig:
+    try:
+        return EndpointConfig(url, **options)
+    except TypeError as error:
+        raise InputError(f"rewriter {url}: {str(error).split('__init__() ')[-1]}; it needs model=NAME") from error

@@ -1,0 +1,108 @@
+"""Fitted composers on disk: ``composer.json`` and ``mapping.safetensors``, bound to the encoder they were fitted on."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from adapters.composed.mappings import MAPPINGS
+from adapters.encoder import Encoder
+from e2.checkpoint import read_tensors
+from e2.errors import InputError
+from e2.files import atomic_folder
+from e2.version import __version__
+
+WEIGHTS, CONFIG = "mapping.safetensors", "composer.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ComposerRecord:
+    """What ``composer.json`` says.
+
+    Attributes:
+        method: which composer.
+        network: ``kind`` and the options of the mapping network; empty where there is none.
+        encoder: ``info`` of the encoder it was fitted on.
+        input: what the mapping reads, ``unit`` or ``raw``.
+        feature_norm: mean length of the encoder's raw features that the mapping was fitted on.
+        settings: of the fit.
+        training: what came of it.
+    """
+
+    method: str
+    network: dict[str, Any]
+    encoder: dict[str, Any]
+    input: str
+    feature_norm: float
+    settings: dict[str, Any]
+    training: dict[str, Any]
+    format: int = FORMAT
+    version: str = __version__
+
+
+def save_composer(folder: str | Path, record: ComposerRecord, mapping: nn.Module | None = None) -> None:
+    """Writes a new folder, whole or not at all; without a mapping where the record says all.
+
+    Raises:
+        InputError: the folder is there already, or cannot be written.
+    """
+    check_new(folder)
+    with atomic_folder(folder) as temporary:
+        if mapping is not None:
+            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in mapping.state_dict().items()}
+            save_file(tensors, temporary / WEIGHTS, {"format": "pt"})
+        (temporary / CONFIG).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
+
+
+def check_new(folder: str | Path) -> None:
+    """Refuses a place that holds something, before any work is done."""
+    if Path(folder).exists():
+        raise InputError(f"{folder} exists already; choose another --out, or remove it first")
+
+
+def read_record(folder: str | Path) -> ComposerRecord:
+    """The description of a fitted composer.
+
+    Raises:
+        InputError: no composer, damaged, or of a newer version.
+    """
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise InputError(f"{folder} is no fitted composer: it has no {CONFIG}; give the folder `e2 compose fit --out` wrote")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        record = ComposerRecord(**content)
+        record.encoder["weights_sha256"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} is damaged or was not written by e2 compose fit; fit again") from error
+    if record.format != FORMAT:
+        raise InputError(f"{path} has format {record.format}, this version reads {FORMAT}; use the e2 that wrote it")
+    return record
+
+
+def load_mapping(folder: str | Path, record: ComposerRecord) -> nn.Module:
+    """The mapping network with its weights.
+
+    Raises:
+        InputError: damaged weights, or weights of another network.
+    """
+    options = dict(record.network)
+    try:
+        mapping = MAPPINGS[options.pop("kind")](**options)
+        mapping.load_state_dict(read_tensors(Path(folder) / WEIGHTS))
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InputError(f"{Path(folder) / WEIGHTS} does not fit its {CONFIG}; fit again") from error
+    return mapping
+
+
+def check_encoder(folder: str | Path, record: ComposerRecord, encoder: Encoder) -> None:
+    """Refuses any encoder but the one that the mapping was fitted on: words of one tower are noise to another."""
+    if record.encoder["weights_sha256"] != encoder.info["weights_sha256"]:
+        raise InputError(
+            f"{folder} was fitted on {record.encoder.get('path')} ({record.encoder['weights_sha256'][:12]}), not on "
+            f"{encoder.info['path']} ({encoder.info['weights_sha256'][:12]}); fit one for it by e2 compose fit"
+        )

@@ -1,0 +1,28 @@
+"""Plain sentences about a photo of something: what a pseudo-word must fit into."""
+
+TEMPLATES = (  # (before, behind) the word
+    ("", ""),
+    ("a ", ""),
+    ("a photo of a ", ""),
+    ("a photo of the ", ""),
+    ("a photo of one ", ""),
+    ("a close-up photo of a ", ""),
+    ("a cropped photo of the ", ""),
+    ("a bright photo of a ", ""),
+    ("a dark photo of the ", ""),
+    ("a blurry photo of a ", ""),
+    ("a good photo of the ", ""),
+    ("a picture of a ", ""),
+    ("a picture that shows the ", ""),
+    ("an image of a ", ""),
+    ("a product photo of a ", ""),
+    ("a catalogue photo of the ", ""),
+    ("a view of the ", ""),
+    ("this is a ", ""),
+    ("here is the ", ""),
+    ("this photo shows a ", ""),
+    ("we see a ", " in this photo"),
+    ("there is a ", " in the picture"),
+    ("the ", " on a plain background"),
+    ("the ", " in a shop"),
+)

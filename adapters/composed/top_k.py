@@ -1,0 +1,109 @@
+"""Exact search: the best of a gallery of any size for each query, block by block, so that memory stays bounded."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from e2.errors import InputError
+
+BLOCK_SCORES = 1 << 25  # scores held at a time: 128 MiB of float32
+GROUP = 64  # neighbouring scores of which only the largest is looked at first
+
+
+@torch.inference_mode()
+def search(
+    query_vectors: np.ndarray,
+    gallery: np.ndarray,
+    top_k: int,
+    *,
+    exclude: np.ndarray | None = None,
+    device: str | torch.device = "cpu",
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ``top_k`` largest inner products of each query with the gallery, exactly, best first.
+
+    Args:
+        query_vectors: (Q, D).
+        gallery: (G, D); a memory-mapped array is read block by block.
+        top_k: hits per query; a smaller gallery gives fewer.
+        exclude: (Q,) gallery row that each query leaves out, e.g. its own reference; -1 = none.
+        device: where products are computed.
+
+    Returns:
+        scores (Q, K) float32 and gallery rows (Q, K) int64, K = min(top_k, G). Of equal scores the lower row comes first; a
+        place that nothing is left for (gallery of one, and that excluded) holds score -inf and row -1.
+
+    Raises:
+        InputError: an empty gallery, top_k below 1, or vectors of another width.
+    """
+    _check(query_vectors, gallery, top_k)
+    queries = torch.as_tensor(np.ascontiguousarray(query_vectors, dtype=np.float32), device=device)
+    left_out = None if exclude is None else torch.as_tensor(np.asarray(exclude, dtype=np.int64), device=device)
+    found = [_in_gallery(part, gallery, top_k, left) for part, left in _query_parts(queries, left_out)]
+    scores, rows = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+    rows[np.isneginf(scores)] = -1
+    return scores, rows
+
+
+def _check(queries: np.ndarray, gallery: np.ndarray, top_k: int) -> None:
+    if not len(gallery):
+        raise InputError("the gallery is empty; there is nothing to search in")
+    if top_k < 1:
+        raise InputError(f"cannot return the best {top_k}; ask for 1 or more")
+    if queries.ndim != 2 or queries.shape[1] != gallery.shape[1]:
+        raise InputError(f"queries of shape {queries.shape} do not fit a gallery of width {gallery.shape[1]}")
+
+
+def _query_parts(queries: Tensor, left_out: Tensor | None, size: int = 1024):
+    """At most so many queries at a time: a block of the gallery is then never too narrow."""
+    for start in range(0, len(queries), size):
+        rows = slice(start, start + size)
+        yield queries[rows], None if left_out is None else left_out[rows]
+
+
+def _in_gallery(queries: Tensor, gallery: np.ndarray, top_k: int, left_out: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Running best over the blocks of the gallery."""
+    size = max(GROUP, BLOCK_SCORES // max(1, len(queries)) // GROUP * GROUP)
+    best_scores = queries.new_empty(len(queries), 0)
+    best_rows = torch.empty(len(queries), 0, dtype=torch.long, device=queries.device)
+    for start in range(0, len(gallery), size):
+        block = _tensor(gallery[start : start + size])
+        scores = queries @ block.to(queries.device).T
+        if left_out is not None:
+            inside = ((left_out >= start) & (left_out < start + len(block))).nonzero().squeeze(1)
+            scores[inside, left_out[inside] - start] = -torch.inf
+        values, places = largest(scores, top_k)
+        best_scores, best_rows = torch.cat([best_scores, values], 1), torch.cat([best_rows, places + start], 1)
+        best_scores, best_rows = _ordered(best_scores, best_rows, top_k)
+    return best_scores, best_rows
+
+
+def _tensor(rows: np.ndarray) -> Tensor:
+    """Without a copy where there need be none; torch wants memory that it might write to."""
+    rows = np.ascontiguousarray(rows, dtype=np.float32)
+    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
+
+
+def largest(scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
+    """The ``top_k`` largest of each row (Q, B), in any order.
+
+    Each of them lies in one of the ``top_k`` groups of neighbours with the largest maxima, so that the costly selection
+    sees a small part of the scores only.
+    """
+    count = scores.shape[1]
+    groups = count // GROUP
+    if top_k >= groups:
+        return scores.topk(min(top_k, count), sorted=False)
+    whole = scores[:, : groups * GROUP].unflatten(1, (groups, GROUP))
+    chosen = whole.amax(dim=2).topk(top_k, sorted=False).indices  # (Q, K)
+    places = (chosen[:, :, None] * GROUP + torch.arange(GROUP, device=scores.device)).flatten(1)
+    rest = torch.arange(groups * GROUP, count, device=scores.device).expand(len(scores), -1)
+    places = torch.cat([places, rest], dim=1)
+    values, picked = scores.gather(1, places).topk(top_k, sorted=False)
+    return values, places.gather(1, picked)
+
+
+def _ordered(scores: Tensor, rows: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
+    """Best first, of equals the lower row: two stable sorts over the few that are left."""
+    order = rows.argsort(dim=1, stable=True)
+    order = order.gather(1, scores.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :top_k]
+    return scores.gather(1, order), rows.gather(1, order)

@@ -1,0 +1,162 @@
+"""Rewriting over HTTP: a server on this machine that fails, stalls, talks nonsense and says 429."""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from adapters.composed.endpoint import AnswerCache, Endpoint, EndpointConfig
+from e2.errors import InputError
+
+
+class Server:
+    """Answers each request by the next of its ``script``; when that is used up, properly."""
+
+    def __init__(self):
+        self.script, self.bodies, self.times, self.headers = [], [], [], []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):  # noqa: N802
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                server.bodies.append(body), server.times.append(time.monotonic()), server.headers.append(self.headers)
+                act = server.script.pop(0) if server.script else None
+                act(self) if act else good(self, body)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+
+def reply(handler, status, content: bytes, **headers):
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+def good(handler, body):
+    lines = dict(line.split(": ", 1) for line in body["messages"][-1]["content"].splitlines())
+    text = f'Caption: "{lines["Caption"]} but {lines["Wish"]}"\nfurther chatter'
+    reply(handler, 200, json.dumps({"choices": [{"message": {"content": text}}]}).encode())
+
+
+def status(code, **headers):
+    return lambda handler: reply(handler, code, b"{}", **headers)
+
+
+def stall(handler):
+    time.sleep(1.0)
+
+
+def content(raw: bytes):
+    return lambda handler: reply(handler, 200, raw)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    server = Server()
+    yield server
+    server.http.shutdown()
+
+
+def endpoint(server, cache=None, **options):
+    defaults = {"model": "m", "timeout": 0.4, "tries": 3, "wait": 0.01, "parallel": 1}
+    return Endpoint(EndpointConfig(server.url, **{**defaults, **options}), cache)
+
+
+def test_answers_are_cleaned_and_equal_questions_asked_once(server):
+    found = endpoint(server).rewrite(["a dress", "a shirt", "a dress"], ["is red", "is red", "is red"])
+    assert found == ["a dress but is red", "a shirt but is red", "a dress but is red"]
+    assert len(server.bodies) == 2 and server.bodies[0]["model"] == "m" and server.bodies[0]["temperature"] == 0
+
+
+@pytest.mark.parametrize("trouble", [status(500), status(429), stall, content(b"<html>"), content(b'{"choices": []}')])
+def test_trouble_that_passes_is_waited_out(server, trouble):
+    server.script = [trouble, trouble]
+    assert endpoint(server).rewrite(["a dress"], ["is red"]) == ["a dress but is red"]
+    assert len(server.bodies) == 3
+
+
+def test_retry_after_is_obeyed(server):
+    server.script = [status(429, Retry_After="0.5")]
+    endpoint(server).rewrite(["a dress"], ["is red"])
+    assert server.times[1] - server.times[0] >= 0.45
+
+
+@pytest.mark.parametrize(
+    ("trouble", "message"),
+    [
+        (stall, "no answer within 0.4 s; check the server, then run again to go on"),
+        (content(b"hello"), "does not answer like an OpenAI-compatible server"),
+        (content(b'{"choices": [{"message": {"content": "  "}}]}'), "empty text"),
+        (status(429), "HTTP 429"),
+    ],
+)
+def test_trouble_that_stays_is_one_line_and_finished_answers_are_kept(server, tmp_path, trouble, message):
+    server.script = [None, *[trouble] * 3]
+    with pytest.raises(InputError, match=message) as caught:
+        endpoint(server, tmp_path / "cache.jsonl").rewrite(["a dress", "a shirt"], ["is red", "is red"])
+    assert "\n" not in str(caught.value)
+    server.script, server.bodies = [], []
+    assert endpoint(server, tmp_path / "cache.jsonl").rewrite(["a dress", "a shirt"], ["is red", "is red"])[0]
+    assert len(server.bodies) == 1  # the first was in the cache
+
+
+def test_a_refused_key_is_not_tried_again(server):
+    server.script = [status(401)] * 3
+    with pytest.raises(InputError, match="HTTP 401"):
+        endpoint(server).rewrite(["a dress"], ["is red"])
+    assert len(server.bodies) == 1
+
+
+def test_skipping_uses_the_wish_and_counts(server):
+    server.script = [status(500)] * 3
+    rewriter = endpoint(server, on_failure="skip")
+    assert rewriter.rewrite(["a dress", "a shirt"], ["is red", "is red"]) == ["is red", "a shirt but is red"]
+    assert rewriter.info["skipped"] == 1
+
+
+def test_a_server_that_is_not_there_is_one_line(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    config = EndpointConfig("http://127.0.0.1:9/v1", "m", tries=2, wait=0.01)
+    with pytest.raises(InputError, match="127.0.0.1:9/v1: .*refused"):
+        Endpoint(config).rewrite(["a"], ["b"])
+
+
+def test_the_rate_is_kept_over_threads_and_the_key_is_sent(server, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "secret")
+    endpoint(server, per_minute=600, parallel=4, key_variable="MY_KEY").rewrite([f"dress {i}" for i in range(5)], ["red"] * 5)
+    assert max(server.times) - min(server.times) >= 0.35  # five starts, 0.1 s apart
+    assert server.headers[0]["Authorization"] == "Bearer secret"
+
+
+def test_a_cache_cut_in_half_keeps_what_is_whole(tmp_path):
+    path = tmp_path / "cache.jsonl"
+    cache = AnswerCache(path)
+    cache["one"], cache["two"] = "1", "2"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) - len(content) // 4])
+    again = AnswerCache(path)
+    assert "one" in again and "two" not in again
+    again["two"] = "2!"
+    whole = AnswerCache(path)
+    assert (whole["one"], whole["two"], len(whole)) == ("1", "2!", 2)
+
+
+def test_wrong_settings_are_named():
+    for options, message in (
+        ({"url": "localhost", "model": "m"}, "is no web address"),
+        ({"url": "http://x", "model": ""}, "name of a model"),
+        ({"url": "http://x", "model": "m", "tries": 0}, "1 or more tries"),
+        ({"url": "http://x", "model": "m", "on_failure": "cry"}, "choose error or skip"),
+    ):
+        with pytest.raises(InputError, match=message):
+            EndpointConfig(**options)
