@@ -1,0 +1,126 @@
+"""`e2 evaluate composed`: parses and calls. Heavy packages are imported inside the command."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from e2.errors import InputError
+from e2.options import (
+    BatchSize,
+    CaptionColumn,
+    Device,
+    IdColumn,
+    ImageColumn,
+    Json,
+    OnBadRow,
+    Precision,
+    Seed,
+    Split,
+    Tags,
+    Text,
+    Workers,
+    open_data,
+)
+
+
+def composed(
+    encoder: Annotated[list[str], typer.Option(help="checkpoint folder or open_clip:MODEL/PRETRAINED; repeatable")],
+    method: Annotated[list[str] | None, typer.Option(help="image, text, sum, slerp, ...; repeatable")] = None,
+    benchmark: Annotated[
+        str, typer.Option(help="attribute-swap, attribute-drop, fashioniq, cirr, circo or fashion200k")
+    ] = "attribute-swap",
+    data: Annotated[str | None, typer.Option(metavar="SPEC", help="of attribute-*: boutique, a table or folder")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="folder of a published data set's annotations")] = None,
+    images: Annotated[Path | None, typer.Option(help="folder of its photos")] = None,
+    split: Split = None,
+    composer: Annotated[list[Path] | None, typer.Option(help="folder of e2 compose fit; repeatable")] = None,
+    preset: Annotated[str | None, typer.Option(help="how captions are joined and prompts written, for all methods")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="METHOD.KEY=VALUE", help="option of one method; repeatable")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for metrics.json of each pair and comparison.json")] = None,
+    target: Annotated[str | None, typer.Option(help="attribute-*: find image or text")] = None,
+    text: Text = "caption",
+    swap: Annotated[str | None, typer.Option(help="attribute-*: tags that may change, e.g. colour,season")] = None,
+    changes: Annotated[int, typer.Option(help="attribute-swap: tags that change at once, at most (1 or 2)")] = 1,
+    size: Annotated[int, typer.Option(help="attribute-*: queries")] = 1000,
+    wordings: Annotated[int, typer.Option(help="attribute-*: ways to say each wish, 1 to 5")] = 5,
+    queries: Annotated[Path | None, typer.Option(help="attribute-*: a saved queries.json to use again")] = None,
+    gallery: Annotated[str | None, typer.Option(help="fashioniq: original or val-union")] = None,
+    missing: Annotated[str, typer.Option(help="photos or queries missing from a published set: error or skip")] = "error",
+    examples: Annotated[int, typer.Option(min=0, help="queries to draw as examples.png")] = 0,
+    tags: Tags = None,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    batch_size: BatchSize = 64,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = 2,
+    json: Json = False,
+) -> None:
+    """Search by a photo and a wish: methods x encoders, with 95 % intervals and paired differences.
+
+    Example: `e2 evaluate composed --encoder runs/clip runs/e2 --method image text sum --data catalogue --tags brand,colour`
+    """
+    from adapters.encoder import load_encoder
+    from benchmarks.composed_methods import Methods
+    from benchmarks.composed_tasks import TAGGED, draw_task, published_task
+    from benchmarks.evaluate_composed import evaluate_composed
+
+    methods = Methods(method or (), composer or (), preset=preset, settings=set_ or ())
+    if benchmark in TAGGED:
+        _refuse(benchmark, annotations=annotations, images=images, gallery=gallery)
+        if data is None:
+            raise InputError(f"{benchmark} draws its queries from a catalogue; name it by --data")
+        catalogue = open_data(data, split or "test", tags, (image_column, caption_column, id_column), on_bad_row)
+        chosen = [name.strip() for name in swap.split(",")] if swap else None
+        options = {"swap": chosen, "changes": changes, "size": size, "wordings": wordings, "seed": seed}
+        task, listed = draw_task(benchmark, catalogue, queries=queries, target=target, text=text, **options)
+        if out:
+            listed.save(out / "queries.json")
+    else:
+        _refuse(benchmark, data=data, target=target, swap=swap, queries=queries, tags=tags)
+        task = published_task(benchmark, annotations, images, split=split, missing=missing, gallery=gallery)
+    loading = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
+    encoders = [load_encoder(name, **loading) for name in encoder]
+    if task.answers is None:
+        _submit(encoders, task, methods, out)
+        return
+    found = evaluate_composed(encoders, task, methods, out=out, seed=seed, examples=examples)
+    _show(found, json)
+
+
+def _refuse(benchmark: str, **options: object) -> None:
+    """Options that would do nothing: their user means another benchmark."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise InputError(f"--{given[0]} means nothing to --benchmark {benchmark}; leave it out, or choose another benchmark")
+
+
+def _submit(encoders, task, methods, out: Path | None) -> None:
+    """Hidden answers: files for the data set's server."""
+    from benchmarks.composed_tasks import SUBMISSIONS
+    from benchmarks.evaluate_composed import write_submissions
+
+    if out is None:
+        raise InputError(f"the answers of {task.benchmark} {task.split} are hidden; name a folder for the submission by --out")
+    for path in write_submissions(encoders, task, methods, SUBMISSIONS[task.benchmark], out):
+        print(f"wrote {path}: hand it in at the data set's server")
+
+
+def _show(found, json: bool) -> None:
+    from rich.console import Console
+
+    from benchmarks.composed_tables import details_table, differences_table, results_table
+
+    if json:
+        print(jsonlib.dumps(found.record(), indent=2))
+        return
+    for table in (results_table(found), details_table(found), differences_table(found)):
+        if table is not None:
+            Console().print(table)

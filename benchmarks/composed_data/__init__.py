@@ -1,0 +1,1 @@
+"""The data sets of composed retrieval, one protocol a file, each read into a `Task`."""

@@ -1,0 +1,36 @@
+"""Wrong results that are half right: the change without the garment, the garment without the change."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class HardNegatives:
+    """Wrong answers that are half right.
+
+    Attributes:
+        tags: (G, E) codes of the gallery.
+        reference: (Q, E) codes of the references.
+        wanted: (Q, E) codes of right answers.
+        changed: (Q, E) bool, where they differ.
+    """
+
+    tags: np.ndarray
+    reference: np.ndarray
+    wanted: np.ndarray
+    changed: np.ndarray
+
+    def count(self, top: np.ndarray) -> dict[str, np.ndarray]:
+        """(Q, k) gallery rows, -1 for none -> how many of each kind a query has in its top k, (Q,) each."""
+        shown = self.tags[top]  # (Q, k, E)
+        as_wanted = shown == self.wanted[:, None]
+        change = (as_wanted | ~self.changed[:, None]).all(axis=2)
+        garment = (as_wanted | self.changed[:, None]).all(axis=2)
+        unchanged = (shown == self.reference[:, None]).all(axis=2)
+        kinds = {
+            "right": change & garment,
+            "right_change_wrong_garment": change & ~garment,
+            "right_garment_unchanged": unchanged,
+        }
+        return {name: (kind & (top >= 0)).sum(axis=1) for name, kind in kinds.items()}

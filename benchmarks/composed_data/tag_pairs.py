@@ -1,0 +1,151 @@
+"""Pairs of products that are equal in all but some tags, drawn from a catalogue of any size.
+
+Products are grouped by their tuple of tags, and tuples by what is left without the changing tags, so that nothing quadratic is
+done. Draws are balanced: every set of changing tags gives as many pairs as the others where it has them, and within a set the
+values of one entity (the brand, where there is one) take turns, so that the largest brand does not fill the list.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from e2.errors import InputError
+
+TURNS = "brand"  # the entity whose values take turns; another catalogue: the one with most values
+
+
+@dataclass(frozen=True)
+class TagTable:
+    """The tags of P products as integers.
+
+    Attributes:
+        entities: E names.
+        codes: (P, E) int64, each value's place in ``values``.
+        values: for each entity its values, sorted.
+    """
+
+    entities: tuple[str, ...]
+    codes: np.ndarray
+    values: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[str]], entities: Sequence[str]) -> "TagTable":
+        """P rows of E values each."""
+        columns = [np.unique(np.array(column, dtype=str), return_inverse=True) for column in zip(*rows, strict=True)]
+        codes = np.stack([codes for _, codes in columns], axis=1)
+        return cls(tuple(entities), codes, tuple(tuple(map(str, values)) for values, _ in columns))
+
+    def named(self, codes: np.ndarray) -> dict[str, str]:
+        """(E,) codes as tags, e.g. ``table.named(table.codes[product])``."""
+        return {name: self.values[place][code] for place, (name, code) in enumerate(zip(self.entities, codes, strict=True))}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A reference product, the tuple of tags that is wished for, and the products that have it.
+
+    Attributes:
+        reference: row of the reference.
+        wanted: (E,) codes.
+        changed: places of the entities that change.
+        answers: (A,) rows of the right products, in order.
+    """
+
+    reference: int
+    wanted: np.ndarray
+    changed: tuple[int, ...]
+    answers: np.ndarray
+
+
+def draw_pairs(table: TagTable, swaps: Sequence[tuple[int, ...]], seed: int) -> Iterator[Pair]:
+    """All pairs that a catalogue has, in random but balanced order; take as many as are needed.
+
+    Args:
+        table: the products' tags.
+        swaps: sets of places of entities that change together.
+        seed: of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    groups = _Groups(table.codes)
+    turns = groups.tuples[:, _turn_taker(table)]
+    streams = [_stream(groups, changed, turns, rng) for changed in swaps]
+    while streams:
+        for stream in list(streams):
+            pair = next(stream, None)
+            if pair is None:
+                streams.remove(stream)
+            else:
+                yield pair
+
+
+def swap_sets(table: TagTable, names: Sequence[str] | None, changes: int) -> list[tuple[int, ...]]:
+    """The sets of entities that change together: all single ones, and all twos where ``changes`` is 2.
+
+    Raises:
+        InputError: an unknown entity, or none that has two values.
+    """
+    unknown = [name for name in names or () if name not in table.entities]
+    if unknown:
+        raise InputError(f"--swap {', '.join(unknown)}: the catalogue's tags here are {', '.join(table.entities)}")
+    places = [table.entities.index(name) for name in names or table.entities]
+    places = [place for place in dict.fromkeys(places) if len(table.values[place]) > 1]
+    if not places:
+        raise InputError("no tag to change has two values among these products; name others by --swap")
+    return [chosen for count in range(1, changes + 1) for chosen in itertools.combinations(places, count)]
+
+
+class _Groups:
+    """Products grouped by their tuple of tags: T distinct tuples (T, E), and the members of each."""
+
+    def __init__(self, codes: np.ndarray):
+        self.tuples, inverse = np.unique(codes, axis=0, return_inverse=True)
+        inverse = inverse.ravel()  # its shape differs between NumPy versions
+        self._order, self._ends = np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))
+
+    def members(self, group: int) -> np.ndarray:
+        """Rows of the products with one tuple, in order."""
+        return self._order[self._ends[group - 1] if group else 0 : self._ends[group]]
+
+
+def _turn_taker(table: TagTable) -> int:
+    if TURNS in table.entities:
+        return table.entities.index(TURNS)
+    return int(np.argmax([len(values) for values in table.values]))
+
+
+def _stream(groups: _Groups, changed: tuple[int, ...], turns: np.ndarray, rng: np.random.Generator) -> Iterator[Pair]:
+    """Pairs of one set of changing tags, in passes: each takes every reference tuple once, with another partner."""
+    rest = np.delete(groups.tuples, changed, axis=1)
+    _, bucket = np.unique(rest, axis=0, return_inverse=True)  # tuples that are equal in all other tags
+    bucket = bucket.ravel()
+    order = np.argsort(bucket, kind="stable")
+    sizes = np.bincount(bucket)
+    starts = np.cumsum(sizes) - sizes
+    waiting = _in_turns(np.flatnonzero(sizes[bucket] > 1), turns, rng)
+    partners: dict[int, list[int]] = {}
+    while waiting:
+        left = []
+        for tuple_ in waiting:
+            if tuple_ not in partners:
+                others = order[starts[bucket[tuple_]] : starts[bucket[tuple_]] + sizes[bucket[tuple_]]]
+                differ = (groups.tuples[others][:, changed] != groups.tuples[tuple_, list(changed)]).all(axis=1)
+                partners[tuple_] = rng.permutation(others[differ]).tolist()
+            if partners[tuple_]:
+                wanted = partners[tuple_].pop()
+                reference = int(rng.choice(groups.members(tuple_)))
+                yield Pair(reference, groups.tuples[wanted], changed, np.sort(groups.members(wanted)))
+                left.append(tuple_)
+        waiting = left
+
+
+def _in_turns(tuples: np.ndarray, turns: np.ndarray, rng: np.random.Generator) -> list[int]:
+    """The tuples in random order, but the first of every turn-taker's before the second of any."""
+    tuples = rng.permutation(tuples)
+    who = turns[tuples]
+    order = np.argsort(who, kind="stable")
+    counts = np.bincount(who)
+    nth = np.empty(len(tuples), dtype=np.int64)
+    nth[order] = np.arange(len(tuples)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return tuples[np.argsort(nth, kind="stable")].tolist()

@@ -1,0 +1,212 @@
+"""Queries from tagged catalogues: pairs, wordings, right answers, hard negatives, against going over all products."""
+
+import itertools
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from benchmarks.composed_data.attribute_drop import draw_drops
+from benchmarks.composed_data.attribute_swap import draw_swaps
+from benchmarks.composed_data.tagged_products import TaggedProducts
+from benchmarks.composed_data.tagged_queries import TaggedQueries, tagged_task
+from benchmarks.composed_data.wishes import WORDINGS, Change, description, wish
+from benchmarks.composed_tasks import draw_task
+from e2.data.product import Product
+from e2.errors import InputError
+from tests.benchmarks.stubs import Shelf, png
+
+TAGS = ("brand", "season", "sub_category", "colour")
+PHOTO = png("red")
+
+
+def random_shelf(count: int = 400, seed: int = 0) -> Shelf:
+    """A long-tailed catalogue: half of all products are Nike's."""
+    rng = np.random.default_rng(seed)
+    values = {
+        "brand": ("Nike", "Puma", "Zeta", "Arrow", "Lee"),
+        "season": ("Summer", "Winter"),
+        "sub_category": ("Dress", "Tshirts", "Jackets"),
+        "colour": ("Black", "Red", "Navy Blue", "White"),
+    }
+    products = []
+    for i in range(count):
+        weights = {name: np.full(len(each), 1 / len(each)) for name, each in values.items()}
+        weights["brand"] = np.array([0.6, 0.2, 0.1, 0.05, 0.05])
+        tags = {name: str(rng.choice(each, p=weights[name])) for name, each in values.items()}
+        if i % 50 == 0:
+            del tags["season"]
+        products.append(Product(f"p{i}", (PHOTO,), (f"text {i}",), tags))
+    return Shelf(products, tags=TAGS)
+
+
+@pytest.fixture(scope="module")
+def shelf() -> Shelf:
+    return random_shelf()
+
+
+@pytest.fixture(scope="module")
+def products(shelf) -> TaggedProducts:
+    return TaggedProducts(shelf)
+
+
+def tags_of(products, place):
+    return products.table.named(products.table.codes[place])
+
+
+def by_id(shelf):
+    return {product.product_id: dict(product.tags) for product in shelf.products if len(product.tags) == len(TAGS)}
+
+
+@pytest.mark.parametrize("changes", [1, 2])
+def test_right_answers_are_those_that_looking_at_every_product_finds(shelf, products, changes):
+    tags = by_id(shelf)
+    listed = draw_swaps(products, changes=changes, size=150)
+    assert len(listed.queries) == 150 and products.incomplete == 8
+    for query in listed.queries:
+        reference = tags[query.reference]
+        assert set(query.answers) == {name for name, mine in tags.items() if mine == query.wanted}
+        assert {name for name in TAGS if reference[name] != query.wanted[name]} == set(query.changed)
+        assert 1 <= len(query.changed) <= changes
+        assert len(set(query.wishes)) == WORDINGS
+        for name, text in itertools.product(query.changed, query.wishes):
+            assert query.wanted[name].lower() in text.lower()
+    tuples = [(*tags[query.reference].values(), *query.wanted.values()) for query in listed.queries]
+    assert len(set(tuples)) == len(tuples)
+
+
+def test_draws_are_seeded_balanced_over_tags_and_not_one_brands(products):
+    listed = draw_swaps(products, size=200, seed=3)
+    assert listed == draw_swaps(products, size=200, seed=3) != draw_swaps(products, size=200, seed=4)
+    assert Counter(query.changed[0] for query in listed.queries) == {
+        "brand": 50,
+        "season": 50,
+        "sub_category": 50,
+        "colour": 50,
+    }
+    brands = Counter(tags_of(products, products.place(query.reference))["brand"] for query in listed.queries)
+    assert max(brands.values()) < 0.3 * 200  # of the products 60 % are one brand's
+    found = listed.statistics()
+    assert found["queries"] == 200 and found["wordings"] == 5 and found["largest_brand_percent"] < 35
+    assert found["by_change"]["colour"] == 50 and found["right_answers"]["largest"] >= found["right_answers"]["mean"] >= 1
+    colours = draw_swaps(products, swap=["colour"], size=200)
+    assert {query.changed for query in colours.queries} == {("colour",)}
+
+
+def test_a_small_catalogue_gives_every_pair_once():
+    tags = [("Nike", "Red"), ("Nike", "Blue"), ("Nike", "Blue"), ("Puma", "Red")]
+    shelf = Shelf(
+        [Product(str(i), (PHOTO,), ("x",), {"brand": b, "colour": c}) for i, (b, c) in enumerate(tags)],
+        tags=("brand", "colour"),
+    )
+    listed = draw_swaps(TaggedProducts(shelf), size=100)
+    pairs = {(query.changed, tuple(query.wanted.values())) for query in listed.queries}
+    red, blue, puma = ("Nike", "Red"), ("Nike", "Blue"), ("Puma", "Red")
+    assert pairs == {(("colour",), blue), (("colour",), red), (("brand",), puma), (("brand",), red)}
+    assert len(listed.queries) == 4
+    assert {query.answers for query in listed.queries if query.wanted["colour"] == "Blue"} == {("1", "2")}
+
+
+def test_drops_leave_out_one_tag_that_the_photo_shows_and_need_both_halves(shelf, products):
+    tags = by_id(shelf)
+    for query in draw_drops(products, size=100).queries:
+        reference, dropped = tags[query.reference], query.dropped
+        assert reference[dropped] == query.wanted[dropped]  # the photo shows it
+        (changed,) = query.changed
+        assert reference[changed] != query.wanted[changed]  # the photo alone finds another product
+        said = {name: value for name, value in query.wanted.items() if name != dropped}
+        fitting = {mine[dropped] for mine in tags.values() if said.items() <= mine.items()}
+        assert len(fitting) > 1  # the words alone fit several values
+        assert set(query.answers) == {name for name, mine in tags.items() if mine == query.wanted}
+        assert query.wanted[dropped].lower() not in query.wishes[0].lower()
+        assert all(value.lower() in query.wishes[1].lower() for value in said.values())
+
+
+def test_hard_negatives_are_counted_by_kind(products):
+    task = tagged_task(draw_swaps(products, size=20), products)
+    top = np.random.default_rng(0).integers(0, len(products), (20, 30))
+    top[:, -3:] = -1
+    counts = task.judge.count(top)
+    for number in range(20):
+        reference = tags_of(products, task.references[number])
+        wanted = tags_of(products, task.answers[number][0])
+        changed = [name for name in TAGS if reference[name] != wanted[name]]
+        shown = [tags_of(products, row) for row in top[number] if row >= 0]
+        fits = [all(tags[name] == wanted[name] for name in changed) for tags in shown]
+        same = [all(tags[name] == wanted[name] for name in TAGS if name not in changed) for tags in shown]
+        assert counts["right"][number] == sum(a and b for a, b in zip(fits, same, strict=True))
+        assert counts["right_change_wrong_garment"][number] == sum(a and not b for a, b in zip(fits, same, strict=True))
+        assert counts["right_garment_unchanged"][number] == sum(tags == reference for tags in shown)
+
+
+def test_saved_queries_give_the_same_task(shelf, products, tmp_path):
+    task, listed = draw_task("attribute-swap", shelf, size=30, seed=1)
+    listed.save(tmp_path / "queries.json")
+    again, loaded = draw_task("attribute-swap", shelf, queries=tmp_path / "queries.json")
+    assert loaded == listed
+    assert again.wordings == task.wordings and again.references.tolist() == task.references.tolist()
+    assert [rows.tolist() for rows in again.answers] == [rows.tolist() for rows in task.answers]
+    assert task.exclude_reference and task.benchmark == "attribute-swap" and len(task.wordings) == 5
+    with pytest.raises(InputError, match="holds attribute-swap queries; give --benchmark attribute-swap"):
+        draw_task("attribute-drop", shelf, queries=tmp_path / "queries.json")
+
+
+def test_saved_queries_of_another_catalogue_are_refused(shelf, tmp_path):
+    _, listed = draw_task("attribute-swap", shelf, size=30)
+    listed.save(tmp_path / "queries.json")
+    with pytest.raises(InputError, match="does not have with all tags; draw a new list"):
+        draw_task("attribute-swap", random_shelf(100), queries=tmp_path / "queries.json")
+    with pytest.raises(InputError, match="the catalogue has changed, draw a new list"):
+        draw_task("attribute-swap", random_shelf(500), queries=tmp_path / "queries.json")
+    content = json.loads((tmp_path / "queries.json").read_text())
+    for damage in ({}, {**content, "queries": []}, {**content, "queries": [{"reference": "p1"}]}):
+        (tmp_path / "cut.json").write_text(json.dumps(damage))
+        with pytest.raises(InputError, match="give a queries.json that e2 evaluate wrote"):
+            TaggedQueries.load(tmp_path / "cut.json")
+
+
+def test_texts_as_targets_are_the_products_texts(shelf):
+    task, _ = draw_task("attribute-drop", shelf, text="full", size=10)
+    assert len(task.texts) == len(task.image_names) == 392
+    row = task.answers[0][0]
+    assert task.texts[row] == shelf.products[int(task.text_names[row][1:])].text("full")
+    assert set(task.categories) <= set(TAGS) and task.protocol == "attribute-drop, find texts"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"changes": 3}, "choose 1 or 2"),
+        ({"size": 0}, "at least one query"),
+        ({"wordings": 6}, "choose 1 to 5"),
+        ({"swap": ["collar"]}, "the catalogue's tags here are brand, season, sub_category, colour"),
+        ({"target": "sound"}, "choose image or text"),
+        ({"text": "title"}, "choose caption or full"),
+    ],
+)
+def test_wrong_options_are_named(shelf, options, message):
+    with pytest.raises(InputError, match=message):
+        draw_task("attribute-swap", shelf, **options)
+
+
+def test_catalogues_without_pairs_or_tags_are_refused():
+    lonely = [Product(c, (PHOTO,), ("x",), {"brand": b, "colour": c}) for b, c in (("Nike", "Red"), ("Puma", "Blue"))]
+    with pytest.raises(InputError, match="no two products differ in just 1 of brand, colour; name fewer by --tags"):
+        draw_task("attribute-swap", Shelf(lonely, tags=("brand", "colour")))
+    with pytest.raises(InputError, match="name them by --tags"):
+        draw_task("attribute-swap", Shelf(lonely, tags=()))
+    with pytest.raises(InputError, match="0 products have all of the tags"):
+        draw_task("attribute-swap", Shelf(lonely, tags=("season",)))
+
+
+def test_wishes_read_like_english():
+    assert wish([Change("base_colour", "Navy Blue", "Black")], 0) == "in black instead of navy blue"
+    assert wish([Change("brand", "Puma", "Levi's")], 1) == "is by Levi's rather than Puma"
+    assert wish([Change("sub_category", "Dress", "Overall")], 4) == "I want it as an overall, not as a dress"
+    assert wish([Change("gender", "Men", "Unisex")], 2) == "the same, but for everyone"
+    assert wish([Change("composition", "Cotton", "Wool"), Change("season", "Summer", "Winter")], 3) == (
+        "change the material from cotton to wool and the season from summer to winter"
+    )
+    assert wish([Change("sleeve_length", "Short", "Long")], 0) == "with the sleeve length long instead of short"
+    assert description({"colour": "Red", "sub_category": "Jeans", "fit": "Slim"}, 0) == "jeans in red with the fit slim"
