@@ -1,0 +1,26 @@
+"""How varied and how long a set of captions is, and how often a caption repeats itself."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def words_and_repetition(tokens: Sequence[str]) -> np.ndarray:
+    """(N, 2) per tokenized caption: its words; 1 where it says three words in a row twice, or one word twice in a row."""
+    return np.array([(len(words), _repeats(words)) for words in map(str.split, tokens)], dtype=float).reshape(-1, 2)
+
+
+def distinct(tokens: Sequence[str], n: int) -> float:
+    """Distinct-n (Li et al., NAACL 2016): different n-grams among all n-grams of all captions, percent; 0 without any."""
+    counts = Counter(gram for text in tokens for gram in _grams(text.split(), n))
+    return 100 * len(counts) / max(1, counts.total())
+
+
+def _repeats(words: list[str]) -> bool:
+    grams = _grams(words, 3)
+    return len(set(grams)) < len(grams) or any(a == b for a, b in zip(words, words[1:], strict=False))
+
+
+def _grams(words: list[str], n: int) -> list[tuple[str, ...]]:
+    return list(zip(*(words[start:] for start in range(n)), strict=False))

@@ -1,0 +1,124 @@
+"""`e2 evaluate captioning` and `e2 report captions`."""
+
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from e2.options import (
+    BatchSize,
+    CaptionColumn,
+    Data,
+    Device,
+    IdColumn,
+    ImageColumn,
+    Json,
+    OnBadRow,
+    Out,
+    Precision,
+    Seed,
+    Split,
+    Tags,
+    Text,
+    Workers,
+    open_data,
+)
+
+
+def captioning(
+    data: Data,
+    captioner: Annotated[list[str] | None, typer.Option(help="folder of e2 caption fit; repeatable")] = None,
+    captions: Annotated[
+        list[Path] | None, typer.Option(help="jsonl with product_id and caption, or JSON {id: caption}; repeatable")
+    ] = None,
+    split: Split = "test",
+    text: Text = "caption",
+    tags: Tags = None,
+    encoder: Annotated[str | None, typer.Option(help="finds each photo by its caption, for self-retrieval R@1")] = None,
+    java: Annotated[str, typer.Option(help="for METEOR and the PTB tokenizer: auto, none or a java executable")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="folder for metrics.json and captions.jsonl")] = None,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    batch_size: BatchSize = 64,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = 2,
+    json: Json = False,
+) -> None:
+    """BLEU, METEOR, ROUGE-L, CIDEr and tag scores of captions, with 95 % intervals; several captioners side by side.
+
+    Example: `e2 evaluate captioning --captioner runs/decap --captioner runs/capdec --data boutique --out runs/captions`
+    """
+    from rich.console import Console
+
+    from adapters.captioning.captioner import load_captioner
+    from benchmarks.caption_files import read_captions
+    from benchmarks.caption_scorers import ScorerFailed
+    from benchmarks.evaluate_captioning import Candidate, evaluate_captioning, read_truth, results_table
+    from benchmarks.java import JavaFailed
+    from e2.data import splits_of
+
+    columns = (image_column, caption_column, id_column)
+    catalogue = open_data(data, split, tags, columns, on_bad_row)
+    known = "train" in splits_of(data) and catalogue.split != "train"  # training's tag values can be named wrongly too
+    further = [open_data(data, "train", tags, columns, on_bad_row)] if known else []
+    truth = read_truth(catalogue, text, further=further, skip_wordless=on_bad_row == "skip")
+    candidates = [Candidate(read_captions(path), {"path": str(path), "method": "file"}) for path in captions or []]
+    options = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
+    try:
+        compared = evaluate_captioning(
+            [*(load_captioner(name, **options) for name in captioner or []), *candidates],
+            truth,
+            text=text,
+            seed=seed,
+            out=out,
+            encoder=_encoder(encoder, options),
+            java=java,
+        )
+    except (JavaFailed, ScorerFailed) as failure:
+        kept = f"; the captions are kept in {out}" if out else ""
+        print(f"e2: {failure}{kept}", file=sys.stderr)
+        raise typer.Exit(1) from failure
+    if json:
+        print(jsonlib.dumps({"results": compared.results, "differences": compared.differences}, indent=2, ensure_ascii=False))
+    else:
+        Console().print(results_table(compared))
+
+
+def _encoder(name: str | None, options: dict):
+    from adapters.encoder import load_encoder
+
+    return load_encoder(name, **options) if name else None
+
+
+def report_captions(
+    runs: Annotated[list[Path], typer.Option("--runs", help="folders of e2 evaluate captioning --out; one or several")],
+    out: Out,
+    data: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="where the photos are, if no longer where they were")
+    ] = None,
+    encoder: Annotated[str | None, typer.Option(help="whose selection tokens are shown; default: the captioners' own")] = None,
+    products: Annotated[int, typer.Option(min=1, help="in the gallery; the most telling ones are taken")] = 200,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """One page, opening offline, that shows captioners side by side; the tables as Markdown and LaTeX too.
+
+    Example: `e2 report captions --runs runs/captions --out runs/report`
+    """
+    from benchmarks.report.captions import write_report
+
+    columns = (image_column, caption_column, id_column)
+    page = write_report(
+        runs, out, data=data, encoder=encoder, products=products, columns=columns, on_bad_row=on_bad_row, seed=seed
+    )
+    print(jsonlib.dumps({"page": str(page)}) if json else f"wrote {page}, with tables.md and tables.tex beside it")

@@ -1,0 +1,382 @@
+"""`e2 evaluate captioning`: scores of one or several captioners on a split, with intervals and paired differences.
+
+Measured are the COCO caption scores (`benchmarks.captioning`), which tags the captions name (`benchmarks.tag_scores`), how
+varied they are (`benchmarks.caption_variety`), and, given an encoder, whether it finds the photo by its caption.
+
+Every corpus score here is a function of per-product counts or values; the bootstrap resamples products, sums those, and
+applies the same function (see `_metrics`), with the same draws for all captioners.
+"""
+
+import itertools
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from rich.table import Table
+from rich.text import Text
+
+from adapters.encoder import Encoder
+from adapters.image_batches import ImageSource
+from benchmarks import caption_files
+from benchmarks.bootstrap import RESAMPLES, Measure, interval, resampled_means
+from benchmarks.caption_variety import distinct, words_and_repetition
+from benchmarks.captioning import BLEU, METRICS, CaptionScores, corpus_bleu, score_captions
+from benchmarks.items import CATEGORY, TEXTS, ProductImages
+from benchmarks.meteor import meteor_score
+from benchmarks.metrics_file import NAME, metrics_record, write_json
+from benchmarks.retrieval import TIE_POLICY, cross_modal_ranks
+from benchmarks.tag_scores import COUNTS, Mention, TagVocabulary, tag_counts, tag_metrics
+from e2.data.catalogue import Subset
+from e2.data.product import Catalogue
+from e2.errors import InputError
+
+WORDS = re.compile(r"\w")
+
+
+class Captioner(Protocol):
+    """What is asked of a captioner here; `adapters.captioning` has them."""
+
+    info: dict[str, Any]
+
+    def caption(self, images: Sequence[ImageSource]) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Captions to be scored: product id -> caption, and where they come from (``path`` first of all)."""
+
+    captions: Mapping[str, str]
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the captions are held against: P products in the catalogue's order, and the values that tags can have."""
+
+    catalogue: Catalogue
+    product_ids: list[str]
+    references: list[list[str]]
+    tags: list[Mapping[str, str]]
+    vocabulary: TagVocabulary
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``results``: a record per candidate; ``differences``: for each pair, second minus first, with paired intervals."""
+
+    results: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One candidate's ``record``, its bootstrap ``samples`` (metric -> (resamples,)) and the ``rows`` of captions.jsonl."""
+
+    record: dict[str, Any]
+    samples: dict[str, np.ndarray]
+    rows: list[dict[str, Any]]
+
+
+def read_truth(
+    catalogue: Catalogue, text: str = "caption", *, further: Sequence[Catalogue] = (), skip_wordless: bool = False
+) -> Truth:
+    """Passes once over the catalogue's texts and tags.
+
+    Args:
+        catalogue: the split to measure on.
+        text: the references, ``caption`` or ``full``.
+        further: other splits, whose tag values a caption may name wrongly.
+        skip_wordless: leave out products without a word in any reference, instead of refusing.
+
+    Raises:
+        InputError: an unknown kind of text, no products, or products without a word in their references.
+    """
+    if text not in TEXTS:
+        raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
+    products = list(_texts_of(catalogue))
+    references = [[product.text(text, i) for i in range(len(product.captions))] for product in products]
+    kept = [row for row, texts in enumerate(references) if any(map(WORDS.search, texts))]
+    if not kept or (len(kept) < len(products) and not skip_wordless):
+        wordless = next((p.product_id for row, p in enumerate(products) if row not in set(kept)), "none is there")
+        count = len(products) - len(kept)
+        raise InputError(
+            f"{catalogue.name} split {catalogue.split}: {count:,} of {len(products):,} products have no word in their "
+            f"references (first: {wordless}); mend them, or leave them out by --on-bad-row skip"
+        )
+    vocabulary = TagVocabulary([p.tags for p in products] + [p.tags for other in further for p in _texts_of(other)])
+    if len(kept) < len(products):
+        catalogue = Subset(catalogue, kept)
+    return Truth(
+        catalogue,
+        [products[row].product_id for row in kept],
+        [references[row] for row in kept],
+        [products[row].tags for row in kept],
+        vocabulary,
+    )
+
+
+def write_captions(captioner: Captioner, truth: Truth) -> Candidate:
+    """A captioner's captions of each product's first photo."""
+    first = np.zeros(len(truth.product_ids), dtype=np.int64)
+    images = ProductImages(truth.catalogue, np.arange(len(first)), first)
+    captions = captioner.caption(images)
+    return Candidate(dict(zip(truth.product_ids, captions, strict=True)), dict(captioner.info))
+
+
+def evaluate_captioning(
+    candidates: Sequence[Candidate | Captioner],
+    truth: Truth,
+    *,
+    text: str = "caption",
+    seed: int = 0,
+    out: str | Path | None = None,
+    encoder: Encoder | None = None,
+    java: str = "auto",
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Scores captioners, or captions made elsewhere, on the same products.
+
+    Args:
+        candidates: captions, or captioners that write them now.
+        truth: of `read_truth`.
+        text: which text the references are; stands in the record.
+        seed: of the bootstrap.
+        out: folder for ``metrics.json`` and ``captions.jsonl`` (several candidates: a folder each, and ``comparison.json``).
+            Captions are written before they are scored, so that a failing Java loses none.
+        encoder: embeds captions and photos for self-retrieval; None leaves that out.
+        java: see `benchmarks.java.find_java`.
+        resamples: of the bootstrap.
+
+    Raises:
+        InputError: no candidate or one twice, products without a caption.
+        JavaFailed, ScorerFailed: what scores the captions fails; written captions stay.
+    """
+    paths = [candidate.info["path"] for candidate in candidates]
+    if not paths or len(set(paths)) < len(paths):
+        raise InputError(f"give one or several different captioners or caption files, got {', '.join(paths) or 'none'}")
+    folders = _folders(out, paths)
+    photos = _photos(encoder, truth) if encoder else None
+    scored = []
+    for candidate, folder in zip(candidates, folders, strict=True):
+        start = time.perf_counter()
+        if not isinstance(candidate, Candidate):
+            candidate = write_captions(candidate, truth)
+        captions = _captions_of(candidate, truth)
+        if folder:
+            rows = ({"product_id": name, "caption": caption} for name, caption in captions.items())
+            caption_files.write_rows(folder / caption_files.NAME, rows)
+        measured = _measure(captions, truth, encoder, photos, java)
+        scored.append(_score(measured, candidate, truth, text, seed, resamples, start))
+        if folder:
+            caption_files.write_rows(folder / caption_files.NAME, scored[-1].rows)
+            write_json(folder / NAME, scored[-1].record)
+    comparison = Comparison([one.record for one in scored], _differences(scored))
+    if out is not None and len(scored) > 1:
+        write_json(Path(out) / "comparison.json", asdict(comparison))
+    return comparison
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Per product: the COCO scores, mentions, counts of tags, lengths and repetition, and hits of self-retrieval."""
+
+    captions: dict[str, str]
+    scores: CaptionScores
+    mentions: list[list[Mention]]
+    tags: np.ndarray  # (P, E, 4)
+    variety: np.ndarray  # (P, 2)
+    hits: np.ndarray | None  # (P,)
+    encoder: dict[str, Any] | None
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """(P, K) of everything that corpus metrics are functions of."""
+        found = dict(self.scores.counts)
+        found |= {name: self.scores.per_caption[name][:, None] for name in ("ROUGE-L", "CIDEr") if name in self.scores.metrics}
+        found |= {"tags": self.tags.reshape(len(self.tags), -1), "variety": self.variety}
+        return found if self.hits is None else {**found, "hits": self.hits[:, None]}
+
+
+def _measure(
+    captions: dict[str, str], truth: Truth, encoder: Encoder | None, photos: torch.Tensor | None, java: str
+) -> _Measured:
+    scores = score_captions(captions, dict(zip(truth.product_ids, truth.references, strict=True)), java=java)
+    mentions = [truth.vocabulary.find(caption) for caption in captions.values()]
+    counts = tag_counts(mentions, truth.tags, truth.catalogue.tags)
+    hits = None
+    if encoder is not None:
+        groups = torch.arange(len(photos))
+        texts = torch.from_numpy(encoder.encode_texts(list(captions.values())))
+        hits = cross_modal_ranks(photos, texts, groups, groups)[1].hits((1,))[:, 0].numpy()
+    variety = words_and_repetition(scores.tokens)
+    return _Measured(captions, scores, mentions, counts, variety, hits, encoder.info if encoder else None)
+
+
+def _metrics(means: Mapping[str, np.ndarray], products: int, entities: Sequence[str]) -> dict[str, np.ndarray]:
+    """Mean columns (..., K) over products -> metric -> (...); serves the corpus and every resample alike."""
+    metrics = {}
+    bleu = 100 * corpus_bleu(products * means["BLEU"])
+    metrics |= {name: bleu[..., place] for place, name in enumerate(BLEU)}
+    if "METEOR" in means:
+        metrics["METEOR"] = 100 * meteor_score(means["METEOR"])
+    metrics |= {name: means[name][..., 0] for name in ("ROUGE-L", "CIDEr") if name in means}
+    if entities:
+        tags = means["tags"].reshape(*means["tags"].shape[:-1], len(entities), len(COUNTS))
+        metrics |= tag_metrics(tags, entities)
+    metrics["mean_length"] = means["variety"][..., 0]
+    metrics["repetition"] = 100 * means["variety"][..., 1]
+    if "hits" in means:
+        metrics["self_retrieval_R@1"] = 100 * means["hits"][..., 0]
+    return metrics
+
+
+def _score(
+    measured: _Measured, candidate: Candidate, truth: Truth, text: str, seed: int, resamples: int, start: float
+) -> Scored:
+    columns, entities, products = measured.columns(), truth.catalogue.tags, len(truth.product_ids)
+    everything = np.concatenate(list(columns.values()), axis=1)
+    drawn = resampled_means([Measure(everything, np.arange(products))], resamples=resamples, seed=seed)
+    ends = np.cumsum([column.shape[1] for column in columns.values()])[:-1]
+    samples = _metrics(dict(zip(columns, np.split(drawn, ends, axis=1), strict=True)), products, entities)
+    values = _metrics({name: column.mean(axis=0) for name, column in columns.items()}, products, entities)
+    metrics = {name: float(value) for name, value in values.items() if np.isfinite(value)}
+    metrics |= measured.scores.metrics  # the scorers' own numbers; those above equal them to rounding
+    ci95 = {name: interval(samples[name]) for name in metrics}
+    metrics |= {f"distinct-{n}": distinct(measured.scores.tokens, n) for n in (1, 2)}
+    captions = list(measured.captions.values())
+    metrics["unique_captions"] = 100 * len(set(captions)) / products
+    record = metrics_record(
+        "captioning",
+        "coco",
+        truth.catalogue,
+        text=text,
+        seed=seed,
+        model=candidate.info,
+        metrics=metrics,
+        ci95=ci95,
+        seconds=time.perf_counter() - start,
+        tokenizer=measured.scores.tokenizer,
+        missing=measured.scores.missing,
+        notes=measured.scores.notes,
+        n_references=sum(map(len, truth.references)),
+        reference_tags=_reference_tags(truth),
+        self_retrieval=measured.encoder and {"encoder": measured.encoder, "tie_policy": TIE_POLICY},
+        bootstrap={"resamples": resamples, "unit": "product"},
+        entities=list(entities),
+    )
+    return Scored(record, {name: samples[name] for name in ci95}, _rows(measured, truth))
+
+
+def _reference_tags(truth: Truth) -> dict[str, float]:
+    """The tag scores of the first references themselves: what people name, a ceiling for what captions learn to name."""
+    mentions = [truth.vocabulary.find(texts[0]) for texts in truth.references]
+    counts = tag_counts(mentions, truth.tags, truth.catalogue.tags).mean(axis=0)
+    found = tag_metrics(counts, truth.catalogue.tags) if truth.catalogue.tags else {}
+    return {name: float(value) for name, value in found.items() if np.isfinite(value)}
+
+
+def _rows(measured: _Measured, truth: Truth) -> list[dict[str, Any]]:
+    rows = []
+    for i, (product_id, caption) in enumerate(measured.captions.items()):
+        scores = {name: float(measured.scores.per_caption[name][i]) for name in METRICS if name in measured.scores.per_caption}
+        if measured.hits is not None:
+            scores["self_retrieval_R@1"] = 100 * float(measured.hits[i])
+        tags = dict(truth.tags[i])
+        mentions = [{**asdict(m), "right": _is_right(m, tags, measured.mentions[i])} for m in measured.mentions[i]]
+        rows.append(
+            {
+                "product_id": product_id,
+                "caption": caption,
+                "references": truth.references[i],
+                CATEGORY: tags.get(CATEGORY),
+                "scores": scores,
+                "tags": tags,
+                "mentions": mentions,
+            }
+        )
+    return rows
+
+
+def _is_right(mention: Mention, tags: Mapping[str, str], mentions: Sequence[Mention]) -> bool | None:
+    """None where the truth is not known; one span that is right by one spelling of a value is not wrong by another."""
+    if mention.entity not in tags:
+        return None
+    same = (m for m in mentions if (m.start, m.end, m.entity) == (mention.start, mention.end, mention.entity))
+    return any(m.value == tags[mention.entity] for m in same)
+
+
+def _captions_of(candidate: Candidate, truth: Truth) -> dict[str, str]:
+    """The captions of the products to be scored, in their order; captions of other products are of no concern."""
+    missing = [name for name in truth.product_ids if name not in candidate.captions]
+    if missing:
+        raise InputError(
+            f"{candidate.info['path']} has no caption for {len(missing):,} of {len(truth.product_ids):,} products of "
+            f"{truth.catalogue.name} split {truth.catalogue.split} (first: {missing[0]}); check --data and --split"
+        )
+    return {name: candidate.captions[name] for name in truth.product_ids}
+
+
+def _photos(encoder: Encoder, truth: Truth) -> torch.Tensor:
+    rows = np.arange(len(truth.product_ids))
+    return torch.from_numpy(encoder.encode_images(ProductImages(truth.catalogue, rows, np.zeros_like(rows))))
+
+
+def _texts_of(catalogue: Catalogue):
+    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    return (light[row] for row in range(len(light)))
+
+
+def _folders(out: str | Path | None, paths: Sequence[str]) -> list[Path | None]:
+    if out is None:
+        return [None] * len(paths)
+    if len(paths) == 1:
+        return [Path(out)]
+    labels = [re.sub(r"[^\w.-]+", "_", Path(path).stem if Path(path).is_file() else Path(path).name) for path in paths]
+    return [Path(out) / f"{number}_{label}" for number, label in enumerate(labels, start=1)]
+
+
+def _differences(scored: Sequence[Scored]) -> list[dict[str, Any]]:
+    differences = []
+    for first, second in itertools.combinations(scored, 2):
+        shared = [name for name in first.samples if name in second.samples]
+        metrics = {name: second.record["metrics"][name] - first.record["metrics"][name] for name in shared}
+        ci95 = {name: list(interval(second.samples[name] - first.samples[name])) for name in shared}
+        names = {"first": first.record["model"]["path"], "second": second.record["model"]["path"]}
+        differences.append({**names, "metrics": metrics, "ci95": ci95})
+    return differences
+
+
+def results_table(comparison: Comparison) -> Table:
+    """Metrics by captioner with 95 % intervals, then paired differences; * where zero lies outside."""
+    first = comparison.results[0]
+    title = "captions of {dataset}, {split}, references {text}, {n} products".format_map(first)
+    notes = [f"percent, CIDEr x 100; 95 % intervals over products; tokens: {first['tokenizer']}"]
+    notes += [f"no {name}: {why}" for name, why in first["missing"].items()]
+    for note in dict.fromkeys(note for record in comparison.results for note in record["notes"]):
+        paths = [record["model"]["path"] for record in comparison.results if note in record["notes"]]
+        notes.append(note if len(paths) == len(comparison.results) else f"{', '.join(paths)}: {note}")
+    table = Table("metric", title=Text(title), caption=Text("\n".join(notes)))
+    records = [*comparison.results, *comparison.differences]
+    styles = ["{:.1f}"] * len(comparison.results) + ["{:+.1f}"] * len(comparison.differences)
+    for record in records:
+        name = record["model"]["path"] if "model" in record else "{second} − {first}".format_map(record)
+        table.add_column(Text(name), justify="right", overflow="fold")
+    for name in dict.fromkeys(name for record in comparison.results for name in record["metrics"]):
+        cells = (_cell(record, name, style) for record, style in zip(records, styles, strict=True))
+        table.add_row(Text(name.replace("_", " ")), *cells)
+    return table
+
+
+def _cell(record: dict[str, Any], name: str, style: str) -> str:
+    if name not in record["metrics"]:
+        return "-"
+    value = style.format(record["metrics"][name])
+    if name not in record["ci95"]:
+        return value
+    low, high = record["ci95"][name]
+    star = "*" if "+" in style and not low <= 0 <= high else ""
+    return f"{value}{star} ({style.format(low)} to {style.format(high)})"

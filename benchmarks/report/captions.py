@@ -1,0 +1,376 @@
+"""`e2 report captions`: captioners side by side on one page, from the folders that `e2 evaluate captioning` wrote."""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from adapters.encoder import Encoder, load_encoder
+from benchmarks import caption_files
+from benchmarks.items import CATEGORY
+from benchmarks.metrics_file import NAME
+from benchmarks.report.charts import Ridges, ridges
+from benchmarks.report.page import write_page
+from benchmarks.report.pictures import data_uri
+from benchmarks.report.tables import Cell, Table, to_latex, to_markdown
+from benchmarks.selection_picture import lit
+from e2.data import Catalogue, Columns, Product, load_image, open_catalogue
+from e2.errors import InputError
+from e2.files import atomic_path
+
+PAGE, MARKDOWN, LATEX = "index.html", "tables.md", "tables.tex"
+PHOTO, LOOK = 256, 224  # pixels
+WORST, TELLING, LOOKS = 6, 12, 6  # products: worst of a captioner, telling two apart, with selections
+LOWER_IS_BETTER, NEITHER = ("repetition",), ("mean_length",)
+CHARTS = ("BLEU@1", "BLEU@4", "METEOR", "ROUGE-L", "CIDEr")
+MAIN = ("METEOR", "ROUGE-L")  # the first that all runs have orders the gallery
+ALIKE = ("dataset", "split", "text", "n", "tokenizer")  # must agree for runs to be comparable
+BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")  # would turn the order of what follows
+UNSHOWN = ("metrics", "ci95", "reference_tags", "missing", "notes", "entities")  # facts with a place of their own, or none
+
+
+@dataclass(frozen=True)
+class Run:
+    """One captioner's ``metrics.json`` and ``captions.jsonl``, and a ``name`` that tells it from the others."""
+
+    name: str
+    record: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+    def values(self, metric: str) -> np.ndarray:
+        """(P,) the captions' own scores."""
+        return np.array([row["scores"][metric] for row in self.rows])
+
+
+def write_report(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    data: str | None = None,
+    encoder: str | None = None,
+    products: int = 200,
+    columns: tuple[str, str, str] = ("image", "caption", "product_id"),
+    on_bad_row: str = "error",
+    seed: int = 0,
+) -> Path:
+    """Writes ``index.html``, ``tables.md`` and ``tables.tex``.
+
+    Args:
+        folders: of ``e2 evaluate captioning --out``: of one captioner, or of a comparison of several.
+        out: folder to write to.
+        data: SPEC of the photos; None: the one that was measured on.
+        encoder: whose selection tokens are shown; None: that of the first captioner which has one with tokens.
+        products: in the gallery.
+        columns: image, caption and id column of tables.
+        on_bad_row: of the catalogue, ``error`` or ``skip``.
+        seed: of the choice of products that nothing else recommends.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        InputError: folders without results, or results of different products; photos that cannot be found.
+    """
+    runs, differences = read_runs(folders)
+    metrics = [name for name in runs[0].rows[0]["scores"] if all(name in run.rows[0]["scores"] for run in runs)]
+    main = next(name for name in MAIN if name in metrics)
+    worst = [list(np.argsort(run.values(main), kind="stable")[:WORST]) for run in runs]
+    rows = choose_products(runs, worst, main, products, seed)
+    catalogue, places = _photos_of(runs[0], data, columns, on_bad_row)
+    shown = [catalogue[places[row["product_id"]]] for row in (runs[0].rows[row] for row in rows)]
+    looks = _looks(encoder, runs, shown[:: max(1, len(shown) // LOOKS)][:LOOKS])
+    tables = [table for table in (score_table(runs), _difference_table(differences, runs)) if table]
+    first = runs[0].record
+    page = Path(out) / PAGE
+    write_page(
+        page,
+        "captions.html",
+        title="Captions, side by side" if len(runs) > 1 else "Captions",
+        kicker="e2 caption report",
+        lead=f"{first['n']:,} products of {first['dataset']}, split {first['split']}; references: {first['text']}",
+        sections=[
+            (name.lower().replace(" ", "-"), name)
+            for name in ("Scores", "Distributions", "Gallery", "Worst", "Tokens", "Settings")
+        ],
+        names=[run.name for run in runs],
+        n=f"{len(runs[0].rows):,}",
+        scores=tables[0],
+        differences=tables[1] if len(tables) > 1 else None,
+        charts=_charts(runs, metrics),
+        gallery_note=_gallery_note(len(rows), len(runs[0].rows), len(runs)),
+        worst_metric=main,
+        settings=_settings(runs),
+        data=_page_data(runs, rows, shown, worst, metrics, main),
+        **looks,
+    )
+    for name, form in ((MARKDOWN, to_markdown), (LATEX, to_latex)):
+        with atomic_path(Path(out) / name) as temporary:
+            temporary.write_text("\n".join(map(form, tables)), encoding="utf-8")
+    return page
+
+
+def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[dict[str, Any]]]:
+    """The runs in all folders, and the paired differences where they were measured together.
+
+    Raises:
+        InputError: no results there, or runs of different products, references or tokenizers.
+    """
+    differences, single = [], []
+    for folder in map(Path, folders):
+        if (folder / "comparison.json").is_file():
+            differences += _json(folder / "comparison.json")["differences"]
+            parts = sorted(folder.glob(f"*/{NAME}"), key=lambda path: int(path.parent.name.partition("_")[0]))
+            single += [path.parent for path in parts]
+        else:
+            single.append(folder)
+    if not single:
+        raise InputError("give --runs one or several folders of e2 evaluate captioning --out")
+    records = [_json(folder / NAME) for folder in single]
+    rows = [caption_files.read_rows(folder / caption_files.NAME) for folder in single]
+    for folder, record, captions in zip(single, records, rows, strict=True):
+        if record.get("benchmark") != "captioning" or not captions or "scores" not in captions[0]:
+            raise InputError(f"{folder} holds no scored captions; make them by e2 evaluate captioning --out {folder}")
+        _check_alike(folder, record, captions, single[0], records[0], rows[0])
+    names = _names([record["model"]["path"] for record in records])
+    return [Run(*parts) for parts in zip(names, records, rows, strict=True)], differences
+
+
+def choose_products(runs: Sequence[Run], worst: Sequence[Sequence[int]], metric: str, limit: int, seed: int) -> list[int]:
+    """Rows for the gallery, in order: each captioner's worst, those that tell two captioners apart most, then a sample in
+    which sub-categories take turns. All worst cases are there whatever the limit.
+    """
+    chosen = dict.fromkeys(row for rows in worst for row in rows)
+    for first, second in itertools.permutations(runs, 2):
+        lead = first.values(metric) - second.values(metric)
+        chosen |= dict.fromkeys(np.argsort(-lead, kind="stable")[:TELLING])
+    chosen = list(chosen)[: max(limit, sum(map(len, worst)))]
+    shelves: dict[Any, list[int]] = {}
+    for row in np.random.default_rng(seed).permutation(len(runs[0].rows)):
+        shelves.setdefault(runs[0].rows[row][CATEGORY], []).append(row)
+    turns = (row for turn in itertools.zip_longest(*shelves.values()) for row in turn if row is not None)
+    return sorted(map(int, dict.fromkeys([*chosen, *itertools.islice(turns, max(0, limit - len(chosen)))])))
+
+
+def score_table(runs: Sequence[Run]) -> Table:
+    """Metric by captioner, the best of several marked."""
+    names = dict.fromkeys(name for run in runs for name in run.record["metrics"])
+    rows = {}
+    for name in names:
+        values = [run.record["metrics"].get(name) for run in runs]
+        best = _best(name, [value for value in values if value is not None]) if len(runs) > 1 else None
+        cells = (_cell(run.record, name, "{:.1f}", value == best) for run, value in zip(runs, values, strict=True))
+        rows[name.replace("_", " ")] = list(cells)
+    first = runs[0].record
+    notes = [
+        f"Percent (CIDEr x 100, length in words), 95 % intervals over {first['n']:,} products; tokens: {first['tokenizer']}"
+    ]
+    notes += [f"{name} is missing: {why}" for name, why in first["missing"].items()]
+    for note in dict.fromkeys(note for run in runs for note in run.record["notes"]):
+        names = [run.name for run in runs if note in run.record["notes"]]
+        notes.append(note if len(names) == len(runs) else f"{', '.join(names)}: {note}")
+    if recall := first["reference_tags"].get("tag_recall"):
+        notes.append(f"The references themselves name {recall:.1f} % of the tags")
+    return Table(f"Scores on {first['dataset']}, {first['split']}", [run.name for run in runs], rows, ". ".join(notes) + ".")
+
+
+def _difference_table(differences: Sequence[dict[str, Any]], runs: Sequence[Run]) -> Table | None:
+    if not differences:
+        return None
+    short = {run.record["model"]["path"]: run.name for run in runs}
+    head = [f"{short[found['second']]} − {short[found['first']]}" for found in differences]
+    names = dict.fromkeys(name for found in differences for name in found["metrics"])
+    rows = {name.replace("_", " "): [_difference_cell(found, name) for found in differences] for name in names}
+    return Table(
+        "Paired differences", head, rows, "Same products in every resample; marked where zero lies outside the 95 % interval."
+    )
+
+
+def _difference_cell(found: dict[str, Any], name: str) -> Cell:
+    low, high = found["ci95"].get(name, (0, 0))
+    return _cell(found, name, "{:+.1f}", not low <= 0 <= high)
+
+
+def _cell(record: dict[str, Any], name: str, style: str, best: bool) -> Cell:
+    if name not in record["metrics"]:
+        return Cell("–")
+    bounds = record["ci95"].get(name)
+    interval = f"{style.format(bounds[0])} to {style.format(bounds[1])}" if bounds else ""
+    return Cell(style.format(record["metrics"][name]), interval, best)
+
+
+def _best(name: str, values: list[float]) -> float | None:
+    if name in NEITHER or len(set(values)) < 2:
+        return None
+    return min(values) if name in LOWER_IS_BETTER else max(values)
+
+
+def _charts(runs: Sequence[Run], metrics: Sequence[str]) -> list[Ridges]:
+    charts = [
+        ridges(name, [run.values(name) for run in runs], None if name == "CIDEr" else 100.0)
+        for name in CHARTS
+        if name in metrics
+    ]
+    lengths = [np.array([len(row["caption"].split()) for row in run.rows], dtype=float) for run in runs]
+    return [*charts, ridges("words", lengths)]
+
+
+def _gallery_note(shown: int, total: int, runs: int) -> str:
+    if shown == total:
+        return f"All {total:,} products."
+    kinds = "the worst of each captioner, those that tell captioners apart most" if runs > 1 else "the worst"
+    return f"{shown:,} of {total:,} products: {kinds}, and a sample over all sub-categories."
+
+
+def _page_data(
+    runs: Sequence[Run],
+    rows: Sequence[int],
+    products: Sequence[Product],
+    worst: Sequence[Sequence[int]],
+    metrics: Sequence[str],
+    main: str,
+) -> dict[str, Any]:
+    """What the page's script shows; places of products are those in the gallery."""
+    categories = sorted({runs[0].rows[row][CATEGORY] or "none" for row in rows})
+    places = {row: place for place, row in enumerate(rows)}
+    return {
+        "names": [run.name for run in runs],
+        "metrics": list(metrics),
+        "main": list(metrics).index(main),
+        "categories": categories,
+        "worst": [[places[int(row)] for row in found] for found in worst],
+        "products": [
+            {
+                "id": runs[0].rows[row]["product_id"],
+                "category": categories.index(runs[0].rows[row][CATEGORY] or "none"),
+                "photo": data_uri(load_image(product.images[0]), PHOTO),
+                "tags": [[entity.replace("_", " "), value] for entity, value in runs[0].rows[row]["tags"].items()],
+                "references": runs[0].rows[row]["references"],
+                "captions": [_caption(run.rows[row], metrics) for run in runs],
+            }
+            for row, product in zip(rows, products, strict=True)
+        ],
+    }
+
+
+def _caption(row: dict[str, Any], metrics: Sequence[str]) -> dict[str, Any]:
+    scores = [round(row["scores"][name], 2) for name in metrics]
+    return {"text": row["caption"].translate(BIDI), "scores": scores, "marks": _marks(row["mentions"])}
+
+
+def _marks(mentions: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """Start, end, kind and explanation of each marked span; one may name values of several entities, and is right by any."""
+    spans: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
+    for mention in mentions:
+        spans.setdefault((mention["start"], mention["end"]), []).append(mention)
+    marks = []
+    for (start, end), found in sorted(spans.items()):
+        verdicts = [mention["right"] for mention in found]
+        kind = "right" if True in verdicts else "wrong" if False in verdicts else "open"
+        names = ", ".join(dict.fromkeys(f"{m['entity'].replace('_', ' ')}: {m['value']}" for m in found))
+        marks.append([start, end, kind, f"{kind if kind != 'open' else 'not known'} ({names})"])
+    return marks
+
+
+def _photos_of(run: Run, data: str | None, columns: tuple[str, str, str], on_bad_row: str) -> tuple[Catalogue, dict[str, int]]:
+    """The catalogue and the place of each product in it."""
+    spec, split = data or run.record["dataset"], run.record["split"]
+    image, caption, product_id = columns
+    try:
+        catalogue = open_catalogue(
+            spec, split, columns=Columns(image=image, caption=caption, id=product_id), on_bad_row=on_bad_row
+        )
+    except InputError as error:
+        raise InputError(f"the photos cannot be found ({error}); say where they are by --data") from error
+    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    places = {light[row].product_id: row for row in range(len(light))}
+    if missing := [row["product_id"] for row in run.rows if row["product_id"] not in places]:
+        raise InputError(f"{spec} split {split} lacks {len(missing):,} of the products (first: {missing[0]}); check --data")
+    return catalogue, places
+
+
+def _looks(name: str | None, runs: Sequence[Run], products: Sequence[Product]) -> dict[str, Any]:
+    """What the section on selection tokens shows."""
+    nothing = {
+        "looks": [],
+        "looks_encoder": "",
+        "looks_reason": "None of the captioners' encoders has selection tokens, or none is here.",
+    }
+    for path in [name] if name else _encoders_of(runs):
+        encoder = load_encoder(path, device="cpu", workers=0)
+        if encoder.tags:
+            return {"looks": _looked_at(encoder, products), "looks_encoder": path, "looks_reason": ""}
+    if name:
+        raise InputError(f"{name} has no selection tokens; give --encoder a model trained by `e2 train --method e2`")
+    return nothing
+
+
+def _encoders_of(runs: Sequence[Run]) -> list[str]:
+    """Encoders of the captioners that still lie where they lay."""
+    named = (run.record["model"].get("encoder") for run in runs)
+    paths = (found["path"] for found in named if isinstance(found, dict) and "path" in found)
+    return [path for path in dict.fromkeys(paths) if Path(path).is_dir()]
+
+
+def _looked_at(encoder: Encoder, products: Sequence[Product]) -> list[dict[str, Any]]:
+    photos = [load_image(product.images[0]).resize((LOOK, LOOK)) for product in products]
+    chosen = encoder.selections(photos)  # entity -> {layer: (B, k, rows, columns)}
+    return [
+        {
+            "photo": data_uri(photo, LOOK),
+            "name": product.product_id,
+            "parts": [
+                {
+                    "picture": data_uri(_chosen(photo, layers, row), LOOK),
+                    "entity": entity.replace("_", " "),
+                    "value": product.tags.get(entity, "none"),
+                }
+                for entity, layers in chosen.items()
+            ],
+        }
+        for row, (product, photo) in enumerate(zip(products, photos, strict=True))
+    ]
+
+
+def _chosen(photo: Image.Image, layers: Mapping[int, np.ndarray], row: int) -> Image.Image:
+    """The photo with the patches dimmed that no token of the entity chose in any block."""
+    return Image.fromarray(lit(photo, {layer: weights[row].sum(axis=0) for layer, weights in layers.items()}))
+
+
+def _settings(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Everything the runs were made with, flat: ``model.path`` and so on."""
+    flat = [dict(_flat({key: value for key, value in run.record.items() if key not in UNSHOWN})) for run in runs]
+    return {key: [str(found.get(key, "–")) for found in flat] for key in dict.fromkeys(key for found in flat for key in found)}
+
+
+def _flat(value: Any, prefix: str = ""):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif value is not None:
+        yield prefix, value
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """The last part of each path, or all of it where that does not tell them apart."""
+    short = [Path(path).name or path for path in paths]
+    return [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]
+
+
+def _check_alike(folder: Path, record: dict, rows: list, first: Path, first_record: dict, first_rows: list) -> None:
+    differing = [key for key in ALIKE if record[key] != first_record[key]]
+    if [row["product_id"] for row in rows] != [row["product_id"] for row in first_rows]:
+        differing.append("products")
+    if differing:
+        raise InputError(f"{folder} and {first} differ in {', '.join(differing)}; compare runs on the same products only")
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}; give --runs folders of e2 evaluate captioning --out") from error

