@@ -1,0 +1,302 @@
+"""A trained captioner: an encoder, what leads from its embeddings to a decoder, and the decoder; and its folder on disk.
+
+A captioner is a checkpoint like an encoder: ``model.safetensors`` (decoder and memory), ``config.json``, the tokenizer's
+files, and for ``nearest`` the texts in ``memory.txt``. It holds for one encoder only, which ``config.json`` names by its hash.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import GPT2Config, GPT2Model
+
+from adapters.captioning.config import CaptionerConfig
+from adapters.captioning.decoding import Decoding, Hypothesis, decode
+from adapters.captioning.memory import nearest, project
+from adapters.captioning.model import CaptionModel, build_model
+from adapters.captioning.prompt import prompt_text
+from adapters.captioning.tokenizers import Tokenizer, load_tokenizer
+from adapters.encoder import Encoder, load_encoder
+from adapters.image_batches import ImageSource
+from adapters.tag_reader import TagReader
+from e2.checkpoint import CONFIG, WEIGHTS, read_tensors, weights_sha256
+from e2.errors import InputError
+from e2.version import __version__
+
+FORMAT = 1  # raised when a reader of today could not read what is written
+MEMORY, MEMORY_TEXTS, MODEL = "memory", "memory.txt", "model."
+BATCH_SIZE = 64
+
+
+@dataclass(eq=False)
+class Captioner:
+    """Photos -> captions.
+
+    Attributes:
+        encoder: whose embeddings it reads.
+        config: all settings.
+        info: ``path``, ``weights_sha256``, ``method``, ``text``, ``prompt`` and ``encoder``: stands in every result.
+        model, tokenizer: the decoder; None for ``nearest``.
+        memory: (M, D) text embeddings of ``decap`` and ``nearest``.
+        memory_texts: M texts of ``nearest``.
+        tag_reader: reads the tags of the prompt; None without a prompt.
+        training: what `fit_captioner` noted: losses, noise, thresholds.
+    """
+
+    encoder: Encoder
+    config: CaptionerConfig
+    model: CaptionModel | None = None
+    tokenizer: Tokenizer | None = None
+    memory: Tensor | None = None
+    memory_texts: Sequence[str] = ()
+    tag_reader: TagReader | None = None
+    training: dict[str, Any] | None = None
+    info: dict[str, Any] | None = None
+
+    def caption(self, images: Sequence[ImageSource], *, progress: bool = True, **decoding: Any) -> list[str]:
+        """N images (PIL, paths or encoded bytes) -> N captions.
+
+        Args:
+            images: any sequence, read lazily.
+            progress: show bars.
+            decoding: any of `Decoding`: ``beam``, ``max_tokens``, ``no_repeat_ngram``, ``top_p``, ``rerank`` ...
+
+        Raises:
+            InputError: an image that cannot be read, or decoding options that do not fit.
+
+        Example:
+            >>> load_captioner("runs/decap").caption(["shirt.jpg"], beam=5)
+            ['Nike Men Blue T-shirt']
+        """
+        how = self.decoding(**decoding)
+        image_features = self.encoder.encode_images(images, progress=progress)
+        regions = self.encoder.encode_regions(images, progress=progress) if self.reads_regions else None
+        return self._captions(image_features, self.read_tags(image_features, regions), how)
+
+    def caption_features(
+        self,
+        image_features: np.ndarray,
+        region_features: np.ndarray | None = None,
+        *,
+        tags: Sequence[Mapping[str, str]] | None = None,
+        **decoding: Any,
+    ) -> list[str]:
+        """The same from embeddings of the captioner's encoder.
+
+        Args:
+            image_features: (N, D), L2-normalised.
+            region_features: (N, E, D), entities in the order of the encoder's ``tags``; used for reading tags.
+            tags: N tags to prompt with, instead of those that are read.
+            decoding: any of `Decoding`.
+
+        Raises:
+            InputError: embeddings of another width, or decoding options that do not fit.
+        """
+        how = self.decoding(**decoding)
+        if tags is None:
+            tags = self.read_tags(image_features, region_features)
+        return self._captions(image_features, tags, how)
+
+    def decoding(self, **options: Any) -> Decoding:
+        """Decoding options, checked; the captioner's own length where none is given.
+
+        Raises:
+            InputError: an unknown option or a value that makes no sense.
+        """
+        unknown = set(options) - {field.name for field in fields(Decoding)}
+        if unknown:
+            raise InputError(f"unknown decoding option {', '.join(sorted(unknown))}")
+        return Decoding(**{"max_tokens": self.config.max_tokens, **options})
+
+    @property
+    def reads_regions(self) -> bool:
+        """Whether region embeddings change the captions."""
+        pooled = self.config.prompt == "entities"
+        return self.tag_reader is not None and not pooled and any(e in self.encoder.tags for e in self.tag_reader.vocabulary)
+
+    def read_tags(self, image_features: np.ndarray, region_features: np.ndarray | None = None) -> list[dict[str, str]]:
+        """Per photo the tags that its prompt will name; empty without a prompt."""
+        if self.tag_reader is None:
+            return [{} for _ in image_features]
+        if self.config.prompt == "entities":
+            found = self.tag_reader.read_pooled(image_features)
+            return [{str(place): value for place, value in enumerate(values)} for values in found]
+        return self.tag_reader.read(image_features, region_features)
+
+    def hypotheses(
+        self, image_features: np.ndarray, tags: Sequence[Mapping[str, str]], how: Decoding
+    ) -> Iterator[list[Hypothesis]]:
+        """Per photo all hypotheses of the search, best first."""
+        model, tokenizer = self.model.eval(), self.tokenizer
+        ids = [tokenizer.encode(prompt_text(self.config.prompt, found)) for found in tags]
+        banned = (*tokenizer.banned, *range(tokenizer.vocab_size, model.language_model.config.vocab_size))
+        for start in range(0, len(image_features), BATCH_SIZE):
+            rows = slice(start, start + BATCH_SIZE)
+            with torch.inference_mode():
+                context, mask = model.context(self.conditions(image_features[rows]), ids[rows])
+                yield from decode(model.language_model, context, mask, how, stop_id=tokenizer.stop_id, banned=banned)
+
+    def conditions(self, image_features: np.ndarray) -> Tensor:
+        """What the decoder sees of N photos: DeCap's projection onto the memory, CapDec's image embedding as it is.
+
+        Raises:
+            InputError: embeddings of another width than the encoder's.
+        """
+        features = torch.from_numpy(np.ascontiguousarray(image_features, dtype=np.float32)).to(self.encoder.device)
+        if self.config.method != "capdec":
+            return project(features, self.memory, self.config.temperature)
+        return features
+
+    def _captions(self, image_features: np.ndarray, tags: Sequence[Mapping[str, str]], how: Decoding) -> list[str]:
+        if self.config.method == "nearest":
+            images = torch.from_numpy(np.ascontiguousarray(image_features, dtype=np.float32)).to(self.encoder.device)
+            return [self.memory_texts[row] for row in nearest(images, self.memory)]
+        captions = []
+        for row, found in enumerate(self.hypotheses(image_features, tags, how)):
+            texts = [self.tokenizer.decode(h.ids) for h in (found if how.rerank else found[:1])]
+            captions.append(texts[0] if len(texts) == 1 else self._most_similar(texts, image_features[row]))
+        return captions
+
+    def _most_similar(self, texts: list[str], image: np.ndarray) -> str:
+        """The text whose embedding lies nearest to the image's."""
+        return texts[int(np.argmax(self.encoder.encode_texts(texts, progress=False) @ image))]
+
+    def save(self, folder: Path) -> None:
+        """Writes all files into an existing folder."""
+        tensors = {} if self.memory is None else {MEMORY: self.memory}
+        if self.model is not None:
+            tensors |= {MODEL + name: tensor for name, tensor in self.model.state_dict().items()}
+            self.tokenizer.save(folder)
+        if self.memory_texts:
+            (folder / MEMORY_TEXTS).write_text("".join(f"{text}\n" for text in self.memory_texts), encoding="utf-8")
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+        (folder / CONFIG).write_text(json.dumps(self._description(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def _description(self) -> dict[str, Any]:
+        reader, language_model = self.tag_reader, None
+        if self.model is not None:
+            language_model = self.model.language_model.config.to_diff_dict()
+        return {
+            "format": FORMAT,
+            "kind": "captioner",
+            "version": __version__,
+            "config": asdict(self.config),
+            "encoder": self.encoder.info,
+            "tokenizer": None if self.tokenizer is None else self.tokenizer.kind,
+            "language_model": language_model,
+            "tags": None
+            if reader is None
+            else {"prompt": reader.prompt, "thresholds": reader.thresholds, "vocabulary": reader.vocabulary},
+            "training": self.training or {},
+        }
+
+
+def load_captioner(path: str | Path, encoder: Encoder | None = None, **encoder_options: Any) -> Captioner:
+    """A captioner from its folder.
+
+    Args:
+        path: what `fit_captioner` wrote.
+        encoder: the one it was fitted to; None: loaded from where it lay then.
+        encoder_options: ``device``, ``batch_size`` ... of `load_encoder`, when ``encoder`` is None.
+
+    Raises:
+        InputError: no captioner, damaged files, or another encoder than the captioner's.
+    """
+    folder = Path(path)
+    found = read_description(folder)
+    if encoder is None:
+        encoder = _stored_encoder(folder, found["encoder"], encoder_options)
+    check_encoder(folder, found["encoder"], encoder)
+    try:
+        config = CaptionerConfig(**found["config"])
+        tensors = read_tensors(folder / WEIGHTS)
+        captioner = Captioner(encoder, config, memory=tensors.get(MEMORY), training=found["training"])
+        if found["language_model"] is not None:
+            _load_model(captioner, folder, found, tensors)
+        if config.method == "nearest":
+            captioner.memory_texts = (folder / MEMORY_TEXTS).read_text(encoding="utf-8").split("\n")[:-1]
+        if found["tags"] is not None:
+            tags = found["tags"]
+            captioner.tag_reader = TagReader(encoder, tags["vocabulary"], prompt=tags["prompt"], thresholds=tags["thresholds"])
+    except (KeyError, TypeError, RuntimeError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder} is damaged ({reason}); copy the whole folder again or fit it anew") from error
+    if captioner.memory is not None:
+        captioner.memory = captioner.memory.to(encoder.device)
+    captioner.info = captioner_info(captioner, folder)
+    return captioner
+
+
+def captioner_info(captioner: Captioner, folder: Path) -> dict[str, Any]:
+    """Where a captioner comes from, for results."""
+    config = captioner.config
+    return {
+        "path": str(folder),
+        "weights_sha256": weights_sha256(folder),
+        "method": config.method,
+        "text": config.text,
+        "prompt": config.prompt,
+        "encoder": captioner.encoder.info,
+    }
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """The ``config.json`` of a captioner.
+
+    Raises:
+        InputError: it is missing, damaged, newer than this version, or of something else.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(f"{folder} is no captioner: it has no {CONFIG}; give the folder that `e2 caption fit --out` wrote")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        kind, written_as = found.get("kind"), found.get("format")
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{path} is damaged; copy the whole folder again or fit it anew") from error
+    if kind != "captioner":
+        raise InputError(f"{folder} is no captioner (an encoder?); give the folder that `e2 caption fit --out` wrote")
+    if written_as != FORMAT:
+        raise InputError(f"{path} has format {written_as}, this version reads {FORMAT}; use the e2 that wrote it")
+    missing = {"config", "encoder", "tokenizer", "language_model", "tags", "training"} - set(found)
+    if missing:
+        raise InputError(f"{path} is damaged: {', '.join(sorted(missing))} missing; copy the whole folder again")
+    return found
+
+
+def check_encoder(folder: Path, fitted_to: Mapping[str, Any], encoder: Encoder) -> None:
+    """Refuses an encoder whose embeddings mean something else.
+
+    Raises:
+        InputError: its weights have another hash.
+    """
+    if fitted_to.get("weights_sha256") != encoder.info["weights_sha256"]:
+        fitted = f"{fitted_to.get('path')} ({str(fitted_to.get('weights_sha256'))[:12]})"
+        given = f"{encoder.info['path']} ({encoder.info['weights_sha256'][:12]})"
+        raise InputError(
+            f"{folder} was fitted to the encoder {fitted}, not to {given}; give that one, or fit a captioner anew"
+        )
+
+
+def _stored_encoder(folder: Path, info: Mapping[str, Any], options: dict[str, Any]) -> Encoder:
+    try:
+        return load_encoder(info["path"], **options)
+    except (InputError, KeyError) as error:
+        raise InputError(f"the encoder of {folder} cannot be loaded: {error}; name it by --encoder") from error
+
+
+def _load_model(captioner: Captioner, folder: Path, found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    captioner.tokenizer = load_tokenizer(found["tokenizer"], folder)
+    weights = {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
+    first = "mapper.linear.weight" if captioner.config.mapper == "transformer" else "mapper.model.0.weight"
+    language_model = GPT2Model(GPT2Config(**found["language_model"]))
+    captioner.model = build_model(captioner.config, weights[first].shape[1], captioner.tokenizer, language_model)
+    captioner.model.load_state_dict(weights)
+    captioner.model.to(captioner.encoder.device).eval()

@@ -1,0 +1,123 @@
+"""Settings of a captioner, with the defaults of its method; stored whole in its ``config.json``."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapters.captioning.mappers import MAPPERS
+from adapters.captioning.prompt import PROMPTS
+from e2.errors import InputError
+
+METHODS = ("decap", "capdec", "nearest")
+CALIBRATIONS = ("like-texts", "image-gap")
+TOKENIZERS = ("sentencepiece", "clip")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class CaptionerConfig:
+    """What a captioner is and how it learns.
+
+    Attributes:
+        method: ``decap``, ``capdec``, or ``nearest`` (the memory's nearest text, no training).
+        text: ``caption`` or ``full``.
+        prompt: ``none``, ``tags`` or ``entities`` (ViECap's).
+        tag_dropout: how often a true tag is left out of a prompt in training.
+        tag_precision: share of read tags that should be right, by which thresholds are set where labelled photos are at hand.
+        max_tokens: length of a caption, the stop token included.
+        tokenizer: ``sentencepiece`` or ``clip``; a pre-trained language model brings its own.
+        vocabulary: pieces of a SentencePiece tokenizer, at most.
+        language_model: a GPT-2 folder or hub name; None: a new one of the next three.
+        layers, heads, width: of a new language model.
+        dropout: of a new language model.
+        tune_language_model: False trains the mapper alone (CapDec's ``--only_prefix``).
+        mapper: ``linear``, ``mlp`` or ``transformer``.
+        prefix_length: tokens that stand for the embedding.
+        mapper_layers: of the transformer mapper.
+        variance: CapDec's noise, per component.
+        target_cosine: the noise by its cosine to the clean vector, instead of ``variance``.
+        calibration: the noise by the corpus (``like-texts``) or by photos (``image-gap``), instead of both.
+        uniform: noise from a ball of radius sqrt(variance).
+        modality_offset: train on texts moved by mean(photos) - mean(texts).
+        memory_size: DeCap's texts at most, a random sample of more.
+        memory_precision: fp16 or fp32.
+        temperature: of DeCap's projection.
+        label_smoothing, lr, weight_decay, warmup (share of the steps), clip_norm, batch_size: training.
+        epochs, steps: its length; with neither five epochs, and 600 steps or more.
+        precision: of training; ``auto`` is bf16 where the processor has instructions for it.
+        validation_size: texts that are held out, at most.
+        seed: of everything random.
+    """
+
+    method: str = "decap"
+    text: str = "caption"
+    prompt: str = "none"
+    tag_dropout: float = 0.3
+    tag_precision: float = 0.8
+    max_tokens: int = 77
+    tokenizer: str = "sentencepiece"
+    vocabulary: int = 4000
+    language_model: str | None = None
+    layers: int = 4
+    heads: int = 4
+    width: int = 256
+    dropout: float = 0.1
+    tune_language_model: bool = True
+    mapper: str = "linear"
+    prefix_length: int = 1
+    mapper_layers: int = 8
+    variance: float = 0.0
+    target_cosine: float | None = None
+    calibration: str | None = None
+    uniform: bool = False
+    modality_offset: bool = False
+    memory_size: int = 500_000
+    memory_precision: str = "fp16"
+    temperature: float = 0.01
+    label_smoothing: float = 0.0
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.05
+    clip_norm: float = 1.0
+    batch_size: int = 256
+    epochs: float | None = None
+    steps: int | None = None
+    precision: str = "auto"
+    validation_size: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        choices = {"method": METHODS, "prompt": PROMPTS, "tokenizer": TOKENIZERS, "mapper": MAPPERS, "precision": PRECISIONS}
+        choices |= {"text": ("caption", "full"), "memory_precision": ("fp16", "fp32"), "calibration": (None, *CALIBRATIONS)}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"unknown {name} {getattr(self, name)!r}; choose {', '.join(str(a) for a in allowed if a)}")
+        for name in ("layers", "heads", "width", "prefix_length", "mapper_layers", "memory_size", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: must be 1 or more")
+        if self.max_tokens < 2:
+            raise InputError(f"max_tokens {self.max_tokens}: must be 2 or more, a token and the stop token")
+        if not (self.steps is None or self.steps >= 1) or not (self.epochs is None or self.epochs > 0):
+            raise InputError("a captioner learns for one step or more: raise --steps or --epochs")
+        if self.variance < 0 or not 0 <= self.tag_dropout <= 1 or self.temperature <= 0:
+            raise InputError("variance must not be negative, tag_dropout lie in 0..1, temperature be above 0")
+        if self.width % self.heads:
+            raise InputError(f"heads {self.heads} do not divide width {self.width}")
+
+
+def default_config(method: str, **options: Any) -> CaptionerConfig:
+    """The settings of a method; options that are given win.
+
+    Raises:
+        InputError: an unknown method, option or value.
+    """
+    defaults = {
+        "decap": {"label_smoothing": 0.1},  # the paper's
+        "capdec": {"mapper": "mlp", "prefix_length": 10, "variance": 0.016},
+    }
+    unknown = set(options) - set(CaptionerConfig.__dataclass_fields__)
+    if unknown:
+        raise InputError(f"unknown setting {', '.join(sorted(unknown))} of a captioner")
+    settings = defaults.get(method, {}) | options
+    if settings.get("language_model") and "lr" not in options:
+        settings["lr"] = 5e-5  # a pre-trained model forgets at the rate that a new one needs
+    return replace(CaptionerConfig(method=method), **settings)

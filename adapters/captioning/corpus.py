@@ -1,0 +1,159 @@
+"""The texts that a captioner learns from: of a catalogue, of a text file, or of any list; from twenty to millions.
+
+Texts lie in one block of bytes with their ends beside it, tags as numbers: about the size of the file, whatever Python adds to
+each string.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from e2.data.product import Catalogue
+from e2.errors import InputError
+
+TEXTS = ("caption", "full")
+
+
+class TextBlock(Sequence):
+    """Strings in one block of UTF-8 bytes."""
+
+    def __init__(self, texts: Iterable[str]):
+        block, ends = bytearray(), [0]
+        for text in texts:
+            block += text.encode("utf-8", errors="replace")  # lone surrogates cannot be stored
+            ends.append(len(block))
+        self.block, self.ends = bytes(block), np.array(ends, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, row: int) -> str:
+        row = range(len(self))[row]
+        return self.block[self.ends[row] : self.ends[row + 1]].decode()
+
+    def digests(self) -> np.ndarray:
+        """(N,) 64-bit hashes, for telling texts apart without comparing them."""
+        places = zip(self.ends[:-1].tolist(), self.ends[1:].tolist(), strict=True)
+        found = (hashlib.blake2b(self.block[start:end], digest_size=8).digest() for start, end in places)
+        return np.frombuffer(b"".join(found), dtype=np.uint64)
+
+
+@dataclass
+class Corpus:
+    """Distinct texts for the encoder, and the rows that are trained on (the same text may stand for several products).
+
+    Attributes:
+        texts: U distinct texts, in order of first appearance.
+        rows: (R,) which text each row is.
+        tags: (R, E) the row's value of each entity, -1 for a missing one; E = 0 without tags.
+        vocabulary: entity -> values that ``tags`` numbers.
+        products: (R,) number of the row's product; only equality means something.
+    """
+
+    texts: Sequence[str]
+    rows: np.ndarray
+    tags: np.ndarray
+    vocabulary: dict[str, list[str]] = field(default_factory=dict)
+    products: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def tags_of(self, row: int) -> dict[str, str]:
+        """Entity -> value of a row."""
+        pairs = zip(self.vocabulary.items(), self.tags[row].tolist(), strict=True)
+        return {entity: values[value] for (entity, values), value in pairs if value >= 0}
+
+    def like_groups(self) -> np.ndarray:
+        """(U,) texts of the same product, or of products whose tags are all equal, share a number; -1: of no such group."""
+        keys = self.products[:, None] if not self.tags.shape[1] else self.tags
+        whole = np.ones(len(keys), bool) if not self.tags.shape[1] else (self.tags >= 0).all(axis=1)
+        _, numbers = np.unique(keys, axis=0, return_inverse=True)
+        groups = np.full(len(self.texts), -1, np.int64)
+        groups[self.rows[whole]] = numbers.reshape(-1)[whole]
+        return groups
+
+
+def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary: dict[str, list[str]] | None = None) -> Corpus:
+    """All captions of a split, with the product's tags where a vocabulary numbers them.
+
+    Args:
+        catalogue: one split; photos are not read where the source can leave them.
+        text: ``caption`` or ``full``.
+        vocabulary: of `adapters.tag_reader.tag_vocabulary`; values outside it count as missing.
+
+    Raises:
+        InputError: unknown kind of text, or fewer than two distinct texts.
+    """
+    if text not in TEXTS:
+        raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
+    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    vocabulary = vocabulary or {}
+    numbers = [{value: number for number, value in enumerate(values)} for values in vocabulary.values()]
+    tags: list[list[int]] = []
+    products: list[int] = []
+
+    def texts() -> Iterator[str]:
+        for row in range(len(light)):
+            product = light[row]
+            values = [known.get(product.tags.get(e, ""), -1) for e, known in zip(vocabulary, numbers, strict=True)]
+            for caption in range(len(product.captions)):
+                tags.append(values)
+                products.append(row)
+                yield " ".join(product.text(text, caption).split())
+
+    block = TextBlock(texts())
+    table = np.array(tags, dtype=np.int32).reshape(len(block), len(vocabulary))
+    return _distinct(block, table, vocabulary, np.array(products, np.int64), f"{catalogue.name} split {catalogue.split}")
+
+
+def corpus_of_texts(texts: Iterable[str], name: str = "the list of texts") -> Corpus:
+    """Any texts, without tags; blank ones are left out.
+
+    Raises:
+        InputError: fewer than two distinct texts.
+    """
+    block = TextBlock(line for text in texts if (line := " ".join(text.split())))
+    return _distinct(block, np.zeros((len(block), 0), np.int32), {}, np.arange(len(block)), name)
+
+
+def read_lines(path: str | Path) -> Iterator[str]:
+    """The lines of a UTF-8 text file, one by one.
+
+    Raises:
+        InputError: no such file, or not UTF-8; the message names the line.
+    """
+    number = 0
+    try:
+        with open(path, encoding="utf-8-sig", newline="\n") as file:
+            for line in file:
+                number += 1
+                yield line
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 near line {number + 1}; convert it, e.g. by iconv -f latin1 -t utf-8"
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def held_out(corpus: Corpus, count: int) -> np.ndarray:
+    """(U,) bool, about ``count`` texts, a twentieth at most, by hash: a text is in for all its products or out for all."""
+    share = min(0.05, count / len(corpus.texts))
+    digests = TextBlock(corpus.texts).digests() if not isinstance(corpus.texts, TextBlock) else corpus.texts.digests()
+    chosen = digests < np.uint64(share * 2**64)
+    if not chosen.any() or chosen.all():  # a handful of texts
+        chosen = digests == digests.min()
+    return chosen
+
+
+def _distinct(block: TextBlock, tags: np.ndarray, vocabulary: dict, products: np.ndarray, name: str) -> Corpus:
+    _, first, inverse = np.unique(block.digests(), return_index=True, return_inverse=True)
+    if len(first) < 2:
+        found = f"{len(first)} distinct text" if len(first) else "no text"
+        raise InputError(f"{name} holds {found}; a captioner learns from two or more, useful ones from thousands")
+    order = np.argsort(first, kind="stable")  # by first appearance
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    distinct = block if len(first) == len(block) else TextBlock(block[row] for row in first[order].tolist())
+    return Corpus(distinct, place[inverse.reshape(-1)], tags, vocabulary, products)

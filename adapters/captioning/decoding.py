@@ -1,0 +1,218 @@
+"""Decoding captions from contexts: greedy, nucleus sampling and beam search, many images at once, with a cache.
+
+The beam is CapDec's, which transformers' search cannot give: at *every* step hypotheses are ranked by their log-probability
+over length, and a stopped one stays in the beam at the score it has. What transformers gives exactly (bans, no repeated
+n-grams, temperature, the nucleus) are its own processors.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import (
+    GPT2Model,
+    LogitsProcessorList,
+    NoRepeatNGramLogitsProcessor,
+    SuppressTokensLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from adapters.captioning.gpt2_steps import GPT2Steps
+from e2.errors import InputError
+
+SHRINK_AT = 0.75  # finished items are dropped when so few others are left: each drop copies the cache
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How captions are written.
+
+    Attributes:
+        beam: hypotheses per image; 1 is greedy.
+        max_tokens: length at most, the stop token included.
+        length_penalty: hypotheses rank by log-probability / length ** this; 1 is CapDec's.
+        no_repeat_ngram: n of the n-grams that may not occur twice; 0 allows all.
+        temperature: divides the logits.
+        top_p: sample from the likeliest tokens of this total probability; None: no sampling.
+        seed: of the sampling.
+        rerank: choose among the beams by the similarity of image and text, not by probability.
+    """
+
+    beam: int = 1
+    max_tokens: int = 77
+    length_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+    temperature: float = 1.0
+    top_p: float | None = None
+    seed: int = 0
+    rerank: bool = False
+
+    def __post_init__(self) -> None:
+        checks = {
+            f"beam {self.beam}: must be 1 (greedy) or more": self.beam >= 1,
+            f"max_tokens {self.max_tokens}: must be 1 or more": self.max_tokens >= 1,
+            f"no_repeat_ngram {self.no_repeat_ngram}: must be 0 (off) or more": self.no_repeat_ngram >= 0,
+            f"temperature {self.temperature}: must be above 0": self.temperature > 0,
+            f"top_p {self.top_p}: must lie above 0 and up to 1": self.top_p is None or 0 < self.top_p <= 1,
+            "top_p samples one caption an image: use it with beam 1": self.top_p is None or self.beam == 1,
+            "rerank chooses among beams: use it with beam 2 or more": not self.rerank or self.beam > 1,
+        }
+        broken = [message for message, holds in checks.items() if not holds]
+        if broken:
+            raise InputError(broken[0])
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One decoded text: its ids, the stop token included where it was reached, and log-probability / length ** penalty."""
+
+    ids: list[int]
+    score: float
+
+
+@torch.inference_mode()
+def decode(
+    model: GPT2Model, context: Tensor, mask: Tensor | None, how: Decoding, *, stop_id: int, banned: tuple[int, ...] = ()
+) -> list[list[Hypothesis]]:
+    """Continues N contexts.
+
+    Args:
+        model: in eval mode.
+        context: (N, C, W) input embeddings, padded on the left.
+        mask: (N, C) True where real; None: everywhere.
+        how: greedy, sampling or beam.
+        stop_id: the token that ends a text.
+        banned: ids that are never chosen (rows of the vocabulary without a token, padding, unknown).
+
+    Returns:
+        Per item its hypotheses, the best first.
+
+    Raises:
+        InputError: more beams than tokens to choose from, or a context and length beyond the model's positions.
+    """
+    if mask is None:
+        mask = torch.ones(context.shape[:2], dtype=torch.bool, device=context.device)
+    if how.beam > model.config.vocab_size - len(banned):
+        raise InputError(f"beam {how.beam} is more than the vocabulary's {model.config.vocab_size - len(banned)} tokens")
+    room = model.config.n_positions - context.shape[1]
+    if how.max_tokens > room:
+        raise InputError(
+            f"max_tokens {how.max_tokens}: the model has {model.config.n_positions} positions and prefix and prompt take "
+            f"{context.shape[1]}; choose at most {max(room, 0)}"
+        )
+    search = _beam_search if how.beam > 1 else _single
+    return search(GPT2Steps(model, context, mask, how.beam, how.max_tokens), how, stop_id, _processors(how, banned))
+
+
+def _processors(how: Decoding, banned: tuple[int, ...]) -> LogitsProcessorList:
+    processors = LogitsProcessorList()
+    if banned:
+        processors.append(SuppressTokensLogitsProcessor(list(banned), device="cpu"))
+    if how.no_repeat_ngram:
+        processors.append(NoRepeatNGramLogitsProcessor(how.no_repeat_ngram))
+    if how.temperature != 1:
+        processors.append(TemperatureLogitsWarper(float(how.temperature)))
+    if how.top_p is not None and how.top_p < 1:
+        processors.append(TopPLogitsWarper(how.top_p))
+    return processors
+
+
+def _single(state: GPT2Steps, how: Decoding, stop_id: int, processors: LogitsProcessorList) -> list[list[Hypothesis]]:
+    """One hypothesis an item, by the likeliest token or by sampling."""
+    logits = state.logits
+    device, items = logits.device, len(logits)
+    generator = torch.Generator(device=device).manual_seed(how.seed)
+    # Each item draws from its own row of random numbers, so that who else is in the batch or has ended changes nothing.
+    draws = None if how.top_p is None else torch.rand(items, how.max_tokens, generator=generator, device=device)
+    tokens = torch.zeros(items, 0, dtype=torch.long, device=device)
+    sums, running = torch.zeros(items, device=device), torch.arange(items, device=device)
+    ended = torch.zeros(items, dtype=torch.bool, device=device)
+    found: list[list[Hypothesis]] = [[] for _ in range(items)]
+    for step in range(how.max_tokens):
+        log_p = processors(tokens, logits).float().log_softmax(dim=-1)
+        chosen = log_p.argmax(dim=-1) if draws is None else _drawn(log_p, draws[running, step])
+        tokens = torch.cat([tokens, chosen[:, None]], dim=1)
+        sums = sums + log_p.gather(1, chosen[:, None])[:, 0]
+        last = step + 1 == how.max_tokens
+        for row in torch.nonzero(~ended & (chosen.eq(stop_id) | last))[:, 0].tolist():
+            score = sums[row].item() / (step + 1) ** how.length_penalty
+            found[running[row]] = [Hypothesis(tokens[row].tolist(), score)]
+        ended = ended | chosen.eq(stop_id)
+        if last or bool(ended.all()):
+            break
+        if (~ended).sum() <= SHRINK_AT * len(ended):
+            rows = torch.nonzero(~ended)[:, 0]
+            state.keep(rows)
+            tokens, sums, running, ended = tokens[rows], sums[rows], running[rows], ended[rows]
+        logits = state.advance(tokens[:, -1:])[:, 0]
+    return found
+
+
+def _drawn(log_p: Tensor, draws: Tensor) -> Tensor:
+    """One token per row by inverting the cumulative distribution: (N, V), (N,) in 0..1 -> (N,)."""
+    cumulative = log_p.exp().cumsum(dim=-1)
+    place = torch.searchsorted(cumulative, draws[:, None] * cumulative[:, -1:], right=True)[:, 0]
+    last = log_p.shape[1] - 1 - log_p.isfinite().int().flip(1).argmax(dim=1)  # rounding must not reach a token of no chance
+    return torch.minimum(place, last)
+
+
+def _beam_search(state: GPT2Steps, how: Decoding, stop_id: int, processors: LogitsProcessorList) -> list[list[Hypothesis]]:
+    """B hypotheses an item, ranked at each step by sum / length ** penalty."""
+    beams, penalty = how.beam, how.length_penalty
+    log_p = processors(state.logits.new_zeros(len(state.logits), 0, dtype=torch.long), state.logits).float().log_softmax(-1)
+    sums, first = log_p.topk(beams, dim=-1)  # (N, B)
+    tokens = first[:, :, None]  # (N, B, 1)
+    lengths, stopped = torch.ones_like(sums), first.eq(stop_id)
+    running = torch.arange(len(sums), device=sums.device)
+    found: list[list[Hypothesis]] = [[] for _ in range(len(sums))]
+    while True:
+        over = stopped.all(dim=1) | (tokens.shape[2] >= how.max_tokens)
+        for row in torch.nonzero(over)[:, 0].tolist():
+            found[running[row]] = found[running[row]] or _ranked(tokens[row], sums[row], lengths[row], penalty)
+        if bool(over.all()):
+            return found
+        if (~over).sum() <= SHRINK_AT * len(over):
+            rows = torch.nonzero(~over)[:, 0]
+            state.keep(rows)
+            tokens, sums, lengths, stopped, running = (t[rows] for t in (tokens, sums, lengths, stopped, running))
+        logits = state.advance(tokens[:, :, -1])
+        candidates, next_tokens = _continuations(logits, tokens, stopped, processors)
+        totals = sums[:, :, None] + candidates  # (N, B, B)
+        longer = (lengths + ~stopped)[:, :, None].expand_as(totals)
+        best = (totals / longer**penalty).flatten(1).topk(beams, dim=-1).indices  # (N, B)
+        parents = best // beams
+        sums, lengths = totals.flatten(1).gather(1, best), longer.flatten(1).gather(1, best)
+        following = next_tokens.flatten(1).gather(1, best)
+        tokens = tokens.gather(1, parents[:, :, None].expand_as(tokens))
+        tokens = torch.cat([tokens, following[:, :, None]], dim=2)
+        stopped = stopped.gather(1, parents) | following.eq(stop_id)
+        state.follow(parents)
+
+
+def _continuations(logits: Tensor, tokens: Tensor, stopped: Tensor, processors: LogitsProcessorList) -> tuple[Tensor, Tensor]:
+    """The B best next tokens of each hypothesis, which are all that a beam of B can need.
+
+    A stopped hypothesis has one continuation: token 0 at no cost, cut off in the end.
+
+    Returns:
+        Log-probabilities and ids, each (N, B, B).
+    """
+    items, beams, _ = logits.shape
+    scores = processors(tokens.flatten(0, 1), logits.flatten(0, 1)).float()  # (N * B, V)
+    top, ids = scores.topk(beams, dim=-1)
+    log_p = (top - scores.logsumexp(dim=-1, keepdim=True)).unflatten(0, (items, beams))
+    ids = ids.unflatten(0, (items, beams))
+    free = torch.full((beams,), -torch.inf, device=logits.device)
+    free[0] = 0
+    ended = stopped[:, :, None]
+    return torch.where(ended, free, log_p), torch.where(ended, 0, ids)
+
+
+def _ranked(tokens: Tensor, sums: Tensor, lengths: Tensor, penalty: float) -> list[Hypothesis]:
+    """The beam of one item, best first, each cut at its length."""
+    scores = sums / lengths**penalty
+    return [
+        Hypothesis(tokens[beam, : int(lengths[beam])].tolist(), scores[beam].item())
+        for beam in scores.argsort(descending=True, stable=True).tolist()
+    ]

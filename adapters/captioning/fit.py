@@ -1,0 +1,288 @@
+"""`fit_captioner`: from texts and an encoder to a captioner on disk."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapters.captioning.captioner import Captioner, captioner_info
+from adapters.captioning.config import CaptionerConfig, default_config
+from adapters.captioning.corpus import Corpus, corpus_of_catalogue, corpus_of_texts, held_out
+from adapters.captioning.embeddings import embed_texts
+from adapters.captioning.model import build_model, new_language_model, pretrained_language_model
+from adapters.captioning.noise import (
+    add_noise,
+    cosine_of_variance,
+    variance_of_cosine,
+    variance_of_gap,
+    variance_of_like_texts,
+)
+from adapters.captioning.prompt import prompt_text
+from adapters.captioning.run_state import FOLDER
+from adapters.captioning.tokenizers import ClipTokenizer, PretrainedTokenizer, SentencePieceTokenizer, Tokenizer, evenly
+from adapters.captioning.training import Examples, Trainer, tokenized
+from adapters.encoder import Encoder
+from adapters.tag_reader import TagReader, tag_vocabulary
+from e2.checkpoint import CONFIG
+from e2.data.images import load_image
+from e2.data.product import Catalogue
+from e2.errors import InputError
+
+PHOTOS = 500  # labelled photos that thresholds, gap and offset are taken from
+
+
+@dataclass(frozen=True)
+class Photos:
+    """A few photos with what their catalogue says of them; row by row of the same product."""
+
+    images: np.ndarray  # (N, D)
+    regions: np.ndarray | None  # (N, E, D)
+    texts: np.ndarray  # (N, D)
+    tags: list[dict[str, str]]
+
+
+def fit_captioner(
+    method: str,
+    encoder: Encoder,
+    texts: Catalogue | Iterable[str],
+    out: str | Path,
+    *,
+    photos: Catalogue | None = None,
+    entities: Sequence[str] | None = None,
+    name: str = "the list of texts",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    **settings: Any,
+) -> Captioner:
+    """Fits a captioner on texts alone and writes it to a folder.
+
+    Args:
+        method: ``decap``, ``capdec`` or ``nearest``.
+        encoder: any; it stays as it is.
+        texts: a catalogue's split, whose photos are not looked at, or any texts.
+        out: the captioner's folder.
+        photos: held-out products, of which a few photos serve tag thresholds (``prompt="tags"``),
+            ``calibration="image-gap"`` and ``modality_offset``; nothing else needs any.
+        entities: tags of the prompt; None: all that the catalogue has.
+        name: what messages call the texts.
+        resume: go on where a stopped fit was.
+        overwrite: replace what is in ``out``.
+        progress: show bars.
+        settings: any of `CaptionerConfig`.
+
+    Raises:
+        InputError: settings or texts that cannot work; nothing is written then.
+        TrainingStopped: stopped on the way; go on with ``resume``.
+
+    Example:
+        >>> fit_captioner("capdec", encoder, ["a red tee", "a blue shirt", ...], "runs/capdec", epochs=10)
+    """
+    out, config = Path(out), default_config(method, **settings)
+    check_out(out, resume, overwrite)
+    reader = make_reader(encoder, texts, config, entities)
+    vocabulary = {} if reader is None else reader.vocabulary
+    is_catalogue = hasattr(texts, "tags") and hasattr(texts, "split")
+    corpus = corpus_of_catalogue(texts, config.text, vocabulary) if is_catalogue else corpus_of_texts(texts, name)
+    embeddings = embed_texts(encoder, corpus.texts, progress=progress)
+    seen = look_at(photos, encoder, config, progress) if photos is not None and needs_photos(config) else None
+    captioner = Captioner(encoder, config, tag_reader=reader, training={"texts": len(corpus.texts), "rows": len(corpus.rows)})
+    if reader is not None and seen is not None and config.prompt == "tags":
+        reader.calibrate(seen.images, seen.regions, seen.tags, precision=config.tag_precision)
+    if config.method != "nearest":
+        train_decoder(captioner, corpus, embeddings, seen, out, resume, progress)
+    if config.method != "capdec":
+        keep_memory(captioner, corpus, embeddings)
+    return write_captioner(captioner, out)
+
+
+def check_out(out: Path, resume: bool, overwrite: bool) -> None:
+    """Refuses to mix with an earlier captioner; ``overwrite`` removes it.
+
+    Raises:
+        InputError: the folder is in use by something.
+    """
+    if overwrite and ((out / CONFIG).exists() or (out / FOLDER).exists()):
+        shutil.rmtree(out)
+    if (out / CONFIG).exists():
+        raise InputError(f"{out} already holds a finished captioner; use --overwrite or another --out")
+    if (out / FOLDER).exists() and not resume:
+        raise InputError(f"{out} holds an unfinished fit; go on with --resume, or use --overwrite")
+    if out.exists() and not (out / FOLDER).exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is no empty folder; choose another --out")
+
+
+def make_reader(encoder: Encoder, texts: Any, config: CaptionerConfig, entities: Sequence[str] | None) -> TagReader | None:
+    """The reader of the prompt's tags.
+
+    Raises:
+        InputError: a prompt is asked for and the texts have no tags.
+    """
+    if config.prompt == "none" or config.method == "nearest":
+        return None
+    if not getattr(texts, "tags", ()):
+        raise InputError(f"prompt {config.prompt!r} needs the texts' tags: give a catalogue and name its columns by --tags")
+    return TagReader(encoder, tag_vocabulary(texts, entities))
+
+
+def needs_photos(config: CaptionerConfig) -> bool:
+    return config.prompt == "tags" or config.calibration == "image-gap" or config.modality_offset
+
+
+def look_at(catalogue: Catalogue, encoder: Encoder, config: CaptionerConfig, progress: bool) -> Photos:
+    """Embeds the first photo of up to `PHOTOS` products, chosen by the seed, with their texts; bad photos are passed over."""
+    rows = np.random.default_rng(config.seed).permutation(len(catalogue))[:PHOTOS]
+    images, products = [], []
+    for product in (catalogue[int(row)] for row in np.sort(rows)):
+        try:
+            images.append(load_image(product.images[0]))
+            products.append(product)
+        except InputError:
+            continue
+    if not images:
+        raise InputError(f"{catalogue.name} split {catalogue.split} has no readable photo to calibrate on")
+    return Photos(
+        images=encoder.encode_images(images, progress=progress),
+        regions=encoder.encode_regions(images, progress=progress) if encoder.tags and config.prompt == "tags" else None,
+        texts=encoder.encode_texts([product.text(config.text) for product in products], progress=progress),
+        tags=[dict(product.tags) for product in products],
+    )
+
+
+def train_decoder(
+    captioner: Captioner,
+    corpus: Corpus,
+    embeddings: np.ndarray,
+    seen: Photos | None,
+    out: Path,
+    resume: bool,
+    progress: bool,
+) -> None:
+    """Fills in tokenizer and model."""
+    config = captioner.config
+    torch.manual_seed(config.seed)
+    disturb, noise = make_noise(config, corpus, embeddings, seen)
+    captioner.tokenizer = make_tokenizer(config, corpus)
+    longest = longest_prompt(config, captioner.tag_reader, captioner.tokenizer)
+    if config.language_model is None:
+        language_model = new_language_model(config, captioner.tokenizer, longest)
+    else:
+        language_model = pretrained_language_model(config.language_model)
+        taken = config.prefix_length + longest + config.max_tokens
+        if taken > language_model.config.n_positions:
+            raise InputError(
+                f"prefix, prompt and {config.max_tokens} tokens take {taken} positions, {config.language_model} has "
+                f"{language_model.config.n_positions}; lower max_tokens or prefix_length"
+            )
+    captioner.model = build_model(config, embeddings.shape[1], captioner.tokenizer, language_model)
+    captioner.model.to(captioner.encoder.device)
+    tokens, ends, cut = tokenized(corpus.texts, captioner.tokenizer, config.max_tokens)
+    val = held_out(corpus, config.validation_size)[corpus.rows]  # by row
+    examples = Examples(corpus, embeddings, tokens, ends, captioner.tokenizer, config)
+    rows = np.arange(len(corpus.rows))
+    trainer = Trainer(captioner.model, examples, rows[~val], rows[val], disturb, out, progress)
+    summary = trainer.run(resume)
+    captioner.model.eval()
+    captioner.training |= {"texts_cut": cut, **noise, **summary}
+
+
+def make_noise(config: CaptionerConfig, corpus: Corpus, embeddings: np.ndarray, seen: Photos | None):
+    """CapDec's disturbance of a batch, and what it is for the record; none for DeCap.
+
+    Raises:
+        InputError: photos are needed and there are none.
+    """
+    if config.method != "capdec":
+        return _undisturbed, {}
+    if seen is None and (config.calibration == "image-gap" or config.modality_offset):
+        raise InputError("calibration image-gap and modality_offset need photos: give a catalogue with a val split")
+    width = embeddings.shape[1]
+    variance = config.variance
+    if config.calibration == "like-texts":
+        variance = variance_of_like_texts(embeddings, corpus.like_groups(), seed=config.seed)
+    elif config.calibration == "image-gap":
+        variance = variance_of_gap(seen.texts, seen.images)
+    elif config.target_cosine is not None:
+        variance = variance_of_cosine(config.target_cosine, width)
+    offset = None
+    if config.modality_offset:
+        offset = torch.from_numpy(seen.images.mean(axis=0) - seen.texts.mean(axis=0))
+    record = {"variance": variance} | ({} if config.uniform else {"noise_cosine": cosine_of_variance(variance, width)})
+    return partial(_noisy, variance=variance, offset=offset, uniform=config.uniform), record
+
+
+def _undisturbed(x: Tensor) -> Tensor:
+    return x
+
+
+def _noisy(x: Tensor, variance: float, offset: Tensor | None, uniform: bool) -> Tensor:
+    return add_noise(x, variance, offset=None if offset is None else offset.to(x.device), uniform=uniform)
+
+
+def make_tokenizer(config: CaptionerConfig, corpus: Corpus) -> Tokenizer:
+    """The tokenizer of the settings; a SentencePiece model learns the prompts' words too."""
+    if config.language_model is not None:
+        return PretrainedTokenizer(config.language_model)
+    if config.tokenizer == "clip":
+        return ClipTokenizer()
+    values = [f"{entity} {value}" for entity, found in corpus.vocabulary.items() for value in found]
+    prompts = [] if config.prompt == "none" else [prompt_text(config.prompt, {}), *values]
+    return SentencePieceTokenizer.trained([*evenly(corpus.texts), *prompts], config.vocabulary)
+
+
+def longest_prompt(config: CaptionerConfig, reader: TagReader | None, tokenizer: Tokenizer) -> int:
+    """Tokens that the longest prompt of the vocabulary can take."""
+    if reader is None:
+        return 0
+
+    def size(value: str) -> int:
+        return len(tokenizer.encode(value))
+
+    longest = {entity: max(values, key=size) for entity, values in reader.vocabulary.items()}
+    pooled = sorted((value for values in reader.vocabulary.values() for value in values), key=size)[-3:]
+    several = {str(place): value for place, value in enumerate(pooled)}
+    prompts = [prompt_text(config.prompt, longest), prompt_text(config.prompt, several)]
+    return max(map(size, prompts)) + len(longest)  # a piece more at each seam, should pieces join differently there
+
+
+def keep_memory(captioner: Captioner, corpus: Corpus, embeddings: np.ndarray) -> None:
+    """The support memory: all distinct texts, or a sample of them."""
+    config = captioner.config
+    chosen = np.arange(len(corpus.texts))
+    if len(chosen) > config.memory_size:
+        chosen = np.sort(np.random.default_rng(config.seed).permutation(len(chosen))[: config.memory_size])
+    dtype = np.float16 if config.memory_precision == "fp16" else np.float32
+    captioner.memory = torch.from_numpy(np.asarray(embeddings[chosen], dtype=dtype)).to(captioner.encoder.device)
+    if config.method == "nearest":
+        captioner.memory_texts = [corpus.texts[row] for row in chosen.tolist()]
+
+
+def write_captioner(captioner: Captioner, out: Path) -> Captioner:
+    """Puts the finished files beside the training state, the one that says "finished" last, and removes the state."""
+    with tempfile.TemporaryDirectory(dir=made(out), prefix=".finished") as folder:
+        captioner.save(Path(folder))
+        for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == CONFIG):
+            path.replace(out / path.name)
+    shutil.rmtree(out / FOLDER, ignore_errors=True)
+    captioner.info = captioner_info(captioner, out)
+    return captioner
+
+
+def made(folder: Path) -> Path:
+    """The folder, which exists afterwards.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror}; choose another --out") from error
+    return folder

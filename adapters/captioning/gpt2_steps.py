@@ -1,0 +1,88 @@
+"""GPT-2 one position at a time, over the weights of transformers' own model, with a cache made for many beams.
+
+The keys and values of an item lie in one buffer: first those of its context (prefix and prompt, shared by all its beams), then
+one slot per beam and step. Beams that change parents move no memory: a slot stays where it was written, and a mask says which
+slots are a hypothesis's own past. So each step is one attention call per layer, five beams of an item side by side.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import GPT2Model
+
+
+class GPT2Steps:
+    """The running state of N items with B hypotheses each.
+
+    Args:
+        model: in eval mode.
+        context: (N, C, W) input embeddings, padded on the left.
+        mask: (N, C) True where the context is real.
+        beams: B.
+        steps: how many tokens will follow at most.
+
+    Attributes:
+        logits: (N, V) behind the context.
+    """
+
+    def __init__(self, model: GPT2Model, context: Tensor, mask: Tensor, beams: int, steps: int):
+        self.gpt2 = model
+        self.heads = model.config.n_head
+        items, self.context_length, width = context.shape
+        slots = self.context_length + beams * steps
+        shape = (2, items, self.heads, slots, width // self.heads)
+        self.cache = [context.new_empty(shape) for _ in self.gpt2.h]  # one of keys and values per layer
+        self.beams, self.step_count = beams, 0
+        self.positions = mask.sum(dim=1)  # (N,) the next position of each item
+        self.visible = mask[:, None, :].expand(-1, beams, -1)  # (N, B, slots so far)
+        self.logits = self._read_context(context, mask)
+
+    def advance(self, tokens: Tensor) -> Tensor:
+        """Appends one token to each hypothesis: (N, B) -> (N, B, V) logits."""
+        place = torch.eye(self.beams, dtype=torch.bool, device=tokens.device).expand(len(tokens), -1, -1)
+        self.visible = torch.cat([self.visible, place], dim=2)
+        x = self.gpt2.wte(tokens) + self.gpt2.wpe(self.positions)[:, None]  # (N, B, W)
+        start = self.context_length + self.step_count * self.beams
+        x = self._layers(x, slice(start, start + self.beams), self.visible[:, None])
+        self.step_count += 1
+        self.positions = self.positions + 1
+        return self._logits(x)
+
+    def follow(self, parents: Tensor) -> None:
+        """Hypothesis b of each item continues what hypothesis ``parents[n, b]`` was: (N, B)."""
+        index = parents[:, :, None].expand(-1, -1, self.visible.shape[2])
+        self.visible = self.visible.gather(1, index)
+
+    def keep(self, items: Tensor) -> None:
+        """Drops all items but these: (K,) indices."""
+        used = self.context_length + self.step_count * self.beams
+        smaller = []
+        for layer in self.cache:
+            part = layer.new_empty((2, len(items), *layer.shape[2:]))
+            part[:, :, :, :used] = layer[:, items, :, :used]
+            smaller.append(part)
+        self.cache = smaller
+        self.positions, self.visible = self.positions[items], self.visible[items]
+
+    def _read_context(self, context: Tensor, mask: Tensor) -> Tensor:
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        causal = torch.ones(self.context_length, self.context_length, dtype=torch.bool, device=mask.device).tril()
+        own = torch.eye(self.context_length, dtype=torch.bool, device=mask.device)  # or padding would see nothing: NaN
+        seen = (causal & mask[:, None, :] | own)[:, None]  # (N, 1, C, C)
+        x = self._layers(context + self.gpt2.wpe(positions), slice(0, self.context_length), seen)
+        return self._logits(x[:, -1])
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return F.linear(self.gpt2.ln_f(x), self.gpt2.wte.weight)
+
+    def _layers(self, x: Tensor, places: slice, seen: Tensor) -> Tensor:
+        """(N, T, W) -> (N, T, W); writes T slots at ``places`` and attends to all slots up to them that are ``seen``."""
+        for block, cache in zip(self.gpt2.h, self.cache, strict=True):
+            states = block.attn.c_attn(block.ln_1(x))  # (N, T, 3 W)
+            queries, *written = states.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (N, heads, T, d)
+            cache[0, :, :, places], cache[1, :, :, places] = written
+            keys, values = cache[:, :, :, : places.stop]
+            read = F.scaled_dot_product_attention(queries, keys, values, attn_mask=seen)
+            x = x + block.attn.c_proj(read.transpose(1, 2).flatten(2))
+            x = x + block.mlp(block.ln_2(x))
+        return x

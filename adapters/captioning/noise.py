@@ -1,0 +1,115 @@
+"""CapDec's noise on text embeddings in training, and how much of it a corpus asks for.
+
+Source: CapDec (arXiv 2211.00575). The Gaussian's variance is per component: the same number is another noise at another width,
+so a target cosine (between the clean vector and the noisy one) can be given in its place.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from e2.errors import InputError
+
+PAPER_VARIANCE = 0.016
+PAIRS = 4096  # enough for a mean
+
+
+def add_noise(
+    x: Tensor, variance: float, *, offset: Tensor | None = None, uniform: bool = False, normalize: bool = True
+) -> Tensor:
+    """Noisy unit vectors; zero variance leaves the input as it is (the original's rule, the offset included).
+
+    Args:
+        x: (B, D).
+        variance: per component of the Gaussian; of the uniform ball the square of its radius.
+        offset: (D,) or (1, D), what leads from texts to images.
+        uniform: draw from a ball instead.
+        normalize: normalise before the noise as well as after it.
+    """
+    if variance == 0:
+        return x
+    x = F.normalize(x, dim=-1) if normalize else x
+    noise = _ball(x) if uniform else torch.randn_like(x)
+    x = x + noise * math.sqrt(variance)
+    return F.normalize(x if offset is None else x + offset, dim=-1)
+
+
+def _ball(x: Tensor) -> Tensor:
+    """(B, D) points, uniform in the unit ball."""
+    direction = F.normalize(torch.randn_like(x), dim=-1)
+    return direction * torch.rand(len(x), 1, device=x.device, dtype=x.dtype) ** (1 / x.shape[1])
+
+
+def variance_of_cosine(cosine: float, width: int) -> float:
+    """The Gaussian's variance at which a noisy unit vector has this cosine to the clean one: 1 / sqrt(1 + D * variance).
+
+    Raises:
+        InputError: a cosine outside 0..1.
+    """
+    if not 0 < cosine <= 1:
+        raise InputError(f"target cosine {cosine} must lie above 0 and up to 1 (no noise)")
+    return (1 / cosine**2 - 1) / width
+
+
+def cosine_of_variance(variance: float, width: int) -> float:
+    """The inverse of `variance_of_cosine`."""
+    return 1 / math.sqrt(1 + width * variance)
+
+
+def variance_of_like_texts(embeddings: np.ndarray, groups: np.ndarray | None, *, seed: int = 0) -> float:
+    """The paper's estimate: the noise's deviation is the mean greatest component difference of texts that mean the same.
+
+    (CapDec states 0.016 from captions of the same photo; its root, 0.126, is such a difference of unit vectors.)
+
+    Args:
+        embeddings: (N, D), L2-normalised, of distinct texts.
+        groups: (N,) texts with equal numbers are of like products; -1 is of none. None, or no group of two: each text's
+            nearest other text counts as its like.
+        seed: of the sample.
+
+    Raises:
+        InputError: fewer than two texts.
+    """
+    if len(embeddings) < 2:
+        raise InputError("the noise cannot be calibrated on fewer than two distinct texts; give --variance")
+    random = np.random.default_rng(seed)
+    pairs = None if groups is None else _like_pairs(groups, random)
+    if pairs is None or not len(pairs):
+        pairs = _nearest_pairs(embeddings, random)
+    difference = np.abs(embeddings[pairs[:, 0]] - embeddings[pairs[:, 1]]).max(axis=1)
+    return float(difference.mean() ** 2)
+
+
+def variance_of_gap(texts: np.ndarray, images: np.ndarray) -> float:
+    """The variance that turns a text as far away, in cosine, as its own photo is.
+
+    Args:
+        texts, images: (N, D), L2-normalised, row by row of the same product.
+
+    Raises:
+        InputError: the pairs do not point the same way at all (the mean cosine is not positive).
+    """
+    cosine = float((texts * images).sum(axis=1).mean())
+    if cosine <= 0:
+        raise InputError(f"mean cosine of photos and their texts is {cosine:.3f}: this encoder does not match them")
+    return variance_of_cosine(min(cosine, 1.0), texts.shape[1])
+
+
+def _like_pairs(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """(P, 2) neighbours within a group, in random order."""
+    order = random.permutation(np.flatnonzero(groups >= 0))
+    order = order[np.argsort(groups[order], kind="stable")]
+    same = groups[order][:-1] == groups[order][1:]
+    pairs = np.stack([order[:-1][same], order[1:][same]], axis=1)
+    return random.permutation(pairs)[:PAIRS]
+
+
+def _nearest_pairs(embeddings: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """(P, 2) texts of a sample with their nearest other in it."""
+    sample = random.permutation(len(embeddings))[:PAIRS]
+    similarity = embeddings[sample] @ embeddings[sample].T
+    np.fill_diagonal(similarity, -np.inf)
+    return np.stack([sample, sample[similarity.argmax(axis=1)]], axis=1)

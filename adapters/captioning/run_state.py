@@ -1,0 +1,71 @@
+"""The state of an unfinished fit: one file, replaced as a whole, with all that an exact resume needs."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from e2.errors import InputError
+from e2.files import atomic_path
+
+FOLDER = "training"
+FILE = "state.safetensors"
+MODEL, OPTIMIZER, FACTS = "model/", "optimizer/", "facts"
+
+
+@dataclass
+class Reached:
+    """Where a fit stands: steps done, and one entry per evaluation."""
+
+    step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, reached: Reached, config: dict) -> None:
+    """Writes weights, optimizer moments (by parameter name), progress and settings."""
+    tensors = {MODEL + name: tensor for name, tensor in model.state_dict().items()}
+    for name, p in model.named_parameters():
+        tensors |= {f"{OPTIMIZER}{name}/{kind}": moment for kind, moment in optimizer.state.get(p, {}).items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(out / FOLDER / FILE) as path:
+        save_file(tensors, path, {FACTS: json.dumps({"reached": asdict(reached), "config": config})})
+
+
+def load_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config: dict) -> Reached:
+    """Puts everything back; a fit that had saved nothing yet starts at step 0.
+
+    Raises:
+        InputError: the file is damaged, or of a fit with other settings.
+    """
+    path = out / FOLDER / FILE
+    if not path.exists():
+        return Reached()
+    try:
+        with safe_open(path, "pt") as file:
+            facts = json.loads(file.metadata()[FACTS])
+            _same_settings(out, facts["config"], config)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, safe_open is no mapping
+        model.load_state_dict({n.removeprefix(MODEL): t for n, t in tensors.items() if n.startswith(MODEL)})
+        parameters = dict(model.named_parameters())
+        for name, tensor in tensors.items():
+            if name.startswith(OPTIMIZER):
+                parameter, kind = name.removeprefix(OPTIMIZER).rsplit("/", 1)
+                p = parameters[parameter]
+                optimizer.state[p][kind] = tensor.to(p.device)
+        return Reached(**facts["reached"])
+    except (SafetensorError, OSError, TypeError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} is damaged ({reason}); start again with --overwrite") from error
+
+
+def _same_settings(out: Path, before: dict, now: dict) -> None:
+    differing = [name for name in now if before.get(name) != now[name]]
+    if differing:
+        raise InputError(
+            f"{out} was started with other settings ({', '.join(differing)}); give the same to --resume, or use --overwrite"
+        )

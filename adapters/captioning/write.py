@@ -1,0 +1,207 @@
+"""`e2 caption write`: captions of any number of photos as JSON lines; stopped runs go on, bad photos get an ``error``.
+
+Until the run is complete the lines stand in ``OUT.part`` beside ``OUT``, headed by one line that says what they come from.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from adapters.captioning.captioner import Captioner
+from e2.data.images import load_image
+from e2.data.product import Catalogue
+from e2.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2")
+CHUNK = 128  # photos decoded, captioned and written together
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo to caption: how its line names it, and where it is."""
+
+    names: dict[str, Any]
+    source: bytes | Path
+
+
+class FolderPhotos(Sequence):
+    """The image files below a folder, in the order of their names.
+
+    Raises:
+        InputError: no such folder, or no image in it.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise InputError(f"there is no folder {folder}; give one with photos, or a catalogue")
+        found = (os.path.join(at, name) for at, _, names in os.walk(self.folder) for name in names)
+        self.paths = sorted(path for path in found if path.lower().endswith(SUFFIXES))
+        if not self.paths:
+            raise InputError(f"{folder} holds no image ({', '.join(SUFFIXES)})")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> Photo:
+        path = Path(self.paths[row])
+        return Photo({"image": path.relative_to(self.folder).as_posix()}, path)
+
+
+class CataloguePhotos(Sequence):
+    """The photos of a split's products; several of one product are numbered by ``index``."""
+
+    def __init__(self, catalogue: Catalogue):
+        light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+        self.catalogue = catalogue
+        self.places = [(row, image) for row in range(len(light)) for image in range(len(light[row].images))]
+        if not self.places:
+            raise InputError(f"{catalogue.name} split {catalogue.split} has no product")
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, place: int) -> Photo:
+        row, image = self.places[place]
+        product = self.catalogue[row]
+        several = {"index": image} if len(product.images) > 1 else {}
+        return Photo({"product_id": product.product_id, **several}, product.images[image])
+
+
+def write_captions(
+    captioner: Captioner,
+    photos: Sequence[Photo],
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    **decoding: Any,
+) -> dict[str, int]:
+    """Captions all photos into a JSON-lines file, a chunk at a time.
+
+    A line holds ``product_id`` (and ``index``) or ``image``, then ``caption`` and, where the prompt names tags, ``tags``; or
+    ``error`` in their place.
+
+    Args:
+        captioner: any.
+        photos: `FolderPhotos`, `CataloguePhotos` or any sequence of `Photo`.
+        out: the file.
+        resume: go on where a stopped run was; with nothing to resume, start.
+        overwrite: replace an earlier file.
+        progress: show a bar.
+        decoding: any of `Decoding`.
+
+    Returns:
+        ``photos`` and how many of them are ``errors``.
+
+    Raises:
+        InputError: ``out`` exists, or is of another run.
+    """
+    out, part = Path(out), Path(f"{out}.part")
+    how = captioner.decoding(**decoding)
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} exists; use --overwrite or another --out")
+    if part.exists() and not (resume or overwrite):
+        raise InputError(f"{part} is of a run that did not end; go on with --resume, or use --overwrite")
+    head = {"captioner": captioner.info["weights_sha256"], "decoding": asdict(how), "photos": len(photos)}
+    done = _done(part, head) if resume and not overwrite else 0
+    if not done:
+        _start(part, head)
+    starts = range(done, len(photos), CHUNK)
+    with open(part, "a", encoding="utf-8") as file, ThreadPoolExecutor(max(1, captioner.encoder.workers)) as pool:
+        for start in _shown(starts, progress):
+            chunk = [photos[row] for row in range(start, min(start + CHUNK, len(photos)))]
+            for record in caption_chunk(captioner, chunk, pool, decoding):
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.flush()
+    errors = _finish(part, out)
+    return {"photos": len(photos), "errors": errors}
+
+
+def caption_chunk(
+    captioner: Captioner, photos: Sequence[Photo], pool: ThreadPoolExecutor, decoding: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """One record per photo, in order."""
+    decoded = list(pool.map(_decoded, photos))
+    images = [image for image in decoded if isinstance(image, Image.Image)]
+    captions, tags = _captioned(captioner, images, decoding) if images else ([], [])
+    results = iter(zip(captions, tags, strict=True))
+    for photo, image in zip(photos, decoded, strict=True):
+        if isinstance(image, str):
+            yield {**photo.names, "error": image}
+            continue
+        caption, found = next(results)
+        yield {**photo.names, "caption": caption, **({"tags": found} if captioner.tag_reader is not None else {})}
+
+
+def _captioned(
+    captioner: Captioner, images: Sequence[Image.Image], decoding: dict[str, Any]
+) -> tuple[list[str], list[dict[str, str]]]:
+    features = captioner.encoder.encode_images(images, progress=False)
+    regions = captioner.encoder.encode_regions(images, progress=False) if captioner.reads_regions else None
+    tags = captioner.read_tags(features, regions)
+    return captioner.caption_features(features, regions, tags=tags, **decoding), tags
+
+
+def _decoded(photo: Photo) -> Image.Image | str:
+    try:
+        return load_image(photo.source)
+    except InputError as error:
+        return str(error)
+
+
+def _start(part: Path, head: dict[str, Any]) -> None:
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(head) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {part}: {error.strerror}; choose another --out") from error
+
+
+def _done(part: Path, head: dict[str, Any]) -> int:
+    """How many photos a stopped run has captioned; cuts off a last line that was not written whole.
+
+    Raises:
+        InputError: the run was another one.
+    """
+    if not part.exists():
+        return 0
+    lines, size = 0, 0
+    with open(part, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            if not lines and json.loads(line) != head:
+                raise InputError(f"{part} is of other photos, options or another captioner; use --overwrite or another --out")
+            lines, size = lines + 1, size + len(line)
+    os.truncate(part, size)
+    return max(lines - 1, 0)
+
+
+def _finish(part: Path, out: Path) -> int:
+    """The lines without their head, in place; returns how many are errors."""
+    errors, whole = 0, Path(f"{part}.whole")
+    with open(part, encoding="utf-8") as lines, open(whole, "w", encoding="utf-8") as file:
+        for line in itertools.islice(lines, 1, None):
+            errors += "error" in json.loads(line)
+            file.write(line)
+    whole.replace(out)
+    part.unlink()
+    return errors
+
+
+def _shown(steps: Sequence[int], progress: bool) -> Iterable[int]:
+    console = Console(stderr=True)
+    return track(
+        steps, "Captions", len(steps), console=console, transient=True, disable=not (progress and console.is_terminal)
+    )

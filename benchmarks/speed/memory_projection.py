@@ -1,0 +1,50 @@
+"""`e2 speed memory-projection`: peak memory and time of DeCap's projection, against the product written out."""
+
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from adapters.captioning.memory import project
+from benchmarks.speed.harness import peak_memory, seconds
+
+
+def run(
+    *, entries: int = 500_000, images: int = 1000, width: int = 512, half: bool = False, plain: bool = False
+) -> dict[str, Any]:
+    """Peak bytes of a fresh process that projects; each measurement is a process of its own.
+
+    Args:
+        entries: rows of the memory.
+        half: keep the memory in float16.
+        plain: also measure softmax(images @ memory.T) @ memory written out, which holds images x entries numbers.
+
+    Returns:
+        ``peak_bytes``, ``peak_gb`` and ``seconds`` (of a twentieth of the images, in this process, scaled); with ``plain``
+        ``reference_peak_bytes`` too.
+    """
+    found = {"peak_bytes": peak_memory(project_random, entries, images, width, half, False)}
+    found["peak_gb"] = found["peak_bytes"] / 1e9
+    if plain:
+        found["reference_peak_bytes"] = peak_memory(project_random, entries, images, width, half, True)
+    vectors, memory = random_unit(max(1, images // 20), width, False), random_unit(entries, width, half)
+    found["seconds"] = 20 * seconds(lambda: project(vectors, memory))
+    return {**found, "entries": entries, "images": images, "width": width}
+
+
+def project_random(entries: int, images: int, width: int, half: bool, plain: bool) -> None:
+    """Projects random images onto a random memory."""
+    torch.set_num_threads(1)
+    vectors, memory = random_unit(images, width, False), random_unit(entries, width, half)
+    if plain:
+        F.normalize((100 * vectors @ memory.float().T).softmax(dim=1) @ memory.float(), dim=-1)
+    else:
+        project(vectors, memory)
+
+
+def random_unit(rows: int, width: int, half: bool) -> torch.Tensor:
+    """(rows, width) unit vectors, made part by part so that making them does not set the peak."""
+    table = torch.empty(rows, width, dtype=torch.float16 if half else torch.float32)
+    for part in table.split(8192):
+        part.copy_(F.normalize(torch.randn(part.shape), dim=-1))
+    return table

@@ -1,0 +1,381 @@
+"""Captioners end to end on a tiny shop: fit, resume, load, caption, write; and everything a user may get wrong."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import GPT2Config, GPT2LMHeadModel
+from typer.testing import CliRunner
+
+import e2
+from adapters.captioning import fit_captioner, load_captioner
+from adapters.captioning import training as training_module
+from adapters.captioning.commands import caption_app
+from adapters.captioning.sweep import nltk_scores, sweep_variances
+from adapters.captioning.write import FolderPhotos, Photo, write_captions
+from adapters.encoder import load_encoder
+from e2.checkpoint import save_config, save_weights
+from e2.data import open_catalogue
+from e2.errors import InputError
+from e2.train import TrainingStopped
+
+TAGS = ("brand", "season", "colour")
+SMALL = {"width": 32, "layers": 2, "heads": 2, "vocabulary": 120, "batch_size": 16, "max_tokens": 16, "progress": False}
+TEXTS = [
+    f"a {colour} {kind}" for colour in ("red", "blue", "green", "grey") for kind in ("tee", "shirt", "dress", "bag", "hat")
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    before = os.environ.get("E2_CACHE")
+    os.environ["E2_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    os.environ.pop("E2_CACHE") if before is None else os.environ.update(E2_CACHE=before)
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoders") / "mine"
+    folder.mkdir()
+    torch.manual_seed(1)
+    model, _, _ = e2.create_model_and_transforms(tiny, tags=TAGS)
+    save_weights(model, folder)
+    save_config(folder, backbone=tiny, model=model, method="e2", training={})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(encoder_folder):
+    return load_encoder(encoder_folder, device="cpu", workers=1)
+
+
+@pytest.fixture(scope="module")
+def other_encoder(tiny):
+    return load_encoder(f"open_clip:{tiny}", device="cpu", workers=0)
+
+
+@pytest.fixture(scope="module")
+def catalogue(shop):
+    return open_catalogue(str(shop), "train", tags=TAGS)
+
+
+@pytest.fixture(scope="module")
+def decap(encoder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("captioners") / "decap"
+    fit_captioner("decap", encoder, TEXTS, out, **{**SMALL, "steps": 30, "lr": 5e-3, "dropout": 0.0})
+    return out
+
+
+class RandomVectors:
+    """An encoder of texts that lie far apart, as an untrained one's do not."""
+
+    tags, precision, device = (), "fp32", torch.device("cpu")
+    info = {"path": "random vectors", "weights_sha256": "0" * 64}
+
+    def encode_texts(self, texts, progress=True):
+        seeds = [int.from_bytes(text.encode(), "big") % 2**32 for text in texts]
+        vectors = np.stack([np.random.default_rng(seed).normal(size=32) for seed in seeds]).astype(np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def photos_of(catalogue, count=7):
+    return [catalogue[row].images[0] for row in range(count)]
+
+
+@pytest.mark.parametrize("method", ["decap", "capdec"])
+def test_a_captioner_learns_its_texts_by_heart(method, tmp_path):
+    options = {**SMALL, "steps": 80, "lr": 1e-2, "dropout": 0.0, "memory_precision": "fp32"}
+    options |= {"variance": 0.001} if method == "capdec" else {"temperature": 0.05}
+    captioner = fit_captioner(method, RandomVectors(), TEXTS, tmp_path / "c", **options)
+    written = captioner.caption_features(captioner.encoder.encode_texts(TEXTS))
+    held_out = sum(a != b for a, b in zip(written, TEXTS, strict=True))
+    assert held_out <= 2  # a text or two are held out, and learned nothing of
+    assert captioner.training["history"][-1]["loss"] < 2
+
+
+def test_a_captioner_loads_as_it_was_with_the_encoder_it_names(decap, encoder):
+    captioner = load_captioner(decap)
+    assert captioner.info["encoder"]["weights_sha256"] == encoder.info["weights_sha256"]
+    assert captioner.training["texts"] == 20
+    assert captioner.memory.dtype == torch.float16 and captioner.memory.shape == (20, 16)
+    assert not (decap / "training").exists()
+
+
+def test_options_of_decoding_reach_the_decoder(decap, encoder, catalogue):
+    captioner, photos = load_captioner(decap, encoder), photos_of(catalogue)
+    greedy = captioner.caption(photos, progress=False)
+    assert captioner.caption(photos, progress=False, beam=1) == greedy
+    short = captioner.caption(photos, progress=False, max_tokens=1)
+    assert all(g.startswith(s) and len(s) < len(g) for g, s in zip(greedy, short, strict=True))
+    features = encoder.encode_images(photos, progress=False)
+    how = captioner.decoding(beam=4)
+    choices = [[captioner.tokenizer.decode(h.ids) for h in found] for found in captioner.hypotheses(features, [{}] * 7, how)]
+    reranked = captioner.caption(photos, progress=False, beam=4, rerank=True)
+    for texts, chosen, image in zip(choices, reranked, features, strict=True):
+        assert chosen == texts[int(np.argmax(encoder.encode_texts(texts) @ image))]
+    with pytest.raises(InputError, match="beam 0"):
+        captioner.caption(photos, beam=0)
+    with pytest.raises(InputError, match="unknown decoding option beems"):
+        captioner.caption(photos, beems=3)
+
+
+def test_nearest_gives_the_text_of_the_highest_cosine(encoder, catalogue, tmp_path):
+    fit_captioner("nearest", encoder, TEXTS, tmp_path / "nearest", memory_precision="fp32")
+    captioner, photos = load_captioner(tmp_path / "nearest", encoder), photos_of(catalogue)
+    similarity = encoder.encode_images(photos, progress=False) @ encoder.encode_texts(TEXTS).T
+    assert captioner.caption(photos, progress=False) == [TEXTS[row] for row in similarity.argmax(axis=1)]
+
+
+@pytest.mark.parametrize("method", ["decap", "capdec"])
+@pytest.mark.parametrize("prompt", ["tags", "entities"])
+def test_prompts_name_tags_read_off_the_photo(method, prompt, encoder, catalogue, shop, tmp_path):
+    val = open_catalogue(str(shop), "val", tags=TAGS)
+    options = {**SMALL, "steps": 3, "prompt": prompt, "text": "full"}
+    captioner = fit_captioner(method, encoder, catalogue, tmp_path / "a", photos=val, **options)
+    assert set(captioner.tag_reader.thresholds) == set(TAGS)
+    again, photos = load_captioner(tmp_path / "a", encoder), photos_of(catalogue)
+    assert again.caption(photos, progress=False) == captioner.caption(photos, progress=False)
+    features = encoder.encode_images(photos, progress=False)
+    regions = encoder.encode_regions(photos, progress=False)
+    read = again.read_tags(features, regions)
+    assert again.caption_features(features, regions) == again.caption_features(features, tags=read)
+    rows = np.arange(4)
+    _, tokens, labels = examples_of(again, catalogue).batch(rows, None)
+    for row in rows:  # the prompt stands before the caption and is not learned
+        text = again.tokenizer.decode(
+            [t for t, label in zip(tokens[row].tolist(), labels[row].tolist(), strict=True) if label < 0]
+        )
+        assert all(value in text for value in catalogue[int(row)].tags.values())
+
+
+def examples_of(captioner, catalogue):
+    from adapters.captioning.corpus import corpus_of_catalogue
+
+    corpus = corpus_of_catalogue(catalogue, captioner.config.text, captioner.tag_reader.vocabulary)
+    ids, ends, _ = training_module.tokenized(corpus.texts, captioner.tokenizer, captioner.config.max_tokens)
+    embeddings = np.zeros((len(corpus.texts), 16), np.float32)
+    return training_module.Examples(corpus, embeddings, ids, ends, captioner.tokenizer, captioner.config)
+
+
+@pytest.mark.parametrize("calibration", ["like-texts", "image-gap"])
+def test_capdec_noise_from_the_data(calibration, encoder, catalogue, tmp_path):
+    options = {**SMALL, "steps": 2, "calibration": calibration, "modality_offset": calibration == "image-gap"}
+    try:
+        captioner = fit_captioner("capdec", encoder, catalogue, tmp_path / "c", photos=catalogue, **options)
+        assert captioner.training["variance"] > 0
+    except InputError as error:  # an untrained encoder may place photos opposite to their texts
+        assert calibration == "image-gap" and "does not match" in str(error)
+
+
+def test_capdec_from_a_pretrained_folder_with_the_language_model_frozen(encoder, tmp_path):
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(TEXTS, vocab_size=300, special_tokens=["<|endoftext|>"])
+    fast = PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, eos_token="<|endoftext|>")
+    config = GPT2Config(vocab_size=len(fast), n_positions=64, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0)
+    before = GPT2LMHeadModel(config)
+    before.save_pretrained(tmp_path / "gpt2")
+    fast.save_pretrained(tmp_path / "gpt2")
+    options = {"language_model": str(tmp_path / "gpt2"), "tune_language_model": False, "steps": 3, "max_tokens": 16}
+    fit_captioner("capdec", encoder, TEXTS, tmp_path / "c", progress=False, **options)
+    shutil.rmtree(tmp_path / "gpt2")  # the captioner stands on its own
+    after = load_captioner(tmp_path / "c", encoder)
+    assert torch.equal(after.model.language_model.wte.weight, before.transformer.wte.weight)
+    assert len(after.caption_features(encoder.encode_texts(TEXTS[:3]))) == 3
+    with pytest.raises(InputError, match="no tokenizer|no language model"):
+        fit_captioner("capdec", encoder, TEXTS, tmp_path / "d", language_model=str(tmp_path / "absent"))
+
+
+def test_a_stopped_fit_goes_on_to_the_same_weights(encoder, tmp_path, monkeypatch):
+    options = {**SMALL, "steps": 8}
+    fit_captioner("capdec", encoder, TEXTS, tmp_path / "whole", **options)
+    saves = training_module.save_state
+
+    def save_and_die(out, model, optimizer, reached, config):
+        saves(out, model, optimizer, reached, config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_module, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(training_module, "save_state", save_and_die)
+    for steps in range(1, 4):  # killed after each of the first three steps
+        with pytest.raises(KeyboardInterrupt):
+            fit_captioner("capdec", encoder, TEXTS, tmp_path / "parts", resume=steps > 1, **options)
+    monkeypatch.setattr(training_module, "save_state", saves)
+    with pytest.raises(InputError, match="unfinished fit"):
+        fit_captioner("capdec", encoder, TEXTS, tmp_path / "parts", **options)
+    with pytest.raises(InputError, match="other settings .lr."):
+        fit_captioner("capdec", encoder, TEXTS, tmp_path / "parts", resume=True, **options, lr=0.1)
+    fit_captioner("capdec", encoder, TEXTS, tmp_path / "parts", resume=True, **options)
+    a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_loss_that_explodes_stops_the_fit(encoder, tmp_path):
+    with pytest.raises(TrainingStopped, match="loss is"):
+        fit_captioner("decap", encoder, TEXTS, tmp_path / "x", **{**SMALL, "steps": 60, "lr": 1e30, "clip_norm": 1e30})
+
+
+def test_another_encoder_and_damaged_folders_are_refused(decap, encoder, other_encoder, encoder_folder, tmp_path):
+    with pytest.raises(InputError, match="was fitted to the encoder"):
+        load_captioner(decap, other_encoder)
+    with pytest.raises(InputError, match="is no captioner"):
+        load_captioner(tmp_path)
+    with pytest.raises(InputError, match="is no captioner"):
+        load_captioner(encoder_folder, encoder)
+    for name, content in (("model.safetensors", b"x"), ("config.json", b"{"), ("tokenizer.model", None)):
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        shutil.copytree(decap, tmp_path / "copy")
+        (tmp_path / "copy" / name).unlink()
+        if content is not None:
+            (tmp_path / "copy" / name).write_bytes(content)
+        with pytest.raises(InputError, match="damaged|missing"):
+            load_captioner(tmp_path / "copy", encoder)
+
+
+@pytest.fixture
+def folder(tmp_path, catalogue):
+    """Nine photos in two folders, one of them cut off and one a text."""
+    photos = tmp_path / "photos"
+    (photos / "more").mkdir(parents=True)
+    for number, photo in enumerate(photos_of(catalogue, 9)):
+        (photos / ("more" if number % 2 else "") / f"{number}.jpg").write_bytes(photo)
+    (photos / "4.jpg").write_bytes((photos / "4.jpg").read_bytes()[:300])
+    (photos / "broken.png").write_text("no image")
+    (photos / "notes.txt").write_text("not looked at")
+    return photos
+
+
+def test_writing_names_bad_photos_and_goes_on(decap, encoder, folder, tmp_path, monkeypatch):
+    captioner, out = load_captioner(decap, encoder), tmp_path / "out" / "captions.jsonl"
+    counts = write_captions(captioner, FolderPhotos(folder), out, progress=False)
+    records = [json.loads(line) for line in out.read_text().splitlines()]
+    assert counts == {"photos": 10, "errors": 2}
+    assert [r["image"] for r in records] == [photo.names["image"] for photo in FolderPhotos(folder)]
+    assert {r["image"] for r in records if "error" in r} == {"4.jpg", "broken.png"}
+    good = [r for r in records if "caption" in r]
+    alone = captioner.caption([folder / r["image"] for r in good], progress=False)
+    assert [r["caption"] for r in good] == alone
+    with pytest.raises(InputError, match="exists"):
+        write_captions(captioner, FolderPhotos(folder), out, progress=False)
+
+
+def test_a_stopped_writing_goes_on_where_it_was(decap, encoder, folder, tmp_path, monkeypatch):
+    captioner, out = load_captioner(decap, encoder), tmp_path / "captions.jsonl"
+    whole = tmp_path / "whole.jsonl"
+    write_captions(captioner, FolderPhotos(folder), whole, progress=False)
+    monkeypatch.setattr("adapters.captioning.write.CHUNK", 3)
+
+    class Interrupted(FolderPhotos):
+        def __getitem__(self, row: int) -> Photo:
+            if row == 7:
+                raise KeyboardInterrupt
+            return super().__getitem__(row)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_captions(captioner, Interrupted(folder), out, progress=False)
+    part = tmp_path / "captions.jsonl.part"
+    assert len(part.read_text().splitlines()) == 7  # the head and two chunks
+    with open(part, "a") as file:
+        file.write('{"image": "torn')
+    with pytest.raises(InputError, match="did not end"):
+        write_captions(captioner, FolderPhotos(folder), out, progress=False)
+    with pytest.raises(InputError, match="other photos, options"):
+        write_captions(captioner, FolderPhotos(folder), out, resume=True, progress=False, beam=2)
+    write_captions(captioner, FolderPhotos(folder), out, resume=True, progress=False)
+    assert out.read_text() == whole.read_text() and not part.exists()
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(caption_app, [str(a) for a in arguments])
+
+
+def test_commands_fit_write_and_sweep(encoder_folder, shop, tmp_path):
+    small = [f"--set={key}={value}" for key, value in SMALL.items() if key in ("width", "layers", "heads")]
+    fitted = run(
+        *(
+            "fit",
+            "--method",
+            "decap",
+            "--encoder",
+            encoder_folder,
+            "--texts",
+            shop,
+            "--tags",
+            ",".join(TAGS),
+            "--prompt",
+            "tags",
+        ),
+        *("--vocabulary", 120, "--steps", 2, "--out", tmp_path / "d", "--device", "cpu", "--json", *small),
+    )
+    assert fitted.exit_code == 0, fitted.output
+    assert json.loads(fitted.stdout)["method"] == "decap"
+    written = run(
+        "write", "--captioner", tmp_path / "d", "--images", shop, "--split", "val", "--out", tmp_path / "c.jsonl", "--json"
+    )
+    assert written.exit_code == 0, written.output
+    records = [json.loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
+    assert [r["product_id"] for r in records] == [f"val-{i}" for i in range(12)]
+    assert all({"caption", "tags"} <= set(r) for r in records)
+
+
+def test_sweep_gives_a_row_per_variance_and_keeps_finished_ones(encoder, catalogue, shop, tmp_path):
+    val = open_catalogue(str(shop), "val", tags=TAGS)
+    options = {"variances": (0.0, 0.1), "count": 5, "progress": False, **SMALL, "steps": 2}
+    rows = sweep_variances(encoder, catalogue, val, tmp_path, **options)
+    assert [row["variance"] for row in rows] == [0.0, 0.1] and {"BLEU@1", "BLEU@4", "val_loss"} <= set(rows[0])
+    assert rows[0]["noise_cosine"] == 1 and rows[1]["noise_cosine"] == pytest.approx(1 / (1 + 16 * 0.1) ** 0.5)
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/model.safetensors")}
+    again = sweep_variances(encoder, catalogue, val, tmp_path, scorer=lambda c, r: {"n": float(len(c))}, **options)
+    assert [row["n"] for row in again] == [5, 5]
+    assert times == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/model.safetensors")}
+    assert nltk_scores(["A red tee"], [["a red tee"]])["BLEU@1"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no text"),
+        (b"\n \n", "holds no text"),
+        (b"one line\n", "1 distinct text"),
+        (b"same\nsame\n", "1 distinct text"),
+        ("caf\u00e9\nbag\n".encode("latin1"), "not UTF-8 near line 1"),
+        (None, "cannot read"),
+    ],
+)
+def test_text_files_that_cannot_be_learned_from(content, message, encoder_folder, tmp_path):
+    if content is not None:
+        (tmp_path / "texts.txt").write_bytes(content)
+    arguments = ("--encoder", encoder_folder, "--texts", tmp_path / "texts.txt", "--out", tmp_path / "o", "--device", "cpu")
+    result = run("fit", "--method", "decap", *arguments)
+    assert isinstance(result.exception, InputError) and message in str(result.exception)
+    assert "\n" not in str(result.exception) and not (tmp_path / "o").exists()
+
+
+def test_further_wrong_use_is_one_line(decap, encoder, encoder_folder, other_encoder, tiny, tmp_path, folder):
+    with pytest.raises(InputError, match="no vocabulary of 5 pieces"):
+        fit_captioner("decap", encoder, TEXTS, tmp_path / "v", **{**SMALL, "vocabulary": 5})
+    with pytest.raises(InputError, match="needs the texts' tags"):
+        fit_captioner("decap", encoder, TEXTS, tmp_path / "v", prompt="tags")
+    with pytest.raises(InputError, match="unknown method"):
+        fit_captioner("decup", encoder, TEXTS, tmp_path / "v")
+    with pytest.raises(InputError, match="unknown setting colour"):
+        fit_captioner("decap", encoder, TEXTS, tmp_path / "v", colour=3)
+    with pytest.raises(InputError, match="already holds a finished captioner"):
+        fit_captioner("decap", encoder, TEXTS, decap)
+    (tmp_path / "none").mkdir()
+    write = ("write", "--captioner", decap, "--out", tmp_path / "c.jsonl")
+    cases = {
+        "holds no image": (*write, "--images", tmp_path / "none"),
+        "beam 0": (*write, "--images", folder, "--beam", 0),
+        "was fitted to": (*write, "--images", folder, "--encoder", f"open_clip:{tiny}"),
+    }
+    for message, arguments in cases.items():
+        error = run(*arguments).exception
+        assert isinstance(error, InputError) and message in str(error) and "\n" not in str(error)
