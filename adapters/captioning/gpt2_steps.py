@@ -5,6 +5,9 @@ one slot per beam and step. Beams that change parents move no memory: a slot sta
 slots are a hypothesis's own past. So each step is one attention call per layer, five beams of an item side by side.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,7 +29,8 @@ class GPT2Steps:
     """
 
     def __init__(self, model: GPT2Model, context: Tensor, mask: Tensor, beams: int, steps: int):
-        self.gpt2 = model
+        self.gpt2, self.activation = model, activation_of(model)
+        self.all_seen = beams == 1 and bool(mask.all())  # then no mask is needed
         self.heads = model.config.n_head
         items, self.context_length, width = context.shape
         slots = self.context_length + beams * steps
@@ -39,11 +43,12 @@ class GPT2Steps:
 
     def advance(self, tokens: Tensor) -> Tensor:
         """Appends one token to each hypothesis: (N, B) -> (N, B, V) logits."""
+        # A hypothesis sees its own new slot, not those that its siblings write in the same step.
         place = torch.eye(self.beams, dtype=torch.bool, device=tokens.device).expand(len(tokens), -1, -1)
         self.visible = torch.cat([self.visible, place], dim=2)
         x = self.gpt2.wte(tokens) + self.gpt2.wpe(self.positions)[:, None]  # (N, B, W)
         start = self.context_length + self.step_count * self.beams
-        x = self._layers(x, slice(start, start + self.beams), self.visible[:, None])
+        x = self._layers(x, slice(start, start + self.beams), self._mask())
         self.step_count += 1
         self.positions = self.positions + 1
         return self._logits(x)
@@ -64,25 +69,42 @@ class GPT2Steps:
         self.cache = smaller
         self.positions, self.visible = self.positions[items], self.visible[items]
 
+    def _mask(self) -> Tensor | None:
+        return None if self.all_seen else additive(self.visible, self.gpt2.wte.weight.dtype)[:, None]
+
     def _read_context(self, context: Tensor, mask: Tensor) -> Tensor:
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         causal = torch.ones(self.context_length, self.context_length, dtype=torch.bool, device=mask.device).tril()
         own = torch.eye(self.context_length, dtype=torch.bool, device=mask.device)  # or padding would see nothing: NaN
         seen = (causal & mask[:, None, :] | own)[:, None]  # (N, 1, C, C)
-        x = self._layers(context + self.gpt2.wpe(positions), slice(0, self.context_length), seen)
+        x = self._layers(context + self.gpt2.wpe(positions), slice(0, self.context_length), additive(seen, context.dtype))
         return self._logits(x[:, -1])
 
     def _logits(self, x: Tensor) -> Tensor:
         return F.linear(self.gpt2.ln_f(x), self.gpt2.wte.weight)
 
-    def _layers(self, x: Tensor, places: slice, seen: Tensor) -> Tensor:
-        """(N, T, W) -> (N, T, W); writes T slots at ``places`` and attends to all slots up to them that are ``seen``."""
+    def _layers(self, x: Tensor, places: slice, seen: Tensor | None) -> Tensor:
+        """(N, T, W) -> (N, T, W); writes T slots at ``places`` and attends to all slots up to them that are ``seen``.
+
+        At 64 rows a step is many small operations, so this counts them: one write for keys and values, sums in place.
+        """
         for block, cache in zip(self.gpt2.h, self.cache, strict=True):
-            states = block.attn.c_attn(block.ln_1(x))  # (N, T, 3 W)
-            queries, *written = states.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (N, heads, T, d)
-            cache[0, :, :, places], cache[1, :, :, places] = written
+            states = block.attn.c_attn(block.ln_1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+            cache[:, :, :, places] = states[1:]  # (2, N, heads, T, d)
             keys, values = cache[:, :, :, : places.stop]
-            read = F.scaled_dot_product_attention(queries, keys, values, attn_mask=seen)
-            x = x + block.attn.c_proj(read.transpose(1, 2).flatten(2))
-            x = x + block.mlp(block.ln_2(x))
+            read = F.scaled_dot_product_attention(states[0], keys, values, attn_mask=seen)
+            x = block.attn.c_proj(read.transpose(1, 2).flatten(2)).add_(x)
+            x = block.mlp.c_proj(self.activation(block.mlp.c_fc(block.ln_2(x)))).add_(x)
         return x
+
+
+def activation_of(model: GPT2Model) -> Callable[[Tensor], Tensor]:
+    """The model's activation; GPT-2's own, eight operations in transformers, as the one kernel that computes the same."""
+    if model.config.activation_function in ("gelu_new", "gelu_pytorch_tanh"):
+        return partial(F.gelu, approximate="tanh")
+    return model.h[0].mlp.act
+
+
+def additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    """A mask of what is seen as what the kernel adds to the scores, so that it is not converted anew in each layer."""
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
