@@ -1,5 +1,6 @@
 """The command line: parses and calls, nothing else. Heavy packages are imported inside the commands."""
 
+import errno
 import json as jsonlib
 import logging
 import os
@@ -8,13 +9,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from safetensors import SafetensorError
 
 from adapters.captioning.commands import caption_app
 from adapters.composed.commands import compose_app
 from benchmarks.captioning_commands import captioning, report_captions
 from benchmarks.composed_commands import composed
+from benchmarks.speed_commands import speed
 from benchmarks.wise_ft_commands import wise_ft
-from e2.errors import InputError, TrainingStopped
+from e2.errors import InputError, TrainingStopped, first_line
 from e2.options import (
     BatchSize,
     CaptionColumn,
@@ -54,6 +57,7 @@ app.add_typer(caption_app, name="caption")
 app.add_typer(compose_app, name="compose")
 app.add_typer(report_app, name="report")
 app.command("wise-ft")(wise_ft)
+app.command()(speed)
 evaluate_app.command("captioning", cls=ListOptions)(captioning)
 evaluate_app.command("composed", cls=ListOptions)(composed)
 report_app.command("captions", cls=ListOptions)(report_captions)
@@ -77,9 +81,7 @@ def train(
     epochs: Annotated[float | None, typer.Option(help="length of the run")] = None,
     steps: Annotated[int | None, typer.Option(help="length of the run, instead of --epochs")] = None,
     batch_size: Annotated[int | None, typer.Option(help="over all processes")] = None,
-    chunk_size: Annotated[
-        int | None, typer.Option(help="products at a time: any batch in little memory")
-    ] = None,
+    chunk_size: Annotated[int | None, typer.Option(help="products at a time: any batch in little memory")] = None,
     image_size: Annotated[str | None, typer.Option(help="of the photos, e.g. 96 or 96x64 (height x width)")] = None,
     wise_ft: Annotated[float | None, typer.Option(help="1 = as trained, 0 = the start model, between: weights mixed")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
@@ -282,6 +284,13 @@ def say(result: dict, as_json: bool, line: str) -> None:
     print(jsonlib.dumps(result, indent=2) if as_json else line)
 
 
+def not_written(error: Exception) -> str:
+    """What the disk refused, in one line, and what to do when it is full."""
+    place = f": {error.filename}" if getattr(error, "filename", None) else ""
+    said = f"{getattr(error, 'strerror', None) or first_line(error)}{place}"
+    return f"{said}; make room, and go on with --resume after training" if os.strerror(errno.ENOSPC) in said else said
+
+
 def main() -> None:
     """The console script: mistakes that a user can mend get one line on stderr and no traceback."""
     if int(os.environ.get("RANK", "0")) > 0:  # under accelerate launch only the main process talks
@@ -298,13 +307,11 @@ def main() -> None:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise  # a fault of ours, which a traceback helps to mend
-        print(
-            "e2: a process that decodes photos died (out of memory?); go on with --resume and fewer --workers", file=sys.stderr
-        )
+        print("e2: a process that decodes photos died (out of memory?); use fewer --workers (and --resume)", file=sys.stderr)
         sys.exit(1)
-    except OSError as error:
-        print(f"e2: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
-        sys.exit(1)
+    except (OSError, SafetensorError) as error:  # the latter when weights cannot be written
+        print(f"e2: {not_written(error)}", file=sys.stderr)
+        sys.exit(2 if getattr(error, "errno", None) == errno.ENAMETOOLONG else 1)
 
 
 if __name__ == "__main__":

@@ -221,8 +221,10 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError(f"unknown device {name!r}; choose cpu, cuda or auto") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device {name!r} is not available here; choose cpu or auto")
+    try:
+        torch.ones(1, device=device).item()  # names exist for many devices that are not there, or do not compute
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} is not available here; choose cpu or auto") from error
     return device
 
 

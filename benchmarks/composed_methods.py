@@ -97,8 +97,9 @@ def _parsed(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
         key, equals, value = rest.partition("=")
         if not (name and dot and key and equals):
             raise InputError(f"--set {setting!r}: write METHOD.KEY=VALUE, e.g. slerp.text_weight=0.9")
+        options = found.setdefault(name, {})
         try:
-            found.setdefault(name, {})[key] = json.loads(value)
+            options[key] = json.loads(value)
         except ValueError:
-            found[name][key] = value
+            options[key] = value
     return found

@@ -91,7 +91,7 @@ def cross_modal_ranks(
     Raises:
         InputError: features that are not finite, or a query without any positive.
     """
-    images, texts = _unit(images, "image"), _unit(texts, "text")
+    images, texts = _Unit(images, "image"), _Unit(texts, "text")
     row_blocks = [slice(start, start + block[0]) for start in range(0, len(images), block[0])]
     col_blocks = [slice(start, start + block[1]) for start in range(0, len(texts), block[1])]
     positives = _Positives(image_groups, text_groups, row_blocks, col_blocks)
@@ -99,7 +99,7 @@ def cross_modal_ranks(
 
     image_counts = _Counts(best_text, tolerance)
     text_counts = _Counts(best_image, tolerance)
-    buffer = images.new_empty(min(block[0], len(images)) * min(block[1], len(texts)))
+    buffer = best_text.new_empty(min(block[0], len(images)) * min(block[1], len(texts)))
     for rows, cols, row, col in positives:
         scores = images[rows] @ texts[cols].T  # (b, t)
         scores[row, col] = -torch.inf  # positives never stand in each other's way
@@ -121,7 +121,7 @@ def candidate_ranks(
         candidates: (Q, 1 + C) rows of ``gallery``: the positive first, then the negatives; -1 where a list is shorter.
         tolerance: cosines this close are tied.
     """
-    queries, gallery = _unit(queries, "query"), _unit(gallery, "gallery")
+    queries, gallery = _Unit(queries, "query"), _Unit(gallery, "gallery")
     optimistic, pessimistic = [], []
     for rows, lists in zip(query_rows.split(256), candidates.split(256), strict=True):
         scores = torch.einsum("qd,qcd->qc", queries[rows], gallery[lists])  # -1 reads the last row; masked below
@@ -131,14 +131,31 @@ def candidate_ranks(
     return Ranks(torch.cat(optimistic), torch.cat(pessimistic))
 
 
-def _unit(features: Tensor, what: str) -> Tensor:
-    """(N, D) float32 rows of length 1. A NaN must not get here: it compares as worse than everything."""
-    features = features.float()
-    lengths = torch.linalg.vector_norm(features, dim=-1, keepdim=True)  # not finite where any component is not
-    broken = int((~lengths.isfinite()).sum())
-    if broken:
-        raise InputError(f"{broken} of {len(features)} {what} features are not finite; check the weights and --precision")
-    return features / lengths.clamp_min(1e-12)
+class _Unit:
+    """(N, D) features read as float32 rows of length 1, made when asked for: a normalised copy would take their memory again.
+
+    Raises:
+        InputError: features that are not finite. A NaN must not get through: it compares as worse than everything.
+    """
+
+    def __init__(self, features: Tensor, what: str):
+        self.features = features
+        lengths = [torch.linalg.vector_norm(rows.float(), dim=-1, keepdim=True) for rows in features.split(BLOCK[1])]
+        self.lengths = torch.cat(lengths)  # (N, 1), not finite where any component is not
+        broken = int((~self.lengths.isfinite()).sum())
+        if broken:
+            raise InputError(f"{broken} of {len(features)} {what} features are not finite; check the weights and --precision")
+        self.lengths.clamp_(min=1e-12)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __getitem__(self, rows: slice | Tensor) -> Tensor:
+        return self.features[rows].float() / self.lengths[rows]
+
+    def like(self, value: float) -> Tensor:
+        """(N,) of one value."""
+        return torch.full_like(self.lengths[:, 0], value)
 
 
 class _Positives:
@@ -162,10 +179,9 @@ class _Positives:
                 yield rows, cols, row, places[start[row] + nth]
 
 
-def _best_positives(images: Tensor, texts: Tensor, positives: _Positives) -> tuple[Tensor, Tensor]:
+def _best_positives(images: _Unit, texts: _Unit, positives: _Positives) -> tuple[Tensor, Tensor]:
     """(I,), (T,): the cosine of each query's best positive."""
-    best_text = images.new_full((len(images),), -torch.inf)
-    best_image = texts.new_full((len(texts),), -torch.inf)
+    best_text, best_image = images.like(-torch.inf), texts.like(-torch.inf)
     for rows, cols, row, col in positives:
         if len(row) > MANY_PAIRS:
             scores = (images[rows] @ texts[cols].T)[row, col]

@@ -34,7 +34,7 @@ OWN_CONFIG = "open_clip_config.json"
 PLACES = TRANSFORMERS, HUB, LOCAL = "transformers:", "hf-hub:", "local-dir:"
 # What open_clip, timm and the hub raise for bad input.
 FOREIGN = (
-    *(RuntimeError, OSError, KeyError, ValueError, TypeError, AttributeError, AssertionError),
+    *(RuntimeError, OSError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError, AssertionError),
     *(SafetensorError, UnpicklingError),
 )
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # of a transformers repository: all but pickles and other formats

@@ -7,6 +7,7 @@ load in plain open_clip, and a stranger can see what is new.
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from e2.backbones import create_tokenizer
-from e2.config import ModelConfig, from_dict, to_dict
+from e2.config import ModelConfig, from_dict, require_range, to_dict
 from e2.errors import InputError
 from e2.factory import create_model_and_transforms
 from e2.files import atomic_folder, atomic_path
@@ -28,6 +29,21 @@ from e2.version import __version__
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer"
 FORMAT = 1  # raised when a reader of today could not read what is written
 NEW_PREFIX = "e2."
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What ``config.json`` says of a photo's way into the model, as far as reading it needs."""
+
+    size: int | tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+    resize_mode: str
+
+    def __post_init__(self):
+        for deviation in self.std:
+            require_range("preprocess.std", deviation, 1e-6)
 
 
 def weights_of(model: E2) -> dict[str, Tensor]:
@@ -101,10 +117,12 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text())
         written_as = config["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged or was not written by e2 train; restore it or train again") from error
     if written_as != FORMAT:
-        raise InputError(f"{path} has format {written_as}, this version reads {FORMAT}; use the e2 that wrote it")
+        raise InputError(f"{path} has format {written_as!r}, this version reads {FORMAT}; use the e2 that wrote it")
+    if missing := [key for key in ("backbone", "method", "model", "preprocess", "training") if key not in config]:
+        raise InputError(f"{path} is damaged: {', '.join(missing)} is missing; restore it or train again")
     return config
 
 
@@ -120,14 +138,18 @@ def load(path: str | Path) -> tuple[E2, Callable, Callable]:
     folder = _from_hub(str(path)) if str(path).startswith("hf-hub:") else Path(path)
     config = read_config(folder)
     try:
-        options = from_dict(ModelConfig, config["model"], f"{folder / CONFIG}: model")
+        options = from_dict(ModelConfig, config["model"], "model")
         backbone, seen = config["backbone"], config["preprocess"]
         architecture = config.get("backbone_config")  # absent in the checkpoints of version 0.1
-        seen = {name: tuple(value) if isinstance(value, list) else value for name, value in seen.items()}
-        inputs = {f"image_{name}": seen[name] for name in ("mean", "std", "interpolation", "resize_mode")}
-        inputs["force_image_size"] = seen["size"]
+        seen = from_dict(Preprocess, {f.name: seen[f.name] for f in fields(Preprocess)}, "preprocess")
+        inputs = {f"image_{name}": getattr(seen, name) for name in ("mean", "std", "interpolation", "resize_mode")}
+        inputs["force_image_size"] = seen.size
+        if not isinstance(backbone, str):
+            raise InputError(f"backbone {backbone!r} is no name")
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / CONFIG} is damaged: {error} is missing; restore it or train again") from error
+    except InputError as error:
+        raise InputError(f"{folder / CONFIG}: {error}") from error
     model, _, preprocess = create_model_and_transforms(
         backbone, backbone_options={**inputs, "load_weights": False, "config": architecture}, **to_dict(options)
     )

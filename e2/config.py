@@ -1,19 +1,35 @@
 """All settings, one dataclass per concern. A file lists only what differs from the defaults; unknown keys are refused."""
 
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from e2.errors import InputError
+from e2.errors import InputError, printable
 
 
 def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Refuses a value that is not among the choices, naming them."""
     if value not in choices:
         raise InputError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
+
+
+def require_range(name: str, value: float | None, low: float, high: float = sys.float_info.max) -> None:
+    """Refuses a number outside ``low`` to ``high``, infinity always; None passes."""
+    if value is not None and not low <= value <= high:
+        bounds = f"be finite and at least {low}" if high == sys.float_info.max else f"lie between {low} and {high}"
+        raise InputError(f"{name} must {bounds}, got {value}")
+
+
+def require_prompt(name: str, prompt: str) -> None:
+    """Refuses a template that names anything but ``{tag}`` and ``{entity}``."""
+    try:
+        prompt.format(tag="", entity="")
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"{name} {prompt!r} is no template; it may name {{tag}} and {{entity}} only") from error
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,8 @@ class ModelConfig:
 
     def __post_init__(self):
         require_choice("reader", self.reader, ("one-way", "paper"))
+        require_range("model.temperature", self.temperature, 1e-4)
+        require_range("model.rank", self.rank, 1)
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,10 @@ class LossConfig:
 
     def __post_init__(self):
         require_choice("loss.kind", self.kind, ("auto", "softmax", "sigmoid"))
+        for name in ("global_weight", "region_weight", "late_weight"):
+            require_range(f"loss.{name}", getattr(self, name), 0)
+        require_range("loss.max_logit_scale", self.max_logit_scale, 1)
+        require_prompt("loss.region_prompt", self.region_prompt)
         if self.negatives < 1:
             raise InputError(f"loss.negatives must be at least 1, got {self.negatives}")
         if self.distill_weight < 0:
@@ -88,6 +110,14 @@ class OptimConfig:
     new_only: float = 0.0  # first stage: share of all steps in which only the new parameters learn (paper: 0.2)
     image_layers: int | None = None  # train only the last so many groups of the image tower; 0 = frozen, None = all
     text_layers: int | None = None  # the same for the text tower
+
+    def __post_init__(self):
+        for name in ("lr", "new_lr", "weight_decay", "clip_norm", "image_layers", "text_layers"):
+            require_range(f"optim.{name}", getattr(self, name), 0)
+        for name in ("warmup", "final_lr", "new_only"):
+            require_range(f"optim.{name}", getattr(self, name), 0, 1)
+        for beta in self.betas:
+            require_range("optim.betas", beta, 0, 1 - 1e-9)
 
 
 @dataclass(frozen=True)
@@ -110,6 +140,9 @@ class DataConfig:
     def __post_init__(self):
         require_choice("text", self.text, ("caption", "full"))
         require_choice("on_bad_row", self.on_bad_row, ("error", "skip"))
+        require_range("data.workers", self.workers, 0)
+        if len(set(self.tags)) < len(self.tags):
+            raise InputError(f"data.tags {', '.join(self.tags)}: name each entity once")
         if self.chunk_size is not None and self.chunk_size < 1:
             raise InputError(f"data.chunk_size must be at least 1, got {self.chunk_size}")
 
@@ -140,6 +173,8 @@ class TrainConfig:
     def __post_init__(self):
         require_choice("precision", self.precision, ("fp32", "bf16", "fp16"))
         require_choice("device", self.device, ("auto", "cpu", "cuda"))
+        require_range("seed", self.seed, 0, 2**63 - 1)
+        require_range("epochs", self.epochs, 0)
         if self.wise_ft is not None and not 0 <= self.wise_ft <= 1:
             raise InputError(f"wise_ft must lie between 0 (start model) and 1 (trained model), got {self.wise_ft}")
         if self.wise_ft is not None and self.pretrained is None and ":" not in self.backbone:
@@ -167,7 +202,7 @@ def from_dict(cls: type, values: Mapping[str, Any], where: str = "config") -> An
     known, hints = {f.name for f in fields(cls)}, typing.get_type_hints(cls)
     unknown = [str(key) for key in values if key not in known]
     if unknown:
-        raise InputError(f"{where}: unknown setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        raise InputError(f"{where}: unknown setting {printable(', '.join(unknown))}; there are {', '.join(sorted(known))}")
     return cls(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()})
 
 
@@ -196,7 +231,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         try:
             if float(value) == hint(value):
                 return hint(value)
-        except ValueError:
+        except (ValueError, OverflowError):  # infinity has no int, an int of 400 digits no float
             pass
     raise InputError(f"{where}: {value!r} is not a {getattr(hint, '__name__', hint)}")
 

@@ -6,7 +6,7 @@ from typing import Any
 from e2.backbones import create_backbone, create_tokenizer
 from e2.config import ModelConfig, from_dict
 from e2.data.transforms import training_transform
-from e2.errors import InputError
+from e2.errors import InputError, first_line
 from e2.model import E2
 
 
@@ -47,7 +47,11 @@ def create_model_and_transforms(
     config = from_dict(ModelConfig, {"tags": list(dict.fromkeys(tags)), **options}, "model")
     inputs = {} if image_size is None else {"force_image_size": checked_size(image_size)}
     clip, preprocess_val = create_backbone(backbone, pretrained, **inputs, **(backbone_options or {}))
-    return E2(clip, config), training_transform(clip.visual, augment), preprocess_val
+    try:
+        model = E2(clip, config)
+    except (RuntimeError, TypeError) as error:  # PyTorch's for sizes beyond memory, or beyond 64 bits
+        raise InputError(f"cannot build the model: {first_line(error)}; check model.tokens and model.rank") from error
+    return model, training_transform(clip.visual, augment), preprocess_val
 
 
 def checked_size(size: int | Sequence[int]) -> tuple[int, int]:

@@ -15,9 +15,11 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     """Yields a temporary name beside ``target`` to write a file to; renames it on success, removes it on failure.
 
     Raises:
-        InputError: the folder cannot be created or written.
+        InputError: the folder cannot be created or written, or the name is that of a folder or a device.
     """
     target = Path(target)
+    if target.exists() and not target.is_file():  # a folder; or a device, which a rename would replace by a file
+        raise InputError(f"cannot write {target}: it is there already and is no file; choose another --out")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=f".tmp{target.suffix}")

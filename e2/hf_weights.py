@@ -235,6 +235,6 @@ def read_json(path: Path) -> dict[str, Any]:
     """The content of a JSON file; empty where there is none or it is no JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

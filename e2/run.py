@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from e2.config import TrainConfig, from_dict, merged, to_dict, with_key
 from e2.data import Catalogue, Columns, Subset, open_catalogue, parse_tags, splits_of
 from e2.data.loader import DESCRIPTION
 from e2.distributed import on_main, processes
-from e2.errors import InputError
+from e2.errors import InputError, printable
 from e2.files import atomic_path
 from e2.presets import preset
 from e2.state import FOLDER as STATE_FOLDER
@@ -59,8 +60,10 @@ def start_run(
         config = resolve(options, config_file, settings)
     processes(on_cpu=config.device == "cpu")
     with locked(out):
+        on_main(lambda: remove_leftovers(out))
         if resume and finished:
-            return json.loads((out / SUMMARY).read_text())
+            on_main(lambda: shutil.rmtree(out / STATE_FOLDER, ignore_errors=True))  # a kill may have left some of it
+            return read_summary(out)
         if not (resume and begun):
             on_main(lambda: clear_folder(out, overwrite or resume))
         return run_to_the_end(config, out, resume=resume and begun)
@@ -88,6 +91,19 @@ def run_to_the_end(config: TrainConfig, out: Path, *, resume: bool) -> dict[str,
             path.write_text(json.dumps(summary, indent=2) + "\n")
         shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)  # last: until the summary is there, the run is not finished
     return summary
+
+
+def read_summary(out: Path) -> dict[str, Any]:
+    """What a finished run said.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        summary = json.loads((out / SUMMARY).read_text())
+        return {**summary, "step": int(summary["step"]), "val_SumR": float(summary["val_SumR"])}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(f"{out / SUMMARY} is damaged; remove it and train again with --overwrite") from error
 
 
 def interpolate(config: TrainConfig, val_data: Catalogue, out: Path) -> dict[str, Any]:
@@ -120,6 +136,8 @@ def locked(out: Path) -> Iterator[None]:
             Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except Timeout:
+            if not Path(lock.lock_file).exists():
+                raise InputError(f"cannot write {out}: no file can be made beside it; choose another --out") from None
             raise InputError(f"another run is writing to {out}; wait for its end or choose another --out") from None
         except OSError as error:
             raise InputError(f"cannot write {out}: {error.strerror}; choose another --out") from error
@@ -153,11 +171,11 @@ def as_changes(options: Mapping[str, Any], settings: Sequence[str]) -> dict[str,
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise InputError(f"--set {setting}: write KEY=VALUE, e.g. --set optim.lr=1e-4")
+            raise InputError(f"--set {printable(setting)}: write KEY=VALUE, e.g. --set optim.lr=1e-4")
         try:
             dotted[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise InputError(f"--set {setting}: the value is not valid YAML") from error
+            raise InputError(f"--set {printable(setting)}: the value is not valid YAML") from error
     changes: dict[str, Any] = {}
     for key, value in dotted.items():
         _merge_into(changes, with_key(key, value))
@@ -195,7 +213,8 @@ def resume_settings(out: Path, options: Mapping[str, Any], config_file: Path | N
     Raises:
         InputError: a setting given now contradicts the stored one; both are named.
     """
-    values = read_state(out)[2] if states(out) else read_config(out)["training"]
+    finished = (out / SUMMARY).exists()  # then a state, if there still is one, was being removed
+    values = read_config(out)["training"] if finished else read_state(out)[2]
     stored = from_dict(TrainConfig, values, f"the settings stored in {out}")
     asked = merged(stored, read_yaml(config_file) if config_file else {}, str(config_file))
     asked = merged(asked, as_changes(options, settings), "options")
@@ -214,12 +233,21 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def remove_leftovers(out: Path) -> None:
+    """Removes what a killed run had no time to: our own files half-written under temporary names."""
+    names = [out / name for name in (CONFIG, WEIGHTS, SUMMARY, "log.csv", TOKENIZER)] + [out / STATE_FOLDER / "step-*"]
+    for path in itertools.chain.from_iterable(name.parent.glob(f".{name.name}.*.tmp*") for name in names):
+        path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+
+
 def clear_folder(out: Path, overwrite: bool) -> None:
     """Makes sure that a new run meets no other: removes an earlier run's own files where that was asked for.
 
     Raises:
         InputError: the folder holds a run, or other things that are not ours to remove.
     """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; choose a new folder")
     if not out.exists() or not any(out.iterdir()):
         return
     if not (out / CONFIG).exists() and not (out / STATE_FOLDER).exists():
@@ -253,6 +281,11 @@ def open_splits(config: TrainConfig) -> tuple[Catalogue, Catalogue]:
     train_data = open_split("train" if "train" in splits else splits[0])
     if "val" in splits:
         return train_data, open_split("val")
+    if len(train_data) < 3:
+        raise InputError(
+            f"{data.data}: {len(train_data)} product(s), one of which would be held out to choose the checkpoint; "
+            "training needs at least 3, or a val split of its own"
+        )
     order = np.random.default_rng(config.seed).permutation(len(train_data))
     held_out = min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(train_data))))
     return Subset(train_data, np.sort(order[held_out:])), Subset(train_data, np.sort(order[:held_out]))

@@ -123,7 +123,7 @@ def drop_rows_after(path: Path, step: int) -> None:
     """Removes rows of later steps, and a last row that a kill cut off."""
     if not path.exists():
         return
-    with open(path, newline="") as file:
+    with open(path, newline="", errors="replace") as file:
         rows = [r for r in csv.DictReader(file) if (r.get("step") or "").isdigit() and int(r["step"]) <= step]
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, restval="", extrasaction="ignore")

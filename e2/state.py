@@ -77,9 +77,25 @@ def read_state(out: Path) -> tuple[Path, Progress, dict[str, Any]]:
     path = found[-1] / "state.json"
     try:
         content = json.loads(path.read_text())
-        return found[-1], Progress(**content["progress"]), content["config"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return found[-1], progress_of(content["progress"]), content["config"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}); remove {found[-1]} or start again with --overwrite") from error
+
+
+def progress_of(values: dict[str, Any]) -> Progress:
+    """The progress that :func:`save_state` wrote.
+
+    Raises:
+        TypeError, ValueError: it did not write this.
+    """
+    progress, usual = Progress(**values), Progress()
+    for name in asdict(usual):
+        value, kind = getattr(progress, name), type(getattr(usual, name))
+        if type(value) is not kind and (type(value), kind) != (int, float):
+            raise TypeError(f"{name} is {value!r}")
+    if progress.step < 0:
+        raise ValueError(f"step is {progress.step}")
+    return progress
 
 
 def load_state(folder: Path, method: Method, optimizer: torch.optim.Optimizer) -> None:

@@ -2,7 +2,7 @@
 
 In a causal tower that reads its answer at the end-of-text token, no position behind that token can change the answer. So a
 batch may be cut to its longest text: same embeddings, same gradients, a fraction of the work (a product text has some 20
-tokens of CLIP's 77).
+tokens of CLIP's 77). ``e2.packing`` goes further for training.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from open_clip.tokenizer import HFTokenizer
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
-LENGTH_STEP, ROW_STEP = 8, 64
+LENGTH_STEP = 8  # lengths are multiples of it: kernels are prepared, and kept in memory, once per shape
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,13 @@ class CausalTower:
     def ends(self, tokens: Tensor) -> Tensor:
         """(B, L) -> (B,) the place that the answer is read at."""
         return (tokens == self.eos_id if self.pool_type == "eos" else tokens).int().argmax(dim=-1)
+
+    def project(self, x: Tensor) -> Tensor:
+        """(B, width) -> (B, D), where the tower has a projection."""
+        projection = self.parts.text_projection
+        if projection is None:
+            return x
+        return projection(x) if isinstance(projection, nn.Linear) else x @ projection
 
 
 def causal_tower(clip: nn.Module) -> CausalTower | None:
@@ -51,21 +58,12 @@ def can_cut(clip: nn.Module) -> bool:
 
 
 def cut_to_longest(clip: nn.Module, tokens: Tensor) -> Tensor:
-    """(B, L) -> (B, longest text of the batch), or unchanged where the tower looks at padding.
-
-    The length is rounded up to a multiple of 8: kernels are prepared, and kept in memory, once per shape.
-    """
+    """(B, L) -> (B, longest text of the batch), or unchanged where the tower looks at padding."""
     tower = causal_tower(clip)
     if tower is None:
         return tokens
     longest = int(tower.ends(tokens).max()) + 1
     return tokens[:, : -(-longest // LENGTH_STEP) * LENGTH_STEP]
-
-
-def pad_rows(tokens: Tensor) -> Tensor:
-    """Repeats the last text until the number of rows is a multiple of 64, again to meet few shapes."""
-    missing = -len(tokens) % ROW_STEP
-    return torch.cat([tokens, tokens[-1:].expand(missing, -1)])
 
 
 def encode_text(clip: nn.Module, tokens: Tensor) -> Tensor:
@@ -78,10 +76,7 @@ def encode_text(clip: nn.Module, tokens: Tensor) -> Tensor:
     dtype = parts.transformer.get_cast_dtype()
     x = parts.token_embedding(tokens).to(dtype) + parts.positional_embedding[:length].to(dtype)  # (B, L, width)
     x = parts.ln_final(parts.transformer(x, attn_mask=parts.attn_mask[:length, :length]))
-    x = text_global_pool(x, tokens, tower.pool_type, eos_token_id=tower.eos_id)
-    if parts.text_projection is None:
-        return x
-    return parts.text_projection(x) if isinstance(parts.text_projection, nn.Linear) else x @ parts.text_projection
+    return tower.project(text_global_pool(x, tokens, tower.pool_type, eos_token_id=tower.eos_id))
 
 
 def truncated(tokenizer: Callable, texts: Sequence[str]) -> int:

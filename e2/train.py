@@ -8,7 +8,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from e2.checkpoint import save_config, tensors_sha256, weights_of, write_weights
 from e2.config import TrainConfig, to_dict
-from e2.data.loader import StepSampler, TrainingViews, mixed_seed, training_loader
+from e2.data.loader import DESCRIPTION, StepSampler, TrainingViews, mixed_seed, training_loader
 from e2.data.lost import LostPhoto
 from e2.data.product import Catalogue
 from e2.distributed import any_of, average_gradients, gather_step, own_rows
@@ -35,7 +35,7 @@ from e2.runlog import RunLog
 from e2.sharding import BLOCKS, clip_sharded_gradients, shard
 from e2.start import start_model
 from e2.state import Progress, load_state, read_state, save_state, state_tensors
-from e2.texts import cut_to_longest, pad_rows
+from e2.texts import cut_to_longest
 from e2.validation import FirstPhotos, validate
 
 
@@ -192,6 +192,14 @@ def check_data(config: TrainConfig, train_data: Catalogue) -> None:
         raise InputError(f"--batch-size {config.data.batch_size}: contrastive training needs at least 2 products a batch")
     if method_class(config.method).needs_tags and not config.data.tags:
         raise InputError(f"method {config.method} learns from tags: name the entities by --tags, e.g. --tags brand,season")
+    if method_class(config.method).needs_tags and not any_tag(train_data, config.data.tags):
+        tags = ", ".join(config.data.tags)
+        raise InputError(f"{train_data.name}: no product has a value for any of the tags {tags}; name others by --tags")
+
+
+def any_tag(products: Catalogue, entities: Sequence[str]) -> bool:
+    """Whether there is anything to learn from; looks no further than the first product that has a tag."""
+    return DESCRIPTION in entities or any(products[i].tags.keys() & set(entities) for i in range(len(products)))
 
 
 def fit(run: Run) -> None:
@@ -258,7 +266,7 @@ def batches(run: Run) -> Iterator[Batch]:
 
 def ready(run: Run, batch: Batch) -> Batch:
     """A loaded batch on the device, its texts cut; photos that are encoded in chunks stay where they are."""
-    batch.tokens = pad_rows(cut_to_longest(run.model.clip, batch.tokens))
+    batch.tokens = cut_to_longest(run.model.clip, batch.tokens)
     return batch.to(run.accelerator.device, photos=run.config.data.chunk_size is None)
 
 
@@ -317,9 +325,19 @@ def precision(run: Run) -> Iterator[None]:
         yield
 
 
-def attention_for(device: torch.device) -> contextlib.AbstractContextManager:
+@contextlib.contextmanager
+def attention_for(device: torch.device) -> Iterator[None]:
     """The attention kernel for training: on the CPU the plain one, which is faster there at the lengths of a CLIP."""
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext()
+    if device.type != "cpu":
+        yield
+        return
+    widened = not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()  # the name says cuda, but it rules the CPU too
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # bf16 stays bf16, as in the other kernels
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(not widened)
 
 
 def check_finite(run: Run, losses: dict[str, Tensor]) -> None:

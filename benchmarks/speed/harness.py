@@ -9,17 +9,23 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
-def compare(ours: Callable[[], Any], reference: Callable[[], Any], repeats: int = 5) -> dict[str, float]:
+def compare(
+    ours: Callable[[], Any], reference: Callable[[], Any], repeats: int = 5, *, warm_up: bool = True
+) -> dict[str, float]:
     """Runs both once to warm up, then ``repeats`` times in turn (ours, reference, ours, ...).
+
+    Without ``warm_up`` the first round counts as well, for what takes minutes.
 
     Returns:
         ``ratio``: median over the rounds of our time / reference time; ``ratio_min``, ``ratio_max``: its extremes;
         ``ours_s``, ``reference_s``: median seconds of each.
     """
-    ours(), reference()
+    if warm_up:
+        ours(), reference()
     pairs = [(seconds(ours), seconds(reference)) for _ in range(repeats)]
     ratios = [a / b for a, b in pairs]
     return {
@@ -59,5 +65,14 @@ def peak_memory(function: Callable[..., Any], *arguments: Any) -> int:
 
 def _report_peak(send: Any, function: Callable[..., Any], arguments: tuple) -> None:
     function(*arguments)
+    send.send(_own_peak())
+
+
+def _own_peak() -> int:
+    """Peak resident bytes of this process. Linux's ``ru_maxrss`` would count its parent's memory at the start as well."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    send.send(peak if sys.platform == "darwin" else peak * 1024)  # macOS counts bytes, Linux kilobytes
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, others kilobytes

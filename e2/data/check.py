@@ -18,6 +18,7 @@ from rich.progress import Progress
 
 from e2.data import cache
 from e2.data.catalogue import ImageStore
+from e2.data.columns import printable
 from e2.data.images import BadImage, MissingImage, UnreadableImage, check_image
 from e2.errors import InputError
 from e2.files import atomic_path
@@ -78,7 +79,7 @@ def complain(where: str, table: pa.Table, bad_rows: Sequence[BadRow], first_row:
     ]
     for row, cause, detail in bad_rows[:SHOWN]:
         name = "" if cause == "no id" else f", id {ids[row].as_py()[:40]!r}"
-        lines.append(f"  row {row + first_row:,}{name}: {cause}" + (f" ({detail})" if detail else ""))
+        lines.append(f"  row {row + first_row:,}{name}: {cause}" + (f" ({printable(detail)})" if detail else ""))
     return InputError("\n".join(lines))
 
 

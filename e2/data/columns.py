@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from e2.errors import InputError
+from e2.errors import InputError, first_line, printable
 
 IMAGE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
 # What spreadsheets and data frames write for "nothing"
@@ -66,11 +66,6 @@ def parse_tags(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
     return tuple(columns), columns
 
 
-def printable(text: str) -> str:
-    """The text with line breaks and terminal codes, which a stranger's table may hold, made harmless for printing."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def normalise(batch: pa.RecordBatch | pa.Table, tags: Sequence[str], columns: Columns, where: str) -> pa.Table:
     """Turns rows as they were read into the catalogue's own columns (see the head of this file).
 
@@ -91,7 +86,9 @@ def normalise(batch: pa.RecordBatch | pa.Table, tags: Sequence[str], columns: Co
             done[target] = convert(cells)
         except (pa.ArrowException, TypeError) as error:
             role = target.removeprefix("tag:")
-            raise InputError(f"{where}: column {column!r} ({cells.type}) cannot be read as {role}: {error}") from error
+            # The type and the error name a stranger's fields
+            reason = printable(f"({cells.type}) cannot be read as {role}: {first_line(error)}")
+            raise InputError(f"{where}: column {column!r} {reason}") from error
     return pa.table(done)
 
 

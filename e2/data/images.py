@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from e2.data.columns import printable
 from e2.errors import InputError
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000")
@@ -77,7 +78,7 @@ def check_image(source: bytes | Path) -> None:
 
 @contextlib.contextmanager
 def _opened(source: bytes | Path) -> Iterator[Image.Image]:
-    where = f"image of {len(source):,} bytes" if isinstance(source, bytes) else str(source)
+    where = f"image of {len(source):,} bytes" if isinstance(source, bytes) else printable(str(source))
     try:
         if not isinstance(source, bytes):
             if not Path(source).is_file():  # also keeps a hostile table from having us read /dev/zero

@@ -110,5 +110,5 @@ def _clear_errors(file: Path) -> Iterator[None]:
         raise InputError(f"{file}: not UTF-8 text (byte {error.start:,}); save it as UTF-8") from error
     except (pa.ArrowException, OSError) as error:
         reason = printable(" ".join(str(error).split()))[:200]
-        hint = "save it as UTF-8" if "UTF8" in reason else "quote cells that hold the delimiter" if "CSV" in reason else ""
+        hint = "save it as UTF-8" if "UTF8" in reason else "quote cells that hold the delimiter" if "CSV pa" in reason else ""
         raise InputError(f"{file}: cannot be read ({reason})" + (f"; {hint}" if hint else "")) from error

@@ -61,8 +61,10 @@ class TableSource:
 
 
 def require_columns(file: Path, present: Sequence[str], needed: dict[str, str]) -> None:
-    """Raises an `InputError` that lists the columns there are, unless all ``needed`` (column -> option) are present."""
+    """Raises an `InputError` that lists the columns there are, unless all ``needed`` (column -> option) are there once."""
     for column, option in needed.items():
+        if present.count(column) > 1:
+            raise InputError(f"{file}: the column {column!r} stands twice in it; rename one of them")
         if column not in present:
             there = printable(", ".join(present)) or "none"
             raise InputError(f"{file}: no column {column!r}; it has {there}; name the right one by {option}")

@@ -15,6 +15,7 @@ from e2.distill import StartTower
 from e2.errors import InputError
 from e2.losses import contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss
 from e2.model import E2
+from e2.packing import encode_packed
 from e2.towers import open_tower
 
 
@@ -94,7 +95,7 @@ class Method(nn.Module):
 
     def text_features(self, tokens: Tensor) -> dict[str, Tensor]:
         """(u, L) -> features by name, (u, ...) each."""
-        return {"text": self.model.encode_text(tokens)}
+        return {"text": encode_packed(self.model.clip, tokens)}
 
     def features(self, batch: Batch) -> Features:
         return Features(self.image_features(batch.images, batch.noise), self.text_features(batch.tokens))

@@ -38,8 +38,8 @@ class EiClip(Method):
 
     def text_features(self, tokens: Tensor) -> dict[str, Tensor]:
         """Adds each text as each entity reads it, (u, E, D)."""
-        texts = self.model.encode_text(tokens)
-        return {"text": texts, "entities": self.entities(texts)}
+        features = super().text_features(tokens)
+        return {**features, "entities": self.entities(features["text"])}
 
     def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
         image, entities = features.images["image"], features.texts["entities"]

@@ -4,7 +4,7 @@ from torch.testing import assert_close
 
 import e2
 from e2.backbones import create_backbone
-from e2.texts import TextTable, can_cut, cut_to_longest, encode_text, pad_rows, truncated
+from e2.texts import TextTable, can_cut, cut_to_longest, encode_text, truncated
 from tests.conftest import TINY
 
 TEXTS = ["a red tee", "Levi's blue jeans with copper rivets and a leather patch", "coat", ""]
@@ -25,14 +25,6 @@ def test_cutting_to_the_longest_text_gives_equal_embeddings_and_gradients(model)
     assert gradients[0].keys() == gradients[1].keys()
     for name, value in gradients[0].items():
         assert_close(gradients[1][name], value, atol=1e-5, rtol=1e-4)
-
-
-def test_added_rows_change_nothing_for_the_others(model):
-    tokens = e2.get_tokenizer("e2-nano")(TEXTS)
-    padded = pad_rows(tokens)
-    assert padded.shape == pad_rows(padded).shape == (64, 77)
-    assert torch.equal(padded[:4], tokens)
-    assert_close(model.encode_text(padded)[:4], model.encode_text(tokens))
 
 
 @pytest.mark.parametrize("pool", ["argmax", "eos"])

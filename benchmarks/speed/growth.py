@@ -1,0 +1,145 @@
+"""`e2 speed growth`: time and memory of embedding and of evaluation as the catalogue grows.
+
+Embedding runs `e2 embed` itself, over a few photos again and again, as far as photos allow; evaluation ranks a fixed number
+of images among ever more random texts, and these among the images. Both should take time in proportion, and no more memory
+than the features themselves. (All products against all products is quadratic by nature: see `retrieval`.)
+"""
+
+import io
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure  # drawn without pyplot: no window, no state left behind
+from PIL import Image
+
+from adapters.encoder import load_encoder
+from benchmarks.embed import write_embeddings
+from benchmarks.retrieval import cross_modal_ranks
+from benchmarks.speed.harness import peak_memory, seconds
+from benchmarks.speed.memory_projection import random_unit
+from e2.data.product import Product
+from e2.files import atomic_path
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+PHOTOS = 16  # different ones
+PICTURE = "growth.svg"
+
+
+def run(
+    *, sizes: Sequence[int] = SIZES, most_photos: int = 10_000, queries: int = 1000, width: int = 512, repeats: int = 3
+) -> dict[str, Any]:
+    """Measures each size in a process of its own for memory, and in this one for time (the least of ``repeats``).
+
+    Args:
+        sizes: products, in growing order.
+        most_photos: no embedding beyond so many.
+        queries: images that are ranked, whatever the number of texts.
+        width: of the random vectors.
+        repeats: of the evaluation's timing.
+
+    Returns:
+        ``embed`` and ``evaluate``: for each size ``products``, ``seconds``, ``per_product_us`` and ``beyond_features_bytes``
+        (peak less that of the same process at no products); ``embed_per_product_ratio`` and ``evaluate_per_product_ratio``:
+        time per product at the largest size / at the one before, 1 if it grows in proportion.
+    """
+    threads = torch.get_num_threads()
+    embedded, evaluated = [], []
+    for size in sizes:
+        if size <= most_photos:
+            time = seconds(lambda size=size: embed(size, threads))
+            embedded.append(point(size, time, peak_memory(embed, size, threads) - peak_memory(embed, PHOTOS, threads)))
+        time = evaluation_seconds(queries, size, width, repeats)
+        beyond = peak_memory(make_and_evaluate, queries, size, width, threads)
+        beyond -= peak_memory(make_only, queries, size, width, threads)
+        evaluated.append(point(size, time, beyond))
+    ratios = {
+        f"{name}_per_product_ratio": last_ratio(points) for name, points in (("embed", embedded), ("evaluate", evaluated))
+    }
+    facts = {"queries": queries, "width": width, "photos": PHOTOS, "threads": threads}
+    return {**ratios, "embed": embedded, "evaluate": evaluated, **facts}
+
+
+def evaluation_seconds(queries: int, products: int, width: int, repeats: int) -> float:
+    """The least of several, as others at work on the machine only ever add."""
+    images, texts = random_unit(queries, width, False), random_unit(products, width, False)
+    return min(seconds(lambda: evaluate(images, texts)) for _ in range(repeats))
+
+
+def point(products: int, time: float, beyond: int) -> dict[str, float]:
+    return {"products": products, "seconds": time, "per_product_us": 1e6 * time / products, "beyond_features_bytes": beyond}
+
+
+def last_ratio(points: list[dict[str, float]]) -> float:
+    """Time per product at the last size over that at the one before."""
+    return points[-1]["per_product_us"] / points[-2]["per_product_us"] if len(points) > 1 else 1.0
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A catalogue of a few photos under ever new ids."""
+
+    photos: list[bytes]
+    products: int
+    name: str = "repeated"
+    split: str = "test"
+    tags: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.products
+
+    def __getitem__(self, index: int) -> Product:
+        return Product(str(index), [self.photos[index % len(self.photos)]], (f"A garment, number {index}",))
+
+
+def embed(products: int, threads: int) -> None:
+    """`e2 embed` with our smallest backbone, to a file that is thrown away."""
+    torch.set_num_threads(threads)
+    encoder = load_encoder("open_clip:e2-nano", device="cpu", workers=0)
+    photos = [noise_photo(seed) for seed in range(PHOTOS)]
+    with tempfile.TemporaryDirectory() as folder:
+        write_embeddings(encoder, Repeated(photos, products), Path(folder) / "embeddings.parquet", progress=False)
+
+
+def noise_photo(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (96, 72, 3), dtype=np.uint8)
+    contents = io.BytesIO()
+    Image.fromarray(pixels).save(contents, "JPEG")
+    return contents.getvalue()
+
+
+def evaluate(images: torch.Tensor, texts: torch.Tensor) -> None:
+    """Ranks of the images among the texts and the other way round; text i belongs to image i modulo their number."""
+    rows = torch.arange(len(images))
+    for ranks in cross_modal_ranks(images, texts, rows, torch.arange(len(texts)) % len(images)):
+        ranks.hits()
+
+
+def make_only(queries: int, products: int, width: int, threads: int) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.set_num_threads(threads)
+    return random_unit(queries, width, False), random_unit(products, width, False)
+
+
+def make_and_evaluate(queries: int, products: int, width: int, threads: int) -> None:
+    evaluate(*make_only(queries, products, width, threads))
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """Both quantities over the number of products, on logarithmic axes."""
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    time, memory = figure.subplots(1, 2)
+    for name in ("embed", "evaluate"):
+        products = [p["products"] for p in found[name]]
+        time.loglog(products, [p["seconds"] for p in found[name]], "o-", label=name)
+        memory.semilogx(products, [p["beyond_features_bytes"] / 1e6 for p in found[name]], "o-", label=name)
+    time.set(xlabel="products", ylabel="seconds", title="time")
+    memory.set(xlabel="products", ylabel="MB beyond the features", title="memory", ylim=(0, None))
+    for axes in (time, memory):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})

@@ -1,0 +1,89 @@
+"""What a measurement of speed writes and shows: its numbers, its settings and the machine."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.speed.registry import defaults
+from e2.version import __version__
+
+
+def measure(name: str, run: Callable[..., dict[str, Any]], options: dict[str, Any]) -> dict[str, Any]:
+    """Runs a measurement: the record of ``metrics.json``, with what is no number in ``details``."""
+    start = time.perf_counter()
+    found = run(**options)
+    settings = {**defaults(run), **options}
+    numbers = {key: value for key, value in flat(found).items() if key not in settings}
+    return {
+        "benchmark": "speed",
+        "protocol": name,
+        "metrics": {key: value for key, value in numbers.items() if isinstance(value, (int, float))},
+        "details": {key: value for key, value in numbers.items() if not isinstance(value, (int, float))},
+        "settings": settings,
+        "machine": machine(),
+        "seconds": round(time.perf_counter() - start, 3),
+        "version": __version__,
+    }
+
+
+def flat(found: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested results by joined names, ``table_waiting``."""
+    plain = {}
+    for key, value in found.items():
+        plain |= flat(value, f"{prefix}{key}_") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return plain
+
+
+def machine() -> dict[str, Any]:
+    """Where it was measured."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": gpu,
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,  # others at work disturb the times
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def speed_table(record: dict[str, Any]) -> Table:
+    """All numbers; bytes as megabytes, seconds and ratios to three digits."""
+    facts = record["machine"]
+    where = f"{facts['gpu'] or facts['processor']}, {facts['cores']} cores, {facts['threads']} threads, torch {facts['torch']}"
+    settings = ", ".join(f"{key}={value}" for key, value in record["settings"].items())
+    table = Table("measure", title=Text(f"speed of {record['protocol']}"), caption=Text(f"{where}\n{settings}"))
+    table.add_column("value", justify="right")
+    for key, value in record["metrics"].items():
+        table.add_row(Text(key.replace("_bytes", " (MB)").replace("_", " ")), shown(key, value))
+    for key, value in record["details"].items():
+        for row in value if isinstance(value, list) else ():
+            if isinstance(row, dict):
+                cells = ", ".join(f"{name} {shown(name, number)}" for name, number in row.items())
+                table.add_row(Text(key), Text(cells.replace("_bytes", " MB").replace("_", " ")))
+    return table
+
+
+def shown(key: str, value: float) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key.endswith("_bytes"):
+        return f"{value / 1e6:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"

@@ -1,0 +1,68 @@
+"""The measurements of `e2 speed` by name, and their options read from their own signatures."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from e2.errors import InputError
+
+MEASUREMENTS = {  # name -> module of this package
+    "train-step": "train_step",
+    "retrieval": "retrieval",
+    "growth": "growth",
+    "input-pipeline": "input_pipeline",
+    "memory-projection": "memory_projection",
+    "decap-greedy": "decap_greedy",
+    "capdec-beam": "capdec_beam",
+    "captioning-scores": "captioning_scores",
+    "top-k": "top_k",
+    "oti": "oti",
+}
+
+
+def measurement(name: str) -> Callable[..., dict[str, Any]]:
+    """The function that measures.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in MEASUREMENTS:
+        raise InputError(f"unknown measurement {name!r}; choose one of {', '.join(MEASUREMENTS)}")
+    return importlib.import_module(f"benchmarks.speed.{MEASUREMENTS[name]}").run
+
+
+def defaults(run: Callable) -> dict[str, Any]:
+    """Option -> default of a measurement."""
+    return {name: parameter.default for name, parameter in inspect.signature(run).parameters.items()}
+
+
+def read_options(run: Callable, settings: Iterable[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as arguments of ``run``, each of its default's type; several values are parted by commas.
+
+    Raises:
+        InputError: an option that the measurement does not have, or a value of another type.
+    """
+    known, options = defaults(run), {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or name not in known:
+            raise InputError(f"--set {setting}: write KEY=VALUE; this measurement has {', '.join(known)}")
+        try:
+            options[name] = _read(value, known[name])
+        except ValueError as error:
+            raise InputError(f"--set {setting}: {value!r} is no {type(known[name]).__name__}") from error
+    return options
+
+
+def _read(value: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        if value not in ("true", "false"):
+            raise ValueError
+        return value == "true"
+    if isinstance(default, tuple):
+        return tuple(_read(part.strip(), default[0]) for part in value.split(","))
+    number = type(default)(value)
+    if isinstance(number, (int, float)) and not 0 <= number < float("inf"):
+        raise ValueError
+    return number

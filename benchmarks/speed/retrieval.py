@@ -1,0 +1,68 @@
+"""`e2 speed retrieval`: recalls of both directions over a full gallery, against the bare product of the same blocks."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.retrieval import BLOCK, cross_modal_ranks
+from benchmarks.speed.harness import compare, peak_memory
+from benchmarks.speed.memory_projection import random_unit
+
+
+def run(*, products: int = 100_000, width: int = 512, repeats: int = 1, seed: int = 0) -> dict[str, Any]:
+    """Times products x products cosines, and takes the memory that ranking takes beyond the features.
+
+    Args:
+        products: one image and one text each.
+        width: of the vectors.
+        repeats: rounds; there is no warm-up, as one round of the full size takes minutes.
+        seed: of the vectors.
+
+    Returns:
+        What `harness.compare` gives; ``beyond_features_bytes``, the peak of a process that ranks less that of a process
+        that only makes the features, and ``reference_beyond_features_bytes``; the arguments.
+    """
+    torch.manual_seed(seed)
+    timed = compare_on(random_unit(products, width, False), random_unit(products, width, False), repeats)
+    threads = torch.get_num_threads()
+    made, ranked, multiplied = (
+        peak_memory(make_and, work, products, width, threads) for work in (nothing, rank, bare_product)
+    )
+    return {
+        **timed,
+        "beyond_features_bytes": ranked - made,
+        "reference_beyond_features_bytes": multiplied - made,
+        "features_bytes": 2 * products * width * 4,
+        "products": products,
+        "width": width,
+    }
+
+
+def compare_on(images: Tensor, texts: Tensor, repeats: int) -> dict[str, float]:
+    """Both ways on these features, which are gone from memory afterwards."""
+    return compare(lambda: rank(images, texts), lambda: bare_product(images, texts), repeats, warm_up=False)
+
+
+def rank(images: Tensor, texts: Tensor) -> None:
+    """What `e2 evaluate retrieval` does with the features."""
+    groups = torch.arange(len(images))
+    for ranks in cross_modal_ranks(images, texts, groups, groups):
+        ranks.hits()
+
+
+def bare_product(images: Tensor, texts: Tensor) -> None:
+    """Every block of scores, looked at by nobody."""
+    for rows in images.split(BLOCK[0]):
+        for columns in texts.split(BLOCK[1]):
+            rows @ columns.T  # noqa: B018
+
+
+def nothing(images: Tensor, texts: Tensor) -> None:
+    """The features alone."""
+
+
+def make_and(work, products: int, width: int, threads: int) -> None:
+    """In a process of its own."""
+    torch.set_num_threads(threads)
+    work(random_unit(products, width, False), random_unit(products, width, False))

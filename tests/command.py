@@ -1,0 +1,53 @@
+"""Command lines run inside the test's own process, as a user would see them."""
+
+import contextlib
+import io
+import sys
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import cli
+
+
+class Answer(NamedTuple):
+    """What a command line came to."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The line on stderr that says what was wrong; what belongs to it (bad rows, one a line) is indented.
+
+        Raises:
+            AssertionError: there is not exactly one, or a traceback.
+        """
+        lines = self.err.splitlines()
+        said = [line for line in lines if line.startswith("e2: ")]
+        assert len(said) == 1 and "Traceback" not in self.err, self.err
+        assert all(line.startswith("  ") for line in lines[lines.index(said[0]) + 1 :]), self.err
+        return said[0]
+
+
+def run_command(*arguments: object) -> Answer:
+    """Runs ``e2 ARGUMENTS``. An exception that the command line would show as a traceback comes through as it is."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", ["e2", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as leave:
+            status = leave.code or 0
+    return Answer(status, out.getvalue(), err.getvalue())
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Every file below a folder with its bytes (None: a folder); locks, which hold nothing, are left out."""
+    files = (path for path in sorted(folder.rglob("*")) if path.suffix != ".lock")
+    return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in files}
