@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# What made the files in this folder. From the repository's root, with `e2` installed, after ../fashion-products/run.sh, ../boutique/run.sh and
+# ../captioning/run.sh. Only numbers are kept here: queries and hits stay in RUNS.
+set -euo pipefail
+DATA=${DATA:?folder of fashion-products with train.parquet, val.parquet and test.parquet}
+RUNS=${RUNS:-runs/composed}
+CAPTIONERS=${CAPTIONERS:-runs/captioning}
+export OMP_NUM_THREADS=1
+
+fit() { # METHOD ENCODER options...: keeps what an earlier call finished
+  local out=$RUNS/$NAME/$1-$2 method=$1 encoder=$2
+  shift 2
+  [ -d "$out" ] || e2 compose fit --method "$method" --encoder "runs/$NAME/$encoder" --data "$SPEC" --tags "$TAGS" --workers 1 \
+    --precision bf16 --out "$out" "$@"
+}
+
+measure() { # SEED QUERY-TAGS SWAP methods...: attribute-swap, the learnt methods from their folders
+  local seed=$1 tags=$2 swap=$3 out=$RUNS/$NAME-swap-$1 folders=() further=()
+  shift 3
+  for method in "$@"; do
+    case $method in
+      lincir | pic2word | searle | slots) for m in clip multifield e2; do folders+=(--composer "$RUNS/$NAME/$method-$m-$seed"); done ;;
+      cirevl) further=(--set "cirevl.captions=$CAPTIONERS/$NAME/decap-{encoder}") ;;
+    esac
+  done
+  e2 evaluate composed --benchmark attribute-swap --data "$SPEC" --split test --tags "$tags" --swap "$swap" --seed 0 --workers 1 \
+    --encoder "runs/$NAME/clip-$seed" "runs/$NAME/multifield-$seed" "runs/$NAME/e2-$seed" --method "$@" "${folders[@]}" "${further[@]}" --out "$out"
+  mkdir -p "benchmarks/results/composed/$NAME-seed$seed"
+  cp "$out/comparison.json" "benchmarks/results/composed/$NAME-seed$seed/"
+}
+
+NAME=fashion-products SPEC=$DATA TAGS=brand,season,sub_category,colour
+for seed in 0 1; do
+  for encoder in clip-$seed multifield-$seed e2-$seed; do
+    fit slots $encoder --split val # thresholds on photos that training has not seen
+    fit lincir $encoder --split train
+    fit pic2word $encoder --split train --photos 16384 --steps 500
+    if [ $seed = 0 ]; then fit searle $encoder --split train --photos 768 --oti-steps 100 --steps 500; fi
+  done
+done
+measure 0 $TAGS brand,sub_category,colour image text sum slerp lincir pic2word searle slots cirevl
+measure 1 $TAGS brand,sub_category,colour image text sum slerp lincir pic2word slots
+
+NAME=boutique SPEC=boutique:train=6000,val=300,test=1000,seed=0 TAGS=brand,season,sub_category,composition,colour
+for encoder in clip-0 multifield-0 e2-0; do
+  fit slots $encoder --split val
+  fit lincir $encoder --split train --steps 300
+done
+measure 0 sub_category,composition,colour composition,colour image text sum slerp lincir slots cirevl
