@@ -269,3 +269,8 @@ def test_wrong_choices_are_named(colour_task):
             Methods(["sum"], settings=settings)
     with pytest.raises(InputError, match="is no fitted composer"):
         Methods(["sum"], ["/nowhere"])
+
+
+def test_settings_are_values_or_plain_words():
+    methods = Methods(["slerp", "cirevl"], settings=["slerp.text_weight=0.7", "cirevl.captions=runs/decap-{encoder}"])
+    assert methods.options == {"slerp": {"text_weight": 0.7}, "cirevl": {"captions": "runs/decap-{encoder}"}}

@@ -14,38 +14,32 @@ fit() { # CATALOGUE NAME ENCODER METHOD options...
     --out "$RUNS/$catalogue/$name-$encoder" "$@"
 }
 
-score() { # CATALOGUE SEED JUDGE captioners...: all in one comparison; an encoder that wrote none of the captions judges self-retrieval
-  local catalogue=$1 seed=$2 judge=$3 out=$RUNS/$1/scores-seed$2 folders=()
+score() { # NAME CATALOGUE JUDGE captioners...: one comparison; an encoder that wrote none of the captions judges self-retrieval
+  local name=$1 catalogue=$2 judge=$3 out=$RUNS/$2/scores-$1 folders=()
   shift 3
   for captioner in "$@"; do folders+=("$RUNS/$catalogue/$captioner"); done
   e2 evaluate captioning --captioner "${folders[@]}" --data "$SPEC" --split test --tags "$TAGS" --encoder "$judge" --workers 1 --out "$out"
-  mkdir -p "benchmarks/results/captioning/$catalogue-seed$seed"
-  cp "$out/comparison.json" "benchmarks/results/captioning/$catalogue-seed$seed/"
+  mkdir -p "benchmarks/results/captioning/$name"
+  cp "$out/comparison.json" "benchmarks/results/captioning/$name/"
 }
 
+three() { echo "$1-clip-0 $1-multifield-0 $1-e2-0"; }
+
 SPEC=$DATA TAGS=brand,season,sub_category,colour
-for seed in 0 1; do
-  captioners=()
-  for encoder in clip-$seed multifield-$seed e2-$seed; do
-    fit fashion-products decap $encoder decap
-    fit fashion-products capdec $encoder capdec
-    captioners+=(decap-$encoder capdec-$encoder)
-    if [ $seed = 0 ]; then
-      fit fashion-products nearest $encoder nearest
-      fit fashion-products decap-tags $encoder decap --prompt tags
-      captioners+=(nearest-$encoder decap-tags-$encoder)
-    fi
-  done
-  score fashion-products $seed "runs/fashion-products/multifield-$((1 - seed))" "${captioners[@]}"
+for encoder in clip-0 multifield-0 e2-0; do
+  fit fashion-products decap $encoder decap
+  fit fashion-products capdec $encoder capdec
+  fit fashion-products nearest $encoder nearest
 done
+fit fashion-products decap-tags e2-0 decap --prompt tags
+score fashion-products-seed0 fashion-products runs/fashion-products/multifield-1 $(three decap) $(three capdec) $(three nearest)
+score fashion-products-tags fashion-products runs/fashion-products/multifield-1 decap-e2-0 decap-tags-e2-0
 
 SPEC=$BOUTIQUE TAGS=brand,season,sub_category,composition,colour
-captioners=()
 for encoder in clip-0 multifield-0 e2-0; do
   fit boutique decap $encoder decap --batch-size 64 --steps 300
   fit boutique capdec $encoder capdec --batch-size 64 --steps 300
   fit boutique nearest $encoder nearest
-  captioners+=(decap-$encoder capdec-$encoder nearest-$encoder)
 done
-score boutique 0 runs/boutique/clip-0 "${captioners[@]}"
-e2 report captions --runs "$RUNS/boutique/scores-seed0" --out "$RUNS/boutique/report"
+score boutique-seed0 boutique runs/boutique/clip-0 $(three decap) $(three capdec) $(three nearest)
+e2 report captions --runs "$RUNS/boutique/scores-boutique-seed0" --out "$RUNS/boutique/report"
