@@ -26,6 +26,12 @@ class ProductImages(Sequence):
     def __init__(self, catalogue: Catalogue, products: np.ndarray, indices: np.ndarray):
         self.catalogue, self.products, self.indices = catalogue, products, indices
 
+    @property
+    def names(self) -> list[str]:
+        """Product id of each image; captions made elsewhere are looked up by them."""
+        light = self.catalogue.text_only() if hasattr(self.catalogue, "text_only") else self.catalogue
+        return [light[int(row)].product_id for row in self.products]
+
     def __len__(self) -> int:
         return len(self.products)
 

@@ -132,7 +132,7 @@ def _read_captions(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".jsonl":
-            records = [json.loads(line) for line in text.splitlines() if line.strip()]
+            records = [json.loads(line) for line in text.split("\n") if line.strip()]
             return {str(r.get("image") or r["product_id"]): str(r["caption"]) for r in records if r.get("caption")}
         return {str(name): str(caption) for name, caption in json.loads(text).items()}
     except (OSError, ValueError, KeyError, AttributeError) as error:

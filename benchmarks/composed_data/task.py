@@ -83,6 +83,12 @@ class Picked(Sequence):
     def __init__(self, items: Sequence[Any], rows: np.ndarray):
         self.items, self.rows = items, rows
 
+    @property
+    def names(self) -> list[str]:
+        """The items' names, where they have some (an ``AttributeError`` else, so that ``hasattr`` tells)."""
+        names = self.items.names
+        return [names[int(row)] for row in self.rows]
+
     def __len__(self) -> int:
         return len(self.rows)
 

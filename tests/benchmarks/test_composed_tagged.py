@@ -7,12 +7,17 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from adapters.composed.base import References
+from adapters.composed.reference_captions import FileCaptions
 from benchmarks.composed_data.attribute_drop import draw_drops
 from benchmarks.composed_data.attribute_swap import draw_swaps
 from benchmarks.composed_data.tagged_products import TaggedProducts
 from benchmarks.composed_data.tagged_queries import TaggedQueries, tagged_task
+from benchmarks.composed_data.task import Picked
 from benchmarks.composed_data.wishes import WORDINGS, Change, description, wish
 from benchmarks.composed_tasks import draw_task
+from benchmarks.items import ProductImages
+from e2.data import open_catalogue
 from e2.data.product import Product
 from e2.errors import InputError
 from tests.benchmarks.stubs import Shelf, png
@@ -210,3 +215,14 @@ def test_wishes_read_like_english():
     )
     assert wish([Change("sleeve_length", "Short", "Long")], 0) == "with the sleeve length long instead of short"
     assert description({"colour": "Red", "sub_category": "Jeans", "fit": "Slim"}, 0) == "jeans in red with the fit slim"
+
+
+def test_captions_made_elsewhere_are_found_by_product_id(shop, tmp_path):
+    catalogue = open_catalogue(str(shop), "train", tags=("brand", "colour"))
+    photos = ProductImages(catalogue, np.array([2, 0, 2]), np.zeros(3, dtype=np.int64))
+    records = [{"product_id": catalogue[row].product_id, "caption": f"caption\u2028{row}"} for row in range(len(catalogue))]
+    file = tmp_path / "captions.jsonl"
+    file.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+    picked = Picked(photos, np.array([1, 2]))
+    found = FileCaptions(file).captions(References(None, picked))
+    assert found == ["caption\u20280", "caption\u20282"]
