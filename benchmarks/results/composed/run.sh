@@ -45,5 +45,7 @@ NAME=boutique SPEC=boutique:train=6000,val=300,test=1000,seed=0 TAGS=brand,seaso
 for encoder in clip-0 multifield-0 e2-0; do
   fit slots $encoder --split val
   fit lincir $encoder --split train --steps 300
+  fit pic2word $encoder --split train --steps 200
+  fit searle $encoder --split train --photos 256 --oti-steps 60 --steps 200
 done
-measure 0 sub_category,composition,colour composition,colour image text sum slerp lincir slots cirevl
+measure 0 sub_category,composition,colour composition,colour image text sum slerp lincir pic2word searle slots cirevl
