@@ -139,11 +139,15 @@ class Encoder:
         """How many texts lose words at the context length: one more place would change what the model sees."""
         return sum(truncated(self.tokenizer, texts[start : start + 1024]) for start in range(0, len(texts), 1024))
 
+    def autocast(self) -> torch.autocast:
+        """The context in which the model computes in this encoder's precision."""
+        dtype = PRECISIONS[self.precision]
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32)
+
     @torch.inference_mode()
     def _vectors(self, encode: Callable[[Tensor], Tensor], batch: Tensor, size: int) -> np.ndarray:
         """The vectors of the ``size`` rows of which ``batch`` is this process's share."""
-        dtype = PRECISIONS[self.precision]
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
+        with self.autocast():
             features = encode(batch)
         return gather_rows(F.normalize(features.float(), dim=-1), size).cpu().numpy()
 

@@ -1,12 +1,12 @@
 """Which composers a comparison runs on an encoder: methods by name, learnt ones with the folder fitted for that encoder."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from adapters.composed.base import Composer
 from adapters.composed.methods import METHODS, make_composer
+from adapters.composed.settings import parse_settings
 from adapters.composed.store import read_record
 from adapters.encoder import Encoder
 from e2.errors import InputError
@@ -94,12 +94,8 @@ def _parsed(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for setting in settings:
         name, dot, rest = setting.partition(".")
-        key, equals, value = rest.partition("=")
+        key, equals, _ = rest.partition("=")
         if not (name and dot and key and equals):
             raise InputError(f"--set {setting!r}: write METHOD.KEY=VALUE, e.g. slerp.text_weight=0.9")
-        options = found.setdefault(name, {})
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
+        found.setdefault(name, {}).update(parse_settings([rest]))
     return found

@@ -12,6 +12,7 @@ from torch import nn
 
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.optim import load_named_state, named_state
 
 FOLDER = "training"
 FILE = "state.safetensors"
@@ -29,8 +30,7 @@ class Reached:
 def save_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, reached: Reached, config: dict) -> None:
     """Writes weights, optimizer moments (by parameter name), progress and settings."""
     tensors = {MODEL + name: tensor for name, tensor in model.state_dict().items()}
-    for name, p in model.named_parameters():
-        tensors |= {f"{OPTIMIZER}{name}/{kind}": moment for kind, moment in optimizer.state.get(p, {}).items()}
+    tensors |= {OPTIMIZER + name: moment for name, moment in named_state(optimizer, model)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(out / FOLDER / FILE) as path:
         save_file(tensors, path, {FACTS: json.dumps({"reached": asdict(reached), "config": config})})
@@ -51,12 +51,8 @@ def load_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, co
             _same_settings(out, facts["config"], config)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, safe_open is no mapping
         model.load_state_dict({n.removeprefix(MODEL): t for n, t in tensors.items() if n.startswith(MODEL)})
-        parameters = dict(model.named_parameters())
-        for name, tensor in tensors.items():
-            if name.startswith(OPTIMIZER):
-                parameter, kind = name.removeprefix(OPTIMIZER).rsplit("/", 1)
-                p = parameters[parameter]
-                optimizer.state[p][kind] = tensor.to(p.device)
+        moments = {n.removeprefix(OPTIMIZER): t for n, t in tensors.items() if n.startswith(OPTIMIZER)}
+        load_named_state(optimizer, model, moments)
         return Reached(**facts["reached"])
     except (SafetensorError, OSError, TypeError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

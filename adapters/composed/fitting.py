@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.encoder import PRECISIONS, Encoder, _shown
+from adapters.encoder import Encoder, _shown
 from e2.errors import InputError
 
 CLIP_NORM = 1.0
@@ -100,7 +100,7 @@ def fit_mapping(
         batches = _batches(train, config.batch_size, generator)
         for step in _shown(range(1, config.steps + 1), "Fitting", config.steps, progress):
             mapping.train()
-            with _autocast(encoder):
+            with encoder.autocast():
                 value = loss(next(batches), generator)
             _check_finite(value, step)
             optimizer.zero_grad(set_to_none=True)
@@ -158,7 +158,7 @@ def _held_out_loss(mapping: nn.Module, loss: Callable, held: Tensor, config: Fit
     mapping.eval()
     generator = torch.Generator().manual_seed(config.seed)
     parts = held.split(config.batch_size)
-    with _autocast(encoder):
+    with encoder.autocast():
         values = [float(loss(part, generator)) * len(part) for part in parts]
     return sum(values) / len(held)
 
@@ -166,11 +166,6 @@ def _held_out_loss(mapping: nn.Module, loss: Callable, held: Tensor, config: Fit
 def _check_finite(value: Tensor, step: int) -> None:
     if not torch.isfinite(value):
         raise InputError(f"the loss is not finite at step {step}; choose a smaller lr or fp32 precision")
-
-
-def _autocast(encoder: Encoder):
-    dtype = PRECISIONS[encoder.precision]
-    return torch.autocast(encoder.device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
 @contextlib.contextmanager
