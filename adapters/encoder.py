@@ -93,13 +93,36 @@ class Encoder:
         """
         return _gathered(self.iterate_images(images, regions=True, progress=progress), len(images))
 
+    def encode_images_and_regions(self, images: Sequence[ImageSource], progress: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """N images -> (N, D) and (N, E, D): both of the above, each image decoded and read once.
+
+        Raises:
+            InputError: the model has no entities, or an image cannot be read.
+        """
+        self._check_regions()
+        both = _gathered(self._iterate(images, self._image_and_regions, progress), len(images))
+        return both[:, 0], both[:, 1:]
+
     def iterate_images(
         self, images: Sequence[ImageSource], *, regions: bool = False, progress: bool = True
     ) -> Iterator[np.ndarray]:
         """The same in order, batch by batch, for what must not be held in memory at once: (B, D) or (B, E, D) each."""
-        if regions and not self.tags:
+        if regions:
+            self._check_regions()
+        return self._iterate(images, self.model.encode_regions if regions else self.model.encode_image, progress)
+
+    def _check_regions(self) -> None:
+        if not self.tags:
             raise InputError(f"{self.info['path']} has no regions; they need a model trained by `e2 train --method e2`")
-        encode = self.model.encode_regions if regions else self.model.encode_image
+
+    def _image_and_regions(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, 1 + E, D): the image embedding in front of the region embeddings."""
+        reading = self.model.read(pixels)
+        return torch.cat([reading.image.unsqueeze(1), reading.regions], dim=1)
+
+    def _iterate(
+        self, images: Sequence[ImageSource], encode: Callable[[Tensor], Tensor], progress: bool
+    ) -> Iterator[np.ndarray]:
         shares = list(shared_batches(len(images), self.batch_size))
         rows, pin = [own for own, _ in shares], self.device.type == "cuda"
         batches = zip(

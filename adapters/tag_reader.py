@@ -13,7 +13,7 @@ import numpy as np
 
 from adapters.encoder import Encoder
 from e2.checkpoint import CONFIG, read_config
-from e2.data.product import Catalogue
+from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
 ALWAYS, NEVER = -2.0, 2.0  # thresholds that no cosine misses, and that none reaches (unlike infinities these fit in JSON)
@@ -34,7 +34,7 @@ def tag_vocabulary(catalogue: Catalogue, entities: Sequence[str] | None = None) 
     entities = tuple(catalogue.tags if entities is None else entities)
     if not entities:
         raise InputError(f"{catalogue.name} has no tags; name columns by --tags, e.g. --tags brand,season")
-    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    light = texts_only(catalogue)
     counts: dict[str, Counter[str]] = {entity: Counter() for entity in entities}
     for tags in (light[row].tags for row in range(len(light))):
         for entity in entities:

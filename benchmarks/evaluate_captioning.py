@@ -22,17 +22,18 @@ from rich.text import Text
 
 from adapters.encoder import Encoder
 from adapters.image_batches import ImageSource
+from adapters.product_images import ProductImages
 from benchmarks import caption_files
 from benchmarks.bootstrap import RESAMPLES, Measure, interval, resampled_means
 from benchmarks.caption_variety import distinct, words_and_repetition
 from benchmarks.captioning import BLEU, METRICS, CaptionScores, corpus_bleu, score_captions
-from benchmarks.items import CATEGORY, TEXTS, ProductImages
+from benchmarks.items import CATEGORY, TEXTS
 from benchmarks.meteor import meteor_score
 from benchmarks.metrics_file import NAME, metrics_record, write_json
 from benchmarks.retrieval import TIE_POLICY, cross_modal_ranks
 from benchmarks.tag_scores import COUNTS, Mention, TagVocabulary, tag_counts, tag_metrics
 from e2.data.catalogue import Subset
-from e2.data.product import Catalogue
+from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
 WORDS = re.compile(r"\w")
@@ -122,9 +123,7 @@ def read_truth(
 
 def write_captions(captioner: Captioner, truth: Truth) -> Candidate:
     """A captioner's captions of each product's first photo."""
-    first = np.zeros(len(truth.product_ids), dtype=np.int64)
-    images = ProductImages(truth.catalogue, np.arange(len(first)), first)
-    captions = captioner.caption(images)
+    captions = captioner.caption(ProductImages.first(truth.catalogue))
     return Candidate(dict(zip(truth.product_ids, captions, strict=True)), dict(captioner.info))
 
 
@@ -321,12 +320,11 @@ def _captions_of(candidate: Candidate, truth: Truth) -> dict[str, str]:
 
 
 def _photos(encoder: Encoder, truth: Truth) -> torch.Tensor:
-    rows = np.arange(len(truth.product_ids))
-    return torch.from_numpy(encoder.encode_images(ProductImages(truth.catalogue, rows, np.zeros_like(rows))))
+    return torch.from_numpy(encoder.encode_images(ProductImages.first(truth.catalogue)))
 
 
 def _texts_of(catalogue: Catalogue):
-    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    light = texts_only(catalogue)
     return (light[row] for row in range(len(light)))
 
 

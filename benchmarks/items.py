@@ -1,46 +1,15 @@
 """The images and texts of a catalogue as flat lists, each with the product it belongs to."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
-from e2.data.images import load_image
-from e2.data.product import Catalogue
+from adapters.product_images import ProductImages
+from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
 TEXTS = ("caption", "full")
 CATEGORY = "sub_category"  # the entity that sampled protocols draw their negatives from
-
-
-class ProductImages(Sequence):
-    """Images of a catalogue, decoded when asked for (by an encoder's workers), so that none is kept.
-
-    Args:
-        catalogue: where they are.
-        products: (I,) row of each image's product.
-        indices: (I,) which of the product's images.
-    """
-
-    def __init__(self, catalogue: Catalogue, products: np.ndarray, indices: np.ndarray):
-        self.catalogue, self.products, self.indices = catalogue, products, indices
-
-    @property
-    def names(self) -> list[str]:
-        """Product id of each image; captions made elsewhere are looked up by them."""
-        light = self.catalogue.text_only() if hasattr(self.catalogue, "text_only") else self.catalogue
-        return [light[int(row)].product_id for row in self.products]
-
-    def __len__(self) -> int:
-        return len(self.products)
-
-    def __getitem__(self, i: int) -> Image.Image:
-        product = self.catalogue[int(self.products[i])]
-        try:
-            return load_image(product.images[int(self.indices[i])])
-        except InputError as error:
-            raise InputError(f"product {product.product_id}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -81,8 +50,7 @@ def read_items(catalogue: Catalogue, text: str, *, first_only: bool = False) -> 
         raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
     if len(catalogue) < 2:
         raise InputError(f"{catalogue.name} split {catalogue.split} has {len(catalogue)} product; retrieval needs two or more")
-    # Sources that can leave the photos unread here say so by this method.
-    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    light = texts_only(catalogue)
     products = (light[row] for row in range(len(light)))
     ids, categories, texts, image_counts, text_counts = [], [], [], [], []
     for product in products:

@@ -75,9 +75,14 @@ class Captioner:
             ['Nike Men Blue T-shirt']
         """
         how = self.decoding(**decoding)
-        image_features = self.encoder.encode_images(images, progress=progress)
-        regions = self.encoder.encode_regions(images, progress=progress) if self.reads_regions else None
+        image_features, regions = self.look(images, progress=progress)
         return self._captions(image_features, self.read_tags(image_features, regions), how)
+
+    def look(self, images: Sequence[ImageSource], *, progress: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
+        """N images -> (N, D) image embeddings, and (N, E, D) region embeddings where captions depend on them."""
+        if self.reads_regions:
+            return self.encoder.encode_images_and_regions(images, progress=progress)
+        return self.encoder.encode_images(images, progress=progress), None
 
     def caption_features(
         self,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from e2.data.product import Catalogue
+from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
 TEXTS = ("caption", "full")
@@ -87,7 +87,7 @@ def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary:
     """
     if text not in TEXTS:
         raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
-    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    light = texts_only(catalogue)
     vocabulary = vocabulary or {}
     numbers = [{value: number for number, value in enumerate(values)} for values in vocabulary.values()]
     tags: list[list[int]] = []

@@ -148,9 +148,13 @@ def look_at(catalogue: Catalogue, encoder: Encoder, config: CaptionerConfig, pro
             continue
     if not images:
         raise InputError(f"{catalogue.name} split {catalogue.split} has no readable photo to calibrate on")
+    if encoder.tags and config.prompt == "tags":
+        features, regions = encoder.encode_images_and_regions(images, progress=progress)
+    else:
+        features, regions = encoder.encode_images(images, progress=progress), None
     return Photos(
-        images=encoder.encode_images(images, progress=progress),
-        regions=encoder.encode_regions(images, progress=progress) if encoder.tags and config.prompt == "tags" else None,
+        images=features,
+        regions=regions,
         texts=encoder.encode_texts([product.text(config.text) for product in products], progress=progress),
         tags=[dict(product.tags) for product in products],
     )

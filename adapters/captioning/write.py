@@ -18,7 +18,7 @@ from rich.progress import track
 
 from adapters.captioning.captioner import Captioner
 from e2.data.images import load_image
-from e2.data.product import Catalogue
+from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2")
@@ -61,7 +61,7 @@ class CataloguePhotos(Sequence):
     """The photos of a split's products; several of one product are numbered by ``index``."""
 
     def __init__(self, catalogue: Catalogue):
-        light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+        light = texts_only(catalogue)
         self.catalogue = catalogue
         self.places = [(row, image) for row in range(len(light)) for image in range(len(light[row].images))]
         if not self.places:
@@ -147,8 +147,7 @@ def caption_chunk(
 def _captioned(
     captioner: Captioner, images: Sequence[Image.Image], decoding: dict[str, Any]
 ) -> tuple[list[str], list[dict[str, str]]]:
-    features = captioner.encoder.encode_images(images, progress=False)
-    regions = captioner.encoder.encode_regions(images, progress=False) if captioner.reads_regions else None
+    features, regions = captioner.look(images, progress=False)
     tags = captioner.read_tags(features, regions)
     return captioner.caption_features(features, regions, tags=tags, **decoding), tags
 

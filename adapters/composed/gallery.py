@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from adapters.composed.photos import FirstPhotos
 from adapters.encoder import Encoder
-from e2.data.product import Catalogue
+from adapters.product_images import ProductImages
+from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
 TARGETS = ("image", "text")
@@ -32,10 +32,10 @@ def gallery_of(encoder: Encoder, catalogue: Catalogue, target: str = "image") ->
         InputError: an unknown target, an empty split or an unreadable photo.
     """
     _check_target(target)
-    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    light = texts_only(catalogue)
     ids = [light[row].product_id for row in range(len(light))]
     if target == "image":
-        return Gallery(encoder.encode_images(FirstPhotos(catalogue)), ids)
+        return Gallery(encoder.encode_images(ProductImages.first(catalogue)), ids)
     return Gallery(encoder.encode_texts([light[row].captions[0] for row in range(len(light))]), ids)
 
 

@@ -15,7 +15,6 @@ from adapters.composed.fitting import FitConfig
 from adapters.composed.lincir import LinCIR, fit_lincir
 from adapters.composed.mappings import MAPPINGS
 from adapters.composed.oti import OtiConfig
-from adapters.composed.photos import FirstPhotos
 from adapters.composed.phrases import Phrases
 from adapters.composed.pic2word import Pic2Word, fit_pic2word
 from adapters.composed.pseudo_word import PseudoWordComposer
@@ -25,6 +24,7 @@ from adapters.composed.slots import SlotFilling, calibrated_slots
 from adapters.composed.sources import captions_in, captions_of, phrases_of, rewriter_of, vocabulary_of
 from adapters.composed.store import ComposerRecord, check_encoder, check_new, load_mapping, read_record, save_composer
 from adapters.encoder import Encoder, load_encoder
+from adapters.product_images import ProductImages
 from e2.data.product import Catalogue
 from e2.errors import InputError
 
@@ -144,7 +144,7 @@ def _fitted(name, encoder, data, config, oti, phrases, photos, progress):
 def _photo_features(encoder: Encoder, catalogue: Catalogue, config: FitConfig, photos: int | None) -> tuple[np.ndarray, float]:
     """(N, D) as the mapping's input wants them, computed once, and the mean length of raw ones."""
     rows = np.random.default_rng(config.seed).permutation(len(catalogue))[:photos]
-    features = raw_image_features(encoder, FirstPhotos(catalogue, rows))
+    features = raw_image_features(encoder, ProductImages.first(catalogue, rows))
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return (features if config.input == "raw" else features / lengths), float(lengths.mean())
 

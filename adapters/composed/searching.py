@@ -18,7 +18,7 @@ from adapters.composed.top_k import search
 from adapters.encoder import Encoder
 from adapters.tag_reader import tag_vocabulary
 from e2.data.images import load_image
-from e2.data.product import Catalogue
+from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 from e2.files import atomic_path
 
@@ -133,5 +133,5 @@ def _hits(scores, rows, gallery: Gallery, catalogue: Catalogue | None, top: int)
 
 
 def _places(catalogue: Catalogue) -> dict[str, int]:
-    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    light = texts_only(catalogue)
     return {light[row].product_id: row for row in range(len(light))}

@@ -20,7 +20,7 @@ from adapters.composed.rule_editor import RuleEditor
 from adapters.encoder import Encoder
 from adapters.tag_reader import tag_vocabulary
 from e2.data import open_catalogue
-from e2.data.product import Catalogue
+from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
 HUB = "transformers:"
@@ -46,7 +46,7 @@ def vocabulary_of(source: Vocabulary | str | Path) -> dict[str, list[str]]:
 
 def captions_in(catalogue: Catalogue) -> list[str]:
     """All descriptions of a split, photos left unread where the source can."""
-    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    light = texts_only(catalogue)
     return [caption for row in range(len(light)) for caption in light[row].captions]
 
 

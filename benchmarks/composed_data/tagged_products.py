@@ -7,9 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
+from adapters.product_images import ProductImages
 from benchmarks.composed_data.tag_pairs import TagTable
-from benchmarks.items import TEXTS, ProductImages
-from e2.data.product import Catalogue
+from benchmarks.items import TEXTS
+from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
 
@@ -29,7 +30,7 @@ class TaggedProducts:
             raise InputError(f"{catalogue.name}: a benchmark from tags needs some; name them by --tags brand,colour,...")
         if text not in TEXTS:
             raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
-        light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+        light = texts_only(catalogue)
         rows, self.ids, self.texts, tags = [], [], [], []
         for row in range(len(light)):
             product = light[row]
@@ -62,7 +63,7 @@ class TaggedProducts:
 
     def images(self) -> ProductImages:
         """The first photo of each product, read when asked for."""
-        return ProductImages(self.catalogue, self.rows, np.zeros(len(self), dtype=np.int64))
+        return ProductImages.first(self.catalogue, self.rows)
 
     def place(self, name: str) -> int:
         """Raises:

@@ -20,6 +20,7 @@ from benchmarks.report.pictures import data_uri
 from benchmarks.report.tables import Cell, Table, to_latex, to_markdown
 from benchmarks.selection_picture import lit
 from e2.data import Catalogue, Columns, Product, load_image, open_catalogue
+from e2.data.product import texts_only
 from e2.errors import InputError
 from e2.files import atomic_path
 
@@ -286,7 +287,7 @@ def _photos_of(run: Run, data: str | None, columns: tuple[str, str, str], on_bad
         )
     except InputError as error:
         raise InputError(f"the photos cannot be found ({error}); say where they are by --data") from error
-    light = catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+    light = texts_only(catalogue)
     places = {light[row].product_id: row for row in range(len(light))}
     if missing := [row["product_id"] for row in run.rows if row["product_id"] not in places]:
         raise InputError(f"{spec} split {split} lacks {len(missing):,} of the products (first: {missing[0]}); check --data")

@@ -49,3 +49,8 @@ class Catalogue(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Product: ...
+
+
+def texts_only(catalogue: Catalogue) -> Catalogue:
+    """The same products with their photos left unread, where the source can (it says so by a method ``text_only``)."""
+    return catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue

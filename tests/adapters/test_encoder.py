@@ -118,6 +118,8 @@ def test_a_checkpoint_brings_its_tags_regions_selections_and_provenance(checkpoi
     assert mine.info["weights_sha256"] == e2.checkpoint.weights_sha256(checkpoint)
     photos = [photo(number) for number in range(3)]
     regions = mine.encode_regions(photos)
+    both = mine.encode_images_and_regions(photos)
+    assert np.array_equal(both[0], mine.encode_images(photos)) and np.array_equal(both[1], regions)
     assert regions.shape == (3, 2, mine.encode_images(photos).shape[1])
     np.testing.assert_allclose(np.linalg.norm(regions, axis=-1), 1, atol=1e-6)
     for weights in mine.selections(photos)["season"].values():

@@ -9,6 +9,7 @@ import pytest
 
 from adapters.composed.base import References
 from adapters.composed.reference_captions import FileCaptions
+from adapters.product_images import ProductImages
 from benchmarks.composed_data.attribute_drop import draw_drops
 from benchmarks.composed_data.attribute_swap import draw_swaps
 from benchmarks.composed_data.tagged_products import TaggedProducts
@@ -16,7 +17,6 @@ from benchmarks.composed_data.tagged_queries import TaggedQueries, tagged_task
 from benchmarks.composed_data.task import Picked
 from benchmarks.composed_data.wishes import WORDINGS, Change, description, wish
 from benchmarks.composed_tasks import draw_task
-from benchmarks.items import ProductImages
 from e2.data import open_catalogue
 from e2.data.product import Product
 from e2.errors import InputError
