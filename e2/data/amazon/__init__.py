@@ -1,0 +1,1 @@
+"""AmazonFashion, the paper's second data set: built from Amazon Reviews metadata, whose photos are fetched from the web."""

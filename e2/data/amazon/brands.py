@@ -1,0 +1,48 @@
+"""Brands as sellers type them -> one spelling a brand.
+
+The same maker stands in the metadata as ``Nike``, ``NIKE®``, ``by Nike``, ``Brand: Nike`` and ``Visit the NIKE Store``. With
+the brand as the only tag, each further spelling would be a class of its own and a false negative for the others.
+"""
+
+import re
+import unicodedata
+
+from e2.data.amazon.words import plain_text
+
+STORE = re.compile(r"visit\s+the\s+(.+?)\s+store$", re.IGNORECASE)
+LABEL = re.compile(r"brand\s*[:\-]\s*", re.IGNORECASE)
+BY = re.compile(r"by\s*:?\s+")  # lower case only: "By Malene Birger" is a maker's name
+MARKS = re.compile(r"[®™©℠]|\((?:r|tm|c)\)", re.IGNORECASE)
+PLACEHOLDERS = frozenset(  # as `brand_key` gives them
+    ["unknown", "generic", "na", "none", "null", "nil", "nan", "nobrand", "nonbrand", "nonbranded", "unbranded", "noname"]
+    + ["brand", "brandnew", "notavailable", "notapplicable", "notspecified", "unspecified", "other", "others", "various"]
+    + ["assorted", "miscellaneous", "default", "tbd", "test"]
+)
+
+
+def clean_brand(text: str) -> str:
+    """A brand without what surrounds it on the shop's pages.
+
+    >>> clean_brand("Visit the Levi&#39;s® Store"), clean_brand("by\\n   Nike,")
+    ("Levi's", 'Nike')
+    """
+    text = " ".join(MARKS.sub("", plain_text(text)).split())
+    if store := STORE.match(text):
+        text = store[1]
+    for lead in (LABEL, BY):
+        text = lead.sub("", text, count=1) if lead.match(text) else text
+    return text.strip(' .,;:|-_/"')
+
+
+def brand_key(brand: str) -> str:
+    """Equal for all spellings of a brand: letters and digits only, without case and accents; empty where there are none.
+
+    >>> brand_key("Levi's") == brand_key("LEVIS"), brand_key("Hermès"), brand_key("-")
+    (True, 'hermes', '')
+    """
+    return "".join(letter for letter in unicodedata.normalize("NFKD", brand).casefold() if letter.isalnum())
+
+
+def is_placeholder(key: str) -> bool:
+    """Whether a brand's key says that there is none (``Unknown``, ``Generic``, ``N/A``)."""
+    return key in PLACEHOLDERS

@@ -1,0 +1,265 @@
+"""`e2 data amazon-fashion`: metadata -> plan -> photos -> tar shards; may be killed at any moment and resumed."""
+
+import contextlib
+import json
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
+
+from e2.data.amazon.journal import Journal, Photo, Shard, clear_errors
+from e2.data.amazon.metadata import read_lines
+from e2.data.amazon.photos import Fetched, Manners, PhotoFetcher
+from e2.data.amazon.planning import Selection, write_plan
+from e2.data.amazon.source import STATISTICS
+from e2.data.amazon.statistics import statistics
+from e2.data.shard_writer import write_shard
+from e2.errors import InputError, TrainingStopped, printable
+from e2.files import atomic_path
+
+STATE, FAILURES, LOCK = "build.sqlite", "failures.jsonl", ".build.lock"
+OURS = ("build.", "train-", "val-", "test-", STATISTICS, FAILURES)  # how the names of a build's files begin
+AHEAD = 2  # photos handed to the threads, per connection
+OUTAGE = 200  # so many photos in a row unreachable: is it they, or the network?
+
+
+def build_amazon_fashion(
+    meta: Path,
+    out: Path,
+    *,
+    selection: Selection | None = None,
+    manners: Manners | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Builds the data set in a folder: ``SPLIT-000000.tar`` and so on, ``statistics.json``, ``failures.jsonl``.
+
+    Photos keep the bytes that the server sent. The order of products, their splits and their shards follow from the metadata
+    and the selection alone, not from which photo came first. A product none of whose photos came is left out.
+
+    Args:
+        meta: Amazon Reviews metadata (2018 or 2023), a JSON object a line, plain or gzip.
+        out: a new or empty folder, or that of an earlier build.
+        selection: what to take of the metadata.
+        manners: how to ask the servers; may differ from one part of a resumed build to the next.
+        resume: go on with a stopped build; no photo that was fetched is fetched again.
+        overwrite: replace an earlier build.
+        progress: show bars (on stderr).
+
+    Returns:
+        What `e2.data.amazon.statistics.statistics` does.
+
+    Raises:
+        InputError: no such file or nothing usable in it, a folder that holds other things, other settings than those of the
+            build to resume, or another process that builds there.
+        TrainingStopped: the network is gone; what was fetched is kept.
+    """
+    meta, out, selection = Path(meta), Path(out), selection or Selection()
+    if selection.val + selection.test >= 1:
+        raise InputError(f"--val {selection.val} and --test {selection.test} leave nothing to train on; give smaller shares")
+    settings = {"metadata": [meta.name, _size(meta)], **asdict(selection)}
+    with _claimed(out), clear_errors(out / STATE):
+        if not (resume and (out / STATISTICS).exists()):
+            _make_way(out, resume, overwrite)
+            if not (out / STATE).exists():
+                _plan(meta, out / STATE, selection, settings, progress)
+            with contextlib.closing(Journal(out / STATE)) as journal:
+                _require_same(journal.note("settings"), settings)
+                _fetch_all(journal, PhotoFetcher(manners or Manners()), out, selection.shard_size, progress)
+                _finish(journal, out)
+        _remove(out.glob(f"{STATE}*"))
+        return json.loads((out / STATISTICS).read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    """Keeps other processes from building in the same folder."""
+    if out.exists() and not (out.is_dir() and all(map(_is_ours, out.iterdir()))):
+        raise InputError(f"--out {out} holds other things than a build's files; choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / LOCK, timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"another process builds in {out}; wait for it, or choose another --out") from None
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}; choose another --out") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_ours(file: Path) -> bool:
+    return file.is_file() and file.name.lstrip(".").startswith(OURS)
+
+
+def _make_way(out: Path, resume: bool, overwrite: bool) -> None:
+    """Removes what a killed process left half written, and with ``overwrite`` an earlier build."""
+    stopped = (out / STATE).exists()
+    if stopped and not (resume or overwrite):
+        raise InputError(f"{out} holds a stopped build; go on with --resume, or start afresh by --overwrite")
+    whole = [file for file in out.iterdir() if not file.name.startswith(".")]
+    if whole and not (overwrite or stopped):
+        raise InputError(f"{out} is there already; choose another --out, or replace it by --overwrite")
+    _remove(out.glob(".*.tmp*"))
+    if overwrite:
+        _remove(sorted(whole, key=lambda file: file.name not in (STATISTICS, STATE)))  # first what says that shards are good
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink()
+
+
+def _size(meta: Path) -> int:
+    try:
+        return meta.stat().st_size
+    except OSError as error:
+        raise InputError(f"--meta {meta}: {error.strerror}; name meta_AMAZON_FASHION.jsonl[.gz]") from error
+
+
+def _plan(meta: Path, state: Path, selection: Selection, settings: dict[str, Any], progress: bool) -> None:
+    lines = track(read_lines(meta), "reading metadata", **_shown(progress))
+    with atomic_path(state) as temporary:
+        counts = write_plan(temporary, lines, selection)
+        if not counts["products"]:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["left_out"].items())
+            raise InputError(f"--meta {meta}: none of {counts['lines']:,} lines is a product to take ({reasons or 'empty'})")
+        with contextlib.closing(Journal(temporary)) as journal:
+            journal.set_note("metadata", counts)
+            journal.set_note("settings", settings)
+
+
+def _shown(progress: bool) -> dict[str, Any]:
+    console = Console(stderr=True)
+    return {"console": console, "transient": True, "disable": not (progress and console.is_terminal)}
+
+
+def _require_same(noted: dict[str, Any], given: dict[str, Any]) -> None:
+    other = [f"{name} was {noted[name]}, is {given[name]}" for name in given if noted[name] != given[name]]
+    if other:
+        raise InputError(f"--resume: the stopped build had other settings ({'; '.join(other)}); give the same, or --overwrite")
+
+
+def _fetch_all(journal: Journal, fetcher: PhotoFetcher, out: Path, shard_size: int, progress: bool) -> None:
+    """Fetches what is pending and writes each shard as soon as all its photos are in or lost."""
+    pending = journal.open_shards()
+    for shard in [shard for shard, count in pending.items() if not count]:  # killed before they were written
+        _write(journal, shard, out, shard_size)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, **_shown(progress)) as bar:
+        task, lost = bar.add_task("fetching photos", total=sum(pending.values())), 0
+        for result in _trusted(_fetched(fetcher, journal.pending()), lambda: _online(journal, fetcher)):
+            if not result.final:
+                continue
+            journal.record(result.photo, result.fetched)
+            lost += result.fetched.contents is None
+            bar.update(task, advance=1, description=f"fetching photos ({lost:,} lost)")
+            pending[result.photo.shard] -= 1
+            if not pending[result.photo.shard]:
+                _write(journal, result.photo.shard, out, shard_size)
+
+
+class Result(NamedTuple):
+    """What came of a photo; not ``final``: it has a second turn."""
+
+    photo: Photo
+    fetched: Fetched
+    final: bool
+
+
+def _fetched(fetcher: PhotoFetcher, photos: Iterator[Photo]) -> Iterator[Result]:
+    """Each photo with what came of it, as it comes; few are under way at a time, so that memory stays flat.
+
+    A photo that failed in a way that may pass has a second turn, after `OUTAGE` others that did or at the end. So an outage
+    that ends by itself costs none, while no more shards than that wait for their last photos.
+    """
+    running: dict[Future[Fetched], Photo] = {}
+    again: deque[Photo] = deque()
+    second: set[int] = set()
+    with ThreadPoolExecutor(fetcher.manners.connections) as pool:
+        try:
+            while True:
+                photo = None
+                if len(running) < AHEAD * fetcher.manners.connections:
+                    photo = again.popleft() if len(again) > OUTAGE else next(photos, None)
+                    photo = again.popleft() if photo is None and again else photo
+                if photo is not None:
+                    running[pool.submit(fetcher.fetch, photo.urls)] = photo
+                elif not running:
+                    return
+                else:
+                    for result in _done(running, second):
+                        if not result.final:
+                            second.add(result.photo.number)
+                            again.append(result.photo)
+                        yield result
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _done(running: dict[Future[Fetched], Photo], second: Container[int]) -> Iterator[Result]:
+    """Waits for the next to be done."""
+    for future in wait(running, return_when=FIRST_COMPLETED).done:
+        photo, fetched = running.pop(future), future.result()
+        yield Result(photo, fetched, final=not fetched.outage or photo.number in second)
+
+
+def _trusted(results: Iterable[Result], online: Callable[[], bool]) -> Iterator[Result]:
+    """Holds back losses that an outage may have caused until a server answers again, or proves to be there when asked.
+
+    Raises:
+        TrainingStopped: the network is gone; what is held back stays pending, to be fetched by a resumed build.
+    """
+    held: list[Result] = []
+    for result in results:
+        held.append(result)
+        if result.fetched.outage and len(held) < OUTAGE:
+            continue
+        if result.fetched.outage and not online():
+            raise _gone(held)
+        yield from held
+        held.clear()
+    if held and not online():
+        raise _gone(held)
+    yield from held
+
+
+def _online(journal: Journal, fetcher: PhotoFetcher) -> bool:
+    """Whether a photo that came before still comes."""
+    photo = journal.one_that_came()
+    return photo is not None and not fetcher.fetch(photo.urls).outage
+
+
+def _gone(held: list[Result]) -> TrainingStopped:
+    url, reason = held[-1].fetched.failures[-1]
+    return TrainingStopped(
+        f"{len(held):,} photos in a row could not be reached (last: {printable(url)}, {reason}); "
+        "go on with --resume when the network is back"
+    )
+
+
+def _write(journal: Journal, shard: Shard, out: Path, shard_size: int) -> None:
+    split, number = shard
+    with atomic_path(out / f"{split}-{number:06d}.tar") as temporary:
+        write_shard(temporary, journal.products(shard), first=number * shard_size)
+    journal.shard_is_written(shard)
+
+
+def _finish(journal: Journal, out: Path) -> None:
+    found = statistics(journal)
+    if not found["photos"]["fetched"]:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in found["photos"]["lost"].items())
+        raise InputError(f"no photo could be fetched ({reasons}); look at a few of the URLs in the metadata")
+    with atomic_path(out / FAILURES) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(failure, ensure_ascii=False) + "\n" for failure in journal.failures())
+    with atomic_path(out / STATISTICS) as temporary:
+        temporary.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

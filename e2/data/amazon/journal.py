@@ -1,0 +1,155 @@
+"""How far a build has got: the plan's SQLite file, with what came of each photo and, until its shard is written, its bytes."""
+
+import contextlib
+import errno
+import itertools
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from e2.data.amazon.photos import Fetched
+from e2.data.product import Product
+from e2.errors import InputError
+
+ROWS_AT_ONCE = 1000
+PENDING = """
+SELECT photo.number, split, shard, urls FROM photo JOIN product ON product.number = photo.product
+WHERE state = 'pending' AND photo.number > ? ORDER BY photo.number LIMIT ?
+"""
+CAME = """
+SELECT photo.number, split, shard, urls FROM photo JOIN product ON product.number = photo.product
+WHERE state IN ('fetched', 'stored') LIMIT 1
+"""
+OPEN_SHARDS = """
+SELECT split, shard, sum(state = 'pending') FROM photo JOIN product ON product.number = photo.product
+GROUP BY split, shard HAVING sum(state IN ('pending', 'fetched'))
+"""
+PHOTOS_OF_SHARD = """
+SELECT product_id, title, brand, contents FROM product JOIN photo ON product.number = photo.product
+WHERE split = ? AND shard = ? AND state = 'fetched' ORDER BY photo.number
+"""
+SHARD_IS_WRITTEN = """
+UPDATE photo SET state = 'stored', contents = NULL
+WHERE state = 'fetched' AND product IN (SELECT number FROM product WHERE split = ? AND shard = ?)
+"""
+STORED = """
+SELECT split, title, brand, count(*) FROM product JOIN photo ON product.number = photo.product
+WHERE state = 'stored' GROUP BY product.number
+"""
+FAILURES = """
+SELECT product_id, url, reason, state = 'failed' FROM failure JOIN photo ON photo.number = failure.photo
+JOIN product ON product.number = photo.product ORDER BY photo.number, failure.rowid
+"""
+Shard = tuple[str, int]  # split, number
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo to fetch."""
+
+    number: int
+    shard: Shard
+    urls: tuple[str, ...]
+
+
+class Journal:
+    """The state of a build. Of one thread; every method leaves a whole state on the disk, whenever the process is killed."""
+
+    def __init__(self, file: Path):
+        self._db = sqlite3.connect(file, isolation_level=None)  # each statement is a transaction
+        # What is committed survives the end of the process; only a power cut may take the last photos, which are fetched again
+        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._db.close()
+
+    def note(self, name: str) -> Any:
+        """A JSON value that was noted under a name, or None."""
+        found = self._db.execute("SELECT value FROM note WHERE name = ?", [name]).fetchone()
+        return json.loads(found[0]) if found else None
+
+    def set_note(self, name: str, value: Any) -> None:
+        """Notes a JSON value."""
+        self._db.execute("REPLACE INTO note VALUES (?, ?)", [name, json.dumps(value)])
+
+    def open_shards(self) -> dict[Shard, int]:
+        """Shards still to be written -> how many of their photos are pending."""
+        return {(split, shard): pending for split, shard, pending in self._db.execute(OPEN_SHARDS)}
+
+    def pending(self) -> Iterator[Photo]:
+        """Photos that nothing has come of yet, in the plan's order; others may be recorded meanwhile."""
+        last = -1
+        while rows := self._db.execute(PENDING, [last, ROWS_AT_ONCE]).fetchall():
+            for number, split, shard, urls in rows:
+                yield Photo(number, (split, shard), tuple(json.loads(urls)))
+            last = rows[-1][0]
+
+    def one_that_came(self) -> Photo | None:
+        """Some photo that was fetched, if there is one."""
+        rows = self._db.execute(CAME).fetchall()
+        return next((Photo(number, (split, shard), tuple(json.loads(urls))) for number, split, shard, urls in rows), None)
+
+    def record(self, photo: Photo, fetched: Fetched) -> None:
+        """What came of a photo."""
+        state = "failed" if fetched.contents is None else "fetched"
+        self._db.execute("BEGIN")
+        with self._db:  # commits
+            self._db.executemany(
+                "INSERT INTO failure VALUES (?, ?, ?)", [(photo.number, *failed) for failed in fetched.failures]
+            )
+            done = [state, fetched.contents, photo.number]
+            self._db.execute("UPDATE photo SET state = ?, contents = ? WHERE number = ?", done)
+
+    def products(self, shard: Shard) -> Iterator[Product]:
+        """The products of a shard of which a photo was got, one after the other from the disk."""
+        rows = self._db.execute(PHOTOS_OF_SHARD, shard)
+        for (product_id, title, brand), photos in itertools.groupby(rows, key=lambda row: row[:3]):
+            yield Product(product_id, tuple(contents for *_, contents in photos), (title,), {"brand": brand})
+
+    def shard_is_written(self, shard: Shard) -> None:
+        """Its photos' bytes are needed no more."""
+        self._db.execute(SHARD_IS_WRITTEN, shard)
+
+    def stored(self) -> Iterator[tuple[str, str, str, int]]:
+        """Split, title, brand and number of photos of each product that lies in a shard."""
+        yield from self._db.execute(STORED)
+
+    def failures(self) -> Iterator[dict[str, Any]]:
+        """Each URL that gave no photo; ``lost`` where no other URL gave that photo either."""
+        for product_id, url, reason, lost in self._db.execute(FAILURES):
+            yield {"product_id": product_id, "url": url, "reason": reason, "lost": bool(lost)}
+
+    def photo_counts(self) -> dict[str, int]:
+        """State (``pending``, ``fetched``, ``stored``, ``failed``) -> number of photos."""
+        return dict(self._db.execute("SELECT state, count(*) FROM photo GROUP BY state"))
+
+    def lost_by_reason(self) -> dict[str, int]:
+        """Why photos were lost, by the first of their URLs -> how many, the most frequent first."""
+        query = """
+        SELECT reason FROM failure JOIN photo ON photo.number = failure.photo WHERE state = 'failed'
+        GROUP BY photo HAVING failure.rowid = min(failure.rowid)
+        """
+        return dict(Counter(reason for (reason,) in self._db.execute(query)).most_common())
+
+
+@contextlib.contextmanager
+def clear_errors(file: Path) -> Iterator[None]:
+    """SQLite's errors as those that the command line explains.
+
+    Raises:
+        OSError: the disk is full or refuses.
+        InputError: the file is damaged.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = errno.ENOSPC if "full" in str(error) else errno.EIO
+        raise OSError(code, f"{os.strerror(code)} ({error})", str(file)) from error
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"{file} is damaged ({error}); start afresh by --overwrite") from error

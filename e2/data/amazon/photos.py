@@ -1,0 +1,202 @@
+"""Fetches one photo from the web at a time, from many threads, and believes nothing that the server says about it.
+
+Built on urllib3 rather than on img2dataset. That tool has no rate limit per host (its issue #62), loses what a network outage
+fails (#333, #452) and downloads a killed shard anew (#358), and it pins pandas below 3 and webdataset below 0.3.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import urllib3
+from PIL import Image
+from urllib3.util import parse_url
+
+from e2.data.images import BadImage, check_image, known_formats
+from e2.version import __version__
+
+AGENT = f"e2-fashion/{__version__} (builds a research data set; honours X-Robots-Tag)"
+REFUSALS = ("noai", "noimageai")  # in X-Robots-Tag: the owner wants no model trained on it
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses after which a later attempt may succeed
+REDIRECTS = 5
+MIN_SIDE = 64  # pixels; shops answer for lost photos with a dot or an icon
+MAX_BYTES = 20 << 20
+CHUNK = 1 << 16
+REASONS = (  # urllib3's errors, the more special ones first; those that may pass are True
+    (urllib3.exceptions.ResponseError, "redirects without end", False),
+    (urllib3.exceptions.LocationValueError, "bad url", False),
+    (urllib3.exceptions.SSLError, "bad certificate", False),
+    (urllib3.exceptions.NewConnectionError, "no connection", True),  # a kind of timeout to urllib3
+    (urllib3.exceptions.TimeoutError, "timeout", True),
+)
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds between attempts: doubled each time; longest that a server may ask for
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How the servers are asked."""
+
+    rate: float = 20.0  # requests a second to one host, at most
+    connections: int = 16  # requests under way at once
+    timeout: float = 30.0  # seconds for one attempt, up to the photo's last byte
+    retries: int = 3  # further attempts after a failure that may pass
+
+
+class PhotoError(Exception):
+    """No photo. ``reason`` says why in a few words; ``passing``: a later attempt may succeed, after ``pause`` seconds."""
+
+    def __init__(self, reason: str, *, passing: bool = False, pause: float = 0.0):
+        super().__init__(reason)
+        self.reason, self.passing, self.pause = reason, passing, pause
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came of a photo's URLs, tried in their order."""
+
+    contents: bytes | None  # None: all failed
+    failures: tuple[tuple[str, str], ...]  # (URL, reason) of each that failed
+    outage: bool = False  # all failed in ways that may pass, as they do when the network is gone
+
+
+class RateLimit:
+    """Spreads requests to each host evenly over time; for many threads."""
+
+    def __init__(self, rate: float):
+        self.interval = 1 / rate
+        self._next: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def wait(self, host: str) -> None:
+        """Returns when it is this caller's turn."""
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._next.get(host, now))
+            self._next[host] = turn + self.interval
+        time.sleep(turn - now)
+
+    def hold(self, host: str, seconds: float) -> None:
+        """Nobody's turn comes for so long: the host has asked for a pause."""
+        with self._lock:
+            self._next[host] = max(self._next.get(host, 0.0), time.monotonic() + seconds)
+
+
+class PhotoFetcher:
+    """Shared by all threads of a build."""
+
+    def __init__(self, manners: Manners):
+        self.manners = manners
+        self.rate = RateLimit(manners.rate)
+        self._pool = urllib3.PoolManager(
+            maxsize=manners.connections,
+            block=True,
+            headers={"User-Agent": AGENT, "Accept": "image/*"},
+            timeout=urllib3.Timeout(total=manners.timeout),
+            retries=urllib3.Retry(total=None, connect=0, read=0, other=0, status=0, redirect=REDIRECTS),
+        )
+
+    def fetch(self, urls: Sequence[str]) -> Fetched:
+        """The first of a photo's URLs that gives a photo."""
+        failures: list[tuple[str, str]] = []
+        outage = True
+        for url in urls:
+            try:
+                return Fetched(self._patiently(url), tuple(failures))
+            except PhotoError as error:
+                failures.append((url, error.reason))
+                outage &= error.passing
+        return Fetched(None, tuple(failures), outage)
+
+    def _patiently(self, url: str) -> bytes:
+        for attempt in range(self.manners.retries):
+            try:
+                return self._once(url)
+            except PhotoError as error:
+                if not error.passing:
+                    raise
+                time.sleep(max(error.pause, FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5)))
+        return self._once(url)
+
+    def _once(self, url: str) -> bytes:
+        host = _host(url)
+        self.rate.wait(host)
+        deadline = time.monotonic() + self.manners.timeout
+        try:
+            response = self._pool.request("GET", url, preload_content=False)
+            try:
+                self._refuse(response, host)
+                contents = _body(response, deadline)
+            finally:
+                _let_go(response)
+        except urllib3.exceptions.HTTPError as error:
+            raise _named(error) from error
+        _require_photo(contents)
+        return contents
+
+    def _refuse(self, response: urllib3.BaseHTTPResponse, host: str) -> None:
+        """Raises unless the headers promise a photo that we may take."""
+        if response.status != 200:
+            pause = min(_seconds(response.headers.get("Retry-After", "")), LONGEST_PAUSE)
+            self.rate.hold(host, pause)
+            raise PhotoError(f"http {response.status}", passing=response.status in PASSING, pause=pause)
+        robots = response.headers.get("X-Robots-Tag", "").lower()
+        if any(word.strip() in REFUSALS for word in robots.replace(":", ",").split(",")):
+            raise PhotoError("refused by X-Robots-Tag")
+        if (response.length_remaining or 0) > MAX_BYTES:
+            raise PhotoError("too large")
+
+
+def _let_go(response: urllib3.BaseHTTPResponse) -> None:
+    """Gives the connection back, for the next request or, where bytes are left on it, closed."""
+    if response.length_remaining == 0:
+        response.drain_conn()  # of nothing; but after ``read1`` alone http.client takes the answer for unfinished
+    else:
+        response.close()
+    response.release_conn()
+
+
+def _host(url: str) -> str:
+    try:
+        return parse_url(url).host or ""
+    except urllib3.exceptions.LocationParseError:
+        raise PhotoError("bad url") from None
+
+
+def _seconds(retry_after: str) -> float:
+    """Of a Retry-After in seconds; a date counts as none."""
+    return float(retry_after) if retry_after.strip().isdecimal() else 0.0
+
+
+def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """All bytes, which a server may send without end or one a minute; ``read1`` returns whatever has come."""
+    contents = bytearray()
+    while part := response.read1(CHUNK):
+        contents += part
+        if len(contents) > MAX_BYTES:
+            raise PhotoError("too large")
+        if time.monotonic() > deadline:
+            raise PhotoError("timeout", passing=True)
+    return bytes(contents)
+
+
+def _named(error: urllib3.exceptions.HTTPError) -> PhotoError:
+    """One of urllib3's errors by our few reasons."""
+    cause = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason else error
+    for kind, reason, passing in REASONS:
+        if isinstance(cause, kind):
+            return PhotoError(reason, passing=passing)
+    return PhotoError("connection broke off", passing=True)
+
+
+def _require_photo(contents: bytes) -> None:
+    """Decodes it: neither the name nor the declared type says what the bytes are."""
+    try:
+        check_image(contents)
+    except BadImage as error:
+        raise PhotoError("not a photo" if "known format" in error.cause or not contents else "damaged photo") from error
+    with Image.open(BytesIO(contents), formats=known_formats()) as image:
+        if min(image.size) < MIN_SIDE:
+            raise PhotoError("too small")

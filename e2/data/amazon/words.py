@@ -1,0 +1,16 @@
+"""Text out of scraped pages as one plain line."""
+
+import html
+import re
+
+MARKUP = re.compile(r"<[^<>]*>")
+
+
+def plain_text(text: str) -> str:
+    """Entities resolved, markup and unprintable characters left out, blanks single.
+
+    >>> plain_text("Men&#39;s <b>Tee</b>\\n &amp; Cap")
+    "Men's Tee & Cap"
+    """
+    text = MARKUP.sub(" ", html.unescape(text))
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
