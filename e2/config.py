@@ -38,11 +38,13 @@ class ModelConfig:
 
     tags: tuple[str, ...] = ()  # the entities; none = the plain backbone
     tokens: int | dict[str, int] = 2  # selection tokens per entity, one number or entity -> number
-    layers: tuple[int, ...] | None = None  # fusion after so many blocks; None = 2/3 and 11/12 of the depth
-    selector: str = "hard"  # hard | soft | top-k
+    places: str = "local"  # what tokens choose among: local features of the pixels | the backbone's patches
+    attention: str = "apart"  # of the tokens in the blocks: apart = on each other | one-way = the image too | full
+    layers: tuple[int, ...] | None = None  # fusion after so many blocks; None = 2/3 and 11/12 of the depth; () = none
+    selector: str = "soft"  # hard | soft | top-k | random (a control)
     temperature: float = 1.0  # of the selection's softmax
-    rank: int | None = None  # width of the fusion blocks' query/key space; None = a quarter of the tower's width
-    reader: str = "one-way"  # one-way | paper
+    rank: int | None = None  # width of the fusion blocks' query/key space; None = an eighth of the tower's width, at least 32
+    reader: str = "default"  # default | paper
     slips: bool = True  # paper reader only: keep the two slips of the released code
 
     def token_counts(self) -> dict[str, int]:
@@ -60,12 +62,16 @@ class ModelConfig:
 
     def layers_for(self, depth: int) -> tuple[int, ...] | None:
         """The fusion layers, checked against the tower's depth; None where the default holds."""
-        if self.layers and not all(1 <= layer <= depth for layer in self.layers):
+        if self.layers is None:
+            return None
+        if not all(1 <= layer <= depth for layer in self.layers):
             raise InputError(f"fusion layers {list(self.layers)} do not fit a tower of {depth} blocks; choose 1 to {depth}")
-        return tuple(sorted(set(self.layers))) if self.layers else None
+        return tuple(sorted(set(self.layers)))
 
     def __post_init__(self):
-        require_choice("reader", self.reader, ("one-way", "paper"))
+        require_choice("model.places", self.places, ("local", "patches"))
+        require_choice("model.attention", self.attention, ("apart", "one-way", "full"))
+        require_choice("model.reader", self.reader, ("default", "paper"))
         require_range("model.temperature", self.temperature, 1e-4)
         require_range("model.rank", self.rank, 1)
 
@@ -75,10 +81,13 @@ class LossConfig:
     """How the loss is put together."""
 
     global_weight: float = 1.0
-    region_weight: float = 0.5  # times the mean over the entities
+    region_weight: float = 3.0  # times the mean over the entities
+    tag_scale: float | None = 30.0  # start of the tags' own logit scales, one per entity; None = the model's, as published
     same_tag_positive: bool = True  # products of one tag are positives of each other; False = the paper's diagonal
+    centre_tags: bool = True  # tag texts less their mean in the batch; False = as they are, as published
     region_prompt: str = "{tag}"  # text of a tag; may also name {entity}
     max_logit_scale: float | None = 100.0  # CLIP's clamp; None = never clamped, as in the released code
+    temperature: tuple[float, float] | None = None  # linear from the first to the second over the run; None = learnt (CLIP)
     kind: str = "auto"  # softmax | sigmoid (SigLIP's, for models with a logit bias) | auto: what the model was made for
     late_weight: float = 1.0  # filip only: of the token-wise loss
     negatives: int = 1  # clip-lite only: texts that a photo is told apart from
@@ -89,6 +98,9 @@ class LossConfig:
         for name in ("global_weight", "region_weight", "late_weight"):
             require_range(f"loss.{name}", getattr(self, name), 0)
         require_range("loss.max_logit_scale", self.max_logit_scale, 1)
+        require_range("loss.tag_scale", self.tag_scale, 1)
+        for temperature in self.temperature or ():
+            require_range("loss.temperature", temperature, 1 / (self.max_logit_scale or 1e4), 1)
         require_prompt("loss.region_prompt", self.region_prompt)
         if self.negatives < 1:
             raise InputError(f"loss.negatives must be at least 1, got {self.negatives}")
@@ -101,7 +113,7 @@ class OptimConfig:
     """AdamW with warm-up and cosine; one group for the backbone, one for what E2 adds."""
 
     lr: float | None = None  # backbone; None = 1e-3 from random weights, 2e-5 from pre-trained ones
-    new_lr: float | None = None  # new parameters; None = 1e-3 from random weights, 5e-4 beside pre-trained ones
+    new_lr: float | None = None  # new parameters; None = twice lr from random weights, 5e-4 beside pre-trained ones
     weight_decay: float = 0.1  # matrices only; vectors and scalars are never decayed
     betas: tuple[float, float] = (0.9, 0.98)
     warmup: float = 0.05  # share of all steps

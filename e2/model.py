@@ -6,11 +6,11 @@ It *is* an open_clip model for its callers: same method names, ``visual``, ``log
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import open_clip
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from e2.config import ModelConfig
+from e2.foreign import OpenClip
 from e2.paper import PaperReader
 from e2.reader import Reading, SelectionReader
 from e2.texts import encode_text
@@ -28,21 +28,28 @@ class E2(nn.Module):
         tags: the entities, in the order of ``encode_regions``.
     """
 
-    def __init__(self, clip: open_clip.CLIP | open_clip.CustomTextCLIP, config: ModelConfig):
+    def __init__(self, clip: OpenClip, config: ModelConfig):
         super().__init__()
-        self.clip = clip
+        self.clip: OpenClip = clip
         self.config = config
         self.tags = tuple(config.tags)
         self.reader = self._make_reader() if self.tags else None
 
-    def _make_reader(self) -> nn.Module:
+    def _make_reader(self) -> PaperReader | SelectionReader:
         config, tower = self.config, open_tower(self.clip.visual)
         counts = config.token_counts()
         layers = config.layers_for(len(tower.blocks))
         if config.reader == "paper":
             return PaperReader(tower, counts, layers=layers, slips=config.slips)
         return SelectionReader(
-            tower, counts, layers=layers, selector=config.selector, temperature=config.temperature, rank=config.rank
+            tower,
+            counts,
+            places=config.places,
+            attention=config.attention,
+            layers=layers,
+            selector=config.selector,
+            temperature=config.temperature,
+            rank=config.rank,
         )
 
     # --- what E2 adds -------------------------------------------------------------------------------------------
@@ -67,13 +74,12 @@ class E2(nn.Module):
         return F.normalize(regions, dim=-1) if normalize else regions
 
     def selections(self, images: Tensor) -> dict[str, dict[int, Tensor]]:
-        """Which patches each token chose: entity -> {fusion layer: weights (B, k, rows, columns)}, summing to 1."""
+        """Which places each token chose: entity -> {fusion layer: weights (B, k, rows, columns)}, summing to 1."""
         if self.reader is None:
             return {}
-        grid = open_tower(self.clip.visual).grid
         chosen = self.read(images).selections
         return {
-            entity: {layer: weights[:, rows].unflatten(-1, grid) for layer, weights in chosen.items()}
+            entity: {layer: weights[:, rows].unflatten(-1, self.reader.grid) for layer, weights in chosen.items()}
             for entity, rows in self.reader.slices.items()
         }
 
@@ -106,7 +112,7 @@ class E2(nn.Module):
         return out if self.clip.output_dict else tuple(out.values())
 
     @property
-    def visual(self) -> nn.Module:
+    def visual(self) -> OpenClip:
         return self.clip.visual
 
     @property

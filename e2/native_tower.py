@@ -25,6 +25,7 @@ class NativeTower(Tower):
         self.width = visual.conv1.out_channels
         self.output_dim = visual.output_dim
         self.grid = tuple(visual.grid_size)
+        self.patch_size = min(visual.patch_size)
         self.pools_class_token = visual.pool_type == "tok"
         self.blocks = visual.transformer.resblocks
         self.checkpointing = visual.transformer.grad_checkpointing

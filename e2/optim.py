@@ -11,7 +11,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from e2.config import OptimConfig
 from e2.model import E2
 
-LR_SCRATCH, LR_PRETRAINED, NEW_LR_PRETRAINED = 1e-3, 2e-5, 5e-4
+LR_SCRATCH, NEW_LR_FACTOR_SCRATCH, LR_PRETRAINED, NEW_LR_PRETRAINED = 1e-3, 2, 2e-5, 5e-4
 
 
 def peak_rates(config: OptimConfig, pretrained: bool) -> dict[str, float]:
@@ -19,7 +19,7 @@ def peak_rates(config: OptimConfig, pretrained: bool) -> dict[str, float]:
     old = config.lr if config.lr is not None else (LR_PRETRAINED if pretrained else LR_SCRATCH)
     new = config.new_lr
     if new is None:
-        new = NEW_LR_PRETRAINED if pretrained else old
+        new = NEW_LR_PRETRAINED if pretrained else NEW_LR_FACTOR_SCRATCH * old
     return {"old": old, "new": new}
 
 
@@ -27,7 +27,7 @@ def undecayed(model: E2) -> set[int]:
     """Ids of the parameters without weight decay: vectors, scalars, embeddings, selection tokens and gates."""
     names = {f"clip.{name}" for name in model.clip.no_weight_decay()}
     if isinstance(model.visual, TimmModel):  # open_clip does not ask timm's towers
-        own = getattr(model.visual.trunk, "no_weight_decay", set)()
+        own: set[str] = getattr(model.visual.trunk, "no_weight_decay", set)()
         names |= {f"clip.visual.trunk.{name}" for name in (*own, "attn_pool.latent")}
     return {
         id(p)

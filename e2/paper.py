@@ -56,6 +56,7 @@ class PaperReader(nn.Module):
             raise InputError("the published layout needs a class token, which this backbone lacks; leave out reader=paper")
         width, dim = tower.width, tower.output_dim
         self.slices = token_slices(counts)
+        self.grid = tower.grid
         self.layers = tuple(layers or default_layers(len(tower.blocks)))
         self.slips = slips
         self.tokens = nn.Parameter(torch.randn(sum(counts.values()), width) * width**-0.5)
@@ -64,15 +65,15 @@ class PaperReader(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in counts])
         self.heads = nn.Parameter(torch.randn(len(counts), width, dim) * width**-0.5)
 
-    def draw_noise(self, batch: int, num_patches: int, device: torch.device) -> dict[int, Tensor]:
+    def draw_noise(self, batch: int, device: torch.device) -> dict[int, Tensor]:
         """Selection noise for one pass: layer -> (B, S, N)."""
-        shape = (batch, self.tokens.shape[0], num_patches)
+        shape = (batch, self.tokens.shape[0], self.grid[0] * self.grid[1])
         return {layer: gumbel_noise(shape, device) for layer in self.layers}
 
     def forward(self, tower: Tower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
         """(B, 3, H, W) -> embeddings and selections. Noise is drawn unless given, in training and at inference."""
         if noise is None:
-            noise = self.draw_noise(len(images), tower.num_patches, images.device)
+            noise = self.draw_noise(len(images), images.device)
         count, prefix = self.tokens.shape[0], tower.num_prefix_tokens
         x = tower.embed_with(images, self.tokens)  # (B, S + 1 + N, W)
         selections = {}

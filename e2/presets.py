@@ -8,7 +8,14 @@ from e2.errors import InputError
 # noise at evaluation, the same tag in a batch a negative, logit scale never clamped.
 PAPER = {
     "model": {"reader": "paper"},
-    "loss": {"global_weight": 0.5, "region_weight": 0.5, "same_tag_positive": False, "max_logit_scale": None},
+    "loss": {
+        "global_weight": 0.5,
+        "region_weight": 0.5,
+        "same_tag_positive": False,
+        "centre_tags": False,
+        "tag_scale": None,
+        "max_logit_scale": None,
+    },
     "optim": {
         "lr": 5e-5,
         "new_lr": 5e-4,

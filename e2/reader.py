@@ -1,14 +1,14 @@
 """The selection reader: all that E2 adds to a pre-trained image tower, in one module.
 
-Selection tokens (k learned vectors per tag entity) run through the backbone's own blocks behind its class token and
-patches. Attention is one-way: the tokens see class token and patches, these do not see the tokens. After some layers a
-fusion block lets the tokens choose and absorb patches; the class token then reads the fused tokens through a gate that
-starts at zero, and in the end the image embedding takes a share, zero at first, of each region embedding. So before training
-the image embedding *is* the backbone's, and training opens the way as far as it helps. Where a tower pools something else
-than a class token (SigLIP's attention, a mean), the pooled output takes its place: it takes in what the gates let through.
+Selection tokens (k learned vectors per tag entity) run through the backbone's own blocks beside its class token and
+patches, and see each other only: what they know of the photo is what they choose. After some layers a fusion block lets them
+choose and absorb places of the photo (``e2.local_features``); the class token then reads the fused tokens through a gate
+that starts at zero, and in the end the image embedding takes a share, zero at first, of each region embedding. So before
+training the image embedding *is* the backbone's, and training opens the way as far as it helps. Where a tower pools something
+else than a class token (SigLIP's attention, a mean), the pooled output takes its place: it takes in what gates let through.
 
-Source: E2 (Qi, Zhao, Li, NeurIPS 2024). One-way attention, gates, shares, norms and the heads' start are ours;
-``e2.paper`` is the published layout.
+Source: E2 (Qi, Zhao, Li, NeurIPS 2024). Tokens kept apart, local features, gates, shares, norms and the heads' start are
+ours; ``e2.paper`` is the published layout.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from e2.fusion import FusionBlock
+from e2.local_features import LocalFeatures
 from e2.selection import gumbel_noise, make_selector
-from e2.towers import Tower, one_way_mask
+from e2.towers import Tower, attention_mask
 
 # Gates and shares are single numbers that start at zero and would open only a learning rate's width a step. This factor lets
 # them open so many times as fast; without it a short run ends with the way still closed (measured: 9 points of SumR less).
@@ -55,10 +56,16 @@ class SelectionReader(nn.Module):
     Args:
         tower: the image tower that is read; it stays outside this module's parameters.
         counts: entity -> number of selection tokens, in entity order.
-        layers: after how many blocks the fusion blocks sit.
+        places: what they choose among: ``local`` features of the pixels, or the backbone's ``patches``.
+        attention: what they see in the blocks: each other (``apart``), the image too (``one-way``), or all see all (``full``,
+            where the image embedding is not the backbone's to begin with).
+        layers: after how many blocks the fusion blocks sit; may be empty.
         selector: name of the selection rule (``e2.selection``).
         temperature: of the selection's softmax.
-        rank: width of the fusion blocks' query/key space; W/4 when None.
+        rank: width of the fusion blocks' query/key space; W/8, but at least 32, when None.
+
+    Attributes:
+        grid: (rows, columns) of the places; N = rows * columns.
     """
 
     def __init__(
@@ -66,15 +73,20 @@ class SelectionReader(nn.Module):
         tower: Tower,
         counts: Mapping[str, int],
         *,
+        places: str = "local",
+        attention: str = "apart",
         layers: Sequence[int] | None = None,
-        selector: str = "hard",
+        selector: str = "soft",
         temperature: float = 1.0,
         rank: int | None = None,
     ):
         super().__init__()
         width, entities = tower.width, len(counts)
-        layers = tuple(layers or default_layers(len(tower.blocks)))
-        rank = rank or width // 4
+        layers = default_layers(len(tower.blocks)) if layers is None else tuple(layers)
+        rank = rank or max(width // 8, 32)
+        self.attention = attention
+        self.local = LocalFeatures(width, tower.patch_size, tower.grid) if places == "local" and layers else None
+        self.grid = tower.grid if self.local is None else self.local.grid
         self.slices = token_slices(counts)
         self.layers = layers
         self.tokens = nn.Parameter(torch.randn(sum(counts.values()), width) * width**-0.5)
@@ -94,9 +106,9 @@ class SelectionReader(nn.Module):
             norm.load_state_dict(tower.norm.state_dict(), strict=False)  # a tower may have a norm without bias, or none
         self.heads.copy_(tower.proj.expand_as(self.heads))
 
-    def draw_noise(self, batch: int, num_patches: int, device: torch.device) -> dict[int, Tensor]:
+    def draw_noise(self, batch: int, device: torch.device) -> dict[int, Tensor]:
         """Fresh selection noise for one training pass: layer -> (B, S, N)."""
-        shape = (batch, self.tokens.shape[0], num_patches)
+        shape = (batch, self.tokens.shape[0], self.grid[0] * self.grid[1])
         return {layer: gumbel_noise(shape, device) for layer in self.layers if self.takes_noise(layer)}
 
     def takes_noise(self, layer: int) -> bool:
@@ -104,19 +116,21 @@ class SelectionReader(nn.Module):
 
     def forward(self, tower: Tower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
         """(B, 3, H, W) -> embeddings and selections. Noise is drawn in training unless given, never at inference."""
-        stream = tower.embed(images)  # (B, R, W), R = prefix + N
+        stream = tower.embed(images)  # (B, R, W), R = prefix + patches
         readable, prefix = stream.shape[1], tower.num_prefix_tokens
+        local = None if self.local is None else self.local(images)  # (B, N, W)
         if noise is None:
-            noise = self.draw_noise(len(images), readable - prefix, images.device) if self.training else {}
+            noise = self.draw_noise(len(images), images.device) if self.training else {}
         tokens = self.tokens.to(stream.dtype).expand(len(images), -1, -1)  # (B, S, W)
-        mask = one_way_mask(readable, tokens.shape[1], stream.device, stream.dtype)
+        mask = attention_mask(self.attention, readable, tokens.shape[1], stream.device, stream.dtype)
         selections, pooled_read = {}, 0.0
         for depth, block in enumerate(tower.blocks, start=1):
             x = tower.run(block, torch.cat([stream, tokens], dim=1), mask)  # (B, R + S, W)
             stream, tokens = x[:, :readable], x[:, readable:]
             if depth in self.layers:
                 fusion = self.fusions[str(depth)]
-                tokens, selections[depth] = fusion(tokens, stream[:, prefix:], noise.get(depth))
+                places = stream[:, prefix:] if local is None else local
+                tokens, selections[depth] = fusion(tokens, places, noise.get(depth))
                 read = self.gated_read(tower, tokens, self.gates[str(depth)])  # (B, W)
                 if tower.pools_class_token:
                     stream = torch.cat([stream[:, :1] + read.unsqueeze(1).to(stream.dtype), stream[:, 1:]], dim=1)

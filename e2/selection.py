@@ -72,7 +72,21 @@ class TopKSelection(nn.Module):
         return straight_through(hard, soft)
 
 
-SELECTORS = {"hard": HardSelection, "soft": SoftSelection, "top-k": TopKSelection}
+class RandomSelection(nn.Module):
+    """One place per token by lot in training, the mean of all otherwise: the control that nothing is learned by."""
+
+    takes_noise = True
+
+    def __init__(self, temperature: float = 1.0):
+        super().__init__()
+
+    def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
+        if noise is None:
+            return torch.full_like(logits, 1 / logits.shape[-1])
+        return F.one_hot(noise.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
+
+
+SELECTORS = {"hard": HardSelection, "soft": SoftSelection, "top-k": TopKSelection, "random": RandomSelection}
 
 
 def make_selector(name: str, temperature: float) -> nn.Module:

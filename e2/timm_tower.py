@@ -43,6 +43,7 @@ class TimmTower(Tower):
         self.width = trunk.embed_dim
         self.output_dim = self.linears[-1].out_features if self.linears else trunk.embed_dim
         self.grid = tuple(trunk.patch_embed.grid_size)
+        self.patch_size = min(trunk.patch_embed.patch_size)
         self.num_prefix_tokens = trunk.num_prefix_tokens
         self.pools_class_token = trunk.global_pool == "token"
         self.blocks = trunk.blocks

@@ -21,7 +21,8 @@ class Tower(ABC):
     Attributes:
         width: W, channels of the residual stream.
         output_dim: D, width of the embedding.
-        grid: (rows, columns) of the patch grid; N = rows * columns.
+        grid: (rows, columns) of the patch grid.
+        patch_size: pixels along a patch's side (the shorter one).
         num_prefix_tokens: P, tokens in front of the patches (class token, registers; none in SigLIP).
         pools_class_token: the embedding is read off the class token, row 0. Otherwise the pooled output takes its place.
         blocks: the transformer blocks, each called as ``block(x, attn_mask=mask)``.
@@ -31,6 +32,7 @@ class Tower(ABC):
     width: int
     output_dim: int
     grid: tuple[int, int]
+    patch_size: int
     num_prefix_tokens: int
     pools_class_token: bool
     blocks: Sequence[nn.Module]
@@ -103,12 +105,17 @@ def open_tower(visual: nn.Module) -> Tower:
     )
 
 
-def one_way_mask(num_readable: int, num_tokens: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Additive attention mask (R + S, R + S): the first R positions do not see the S selection tokens behind them.
+def attention_mask(kind: str, num_readable: int, num_tokens: int, device: torch.device, dtype: torch.dtype) -> Tensor | None:
+    """Additive attention mask (R + S, R + S) between the R positions of the image and the S selection tokens behind them.
 
-    Selection tokens see everything. This keeps the backbone's own stream exactly what it was.
+    ``apart``: each group sees itself only. ``one-way``: the tokens see the image too. ``full``: no mask. In the first two the
+    backbone's own stream stays exactly what it was.
     """
+    if kind == "full":
+        return None
     length = num_readable + num_tokens
     mask = torch.zeros(length, length, device=device, dtype=dtype)
     mask[:num_readable, num_readable:] = float("-inf")
+    if kind == "apart":
+        mask[num_readable:, :num_readable] = float("-inf")
     return mask

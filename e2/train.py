@@ -5,6 +5,7 @@ from until the run is finished; ``OUT/log.csv`` and ``OUT/tensorboard/`` hold th
 """
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -125,6 +126,7 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     start_sha256 = tensors_sha256(model.clip.state_dict()) if model.clip.origin.pretrained else None
     method = kind(model, config.loss, config.data.tags)
     spread(accelerator, method.to(accelerator.device))
+    model.logit_scale.requires_grad_(config.loss.temperature is None)
     optimizer = make_optimizer(model, config.optim, model.clip.origin.pretrained, method.own_parameters())
     tags = config.data.tags if kind.uses_tags else ()
     views = TrainingViews(
@@ -227,6 +229,7 @@ def fit(run: Run) -> None:
 def take_step(run: Run, batch: Batch) -> tuple[dict[str, Tensor], float]:
     """One step of learning; the loss's terms and the gradient's norm before clipping."""
     set_rates(run.optimizer, run.progress.step, run.steps, run.config.optim)
+    set_temperature(run)
     run.method.train()
     draw_noise(run, batch)
     run.optimizer.zero_grad(set_to_none=True)
@@ -239,7 +242,8 @@ def take_step(run: Run, batch: Batch) -> tuple[dict[str, Tensor], float]:
 
 
 def out_of_patience(run: Run) -> bool:
-    return bool(run.config.patience) and run.progress.evaluations_without_best >= run.config.patience
+    patience = run.config.patience
+    return patience is not None and run.progress.evaluations_without_best >= patience
 
 
 def batches(run: Run) -> Iterator[Batch]:
@@ -371,6 +375,15 @@ def clamp_scale(run: Run) -> None:
             run.model.logit_scale.clamp_(0.0, torch.tensor(run.config.loss.max_logit_scale).log().item())
 
 
+def set_temperature(run: Run) -> None:
+    """Sets the temperature where it follows a schedule (Yaras et al., CPAL 2025: a rising one narrows the modality gap)."""
+    if run.config.loss.temperature is not None:
+        first, last = run.config.loss.temperature
+        temperature = first + (last - first) * run.progress.step / max(1, run.steps - 1)
+        with torch.no_grad():
+            run.model.logit_scale.fill_(-math.log(temperature))
+
+
 def evaluate(run: Run, log: RunLog) -> None:
     """Validates, and keeps the weights when they are the best so far."""
     progress = run.progress
@@ -397,10 +410,10 @@ def evaluate(run: Run, log: RunLog) -> None:
 @contextlib.contextmanager
 def gathered_weights(run: Run) -> Iterator[None]:
     """Lets callers use the model's own methods although FSDP has sharded the weights outside its blocks."""
-    if run.sharded:
+    if isinstance(run.method, FSDPModule):
         run.method.unshard()
     yield
-    if run.sharded:
+    if isinstance(run.method, FSDPModule):
         run.method.reshard()
 
 

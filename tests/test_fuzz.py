@@ -227,7 +227,7 @@ def test_broken_photos_in_a_catalogue(tables, cases):
 SETTINGS = yaml.safe_load("""
 {method: e2, preset: default, seed: 0, precision: fp32, image_size: 32, eval_every: 1, save_every: 1, patience: 5,
  wise_ft: null, pretrained: null,
- model: {tokens: {brand: 2}, layers: [2, 3], selector: hard, temperature: 1.0, rank: 4, reader: one-way},
+ model: {tokens: {brand: 2}, layers: [2, 3], selector: hard, temperature: 1.0, rank: 4, reader: default},
  loss: {global_weight: 1.0, region_weight: 0.5, same_tag_positive: true, region_prompt: "{entity} {tag}", kind: auto,
         max_logit_scale: 100.0, negatives: 1, distill_weight: 0.0},
  optim: {lr: 0.001, new_lr: 0.001, weight_decay: 0.1, betas: [0.9, 0.98], warmup: 0.1, final_lr: 0.0, clip_norm: 1.0,

@@ -16,7 +16,6 @@ from e2.errors import InputError
 from e2.losses import contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss
 from e2.model import E2
 from e2.packing import encode_packed
-from e2.towers import open_tower
 
 
 @dataclass
@@ -85,7 +84,7 @@ class Method(nn.Module):
         """Selection noise for so many products: layer -> (count, S, N); empty without a reader."""
         if self.model.reader is None:
             return {}
-        return self.model.reader.draw_noise(count, open_tower(self.model.visual).num_patches, device)
+        return self.model.reader.draw_noise(count, device)
 
     def image_features(self, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> dict[str, Tensor]:
         """(b, 3, H, W) -> features by name, (b, ...) each."""

@@ -18,6 +18,7 @@ from e2.methods.region import MultiField
 
 class ClipLite(MultiField):
     needs_tags = False
+    compares = False  # each pair is judged on its own
 
     def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
         loss = partial(jensen_shannon_loss, bias=self.model.logit_bias, negatives=self.loss.negatives)

@@ -4,16 +4,39 @@
 tokens or mere tag supervision help.
 """
 
-from torch import Tensor
+import math
+from collections.abc import Sequence
 
+import torch
+from torch import Tensor, nn
+
+from e2.config import LossConfig
 from e2.losses import region_loss
 from e2.methods.base import Batch, Features, Method
+from e2.model import E2
 
 
 class RegionContrastive(Method):
     uses_tags = True
     needs_tags = True
     uses_tokens = True
+
+    def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):
+        super().__init__(model, loss, tags)
+        start = loss.tag_scale if self.compares else None
+        self.log_tag_scales = None if start is None else nn.Parameter(torch.full((len(tags),), math.log(start)))
+
+    @property
+    def compares(self) -> bool:
+        """Whether texts are set against each other (softmax), so that only what tells them apart matters."""
+        return not self.sigmoid
+
+    def tag_scale(self) -> Tensor:
+        """The logit scale of the tags: one per entity, (E,), learned beside the model; or the model's own, ()."""
+        if self.log_tag_scales is None:
+            return self.model.logit_scale.exp()
+        most = self.loss.max_logit_scale
+        return self.log_tag_scales.clamp(max=None if most is None else math.log(most)).exp()
 
     def tag_features(self, features: Features, entities: int) -> Tensor:
         """(B, E, D) features that the tag texts are set against."""
@@ -25,8 +48,9 @@ class RegionContrastive(Method):
             regions,
             features.texts["text"],
             batch.tag_index,
-            self.model.logit_scale.exp(),
+            self.tag_scale(),
             same_tag_positive=self.loss.same_tag_positive,
+            centred=self.loss.centre_tags and self.compares,
             loss=self.pair_loss,
         )
         return {**super().losses(features, batch), "region_loss": self.loss.region_weight * term}

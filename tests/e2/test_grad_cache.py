@@ -19,6 +19,7 @@ METHODS_WITH_NOISE = ("e2",)
 def make(name, tiny, **model_options):
     torch.manual_seed(0)
     kind = METHODS[name]
+    model_options.setdefault("selector", "hard")  # draws noise
     model = e2.create_model_and_transforms(tiny, tags=TAGS if kind.uses_tokens else (), **model_options)[0]
     return kind(model, LossConfig(), TAGS).train()
 

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from e2 import losses
 from e2.losses import (
+    centre,
     contrastive_loss,
     distillation_loss,
     jensen_shannon_loss,
@@ -237,3 +238,24 @@ def test_distillation_is_zero_at_the_start_and_two_at_the_opposite():
     start = draw(3, 8).detach()
     assert_close(distillation_loss(start * 5, start), torch.tensor(0.0), atol=1e-6, rtol=0)
     assert_close(distillation_loss(-start, start), torch.tensor(2.0))
+
+
+def test_centred_tags_are_told_apart_however_close_they_lie():
+    """Four brands in one corner of the space: as they are no photo tells them apart, less their mean it does."""
+    corner, own = torch.zeros(4, 8), torch.eye(4, 8) * 0.02
+    corner[:, 7] = 1.0
+    texts, index = corner + own, torch.arange(4).unsqueeze(1)
+    regions = torch.eye(4, 8).unsqueeze(1)
+    plain, centred = (region_loss(regions, texts, index, torch.tensor(20.0), centred=flag) for flag in (False, True))
+    assert plain > 1.0 and centred < 0.01
+    unit = normalize(texts, dim=-1)
+    expected = region_loss(regions, unit - unit.mean(dim=0), index, torch.tensor(20.0))
+    assert_close(centred, expected)
+
+
+def test_one_tag_alone_is_not_centred_away():
+    alone = draw(1, 8)
+    assert_close(centre(alone), normalize(alone, dim=-1))
+    loss = region_loss(draw(3, 1, 8), alone, torch.zeros(3, 1, dtype=torch.long), SCALE, centred=True)
+    loss.backward()
+    assert torch.isfinite(alone.grad).all()

@@ -35,20 +35,23 @@ def test_class_token_and_patches_never_see_the_tokens_but_through_the_gate(model
     assert_close(model.encode_image(photos()), before, atol=1e-5, rtol=0)
 
 
-def test_two_calls_at_inference_give_the_same_bits_and_training_calls_do_not(model):
+def test_two_calls_at_inference_give_the_same_bits_and_training_calls_do_not(tiny):
+    model = e2.create_model_and_transforms(tiny, tags=TAGS, selector="hard")[0].eval()
     with torch.no_grad():
         assert torch.equal(model.encode_regions(photos()), model.encode_regions(photos()))
         model.train()
         assert not torch.equal(model.encode_regions(photos()), model.encode_regions(photos()))
 
 
-def test_selections_are_one_patch_per_token_on_the_grid(model):
+@pytest.mark.parametrize(("places", "side"), [("local", 8), ("patches", 4)])
+def test_hard_selections_are_one_place_per_token_on_the_grid(tiny, places, side):
+    model = e2.create_model_and_transforms(tiny, tags=TAGS, selector="hard", places=places)[0].eval()
     selections = model.selections(photos())
     assert list(selections) == list(TAGS)
     for layers in selections.values():
         assert list(layers) == [3, 4]  # 2/3 and 11/12 of four blocks
         for weights in layers.values():
-            assert weights.shape == (3, 2, 4, 4)
+            assert weights.shape == (3, 2, side, side)
             assert_close(weights.sum(dim=(-2, -1)), torch.ones(3, 2))
             assert ((weights == 0) | (weights == 1)).all()
 
@@ -64,6 +67,38 @@ def test_token_counts_per_entity_and_fusion_layers_are_settable(tiny):
     selections = model.selections(photos())
     assert [weights[2].shape[1] for weights in selections.values()] == [5, 1, 2]
     assert list(selections["brand"]) == [2, 3, 4]
+
+
+def test_a_token_kept_apart_knows_of_the_photo_only_what_it_chose(tiny):
+    """With every place alike, photos differ to tokens that see the image, and do not to tokens kept apart."""
+    for attention in ("apart", "one-way"):
+        model = e2.create_model_and_transforms(tiny, tags=TAGS, attention=attention)[0].eval()
+        model.reader.local = AllAlike()
+        with torch.no_grad():
+            first, second, third = model.encode_regions(photos())
+        assert torch.allclose(first, second, atol=1e-6) == torch.allclose(first, third, atol=1e-6) == (attention == "apart")
+
+
+class AllAlike(torch.nn.Module):
+    def forward(self, images):
+        return torch.ones(len(images), 64, TINY["vision_cfg"]["width"])
+
+
+def test_full_attention_and_no_fusion_block_are_there_for_comparison(tiny):
+    bare = e2.create_model_and_transforms(tiny, tags=TAGS, attention="one-way", layers=())[0]
+    assert bare.selections(photos()) == {tag: {} for tag in TAGS} and bare.reader.local is None
+    full = e2.create_model_and_transforms(tiny, tags=TAGS, attention="full")[0]
+    before = full.encode_image(photos())
+    torch.nn.init.normal_(full.reader.tokens, std=5)
+    assert (full.encode_image(photos()) - before).abs().max() > 1e-3  # the image sees the tokens
+
+
+def test_random_selection_depends_on_chance_in_training_and_on_nothing_afterwards(tiny):
+    model = e2.create_model_and_transforms(tiny, tags=TAGS, selector="random")[0].eval()
+    assert all((w == 1 / 64).all() for layers in model.selections(photos()).values() for w in layers.values())
+    model.train()
+    weights = model.selections(photos())["brand"][3]
+    assert (weights.flatten(2).max(-1).values == 1).all() and not torch.equal(weights, model.selections(photos())["brand"][3])
 
 
 @pytest.mark.parametrize("selector", ["hard", "soft", "top-k"])

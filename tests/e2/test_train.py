@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -239,6 +240,16 @@ def test_the_schedule_warms_up_and_falls_and_keeps_the_backbone_asleep_first(mod
     assert rates["old"] == 0 and rates["new"] == pytest.approx(2 * factors[30])
     set_rates(optimizer, 60, 100, config)
     assert {group["age"]: group["lr"] for group in optimizer.param_groups}["old"] == pytest.approx(factors[60])
+
+
+def test_a_scheduled_temperature_rises_linearly_and_is_not_learnt(shop, tiny, tmp_path):
+    options = {"method": "clip", "steps": 4, "eval_every": 1}
+    run(shop, tiny, tmp_path / "run", options=options, settings=["loss.temperature=[0.02, 0.05]"])
+    scales = [float(row["logit_scale"]) for row in loss_rows(tmp_path / "run")]
+    assert scales[-1] == pytest.approx(1 / 0.05, rel=1e-4)  # of the last step
+    best = json.loads((tmp_path / "run" / "summary.json").read_text())["step"]  # the first was taken at 0.02
+    expected = -math.log(0.02 + 0.03 * (best - 1) / 3)
+    assert weights(tmp_path / "run")["logit_scale"].item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_every_parameter_is_in_one_group_and_only_matrices_decay(model):

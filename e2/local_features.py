@@ -1,0 +1,58 @@
+"""What each spot of a photo looks like from nearby: a few strided convolutions on the pixels, at twice the patch grid.
+
+A ViT's patches soon hold what the whole photo is about, wherever they lie: a token that picks one of them may find a tag
+in the background, and nothing makes it look at the logo. These features see a few patches around a spot and no more, so a
+token finds a tag only where it *is*; and as places are finer than patches, a small detail fills one. (The paper's tokens
+choose among the backbone's patches: ``ModelConfig.places="patches"``.)
+"""
+
+import math
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FINER = 2  # places along each side of a patch
+FIRST, MOST = 32, 128  # channels of the first convolution; of the widest
+
+
+class LocalFeatures(nn.Module):
+    """Photos -> one feature per place of a grid.
+
+    Args:
+        width: W, channels of the features.
+        patch: pixels along a patch's side.
+        grid: (rows, columns) of the backbone's patches; the places are ``FINER`` times as many along each side.
+    """
+
+    def __init__(self, width: int, patch: int, grid: tuple[int, int]):
+        super().__init__()
+        self.grid = (FINER * grid[0], FINER * grid[1])
+        *halving, channels = channel_plan(width, patch)
+        steps = []
+        for left, right in zip([3, *halving], halving, strict=False):
+            steps += _step(left, right, stride=2)
+        self.convolutions = nn.Sequential(*steps, *_step(halving[-1], channels, stride=1))
+        self.lift = nn.Linear(channels, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, N, W), N = rows * columns."""
+        x = self.convolutions(images)
+        if x.shape[-2:] != self.grid:  # patches whose side is no power of two
+            x = F.adaptive_avg_pool2d(x, self.grid)
+        return self.norm(self.lift(x.flatten(2).mT))
+
+
+def channel_plan(width: int, patch: int) -> list[int]:
+    """Channels after each convolution: one that halves the sides for each factor of two down to a place, and a last one."""
+    count = max(1, round(math.log2(patch / FINER)))
+    most = min(MOST, max(FIRST, width // 2))
+    return [min(most, FIRST * 2**step) for step in range(count)] + [most]
+
+
+def _step(left: int, right: int, stride: int) -> Iterator[nn.Module]:
+    yield nn.Conv2d(left, right, 3, stride, 1)
+    # One group: like a layer norm it needs no other photo, yet a flat spot stays flat beside one full of detail.
+    yield nn.GroupNorm(1, right)
+    yield nn.GELU()
