@@ -1,0 +1,141 @@
+"""An encoder as ONNX graphs: ``image.onnx`` and ``text.onnx``, checked against PyTorch before they count as written.
+
+One pass over a photo gives its embedding and, of an E2, its region embeddings: both are outputs of ``image.onnx``. All are of
+unit length, so a dot product is a cosine. The batch is free in size; texts come at the full context length. At inference
+a selection is an exact argmax, so no noise is left in the graphs.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adapters.encoder import Encoder
+from adapters.export.exported import (
+    Exported,
+    describe,
+    largest_deviation,
+    photo_rule,
+    sample_pixels,
+    sample_tokens,
+)
+from adapters.export.onnx_encoder import IMAGE, PHOTO_RULE_FILE, TEXT, OnnxModel
+from adapters.export.tokenizer_files import save_tokenizer
+from e2.errors import InputError, first_line
+
+RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+QUANTISED = ["MatMul", "Gemm", "Gather"]  # linear layers and the table of word vectors; a convolution would become slower
+
+
+class ImageGraph(nn.Module):
+    """(B, 3, H, W) -> (B, D), and of an E2 (B, E, D) too."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        reading = self.model.read(pixels)
+        outputs = (reading.image, reading.regions) if self.model.tags else (reading.image,)
+        return tuple(F.normalize(output, dim=-1) for output in outputs)
+
+
+class TextGraph(nn.Module):
+    """(B, L) -> (B, D)."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.model.encode_text(tokens, normalize=True)
+
+
+def write_onnx(encoder: Encoder, folder: Path, *, int8: bool = False) -> Exported:
+    """Writes graphs, tokenizer and the rule for photos into a folder that exists.
+
+    Args:
+        encoder: any; its model is moved to the CPU.
+        int8: also the graphs with linear layers and word vectors in 8 bits (``image.int8.onnx``, ``text.int8.onnx``).
+
+    Raises:
+        InputError: onnx is not installed, PyTorch cannot express the model in ONNX, or the graphs deviate from it.
+    """
+    _check_installed()
+    model = encoder.model.to("cpu").eval()
+    regions = ["region_embeddings"] if encoder.tags else []
+    opset = _graph(ImageGraph(model), sample_pixels(encoder, 2), folder / IMAGE, "pixels", ["image_embeddings", *regions])
+    _graph(TextGraph(model), sample_tokens(encoder), folder / TEXT, "tokens", ["text_embeddings"])
+    (folder / PHOTO_RULE_FILE).write_text(json.dumps(photo_rule(encoder), indent=2) + "\n")
+    further: dict[str, Any] = {"opset": opset, "tokenizer": save_tokenizer(encoder.tokenizer, folder)}
+    deviation = largest_deviation(_compared(encoder, OnnxModel(folder, encoder.tags)))
+    if int8:
+        further["int8"] = [_quantised(folder / name).name for name in (IMAGE, TEXT)]
+    return describe(encoder, "onnx", deviation, further)
+
+
+@torch.inference_mode()
+def _compared(encoder: Encoder, onnx_model: OnnxModel) -> Iterator[tuple[Tensor, Tensor]]:
+    """Outputs of both for batches of other sizes than the one that was traced."""
+    pixels, tokens = sample_pixels(encoder, 8), sample_tokens(encoder)
+    for batch in (pixels[:1], pixels[1:4], pixels):
+        yield from zip(ImageGraph(encoder.model)(batch), onnx_model.image_outputs(batch), strict=True)
+    for batch in (tokens[:1], tokens):
+        yield encoder.model.encode_text(batch, normalize=True), onnx_model.encode_text(batch)
+
+
+def _graph(module: nn.Module, example: Tensor, path: Path, input_name: str, output_names: list[str]) -> int:
+    """Writes one graph and gives its opset."""
+    import onnx
+
+    batch = torch.export.Dim("batch")
+    try:
+        with torch.no_grad(), _quiet():
+            # Strict: only so does a ``len()`` in the model follow the batch.
+            program = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},), strict=True)
+            names = {"input_names": [input_name], "output_names": output_names}
+            torch.onnx.export(program, (), str(path), dynamo=True, external_data=False, verbose=False, **names)
+    except Exception as error:  # PyTorch raises dozens of kinds, each for something that has no place in a graph
+        raise InputError(f"PyTorch cannot express this model as ONNX: {first_line(error)}") from error
+    graph = onnx.load(path)
+    if noise := RANDOM & {node.op_type for node in graph.graph.node}:
+        raise InputError(f"the graph would draw {', '.join(sorted(noise))}, so its answers would vary; it was not written")
+    return next(entry.version for entry in graph.opset_import if not entry.domain)
+
+
+def _quantised(path: Path) -> Path:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    target = path.with_suffix(".int8.onnx")
+    with _quiet():
+        quantize_dynamic(path, target, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=QUANTISED)
+    return target
+
+
+def _check_installed() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"ONNX export needs {error.name}; install it by pip install 'e2-fashion[onnx]'") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter reports its progress on stdout and warns of its own internals."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)

@@ -1,0 +1,82 @@
+"""An encoder as a plain open_clip folder: ``open_clip_config.json`` and ``open_clip_model.safetensors``.
+
+open_clip has no place for selection tokens. Models trained by plain methods are written exactly; of an E2, whose image
+embedding goes through its reader, only the backbone can be written, and only when that is asked for.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import open_clip
+import torch
+from open_clip.tokenizer import HFTokenizer
+from safetensors.torch import save_file
+from torch import Tensor
+
+from adapters.encoder import Encoder
+from adapters.export.exported import (
+    SAMPLE_TEXTS,
+    Exported,
+    describe,
+    largest_deviation,
+    photo_rule,
+    sample_pixels,
+    sample_tokens,
+)
+from e2.checkpoint import weights_of
+from e2.errors import InputError
+from e2.model import E2
+
+CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+PREPROCESS = ("mean", "std", "interpolation", "resize_mode")  # what open_clip itself writes; the size is in the model's
+
+
+def write_open_clip(encoder: Encoder, folder: Path, *, backbone_only: bool = False) -> Exported:
+    """Writes the folder and loads it back by open_clip to compare.
+
+    Args:
+        backbone_only: of an E2, write the towers without the reader.
+
+    Raises:
+        InputError: an E2 without ``backbone_only``, or open_clip computes something else.
+    """
+    model = encoder.model.to("cpu").eval()
+    if model.reader is not None and not backbone_only:
+        raise InputError(
+            "open_clip has no place for the selection tokens that this model's image embedding goes through; use --format "
+            "transformers or onnx, or --backbone-only (without the tokens; --data measures what that costs)"
+        )
+    tensors = {name: tensor for name, tensor in weights_of(model).items() if name in model.clip.state_dict()}
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, folder / WEIGHTS, {"format": "pt"})
+    rule = photo_rule(encoder)
+    config = {"model_cfg": model_config(model), "preprocess_cfg": {name: rule[name] for name in PREPROCESS if name in rule}}
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    if isinstance(encoder.tokenizer, HFTokenizer):
+        encoder.tokenizer.save_pretrained(str(folder))
+    deviation = largest_deviation(_compared(encoder, folder))
+    return describe(encoder, "open_clip", deviation, {"backbone_only": model.reader is not None})
+
+
+def model_config(model: E2) -> dict:
+    """open_clip's configuration of the backbone, without weights to fetch from elsewhere."""
+    config = json.loads(json.dumps(model.clip.origin.config))
+    config["vision_cfg"].pop("timm_model_pretrained", None)
+    if config["vision_cfg"].get("timm_model_name"):
+        config["vision_cfg"]["timm_model_pretrained"] = False
+    return config
+
+
+@torch.inference_mode()
+def _compared(encoder: Encoder, folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
+    logging.disable(logging.WARNING)  # open_clip tells of every file it opens
+    try:
+        theirs = open_clip.create_model_from_pretrained(f"local-dir:{folder}", return_transform=False).eval()
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    finally:
+        logging.disable(logging.NOTSET)
+    pixels, tokens = sample_pixels(encoder, 4), sample_tokens(encoder)
+    yield tokens, tokenizer(list(SAMPLE_TEXTS))
+    yield encoder.model.clip.encode_image(pixels, normalize=True), theirs.encode_image(pixels, normalize=True)
+    yield encoder.model.clip.encode_text(tokens, normalize=True), theirs.encode_text(tokens, normalize=True)

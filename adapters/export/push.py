@@ -1,0 +1,96 @@
+"""A trained encoder on the Hugging Face hub: the folder that goes there, its card, and the way up."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters.encoder import load_encoder
+from adapters.export.card import model_card, read_metrics
+from adapters.export.writing import export
+from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_config
+from e2.config import require_choice
+from e2.errors import InputError, first_line
+from e2.files import atomic_folder
+
+FORMATS = ("e2", "onnx", "open_clip", "transformers")
+
+
+def repository_folder(
+    model: Path, repo: str, out: Path, *, format: str = "e2", metrics: Sequence[Path] = (), licence: str | None = None
+) -> None:
+    """Writes the folder that is to be pushed.
+
+    Args:
+        model: the checkpoint folder of a run.
+        repo: ORG/NAME.
+        out: a folder that does not exist.
+        format: e2 (the checkpoint, for ``e2.load("hf-hub:...")``), onnx, open_clip or transformers.
+        metrics: ``metrics.json`` files of this model, for the card.
+        licence: of the weights.
+
+    Raises:
+        InputError: no checkpoint, a bad name, metrics of another model, or a model that the format cannot hold.
+    """
+    require_choice("format", format, FORMATS)
+    check_name(repo)
+    config, records = read_config(model), read_metrics(metrics, model)
+    if out.exists():
+        raise InputError(f"{out} exists already; choose another --out, or remove it first")
+    if format == "e2":
+        with atomic_folder(out) as folder:
+            _copy_checkpoint(model, config, folder)
+    further = {} if format == "e2" else export(load_encoder(model, device="cpu"), out, format).further
+    card = model_card(model, repo, format, metrics=records, licence=licence, own_code=further.get("own_code", False))
+    (out / "README.md").write_text(card, encoding="utf-8")
+
+
+def check_name(repo: str) -> None:
+    """Refuses what cannot be the name of a repository."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise InputError(f"--repo {repo}: {first_line(error)}") from error
+    if "/" not in repo:
+        raise InputError(f"--repo {repo}: write ORG/NAME, e.g. my-shop/fashion-clip")
+
+
+def upload(folder: Path, repo: str, *, private: bool = False) -> str:
+    """Pushes a folder, making the repository where there is none; gives its address.
+
+    Raises:
+        InputError: no access, or no network.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    try:
+        address = api.create_repo(repo, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repo, folder_path=folder, commit_message="e2 push")
+    except Exception as error:  # the hub client raises many kinds
+        raise InputError(
+            f"cannot push to {repo}: {first_line(error)}; log in by `hf auth login`, check name and network"
+        ) from error
+    return str(address)
+
+
+def _copy_checkpoint(model: Path, config: dict[str, Any], folder: Path) -> None:
+    if not (model / WEIGHTS).is_file():
+        raise InputError(f"{model / WEIGHTS} is missing; copy the whole checkpoint folder")
+    shutil.copyfile(model / WEIGHTS, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(without_places(config), indent=2) + "\n")
+    if (model / TOKENIZER).is_dir():
+        shutil.copytree(model / TOKENIZER, folder / TOKENIZER)
+
+
+def without_places(value: Any) -> Any:
+    """A configuration with absolute paths cut to their last part: they tell strangers of a machine, and nothing of a model."""
+    if isinstance(value, dict):
+        return {key: without_places(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [without_places(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value

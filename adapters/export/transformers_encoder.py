@@ -1,0 +1,84 @@
+"""An exported transformers folder as an :class:`~adapters.encoder.Encoder`: prepared as its users will."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adapters.encoder import Encoder
+from adapters.export.exported import read_export
+
+
+class TransformersTokenizer:
+    """``AutoTokenizer`` called as open_clip's are: list of strings -> (B, L)."""
+
+    def __init__(self, folder: Path):
+        from transformers import AutoTokenizer
+
+        # Without the permission transformers would ask for it: the folder's configuration names code, if not for this.
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=True)
+        self.context_length = self.tokenizer.model_max_length
+
+    def __call__(self, texts: Sequence[str], context_length: int | None = None) -> Tensor:
+        length = context_length or self.context_length
+        options = {"padding": "max_length", "truncation": True, "max_length": length, "return_tensors": "pt"}
+        return self.tokenizer(list(texts), **options).input_ids
+
+
+class TransformersModel(nn.Module):
+    """``AutoModel`` of a folder that was just written here, called as an open_clip model is.
+
+    Its code is run: it must be our own.
+    """
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        from transformers import AutoImageProcessor, AutoModel
+        from transformers.utils import logging
+
+        options = {"local_files_only": True, "trust_remote_code": True}
+        logging.disable_progress_bar()
+        try:
+            self.model = AutoModel.from_pretrained(folder, **options).eval()
+        finally:
+            logging.enable_progress_bar()
+        self.processor = AutoImageProcessor.from_pretrained(folder, **options)
+        self.tokenizer = TransformersTokenizer(folder)
+        self.tags = tuple(getattr(self.model.config, "e2", {}).get("tags", ()))
+
+    def preprocess(self, photo: Image.Image) -> Tensor:
+        """(3, H, W)."""
+        return self.processor(images=photo.convert("RGB"), return_tensors="pt").pixel_values[0]
+
+    def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
+        return _normalised(self.model.get_image_features(pixel_values=pixels), normalize)
+
+    def encode_regions(self, pixels: Tensor, normalize: bool = False) -> Tensor:
+        return _normalised(self.model.get_region_features(pixel_values=pixels), normalize)
+
+    def encode_text(self, tokens: Tensor, normalize: bool = False) -> Tensor:
+        return _normalised(self.model.get_text_features(input_ids=tokens), normalize)
+
+
+def load_transformers(folder: str | Path, **options: Any) -> Encoder:
+    """The encoder of a folder that `e2 export --format transformers` wrote.
+
+    Args:
+        options: ``device``, ``precision``, ``batch_size``, ``workers`` of :class:`Encoder`.
+
+    Raises:
+        InputError: no such export.
+    """
+    record, model = read_export(folder), TransformersModel(Path(folder))
+    info = {**record.source, "path": str(folder), "runtime": "transformers"}
+    return Encoder(model, model.preprocess, model.tokenizer, info, **options)
+
+
+def _normalised(features: Any, normalize: bool) -> Tensor:
+    """From version 5 on, transformers' own models wrap their features."""
+    features = features if isinstance(features, torch.Tensor) else features.pooler_output
+    return F.normalize(features, dim=-1) if normalize else features

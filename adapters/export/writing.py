@@ -1,0 +1,84 @@
+"""``export``: an encoder into a new folder in one of the formats of others, and that folder as an encoder again."""
+
+from pathlib import Path
+from typing import Any
+
+from adapters.encoder import Encoder, load_encoder
+from adapters.export.exported import Exported, photo_rule, read_export
+from adapters.export.readme import readme
+from e2.config import require_choice
+from e2.errors import InputError
+from e2.files import atomic_folder
+
+FORMATS = ("onnx", "open_clip", "transformers")
+OPTIONS = {"int8": "onnx", "backbone_only": "open_clip"}  # option -> the format that knows it
+
+
+def export(encoder: Encoder, out: str | Path, format: str, **options: bool) -> Exported:
+    """Writes a new folder, whole or not at all, checked against PyTorch.
+
+    Args:
+        encoder: an E2 or any open_clip model; it ends up on the CPU.
+        out: the folder, which must not exist.
+        format: onnx, open_clip or transformers.
+        options: ``int8`` of :func:`write_onnx`, ``backbone_only`` of :func:`write_open_clip`.
+
+    Raises:
+        InputError: unknown format, an option of another format, a folder that exists, or a model that the format cannot hold.
+    """
+    out = Path(out)
+    chosen = {name: True for name, value in options.items() if value}
+    check_format(format, chosen)
+    if out.exists():
+        raise InputError(f"{out} exists already; choose another --out, or remove it first")
+    with atomic_folder(out) as folder:
+        exported = _writer(format)(encoder, folder, **chosen)
+        (folder / "README.md").write_text(readme(exported, photo_rule(encoder), out.name), encoding="utf-8")
+        exported.write(folder)
+    return exported
+
+
+def check_format(format: str, options: dict[str, Any]) -> None:
+    """Refuses an unknown format, and options that it does not know."""
+    require_choice("format", format, FORMATS)
+    for name in options:
+        if OPTIONS[name] != format:
+            raise InputError(f"--{name.replace('_', '-')} belongs to --format {OPTIONS[name]}")
+
+
+def _writer(format: str):
+    if format == "onnx":
+        from adapters.export.onnx_folder import write_onnx
+
+        return write_onnx
+    if format == "open_clip":
+        from adapters.export.open_clip_folder import write_open_clip
+
+        return write_open_clip
+    from adapters.export.transformers_folder import write_transformers
+
+    return write_transformers
+
+
+def load_exported(folder: str | Path, **options: Any) -> list[Encoder]:
+    """What was exported, as encoders: the folder read by the program that it is for. Of ONNX with int8 graphs, two.
+
+    Args:
+        options: of :class:`Encoder`.
+
+    Raises:
+        InputError: no export, or its program is not installed.
+    """
+    record = read_export(folder)
+    if record.format == "onnx":
+        from adapters.export.onnx_encoder import load_onnx
+
+        kept = {name: value for name, value in options.items() if name in ("batch_size", "workers")}
+        return [
+            load_onnx(folder, precision=name, **kept) for name in ("fp32", "int8") if name == "fp32" or name in record.further
+        ]
+    if record.format == "transformers":
+        from adapters.export.transformers_encoder import load_transformers
+
+        return [load_transformers(folder, **options)]
+    return [load_encoder(f"local-dir:{folder}", **options)]

@@ -1,0 +1,61 @@
+"""Any encoder as a model of LookBench (look-bench 0.4): importing this file registers it there under the name ``e2``.
+
+``python -m adapters.programs.look_bench_model --config look.yaml`` is ``look-bench`` with that model known. In its
+configuration::
+
+    pipeline: {name: evaluation, model: e2, dataset: fashion200k}
+    e2: {model_name: runs/mine, input_size: 224, embedding_dim: 512, device: auto}
+
+where ``model_name`` is any encoder's name. LookBench's own wrapper makes photos square and turns them into 8 bits again before
+a model's processor sees them; here each photo goes through the encoder's own transform once, and ``input_size`` is not used.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from look_bench.models import BaseModel, register_model
+from PIL import Image
+from torch import Tensor, nn
+
+from adapters.encoder import Encoder, load_encoder
+from e2.data.images import load_image
+
+
+class LookBenchEncoder(nn.Module):
+    """Pixels (B, 3, H, W), one photo or its path -> (B, D) of unit length."""
+
+    def __init__(self, encoder: Encoder):
+        super().__init__()
+        self.model, self.preprocess, self.device = encoder.model, encoder.preprocess, encoder.device
+
+    @torch.inference_mode()
+    def forward(self, image: Tensor | Image.Image | str) -> Tensor:
+        if not isinstance(image, Tensor):
+            photo = load_image(image) if isinstance(image, str) else image
+            image = self.preprocess(photo.convert("RGB")).unsqueeze(0)
+        return nn.functional.normalize(self.model.encode_image(image.to(self.device)), dim=-1)
+
+
+@register_model("e2", metadata={"description": "E2 or any CLIP by its encoder name", "framework": "PyTorch"})
+class LookBenchModel(BaseModel):
+    """LookBench loads a model before it asks for its transform, so the class keeps that of the model loaded last."""
+
+    preprocess: ClassVar[Callable[[Image.Image], Tensor]]
+
+    @classmethod
+    def load_model(cls, model_name: str, model_path: str | None = None) -> tuple[nn.Module, BaseModel]:
+        """``model_path``, where given, is the encoder's name in the place of ``model_name``."""
+        encoder = load_encoder(model_path or model_name)
+        cls.preprocess = staticmethod(encoder.preprocess)
+        return LookBenchEncoder(encoder), cls()
+
+    @classmethod
+    def get_transform(cls, input_size: int, is_train: bool = False) -> Callable[[Image.Image], Any]:
+        return cls.preprocess
+
+
+if __name__ == "__main__":
+    from look_bench.main import main
+
+    main()

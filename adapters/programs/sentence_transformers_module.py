@@ -1,0 +1,72 @@
+"""Any encoder as a model of sentence-transformers (version 5.4 or later), for programs that are built on it.
+
+>>> model = sentence_transformer("runs/mine")  # doctest: +SKIP
+>>> model.encode(["a red dress", "a grey tee"]).shape  # photos in a call of their own  # doctest: +SKIP
+(2, 512)
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import InputModule
+from torch import Tensor
+from torch.nn import functional as F
+
+from adapters.encoder import load_encoder
+from e2.errors import InputError
+
+
+class EncoderModule(InputModule):
+    """Texts and photos -> ``sentence_embedding`` (B, D) of unit length; trainable like any other module.
+
+    Args:
+        encoder: as of :func:`adapters.encoder.load_encoder`; a saved model keeps the name only.
+    """
+
+    config_keys = ["encoder"]
+
+    def __init__(self, encoder: str):
+        super().__init__()
+        self.encoder = str(encoder)
+        loaded = load_encoder(encoder, device="cpu")  # sentence-transformers moves it
+        self.model, self.transform, self.tokenizer = loaded.model, loaded.preprocess, loaded.tokenizer
+        self.max_seq_length = loaded.tokenizer.context_length
+
+    @property
+    def modalities(self) -> list:
+        return ["text", "image"]
+
+    def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **_: Any) -> dict[str, Tensor]:
+        """A batch of texts or a batch of photos, as sentence-transformers sorts them."""
+        if all(isinstance(item, Image.Image) for item in inputs):
+            return {"pixel_values": torch.stack([self.transform(photo.convert("RGB")) for photo in inputs])}
+        if not all(isinstance(item, str) for item in inputs):
+            raise InputError("give texts or PIL images; other inputs this encoder cannot read")
+        return {"input_ids": self.tokenizer([(prompt or "") + text for text in inputs])}
+
+    def forward(self, features: dict[str, Tensor], **_: Any) -> dict[str, Tensor]:
+        if "pixel_values" in features:
+            embedding = self.model.encode_image(features["pixel_values"])
+        else:
+            embedding = self.model.encode_text(features["input_ids"])
+        return {**features, "sentence_embedding": F.normalize(embedding, dim=-1)}
+
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
+        """Writes the encoder's name; its weights stay where they are."""
+        self.save_config(output_path)
+
+
+def sentence_transformer(encoder: str, **options: Any) -> SentenceTransformer:
+    """A ``SentenceTransformer`` of an encoder.
+
+    Args:
+        encoder: as of :func:`adapters.encoder.load_encoder`.
+        options: of ``SentenceTransformer``, e.g. ``device``.
+
+    Raises:
+        InputError: no such encoder.
+    """
+    return SentenceTransformer(modules=[EncoderModule(encoder)], **options)
