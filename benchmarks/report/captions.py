@@ -145,11 +145,11 @@ def choose_products(runs: Sequence[Run], worst: Sequence[Sequence[int]], metric:
     """Rows for the gallery, in order: each captioner's worst, those that tell two captioners apart most, then a sample in
     which sub-categories take turns. All worst cases are there whatever the limit.
     """
-    chosen = dict.fromkeys(row for rows in worst for row in rows)
+    telling = dict.fromkeys(row for rows in worst for row in rows)
     for first, second in itertools.permutations(runs, 2):
         lead = first.values(metric) - second.values(metric)
-        chosen |= dict.fromkeys(np.argsort(-lead, kind="stable")[:TELLING])
-    chosen = list(chosen)[: max(limit, sum(map(len, worst)))]
+        telling |= dict.fromkeys(np.argsort(-lead, kind="stable")[:TELLING])
+    chosen = list(telling)[: max(limit, sum(map(len, worst)))]
     shelves: dict[Any, list[int]] = {}
     for row in np.random.default_rng(seed).permutation(len(runs[0].rows)):
         shelves.setdefault(runs[0].rows[row][CATEGORY], []).append(row)
@@ -172,8 +172,8 @@ def score_table(runs: Sequence[Run]) -> Table:
     ]
     notes += [f"{name} is missing: {why}" for name, why in first["missing"].items()]
     for note in dict.fromkeys(note for run in runs for note in run.record["notes"]):
-        names = [run.name for run in runs if note in run.record["notes"]]
-        notes.append(note if len(names) == len(runs) else f"{', '.join(names)}: {note}")
+        noted = [run.name for run in runs if note in run.record["notes"]]
+        notes.append(note if len(noted) == len(runs) else f"{', '.join(noted)}: {note}")
     if recall := first["reference_tags"].get("tag_recall"):
         notes.append(f"The references themselves name {recall:.1f} % of the tags")
     return Table(f"Scores on {first['dataset']}, {first['split']}", [run.name for run in runs], rows, ". ".join(notes) + ".")

@@ -1,0 +1,171 @@
+"""Where a CLIP's image tower looks: maps over its patches that need no selection tokens, as baselines for these.
+
+- ``attention``: what the class token attends to in the last block, mean over heads (Caron et al., DINO, 2021).
+- ``rollout``: attention through all blocks, residuals counted by half (Abnar and Zuidema, ACL 2020).
+- ``gradient``: of the cosine between photo and text, per pixel, absolute, summed up in each patch (Simonyan et al., 2014).
+- ``grad-cam``: the same gradient on the patches that enter the last block, times these (Selvaraju et al., ICCV 2017).
+
+They work for every ViT behind ``e2.towers``, open_clip's own and timm's, and for an E2 model. Where no class token is pooled,
+the pooling stands in for it: SigLIP's attention pool, or an even mean over patches. In an E2 model they follow class token and
+patches only; what the selection tokens bring to the image embedding past the attention is not in them.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from e2.towers import Tower, open_tower
+
+ATTENTION = ("attention", "rollout")
+GRADIENT = ("gradient", "grad-cam")
+
+
+@torch.no_grad()
+def attention_maps(model: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
+    """The maps of `ATTENTION`: (B, 3, H, W) -> (B, rows, columns) each, summing to 1.
+
+    Raises:
+        InputError: the image tower is no ViT that E2 can read.
+    """
+    tower = open_tower(model.visual)
+    recorder = _Recorder(_length(tower))
+    with ExitStack() as hooks, recorder:
+        for block in tower.blocks:
+            for register, inside in ((block.register_forward_pre_hook, True), (block.register_forward_hook, False)):
+                hooks.callback(register(lambda *_, inside=inside: setattr(recorder, "inside", inside)).remove)
+        model.encode_image(pixels)
+    weights = [_stream(model, tower, own, (-2, -1)) for own in recorder.blocks]  # (B, R, R) each, R = prefix + N
+    pooled = _pooled(tower, recorder.pool, weights[-1])  # (B, R)
+    last = pooled if recorder.pool is not None else _read_back(pooled, weights[-1])
+    rolled = pooled
+    for own in reversed(weights):
+        mixed = own + torch.eye(own.shape[-1], device=own.device)
+        rolled = _read_back(rolled, mixed / mixed.sum(dim=-1, keepdim=True))
+    return {"attention": _patch_shares(tower, last), "rollout": _patch_shares(tower, rolled)}
+
+
+def _read_back(rows: Tensor, weights: Tensor) -> Tensor:
+    """From shares of a block's output (B, R) to shares of its input, by its attention (B, R, R)."""
+    return (rows.unsqueeze(1) @ weights).squeeze(1)
+
+
+def gradient_maps(model: nn.Module, pixels: Tensor, texts: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The maps of `GRADIENT` for each of several texts a photo.
+
+    Args:
+        model: E2 or open_clip.
+        pixels: (B, 3, H, W).
+        texts: entity -> (B, D), the normalised embedding of each photo's own tag.
+
+    Returns:
+        map -> entity -> (B, rows, columns), summing to 1.
+
+    Raises:
+        InputError: the image tower is no ViT that E2 can read.
+    """
+    tower, entering = open_tower(model.visual), []
+    pixels = pixels.detach().requires_grad_()
+    with torch.enable_grad(), ExitStack() as hooks:
+        for block in tower.blocks:
+            handle = block.register_forward_pre_hook(lambda module, inputs: entering.append(inputs[0]))
+            hooks.callback(handle.remove)
+        image = F.normalize(model.encode_image(pixels).float(), dim=-1)
+        last = [x for x in entering if x.shape[1] >= _length(tower)][-1]  # the published layout drops its patches early
+        found: dict[str, dict[str, Tensor]] = {name: {} for name in GRADIENT}
+        for entity, text in texts.items():
+            cosines = (image * text).sum(dim=-1)
+            slopes = torch.autograd.grad(cosines.sum(), (pixels, last), retain_graph=True)
+            found["gradient"][entity] = _per_patch(tower, slopes[0])
+            found["grad-cam"][entity] = _grad_cam(model, tower, last.detach(), slopes[1])
+    return found
+
+
+def _per_patch(tower: Tower, slopes: Tensor) -> Tensor:
+    return _shares(F.adaptive_avg_pool2d(slopes.float().abs().sum(dim=1), tower.grid))
+
+
+def _grad_cam(model: nn.Module, tower: Tower, values: Tensor, slopes: Tensor) -> Tensor:
+    """Channels weighted by their mean slope over the patches, summed, negative evidence dropped."""
+    own = [_stream(model, tower, x.float(), (-2,))[:, tower.num_prefix_tokens :] for x in (values, slopes)]  # (B, N, W)
+    weights = own[1].mean(dim=1, keepdim=True)
+    return _shares((own[0] * weights).sum(dim=-1).relu().unflatten(-1, tower.grid))
+
+
+def _pooled(tower: Tower, pool: Tensor | None, like: Tensor) -> Tensor:
+    """How much of each row of the last block's output goes into the embedding, (B, R)."""
+    if pool is not None:
+        return pool
+    shares = like.new_zeros(like.shape[0], like.shape[-1])
+    if tower.pools_class_token:
+        shares[:, 0] = 1
+    else:
+        shares[:, tower.num_prefix_tokens :] = 1 / tower.num_patches
+    return shares
+
+
+def _patch_shares(tower: Tower, rows: Tensor) -> Tensor:
+    return _shares(rows[:, tower.num_prefix_tokens :].unflatten(-1, tower.grid))
+
+
+def _shares(found: Tensor) -> Tensor:
+    """Scaled to sum to 1; an empty map (no positive evidence) says nothing and becomes even."""
+    total = found.sum(dim=(-2, -1), keepdim=True)
+    return torch.where(total > 0, found / total.clamp(min=torch.finfo(found.dtype).tiny), 1 / found[0].numel())
+
+
+def _length(tower: Tower) -> int:
+    return tower.num_prefix_tokens + tower.num_patches
+
+
+def _stream(model: nn.Module, tower: Tower, x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Class token and patches of a sequence; selection tokens stand behind them, in the published layout in front."""
+    in_front = getattr(getattr(model, "config", None), "reader", None) == "paper"
+    for dim in dims:
+        x = x.narrow(dim, x.shape[dim] - _length(tower) if in_front else 0, _length(tower))
+    return x
+
+
+class _Recorder(TorchFunctionMode):
+    """Records attention weights, mean over heads, wherever a tower computes them.
+
+    All attention of open_clip and timm goes through one of two functions, so these are what is watched; whether a block is
+    running is told by hooks.
+
+    Attributes:
+        blocks: (B, L, L) of each block that still has all patches, in order.
+        pool: (B, R) of an attention pool over class token and patches, if there is one.
+    """
+
+    def __init__(self, length: int):
+        super().__init__()
+        self.length, self.inside = length, False
+        self.blocks: list[Tensor] = []
+        self.pool: Tensor | None = None
+
+    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func is F.multi_head_attention_forward:
+            out, weights = func(*args, **{**kwargs, "need_weights": True, "average_attn_weights": True})
+            self._record(weights)
+            return out, None
+        if func is F.scaled_dot_product_attention:
+            self._record(_weights(*args, **kwargs))
+        return func(*args, **kwargs)
+
+    def _record(self, weights: Tensor) -> None:
+        """(B, queries, keys)."""
+        if self.inside and weights.shape[-1] >= self.length:
+            self.blocks.append(weights.float())
+        elif weights.shape[-1] == self.length and weights.shape[-2] < self.length:
+            self.pool = weights.float().mean(dim=1)
+
+
+def _weights(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **_: Any) -> Tensor:
+    """What ``F.scaled_dot_product_attention`` weighs the values by, mean over heads: (B, queries, keys)."""
+    logits = (query @ key.mT).float() * query.shape[-1] ** -0.5
+    return (logits if attn_mask is None else logits + attn_mask).softmax(dim=-1).mean(dim=1)

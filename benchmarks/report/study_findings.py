@@ -1,0 +1,109 @@
+"""What the numbers say of E2, in sentences: where it is ahead, where it is behind, and where nothing can be told.
+
+One rule for all: a paired difference counts only if its 95 % interval does not hold zero. No sentence is written by hand, so
+none can be kinder than the numbers.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.grounding_maps import TOKENS
+from benchmarks.report.study_records import Result
+from benchmarks.study.tables import in_words
+
+AHEAD, BEHIND, OPEN = "ahead", "behind", "open"
+MAIN_METRICS = {"retrieval": ("SumR",), "probe": ("_accuracy",)}  # endings of the metrics that are told
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison that E2 takes part in.
+
+    Attributes:
+        ours, theirs: what is compared.
+        measure: in what.
+        value, low, high: the difference, ours minus theirs, and its interval.
+        where: data and split, and how many seeds or products it rests on.
+    """
+
+    ours: str
+    theirs: str
+    measure: str
+    value: float
+    low: float
+    high: float
+    where: str
+
+    @property
+    def verdict(self) -> str:
+        return OPEN if self.low <= 0 <= self.high else AHEAD if self.value > 0 else BEHIND
+
+    @property
+    def sentence(self) -> str:
+        verb = {AHEAD: "is ahead of", BEHIND: "is behind", OPEN: "cannot be told from"}[self.verdict]
+        return f"{self.ours} {verb} {self.theirs} in {self.measure}"
+
+
+def findings(results: Sequence[Result]) -> list[Finding]:
+    """All of them, studies first."""
+    return [found for result in results for found in _of(result)]
+
+
+def _of(result: Result) -> Iterator[Finding]:
+    if result.study:
+        yield from _of_study(result)
+    elif result.kind == "grounding":
+        yield from _of_grounding(result)
+    else:
+        yield from _of_evaluation(result)
+
+
+def _of_study(result: Result) -> Iterator[Finding]:
+    """The headline metric, E2 against what is no E2; ablations of E2 itself are in the tables."""
+    record = result.records[0]
+    variants = record.get("variants", {})
+    for pair in record.get("differences", []):
+        headline = record["headline"]
+        if headline in pair["ci95"] and _is_e2(variants, pair["second"]) and not _is_e2(variants, pair["first"]):
+            difference = pair["metrics"][headline], *pair["ci95"][headline]
+            seeds = len(record["seed"])
+            place = f"{result.title}, {result.where}, {seeds} seed{'s' * (seeds != 1)}"
+            yield Finding(pair["second"], pair["first"], in_words(headline), *difference, place)
+
+
+def _is_e2(variants: dict[str, Any], label: str) -> bool:
+    return variants.get(label, {}).get("settings", {}).get("method") == "e2"
+
+
+def _of_evaluation(result: Result) -> Iterator[Finding]:
+    methods = {record["model"]["path"]: record["model"]["method"] for record in result.records}
+    short = dict(zip(methods, result.names, strict=True))
+    for pair in result.differences:
+        first, second = pair["first"], pair["second"]
+        if (methods[first] == "e2") == (methods[second] == "e2"):
+            continue
+        sign = 1 if methods[second] == "e2" else -1
+        ours, theirs = (short[second], short[first])[::sign]
+        for name in MAIN_METRICS.get(result.kind, ()):
+            for metric in (metric for metric in pair["ci95"] if metric.endswith(name)):
+                low, high = sorted(sign * bound for bound in pair["ci95"][metric])
+                measure = in_words(metric).replace("_", " ")
+                yield Finding(ours, theirs, measure, sign * pair["metrics"][metric], low, high, _place(result))
+
+
+def _of_grounding(result: Result) -> Iterator[Finding]:
+    """The strict game: an encoder's tokens against the best of all other maps, entity by entity."""
+    for name, record in zip(result.names, result.records, strict=True):
+        for entity in record["places"] if "tokens_minus" in record else ():
+            key = f"pointing/{entity}"
+            against = {other: found[key] for other, found in record["tokens_minus"].items() if key in found}
+            if against:
+                best = min(against, key=lambda other: against[other][0])
+                measure = f"hits on the {entity.replace('_', ' ')}"
+                where = f"{_place(result)}, {result.records[0]['protocol']}"
+                yield Finding(f"{name}: {TOKENS}", best, measure, *against[best], where)
+
+
+def _place(result: Result) -> str:
+    return f"{result.title}, {result.where}, {result.records[0]['n']:,} products, one run each"

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# What makes the files in this folder. DATA: the Kaggle set "Fashion Product Images (small)" as train/val/test.parquet (34,099 /
+# 1,000 / 2,000 products, split by product name). From the repository's root, with `e2` installed. Interrupted, call it again:
+# finished trainings are found in $RUNS. `run.sh main groups` runs only these studies.
+set -euo pipefail
+DATA=${DATA:?folder with train.parquet, val.parquet and test.parquet}
+RUNS=${RUNS:-runs/study}
+SEEDS=${SEEDS:-0,1,2}
+RESULTS=benchmarks/results/study
+BOUTIQUE=boutique:train=6000,val=300,test=1000,seed=0
+GENERAL=boutique:train=6000,val=300,test=1000,seed=100 # other drawings, for the start model
+export OMP_NUM_THREADS=1                               # the same numbers whatever else the machine does
+
+studies=${*:-dataset main groups modules tokens batch-size backbone fine-tuned forgetting}
+common=(--seeds "$SEEDS" --precision bf16 --workers 1 --runs "$RUNS")
+photos=(--data "$DATA" --tags brand,season,sub_category,colour --epochs 4 --batch-size 256 "${common[@]}")
+drawings=(--data $BOUTIQUE --epochs 10 --batch-size 128 "${common[@]}")
+
+start_model() { # general captions -> a start model to fine-tune
+  [ -d "$RUNS/general-data" ] || e2 data general $GENERAL --out "$RUNS/general-data"
+  e2 train --data "$RUNS/general-data" --method clip --backbone e2-nano --epochs 10 --batch-size 128 --precision bf16 \
+    --workers 1 --resume --out "$RUNS/general"
+}
+
+for study in $studies; do
+  case $study in
+    dataset)
+      e2 study dataset --data "$DATA" --data $BOUTIQUE --tags brand,season,sub_category,colour --out "$RESULTS/dataset"
+      ;;
+    fine-tuned)
+      start_model
+      e2 study main "${drawings[@]}" --pretrained "$RUNS/general/model.safetensors" --set optim.lr=3e-4 --set optim.new_lr=1e-3 \
+        --out "$RESULTS/fine-tuned/boutique"
+      ;;
+    forgetting)
+      start_model
+      e2 study forgetting "${drawings[@]}" --pretrained "$RUNS/general/model.safetensors" --set optim.lr=3e-4 \
+        --set optim.new_lr=1e-3 --old-data "$RUNS/general-data" --out "$RESULTS/forgetting/boutique"
+      ;;
+    *)
+      e2 study "$study" "${photos[@]}" --out "$RESULTS/$study/fashion-products"
+      e2 study "$study" "${drawings[@]}" --out "$RESULTS/$study/boutique"
+      ;;
+  esac
+done

@@ -1,0 +1,73 @@
+"""A study's record as Markdown and LaTeX: the variants, then the paired differences."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report.tables import Cell, Table, to_latex, to_markdown
+from e2.files import atomic_path
+
+MARKDOWN, LATEX = "table.md", "table.tex"
+WORDS = {"image_to_text": "image to text", "text_to_image": "text to image"}
+
+
+def write_tables(record: Mapping[str, Any], out: Path) -> None:
+    """``table.md`` and ``table.tex`` of a study by training."""
+    tables = [variants_table(record), *([differences_table(record)] if record["differences"] else [])]
+    write_texts(out, f"# {record['title']}\n\n{record['question']}\n\n", tables)
+
+
+def write_texts(out: Path, heading: str, tables: Sequence[Table]) -> None:
+    """The tables in both forms, the Markdown under a heading."""
+    forms = {MARKDOWN: heading + "\n".join(map(to_markdown, tables)), LATEX: "\n".join(map(to_latex, tables))}
+    for name, text in forms.items():
+        with atomic_path(out / name) as path:
+            path.write_text(text, encoding="utf-8")
+
+
+def variants_table(record: Mapping[str, Any]) -> Table:
+    """A row per variant: mean over seeds (interval), and what it adds to the backbone; the best of a column stands out."""
+    columns = record["columns"]
+    best = {name: max(metrics[name] for metrics in record["metrics"].values()) for name in columns}
+    rows = {}
+    for label, metrics in record["metrics"].items():
+        intervals = record["ci95"][label]
+        cells = [_cell(metrics[name], intervals.get(name), "{:.1f}", metrics[name] == best[name]) for name in columns]
+        rows[label] = [*cells, Cell(added(record["variants"][label]))]
+    seeds = ", ".join(map(str, record["seed"]))
+    title = "{title}: {dataset}, {split}, {n} products, text {text}".format_map(record) + f", seeds {seeds}"
+    note = " ".join(filter(None, [f"Means over seeds; {record['bootstrap']}.", record["note"]]))
+    return Table(title, [*map(in_words, columns), "added parameters"], rows, note, corner="variant")
+
+
+def differences_table(record: Mapping[str, Any]) -> Table:
+    """A row per pair; what is clear of zero stands out."""
+    columns = record["columns"]
+    rows = {}
+    for pair in record["differences"]:
+        cells = []
+        for name in columns:
+            bounds = pair["ci95"].get(name)
+            clear = bounds is not None and not bounds[0] <= 0 <= bounds[1]
+            cells.append(_cell(pair["metrics"][name], bounds, "{:+.1f}", clear))
+        rows[f"{pair['second']} − {pair['first']}"] = cells
+    note = "Bold: the interval does not hold zero."
+    return Table(f"{record['title']}: paired differences", [*map(in_words, columns)], rows, note, corner="difference")
+
+
+def in_words(metric: str) -> str:
+    """``image_to_text_R@1`` -> ``image to text R@1``."""
+    for name, words in WORDS.items():
+        metric = metric.replace(f"{name}_", f"{words} ")
+    return metric
+
+
+def added(facts: Mapping[str, Any]) -> str:
+    """``82,432 (1.9 %)``: parameters beside the backbone's."""
+    count, share = facts["added_parameters"], facts["added_parameters"] / facts["parameters"]
+    return f"{count:,} ({100 * share:.1f} %)" if count else "0"
+
+
+def _cell(value: float, bounds: list[float] | None, style: str, best: bool) -> Cell:
+    interval = "" if bounds is None else " to ".join(style.format(bound) for bound in bounds)
+    return Cell(style.format(value), interval, best)

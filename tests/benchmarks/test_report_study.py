@@ -1,0 +1,183 @@
+"""The study page: sentences that follow the numbers, hostile texts that stay texts, figures beside it, bad folders."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from adapters.encoder import Encoder
+from benchmarks.report.study import write_report
+from benchmarks.report.study_examples import choose_queries
+from benchmarks.report.study_findings import AHEAD, BEHIND, OPEN, findings
+from benchmarks.report.study_records import Result, find_results, tables_of
+from e2.errors import InputError
+
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
+METRICS = {"image_to_text_R@1": 10.0, "text_to_image_R@1": 11.0, "SumR": 200.0}
+
+
+def study_of(folder, bounds: list[float], label: str = "e2") -> None:
+    """A `main` study's folder in which ``label`` differs from clip by +5 SumR, with these bounds."""
+    variants = {"clip": {"settings": {"method": "clip"}}, label: {"settings": {"method": "e2"}}}
+    for variant in variants.values():
+        variant |= {"series": None, "x": None, "parameters": 100, "added_parameters": 0}
+    value = sum(bounds) / 2
+    record = {
+        "benchmark": "study",
+        "protocol": "main",
+        "title": "Methods",
+        "question": "Which?",
+        "dataset": f"boutique:{HOSTILE}",
+        "split": "test",
+        "text": "caption",
+        "n": 40,
+        "seed": [0, 1],
+        "metrics": dict.fromkeys(variants, METRICS),
+        "ci95": {name: {"SumR": [190.0, 210.0]} for name in variants},
+        "differences": [
+            {
+                "first": "clip",
+                "second": label,
+                "metrics": dict.fromkeys(METRICS, value),
+                "ci95": {"SumR": bounds},
+                "by_seed": {},
+            }
+        ],
+        "bootstrap": "over products and seeds",
+        "columns": list(METRICS),
+        "headline": "SumR",
+        "note": HOSTILE,
+        "variants": variants,
+        "runs": [],
+        "commit": "abc",
+        "version": "0",
+    }
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(record))
+    (folder / "figure.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (folder / "figure.pdf").write_text("pdf")
+
+
+def comparison_of(folder, first: str, second: str) -> None:
+    """Two encoders' retrieval, second minus first = +4 SumR (1 to 7)."""
+    records = [
+        {
+            "benchmark": "retrieval",
+            "protocol": "full",
+            "dataset": "boutique",
+            "split": "test",
+            "text": "caption",
+            "n": 40,
+            "seed": 0,
+            "model": {"path": f"runs/{method}", "method": method},
+            "metrics": METRICS,
+            "ci95": {"SumR": [190.0, 210.0]},
+            "version": "0",
+        }
+        for method in (first, second)
+    ]
+    difference = {"first": f"runs/{first}", "second": f"runs/{second}", "metrics": {"SumR": 4.0}, "ci95": {"SumR": [1.0, 7.0]}}
+    for place, record in enumerate(records, start=1):
+        (folder / f"{place}_x").mkdir(parents=True)
+        (folder / f"{place}_x" / "metrics.json").write_text(json.dumps(record))
+    (folder / "comparison.json").write_text(json.dumps({"results": records, "differences": [difference]}))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "verdict", "verb"),
+    [([1.0, 9.0], AHEAD, "is ahead of"), ([-9.0, -1.0], BEHIND, "is behind"), ([-1.0, 3.0], OPEN, "cannot be told from")],
+)
+def test_the_interval_decides_the_sentence(tmp_path, bounds, verdict, verb):
+    study_of(tmp_path / "main", bounds)
+    (found,) = findings(find_results([tmp_path]))
+    assert found.verdict == verdict and found.sentence == f"e2 {verb} clip in SumR" and "2 seeds" in found.where
+
+
+def test_an_e2_that_comes_first_has_its_sign_turned(tmp_path):
+    comparison_of(tmp_path / "a", "e2", "clip")
+    comparison_of(tmp_path / "b", "clip", "multifield")  # no E2: nothing to say of it
+    (found,) = findings(find_results([tmp_path]))
+    assert (found.ours, found.theirs, found.value, found.low, found.high) == ("e2", "clip", -4, -7, -1)
+    assert found.verdict == BEHIND
+
+
+def test_grounding_is_set_against_the_best_other_map():
+    record = {
+        "benchmark": "grounding",
+        "protocol": "boxes",
+        "dataset": "boutique",
+        "split": "test",
+        "n": 9,
+        "model": {"path": "runs/e2", "method": "e2"},
+        "places": {"brand": 9},
+        "metrics": {"pointing/tokens/brand": 50.0, "pointing/random/brand": 2.0, "pointing/rollout/brand": 20.0},
+        "ci95": {
+            "pointing/tokens/brand": [40, 60],
+            "pointing/random/brand": [2, 2],
+            "pointing/rollout/brand": [10, 30],
+        },
+        "tokens_minus": {"e2: random": {"pointing/brand": [48, 38, 58]}, "e2: rollout": {"pointing/brand": [30, 20, 40]}},
+    }
+    result = Result(None, [record], [])
+    (found,) = findings([result])
+    assert found.sentence == "e2: tokens is ahead of e2: rollout in hits on the brand"
+    table = tables_of(result)[0]
+    assert {name: cells[0].best for name, cells in table.rows.items()} == {
+        "e2: tokens": True,
+        "e2: random": False,
+        "e2: rollout": False,
+    }
+
+
+def test_the_page_escapes_copies_figures_and_names_its_sources(tmp_path):
+    study_of(tmp_path / "runs" / "main", [1.0, 9.0], label=HOSTILE)
+    comparison_of(tmp_path / "runs" / "retrieval", "clip", "e2")
+    page = write_report([tmp_path / "runs"], tmp_path / "out")
+    html = page.read_text(encoding="utf-8")
+    assert "<img src=x" not in html and "&lt;img src=x" in html
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", html)
+    assert "e2 is ahead of clip in SumR" in html and str(tmp_path / "runs" / "main") in html
+    assert sorted(path.name for path in (tmp_path / "out" / "figures").iterdir()) == ["1-main.pdf", "1-main.svg"]
+    assert "Methods" in (tmp_path / "out" / "tables.md").read_text()
+    assert r"\begin{tabular}" in (tmp_path / "out" / "tables.tex").read_text()
+
+
+def test_encoders_at_work(tmp_path, tiny, shop, monkeypatch):
+    from e2.data import open_catalogue
+
+    study_of(tmp_path / "runs" / "main", [1.0, 9.0])
+    monkeypatch.setattr("benchmarks.report.study.load_encoder", lambda name, **_: _encoder(name, tiny))
+    catalogue = open_catalogue(str(shop), "val", tags=("brand", "season", "colour"))
+    page = write_report([tmp_path / "runs"], tmp_path / "out", models=("runs/plain", "runs/tokens"), catalogue=catalogue)
+    html = page.read_text(encoding="utf-8")
+    assert html.count('class="right"') >= 1 and 'id="looks"' in html and html.count("<blockquote>") == 6
+    for name in ("selections", "examples"):
+        assert all((tmp_path / "out" / "figures" / f"{name}.{ending}").is_file() for ending in ("png", "svg", "pdf"))
+    with pytest.raises(InputError, match="by --data"):
+        write_report([tmp_path / "runs"], tmp_path / "out", models=("runs/plain",))
+
+
+def _encoder(name: str, tiny: str) -> Encoder:
+    import e2
+
+    tags = ("brand", "season") if name.endswith("tokens") else ()
+    model, _, preprocess = e2.create_model_and_transforms(tiny, tags=tags)
+    return Encoder(model, preprocess, e2.get_tokenizer(tiny), {"path": name}, device="cpu", workers=0)
+
+
+def test_queries_show_gains_losses_and_chance_in_turn():
+    ranks = np.array([[1, 50, 3, 4], [20, 1, 3, 4]])
+    chosen = choose_queries(ranks, 4, seed=0)
+    assert chosen[:2] == [1, 0] and sorted(chosen) == [0, 1, 2, 3]
+
+
+def test_bad_folders_get_one_line(tmp_path):
+    with pytest.raises(InputError, match="no results there"):
+        find_results([tmp_path])
+    (tmp_path / "metrics.json").write_text("[1, 2")
+    with pytest.raises(InputError, match="metrics.json as results"):
+        find_results([tmp_path])
+    (tmp_path / "metrics.json").write_text(json.dumps({"benchmark": "speed"}))
+    with pytest.raises(InputError, match="no results there"):
+        find_results([tmp_path])
