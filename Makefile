@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 E2 := $(VENV)/bin/e2
 
-.PHONY: quickstart test test-slow lint format clean
+.PHONY: quickstart test test-slow lint types docs release-check format clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,15 @@ test-slow: $(VENV)/installed
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/installed  ## type hints
+	$(VENV)/bin/mypy
+
+docs: $(VENV)/installed  ## the site, into build/site
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+release-check: $(VENV)/installed  ## the wheel in a clean environment
+	$(VENV)/bin/python -m pytest -m slow tests/test_release.py
 
 format: $(VENV)/installed
 	$(VENV)/bin/ruff check --fix .
