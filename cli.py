@@ -6,17 +6,28 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from safetensors import SafetensorError
 
 from adapters.captioning.commands import caption_app
 from adapters.composed.commands import compose_app
+from adapters.export.commands import push
+from adapters.search.app.commands import app as search_app
+from adapters.search.commands import index_app
 from benchmarks.captioning_commands import captioning, report_captions
 from benchmarks.composed_commands import composed
+from benchmarks.detail_commands import detail
+from benchmarks.export_commands import export
+from benchmarks.gap_commands import gap
+from benchmarks.grounding_commands import grounding
+from benchmarks.probe_commands import probe
+from benchmarks.report.study_commands import report_study
 from benchmarks.speed_commands import speed
+from benchmarks.study_commands import general, study
 from benchmarks.wise_ft_commands import wise_ft
+from e2.amazon_commands import amazon_fashion
 from e2.errors import InputError, TrainingStopped, first_line
 from e2.options import (
     BatchSize,
@@ -51,16 +62,28 @@ app = typer.Typer(
 data_app = typer.Typer(help="Look at a catalogue, or write one.", no_args_is_help=True)
 evaluate_app = typer.Typer(help="Measure a model.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+data_app.command("amazon-fashion")(amazon_fashion)
 report_app = typer.Typer(help="Pages to look at.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(caption_app, name="caption")
 app.add_typer(compose_app, name="compose")
+app.add_typer(index_app, name="index")
 app.add_typer(report_app, name="report")
+app.command("app")(search_app)
 app.command("wise-ft")(wise_ft)
 app.command()(speed)
+app.command()(export)
+app.command()(push)
+app.command()(study)
+data_app.command()(general)
 evaluate_app.command("captioning", cls=ListOptions)(captioning)
 evaluate_app.command("composed", cls=ListOptions)(composed)
+evaluate_app.command("detail", cls=ListOptions)(detail)
+evaluate_app.command("grounding", cls=ListOptions)(grounding)
+evaluate_app.command("gap", cls=ListOptions)(gap)
+evaluate_app.command("probe", cls=ListOptions)(probe)
 report_app.command("captions", cls=ListOptions)(report_captions)
+report_app.command("study", cls=ListOptions)(report_study)
 
 
 @app.command()
@@ -106,7 +129,13 @@ def train(
     """
     from e2.run import start_run
 
-    given = {"method": method, "preset": preset, "backbone": backbone, "pretrained": pretrained, "epochs": epochs}
+    given: dict[str, Any] = {
+        "method": method,
+        "preset": preset,
+        "backbone": backbone,
+        "pretrained": pretrained,
+        "epochs": epochs,
+    }
     given |= {"steps": steps, "seed": seed, "device": device, "precision": precision}
     given |= {"data.data": data, "data.text": text, "data.batch_size": batch_size, "data.workers": workers}
     given |= {"data.image_column": image_column, "data.caption_column": caption_column, "data.id_column": id_column}
@@ -171,7 +200,7 @@ def retrieval(
     protocol: Annotated[str, typer.Option(help="full, first-photo or sample-100")] = "full",
     text: Text = "caption",
     tags: Tags = None,
-    rule: Annotated[str, typer.Option(help="small sub-categories in sample-100: fame-vil or authors")] = "fame-vil",
+    rule: Annotated[str, typer.Option(help="negatives of sample-100: fame-vil, authors or any")] = "fame-vil",
     candidates: Annotated[Path | None, typer.Option(help="saved sample-100 lists to use again")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json")] = None,
     image_column: ImageColumn = "image",
@@ -256,7 +285,7 @@ def import_(
     from e2.data.export import import_catalogue
 
     names, columns = columns_of(tags, (image_column, caption_column, id_column))
-    options = {"on_bad_row": on_bad_row, "to": to, "shard_size": shard_size, "overwrite": overwrite}
+    options: dict[str, Any] = {"on_bad_row": on_bad_row, "to": to, "shard_size": shard_size, "overwrite": overwrite}
     sizes = import_catalogue(spec, out, tags=names, columns=columns, **options)
     print(f"wrote {', '.join(f'{split} ({count:,} products)' for split, count in sizes.items())} to {out}")
 
@@ -286,7 +315,8 @@ def say(result: dict, as_json: bool, line: str) -> None:
 
 def not_written(error: Exception) -> str:
     """What the disk refused, in one line, and what to do when it is full."""
-    place = f": {error.filename}" if getattr(error, "filename", None) else ""
+    name = getattr(error, "filename", None)
+    place = f": {name}" if name else ""
     said = f"{getattr(error, 'strerror', None) or first_line(error)}{place}"
     return f"{said}; make room, and go on with --resume after training" if os.strerror(errno.ENOSPC) in said else said
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 import e2
@@ -20,6 +20,7 @@ from e2.backbones import PLACES, hub_config
 from e2.checkpoint import read_config, tensors_sha256, weights_sha256
 from e2.distributed import gather_rows, processes, shared_batches
 from e2.errors import InputError
+from e2.foreign import OpenClip
 from e2.hf_weights import is_transformers
 from e2.texts import cut_to_longest, encode_text, truncated
 
@@ -56,9 +57,9 @@ class Encoder:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: OpenClip,
         preprocess: Callable,
-        tokenizer: Callable,
+        tokenizer: Any,
         info: dict[str, Any],
         *,
         device: str = "auto",
@@ -72,7 +73,7 @@ class Encoder:
         started = processes(on_cpu=self.device.type == "cpu")
         if device == "auto" and started.num_processes > 1:
             self.device = started.device  # each process its own
-        self.model = model.to(self.device).eval()
+        self.model: OpenClip = model.to(self.device).eval()
         self.preprocess, self.tokenizer, self.info = preprocess, tokenizer, info
         self.precision, self.batch_size, self.workers = precision, batch_size, workers
         self.tags: tuple[str, ...] = tuple(getattr(model, "tags", ()))
@@ -207,7 +208,7 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
 
 def _checkpoint(name: str, options: dict[str, Any]) -> Encoder:
     """An E2 checkpoint, in a folder or on the hub."""
-    parts = e2.load(name)
+    model, preprocess, tokenizer = e2.load(name)
     folder = _cached_folder(name) if name.startswith("hf-hub:") else Path(name)
     config = read_config(folder)
     info = {
@@ -216,7 +217,7 @@ def _checkpoint(name: str, options: dict[str, Any]) -> Encoder:
         "backbone": config["backbone"],
         "method": config["method"],
     }
-    return Encoder(*parts, info, **options)
+    return Encoder(model, preprocess, tokenizer, info, **options)
 
 
 def _open_clip(name: str, backbone: str, pretrained: str | None, options: dict[str, Any]) -> Encoder:

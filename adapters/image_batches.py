@@ -34,7 +34,7 @@ def image_batches(
     few = len(rows) <= 2  # starting processes would take longer than decoding
     loader = DataLoader(
         _Decoded(images, preprocess),
-        batch_sampler=rows,
+        batch_sampler=[list(batch) for batch in rows],
         num_workers=0 if few else workers,
         collate_fn=_stacked,
         pin_memory=pin,
@@ -66,4 +66,4 @@ class _Decoded(Dataset):
 
 def _stacked(items: list[Tensor | str]) -> Tensor | str:
     errors = [item for item in items if isinstance(item, str)]
-    return errors[0] if errors else torch.stack(items)
+    return errors[0] if errors else torch.stack([item for item in items if not isinstance(item, str)])

@@ -10,7 +10,7 @@ from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
 
-class ProductImages(Sequence):
+class ProductImages(Sequence[Image.Image]):
     """Images of a catalogue, decoded when asked for (by an encoder's workers), so that none is kept.
 
     Args:
@@ -37,7 +37,7 @@ class ProductImages(Sequence):
     def __len__(self) -> int:
         return len(self.products)
 
-    def __getitem__(self, i: int) -> Image.Image:
+    def __getitem__(self, i: int) -> Image.Image:  # type: ignore[override]  # no slices
         product = self.catalogue[int(self.products[i])]
         try:
             return load_image(product.images[int(self.indices[i])])

@@ -1,14 +1,16 @@
 """Sampled candidate lists ("sample-100"): each query against its positive and 100 negatives of the same sub-category.
 
-Two published ways to draw them, and they give different numbers:
+Two published ways to draw them, and one for catalogues without sub-categories; they give different numbers:
 
 - ``fame-vil`` (FAME-ViL, `RecallAtK_kaleido`): 1,000 random queries per direction, over all photos or all texts; one random
   positive of the query's product; negatives are photos or texts of other products, several of one product allowed. Where the
   sub-category has too few, random ones of other sub-categories fill the list.
 - ``authors`` (E2, `fashiongen_eval_sample.py`): each product has one random photo and one random text; at most 100 other
   products of the sub-category, without fill, so lists of small sub-categories are shorter (and easier).
+- ``any``: as ``fame-vil``, with negatives from the whole split. For AmazonFashion, which has no sub-categories; easier, as
+  most negatives are another kind of garment. How E2's paper drew its lists there was not at hand.
 
-Both are drawn from a seed here and can be saved, so that models, and people, can be compared on the same lists.
+All are drawn from a seed here and can be saved, so that models, and people, can be compared on the same lists.
 """
 
 import hashlib
@@ -21,7 +23,7 @@ import numpy as np
 from e2.errors import InputError
 from e2.files import atomic_path
 
-RULES = ("fame-vil", "authors")
+RULES = ("fame-vil", "authors", "any")
 QUERIES, NEGATIVES, RUNS = 1000, 100, 5
 
 
@@ -55,7 +57,7 @@ class CandidateLists:
         text_candidates: (R, Q, 101) rows of texts: the positive, then the negatives; -1 where a list is shorter.
         text_queries: (R, Q') rows of texts.
         image_candidates: (R, Q', 101) rows of images.
-        rule: ``fame-vil`` or ``authors``.
+        rule: one of `RULES`.
         gallery: fingerprint of what they were drawn from.
     """
 
@@ -96,20 +98,25 @@ def draw_candidates(gallery: Gallery, *, rule: str = "fame-vil", seed: int = 0, 
         InputError: unknown rule, or too few products to fill a list.
     """
     if rule not in RULES:
-        raise InputError(f"unknown rule {rule!r} for small sub-categories; choose {' or '.join(RULES)}")
+        raise InputError(f"unknown rule {rule!r} of sample-100; choose {', '.join(RULES)}")
     drawn = [_draw_run(gallery, rule, np.random.default_rng([seed, run])) for run in range(runs)]
-    return CandidateLists(*(np.stack(part) for part in zip(*drawn, strict=True)), rule, gallery.fingerprint())
+    image_queries, text_candidates, text_queries, image_candidates = (np.stack(part) for part in zip(*drawn, strict=True))
+    return CandidateLists(
+        image_queries, text_candidates, text_queries, image_candidates, rule=rule, gallery=gallery.fingerprint()
+    )
 
 
 def _draw_run(gallery: Gallery, rule: str, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     """One run: image queries, their texts, text queries, their images."""
     categories = np.unique(np.asarray(gallery.categories), return_inverse=True)[1]
+    if rule == "any":
+        categories = np.zeros_like(categories)
     images, texts = np.arange(len(gallery.image_products)), np.arange(len(gallery.text_products))
     if rule == "authors":
         images, texts = _one_each(gallery.image_products, rng), _one_each(gallery.text_products, rng)
     image_side = _Side(images, gallery.image_products, categories)
     text_side = _Side(texts, gallery.text_products, categories)
-    fill = rule == "fame-vil"
+    fill = rule != "authors"
     return (*_draw_lists(image_side, text_side, fill, rng), *_draw_lists(text_side, image_side, fill, rng))
 
 

@@ -14,7 +14,7 @@ Example:
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,7 +143,7 @@ def _tokenized(captions: list[str], references: list[Sequence[str]], java: Path 
 def _side_by_side(hypotheses: list[str], references: list[list[str]], java: Path | None) -> dict:
     """Results of the scorers by name. METEOR first: it is the longest."""
     with ThreadPoolExecutor(4) as pool:
-        tasks = {"meteor": pool.submit(meteor_counts, hypotheses, references, java)} if java else {}
+        tasks: dict[str, Future] = {"meteor": pool.submit(meteor_counts, hypotheses, references, java)} if java else {}
         names = ("cider", "bleu", "rouge")
         tasks |= {name: pool.submit(run_scorer, name, hypotheses, references) for name in names}
         return {name: task.result() for name, task in tasks.items()}

@@ -3,7 +3,7 @@
 import json as jsonlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,7 +69,7 @@ def captioning(
     further = [open_data(data, "train", tags, columns, on_bad_row)] if known else []
     truth = read_truth(catalogue, text, further=further, skip_wordless=on_bad_row == "skip")
     candidates = [Candidate(read_captions(path), {"path": str(path), "method": "file"}) for path in captions or []]
-    options = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
+    options: dict[str, Any] = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
     try:
         compared = evaluate_captioning(
             [*(load_captioner(name, **options) for name in captioner or []), *candidates],

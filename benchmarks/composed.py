@@ -160,8 +160,8 @@ def _score_blocks(queries: Tensor, gallery: Tensor, excluded: np.ndarray | None)
 def _best(scores: Tensor, k: int) -> np.ndarray:
     """(b, k) rows of the highest scores, best first; -1 for places that no result has."""
     values, rows = scores.topk(min(k, scores.shape[1]), dim=1)
-    rows = rows.masked_fill(values == -torch.inf, -1).cpu().numpy()
-    return np.pad(rows, ((0, 0), (0, k - rows.shape[1])), constant_values=-1)
+    found = rows.masked_fill(values == -torch.inf, -1).cpu().numpy()
+    return np.pad(found, ((0, 0), (0, k - found.shape[1])), constant_values=-1)
 
 
 def _counts(

@@ -135,6 +135,7 @@ def answer(task: Task, vectors: Sequence[Tensor], gallery: Tensor) -> ComposedAn
         vectors: (Q, D) for each wording.
         gallery: (G, D) of all targets, on the same device.
     """
+    assert task.answers is not None
     names, shape = _names(task), (len(vectors), len(task))
     values = {bound: np.empty((*shape, len(names))) for bound in BOUNDS}
     optimistic, pessimistic, top = (np.empty((*shape, *more), dtype=np.int64) for more in ((), (), (TOP,)))
@@ -180,6 +181,7 @@ def _values(task: Task, found: Found, recalled: Found, subset: Ranks | None, bou
 
 def _subset_ranks(task: Task, queries: Tensor, gallery: Tensor, rows: np.ndarray) -> Ranks:
     """Ranks within each query's own short list."""
+    assert task.subset is not None
     query_rows, lists = (torch.from_numpy(array).to(gallery.device) for array in (rows, task.subset[rows]))
     return candidate_ranks(queries, gallery, query_rows, lists)
 

@@ -2,7 +2,7 @@
 
 import json as jsonlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -79,7 +79,7 @@ def composed(
             raise InputError(f"{benchmark} draws its queries from a catalogue; name it by --data")
         catalogue = open_data(data, split or "test", tags, (image_column, caption_column, id_column), on_bad_row)
         chosen = [name.strip() for name in swap.split(",")] if swap else None
-        options = {"swap": chosen, "changes": changes, "size": size, "wordings": wordings, "seed": seed}
+        options: dict[str, Any] = {"swap": chosen, "changes": changes, "size": size, "wordings": wordings, "seed": seed}
         task, listed = draw_task(benchmark, catalogue, queries=queries, target=target, text=text, **options)
         if out:
             listed.save(out / "queries.json")

@@ -24,6 +24,7 @@ LINE, LINES = 26, 7  # characters and lines of a text
 
 def save_examples(task: Task, answers: ComposedAnswers, path: Path, *, count: int, title: str, seed: int = 0) -> None:
     """Writes a PNG with one row for each of ``count`` queries drawn by ``seed``, in their first wording."""
+    assert task.answers is not None
     queries = np.sort(np.random.default_rng(seed).choice(len(task), min(count, len(task)), replace=False))
     figure = Figure(figsize=(1.9 * (SHOWN + 2), 2.1 * len(queries) + 0.5), layout="constrained")
     figure.suptitle(textwrap.shorten(title, 140, placeholder="..."), fontsize=10, parse_math=False)

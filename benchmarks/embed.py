@@ -93,7 +93,7 @@ def _region_tables(encoder: Encoder, items: Items, progress: bool) -> Iterator[p
     for vectors in _joined(encoder.iterate_images(items.images, regions=True, progress=progress)):  # (N, E, D)
         rows = slice(start, start := start + len(vectors))
         entities = list(encoder.tags) * len(vectors)
-        ids = np.repeat(_ids(items, items.image_products[rows]), len(encoder.tags))
+        ids = _ids(items, np.repeat(items.image_products[rows], len(encoder.tags)))
         indices = np.repeat(items.images.indices[rows], len(encoder.tags))
         yield _table("region", ids, indices, vectors.reshape(-1, vectors.shape[-1]), entities)
 
@@ -115,7 +115,7 @@ def _joined(batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _table(
-    kind: str, ids: Sequence[str], indices: np.ndarray, vectors: np.ndarray, entities: list[str] | None = None
+    kind: str, ids: Sequence[str], indices: np.ndarray, vectors: np.ndarray, entities: Sequence[str | None] | None = None
 ) -> pa.Table:
     columns = {
         "product_id": pa.array(ids, pa.string()),

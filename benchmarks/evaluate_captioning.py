@@ -32,7 +32,7 @@ from benchmarks.meteor import meteor_score
 from benchmarks.metrics_file import NAME, metrics_record, write_json
 from benchmarks.retrieval import TIE_POLICY, cross_modal_ranks
 from benchmarks.tag_scores import COUNTS, Mention, TagVocabulary, tag_counts, tag_metrics
-from e2.data.catalogue import Subset
+from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
@@ -84,7 +84,11 @@ class Scored:
 
 
 def read_truth(
-    catalogue: Catalogue, text: str = "caption", *, further: Sequence[Catalogue] = (), skip_wordless: bool = False
+    catalogue: ArrowCatalogue | Subset,
+    text: str = "caption",
+    *,
+    further: Sequence[Catalogue] = (),
+    skip_wordless: bool = False,
 ) -> Truth:
     """Passes once over the catalogue's texts and tags.
 
@@ -207,7 +211,7 @@ def _measure(
     mentions = [truth.vocabulary.find(caption) for caption in captions.values()]
     counts = tag_counts(mentions, truth.tags, truth.catalogue.tags)
     hits = None
-    if encoder is not None:
+    if encoder is not None and photos is not None:
         groups = torch.arange(len(photos))
         texts = torch.from_numpy(encoder.encode_texts(list(captions.values())))
         hits = cross_modal_ranks(photos, texts, groups, groups)[1].hits((1,))[:, 0].numpy()
@@ -217,7 +221,7 @@ def _measure(
 
 def _metrics(means: Mapping[str, np.ndarray], products: int, entities: Sequence[str]) -> dict[str, np.ndarray]:
     """Mean columns (..., K) over products -> metric -> (...); serves the corpus and every resample alike."""
-    metrics = {}
+    metrics: dict[str, np.ndarray] = {}
     bleu = 100 * corpus_bleu(products * means["BLEU"])
     metrics |= {name: bleu[..., place] for place, name in enumerate(BLEU)}
     if "METEOR" in means:

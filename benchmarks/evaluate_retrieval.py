@@ -4,7 +4,7 @@ Protocols (say which one, numbers differ by tens of points):
 
 - ``full``: every photo against every text of the split and back, products as ground truth.
 - ``first-photo``: the authors' variant, one photo and one text per product, a square matrix.
-- ``sample-100``: one positive among 100 negatives of the same sub-category, 1,000 queries, mean and spread of 5 runs.
+- ``sample-100``: one positive among 100 negatives, of the same sub-category or any, 1,000 queries, mean and spread of 5 runs.
 """
 
 import itertools
@@ -67,7 +67,7 @@ def evaluate_retrieval(
         text: ``caption`` or ``full`` (description and tags).
         seed: of the sampled lists and of the bootstrap.
         out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``candidates.npz``.
-        rule: of ``sample-100`` for small sub-categories, ``fame-vil`` or ``authors``.
+        rule: of ``sample-100``, where the negatives come from: ``fame-vil``, ``authors`` or ``any``.
         candidates: saved lists to use instead of drawing new ones; they bring their own rule.
         resamples: of the bootstrap.
 
@@ -147,15 +147,18 @@ def _check(encoders: Sequence[Encoder], protocol: str) -> None:
 
 
 def _lists(items: Items, rule: str, seed: int, candidates: str | Path | None) -> CandidateLists:
-    if not any(items.categories):
-        raise InputError(f"sample-100 draws from each product's {CATEGORY}, which no product has; name its column by --tags")
+    if rule != "any" and not candidates and not any(items.categories):
+        raise InputError(
+            f"sample-100 draws from each product's {CATEGORY}, which no product has; name its column by --tags, "
+            "or draw from the whole split by --rule any"
+        )
     gallery = Gallery(items.image_products, items.text_products, items.categories)
     return load_candidates(candidates, gallery) if candidates else draw_candidates(gallery, rule=rule, seed=seed)
 
 
 def _facts(items: Items, lists: CandidateLists | None, resamples: int) -> dict[str, Any]:
     """What holds for all encoders."""
-    facts = {
+    facts: dict[str, Any] = {
         "n_images": len(items.images),
         "n_texts": len(items.texts),
         "identical_texts": len(items.texts) - len(set(items.texts)),  # no encoder can tell these apart

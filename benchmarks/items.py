@@ -52,7 +52,11 @@ def read_items(catalogue: Catalogue, text: str, *, first_only: bool = False) -> 
         raise InputError(f"{catalogue.name} split {catalogue.split} has {len(catalogue)} product; retrieval needs two or more")
     light = texts_only(catalogue)
     products = (light[row] for row in range(len(light)))
-    ids, categories, texts, image_counts, text_counts = [], [], [], [], []
+    ids: list[str] = []
+    categories: list[str] = []
+    texts: list[str] = []
+    image_counts: list[int] = []
+    text_counts: list[int] = []
     for product in products:
         ids.append(product.product_id)
         categories.append(product.tags.get(CATEGORY, ""))

@@ -10,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from e2.errors import InputError
 
@@ -58,7 +59,7 @@ def run_java(java: Path, arguments: Sequence[str], text: str = "", *, timeout: f
     """
     environment = {name: value for name, value in os.environ.items() if name not in OVERRIDES}
     command = [str(java), *OPTIONS, *LIGHT, *arguments]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     try:
         process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
     except OSError as error:

@@ -2,19 +2,30 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from e2.data.product import Catalogue
 from e2.files import atomic_path
 from e2.version import __version__
 
 NAME = "metrics.json"
 
 
+class Measured(Protocol):
+    """What a result is about: a split of a catalogue, or a task drawn from one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def split(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+
 def metrics_record(
     benchmark: str,
     protocol: str,
-    catalogue: Catalogue,
+    catalogue: Measured,
     *,
     text: str,
     seed: int,

@@ -91,17 +91,17 @@ def cross_modal_ranks(
     Raises:
         InputError: features that are not finite, or a query without any positive.
     """
-    images, texts = _Unit(images, "image"), _Unit(texts, "text")
+    rows_of, cols_of = _Unit(images, "image"), _Unit(texts, "text")
     row_blocks = [slice(start, start + block[0]) for start in range(0, len(images), block[0])]
     col_blocks = [slice(start, start + block[1]) for start in range(0, len(texts), block[1])]
     positives = _Positives(image_groups, text_groups, row_blocks, col_blocks)
-    best_text, best_image = _best_positives(images, texts, positives)
+    best_text, best_image = _best_positives(rows_of, cols_of, positives)
 
     image_counts = _Counts(best_text, tolerance)
     text_counts = _Counts(best_image, tolerance)
     buffer = best_text.new_empty(min(block[0], len(images)) * min(block[1], len(texts)))
     for rows, cols, row, col in positives:
-        scores = images[rows] @ texts[cols].T  # (b, t)
+        scores = rows_of[rows] @ cols_of[cols].T  # (b, t)
         scores[row, col] = -torch.inf  # positives never stand in each other's way
         outcome = buffer[: scores.numel()].view_as(scores)
         image_counts.add(rows, scores, 1, outcome)
@@ -121,10 +121,10 @@ def candidate_ranks(
         candidates: (Q, 1 + C) rows of ``gallery``: the positive first, then the negatives; -1 where a list is shorter.
         tolerance: cosines this close are tied.
     """
-    queries, gallery = _Unit(queries, "query"), _Unit(gallery, "gallery")
+    asked, listed = _Unit(queries, "query"), _Unit(gallery, "gallery")
     optimistic, pessimistic = [], []
     for rows, lists in zip(query_rows.split(256), candidates.split(256), strict=True):
-        scores = torch.einsum("qd,qcd->qc", queries[rows], gallery[lists])  # -1 reads the last row; masked below
+        scores = torch.einsum("qd,qcd->qc", asked[rows], listed[lists])  # -1 reads the last row; masked below
         positive, negatives = scores[:, :1], scores[:, 1:].masked_fill(lists[:, 1:] < 0, -torch.inf)
         optimistic.append((negatives > positive + tolerance).sum(dim=1))
         pessimistic.append((negatives >= positive - tolerance).sum(dim=1))

@@ -23,9 +23,9 @@ import open_clip
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from open_clip.pretrained import download_pretrained_from_hf, get_pretrained_cfg
 from safetensors import SafetensorError
-from torch import nn
 
 from e2.errors import InputError, first_line
+from e2.foreign import OpenClip
 from e2.hf_weights import is_transformers, open_clip_config, read_json
 from e2.weights import Weights, load_weights_into, read_weights
 
@@ -61,7 +61,7 @@ def register_backbones() -> None:
 
 def create_backbone(
     name: str, pretrained: str | None = None, *, config: Mapping[str, Any] | None = None, **options: Any
-) -> tuple[nn.Module, Callable]:
+) -> tuple[OpenClip, Callable]:
     """An open_clip model with its evaluation transform.
 
     Args:
@@ -113,7 +113,7 @@ def _activation_of_tag(name: str, tag: str) -> dict[str, bool]:
     return {"force_quick_gelu": True} if get_pretrained_cfg(name, tag).get("quick_gelu") else {}
 
 
-def _from_place(name: str, options: dict[str, Any]) -> tuple[nn.Module, Callable]:
+def _from_place(name: str, options: dict[str, Any]) -> tuple[OpenClip, Callable]:
     """A backbone from a folder or the hub."""
     folder = transformers_folder(name)
     if folder is not None:
@@ -130,7 +130,7 @@ def _from_place(name: str, options: dict[str, Any]) -> tuple[nn.Module, Callable
     return _created(name, None, config, options, pretrained=found)
 
 
-def _with_file(name: str, path: Path, options: dict[str, Any]) -> tuple[nn.Module, Callable]:
+def _with_file(name: str, path: Path, options: dict[str, Any]) -> tuple[OpenClip, Callable]:
     """A named backbone with weights from a file or folder.
 
     Where a configuration lies beside the weights it is followed: it knows activation and norms, which a name may not.
@@ -180,7 +180,7 @@ def _parts(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return config
 
 
-def _filled(model: nn.Module, weights: Weights, source: Path) -> nn.Module:
+def _filled(model: OpenClip, weights: Weights, source: Path) -> OpenClip:
     load_weights_into(model, weights, source)
     model.origin = Origin(model.origin.config, pretrained=True)
     return model
@@ -188,7 +188,7 @@ def _filled(model: nn.Module, weights: Weights, source: Path) -> nn.Module:
 
 def _built(
     name: str, config: Mapping[str, Any], preprocess: Mapping[str, Any], options: dict[str, Any]
-) -> tuple[nn.Module, Callable]:
+) -> tuple[OpenClip, Callable]:
     """A model with random weights from open_clip's model configuration; ``name`` is for messages."""
     vision = _parts(config, name)["vision_cfg"]
     if vision.get("timm_model_name") and options.get("force_image_size") is None:
@@ -207,7 +207,7 @@ def _built(
 
 def _created(
     name: str, tag: str | None, config: Mapping[str, Any], options: dict[str, Any], pretrained: bool | None = None
-) -> tuple[nn.Module, Callable]:
+) -> tuple[OpenClip, Callable]:
     """open_clip's own way to a model, its errors in one line."""
     try:
         model, _, preprocess = open_clip.create_model_and_transforms(name, tag, **options)
@@ -224,18 +224,18 @@ def _created(
 
 def _as_built(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with open_clip's ``force_...`` options written into it."""
-    config = copy.deepcopy(dict(config))
+    built = copy.deepcopy(dict(config))
     for option, part, key in (
         ("force_image_size", "vision_cfg", "image_size"),
         ("force_patch_dropout", "vision_cfg", "patch_dropout"),
         ("force_context_length", "text_cfg", "context_length"),
     ):
         if options.get(option) is not None:
-            config[part][key] = options[option]
+            built[part][key] = options[option]
     for option, key in (("force_quick_gelu", "quick_gelu"), ("force_custom_text", "custom_text")):
         if options.get(option):
-            config[key] = True
-    return config
+            built[key] = True
+    return built
 
 
 def transformers_folder(name: str) -> Path | None:

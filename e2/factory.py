@@ -45,7 +45,7 @@ def create_model_and_transforms(
         ('brand', 'season')
     """
     config = from_dict(ModelConfig, {"tags": list(dict.fromkeys(tags)), **options}, "model")
-    inputs = {} if image_size is None else {"force_image_size": checked_size(image_size)}
+    inputs: dict[str, Any] = {} if image_size is None else {"force_image_size": checked_size(image_size)}
     clip, preprocess_val = create_backbone(backbone, pretrained, **inputs, **(backbone_options or {}))
     try:
         model = E2(clip, config)

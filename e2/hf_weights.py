@@ -142,7 +142,7 @@ def _preprocessing(folder: Path, squash: bool) -> dict[str, Any]:
         squash = not found.get("do_center_crop") and not (isinstance(size, dict) and "shortest_edge" in size)
     chosen = {"mean": found.get("image_mean"), "std": found.get("image_std")}
     return {
-        "interpolation": INTERPOLATIONS.get(found.get("resample"), "bicubic"),
+        "interpolation": INTERPOLATIONS.get(found.get("resample", -1), "bicubic"),
         "resize_mode": "squash" if squash else "shortest",
         **half,
         **{name: tuple(value) for name, value in chosen.items() if value},

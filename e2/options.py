@@ -1,9 +1,8 @@
 """One spelling of each command-line option for all commands, and what several commands do with them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperCommand
 
@@ -64,7 +63,7 @@ class ListOptions(TyperCommand):
     For commands without positional arguments only, or the list would swallow them.
     """
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         repeatable = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
         spread: list[str] = []
         current = None

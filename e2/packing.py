@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from e2.foreign import OpenClip
 from e2.texts import LENGTH_STEP, CausalTower, causal_tower, encode_text
 
 ROW_LENGTH = 80  # places of a row, if no text is longer
@@ -47,7 +48,7 @@ def pack(lengths: Sequence[int]) -> Packing:
     return Packing(starts, -(-rows // ROW_STEP) * ROW_STEP, length)
 
 
-def encode_packed(clip: nn.Module, tokens: Tensor) -> Tensor:
+def encode_packed(clip: OpenClip, tokens: Tensor) -> Tensor:
     """Token ids (B, L) -> (B, D) like ``clip.encode_text``; packed where the tower is causal."""
     tower = causal_tower(clip)
     if tower is None:

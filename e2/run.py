@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, load, read_config, weights_sha256
 from e2.config import TrainConfig, from_dict, merged, to_dict, with_key
-from e2.data import Catalogue, Columns, Subset, open_catalogue, parse_tags, splits_of
+from e2.data import ArrowCatalogue, Catalogue, Columns, Subset, open_catalogue, parse_tags, splits_of
 from e2.data.loader import DESCRIPTION
 from e2.distributed import on_main, processes
 from e2.errors import InputError, printable
@@ -85,7 +85,7 @@ def run_to_the_end(config: TrainConfig, out: Path, *, resume: bool) -> dict[str,
         "history": progress.history,
     }
     if config.wise_ft is not None:
-        summary |= interpolate(config, val_data, out)
+        summary |= interpolate(config, config.wise_ft, val_data, out)
     if processes().is_main_process:
         with atomic_path(out / SUMMARY) as path:
             path.write_text(json.dumps(summary, indent=2) + "\n")
@@ -106,9 +106,9 @@ def read_summary(out: Path) -> dict[str, Any]:
         raise InputError(f"{out / SUMMARY} is damaged; remove it and train again with --overwrite") from error
 
 
-def interpolate(config: TrainConfig, val_data: Catalogue, out: Path) -> dict[str, Any]:
+def interpolate(config: TrainConfig, alpha: float, val_data: Catalogue, out: Path) -> dict[str, Any]:
     """Moves the saved weights back towards the start model, and measures them: what changes in the summary."""
-    on_main(lambda: interpolate_checkpoint(out, config.wise_ft))
+    on_main(lambda: interpolate_checkpoint(out, alpha))
     model, transform, tokenizer = load(out)
     device = processes().device
     metrics = validate(
@@ -119,7 +119,7 @@ def interpolate(config: TrainConfig, val_data: Catalogue, out: Path) -> dict[str
         workers=config.data.workers,
         device=device,
     )
-    return {"wise_ft": config.wise_ft, "val_SumR": metrics["SumR"], "weights_sha256": weights_sha256(out)}
+    return {"wise_ft": alpha, "val_SumR": metrics["SumR"], "weights_sha256": weights_sha256(out)}
 
 
 @contextlib.contextmanager
@@ -275,7 +275,7 @@ def open_splits(config: TrainConfig) -> tuple[Catalogue, Catalogue]:
     # ``description`` is no column but the product's own text, unless it was given another column's name.
     tags = [tag for tag in data.tags if tag != DESCRIPTION or data.tag_columns.get(tag, tag) != DESCRIPTION]
 
-    def open_split(name: str) -> Catalogue:
+    def open_split(name: str) -> ArrowCatalogue:
         return open_catalogue(data.data, name, tags=tags if data.tags else None, columns=columns, on_bad_row=data.on_bad_row)
 
     train_data = open_split("train" if "train" in splits else splits[0])

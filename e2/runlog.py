@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from e2.files import atomic_path
+from e2.model import E2
 
 EVERY = 10  # steps between rows
 QUIET_EVERY = 60.0  # seconds between lines where the output is no terminal
@@ -65,7 +66,7 @@ class RunLog:
         grad_norm: float,
         optimizer: torch.optim.Optimizer,
         images: int,
-        model: torch.nn.Module,
+        model: E2,
         waited: float,
     ) -> bool:
         """Counts a step; every few steps writes a row and returns True.

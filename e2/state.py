@@ -107,7 +107,7 @@ def load_state(folder: Path, method: Method, optimizer: torch.optim.Optimizer) -
     tensors = read_tensors(folder / "state.safetensors")
     names = {_stored(name): name for name in method.state_dict()}
     try:
-        weights = {names[k.removeprefix("model/")]: t for k, t in tensors.items() if k.startswith("model/")}
+        weights: dict[str, Any] = {names[k.removeprefix("model/")]: t for k, t in tensors.items() if k.startswith("model/")}
         set_model_state_dict(method, weights, options=StateDictOptions(full_state_dict=True))
         moments = {k.removeprefix("optimizer/"): t for k, t in tensors.items() if k.startswith("optimizer/")}
         load_named_state(optimizer, method, {_own(names, key): tensor for key, tensor in moments.items()})

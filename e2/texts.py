@@ -5,14 +5,17 @@ batch may be cut to its longest text: same embeddings, same gradients, a fractio
 tokens of CLIP's 77). ``e2.packing`` goes further for training.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import open_clip
 import torch
 from open_clip.tokenizer import HFTokenizer
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
+
+from e2.foreign import OpenClip
 
 LENGTH_STEP = 8  # lengths are multiples of it: kernels are prepared, and kept in memory, once per shape
 
@@ -21,13 +24,14 @@ LENGTH_STEP = 8  # lengths are multiples of it: kernels are prepared, and kept i
 class CausalTower:
     """The parts of a causal text tower that answers at its end-of-text token; open_clip keeps them in two places."""
 
-    parts: nn.Module  # holds embeddings, transformer, final norm, projection and mask
+    parts: OpenClip  # holds embeddings, transformer, final norm, projection and mask
     pool_type: str
     eos_id: int | None
 
     def ends(self, tokens: Tensor) -> Tensor:
         """(B, L) -> (B,) the place that the answer is read at."""
-        return (tokens == self.eos_id if self.pool_type == "eos" else tokens).int().argmax(dim=-1)
+        marks = tokens.eq(self.eos_id) if self.pool_type == "eos" and self.eos_id is not None else tokens
+        return marks.int().argmax(dim=-1)
 
     def project(self, x: Tensor) -> Tensor:
         """(B, width) -> (B, D), where the tower has a projection."""
@@ -37,7 +41,7 @@ class CausalTower:
         return projection(x) if isinstance(projection, nn.Linear) else x @ projection
 
 
-def causal_tower(clip: nn.Module) -> CausalTower | None:
+def causal_tower(clip: OpenClip) -> CausalTower | None:
     """The text tower, if no place behind the end of a text can reach its answer; None for all others.
 
     Others are bidirectional towers (SigLIP), those that read the last place or append a token of their own (CoCa), and
@@ -52,12 +56,12 @@ def causal_tower(clip: nn.Module) -> CausalTower | None:
     return tower if tower.parts.attn_mask is not None and tower.pool_type in ("argmax", "eos") else None
 
 
-def can_cut(clip: nn.Module) -> bool:
+def can_cut(clip: OpenClip) -> bool:
     """Whether cutting a batch to its longest text provably leaves the embeddings as they are."""
     return causal_tower(clip) is not None
 
 
-def cut_to_longest(clip: nn.Module, tokens: Tensor) -> Tensor:
+def cut_to_longest(clip: OpenClip, tokens: Tensor) -> Tensor:
     """(B, L) -> (B, longest text of the batch), or unchanged where the tower looks at padding."""
     tower = causal_tower(clip)
     if tower is None:
@@ -66,7 +70,7 @@ def cut_to_longest(clip: nn.Module, tokens: Tensor) -> Tensor:
     return tokens[:, : -(-longest // LENGTH_STEP) * LENGTH_STEP]
 
 
-def encode_text(clip: nn.Module, tokens: Tensor) -> Tensor:
+def encode_text(clip: OpenClip, tokens: Tensor) -> Tensor:
     """Token ids (B, L) -> (B, D), like ``clip.encode_text`` but for causal towers also at lengths below the context's."""
     length, tower = tokens.shape[1], causal_tower(clip)
     if tower is None or length == clip.context_length:
@@ -79,7 +83,7 @@ def encode_text(clip: nn.Module, tokens: Tensor) -> Tensor:
     return tower.project(text_global_pool(x, tokens, tower.pool_type, eos_token_id=tower.eos_id))
 
 
-def truncated(tokenizer: Callable, texts: Sequence[str]) -> int:
+def truncated(tokenizer: Any, texts: Sequence[str]) -> int:
     """How many texts lose words at the context length: one more place would change what the model sees."""
     length = tokenizer.context_length
     if isinstance(tokenizer, HFTokenizer):  # pads on either side and may end without a mark: count, do not compare

@@ -54,7 +54,9 @@ def validate(
     """
     was_training = model.training
     model.eval()
-    images, texts, keys = [], [], []
+    images: list[Tensor] = []
+    texts: list[Tensor] = []
+    keys: list[int] = []
     lost = LostPhotos("validation goes on without a photo that cannot be read any more")
     with torch.inference_mode():
         own = Subset(products, own_rows(len(products)))
@@ -76,7 +78,7 @@ def validate(
 
 def sum_recalls(images: Tensor, texts: Tensor, groups: Tensor) -> dict[str, float]:
     """Recalls from unit features (N, D), (N, D); rows of one group are right answers to each other."""
-    metrics = {}
+    metrics: dict[str, float] = {}
     for name, queries, gallery in (("image_to_text", images, texts), ("text_to_image", texts, images)):
         ranks = []
         for start in range(0, len(queries), BLOCK):

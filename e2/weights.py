@@ -13,9 +13,10 @@ from open_clip.model import convert_to_custom_text_state_dict, resize_text_pos_e
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.layers import resample_abs_pos_embed
-from torch import Tensor, nn
+from torch import Tensor
 
 from e2.errors import InputError, first_line
+from e2.foreign import OpenClip
 from e2.hf_weights import is_transformers, open_clip_config, open_clip_state, read_json
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "CLIP")  # keys under which training programs keep the weights
@@ -102,7 +103,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("module.") if prefixed else name: tensor for name, tensor in content.items()}
 
 
-def load_weights_into(clip: nn.Module, weights: Weights, source: Path) -> None:
+def load_weights_into(clip: OpenClip, weights: Weights, source: Path) -> None:
     """Fills an open_clip model, every tensor accounted for; position tables are resampled to the model's grid.
 
     Raises:
@@ -126,14 +127,14 @@ def load_weights_into(clip: nn.Module, weights: Weights, source: Path) -> None:
         raise InputError(f"{source} does not fit the backbone: ... {detail}") from error
 
 
-def fit_positions(visual: nn.Module, state: dict[str, Tensor], image_size: Any, source: Path) -> None:
+def fit_positions(visual: OpenClip, state: dict[str, Tensor], image_size: Any, source: Path) -> None:
     """Resamples the position table in ``state`` to the tower's grid: bicubic with antialiasing, open_clip's own rule.
 
     Args:
         image_size: that the table was learned at, a number or (height, width); None = a square one.
     """
     native = "visual.positional_embedding" in state and hasattr(visual, "grid_size")
-    trunk = getattr(visual, "trunk", None)
+    trunk: Any = getattr(visual, "trunk", None)
     name = "visual.positional_embedding" if native else "visual.trunk.pos_embed"
     if name not in state or not (native or hasattr(getattr(trunk, "patch_embed", None), "grid_size")):
         return

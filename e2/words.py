@@ -4,10 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from e2.errors import InputError
+from e2.foreign import OpenClip
 from e2.texts import causal_tower, encode_text
 
 
-def words_tower(clip: nn.Module) -> nn.Module:
+def words_tower(clip: OpenClip) -> OpenClip:
     """The module that holds final norm and projection of the text tower.
 
     Raises:
@@ -19,7 +20,7 @@ def words_tower(clip: nn.Module) -> nn.Module:
     return tower
 
 
-def read_words(clip: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def read_words(clip: OpenClip, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Token ids (B, L) -> text embeddings (B, D), word embeddings (B, L, D) and which positions are words, (B, L).
 
     Words go through the tower's own final norm and projection; the first result is ``encode_text``'s, in the same pass.
@@ -39,7 +40,7 @@ def read_words(clip: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return text, states, word_positions(clip, tokens)
 
 
-def word_positions(clip: nn.Module, tokens: Tensor) -> Tensor:
+def word_positions(clip: OpenClip, tokens: Tensor) -> Tensor:
     """(B, L) -> (B, L) bool: true from the start mark to the end mark, false for padding.
 
     In a causal tower the text ends where its answer is read (CLIP's padding is 0, which is also the token of "!").

@@ -6,7 +6,7 @@ files, and for ``nearest`` the texts in ``memory.txt``. It holds for one encoder
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,8 @@ class Captioner:
     memory: Tensor | None = None
     memory_texts: Sequence[str] = ()
     tag_reader: TagReader | None = None
-    training: dict[str, Any] | None = None
-    info: dict[str, Any] | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
 
     def caption(self, images: Sequence[ImageSource], *, progress: bool = True, **decoding: Any) -> list[str]:
         """N images (PIL, paths or encoded bytes) -> N captions.
@@ -114,7 +114,7 @@ class Captioner:
         Raises:
             InputError: an unknown option or a value that makes no sense.
         """
-        unknown = set(options) - {field.name for field in fields(Decoding)}
+        unknown = set(options) - {option.name for option in fields(Decoding)}
         if unknown:
             raise InputError(f"unknown decoding option {', '.join(sorted(unknown))}")
         return Decoding(**{"max_tokens": self.config.max_tokens, **options})
@@ -138,7 +138,8 @@ class Captioner:
         self, image_features: np.ndarray, tags: Sequence[Mapping[str, str]], how: Decoding
     ) -> Iterator[list[Hypothesis]]:
         """Per photo all hypotheses of the search, best first."""
-        model, tokenizer = self.model.eval(), self.tokenizer
+        model, tokenizer = self._decoder()
+        model.eval()
         ids = [tokenizer.encode(prompt_text(self.config.prompt, found)) for found in tags]
         banned = (*tokenizer.banned, *range(tokenizer.vocab_size, model.language_model.config.vocab_size))
         for start in range(0, len(image_features), BATCH_SIZE):
@@ -147,6 +148,11 @@ class Captioner:
                 context, mask = model.context(self.conditions(image_features[rows]), ids[rows])
                 yield from decode(model.language_model, context, mask, how, stop_id=tokenizer.stop_id, banned=banned)
 
+    def _decoder(self) -> tuple[CaptionModel, Tokenizer]:
+        """Model and tokenizer, which all methods but ``nearest`` have."""
+        assert self.model is not None and self.tokenizer is not None
+        return self.model, self.tokenizer
+
     def conditions(self, image_features: np.ndarray) -> Tensor:
         """What the decoder sees of N photos: DeCap's projection onto the memory, CapDec's image embedding as it is.
 
@@ -154,17 +160,19 @@ class Captioner:
             InputError: embeddings of another width than the encoder's.
         """
         features = torch.from_numpy(np.ascontiguousarray(image_features, dtype=np.float32)).to(self.encoder.device)
-        if self.config.method != "capdec":
-            return project(features, self.memory, self.config.temperature)
-        return features
+        if self.config.method == "capdec":
+            return features
+        assert self.memory is not None
+        return project(features, self.memory, self.config.temperature)
 
     def _captions(self, image_features: np.ndarray, tags: Sequence[Mapping[str, str]], how: Decoding) -> list[str]:
         if self.config.method == "nearest":
+            assert self.memory is not None
             images = torch.from_numpy(np.ascontiguousarray(image_features, dtype=np.float32)).to(self.encoder.device)
             return [self.memory_texts[row] for row in nearest(images, self.memory)]
-        captions = []
+        captions, (_, tokenizer) = [], self._decoder()
         for row, found in enumerate(self.hypotheses(image_features, tags, how)):
-            texts = [self.tokenizer.decode(h.ids) for h in (found if how.rerank else found[:1])]
+            texts = [tokenizer.decode(h.ids) for h in (found if how.rerank else found[:1])]
             captions.append(texts[0] if len(texts) == 1 else self._most_similar(texts, image_features[row]))
         return captions
 
@@ -176,8 +184,9 @@ class Captioner:
         """Writes all files into an existing folder."""
         tensors = {} if self.memory is None else {MEMORY: self.memory}
         if self.model is not None:
-            tensors |= {MODEL + name: tensor for name, tensor in self.model.state_dict().items()}
-            self.tokenizer.save(folder)
+            model, tokenizer = self._decoder()
+            tensors |= {MODEL + name: tensor for name, tensor in model.state_dict().items()}
+            tokenizer.save(folder)
         if self.memory_texts:
             (folder / MEMORY_TEXTS).write_text("".join(f"{text}\n" for text in self.memory_texts), encoding="utf-8")
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -199,7 +208,7 @@ class Captioner:
             "tags": None
             if reader is None
             else {"prompt": reader.prompt, "thresholds": reader.thresholds, "vocabulary": reader.vocabulary},
-            "training": self.training or {},
+            "training": self.training,
         }
 
 

@@ -2,7 +2,7 @@
 
 import json as jsonlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -83,7 +83,14 @@ def fit(
     from adapters.captioning.fit import fit_captioner
     from adapters.encoder import load_encoder
 
-    given = {"text": text, "prompt": prompt, "epochs": epochs, "steps": steps, "batch_size": batch_size, "seed": seed}
+    given: dict[str, Any] = {
+        "text": text,
+        "prompt": prompt,
+        "epochs": epochs,
+        "steps": steps,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
     given |= {"max_tokens": max_tokens, "tokenizer": tokenizer, "vocabulary": vocabulary, "precision": precision}
     given |= {"language_model": language_model, "mapper": mapper, "prefix_length": prefix_length, "variance": variance}
     given |= {"target_cosine": target_cosine, "calibration": calibrate, "modality_offset": modality_offset or None}
@@ -145,7 +152,12 @@ def write(
     from adapters.captioning.write import write_captions
     from adapters.encoder import load_encoder
 
-    decoding = {"beam": beam, "length_penalty": length_penalty, "no_repeat_ngram": no_repeat_ngram, "top_p": top_p}
+    decoding: dict[str, Any] = {
+        "beam": beam,
+        "length_penalty": length_penalty,
+        "no_repeat_ngram": no_repeat_ngram,
+        "top_p": top_p,
+    }
     decoding |= {"temperature": temperature, "rerank": rerank, "seed": seed}
     decoding |= {} if max_tokens is None else {"max_tokens": max_tokens}
     options = {"device": device, "batch_size": batch_size, "workers": workers}
@@ -188,7 +200,7 @@ def sweep(
     from e2.files import atomic_path
 
     columns = (image_column, caption_column, id_column)
-    given = {"epochs": epochs, "steps": steps, "language_model": language_model, "seed": seed}
+    given: dict[str, Any] = {"epochs": epochs, "steps": steps, "language_model": language_model, "seed": seed}
     rows = sweep_variances(
         load_encoder(encoder, device=device),
         open_data(texts, split, None, columns, on_bad_row),

@@ -86,7 +86,13 @@ class CaptionerConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        choices = {"method": METHODS, "prompt": PROMPTS, "tokenizer": TOKENIZERS, "mapper": MAPPERS, "precision": PRECISIONS}
+        choices: dict[str, tuple[str | None, ...]] = {
+            "method": METHODS,
+            "prompt": PROMPTS,
+            "tokenizer": TOKENIZERS,
+            "mapper": MAPPERS,
+            "precision": PRECISIONS,
+        }
         choices |= {"text": ("caption", "full"), "memory_precision": ("fp16", "fp32"), "calibration": (None, *CALIBRATIONS)}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -110,7 +116,7 @@ def default_config(method: str, **options: Any) -> CaptionerConfig:
     Raises:
         InputError: an unknown method, option or value.
     """
-    defaults = {
+    defaults: dict[str, dict[str, Any]] = {
         "decap": {"label_smoothing": 0.1},  # the paper's
         "capdec": {"mapper": "mlp", "prefix_length": 10, "variance": 0.016},
     }

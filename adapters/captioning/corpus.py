@@ -17,7 +17,7 @@ from e2.errors import InputError
 TEXTS = ("caption", "full")
 
 
-class TextBlock(Sequence):
+class TextBlock(Sequence[str]):
     """Strings in one block of UTF-8 bytes."""
 
     def __init__(self, texts: Iterable[str]):
@@ -30,7 +30,7 @@ class TextBlock(Sequence):
     def __len__(self) -> int:
         return len(self.ends) - 1
 
-    def __getitem__(self, row: int) -> str:
+    def __getitem__(self, row: int) -> str:  # type: ignore[override]  # no slices
         row = range(len(self))[row]
         return self.block[self.ends[row] : self.ends[row + 1]].decode()
 

@@ -6,6 +6,7 @@ n-grams, temperature, the nucleus) are its own processors.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ from transformers import (
 
 from adapters.captioning.gpt2_steps import GPT2Steps
 from e2.errors import InputError
+
+Processors = Any  # a LogitsProcessorList: its hints ask for the tensor types of PyTorch before 0.4
 
 SHRINK_AT = 0.75  # finished items are dropped when so few others are left: each drop copies the cache
 
@@ -105,7 +108,7 @@ def decode(
     return search(GPT2Steps(model, context, mask, how.beam, how.max_tokens), how, stop_id, _processors(how, banned))
 
 
-def _processors(how: Decoding, banned: tuple[int, ...]) -> LogitsProcessorList:
+def _processors(how: Decoding, banned: tuple[int, ...]) -> Processors:
     processors = LogitsProcessorList()
     if banned:
         processors.append(SuppressTokensLogitsProcessor(list(banned), device="cpu"))
@@ -118,7 +121,7 @@ def _processors(how: Decoding, banned: tuple[int, ...]) -> LogitsProcessorList:
     return processors
 
 
-def _single(state: GPT2Steps, how: Decoding, stop_id: int, processors: LogitsProcessorList) -> list[list[Hypothesis]]:
+def _single(state: GPT2Steps, how: Decoding, stop_id: int, processors: Processors) -> list[list[Hypothesis]]:
     """One hypothesis an item, by the likeliest token or by sampling."""
     logits = state.logits
     device, items = logits.device, len(logits)
@@ -157,7 +160,7 @@ def _drawn(log_p: Tensor, draws: Tensor) -> Tensor:
     return torch.minimum(place, last)
 
 
-def _beam_search(state: GPT2Steps, how: Decoding, stop_id: int, processors: LogitsProcessorList) -> list[list[Hypothesis]]:
+def _beam_search(state: GPT2Steps, how: Decoding, stop_id: int, processors: Processors) -> list[list[Hypothesis]]:
     """B hypotheses an item, ranked at each step by sum / length ** penalty."""
     beams, penalty = how.beam, how.length_penalty
     log_p = processors(state.logits.new_zeros(len(state.logits), 0, dtype=torch.long), state.logits).float().log_softmax(-1)
@@ -190,7 +193,7 @@ def _beam_search(state: GPT2Steps, how: Decoding, stop_id: int, processors: Logi
         state.follow(parents)
 
 
-def _continuations(logits: Tensor, tokens: Tensor, stopped: Tensor, processors: LogitsProcessorList) -> tuple[Tensor, Tensor]:
+def _continuations(logits: Tensor, tokens: Tensor, stopped: Tensor, processors: Processors) -> tuple[Tensor, Tensor]:
     """The B best next tokens of each hypothesis, which are all that a beam of B can need.
 
     A stopped hypothesis has one continuation: token 0 at no cost, cut off in the end.

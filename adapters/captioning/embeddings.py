@@ -32,14 +32,15 @@ def embed_texts(encoder: Encoder, texts: Sequence[str], *, progress: bool = True
 
 def _write(encoder: Encoder, texts: Sequence[str], path: Path, progress: bool) -> None:
     with atomic_path(path) as temporary:
-        table = None
+        table: np.memmap | None = None
         for start in range(0, len(texts), CHUNK):
             vectors = encoder.encode_texts([texts[row] for row in range(start, min(start + CHUNK, len(texts)))], progress)
             if table is None:
                 shape = (len(texts), vectors.shape[1])
                 table = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
             table[start : start + len(vectors)] = vectors
-        table.flush()
+        if table is not None:
+            table.flush()
 
 
 def _cached_file(encoder: Encoder, texts: Sequence[str]) -> Path:

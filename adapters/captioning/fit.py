@@ -32,7 +32,7 @@ from adapters.encoder import Encoder
 from adapters.tag_reader import TagReader, tag_vocabulary
 from e2.checkpoint import CONFIG
 from e2.data.images import load_image
-from e2.data.product import Catalogue
+from e2.data.product import Catalogue, is_catalogue
 from e2.errors import InputError
 
 PHOTOS = 500  # labelled photos that thresholds, gap and offset are taken from
@@ -89,8 +89,7 @@ def fit_captioner(
     check_out(out, resume, overwrite)
     reader = make_reader(encoder, texts, config, entities)
     vocabulary = {} if reader is None else reader.vocabulary
-    is_catalogue = hasattr(texts, "tags") and hasattr(texts, "split")
-    corpus = corpus_of_catalogue(texts, config.text, vocabulary) if is_catalogue else corpus_of_texts(texts, name)
+    corpus = corpus_of_catalogue(texts, config.text, vocabulary) if is_catalogue(texts) else corpus_of_texts(texts, name)
     embeddings = embed_texts(encoder, corpus.texts, progress=progress)
     seen = look_at(photos, encoder, config, progress) if photos is not None and needs_photos(config) else None
     captioner = Captioner(encoder, config, tag_reader=reader, training={"texts": len(corpus.texts), "rows": len(corpus.rows)})
@@ -211,12 +210,12 @@ def make_noise(config: CaptionerConfig, corpus: Corpus, embeddings: np.ndarray, 
     variance = config.variance
     if config.calibration == "like-texts":
         variance = variance_of_like_texts(embeddings, corpus.like_groups(), seed=config.seed)
-    elif config.calibration == "image-gap":
+    elif config.calibration == "image-gap" and seen is not None:
         variance = variance_of_gap(seen.texts, seen.images)
     elif config.target_cosine is not None:
         variance = variance_of_cosine(config.target_cosine, width)
     offset = None
-    if config.modality_offset:
+    if config.modality_offset and seen is not None:
         offset = torch.from_numpy(seen.images.mean(axis=0) - seen.texts.mean(axis=0))
     record = {"variance": variance} | ({} if config.uniform else {"noise_cosine": cosine_of_variance(variance, width)})
     return partial(_noisy, variance=variance, offset=offset, uniform=config.uniform), record

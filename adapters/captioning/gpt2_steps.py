@@ -7,6 +7,7 @@ slots are a hypothesis's own past. So each step is one attention call per layer,
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -88,6 +89,7 @@ class GPT2Steps:
 
         At 64 rows a step is many small operations, so this counts them: one write for keys and values, sums in place.
         """
+        block: Any  # a GPT2Block: its parts are known to transformers, not to nn.Module
         for block, cache in zip(self.gpt2.h, self.cache, strict=True):
             states = block.attn.c_attn(block.ln_1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
             cache[:, :, :, places] = states[1:]  # (2, N, heads, T, d)
@@ -102,7 +104,8 @@ def activation_of(model: GPT2Model) -> Callable[[Tensor], Tensor]:
     """The model's activation; GPT-2's own, eight operations in transformers, as the one kernel that computes the same."""
     if model.config.activation_function in ("gelu_new", "gelu_pytorch_tanh"):
         return partial(F.gelu, approximate="tanh")
-    return model.h[0].mlp.act
+    block: Any = model.h[0]
+    return block.mlp.act
 
 
 def additive(seen: Tensor, dtype: torch.dtype) -> Tensor:

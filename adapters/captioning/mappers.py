@@ -61,7 +61,7 @@ class TransformerMapper(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.linear(x).unflatten(-1, (self.clip_length, -1))
         tokens = torch.cat([tokens, self.prefix_const.expand(len(x), -1, -1)], dim=1)
-        for layer in self.transformer["layers"]:
+        for layer in self.transformer["layers"].children():
             tokens = layer(tokens)
         return tokens[:, self.clip_length :]
 

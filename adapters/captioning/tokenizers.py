@@ -7,7 +7,7 @@ which `load_tokenizer` finds it again in a captioner's folder.
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import sentencepiece
 from open_clip.tokenizer import SimpleTokenizer
@@ -42,7 +42,7 @@ class SentencePieceTokenizer:
         self.model = model
         self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.vocab_size, self.stop_id = self.processor.vocab_size(), self.processor.eos_id()
-        self.banned = (self.processor.pad_id(), self.processor.unk_id())
+        self.banned: tuple[int, ...] = (self.processor.pad_id(), self.processor.unk_id())
 
     @classmethod
     def trained(cls, texts: Iterable[str], vocab_size: int) -> "SentencePieceTokenizer":
@@ -94,7 +94,7 @@ class ClipTokenizer:
         self.bpe = SimpleTokenizer()
         self.vocab_size = self.bpe.vocab_size
         self.start_id, self.stop_id = self.bpe.sot_token_id, self.bpe.eot_token_id
-        self.banned = ()
+        self.banned: tuple[int, ...] = ()
 
     def encode(self, text: str) -> list[int]:
         return self.bpe.encode(text)
@@ -115,13 +115,13 @@ class PretrainedTokenizer:
         from transformers import AutoTokenizer
 
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(source)
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(source)
         except (OSError, ValueError) as error:
             raise InputError(f"no tokenizer in {source}: {_first_line(error)}; give a folder that has one") from error
         if self.tokenizer.eos_token_id is None:
             raise InputError(f"the tokenizer of {source} has no end-of-text token, without which captions cannot stop")
         self.vocab_size, self.stop_id = len(self.tokenizer), self.tokenizer.eos_token_id
-        self.banned = ()
+        self.banned: tuple[int, ...] = ()
 
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)

@@ -135,7 +135,8 @@ class Trainer:
         """
         if resume:
             self.reached = load_state(self.out, self.model, self.optimizer, asdict(self.config))
-        start, first, tokens, losses, saved = time.monotonic(), self.reached.step, 0, [], time.monotonic()
+        start, first, tokens, saved = time.monotonic(), self.reached.step, 0, time.monotonic()
+        losses: list[float] = []
         with stop_signals() as stopped, self._bar() as shown:
             for rows in self._batches():
                 loss, count = self._step(rows)

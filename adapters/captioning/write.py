@@ -33,7 +33,7 @@ class Photo:
     source: bytes | Path
 
 
-class FolderPhotos(Sequence):
+class FolderPhotos(Sequence[Photo]):
     """The image files below a folder, in the order of their names.
 
     Raises:
@@ -52,12 +52,12 @@ class FolderPhotos(Sequence):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, row: int) -> Photo:
+    def __getitem__(self, row: int) -> Photo:  # type: ignore[override]  # no slices
         path = Path(self.paths[row])
         return Photo({"image": path.relative_to(self.folder).as_posix()}, path)
 
 
-class CataloguePhotos(Sequence):
+class CataloguePhotos(Sequence[Photo]):
     """The photos of a split's products; several of one product are numbered by ``index``."""
 
     def __init__(self, catalogue: Catalogue):
@@ -70,7 +70,7 @@ class CataloguePhotos(Sequence):
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, place: int) -> Photo:
+    def __getitem__(self, place: int) -> Photo:  # type: ignore[override]  # no slices
         row, image = self.places[place]
         product = self.catalogue[row]
         several = {"index": image} if len(product.images) > 1 else {}

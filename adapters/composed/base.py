@@ -146,7 +146,7 @@ class Composer(ABC):
         parts = [self._compose(references, wishes) for wishes in self._orders(texts)]
         if len(parts) == 1:
             return Composed(normalised(parts[0].vectors), parts[0].steps)
-        return Composed(normalised(sum(normalised(part.vectors) for part in parts)), parts[0].steps)
+        return Composed(normalised(np.sum([normalised(part.vectors) for part in parts], axis=0)), parts[0].steps)
 
     def _orders(self, texts: Sequence[Wish]) -> list[list[str]]:
         """The wishes in each caption order; one order only where no wish has several captions."""

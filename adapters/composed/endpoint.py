@@ -201,7 +201,7 @@ class AnswerCache:
         self._answers: dict[str, str] = {}
         self._path = Path(path) if path else None
         if self._path and self._path.exists():
-            self._read()
+            self._read(self._path)
 
     def __contains__(self, question: str) -> bool:
         return _digest(question) in self._answers
@@ -219,8 +219,8 @@ class AnswerCache:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def _read(self) -> None:
-        content = self._path.read_bytes()
+    def _read(self, path: Path) -> None:
+        content = path.read_bytes()
         for line in content.splitlines():
             try:
                 record = json.loads(line)
@@ -228,7 +228,7 @@ class AnswerCache:
             except (ValueError, KeyError, TypeError):
                 continue  # asked again
         if content and not content.endswith(b"\n"):  # the next answer must not be glued to half a line
-            with open(self._path, "ab") as file:
+            with open(path, "ab") as file:
                 file.write(b"\n")
 
 

@@ -39,14 +39,10 @@ class Hit:
 def hits_table(hits: Sequence[Hit], wish: str) -> Table:
     """For the terminal; texts of a catalogue are shown as they are, never as markup."""
     table = Table(title=Text(f"like the photo, but: {wish}"))
-    for name, justify in (
-        ("rank", "right"),
-        ("score", "right"),
-        ("product", "left"),
-        ("description", "left"),
-        ("tags", "left"),
-    ):
-        table.add_column(name, justify=justify)
+    for number in ("rank", "score"):
+        table.add_column(number, justify="right")
+    for words in ("product", "description", "tags"):
+        table.add_column(words)
     for hit in hits:
         cells = (str(hit.rank), f"{hit.score:.3f}", hit.product_id, hit.caption, ", ".join(hit.tags.values()))
         table.add_row(*map(Text, cells))

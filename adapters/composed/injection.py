@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from adapters.encoder import Encoder
 from e2.errors import InputError
+from e2.foreign import OpenClip
 from e2.texts import cut_to_longest, encode_text
 
 FILLERS = (("dog", "cat"), ("x", "y"), ("a", "b"))  # pairs of words, each of which is one token in any usual vocabulary
@@ -39,18 +40,18 @@ class Prompts:
         return Prompts(self.tokens[rows], self.positions[rows])
 
 
-def text_tower(encoder: Encoder) -> nn.Module:
+def text_tower(encoder: Encoder) -> OpenClip:
     """The open_clip model whose text tower the encoder uses."""
     return getattr(encoder.model, "clip", encoder.model)
 
 
-def token_table(clip: nn.Module) -> nn.Module:
+def token_table(clip: OpenClip) -> nn.Embedding:
     """The module that turns token ids into embeddings.
 
     Raises:
         InputError: a text tower of a kind that has none in a known place.
     """
-    tower = getattr(clip, "text", clip)
+    tower: OpenClip = getattr(clip, "text", clip)
     if hasattr(tower, "token_embedding"):
         return tower.token_embedding
     if hasattr(tower, "transformer") and hasattr(tower.transformer, "get_input_embeddings"):  # open_clip's HFTextEncoder
@@ -58,12 +59,12 @@ def token_table(clip: nn.Module) -> nn.Module:
     raise InputError("this encoder's text tower has no embedding table to put pseudo-words in; use a method without them")
 
 
-def token_width(clip: nn.Module) -> int:
+def token_width(clip: OpenClip) -> int:
     """Width W of a word's embedding."""
     return token_table(clip).weight.shape[1]
 
 
-def encode_text_with_tokens(clip: nn.Module, tokens: Tensor, positions: Tensor, vectors: Tensor) -> Tensor:
+def encode_text_with_tokens(clip: OpenClip, tokens: Tensor, positions: Tensor, vectors: Tensor) -> Tensor:
     """Texts with some words' embeddings replaced -> (B, D), not normalised; gradients reach ``vectors``.
 
     The batch is cut to its longest text where that changes nothing.

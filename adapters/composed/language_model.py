@@ -1,6 +1,7 @@
 """A causal language model of transformers: continues texts, and rewrites captions by wishes without a server."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -24,7 +25,7 @@ class LanguageModel:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left")
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(name, padding_side="left")
             self.model = AutoModelForCausalLM.from_pretrained(name).eval().to(device)
         except (OSError, ValueError) as error:
             reason = (str(error).splitlines() or [""])[0]
@@ -56,7 +57,7 @@ class LanguageModel:
         self, texts: Sequence[str], *, count: int = 1, new_tokens: int = 60, temperature: float = 0.0, seed: int = 0
     ) -> list[list[str]]:
         """``count`` continuations of each text; temperature 0 = greedy (then they are all the same)."""
-        options = {"do_sample": temperature > 0, "num_return_sequences": count if temperature > 0 else 1}
+        options: dict[str, Any] = {"do_sample": temperature > 0, "num_return_sequences": count if temperature > 0 else 1}
         if temperature > 0:
             options["temperature"] = temperature
         found: list[list[str]] = []

@@ -25,7 +25,7 @@ from adapters.composed.sources import captions_in, captions_of, phrases_of, rewr
 from adapters.composed.store import ComposerRecord, check_encoder, check_new, load_mapping, read_record, save_composer
 from adapters.encoder import Encoder, load_encoder
 from adapters.product_images import ProductImages
-from e2.data.product import Catalogue
+from e2.data.product import Catalogue, is_catalogue
 from e2.errors import InputError
 
 METHODS: dict[str, type[Composer]] = {
@@ -131,7 +131,7 @@ def fit_composer(
 def _fitted(name, encoder, data, config, oti, phrases, photos, progress):
     """The mapping, what came of the training, and the mean length of the features."""
     if name == "lincir":
-        texts = data if _is_texts(data) else captions_in(data)
+        texts = captions_in(data) if is_catalogue(data) else data
         return fit_lincir(encoder, texts, config, progress=progress)
     catalogue = _catalogue(data, name)
     features, norm = _photo_features(encoder, catalogue, config, photos or (SEARLE_PHOTOS if name == "searle" else None))
@@ -164,13 +164,9 @@ def _unknown(name: str) -> str:
 
 
 def _catalogue(data: Catalogue | Sequence[str], name: str) -> Catalogue:
-    if _is_texts(data):
+    if not is_catalogue(data):
         raise InputError(f"{name} is fitted on a catalogue, not on texts alone; lincir is the method that needs texts only")
     return data
-
-
-def _is_texts(data: Catalogue | Sequence[str]) -> bool:
-    return not hasattr(data, "tags")
 
 
 def _resolved(name: str, encoder: Encoder, options: dict[str, Any]) -> dict[str, Any]:

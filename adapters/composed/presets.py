@@ -41,6 +41,15 @@ class QueryPreset:
         directions = {"forward": parts, "reversed": parts[::-1]}
         return [self.joiner.join(directions[order]) for order in self.orders]
 
+    def around_word(self, wish: str) -> tuple[str, str]:
+        """What stands before and behind the pseudo-word in the wish's sentence.
+
+        Raises:
+            InputError: the preset has no place for a pseudo-word.
+        """
+        before, _, behind = self.prompt("\0", wish).partition("\0")
+        return before, behind
+
     def prompt(self, word: str, wish: str) -> str:
         """A pseudo-word (or the word that holds its place) and the wish in one sentence.
 

@@ -54,9 +54,9 @@ def start_search(
         InputError: neither method nor folder, or what `make_composer` refuses.
     """
     options = parse_settings(settings)
-    if method is None and folder is None:
-        raise InputError("choose how to compose: --method image, text, sum, slerp, cirevl or slots, or --composer DIR")
     if method is None:
+        if folder is None:
+            raise InputError("choose how to compose: --method image, text, sum, slerp, cirevl or slots, or --composer DIR")
         return load_composer(folder, encoder, **options)
     if folder is not None:
         return make_composer(method, encoder, path=folder, **options)
@@ -124,7 +124,7 @@ def _hits(scores, rows, gallery: Gallery, catalogue: Catalogue | None, top: int)
         best.setdefault(gallery.product_ids[row], float(score))
     hits = []
     for rank, (product_id, score) in enumerate(list(best.items())[:top], start=1):
-        if product_id not in places:
+        if catalogue is None or product_id not in places:
             hits.append(Hit(rank, score, product_id))
             continue
         product = catalogue[places[product_id]]

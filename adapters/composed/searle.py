@@ -55,7 +55,7 @@ class SearleOti(Composer):
 
     def _compose(self, references: References, wishes: list[str]) -> Composed:
         words = references.once(self, lambda: self._inverted(references))
-        parts = [tuple(self.preset.prompt("\0", wish).split("\0", 1)) for wish in wishes]
+        parts = [self.preset.around_word(wish) for wish in wishes]
         steps = [{"prompt": self.preset.prompt("<photo>", wish)} for wish in wishes]
         return Composed(encode_prompts(self.encoder, parts, words), steps)
 

@@ -89,5 +89,5 @@ def calibrated_slots(encoder: Encoder, catalogue: Catalogue, *, precision: float
     reader = TagReader(encoder, vocabulary)
     tags = [product.tags for product in products]
     thresholds = reader.calibrate(references.features, references.regions, tags, precision=precision)
-    settings = {"vocabulary": vocabulary, "thresholds": thresholds}
+    settings: dict[str, Any] = {"vocabulary": vocabulary, "thresholds": thresholds}
     return SlotFilling(encoder, **settings), settings

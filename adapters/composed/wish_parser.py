@@ -134,7 +134,9 @@ def _replacement(text: str) -> Change | None:
     """X instead of Y, in any of its forms."""
     for pattern, come, go in _REPLACE:
         match = pattern.fullmatch(text.strip(" .,!?"))
-        named = match and (_plain(match[go]) or _PROPERTY.search(match[go]))  # "change the colour to red" names no old one
+        if match is None:
+            continue
+        named = _plain(match[go]) or _PROPERTY.search(match[go])  # "change the colour to red" names no old one
         if named and _plain(match[come]):
             return Change(come=_plain(match[come]), go=_plain(match[go]))
     return None

@@ -93,7 +93,8 @@ def load_fashioniq(
         raise InputError(f"unknown FashionIQ gallery {gallery!r}; choose {' or '.join(GALLERIES)}")
     check_missing(missing)
     folder, paths = Path(images), photos_by_name(Path(images))
-    all_entries, categories, names, spans, covered = [], [], {}, {}, {}
+    all_entries, categories, spans, covered = [], [], {}, {}
+    names: dict[str, int] = {}
     for category in CATEGORIES:
         entries, listed = read_entries(annotations, category, split), read_gallery(annotations, category, split)
         queries, photos = PUBLISHED.get(split, {}).get(category, (None, None))

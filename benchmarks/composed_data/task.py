@@ -77,10 +77,10 @@ class Task:
         return self.image_names if self.texts is None else self.text_names
 
 
-class Picked(Sequence):
+class Picked(Sequence[Any]):
     """Some of a lazy sequence's items, in any order and any number, still read when asked for."""
 
-    def __init__(self, items: Sequence[Any], rows: np.ndarray):
+    def __init__(self, items: Any, rows: np.ndarray):
         self.items, self.rows = items, rows
 
     @property
@@ -92,5 +92,5 @@ class Picked(Sequence):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, i: int) -> Any:
+    def __getitem__(self, i: int) -> Any:  # type: ignore[override]  # no slices
         return self.items[int(self.rows[i])]

@@ -9,6 +9,7 @@ import io
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def run(
     embedded, evaluated = [], []
     for size in sizes:
         if size <= most_photos:
-            time = seconds(lambda size=size: embed(size, threads))
+            time = seconds(partial(embed, size, threads))
             embedded.append(point(size, time, peak_memory(embed, size, threads) - peak_memory(embed, PHOTOS, threads)))
         time = evaluation_seconds(queries, size, width, repeats)
         beyond = peak_memory(make_and_evaluate, queries, size, width, threads)

@@ -23,7 +23,7 @@ def run(
         ``peak_bytes``, ``peak_gb`` and ``seconds`` (of a twentieth of the images, in this process, scaled); with ``plain``
         ``reference_peak_bytes`` too.
     """
-    found = {"peak_bytes": peak_memory(project_random, entries, images, width, half, False)}
+    found: dict[str, float] = {"peak_bytes": peak_memory(project_random, entries, images, width, half, False)}
     found["peak_gb"] = found["peak_bytes"] / 1e9
     if plain:
         found["reference_peak_bytes"] = peak_memory(project_random, entries, images, width, half, True)

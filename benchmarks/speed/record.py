@@ -35,7 +35,7 @@ def measure(name: str, run: Callable[..., dict[str, Any]], options: dict[str, An
 
 def flat(found: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested results by joined names, ``table_waiting``."""
-    plain = {}
+    plain: dict[str, Any] = {}
     for key, value in found.items():
         plain |= flat(value, f"{prefix}{key}_") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return plain

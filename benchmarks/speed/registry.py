@@ -18,6 +18,8 @@ MEASUREMENTS = {  # name -> module of this package
     "captioning-scores": "captioning_scores",
     "top-k": "top_k",
     "oti": "oti",
+    "index-growth": "index_growth",
+    "index-engines": "index_engines",
 }
 
 

@@ -110,8 +110,10 @@ class OurSteps:
     """A step of `e2 train` on each of the batches."""
 
     def __init__(self, config: TrainConfig, batches: list[Batch]):
-        data = [open_catalogue(config.data.data, split, tags=config.data.tags, progress=False) for split in ("train", "val")]
-        self.run, self.batches = prepare(config, *data, Path()), batches
+        train, val = (
+            open_catalogue(config.data.data, split, tags=config.data.tags, progress=False) for split in ("train", "val")
+        )
+        self.run, self.batches = prepare(config, train, val, Path()), batches
 
     def __call__(self) -> None:
         for batch in self.batches:

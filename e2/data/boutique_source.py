@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from filelock import FileLock
 
@@ -43,7 +44,7 @@ def parse_options(argument: str) -> dict[str, int]:
     return options
 
 
-def drawn_folder(options: dict[str, int]) -> Path:
+def drawn_folder(options: dict[str, Any]) -> Path:
     """The cached folder of a drawn catalogue; draws it first if need be, while other processes wait."""
     from e2.data import boutique  # only this source needs what it draws with
 
@@ -75,5 +76,6 @@ def _marked_environment() -> Iterator[None]:
 
 def _version(package: ModuleType) -> str:
     """Changes with the drawing code, so that a catalogue drawn by an older one is never taken for the current."""
-    files = sorted(Path(package.__file__).parent.rglob("*.py"))
+    (folder,) = package.__path__
+    files = sorted(Path(folder).rglob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]

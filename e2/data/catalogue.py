@@ -53,7 +53,7 @@ class FilesAndBytes:
                 yield self.root / path.as_py()
 
 
-class Photos(Sequence):
+class Photos(Sequence[bytes | Path]):
     """The encoded images of one product, each read when it is asked for. Equals, and pickles as, a tuple of them."""
 
     def __init__(self, cell: pa.ListScalar, store: ImageStore):
@@ -70,7 +70,7 @@ class Photos(Sequence):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, (Photos, tuple)) and tuple(self) == tuple(other)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # Python's own way to say it
 
     def __reduce__(self) -> tuple:
         return tuple, (tuple(self),)
@@ -123,6 +123,9 @@ class ArrowCatalogue:
             regions=self._regions(row),
         )
 
+    def __iter__(self) -> Iterator[Product]:
+        return (self[row] for row in range(len(self)))
+
     def text_only(self) -> "ArrowCatalogue":
         """The same with empty bytes for each image: to pass over a large catalogue's texts without reading its photos."""
         clone = copy.copy(self)
@@ -146,17 +149,23 @@ class ArrowCatalogue:
 class Subset:
     """Some products of a catalogue, in the order of ``indices``; e.g. ``Subset(catalogue, range(100))``."""
 
-    def __init__(self, catalogue: ArrowCatalogue, indices: Sequence[int]):
+    def __init__(self, catalogue: "ArrowCatalogue | Subset", indices: Sequence[int] | np.ndarray):
         self.catalogue = catalogue
         self.indices = indices if isinstance(indices, range) else np.asarray(indices, dtype=np.int64)
-        self.name, self.split, self.tags = catalogue.name, catalogue.split, catalogue.tags
-        self.columns, self.bad_rows = catalogue.columns, catalogue.bad_rows
+        self.name: str = catalogue.name
+        self.split: str = catalogue.split
+        self.tags: tuple[str, ...] = catalogue.tags
+        self.columns: tuple[str, ...] = catalogue.columns
+        self.bad_rows: dict[str, int] = catalogue.bad_rows
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Product:
         return self.catalogue[int(self.indices[range(len(self))[index]])]
+
+    def __iter__(self) -> Iterator[Product]:
+        return (self[row] for row in range(len(self)))
 
     def text_only(self) -> "Subset":
         """The same with empty bytes for each image."""
@@ -167,6 +176,7 @@ def parse_regions(cell: str | None) -> dict[str, Box]:
     """Entity -> box from a ``regions`` cell; empty for anything else, as the column of a stranger may mean otherwise."""
     try:
         found = json.loads(cell or "{}")
-        return {str(entity): tuple(map(float, box)) for entity, box in found.items() if len(box) == 4}
+        boxes = {str(entity): box for entity, box in found.items() if len(box) == 4}
+        return {entity: (float(x0), float(y0), float(x1), float(y1)) for entity, (x0, y0, x1, y1) in boxes.items()}
     except (ValueError, TypeError, AttributeError):
         return {}

@@ -4,7 +4,7 @@ import io
 import itertools
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def import_catalogue(
     return written
 
 
-def _open_all(spec: str, **options: Any) -> dict[str, ArrowCatalogue | Stream]:
+def _open_all(spec: str, **options: Any) -> Mapping[str, ArrowCatalogue | Stream]:
     if spec.startswith(PREFIX):
         return open_streams(spec, **options)
     return {split: open_catalogue(spec, split, **options) for split in splits_of(spec)}
@@ -93,7 +93,7 @@ def _shown(products: ArrowCatalogue | Stream, what: str, progress: bool) -> Iter
 def _write_parquet(file: Path, shown: Iterable[Product], products: ArrowCatalogue | Stream) -> int:
     """Columns hold lists where a product has several values, or where that cannot be known beforehand."""
     several_images = several_captions = isinstance(products, Stream)
-    for product in () if several_images else products.text_only():
+    for product in () if isinstance(products, Stream) else products.text_only():
         several_images |= len(product.images) > 1
         several_captions |= len(product.captions) > 1
     tags = dict.fromkeys([*products.tags, REGIONS], pa.string())

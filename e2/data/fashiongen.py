@@ -175,8 +175,8 @@ def _check_shapes(file: Path, opened: Any, fields: dict[str, str], image: str, t
 
 def _texts(cells: np.ndarray) -> list[str]:
     """Byte strings (Latin-1), strings or numbers, (N,) or (N, 1), as strings."""
-    cells = cells.reshape(-1).tolist()
-    return [cell.decode("latin-1").rstrip("\0") if isinstance(cell, bytes) else str(cell) for cell in cells]
+    flat = cells.reshape(-1).tolist()
+    return [cell.decode("latin-1").rstrip("\0") if isinstance(cell, bytes) else str(cell) for cell in flat]
 
 
 def _fields(file: Path) -> dict[str, str]:

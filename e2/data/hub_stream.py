@@ -77,7 +77,8 @@ class Stream:
             raise check.complain(f"{self._where}, rows from {first_row + 1:,} on", table, bad, first_row + 1)
         self.bad_rows.update(check.count_causes(bad))
         rows = np.setdiff1d(np.arange(len(table)), [found.row for found in bad])
-        yield from ArrowCatalogue(self.name, self.split, self.tags, lambda: table, images, rows=rows)
+        products = ArrowCatalogue(self.name, self.split, self.tags, lambda: table, images, rows=rows)
+        yield from (products[row] for row in range(len(products)))
 
 
 def _doubles(table: pa.Table, bad: set[int], seen: set[int]) -> list[check.BadRow]:

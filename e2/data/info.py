@@ -45,7 +45,7 @@ def write_info(
     import open_clip  # takes seconds, and only the tokenizer is needed
 
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
-    options = {"tags": tags, "columns": columns, "on_bad_row": on_bad_row, "progress": progress}
+    options: dict[str, Any] = {"tags": tags, "columns": columns, "on_bad_row": on_bad_row, "progress": progress}
     catalogues = {split: open_catalogue(spec, split, **options) for split in splits_of(spec)}
     info = catalogue_info(catalogues, tokenizer, tokenizer.context_length, progress=progress)
     if out is not None:

@@ -14,7 +14,7 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from PIL import Image, ImageOps
 
 from e2.data.images import load_image
-from e2.data.product import Product
+from e2.data.product import Catalogue
 from e2.files import atomic_path
 
 COLOURS = ("#2a6f97", "#c1666b", "#4d9078", "#b08968", "#7d5ba6", "#d08c3f", "#457b9d", "#6b705c")
@@ -73,7 +73,7 @@ def _draw_tail(axes: Axes, entity: str, values: Sequence[tuple[str, int]], colou
         )
 
 
-def save_contact_sheet(catalogue: Sequence[Product], out: Path, *, seed: int = 0) -> None:
+def save_contact_sheet(catalogue: Catalogue, out: Path, *, seed: int = 0) -> None:
     """Writes ``out/contact_sheet.png``: up to 24 products drawn by ``seed``, each with the start of its caption."""
     count = min(SHEET_ROWS * SHEET_COLUMNS, len(catalogue))
     chosen = np.random.default_rng(seed).choice(len(catalogue), count, replace=False)

@@ -80,7 +80,8 @@ class TrainingViews(Dataset):
         return len(self.catalogue)
 
     def __getitem__(self, key: tuple[int, int]) -> View | NoView:
-        (epoch, index), lost = key, []
+        epoch, index = key
+        lost: list[str] = []
         for attempt in range(1, STAND_INS + 2):
             view = self._view(epoch, index, lost)
             if view is not None or self.on_bad_row == "error":
@@ -135,7 +136,7 @@ class StepSampler(Sampler):
         return self.stop - self.start
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order, order_epoch = None, None
+        order, order_epoch = np.empty(0, dtype=np.int64), None
         for step in range(self.start, self.stop):
             epoch, position = divmod(step, self.steps_per_epoch)
             if epoch != order_epoch:
@@ -153,8 +154,8 @@ class Collate:
 
     def __call__(self, views: Sequence[View | NoView]) -> Loaded:
         lost = tuple(message for view in views for message in view.lost)
-        complete = all(isinstance(view, View) for view in views)
-        return Loaded(self._batch(views) if complete else None, lost)
+        complete = [view for view in views if isinstance(view, View)]
+        return Loaded(self._batch(complete) if len(complete) == len(views) else None, lost)
 
     def _batch(self, views: Sequence[View]) -> Batch:
         table = TextTable()

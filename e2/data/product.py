@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from typing_extensions import TypeIs
+
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1, each in 0..1 of the image's width and height
 
 
@@ -42,13 +44,25 @@ def full_text(description: str, tags: Mapping[str, str]) -> str:
 class Catalogue(Protocol):
     """One split of a data source: a sequence of products with its name and its entities."""
 
-    name: str  # the SPEC it was read from
-    split: str
-    tags: tuple[str, ...]  # the entities, in a fixed order
+    @property
+    def name(self) -> str:
+        """The SPEC it was read from."""
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The entities, in a fixed order."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Product: ...
+
+
+def is_catalogue(data: object) -> TypeIs[Catalogue]:
+    """Whether it is a catalogue, where texts alone may stand in its place."""
+    return hasattr(data, "tags") and hasattr(data, "split")
 
 
 def texts_only(catalogue: Catalogue) -> Catalogue:

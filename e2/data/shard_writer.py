@@ -19,17 +19,23 @@ ENDINGS |= {"AVIF": "avif", "JPEG2000": "jp2"}
 
 def write_shards(folder: Path, split: str, products: Iterable[Product], products_a_shard: int) -> int:
     """Writes ``folder/SPLIT-000000.tar`` and so on; equal products give equal bytes. Returns the number of products."""
-    products, written = iter(products), 0
-    for shard in itertools.count():
-        group = itertools.islice(products, products_a_shard)
-        first = next(group, None)
-        if first is None:
-            return written
-        with tarfile.open(folder / f"{split}-{shard:06d}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
-            for product in itertools.chain([first], group):
-                for ending, contents in _files(product):
-                    _add(tar, f"{written:09d}.{ending}", contents)
-                written += 1
+    products, written, shard = iter(products), 0, 0
+    while (first := next(products, None)) is not None:
+        group = itertools.chain([first], itertools.islice(products, products_a_shard - 1))
+        written += write_shard(folder / f"{split}-{shard:06d}.tar", group, written)
+        shard += 1
+    return written
+
+
+def write_shard(file: Path, products: Iterable[Product], first: int) -> int:
+    """Writes one shard, whose samples are numbered from ``first``. Returns the number of products."""
+    end = first
+    with tarfile.open(file, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for product in products:
+            for ending, contents in _files(product):
+                _add(tar, f"{end:09d}.{ending}", contents)
+            end += 1
+    return end - first
 
 
 def _files(product: Product) -> Iterator[tuple[str, bytes]]:
@@ -48,7 +54,7 @@ def _record(product: Product) -> dict[str, Any]:
 
 def _ending(contents: bytes) -> str:
     with Image.open(io.BytesIO(contents), formats=known_formats()) as image:
-        return ENDINGS[image.format]
+        return ENDINGS[str(image.format)]
 
 
 def _add(tar: tarfile.TarFile, name: str, contents: bytes) -> None:

@@ -231,11 +231,12 @@ def _members(file: Path) -> Iterator[tuple[str, str, dict[str, int], bytes | Non
     try:
         with tarfile.open(file, "r:") as tar:
             for member in tar:
-                tar.members = []  # it would keep all of them
+                tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
                 path = PurePosixPath(member.name)
                 stem, _, ending = path.name.partition(".")
                 if member.isfile() and stem:
-                    contents = tar.extractfile(member).read() if ending in ("json", "txt") else None
+                    opened = tar.extractfile(member) if ending in ("json", "txt") else None
+                    contents = opened.read() if opened else None
                     yield str(path.parent / stem), ending, {"offset": member.offset_data, "size": member.size}, contents
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InputError(f"{file}: cannot be read as a tar file ({error}); it must be whole and not compressed") from error

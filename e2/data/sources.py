@@ -12,6 +12,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from e2.data import check
+from e2.data.amazon.source import AmazonSource
 from e2.data.boutique_source import BoutiqueSource
 from e2.data.catalogue import ArrowCatalogue, ImageStore
 from e2.data.columns import Columns
@@ -27,8 +28,13 @@ from e2.errors import InputError
 class Source(Protocol):
     """What stands behind a SPEC: splits of rows that can be loaded as normalised tables."""
 
-    entities: tuple[str, ...]  # the tags that are taken when none are named
-    one_split: bool  # a single file, which answers to every split's name
+    @property
+    def entities(self) -> tuple[str, ...]:
+        """The tags that are taken when none are named."""
+
+    @property
+    def one_split(self) -> bool:
+        """Whether it is a single file, which answers to every split's name."""
 
     def splits(self) -> tuple[str, ...]:
         """The names of the splits, in the order in which to show them."""
@@ -50,6 +56,7 @@ SOURCES: dict[str, Callable[[str], Source]] = {
     "boutique": BoutiqueSource,
     "products": KaggleSource,
     "fashiongen": FashionGenSource,
+    "amazon-fashion": AmazonSource,
     "webdataset": ShardSource,
     "hf": HubSource,
     "hf-stream": refuse_stream,
@@ -79,8 +86,8 @@ def open_catalogue(
     Every image is decoded once, which is remembered in the cache until the files change.
 
     Args:
-        spec: ``boutique[:key=value,...]``, ``products:DIR``, ``fashiongen:DIR``, ``webdataset:PATTERN``,
-            ``hf:ORG/NAME[:CONFIG][@REVISION]``, or the path of a table or of a folder of tables.
+        spec: ``boutique[:key=value,...]``, ``products:DIR``, ``fashiongen:DIR``, ``amazon-fashion:DIR``,
+            ``webdataset:PATTERN``, ``hf:ORG/NAME[:CONFIG][@REVISION]``, or the path of a table or of a folder of tables.
         split: its name; may be left out where there is only one. A single file answers to every name.
         tags: the entities to read. None: those that the source is known to have (tables: none).
         columns: the columns of a table that mean image, caption, id and each tag.

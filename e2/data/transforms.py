@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import open_clip
-from torch import nn
 from torchvision import transforms
 
 from e2.errors import InputError
+from e2.foreign import OpenClip
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TrainingTransform(transforms.Compose):
         self.enough = enough
 
 
-def training_transform(visual: nn.Module, augment: str) -> TrainingTransform:
+def training_transform(visual: OpenClip, augment: str) -> TrainingTransform:
     """PIL image -> (3, H, W) for an open_clip image tower.
 
     Raises:

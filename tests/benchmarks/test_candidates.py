@@ -45,6 +45,19 @@ def test_authors_lists_hold_distinct_products_of_the_category_without_fill(galle
             assert {gallery.categories[p] for p in products} == {gallery.categories[query_products[query]]}
 
 
+def test_any_draws_from_the_whole_split(gallery):
+    """190 products, 40 of them bags: a list of 100 others holds about 40 / 190 bags, whatever the query is."""
+    lists = draw_candidates(gallery, rule="any", runs=2)
+    for queries, candidates, query_products, gallery_products in sides(gallery, lists):
+        assert candidates.shape == (2, len(query_products), 1 + NEGATIVES) and candidates.min() >= 0
+        negatives = gallery_products[candidates[..., 1:]]
+        assert (gallery_products[candidates[..., 0]] == query_products[queries]).all()
+        assert (negatives != query_products[queries][..., None]).all()
+        share = np.mean(gallery_products >= 150)
+        for of_kind in (negatives[query_products[queries] < 150], negatives[query_products[queries] >= 150]):
+            assert abs((of_kind >= 150).mean() - share) < 0.02
+
+
 def test_at_most_a_thousand_queries_and_each_run_draws_anew():
     products = np.arange(1200)
     lists = draw_candidates(Gallery(products, products, ["shirt"] * 1200), runs=2)
@@ -77,7 +90,7 @@ def test_lists_of_another_catalogue_and_other_files_are_refused(gallery, tmp_pat
 def test_unknown_rule_and_too_small_a_split_are_refused():
     products = np.arange(50)
     small = Gallery(products, products, ["shirt"] * 50)
-    with pytest.raises(InputError, match="fame-vil or authors"):
+    with pytest.raises(InputError, match="fame-vil, authors, any"):
         draw_candidates(small, rule="kaleido")
     with pytest.raises(InputError, match="the split has 49"):
         draw_candidates(small)

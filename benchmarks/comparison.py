@@ -1,0 +1,121 @@
+"""Encoders measured on the same products: their records side by side, paired differences, files and a table."""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from adapters.encoder import Encoder
+from benchmarks.bootstrap import interval
+from benchmarks.metrics_file import NAME, write_json
+from e2.distributed import processes
+from e2.errors import InputError
+
+COMPARISON = "comparison.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One encoder's ``record`` and its bootstrap ``samples``, metric -> (resamples,), drawn alike for all encoders."""
+
+    record: dict[str, Any]
+    samples: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``results``: a record per encoder; ``differences``: for each pair, second minus first, with paired intervals."""
+
+    results: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
+
+
+def check_encoders(encoders: Sequence[Encoder]) -> None:
+    """Refuses none, or one twice.
+
+    Raises:
+        InputError: saying which were given.
+    """
+    paths = [encoder.info["path"] for encoder in encoders]
+    if not paths or len(set(paths)) < len(paths):
+        raise InputError(f"give one or several different models, got {', '.join(paths) or 'none'}")
+
+
+def intervals(samples: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """The 95 % interval of each metric."""
+    return {name: interval(values) for name, values in samples.items()}
+
+
+def compare(measured: Sequence[Measured]) -> Comparison:
+    """All records, and the differences of the metrics that both of a pair have."""
+    pairs = itertools.combinations(measured, 2)
+    return Comparison([one.record for one in measured], [_difference(first, second) for first, second in pairs])
+
+
+def _difference(first: Measured, second: Measured) -> dict[str, Any]:
+    before, after = first.record["metrics"], second.record["metrics"]
+    shared = [name for name in before if name in after and name in first.samples]
+    drawn = {name: second.samples[name] - first.samples[name] for name in shared}
+    return {
+        "first": first.record["model"]["path"],
+        "second": second.record["model"]["path"],
+        "metrics": {name: after[name] - before[name] for name in shared},
+        "ci95": {name: list(bounds) for name, bounds in intervals(drawn).items()},
+    }
+
+
+def write_comparison(out: Path, comparison: Comparison) -> None:
+    """``metrics.json``; for several encoders one in a folder each, and ``comparison.json``. By the main process alone."""
+    if not processes().is_main_process:
+        return
+    if len(comparison.results) == 1:
+        write_json(out / NAME, comparison.results[0])
+        return
+    for number, (record, name) in enumerate(zip(comparison.results, short_names(comparison), strict=True), start=1):
+        label = re.sub(r"[^\w.-]+", "_", name)
+        write_json(out / f"{number}_{label}" / NAME, record)
+    write_json(out / COMPARISON, asdict(comparison))
+
+
+def short_names(comparison: Comparison) -> list[str]:
+    """The end of each encoder's path, where the ends differ."""
+    paths = [record["model"]["path"] for record in comparison.results]
+    ends = [path.rstrip("/").rpartition("/")[2] for path in paths]
+    return ends if len(set(ends)) == len(ends) else paths
+
+
+def metrics_table(comparison: Comparison, names: Sequence[str], title: str, caption: str, digits: int = 1) -> Table:
+    """Metrics by encoder with their intervals, then the paired differences; * where zero lies outside.
+
+    Names come from users, so they are ``Text``, never markup.
+    """
+    table = Table("metric", title=Text(title), caption=Text(caption))
+    shown = dict(zip((record["model"]["path"] for record in comparison.results), short_names(comparison), strict=True))
+    for path in shown:
+        table.add_column(Text(shown[path]), justify="right", overflow="fold")
+    for difference in comparison.differences:
+        heading = f"{shown[difference['second']]} − {shown[difference['first']]}"
+        table.add_column(Text(heading), justify="right", overflow="fold")
+    for name in names:
+        cells = [_cell(record, name, f"{{:.{digits}f}}") for record in comparison.results]
+        cells += [_cell(difference, name, f"{{:+.{digits}f}}") for difference in comparison.differences]
+        table.add_row(Text(name.replace("_", " ")), *cells)
+    return table
+
+
+def _cell(record: Mapping[str, Any], name: str, style: str) -> str:
+    """Value and interval; empty where an encoder has no such metric. Signed ones are differences."""
+    if name not in record["metrics"]:
+        return ""
+    value = style.format(record["metrics"][name])
+    if name not in record["ci95"]:
+        return value
+    low, high = record["ci95"][name]
+    star = "*" if "+" in style and not low <= 0 <= high else ""
+    return f"{value}{star} ({style.format(low)} to {style.format(high)})"

@@ -1,0 +1,127 @@
+"""Linear probes: how much of a tag a straight cut through frozen embeddings can tell. Tensors in, tensors out.
+
+A probe is a multinomial logistic regression. It minimises the mean cross-entropy plus ``decay / 2`` times the squared weights
+(not the biases), which is convex; scikit-learn's ``LogisticRegression(C=1 / (decay * N))`` finds the same. The embeddings are
+whitened first: a probe then does not care in which units an encoder writes what it knows, one range of penalties suits all
+encoders, and L-BFGS converges. The decay is chosen on held-out products, as in CLIP (Radford et al., 2021, A.3).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # strong to weak
+PATIENCE = 2  # weaker penalties without a better held-out accuracy before the search ends
+LEAST_VARIANCE = 1e-4  # of a direction, as a share of the mean: one that hardly varies is not blown up to full size
+ROWS = 8192  # photos whose scores are held at a time
+ITERATIONS = 150  # of L-BFGS, from the next stronger penalty's answer
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Takes (N, D) embeddings to (N, D + 1) inputs: uncorrelated components of variance 1, then a column of ones."""
+
+    centre: Tensor  # (D,)
+    directions: Tensor  # (D, D), one a column
+
+    @classmethod
+    def of(cls, features: Tensor) -> "Whitening":
+        """From the (N, D) embeddings that a probe is fitted to."""
+        centre = features.mean(dim=0)
+        spread = (features - centre).double()
+        variances, directions = torch.linalg.eigh(spread.T @ spread / len(spread))
+        least = (LEAST_VARIANCE * variances.mean()).clamp(min=1e-12)
+        return cls(centre, (directions / variances.clamp(min=least).sqrt()).float())
+
+    def __call__(self, features: Tensor) -> Tensor:
+        white = (features - self.centre) @ self.directions
+        return torch.cat([white, white.new_ones(len(white), 1)], dim=1)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted probe.
+
+    Attributes:
+        whitening: what embeddings go through first.
+        weights: (D + 1, C), the last row holds the biases.
+        decay: the penalty that was chosen.
+        val_accuracy: share of the held-out products that it tells rightly.
+    """
+
+    whitening: Whitening
+    weights: Tensor
+    decay: float
+    val_accuracy: float
+
+    def predict(self, features: Tensor) -> Tensor:
+        """(N, D) -> (N,) the likeliest class."""
+        return _predict(self.whitening(features), self.weights)
+
+
+def fit_probe(train: Tensor, targets: Tensor, val: Tensor, val_targets: Tensor) -> Probe:
+    """Fits for one decay after another, from strong to weak, and keeps the one that does best on val; ties: the stronger.
+
+    Args:
+        train: (N, D) embeddings.
+        targets: (N,) int64 classes 0..C-1, each of which occurs.
+        val: (M, D) embeddings of other products.
+        val_targets: (M,) int64, -1 for a class that train does not have.
+    """
+    whitening = Whitening.of(train)
+    inputs, val_inputs = whitening(train), whitening(val)
+    weights = inputs.new_zeros(inputs.shape[1], int(targets.max()) + 1)
+    best, since_best = None, 0
+    for decay in DECAYS:
+        weights = fit_logistic(inputs, targets, decay, start=weights)
+        accuracy = (_predict(val_inputs, weights) == val_targets).double().mean().item()
+        since_best += 1
+        if best is None or accuracy > best.val_accuracy:
+            best, since_best = Probe(whitening, weights, decay, accuracy), 0
+        if since_best == PATIENCE:
+            break
+    return best
+
+
+def fit_logistic(inputs: Tensor, targets: Tensor, decay: float, *, start: Tensor) -> Tensor:
+    """The minimum of mean cross-entropy + decay / 2 * squared weights.
+
+    Args:
+        inputs: (N, D + 1), the last column ones.
+        targets: (N,) int64.
+        decay: penalty of all rows of the weights but the last.
+        start: (D + 1, C) where to begin; left as it is.
+
+    Returns:
+        (D + 1, C)
+    """
+    weights = start.clone()
+    options = {"max_iter": ITERATIONS, "history_size": 10, "tolerance_grad": 1e-6, "tolerance_change": 1e-7}
+    optimizer = torch.optim.LBFGS([weights], line_search_fn="strong_wolfe", **options)
+
+    def closure() -> Tensor:
+        loss, weights.grad = objective(inputs, targets, decay, weights)
+        return loss
+
+    optimizer.step(closure)
+    return weights.detach()
+
+
+def objective(inputs: Tensor, targets: Tensor, decay: float, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Value and gradient, block by block: all scores of many photos and classes at once would not fit into memory."""
+    loss, gradient = weights.new_zeros(()), torch.zeros_like(weights)
+    for rows, right in zip(inputs.split(ROWS), targets.split(ROWS), strict=True):
+        log_p = (rows @ weights).log_softmax(dim=1)
+        loss += F.nll_loss(log_p, right, reduction="sum")
+        error = log_p.exp_()
+        error[torch.arange(len(right)), right] -= 1
+        gradient.addmm_(rows.T, error)
+    penalised = weights.clone()
+    penalised[-1] = 0
+    return loss / len(inputs) + decay / 2 * penalised.square().sum(), gradient / len(inputs) + decay * penalised
+
+
+def _predict(inputs: Tensor, weights: Tensor) -> Tensor:
+    return torch.cat([(rows @ weights).argmax(dim=1) for rows in inputs.split(ROWS)])
