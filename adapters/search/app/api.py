@@ -1,0 +1,186 @@
+"""The app on HTTP: the page for people, and the JSON API that the page itself uses.
+
+No part of a request ever names a file: assets are a table made at the start, photos and thumbnails come out of the index or
+out of memory by id.
+"""
+
+import mimetypes
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from adapters.search.app import schemas
+from adapters.search.app.photos import TooLarge, WrongType, read_upload
+from adapters.search.app.protection import HEADERS, SecureHeaders, bounded_body
+from adapters.search.app.service import DEEPEST, NotFound, Search, SearchService
+from e2.errors import InputError
+from e2.version import __version__
+
+STATUS = {NotFound: 404, TooLarge: 413, WrongType: 415, InputError: 400}
+PROBLEMS: dict[int | str, dict[str, Any]] = {400: {"model": schemas.Problem}, 404: {"model": schemas.Problem}}
+UPLOAD_PROBLEMS = PROBLEMS | {413: {"model": schemas.Problem}, 415: {"model": schemas.Problem}}
+LONGEST_TEXT = 500  # characters; a text tower reads some 300
+DAY = "private, max-age=86400"
+
+PHOTO = Query(max_length=600, description="`upload:...` as `/api/photos` gave it, or `product:ID`")
+Photo = Annotated[str, PHOTO]
+ProductId = Annotated[str, Query(alias="id", max_length=500, description="a product's id")]
+
+
+def create_app(service: SearchService, *, hosts: Sequence[str] = ("127.0.0.1", "localhost", "[::1]")) -> FastAPI:
+    """The web application over a service.
+
+    Args:
+        service: what answers.
+        hosts: names under which browsers may ask; ``*`` = any. A foreign name that leads here is an attack from a web page
+            on whoever looks at it (DNS rebinding).
+    """
+    app = FastAPI(title="E2 search", version=__version__, docs_url=None, redoc_url=None, description=DESCRIPTION)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    app.add_middleware(SecureHeaders)
+    _tell_problems(app)
+    _add_pages(app, service)
+    _add_api(app, service)
+    return app
+
+
+def _add_api(app: FastAPI, service: SearchService) -> None:
+    @app.get("/api/about", tags=["search"], summary="What is here")
+    def about() -> schemas.About:
+        return schemas.about_of(service)
+
+    @app.get("/api/search", tags=["search"], summary="Search by words, by a photo, or by both", responses=PROBLEMS)
+    def search(
+        q: Annotated[str, Query(max_length=LONGEST_TEXT, description="words; beside a photo what should differ")] = "",
+        photo: Annotated[str | None, PHOTO] = None,
+        method: Annotated[str | None, Query(max_length=50, description="how a photo and words are put together")] = None,
+        weight: Annotated[float, Query(ge=0, le=1, description="of the words, for the method slerp")] = 0.5,
+        tag: Annotated[
+            list[Annotated[str, Query(max_length=300)]],
+            Query(max_length=100, description="`entity:value`; values of one entity are alternatives"),
+        ] = [],  # noqa: B006 - FastAPI copies it
+        filter: Annotated[
+            str | None, Query(max_length=2000, description='e.g. `brand == "Nike" and colour in ["red", "blue"]`')
+        ] = None,
+        k: Annotated[int, Query(ge=1, le=100, description="products on a page")] = 24,
+        offset: Annotated[int, Query(ge=0, le=DEEPEST, description="products to skip")] = 0,
+    ) -> schemas.Found:
+        asked = Search(q, photo, method, weight, tags_of(tag), filter, k, offset)
+        return schemas.found_of(service.search(asked))
+
+    @app.get("/api/product", tags=["products"], summary="One product", responses=PROBLEMS)
+    def product(product_id: ProductId) -> schemas.Product:
+        return schemas.product_of(service.product(product_id))
+
+    @app.get("/api/thumbnail", tags=["products"], summary="A product's photo", response_class=JpegResponse, responses=PROBLEMS)
+    def thumbnail(product_id: ProductId) -> Response:
+        return JpegResponse(service.thumbnail(product_id), headers={"Cache-Control": DAY})
+
+    @app.post(
+        "/api/photos",
+        tags=["photos"],
+        summary="Take in a photo to search with",
+        status_code=201,
+        responses=UPLOAD_PROBLEMS,
+        openapi_extra={"requestBody": {"content": {kind: {} for kind in KINDS}, "required": True}},
+    )
+    async def upload(request: Request) -> schemas.Uploaded:
+        """The body is the picture itself, JPEG, PNG or WebP. It is kept in memory for a while, and nowhere else."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in KINDS:
+            raise WrongType(f"send the photo itself as the body, with Content-Type {', '.join(KINDS)}")
+        photo = await run_in_threadpool(read_upload, await bounded_body(request))
+        service.shelf.put(photo)
+        return schemas.Uploaded(photo=photo.id, width=photo.size[0], height=photo.size[1])
+
+    @app.get(
+        "/api/photo", tags=["photos"], summary="A photo that was taken in", response_class=JpegResponse, responses=PROBLEMS
+    )
+    def picture(photo: Photo) -> Response:
+        return JpegResponse(service.photo(photo).jpeg, headers={"Cache-Control": DAY})
+
+    @app.get("/api/read", tags=["photos"], summary="Tags read off a photo, and where the tokens looked", responses=PROBLEMS)
+    def read(photo: Photo) -> schemas.ReadOff:
+        return schemas.read_off(service.read(photo))
+
+    @app.get("/api/caption", tags=["photos"], summary="Describe a photo", responses=PROBLEMS)
+    def caption(photo: Photo) -> schemas.Caption:
+        return schemas.Caption(caption=service.caption(photo))
+
+
+def _add_pages(app: FastAPI, service: SearchService) -> None:
+    pages = Environment(loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    folder = files(__package__) / "assets"
+    assets = {
+        file.name: (file.read_bytes(), mimetypes.guess_type(file.name)[0]) for file in folder.iterdir() if file.is_file()
+    }
+
+    @app.get("/", include_in_schema=False)
+    def page() -> HTMLResponse:
+        return HTMLResponse(pages.get_template("index.html").render(about=schemas.about_of(service), version=__version__))
+
+    @app.get("/docs", include_in_schema=False)
+    def docs(request: Request) -> HTMLResponse:
+        here = str(request.base_url).rstrip("/")
+        return HTMLResponse(pages.get_template("api.html").render(api=app.openapi(), here=here))
+
+    @app.get("/assets/{name}", include_in_schema=False)
+    def asset(name: str) -> Response:
+        if name not in assets:
+            raise NotFound("there is no such file")
+        content, kind = assets[name]
+        return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+
+def tags_of(chosen: Sequence[str]) -> dict[str, list[str]]:
+    """``["brand:Nike", "brand:Puma"]`` -> ``{"brand": ["Nike", "Puma"]}``.
+
+    Raises:
+        InputError: no colon.
+    """
+    tags: dict[str, list[str]] = {}
+    for part in chosen:
+        entity, colon, value = part.partition(":")
+        if not colon:
+            raise InputError(f"tag={part}: write entity:value, e.g. tag=brand:Nike")
+        tags.setdefault(entity, []).append(value)
+    return tags
+
+
+def _tell_problems(app: FastAPI) -> None:
+    """Every problem is one line of JSON; what went wrong inside stays in the log."""
+
+    @app.exception_handler(InputError)
+    def refused(request: Request, error: InputError) -> JSONResponse:
+        status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+        return JSONResponse({"error": str(error)}, status)
+
+    @app.exception_handler(RequestValidationError)
+    def misspelt(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, 422)
+
+    @app.exception_handler(HTTPException)
+    def not_here(request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": str(error.detail)}, error.status_code, headers=error.headers)
+
+    @app.exception_handler(Exception)
+    def fault(request: Request, error: Exception) -> JSONResponse:  # answered outside of all middleware
+        return JSONResponse({"error": "something went wrong on the server; its log says what"}, 500, HEADERS)
+
+
+class JpegResponse(Response):
+    media_type = "image/jpeg"
+
+
+KINDS = ("image/jpeg", "image/png", "image/webp")
+DESCRIPTION = """Search a product catalogue by words, by a photo, or by a photo and a wish, narrowed by filters.
+A photo is sent once to `/api/photos` and then named by the id that comes back; `product:ID` names a product's own photo.
+Every problem is answered by a status and `{"error": "..."}`."""

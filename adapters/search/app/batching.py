@@ -1,0 +1,104 @@
+"""Many threads, one model: requests that come while it is busy are answered together by its next pass."""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Job:
+    """An item that waits: what runs it, how many at once, and where the answer goes."""
+
+    run: Callable[[list[Any]], Sequence[Any]]
+    most: int
+    item: Any
+    future: Future = field(default_factory=Future)
+
+
+class ModelThread:
+    """The one thread that computes with a model, first come first served.
+
+    Items of the same kind that queue when it turns to one of them are answered in one pass, so a lone request is answered at
+    once, and a crowd in few passes. The thread ends with the process.
+    """
+
+    def __init__(self):
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._work, name="model", daemon=True).start()
+
+    def batched(self, run: Callable[[list[Item]], Sequence[Answer]], most: int = 32) -> Callable[[Item], Answer]:
+        """What asks for single items, from any thread.
+
+        Args:
+            run: N items -> N answers.
+            most: N, at most.
+
+        Returns:
+            item -> answer; raises whatever ``run`` raised for the items of its pass.
+        """
+
+        def ask(item: Item) -> Answer:
+            job = Job(run, most, item)
+            with self._changed:
+                self._jobs.append(job)
+                self._changed.notify()
+            return job.future.result()
+
+        return ask
+
+    def _work(self) -> None:
+        while True:
+            jobs = self._next_jobs()
+            try:
+                answers = jobs[0].run([job.item for job in jobs])
+                for job, answer in zip(jobs, answers, strict=True):
+                    job.future.set_result(answer)
+            except Exception as error:
+                for job in jobs:
+                    if not job.future.done():
+                        job.future.set_exception(error)
+
+    def _next_jobs(self) -> list[Job]:
+        """The oldest job, and those of its kind."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs)
+            first = self._jobs[0]
+            taken = [job for job in self._jobs if job.run is first.run][: first.most]
+            gone = {id(job) for job in taken}
+            self._jobs = deque(job for job in self._jobs if id(job) not in gone)
+            return taken
+
+
+class Remembered(Generic[Item, Answer]):
+    """Answers by key, the ``kept`` last used ones; unlike ``functools.lru_cache`` the key may be a part of the item.
+
+    Args:
+        ask: item -> answer.
+        key: item -> what it is known by.
+        kept: answers at most.
+    """
+
+    def __init__(self, ask: Callable[[Item], Answer], key: Callable[[Item], Hashable], kept: int):
+        self._ask, self._key, self._kept = ask, key, kept
+        self._answers: OrderedDict[Hashable, Answer] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, item: Item) -> Answer:
+        key = self._key(item)
+        with self._lock:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+                return self._answers[key]
+        answer = self._ask(item)
+        with self._lock:
+            self._answers[key] = answer
+            while len(self._answers) > self._kept:
+                self._answers.popitem(last=False)
+        return answer

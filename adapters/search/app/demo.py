@@ -1,0 +1,54 @@
+"""`e2 app --demo`: the built-in catalogue with an encoder, a captioner and an index, made once and kept."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from adapters.captioning import fit_captioner, load_captioner
+from adapters.captioning.captioner import Captioner
+from adapters.encoder import Encoder, load_encoder
+from adapters.search.build import build_index
+from e2.checkpoint import CONFIG
+from e2.data import open_catalogue
+from e2.run import SUMMARY, start_run
+
+DATA = "boutique:train=3000,val=200,test=1000,seed=0"
+TRAINING = {"method": "e2", "backbone": "e2-nano", "epochs": 7.0, "precision": "bf16", "seed": 0}
+TRAINING |= {"data.data": DATA, "data.batch_size": 128}
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo consists of."""
+
+    encoder: Encoder
+    captioner: Captioner
+    index: Path
+
+
+def make_demo(folder: Path, encoder_name: str | None, captioner: Path | None = None, **encoder_options: object) -> Demo:
+    """Makes what is missing, saying so on stderr: minutes the first time, seconds later on. Stopped, it goes on.
+
+    Args:
+        folder: where everything is kept.
+        encoder_name: any encoder; None = a small one is trained here.
+        captioner: folder of the encoder's captioner; None = one is trained here.
+        encoder_options: of `load_encoder`.
+    """
+    console = Console(stderr=True, highlight=False)
+    if encoder_name is None:
+        encoder_name = str(folder / "encoder")
+        if not (folder / "encoder" / SUMMARY).exists():
+            console.print(f"demo: training a small e2 on the built-in catalogue, some 3 minutes on 2 cores; kept in {folder}")
+            start_run(folder / "encoder", TRAINING, resume=True)
+    encoder = load_encoder(encoder_name, **encoder_options)
+    own = encoder.info["weights_sha256"][:12]  # another encoder needs its own captioner and index
+    captions = captioner or folder / f"captioner-{own}"
+    if captioner is None and not (captions / CONFIG).exists():
+        console.print(f"demo: learning to describe, from the catalogue's texts alone; kept in {captions}")
+        fit_captioner("decap", encoder, open_catalogue(DATA, "train"), captions, name=DATA, resume=True)
+    index = folder / f"index-{own}"
+    console.print(f"demo: the index of 1,000 products that no training saw is in {index}")
+    build_index(encoder, open_catalogue(DATA, "test"), index, resume=True)
+    return Demo(encoder, load_captioner(captions, encoder), index)

@@ -1,0 +1,172 @@
+"""What the app asks its models: texts and photos to vectors, tags read, where tokens looked, captions, composed queries."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from adapters.captioning.captioner import Captioner
+from adapters.composed.base import Composer, References
+from adapters.composed.baselines import slerp
+from adapters.composed.cirevl import CIReVL
+from adapters.composed.rule_editor import RuleEditor
+from adapters.composed.slots import SlotFilling
+from adapters.encoder import Encoder
+from adapters.search.app.batching import ModelThread, Remembered
+from adapters.search.app.photos import Photo
+from adapters.tag_reader import TagReader
+from e2.errors import InputError
+
+KEPT = 4096  # texts, and photos, whose vectors are remembered: some 10 MB at 512 numbers each
+BLEND = "slerp"  # the method with a weight; it needs no composer, so each query may have a weight of its own
+RUNNERS_UP = 3  # values of an entity that are named for a photo, the nearest first
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the encoder makes of a photo: its embedding (D,), and those of its entities (E, D) where there are any."""
+
+    features: np.ndarray
+    regions: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Query:
+    """A composed query: its vector (D,), and what it went through, in words."""
+
+    vector: np.ndarray
+    steps: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OwnCaptions:
+    """The app's captioner as the caption source of CIReVL, from embeddings that are at hand."""
+
+    captioner: Captioner
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {"captions": self.captioner.info["path"]}
+
+    def captions(self, references: References) -> list[str]:
+        return self.captioner.caption_features(references.features, references.regions)
+
+
+class Models:
+    """An encoder and what goes with it, for many threads at once.
+
+    Args:
+        encoder: any.
+        vocabulary: entity -> values that tags are read from and wishes name; empty for a catalogue without tags.
+        captioner: of the same encoder; None = no captions.
+        composers: further methods, fitted to the encoder; a fitted ``slots`` takes the place of the plain one.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        vocabulary: Mapping[str, Sequence[str]],
+        captioner: Captioner | None = None,
+        composers: Sequence[Composer] = (),
+    ):
+        self.encoder, self.captioner = encoder, captioner
+        slots = next((c for c in composers if isinstance(c, SlotFilling)), None)
+        if slots is None and vocabulary:
+            slots = SlotFilling(encoder, vocabulary)
+        self.reader: TagReader | None = slots.reader if slots else None
+        rewriting = CIReVL(encoder, OwnCaptions(captioner), RuleEditor(vocabulary)) if captioner else None
+        methods = [slots, rewriting, *(c for c in composers if c is not slots)]
+        self.composers: dict[str, Composer] = {c.name: c for c in methods if c is not None}
+        thread = ModelThread()
+        self.text = Remembered(thread.batched(self._texts), str, KEPT)
+        self.look = Remembered(thread.batched(self._looks), lambda photo: photo.digest, KEPT)
+        self.selections = thread.batched(self._selections, most=8)
+        self._captioned = thread.batched(self._captions, most=8)
+        self.caption = Remembered(lambda photo: self._captioned(self.look(photo)), lambda photo: photo.digest, KEPT)
+        self._composed = {name: thread.batched(_composing(composer)) for name, composer in self.composers.items()}
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Ways to search with a photo and a wish, the default first: what our own measurements put first, if it is there."""
+        return (*self.composers, BLEND)
+
+    @property
+    def preprocessing(self) -> Mapping[str, Any]:
+        """How the image tower wants its input: ``size`` and ``resize_mode`` of open_clip's image transform."""
+        return self.encoder.model.visual.preprocess_cfg
+
+    def compose(self, method: str, photo: Photo, wish: str, weight: float = 0.5) -> Query:
+        """A photo and a wish -> one query.
+
+        Args:
+            method: one of `methods`.
+            photo: the reference.
+            wish: what should differ.
+            weight: of ``slerp``: 0 = the photo alone, 1 = the words alone.
+
+        Raises:
+            InputError: an unknown method, or an empty or endless wish.
+        """
+        look = self.look(photo)
+        if method == BLEND:
+            return Query(slerp(look.features[None], self.text(wish)[None], weight)[0], {})
+        if method not in self._composed:
+            raise InputError(f"there is no method {method!r} here; choose {', '.join(self.methods)}")
+        return self._composed[method]((photo, look, wish))
+
+    def read_tags(self, photo: Photo) -> dict[str, list[tuple[str, float]]]:
+        """The nearest values of each entity with their cosines, the nearest first; empty for a catalogue without tags."""
+        if self.reader is None:
+            return {}
+        look = self.look(photo)
+        scores = self.reader.scores(look.features[None], None if look.regions is None else look.regions[None])
+        nearest = {entity: np.argsort(-found[0], kind="stable")[:RUNNERS_UP] for entity, found in scores.items()}
+        return {
+            entity: [(self.reader.vocabulary[entity][row], float(scores[entity][0, row])) for row in rows]
+            for entity, rows in nearest.items()
+        }
+
+    def _texts(self, texts: list[str]) -> Sequence[np.ndarray]:
+        return self.encoder.encode_texts(texts, progress=False)
+
+    def _looks(self, photos: list[Photo]) -> list[Look]:
+        images = [photo.jpeg for photo in photos]
+        if not self.encoder.tags:
+            return [Look(features, None) for features in self.encoder.encode_images(images, progress=False)]
+        both = self.encoder.encode_images_and_regions(images, progress=False)
+        return [Look(features, regions) for features, regions in zip(*both, strict=True)]
+
+    def _selections(self, photos: list[Photo]) -> list[dict[str, dict[int, np.ndarray]]]:
+        """Per photo: entity -> {fusion layer: weight of each patch (rows, columns), over the entity's tokens}."""
+        if not self.encoder.tags:
+            return [{} for _ in photos]
+        chosen = self.encoder.selections([photo.jpeg for photo in photos])
+        return [
+            {entity: {layer: w[row].sum(axis=0) for layer, w in layers.items()} for entity, layers in chosen.items()}
+            for row in range(len(photos))
+        ]
+
+    def _captions(self, looks: list[Look]) -> list[str]:
+        if self.captioner is None:
+            raise InputError("this app was started without a captioner; start it by e2 app --captioner FOLDER")
+        return self.captioner.caption_features(*_stacked(looks))
+
+
+def _composing(composer: Composer) -> Callable[[list[tuple[Photo, Look, str]]], list[Query]]:
+    """What asks a composer: N (photo, look, wish) -> N queries."""
+
+    def run(items: list[tuple[Photo, Look, str]]) -> list[Query]:
+        photos, looks, wishes = zip(*items, strict=True)
+        references = References(composer.encoder, [photo.jpeg for photo in photos], *_stacked(looks))
+        found = composer.composed(references, list(wishes))
+        steps = found.steps or [{} for _ in items]
+        return [Query(vector, told) for vector, told in zip(found.vectors, steps, strict=True)]
+
+    return run
+
+
+def _stacked(looks: Sequence[Look]) -> tuple[np.ndarray, np.ndarray | None]:
+    """(N, D) features and (N, E, D) regions, or None, of N looks."""
+    regions = None if looks[0].regions is None else np.stack([look.regions for look in looks])
+    return np.stack([look.features for look in looks]), regions

@@ -1,0 +1,116 @@
+"""Photos that strangers send: checked before they are decoded, kept small, in memory only, the oldest forgotten.
+
+A photo has no name that could lead to a file: it is known by the hash of its pixels.
+"""
+
+import hashlib
+import io
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+
+from PIL import Image
+
+from e2.data.images import BadImage, load_image
+from e2.errors import InputError
+
+MAX_BYTES = 16 * 2**20  # of an upload
+MAX_PIXELS = {"JPEG": 50_000_000, "MPO": 50_000_000, "PNG": 16_000_000, "WEBP": 16_000_000}
+SIDE = 768  # pixels of the longer side that is kept: more than any encoder here reads
+QUALITY = 90
+KEPT = 256  # uploaded photos: at some 100 kB each, some 25 MB
+
+_decoding = threading.Lock()  # one upload at a time: a large photo takes hundreds of megabytes while it is decoded
+
+
+class TooLarge(InputError):
+    """An upload of too many bytes or pixels."""
+
+
+class WrongType(InputError):
+    """An upload that is no photo of a kind that the app takes."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo ready for the models.
+
+    Attributes:
+        id: by which it is known: ``upload:HASH`` or ``product:ID``.
+        jpeg: the encoded picture.
+    """
+
+    id: str
+    jpeg: bytes
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of the picture: what models said of it holds as long as this is the same, which an id is not."""
+        return hashlib.sha256(self.jpeg).digest()
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """(width, height), off the header: decoded pictures would fill the memory."""
+        with Image.open(io.BytesIO(self.jpeg), formats=["JPEG"]) as image:
+            return image.size
+
+
+def read_upload(body: bytes) -> Photo:
+    """An upload as a photo: upright, RGB, at most `SIDE` pixels a side, without the metadata it came with (places, names).
+
+    Raises:
+        TooLarge: more than `MAX_BYTES`, or pixels than `MAX_PIXELS` (decompression bombs; read off the header).
+        WrongType: neither JPEG, PNG nor WebP.
+        InputError: it is damaged.
+    """
+    if len(body) > MAX_BYTES:
+        raise TooLarge(too_many_bytes())
+    _check_header(body)
+    try:
+        with _decoding:
+            image = load_image(body, enough=SIDE)
+            image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    except BadImage as error:
+        raise InputError(f"this photo cannot be used: {error.cause}") from error
+    jpeg = io.BytesIO()
+    Image.frombytes("RGB", image.size, image.tobytes()).save(jpeg, "JPEG", quality=QUALITY)  # new: nothing comes along
+    return Photo("upload:" + hashlib.sha256(jpeg.getvalue()).hexdigest()[:32], jpeg.getvalue())
+
+
+def too_many_bytes() -> str:
+    return f"this file is larger than {MAX_BYTES // 2**20} MB; send a smaller photo"
+
+
+def _check_header(body: bytes) -> None:
+    try:
+        with Image.open(io.BytesIO(body), formats=[name for name in MAX_PIXELS if name != "MPO"]) as image:
+            kind, pixels = image.format, image.width * image.height
+    except Image.DecompressionBombError:
+        raise TooLarge("this picture has too many pixels; send a smaller photo") from None
+    except Exception:  # Pillow raises nearly anything on damaged headers
+        raise WrongType("this is not a photo that can be read; send JPEG, PNG or WebP") from None
+    if pixels > MAX_PIXELS[kind]:
+        raise TooLarge(f"{pixels:,} pixels are too many for a {kind} (at most {MAX_PIXELS[kind]:,}); send a smaller photo")
+
+
+class PhotoShelf:
+    """Uploaded photos by id, at most ``kept`` of them, the longest unused forgotten first. Threads may share it."""
+
+    def __init__(self, kept: int = KEPT):
+        self.kept = kept
+        self._photos: OrderedDict[str, Photo] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, photo: Photo) -> None:
+        with self._lock:
+            self._photos[photo.id] = photo
+            self._photos.move_to_end(photo.id)
+            while len(self._photos) > self.kept:
+                self._photos.popitem(last=False)
+
+    def get(self, photo_id: str) -> Photo | None:
+        with self._lock:
+            if photo_id in self._photos:
+                self._photos.move_to_end(photo_id)
+            return self._photos.get(photo_id)

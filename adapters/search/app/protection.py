@@ -1,0 +1,63 @@
+"""What stands between strangers and the app: headers that bind the browser, and a bound on how much it reads."""
+
+import asyncio
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from adapters.search.app.photos import MAX_BYTES, TooLarge, too_many_bytes
+from e2.errors import InputError
+
+UPLOAD_SECONDS = 60  # for a whole photo; one that drips in would hold its connection for ever
+HEADERS = {
+    # Scripts, styles and data come from this server alone, so that no text of a catalogue can become code.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",  # addresses hold what people searched for
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class SecureHeaders:
+    """Puts `HEADERS` on every answer."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+async def bounded_body(request: Request) -> bytes:
+    """The body of a request, read no further than `MAX_BYTES` and no longer than `UPLOAD_SECONDS`.
+
+    Raises:
+        TooLarge: there is more, as announced or as it comes.
+        InputError: it takes too long.
+    """
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > MAX_BYTES:
+        raise TooLarge(too_many_bytes())
+    try:
+        return await asyncio.wait_for(_read(request), UPLOAD_SECONDS)
+    except asyncio.TimeoutError:  # not TimeoutError's alias before Python 3.11
+        raise InputError(f"the photo did not arrive within {UPLOAD_SECONDS} seconds; try again") from None
+
+
+async def _read(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BYTES:
+            raise TooLarge(too_many_bytes())
+    return bytes(body)

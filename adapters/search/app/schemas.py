@@ -1,0 +1,117 @@
+"""What the JSON API answers."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from adapters.search.app.service import Page, Reading, SearchService
+from adapters.search.index import Hit
+
+
+class About(BaseModel):
+    """The index and what can be done with it."""
+
+    products: int
+    data: str = Field(description="what the index was built from")
+    encoder: str
+    entities: list[str] = Field(description="tags that filters may name")
+    methods: list[str] = Field(description="ways to search with a photo and a wish, the default first")
+    captions: bool = Field(description="whether photos can be described")
+    looks: bool = Field(description="whether selection tokens show where they looked")
+
+
+class Product(BaseModel):
+    """A product of the index; its photo is at ``/api/thumbnail?id=``."""
+
+    product_id: str
+    caption: str
+    tags: dict[str, str]
+    score: float = Field(description="cosine of the product's photo and the query")
+
+
+class Found(BaseModel):
+    """A page of products, and the counts for filters."""
+
+    products: list[Product]
+    next_offset: int | None = Field(description="where the next page starts; null: nothing more")
+    facets: dict[str, dict[str, int]] = Field(description="tag -> value -> products under the other filters")
+    method: str | None = Field(description="how photo and words were put together; null where there was only one of them")
+    steps: dict[str, Any] = Field(description="what a composed query went through, in words")
+
+
+class Uploaded(BaseModel):
+    """A photo that was taken in: ask with its id while the server keeps it."""
+
+    photo: str
+    width: int
+    height: int
+
+
+class Read(BaseModel):
+    """A value that was read off a photo."""
+
+    value: str
+    cosine: float
+
+
+class Layer(BaseModel):
+    """What an entity's tokens chose at one fusion block: a weight for each patch of the grid."""
+
+    layer: int
+    weights: list[list[float]]
+
+
+class ReadOff(BaseModel):
+    """Tags read off a photo, and where the selection tokens looked for them."""
+
+    tags: dict[str, list[Read]] = Field(description="nearest values of each tag, the nearest first")
+    looks: dict[str, list[Layer]]
+    seen: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 of the grid, in shares of the photo")
+
+
+class Caption(BaseModel):
+    """What the captioner says of a photo."""
+
+    caption: str
+
+
+class Problem(BaseModel):
+    """What is wrong, in a line."""
+
+    error: str
+
+
+def about_of(service: SearchService) -> About:
+    manifest, models = service.index.manifest, service.models
+    return About(
+        products=manifest.count,
+        data=manifest.data,
+        encoder=manifest.encoder["path"],
+        entities=list(manifest.entities),
+        methods=list(models.methods),
+        captions=models.captioner is not None,
+        looks=bool(models.encoder.tags),
+    )
+
+
+def product_of(hit: Hit) -> Product:
+    return Product(**hit.record())
+
+
+def found_of(page: Page) -> Found:
+    return Found(
+        products=[product_of(hit) for hit in page.hits],
+        next_offset=page.next_offset,
+        facets=page.facets,
+        method=page.method,
+        steps=page.steps,
+    )
+
+
+def read_off(reading: Reading) -> ReadOff:
+    tags = {e: [Read(value=value, cosine=round(cosine, 4)) for value, cosine in read] for e, read in reading.tags.items()}
+    looks = {
+        entity: [Layer(layer=layer, weights=weights.round(3).tolist()) for layer, weights in layers.items()]
+        for entity, layers in reading.selections.items()
+    }
+    return ReadOff(tags=tags, looks=looks, seen=reading.seen)

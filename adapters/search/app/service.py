@@ -1,0 +1,196 @@
+"""Searches: from what a user asks for to a page of products with the filters that narrow it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from adapters.search.app.geometry import Box, seen_box
+from adapters.search.app.models import Models
+from adapters.search.app.photos import Photo, PhotoShelf
+from adapters.search.filters import equals
+from adapters.search.index import Hit, ProductIndex
+from e2.errors import InputError
+
+BROWSE = "fashion"  # what products are ordered by while nothing is searched for
+DEEPEST = 1000  # products that one search can be paged through
+
+
+class NotFound(InputError):
+    """A product, a photo or a method that is not there."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a user asks for; every part may be missing.
+
+    Attributes:
+        text: words; beside a photo the wish, what should differ.
+        photo: ``upload:HASH`` or ``product:ID``.
+        method: how photo and words are put together; None = the default.
+        weight: of the words, in 0..1, for ``slerp``.
+        tags: entity -> values, of which a product must carry one.
+        where: a filter in the words of `e2 index search --filter`, in addition.
+        k: products on a page.
+        offset: products before it.
+    """
+
+    text: str = ""
+    photo: str | None = None
+    method: str | None = None
+    weight: float = 0.5
+    tags: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    where: str | None = None
+    k: int = 24
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a search's answer.
+
+    Attributes:
+        hits: best first; the product that the search started from is left out.
+        next_offset: where the next page starts; None = nothing more.
+        facets: entity -> value -> products. The entity's own choice is left aside, so that further values can be chosen.
+        method: how photo and words were put together; None where there was only one of them.
+        steps: what a composed query went through, in words.
+    """
+
+    hits: list[Hit]
+    next_offset: int | None
+    facets: dict[str, dict[str, int]]
+    method: str | None
+    steps: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the encoder reads off a photo.
+
+    Attributes:
+        tags: entity -> nearest values with their cosines.
+        selections: entity -> fusion layer -> weight of each patch, (rows, columns); empty for an encoder without tokens.
+        seen: the part of the photo that the patches cover.
+    """
+
+    tags: dict[str, list[tuple[str, float]]]
+    selections: dict[str, dict[int, np.ndarray]]
+    seen: Box
+
+
+class SearchService:
+    """Answers for many threads at once.
+
+    Args:
+        index: of products.
+        models: the index's encoder and what goes with it.
+        shelf: uploaded photos.
+    """
+
+    def __init__(self, index: ProductIndex, models: Models, shelf: PhotoShelf | None = None):
+        self.index, self.models, self.shelf = index, models, shelf or PhotoShelf()
+
+    def search(self, search: Search) -> Page:
+        """One page.
+
+        Raises:
+            NotFound: the photo is no longer kept, or there is no such product.
+            InputError: a filter that cannot be read, an unknown method or entity.
+        """
+        vector, method, steps = self._query(search)
+        where = where_of(search.tags, search.where)
+        wanted = min(search.k, DEEPEST - search.offset)
+        hits = self.index.search(vector[None], k=wanted, where=where, offset=search.offset)[0] if wanted > 0 else []
+        more = search.offset + len(hits)
+        shown = [hit for hit in hits if f"product:{hit.product_id}" != search.photo]
+        next_offset = more if len(hits) == wanted and more < DEEPEST else None
+        return Page(shown, next_offset, self._facets_of(search), method, steps)
+
+    def photo(self, photo_id: str) -> Photo:
+        """An uploaded photo, or a product's.
+
+        Raises:
+            NotFound: neither.
+        """
+        kind, _, name = photo_id.partition(":")
+        if kind == "product":
+            return Photo(photo_id, self.thumbnail(name))
+        photo = self.shelf.get(photo_id)
+        if photo is None:
+            raise NotFound("this photo is no longer kept here; choose it again")
+        return photo
+
+    def product(self, product_id: str) -> Hit:
+        """One product.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+        found = self.index.get([product_id])
+        if not found:
+            raise NotFound("there is no such product in this index")
+        return found[0]
+
+    def thumbnail(self, product_id: str) -> bytes:
+        """The JPEG that the index holds of a product.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+        jpeg = self.index.thumbnail(product_id)
+        if jpeg is None:
+            raise NotFound("there is no such product in this index")
+        return jpeg
+
+    def read(self, photo_id: str) -> Reading:
+        """Tags, and where the selection tokens looked.
+
+        Raises:
+            NotFound: no such photo.
+        """
+        photo = self.photo(photo_id)
+        config = self.models.preprocessing
+        seen = seen_box(photo.size, config["size"], config["resize_mode"])
+        return Reading(self.models.read_tags(photo), self.models.selections(photo), seen)
+
+    def caption(self, photo_id: str) -> str:
+        """A caption of a photo.
+
+        Raises:
+            NotFound: no such photo.
+            InputError: the app has no captioner.
+        """
+        return self.models.caption(self.photo(photo_id))
+
+    def _query(self, search: Search) -> tuple[np.ndarray, str | None, dict[str, Any]]:
+        """Vector (D,), method, steps."""
+        text = search.text.strip(" .,?!")
+        if search.photo is None:
+            return self.models.text(text or BROWSE), None, {}
+        photo = self.photo(search.photo)
+        if not text:
+            return self.models.look(photo).features, None, {}
+        method = search.method or self.models.methods[0]
+        query = self.models.compose(method, photo, text, search.weight)
+        return query.vector, method, query.steps
+
+    def _facets_of(self, search: Search) -> dict[str, dict[str, int]]:
+        """Counts under the filters, those of each entity under the filters on the others."""
+        facets = dict(self.index.facets(where_of(search.tags, search.where)))
+        for entity in search.tags:
+            others = {name: values for name, values in search.tags.items() if name != entity}
+            facets[entity] = self.index.facets(where_of(others, search.where)).get(entity, {})
+        return facets
+
+
+def where_of(tags: Mapping[str, Sequence[str]], where: str | None = None) -> str | None:
+    """The filter of chosen tags, and of another one if given; None where nothing is asked.
+
+    Example:
+        >>> where_of({"brand": ["Nike", "Puma"]}, 'season == "Summer"')
+        '"brand" in ["Nike", "Puma"] and (season == "Summer")'
+    """
+    chosen = equals({entity: list(values) for entity, values in tags.items() if values})
+    return " and ".join(filter(None, [chosen, f"({where})" if where and where.strip() else ""])) or None

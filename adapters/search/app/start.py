@@ -1,0 +1,59 @@
+"""From what the command line names to a service that answers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters.captioning import load_captioner
+from adapters.captioning.captioner import Captioner
+from adapters.composed.methods import load_composer
+from adapters.encoder import Encoder, load_encoder
+from adapters.search.app.demo import make_demo
+from adapters.search.app.models import Models
+from adapters.search.app.service import SearchService
+from adapters.search.index import ProductIndex, open_index
+
+MOST_VALUES = 2000  # of an entity that tags are read from, the frequent first: each is a text to embed at the start
+
+
+def start_service(
+    index: str | None,
+    encoder: str | None = None,
+    captioner: Path | None = None,
+    composers: Sequence[Path] = (),
+    *,
+    demo_folder: Path,
+    **encoder_options: Any,
+) -> SearchService:
+    """Loads everything that the app asks.
+
+    Args:
+        index: path or URI; None = the demo.
+        encoder: that of the index; None = loaded from where it lay when the index was built, or made by the demo.
+        captioner: folder; None = the demo's, or no captions.
+        composers: folders of fitted composers.
+        demo_folder: where the demo is kept.
+        encoder_options: of `load_encoder`.
+
+    Raises:
+        InputError: something is missing, or does not belong to the encoder.
+    """
+    if index is None:
+        demo = make_demo(demo_folder, encoder, captioner, **encoder_options)
+        return service_of(open_index(demo.index, demo.encoder), demo.encoder, demo.captioner, composers)
+    opened = open_index(index)
+    loaded = load_encoder(encoder or opened.manifest.encoder["path"], **encoder_options)
+    opened.close()
+    described = load_captioner(captioner, loaded) if captioner else None
+    return service_of(open_index(index, loaded), loaded, described, composers)
+
+
+def service_of(
+    index: ProductIndex, encoder: Encoder, captioner: Captioner | None, composers: Sequence[Path] = ()
+) -> SearchService:
+    """A service over what is loaded; tags are read from the values that the index's products carry."""
+    counts = {entity: list(values)[:MOST_VALUES] for entity, values in index.facets().items()}
+    vocabulary = {entity: [value for value in values if value] for entity, values in counts.items()}
+    vocabulary = {entity: values for entity, values in vocabulary.items() if values}
+    fitted = [load_composer(folder, encoder) for folder in composers]
+    return SearchService(index, Models(encoder, vocabulary, captioner, fitted))

@@ -1,0 +1,199 @@
+"""From a catalogue to an index: `e2 index build` and `e2 index update`.
+
+Products are gone through in blocks. Of each block only those are embedded that the index does not hold as they are now, told
+by a digest of photo, description and tags: so a build that was killed goes on where it was, an update costs what has changed,
+and doing either twice changes nothing. A product is found by its first photo.
+
+With several processes (``accelerate launch``) each embeds its share of a block, and the main one writes.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from adapters.encoder import Encoder
+from adapters.product_images import ProductImages
+from adapters.search.engines import create_store, exists, open_store
+from adapters.search.index import check_encoder
+from adapters.search.store import Entry, Manifest, Store
+from e2.data.images import load_image
+from e2.data.product import Catalogue, Product
+from e2.distributed import as_on_main, on_main, processes
+from e2.errors import InputError
+from e2.version import __version__
+
+BLOCK = 1024  # products at a time: what is lost when the process dies
+THUMBNAIL, QUALITY = 256, 85  # pixels of the longer side, of JPEG
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many products were embedded and written, and how many were there already as they are."""
+
+    written: int
+    unchanged: int
+
+
+def build_index(
+    encoder: Encoder,
+    catalogue: Catalogue,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Written:
+    """Builds the index of a catalogue.
+
+    Args:
+        encoder: any.
+        catalogue: one split.
+        out: a folder, or ``http://HOST:PORT/COLLECTION`` on a Milvus server.
+        resume: go on with a build that was stopped.
+        overwrite: replace an index that is there.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: there is an index already (and neither ``resume`` nor ``overwrite``), the one to go on with is of another
+            encoder or catalogue, or a photo cannot be read.
+    """
+    out = str(out)
+    width = encoder.encode_texts(["a"], progress=False).shape[1]
+    store: Store | None = None
+
+    def start() -> None:
+        nonlocal store
+        if resume and exists(out):
+            store = open_store(out)
+            _check_same(store.manifest, encoder, catalogue, out)
+        else:
+            store = create_store(out, _manifest(encoder, catalogue, width), overwrite=overwrite)
+
+    on_main(start)
+    return _written(encoder, catalogue, store, progress)
+
+
+def update_index(encoder: Encoder, catalogue: Catalogue, place: str | Path, *, progress: bool = True) -> Written:
+    """Adds a catalogue's products to an index, replacing those of the same ids that have changed.
+
+    Raises:
+        InputError: no index there, one of another encoder, tags that it does not have, or a photo that cannot be read.
+    """
+    store: Store | None = None
+
+    def start() -> None:
+        nonlocal store
+        store = open_store(str(place))
+        check_encoder(store.manifest, encoder, str(place))
+        _check_tags(store.manifest, catalogue, str(place))
+
+    on_main(start)
+    return _written(encoder, catalogue, store, progress)
+
+
+def entries_of(encoder: Encoder, catalogue: Catalogue, rows: Sequence[int], digests: Sequence[str]) -> Iterator[Entry]:
+    """The products at some rows of a catalogue, embedded.
+
+    Raises:
+        InputError: a photo cannot be read.
+    """
+    vectors = encoder.encode_images(ProductImages.first(catalogue, np.asarray(rows)), progress=False)
+    with ThreadPoolExecutor(
+        max(1, encoder.workers)
+    ) as pool:  # after the encoder, which may fork: threads would not survive that
+        thumbnails = pool.map(lambda row: thumbnail_of(catalogue[row]), rows)
+        for row, digest, thumbnail, vector in zip(rows, digests, thumbnails, vectors, strict=True):
+            product = catalogue[row]
+            yield Entry(product.product_id, digest, product.captions[0], dict(product.tags), thumbnail, vector)
+
+
+def thumbnail_of(product: Product) -> bytes:
+    """A JPEG of a product's first photo, of at most `THUMBNAIL` pixels a side."""
+    small = load_image(product.images[0], enough=THUMBNAIL)
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    contents = io.BytesIO()
+    small.save(contents, "JPEG", quality=QUALITY)
+    return contents.getvalue()
+
+
+def digest_of(product: Product) -> str:
+    """Changes whenever what the index keeps of a product would."""
+    image = product.images[0]
+    sha = hashlib.sha256(image if isinstance(image, bytes) else _contents(image, product))
+    words = [product.captions[0], *(part for tag in sorted(product.tags.items()) for part in tag)]
+    for word in words:
+        sha.update(len(word.encode()).to_bytes(4, "big") + word.encode())
+    return sha.hexdigest()[:32]
+
+
+def _contents(path: Path, product: Product) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"product {product.product_id}: {path} cannot be read ({error.strerror})") from error
+
+
+def _written(encoder: Encoder, catalogue: Catalogue, store: Store | None, progress: bool) -> Written:
+    """Goes through the catalogue; ``store`` is that of the main process, None in the others."""
+    written, console = 0, Console(stderr=True)
+    starts = range(0, len(catalogue), BLOCK)
+    shown = progress and console.is_terminal and processes().is_main_process
+    for start in track(starts, "Products", console=console, transient=True, disable=not shown):
+        rows, digests = as_on_main(_changed(catalogue, range(start, min(start + BLOCK, len(catalogue))), store))
+        if rows:
+            entries = entries_of(encoder, catalogue, rows, digests)
+            if store is None:
+                encoder.encode_images(ProductImages.first(catalogue, np.asarray(rows)), progress=False)  # its share
+            else:
+                store.write(list(entries))
+            written += len(rows)
+    if store is not None:
+        store.finish()
+        store.close()
+    return Written(written, len(catalogue) - written)
+
+
+def _changed(catalogue: Catalogue, rows: range, store: Store | None) -> tuple[list[int], list[str]]:
+    """The rows that the index does not hold as they are now, and their digests; nothing in processes without a store."""
+    if store is None:
+        return [], []
+    products = {row: catalogue[row] for row in rows}
+    digests = {row: digest_of(product) for row, product in products.items()}
+    there = store.digests([product.product_id for product in products.values()])
+    changed = [row for row in rows if there.get(products[row].product_id) != digests[row]]
+    return changed, [digests[row] for row in changed]
+
+
+def _manifest(encoder: Encoder, catalogue: Catalogue, width: int) -> Manifest:
+    return Manifest(
+        encoder=encoder.info,
+        data=catalogue.name,
+        split=catalogue.split,
+        entities=tuple(catalogue.tags),
+        dim=width,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        version=__version__,
+    )
+
+
+def _check_same(manifest: Manifest, encoder: Encoder, catalogue: Catalogue, where: str) -> None:
+    check_encoder(manifest, encoder, where)
+    _check_tags(manifest, catalogue, where)
+    if (manifest.data, manifest.split) != (catalogue.name, catalogue.split):
+        raise InputError(
+            f"{where} was begun with {manifest.data} split {manifest.split}; resume with that, or add by e2 index update"
+        )
+
+
+def _check_tags(manifest: Manifest, catalogue: Catalogue, where: str) -> None:
+    if extra := [entity for entity in catalogue.tags if entity not in manifest.entities]:
+        have = ", ".join(manifest.entities) or "none"
+        raise InputError(f"{where} was built without the tag {', '.join(extra)} (it has {have}); choose --tags accordingly")

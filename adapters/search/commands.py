@@ -1,0 +1,229 @@
+"""`e2 index build`, `update`, `delete`, `info` and `search`."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from e2.errors import InputError
+from e2.options import (
+    BatchSize,
+    CaptionColumn,
+    Data,
+    Device,
+    IdColumn,
+    ImageColumn,
+    Json,
+    OnBadRow,
+    Precision,
+    Split,
+    Tags,
+    Workers,
+    open_data,
+)
+
+index_app = typer.Typer(help="Build and search the index of a catalogue.", no_args_is_help=True)
+EncoderName = Annotated[str, typer.Option(help="checkpoint folder or open_clip:MODEL/PRETRAINED")]
+OwnEncoder = Annotated[str | None, typer.Option(help="where the index's encoder lies now, if it was moved")]
+Index = Annotated[str, typer.Option("--index", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
+Place = Annotated[str, typer.Option("--out", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
+
+
+@index_app.command()
+def build(
+    encoder: EncoderName,
+    data: Data,
+    out: Place,
+    split: Split = None,
+    tags: Tags = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with a build that was stopped")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an index in --out")] = False,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = 2,
+    json: Json = False,
+) -> None:
+    """Embed a catalogue's photos and keep them with descriptions, tags and thumbnails, ready to be searched.
+
+    Example: `e2 index build --encoder runs/mine --data catalogue.parquet --tags brand,colour --out runs/index`
+    """
+    from adapters.encoder import load_encoder
+    from adapters.search.build import build_index
+
+    if resume and overwrite:
+        raise InputError("--resume goes on with an index and --overwrite replaces it; choose one")
+    catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
+    model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
+    done = build_index(model, catalogue, out, resume=resume, overwrite=overwrite)
+    kept = f" ({done.unchanged:,} were there already)" if done.unchanged else ""
+    _say(
+        {"index": out, "written": done.written, "unchanged": done.unchanged},
+        json,
+        f"wrote {done.written:,} products{kept} to {out}",
+    )
+
+
+@index_app.command()
+def update(
+    index: Index,
+    data: Data,
+    encoder: OwnEncoder = None,
+    split: Split = None,
+    tags: Tags = None,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = 2,
+    json: Json = False,
+) -> None:
+    """Add a catalogue's products to an index, and replace those of the same ids that have changed.
+
+    Example: `e2 index update --index runs/index --data new-arrivals.parquet --tags brand,colour`
+    """
+    from adapters.search.build import update_index
+
+    catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
+    model = _encoder(index, encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
+    done = update_index(model, catalogue, index)
+    line = f"wrote {done.written:,} new or changed products to {index}; {done.unchanged:,} are as they were"
+    _say({"index": index, "written": done.written, "unchanged": done.unchanged}, json, line)
+
+
+@index_app.command()
+def delete(
+    index: Index,
+    ids: Annotated[str, typer.Option(help="product ids parted by commas, or @FILE with one a line")],
+    json: Json = False,
+) -> None:
+    """Take products out of an index.
+
+    Example: `e2 index delete --index runs/index --ids 1163,1164`
+    """
+    from adapters.search.index import open_index
+
+    asked = _ids(ids)
+    opened = open_index(index)
+    deleted = opened.delete(asked)
+    opened.close()
+    missing = f"; {len(asked) - deleted:,} were not there" if deleted < len(asked) else ""
+    _say(
+        {"index": index, "deleted": deleted, "asked": len(asked)}, json, f"deleted {deleted:,} products from {index}{missing}"
+    )
+
+
+@index_app.command()
+def info(index: Index, json: Json = False) -> None:
+    """What an index was made of, and the tags that filters may name.
+
+    Example: `e2 index info --index runs/index`
+    """
+    from rich.console import Console
+
+    from adapters.search.index import open_index
+    from adapters.search.tables import info_table
+
+    opened = open_index(index)
+    record = {**opened.manifest.record(), "facets": opened.facets()}
+    opened.close()
+    if json:
+        print(jsonlib.dumps(record, indent=2, ensure_ascii=False))
+    else:
+        Console().print(info_table(index, record))
+
+
+@index_app.command()
+def search(
+    index: Index,
+    text: Annotated[str | None, typer.Option(help="words; with a photo what should differ")] = None,
+    image: Annotated[str | None, typer.Option(help="a photo")] = None,
+    like: Annotated[str | None, typer.Option(metavar="PRODUCT_ID", help="products like one of the index")] = None,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", help="""e.g. 'brand == "Nike" and not colour in ["red", "blue"]'""")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="hits")] = 12,
+    method: Annotated[str | None, typer.Option(help="for a photo and words: slerp, sum, ... as in e2 compose search")] = None,
+    composer: Annotated[Path | None, typer.Option(help="folder of e2 compose fit, for a photo and words")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="options of the method, e.g. text_weight=0.5")
+    ] = None,
+    encoder: OwnEncoder = None,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    json: Json = False,
+) -> None:
+    """Search by words, by a photo, by both, or for products like one that is there.
+
+    Example: `e2 index search --index runs/index --text "a red dress" --filter 'brand in ["Nike", "Puma"]' -k 20`
+    """
+    from rich.console import Console
+
+    from adapters.search.index import open_index
+    from adapters.search.queries import query_vector, similar
+    from adapters.search.tables import hits_table
+
+    if like is not None and (text is not None or image is not None):
+        raise InputError("--like stands alone; leave out --text and --image")
+    opened = open_index(index)
+    if like is not None:
+        hits = similar(opened, like, top, filter_)
+    else:
+        opened.check_filter(filter_)  # before an encoder is loaded
+        model = _encoder(index, encoder, device=device, precision=precision, workers=0)
+        options = {"method": method, "composer": composer, "settings": set_ or []}
+        hits = opened.search(query_vector(model, text=text, image=image, **options), top, filter_)[0]
+    opened.close()
+    if json:
+        print(jsonlib.dumps({"hits": [hit.record() for hit in hits]}, indent=2, ensure_ascii=False))
+    else:
+        Console().print(hits_table(hits) if hits else "no product passes the filter")
+
+
+def _encoder(index: str, name: str | None, **options: Any):
+    """The encoder that an index was built with, from where it lay then or where it lies now."""
+    from adapters.encoder import load_encoder
+    from adapters.search.index import check_encoder, open_index
+
+    opened = open_index(index)
+    manifest = opened.manifest
+    opened.close()
+    try:
+        model = load_encoder(name or manifest.encoder["path"], **options)
+    except InputError as error:
+        raise (
+            error if name else InputError(f"{error}; the index was built with it: say where it lies now by --encoder")
+        ) from error
+    check_encoder(manifest, model, index)
+    return model
+
+
+def _ids(text: str) -> list[str]:
+    """``a,b`` or ``@FILE`` as ids, each once.
+
+    Raises:
+        InputError: no such file, or no id.
+    """
+    if text.startswith("@"):
+        try:
+            words = Path(text[1:]).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"--ids {text}: cannot be read ({error}); give a UTF-8 file with an id a line") from error
+    else:
+        words = text.split(",")
+    found = list(dict.fromkeys(word.strip() for word in words if word.strip()))
+    if not found:
+        raise InputError(f"--ids {text}: there is no id; write --ids a,b or --ids @FILE")
+    return found
+
+
+def _say(record: dict[str, Any], as_json: bool, line: str) -> None:
+    print(jsonlib.dumps(record, indent=2) if as_json else line)

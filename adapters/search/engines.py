@@ -1,0 +1,53 @@
+"""Which engine keeps an index: by a path FAISS and SQLite in this process, by a URI a Milvus server."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from adapters.search.local_store import LocalStore
+from adapters.search.store import Manifest, Store
+from e2.errors import InputError
+
+URI = re.compile(r"https?://|tcp://")
+
+
+def is_uri(place: str) -> bool:
+    """Whether it names a server's collection; the ``.db`` file of a Milvus Lite counts as a server."""
+    return bool(URI.match(place)) or ".db/" in place or place.endswith(".db")
+
+
+def open_store(place: str) -> Store:
+    """Opens what is there.
+
+    Raises:
+        InputError: no index, a damaged one, or no server.
+    """
+    engine, where = _engine(place)
+    return engine.open(where)
+
+
+def create_store(place: str, manifest: Manifest, *, overwrite: bool = False) -> Store:
+    """Makes an empty index.
+
+    Raises:
+        InputError: there is one already (and not ``overwrite``), or the place cannot be written.
+    """
+    engine, where = _engine(place)
+    return engine.create(where, manifest, overwrite=overwrite)
+
+
+def exists(place: str) -> bool:
+    """Whether there is an index."""
+    engine, where = _engine(place)
+    return engine.exists(where)
+
+
+def _engine(place: str) -> tuple[Any, str | Path]:
+    """The class of `Store` for a place, and the place as it takes it."""
+    if not is_uri(place):
+        return LocalStore, Path(place)
+    try:
+        from adapters.search.milvus_store import MilvusStore  # takes a second to import
+    except ImportError as error:
+        raise InputError(f"{place}: a Milvus server needs the package pymilvus: pip install 'e2-fashion[search]'") from error
+    return MilvusStore, place

@@ -1,0 +1,241 @@
+"""Filters on tags, ``brand == "Nike" and (colour in ["red", "blue"] or not season == "Winter")``: read once, run anywhere.
+
+The grammar, in which words in capitals are tokens and keywords may be written in any case:
+
+    filter := both ("or" both)*
+    both   := one ("and" one)*
+    one    := "not" one | "(" filter ")" | test
+    test   := NAME "==" TEXT | NAME "!=" TEXT | NAME ["not"] "in" "[" TEXT ("," TEXT)* "]"
+    NAME   := a bare word such as sub_category, or a quoted one where it holds blanks
+    TEXT   := "..." or '...', in which a backslash takes the next character as it is
+
+A product without the tag has the empty text for it: ``season == ""`` finds those without a season, and ``season != "Winter"``
+takes them in. So each test is true or false and ``not`` means the same in every engine.
+
+What was read is a small tree, from which each engine makes its own query. Values reach an engine escaped, names only as the
+engine's own column names, so that no text of a user becomes code.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from e2.errors import InputError, printable
+
+LONGEST = 10_000  # characters of a filter; more is a mistake, or an attack on the app
+DEEPEST = 50  # brackets and nots within each other
+TOKEN = re.compile(
+    r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<symbol>==|!=|[()\[\],])|(?P<word>[^\W\d][\w-]*))""",
+    re.DOTALL,
+)
+KEYWORDS = ("and", "or", "not", "in")
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The tag is one of ``values``."""
+
+    entity: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Not:
+    inner: "Filter"
+
+
+@dataclass(frozen=True)
+class And:
+    parts: tuple["Filter", ...]
+
+
+@dataclass(frozen=True)
+class Or:
+    parts: tuple["Filter", ...]
+
+
+Filter = OneOf | Not | And | Or
+
+
+def parse_filter(text: str, entities: Sequence[str]) -> Filter:
+    """Reads a filter.
+
+    Args:
+        text: in the grammar above.
+        entities: the names that there are.
+
+    Raises:
+        InputError: it does not follow the grammar, or names another entity; the message says where.
+
+    >>> parse_filter('brand == "Nike" and not colour in ["red"]', ["brand", "colour"])
+    And(parts=(OneOf(entity='brand', values=('Nike',)), Not(inner=OneOf(entity='colour', values=('red',)))))
+    """
+    if len(text) > LONGEST:
+        raise InputError(f"the filter has {len(text):,} characters; {LONGEST:,} are the most")
+    return _Parser(text, entities).parse()
+
+
+def equals(tags: Mapping[str, str | Sequence[str]]) -> str:
+    """The filter text for one or several values of each tag, all of which must hold.
+
+    >>> equals({"brand": "Levi's", "colour": ["red", "blue"]})
+    '"brand" == "Levi\\'s" and "colour" in ["red", "blue"]'
+    """
+    tests = []
+    for entity, values in tags.items():
+        if isinstance(values, str):
+            tests.append(f"{quoted(entity)} == {quoted(values)}")
+        else:
+            tests.append(f"{quoted(entity)} in [{', '.join(map(quoted, values))}]")
+    return " and ".join(tests)
+
+
+def quoted(text: str) -> str:
+    """The text between double quotes, as the grammar reads it back."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def milvus_expression(tree: Filter, column: Callable[[str], str]) -> str:
+    """The filter in Milvus's language; ``column`` gives the field that holds an entity."""
+    if isinstance(tree, OneOf):
+        return f"{column(tree.entity)} in [{', '.join(map(_milvus_text, tree.values))}]"
+    if isinstance(tree, Not):
+        return f"not ({milvus_expression(tree.inner, column)})"
+    word = " and " if isinstance(tree, And) else " or "
+    return word.join(f"({milvus_expression(part, column)})" for part in tree.parts)
+
+
+def mask(tree: Filter, matches: Callable[[str, tuple[str, ...]], np.ndarray]) -> np.ndarray:
+    """(N,) bool: the rows that a filter takes; ``matches(entity, values)`` gives that of a single test."""
+    if isinstance(tree, OneOf):
+        return matches(tree.entity, tree.values)
+    if isinstance(tree, Not):
+        return ~mask(tree.inner, matches)
+    combine = np.logical_and if isinstance(tree, And) else np.logical_or
+    return combine.reduce([mask(part, matches) for part in tree.parts])
+
+
+def _milvus_text(text: str) -> str:
+    escaped = quoted(text)
+    for letter, name in (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+        escaped = escaped.replace(letter, name)
+    return escaped
+
+
+class _Parser:
+    """Recursive descent over the tokens, a method for each rule of the grammar."""
+
+    def __init__(self, text: str, entities: Sequence[str]):
+        self.text, self.entities, self.depth, self.place = text, entities, 0, 0
+        self.tokens = self._split()  # (kind, text, where it starts)
+
+    def parse(self) -> Filter:
+        found = self._filter()
+        if self._kind() != "end":
+            raise self._error("expected and, or, or the end")
+        return found
+
+    def _split(self) -> list[tuple[str, str, int]]:
+        tokens, start, end = [], 0, len(self.text.rstrip())
+        while start < end:
+            match = TOKEN.match(self.text, start)
+            if match is None:
+                where = start + len(self.text[start:]) - len(self.text[start:].lstrip())
+                raise InputError(self._message("expected a name, a quoted text, ==, !=, in, a bracket or a comma", where))
+            kind, word = match.lastgroup, match[match.lastgroup]
+            if kind == "word" and word.lower() in KEYWORDS:
+                kind, word = "keyword", word.lower()
+            tokens.append((kind, word, match.start(match.lastgroup)))
+            start = match.end()
+        return [*tokens, ("end", "", len(self.text))]
+
+    def _filter(self) -> Filter:
+        parts = [self._both()]
+        while self._take("or"):
+            parts.append(self._both())
+        return parts[0] if len(parts) == 1 else Or(tuple(parts))
+
+    def _both(self) -> Filter:
+        parts = [self._one()]
+        while self._take("and"):
+            parts.append(self._one())
+        return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+    def _one(self) -> Filter:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self._error(f"more than {DEEPEST} brackets within each other")
+        if self._take("not"):
+            found: Filter = Not(self._one())
+        elif self._take("("):
+            found = self._filter()
+            self._expect(")")
+        else:
+            found = self._test()
+        self.depth -= 1
+        return found
+
+    def _test(self) -> Filter:
+        entity = self._name()
+        if self._take("=="):
+            return OneOf(entity, (self._text(),))
+        if self._take("!="):
+            return Not(OneOf(entity, (self._text(),)))
+        if self._take("not"):
+            self._expect("in")
+            return Not(OneOf(entity, self._list()))
+        if self._take("in"):
+            return OneOf(entity, self._list())
+        raise self._error("expected ==, !=, in or not in")
+
+    def _list(self) -> tuple[str, ...]:
+        self._expect("[")
+        values = [self._text()]
+        while self._take(","):
+            values.append(self._text())
+        self._expect("]")
+        return tuple(values)
+
+    def _name(self) -> str:
+        kind, word, _ = self.tokens[self.place]
+        if kind not in ("word", "text"):
+            raise self._error(f"expected a tag, one of {', '.join(self.entities)}")
+        name = word if kind == "word" else _unquoted(word)
+        if name not in self.entities:
+            raise self._error(f"there is no tag {name!r}; there are {', '.join(self.entities) or 'none in this index'}")
+        self.place += 1
+        return name
+
+    def _text(self) -> str:
+        if self._kind() != "text":
+            raise self._error('expected a text in quotes, as in brand == "Nike"')
+        self.place += 1
+        return _unquoted(self.tokens[self.place - 1][1])
+
+    def _take(self, word: str) -> bool:
+        """Goes past a symbol or a keyword, if it stands here."""
+        kind, here, _ = self.tokens[self.place]
+        found = kind in ("symbol", "keyword") and here == word
+        self.place += found
+        return found
+
+    def _expect(self, word: str) -> None:
+        if not self._take(word):
+            raise self._error(f"expected {word}")
+
+    def _kind(self) -> str:
+        return self.tokens[self.place][0]
+
+    def _error(self, what: str) -> InputError:
+        return InputError(self._message(what, self.tokens[self.place][2]))
+
+    def _message(self, what: str, where: int) -> str:
+        here = printable(self.text[where : where + 20])
+        return f"filter, character {where + 1}: {what}; found {here!r}" if here else f"filter: {what}, but it ends there"
+
+
+def _unquoted(token: str) -> str:
+    return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL)

@@ -1,0 +1,158 @@
+"""A catalogue's index as searches and the app see it, whichever engine keeps it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.encoder import Encoder
+from adapters.search.engines import open_store
+from adapters.search.filters import Filter, parse_filter
+from adapters.search.store import Manifest, Store
+from e2.errors import InputError
+
+MOST = 10_000  # hits, and how deep one may page; engines slow down, and a Milvus cluster refuses beyond 16,384
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A product that was found; ``score`` is the cosine of its photo and the query."""
+
+    product_id: str
+    score: float
+    caption: str
+    tags: dict[str, str]
+
+    def record(self) -> dict[str, Any]:
+        return {**asdict(self), "score": round(self.score, 5)}
+
+
+class ProductIndex:
+    """Products by vectors, ids and tags. May be asked from several threads at once.
+
+    Args:
+        store: the engine that keeps them.
+    """
+
+    def __init__(self, store: Store):
+        self.store = store
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the index was made of, and how many products it has now."""
+        return replace(self.store.manifest, count=len(self.store))
+
+    @property
+    def entities(self) -> tuple[str, ...]:
+        """The tags that filters may name."""
+        return self.store.manifest.entities
+
+    def search(self, vectors: np.ndarray, k: int = 20, where: str | None = None, offset: int = 0) -> list[list[Hit]]:
+        """The products nearest to each query, best first.
+
+        Args:
+            vectors: (Q, D), of any length; (D,) is one query.
+            k: hits of each query; fewer where there are no more.
+            where: a filter in the grammar of `adapters.search.filters`; None or blank: all products.
+            offset: how many of the best to skip, for paging.
+
+        Raises:
+            InputError: vectors of another width or not finite, a wrong filter, or k and offset out of range.
+        """
+        if k < 1 or offset < 0 or k + offset > MOST:
+            raise InputError(f"cannot give {k} hits from the {offset + 1}th on; at least one, and up to the {MOST:,}th")
+        found = self.store.search(self._queries(vectors), k, self._filter(where), offset)
+        known = self.store.describe([product_id for hits in found for product_id, _ in hits])
+        return [
+            [Hit(name, score, known[name].caption, known[name].tags) for name, score in hits if name in known]
+            for hits in found
+        ]
+
+    def get(self, product_ids: Sequence[str]) -> list[Hit]:
+        """The products of these ids in their order, with score 1; unknown ones are left out."""
+        known = self.store.describe(product_ids)
+        return [Hit(name, 1.0, known[name].caption, known[name].tags) for name in product_ids if name in known]
+
+    def vectors(self, product_ids: Sequence[str]) -> np.ndarray:
+        """(N, D) L2-normalised vectors of some products, to search for similar ones.
+
+        Raises:
+            InputError: an unknown id.
+        """
+        found = self.store.vectors(product_ids)
+        missing = [name for name in product_ids if name not in found]
+        if missing:
+            raise InputError(f"the index has no product {missing[0]!r}")
+        return np.stack([found[name] for name in product_ids]) if found else np.empty((0, self.manifest.dim), np.float32)
+
+    def facets(self, where: str | None = None) -> dict[str, dict[str, int]]:
+        """Entity -> value -> how many of the products that pass a filter have it, the frequent first.
+
+        Raises:
+            InputError: a wrong filter.
+        """
+        return self.store.facets(self._filter(where))
+
+    def check_filter(self, where: str | None) -> None:
+        """Raises InputError: a wrong filter."""
+        self._filter(where)
+
+    def thumbnail(self, product_id: str) -> bytes | None:
+        """A product's photo as a JPEG of at most 256 pixels a side; None if there is no such product."""
+        return self.store.thumbnail(product_id)
+
+    def delete(self, product_ids: Sequence[str]) -> int:
+        """Takes products out; returns how many of them were there."""
+        return self.store.delete(product_ids)
+
+    def close(self) -> None:
+        self.store.close()
+
+    def _filter(self, where: str | None) -> Filter | None:
+        return parse_filter(where, self.entities) if where and where.strip() else None
+
+    def _queries(self, vectors: np.ndarray) -> np.ndarray:
+        queries = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
+        if queries.ndim != 2 or queries.shape[1] != self.store.manifest.dim:
+            raise InputError(f"the index holds vectors of width {self.store.manifest.dim}, not of shape {queries.shape}")
+        if not np.isfinite(queries).all():
+            raise InputError("a query vector is not finite")
+        return queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-12)
+
+
+def open_index(path_or_uri: str | Path, encoder: Encoder | None = None) -> ProductIndex:
+    """Opens an index.
+
+    Args:
+        path_or_uri: a folder of `e2 index build`, or ``http://HOST:PORT/COLLECTION`` on a Milvus server.
+        encoder: what queries will be made with; None where the index's own vectors are enough.
+
+    Raises:
+        InputError: no index there, or one made by another encoder than ``encoder``.
+    """
+    store = open_store(str(path_or_uri))
+    if encoder is not None:
+        try:
+            check_encoder(store.manifest, encoder, str(path_or_uri))
+        except InputError:
+            store.close()
+            raise
+    return ProductIndex(store)
+
+
+def check_encoder(manifest: Manifest, encoder: Encoder, where: str) -> None:
+    """Refuses an encoder whose vectors do not compare with the index's.
+
+    Raises:
+        InputError: it has other weights.
+    """
+    if manifest.encoder["weights_sha256"] != encoder.info["weights_sha256"]:
+        raise InputError(
+            f"{where} was built with {manifest.encoder['path']}, not with {encoder.info['path']}; "
+            "use that encoder, or build the index again by e2 index build --overwrite"
+        )

@@ -1,0 +1,114 @@
+"""The products of a local index at one moment, as arrays in memory: what searches and counts run over."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from adapters.composed.top_k import search as exact_search
+from adapters.search.clusters import Clusters
+from adapters.search.filters import Filter, mask
+
+EXACT = 50_000  # products among which every vector is looked at: tens of milliseconds at width 512
+SPARE = 4  # candidates for each hit that is asked for, whose exact scores decide
+FEWEST = 200  # candidates
+BLOCK = 16_384  # rows gathered at a time
+
+
+@dataclass(frozen=True)
+class Column:
+    """One tag of all products: the value of product n is ``values[codes[n]]``."""
+
+    codes: np.ndarray  # (N,) int32
+    values: list[str]
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        return {value: place for place, value in enumerate(self.values)}
+
+    def matches(self, values: Sequence[str]) -> np.ndarray:
+        """(N,) bool: whose value is one of these."""
+        wanted = np.zeros(len(self.values), dtype=bool)
+        wanted[[self.places[value] for value in values if value in self.places]] = True
+        return wanted[self.codes]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """N products.
+
+    Attributes:
+        ids: (N,) of products.
+        rows: (N,) ascending, where each one's vector is.
+        columns: entity -> its tags.
+        all_vectors: (S, D) float32, mapped from disk; rows of deleted products are left in it.
+        clusters: for fast search among many; None: look at all.
+    """
+
+    ids: pa.StringArray
+    rows: np.ndarray
+    columns: dict[str, Column]
+    all_vectors: np.ndarray
+    clusters: Clusters | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def search(self, queries: np.ndarray, k: int, where: Filter | None) -> list[list[tuple[str, float]]]:
+        """The best ``k`` of the products that pass, for each query (Q, D)."""
+        rows = self.rows if where is None else self.rows[self._mask(where)]
+        if not len(rows):
+            return [[] for _ in queries]
+        if self.clusters is None or len(rows) <= EXACT:
+            scores, best = self._exact(queries, rows, k)
+        else:
+            scores, best = self._clustered(queries, rows, k)
+        places = np.searchsorted(self.rows, best)
+        return [
+            [(self.ids[int(place)].as_py(), float(score)) for place, score, row in zip(*found, strict=True) if row >= 0]
+            for found in zip(places, scores, best, strict=True)
+        ]
+
+    def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
+        """Entity -> value -> products, the frequent first; a missing tag is not counted."""
+        passed = slice(None) if where is None else self._mask(where)
+        return {entity: _counted(column, passed) for entity, column in self.columns.items()}
+
+    def _mask(self, where: Filter) -> np.ndarray:
+        return mask(where, lambda entity, values: self.columns[entity].matches(values))
+
+    def _exact(self, queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and rows (Q, <= k) of the best among ``rows``, every one looked at."""
+        if len(rows) == len(self.all_vectors):
+            return exact_search(queries, self.all_vectors, k)
+        scores, best = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        for start in range(0, len(rows), BLOCK):
+            part = rows[start : start + BLOCK]
+            found, places = exact_search(queries, self.all_vectors[part], k)
+            scores, best = np.concatenate([scores, found], 1), np.concatenate([best, part[places]], 1)
+            order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+            scores, best = np.take_along_axis(scores, order, 1), np.take_along_axis(best, order, 1)
+        return scores, best
+
+    def _clustered(self, queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same among what the clusters give, and all rows that they do not hold yet."""
+        allowed = np.zeros(self.clusters.upto, dtype=bool)
+        held = np.searchsorted(rows, self.clusters.upto)
+        allowed[rows[:held]] = True
+        candidates = self.clusters.candidates(queries, max(FEWEST, SPARE * k), allowed)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        best = np.full((len(queries), k), -1, np.int64)
+        for number, found in enumerate(candidates):
+            part = np.concatenate([np.sort(found[found >= 0]), rows[held:]])
+            if len(part):
+                values, order = self._exact(queries[number : number + 1], part, k)
+                scores[number, : values.shape[1]], best[number, : values.shape[1]] = values[0], order[0]
+        return scores, best
+
+
+def _counted(column: Column, passed: np.ndarray | slice) -> dict[str, int]:
+    counts = np.bincount(column.codes[passed], minlength=len(column.values))
+    order = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], column.values[code]))
+    return {column.values[code]: int(counts[code]) for code in order if column.values[code]}

@@ -1,0 +1,48 @@
+"""Hits and facts of an index for the terminal; texts of a catalogue are shown as they are, never as markup."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from adapters.search.index import Hit
+from e2.errors import printable
+
+VALUES = 8  # of a tag that are named
+
+
+def hits_table(hits: Sequence[Hit]) -> Table:
+    """Rank, score, id, description and tags."""
+    table = Table()
+    for name in ("rank", "score"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("product", no_wrap=True)
+    for name in ("description", "tags"):
+        table.add_column(name)
+    for rank, hit in enumerate(hits, start=1):
+        cells = (str(rank), f"{hit.score:.3f}", hit.product_id, hit.caption, ", ".join(hit.tags.values()))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table
+
+
+def info_table(place: str, record: Mapping[str, Any]) -> Table:
+    """The manifest, then each tag with its most frequent values."""
+    table = Table(show_header=False)
+    table.add_row("index", Text(printable(place)))
+    encoder = record["encoder"]
+    state = "" if record["complete"] else "; the build was stopped, go on by e2 index build --resume"
+    facts = {
+        "products": f"{record['count']:,}{state}",
+        "width": str(record["dim"]),
+        "encoder": f"{encoder['path']} ({encoder['backbone']}, {encoder['method']}, {encoder['weights_sha256'][:12]})",
+        "built from": f"{record['data']}, split {record['split']}",
+        "created": f"{record['created']} by version {record['version']}",
+    }
+    for name, value in facts.items():
+        table.add_row(name, Text(printable(value)))
+    for entity, values in record["facets"].items():
+        shown = ", ".join(f"{value} {count:,}" for value, count in list(values.items())[:VALUES])
+        more = f", and {len(values) - VALUES:,} more" if len(values) > VALUES else ""
+        table.add_row(Text(printable(f"tag {entity}")), Text(printable(shown + more)))
+    return table

@@ -1,0 +1,125 @@
+"""`e2 speed index-engines`: what could keep an index without a server, side by side on the same random products.
+
+``local`` is ours whole (`adapters.search.local_store`), ``milvus-lite`` the same products in a Milvus Lite file
+(`adapters.search.milvus_store`). The others are bare FAISS indexes of the vectors, without ids, tags or anything on disk: what
+to expect of the vectors' part alone. Each runs in a process of its own, one query at a time, one after another.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from adapters.search.engines import create_store
+from adapters.search.index import ProductIndex
+from benchmarks.speed import index_vectors
+from benchmarks.speed.harness import peak_memory, seconds
+
+ENGINES = ("local", "milvus-lite", "faiss-flat", "faiss-ivf-flat", "faiss-ivf-sq8", "faiss-hnsw")
+NEIGHBOURS, WIDTH_OF_BUILD, WIDTH_OF_SEARCH = 32, 100, 128  # of HNSW: links of a vector, and how far it looks
+PROBES = 64  # clusters that IVF looks into
+SELECTIVE = "a hundredth"
+DELETED = 1000
+
+Search = Callable[[np.ndarray, bool], list[str]]  # query (D,), whether filtered -> ids
+Built = tuple[float, Search, Callable[[], Any] | None]  # seconds, search, deletion of DELETED products
+
+
+def run(
+    *, products: int = 100_000, width: int = 128, queries: int = 100, top_k: int = 20, engines: Sequence[str] = ENGINES
+) -> dict[str, Any]:
+    """Returns ``points``: for each engine seconds, milliseconds, peak bytes and recalls.
+
+    Args:
+        products: how many.
+        width: of a vector.
+        queries: searched one after another.
+        top_k: hits of each, and what recall counts.
+        engines: which.
+    """
+    points = []
+    with tempfile.TemporaryDirectory() as place:
+        for engine in engines:
+            peak = peak_memory(measured, engine, place, products, width, queries, top_k, torch.get_num_threads())
+            points.append({"engine": engine, "peak_bytes": peak, **json.loads((Path(place) / "answer.json").read_text())})
+    return {"points": points}
+
+
+def measured(engine: str, place: str, products: int, width: int, queries: int, top_k: int, threads: int) -> None:
+    """Builds, searches and deletes; writes ``answer.json``."""
+    import faiss
+
+    torch.set_num_threads(threads)
+    faiss.omp_set_num_threads(threads)
+    build = _with_products if engine in ("local", "milvus-lite") else _bare_faiss
+    took, search, delete = build(engine, place, products, width, top_k)
+    asked = index_vectors.queries(queries, width)
+    kept = [np.ones(products, dtype=bool), _mask(products)]
+    found: dict[str, Any] = {"build_s": took}
+    exact = index_vectors.nearest(asked, products, top_k, kept)
+    for name, filtered, best in zip(("", "filtered_"), (False, True), exact, strict=True):
+        times, ids = [], []
+        for query in asked:
+            start = time.perf_counter()
+            ids.append(search(query, filtered))
+            times.append(time.perf_counter() - start)
+        p50, p95, p99 = 1000 * np.percentile(times, [50, 95, 99])
+        found |= {f"{name}p50_ms": p50, f"{name}p95_ms": p95, f"{name}p99_ms": p99}
+        found[f"{name}recall"] = index_vectors.recall(ids, best)
+    if delete is not None:
+        found["delete_s"] = seconds(delete)
+    (Path(place) / "answer.json").write_text(json.dumps(found))
+
+
+def _with_products(engine: str, place: str, products: int, width: int, top_k: int) -> Built:
+    """A whole index, as `e2 index build` makes it."""
+    where = f"{place}/lite.db" if engine == "milvus-lite" else f"{place}/local"
+    took, store = 0.0, create_store(where, index_vectors.manifest(width))
+    for entries in index_vectors.entries(products, width):
+        took += seconds(lambda entries=entries: store.write(entries))
+    took += seconds(store.finish)
+    index, expression = ProductIndex(store), index_vectors.FILTERS[SELECTIVE]
+
+    def search(query: np.ndarray, filtered: bool) -> list[str]:
+        return [hit.product_id for hit in index.search(query, top_k, expression if filtered else None)[0]]
+
+    return took, search, lambda: index.delete([str(row) for row in range(DELETED)])
+
+
+def _bare_faiss(engine: str, place: str, products: int, width: int, top_k: int) -> Built:
+    import faiss
+
+    lists, product = int(4 * np.sqrt(products)), faiss.METRIC_INNER_PRODUCT
+    kind = {
+        "faiss-flat": "Flat",
+        "faiss-ivf-flat": f"IVF{lists},Flat",
+        "faiss-ivf-sq8": f"IVF{lists},SQ8",
+        "faiss-hnsw": f"HNSW{NEIGHBOURS},Flat",
+    }[engine]
+    index = faiss.index_factory(width, kind, product)
+    vectors = np.concatenate([index_vectors.block(n, width) for n in range(-(-products // index_vectors.BLOCK))])[:products]
+    options = {"Flat": faiss.SearchParameters, "HNSW": faiss.SearchParametersHNSW, "IVF": faiss.SearchParametersIVF}
+    (make,) = (options[name] for name in options if kind.startswith(name))
+    extra = {"nprobe": PROBES} if "IVF" in kind else {"efSearch": WIDTH_OF_SEARCH} if "HNSW" in kind else {}
+    if "HNSW" in kind:
+        index.hnsw.efConstruction = WIDTH_OF_BUILD
+    took = seconds(lambda: (index.train(vectors), index.add(vectors)))
+    bits = np.packbits(_mask(products), bitorder="little")
+    selector = faiss.IDSelectorBitmap(products, faiss.swig_ptr(bits))
+
+    def search(query: np.ndarray, filtered: bool, bits: np.ndarray = bits) -> list[str]:
+        parameters = make(**extra, sel=selector) if filtered else make(**extra)
+        return [str(row) for row in index.search(query[None], top_k, params=parameters)[1][0] if row >= 0]
+
+    return took, search, None
+
+
+def _mask(products: int) -> np.ndarray:
+    """(N,) bool: what the filter takes, told by the tags."""
+    entity, value = index_vectors.FILTERS[SELECTIVE].replace('"', "").split(" == ")
+    return np.fromiter((index_vectors.tags(row, products)[entity] == value for row in range(products)), bool, products)

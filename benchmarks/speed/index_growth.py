@@ -1,0 +1,140 @@
+"""`e2 speed index-growth`: an embedded index as the catalogue grows, built, opened, searched, filtered and changed.
+
+Products are random (`benchmarks.speed.index_vectors`), without photos: what is timed is the index alone. Recall is against an
+exact search by NumPy, of the same queries, one at a time as users send them. Each stage runs in a process of its own, whose
+peak memory counts the pages of the index's files that it has mapped, and that the system may drop at any time.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from adapters.search.index import ProductIndex, open_index
+from adapters.search.local_store import LocalStore
+from adapters.search.store import Entry
+from benchmarks.speed import index_vectors
+from benchmarks.speed.harness import peak_memory, seconds
+
+SIZES = (10_000, 100_000, 1_000_000)
+CHANGED = 1000  # products that are replaced, added and deleted
+
+
+def run(
+    *, sizes: Sequence[int] = SIZES, width: int = 128, queries: int = 200, top_k: int = 20, folder: str = ""
+) -> dict[str, Any]:
+    """Returns ``points``, for each size a record of seconds, milliseconds, bytes and recalls.
+
+    Args:
+        sizes: products.
+        width: of a vector.
+        queries: searched one after another.
+        top_k: hits of each, and what recall counts.
+        folder: where indexes are built; empty: a temporary one.
+    """
+    with tempfile.TemporaryDirectory(dir=folder or None) as place:
+        return {"points": [_size(Path(place), size, width, queries, top_k) for size in sizes], "width": width}
+
+
+def _size(place: Path, size: int, width: int, queries: int, top_k: int) -> dict[str, Any]:
+    index, threads = place / str(size), torch.get_num_threads()
+    found = {"products": size}
+    for stage in (build, search, change):
+        answer = place / f"{stage.__name__}.json"
+        found[f"{stage.__name__}_peak_bytes"] = peak_memory(stage, index, answer, size, width, queries, top_k, threads)
+        found |= json.loads(answer.read_text())
+    return found
+
+
+def build(index: Path, answer: Path, size: int, width: int, queries: int, top_k: int, threads: int) -> None:
+    """Writes all products, then orders them for search."""
+    _use(threads)
+    store = LocalStore.create(index, index_vectors.manifest(width))
+    writing = 0.0
+    for entries in index_vectors.entries(size, width):
+        writing += seconds(lambda entries=entries: store.write(entries))
+    finishing = seconds(store.finish)
+    on_disk = sum(file.stat().st_size for file in index.iterdir())
+    answer.write_text(json.dumps({"write_s": writing, "finish_s": finishing, "disk_bytes": on_disk}))
+
+
+def search(index: Path, answer: Path, size: int, width: int, queries: int, top_k: int, threads: int) -> None:
+    """Opens the index, then searches without and with filters, and counts tags."""
+    _use(threads)
+    asked = index_vectors.queries(queries, width)
+    start = time.perf_counter()
+    opened = open_index(index)
+    opened.search(asked[:1], 1)
+    found: dict[str, Any] = {"open_s": time.perf_counter() - start}
+    filters = {"all": None, **index_vectors.FILTERS}
+    measured = {name: _searched(opened, asked, top_k, where) for name, where in filters.items()}
+    found["facets_ms"] = 1000 * seconds(opened.facets)
+    found["filtered_facets_ms"] = 1000 * seconds(lambda: opened.facets(filters["a tenth"]))
+    exact = index_vectors.nearest(asked, size, top_k, [_mask(name, size) for name in filters])
+    for (name, (times, ids)), best in zip(measured.items(), exact, strict=True):
+        found[name] = {**_milliseconds(times), "recall": index_vectors.recall(ids, best)}
+    answer.write_text(json.dumps(found))
+
+
+def change(index: Path, answer: Path, size: int, width: int, queries: int, top_k: int, threads: int) -> None:
+    """Replaces, adds and deletes products, and checks that searches see it."""
+    _use(threads)
+    store = LocalStore.open(index)
+    entries = next(index_vectors.entries(CHANGED, width))
+    news = index_vectors.block(2**31 + 1, width)
+    replaced = [
+        _with(entry, str(size - 1 - place), vector) for place, (entry, vector) in enumerate(zip(entries, news, strict=False))
+    ]
+    added = [_with(entry, f"new {place}", news[place + CHANGED]) for place, entry in enumerate(entries)]
+    found = {"replace_s": seconds(lambda: store.write(replaced)), "add_s": seconds(lambda: store.write(added))}
+    found["delete_s"] = seconds(lambda: store.delete([str(row) for row in range(CHANGED)]))
+    found["finish_after_s"] = seconds(store.finish)
+    opened = ProductIndex(store)
+    found["first_search_after_s"] = seconds(lambda: opened.search(news[:1], top_k))
+    hits = opened.search(news[: 2 * CHANGED : 20], 1)
+    wanted = [entry.product_id for entry in replaced + added][::20]
+    found["changes_found"] = float(np.mean([hit[0].product_id == name for hit, name in zip(hits, wanted, strict=True)]))
+    gone = opened.search(index_vectors.block(0, width)[:CHANGED:20], top_k)
+    found["deleted_found"] = sum(hit.product_id.isdigit() and int(hit.product_id) < CHANGED for hits in gone for hit in hits)
+    answer.write_text(json.dumps(found))
+
+
+def _searched(opened: ProductIndex, asked: np.ndarray, top_k: int, where: str | None) -> tuple[list[float], list[list[str]]]:
+    """Seconds and ids of each query."""
+    times, ids = [], []
+    for query in asked:
+        start = time.perf_counter()
+        (hits,) = opened.search(query, top_k, where)
+        times.append(time.perf_counter() - start)
+        ids.append([hit.product_id for hit in hits])
+    return times, ids
+
+
+def _mask(name: str, size: int) -> np.ndarray:
+    """(N,) bool: which products a filter should take, told by their tags."""
+    if name == "all":
+        return np.ones(size, dtype=bool)
+    entity, value = index_vectors.FILTERS[name].replace('"', "").split(" == ")
+    return np.fromiter((index_vectors.tags(row, size)[entity] == value for row in range(size)), dtype=bool, count=size)
+
+
+def _milliseconds(times: Sequence[float]) -> dict[str, float]:
+    p50, p95, p99 = 1000 * np.percentile(times, [50, 95, 99])
+    return {"p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}
+
+
+def _with(entry: Entry, product_id: str, vector: np.ndarray) -> Entry:
+    return replace(entry, product_id=product_id, vector=vector)
+
+
+def _use(threads: int) -> None:
+    import faiss
+
+    torch.set_num_threads(threads)
+    faiss.omp_set_num_threads(threads)

@@ -1,0 +1,83 @@
+"""A small shop with one hostile product, indexed by an untrained encoder with entities, and the app over it."""
+
+import io
+from dataclasses import dataclass
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import e2
+from adapters.captioning import fit_captioner
+from adapters.encoder import load_encoder
+from adapters.search.app.api import create_app
+from adapters.search.app.start import service_of
+from adapters.search.build import build_index
+from adapters.search.index import open_index
+from e2.checkpoint import save_config, save_weights
+from e2.data.product import Product
+from tests.conftest import jpeg
+
+TAGS = ("brand", "colour")
+COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 200), "grey": (120, 120, 120)}
+OWN = "document.title='owned'"
+HOSTILE = f'</script><script>{OWN}</script><img src=x onerror="{OWN}"> \u202ered'
+HOSTILE_ID = '../../etc/passwd?"<b>'
+
+
+@dataclass
+class Shelf:
+    """A catalogue from a list of products."""
+
+    products: list[Product]
+    name: str = "<i>shelf</i>"
+    split: str = "test"
+    tags: tuple[str, ...] = TAGS
+
+    def __len__(self) -> int:
+        return len(self.products)
+
+    def __getitem__(self, row: int) -> Product:
+        return self.products[row]
+
+
+def products() -> list[Product]:
+    """40 tees of four colours and two brands, the last one hostile in every text."""
+    names = list(COLOURS)
+    made = [
+        Product(
+            f"tee-{i}",
+            (jpeg(COLOURS[names[i % 4]], i),),
+            (f"A {names[i % 4]} tee number {i}",),
+            {"brand": ("Nike", 'Levi\'s "501" \\ co')[i // 4 % 2], "colour": names[i % 4]},
+        )
+        for i in range(39)
+    ]
+    return [*made, Product(HOSTILE_ID, (jpeg((0, 0, 0), 99),), (HOSTILE,), {"brand": HOSTILE, "colour": "red"})]
+
+
+def png(size: tuple[int, int] = (60, 40), colour: tuple[int, int, int] = (200, 30, 30)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def service(tiny, tmp_path_factory):
+    """The real thing in small: encoder with entities, captioner (nearest text), index in a folder."""
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "encoder").mkdir()
+    torch.manual_seed(3)
+    model, _, _ = e2.create_model_and_transforms(tiny, tags=TAGS)
+    save_weights(model, folder / "encoder")
+    save_config(folder / "encoder", backbone=tiny, model=model, method="e2", training={})
+    encoder = load_encoder(folder / "encoder", device="cpu", workers=0)
+    captioner = fit_captioner("nearest", encoder, [f"A {colour} tee" for colour in COLOURS], folder / "captioner")
+    build_index(encoder, Shelf(products()), folder / "index", progress=False)
+    return service_of(open_index(folder / "index", encoder), encoder, captioner)
+
+
+@pytest.fixture(scope="session")
+def client(service) -> TestClient:
+    return TestClient(create_app(service), base_url="http://localhost")

@@ -1,0 +1,234 @@
+"""The JSON API: answers as the index and the encoder give them, and what strangers may not do."""
+
+import asyncio
+import html
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+from starlette.requests import Request
+
+from adapters.search.app import photos
+from adapters.search.app.api import create_app
+from adapters.search.app.protection import bounded_body
+from tests.adapters.search.app.conftest import COLOURS, HOSTILE, HOSTILE_ID, png, products
+from tests.conftest import jpeg
+
+
+def upload(client, body: bytes, kind: str = "image/png"):
+    return client.post("/api/photos", content=body, headers={"Content-Type": kind})
+
+
+def ids(answer) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [product["product_id"] for product in answer.json()["products"]]
+
+
+def test_words_find_what_exact_search_finds(client, service):
+    encoder = service.models.encoder
+    vectors = encoder.encode_images([product.images[0] for product in products()], progress=False)
+    # thumbnails aside, the index holds the photos' own vectors: the naive order is that of the products themselves
+    order = np.argsort(-(vectors @ encoder.encode_texts(["a green tee"], progress=False)[0]), kind="stable")
+    assert ids(client.get("/api/search", params={"q": "a green tee", "k": 7})) == [products()[i].product_id for i in order[:7]]
+
+
+def test_pages_join_to_the_whole(client):
+    whole = ids(client.get("/api/search", params={"q": "tee", "k": 100}))
+    parts, offset = [], 0
+    while offset is not None:
+        answer = client.get("/api/search", params={"q": "tee", "k": 15, "offset": offset})
+        parts += ids(answer)
+        offset = answer.json()["next_offset"]
+    assert parts == whole and len(set(whole)) == 40
+
+
+def test_filters_and_their_counts(client):
+    brand = 'Levi\'s "501" \\ co'
+    both = client.get("/api/search", params={"tag": [f"brand:{brand}", "colour:red", "colour:blue"], "k": 100})
+    expected = {p.product_id for p in products() if p.tags["brand"] == brand and p.tags["colour"] in ("red", "blue")}
+    assert set(ids(both)) == expected
+    facets = both.json()["facets"]  # those of an entity leave its own choice aside
+    assert facets["colour"] == {
+        colour: sum(p.tags == {"brand": brand, "colour": colour} for p in products()) for colour in COLOURS
+    }
+    assert facets["brand"]["Nike"] == sum(
+        p.tags["brand"] == "Nike" and p.tags["colour"] in ("red", "blue") for p in products()
+    )
+    words = client.get("/api/search", params={"filter": 'colour == "red" or colour == "blue"', "tag": "brand:Nike", "k": 100})
+    assert set(ids(words)) == {
+        p.product_id for p in products() if p.tags["brand"] == "Nike" and p.tags["colour"] in ("red", "blue")
+    }
+    assert ids(client.get("/api/search", params={"tag": "brand:no such"})) == []
+
+
+def test_a_photo_finds_its_like_and_a_product_leaves_itself_out(client):
+    found = upload(client, products()[2].images[0], "image/jpeg")
+    assert found.status_code == 201 and (found.json()["width"], found.json()["height"]) == (40, 40)
+    photo = found.json()["photo"]
+    assert ids(client.get("/api/search", params={"photo": photo, "k": 1})) == ["tee-2"]
+    assert "tee-2" not in ids(client.get("/api/search", params={"photo": "product:tee-2", "k": 100}))
+    assert client.get("/api/photo", params={"photo": photo}).headers["content-type"] == "image/jpeg"
+
+
+def test_every_method_composes(client, service):
+    for method in service.models.methods:
+        answer = client.get("/api/search", params={"photo": "product:tee-2", "q": "in red", "method": method, "k": 3})
+        assert answer.json()["method"] == method and len(ids(answer)) >= 2
+    assert (
+        client.get("/api/search", params={"photo": "product:tee-2", "q": "in red"}).json()["steps"]["changed"]["colour"]
+        == "red"
+    )
+    ends = [
+        ids(client.get("/api/search", params={"photo": "product:tee-2", "q": "red", "method": "slerp", "weight": w, "k": 40}))
+        for w in (0, 1)
+    ]
+    assert ends[0] == ids(client.get("/api/search", params={"photo": "product:tee-2", "k": 40}))
+    assert ends[1] == [name for name in ids(client.get("/api/search", params={"q": "red", "k": 40})) if name != "tee-2"]
+    assert (
+        "no method" in client.get("/api/search", params={"photo": "product:tee-2", "q": "x", "method": "nope"}).json()["error"]
+    )
+
+
+def test_reading_a_photo(client, service):
+    found = client.get("/api/read", params={"photo": "product:tee-2"}).json()
+    photo = service.photo("product:tee-2")
+    both = service.models.encoder.encode_images_and_regions([photo.jpeg], progress=False)
+    tags = service.models.reader.read(*both)[0]
+    assert {entity: values[0]["value"] for entity, values in found["tags"].items()} == tags
+    chosen = service.models.encoder.selections([photo.jpeg])
+    for entity, layers in found["looks"].items():
+        for layer in layers:
+            np.testing.assert_allclose(layer["weights"], chosen[entity][layer["layer"]][0].sum(axis=0), atol=1e-3)
+    assert client.get("/api/caption", params={"photo": "product:tee-2"}).json()["caption"].startswith("A ")
+
+
+def test_ids_are_names_in_the_index_and_never_paths(client):
+    assert client.get("/api/product", params={"id": HOSTILE_ID}).json()["caption"] == HOSTILE
+    assert client.get("/api/thumbnail", params={"id": HOSTILE_ID}).headers["content-type"] == "image/jpeg"
+    for path in (
+        "/api/thumbnail?id=../../../../etc/passwd", "/api/thumbnail?id=/etc/passwd", "/api/photo?photo=/etc/passwd",
+        "/api/photo?photo=upload:../../etc/passwd", "/api/photo?photo=product:../index", "/assets/../api.py",
+        "/assets/..%2fapi.py", "/assets/%2e%2e/api.py", "/assets//etc/passwd", "/../../etc/passwd", "/assets/index.html",
+    ):  # fmt: skip
+        answer = client.get(path)
+        assert answer.status_code == 404 and "root:" not in answer.text and "def " not in answer.text, path
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"", "image/png", 415),
+        (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "image/png", 415),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "image/jpeg", 415),
+        (png(), "image/svg+xml", 415),
+        (png(), "multipart/form-data; boundary=x", 415),
+        (png()[:60], "image/png", 400),
+        (jpeg((9, 9, 9), 0)[:-200], "image/jpeg", 400),
+    ],
+)
+def test_what_is_no_photo_is_refused(client, body, kind, status):
+    answer = upload(client, body, kind)
+    assert answer.status_code == status and list(answer.json()) == ["error"] and "\n" not in answer.json()["error"]
+
+
+def test_bombs_are_refused_before_they_are_decoded(client, monkeypatch):
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    bomb = (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10_000_000))) + chunk(b"IEND", b"")
+    )
+    monkeypatch.setattr(photos, "load_image", lambda *_, **__: pytest.fail("decoded"))
+    assert len(bomb) < 20_000 and upload(client, bomb).status_code == 413
+    flat = io.BytesIO()
+    Image.new("1", (5000, 4000)).save(flat, "PNG")  # below Pillow's own limit
+    assert upload(client, flat.getvalue()).status_code == 413
+
+
+def test_endless_bodies_are_cut_off(client):
+    assert upload(client, bytes(photos.MAX_BYTES + 1)).status_code == 413
+
+    read = []
+
+    async def endless():
+        read.append(1)
+        return {"type": "http.request", "body": bytes(2**20), "more_body": True}
+
+    request = Request({"type": "http", "headers": []}, endless)  # no length announced
+    with pytest.raises(photos.TooLarge):
+        asyncio.run(bounded_body(request))
+    assert len(read) <= photos.MAX_BYTES / 2**20 + 1
+
+
+def test_uploads_lose_their_metadata_and_the_oldest_are_forgotten():
+    exif = Image.Exif()
+    exif[0x010E] = "at home in Secret Street"
+    file = io.BytesIO()
+    Image.new("RGB", (2000, 1000), "red").save(file, "JPEG", exif=exif)
+    photo = photos.read_upload(file.getvalue())
+    assert b"Secret" in file.getvalue() and b"Secret" not in photo.jpeg and photo.size == (768, 384)
+    shelf = photos.PhotoShelf(kept=2)
+    kept = [photos.Photo(f"upload:{i}", b"") for i in range(3)]
+    shelf.put(kept[0]), shelf.put(kept[1])
+    shelf.get("upload:0")
+    shelf.put(kept[2])
+    assert [shelf.get(photo.id) is not None for photo in kept] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["q=" + "x" * 501, "k=0", "k=101", "offset=-1", "offset=100000", "weight=2", "weight=nan", "tag=nocolon", "tag=nope:x",
+     "filter=brand+%3D%3D",
+     "filter=" + "(" * 1000, "photo=upload:gone", "photo=product:gone", "photo=%00", "k=x"],
+)  # fmt: skip
+def test_wrong_questions_get_one_line(client, query):
+    answer = client.get("/api/search?" + query)
+    assert answer.status_code in (400, 404, 422) and "\n" not in answer.json()["error"], answer.text
+
+
+def test_odd_texts_are_searched_with(client):
+    for text in ("\x00", "🧥", " . ", "'; DROP TABLE products; --", '"', "a" * 500, "\u202e", "%"):
+        assert len(ids(client.get("/api/search", params={"q": text, "k": 2}))) == 2
+
+
+def test_headers_and_hosts(client, service):
+    for path in ("/", "/docs", "/api/about", "/assets/app.js", "/nothing"):
+        headers = client.get(path).headers
+        assert (
+            "default-src 'none'" in headers["content-security-policy"] and "unsafe" not in headers["content-security-policy"]
+        )
+        assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 400  # DNS rebinding
+    assert TestClient(create_app(service, hosts=["*"]), base_url="http://shop.example").get("/").status_code == 200
+
+
+def test_faults_tell_nothing(service, monkeypatch):
+    monkeypatch.setattr(service.index, "get", lambda _: 1 / 0)
+    answer = TestClient(create_app(service), base_url="http://localhost", raise_server_exceptions=False).get(
+        "/api/product?id=x"
+    )
+    assert answer.status_code == 500 and "Zero" not in answer.text and "content-security-policy" in answer.headers
+
+
+def test_pages_escape_what_the_catalogue_says(client):
+    page = client.get("/").text
+    assert "<i>shelf" not in page and page.count("<script") == 1
+    assert not [
+        line for line in page.splitlines() if "http://" in line or "https://" in line or "style=" in line or "onclick" in line
+    ]
+
+
+def test_openapi_describes_the_api(client):
+    api = client.get("/openapi.json").json()
+    page = html.unescape(client.get("/docs").text)
+    for path, verbs in api["paths"].items():
+        assert path in page and all(call["summary"] in page for call in verbs.values())
+    assert "cdn" not in page and set(api["paths"]) == {
+        "/api/about", "/api/search", "/api/product", "/api/thumbnail",
+        "/api/photos", "/api/photo", "/api/read", "/api/caption",
+    }  # fmt: skip

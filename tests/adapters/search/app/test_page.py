@@ -1,0 +1,165 @@
+"""The page in a real browser: type, filter, upload, compose, look, describe, open, go back; hostile texts stay texts."""
+
+import re
+import shutil
+import threading
+
+import pytest
+import uvicorn
+
+from adapters.search.app.api import create_app
+from adapters.search.app.server import _listener
+from tests.adapters.search.app.conftest import HOSTILE, png
+
+WAIT = 15_000  # milliseconds, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def address(service):
+    """The app on a real port."""
+    listener = _listener("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no Chromium here")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """A tab, which at the end must have had no error and asked nobody but the app."""
+    page = browser.new_page(base_url=address, viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(WAIT)
+    problems, asked = [], []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if "Content Security" in line.text else None)
+    page.on("request", lambda request: asked.append(request.url))
+    yield page
+    page.close()
+    assert not problems and all(url.startswith((address, "blob:", "data:")) for url in asked)
+
+
+def shown(page) -> list[str]:
+    page.locator("#results:not([aria-busy]) .card").first.wait_for()
+    return page.locator("#results .caption").all_inner_texts()
+
+
+def test_type_filter_and_reopen(page, browser, address):
+    page.goto("/")
+    shown(page)
+    page.keyboard.press("/")
+    page.keyboard.type("a green tee")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="“a green tee”").wait_for()
+    page.get_by_role("checkbox", name="grey").check()
+    page.get_by_role("button", name="Clear all").wait_for()
+    page.locator("#results:not([aria-busy])").wait_for()
+    found = shown(page)
+    assert found and all("grey" in text for text in found)
+    assert re.search(r"q=a\+green\+tee&tag=colour%3Agrey", page.url)
+    other = browser.new_page()
+    other.goto(page.url)
+    assert shown(other) == found and other.locator("#words").input_value() == "a green tee"
+    other.close()
+    page.go_back()
+    page.get_by_role("button", name="Clear all").wait_for(state="detached")
+    page.go_back()
+    page.get_by_role("heading", name="All products").wait_for()
+
+
+def test_upload_compose_and_look(page):
+    page.goto("/")
+    shown(page)
+    page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": png((1500, 900))})
+    page.locator("#query-photo .value").first.wait_for()
+    assert re.search(r"photo=upload%3A[0-9a-f]{32}", page.url)
+    page.locator("#query-photo .eye").first.click()
+    patches = page.locator("#query-photo svg.look rect.shade").count()
+    assert patches >= 16 and 0 < page.locator("#query-photo svg.look rect.frame").count() < patches
+    page.get_by_role("button", name="Describe this photo").click()
+    page.locator(".described", has_text="tee").wait_for()
+    page.fill("#words", "in green")
+    page.keyboard.press("Enter")
+    page.get_by_role("radio", name="Blend").wait_for(state="attached")
+    page.locator("#query-photo .steps", has_text="green").wait_for()
+    page.locator("label", has_text="Blend").click()
+    page.get_by_label("weight of the words").wait_for()
+    assert "method=slerp" in page.url and "Like the photo, but" in page.inner_text("#heading")
+    page.get_by_role("button", name="Remove the photo").click()
+    page.get_by_role("heading", name="“in green”", exact=True).wait_for()
+
+
+def test_a_product_and_its_like(page):
+    page.goto("/")
+    shown(page)
+    page.locator("#words").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.locator("dialog .similar button").first.wait_for()
+    assert page.locator("dialog .similar button").count() == 8
+    page.keyboard.press("Escape")
+    page.locator("dialog").wait_for(state="hidden")
+    assert "product=" not in page.url
+    page.go_back()  # the dialog again
+    page.get_by_role("button", name="Search with this photo").click()
+    page.locator("#photo-chip img").wait_for()
+    assert "photo=product" in page.url and page.evaluate("document.activeElement.id") == "words"
+
+
+def test_hostile_texts_stay_texts(page):
+    page.goto("/")
+    shown(page)
+    page.get_by_role("button", name="Show more").click()
+    page.locator("#results .caption", has_text="onerror").wait_for()
+    page.locator("#results .card", has_text="onerror").click()
+    page.locator("dialog h2", has_text="onerror").wait_for()
+    assert page.locator("dialog h2").inner_text() == HOSTILE and page.locator("dialog h2 img").count() == 0
+    page.locator("dialog .value", has_text="onerror").click()
+    page.locator("#chips", has_text="onerror").wait_for()
+    page.get_by_role("checkbox", name=re.compile("onerror")).wait_for()
+    assert page.title() != "owned"
+    page.goto("/?q=%3Cimg+src%3Dx+onerror%3Ddocument.title%3D1%3E&tag=%3Cscript%3E:x")
+    page.locator("#message").wait_for()
+    assert page.title() != "owned"
+
+
+def test_empty_and_error_states_lead_on(page):
+    page.goto("/?tag=colour:purple")
+    page.get_by_text("Nothing here passes these filters.").wait_for()
+    page.get_by_role("button", name="Clear the filters").click()
+    shown(page)
+    page.goto("/?photo=upload:gone&q=in+red")
+    page.get_by_role("button", name="Search without the photo").click()
+    page.get_by_role("heading", name="“in red”", exact=True).wait_for()
+    page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"no photo"})
+    page.locator("#said", has_text="not a photo").wait_for()
+    page.goto("/?product=gone")
+    page.locator("dialog", has_text="no such product").wait_for()
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(page):
+    page.set_viewport_size({"width": 360, "height": 740})
+    for url in ("/?q=tee&tag=colour:red", "/?photo=product:tee-1&q=in+red", "/?product=tee-1"):
+        page.goto(url)
+        shown(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.goto("/")
+    shown(page)
+    page.get_by_role("button", name="Filters").click()
+    page.locator('[data-tag="colour:red"]').check()
+    page.get_by_role("button", name="Show products").click()
+    page.get_by_role("button", name="Filters (1)").wait_for()

@@ -1,0 +1,92 @@
+"""What the app is made of, by hand: batching from many threads, where a grid lies on a photo, filters, the command line."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from adapters.search.app.batching import ModelThread, Remembered
+from adapters.search.app.geometry import seen_box
+from adapters.search.app.server import is_loopback
+from adapters.search.app.service import where_of
+from adapters.search.filters import And, OneOf, Or, parse_filter
+from tests.command import run_command
+
+
+def test_a_crowd_is_answered_in_few_passes_each_with_its_own():
+    sizes = []
+
+    def run(items):
+        sizes.append(len(items))
+        time.sleep(0.02)
+        return [item * 10 for item in items]
+
+    ask = ModelThread().batched(run, most=16)
+    with ThreadPoolExecutor(50) as pool:
+        assert list(pool.map(ask, range(200))) == [item * 10 for item in range(200)]
+    assert sum(sizes) == 200 and max(sizes) <= 16 and len(sizes) < 60
+
+
+def test_kinds_of_one_model_never_run_together():
+    thread, running = ModelThread(), []
+
+    def kind(number):
+        def run(items):
+            running.append(number)
+            assert len(running) == 1 and {item % 3 for item in items} == {number}
+            time.sleep(0.001)
+            running.pop()
+            return items
+
+        return run
+
+    asks = [thread.batched(kind(number)) for number in range(3)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda i: asks[i % 3](i), range(60))) == list(range(60))
+
+
+def test_a_fault_reaches_those_who_asked_and_no_one_later():
+    ask = ModelThread().batched(lambda items: [1 / item for item in items])
+    with pytest.raises(ZeroDivisionError):
+        ask(0)
+    assert ask(2) == 0.5
+
+
+def test_remembered_forgets_the_longest_unused():
+    asked = []
+    ask = Remembered(lambda item: asked.append(item) or item, str, kept=2)
+    for item in (1, 2, 1, 3, 1, 2):
+        assert ask(item) == item
+    assert asked == [1, 2, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("photo", "size", "mode", "box"),
+    [
+        ((300, 100), (64, 64), "squash", (0, 0, 1, 1)),
+        ((200, 100), (64, 64), "shortest", (0.25, 0, 0.75, 1)),
+        ((100, 200), (64, 64), "longest", (-0.5, 0, 1.5, 1)),
+        ((100, 100), (64, 32), "shortest", (0.25, 0, 0.75, 1)),
+    ],
+)
+def test_where_the_grid_lies(photo, size, mode, box):
+    assert seen_box(photo, size, mode) == pytest.approx(box)
+
+
+def test_filters_of_chosen_tags():
+    assert where_of({}, None) is None and where_of({"brand": []}, "  ") is None
+    tree = parse_filter(where_of({"brand": ['a"] or x', "\\"]}, 'colour == "r" or colour == "g"'), ["brand", "colour"])
+    colours = Or((OneOf("colour", ("r",)), OneOf("colour", ("g",))))
+    assert tree == And((OneOf("brand", ('a"] or x', "\\")), colours))
+
+
+def test_loopback():
+    assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "192.168.1.2", "shop")] == [
+        True
+    ] * 3 + [False] * 3
+
+
+def test_the_command_line_tells_what_is_wrong(tmp_path):
+    assert "choose what to search in" in run_command("app").line
+    assert "no index" in run_command("app", "--index", tmp_path).line
+    assert run_command("app", "--index", tmp_path, "--demo").status == 2

@@ -1,0 +1,62 @@
+"""A handful of products with awkward words, and both engines to keep them."""
+
+import numpy as np
+import pytest
+
+from adapters.search.engines import create_store
+from adapters.search.index import ProductIndex
+from adapters.search.store import Entry, Manifest
+
+ENTITIES = ("brand", "colour", "line name")
+WORDS = {
+    "brand": ["Nike", "Levi's", 'Say "Hi"', "back\\slash", "new\nline\ttab", "Ünï 颜色", "' or 1 == 1 or '", ""],
+    "colour": ["red", "green", "blue", ""],
+    "line name": ["a", "b", ""],
+}
+DIM = 16
+
+
+def manifest(**changes) -> Manifest:
+    encoder = {"path": "stub", "weights_sha256": "0" * 64, "backbone": "none", "method": "stub"}
+    facts = {"encoder": encoder, "data": "shop", "split": "val", "entities": ENTITIES, "dim": DIM}
+    return Manifest(**{**facts, "created": "2026-01-01T00:00:00+00:00", "version": "0", **changes})
+
+
+def entry(number: int, vector: np.ndarray, **changes) -> Entry:
+    tags = {name: words[number * (place + 3) % len(words)] for place, (name, words) in enumerate(WORDS.items())}
+    facts = {
+        "product_id": f"id {number}",
+        "digest": f"digest {number}",
+        "caption": f"product <b>{number}</b> ü",
+        "tags": {name: value for name, value in tags.items() if value},
+        "thumbnail": b"\xff\xd8" + bytes([number % 256]) * 100,
+        "vector": vector,
+    }
+    return Entry(**{**facts, **changes})
+
+
+def unit(count: int, seed: int = 0, dim: int = DIM) -> np.ndarray:
+    vectors = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture(params=["local", "milvus"])
+def place(request, tmp_path) -> str:
+    """Where an index may be made, in each engine."""
+    if request.param == "milvus":
+        pytest.importorskip("milvus_lite", reason="Milvus Lite stands in for a server")
+        return str(tmp_path / "lite.db" / "shop")
+    return str(tmp_path / "index")
+
+
+@pytest.fixture
+def filled(place):
+    """An index of 60 products, their entries beside it."""
+    entries = [entry(number, vector) for number, vector in enumerate(unit(60))]
+    store = create_store(place, manifest())
+    store.write(entries[:25])
+    store.write(entries[25:])
+    store.finish()
+    index = ProductIndex(store)
+    yield index, entries
+    index.close()

@@ -1,0 +1,105 @@
+"""The filter language: what it reads, what it refuses, and that no value becomes code."""
+
+import doctest
+
+import numpy as np
+import pytest
+
+from adapters.search import filters
+from adapters.search.filters import And, Not, OneOf, Or, equals, mask, milvus_expression, parse_filter
+from e2.errors import InputError
+from tests.adapters.search.conftest import WORDS
+
+NAMES = ("brand", "colour", "sub_category", "line name")
+
+
+def test_examples_in_the_docstrings():
+    assert doctest.testmod(filters).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "tree"),
+    [
+        ('brand == "Nike"', OneOf("brand", ("Nike",))),
+        ("brand=='Nike'", OneOf("brand", ("Nike",))),
+        ('brand != "Nike"', Not(OneOf("brand", ("Nike",)))),
+        ('colour in ["red","blue"]', OneOf("colour", ("red", "blue"))),
+        ('colour NOT IN ["red"]', Not(OneOf("colour", ("red",)))),
+        ('"line name" == "x"', OneOf("line name", ("x",))),
+        (r'brand == "Say \"Hi\" \\ \a"', OneOf("brand", ('Say "Hi" \\ a',))),
+        ('brand == "Levi\'s"', OneOf("brand", ("Levi's",))),
+        ('not not brand == ""', Not(Not(OneOf("brand", ("",))))),
+        (
+            'brand == "a" or colour == "b" and not sub_category == "c"',
+            Or((OneOf("brand", ("a",)), And((OneOf("colour", ("b",)), Not(OneOf("sub_category", ("c",))))))),
+        ),
+        (
+            ' ( brand == "a" or colour == "b" )\n and colour == "and" ',
+            And((Or((OneOf("brand", ("a",)), OneOf("colour", ("b",)))), OneOf("colour", ("and",)))),
+        ),
+    ],
+)
+def test_reads(text, tree):
+    assert parse_filter(text, NAMES) == tree
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "it ends there"),
+        ("brand", "expected ==, !=, in or not in"),
+        ("brand ==", "expected a text in quotes"),
+        ("brand == Nike", "expected a text in quotes"),
+        ('brnd == "a"', "no tag 'brnd'; there are brand, colour"),
+        ('brand == "a', "expected a name"),
+        ('brand == "a" colour == "b"', "expected and, or, or the end"),
+        ('brand in "a"', r"expected \["),
+        ("brand in []", "expected a text"),
+        ('brand in ["a",]', "expected a text"),
+        ('(brand == "a"', r"expected \)"),
+        ('brand > "a"', "character 7"),
+        ('brand == "a"; drop table', "character 13"),
+        ("1 == 1", "character 1"),
+        ("not " * 60 + 'brand == "a"', "more than 50 brackets"),
+        ("(" * 10_000, "more than 50 brackets"),
+        ("x" * 10_001, "10,001 characters"),
+    ],
+)
+def test_refuses_in_one_line(text, message):
+    with pytest.raises(InputError, match=message) as caught:
+        parse_filter(text, NAMES)
+    assert "\n" not in str(caught.value)
+
+
+def test_equals_is_read_back():
+    for entity, words in WORDS.items():
+        for word in words:
+            assert parse_filter(equals({entity: word}), list(WORDS)) == OneOf(entity, (word,))
+        assert parse_filter(equals({entity: words}), list(WORDS)) == OneOf(entity, tuple(words))
+
+
+def test_a_mask_is_plain_logic():
+    rng = np.random.default_rng(0)
+    columns = {name: rng.choice(words, 200) for name, words in WORDS.items()}
+    for seed in range(50):
+        tree, expected = random_tree(np.random.default_rng(seed), columns, 3)
+        np.testing.assert_array_equal(mask(tree, lambda entity, values: np.isin(columns[entity], values)), expected)
+
+
+def test_milvus_texts_are_escaped():
+    tree = Not(OneOf("brand", ('a" or 1 == 1 or "', "\\", "x\ny")))
+    assert milvus_expression(tree, {"brand": "tag_0"}.get) == r'not (tag_0 in ["a\" or 1 == 1 or \"", "\\", "x\ny"])'
+
+
+def random_tree(rng, columns, depth):
+    """A filter, and the rows it takes, computed beside it."""
+    kind = rng.integers(0, 4) if depth else 0
+    if kind == 0:
+        name = str(rng.choice(list(columns)))
+        values = tuple(map(str, rng.choice(WORDS[name], 2)))
+        return OneOf(name, values), np.array([cell in values for cell in columns[name]])
+    if kind == 1:
+        inner, rows = random_tree(rng, columns, depth - 1)
+        return Not(inner), ~rows
+    (a, rows_a), (b, rows_b) = (random_tree(rng, columns, depth - 1) for _ in range(2))
+    return (And((a, b)), rows_a & rows_b) if kind == 2 else (Or((a, b)), rows_a | rows_b)
