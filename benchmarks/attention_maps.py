@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from e2.foreign import OpenClip
 from e2.towers import Tower, open_tower
 
 ATTENTION = ("attention", "rollout")
@@ -26,7 +27,7 @@ GRADIENT = ("gradient", "grad-cam")
 
 
 @torch.no_grad()
-def attention_maps(model: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
+def attention_maps(model: OpenClip, pixels: Tensor) -> dict[str, Tensor]:
     """The maps of `ATTENTION`: (B, 3, H, W) -> (B, rows, columns) each, summing to 1.
 
     Raises:
@@ -54,7 +55,7 @@ def _read_back(rows: Tensor, weights: Tensor) -> Tensor:
     return (rows.unsqueeze(1) @ weights).squeeze(1)
 
 
-def gradient_maps(model: nn.Module, pixels: Tensor, texts: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+def gradient_maps(model: OpenClip, pixels: Tensor, texts: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """The maps of `GRADIENT` for each of several texts a photo.
 
     Args:

@@ -71,6 +71,6 @@ def greedy_order(fields: Sequence[str], score: Callable[[tuple[str, ...]], float
     steps = []
     while len(order) < len(fields):
         tried = {field: score((*order, field)) for field in fields if field not in order}
-        order.append(max(tried, key=tried.get))
+        order.append(max(tried, key=lambda field: tried[field]))
         steps.append(tried)
     return order, steps

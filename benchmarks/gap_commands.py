@@ -3,7 +3,7 @@
 import json as jsonlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,7 +63,7 @@ def gap(
     other = tuning_split(data, split, "the offset that narrows the gap is found")
     columns = (image_column, caption_column, id_column)
     catalogue, tuning = (open_data(data, name, tags, columns, on_bad_row) for name in (split, other))
-    options = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
+    options: dict[str, Any] = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
     encoders = [load_encoder(name, **options) for name in model]
     captioners = [load_captioner(folder, **options) for folder in captioner or []]
     compared = evaluate_gap(

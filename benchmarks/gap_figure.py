@@ -33,12 +33,13 @@ def save_gap(comparison: Comparison, clouds: Sequence[Clouds], out: Path) -> Non
                 for one in record["captioners"]:
                     style = {"decap": "-", "capdec": "--"}.get(one["method"], ":")
                     _draw_sweep(axes[-1], one["sweep"], "CIDEr", f"{name}, {one['method']}", paint[name], style)
-            _finish(axes[-1], "captions, CIDEr")
+            counted = next(record["captioners"][0]["n"] for record in records if record["captioners"])
+            _finish(axes[-1], f"captions of {counted:,} products, CIDEr")
 
 
 def _draw_clouds(axes: Axes, cloud: Clouds, title: str) -> None:
     for points, colour, marker, label in ((cloud.images, IMAGE, "o", "photos"), (cloud.texts, TEXT, "^", "texts")):
-        axes.scatter(*points.T, s=9, color=colour, marker=marker, alpha=0.45, linewidths=0, label=label)
+        axes.scatter(points[:, 0], points[:, 1], s=9, color=colour, marker=marker, alpha=0.45, linewidths=0, label=label)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(xlabel=f"component 1 ({cloud.shares[0]:.0%} of variance)", ylabel=f"component 2 ({cloud.shares[1]:.0%})")
     axes.grid(True)
@@ -47,7 +48,8 @@ def _draw_clouds(axes: Axes, cloud: Clouds, title: str) -> None:
 
 def _draw_sweep(axes: Axes, rows: Sequence[Mapping[str, Any]], metric: str, label: str, colour: str, style: str = "-") -> None:
     amounts = [row["amount"] for row in rows]
-    axes.fill_between(amounts, *zip(*(row["ci95"] for row in rows), strict=True), color=colour, alpha=0.12, linewidth=0)
+    low, high = zip(*(row["ci95"] for row in rows), strict=True)
+    axes.fill_between(amounts, low, high, color=colour, alpha=0.12, linewidth=0)
     values = [row["metrics"][metric] for row in rows]
     axes.plot(amounts, values, color=colour, linestyle=style, marker="o", markersize=4, label=label)
 

@@ -25,7 +25,10 @@ def tag_texts(encoder: Encoder, tags: Sequence[Mapping[str, str]], entities: Seq
     vectors = encoder.encode_texts([prompt.format(tag=tag, entity=entity) for entity, tag in wanted], progress=False)
     known = dict(zip(wanted, vectors, strict=True))
     nothing = np.zeros_like(vectors[0])
-    return {entity: np.stack([known.get((entity, own.get(entity)), nothing) for own in tags]) for entity in entities}
+    return {
+        entity: np.stack([known.get((entity, own[entity]), nothing) if entity in own else nothing for own in tags])
+        for entity in entities
+    }
 
 
 def read_maps(encoder: Encoder, photos: Sequence[Image.Image], texts: Mapping[str, np.ndarray]) -> Maps:
@@ -69,7 +72,9 @@ def _batches(encoder: Encoder, photos: Sequence[Image.Image]) -> Iterator[tuple[
 
 def _maps_of_batch(encoder: Encoder, pixels: Tensor, texts: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:
     """map -> entity -> (B, rows, columns)."""
-    maps: dict[str, Mapping[str, Tensor]] = _token_maps(encoder, pixels, texts) if encoder.tags else {}
+    maps: dict[str, Mapping[str, Tensor]] = {}
+    if encoder.tags:
+        maps |= _token_maps(encoder, pixels, texts)
     with encoder.autocast():
         maps |= {name: dict.fromkeys(texts, found) for name, found in attention_maps(encoder.model, pixels).items()}
         return maps | gradient_maps(encoder.model, pixels, texts)

@@ -61,4 +61,5 @@ def view_for(config: Mapping[str, Any], size: tuple[int, int]) -> View:
     filling = np.array([width / size[0], height / size[1]])  # factors by which the photo would fill the input exactly
     factors = {"squash": filling, "longest": np.full(2, filling.min()), "shortest": np.full(2, filling.max())}
     scale = factors[config["resize_mode"]] / filling
-    return View(tuple(map(float, scale)), tuple(map(float, (1 - scale) / 2)), (width, height))
+    (x, y), (left, top) = scale.tolist(), ((1 - scale) / 2).tolist()
+    return View((x, y), (left, top), (width, height))

@@ -47,7 +47,7 @@ def best_windows(encoder: Encoder, photos: Sequence[Image.Image], texts: Mapping
     return {entity: np.stack(best) for entity, best in found.items()}
 
 
-class _WindowViews(Sequence):
+class _WindowViews(Sequence[Image.Image]):
     """The 2 M views of one photo: all crops, then all blurred ones."""
 
     def __init__(self, encoder: Encoder, photo: Image.Image, boxes: np.ndarray):
@@ -58,7 +58,7 @@ class _WindowViews(Sequence):
     def __len__(self) -> int:
         return VIEWS * len(self.boxes)
 
-    def __getitem__(self, i: int) -> Image.Image:
+    def __getitem__(self, i: int) -> Image.Image:  # type: ignore[override]  # no slices
         window = pixel_box(self.boxes[i % len(self.boxes)], self.seen.size)
         inside = self.seen.crop(window)
         if i < len(self.boxes):

@@ -73,7 +73,8 @@ def fit_probe(train: Tensor, targets: Tensor, val: Tensor, val_targets: Tensor) 
     whitening = Whitening.of(train)
     inputs, val_inputs = whitening(train), whitening(val)
     weights = inputs.new_zeros(inputs.shape[1], int(targets.max()) + 1)
-    best, since_best = None, 0
+    best: Probe | None = None
+    since_best = 0
     for decay in DECAYS:
         weights = fit_logistic(inputs, targets, decay, start=weights)
         accuracy = (_predict(val_inputs, weights) == val_targets).double().mean().item()
@@ -82,6 +83,7 @@ def fit_probe(train: Tensor, targets: Tensor, val: Tensor, val_targets: Tensor) 
             best, since_best = Probe(whitening, weights, decay, accuracy), 0
         if since_best == PATIENCE:
             break
+    assert best is not None  # there are decays to try
     return best
 
 
@@ -98,8 +100,14 @@ def fit_logistic(inputs: Tensor, targets: Tensor, decay: float, *, start: Tensor
         (D + 1, C)
     """
     weights = start.clone()
-    options = {"max_iter": ITERATIONS, "history_size": 10, "tolerance_grad": 1e-6, "tolerance_change": 1e-7}
-    optimizer = torch.optim.LBFGS([weights], line_search_fn="strong_wolfe", **options)
+    optimizer = torch.optim.LBFGS(
+        [weights],
+        max_iter=ITERATIONS,
+        history_size=10,
+        tolerance_grad=1e-6,
+        tolerance_change=1e-7,
+        line_search_fn="strong_wolfe",
+    )
 
     def closure() -> Tensor:
         loss, weights.grad = objective(inputs, targets, decay, weights)

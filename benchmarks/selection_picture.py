@@ -59,7 +59,7 @@ def draw_selections(
 
 def lit(photo: Image.Image, weights: Mapping[int, np.ndarray]) -> np.ndarray:
     """The photo with every patch dimmed but those that some token chose; (height, width, 3) uint8."""
-    total = sum(weights.values())
+    total = np.sum(list(weights.values()), axis=0)
     mask = Image.fromarray((255 * (total / total.max()).clip(0, 1)).astype(np.uint8)).resize(
         photo.size, Image.Resampling.NEAREST
     )

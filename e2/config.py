@@ -220,7 +220,7 @@ def from_dict(cls: type, values: Mapping[str, Any], where: str = "config") -> An
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     """Checks a plain value against a type hint; lists become tuples, numbers in text (YAML's 5e-4) become numbers."""
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return from_dict(hint, value, where)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):

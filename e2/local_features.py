@@ -29,7 +29,7 @@ class LocalFeatures(nn.Module):
         super().__init__()
         self.grid = (FINER * grid[0], FINER * grid[1])
         *halving, channels = channel_plan(width, patch)
-        steps = []
+        steps: list[nn.Module] = []
         for left, right in zip([3, *halving], halving, strict=False):
             steps += _step(left, right, stride=2)
         self.convolutions = nn.Sequential(*steps, *_step(halving[-1], channels, stride=1))

@@ -13,6 +13,7 @@ ours; ``e2.paper`` is the published layout.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +113,8 @@ class SelectionReader(nn.Module):
         return {layer: gumbel_noise(shape, device) for layer in self.layers if self.takes_noise(layer)}
 
     def takes_noise(self, layer: int) -> bool:
-        return self.fusions[str(layer)].selector.takes_noise
+        fusion: Any = self.fusions[str(layer)]
+        return fusion.selector.takes_noise
 
     def forward(self, tower: Tower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
         """(B, 3, H, W) -> embeddings and selections. Noise is drawn in training unless given, never at inference."""
@@ -123,7 +125,8 @@ class SelectionReader(nn.Module):
             noise = self.draw_noise(len(images), images.device) if self.training else {}
         tokens = self.tokens.to(stream.dtype).expand(len(images), -1, -1)  # (B, S, W)
         mask = attention_mask(self.attention, readable, tokens.shape[1], stream.device, stream.dtype)
-        selections, pooled_read = {}, 0.0
+        selections: dict[int, Tensor] = {}
+        pooled_read: Tensor | float = 0.0
         for depth, block in enumerate(tower.blocks, start=1):
             x = tower.run(block, torch.cat([stream, tokens], dim=1), mask)  # (B, R + S, W)
             stream, tokens = x[:, :readable], x[:, readable:]

@@ -3,7 +3,7 @@
 import json as jsonlib
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,7 +32,7 @@ def push(
         raise InputError("--dry-run and --out DIR belong together")
     from adapters.export.push import repository_folder, upload
 
-    options = {"format": format, "metrics": metrics or [], "licence": licence}
+    options: dict[str, Any] = {"format": format, "metrics": metrics or [], "licence": licence}
     with tempfile.TemporaryDirectory() as temporary:
         folder = out or Path(temporary) / "repository"
         repository_folder(model, repo, folder, **options)

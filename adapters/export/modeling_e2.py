@@ -86,7 +86,7 @@ class E2Model(PreTrainedModel):
             reading = self.model.read(pixel_values)
             output.image_embeds = F.normalize(reading.image, dim=-1)
             output.region_embeds = F.normalize(reading.regions, dim=-1)
-        if input_ids is not None and pixel_values is not None:
+        if output.image_embeds is not None and output.text_embeds is not None:
             logits = self.model.logit_scale.exp() * output.image_embeds @ output.text_embeds.T
             if self.model.logit_bias is not None:
                 logits = logits + self.model.logit_bias

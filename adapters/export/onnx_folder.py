@@ -30,6 +30,7 @@ from adapters.export.exported import (
 from adapters.export.onnx_encoder import IMAGE, PHOTO_RULE_FILE, TEXT, OnnxModel
 from adapters.export.tokenizer_files import save_tokenizer
 from e2.errors import InputError, first_line
+from e2.foreign import OpenClip
 
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 QUANTISED = ["MatMul", "Gemm", "Gather"]  # linear layers and the table of word vectors; a convolution would become slower
@@ -38,9 +39,9 @@ QUANTISED = ["MatMul", "Gemm", "Gather"]  # linear layers and the table of word 
 class ImageGraph(nn.Module):
     """(B, 3, H, W) -> (B, D), and of an E2 (B, E, D) too."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: OpenClip):
         super().__init__()
-        self.model = model
+        self.model: OpenClip = model
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         reading = self.model.read(pixels)
@@ -51,9 +52,9 @@ class ImageGraph(nn.Module):
 class TextGraph(nn.Module):
     """(B, L) -> (B, D)."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: OpenClip):
         super().__init__()
-        self.model = model
+        self.model: OpenClip = model
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.model.encode_text(tokens, normalize=True)
@@ -101,7 +102,7 @@ def _graph(module: nn.Module, example: Tensor, path: Path, input_name: str, outp
         with torch.no_grad(), _quiet():
             # Strict: only so does a ``len()`` in the model follow the batch.
             program = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},), strict=True)
-            names = {"input_names": [input_name], "output_names": output_names}
+            names: dict[str, Any] = {"input_names": [input_name], "output_names": output_names}
             torch.onnx.export(program, (), str(path), dynamo=True, external_data=False, verbose=False, **names)
     except Exception as error:  # PyTorch raises dozens of kinds, each for something that has no place in a graph
         raise InputError(f"PyTorch cannot express this model as ONNX: {first_line(error)}") from error

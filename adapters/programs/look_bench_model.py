@@ -11,6 +11,7 @@ a model's processor sees them; here each photo goes through the encoder's own tr
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -32,9 +33,11 @@ class LookBenchEncoder(nn.Module):
     @torch.inference_mode()
     def forward(self, image: Tensor | Image.Image | str) -> Tensor:
         if not isinstance(image, Tensor):
-            photo = load_image(image) if isinstance(image, str) else image
-            image = self.preprocess(photo.convert("RGB")).unsqueeze(0)
-        return nn.functional.normalize(self.model.encode_image(image.to(self.device)), dim=-1)
+            photo = load_image(Path(image)) if isinstance(image, str) else image
+            pixels = self.preprocess(photo.convert("RGB")).unsqueeze(0)
+        else:
+            pixels = image
+        return nn.functional.normalize(self.model.encode_image(pixels.to(self.device)), dim=-1)
 
 
 @register_model("e2", metadata={"description": "E2 or any CLIP by its encoder name", "framework": "PyTorch"})

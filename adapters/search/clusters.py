@@ -9,6 +9,7 @@ FAISS's (MIT).
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,8 @@ class Clusters:
         probes = min(self.index.nlist, int(PROBES / np.sqrt(share)))
         bits = np.packbits(allowed, bitorder="little")
         selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
-        options = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
+        make: Any = faiss.SearchParametersIVF  # SWIG's classes hide their arguments
+        options = make(sel=selector, nprobe=probes)
         return self.index.search(np.ascontiguousarray(queries), count, params=options)[1]
 
     def save(self, path: Path) -> None:

@@ -179,7 +179,7 @@ def search(
     else:
         opened.check_filter(filter_)  # before an encoder is loaded
         model = _encoder(index, encoder, device=device, precision=precision, workers=0)
-        options = {"method": method, "composer": composer, "settings": set_ or []}
+        options: dict[str, Any] = {"method": method, "composer": composer, "settings": set_ or []}
         hits = opened.search(query_vector(model, text=text, image=image, **options), top, filter_)[0]
     opened.close()
     if json:

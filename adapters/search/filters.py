@@ -139,16 +139,18 @@ class _Parser:
         return found
 
     def _split(self) -> list[tuple[str, str, int]]:
-        tokens, start, end = [], 0, len(self.text.rstrip())
+        tokens: list[tuple[str, str, int]] = []
+        start, end = 0, len(self.text.rstrip())
         while start < end:
             match = TOKEN.match(self.text, start)
             if match is None:
                 where = start + len(self.text[start:]) - len(self.text[start:].lstrip())
                 raise InputError(self._message("expected a name, a quoted text, ==, !=, in, a bracket or a comma", where))
-            kind, word = match.lastgroup, match[match.lastgroup]
+            group = match.lastgroup or ""  # one of the three always matches
+            kind, word = group, match[group]
             if kind == "word" and word.lower() in KEYWORDS:
                 kind, word = "keyword", word.lower()
-            tokens.append((kind, word, match.start(match.lastgroup)))
+            tokens.append((kind, word, match.start(group)))
             start = match.end()
         return [*tokens, ("end", "", len(self.text))]
 

@@ -42,7 +42,7 @@ def query_vector(
     if text is None and image is None:
         raise InputError("nothing to search for: give --text, --image, both, or --like PRODUCT_ID")
     if image is None:
-        return encoder.encode_texts([text], progress=False)
+        return encoder.encode_texts([text or ""], progress=False)
     photo = load_image(Path(image))
     if text is None:
         return encoder.encode_images([photo], progress=False)

@@ -1,7 +1,7 @@
 """The products of a local index at one moment, as arrays in memory: what searches and counts run over."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,7 @@ EXACT = 50_000  # products among which every vector is looked at: tens of millis
 SPARE = 4  # candidates for each hit that is asked for, whose exact scores decide
 FEWEST = 200  # candidates
 BLOCK = 16_384  # rows gathered at a time
+KEPT = 8  # filters whose products are remembered, for the next page and for counts: of a million some 10 MB each
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,23 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Passed:
+    """The products that a filter takes.
+
+    Attributes:
+        places: (P,) of them among the N, ascending; a slice for all.
+        rows: (P,) of their vectors.
+        held: how many of them, the first ones, the clusters may hold.
+        allowed: (U,) bool, which rows of the clusters they are.
+    """
+
+    places: np.ndarray | slice
+    rows: np.ndarray
+    held: int
+    allowed: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """N products.
 
@@ -52,19 +70,20 @@ class Snapshot:
     columns: dict[str, Column]
     all_vectors: np.ndarray
     clusters: Clusters | None
+    _passed: dict[Filter | None, Passed] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def search(self, queries: np.ndarray, k: int, where: Filter | None) -> list[list[tuple[str, float]]]:
         """The best ``k`` of the products that pass, for each query (Q, D)."""
-        rows = self.rows if where is None else self.rows[self._mask(where)]
-        if not len(rows):
+        passed = self._passing(where)
+        if not len(passed.rows):
             return [[] for _ in queries]
-        if self.clusters is None or len(rows) <= EXACT:
-            scores, best = self._exact(queries, rows, k)
+        if self.clusters is None or len(passed.rows) <= EXACT:
+            scores, best = self._exact(queries, passed.rows, k)
         else:
-            scores, best = self._clustered(queries, rows, k)
+            scores, best = self._clustered(queries, passed, k)
         places = np.searchsorted(self.rows, best)
         return [
             [(self.ids[int(place)].as_py(), float(score)) for place, score, row in zip(*found, strict=True) if row >= 0]
@@ -73,11 +92,29 @@ class Snapshot:
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         """Entity -> value -> products, the frequent first; a missing tag is not counted."""
-        passed = slice(None) if where is None else self._mask(where)
-        return {entity: _counted(column, passed) for entity, column in self.columns.items()}
+        places = self._passing(where).places
+        return {entity: _counted(column, places) for entity, column in self.columns.items()}
 
-    def _mask(self, where: Filter) -> np.ndarray:
-        return mask(where, lambda entity, values: self.columns[entity].matches(values))
+    def _passing(self, where: Filter | None) -> Passed:
+        """What a filter takes, remembered."""
+        if (found := self._passed.get(where)) is None:
+            found = self._found(where)
+            for oldest in list(self._passed)[: max(0, len(self._passed) - KEPT + 1)]:
+                self._passed.pop(oldest, None)  # another thread may have been faster
+            self._passed[where] = found
+        return found
+
+    def _found(self, where: Filter | None) -> Passed:
+        if where is None:
+            places, rows = slice(None), self.rows
+        else:
+            places = np.flatnonzero(mask(where, lambda entity, values: self.columns[entity].matches(values)))
+            rows = self.rows[places]
+        upto = 0 if self.clusters is None else self.clusters.upto
+        held = int(np.searchsorted(rows, upto))
+        allowed = np.zeros(upto, dtype=bool)
+        allowed[rows[:held]] = True
+        return Passed(places, rows, held, allowed)
 
     def _exact(self, queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Scores and rows (Q, <= k) of the best among ``rows``, every one looked at."""
@@ -92,23 +129,20 @@ class Snapshot:
             scores, best = np.take_along_axis(scores, order, 1), np.take_along_axis(best, order, 1)
         return scores, best
 
-    def _clustered(self, queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _clustered(self, queries: np.ndarray, passed: Passed, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The same among what the clusters give, and all rows that they do not hold yet."""
-        allowed = np.zeros(self.clusters.upto, dtype=bool)
-        held = np.searchsorted(rows, self.clusters.upto)
-        allowed[rows[:held]] = True
-        candidates = self.clusters.candidates(queries, max(FEWEST, SPARE * k), allowed)
+        candidates = self.clusters.candidates(queries, max(FEWEST, SPARE * k), passed.allowed)
         scores = np.full((len(queries), k), -np.inf, np.float32)
         best = np.full((len(queries), k), -1, np.int64)
         for number, found in enumerate(candidates):
-            part = np.concatenate([np.sort(found[found >= 0]), rows[held:]])
+            part = np.concatenate([np.sort(found[found >= 0]), passed.rows[passed.held :]])
             if len(part):
                 values, order = self._exact(queries[number : number + 1], part, k)
                 scores[number, : values.shape[1]], best[number, : values.shape[1]] = values[0], order[0]
         return scores, best
 
 
-def _counted(column: Column, passed: np.ndarray | slice) -> dict[str, int]:
-    counts = np.bincount(column.codes[passed], minlength=len(column.values))
+def _counted(column: Column, places: np.ndarray | slice) -> dict[str, int]:
+    counts = np.bincount(column.codes[places], minlength=len(column.values))
     order = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], column.values[code]))
     return {column.values[code]: int(counts[code]) for code in order if column.values[code]}

@@ -135,7 +135,7 @@ def _selections(encoders: Sequence[Encoder], names: Sequence[str], catalogue: Ca
     if tokens is None:
         return ""
     plain = next((place for place, encoder in enumerate(encoders) if not encoder.tags), None)
-    beside = {} if plain is None else {"plain": encoders[plain], "name": names[plain]}
+    beside: dict[str, Any] = {} if plain is None else {"plain": encoders[plain], "name": names[plain]}
     rows = np.random.default_rng(seed).permutation(len(catalogue))[:LOOKS]
     products = [catalogue[int(row)] for row in rows]
     for ending in FIGURES:

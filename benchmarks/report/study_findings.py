@@ -66,10 +66,10 @@ def _of_study(result: Result) -> Iterator[Finding]:
     for pair in record.get("differences", []):
         headline = record["headline"]
         if headline in pair["ci95"] and _is_e2(variants, pair["second"]) and not _is_e2(variants, pair["first"]):
-            difference = pair["metrics"][headline], *pair["ci95"][headline]
+            low, high = pair["ci95"][headline]
             seeds = len(record["seed"])
             place = f"{result.title}, {result.where}, {seeds} seed{'s' * (seeds != 1)}"
-            yield Finding(pair["second"], pair["first"], in_words(headline), *difference, place)
+            yield Finding(pair["second"], pair["first"], in_words(headline), pair["metrics"][headline], low, high, place)
 
 
 def _is_e2(variants: dict[str, Any], label: str) -> bool:

@@ -9,6 +9,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def _with_products(engine: str, place: str, products: int, width: int, top_k: in
     where = f"{place}/lite.db" if engine == "milvus-lite" else f"{place}/local"
     took, store = 0.0, create_store(where, index_vectors.manifest(width))
     for entries in index_vectors.entries(products, width):
-        took += seconds(lambda entries=entries: store.write(entries))
+        took += seconds(partial(store.write, entries))
     took += seconds(store.finish)
     index, expression = ProductIndex(store), index_vectors.FILTERS[SELECTIVE]
 

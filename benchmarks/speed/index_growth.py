@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def build(index: Path, answer: Path, size: int, width: int, queries: int, top_k:
     store = LocalStore.create(index, index_vectors.manifest(width))
     writing = 0.0
     for entries in index_vectors.entries(size, width):
-        writing += seconds(lambda entries=entries: store.write(entries))
+        writing += seconds(partial(store.write, entries))
     finishing = seconds(store.finish)
     on_disk = sum(file.stat().st_size for file in index.iterdir())
     answer.write_text(json.dumps({"write_s": writing, "finish_s": finishing, "disk_bytes": on_disk}))

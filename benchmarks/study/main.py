@@ -21,7 +21,7 @@ def paper_settings(context: Context) -> dict[str, Any]:
     untrained, so there the rates are those of the other variants.
     """
     parts = ["model", "loss", *(["optim"] if context.common.pretrained else [])]
-    settings = {f"{part}.{name}": value for part in parts for name, value in preset("paper")[part].items()}
+    settings = {f"{part}.{name}": value for part in parts for name, value in dict(preset("paper")[part]).items()}
     return {"method": "e2", **settings}
 
 

@@ -102,6 +102,7 @@ class Method(nn.Module):
     def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
         """The loss between photos (B, D) and unique texts (C, D), ``targets`` (B,) being each photo's text."""
         if self.sigmoid:
+            assert self.model.logit_bias is not None
             return sigmoid_loss(features, classes, targets, scale, self.model.logit_bias)
         return label_aware_loss(features, classes, targets, scale)
 

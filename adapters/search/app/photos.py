@@ -85,7 +85,7 @@ def too_many_bytes() -> str:
 def _check_header(body: bytes) -> None:
     try:
         with Image.open(io.BytesIO(body), formats=[name for name in MAX_PIXELS if name != "MPO"]) as image:
-            kind, pixels = image.format, image.width * image.height
+            kind, pixels = str(image.format), image.width * image.height
     except Image.DecompressionBombError:
         raise TooLarge("this picture has too many pixels; send a smaller photo") from None
     except Exception:  # Pillow raises nearly anything on damaged headers
