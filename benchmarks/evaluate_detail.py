@@ -194,7 +194,7 @@ def measured_queries(searcher: Searcher, order: Sequence[str]) -> np.ndarray:
 def named_metrics(means: np.ndarray, order: Sequence[str]) -> dict[str, np.ndarray]:
     """(..., 2 * fields * kinds * K) hits as of `measured_queries`, or means of them -> metrics in percent, (...) each."""
     table = 100 * means.reshape(*means.shape[:-1], 2 * len(order), len(KINDS), len(KS))
-    metrics = {}
+    metrics: dict[str, np.ndarray] = {}
     for kind, name in enumerate(KINDS):
         for step in range(len(order)):
             metrics |= {f"{name}_R@{k}_{step + 1}": table[..., step, kind, place] for place, k in enumerate(KS)}

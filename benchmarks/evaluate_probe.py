@@ -188,7 +188,8 @@ def _scores(
     probed: Mapping[str, Probed], entities: Sequence[str], resamples: int, seed: int
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """The metrics, in percent, and their bootstrap samples: values of an entity are measures of their own."""
-    measures, places = [], {}
+    measures: list[Measure] = []
+    places: dict[str, slice] = {}
     for name, one in probed.items():
         products, values = one.labels.rows[-1], one.labels.names
         parts = [np.ones(len(values), dtype=bool), *(values == value for value in np.unique(values))]

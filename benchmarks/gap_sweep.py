@@ -33,7 +33,8 @@ def retrieval_sweep(pairs: Pairs, tuning: Pairs, *, seed: int, resamples: int) -
         ``gain_ci95`` (paired), and ``tuning_SumR``; and (amounts, resamples) samples of SumR.
     """
     gap = offset(*tuning)
-    rows, samples = [], []
+    rows: list[dict[str, Any]] = []
+    samples = []
     for amount in AMOUNTS:
         shifted = narrowed(*pairs, gap, amount)
         answers = square_answers(*shifted)
@@ -80,7 +81,8 @@ def caption_sweep(
         Per amount ``amount``, ``metrics``, ``ci95`` of CIDEr, its ``gain`` over amount 0 and ``gain_ci95`` (paired).
     """
     tags = captioner.read_tags(photos)
-    rows, ciders = [], []
+    rows: list[dict[str, Any]] = []
+    ciders = []
     for amount in AMOUNTS:
         captions = captioner.caption_features(moved(photos, -amount * gap), tags=tags)
         ids = [str(row) for row in range(len(photos))]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,7 +33,9 @@ def draw_probes(scores: Scores, entities: Sequence[str], title: str, path: Path)
             names = [f"{entity}{part}_accuracy" for entity in entities]
             values = [scores[name]["metrics"].get(metric, np.nan) for metric in names]
             bounds = np.array([scores[name]["ci95"].get(metric, (np.nan, np.nan)) for metric in names])
-            style = {"alpha": 0.45, "hatch": "///", "label": f"{name}, its region"} if part else {"alpha": 0.9, "label": name}
+            style: dict[str, Any] = {"alpha": 0.9, "label": name}
+            if part:
+                style = {"alpha": 0.45, "hatch": "///", "label": f"{name}, its region"}
             axes.bar(x, values, 0.92 * width, color=paint[name], edgecolor="white", linewidth=0, **style)
             axes.vlines(x, *bounds.T, color=INK, linewidth=1.2)
         _draw_majority(axes, next(iter(scores.values()))["metrics"], entities)

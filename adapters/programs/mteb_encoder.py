@@ -19,6 +19,8 @@ class MtebEncoder(AbsEncoder):
         options: further ones of :class:`adapters.encoder.Encoder`.
     """
 
+    mteb_model_meta: ModelMeta  # here never None, which the base class allows
+
     def __init__(self, model_name: str, revision: str | None = None, *, device: str | None = None, **options: Any):
         self.model = load_encoder(model_name, device=device or "auto", **options)
         self.mteb_model_meta = model_meta(self.model, revision)

@@ -27,6 +27,7 @@ class EncoderModule(InputModule):
     """
 
     config_keys = ["encoder"]
+    tokenizer: Any  # of open_clip: texts -> (B, L); the base class knows those of transformers only
 
     def __init__(self, encoder: str):
         super().__init__()

@@ -105,6 +105,7 @@ class Snapshot:
         return found
 
     def _found(self, where: Filter | None) -> Passed:
+        places: np.ndarray | slice
         if where is None:
             places, rows = slice(None), self.rows
         else:
@@ -131,6 +132,7 @@ class Snapshot:
 
     def _clustered(self, queries: np.ndarray, passed: Passed, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The same among what the clusters give, and all rows that they do not hold yet."""
+        assert self.clusters is not None  # `search` looks at every vector where there are none
         candidates = self.clusters.candidates(queries, max(FEWEST, SPARE * k), passed.allowed)
         scores = np.full((len(queries), k), -np.inf, np.float32)
         best = np.full((len(queries), k), -1, np.int64)

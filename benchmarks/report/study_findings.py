@@ -100,9 +100,10 @@ def _of_grounding(result: Result) -> Iterator[Finding]:
             against = {other: found[key] for other, found in record["tokens_minus"].items() if key in found}
             if against:
                 best = min(against, key=lambda other: against[other][0])
+                value, low, high = against[best]
                 measure = f"hits on the {entity.replace('_', ' ')}"
                 where = f"{_place(result)}, {result.records[0]['protocol']}"
-                yield Finding(f"{name}: {TOKENS}", best, measure, *against[best], where)
+                yield Finding(f"{name}: {TOKENS}", best, measure, value, low, high, where)
 
 
 def _place(result: Result) -> str:

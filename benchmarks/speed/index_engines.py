@@ -104,10 +104,14 @@ def _bare_faiss(engine: str, place: str, products: int, width: int, top_k: int) 
     }[engine]
     index = faiss.index_factory(width, kind, product)
     vectors = np.concatenate([index_vectors.block(n, width) for n in range(-(-products // index_vectors.BLOCK))])[:products]
-    options = {"Flat": faiss.SearchParameters, "HNSW": faiss.SearchParametersHNSW, "IVF": faiss.SearchParametersIVF}
+    options = {
+        "Flat": faiss.SearchParameters,
+        "HNSW": faiss.SearchParametersHNSW,  # type: ignore[attr-defined]  # it is there; the stubs of faiss 1.15 forgot it
+        "IVF": faiss.SearchParametersIVF,
+    }
     (make,) = (options[name] for name in options if kind.startswith(name))
     extra = {"nprobe": PROBES} if "IVF" in kind else {"efSearch": WIDTH_OF_SEARCH} if "HNSW" in kind else {}
-    if "HNSW" in kind:
+    if isinstance(index, faiss.IndexHNSW):
         index.hnsw.efConstruction = WIDTH_OF_BUILD
     took = seconds(lambda: (index.train(vectors), index.add(vectors)))
     bits = np.packbits(_mask(products), bitorder="little")

@@ -6,7 +6,7 @@ A learnt temperature falls during training and keeps the gap open; a fixed or ri
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -37,7 +37,8 @@ def variants(context: Context) -> list[Variant]:
 
 def gap_and_retrieval(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
     """Recalls both ways over the full gallery; ``gap``, ``alignment`` ... of first photos and texts; ``gap_closed``."""
-    remembered, items = EncodedOnce(encoder), read_items(catalogue, context.text)
+    remembered = cast(Encoder, EncodedOnce(encoder))  # all of it that `answer` calls
+    items = read_items(catalogue, context.text)
     measured = retrieval_of(answer(remembered, items, None), len(catalogue))
     photos, texts = (np.unique(products, return_index=True)[1] for products in (items.image_products, items.text_products))
     values = figures(remembered.encode_images(items.images)[photos], remembered.encode_texts(items.texts)[texts])

@@ -83,7 +83,9 @@ class Models:
         self.look = Remembered(thread.batched(self._looks), lambda photo: photo.digest, KEPT)
         self.selections = thread.batched(self._selections, most=8)
         self._captioned = thread.batched(self._captions, most=8)
-        self.caption = Remembered(lambda photo: self._captioned(self.look(photo)), lambda photo: photo.digest, KEPT)
+        self.caption: Remembered[Photo, str] = Remembered(
+            lambda photo: self._captioned(self.look(photo)), lambda photo: photo.digest, KEPT
+        )
         self._composed = {name: thread.batched(_composing(composer)) for name, composer in self.composers.items()}
 
     @property
@@ -127,8 +129,8 @@ class Models:
             for entity, rows in nearest.items()
         }
 
-    def _texts(self, texts: list[str]) -> Sequence[np.ndarray]:
-        return self.encoder.encode_texts(texts, progress=False)
+    def _texts(self, texts: list[str]) -> list[np.ndarray]:
+        return list(self.encoder.encode_texts(texts, progress=False))
 
     def _looks(self, photos: list[Photo]) -> list[Look]:
         images = [photo.jpeg for photo in photos]
@@ -168,5 +170,6 @@ def _composing(composer: Composer) -> Callable[[list[tuple[Photo, Look, str]]], 
 
 def _stacked(looks: Sequence[Look]) -> tuple[np.ndarray, np.ndarray | None]:
     """(N, D) features and (N, E, D) regions, or None, of N looks."""
-    regions = None if looks[0].regions is None else np.stack([look.regions for look in looks])
-    return np.stack([look.features for look in looks]), regions
+    regions = [look.regions for look in looks if look.regions is not None]
+    assert len(regions) in (0, len(looks))  # one encoder made them all
+    return np.stack([look.features for look in looks]), np.stack(regions) if regions else None

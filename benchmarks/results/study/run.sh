@@ -7,8 +7,8 @@ DATA=${DATA:?folder with train.parquet, val.parquet and test.parquet}
 RUNS=${RUNS:-runs/study}
 SEEDS=${SEEDS:-0,1,2}
 RESULTS=benchmarks/results/study
-BOUTIQUE=boutique:train=6000,val=300,test=1000,seed=0
-GENERAL=boutique:train=6000,val=300,test=1000,seed=100 # other drawings, for the start model
+BOUTIQUE=boutique:train=6000,val=300,test=1000,seed=0,size=80 # photos near the size that e2-nano sees: decoding larger ones takes longer than training
+GENERAL=boutique:train=6000,val=300,test=1000,seed=100,size=80 # other drawings, for the start model
 export OMP_NUM_THREADS=1                               # the same numbers whatever else the machine does
 
 studies=${*:-dataset main groups modules tokens batch-size backbone fine-tuned forgetting}
