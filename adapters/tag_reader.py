@@ -1,13 +1,15 @@
 """The tags that an encoder reads off a photo: per entity the nearest tag text, kept where it is near enough.
 
 An encoder with regions compares each entity's region embedding with the texts of that entity's values; any other CLIP, and an
-entity without a region, compares the image embedding. What counts as near enough is a cosine per entity, set by hand or found
-by `TagReader.calibrate` on labelled photos.
+entity without a region, compares the image embedding. Regions that were trained against centred tag texts are compared with
+such here too: less their mean, the texts say what sets each value apart. What counts as near enough is a cosine per entity,
+set by hand or found by `TagReader.calibrate` on labelled photos.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,6 +59,7 @@ class TagReader:
 
     Attributes:
         values: entity -> (V, D) float32, the embedded values.
+        compared: the same, centred where the encoder was trained so.
         thresholds: as above, complete.
 
     Raises:
@@ -82,6 +85,8 @@ class TagReader:
         ]
         ends = np.cumsum([len(values) for values in self.vocabulary.values()])
         self.values = dict(zip(self.vocabulary, np.split(encoder.encode_texts(texts, progress=False), ends[:-1]), strict=True))
+        centred = self.regions if trained_loss(encoder).get("centre_tags") else ()
+        self.compared = {name: centre(texts) if name in centred else texts for name, texts in self.values.items()}
         self.thresholds = dict.fromkeys(self.vocabulary, ALWAYS) | dict(thresholds or {})
 
     def scores(self, image_features: np.ndarray, region_features: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -96,7 +101,7 @@ class TagReader:
         """
         return {
             entity: self._features(entity, image_features, region_features) @ values.T
-            for entity, values in self.values.items()
+            for entity, values in self.compared.items()
         }
 
     def read(
@@ -185,10 +190,21 @@ class TagReader:
 
 def trained_prompt(encoder: Encoder) -> str:
     """How an E2 checkpoint writes a tag as a text (``loss.region_prompt``); the bare value for any other encoder."""
+    return trained_loss(encoder).get("region_prompt", PLAIN)
+
+
+def trained_loss(encoder: Encoder) -> dict[str, Any]:
+    """The settings of the loss that an E2 checkpoint was trained with; none for any other encoder."""
     folder = Path(encoder.info["path"])
-    if not (folder / CONFIG).is_file():
-        return PLAIN
-    return read_config(folder).get("training", {}).get("loss", {}).get("region_prompt", PLAIN)
+    return read_config(folder).get("training", {}).get("loss", {}) if (folder / CONFIG).is_file() else {}
+
+
+def centre(texts: np.ndarray) -> np.ndarray:
+    """Unit vectors of how each text differs from the mean, (V, D) -> (V, D); one alone stays as it is."""
+    if len(texts) == 1:
+        return texts
+    apart = texts - texts.mean(axis=0)
+    return apart / np.linalg.norm(apart, axis=1, keepdims=True).clip(1e-12)
 
 
 def least_threshold(scores: np.ndarray, right: np.ndarray, precision: float) -> float:
