@@ -9,11 +9,14 @@ choose among the backbone's patches: ``ModelConfig.places="patches"``.)
 import math
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 FINER = 2  # places along each side of a patch
 FIRST, MOST = 32, 128  # channels of the first convolution; of the widest
+LAYERS = 3  # of a step: convolution, norm, non-linearity
 
 
 class LocalFeatures(nn.Module):
@@ -38,10 +41,19 @@ class LocalFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, N, W), N = rows * columns."""
-        x = self.convolutions(images)
+        x = images
+        for first in range(0, len(self.convolutions), LAYERS):
+            x = self._run(self.convolutions[first : first + LAYERS], x)
         if x.shape[-2:] != self.grid:  # patches whose side is no power of two
             x = F.adaptive_avg_pool2d(x, self.grid)
         return self.norm(self.lift(x.flatten(2).mT))
+
+    def _run(self, step: nn.Sequential, x: Tensor) -> Tensor:
+        """In training what lies between a step's layers is computed again for the gradient: near the pixels it takes more
+        memory than anything else that E2 adds, and little time."""
+        if not (self.training and torch.is_grad_enabled()):
+            return step(x)
+        return checkpoint(step, x, use_reentrant=False, preserve_rng_state=False)
 
 
 def channel_plan(width: int, patch: int) -> list[int]:

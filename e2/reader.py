@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from e2.fusion import FusionBlock
 from e2.local_features import LocalFeatures
 from e2.selection import gumbel_noise, make_selector
-from e2.towers import Tower, attention_mask
+from e2.towers import Tower, one_way_mask
 
 # Gates and shares are single numbers that start at zero and would open only a learning rate's width a step. This factor lets
 # them open so many times as fast; without it a short run ends with the way still closed (measured: 9 points of SumR less).
@@ -119,20 +119,17 @@ class SelectionReader(nn.Module):
     def forward(self, tower: Tower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
         """(B, 3, H, W) -> embeddings and selections. Noise is drawn in training unless given, never at inference."""
         stream = tower.embed(images)  # (B, R, W), R = prefix + patches
-        readable, prefix = stream.shape[1], tower.num_prefix_tokens
         local = None if self.local is None else self.local(images)  # (B, N, W)
         if noise is None:
             noise = self.draw_noise(len(images), images.device) if self.training else {}
         tokens = self.tokens.to(stream.dtype).expand(len(images), -1, -1)  # (B, S, W)
-        mask = attention_mask(self.attention, readable, tokens.shape[1], stream.device, stream.dtype)
         selections: dict[int, Tensor] = {}
         pooled_read: Tensor | float = 0.0
         for depth, block in enumerate(tower.blocks, start=1):
-            x = tower.run(block, torch.cat([stream, tokens], dim=1), mask)  # (B, R + S, W)
-            stream, tokens = x[:, :readable], x[:, readable:]
+            stream, tokens = self.run_block(tower, block, stream, tokens)
             if depth in self.layers:
                 fusion = self.fusions[str(depth)]
-                places = stream[:, prefix:] if local is None else local
+                places = stream[:, tower.num_prefix_tokens :] if local is None else local
                 tokens, selections[depth] = fusion(tokens, places, noise.get(depth))
                 read = self.gated_read(tower, tokens, self.gates[str(depth)])  # (B, W)
                 if tower.pools_class_token:
@@ -142,6 +139,15 @@ class SelectionReader(nn.Module):
         regions = self.region_embeddings(tower, tokens)
         image = tower.pool(stream, pooled_read) + (OPENING_SPEED * self.shares).to(regions.dtype) @ regions
         return Reading(image, regions, selections)
+
+    def run_block(self, tower: Tower, block: nn.Module, stream: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, R, W), (B, S, W) -> the same after one of the backbone's blocks."""
+        if self.attention == "apart":  # a sequence of their own: no mask, so the image's pass is the backbone's to the bit
+            return tower.run(block, stream), tower.run(block, tokens)
+        readable = stream.shape[1]
+        mask = one_way_mask(readable, tokens.shape[1], stream) if self.attention == "one-way" else None
+        x = tower.run(block, torch.cat([stream, tokens], dim=1), mask)  # (B, R + S, W)
+        return x[:, :readable], x[:, readable:]
 
     def entity_means(self, tower: Tower, tokens: Tensor) -> Tensor:
         """(B, S, W) -> (B, E, W): each entity's tokens, normed one by one, then summarised."""

@@ -105,17 +105,17 @@ def open_tower(visual: nn.Module) -> Tower:
     )
 
 
-def attention_mask(kind: str, num_readable: int, num_tokens: int, device: torch.device, dtype: torch.dtype) -> Tensor | None:
-    """Additive attention mask (R + S, R + S) between the R positions of the image and the S selection tokens behind them.
+def num_patches(visual: nn.Module) -> int:
+    """Patches of an image tower; 0 where it is no ViT that E2 can read."""
+    try:
+        return open_tower(visual).num_patches
+    except InputError:
+        return 0
 
-    ``apart``: each group sees itself only. ``one-way``: the tokens see the image too. ``full``: no mask. In the first two the
-    backbone's own stream stays exactly what it was.
-    """
-    if kind == "full":
-        return None
-    length = num_readable + num_tokens
-    mask = torch.zeros(length, length, device=device, dtype=dtype)
+
+def one_way_mask(num_readable: int, num_tokens: int, like: Tensor) -> Tensor:
+    """Additive attention mask (R + S, R + S) under which the S selection tokens see the R positions of the image in front of
+    them, and not the other way round: the backbone's own stream stays exactly what it was."""
+    mask = torch.zeros(num_readable + num_tokens, num_readable + num_tokens, device=like.device, dtype=like.dtype)
     mask[:num_readable, num_readable:] = float("-inf")
-    if kind == "apart":
-        mask[num_readable:, :num_readable] = float("-inf")
     return mask
