@@ -20,12 +20,17 @@ LAYERS = 3  # of a step: convolution, norm, non-linearity
 
 
 class LocalFeatures(nn.Module):
-    """Photos -> one feature per place of a grid.
+    """Photos -> one narrow feature per place of a grid; only what tokens pick of them is lifted to the backbone's width.
 
     Args:
-        width: W, channels of the features.
+        width: W, channels of what is lifted.
         patch: pixels along a patch's side.
         grid: (rows, columns) of the backbone's patches; the places are ``FINER`` times as many along each side.
+
+    Attributes:
+        grid: (rows, columns) of the places, N in all.
+        channels: C of the features.
+        lift: (..., C) -> (..., W), normed.
     """
 
     def __init__(self, width: int, patch: int, grid: tuple[int, int]):
@@ -36,17 +41,17 @@ class LocalFeatures(nn.Module):
         for left, right in zip([3, *halving], halving, strict=False):
             steps += _step(left, right, stride=2)
         self.convolutions = nn.Sequential(*steps, *_step(halving[-1], channels, stride=1))
-        self.lift = nn.Linear(channels, width)
-        self.norm = nn.LayerNorm(width)
+        self.channels = channels
+        self.lift = nn.Sequential(nn.Linear(channels, width), nn.LayerNorm(width))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, N, W), N = rows * columns."""
+        """(B, 3, H, W) -> (B, N, C)."""
         x = images
         for first in range(0, len(self.convolutions), LAYERS):
             x = self._run(self.convolutions[first : first + LAYERS], x)
         if x.shape[-2:] != self.grid:  # patches whose side is no power of two
             x = F.adaptive_avg_pool2d(x, self.grid)
-        return self.norm(self.lift(x.flatten(2).mT))
+        return x.flatten(2).mT
 
     def _run(self, step: nn.Sequential, x: Tensor) -> Tensor:
         """In training what lies between a step's layers is computed again for the gradient: near the pixels it takes more

@@ -91,8 +91,9 @@ class SelectionReader(nn.Module):
         self.slices = token_slices(counts)
         self.layers = layers
         self.tokens = nn.Parameter(torch.randn(sum(counts.values()), width) * width**-0.5)
+        channels = width if self.local is None else self.local.channels
         self.fusions = nn.ModuleDict(
-            {str(layer): FusionBlock(width, rank, make_selector(selector, temperature)) for layer in layers}
+            {str(layer): FusionBlock(width, channels, rank, make_selector(selector, temperature)) for layer in layers}
         )
         self.gates = nn.ParameterDict({str(layer): torch.zeros(entities, width) for layer in layers})
         self.shares = nn.Parameter(torch.zeros(entities))
@@ -119,7 +120,8 @@ class SelectionReader(nn.Module):
     def forward(self, tower: Tower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
         """(B, 3, H, W) -> embeddings and selections. Noise is drawn in training unless given, never at inference."""
         stream = tower.embed(images)  # (B, R, W), R = prefix + patches
-        local = None if self.local is None else self.local(images)  # (B, N, W)
+        local = None if self.local is None else self.local(images)  # (B, N, C)
+        lift = nn.Identity() if self.local is None else self.local.lift
         if noise is None:
             noise = self.draw_noise(len(images), images.device) if self.training else {}
         tokens = self.tokens.to(stream.dtype).expand(len(images), -1, -1)  # (B, S, W)
@@ -130,7 +132,7 @@ class SelectionReader(nn.Module):
             if depth in self.layers:
                 fusion = self.fusions[str(depth)]
                 places = stream[:, tower.num_prefix_tokens :] if local is None else local
-                tokens, selections[depth] = fusion(tokens, places, noise.get(depth))
+                tokens, selections[depth] = fusion(tokens, places, lift, noise.get(depth))
                 read = self.gated_read(tower, tokens, self.gates[str(depth)])  # (B, W)
                 if tower.pools_class_token:
                     stream = torch.cat([stream[:, :1] + read.unsqueeze(1).to(stream.dtype), stream[:, 1:]], dim=1)

@@ -10,12 +10,14 @@ def test_there_are_two_places_along_each_side_of_a_patch(patch, side):
     grid = (side // patch, side // patch)
     local = LocalFeatures(64, patch, grid)
     assert local.grid == (2 * grid[0], 2 * grid[1])
-    assert local(torch.randn(2, 3, side, side)).shape == (2, local.grid[0] * local.grid[1], 64)
+    places = local(torch.randn(2, 3, side, side))
+    assert places.shape == (2, local.grid[0] * local.grid[1], local.channels)
+    assert local.lift(places).shape == (*places.shape[:2], 64)
 
 
 def test_photos_need_not_be_square():
     local = LocalFeatures(64, 8, (6, 4))
-    assert local(torch.randn(1, 3, 48, 32)).shape == (1, 12 * 8, 64)
+    assert local(torch.randn(1, 3, 48, 32)).shape == (1, 12 * 8, local.channels)
 
 
 def test_a_place_depends_on_what_is_near_only():
