@@ -2,10 +2,10 @@
 
 The pointing game (Zhang et al., "Top-down Neural Attention by Excitation Backprop", IJCV 2018, section 4.1): the map's maximum
 is a hit if it lies in the box; theirs grants a tolerance of 15 pixels around it. Here the maximum is a patch, its point the
-patch's centre, and the tolerance is counted in patches: 0 is the strict game; with 0.5 a patch hits that touches the box; with
-1 also one right beside it. Where several patches share the maximum, the score is the share of them that hit: what drawing one
-of them gives on average. So a uniform map *is* the random baseline, exactly, and two tokens on different patches score half a
-point for one of them.
+patch's centre, and the tolerance is a share of the photo's sides, so that coarse and fine maps play the same game: 0 is the
+strict one. Where several patches share the maximum, the score is the share of them that hit: what drawing one of them gives
+on average. So a uniform map *is* the random baseline, exactly, and two tokens on different patches score half a point for one
+of them.
 
 Legend: B photos, k tokens; boxes are x0, y0, x1, y1 in 0..1 of what the encoder sees (`benchmarks.grounding_view`).
 """
@@ -21,7 +21,7 @@ def pointing(weights: np.ndarray, boxes: np.ndarray, tolerance: float = 0.0) -> 
     Args:
         weights: not negative; the tokens' weights are added up first.
         boxes: of the thing to point at.
-        tolerance: by how many patches the box is enlarged on every side.
+        tolerance: by what share of the photo's sides the box is enlarged on every side.
     """
     total = np.asarray(weights, dtype=np.float64).sum(axis=1)
     best = total >= total.max(axis=(1, 2), keepdims=True) * (1 - TIE)  # (B, rows, columns)
@@ -44,12 +44,12 @@ def reachable(boxes: np.ndarray, grid: tuple[int, int], tolerance: float = 0.0) 
 
 
 def centres_inside(boxes: np.ndarray, grid: tuple[int, int], tolerance: float = 0.0) -> np.ndarray:
-    """(B, 4) -> (B, rows, columns) bool: which patch centres lie in the box, enlarged by ``tolerance`` patches a side."""
+    """(B, 4) -> (B, rows, columns) bool: which patch centres lie in the box, enlarged by ``tolerance``."""
     boxes, (rows, columns) = np.asarray(boxes, dtype=np.float64), grid
     x0, y0, x1, y1 = boxes.T[:, :, None]  # (B, 1) each
     x, y = (np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows
-    across = (x0 - tolerance / columns <= x) & (x <= x1 + tolerance / columns)  # (B, columns)
-    down = (y0 - tolerance / rows <= y) & (y <= y1 + tolerance / rows)  # (B, rows)
+    across = (x0 - tolerance <= x) & (x <= x1 + tolerance)  # (B, columns)
+    down = (y0 - tolerance <= y) & (y <= y1 + tolerance)  # (B, rows)
     return down[:, :, None] & across[:, None, :]
 
 

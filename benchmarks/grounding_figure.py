@@ -26,7 +26,7 @@ def save_bars(comparison: Comparison, out: Path) -> None:
     bars = [(name, record, own) for name, record in zip(names, records, strict=True) for own in PAINT if _has(record, own)]
     with figure_file(out / NAME, (4.5 + 0.16 * len(bars) * len(entities), 4.6), 2) as panels:
         for axes, measure, title in zip(
-            panels, ("pointing", "near"), ("pointing game", "tolerance of one patch"), strict=True
+            panels, ("pointing", "near"), ("pointing game", "tolerance of 15 of 224 pixels"), strict=True
         ):
             _draw(axes, measure, bars, entities, names)
             axes.set_title(title)

@@ -24,7 +24,7 @@ EVALUATIONS = {  # benchmark -> (title, the question it answers), in the order o
 }
 STUDIES = ("main", "modules", "tokens", "groups", "batch-size", "backbone", "forgetting", "grounding", "dataset")
 FIGURES = (".svg", ".png", ".pdf")
-GROUNDING = {"pointing": "pointing game", "near": "with a tolerance of one patch"}
+GROUNDING = {"pointing": "pointing game", "near": "with a tolerance of 15 of 224 pixels"}
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ def test_pointing_by_hand():
     weights = np.stack([one_hot(1, 1), one_hot(2, 2), one_hot(1, 2)])[:, None]
     boxes = np.array([LEFT_TOP] * 3)
     assert pointing(weights, boxes).tolist() == [1, 0, 0]
-    assert pointing(weights, boxes, 0.5).tolist() == [1, 1, 1]  # (2, 2) meets the box in a corner
-    assert pointing(np.stack([one_hot(3, 3)])[:, None], boxes[:1], 1).tolist() == [0]
+    assert pointing(weights, boxes, 0.5 / 4).tolist() == [1, 1, 1]  # (2, 2) meets the box in a corner
+    assert pointing(np.stack([one_hot(3, 3)])[:, None], boxes[:1], 1 / 4).tolist() == [0]
 
 
 def test_shared_maxima_score_their_share_and_an_even_map_is_chance():
@@ -57,7 +57,7 @@ def test_mass_counts_half_covered_patches_half():
 def test_a_box_between_all_centres_cannot_be_hit():
     between = np.array([[0.2, 0.2, 0.3, 0.3], [0.1, 0.1, 0.3, 0.3]])  # centres of a 4 x 4 grid lie at 0.125, 0.375, ...
     assert reachable(between, (4, 4)).tolist() == [0, 1]
-    assert reachable(between, (4, 4), 0.5).tolist() == [1, 1]
+    assert reachable(between, (4, 4), 0.5 / 4).tolist() == [1, 1]
 
 
 def test_centre_of_even_and_odd_grids():
