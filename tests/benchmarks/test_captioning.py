@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import random
 import stat
 import sys
 import time
@@ -12,14 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+from pycocoevalcap.cider.cider_scorer import CiderScorer
+from pycocoevalcap.rouge.rouge import Rouge
 
-from benchmarks import caption_scorers, meteor
-from benchmarks.caption_scorers import ScorerFailed, run_scorer
+from benchmarks import meteor
+from benchmarks.caption_scorers import ngram_scores, rouge_l
 from benchmarks.caption_tokens import LINE_BREAKS, NLTK, PTB, clean, tokenize
 from benchmarks.captioning import BLEU, METRICS, corpus_bleu, score_captions
 from benchmarks.java import JavaFailed, find_java, run_java
-from benchmarks.meteor import meteor_counts, meteor_score, words_of, write_paraphrases
-from benchmarks.speed.captioning_scores import fashion_texts
+from benchmarks.meteor import meteor_counts, meteor_score, normalized, write_paraphrases
 from e2.errors import InputError
 from tests.shared import FIXTURES
 
@@ -76,26 +79,39 @@ def test_summed_counts_give_the_corpus_scores(scores):
     np.testing.assert_allclose(100 * corpus_bleu(scores.counts["BLEU"])[:, 3], scores.per_caption["BLEU@4"], rtol=1e-12)
 
 
-def test_cider_equals_the_originals_on_many_random_texts():
-    from pycocoevalcap.cider.cider_scorer import CiderScorer
+def random_texts(n: int, seed: int) -> tuple[list[str], list[list[str]]]:
+    """Captions and one to three references of 0 to 90 words out of few, so that words and n-grams repeat."""
+    rng = random.Random(seed)
+    words = [*"abcdefghijklmnop", "1\u00a01/2"]  # the PTB tokenizer leaves such blanks within a token
 
-    captions, references = fashion_texts(300, 3, seed=1)
-    original = CiderScorer(n=4, sigma=6.0)
-    for name, caption in captions.items():
-        original += (caption, references[name])
-    found = run_scorer("cider", list(captions.values()), list(references.values()))["captions"]
-    np.testing.assert_allclose(found, original.compute_score()[1], rtol=1e-12)
+    def text(shortest: int) -> str:
+        some = rng.sample(words, rng.randint(1, len(words)))
+        return " ".join(rng.choices(some, k=rng.choice([shortest, 1, 2, 3, 5, 8, 13, 90])))
+
+    return [text(0) for _ in range(n)], [[text(1), *(text(0) for _ in range(rng.randrange(3)))] for _ in range(n)]
 
 
-def test_processes_of_their_own_give_the_same(scores, monkeypatch):
-    references = [["a red dress", "the dress"], ["blue coat"], ["a b c d e"]] * 2
-    hypotheses = ["a red dress", "the blue coat", ""] * 2
-    here = {name: run_scorer(name, hypotheses, references) for name in caption_scorers.SCORERS}
-    monkeypatch.setattr(caption_scorers, "SIDE_BY_SIDE", 1)
-    assert {name: run_scorer(name, hypotheses, references) for name in caption_scorers.SCORERS} == here
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(ScorerFailed, match="the bleu scorer died on 6 captions"):
-        run_scorer("bleu", hypotheses, references)
+@pytest.mark.parametrize("seed", range(3))
+def test_scores_equal_the_originals_on_random_texts(seed):
+    hypotheses, references = random_texts(300, seed)
+    bleu, cider = BleuScorer(n=4), CiderScorer(n=4, sigma=6.0)
+    for caption, refs in zip(hypotheses, references, strict=True):
+        bleu += (caption, refs)
+        cider += (caption, refs)
+    corpus, captions = bleu.compute_score(option="closest")
+    counts, found = ngram_scores(hypotheses, references)
+    np.testing.assert_allclose(corpus_bleu(counts.sum(axis=0)), corpus, rtol=1e-12)
+    np.testing.assert_allclose(corpus_bleu(counts).T, captions, rtol=1e-12)
+    np.testing.assert_allclose(found, cider.compute_score()[1], rtol=1e-12, atol=1e-14)
+    theirs = [Rouge().calc_score([caption], refs) for caption, refs in zip(hypotheses, references, strict=True)]
+    np.testing.assert_allclose(rouge_l(hypotheses, references), theirs, rtol=1e-12)
+
+
+def test_scores_of_captions_without_any_word():
+    counts, cider = ngram_scores(["", ""], [["a b", ""], ["a"]])
+    assert counts[:, 0].tolist() == [0, 0] and counts[:, 1].tolist() == [0, 1] and not counts[:, 2:].any()
+    assert cider.tolist() == [0, 0]
+    assert rouge_l(["", "a"], [["a"], ["b"]]).tolist() == [0, 0]
 
 
 def test_meteor_split_over_processes_is_the_same(scores, java, monkeypatch):
@@ -109,15 +125,44 @@ def test_meteor_split_over_processes_is_the_same(scores, java, monkeypatch):
     np.testing.assert_array_equal(meteor_counts(tokens, references, java), whole)
 
 
-def test_paraphrases_of_the_texts_only_with_every_way_to_cut_a_word(tmp_path):
-    words = words_of(["short-sleeve 4ft don't ||| naïve"])
-    assert {"short", "sleeve", "shortsleeve", "4", "ft", "4ft", "don", "t", "dont", "naïve", ""} <= words
+def test_meteor_normalizes_what_is_not_plain_only(java, tmp_path):
+    plain = [*random_texts(50, 0)[0][:50], "", " a  red dress ", "4ft brand12 x"]
+    plain = [text for text in plain if meteor.PLAIN.fullmatch(text)]
+    nasty = ["a short-sleeve u.s. top , don't", "WIDE a. hat a.", "4ft (1,5 ..) it 's 100 %", "naïve “b” , ,c -- a-b-c", "..."]
+    normalize = ["-cp", str(meteor.JAR), "edu.cmu.meteor.util.Normalizer", "en", "true"]
+    lines = run_java(java, normalize, "".join(f"{text}\n" for text in plain), timeout=60).split("\n")[:-1]
+    assert lines == [" ".join(text.split()) for text in plain]  # so that leaving it out changes nothing
+    assert normalized(["a"] * 3, tmp_path / "no java is needed") == {"a": "a"}
+
+    texts = nasty + plain[:5]
+    pairs = [(one, two) for one in texts for two in texts]
+    requests = "".join(f"SCORE ||| {two} ||| {one}\n" for one, two in pairs)
+    write_paraphrases({word for text in normalized(texts, java).values() for word in text.lower().split()}, tmp_path / "table")
+    jar = ["-jar", str(meteor.JAR), "-", "-", "-stdio", "-l", "en", "-norm", "-a", str(tmp_path / "table")]
+    theirs = [line.split() for line in run_java(java, jar, requests, timeout=60).splitlines()]
+    ours = meteor_counts([one for one, _ in pairs], [[two] for _, two in pairs], java)
+    np.testing.assert_array_equal(ours, meteor._without_whole_chunks(np.array(theirs, dtype=float)))
+
+
+def test_meteor_of_repeated_captions_is_each_ones_own(java, monkeypatch):
+    asked = []
+    align = meteor._align
+    monkeypatch.setattr(meteor, "_align", lambda lines, *rest: asked.extend(lines) or align(lines, *rest))
+    counts = meteor_counts(
+        ["a dress", "a coat", "a dress"], [["a coat", "a red dress"], ["a coat"], ["a coat", "a red dress"]], java
+    )
+    assert len(asked) == 2
+    np.testing.assert_array_equal(counts[0], counts[2])
+    assert meteor_score(counts)[1] == 1 > meteor_score(counts)[0] > 0
+
+
+def test_paraphrases_of_the_texts_only(tmp_path):
     write_paraphrases({"million", "000", "the"}, tmp_path / "table.gz")
     lines = gzip.decompress((tmp_path / "table.gz").read_bytes()).decode().splitlines()
     assert lines and len(lines) % 3 == 0
     pairs = set(zip(lines[1::3], lines[2::3], strict=True))
     assert ("000", "million") in pairs
-    assert all({word for word in f"{a} {b}".split() if word[0].isalnum()} <= {"million", "000", "the"} for a, b in pairs)
+    assert all(set(f"{a} {b}".split()) <= {"million", "000", "the"} for a, b in pairs)
 
 
 # Texts that break it
@@ -278,6 +323,8 @@ def test_a_java_that_fails_hangs_or_loses_lines_is_one_clear_error(tmp_path):
         tokenize(["a", "b"], fake_java(tmp_path, "cat > /dev/null; echo one"))
     with pytest.raises(JavaFailed, match="1 usable lines for 2 captions"):
         meteor._align(["SCORE ||| a ||| a"] * 2, tmp_path / "table", fake_java(tmp_path, "cat > /dev/null; echo 1.0 2.0"))
+    with pytest.raises(JavaFailed, match="normalizer of .* gave 1 lines for 2 texts"):
+        normalized(["a-b", "c", "d."], fake_java(tmp_path, "cat > /dev/null; echo one"))
     start = time.perf_counter()
     hanging = fake_java(tmp_path, "sleep 60 & sleep 60")
     with pytest.raises(JavaFailed, match="no answer within 1 s and was stopped"):
