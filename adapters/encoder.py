@@ -1,16 +1,15 @@
 """The one narrow interface through which adapters and benchmarks see an encoder, and ``load_encoder``.
 
-Any CLIP-like model goes behind it: an E2 checkpoint, or any open_clip model by name, tag, file or hub repository.
+Any CLIP-like model goes behind it: an E2 checkpoint, any open_clip model by name, tag, file or hub repository, or ONNX graphs.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,13 +21,15 @@ from e2.distributed import gather_rows, processes, shared_batches
 from e2.errors import InputError
 from e2.foreign import OpenClip
 from e2.hf_weights import is_transformers
+from e2.progress import with_progress
 from e2.texts import cut_to_longest, encode_text, truncated
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 RANDOM_SEED = 0  # of models asked for without weights
+ONNX = {"onnx:": ".onnx", "onnx-int8:": ".int8.onnx"}  # prefix of a name -> ending of the graphs that it stands for
 ALLOWED = (
     "an E2 checkpoint folder, open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, local-dir:FOLDER, "
-    "transformers:FOLDER or hf-hub:ORG/NAME"
+    "transformers:FOLDER, onnx:FOLDER, onnx-int8:FOLDER or hf-hub:ORG/NAME"
 )
 
 
@@ -36,7 +37,7 @@ class Encoder:
     """Images and texts -> L2-normalised float32 NumPy vectors.
 
     Started several times over (``torchrun``), the processes share the work, and each gets all vectors: so all of them must
-    ask for the same.
+    ask for the same; or else each works with an encoder of its own, see `alone`.
 
     Args:
         model: an E2 or open_clip model.
@@ -47,6 +48,7 @@ class Encoder:
         precision: of the forward pass, fp32, bf16 or fp16; the vectors are float32 always.
         batch_size: images or texts at a time.
         workers: processes that decode images; 0 = none but this one.
+        loss: settings of the loss that the model was trained with, where that is known: how its tags are read.
 
     Attributes:
         tags: the entities of ``encode_regions``, empty for plain CLIP.
@@ -66,6 +68,7 @@ class Encoder:
         precision: str = "fp32",
         batch_size: int = 64,
         workers: int = 2,
+        loss: dict[str, Any] | None = None,
     ):
         if precision not in PRECISIONS:
             raise InputError(f"unknown precision {precision!r}; choose {', '.join(PRECISIONS)}")
@@ -76,7 +79,15 @@ class Encoder:
         self.model: OpenClip = model.to(self.device).eval()
         self.preprocess, self.tokenizer, self.info = preprocess, tokenizer, info
         self.precision, self.batch_size, self.workers = precision, batch_size, workers
+        self.loss: dict[str, Any] = loss or {}
         self.tags: tuple[str, ...] = tuple(getattr(model, "tags", ()))
+        self._shared = True
+
+    def alone(self) -> "Encoder":
+        """The same for this process alone: it encodes all that it is asked for, whatever other processes do."""
+        own = copy.copy(self)
+        own._shared = False
+        return own
 
     def encode_images(self, images: Sequence[ImageSource], progress: bool = True) -> np.ndarray:
         """N images (PIL, paths or encoded bytes; any sequence, read lazily) -> (N, D).
@@ -124,16 +135,16 @@ class Encoder:
     def _iterate(
         self, images: Sequence[ImageSource], encode: Callable[[Tensor], Tensor], progress: bool
     ) -> Iterator[np.ndarray]:
-        shares = list(shared_batches(len(images), self.batch_size))
+        shares = self._shares(len(images))
         rows, pin = [own for own, _ in shares], self.device.type == "cuda"
         batches = zip(
             image_batches(images, self.preprocess, self.batch_size, self.workers, rows=rows, pin=pin), shares, strict=True
         )
-        for pixels, (_, size) in _shown(batches, "Images", len(shares), progress):
+        for pixels, (_, size) in with_progress(batches, "Images", len(shares), progress):
             yield self._vectors(encode, pixels.to(self.device, non_blocking=True), size)
 
     def selections(self, images: Sequence[ImageSource]) -> dict[str, dict[int, np.ndarray]]:
-        """Which patches each token chose, for a few images: entity -> {fusion layer: weights (N, k, rows, columns)}."""
+        """Which places each token chose, for a few images: entity -> {fusion layer: weights (N, k, rows, columns)}."""
         (pixels,) = image_batches(images, self.preprocess, len(images), workers=0)
         with torch.inference_mode():
             chosen = self.model.selections(pixels.to(self.device))
@@ -148,9 +159,9 @@ class Encoder:
             raise InputError("there are no texts to encode")
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # characters go well enough with tokens
         clip = getattr(self.model, "clip", self.model)  # an E2's text tower is that of the open_clip model in it
-        shares = list(shared_batches(len(texts), self.batch_size))
+        shares = self._shares(len(texts))
         vectors, done = np.empty((0, 0), dtype=np.float32), 0
-        for own, size in _shown(shares, "Texts", len(shares), progress):
+        for own, size in with_progress(shares, "Texts", len(shares), progress):
             tokens = cut_to_longest(clip, self.tokenizer([texts[order[place]] for place in own]))
             batch = self._vectors(lambda ids: encode_text(clip, ids), tokens.to(self.device), size)
             if not done:
@@ -168,12 +179,20 @@ class Encoder:
         dtype = PRECISIONS[self.precision]
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32)
 
+    def _shares(self, total: int) -> list[tuple[range, int]]:
+        """Batches in order: the rows of each that this process encodes, and how many it has in all."""
+        if self._shared:
+            return list(shared_batches(total, self.batch_size))
+        batches = (range(start, min(start + self.batch_size, total)) for start in range(0, total, self.batch_size))
+        return [(rows, len(rows)) for rows in batches]
+
     @torch.inference_mode()
     def _vectors(self, encode: Callable[[Tensor], Tensor], batch: Tensor, size: int) -> np.ndarray:
         """The vectors of the ``size`` rows of which ``batch`` is this process's share."""
         with self.autocast():
             features = encode(batch)
-        return gather_rows(F.normalize(features.float(), dim=-1), size).cpu().numpy()
+        vectors = F.normalize(features.float(), dim=-1)
+        return (gather_rows(vectors, size) if self._shared else vectors).cpu().numpy()
 
 
 def load_encoder(name: str | Path, **options: Any) -> Encoder:
@@ -183,7 +202,8 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
         name: an E2 checkpoint folder, ``open_clip:MODEL/PRETRAINED`` (a weights tag, may download, a local file
             or a folder with weights), ``open_clip:MODEL`` (random weights, which its ``info`` says), ``local-dir:FOLDER``
             (open_clip's configuration and weights), ``transformers:FOLDER`` (a CLIP or SigLIP of transformers, e.g.
-            FashionCLIP), or ``hf-hub:ORG/NAME`` with any of these or an E2 checkpoint.
+            FashionCLIP), ``onnx:FOLDER`` or ``onnx-int8:FOLDER`` (the graphs of `e2 export --format onnx`), or
+            ``hf-hub:ORG/NAME`` with an E2 checkpoint or a model of open_clip or transformers.
         options: ``device``, ``precision``, ``batch_size``, ``workers`` of :class:`Encoder`.
 
     Raises:
@@ -194,6 +214,10 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
         (1, 128)
     """
     name = str(name)
+    if name.startswith(tuple(ONNX)):
+        from adapters.export.onnx_encoder import load_onnx  # which needs this module
+
+        return load_onnx(name, **options)
     if name.startswith("open_clip:"):
         backbone, _, pretrained = name.removeprefix("open_clip:").partition("/")
         return _open_clip(name, backbone, pretrained or None, options)
@@ -217,7 +241,14 @@ def _checkpoint(name: str, options: dict[str, Any]) -> Encoder:
         "backbone": config["backbone"],
         "method": config["method"],
     }
-    return Encoder(model, preprocess, tokenizer, info, **options)
+    return Encoder(model, preprocess, tokenizer, info, loss=_loss_of(config), **options)
+
+
+def _loss_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Of a checkpoint's ``config.json``: settings of the loss it was trained with; none where it does not say."""
+    training = config["training"]
+    loss = training.get("loss") if isinstance(training, dict) else None
+    return loss if isinstance(loss, dict) else {}
 
 
 def _open_clip(name: str, backbone: str, pretrained: str | None, options: dict[str, Any]) -> Encoder:
@@ -254,12 +285,6 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {name!r} is not available here; choose cpu or auto") from error
     return device
-
-
-def _shown(steps: Iterable, what: str, total: int, progress: bool) -> Iterable:
-    """The steps with a progress bar on stderr; none where stderr is a file, which it would fill with control codes."""
-    console = Console(stderr=True)
-    return track(steps, what, total, console=console, transient=True, disable=not (progress and console.is_terminal))
 
 
 def _gathered(batches: Iterator[np.ndarray], total: int) -> np.ndarray:

@@ -8,13 +8,10 @@ set by hand or found by `TagReader.calibrate` on labelled photos.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from adapters.encoder import Encoder
-from e2.checkpoint import CONFIG, read_config
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
@@ -85,7 +82,7 @@ class TagReader:
         ]
         ends = np.cumsum([len(values) for values in self.vocabulary.values()])
         self.values = dict(zip(self.vocabulary, np.split(encoder.encode_texts(texts, progress=False), ends[:-1]), strict=True))
-        centred = self.regions if trained_loss(encoder).get("centre_tags") else ()
+        centred = self.regions if encoder.loss.get("centre_tags") else ()
         self.compared = {name: centre(texts) if name in centred else texts for name, texts in self.values.items()}
         self.thresholds = dict.fromkeys(self.vocabulary, ALWAYS) | dict(thresholds or {})
 
@@ -189,14 +186,8 @@ class TagReader:
 
 
 def trained_prompt(encoder: Encoder) -> str:
-    """How an E2 checkpoint writes a tag as a text (``loss.region_prompt``); the bare value for any other encoder."""
-    return trained_loss(encoder).get("region_prompt", PLAIN)
-
-
-def trained_loss(encoder: Encoder) -> dict[str, Any]:
-    """The settings of the loss that an E2 checkpoint was trained with; none for any other encoder."""
-    folder = Path(encoder.info["path"])
-    return read_config(folder).get("training", {}).get("loss", {}) if (folder / CONFIG).is_file() else {}
+    """How an E2 writes a tag as a text (``loss.region_prompt``); the bare value for any other encoder."""
+    return encoder.loss.get("region_prompt", PLAIN)
 
 
 def centre(texts: np.ndarray) -> np.ndarray:

@@ -6,10 +6,10 @@ from typing import Any
 
 from adapters.composed.base import Composer
 from adapters.composed.methods import METHODS, make_composer
-from adapters.composed.settings import parse_settings
 from adapters.composed.store import read_record
 from adapters.encoder import Encoder
 from e2.errors import InputError
+from e2.settings import parse_settings
 
 BASELINES = ("image", "text", "sum")  # what the others are held against
 DEFAULT = (*BASELINES, "slerp")
@@ -90,7 +90,7 @@ def _filled(value: Any, encoder: Encoder) -> Any:
 
 
 def _parsed(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """``METHOD.KEY=VALUE`` -> method -> key -> value; values are JSON where they can be, else strings."""
+    """``METHOD.KEY=VALUE`` -> method -> key -> value; values in YAML."""
     found: dict[str, dict[str, Any]] = {}
     for setting in settings:
         name, dot, rest = setting.partition(".")

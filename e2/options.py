@@ -8,9 +8,8 @@ from typer.core import TyperCommand
 
 from e2.errors import InputError
 
-Data = Annotated[
-    str, typer.Option("--data", metavar="SPEC", help="boutique, a table or folder, fashiongen:, products:, webdataset: or hf:")
-]
+SPECS = "boutique, a table or folder, fashiongen:, amazon-fashion:, products:, webdataset: or hf:"
+Data = Annotated[str, typer.Option("--data", metavar="SPEC", help=SPECS)]
 Split = Annotated[str | None, typer.Option(help="train, val or test")]
 Tags = Annotated[str | None, typer.Option(help="entities, e.g. brand,season or brand=maker_column")]
 Out = Annotated[Path, typer.Option(help="folder to write to")]
@@ -25,7 +24,8 @@ ImageColumn = Annotated[str, typer.Option(help="column with the photos")]
 CaptionColumn = Annotated[str, typer.Option(help="column with the descriptions")]
 IdColumn = Annotated[str, typer.Option(help="column with the product ids")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
-Models = Annotated[list[str], typer.Option("--model", help="checkpoint folder or open_clip:MODEL/PRETRAINED; repeatable")]
+ENCODERS = "checkpoint folder, open_clip:MODEL/PRETRAINED, onnx:FOLDER, ..."
+Models = Annotated[list[str], typer.Option("--model", help=f"{ENCODERS}; repeatable")]
 
 
 def columns_of(tags: str | None, names: tuple[str, str, str]):

@@ -18,9 +18,10 @@ from e2.config import TrainConfig, from_dict, merged, to_dict, with_key
 from e2.data import ArrowCatalogue, Catalogue, Columns, Subset, open_catalogue, parse_tags, splits_of
 from e2.data.loader import DESCRIPTION
 from e2.distributed import on_main, processes
-from e2.errors import InputError, printable
+from e2.errors import InputError
 from e2.files import atomic_path
 from e2.presets import preset
+from e2.settings import parse_settings
 from e2.state import FOLDER as STATE_FOLDER
 from e2.state import read_state, states
 from e2.train import train
@@ -168,14 +169,7 @@ def as_changes(options: Mapping[str, Any], settings: Sequence[str]) -> dict[str,
     if isinstance(dotted.get("data.tags"), str):
         tags, dotted["data.tag_columns"] = parse_tags(dotted["data.tags"])
         dotted["data.tags"] = list(tags)
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise InputError(f"--set {printable(setting)}: write KEY=VALUE, e.g. --set optim.lr=1e-4")
-        try:
-            dotted[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {printable(setting)}: the value is not valid YAML") from error
+    dotted |= parse_settings(settings)
     changes: dict[str, Any] = {}
     for key, value in dotted.items():
         _merge_into(changes, with_key(key, value))

@@ -80,6 +80,7 @@ def fit(
 
     Example: `e2 caption fit --method decap --encoder runs/mine --texts catalogue.parquet --out runs/decap`
     """
+    from adapters.captioning.config import further_settings
     from adapters.captioning.fit import fit_captioner
     from adapters.encoder import load_encoder
 
@@ -96,7 +97,7 @@ def fit(
     given |= {"target_cosine": target_cosine, "calibration": calibrate, "modality_offset": modality_offset or None}
     given |= {"temperature": temperature, "memory_size": memory_size}
     given |= {"tune_language_model": False if freeze_language_model else None}
-    settings = {name: value for name, value in given.items() if value is not None} | parse_settings(set_ or [])
+    settings = {name: value for name, value in given.items() if value is not None} | further_settings(set_ or [])
     columns = (image_column, caption_column, id_column)
     source, photos, name = open_texts(texts, split, tags, columns, on_bad_row)
     captioner = fit_captioner(
@@ -244,20 +245,6 @@ def open_photos(images: str, split: str | None, columns: tuple[str, str, str], o
     if folder.is_dir() and not any(path.suffix in tables for path in folder.iterdir()):
         return FolderPhotos(folder)
     return CataloguePhotos(open_data(images, split, None, columns, on_bad_row))
-
-
-def parse_settings(pairs: list[str]) -> dict[str, object]:
-    """``KEY=VALUE`` pairs, values as in YAML.
-
-    Raises:
-        InputError: a pair without ``=``.
-    """
-    import yaml
-
-    wrong = [pair for pair in pairs if "=" not in pair]
-    if wrong:
-        raise InputError(f"--set {wrong[0]}: write KEY=VALUE, e.g. --set width=384")
-    return {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def parse_variances(text: str) -> list[float]:

@@ -1,11 +1,14 @@
 """Settings of a captioner, with the defaults of its method; stored whole in its ``config.json``."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from adapters.captioning.mappers import MAPPERS
 from adapters.captioning.prompt import PROMPTS
-from e2.errors import InputError
+from e2.config import from_dict
+from e2.errors import InputError, printable
+from e2.settings import parse_settings
 
 METHODS = ("decap", "capdec", "nearest")
 CALIBRATIONS = ("like-texts", "image-gap")
@@ -114,16 +117,26 @@ def default_config(method: str, **options: Any) -> CaptionerConfig:
     """The settings of a method; options that are given win.
 
     Raises:
-        InputError: an unknown method, option or value.
+        InputError: an unknown method, option or value, or a value of the wrong kind.
     """
     defaults: dict[str, dict[str, Any]] = {
         "decap": {"label_smoothing": 0.1},  # the paper's
         "capdec": {"mapper": "mlp", "prefix_length": 10, "variance": 0.016},
     }
-    unknown = set(options) - set(CaptionerConfig.__dataclass_fields__)
-    if unknown:
-        raise InputError(f"unknown setting {', '.join(sorted(unknown))} of a captioner")
     settings = defaults.get(method, {}) | options
     if settings.get("language_model") and "lr" not in options:
         settings["lr"] = 5e-5  # a pre-trained model forgets at the rate that a new one needs
-    return replace(CaptionerConfig(method=method), **settings)
+    return from_dict(CaptionerConfig, {"method": method, **settings}, "captioner")
+
+
+def further_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` settings of the command line, beside the method.
+
+    Raises:
+        InputError: a setting of another form, or one that a captioner does not have.
+    """
+    known = {field.name for field in fields(CaptionerConfig)} - {"method"}
+    found = parse_settings(settings)
+    if unknown := [key for key in found if key not in known]:
+        raise InputError(f"--set {printable(unknown[0])}: unknown setting; there are {', '.join(sorted(known))}")
+    return found

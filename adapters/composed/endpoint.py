@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.composed.rewriting import first_line, rewrite_messages
-from adapters.encoder import _shown
 from e2.errors import InputError
+from e2.progress import with_progress
 
 LONGEST_WAIT = 60.0  # seconds before another try, whatever a server asks for
 LONGEST_RESPONSE = 1 << 20  # bytes
@@ -101,7 +101,7 @@ class Endpoint:
         failed: set[str] = set()
         with concurrent.futures.ThreadPoolExecutor(self.config.parallel) as pool:
             running = {pool.submit(self._ask, body): body for body in bodies}
-            for future in _shown(concurrent.futures.as_completed(running), "Rewriting", len(bodies), True):
+            for future in with_progress(concurrent.futures.as_completed(running), "Rewriting", len(bodies), True):
                 try:
                     self.cache[running[future]] = future.result()
                 except NoAnswer as error:

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.encoder import Encoder, _shown
+from adapters.encoder import Encoder
 from e2.errors import InputError
+from e2.progress import with_progress
 
 CLIP_NORM = 1.0
 WARMUP = 0.05  # share of the steps
@@ -98,7 +99,7 @@ def fit_mapping(
     best, best_weights, waited, curve = float("inf"), copy.deepcopy(mapping.state_dict()), 0, []
     with frozen(encoder.model), _deterministic(config.seed):
         batches = _batches(train, config.batch_size, generator)
-        for step in _shown(range(1, config.steps + 1), "Fitting", config.steps, progress):
+        for step in with_progress(range(1, config.steps + 1), "Fitting", config.steps, progress):
             mapping.train()
             with encoder.autocast():
                 value = loss(next(batches), generator)

@@ -16,8 +16,9 @@ from adapters.composed.injection import Prompts, encode_text_with_tokens, prompt
 from adapters.composed.losses import oti_losses
 from adapters.composed.phrases import PhraseBook
 from adapters.composed.templates import TEMPLATES
-from adapters.encoder import Encoder, _shown
+from adapters.encoder import Encoder
 from e2.errors import InputError
+from e2.progress import with_progress
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def invert_images(
     clip, found = text_tower(encoder), []
     starts = range(0, len(features), config.batch_size)
     with frozen(encoder.model):
-        for start in _shown(starts, "Inverting", len(starts), True):
+        for start in with_progress(starts, "Inverting", len(starts), True):
             batch = torch.from_numpy(features[start : start + config.batch_size]).float().to(encoder.device)
             draws = [_Draws(config, first + start + i) for i in range(len(batch))]
             initial = torch.stack([draw.initial(token_width(clip)) for draw in draws]).to(encoder.device)

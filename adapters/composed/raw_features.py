@@ -7,6 +7,7 @@ import torch
 
 from adapters.encoder import Encoder
 from adapters.image_batches import ImageSource, image_batches
+from e2.errors import InputError
 from e2.texts import cut_to_longest, encode_text
 
 
@@ -15,8 +16,9 @@ def raw_image_features(encoder: Encoder, images: Sequence[ImageSource]) -> np.nd
     """N photos -> (N, D) float32, not normalised.
 
     Raises:
-        InputError: a photo that cannot be read; the message names it.
+        InputError: a photo that cannot be read; the message names it; or an export, which gives unit vectors only.
     """
+    _check_raw(encoder)
     batches = image_batches(images, encoder.preprocess, encoder.batch_size, encoder.workers)
     return np.concatenate([encoder.model.encode_image(pixels.to(encoder.device)).float().cpu().numpy() for pixels in batches])
 
@@ -24,6 +26,7 @@ def raw_image_features(encoder: Encoder, images: Sequence[ImageSource]) -> np.nd
 @torch.inference_mode()
 def raw_text_features(encoder: Encoder, texts: Sequence[str]) -> np.ndarray:
     """N texts -> (N, D) float32, not normalised; sorted by length on the way, each batch cut to its longest."""
+    _check_raw(encoder)
     clip = getattr(encoder.model, "clip", encoder.model)
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     features = np.empty((0, 0), dtype=np.float32)
@@ -35,3 +38,8 @@ def raw_text_features(encoder: Encoder, texts: Sequence[str]) -> np.ndarray:
             features = np.empty((len(texts), batch.shape[1]), dtype=np.float32)
         features[rows] = batch
     return features
+
+
+def _check_raw(encoder: Encoder) -> None:
+    if getattr(encoder.model, "unit_length", False):
+        raise InputError(f"{encoder.info['path']} gives vectors of unit length; give the checkpoint that it was exported from")

@@ -12,7 +12,6 @@ from adapters.composed.base import Composer, References
 from adapters.composed.gallery import Gallery, gallery_of, read_index
 from adapters.composed.hits import Hit, save_sheet
 from adapters.composed.methods import load_composer, make_composer
-from adapters.composed.settings import parse_settings
 from adapters.composed.sources import captions_in, phrases_of
 from adapters.composed.top_k import search
 from adapters.encoder import Encoder
@@ -21,6 +20,7 @@ from e2.data.images import load_image
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.settings import parse_settings
 
 
 @dataclass(frozen=True)

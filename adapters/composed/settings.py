@@ -1,30 +1,12 @@
-"""``KEY=VALUE`` settings of the command line."""
+"""The training's settings from the command line."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 from adapters.composed.fitting import FitConfig
 from e2.errors import InputError
-
-
-def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE``, values JSON where they can be, else strings.
-
-    Raises:
-        InputError: a setting of another form.
-    """
-    found: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not key or not equals:
-            raise InputError(f"--set {setting!r}: write KEY=VALUE")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
-    return found
+from e2.settings import parse_settings
 
 
 def fit_config(settings: Sequence[str], **given: Any) -> FitConfig:

@@ -1,5 +1,6 @@
 """What every export has in common: a new folder, a check against PyTorch, and a record of what was written."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -35,7 +36,9 @@ class Exported:
         context_length: tokens of a text.
         logit_scale: similarities times it are the logits that training saw.
         further: what only this format has to say.
+        loss: settings of the loss that it was trained with, by which tags are read.
         files: name -> bytes.
+        sha256: name -> hash of the same files.
     """
 
     format: str
@@ -46,16 +49,28 @@ class Exported:
     context_length: int
     logit_scale: float
     further: dict[str, Any] = field(default_factory=dict)
+    loss: dict[str, Any] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
     version: str = __version__
 
     def write(self, folder: Path) -> None:
-        self.files = {str(path.relative_to(folder)): path.stat().st_size for path in files_of(folder)}
+        written = {path.relative_to(folder).as_posix(): path for path in files_of(folder)}
+        self.files = {name: path.stat().st_size for name, path in written.items()}
+        self.sha256 = {name: file_sha256(path) for name, path in written.items()}
         (folder / RECORD).write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
 def files_of(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+
+
+def file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def read_export(folder: str | Path) -> Exported:
@@ -67,9 +82,9 @@ def read_export(folder: str | Path) -> Exported:
     path = Path(folder) / RECORD
     try:
         return Exported(**json.loads(path.read_text()))
-    except FileNotFoundError as error:
+    except OSError as error:
         raise InputError(f"{folder} is no export: it has no {RECORD}; give the folder that `e2 export --out` wrote") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged or from another version of e2; export again") from error
 
 
@@ -85,6 +100,7 @@ def describe(encoder: Encoder, format: str, deviation: float, further: dict[str,
         context_length=model.context_length,
         logit_scale=model.logit_scale.exp().item(),
         further=further,
+        loss=encoder.loss,
     )
 
 

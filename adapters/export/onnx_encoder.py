@@ -1,34 +1,62 @@
 """An exported ONNX folder as an :class:`~adapters.encoder.Encoder`, so that everything here runs on it as on PyTorch."""
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from adapters.encoder import Encoder
-from adapters.export.exported import photo_transform, read_export
-from adapters.export.tokenizer_files import load_tokenizer
+from adapters.encoder import ONNX, Encoder
+from adapters.export.exported import RECORD, Exported, file_sha256, photo_transform, read_export
+from adapters.export.tokenizer_files import FILE, FOLDER, load_tokenizer
 from e2.errors import InputError, first_line
 from e2.reader import Reading
 
-IMAGE, TEXT, PHOTO_RULE_FILE = "image.onnx", "text.onnx", "preprocess.json"
-PRECISIONS = {"fp32": ".onnx", "int8": ".int8.onnx"}
+IMAGE, TEXT, PHOTO_RULE_FILE = "image", "text", "preprocess.json"
+EXACT = ".onnx"  # ending of the graphs that were compared with PyTorch
+
+
+class NotInGraphs(InputError, AttributeError):
+    """Asked for something of a model that its graphs do not hold; for ``getattr`` it is simply not there."""
+
+
+@dataclass(frozen=True)
+class OnnxTower:
+    """What is known of an image tower in a graph: how photos are prepared for it, in the words of open_clip."""
+
+    preprocess_cfg: dict[str, Any]
 
 
 class OnnxModel(nn.Module):
     """Both graphs of a folder, called as an E2 or open_clip model is. Embeddings are of unit length.
 
+    Args:
+        folder: where the graphs lie.
+        tags: the entities of the region embeddings.
+        rule: how a photo becomes pixels.
+        ending: of the graphs' names.
+
     Raises:
         InputError: onnxruntime is not installed, or a graph is missing or damaged.
     """
 
-    def __init__(self, folder: Path, tags: Sequence[str], precision: str = "fp32"):
+    unit_length = True
+
+    def __init__(self, folder: Path, tags: Sequence[str], rule: Mapping[str, Any], ending: str = EXACT):
         super().__init__()
-        self.tags = tuple(tags)
-        self.image, self.text = (_session((folder / name).with_suffix(PRECISIONS[precision])) for name in (IMAGE, TEXT))
+        self.folder, self.tags = folder, tuple(tags)
+        self.visual = OnnxTower(dict(rule))
+        self.image, self.text = (_session(folder / f"{name}{ending}") for name in (IMAGE, TEXT))
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotInGraphs(
+            f"{self.__dict__.get('folder')} holds ONNX graphs, which give embeddings and nothing else; for this give the "
+            "checkpoint that they were exported from"
+        )
 
     def image_outputs(self, pixels: Tensor) -> list[Tensor]:
         """(B, 3, H, W) -> (B, D) and, of an E2, (B, E, D)."""
@@ -48,25 +76,62 @@ class OnnxModel(nn.Module):
         return torch.from_numpy(self.text.run(None, {"tokens": tokens.numpy()})[0])
 
 
-def load_onnx(folder: str | Path, *, precision: str = "fp32", **options: Any) -> Encoder:
+def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32", **options: Any) -> Encoder:
     """The encoder of a folder that `e2 export --format onnx` wrote; it runs on the CPU.
 
+    The exact graphs give the vectors of the checkpoint that they come from, so they carry its hash: indexes, captioners and
+    composers that were made with it fit. Those in 8 bits give others, and have a hash of their own.
+
     Args:
-        precision: fp32 or int8.
+        name: ``onnx:FOLDER``, or ``onnx-int8:FOLDER`` for the graphs in 8 bits.
+        device: cpu or auto.
+        precision: fp32; the graphs have their own.
         options: ``batch_size`` and ``workers`` of :class:`Encoder`.
 
     Raises:
-        InputError: no such export, damaged, without int8 graphs, or onnxruntime is not installed.
+        InputError: no such export, damaged, without int8 graphs, onnxruntime is not installed, or another device or precision
+            is asked for.
     """
-    folder = Path(folder)
+    if device not in ("auto", "cpu"):
+        raise InputError(f"{name} runs on the CPU; choose --device cpu or auto")
+    if precision != "fp32":
+        raise InputError(f"{name} computes in the precision that it was exported in; leave out --precision {precision}")
+    kind, _, place = name.partition(":")
+    folder, ending = Path(place), ONNX[f"{kind}:"]
     record = read_export(folder)
     if record.format != "onnx":
         raise InputError(f"{folder} is an export to {record.format}, not to onnx")
-    model = OnnxModel(folder, record.tags, precision)
-    preprocess = photo_transform(json.loads((folder / PHOTO_RULE_FILE).read_text()))
-    tokenizer = load_tokenizer(folder, record.further["tokenizer"])
-    info = {**record.source, "path": f"{folder} ({precision})", "runtime": "onnxruntime"}
-    return Encoder(model, preprocess, tokenizer, info, device="cpu", **options)
+    try:
+        graphs = _checked_graphs(record, folder, ending)
+        rule = json.loads((folder / PHOTO_RULE_FILE).read_text())
+        preprocess, tokenizer = photo_transform(rule), load_tokenizer(folder, record.further["tokenizer"])
+        info = {**record.source, "path": name, "weights_sha256": _identity(record, graphs, ending), "runtime": "onnxruntime"}
+        model = OnnxModel(folder, record.tags, rule, ending)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder / RECORD} is damaged: {first_line(error)}; export again") from error
+    return Encoder(model, preprocess, tokenizer, info, device="cpu", loss=record.loss, **options)
+
+
+def _checked_graphs(record: Exported, folder: Path, ending: str) -> list[str]:
+    """Names of both graphs, after every file that will be read has proved to be the one that was exported.
+
+    Raises:
+        InputError: a file is missing, or another one.
+    """
+    graphs = [f"{name}{ending}" for name in (IMAGE, TEXT)]
+    beside = [name for name in record.sha256 if name in (PHOTO_RULE_FILE, FILE) or name.startswith(f"{FOLDER}/")]
+    for name in graphs + beside:
+        if name not in record.sha256 or not (folder / name).is_file():
+            raise InputError(f"{folder / name} is missing, there or in {RECORD}; export again (8 bits: by --int8)")
+        if file_sha256(folder / name) != record.sha256[name]:
+            raise InputError(f"{folder / name} is damaged or of another export; copy the whole folder, or export again")
+    return graphs
+
+
+def _identity(record: Exported, graphs: Sequence[str], ending: str) -> str:
+    if ending == EXACT:
+        return record.source["weights_sha256"]
+    return hashlib.sha256("".join(record.sha256[graph] for graph in graphs).encode()).hexdigest()
 
 
 def _session(path: Path):
@@ -74,8 +139,6 @@ def _session(path: Path):
         import onnxruntime
     except ImportError as error:
         raise InputError("ONNX graphs need onnxruntime; install it by pip install 'e2-fashion[onnx]'") from error
-    if not path.is_file():
-        raise InputError(f"{path} is missing; export again (int8 graphs are written by --int8)")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3

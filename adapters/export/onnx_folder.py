@@ -1,8 +1,8 @@
 """An encoder as ONNX graphs: ``image.onnx`` and ``text.onnx``, checked against PyTorch before they count as written.
 
 One pass over a photo gives its embedding and, of an E2, its region embeddings: both are outputs of ``image.onnx``. All are of
-unit length, so a dot product is a cosine. The batch is free in size; texts come at the full context length. At inference
-a selection is an exact argmax, so no noise is left in the graphs.
+unit length, so a dot product is a cosine. The batch is free in size; texts come at the full context length. Selections draw
+noise in training only, so none is left in the graphs.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from adapters.export.exported import (
     sample_pixels,
     sample_tokens,
 )
-from adapters.export.onnx_encoder import IMAGE, PHOTO_RULE_FILE, TEXT, OnnxModel
+from adapters.export.onnx_encoder import EXACT, IMAGE, PHOTO_RULE_FILE, TEXT, OnnxModel
 from adapters.export.tokenizer_files import save_tokenizer
 from e2.errors import InputError, first_line
 from e2.foreign import OpenClip
@@ -73,13 +73,15 @@ def write_onnx(encoder: Encoder, folder: Path, *, int8: bool = False) -> Exporte
     _check_installed()
     model = encoder.model.to("cpu").eval()
     regions = ["region_embeddings"] if encoder.tags else []
-    opset = _graph(ImageGraph(model), sample_pixels(encoder, 2), folder / IMAGE, "pixels", ["image_embeddings", *regions])
-    _graph(TextGraph(model), sample_tokens(encoder), folder / TEXT, "tokens", ["text_embeddings"])
-    (folder / PHOTO_RULE_FILE).write_text(json.dumps(photo_rule(encoder), indent=2) + "\n")
+    image, text = (folder / f"{name}{EXACT}" for name in (IMAGE, TEXT))
+    opset = _graph(ImageGraph(model), sample_pixels(encoder, 2), image, "pixels", ["image_embeddings", *regions])
+    _graph(TextGraph(model), sample_tokens(encoder), text, "tokens", ["text_embeddings"])
+    rule = photo_rule(encoder)
+    (folder / PHOTO_RULE_FILE).write_text(json.dumps(rule, indent=2) + "\n")
     further: dict[str, Any] = {"opset": opset, "tokenizer": save_tokenizer(encoder.tokenizer, folder)}
-    deviation = largest_deviation(_compared(encoder, OnnxModel(folder, encoder.tags)))
+    deviation = largest_deviation(_compared(encoder, OnnxModel(folder, encoder.tags, rule)))
     if int8:
-        further["int8"] = [_quantised(folder / name).name for name in (IMAGE, TEXT)]
+        further["int8"] = [_quantised(graph).name for graph in (image, text)]
     return describe(encoder, "onnx", deviation, further)
 
 

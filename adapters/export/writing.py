@@ -24,11 +24,14 @@ def export(encoder: Encoder, out: str | Path, format: str, **options: bool) -> E
         options: ``int8`` of :func:`write_onnx`, ``backbone_only`` of :func:`write_open_clip`.
 
     Raises:
-        InputError: unknown format, an option of another format, a folder that exists, or a model that the format cannot hold.
+        InputError: unknown format, an option of another format, a folder that exists, a model that the format cannot hold, or
+            an encoder that is an export itself.
     """
     out = Path(out)
     chosen = {name: True for name, value in options.items() if value}
     check_format(format, chosen)
+    if "runtime" in encoder.info:
+        raise InputError(f"{encoder.info['path']} is an export itself; give the checkpoint that it was made from")
     if out.exists():
         raise InputError(f"{out} exists already; choose another --out, or remove it first")
     with atomic_folder(out) as folder:
@@ -71,12 +74,9 @@ def load_exported(folder: str | Path, **options: Any) -> list[Encoder]:
     """
     record = read_export(folder)
     if record.format == "onnx":
-        from adapters.export.onnx_encoder import load_onnx
-
         kept = {name: value for name, value in options.items() if name in ("batch_size", "workers")}
-        return [
-            load_onnx(folder, precision=name, **kept) for name in ("fp32", "int8") if name == "fp32" or name in record.further
-        ]
+        kinds = ("onnx", "onnx-int8") if "int8" in record.further else ("onnx",)
+        return [load_encoder(f"{kind}:{folder}", **kept) for kind in kinds]
     if record.format == "transformers":
         from adapters.export.transformers_encoder import load_transformers
 

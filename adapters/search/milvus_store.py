@@ -40,9 +40,13 @@ class MilvusStore:
     def __init__(self, place: str, client: MilvusClient, collection: str):
         self.place, self._client, self._collection = place, client, collection
         properties = dict(_call(client.describe_collection, collection).get("properties") or {})
-        self.manifest: Manifest = read_manifest(properties.get(MANIFEST), place)
-        self.entities = self.manifest.entities
+        self._manifest = read_manifest(properties.get(MANIFEST), place)
+        self.entities = self._manifest.entities
         self._facets: dict[Filter | None, dict[str, dict[str, int]]] = {}
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._manifest
 
     @classmethod
     def exists(cls, place: str) -> bool:
@@ -148,8 +152,8 @@ class MilvusStore:
         return len(there)
 
     def finish(self) -> None:
-        self.manifest = replace(self.manifest, complete=True)
-        properties = {MANIFEST: json.dumps(self.manifest.record())}
+        self._manifest = replace(self._manifest, complete=True)
+        properties = {MANIFEST: json.dumps(self._manifest.record())}
         _call(self._client.alter_collection_properties, self._collection, properties=properties)
         _call(self._client.flush, self._collection)
 

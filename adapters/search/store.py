@@ -92,7 +92,8 @@ class Described:
 class Store(Protocol):
     """An engine. Products are named by their ids; what is unknown is left out of answers."""
 
-    manifest: Manifest
+    @property
+    def manifest(self) -> Manifest: ...
 
     def __len__(self) -> int: ...
 

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
 from adapters.search.index import ProductIndex, open_index
 from adapters.search.local_store import LocalStore
-from adapters.search.store import Entry, Store
+from adapters.search.store import Entry
 from benchmarks.speed import index_vectors
 from benchmarks.speed.harness import peak_memory, seconds
 
@@ -96,7 +96,7 @@ def change(index: Path, answer: Path, size: int, width: int, queries: int, top_k
     found = {"replace_s": seconds(lambda: store.write(replaced)), "add_s": seconds(lambda: store.write(added))}
     found["delete_s"] = seconds(lambda: store.delete([str(row) for row in range(CHANGED)]))
     found["finish_after_s"] = seconds(store.finish)
-    opened = ProductIndex(cast(Store, store))  # whose manifest nobody sets from outside, as the protocol would allow
+    opened = ProductIndex(store)
     found["first_search_after_s"] = seconds(lambda: opened.search(news[:1], top_k))
     hits = opened.search(news[: 2 * CHANGED : 20], 1)
     wanted = [entry.product_id for entry in replaced + added][::20]

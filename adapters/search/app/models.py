@@ -141,7 +141,7 @@ class Models:
 
     def _selections(self, photos: list[Photo]) -> list[dict[str, dict[int, np.ndarray]]]:
         """Per photo: entity -> {fusion layer: weight of each patch (rows, columns), over the entity's tokens}."""
-        if not self.encoder.tags:
+        if not (self.encoder.tags and hasattr(self.encoder.model, "selections")):  # graphs of an export have none
             return [{} for _ in photos]
         chosen = self.encoder.selections([photo.jpeg for photo in photos])
         return [

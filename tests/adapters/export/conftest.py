@@ -5,6 +5,7 @@ import torch
 
 import e2
 from adapters.encoder import load_encoder
+from adapters.export.writing import export
 from e2.checkpoint import save_config, save_weights
 from tests.conftest import TAGS
 
@@ -20,6 +21,7 @@ def made_checkpoint(folder, backbone, tags, method):
     save_weights(model, folder)
     training = {
         "data": {"data": "/home/me/secret/shop.parquet", "text": "caption", "batch_size": 20},
+        "loss": {"region_prompt": "brand: {tag}", "centre_tags": True},
         "epochs": 1.0,
         "seed": 0,
     }
@@ -40,6 +42,14 @@ def clip_checkpoint(tiny, tmp_path_factory):
 
 def encoder_of(name):
     return load_encoder(name, device="cpu", workers=0)
+
+
+@pytest.fixture(scope="session")
+def onnx_folder(e2_checkpoint, tmp_path_factory):
+    """Both kinds of graphs of the E2."""
+    out = tmp_path_factory.mktemp("exports") / "graphs"
+    export(encoder_of(e2_checkpoint), out, "onnx", int8=True)
+    return out
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -27,13 +27,6 @@ def photos(count=3):
     return [Image.fromarray(random.integers(0, 255, (50, 40, 3), dtype=np.uint8)) for _ in range(count)]
 
 
-@pytest.fixture(scope="module")
-def onnx_folder(e2_checkpoint, tmp_path_factory):
-    out = tmp_path_factory.mktemp("exports") / "graphs"
-    export(encoder_of(e2_checkpoint), out, "onnx", int8=True)
-    return out
-
-
 def assert_same_vectors(ours, theirs, **tolerance):
     assert_allclose(theirs.encode_images(photos(), progress=False), ours.encode_images(photos(), progress=False), **tolerance)
     assert_allclose(theirs.encode_texts(TEXTS, progress=False), ours.encode_texts(TEXTS, progress=False), **tolerance)
@@ -210,8 +203,9 @@ def test_the_command_refuses(clip_checkpoint, tmp_path, options, message):
 
 
 def test_damaged_exports_are_told(onnx_folder, tmp_path):
-    with pytest.raises(InputError, match="is no export"):
-        load_exported(tmp_path)
+    for nothing in (tmp_path, onnx_folder / "image.onnx"):
+        with pytest.raises(InputError, match="is no export"):
+            load_exported(nothing)
     (tmp_path / "export.json").write_text("{}")
     with pytest.raises(InputError, match="damaged"):
         load_exported(tmp_path)
