@@ -19,6 +19,7 @@ from adapters.search.commands import index_app
 from benchmarks.captioning_commands import captioning, report_captions
 from benchmarks.composed_commands import composed
 from benchmarks.detail_commands import detail
+from benchmarks.embed_commands import embed
 from benchmarks.export_commands import export
 from benchmarks.gap_commands import gap
 from benchmarks.grounding_commands import grounding
@@ -30,6 +31,7 @@ from benchmarks.wise_ft_commands import wise_ft
 from e2.amazon_commands import amazon_fashion
 from e2.errors import InputError, TrainingStopped, first_line
 from e2.options import (
+    SPECS,
     BatchSize,
     CaptionColumn,
     Data,
@@ -71,6 +73,7 @@ app.add_typer(index_app, name="index")
 app.add_typer(report_app, name="report")
 app.command("app")(search_app)
 app.command("wise-ft")(wise_ft)
+app.command()(embed)
 app.command()(speed)
 app.command()(export)
 app.command()(push)
@@ -89,10 +92,7 @@ report_app.command("study", cls=ListOptions)(report_study)
 @app.command()
 def train(
     out: Out,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="boutique, a table or folder, fashiongen:, products:, webdataset: or hf:"),
-    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="SPEC", help=SPECS)] = None,
     method: Annotated[str | None, typer.Option(help="clip, multifield, filip, clip-lite, ei-clip or e2")] = None,
     preset: Annotated[str | None, typer.Option(help="default or paper")] = None,
     backbone: Annotated[
@@ -159,37 +159,6 @@ def quickstart(
     from benchmarks.quickstart import quickstart as run
 
     run(out, resume=resume, overwrite=overwrite)
-
-
-@app.command()
-def embed(
-    model: Annotated[str, typer.Option(help="checkpoint folder or open_clip:MODEL/PRETRAINED")],
-    data: Data,
-    out: Annotated[Path, typer.Option(help="parquet file to write")],
-    split: Split = None,
-    tags: Tags = None,
-    text: Text = "caption",
-    what: Annotated[str, typer.Option(help="image,text,region: any of them")] = "image,text",
-    image_column: ImageColumn = "image",
-    caption_column: CaptionColumn = "caption",
-    id_column: IdColumn = "product_id",
-    on_bad_row: OnBadRow = "error",
-    batch_size: BatchSize = 64,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    workers: Workers = 2,
-) -> None:
-    """Write the embeddings of a split's photos and texts, with product ids, as parquet.
-
-    Example: `e2 embed --model runs/mine --data catalogue.parquet --out embeddings.parquet`
-    """
-    from adapters.encoder import load_encoder
-    from benchmarks.embed import write_embeddings
-
-    catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
-    encoder = load_encoder(model, device=device, precision=precision, batch_size=batch_size, workers=workers)
-    rows = write_embeddings(encoder, catalogue, out, what=tuple(what.split(",")), text=text)
-    print(f"wrote {rows:,} vectors to {out}")
 
 
 @evaluate_app.command(cls=ListOptions)

@@ -1,127 +1,319 @@
-"""`e2 embed`: the vectors of a whole split as a parquet file, for anything that searches, clusters or plots.
+"""`e2 embed`: the vectors of a whole split as parquet, for anything that searches, clusters or plots.
 
 Columns: ``product_id`` (string), ``kind`` (``image``, ``region`` or ``text``), ``index`` (which image or caption of the
-product, from 0), ``entity`` (of a region, else null) and ``vector`` (fixed-size list of float32, L2-normalised). The file's
-metadata names the encoder. Written in row groups, so memory stays flat however many products there are. With several
-processes each encodes its share, and the main one writes.
+product, from 0), ``entity`` (of a region, else null) and ``vector`` (fixed-size list of float32, L2-normalised).
+
+Products are gone through in blocks. Block k becomes the shard ``part-00000k.parquet``, which appears whole or not at all, and
+process r of W (``accelerate launch``) embeds blocks r, r + W, r + 2W, ... on its own. So memory stays flat however many
+products there are, no process waits for another before the end, and what a killed run has written is kept by any number of
+processes that resume it. The main process then writes ``_manifest.json``, which makes the folder whole; or, where a single
+file is wanted, joins the shards, row group by row group.
 """
 
+import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adapters.encoder import Encoder
-from benchmarks.items import Items, read_items
-from e2.data.product import Catalogue
-from e2.distributed import processes
+from adapters.features import MANIFEST, ROWS
+from adapters.product_images import ProductImages
+from benchmarks.items import TEXTS
+from benchmarks.metrics_file import write_json
+from e2.data.hub_stream import Stream
+from e2.data.product import Catalogue, Product
+from e2.distributed import on_main, processes
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.run import locked
+from e2.version import __version__
 
 KINDS = ("image", "text", "region")
-ROWS = 8192  # of a row group
+SHARD_SIZE = 10_000  # products; with 512 numbers a vector about 20 MB for each kind
+SHARD = re.compile(r"part-\d{6,}\.parquet")
+POLL = 0.5  # seconds between two looks for the shards of the other processes
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is embedded, and how: the same in all processes, and when it is resumed.
+
+    Attributes:
+        encoder: works for this process alone.
+        products: one split; a stream is passed over once, and only a block of it is held.
+        what: some of `KINDS`.
+        text: ``caption`` or ``full``.
+        shard_size: products in a block.
+        folder: where the shards are written.
+        progress: show progress bars, and name each full shard.
+    """
+
+    encoder: Encoder
+    products: Catalogue | Stream
+    what: tuple[str, ...]
+    text: str
+    shard_size: int
+    folder: Path
+    progress: bool
+
+    def settings(self) -> dict[str, str]:
+        """What every shard says of itself, as parquet keeps it."""
+        return {
+            "encoder": json.dumps(self.encoder.info),
+            "weights_sha256": self.encoder.info["weights_sha256"],
+            "precision": self.encoder.precision,
+            "dataset": self.products.name,
+            "split": self.products.split,
+            "text": self.text,
+            "what": ",".join(sorted(self.what)),
+            "shard_size": str(self.shard_size),
+        }
+
+    def shard(self, number: int) -> Path:
+        """The file of a block."""
+        return self.folder / f"part-{number:06d}.parquet"
 
 
 def write_embeddings(
     encoder: Encoder,
-    catalogue: Catalogue,
+    products: Catalogue | Stream,
     out_path: str | Path,
     *,
     what: Sequence[str] = ("image", "text"),
     text: str = "caption",
+    shard_size: int = SHARD_SIZE,
+    resume: bool = False,
+    overwrite: bool = False,
     progress: bool = True,
-) -> int:
+) -> dict[str, Any] | None:
     """Embeds all images and texts of a split, and the regions of an encoder that has them.
 
     Args:
         encoder: any.
-        catalogue: one split.
-        out_path: the parquet file; appears whole or not at all.
+        products: one split, or a stream of one.
+        out_path: a folder for shards, or a name that ends in ``.parquet`` for a single file, which appears whole or not at
+            all. All processes have to see it.
         what: any of ``image``, ``text`` and ``region``.
         text: ``caption`` or ``full``.
-        progress: show progress bars.
+        shard_size: products in a shard.
+        resume: keep the shards that a stopped run left.
+        overwrite: replace an earlier run's.
+        progress: show progress bars, and name each full shard on stderr.
 
     Returns:
-        The number of rows written.
+        The manifest, once all processes have done their share; None in processes other than the main one.
 
     Raises:
-        InputError: unknown ``what`` or ``text``, no regions, an unreadable image, or a place that cannot be written.
+        InputError: unknown ``what`` or ``text``, no regions, an unreadable image, a place that cannot be written or holds
+            something already, or shards to go on with that were made otherwise.
     """
     unknown = set(what) - set(KINDS)
     if unknown or not what:
         raise InputError(f"cannot embed {', '.join(sorted(unknown)) or 'nothing'}; choose from {', '.join(KINDS)}")
-    items = read_items(catalogue, text)
-    metadata = {"encoder": json.dumps(encoder.info), "dataset": catalogue.name, "split": catalogue.split, "text": text}
-    tables = _tables(encoder, items, what, progress)
-    if not processes().is_main_process:
-        return sum(map(len, tables))  # encodes its share of each table
-    first = next(tables)
-    with atomic_path(out_path) as temporary, pq.ParquetWriter(temporary, first.schema.with_metadata(metadata)) as writer:
-        rows = 0
-        for table in itertools.chain([first], tables):
-            writer.write_table(table.replace_schema_metadata(metadata))
-            rows += len(table)
-    return rows
-
-
-def _tables(encoder: Encoder, items: Items, what: Sequence[str], progress: bool) -> Iterator[pa.Table]:
-    """Row group after row group: images, regions, texts."""
-    if "image" in what:
-        yield from _image_tables(encoder, items, progress)
+    if text not in TEXTS:
+        raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
     if "region" in what:
-        yield from _region_tables(encoder, items, progress)
-    if "text" in what:
-        for start in range(0, len(items.texts), ROWS):
-            rows = slice(start, start + ROWS)
-            vectors = encoder.encode_texts(items.texts[rows], progress=progress)
-            yield _table("text", _ids(items, items.text_products[rows]), items.text_indices[rows], vectors)
+        encoder.iterate_images([], regions=True)  # refuses an encoder that has none
+    out = Path(out_path)
+    folder = out.parent / f".{out.name}.parts" if out.suffix == ".parquet" else out
+    job = Job(encoder.alone(), products, tuple(what), text, shard_size, folder, progress)
+    _refuse_others(out, folder)
+    with locked(out):
+        on_main(lambda: _make_room(folder, resume, overwrite))
+        count = _write_shards(job)
+        return _finish(job, out, count) if processes().is_main_process else None
 
 
-def _image_tables(encoder: Encoder, items: Items, progress: bool) -> Iterator[pa.Table]:
-    start = 0
-    for vectors in _joined(encoder.iterate_images(items.images, progress=progress)):
-        rows = slice(start, start := start + len(vectors))
-        yield _table("image", _ids(items, items.image_products[rows]), items.images.indices[rows], vectors)
+def _refuse_others(out: Path, folder: Path) -> None:
+    """Raises InputError: what is there is none of ours."""
+    is_folder = out == folder
+    wrong = out.exists() and not (out.is_dir() if is_folder else out.is_file())
+    if wrong or (is_folder and out.is_dir() and not all(_ours(path) for path in out.iterdir())):
+        raise InputError(
+            f"cannot write {out}: it is there already and is no file or folder of embeddings; choose another --out"
+        )
 
 
-def _region_tables(encoder: Encoder, items: Items, progress: bool) -> Iterator[pa.Table]:
-    start = 0
-    for vectors in _joined(encoder.iterate_images(items.images, regions=True, progress=progress)):  # (N, E, D)
-        rows = slice(start, start := start + len(vectors))
-        entities = list(encoder.tags) * len(vectors)
-        ids = _ids(items, np.repeat(items.image_products[rows], len(encoder.tags)))
-        indices = np.repeat(items.images.indices[rows], len(encoder.tags))
-        yield _table("region", ids, indices, vectors.reshape(-1, vectors.shape[-1]), entities)
+def _ours(path: Path) -> bool:
+    return path.name == MANIFEST or path.name.startswith(".") or bool(SHARD.fullmatch(path.name))
 
 
-def _ids(items: Items, products: np.ndarray) -> list[str]:
-    return [items.product_ids[product] for product in products]
+def _make_room(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Clears away what a killed run left half written, and with ``overwrite`` all that an earlier one wrote."""
+    there = sorted(folder.iterdir()) if folder.is_dir() else []  # the manifest first: without it, nothing counts as whole
+    if not (resume or overwrite) and any(not path.name.startswith(".") for path in there):
+        raise InputError(f"{folder} holds embeddings; go on with them by --resume, or replace them by --overwrite")
+    for path in there:
+        if overwrite or path.name.startswith(".part-"):
+            path.unlink()
 
 
-def _joined(batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Batches joined to ``ROWS`` rows or a little more."""
-    waiting: list[np.ndarray] = []
-    for batch in batches:
-        waiting.append(batch)
-        if sum(map(len, waiting)) >= ROWS:
-            yield np.concatenate(waiting)
-            waiting = []
-    if waiting:
-        yield np.concatenate(waiting)
+def _write_shards(job: Job) -> int:
+    """Embeds this process's blocks. Returns how many there are for all processes together."""
+    state, count = processes(), 0
+    for number, block in enumerate(_blocks(job.products, job.shard_size)):
+        if number % state.num_processes == state.process_index:
+            _write_shard(job, number, [item if isinstance(item, Product) else job.products[item] for item in block])
+        count = number + 1
+    return count
+
+
+def _blocks(products: Catalogue | Stream, size: int) -> Iterator[Sequence[Product | int]]:
+    """The products of a stream, or the rows of a catalogue, which is read only by the process that embeds them."""
+    rest: Iterator[Any] = iter(products if isinstance(products, Stream) else range(len(products)))
+    while block := list(itertools.islice(rest, size)):
+        yield block
+
+
+def _write_shard(job: Job, number: int, products: list[Product]) -> None:
+    path = job.shard(number)
+    facts = {**job.settings(), "products": str(len(products)), "digest": _digest(products, job.text)}
+    if path.exists():
+        _check_same(path, facts)
+        return
+    tables = dict(_tables(job, products))
+    metadata = {**facts, "rows": json.dumps({kind: len(table) for kind, table in tables.items()})}
+    _write_parquet(path, metadata, iter(tables.values()))
+    if job.progress and len(products) == job.shard_size:
+        print(f"{path.name}: products up to {number * job.shard_size + len(products):,}", file=sys.stderr)
+
+
+def _digest(products: Sequence[Product], text: str) -> str:
+    """Changes with the products' ids, their texts and the number of their photos."""
+    sha = hashlib.sha256()
+    for product in products:
+        texts = [product.text(text, caption) for caption in range(len(product.captions))]
+        sha.update(json.dumps([product.product_id, len(product.images), texts]).encode())
+    return sha.hexdigest()
+
+
+def _check_same(path: Path, facts: Mapping[str, str]) -> None:
+    """Raises InputError: a shard to go on with was made otherwise, or of other products."""
+    try:
+        found = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} is damaged; remove it, and go on by --resume") from error
+    for name, value in facts.items():
+        was = found.get(name.encode(), b"").decode()
+        if was != value and name != "encoder":  # its path may be another
+            told = "of other products" if name in ("products", "digest") else f"with {name} {was}, not {value}"
+            raise InputError(f"{path} was made {told}; resume with what it was begun with, or start anew by --overwrite")
+
+
+def _tables(job: Job, products: list[Product]) -> Iterator[tuple[str, pa.Table]]:
+    """Kind -> rows, for each kind that is wanted: images, regions, texts."""
+    ids, tags = np.array([product.product_id for product in products], dtype=object), job.encoder.tags
+    rows, places = _flat([len(product.images) for product in products])
+    images, regions = _look(job, products, rows, places)
+    if images is not None:
+        yield "image", _table("image", ids[rows], places, images)
+    if regions is not None:
+        entities = np.tile(np.array(tags, dtype=object), len(rows))
+        repeated = (np.repeat(part, len(tags)) for part in (ids[rows], places))
+        yield "region", _table("region", *repeated, regions.reshape(-1, regions.shape[-1]), entities)
+    if "text" in job.what:
+        rows, places = _flat([len(product.captions) for product in products])
+        texts = [products[row].text(job.text, place) for row, place in zip(rows, places, strict=True)]
+        yield "text", _table("text", ids[rows], places, job.encoder.encode_texts(texts, job.progress))
+
+
+def _look(
+    job: Job, products: list[Product], rows: np.ndarray, places: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Image vectors (N, D) and region vectors (N, E, D) of some photos, each photo read once; None: not wanted."""
+    photos = ProductImages(products, rows, places)  # type: ignore[arg-type]  # it asks for nothing but products by row
+    wanted = {"image", "region"} & set(job.what)
+    if wanted == {"image", "region"}:
+        return job.encoder.encode_images_and_regions(photos, job.progress)
+    images = job.encoder.encode_images(photos, job.progress) if "image" in wanted else None
+    return images, job.encoder.encode_regions(photos, job.progress) if "region" in wanted else None
+
+
+def _flat(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """How many each product has -> product of each item, number of the item within its product."""
+    return np.repeat(np.arange(len(counts)), counts), np.concatenate([np.arange(count) for count in counts])
 
 
 def _table(
-    kind: str, ids: Sequence[str], indices: np.ndarray, vectors: np.ndarray, entities: Sequence[str | None] | None = None
+    kind: str, ids: np.ndarray, indices: np.ndarray, vectors: np.ndarray, entities: np.ndarray | None = None
 ) -> pa.Table:
     columns = {
         "product_id": pa.array(ids, pa.string()),
         "kind": pa.array([kind] * len(vectors), pa.string()),
         "index": pa.array(indices, pa.int32()),
-        "entity": pa.array(entities or [None] * len(vectors), pa.string()),
+        "entity": pa.nulls(len(vectors), pa.string()) if entities is None else pa.array(entities, pa.string()),
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
     }
     return pa.table(columns)
+
+
+def _finish(job: Job, out: Path, count: int) -> dict[str, Any]:
+    """Waits for all shards, and makes the folder or the file whole."""
+    shards = [job.shard(number) for number in range(count)]
+    for shard in shards:
+        while not shard.exists():  # not a barrier of the process group: that gives up after minutes
+            time.sleep(POLL)
+    manifest = _manifest(job, shards)
+    if out == job.folder:
+        write_json(out / MANIFEST, manifest)
+    else:
+        metadata = {**job.settings(), "manifest": json.dumps(manifest)}
+        _write_parquet(out, metadata, (group for shard in shards for group in _row_groups(shard)))
+        shutil.rmtree(job.folder)
+    return manifest
+
+
+def _manifest(job: Job, shards: Sequence[Path]) -> dict[str, Any]:
+    """What was embedded, by what, and how many rows of each kind there are.
+
+    Raises:
+        InputError: there are shards beyond these, of another run.
+    """
+    beyond = sorted({path for path in job.folder.iterdir() if SHARD.fullmatch(path.name)} - set(shards))
+    if beyond:
+        raise InputError(f"{beyond[0]} is of products that are not there now; start anew by --overwrite")
+    schemas = [pq.read_schema(shard) for shard in shards]
+    rows = [json.loads(schema.metadata[b"rows"]) for schema in schemas]
+    return {
+        "encoder": job.encoder.info,
+        "precision": job.encoder.precision,
+        "dataset": job.products.name,
+        "split": job.products.split,
+        "text": job.text,
+        "entities": list(job.encoder.tags),
+        "dim": schemas[0].field("vector").type.list_size,
+        "products": sum(int(schema.metadata[b"products"]) for schema in schemas),
+        "rows": {kind: sum(counts[kind] for counts in rows) for kind in rows[0]},
+        "bad_rows": dict(getattr(job.products, "bad_rows", {})),
+        "shard_size": job.shard_size,
+        "shards": len(shards),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "version": __version__,
+    }
+
+
+def _row_groups(path: Path) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as shard:
+        for group in range(shard.num_row_groups):
+            yield shard.read_row_group(group)
+
+
+def _write_parquet(path: Path, metadata: dict[str, str], tables: Iterator[pa.Table]) -> None:
+    """Tables of one schema as a file that appears whole or not at all."""
+    first = next(tables)
+    schema = first.schema.with_metadata(metadata)
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for table in itertools.chain([first], tables):
+            writer.write_table(table.replace_schema_metadata(metadata), row_group_size=ROWS)

@@ -1,15 +1,12 @@
-"""What is searched in: the vectors of a catalogue's photos or descriptions, computed, or read from `e2 embed`'s file."""
+"""What is searched in: the vectors of a catalogue's photos or descriptions, computed, or those that `e2 embed` wrote."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from adapters.encoder import Encoder
+from adapters.features import Features
 from adapters.product_images import ProductImages
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
@@ -40,25 +37,19 @@ def gallery_of(encoder: Encoder, catalogue: Catalogue, target: str = "image") ->
 
 
 def read_index(path: str | Path, encoder: Encoder, target: str = "image") -> Gallery:
-    """The vectors of one kind in a file of `e2 embed`.
+    """The vectors of one kind in a folder or file of `e2 embed`.
 
     Raises:
-        InputError: not such a file, without vectors of that kind, or of another encoder.
+        InputError: not such a one, without vectors of that kind, or of another encoder.
     """
     _check_target(target)
-    try:
-        table = pq.read_table(path, columns=["product_id", "vector"], filters=pc.field("kind") == target)
-        made_by = json.loads((table.schema.metadata or {})[b"encoder"])
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"{path} is no index: give the file that `e2 embed --out` wrote, or --data") from error
-    if made_by.get("weights_sha256") != encoder.info["weights_sha256"]:
-        raise InputError(f"{path} holds vectors of {made_by.get('path')}, not of {encoder.info['path']}; embed again with it")
-    if not len(table):
-        raise InputError(f"{path} holds no {target} vectors; write them by e2 embed --what {target}")
-    vectors = table.column("vector").combine_chunks()
-    width = vectors.type.list_size
-    flat = vectors.flatten().to_numpy(zero_copy_only=False)
-    return Gallery(flat.reshape(-1, width), table.column("product_id").to_pylist())
+    features = Features(path, encoder, target)
+    vectors = np.empty((len(features), features.width), dtype=np.float32)
+    product_ids: list[str] = []
+    for ids, part in features.batches():
+        vectors[len(product_ids) : len(product_ids) + len(ids)] = part
+        product_ids += ids
+    return Gallery(vectors, product_ids)
 
 
 def _check_target(target: str) -> None:

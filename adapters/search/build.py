@@ -4,12 +4,13 @@ Products are gone through in blocks. Of each block only those are embedded that 
 by a digest of photo, description and tags: so a build that was killed goes on where it was, an update costs what has changed,
 and doing either twice changes nothing. A product is found by its first photo.
 
-With several processes (``accelerate launch``) each embeds its share of a block, and the main one writes.
+With several processes (``accelerate launch``) each embeds its share of a block, and the main one writes. Vectors that `e2
+embed` wrote may take the place of embedding.
 """
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from adapters.encoder import Encoder
+from adapters.features import Features, read_along
 from adapters.product_images import ProductImages
 from adapters.search.engines import create_store, exists, open_store
 from adapters.search.index import check_encoder
@@ -32,6 +34,7 @@ from e2.version import __version__
 
 BLOCK = 1024  # products at a time: what is lost when the process dies
 THUMBNAIL, QUALITY = 256, 85  # pixels of the longer side, of JPEG
+Vectors = Callable[[Sequence[int]], np.ndarray]  # rows of a catalogue, growing from call to call -> (N, D)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ def build_index(
     catalogue: Catalogue,
     out: str | Path,
     *,
+    features: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -57,15 +61,19 @@ def build_index(
         encoder: any.
         catalogue: one split.
         out: a folder, or ``http://HOST:PORT/COLLECTION`` on a Milvus server.
+        features: what `e2 embed` wrote of that split with that encoder; None = the photos are embedded.
         resume: go on with a build that was stopped.
         overwrite: replace an index that is there.
         progress: show a progress bar.
 
     Raises:
         InputError: there is an index already (and neither ``resume`` nor ``overwrite``), the one to go on with is of another
-            encoder or catalogue, or a photo cannot be read.
+            encoder or catalogue, the features are, or a photo cannot be read.
     """
     out = str(out)
+    vectors = _embedding(encoder, catalogue)
+    if features is not None:
+        vectors = read_along(Features(features, encoder, "image", first_only=True), catalogue)
     width = encoder.encode_texts(["a"], progress=False).shape[1]
     store: Store | None = None
 
@@ -78,7 +86,7 @@ def build_index(
             store = create_store(out, _manifest(encoder, catalogue, width), overwrite=overwrite)
 
     on_main(start)
-    return _written(encoder, catalogue, store, progress)
+    return _written(vectors, encoder.workers, catalogue, store, progress)
 
 
 def update_index(encoder: Encoder, catalogue: Catalogue, place: str | Path, *, progress: bool = True) -> Written:
@@ -96,19 +104,23 @@ def update_index(encoder: Encoder, catalogue: Catalogue, place: str | Path, *, p
         _check_tags(store.manifest, catalogue, str(place))
 
     on_main(start)
-    return _written(encoder, catalogue, store, progress)
+    return _written(_embedding(encoder, catalogue), encoder.workers, catalogue, store, progress)
 
 
-def entries_of(encoder: Encoder, catalogue: Catalogue, rows: Sequence[int], digests: Sequence[str]) -> Iterator[Entry]:
-    """The products at some rows of a catalogue, embedded.
+def _embedding(encoder: Encoder, catalogue: Catalogue) -> Vectors:
+    """Embeds the first photos of products."""
+    return lambda rows: encoder.encode_images(ProductImages.first(catalogue, np.asarray(rows)), progress=False)
+
+
+def entries_of(
+    vectors: np.ndarray, workers: int, catalogue: Catalogue, rows: Sequence[int], digests: Sequence[str]
+) -> Iterator[Entry]:
+    """The products at some rows of a catalogue, with their vectors (N, D); thumbnails are made by ``workers`` threads.
 
     Raises:
         InputError: a photo cannot be read.
     """
-    vectors = encoder.encode_images(ProductImages.first(catalogue, np.asarray(rows)), progress=False)
-    with ThreadPoolExecutor(
-        max(1, encoder.workers)
-    ) as pool:  # after the encoder, which may fork: threads would not survive that
+    with ThreadPoolExecutor(max(1, workers)) as pool:
         thumbnails = pool.map(lambda row: thumbnail_of(catalogue[row]), rows)
         for row, digest, thumbnail, vector in zip(rows, digests, thumbnails, vectors, strict=True):
             product = catalogue[row]
@@ -141,7 +153,7 @@ def _contents(path: Path, product: Product) -> bytes:
         raise InputError(f"product {product.product_id}: {path} cannot be read ({error.strerror})") from error
 
 
-def _written(encoder: Encoder, catalogue: Catalogue, store: Store | None, progress: bool) -> Written:
+def _written(vectors: Vectors, workers: int, catalogue: Catalogue, store: Store | None, progress: bool) -> Written:
     """Goes through the catalogue; ``store`` is that of the main process, None in the others."""
     written, console = 0, Console(stderr=True)
     starts = range(0, len(catalogue), BLOCK)
@@ -149,11 +161,9 @@ def _written(encoder: Encoder, catalogue: Catalogue, store: Store | None, progre
     for start in track(starts, "Products", console=console, transient=True, disable=not shown):
         rows, digests = as_on_main(_changed(catalogue, range(start, min(start + BLOCK, len(catalogue))), store))
         if rows:
-            entries = entries_of(encoder, catalogue, rows, digests)
-            if store is None:
-                encoder.encode_images(ProductImages.first(catalogue, np.asarray(rows)), progress=False)  # its share
-            else:
-                store.write(list(entries))
+            found = vectors(rows)  # of all processes together; before any threads, which a fork would not survive
+            if store is not None:
+                store.write(list(entries_of(found, workers, catalogue, rows, digests)))
             written += len(rows)
     if store is not None:
         store.finish()

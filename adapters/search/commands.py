@@ -8,6 +8,7 @@ import typer
 
 from e2.errors import InputError
 from e2.options import (
+    ENCODERS,
     BatchSize,
     CaptionColumn,
     Data,
@@ -24,7 +25,7 @@ from e2.options import (
 )
 
 index_app = typer.Typer(help="Build and search the index of a catalogue.", no_args_is_help=True)
-EncoderName = Annotated[str, typer.Option(help="checkpoint folder or open_clip:MODEL/PRETRAINED")]
+EncoderName = Annotated[str, typer.Option(help=ENCODERS)]
 OwnEncoder = Annotated[str | None, typer.Option(help="where the index's encoder lies now, if it was moved")]
 Index = Annotated[str, typer.Option("--index", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
 Place = Annotated[str, typer.Option("--out", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
@@ -37,6 +38,10 @@ def build(
     out: Place,
     split: Split = None,
     tags: Tags = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="vectors that e2 embed wrote of this split with this encoder: nothing is embedded again"),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with a build that was stopped")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an index in --out")] = False,
     image_column: ImageColumn = "image",
@@ -60,7 +65,7 @@ def build(
         raise InputError("--resume goes on with an index and --overwrite replaces it; choose one")
     catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
-    done = build_index(model, catalogue, out, resume=resume, overwrite=overwrite)
+    done = build_index(model, catalogue, out, features=features, resume=resume, overwrite=overwrite)
     kept = f" ({done.unchanged:,} were there already)" if done.unchanged else ""
     _say(
         {"index": out, "written": done.written, "unchanged": done.unchanged},

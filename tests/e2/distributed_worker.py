@@ -77,8 +77,10 @@ def work(shop: Path, out: Path) -> None:
     start_run(out / "run", {**options, **fixed})
     encoder = load_encoder(out / "run", device="cpu", batch_size=5, workers=0)
     products = open_catalogue(str(shop), "train", tags=TAGS)
-    rows = write_embeddings(encoder, products, out / "vectors.parquet", what=("image", "text", "region"), progress=False)
-    assert rows == 5 * len(products)  # a photo, a text and three regions each
+    for place in ("vectors", "vectors.parquet"):  # 8 shards, each written by one process
+        options = {"what": ("image", "text", "region"), "shard_size": 8, "progress": False}
+        manifest = write_embeddings(encoder, products, out / place, **options)
+        assert (manifest is not None) == processes().is_main_process
     evaluate_retrieval([encoder], products, out=out / "retrieval", resamples=10)
 
 

@@ -1,4 +1,4 @@
-"""Two processes give what one gives with the whole batch; nothing is dropped or doubled between them."""
+"""Two processes, started by ``accelerate launch``, give what one gives with the whole batch; nothing is dropped or doubled."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.command import run_command
 from tests.conftest import TINY
 from tests.e2.distributed_worker import CASES, work
 from tests.shared import ROOT
@@ -36,28 +37,34 @@ def alone(tiny, shop, tmp_path_factory):
     return out
 
 
+def launched(*module_and_arguments: object) -> str:
+    """Runs a module by ``accelerate launch`` in two processes on the CPU, as a user would; returns what they print.
+
+    ``--multi_gpu`` means several processes, wherever they compute; with ``--cpu`` accelerate starts one.
+    """
+    start = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    usual = ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", free_port()]
+    process = subprocess.Popen(
+        [*start, *usual, "-m", *map(str, module_and_arguments)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        output = process.communicate(timeout=540)[0]
+    finally:
+        process.terminate()  # asked so, the launcher ends the two as well, which a kill would leave running
+        process.wait(timeout=60)
+    assert process.returncode == 0, output[-4000:]
+    return output
+
+
 @pytest.fixture(scope="module")
 def together(config_dir, shop, tmp_path_factory):
     out = tmp_path_factory.mktemp("together")
-    command = [sys.executable, "-m", "tests.e2.distributed_worker", str(config_dir), str(shop), str(out)]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        outputs = [process.communicate(timeout=240)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert [process.returncode for process in started] == [0, 0], "\n".join(outputs)[-4000:]
+    launched("tests.e2.distributed_worker", config_dir, shop, out)
     return out
 
 
@@ -67,6 +74,15 @@ def assert_same_gradients(left, right):
     assert size > 0.1
     for name, tensor in left.items():
         assert (tensor - right[name]).norm() <= 3e-6 * size, name
+
+
+def assert_same_run(*runs):
+    left, right = (load_file(run / "model.safetensors") for run in runs)
+    assert left.keys() == right.keys()
+    for name in left:
+        torch.testing.assert_close(left[name], right[name], rtol=0, atol=2e-6)
+    left, right = (json.loads((run / "summary.json").read_text())["history"] for run in runs)
+    assert left == right
 
 
 @pytest.mark.parametrize(("method", "chunk"), CASES)
@@ -84,16 +100,28 @@ def test_sharded_weights_find_the_same_gradients(alone, together):
 
 
 def test_a_run_of_two_processes_ends_with_the_same_weights(alone, together):
-    left, right = (load_file(out / "run" / "model.safetensors") for out in (alone, together))
-    assert left.keys() == right.keys()
-    for name in left:
-        torch.testing.assert_close(left[name], right[name], rtol=0, atol=2e-6)
-    left, right = (json.loads((out / "run" / "summary.json").read_text())["history"] for out in (alone, together))
-    assert left == right
+    assert_same_run(alone / "run", together / "run")
 
 
-def test_no_product_is_dropped_or_doubled_in_the_embeddings(alone, together):
-    left, right = (pq.read_table(out / "vectors.parquet") for out in (alone, together))
+@pytest.mark.slow
+def test_the_train_command_of_two_processes_ends_with_the_same_weights(shop, tmp_path):
+    """`accelerate launch e2 train`, the whole way: 11 products a step, of which one process takes 6 and the other 5."""
+    line = (
+        f"train --data {shop} --tags brand,season,colour --backbone e2-nano --device cpu --workers 0 --batch-size 11 --steps 5"
+    )
+    line += " --set eval_every=5 --set optim.lr=1e-4"
+    assert run_command(*line.split(), "--out", tmp_path / "alone").status == 0
+    printed = launched("cli", *line.split(), "--out", tmp_path / "together")
+    assert printed.count("checkpoint in") == 1  # the main process talks
+    assert_same_run(tmp_path / "alone", tmp_path / "together")
+
+
+@pytest.mark.parametrize("place", ["vectors", "vectors.parquet"])
+def test_no_product_is_dropped_or_doubled_in_the_embeddings(alone, together, place):
+    left, right = (pq.read_table(out / place) for out in (alone, together))
+    assert len(left) == 60 * 5  # a photo, a text and three regions each
+    names = list(zip(*(right[column].to_pylist() for column in ("product_id", "kind", "index", "entity")), strict=True))
+    assert len(set(names)) == len(names)
     for column in ("product_id", "kind", "index", "entity"):
         assert left[column].to_pylist() == right[column].to_pylist()
     vectors = [torch.tensor(table["vector"].to_pylist()) for table in (left, right)]
