@@ -17,9 +17,10 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,16 +166,24 @@ def _write_shards(job: Job) -> int:
     state, count = processes(), 0
     for number, block in enumerate(_blocks(job.products, job.shard_size)):
         if number % state.num_processes == state.process_index:
-            _write_shard(job, number, [item if isinstance(item, Product) else job.products[item] for item in block])
+            _write_shard(job, number, block())
         count = number + 1
     return count
 
 
-def _blocks(products: Catalogue | Stream, size: int) -> Iterator[Sequence[Product | int]]:
-    """The products of a stream, or the rows of a catalogue, which is read only by the process that embeds them."""
-    rest: Iterator[Any] = iter(products if isinstance(products, Stream) else range(len(products)))
-    while block := list(itertools.islice(rest, size)):
-        yield block
+def _blocks(products: Catalogue | Stream, size: int) -> Iterator[Callable[[], list[Product]]]:
+    """Functions that give the products of a block: a catalogue is read only by the process that embeds them."""
+    if isinstance(products, Stream):
+        rest = iter(products)
+        while block := list(itertools.islice(rest, size)):
+            yield partial(list, block)
+    else:
+        for start in range(0, len(products), size):
+            yield partial(_rows_of, products, range(start, min(start + size, len(products))))
+
+
+def _rows_of(catalogue: Catalogue, rows: range) -> list[Product]:
+    return [catalogue[row] for row in rows]
 
 
 def _write_shard(job: Job, number: int, products: list[Product]) -> None:
@@ -221,8 +230,8 @@ def _tables(job: Job, products: list[Product]) -> Iterator[tuple[str, pa.Table]]
         yield "image", _table("image", ids[rows], places, images)
     if regions is not None:
         entities = np.tile(np.array(tags, dtype=object), len(rows))
-        repeated = (np.repeat(part, len(tags)) for part in (ids[rows], places))
-        yield "region", _table("region", *repeated, regions.reshape(-1, regions.shape[-1]), entities)
+        repeated_ids, repeated_places = (np.repeat(part, len(tags)) for part in (ids[rows], places))
+        yield "region", _table("region", repeated_ids, repeated_places, regions.reshape(-1, regions.shape[-1]), entities)
     if "text" in job.what:
         rows, places = _flat([len(product.captions) for product in products])
         texts = [products[row].text(job.text, place) for row, place in zip(rows, places, strict=True)]

@@ -7,6 +7,7 @@ import typer
 
 from e2.errors import InputError
 from e2.options import (
+    ENCODERS,
     BatchSize,
     CaptionColumn,
     Data,
@@ -25,7 +26,7 @@ from e2.options import (
 
 
 def embed(
-    model: Annotated[str, typer.Option(help="checkpoint folder or open_clip:MODEL/PRETRAINED")],
+    model: Annotated[str, typer.Option(help=ENCODERS)],
     data: Data,
     out: Annotated[Path, typer.Option(help="folder for parquet shards, or one .parquet file")],
     split: Split = None,
@@ -57,8 +58,10 @@ def embed(
     opened = _open_stream if data.startswith(PREFIX) else open_data
     products = opened(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     encoder = load_encoder(model, device=device, precision=precision, batch_size=batch_size, workers=workers)
-    options = {"shard_size": shard_size, "resume": resume, "overwrite": overwrite}
-    manifest = write_embeddings(encoder, products, out, what=tuple(what.split(",")), text=text, **options)
+    kinds = tuple(what.split(","))
+    manifest = write_embeddings(
+        encoder, products, out, what=kinds, text=text, shard_size=shard_size, resume=resume, overwrite=overwrite
+    )
     if manifest:
         print(f"wrote {sum(manifest['rows'].values()):,} vectors of {manifest['products']:,} products to {out}")
 
