@@ -13,7 +13,7 @@ export OMP_NUM_THREADS=1                               # the same numbers whatev
 
 studies=${*:-dataset main groups modules tokens batch-size backbone fine-tuned forgetting}
 common=(--seeds "$SEEDS" --precision bf16 --workers 1 --runs "$RUNS")
-photos=(--data "$DATA" --tags brand,season,sub_category,colour --epochs 4 --batch-size 256 "${common[@]}")
+photos=(--data "$DATA" --tags brand,season,sub_category,colour --epochs 10 --batch-size 256 "${common[@]}")
 drawings=(--data $BOUTIQUE --epochs 10 --batch-size 128 "${common[@]}")
 
 start_model() { # general captions -> a start model to fine-tune
