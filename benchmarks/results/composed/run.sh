@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What made the files in this folder. From the repository's root, with `e2` installed, after ../fashion-products/run.sh, ../boutique/run.sh and
+# What made the files in this folder. From the repository's root, with `e2` installed, after ../fashion-products/run.sh, ../study/run.sh and
 # ../captioning/run.sh. Only numbers are kept here: queries and hits stay in RUNS.
 set -euo pipefail
 DATA=${DATA:?folder of fashion-products with train.parquet, val.parquet and test.parquet}

@@ -10,7 +10,7 @@ export OMP_NUM_THREADS=1 # one thread a run, so that two runs side by side on tw
 for seed in 0 1; do
   for method in clip multifield e2; do
     e2 train --data "$DATA" --tags brand,season,sub_category,colour --method $method --seed $seed --backbone e2-nano \
-      --epochs 4 --batch-size 256 --precision bf16 --workers 1 --resume --out "$RUNS/$method-$seed"
+      --epochs 10 --batch-size 256 --precision bf16 --workers 1 --resume --out "$RUNS/$method-$seed"
     cp "$RUNS/$method-$seed/log.csv" "$RESULTS/log-$method-$seed.csv"
   done
 done
