@@ -105,14 +105,6 @@ def open_tower(visual: nn.Module) -> Tower:
     )
 
 
-def num_patches(visual: nn.Module) -> int:
-    """Patches of an image tower; 0 where it is no ViT that E2 can read."""
-    try:
-        return open_tower(visual).num_patches
-    except InputError:
-        return 0
-
-
 def one_way_mask(num_readable: int, num_tokens: int, like: Tensor) -> Tensor:
     """Additive attention mask (R + S, R + S) under which the S selection tokens see the R positions of the image in front of
     them, and not the other way round: the backbone's own stream stays exactly what it was."""

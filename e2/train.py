@@ -19,8 +19,8 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from e2.attention import chunked_attention
 from e2.checkpoint import save_config, tensors_sha256, weights_of, write_weights
 from e2.config import TrainConfig, to_dict
 from e2.data.loader import DESCRIPTION, StepSampler, TrainingViews, mixed_seed, training_loader
@@ -37,10 +37,7 @@ from e2.sharding import BLOCKS, clip_sharded_gradients, shard
 from e2.start import start_model
 from e2.state import Progress, load_state, read_state, save_state, state_tensors
 from e2.texts import cut_to_longest
-from e2.towers import num_patches
 from e2.validation import FirstPhotos, validate
-
-SHORT = 128  # patches up to which the plain attention kernel beats the fused one on a CPU (bf16: 2 x at 50, 0.7 x at 197)
 
 
 @dataclass
@@ -328,23 +325,9 @@ def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
 @contextlib.contextmanager
 def precision(run: Run) -> Iterator[None]:
     """Autocast as configured, and the fastest attention."""
-    with run.accelerator.autocast(), attention_for(run.accelerator.device, num_patches(run.model.visual)):
+    chunked = run.accelerator.device.type == "cpu" and run.config.precision == "bf16"
+    with run.accelerator.autocast(), chunked_attention() if chunked else contextlib.nullcontext():
         yield
-
-
-@contextlib.contextmanager
-def attention_for(device: torch.device, patches: int) -> Iterator[None]:
-    """The attention kernel for training: on the CPU the plain one, which is faster there as long as sequences are short."""
-    if device.type != "cpu" or patches > SHORT:
-        yield
-        return
-    widened = not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()  # the name says cuda, but it rules the CPU too
-    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # bf16 stays bf16, as in the other kernels
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(not widened)
 
 
 def check_finite(run: Run, losses: dict[str, Tensor]) -> None:

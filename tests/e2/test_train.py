@@ -118,7 +118,7 @@ def test_a_killed_run_resumes_to_the_same_bits(shop, config_dir, tmp_path):
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(shop, config_dir, tmp_path):
-    command = cli(shop, config_dir, tmp_path / "run", "--set", "data.workers=2")
+    command = cli(shop, config_dir, tmp_path / "run", "--set", "data.workers=2", "--set", "steps=4000")
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
