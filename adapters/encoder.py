@@ -81,12 +81,12 @@ class Encoder:
         self.precision, self.batch_size, self.workers = precision, batch_size, workers
         self.loss: dict[str, Any] = loss or {}
         self.tags: tuple[str, ...] = tuple(getattr(model, "tags", ()))
-        self._shared = True
+        self._alone = False
 
     def alone(self) -> "Encoder":
         """The same for this process alone: it encodes all that it is asked for, whatever other processes do."""
         own = copy.copy(self)
-        own._shared = False
+        own._alone = True
         return own
 
     def encode_images(self, images: Sequence[ImageSource], progress: bool = True) -> np.ndarray:
@@ -135,7 +135,7 @@ class Encoder:
     def _iterate(
         self, images: Sequence[ImageSource], encode: Callable[[Tensor], Tensor], progress: bool
     ) -> Iterator[np.ndarray]:
-        shares = self._shares(len(images))
+        shares = list(shared_batches(len(images), self.batch_size, alone=self._alone))
         rows, pin = [own for own, _ in shares], self.device.type == "cuda"
         batches = zip(
             image_batches(images, self.preprocess, self.batch_size, self.workers, rows=rows, pin=pin), shares, strict=True
@@ -159,7 +159,7 @@ class Encoder:
             raise InputError("there are no texts to encode")
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # characters go well enough with tokens
         clip = getattr(self.model, "clip", self.model)  # an E2's text tower is that of the open_clip model in it
-        shares = self._shares(len(texts))
+        shares = list(shared_batches(len(texts), self.batch_size, alone=self._alone))
         vectors, done = np.empty((0, 0), dtype=np.float32), 0
         for own, size in with_progress(shares, "Texts", len(shares), progress):
             tokens = cut_to_longest(clip, self.tokenizer([texts[order[place]] for place in own]))
@@ -179,20 +179,13 @@ class Encoder:
         dtype = PRECISIONS[self.precision]
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32)
 
-    def _shares(self, total: int) -> list[tuple[range, int]]:
-        """Batches in order: the rows of each that this process encodes, and how many it has in all."""
-        if self._shared:
-            return list(shared_batches(total, self.batch_size))
-        batches = (range(start, min(start + self.batch_size, total)) for start in range(0, total, self.batch_size))
-        return [(rows, len(rows)) for rows in batches]
-
     @torch.inference_mode()
     def _vectors(self, encode: Callable[[Tensor], Tensor], batch: Tensor, size: int) -> np.ndarray:
         """The vectors of the ``size`` rows of which ``batch`` is this process's share."""
         with self.autocast():
             features = encode(batch)
         vectors = F.normalize(features.float(), dim=-1)
-        return (gather_rows(vectors, size) if self._shared else vectors).cpu().numpy()
+        return (vectors if self._alone else gather_rows(vectors, size)).cpu().numpy()
 
 
 def load_encoder(name: str | Path, **options: Any) -> Encoder:

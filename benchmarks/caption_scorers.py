@@ -122,7 +122,3 @@ def _longest_common(places: dict[str, int], length: int, words: list[str]) -> in
             matched = row & here
             row = (row + matched) | (row - matched)
     return length - (row & everywhere).bit_count()
-
-
-class ScorerFailed(RuntimeError):
-    """A scorer died."""

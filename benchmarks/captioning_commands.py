@@ -58,7 +58,6 @@ def captioning(
 
     from adapters.captioning.captioner import load_captioner
     from benchmarks.caption_files import read_captions
-    from benchmarks.caption_scorers import ScorerFailed
     from benchmarks.evaluate_captioning import Candidate, evaluate_captioning, read_truth, results_table
     from benchmarks.java import JavaFailed
     from e2.data import splits_of
@@ -80,7 +79,7 @@ def captioning(
             encoder=_encoder(encoder, options),
             java=java,
         )
-    except (JavaFailed, ScorerFailed) as failure:
+    except JavaFailed as failure:
         kept = f"; the captions are kept in {out}" if out else ""
         print(f"e2: {failure}{kept}", file=sys.stderr)
         raise typer.Exit(1) from failure

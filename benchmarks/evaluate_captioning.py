@@ -157,7 +157,7 @@ def evaluate_captioning(
 
     Raises:
         InputError: no candidate or one twice, products without a caption.
-        JavaFailed, ScorerFailed: what scores the captions fails; written captions stay.
+        JavaFailed: what scores the captions fails; written captions stay.
     """
     paths = [candidate.info["path"] for candidate in candidates]
     if not paths or len(set(paths)) < len(paths):

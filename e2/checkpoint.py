@@ -22,7 +22,7 @@ from e2.backbones import create_tokenizer
 from e2.config import ModelConfig, from_dict, require_range, to_dict
 from e2.errors import InputError
 from e2.factory import create_model_and_transforms
-from e2.files import atomic_folder, atomic_path
+from e2.files import atomic_folder, atomic_path, file_sha256
 from e2.model import E2
 from e2.version import __version__
 
@@ -205,11 +205,7 @@ def tensors_sha256(tensors: dict[str, Tensor]) -> str:
 
 def weights_sha256(folder: str | Path) -> str:
     """Hash of the weights file: names a model in results and binds adapters to their encoder."""
-    digest = hashlib.sha256()
-    with open(Path(folder) / WEIGHTS, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return file_sha256(Path(folder) / WEIGHTS)
 
 
 def _from_hub(name: str) -> Path:

@@ -148,15 +148,16 @@ def own_rows(total: int) -> range:
     return range(state.process_index, total, state.num_processes)
 
 
-def shared_batches(total: int, batch_size: int) -> Iterator[tuple[range, int]]:
+def shared_batches(total: int, batch_size: int, *, alone: bool = False) -> Iterator[tuple[range, int]]:
     """Batches of W * ``batch_size`` rows in order: (the rows of it that this process takes, the batch's size).
 
-    A process to which a last short batch leaves nothing takes its first row all the same: it has to know the features' shape.
+    ``alone``: this process takes all, whatever the others do. A process to which a last short batch leaves nothing takes
+    its first row all the same: it has to know the features' shape.
     """
-    state = processes()
-    for start in range(0, total, batch_size * state.num_processes):
-        size = min(batch_size * state.num_processes, total - start)
-        own = range(start + state.process_index, start + size, state.num_processes)
+    rank, world = (0, 1) if alone else (processes().process_index, processes().num_processes)
+    for start in range(0, total, batch_size * world):
+        size = min(batch_size * world, total - start)
+        own = range(start + rank, start + size, world)
         yield own or range(start, start + 1), size
 
 

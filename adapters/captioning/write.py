@@ -6,20 +6,19 @@ Until the run is complete the lines stand in ``OUT.part`` beside ``OUT``, headed
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
 from adapters.captioning.captioner import Captioner
 from e2.data.images import load_image
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
+from e2.progress import with_progress
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2")
 CHUNK = 128  # photos decoded, captioned and written together
@@ -119,7 +118,7 @@ def write_captions(
         _start(part, head)
     starts = range(done, len(photos), CHUNK)
     with open(part, "a", encoding="utf-8") as file, ThreadPoolExecutor(max(1, captioner.encoder.workers)) as pool:
-        for start in _shown(starts, progress):
+        for start in with_progress(starts, "Captions", len(starts), progress):
             chunk = [photos[row] for row in range(start, min(start + CHUNK, len(photos)))]
             for record in caption_chunk(captioner, chunk, pool, decoding):
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -197,10 +196,3 @@ def _finish(part: Path, out: Path) -> int:
     whole.replace(out)
     part.unlink()
     return errors
-
-
-def _shown(steps: Sequence[int], progress: bool) -> Iterable[int]:
-    console = Console(stderr=True)
-    return track(
-        steps, "Captions", len(steps), console=console, transient=True, disable=not (progress and console.is_terminal)
-    )

@@ -1,6 +1,5 @@
 """What every export has in common: a new folder, a check against PyTorch, and a record of what was written."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from adapters.encoder import Encoder
 from e2.errors import InputError
+from e2.files import file_sha256
 from e2.version import __version__
 
 RECORD = "export.json"
@@ -63,14 +63,6 @@ class Exported:
 
 def files_of(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
-
-
-def file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def read_export(folder: str | Path) -> Exported:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from adapters.encoder import ONNX, Encoder
-from adapters.export.exported import RECORD, Exported, file_sha256, photo_transform, read_export
+from adapters.export.exported import RECORD, Exported, photo_transform, read_export
 from adapters.export.tokenizer_files import FILE, FOLDER, load_tokenizer
 from e2.errors import InputError, first_line
+from e2.files import file_sha256
 from e2.reader import Reading
 
 IMAGE, TEXT, PHOTO_RULE_FILE = "image", "text", "preprocess.json"

@@ -17,8 +17,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from adapters.encoder import Encoder
 from adapters.features import Features, read_along
@@ -30,6 +28,7 @@ from e2.data.images import load_image
 from e2.data.product import Catalogue, Product
 from e2.distributed import as_on_main, on_main, processes
 from e2.errors import InputError
+from e2.progress import with_progress
 from e2.version import __version__
 
 BLOCK = 1024  # products at a time: what is lost when the process dies
@@ -155,10 +154,8 @@ def _contents(path: Path, product: Product) -> bytes:
 
 def _written(vectors: Vectors, workers: int, catalogue: Catalogue, store: Store | None, progress: bool) -> Written:
     """Goes through the catalogue; ``store`` is that of the main process, None in the others."""
-    written, console = 0, Console(stderr=True)
-    starts = range(0, len(catalogue), BLOCK)
-    shown = progress and console.is_terminal and processes().is_main_process
-    for start in track(starts, "Products", console=console, transient=True, disable=not shown):
+    written, starts = 0, range(0, len(catalogue), BLOCK)
+    for start in with_progress(starts, "Products", len(starts), progress and processes().is_main_process):
         rows, digests = as_on_main(_changed(catalogue, range(start, min(start + BLOCK, len(catalogue))), store))
         if rows:
             found = vectors(rows)  # of all processes together; before any threads, which a fork would not survive

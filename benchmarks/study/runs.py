@@ -20,6 +20,7 @@ from e2.checkpoint import WEIGHTS
 from e2.config import TrainConfig, merged, to_dict
 from e2.data import splits_of
 from e2.errors import InputError, TrainingStopped
+from e2.files import file_sha256
 from e2.run import as_changes, start_run
 from e2.version import __version__
 
@@ -95,7 +96,7 @@ def _weights_digest(config: TrainConfig) -> str | None:
     if config.pretrained is None or not path.exists():
         return None
     file = path / WEIGHTS if path.is_dir() else path
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    return file_sha256(file) if file.is_file() else None
 
 
 def _folder(runs: Path, key: str, name: str) -> Path:

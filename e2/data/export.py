@@ -11,8 +11,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
 from e2.data.catalogue import ArrowCatalogue
 from e2.data.columns import REGIONS, Columns
@@ -22,6 +20,7 @@ from e2.data.shard_writer import write_shards
 from e2.data.sources import open_catalogue, splits_of
 from e2.errors import InputError
 from e2.files import atomic_folder
+from e2.progress import with_progress
 
 FORMATS = ("parquet", "webdataset")
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # as `datasets` writes it
@@ -85,9 +84,7 @@ def _open_all(spec: str, **options: Any) -> Mapping[str, ArrowCatalogue | Stream
 def _shown(products: ArrowCatalogue | Stream, what: str, progress: bool) -> Iterable[Product]:
     """The products with a progress bar; of a stream nobody knows how long it is."""
     total = None if isinstance(products, Stream) else len(products)
-    console = Console(stderr=True)
-    disable = not (progress and console.is_terminal)
-    return track(iter(products), what, total, console=console, transient=True, disable=disable)
+    return with_progress(iter(products), what, total, progress)
 
 
 def _write_parquet(file: Path, shown: Iterable[Product], products: ArrowCatalogue | Stream) -> int:

@@ -5,4 +5,4 @@ out=${OUT:-runs/export}
 for format in "onnx --int8" transformers "open_clip --backbone-only"; do
   e2 export --model "$RUNS/fp/e2-0" --format $format --data "$PRODUCTS" --out "$out/fashion-products-${format%% *}"
 done
-e2 export --model "$RUNS/boutique/e2-0" --format onnx --int8 --data boutique:train=6000,val=300,test=1000,seed=0 --out "$out/boutique-onnx"
+e2 export --model "$RUNS/boutique/e2-0" --format onnx --int8 --data boutique:train=6000,val=300,test=1000,seed=0,size=80 --out "$out/boutique-onnx"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from e2.data.amazon.journal import Journal, Photo, Shard, clear_errors
 from e2.data.amazon.metadata import read_lines
@@ -22,6 +22,7 @@ from e2.data.amazon.statistics import statistics
 from e2.data.shard_writer import write_shard
 from e2.errors import InputError, TrainingStopped, printable
 from e2.files import atomic_path
+from e2.progress import with_progress
 
 STATE, FAILURES, LOCK = "build.sqlite", "failures.jsonl", ".build.lock"
 OURS = ("build.", "train-", "val-", "test-", STATISTICS, FAILURES)  # how the names of a build's files begin
@@ -127,7 +128,7 @@ def _size(meta: Path) -> int:
 
 
 def _plan(meta: Path, state: Path, selection: Selection, settings: dict[str, Any], progress: bool) -> None:
-    lines = track(read_lines(meta), "reading metadata", **_shown(progress))
+    lines = with_progress(read_lines(meta), "Reading metadata", None, progress)
     with atomic_path(state) as temporary:
         counts = write_plan(temporary, lines, selection)
         if not counts["products"]:
@@ -136,11 +137,6 @@ def _plan(meta: Path, state: Path, selection: Selection, settings: dict[str, Any
         with contextlib.closing(Journal(temporary)) as journal:
             journal.set_note("metadata", counts)
             journal.set_note("settings", settings)
-
-
-def _shown(progress: bool) -> dict[str, Any]:
-    console = Console(stderr=True)
-    return {"console": console, "transient": True, "disable": not (progress and console.is_terminal)}
 
 
 def _require_same(noted: dict[str, Any], given: dict[str, Any]) -> None:
@@ -155,7 +151,8 @@ def _fetch_all(journal: Journal, fetcher: PhotoFetcher, out: Path, shard_size: i
     for shard in [shard for shard, count in pending.items() if not count]:  # killed before they were written
         _write(journal, shard, out, shard_size)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, **_shown(progress)) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not (progress and console.is_terminal)) as bar:
         task, lost = bar.add_task("fetching photos", total=sum(pending.values())), 0
         for result in _trusted(_fetched(fetcher, journal.pending()), lambda: _online(journal, fetcher)):
             if not result.final:
