@@ -7,7 +7,6 @@ Every corpus score here is a function of per-product counts or values; the boots
 applies the same function (see `_metrics`), with the same draws for all captioners.
 """
 
-import itertools
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from rich.table import Table
-from rich.text import Text
 
 from adapters.encoder import Encoder
 from adapters.image_batches import ImageSource
@@ -27,6 +25,7 @@ from benchmarks import caption_files
 from benchmarks.bootstrap import RESAMPLES, Measure, interval, resampled_means
 from benchmarks.caption_variety import distinct, words_and_repetition
 from benchmarks.captioning import BLEU, METRICS, CaptionScores, corpus_bleu, score_captions
+from benchmarks.comparison import COMPARISON, Comparison, Measured, compare, metrics_table
 from benchmarks.items import CATEGORY, TEXTS
 from benchmarks.meteor import meteor_score
 from benchmarks.metrics_file import NAME, metrics_record, write_json
@@ -64,23 +63,6 @@ class Truth:
     references: list[list[str]]
     tags: list[Mapping[str, str]]
     vocabulary: TagVocabulary
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """``results``: a record per candidate; ``differences``: for each pair, second minus first, with paired intervals."""
-
-    results: list[dict[str, Any]]
-    differences: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One candidate's ``record``, its bootstrap ``samples`` (metric -> (resamples,)) and the ``rows`` of captions.jsonl."""
-
-    record: dict[str, Any]
-    samples: dict[str, np.ndarray]
-    rows: list[dict[str, Any]]
 
 
 def read_truth(
@@ -164,7 +146,7 @@ def evaluate_captioning(
         raise InputError(f"give one or several different captioners or caption files, got {', '.join(paths) or 'none'}")
     folders = _folders(out, paths)
     photos = _photos(encoder, truth) if encoder else None
-    scored = []
+    scored: list[Measured] = []
     for candidate, folder in zip(candidates, folders, strict=True):
         start = time.perf_counter()
         if not isinstance(candidate, Candidate):
@@ -176,11 +158,11 @@ def evaluate_captioning(
         measured = _measure(captions, truth, encoder, photos, java)
         scored.append(_score(measured, candidate, truth, text, seed, resamples, start))
         if folder:
-            caption_files.write_rows(folder / caption_files.NAME, scored[-1].rows)
+            caption_files.write_rows(folder / caption_files.NAME, _rows(measured, truth))
             write_json(folder / NAME, scored[-1].record)
-    comparison = Comparison([one.record for one in scored], _differences(scored))
+    comparison = compare(scored)
     if out is not None and len(scored) > 1:
-        write_json(Path(out) / "comparison.json", asdict(comparison))
+        write_json(Path(out) / COMPARISON, asdict(comparison))
     return comparison
 
 
@@ -239,7 +221,7 @@ def _metrics(means: Mapping[str, np.ndarray], products: int, entities: Sequence[
 
 def _score(
     measured: _Measured, candidate: Candidate, truth: Truth, text: str, seed: int, resamples: int, start: float
-) -> Scored:
+) -> Measured:
     columns, entities, products = measured.columns(), truth.catalogue.tags, len(truth.product_ids)
     everything = np.concatenate(list(columns.values()), axis=1)
     drawn = resampled_means([Measure(everything, np.arange(products))], resamples=resamples, seed=seed)
@@ -271,7 +253,7 @@ def _score(
         bootstrap={"resamples": resamples, "unit": "product"},
         entities=list(entities),
     )
-    return Scored(record, {name: samples[name] for name in ci95}, _rows(measured, truth))
+    return Measured(record, {name: samples[name] for name in ci95})
 
 
 def _reference_tags(truth: Truth) -> dict[str, float]:
@@ -341,19 +323,8 @@ def _folders(out: str | Path | None, paths: Sequence[str]) -> list[Path | None]:
     return [Path(out) / f"{number}_{label}" for number, label in enumerate(labels, start=1)]
 
 
-def _differences(scored: Sequence[Scored]) -> list[dict[str, Any]]:
-    differences = []
-    for first, second in itertools.combinations(scored, 2):
-        shared = [name for name in first.samples if name in second.samples]
-        metrics = {name: second.record["metrics"][name] - first.record["metrics"][name] for name in shared}
-        ci95 = {name: list(interval(second.samples[name] - first.samples[name])) for name in shared}
-        names = {"first": first.record["model"]["path"], "second": second.record["model"]["path"]}
-        differences.append({**names, "metrics": metrics, "ci95": ci95})
-    return differences
-
-
 def results_table(comparison: Comparison) -> Table:
-    """Metrics by captioner with 95 % intervals, then paired differences; * where zero lies outside."""
+    """Metrics by captioner, then the paired differences; see `metrics_table`."""
     first = comparison.results[0]
     title = "captions of {dataset}, {split}, references {text}, {n} products".format_map(first)
     notes = [f"percent, CIDEr x 100; 95 % intervals over products; tokens: {first['tokenizer']}"]
@@ -361,24 +332,5 @@ def results_table(comparison: Comparison) -> Table:
     for note in dict.fromkeys(note for record in comparison.results for note in record["notes"]):
         paths = [record["model"]["path"] for record in comparison.results if note in record["notes"]]
         notes.append(note if len(paths) == len(comparison.results) else f"{', '.join(paths)}: {note}")
-    table = Table("metric", title=Text(title), caption=Text("\n".join(notes)))
-    records = [*comparison.results, *comparison.differences]
-    styles = ["{:.1f}"] * len(comparison.results) + ["{:+.1f}"] * len(comparison.differences)
-    for record in records:
-        name = record["model"]["path"] if "model" in record else "{second} − {first}".format_map(record)
-        table.add_column(Text(name), justify="right", overflow="fold")
-    for name in dict.fromkeys(name for record in comparison.results for name in record["metrics"]):
-        cells = (_cell(record, name, style) for record, style in zip(records, styles, strict=True))
-        table.add_row(Text(name.replace("_", " ")), *cells)
-    return table
-
-
-def _cell(record: dict[str, Any], name: str, style: str) -> str:
-    if name not in record["metrics"]:
-        return "-"
-    value = style.format(record["metrics"][name])
-    if name not in record["ci95"]:
-        return value
-    low, high = record["ci95"][name]
-    star = "*" if "+" in style and not low <= 0 <= high else ""
-    return f"{value}{star} ({style.format(low)} to {style.format(high)})"
+    names = list(dict.fromkeys(name for record in comparison.results for name in record["metrics"]))
+    return metrics_table(comparison, names, title, "\n".join(notes))

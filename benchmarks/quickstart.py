@@ -6,7 +6,8 @@ import numpy as np
 from rich.console import Console
 
 from adapters.encoder import load_encoder
-from benchmarks.evaluate_retrieval import Comparison, evaluate_retrieval, results_table
+from benchmarks.comparison import Comparison
+from benchmarks.evaluate_retrieval import evaluate_retrieval, results_table
 from benchmarks.selection_picture import draw_selections
 from e2.data import open_catalogue
 from e2.run import start_run

@@ -102,7 +102,7 @@ def test_records_rows_and_paired_differences(truth, tmp_path):
     row = read_rows(tmp_path / "2_bad" / "captions.jsonl")[0]
     assert row["mentions"] == [{"start": 2, "end": 7, "entity": "colour", "value": "green", "right": False}]
     assert row["references"] == ["a red shirt number 0", "shirt in red"] and row["tags"] == {"colour": "red"}
-    assert results_table(compared).columns[1].header.plain == "runs/good[bold]"
+    assert results_table(compared).columns[1].header.plain == "good[bold]"
 
 
 def test_the_interval_of_corpus_bleu_is_that_of_resampled_corpora(truth):

@@ -79,7 +79,7 @@ def test_several_models_get_paired_differences_a_file_each_and_one_table(shelf, 
     console = Console(width=120, file=io.StringIO())
     console.print(results_table(comparison))
     text = console.file.getvalue()
-    assert "runs/bad[bold]" in text and "600.0 (600.0 to 600.0)" in text
+    assert "bad[bold]" in text and "good − bad[bold]" in text.replace("\n", " ") and "600.0 (600.0 to 600.0)" in text
 
 
 def sampled_shelf() -> Shelf:
