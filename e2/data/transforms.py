@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import open_clip
 from torchvision import transforms
 
+from e2.data.colour_jitter import ColourJitter
 from e2.errors import InputError
 from e2.foreign import OpenClip
 
@@ -68,5 +69,5 @@ def training_transform(visual: OpenClip, augment: str) -> TrainingTransform:
     if view.flip:
         steps.append(transforms.RandomHorizontalFlip(view.flip))
     if view.jitter:
-        steps.append(transforms.ColorJitter(view.jitter, view.jitter, view.jitter, view.jitter / 10))
+        steps.append(ColourJitter(view.jitter, view.jitter / 10))
     return TrainingTransform([*steps, *normalise], enough=max(larger))
