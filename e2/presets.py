@@ -36,6 +36,6 @@ def preset(name: str) -> dict[str, Any]:
     Raises:
         InputError: there is none of that name.
     """
-    if name not in PRESETS:
+    if name not in tuple(PRESETS):  # out of a file it may be a list, which has no hash
         raise InputError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -36,7 +36,8 @@ class RegionContrastive(Method):
         if self.log_tag_scales is None:
             return self.model.logit_scale.exp()
         most = self.loss.max_logit_scale
-        return self.log_tag_scales.clamp(max=None if most is None else math.log(most)).exp()
+        logs = self.log_tag_scales
+        return (logs if most is None else logs.clamp(max=math.log(most))).exp()
 
     def tag_features(self, features: Features, entities: int) -> Tensor:
         """(B, E, D) features that the tag texts are set against."""

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from dataclasses import replace
 
 import open_clip
@@ -337,6 +338,15 @@ def test_the_kind_of_loss_can_be_chosen(tiny, tiny_siglip):
         METHODS["clip"](plain_model(tiny), LossConfig(kind="sigmoid"))
     with pytest.raises(e2.InputError, match="loss.kind"):
         LossConfig(kind="hinge")
+
+
+@pytest.mark.parametrize(("most", "scales"), [(100.0, [30.0, 100.0]), (None, [30.0, 300.0])])
+def test_scales_of_the_tags_are_clamped_as_the_models_own_is_or_not_at_all(method, most, scales):
+    multifield = method("multifield", max_logit_scale=most)
+    assert_close(multifield.tag_scale(), torch.full((len(TAGS),), 30.0))
+    with torch.no_grad():
+        multifield.log_tag_scales[1] = math.log(300)
+    assert_close(multifield.tag_scale()[:2], torch.tensor(scales))
 
 
 # --- all ------------------------------------------------------------------------------------------------------------

@@ -201,6 +201,7 @@ def test_a_catalogue_without_val_gives_up_some_train_products(shop, tiny, tmp_pa
     [
         ({"method": "clap"}, [], "unknown method 'clap'"),
         ({"preset": "prose"}, [], "unknown preset"),
+        ({"preset": ["paper"]}, [], "unknown preset"),
         ({"backbone": "e2-huge"}, [], "unknown backbone"),
         ({"data.tags": "maker"}, [], "maker"),
         ({}, ["optim.rate=1"], "optim: unknown setting rate"),
