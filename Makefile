@@ -5,13 +5,17 @@ E2 := $(VENV)/bin/e2
 
 .PHONY: quickstart test test-slow lint types docs release-check format clean
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/ready: pyproject.toml  # what e2 itself needs
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed: $(VENV)/ready  # and what tests, docs and checks need
 	$(VENV)/bin/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
-quickstart: $(VENV)/installed  ## train and compare clip and e2 on the built-in catalogue
+quickstart: $(VENV)/ready  ## train and compare clip and e2 on the built-in catalogue
 	$(E2) quickstart --out runs/quickstart --resume
 
 test: $(VENV)/installed  ## all tests but the slow ones

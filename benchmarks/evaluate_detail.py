@@ -223,7 +223,7 @@ def results_table(comparison: Comparison) -> Table:
     title = "detail of the query on {dataset}, {split}, {n_queries:,} queries, {n_images:,} photos".format_map(first)
     cut = ", ".join(f"{step['texts_cut']:.1f}" for step in first["steps"])
     caption = (
-        f"fields: {order}; of their texts lose words at the context length, in percent: {cut}. Percent, 95 % intervals over "
+        f"fields: {order}; texts that lose words at the context length: {cut} %. Percent, 95 % intervals over "
         f"products; gain: exact recall (mean of R@1, 5, 10) that the full query loses without the field"
     )
     steps = range(1, len(first["order"]) + 1)

@@ -24,7 +24,7 @@ from e2.options import (
 
 
 def export(
-    model: Annotated[str, typer.Option(help="checkpoint folder or open_clip:MODEL/PRETRAINED")],
+    model: Annotated[str, typer.Option(help="checkpoint folder, open_clip:MODEL/PRETRAINED, ...; no export of one")],
     format: Annotated[str, typer.Option(help="onnx, open_clip or transformers")],
     out: Annotated[Path, typer.Option(help="new folder to write to")],
     int8: Annotated[bool, typer.Option("--int8", help="onnx: also graphs in 8 bits")] = False,

@@ -27,7 +27,7 @@ def draw_probes(scores: Scores, entities: Sequence[str], title: str, path: Path)
     paint = colours(scores)
     bars = [(name, part) for name, one in scores.items() for part in _parts(one["metrics"], entities)]
     width, places = 0.8 / len(bars), np.arange(len(entities))
-    with figure_file(path, (1.6 + (0.45 + 0.26 * len(bars)) * len(entities), 4.2)) as (axes,):
+    with figure_file(path, (max(6.4, 1.6 + (0.45 + 0.26 * len(bars)) * len(entities)), 4.2)) as (axes,):
         for number, (name, part) in enumerate(bars):
             x = places + (number - (len(bars) - 1) / 2) * width
             names = [f"{entity}{part}_accuracy" for entity in entities]

@@ -30,8 +30,8 @@ def draw_selections(
 ) -> None:
     """Draws the selections of an E2 encoder on each product's first photo and writes a picture; the ending says which kind.
 
-    Chosen patches stand out at full brightness, framed in the colour of the fusion block that chose them; a dashed box is
-    the true place where the catalogue knows it.
+    The brighter a place, the more weight it has; places with more than a quarter of a fusion block's weight are framed in the
+    block's colour. A dashed box is the true place where the catalogue knows it.
 
     Args:
         encoder: has selection tokens.
@@ -112,7 +112,7 @@ def _show(axis: Axes, pixels: np.ndarray, title: str) -> None:
 
 
 def _frames(axis: Axes, weights: Mapping[int, np.ndarray]) -> None:
-    """Frames the patches with more than an even share of a block's weight."""
+    """Frames the places with more than a quarter of a block's weight, and of four even shares."""
     for colour, grid in zip(COLOURS, weights.values(), strict=False):
         rows, columns = grid.shape
         for y, x in zip(*np.nonzero(grid > max(grid.sum() / grid.size * 4, 0.25)), strict=True):

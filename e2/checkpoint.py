@@ -122,7 +122,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     if written_as != FORMAT:
         raise InputError(f"{path} has format {written_as!r}, this version reads {FORMAT}; use the e2 that wrote it")
     if missing := [key for key in ("backbone", "method", "model", "preprocess", "training") if key not in config]:
-        raise InputError(f"{path} is damaged: {', '.join(missing)} is missing; restore it or train again")
+        without = f"{path} is damaged or no encoder's: {', '.join(missing)} is missing"
+        raise InputError(f"{without}; give the folder that `e2 train --out` wrote")
     return config
 
 

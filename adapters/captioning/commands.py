@@ -8,6 +8,7 @@ import typer
 
 from e2.errors import InputError
 from e2.options import (
+    ENCODERS,
     BatchSize,
     CaptionColumn,
     Device,
@@ -26,9 +27,7 @@ from e2.options import (
 
 caption_app = typer.Typer(help="Captions from a text-only training.", no_args_is_help=True)
 
-EncoderName = Annotated[
-    str, typer.Option("--encoder", metavar="PATH|NAME", help="checkpoint folder or open_clip:MODEL/PRETRAINED")
-]
+EncoderName = Annotated[str, typer.Option(help=ENCODERS)]
 Texts = Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue, or a UTF-8 file with one text a line")]
 Steps = Annotated[int | None, typer.Option(min=1, help="length of the training, instead of --epochs")]
 Epochs = Annotated[float | None, typer.Option(help="length of the training")]
@@ -239,10 +238,12 @@ def open_texts(texts: str, split: str | None, tags: str | None, columns: tuple[s
 def open_photos(images: str, split: str | None, columns: tuple[str, str, str], on_bad_row: str):
     """What ``--images`` names: a folder of photos, unless tables lie in it; else a catalogue."""
     from adapters.captioning.write import CataloguePhotos, FolderPhotos
+    from e2.data.sources import SOURCES
 
-    folder = Path(images)
+    folder = Path(images).expanduser()
     tables = (".parquet", ".csv", ".tsv", ".jsonl")
-    if folder.is_dir() and not any(path.suffix in tables for path in folder.iterdir()):
+    nowhere = not folder.exists() and images.partition(":")[0] not in SOURCES
+    if nowhere or (folder.is_dir() and not any(path.suffix in tables for path in folder.iterdir())):
         return FolderPhotos(folder)
     return CataloguePhotos(open_data(images, split, None, columns, on_bad_row))
 

@@ -109,7 +109,7 @@ def write_captions(
     out, part = Path(out), Path(f"{out}.part")
     how = captioner.decoding(**decoding)
     if out.exists() and not overwrite:
-        raise InputError(f"{out} exists; use --overwrite or another --out")
+        raise InputError(f"{out} exists{' and is complete' if resume else ''}; use --overwrite or another --out")
     if part.exists() and not (resume or overwrite):
         raise InputError(f"{part} is of a run that did not end; go on with --resume, or use --overwrite")
     head = {"captioner": captioner.info["weights_sha256"], "decoding": asdict(how), "photos": len(photos)}

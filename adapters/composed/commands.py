@@ -8,6 +8,7 @@ import typer
 
 from e2.errors import InputError
 from e2.options import (
+    ENCODERS,
     BatchSize,
     CaptionColumn,
     Device,
@@ -26,17 +27,17 @@ from e2.options import (
 )
 
 compose_app = typer.Typer(help="Search with a photo and a wish.", no_args_is_help=True)
-EncoderName = Annotated[str, typer.Option(help="checkpoint folder or open_clip:MODEL/PRETRAINED")]
+EncoderName = Annotated[str, typer.Option(help=ENCODERS)]
 OptionalData = Annotated[str | None, typer.Option("--data", metavar="SPEC", help="boutique, a table or folder, products:DIR")]
 
 
 @compose_app.command(cls=ListOptions)
 def fit(
-    encoder: EncoderName,
+    encoder: Annotated[str, typer.Option(help="checkpoint folder, open_clip:MODEL/PRETRAINED, ...; exports fit slots only")],
     out: Out,
     data: Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue; for lincir also a file, a text a line")],
     method: Annotated[str, typer.Option(help="lincir, pic2word, searle or slots")] = "lincir",
-    split: Split = None,
+    split: Split = "train",
     tags: Tags = None,
     phrases: Annotated[
         str | None, typer.Option(help="of searle: JSON file, captioner's folder, transformers:NAME; else the descriptions")
@@ -114,7 +115,7 @@ def search(
 ) -> None:
     """Search a catalogue with a photo and a wish.
 
-    Example: `e2 compose search --image ref.jpg --text "is red" --encoder runs/mine --composer runs/lincir --data boutique`
+    Example: `e2 compose search --image ref.jpg --text "is red" --encoder runs/mine --composer runs/lincir --data shop.csv`
     """
     from rich.console import Console
 
@@ -124,6 +125,8 @@ def search(
 
     if data is None and index is None:
         raise InputError("nothing to search in: give --data SPEC, --index FILE, or both")
+    if not Path(image).is_file():
+        raise InputError(f"--image {image}: there is no such file; give the reference photo")
     columns = (image_column, caption_column, id_column)
     catalogue = None if data is None else open_data(data, split, tags, columns, on_bad_row)
     model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)

@@ -83,7 +83,8 @@ def read_metrics(paths: Sequence[Path], model: Path) -> list[dict[str, Any]]:
             measured = record["model"]["weights_sha256"]
             record["metrics"], record["ci95"], record["dataset"], record["split"], record["benchmark"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{file} is no metrics.json of e2 evaluate, or is damaged; measure again with --out") from error
+            what = "is missing" if not file.is_file() else "is no metrics.json of e2 evaluate, or is damaged"
+            raise InputError(f"{file} {what}; measure again with --out") from error
         if measured != ours:
             raise InputError(
                 f"{file} was measured on other weights than {model}; measure this model: e2 evaluate ... --out DIR"
@@ -152,7 +153,10 @@ def _header(repo: str, format: str, metrics: Sequence[dict[str, Any]], licence: 
 def _data(training: dict[str, Any]) -> str:
     data = training.get("data") or {}
     pretrained = training.get("pretrained")
-    start = f"from the weights `{_name(pretrained)}`" if pretrained else "from the backbone as it comes"
+    given = ":" in str(training.get("backbone", ""))  # a folder or a repository brings weights of its own
+    start = "from the backbone as it comes" if given else "from random weights"
+    if pretrained:
+        start = f"from the weights `{_name(pretrained)}`"
     length = f"{training['steps']} steps" if training.get("steps") else f"{training.get('epochs')} epochs"
     return (
         f"Trained {start} on `{_name(data.get('data', 'unknown'))}`, text `{_code(data.get('text', 'unknown'))}`, "

@@ -121,9 +121,9 @@ def delete(
     deleted = opened.delete(asked)
     opened.close()
     missing = f"; {len(asked) - deleted:,} were not there" if deleted < len(asked) else ""
-    _say(
-        {"index": index, "deleted": deleted, "asked": len(asked)}, json, f"deleted {deleted:,} products from {index}{missing}"
-    )
+    products = "product" if deleted == 1 else "products"
+    said = f"deleted {deleted:,} {products} from {index}{missing}"
+    _say({"index": index, "deleted": deleted, "asked": len(asked)}, json, said)
 
 
 @index_app.command()
@@ -178,6 +178,8 @@ def search(
 
     if like is not None and (text is not None or image is not None):
         raise InputError("--like stands alone; leave out --text and --image")
+    if image is not None and not Path(image).is_file():
+        raise InputError(f"--image {image}: there is no such file; give a photo")
     opened = open_index(index)
     if like is not None:
         hits = similar(opened, like, top, filter_)

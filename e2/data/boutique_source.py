@@ -37,9 +37,9 @@ def parse_options(argument: str) -> dict[str, int]:
     for part in filter(None, (part.strip() for part in argument.split(","))):
         name, _, value = (piece.strip() for piece in part.partition("="))
         if name not in DEFAULTS:
-            raise InputError(f"--data boutique: unknown option {name!r}; there are {', '.join(DEFAULTS)}")
+            raise InputError(f"boutique: unknown option {name!r}; there are {', '.join(DEFAULTS)}")
         if not value.isdecimal():
-            raise InputError(f"--data boutique: {name}={value!r} is not a whole number; write e.g. {name}=1000")
+            raise InputError(f"boutique: {name}={value!r} is not a whole number; write e.g. {name}=1000")
         options[name] = int(value)
     return options
 

@@ -15,4 +15,4 @@ def needed(package: str, source: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise InputError(f"--data {source} needs the package {package}: pip install 'e2-fashion[sources]'") from error
+        raise InputError(f"{source} needs the package {package}: pip install 'e2-fashion[sources]'") from error

@@ -45,7 +45,7 @@ class FashionGenSource:
         found = {split: folder / name for split, name in FILES.items() if (folder / name).is_file()}
         if not found:
             names = " nor ".join(FILES.values())
-            raise InputError(f"--data fashiongen:{argument}: neither {names} is in there; name their folder")
+            raise InputError(f"fashiongen:{argument}: neither {names} is in there; name their folder")
         self.files = found | ({"val": found["train"]} if "train" in found else {})
 
     def splits(self) -> tuple[str, ...]:

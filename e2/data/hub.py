@@ -105,7 +105,7 @@ def load_split(argument: str, split: str, tags: Sequence[str], columns: Columns)
         parts.append(texts.append_column("images", image_places(cells, first_row)))
         first_row += len(batch)
     if not parts:
-        raise InputError(f"--data hf:{argument}, split {split}: there are no rows; name another split")
+        raise InputError(f"hf:{argument}, split {split}: there are no rows; name another split")
     return pa.concat_tables(parts)
 
 
@@ -146,7 +146,7 @@ def opened(argument: str, streaming: bool = False) -> Any:
     except Exception as error:  # datasets and the hub client raise many kinds; each means: not to be had
         reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
         raise InputError(
-            f"--data hf:{argument}: cannot be loaded ({reason}); check name, configuration and network, or load it once online"
+            f"hf:{argument}: cannot be loaded ({reason}); check name, configuration and network, or load it once online"
         ) from error
 
 
@@ -154,7 +154,7 @@ def _load(datasets: Any, argument: str, streaming: bool) -> Any:
     path = Path(argument).expanduser()
     if path.is_file():
         if path.suffix not in BUILDERS:
-            raise InputError(f"--data hf:{argument}: not a table; the ending must be one of {' '.join(BUILDERS)}")
+            raise InputError(f"hf:{argument}: not a table; the ending must be one of {' '.join(BUILDERS)}")
         options = {"sep": "\t"} if path.suffix == ".tsv" else {}
         return datasets.load_dataset(BUILDERS[path.suffix], data_files=str(path), streaming=streaming, **options)
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
@@ -165,5 +165,5 @@ def _load(datasets: Any, argument: str, streaming: bool) -> Any:
         return datasets.load_dataset(str(path), streaming=streaming)
     named = NAME.fullmatch(argument)
     if named is None:
-        raise InputError(f"--data hf:{argument}: write hf:ORG/NAME, hf:ORG/NAME:CONFIG@REVISION, or a path that is there")
+        raise InputError(f"hf:{argument}: write hf:ORG/NAME, hf:ORG/NAME:CONFIG@REVISION, or a path that is there")
     return datasets.load_dataset(named["name"], named["config"], revision=named["revision"], streaming=streaming)

@@ -27,7 +27,7 @@ ROWS_AT_ONCE = 256
 def refuse_stream(argument: str) -> NoReturn:
     """What every command but the import says of a stream."""
     raise InputError(
-        f"--data {PREFIX}{argument}: a stream can only be passed over once; "
+        f"{PREFIX}{argument}: a stream can only be passed over once; "
         f"write it down by `e2 data import {PREFIX}{argument} --to webdataset --out DIR`, or use hf:{argument}"
     )
 
@@ -60,7 +60,7 @@ class Stream:
 
     @property
     def _where(self) -> str:
-        return f"--data {self.name}, split {self.split}"
+        return f"{self.name}, split {self.split}"
 
     def _tables(self) -> Iterator[pa.Table]:
         for batch in self._rows.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):

@@ -41,7 +41,7 @@ class KaggleSource:
         self.root = Path(argument).expanduser()
         self.file = self.root / "styles.csv"
         if not self.file.is_file():
-            raise InputError(f"--data products:{argument}: no styles.csv in there; name the folder that holds it")
+            raise InputError(f"products:{argument}: no styles.csv in there; name the folder that holds it")
 
     def splits(self) -> tuple[str, ...]:
         """Made by us: see the head of this file."""

@@ -123,12 +123,12 @@ def shards_by_split(argument: str) -> dict[str, tuple[Path, ...]]:
     if not set(found) & set(SPLITS):
         return {"shards": files}
     if odd := sorted(set(found) - set(SPLITS)):
-        raise InputError(f"--data webdataset:{argument}: {found[odd[0]][0].name} names no split; leave it out by the pattern")
+        raise InputError(f"webdataset:{argument}: {found[odd[0]][0].name} names no split; leave it out by the pattern")
     return {split: tuple(shards) for split, shards in found.items()}
 
 
 def _files(argument: str) -> tuple[Path, ...]:
-    spec = f"--data webdataset:{argument}"
+    spec = f"webdataset:{argument}"
     if REMOTE.match(argument):
         raise InputError(f"{spec}: photos are read at random, so shards must lie on a mounted disk; fetch or mount them first")
     pattern = os.path.expanduser(argument)

@@ -122,8 +122,8 @@ def _source(spec: str) -> Source:
     if path.exists():
         return TableSource(path)
     if colon and kind.replace("-", "").isalnum() and len(kind) > 1:  # one letter: a drive
-        raise InputError(f"--data {spec}: unknown kind of data {kind!r}; there are {', '.join(SOURCES)} and paths")
-    raise InputError(f"--data {spec}: there is no such file or folder; name a table, or one of {', '.join(SOURCES)}")
+        raise InputError(f"{spec}: unknown kind of data {kind!r}; there are {', '.join(SOURCES)} and paths")
+    raise InputError(f"{spec}: there is no such file or folder; name a table, or one of {', '.join(SOURCES)}")
 
 
 def _choose_split(spec: str, source: Source, split: str | None) -> str:
@@ -133,11 +133,11 @@ def _choose_split(spec: str, source: Source, split: str | None) -> str:
     if split in splits:
         return split
     asked = "several splits" if split is None else f"no split {split!r}"
-    raise InputError(f"--data {spec}: {asked}; choose --split from {', '.join(splits)}")
+    raise InputError(f"{spec}: {asked}; choose --split from {', '.join(splits)}")
 
 
 def _leave_out_bad_rows(catalogue: ArrowCatalogue, identity: list[object], on_bad_row: str, progress: bool) -> None:
-    table, where = catalogue.table, f"--data {catalogue.name}, split {catalogue.split}"
+    table, where = catalogue.table, f"{catalogue.name}, split {catalogue.split}"
     bad_rows = check.find_bad_rows(table, catalogue.images, identity, progress)
     if bad_rows and on_bad_row == "error":
         raise check.complain(where, table, bad_rows)

@@ -17,7 +17,7 @@ class AmazonSource(ShardSource):
         folder = Path(argument).expanduser()
         if not (folder / STATISTICS).is_file():
             raise InputError(
-                f"--data amazon-fashion:{argument}: no finished build in there; make one by "
+                f"amazon-fashion:{argument}: no finished build in there; make one by "
                 "e2 data amazon-fashion --meta FILE --out DIR (--resume goes on with a stopped one)"
             )
         super().__init__(argument)

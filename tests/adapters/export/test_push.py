@@ -126,7 +126,7 @@ def test_places_are_cut_to_their_last_part():
         (("--repo", "fine-clip"), "write ORG/NAME"),
         (("--repo", "shop/../clip"), "--repo shop/../clip"),
         (("--repo", "shop/clip", "--format", "zip"), "unknown format 'zip'"),
-        (("--repo", "shop/clip", "--metrics", "nowhere"), "is no metrics.json"),
+        (("--repo", "shop/clip", "--metrics", "nowhere"), "nowhere is missing"),
     ],
 )
 def test_bad_input_is_refused(e2_checkpoint, tmp_path, options, message):

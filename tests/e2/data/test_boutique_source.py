@@ -53,7 +53,7 @@ def test_a_drawing_process_never_waits_for_the_drawing(calls, monkeypatch):
 
 @pytest.mark.parametrize("wrong", ["trian=4", "train", "train=x", "train=-1", "seed=1.5"])
 def test_wrong_options(wrong):
-    with pytest.raises(InputError, match="--data boutique"):
+    with pytest.raises(InputError, match="^boutique: "):
         splits_of(f"boutique:{wrong}")
 
 
