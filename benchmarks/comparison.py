@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
+from rich.console import Group, RenderableType
+from rich.table import Column, Table
 from rich.text import Text
 
 from adapters.encoder import Encoder
@@ -18,6 +19,9 @@ from e2.distributed import processes
 from e2.errors import InputError
 
 COMPARISON = "comparison.json"
+SIDE_BY_SIDE = 3  # encoders that a terminal has room for as columns, with their differences
+A_TABLE = 3  # metrics beside each other where encoders are rows
+IN_FILE = f"; paired differences are in {COMPARISON} (--out)"
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,15 @@ def short_names(comparison: Comparison) -> list[str]:
     return ends if len(set(ends)) == len(ends) else paths
 
 
-def metrics_table(comparison: Comparison, names: Sequence[str], title: str, caption: str, digits: int = 1) -> Table:
+def metrics_table(comparison: Comparison, names: Sequence[str], title: str, caption: str, digits: int = 1) -> RenderableType:
     """Metrics by encoder with their intervals, then the paired differences; * where zero lies outside.
 
-    Names come from users, so they are ``Text``, never markup.
+    Beyond three encoders columns would be too narrow to read: then an encoder is a row, a few metrics make a table, and the
+    differences stay in the file. Names come from users, so they are ``Text``, never markup.
     """
+    if len(comparison.results) > SIDE_BY_SIDE:
+        parts = [names[start : start + A_TABLE] for start in range(0, len(names), A_TABLE)]
+        return Group(Text(title, style="bold"), *(_rows(comparison, part, digits) for part in parts), Text(caption + IN_FILE))
     table = Table("metric", title=Text(title), caption=Text(caption))
     shown = dict(zip((record["model"]["path"] for record in comparison.results), short_names(comparison), strict=True))
     for path in shown:
@@ -106,6 +114,15 @@ def metrics_table(comparison: Comparison, names: Sequence[str], title: str, capt
         cells = [_cell(record, name, f"{{:.{digits}f}}") for record in comparison.results]
         cells += [_cell(difference, name, f"{{:+.{digits}f}}") for difference in comparison.differences]
         table.add_row(Text(name.replace("_", " ")), *cells)
+    return table
+
+
+def _rows(comparison: Comparison, names: Sequence[str], digits: int) -> Table:
+    """An encoder a row."""
+    columns = (Column(Text(name.replace("_", " ")), justify="right", no_wrap=True) for name in names)
+    table = Table(Column(overflow="fold"), *columns)
+    for short, record in zip(short_names(comparison), comparison.results, strict=True):
+        table.add_row(Text(short), *(_cell(record, name, f"{{:.{digits}f}}") for name in names))
     return table
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from rich.table import Table
+from rich.console import RenderableType
 
 from adapters.encoder import Encoder
 from adapters.image_batches import ImageSource
@@ -323,7 +323,7 @@ def _folders(out: str | Path | None, paths: Sequence[str]) -> list[Path | None]:
     return [Path(out) / f"{number}_{label}" for number, label in enumerate(labels, start=1)]
 
 
-def results_table(comparison: Comparison) -> Table:
+def results_table(comparison: Comparison) -> RenderableType:
     """Metrics by captioner, then the paired differences; see `metrics_table`."""
     first = comparison.results[0]
     title = "captions of {dataset}, {split}, references {text}, {n} products".format_map(first)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.table import Table
+from rich.console import RenderableType
 
 from adapters.encoder import Encoder
 from adapters.product_images import ProductImages
@@ -216,7 +216,7 @@ def _step(searcher: Searcher, fields: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def results_table(comparison: Comparison) -> Table:
+def results_table(comparison: Comparison) -> RenderableType:
     """Recalls by number of fields, then what each field is worth; * marks differences that are clear of zero."""
     first = comparison.results[0]
     order = ", + ".join(first["order"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import RenderableType
 from rich.table import Table
 
 from adapters.captioning.captioner import Captioner
@@ -220,7 +221,7 @@ def _captions(
     return {**info, "modality_offset": captioner.config.modality_offset, "n": count, "sweep": sweep}
 
 
-def results_table(comparison: Comparison) -> Table:
+def results_table(comparison: Comparison) -> RenderableType:
     """The figures of descriptions and the relative gaps of tags, by encoder; * marks differences that are clear of zero."""
     first = comparison.results[0]
     title = "modality gap on {dataset}, {split}, {n:,} products, text {text}".format_map(first)

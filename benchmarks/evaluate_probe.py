@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.table import Table
+from rich.console import RenderableType
 
 from adapters.encoder import Encoder
 from adapters.product_images import ProductImages
@@ -223,7 +223,7 @@ def _facts(labels: Labels) -> dict[str, Any]:
     }
 
 
-def results_table(comparison: Comparison) -> Table:
+def results_table(comparison: Comparison) -> RenderableType:
     """Accuracies by encoder side by side, beside those of region embeddings and of the commonest value."""
     first = comparison.results[0]
     title = "linear probes on {dataset}, {split}, {n:,} products".format_map(first)

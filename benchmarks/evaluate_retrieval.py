@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.console import RenderableType
 
 from adapters.encoder import Encoder
 from benchmarks.bootstrap import RESAMPLES
@@ -94,7 +94,7 @@ def evaluate_retrieval(
     return comparison
 
 
-def results_table(comparison: Comparison) -> Table:
+def results_table(comparison: Comparison) -> RenderableType:
     """Metrics by encoder, then the paired differences; see `metrics_table`."""
     first = comparison.results[0]
     title = "{protocol} retrieval on {dataset}, {split}, text {text}, {n} products".format_map(first)

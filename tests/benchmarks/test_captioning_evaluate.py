@@ -1,10 +1,12 @@
 """Tag scores by hand, the runner on a small shelf, caption files, and the commands' failures."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from benchmarks import captioning_commands
@@ -213,3 +215,13 @@ def test_the_command(shop, tmp_path):
     broken.chmod(0o755)
     failed = CliRunner().invoke(app, ["captioning", *options, "--java", str(broken), "--out", str(tmp_path / "kept")])
     assert failed.exit_code == 1 and (tmp_path / "kept" / "captions.jsonl").is_file()
+
+
+def test_many_captioners_are_rows_of_a_table(truth):
+    """Beside each other their columns, with those of all pairs, would be one letter wide."""
+    many = [candidate(truth, f"runs/number-{number}", wrong=number) for number in range(5)]
+    console = Console(width=80, file=io.StringIO())
+    console.print(results_table(evaluate_captioning(many, truth, java="none", resamples=20)))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80 and "comparison.json" in lines[-1] + lines[-2]
+    assert any("number-4" in line and line.count(" to ") == 3 for line in lines)
