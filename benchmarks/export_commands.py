@@ -29,7 +29,7 @@ def export(
     out: Annotated[Path, typer.Option(help="new folder to write to")],
     int8: Annotated[bool, typer.Option("--int8", help="onnx: also graphs in 8 bits")] = False,
     backbone_only: Annotated[
-        bool, typer.Option("--backbone-only", help="open_clip: leave out an E2's selection tokens")
+        bool, typer.Option("--backbone-only", help="open_clip: without an E2's tokens: to fine-tune, not to search")
     ] = False,
     data: Annotated[str | None, typer.Option(metavar="SPEC", help="measure the recall of what was written on this")] = None,
     split: Split = "test",

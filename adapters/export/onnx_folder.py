@@ -27,13 +27,13 @@ from adapters.export.exported import (
     sample_pixels,
     sample_tokens,
 )
+from adapters.export.int8 import INT8, least_cosine, write_int8
 from adapters.export.onnx_encoder import EXACT, IMAGE, PHOTO_RULE_FILE, TEXT, OnnxModel
 from adapters.export.tokenizer_files import save_tokenizer
 from e2.errors import InputError, first_line
 from e2.foreign import OpenClip
 
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
-QUANTISED = ["MatMul", "Gemm", "Gather"]  # linear layers and the table of word vectors; a convolution would become slower
 
 
 class ImageGraph(nn.Module):
@@ -81,7 +81,9 @@ def write_onnx(encoder: Encoder, folder: Path, *, int8: bool = False) -> Exporte
     further: dict[str, Any] = {"opset": opset, "tokenizer": save_tokenizer(encoder.tokenizer, folder)}
     deviation = largest_deviation(_compared(encoder, OnnxModel(folder, encoder.tags, rule)))
     if int8:
-        further["int8"] = [_quantised(graph).name for graph in (image, text)]
+        with _quiet():
+            further["int8"] = [write_int8(graph).name for graph in (image, text)]
+        further["int8_least_cosine"] = least_cosine(_compared(encoder, OnnxModel(folder, encoder.tags, rule, INT8)))
     return describe(encoder, "onnx", deviation, further)
 
 
@@ -112,15 +114,6 @@ def _graph(module: nn.Module, example: Tensor, path: Path, input_name: str, outp
     if noise := RANDOM & {node.op_type for node in graph.graph.node}:
         raise InputError(f"the graph would draw {', '.join(sorted(noise))}, so its answers would vary; it was not written")
     return next(entry.version for entry in graph.opset_import if not entry.domain)
-
-
-def _quantised(path: Path) -> Path:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    target = path.with_suffix(".int8.onnx")
-    with _quiet():
-        quantize_dynamic(path, target, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=QUANTISED)
-    return target
 
 
 def _check_installed() -> None:

@@ -77,7 +77,8 @@ def readme(exported: Exported, rule: dict, name: str) -> str:
     entities = f"\nEntities, in the order of the region embeddings: {', '.join(exported.tags)}.\n" if exported.tags else ""
     if exported.further.get("backbone_only"):
         entities = (
-            "\nThe backbone only: the selection tokens of the original, which open_clip has no place for, are left out.\n"
+            "\nThe backbone only: the selection tokens of the original, which open_clip has no place for, are left out. It is "
+            "another model, which found next to nothing where we measured it: a start for fine-tuning, no encoder to use.\n"
         )
     introduction = INTRODUCTION.format(
         name=name,

@@ -1,10 +1,12 @@
 import inspect
+import io
 import json
 import operator
 import time
 
 import pytest
 import torch
+from rich.console import Console
 from torch.testing import assert_close
 from typer import Typer
 from typer.testing import CliRunner
@@ -143,3 +145,14 @@ def test_train_step_reports_times_memory_and_text_lengths(tiny, shop, monkeypatc
     assert found["images_per_second"] == pytest.approx(16 / found["ours_s"])
     assert 7 <= found["description_tokens"] <= 8  # "A red tee number 13" between two marks, a token for each digit
     assert found["unique_texts"] == 16 + 3 + 2 + 4  # descriptions, brands, seasons, colours
+
+
+def test_tables_show_numbers_within_numbers():
+    """As `index-growth` has them: latencies by filter, within the points of growth."""
+
+    def run(sizes=(10,)):
+        return {"points": [{"products": size, "latency_ms": {"p50": 1.5, "p95": 20}} for size in sizes]}
+
+    console = Console(width=120, file=io.StringIO())
+    console.print(speed_table(measure("index-growth", run, {})))
+    assert "products 10, latency ms p50 1.5, p95 20" in console.file.getvalue()

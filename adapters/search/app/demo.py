@@ -36,7 +36,7 @@ def make_demo(folder: Path, encoder_name: str | None, captioner: Path | None = N
         captioner: folder of the encoder's captioner; None = one is trained here.
         encoder_options: of `load_encoder`.
     """
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     if encoder_name is None:
         encoder_name = str(folder / "encoder")
         if not (folder / "encoder" / SUMMARY).exists():

@@ -1,5 +1,6 @@
 """What the JSON API answers."""
 
+import re
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -85,13 +86,23 @@ def about_of(service: SearchService) -> About:
     manifest, models = service.index.manifest, service.models
     return About(
         products=manifest.count,
-        data=manifest.data,
-        encoder=manifest.encoder["path"],
+        data=without_folders(manifest.data),
+        encoder=without_folders(manifest.encoder["path"]),
         entities=list(manifest.entities),
         methods=list(models.methods),
         captions=models.captioner is not None,
         looks=bool(models.encoder.tags),
     )
+
+
+def without_folders(name: str) -> str:
+    """A data set's or encoder's name for visitors, whom the server's folders do not concern.
+
+    Example:
+        >>> without_folders("products:/srv/shop/autumn"), without_folders("hf-hub:shop/fashion-clip")
+        ('products:autumn', 'hf-hub:shop/fashion-clip')
+    """
+    return re.sub(r"(^|:)/.*/(?=.)", r"\1", name)
 
 
 def product_of(hit: Hit) -> Product:

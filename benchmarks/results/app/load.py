@@ -47,12 +47,7 @@ def main() -> None:
         "app": about,
         "cpus": os.cpu_count(),
         "load_average_at_the_end": [round(load, 1) for load in os.getloadavg()],
-        "memory_mb": {
-            "start": memory[0],
-            "after_1_minute": memory[min(12, len(memory) - 1)],
-            "end": memory[-1],
-            "peak": max(memory),
-        },
+        "memory_mb": {"start": memory[0], "each_minute": memory[12::12], "end": memory[-1], "peak": max(memory)},
         "requests": {entry["name"]: row(entry) for entry in sorted(requests, key=lambda entry: entry["name"])},
         "seconds": round(time.monotonic() - started, 1),
         "version": __version__,

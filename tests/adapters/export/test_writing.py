@@ -5,12 +5,14 @@ import os
 import re
 
 import numpy as np
+import onnx
 import open_clip
 import pytest
 import torch
 from numpy.testing import assert_allclose
 from PIL import Image
 
+from adapters.export import int8
 from adapters.export.clip_model import maps_onto_clip_model
 from adapters.export.exported import largest_deviation
 from adapters.export.writing import export, load_exported
@@ -34,14 +36,16 @@ def assert_same_vectors(ours, theirs, **tolerance):
 
 def test_onnx_gives_pytorchs_vectors(onnx_folder, e2_checkpoint):
     encoder = encoder_of(e2_checkpoint)
-    exact, int8 = load_exported(onnx_folder, workers=0)
+    exact, small = load_exported(onnx_folder, workers=0)
     assert exact.tags == TAGS
     assert_same_vectors(encoder, exact, atol=1e-5)
     ours, theirs = encoder.encode_images_and_regions(photos()), exact.encode_images_and_regions(photos())
     assert_allclose(theirs[0], ours[0], atol=1e-5)
     assert_allclose(theirs[1], ours[1], atol=1e-5)
-    cosines = (int8.encode_texts(TEXTS) * encoder.encode_texts(TEXTS)).sum(axis=1)
-    assert cosines.min() > 0.95 and cosines.max() < 1 - 1e-7  # near, and really something else
+    near = [encoder.encode_texts(TEXTS) * small.encode_texts(TEXTS)]
+    near += [a * b for a, b in zip(ours, small.encode_images_and_regions(photos()), strict=True)]
+    for cosines in (products.sum(axis=-1) for products in near):
+        assert cosines.min() > 0.95 and cosines.max() < 1 - 1e-7  # near, and really something else
 
 
 def test_onnx_graphs_are_smaller_in_int8_and_draw_nothing(onnx_folder):
@@ -49,6 +53,22 @@ def test_onnx_graphs_are_smaller_in_int8_and_draw_nothing(onnx_folder):
     assert record["files"]["text.int8.onnx"] < 0.4 * record["files"]["text.onnx"]
     assert record["largest_deviation"] < 1e-5 and record["further"]["opset"] >= 17
     assert record["source"]["path"] == "fine"  # no folders of this machine
+
+
+def test_the_int8_graph_of_photos_has_its_linear_layers_in_8_bits(onnx_folder):
+    """The backbone's weights serve patches and tokens, so each is used twice: those were left as they are, or damaged."""
+    graph = onnx.load(onnx_folder / "image.int8.onnx").graph
+    constants = {tensor.name for tensor in graph.initializer if len(tensor.dims) > 1}
+    constants |= {node.output[0] for node in graph.node if node.op_type == "Transpose" and node.input[0] in constants}
+    assert not [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm") and constants & set(node.input)]
+    assert "MatMulInteger" in {node.op_type for node in graph.node}
+
+
+def test_an_int8_graph_that_lost_its_vectors_is_refused(e2_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(int8, "give_each_layer_its_own_weight", lambda graph: None)
+    with pytest.raises(InputError, match="in 8 bits"):
+        export(encoder_of(e2_checkpoint), tmp_path / "out", "onnx", int8=True)
+    assert not (tmp_path / "out").exists()
 
 
 def readme_code(folder):

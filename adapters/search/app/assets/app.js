@@ -5,6 +5,7 @@ const about = JSON.parse(document.body.dataset.about);
 const $ = (id) => document.getElementById(id);
 const PAGE = 24;
 const FEW = 7; // values of a filter shown at first
+const SHADE = 0.55; // over patches that no token took: the photo stays to be seen
 const METHODS = {
   slots: ["Change its tags", "Reads the photo's tags and changes those that your words name"],
   cirevl: ["Rewrite its description", "Describes the photo, and rewrites the description by your words"],
@@ -14,8 +15,7 @@ const METHODS = {
   searle: ["As a word (SEARLE)", "The photo becomes a word in a sentence with your words"],
   sum: ["Sum", "Photo and words count alike"],
 };
-const STEPS = { tags: "Read off the photo", changed: "After your words", text: "Searched with", prompt: "Searched with",
-  caption: "The photo, described", rewritten: "After your words" };
+const STEPS = { changed: "After your words", prompt: "Searched with", caption: "The photo, described", rewritten: "After your words" };
 let latest = 0; // number of the newest request; answers to older ones are dropped
 let uploading = null;
 
@@ -269,12 +269,13 @@ const sought = {}; // entity -> letters typed to find a value
 
 function showFilters(facets, wanted) {
   const focused = document.activeElement?.dataset?.tag;
-  const groups = Object.entries(facets).map(([entity, counts]) => filterGroup(entity, counts, wanted));
+  const groups = Object.entries(facets).filter(([, counts]) => Object.keys(counts).length)
+    .map(([entity, counts]) => filterGroup(entity, counts, wanted));
   $("filters").replaceChildren(
     el("div", { className: "filters-head" }, el("h2", {}, "Filters"),
       el("button", { type: "button", className: "plain close-filters", onclick: () => openFilters(false) }, "Show products")),
     ...groups);
-  if (!groups.length) $("filters").append(el("p", { className: "soft" }, "This catalogue has no tags to filter by."));
+  if (!about.entities.length) $("filters").append(el("p", { className: "soft" }, "This catalogue has no tags to filter by."));
   if (focused) [...$("filters").querySelectorAll("input")].find((input) => input.dataset.tag === focused)?.focus();
 }
 
@@ -344,7 +345,7 @@ function showReadings(found, picture, place) {
   if (!entities.length && !looked.length) return place.remove();
   const rows = (entities.length ? entities : looked).map((entity) => readingRow(entity, found, picture));
   place.lastChild.replaceWith(el("ul", {}, ...rows));
-  if (looked.length) place.append(el("p", { className: "soft" }, "The eye shows the patches that each tag's tokens took."));
+  if (looked.length) place.append(el("p", { className: "soft" }, "Figures are cosines; the eye shows the patches that each tag's tokens took."));
 }
 
 function readingRow(entity, found, picture) {
@@ -357,6 +358,7 @@ function readingRow(entity, found, picture) {
       for (const other of eye.closest("ul").querySelectorAll(".eye")) other.setAttribute("aria-pressed", "false");
       eye.setAttribute("aria-pressed", String(on));
       showLook(picture, on ? found : null, entity);
+      if (on) picture.scrollIntoView({ block: "nearest" }); // on a phone it may be above what is seen
     } }, eyeIcon()) : null;
   const value = best ? el("button", { type: "button", className: "value", title: hint ? `next: ${hint}` : "", dir: "auto",
     onclick: () => go({ tags: [...new Set([...state().tags, `${entity}:${best.value}`])], product: null }) }, best.value) : null;
@@ -386,7 +388,7 @@ function showLook(picture, found, entity) {
   for (let y = 0; y < rows; y++) {
     for (let x = 0; x < columns; x++) {
       const place = { x: left * width + x * across, y: top * height + y * down, width: across, height: down };
-      shade.append(svg("rect", { ...place, class: "shade", "fill-opacity": (0.72 * (1 - total[y][x] / most)).toFixed(3) }));
+      shade.append(svg("rect", { ...place, class: "shade", "fill-opacity": (SHADE * (1 - total[y][x] / most)).toFixed(3) }));
       if (total[y][x] > 0.25 * most) lit.append(svg("rect", { ...place, class: "frame" }));
     }
   }

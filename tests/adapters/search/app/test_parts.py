@@ -7,6 +7,7 @@ import pytest
 
 from adapters.search.app.batching import ModelThread, Remembered
 from adapters.search.app.geometry import seen_box
+from adapters.search.app.schemas import without_folders
 from adapters.search.app.server import is_loopback
 from adapters.search.app.service import where_of
 from adapters.search.filters import And, OneOf, Or, parse_filter
@@ -78,6 +79,20 @@ def test_filters_of_chosen_tags():
     tree = parse_filter(where_of({"brand": ['a"] or x', "\\"]}, 'colour == "r" or colour == "g"'), ["brand", "colour"])
     colours = Or((OneOf("colour", ("r",)), OneOf("colour", ("g",))))
     assert tree == And((OneOf("brand", ('a"] or x', "\\")), colours))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("/home/me/runs/shop", "shop"),
+        ("products:/srv/my shop/autumn/", "products:autumn/"),
+        ("runs/shop", "runs/shop"),
+        ("hf-hub:shop/fashion-clip", "hf-hub:shop/fashion-clip"),
+        ("boutique:train=60,val=20", "boutique:train=60,val=20"),
+    ],
+)
+def test_visitors_see_no_folders_of_the_server(name, shown):
+    assert without_folders(name) == shown
 
 
 def test_loopback():
