@@ -3,7 +3,7 @@
 # Only numbers are kept here: captions and references stay in RUNS.
 set -euo pipefail
 DATA=${DATA:?folder of fashion-products with train.parquet, val.parquet and test.parquet}
-BOUTIQUE=boutique:train=6000,val=300,test=1000,seed=0
+BOUTIQUE=boutique:train=6000,val=300,test=1000,seed=0,size=80
 RUNS=${RUNS:-runs/captioning}
 export OMP_NUM_THREADS=1
 
@@ -37,9 +37,9 @@ score fashion-products-tags fashion-products runs/fashion-products/multifield-1 
 
 SPEC=$BOUTIQUE TAGS=brand,season,sub_category,composition,colour
 for encoder in clip-0 multifield-0 e2-0; do
-  fit boutique decap $encoder decap --batch-size 64 --steps 300
-  fit boutique capdec $encoder capdec --batch-size 64 --steps 300
+  fit boutique decap $encoder decap --batch-size 64 --steps 600
+  fit boutique capdec $encoder capdec --batch-size 64 --steps 600
   fit boutique nearest $encoder nearest
 done
-score boutique-seed0 boutique runs/boutique/clip-0 $(three decap) $(three capdec) $(three nearest)
+score boutique-seed0 boutique runs/boutique/multifield-1 $(three decap) $(three capdec) $(three nearest)
 e2 report captions --runs "$RUNS/boutique/scores-boutique-seed0" --out "$RUNS/boutique/report"
