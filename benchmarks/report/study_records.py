@@ -1,8 +1,9 @@
 """Finding what studies and evaluations wrote, and saying it in tables."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,13 @@ class Result:
         folder: where it is.
         records: of one study, or one per encoder.
         differences: paired, second minus first.
+        label: tells it from another of the same study on the same data; empty where there is none.
     """
 
     folder: Path
     records: list[dict[str, Any]]
     differences: list[dict[str, Any]]
+    label: str = ""
 
     @property
     def study(self) -> bool:
@@ -55,7 +58,7 @@ class Result:
         """Data and split, for people; the SPECs stand in the tables and under Sources."""
         record = self.records[0]
         specs = list(record["metrics"]) if self.study and self.kind == "dataset" else [record["dataset"]]
-        return f"{' and '.join(short_specs(specs))}, {record['split']}"
+        return f"{' and '.join(short_specs(specs))}, {record['split']}" + (f" ({self.label})" if self.label else "")
 
     @property
     def names(self) -> list[str]:
@@ -94,8 +97,18 @@ def find_results(folders: Sequence[Path]) -> list[Result]:
     if not results:
         names = ", ".join(map(str, folders))
         raise InputError(f"{names}: no results there; give --runs folders that e2 study or e2 evaluate wrote by --out")
+    results = _told_apart(results)
     order = [*((True, name) for name in STUDIES), *((False, name) for name in EVALUATIONS)]
     return sorted(results, key=lambda result: (order.index((result.study, result.kind)), result.where, str(result.folder)))
+
+
+def _told_apart(results: Sequence[Result]) -> list[Result]:
+    """Where two studied the same on the same data (one for longer, say), their folders' names say which is which."""
+    same = Counter((result.study, result.kind, result.where) for result in results)
+    return [
+        replace(result, label=result.folder.name) if same[result.study, result.kind, result.where] > 1 else result
+        for result in results
+    ]
 
 
 def tables_of(result: Result) -> list[Table]:

@@ -94,6 +94,15 @@ def test_the_interval_decides_the_sentence(tmp_path, bounds, verdict, verb):
     assert found.verdict == verdict and found.sentence == f"e2 {verb} clip in SumR" and "2 seeds" in found.where
 
 
+def test_two_of_a_study_are_told_apart_by_their_folders(tmp_path):
+    for name in ("ten-epochs", "twenty-epochs"):
+        study_of(tmp_path / name, [1.0, 9.0])
+    places = [result.where for result in find_results([tmp_path])]
+    assert [place.rpartition(" ")[2] for place in places] == ["(ten-epochs)", "(twenty-epochs)"]
+    (alone,) = find_results([tmp_path / "ten-epochs"])
+    assert "epochs" not in alone.where
+
+
 def test_an_e2_that_comes_first_has_its_sign_turned(tmp_path):
     comparison_of(tmp_path / "a", "e2", "clip")
     comparison_of(tmp_path / "b", "clip", "multifield")  # no E2: nothing to say of it
