@@ -10,7 +10,7 @@ from benchmarks.comparison import Comparison
 from benchmarks.evaluate_retrieval import evaluate_retrieval, results_table
 from benchmarks.selection_picture import draw_selections
 from e2.data import open_catalogue
-from e2.errors import TrainingStopped
+from e2.errors import going_on_with
 from e2.run import start_run
 
 DATA = "boutique:train=3000,val=200,test=1000,seed=0"
@@ -40,11 +40,8 @@ def quickstart(out: Path, *, resume: bool = False, overwrite: bool = False) -> C
     console = Console(stderr=True)
     for method in METHODS:
         console.rule(f"training {method}")
-        try:
+        with going_on_with(f"e2 quickstart --out {out} --resume", f"{method}: "):
             start_run(out / method, {**OPTIONS, "method": method}, resume=resume, overwrite=overwrite)
-        except TrainingStopped as stop:
-            said = str(stop).partition(";")[0]
-            raise TrainingStopped(f"{method}: {said}; go on with e2 quickstart --out {out} --resume") from stop
     console.rule("evaluating on test products whose combination of tags never occurs in train")
     test = open_catalogue(DATA, "test", progress=False)
     encoders = [load_encoder(str(out / method)) for method in METHODS]

@@ -1,5 +1,8 @@
 """The exceptions that the command line tells in one line."""
 
+import contextlib
+from collections.abc import Iterator
+
 
 class InputError(ValueError):
     """Wrong use or bad input: the message says in one line what is wrong, where, and how to mend it.
@@ -9,7 +12,25 @@ class InputError(ValueError):
 
 
 class TrainingStopped(RuntimeError):
-    """The run had to stop; the message says why and how to go on. What was reached is on disk. Exit status 1."""
+    """The run had to stop; the message says why and how to go on. What was reached is on disk. Exit status 1.
+
+    Args:
+        reason: the message, or its beginning.
+        command: goes on as things are; None where something must be mended first, which ``reason`` says.
+    """
+
+    def __init__(self, reason: str, command: str | None = None):
+        super().__init__(f"{reason}; go on with {command}" if command else reason)
+        self.reason, self.command = reason, command
+
+
+@contextlib.contextmanager
+def going_on_with(command: str, part: str = "") -> Iterator[None]:
+    """Around a training that is a part of ``command``: interrupted, it names that command and not its own."""
+    try:
+        yield
+    except TrainingStopped as stop:
+        raise TrainingStopped(f"{part}{stop.reason}", command if stop.command else None) from stop
 
 
 def printable(text: str) -> str:

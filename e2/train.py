@@ -220,7 +220,7 @@ def fit(run: Run) -> None:
             if stopped or progress.step % run.save_every == 0:
                 save(run)
             if stopped:
-                raise TrainingStopped(f"stopped at step {progress.step} of {run.steps}; go on with --resume --out {run.out}")
+                raise TrainingStopped(f"stopped at step {progress.step} of {run.steps}", f"--resume --out {run.out}")
             if out_of_patience(run):
                 log.say(f"no better SumR in {config.patience} evaluations: stopping early at step {progress.step}")
                 break

@@ -150,7 +150,7 @@ class Trainer:
                     self._save()
                     saved = time.monotonic()
                 if stopped():
-                    raise TrainingStopped(f"stopped at step {step} of {self.steps}; go on with --resume --out {self.out}")
+                    raise TrainingStopped(f"stopped at step {step} of {self.steps}", f"--resume --out {self.out}")
         self._save()
         seconds = time.monotonic() - start
         history = self.reached.history

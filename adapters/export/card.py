@@ -153,10 +153,12 @@ def _header(repo: str, format: str, metrics: Sequence[dict[str, Any]], licence: 
 def _data(training: dict[str, Any]) -> str:
     data = training.get("data") or {}
     pretrained = training.get("pretrained")
-    given = ":" in str(training.get("backbone", ""))  # a folder or a repository brings weights of its own
-    start = "from the backbone as it comes" if given else "from random weights"
     if pretrained:
         start = f"from the weights `{_name(pretrained)}`"
+    elif ":" in str(training.get("backbone", "")):  # a folder or a repository brings weights of its own
+        start = "from the backbone as it comes"
+    else:
+        start = "from random weights"
     length = f"{training['steps']} steps" if training.get("steps") else f"{training.get('epochs')} epochs"
     return (
         f"Trained {start} on `{_name(data.get('data', 'unknown'))}`, text `{_code(data.get('text', 'unknown'))}`, "

@@ -1,7 +1,5 @@
 """`e2 app --demo`: the built-in catalogue with an encoder, a captioner and an index, made once and kept."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from adapters.encoder import Encoder, load_encoder
 from adapters.search.build import build_index
 from e2.checkpoint import CONFIG
 from e2.data import open_catalogue
-from e2.errors import TrainingStopped
+from e2.errors import going_on_with
 from e2.run import SUMMARY, start_run
 
 DATA = "boutique:train=3000,val=200,test=1000,seed=0"
@@ -45,25 +43,16 @@ def make_demo(folder: Path, encoder_name: str | None, captioner: Path | None = N
         encoder_name = str(folder / "encoder")
         if not (folder / "encoder" / SUMMARY).exists():
             console.print(f"demo: training a small e2 on the built-in catalogue, some 3 minutes on 2 cores; kept in {folder}")
-            with _stoppable():
+            with going_on_with("e2 app --demo"):
                 start_run(folder / "encoder", TRAINING, resume=True)
     encoder = load_encoder(encoder_name, **encoder_options)
     own = encoder.info["weights_sha256"][:12]  # another encoder needs its own captioner and index
     captions = captioner or folder / f"captioner-{own}"
     if captioner is None and not (captions / CONFIG).exists():
         console.print(f"demo: learning to describe, from the catalogue's texts alone, some minutes more; kept in {captions}")
-        with _stoppable():
+        with going_on_with("e2 app --demo"):
             fit_captioner("decap", encoder, open_catalogue(DATA, "train"), captions, name=DATA, resume=True, steps=DESCRIBING)
     index = folder / f"index-{own}"
     console.print(f"demo: the index of 1,000 products that no training saw is in {index}")
     build_index(encoder, open_catalogue(DATA, "test"), index, resume=True)
     return Demo(encoder, load_captioner(captions, encoder), index)
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Says how the demo goes on, rather than the training in it."""
-    try:
-        yield
-    except TrainingStopped as stop:
-        raise TrainingStopped(f"{str(stop).partition(';')[0]}; e2 app --demo goes on") from stop
