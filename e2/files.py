@@ -10,6 +10,8 @@ from pathlib import Path
 
 from e2.errors import InputError
 
+SHARED = 0o644  # results are meant to be shared; tempfile and safetensors make private files
+
 
 @contextlib.contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
@@ -29,7 +31,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         raise InputError(f"cannot write {target}: {error.strerror}; choose another --out") from error
     try:
         yield Path(name)
-        os.chmod(name, 0o644)  # mkstemp makes private files; results are meant to be shared
+        os.chmod(name, SHARED)
         os.replace(name, target)
     finally:
         Path(name).unlink(missing_ok=True)
@@ -45,8 +47,11 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror}; choose another --out") from error
     try:
-        temporary.chmod(0o755)
         yield temporary
+        temporary.chmod(0o755)
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                file.chmod(SHARED)
         os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
