@@ -10,7 +10,7 @@ from pathlib import Path
 
 from e2.errors import InputError
 
-SHARED = 0o644  # results are meant to be shared; tempfile and safetensors make private files
+SHARED = 0o644  # results are meant to be read by others
 
 
 @contextlib.contextmanager
@@ -48,13 +48,16 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
         raise InputError(f"cannot write {target}: {error.strerror}; choose another --out") from error
     try:
         yield temporary
-        temporary.chmod(0o755)
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                file.chmod(SHARED)
+        share(temporary)
         os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def share(folder: Path) -> None:
+    """Lets others read a folder and everything in it: tempfile and safetensors make private ones."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else SHARED)
 
 
 def file_sha256(path: str | Path) -> str:

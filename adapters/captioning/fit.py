@@ -34,6 +34,7 @@ from e2.checkpoint import CONFIG
 from e2.data.images import load_image
 from e2.data.product import Catalogue, is_catalogue
 from e2.errors import InputError
+from e2.files import share
 
 PHOTOS = 500  # labelled photos that thresholds, gap and offset are taken from
 
@@ -271,6 +272,7 @@ def write_captioner(captioner: Captioner, out: Path) -> Captioner:
     """Puts the finished files beside the training state, the one that says "finished" last, and removes the state."""
     with tempfile.TemporaryDirectory(dir=made(out), prefix=".finished") as folder:
         captioner.save(Path(folder))
+        share(Path(folder))
         for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == CONFIG):
             path.replace(out / path.name)
     shutil.rmtree(out / FOLDER, ignore_errors=True)
