@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from adapters.captioning.captioner import Captioner
-from e2.data.images import load_image
+from e2.data.images import BadImage, load_image
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 from e2.progress import with_progress
@@ -154,8 +154,8 @@ def _captioned(
 def _decoded(photo: Photo) -> Image.Image | str:
     try:
         return load_image(photo.source)
-    except InputError as error:
-        return str(error)
+    except BadImage as error:
+        return error.cause
 
 
 def _start(part: Path, head: dict[str, Any]) -> None:

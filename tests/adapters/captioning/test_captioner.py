@@ -259,7 +259,8 @@ def test_writing_names_bad_photos_and_goes_on(decap, encoder, folder, tmp_path, 
     records = [json.loads(line) for line in out.read_text().splitlines()]
     assert counts == {"photos": 10, "errors": 2}
     assert [r["image"] for r in records] == [photo.names["image"] for photo in FolderPhotos(folder)]
-    assert {r["image"] for r in records if "error" in r} == {"4.jpg", "broken.png"}
+    errors = {r["image"]: r["error"] for r in records if "error" in r}
+    assert errors.keys() == {"4.jpg", "broken.png"} and errors["broken.png"] == "it is not an image of a known format"
     good = [r for r in records if "caption" in r]
     alone = captioner.caption([folder / r["image"] for r in good], progress=False)
     assert [r["caption"] for r in good] == alone
