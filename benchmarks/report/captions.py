@@ -17,7 +17,7 @@ from benchmarks.metrics_file import NAME
 from benchmarks.report.charts import Ridges, ridges
 from benchmarks.report.page import write_page
 from benchmarks.report.pictures import data_uri
-from benchmarks.report.tables import Cell, Table, to_latex, to_markdown
+from benchmarks.report.tables import Cell, Table, difference_cell, to_latex, to_markdown
 from benchmarks.selection_picture import lit
 from e2.data import Catalogue, Columns, Product, load_image, open_catalogue
 from e2.data.product import texts_only
@@ -164,7 +164,7 @@ def score_table(runs: Sequence[Run]) -> Table:
     for name in names:
         values = [run.record["metrics"].get(name) for run in runs]
         best = _best(name, [value for value in values if value is not None]) if len(runs) > 1 else None
-        cells = (_cell(run.record, name, "{:.1f}", value == best) for run, value in zip(runs, values, strict=True))
+        cells = (_cell(run.record, name, value == best) for run, value in zip(runs, values, strict=True))
         rows[name.replace("_", " ")] = list(cells)
     first = runs[0].record
     notes = [
@@ -187,21 +187,23 @@ def _difference_table(differences: Sequence[dict[str, Any]], runs: Sequence[Run]
     names = dict.fromkeys(name for found in differences for name in found["metrics"])
     rows = {name.replace("_", " "): [_difference_cell(found, name) for found in differences] for name in names}
     return Table(
-        "Paired differences", head, rows, "Same products in every resample; marked where zero lies outside the 95 % interval."
+        "Paired differences",
+        head,
+        rows,
+        "Same products in every resample; green and red lie clear of zero by their 95 % intervals.",
     )
 
 
 def _difference_cell(found: dict[str, Any], name: str) -> Cell:
-    low, high = found["ci95"].get(name, (0, 0))
-    return _cell(found, name, "{:+.1f}", not low <= 0 <= high)
+    return difference_cell(found["metrics"][name], found["ci95"].get(name)) if name in found["metrics"] else Cell("–")
 
 
-def _cell(record: dict[str, Any], name: str, style: str, best: bool) -> Cell:
+def _cell(record: dict[str, Any], name: str, best: bool) -> Cell:
     if name not in record["metrics"]:
         return Cell("–")
     bounds = record["ci95"].get(name)
-    interval = f"{style.format(bounds[0])} to {style.format(bounds[1])}" if bounds else ""
-    return Cell(style.format(record["metrics"][name]), interval, best)
+    interval = f"{bounds[0]:.1f} to {bounds[1]:.1f}" if bounds else ""
+    return Cell(f"{record['metrics'][name]:.1f}", interval, best)
 
 
 def _best(name: str, values: list[float]) -> float | None:

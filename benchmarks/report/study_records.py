@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.comparison import COMPARISON, Comparison, short_names
 from benchmarks.evaluate_grounding import maps_of
 from benchmarks.metrics_file import NAME
-from benchmarks.report.tables import Cell, Table
+from benchmarks.report.tables import Cell, Table, difference_cell
 from benchmarks.study.dataset import short_names as short_specs
 from benchmarks.study.dataset import statistics_table
 from benchmarks.study.tables import differences_table, in_words, variants_table
@@ -178,5 +178,4 @@ def _cell(record: Mapping[str, Any], name: str, best: float | None = None) -> Ce
 def _difference_cell(pair: Mapping[str, Any], name: str) -> Cell:
     if name not in pair["ci95"]:
         return Cell("")
-    low, high = pair["ci95"][name]
-    return Cell(f"{pair['metrics'][name]:+.1f}", f"{low:+.1f} to {high:+.1f}", not low <= 0 <= high)
+    return difference_cell(pair["metrics"][name], pair["ci95"][name])

@@ -1,6 +1,7 @@
 """One table, three forms: HTML (by the macro in ``parts.html``), Markdown and LaTeX. Texts are escaped in each."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 BREAKS = re.compile(r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+")
@@ -15,11 +16,13 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A value, its ``interval`` in words, and whether it is the ``best`` of its row (or ``clear`` of zero, a difference)."""
+    """A value, its ``interval`` in words, and whether it is the ``best`` of its row; or, of a difference, whether it is clear
+    of zero, and then whether it lies ``below``."""
 
     text: str
     interval: str = ""
     best: bool = False
+    below: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,14 @@ class Table:
     rows: dict[str, list[Cell]]
     note: str = ""
     corner: str = field(default="metric")
+
+
+def difference_cell(value: float, bounds: Sequence[float] | None) -> Cell:
+    """A difference with its interval, marked where that does not hold zero."""
+    if bounds is None:
+        return Cell(f"{value:+.1f}")
+    low, high = bounds
+    return Cell(f"{value:+.1f}", f"{low:+.1f} to {high:+.1f}", not low <= 0 <= high, below=high < 0)
 
 
 def to_markdown(table: Table) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report.tables import Cell, Table, to_latex, to_markdown
+from benchmarks.report.tables import Cell, Table, difference_cell, to_latex, to_markdown
 from e2.files import atomic_path
 
 MARKDOWN, LATEX = "table.md", "table.tex"
@@ -32,7 +32,7 @@ def variants_table(record: Mapping[str, Any]) -> Table:
     rows = {}
     for label, metrics in record["metrics"].items():
         intervals = record["ci95"][label]
-        cells = [_cell(metrics[name], intervals.get(name), "{:.1f}", metrics[name] == best[name]) for name in columns]
+        cells = [_cell(metrics[name], intervals.get(name), metrics[name] == best[name]) for name in columns]
         rows[label] = [*cells, Cell(added(record["variants"][label]))]
     seeds = ", ".join(map(str, record["seed"]))
     title = "{title}: {dataset}, {split}, {n} products, text {text}".format_map(record) + f", seeds {seeds}"
@@ -45,11 +45,7 @@ def differences_table(record: Mapping[str, Any]) -> Table:
     columns = record["columns"]
     rows = {}
     for pair in record["differences"]:
-        cells = []
-        for name in columns:
-            bounds = pair["ci95"].get(name)
-            clear = bounds is not None and not bounds[0] <= 0 <= bounds[1]
-            cells.append(_cell(pair["metrics"][name], bounds, "{:+.1f}", clear))
+        cells = [difference_cell(pair["metrics"][name], pair["ci95"].get(name)) for name in columns]
         rows[f"{pair['second']} − {pair['first']}"] = cells
     note = "Bold: the interval does not hold zero."
     return Table(f"{record['title']}: paired differences", [*map(in_words, columns)], rows, note, corner="difference")
@@ -68,6 +64,6 @@ def added(facts: Mapping[str, Any]) -> str:
     return f"{count:,} ({100 * share:.1f} %)" if count else "0"
 
 
-def _cell(value: float, bounds: list[float] | None, style: str, best: bool) -> Cell:
-    interval = "" if bounds is None else " to ".join(style.format(bound) for bound in bounds)
-    return Cell(style.format(value), interval, best)
+def _cell(value: float, bounds: list[float] | None, best: bool) -> Cell:
+    interval = "" if bounds is None else f"{bounds[0]:.1f} to {bounds[1]:.1f}"
+    return Cell(f"{value:.1f}", interval, best)

@@ -9,13 +9,14 @@ import pytest
 from benchmarks.evaluate_captioning import Candidate, evaluate_captioning, read_truth
 from benchmarks.report.captions import choose_products, read_runs, score_table, write_report
 from benchmarks.report.charts import WIDTH, ridges
-from benchmarks.report.tables import Cell, Table, to_latex, to_markdown
+from benchmarks.report.tables import Cell, Table, difference_cell, to_latex, to_markdown
 from e2.data import open_catalogue
 from e2.errors import InputError
 
 OWN = "document.title='owned'"
 HOSTILE = f'</script><script>{OWN}</script><img src=x onerror="{OWN}"> red \u2028 \'"& \u202eabc \ud83d'
 TAGS = ("brand", "season", "colour")
+GOOD = "good-captioner-of-a-name-too-long-for-a-phone"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def runs(shop, tmp_path_factory):
     good = {name: texts[0] for name, texts in zip(truth.product_ids, truth.references, strict=True)}
     bad = dict.fromkeys(good, "a green tee in summer") | {truth.product_ids[0]: HOSTILE, truth.product_ids[1]: ""}
     folder = tmp_path_factory.mktemp("captions")
-    candidates = [Candidate(good, {"path": "runs/good"}), Candidate(bad, {"path": "runs/<b>bad|_&%$"})]
+    candidates = [Candidate(good, {"path": f"runs/{GOOD}"}), Candidate(bad, {"path": "runs/<b>bad|_&%$"})]
     evaluate_captioning(candidates, truth, out=folder, java="none", resamples=50)
     return folder
 
@@ -47,7 +48,7 @@ def test_hostile_texts_stay_texts(page):
 def test_tables_mark_the_best_and_agree_in_all_forms(runs, page):
     found, differences = read_runs([runs])
     table = score_table(found)
-    assert table.head == ["good", "<b>bad|_&%$"]
+    assert table.head == [GOOD, "<b>bad|_&%$"]
     assert [cell.best for cell in table.rows["BLEU@1"]] == [True, False]
     assert not any(cell.best for cell in table.rows["mean length"])
     markdown, latex = (page.parent / name for name in ("tables.md", "tables.tex"))
@@ -56,6 +57,9 @@ def test_tables_mark_the_best_and_agree_in_all_forms(runs, page):
         assert value in text and "Paired differences" in text
     assert r"\<b\>bad\|\_&amp;%$" in markdown.read_text() and r"<b>bad|\_\&\%\$" in latex.read_text()
     assert len(differences) == 1
+    low, high = differences[0]["ci95"]["CIDEr"]
+    assert high < 0 and difference_cell(differences[0]["metrics"]["CIDEr"], (low, high)).below
+    assert 'class="below"' in page.read_text(encoding="utf-8")
 
 
 def test_tables_escape_line_breaks():
@@ -81,11 +85,11 @@ def test_ridges_by_hand():
 def test_wrong_runs_are_named(runs, shop, tmp_path):
     with pytest.raises(InputError, match="cannot read"):
         write_report([tmp_path / "absent"], tmp_path / "out")
-    shutil.copytree(runs / "1_good", tmp_path / "other")
+    shutil.copytree(runs / f"1_{GOOD}", tmp_path / "other")
     text = (tmp_path / "other" / "metrics.json").read_text()
     (tmp_path / "other" / "metrics.json").write_text(text.replace('"text": "caption"', '"text": "full"'))
     with pytest.raises(InputError, match="differ in text"):
-        write_report([runs / "1_good", tmp_path / "other"], tmp_path / "out")
+        write_report([runs / f"1_{GOOD}", tmp_path / "other"], tmp_path / "out")
     with pytest.raises(InputError, match="say where they are by --data"):
         write_report([runs], tmp_path / "out", data=str(tmp_path / "gone.parquet"))
     assert not (tmp_path / "out").exists()

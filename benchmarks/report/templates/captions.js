@@ -53,7 +53,7 @@ function card(product, metric) {
   product.captions.forEach((caption, run) => {
     const score = caption.scores[metric];
     const note = score === undefined ? "" : data.metrics[metric] + " " + score.toFixed(0);
-    made.append(said(data.names[run], "s" + (run % 6), [marked(caption)], note));
+    made.append(said(data.names[run], "s" + (run % 10), [marked(caption)], note));
   });
   return made;
 }
