@@ -306,7 +306,9 @@ def _looks(name: str | None, runs: Sequence[Run], products: Sequence[Product]) -
     for path in [name] if name else _encoders_of(runs):
         encoder = load_encoder(path, device="cpu", workers=0)
         if encoder.tags:
-            return {"looks": _looked_at(encoder, products), "looks_encoder": path, "looks_reason": ""}
+            tags = {row["product_id"]: row["tags"] for row in runs[0].rows}
+            looks = _looked_at(encoder, products, [tags[product.product_id] for product in products])
+            return {"looks": looks, "looks_encoder": path, "looks_reason": ""}
     if name:
         raise InputError(f"{name} has no selection tokens; give --encoder a model trained by `e2 train --method e2`")
     return nothing
@@ -319,7 +321,7 @@ def _encoders_of(runs: Sequence[Run]) -> list[str]:
     return [path for path in dict.fromkeys(paths) if Path(path).is_dir()]
 
 
-def _looked_at(encoder: Encoder, products: Sequence[Product]) -> list[dict[str, Any]]:
+def _looked_at(encoder: Encoder, products: Sequence[Product], tags: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
     photos = [load_image(product.images[0]).resize((LOOK, LOOK)) for product in products]
     chosen = encoder.selections(photos)  # entity -> {layer: (B, k, rows, columns)}
     return [
@@ -329,8 +331,7 @@ def _looked_at(encoder: Encoder, products: Sequence[Product]) -> list[dict[str, 
             "parts": [
                 {
                     "picture": data_uri(_chosen(photo, layers, row), LOOK),
-                    "entity": entity.replace("_", " "),
-                    "value": product.tags.get(entity, "none"),
+                    "title": ": ".join([entity.replace("_", " "), *filter(None, [tags[row].get(entity)])]),
                 }
                 for entity, layers in chosen.items()
             ],

@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
+import e2
+from adapters.encoder import Encoder
 from benchmarks.evaluate_captioning import Candidate, evaluate_captioning, read_truth
 from benchmarks.report.captions import choose_products, read_runs, score_table, write_report
 from benchmarks.report.charts import WIDTH, ridges
@@ -80,6 +82,15 @@ def test_ridges_by_hand():
     chart = ridges("x", [np.array([0.0, 50, 100]), np.array([25.0])], 100.0)
     assert [ridge.mean for ridge in chart.ridges] == [50, 25] and chart.ridges[0].median_x == WIDTH / 2
     assert ridges("x", [np.zeros(3)]).top == 1  # nothing to divide by
+
+
+def test_tokens_stand_beside_the_tag_that_they_are_for(runs, tiny, tmp_path, monkeypatch):
+    model, _, preprocess = e2.create_model_and_transforms(tiny, tags=TAGS)
+    encoder = Encoder(model, preprocess, e2.get_tokenizer(tiny), {"path": "runs/tokens"}, device="cpu", workers=0)
+    monkeypatch.setattr("benchmarks.report.captions.load_encoder", lambda name, **_: encoder)
+    page = write_report([runs], tmp_path / "out", encoder="runs/tokens").read_text(encoding="utf-8")
+    shown = set(re.findall(r"<figcaption>(\w+(?:: [^<]+)?)</figcaption>", page))
+    assert {"season: Summer", "colour: red", "brand"} <= shown  # the first product of a colour has no brand
 
 
 def test_wrong_runs_are_named(runs, shop, tmp_path):
