@@ -22,6 +22,7 @@ from adapters.captioning.run_state import Reached, load_state, save_state
 from adapters.captioning.tokenizers import Tokenizer
 from e2.data.loader import mixed_seed
 from e2.errors import TrainingStopped
+from e2.progress import LogLines
 from e2.train import stop_signals
 
 POOL = 64  # batches whose rows are sorted by length together
@@ -220,15 +221,16 @@ class Trainer:
 
     @contextlib.contextmanager
     def _bar(self) -> Iterator[Callable[[int, float], None]]:
+        if not self.progress:
+            yield lambda step, loss: None
+            return
         console = Console(stderr=True)
+        if not console.is_terminal:
+            lines = LogLines("Captioner", self.steps)
+            yield lambda step, loss: lines.tell(step, f"loss {loss:.3f}")
+            return
         columns = (TextColumn("Captioner"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-        with Progress(
-            *columns,
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not (self.progress and console.is_terminal),
-        ) as bar:
+        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
             task = bar.add_task("", total=self.steps, completed=self.reached.step)
             yield lambda step, loss: bar.update(task, completed=step, description=f"loss {loss:.3f}")
 
