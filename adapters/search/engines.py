@@ -1,5 +1,6 @@
 """Which engine keeps an index: by a path FAISS and SQLite in this process, by a URI a Milvus server."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def _engine(place: str) -> tuple[Any, str | Path]:
     """The class of `Store` for a place, and the place as it takes it."""
     if not is_uri(place):
         return LocalStore, Path(place)
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else a line for every process that loads photos; read at the import
     try:
         from adapters.search.milvus_store import MilvusStore  # takes a second to import
     except ImportError as error:
