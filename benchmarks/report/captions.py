@@ -1,9 +1,7 @@
 """`e2 report captions`: captioners side by side on one page, from the folders that `e2 evaluate captioning` wrote."""
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +9,13 @@ import numpy as np
 from PIL import Image
 
 from adapters.encoder import Encoder, load_encoder
-from benchmarks import caption_files
 from benchmarks.items import CATEGORY
-from benchmarks.metrics_file import NAME
+from benchmarks.report.caption_runs import Run, read_runs
+from benchmarks.report.caption_tables import difference_table, score_table
 from benchmarks.report.charts import Ridges, ridges
 from benchmarks.report.page import write_page
 from benchmarks.report.pictures import data_uri
-from benchmarks.report.tables import Cell, Table, difference_cell, to_latex, to_markdown
+from benchmarks.report.tables import to_latex, to_markdown
 from benchmarks.selection_picture import lit
 from e2.data import Catalogue, Columns, Product, load_image, open_catalogue
 from e2.data.product import texts_only
@@ -27,25 +25,10 @@ from e2.files import atomic_path
 PAGE, MARKDOWN, LATEX = "index.html", "tables.md", "tables.tex"
 PHOTO, LOOK = 256, 224  # pixels
 WORST, TELLING, LOOKS = 6, 12, 6  # products: worst of a captioner, telling two apart, with selections
-LOWER_IS_BETTER, NEITHER = ("repetition",), ("mean_length",)
 CHARTS = ("BLEU@1", "BLEU@4", "METEOR", "ROUGE-L", "CIDEr")
 MAIN = ("METEOR", "ROUGE-L")  # the first that all runs have orders the gallery
-ALIKE = ("dataset", "split", "text", "n", "tokenizer")  # must agree for runs to be comparable
 BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")  # would turn the order of what follows
 UNSHOWN = ("metrics", "ci95", "reference_tags", "missing", "notes", "entities")  # facts with a place of their own, or none
-
-
-@dataclass(frozen=True)
-class Run:
-    """One captioner's ``metrics.json`` and ``captions.jsonl``, and a ``name`` that tells it from the others."""
-
-    name: str
-    record: dict[str, Any]
-    rows: list[dict[str, Any]]
-
-    def values(self, metric: str) -> np.ndarray:
-        """(P,) the captions' own scores."""
-        return np.array([row["scores"][metric] for row in self.rows])
 
 
 def write_report(
@@ -85,7 +68,7 @@ def write_report(
     catalogue, places = _photos_of(runs[0], data, columns, on_bad_row)
     shown = [catalogue[places[row["product_id"]]] for row in (runs[0].rows[row] for row in rows)]
     looks = _looks(encoder, runs, shown[:: max(1, len(shown) // LOOKS)][:LOOKS])
-    tables = [table for table in (score_table(runs), _difference_table(differences, runs)) if table]
+    tables = [table for table in (score_table(runs), difference_table(differences, runs)) if table]
     first = runs[0].record
     page = Path(out) / PAGE
     write_page(
@@ -115,32 +98,6 @@ def write_report(
     return page
 
 
-def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[dict[str, Any]]]:
-    """The runs in all folders, and the paired differences where they were measured together.
-
-    Raises:
-        InputError: no results there, or runs of different products, references or tokenizers.
-    """
-    differences, single = [], []
-    for folder in map(Path, folders):
-        if (folder / "comparison.json").is_file():
-            differences += _json(folder / "comparison.json")["differences"]
-            parts = sorted(folder.glob(f"*/{NAME}"), key=lambda path: int(path.parent.name.partition("_")[0]))
-            single += [path.parent for path in parts]
-        else:
-            single.append(folder)
-    if not single:
-        raise InputError("give --runs one or several folders of e2 evaluate captioning --out")
-    records = [_json(folder / NAME) for folder in single]
-    rows = [caption_files.read_rows(folder / caption_files.NAME) for folder in single]
-    for folder, record, captions in zip(single, records, rows, strict=True):
-        if record.get("benchmark") != "captioning" or not captions or "scores" not in captions[0]:
-            raise InputError(f"{folder} holds no scored captions; make them by e2 evaluate captioning --out {folder}")
-        _check_alike(folder, record, captions, single[0], records[0], rows[0])
-    names = _names([record["model"]["path"] for record in records])
-    return [Run(*parts) for parts in zip(names, records, rows, strict=True)], differences
-
-
 def choose_products(runs: Sequence[Run], worst: Sequence[Sequence[int]], metric: str, limit: int, seed: int) -> list[int]:
     """Rows for the gallery, in order: each captioner's worst, those that tell two captioners apart most, then a sample in
     which sub-categories take turns. All worst cases are there whatever the limit.
@@ -155,61 +112,6 @@ def choose_products(runs: Sequence[Run], worst: Sequence[Sequence[int]], metric:
         shelves.setdefault(runs[0].rows[row][CATEGORY], []).append(row)
     turns = (row for turn in itertools.zip_longest(*shelves.values()) for row in turn if row is not None)
     return sorted(map(int, dict.fromkeys([*chosen, *itertools.islice(turns, max(0, limit - len(chosen)))])))
-
-
-def score_table(runs: Sequence[Run]) -> Table:
-    """Metric by captioner, the best of several marked."""
-    names = dict.fromkeys(name for run in runs for name in run.record["metrics"])
-    rows = {}
-    for name in names:
-        values = [run.record["metrics"].get(name) for run in runs]
-        best = _best(name, [value for value in values if value is not None]) if len(runs) > 1 else None
-        cells = (_cell(run.record, name, value == best) for run, value in zip(runs, values, strict=True))
-        rows[name.replace("_", " ")] = list(cells)
-    first = runs[0].record
-    notes = [
-        f"Percent (CIDEr x 100, length in words), 95 % intervals over {first['n']:,} products; tokens: {first['tokenizer']}"
-    ]
-    notes += [f"{name} is missing: {why}" for name, why in first["missing"].items()]
-    for note in dict.fromkeys(note for run in runs for note in run.record["notes"]):
-        noted = [run.name for run in runs if note in run.record["notes"]]
-        notes.append(note if len(noted) == len(runs) else f"{', '.join(noted)}: {note}")
-    if recall := first["reference_tags"].get("tag_recall"):
-        notes.append(f"The references themselves name {recall:.1f} % of the tags")
-    return Table(f"Scores on {first['dataset']}, {first['split']}", [run.name for run in runs], rows, ". ".join(notes) + ".")
-
-
-def _difference_table(differences: Sequence[dict[str, Any]], runs: Sequence[Run]) -> Table | None:
-    if not differences:
-        return None
-    short = {run.record["model"]["path"]: run.name for run in runs}
-    head = [f"{short[found['second']]} − {short[found['first']]}" for found in differences]
-    names = dict.fromkeys(name for found in differences for name in found["metrics"])
-    rows = {name.replace("_", " "): [_difference_cell(found, name) for found in differences] for name in names}
-    return Table(
-        "Paired differences",
-        head,
-        rows,
-        "Same products in every resample; green and red lie clear of zero by their 95 % intervals.",
-    )
-
-
-def _difference_cell(found: dict[str, Any], name: str) -> Cell:
-    return difference_cell(found["metrics"][name], found["ci95"].get(name)) if name in found["metrics"] else Cell("–")
-
-
-def _cell(record: dict[str, Any], name: str, best: bool) -> Cell:
-    if name not in record["metrics"]:
-        return Cell("–")
-    bounds = record["ci95"].get(name)
-    interval = f"{bounds[0]:.1f} to {bounds[1]:.1f}" if bounds else ""
-    return Cell(f"{record['metrics'][name]:.1f}", interval, best)
-
-
-def _best(name: str, values: list[float]) -> float | None:
-    if name in NEITHER or len(set(values)) < 2:
-        return None
-    return min(values) if name in LOWER_IS_BETTER else max(values)
 
 
 def _charts(runs: Sequence[Run], metrics: Sequence[str]) -> list[Ridges]:
@@ -357,24 +259,3 @@ def _flat(value: Any, prefix: str = ""):
             yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
     elif value is not None:
         yield prefix, value
-
-
-def _names(paths: Sequence[str]) -> list[str]:
-    """The last part of each path, or all of it where that does not tell them apart."""
-    short = [Path(path).name or path for path in paths]
-    return [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]
-
-
-def _check_alike(folder: Path, record: dict, rows: list, first: Path, first_record: dict, first_rows: list) -> None:
-    differing = [key for key in ALIKE if record[key] != first_record[key]]
-    if [row["product_id"] for row in rows] != [row["product_id"] for row in first_rows]:
-        differing.append("products")
-    if differing:
-        raise InputError(f"{folder} and {first} differ in {', '.join(differing)}; compare runs on the same products only")
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}; give --runs folders of e2 evaluate captioning --out") from error

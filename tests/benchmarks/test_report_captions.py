@@ -9,7 +9,9 @@ import pytest
 import e2
 from adapters.encoder import Encoder
 from benchmarks.evaluate_captioning import Candidate, evaluate_captioning, read_truth
-from benchmarks.report.captions import choose_products, read_runs, score_table, write_report
+from benchmarks.report.caption_runs import read_runs
+from benchmarks.report.caption_tables import score_table
+from benchmarks.report.captions import choose_products, write_report
 from benchmarks.report.charts import WIDTH, ridges
 from benchmarks.report.tables import Cell, Table, difference_cell, to_latex, to_markdown
 from e2.data import open_catalogue
