@@ -101,7 +101,7 @@ def train(
     ] = None,
     pretrained: Annotated[str | None, typer.Option(help="open_clip weights tag, a weights file or a folder")] = None,
     tags: Tags = None,
-    text: Annotated[str | None, typer.Option(help="caption or full")] = None,
+    text: Annotated[str | None, typer.Option(help="caption, full, or mixed: descriptions and short lists of tags")] = None,
     epochs: Annotated[float | None, typer.Option(help="length of the run; 10 unless given")] = None,
     steps: Annotated[int | None, typer.Option(help="length of the run, instead of --epochs")] = None,
     batch_size: Annotated[int | None, typer.Option(help="over all processes; 128 unless given")] = None,

@@ -24,7 +24,9 @@ def study(
     pretrained: Annotated[str | None, typer.Option(help="open_clip weights tag, a weights file or a folder")] = None,
     old_data: Annotated[str | None, typer.Option(metavar="SPEC", help="`forgetting`: what the start model is good at")] = None,
     tags: Tags = None,
-    text: Annotated[str | None, typer.Option(help="caption or full: trained on and measured")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="caption or full: trained on and measured; or mixed: measured by captions")
+    ] = None,
     split: Annotated[str, typer.Option(help="that is measured")] = "test",
     epochs: Annotated[float | None, typer.Option(help="length of each training")] = None,
     steps: Annotated[int | None, typer.Option(help="length of each training, instead of --epochs")] = None,

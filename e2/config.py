@@ -142,7 +142,7 @@ class DataConfig:
     image_column: str = "image"
     caption_column: str = "caption"
     id_column: str = "product_id"
-    text: str = "caption"  # caption | full
+    text: str = "caption"  # caption | full | mixed (descriptions and short lists of tags)
     on_bad_row: str = "error"  # error | skip
     augment: str = "light"  # none | light | strong
     batch_size: int = 128  # products a step, over all processes
@@ -150,13 +150,18 @@ class DataConfig:
     workers: int = 2  # processes that decode and augment photos
 
     def __post_init__(self):
-        require_choice("text", self.text, ("caption", "full"))
+        require_choice("text", self.text, ("caption", "full", "mixed"))
         require_choice("on_bad_row", self.on_bad_row, ("error", "skip"))
         require_range("data.workers", self.workers, 0)
         if len(set(self.tags)) < len(self.tags):
             raise InputError(f"data.tags {', '.join(self.tags)}: name each entity once")
         if self.chunk_size is not None and self.chunk_size < 1:
             raise InputError(f"data.chunk_size must be at least 1, got {self.chunk_size}")
+
+    @property
+    def measured_text(self) -> str:
+        """``caption`` or ``full``: the kind of text that validation searches by."""
+        return "caption" if self.text == "mixed" else self.text
 
 
 @dataclass(frozen=True)

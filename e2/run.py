@@ -114,7 +114,7 @@ def interpolate(config: TrainConfig, alpha: float, val_data: Catalogue, out: Pat
     device = processes().device
     metrics = validate(
         model.to(device),
-        FirstPhotos(val_data, transform, config.data.text),
+        FirstPhotos(val_data, transform, config.data.measured_text),
         tokenizer,
         batch_size=2 * config.data.batch_size,
         workers=config.data.workers,

@@ -146,7 +146,7 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         method=method,
         optimizer=accelerator.prepare_optimizer(optimizer),
         views=views,
-        val=FirstPhotos(val_data, val_transform, config.data.text),
+        val=FirstPhotos(val_data, val_transform, config.data.measured_text),
         tokenizer=get_tokenizer(config.backbone, config.pretrained),
         steps=config.steps or max(1, round((config.epochs or 10) * steps_per_epoch)),
         steps_per_epoch=steps_per_epoch,
@@ -194,6 +194,8 @@ def check_data(config: TrainConfig, train_data: Catalogue) -> None:
         raise InputError(f"--batch-size {config.data.batch_size}: contrastive training needs at least 2 products a batch")
     if method_class(config.method).needs_tags and not config.data.tags:
         raise InputError(f"method {config.method} learns from tags: name the entities by --tags, e.g. --tags brand,season")
+    if config.data.text == "mixed" and not config.data.tags:
+        raise InputError("--text mixed makes short texts of tags: name the entities by --tags, e.g. --tags brand,season")
     if method_class(config.method).needs_tags and not any_tag(train_data, config.data.tags):
         tags = ", ".join(config.data.tags)
         raise InputError(f"{train_data.name}: no product has a value for any of the tags {tags}; name others by --tags")

@@ -74,7 +74,7 @@ class Context:
     @property
     def text(self) -> str:
         """``caption`` or ``full``."""
-        return self.common.data.text
+        return self.common.data.measured_text
 
     def open(self, split: str, spec: str | None = None) -> ArrowCatalogue:
         """A split of the study's catalogue, or of another with the same entities.

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from e2.data.images import BadImage, load_image
 from e2.data.lost import LostPhoto, LostPhotos
+from e2.data.mixed_text import mixed_text
 from e2.data.product import Catalogue, Product
 from e2.methods import Batch
 from e2.texts import TextTable
@@ -114,9 +115,10 @@ class TrainingViews(Dataset):
             if photo is None:
                 return None
             pixels = self.transform(photo)
+            text = mixed_text(product, caption) if self.text == "mixed" else product.text(self.text, caption)
         known = {DESCRIPTION: product.captions[caption], **product.tags}
         tags = tuple(self._tag_text(entity, known.get(entity)) for entity in self.tags)
-        return View(pixels, product.text(self.text, caption), tags, tuple(lost))
+        return View(pixels, text, tags, tuple(lost))
 
     def _photo(self, product: Product, first: int, lost: list[str]) -> Image | None:
         count = len(product.images) if self.on_bad_row == "skip" else 1

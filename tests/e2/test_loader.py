@@ -1,4 +1,6 @@
 import io
+import itertools
+from collections import Counter
 
 import numpy as np
 import torch
@@ -86,3 +88,13 @@ def test_a_batch_holds_each_text_once_and_marks_missing_tags(shop, tiny):
 
 def test_the_full_text_adds_the_tags_in_words(shop, tiny):
     assert views(shop, tiny, text="full")[(0, 1)].text == "A green tee number 1. Puma. Winter. green"
+
+
+def test_mixed_texts_are_descriptions_and_short_lists_of_tags(shop, tiny):
+    mixed, plain = views(shop, tiny, text="mixed"), views(shop, tiny)
+    seen = Counter(mixed[(epoch, 1)].text for epoch in range(200))
+    assert 80 <= seen.pop("A green tee number 1") <= 120
+    tags = {"Puma", "Winter", "green"}
+    assert set(seen) == {" ".join(some) for count in (1, 2, 3) for some in itertools.permutations(tags, count)}
+    assert mixed[(3, 1)].text == views(shop, tiny, text="mixed")[(3, 1)].text  # drawn by seed, epoch and product alone
+    assert torch.equal(mixed[(0, 1)].image, plain[(0, 1)].image)  # and the photo as without

@@ -1,0 +1,23 @@
+"""Texts of all lengths for training (``--text mixed``).
+
+People search by a word or two. A text tower that has learnt from whole descriptions only does not read those well: so half of
+the time a few of the product's tags stand for it, as somebody would type them.
+"""
+
+import torch
+
+from e2.data.product import Product
+
+
+def mixed_text(product: Product, caption: int) -> str:
+    """The description or, half of the time, one to all of the tags in any order; the draws are torch's (CPU generator).
+
+    Args:
+        product: with a description; one without tags is always described.
+        caption: which of its descriptions.
+    """
+    tags = list(product.tags.values())
+    if not tags or torch.rand(()) < 0.5:
+        return product.text("caption", caption)
+    count = 1 + int(torch.randint(len(tags), ()))
+    return " ".join(tags[place] for place in torch.randperm(len(tags))[:count].tolist())
