@@ -199,4 +199,4 @@ def _require_photo(contents: bytes) -> None:
         raise PhotoError("not a photo" if "known format" in error.cause or not contents else "damaged photo") from error
     with Image.open(BytesIO(contents), formats=known_formats()) as image:
         if min(image.size) < MIN_SIDE:
-            raise PhotoError("too small")
+            raise PhotoError(f"smaller than {MIN_SIDE} pixels")

@@ -56,7 +56,16 @@ def test_good_photos_come_and_each_lost_one_has_its_reason(shop, tmp_path):
     assert found == json.loads((tmp_path / "out/statistics.json").read_text())
     assert found["photos"]["planned"] == 30 and found["photos"]["fetched"] == 10
     assert found["photos"]["lost"] == dict.fromkeys(
-        ["http 404", "http 503", "timeout", "connection broke off", "not a photo", "damaged photo", "too large", "too small"]
+        [
+            "http 404",
+            "http 503",
+            "timeout",
+            "connection broke off",
+            "not a photo",
+            "damaged photo",
+            "too large",
+            "smaller than 64 pixels",
+        ]
         + ["refused by X-Robots-Tag", "redirects without end"],
         2,
     )

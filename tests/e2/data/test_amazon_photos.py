@@ -40,7 +40,7 @@ def test_photos_that_come_in_the_end(shop, fetcher, kind):
         ("cut", "damaged photo", 1, False),
         ("huge", "too large", 1, False),
         ("endless", "too large", 1, False),
-        ("dot", "too small", 1, False),
+        ("dot", "smaller than 64 pixels", 1, False),
         ("noai", "refused by X-Robots-Tag", 1, False),
         ("loop", "redirects without end", 1 + photos.REDIRECTS, False),
     ],
