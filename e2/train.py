@@ -6,8 +6,6 @@ from until the run is finished; ``OUT/log.csv`` and ``OUT/tensorboard/`` hold th
 
 import contextlib
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +34,7 @@ from e2.runlog import RunLog
 from e2.sharding import BLOCKS, clip_sharded_gradients, shard
 from e2.start import start_model
 from e2.state import Progress, load_state, read_state, save_state, state_tensors
+from e2.stopping import stop_signals
 from e2.texts import cut_to_longest
 from e2.validation import FirstPhotos, validate
 
@@ -413,20 +412,3 @@ def save(run: Run) -> None:
     if run.accelerator.is_main_process:
         save_state(run.out, tensors, run.progress, to_dict(run.config))
     run.accelerator.wait_for_everyone()
-
-
-class stop_signals:
-    """Turns Ctrl-C and SIGTERM into a question the loop asks after each step, so that no step is cut in two."""
-
-    def __enter__(self) -> Callable[[], bool]:
-        self.raised = False
-        main = threading.current_thread() is threading.main_thread()  # no other thread may set handlers
-        self.before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)} if main else {}
-        return lambda: self.raised
-
-    def _note(self, signum: int, frame: object) -> None:
-        self.raised = True
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)

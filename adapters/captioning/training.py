@@ -23,7 +23,7 @@ from adapters.captioning.tokenizers import Tokenizer
 from e2.data.loader import mixed_seed
 from e2.errors import TrainingStopped
 from e2.progress import LogLines
-from e2.train import stop_signals
+from e2.stopping import stop_signals
 
 POOL = 64  # batches whose rows are sorted by length together
 SAVE_SECONDS = 60.0
