@@ -87,7 +87,7 @@ def write_report(
         "study.html",
         title="Does E2 do what it promises?",
         kicker="e2 study report",
-        lead="Selection tokens on a CLIP, measured on " + "; ".join(dict.fromkeys(result.where for result in results)),
+        lead="Selection tokens on a CLIP, measured on " + "; ".join(dict.fromkeys(result.products for result in results)),
         sections=_navigation(sections, looks, examples),
         results=sections,
         findings={verdict: [one for one in found if one.verdict == verdict] for verdict in (AHEAD, BEHIND, OPEN)},

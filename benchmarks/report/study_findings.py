@@ -60,16 +60,22 @@ def _of(result: Result) -> Iterator[Finding]:
 
 
 def _of_study(result: Result) -> Iterator[Finding]:
-    """The headline metric, E2 against what is no E2; ablations of E2 itself are in the tables."""
+    """E2 against what is no E2: the headline metric, and every other column in which it is not ahead.
+
+    So a gain is told once and each loss by its name; ablations of E2 itself are in the tables.
+    """
     record = result.records[0]
     variants = record.get("variants", {})
     for pair in record.get("differences", []):
-        headline = record["headline"]
-        if headline in pair["ci95"] and _is_e2(variants, pair["second"]) and not _is_e2(variants, pair["first"]):
-            low, high = pair["ci95"][headline]
-            seeds = len(record["seed"])
-            place = f"{result.title}, {result.where}, {seeds} seed{'s' * (seeds != 1)}"
-            yield Finding(pair["second"], pair["first"], in_words(headline), pair["metrics"][headline], low, high, place)
+        if not _is_e2(variants, pair["second"]) or _is_e2(variants, pair["first"]):
+            continue
+        seeds = len(record["seed"])
+        place = f"{result.title}, {result.where}, {seeds} seed{'s' * (seeds != 1)}"
+        for metric in dict.fromkeys([record["headline"], *record["columns"]]):
+            low, high = pair["ci95"].get(metric, (0.0, 0.0))
+            found = Finding(pair["second"], pair["first"], in_words(metric), pair["metrics"][metric], low, high, place)
+            if low < high and (metric == record["headline"] or found.verdict != AHEAD):
+                yield found
 
 
 def _is_e2(variants: dict[str, Any], label: str) -> bool:
@@ -88,7 +94,7 @@ def _of_evaluation(result: Result) -> Iterator[Finding]:
         for name in MAIN_METRICS.get(result.kind, ()):
             for metric in (metric for metric in pair["ci95"] if metric.endswith(name)):
                 low, high = sorted(sign * bound for bound in pair["ci95"][metric])
-                measure = in_words(metric).replace("_", " ")
+                measure = in_words(metric)
                 yield Finding(ours, theirs, measure, sign * pair["metrics"][metric], low, high, _place(result))
 
 

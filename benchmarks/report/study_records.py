@@ -13,6 +13,7 @@ from benchmarks.metrics_file import NAME
 from benchmarks.report.tables import Cell, Table, difference_cell
 from benchmarks.study.dataset import short_names as short_specs
 from benchmarks.study.dataset import statistics_table
+from benchmarks.study.registry import STUDIES
 from benchmarks.study.tables import differences_table, in_words, variants_table
 from e2.errors import InputError
 
@@ -23,7 +24,6 @@ EVALUATIONS = {  # benchmark -> (title, the question it answers), in the order o
     "gap": ("Modality gap", "How far apart do photos and texts lie?"),
     "detail": ("Detail of the query", "How does recall grow with what the query says?"),
 }
-STUDIES = ("main", "modules", "tokens", "groups", "batch-size", "backbone", "forgetting", "grounding", "dataset")
 FIGURES = (".svg", ".png", ".pdf")
 GROUNDING = {"pointing": "pointing game", "near": "with a tolerance of 15 of 224 pixels"}
 
@@ -54,11 +54,16 @@ class Result:
         return self.records[0]["protocol" if self.study else "benchmark"]
 
     @property
-    def where(self) -> str:
+    def products(self) -> str:
         """Data and split, for people; the SPECs stand in the tables and under Sources."""
         record = self.records[0]
         specs = list(record["metrics"]) if self.study and self.kind == "dataset" else [record["dataset"]]
-        return f"{' and '.join(short_specs(specs))}, {record['split']}" + (f" ({self.label})" if self.label else "")
+        return f"{' and '.join(short_specs(specs))}, {record['split']}"
+
+    @property
+    def where(self) -> str:
+        """The same, told apart from others of its kind."""
+        return self.products + (f" ({self.label})" if self.label else "")
 
     @property
     def names(self) -> list[str]:
@@ -132,7 +137,7 @@ def _read(file: Path) -> Result | None:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         records = content["results"] if file.name == COMPARISON else [content]
-        kinds = STUDIES if records[0]["benchmark"] == "study" else tuple(EVALUATIONS)
+        kinds = STUDIES if records[0]["benchmark"] == "study" else EVALUATIONS
         kind = records[0]["protocol"] if records[0]["benchmark"] == "study" else records[0]["benchmark"]
         return Result(file.parent, records, content.get("differences", [])) if kind in kinds else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -162,7 +167,7 @@ def _metrics_table(result: Result) -> Table:
     rows = {}
     for name in names:
         cells = [_cell(record, name) for record in result.records]
-        rows[in_words(name).replace("_", " ")] = [*cells, *(_difference_cell(pair, name) for pair in result.differences)]
+        rows[in_words(name)] = [*cells, *(_difference_cell(pair, name) for pair in result.differences)]
     first = result.records[0]
     title = f"{result.title}: {result.where}, {first['n']:,} products, {first['protocol']}"
     return Table(title, head, rows, "95 % intervals over products; differences are paired, and marked where clear of zero.")

@@ -1,5 +1,6 @@
 """A study's record as Markdown and LaTeX: the variants, then the paired differences."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from benchmarks.report.tables import Cell, Table, difference_cell, to_latex, to_
 from e2.files import atomic_path
 
 MARKDOWN, LATEX = "table.md", "table.tex"
-WORDS = {"image_to_text": "image to text", "text_to_image": "text to image"}
+FIELDS = re.compile(r"(exact|matching)_(R@\d+)_(\d+)")  # of the study of detail
 
 
 def write_tables(record: Mapping[str, Any], out: Path) -> None:
@@ -28,11 +29,12 @@ def write_texts(out: Path, heading: str, tables: Sequence[Table]) -> None:
 def variants_table(record: Mapping[str, Any]) -> Table:
     """A row per variant: mean over seeds (interval), and what it adds to the backbone; the best of a column stands out."""
     columns = record["columns"]
+    several = len(record["metrics"]) > 1
     best = {name: max(metrics[name] for metrics in record["metrics"].values()) for name in columns}
     rows = {}
     for label, metrics in record["metrics"].items():
         intervals = record["ci95"][label]
-        cells = [_cell(metrics[name], intervals.get(name), metrics[name] == best[name]) for name in columns]
+        cells = [_cell(metrics[name], intervals.get(name), several and metrics[name] == best[name]) for name in columns]
         rows[label] = [*cells, Cell(added(record["variants"][label]))]
     seeds = ", ".join(map(str, record["seed"]))
     title = "{title}: {dataset}, {split}, {n} products, text {text}".format_map(record) + f", seeds {seeds}"
@@ -52,10 +54,13 @@ def differences_table(record: Mapping[str, Any]) -> Table:
 
 
 def in_words(metric: str) -> str:
-    """``image_to_text_R@1`` -> ``image to text R@1``."""
-    for name, words in WORDS.items():
-        metric = metric.replace(f"{name}_", f"{words} ")
-    return metric
+    """``image_to_text_R@1`` -> ``image to text R@1``; ``exact_R@10_5`` -> ``exact R@10, 5 fields``."""
+    return FIELDS.sub(_fields_in_words, metric).replace("_", " ")
+
+
+def _fields_in_words(found: re.Match[str]) -> str:
+    kind, recall, count = found.groups()
+    return f"{kind} {recall}, {count} field" + "s" * (count != "1")
 
 
 def added(facts: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ from benchmarks.report.study import write_report
 from benchmarks.report.study_examples import choose_queries
 from benchmarks.report.study_findings import AHEAD, BEHIND, OPEN, findings
 from benchmarks.report.study_records import Result, find_results, tables_of
+from benchmarks.study.registry import STUDIES
+from benchmarks.study.tables import in_words
 from e2.errors import InputError
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -101,6 +103,39 @@ def test_two_of_a_study_are_told_apart_by_their_folders(tmp_path):
     assert [place.rpartition(" ")[2] for place in places] == ["(ten-epochs)", "(twenty-epochs)"]
     (alone,) = find_results([tmp_path / "ten-epochs"])
     assert "epochs" not in alone.where
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_is_on_the_page(tmp_path, name):
+    study_of(tmp_path / name, [1.0, 9.0])
+    file = tmp_path / name / "metrics.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "protocol": name}))
+    assert [result.kind for result in find_results([tmp_path])] == [name]
+
+
+def test_a_gain_is_told_once_and_a_loss_in_every_column(tmp_path):
+    study_of(tmp_path / "main", [1.0, 9.0])
+    file = tmp_path / "main" / "metrics.json"
+    record = json.loads(file.read_text())
+    columns = {"image_to_text_R@1": (3.0, 5.0), "text_to_image_R@1": (-4.0, -2.0), "SumR": (1.0, 9.0)}
+    record["differences"][0] |= {"metrics": {name: sum(ends) / 2 for name, ends in columns.items()}, "ci95": columns}
+    file.write_text(json.dumps(record))
+    told = [(found.measure, found.verdict) for found in findings(find_results([tmp_path]))]
+    assert told == [("SumR", AHEAD), ("text to image R@1", BEHIND)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("image_to_text_R@1", "image to text R@1"),
+        ("exact_R@10_1", "exact R@10, 1 field"),
+        ("matching_R@10_5", "matching R@10, 5 fields"),
+        ("sub_category_accuracy", "sub category accuracy"),
+        ("new/0.6/SumR", "new/0.6/SumR"),
+    ],
+)
+def test_columns_are_named_in_words(metric, words):
+    assert in_words(metric) == words
 
 
 def test_an_e2_that_comes_first_has_its_sign_turned(tmp_path):
