@@ -174,12 +174,13 @@ def _source(result: Result) -> dict[str, str]:
     record = result.records[0]
     seeds = record["seed"] if isinstance(record["seed"], list) else [record["seed"]]
     paths = [one["model"]["path"] for one in result.records] if not result.study else []
+    trainings = len(record.get("runs", []))
     return {
         "result": result.title,
         "data": f"{record['dataset']}, {record['split']}, text {record['text']}",
         "folder": str(result.folder),
         "seeds": ", ".join(str(seed) for seed in seeds if seed is not None) or "–",
-        "models": ", ".join(paths) or f"{len(record.get('runs', []))} trainings",
+        "models": ", ".join(paths) or (f"{trainings} trainings" if trainings else "–"),
         "commit": record.get("commit") or "–",
         "version": record["version"],
     }
