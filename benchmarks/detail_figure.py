@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmarks.comparison import Comparison, short_names
+from benchmarks.data_names import measured_on
 from benchmarks.study.figures import GREY, INK, colours, figure_file
 
 NAME = "detail"
@@ -20,7 +21,7 @@ def save_curves(comparison: Comparison, out: Path) -> None:
     """Writes ``out/detail.png``, ``.svg`` and ``.pdf``."""
     first = comparison.results[0]
     scores = dict(zip(short_names(comparison), comparison.results, strict=True))
-    title = "{dataset}, {split}, {n_queries:,} queries".format_map(first)
+    title = f"{measured_on(first)}, {first['n_queries']:,} queries"
     draw_detail(scores, first["order"], title, out / NAME, cut=[step["texts_cut"] for step in first["steps"]])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmarks.comparison import Comparison, short_names
+from benchmarks.data_names import measured_on
 from benchmarks.study.figures import GREY, INK, colours, figure_file
 
 NAME = "probe"
@@ -17,7 +18,7 @@ Scores = Mapping[str, Mapping]  # name -> {"metrics": ..., "ci95": ...}
 def save_bars(comparison: Comparison, out: Path) -> None:
     """Writes ``out/probe.png``, ``.svg`` and ``.pdf``."""
     first = comparison.results[0]
-    title = "{dataset}, {split}, {n:,} products".format_map(first)
+    title = f"{measured_on(first)}, {first['n']:,} products"
     scores = dict(zip(short_names(comparison), comparison.results, strict=True))
     draw_probes(scores, list(first["entities"]), title, out / NAME)
 

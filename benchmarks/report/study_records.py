@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison import COMPARISON, Comparison, short_names
+from benchmarks.data_names import measured_on
+from benchmarks.data_names import short_names as short_specs
 from benchmarks.evaluate_grounding import maps_of
 from benchmarks.metrics_file import NAME
 from benchmarks.report.tables import Cell, Table, difference_cell
-from benchmarks.study.dataset import short_names as short_specs
 from benchmarks.study.dataset import statistics_table
 from benchmarks.study.registry import STUDIES
 from benchmarks.study.tables import differences_table, in_words, variants_table
@@ -57,8 +58,9 @@ class Result:
     def products(self) -> str:
         """Data and split, for people; the SPECs stand in the tables and under Sources."""
         record = self.records[0]
-        specs = list(record["metrics"]) if self.study and self.kind == "dataset" else [record["dataset"]]
-        return f"{' and '.join(short_specs(specs))}, {record['split']}"
+        if self.study and self.kind == "dataset":
+            return f"{' and '.join(short_specs(record['metrics']))}, {record['split']}"
+        return measured_on(record)
 
     @property
     def where(self) -> str:

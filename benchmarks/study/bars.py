@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from benchmarks.data_names import measured_on
 from benchmarks.study.figures import GREY, INK, colours, figure_file
 from benchmarks.study.tables import in_words
 
@@ -32,7 +33,7 @@ def _draw_values(axes: Axes, record: Mapping[str, Any]) -> None:
         axes.plot(seeds, [place] * len(seeds), "o", color="white", markeredgecolor=INK, markersize=4)
     _rows(axes, labels)
     axes.set_xlabel(f"{in_words(headline)} (bar: mean, dot: one seed)")
-    axes.set_title(f"{record['dataset']}, {record['split']}")
+    axes.set_title(measured_on(record))
 
 
 def _draw_differences(axes: Axes, record: Mapping[str, Any]) -> None:

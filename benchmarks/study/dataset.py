@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
+from benchmarks.data_names import short_names
 from benchmarks.metrics_file import NAME, write_json
 from benchmarks.report.tables import Cell, Table
 from benchmarks.study.base import Context
@@ -147,13 +148,6 @@ def _draw_tail(axes: Axes, entity: str, catalogues: Sequence[Counter[str]], name
     axes.set_title(entity)
     axes.grid(True)
     axes.legend(fontsize=8)
-
-
-def short_names(specs: Iterable[str]) -> list[str]:
-    """``/data/fashion-products`` -> ``fashion-products``, ``boutique:seed=1`` -> ``boutique``; as given if two were alike."""
-    specs = list(specs)
-    names = [Path(spec.rstrip("/")).name if Path(spec).exists() else spec.partition(":")[0] for spec in specs]
-    return names if len(set(names)) == len(names) else specs
 
 
 STUDY = DatasetStudy()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from adapters.encoder import Encoder
+from benchmarks.data_names import measured_on
 from benchmarks.detail_figure import draw_detail
 from benchmarks.evaluate_detail import Searcher, fields_of, measured_queries, named_metrics, read_shelf
 from benchmarks.study.base import Context, Measured, Variant, methods
@@ -42,7 +43,7 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
     scores = {label: {"metrics": record["metrics"][label], "ci95": record["ci95"][label]} for label in record["metrics"]}
     first = next(iter(scores.values()))["metrics"]
     order = [name.removeprefix("gain_") for name in first if name.startswith("gain_")]
-    draw_detail(scores, order, "{dataset}, {split}".format_map(record), path)
+    draw_detail(scores, order, measured_on(record), path)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from adapters.encoder import Encoder
+from benchmarks.data_names import measured_on
 from benchmarks.gap import figures
 from benchmarks.items import read_items
 from benchmarks.retrieval_answers import answer
@@ -64,7 +65,7 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
                 start = metrics[method]["relative_gap"], metrics[method]["SumR"]
                 axes.annotate("", (x, y), start, arrowprops={"arrowstyle": "->", "color": colour, "alpha": 0.5})
         axes.set(xlabel="modality gap, as a share of the distance of random pairs", ylabel="SumR")
-        axes.set_title("{dataset}, {split}".format_map(record), parse_math=False)
+        axes.set_title(measured_on(record), parse_math=False)
         axes.grid(True)
 
 

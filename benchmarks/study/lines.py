@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
+from benchmarks.data_names import measured_on
 from benchmarks.study.figures import GREY, colours, figure_file
 from benchmarks.study.tables import in_words
 
@@ -45,7 +46,7 @@ def _draw_values(axes: Axes, record: Mapping[str, Any], over: str, paint: Mappin
     for series, points in curves.items():
         _curve(axes, points, paint[series], series)
     axes.set_ylabel(in_words(headline))
-    axes.set_title(f"{record['dataset']}, {record['split']}")
+    axes.set_title(measured_on(record))
 
 
 def _draw_differences(axes: Axes, record: Mapping[str, Any], over: str, paint: Mapping[str, str]) -> None:

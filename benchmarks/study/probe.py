@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from adapters.encoder import Encoder
+from benchmarks.data_names import measured_on
 from benchmarks.evaluate_probe import MEAN, Probed, Splits, majority, probe_all, read_labels
 from benchmarks.probe_figure import draw_probes
 from benchmarks.study.base import Context, Measured, Variant, methods
@@ -51,7 +52,7 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
     """Bars by entity, means over seeds."""
     scores = {label: {"metrics": record["metrics"][label], "ci95": record["ci95"][label]} for label in record["metrics"]}
     entities = [name.removesuffix("_accuracy") for name in record["columns"] if name != MEAN]
-    draw_probes(scores, entities, "{dataset}, {split}, {n:,} products".format_map(record), path)
+    draw_probes(scores, entities, f"{measured_on(record)}, {record['n']:,} products", path)
 
 
 @dataclass(frozen=True)

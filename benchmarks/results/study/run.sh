@@ -12,7 +12,7 @@ BOUTIQUE=boutique:train=6000,val=300,test=1000,seed=0,size=80 # photos near the 
 GENERAL=boutique:train=6000,val=300,test=1000,seed=100,size=80 # other drawings, for the start model
 export OMP_NUM_THREADS=1                               # the same numbers whatever else the machine does
 
-studies=${*:-dataset main groups modules tokens batch-size backbone fine-tuned forgetting}
+studies=${*:-dataset main probe grounding detail groups modules tokens batch-size backbone gap fine-tuned forgetting}
 common=(--seeds "$SEEDS" --precision bf16 --workers 1 --runs "$RUNS")
 photos=(--data "$DATA" --tags brand,season,sub_category,colour --epochs 10 --batch-size 256 "${common[@]}")
 drawings=(--data $BOUTIQUE --epochs "$EPOCHS" --batch-size 128 "${common[@]}")

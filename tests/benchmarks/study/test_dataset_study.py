@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.study.dataset import short_names, statistics
+from benchmarks.data_names import short_names
+from benchmarks.study.dataset import statistics
 from tests.command import run_command
 
 
