@@ -30,13 +30,13 @@ for study in $studies; do
       ;;
     fine-tuned)
       start_model
-      e2 study main "${drawings[@]}" --pretrained "$RUNS/general/model.safetensors" --set optim.lr=3e-4 --set optim.new_lr=1e-3 \
+      e2 study main "${drawings[@]}" --pretrained "$RUNS/general/model.safetensors" --set optim.lr=1e-3 --set optim.new_lr=2e-3 \
         --out "$RESULTS/fine-tuned/boutique"
       ;;
     forgetting)
       start_model
-      e2 study forgetting "${drawings[@]}" --pretrained "$RUNS/general/model.safetensors" --set optim.lr=3e-4 \
-        --set optim.new_lr=1e-3 --old-data "$RUNS/general-data" --out "$RESULTS/forgetting/boutique"
+      e2 study forgetting "${drawings[@]}" --pretrained "$RUNS/general/model.safetensors" --set optim.lr=1e-3 \
+        --set optim.new_lr=2e-3 --old-data "$RUNS/general-data" --out "$RESULTS/forgetting/boutique"
       ;;
     *)
       e2 study "$study" "${photos[@]}" --out "$RESULTS/$study/fashion-products"
