@@ -6,7 +6,8 @@ should hold other products than the one to fine-tune on: other drawings of bouti
 
     e2 data general boutique:train=6000,val=300,test=1000,seed=100 --out runs/general-data
     e2 train --data runs/general-data --method clip --epochs 10 --out runs/general
-    e2 study main --data boutique --pretrained runs/general/model.safetensors --out runs/fine-tuned
+    e2 study main --data boutique --pretrained runs/general/model.safetensors \\
+      --set optim.lr=1e-3 --set optim.new_lr=2e-3 --out runs/fine-tuned
 """
 
 from collections.abc import Iterator, Sequence
