@@ -68,10 +68,12 @@ def _draw_differences(axes: Axes, record: Mapping[str, Any], over: str, paint: M
 
 def _curve(axes: Axes, points: list[Point], colour: str, label: str, stroke: str = "-") -> None:
     xs, ys, bounds = zip(*sorted(points, key=lambda point: point[0]), strict=True)
-    axes.plot(xs, ys, stroke, marker="o", color=colour, markersize=5, linewidth=1.8, label=label)
+    inside = colour if stroke == "-" else "white"  # where a curve is one point, its stroke cannot be seen
+    axes.plot(xs, ys, stroke, marker="o", color=colour, markerfacecolor=inside, markersize=5, linewidth=1.8, label=label)
     if all(bounds):
         lows, highs = zip(*bounds, strict=True)
         axes.fill_between(xs, lows, highs, color=colour, alpha=0.12, linewidth=0)
+        axes.vlines(xs, lows, highs, color=colour, alpha=0.6, linewidth=1)
 
 
 def _log_axis(axes: Axes, ticks: set[float]) -> None:
