@@ -1,7 +1,7 @@
 """Finding what studies and evaluations wrote, and saying it in tables."""
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,12 +110,22 @@ def find_results(folders: Sequence[Path]) -> list[Result]:
 
 
 def _told_apart(results: Sequence[Result]) -> list[Result]:
-    """Where two studied the same on the same data (one for longer, say), their folders' names say which is which."""
-    same = Counter((result.study, result.kind, result.where) for result in results)
-    return [
-        replace(result, label=result.folder.name) if same[result.study, result.kind, result.where] > 1 else result
-        for result in results
-    ]
+    """Where several studied the same on the same data (one for longer, say), the ends of their folders say which is which."""
+    alike: dict[tuple[bool, str, str], list[Path]] = defaultdict(list)
+    for result in results:
+        alike[result.study, result.kind, result.where].append(result.folder)
+    labels = [_ends(alike[result.study, result.kind, result.where]) for result in results]
+    return [replace(result, label=ends[result.folder]) for result, ends in zip(results, labels, strict=True)]
+
+
+def _ends(folders: Sequence[Path]) -> dict[Path, str]:
+    """Folder -> as much of its end as tells it from the others; nothing of a single one."""
+    if len(folders) == 1:
+        return {folders[0]: ""}
+    depth = 1
+    while len({folder.parts[-depth:] for folder in folders}) < len(set(folders)):
+        depth += 1
+    return {folder: "/".join(folder.parts[-depth:]) for folder in folders}
 
 
 def tables_of(result: Result) -> list[Table]:

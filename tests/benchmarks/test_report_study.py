@@ -101,6 +101,9 @@ def test_two_of_a_study_are_told_apart_by_their_folders(tmp_path):
         study_of(tmp_path / name, [1.0, 9.0])
     places = [result.where for result in find_results([tmp_path])]
     assert [place.rpartition(" ")[2] for place in places] == ["(ten-epochs)", "(twenty-epochs)"]
+    study_of(tmp_path / "fine-tuned" / "ten-epochs", [1.0, 9.0])
+    places = [result.where for result in find_results([tmp_path])]
+    assert sum(place.endswith("(fine-tuned/ten-epochs)") for place in places) == 1 and len(set(places)) == 3
     (alone,) = find_results([tmp_path / "ten-epochs"])
     assert "epochs" not in alone.where
 
