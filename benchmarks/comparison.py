@@ -15,6 +15,7 @@ from rich.text import Text
 from adapters.encoder import Encoder
 from benchmarks.bootstrap import interval
 from benchmarks.metrics_file import NAME, write_json
+from benchmarks.names import ends
 from e2.distributed import processes
 from e2.errors import InputError
 
@@ -89,9 +90,7 @@ def write_comparison(out: Path, comparison: Comparison) -> None:
 
 def short_names(comparison: Comparison) -> list[str]:
     """The end of each encoder's path, where the ends differ."""
-    paths = [record["model"]["path"] for record in comparison.results]
-    ends = [path.rstrip("/").rpartition("/")[2] for path in paths]
-    return ends if len(set(ends)) == len(ends) else paths
+    return ends([record["model"]["path"] for record in comparison.results])
 
 
 def metrics_table(comparison: Comparison, names: Sequence[str], title: str, caption: str, digits: int = 1) -> RenderableType:

@@ -4,6 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.evaluate_composed import ComposedComparison
+from benchmarks.names import ends
 from benchmarks.retrieval import TIE_POLICY
 
 
@@ -69,8 +70,7 @@ def details_table(comparison: ComposedComparison) -> Table | None:
 def _short_names(comparison: ComposedComparison) -> dict[str, str]:
     """Path of each encoder -> the end of it, where the ends differ."""
     paths = list(dict.fromkeys(record["model"]["path"] for record in comparison.results))
-    ends = [path.rstrip("/").rpartition("/")[2] for path in paths]
-    return dict(zip(paths, ends if len(set(ends)) == len(ends) else paths, strict=True))
+    return dict(zip(paths, ends(paths), strict=True))
 
 
 def _headline(metrics: dict[str, float]) -> list[str]:

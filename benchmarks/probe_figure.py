@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmarks.comparison import Comparison, short_names
-from benchmarks.data_names import measured_on
+from benchmarks.names import measured_on
 from benchmarks.study.figures import GREY, INK, colours, figure_file
 
 NAME = "probe"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from adapters.encoder import Encoder, load_encoder
+from benchmarks.names import distinct
 from benchmarks.report.page import write_page
 from benchmarks.report.pictures import data_uri
 from benchmarks.report.study_examples import SIDE, Example, draw_examples, find_examples
@@ -188,5 +189,4 @@ def _source(result: Result) -> dict[str, str]:
 
 def _names(models: Sequence[str]) -> list[str]:
     """The last part of each model's path, or all of it where that does not tell them apart."""
-    ends = [re.split(r"[/:]", model.rstrip("/"))[-1] for model in models]
-    return ends if len(set(ends)) == len(ends) else list(models)
+    return distinct([re.split(r"[/:]", model.rstrip("/"))[-1] for model in models], models)

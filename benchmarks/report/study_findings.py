@@ -72,7 +72,7 @@ def _of_study(result: Result) -> Iterator[Finding]:
         seeds = len(record["seed"])
         place = f"{result.title}, {result.where}, {seeds} seed{'s' * (seeds != 1)}"
         for metric in dict.fromkeys([record["headline"], *record["columns"]]):
-            low, high = pair["ci95"].get(metric, (0.0, 0.0))
+            low, high = pair["ci95"].get(metric, (0.0, 0.0))  # no width: not resampled, or the same by construction
             found = Finding(pair["second"], pair["first"], in_words(metric), pair["metrics"][metric], low, high, place)
             if low < high and (metric == record["headline"] or found.verdict != AHEAD):
                 yield found

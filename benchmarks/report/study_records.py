@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison import COMPARISON, Comparison, short_names
-from benchmarks.data_names import measured_on
-from benchmarks.data_names import short_names as short_specs
 from benchmarks.evaluate_grounding import maps_of
 from benchmarks.metrics_file import NAME
+from benchmarks.names import measured_on
+from benchmarks.names import short_names as short_specs
 from benchmarks.report.tables import Cell, Table, difference_cell
 from benchmarks.study.dataset import statistics_table
 from benchmarks.study.registry import STUDIES
@@ -149,9 +149,8 @@ def _read(file: Path) -> Result | None:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         records = content["results"] if file.name == COMPARISON else [content]
-        kinds = STUDIES if records[0]["benchmark"] == "study" else EVALUATIONS
-        kind = records[0]["protocol"] if records[0]["benchmark"] == "study" else records[0]["benchmark"]
-        return Result(file.parent, records, content.get("differences", [])) if kind in kinds else None
+        result = Result(file.parent, records, content.get("differences", []))
+        return result if result.kind in (STUDIES if result.study else EVALUATIONS) else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"cannot read {file} as results ({error!r}); make it again or leave it out of --runs") from error
 

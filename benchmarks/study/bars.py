@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from benchmarks.data_names import measured_on
+from benchmarks.names import measured_on
 from benchmarks.study.figures import GREY, INK, colours, figure_file
 from benchmarks.study.tables import in_words
 

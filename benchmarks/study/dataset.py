@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-from benchmarks.data_names import short_names
 from benchmarks.metrics_file import NAME, write_json
+from benchmarks.names import short_names
 from benchmarks.report.tables import Cell, Table
 from benchmarks.study.base import Context
 from benchmarks.study.figures import COLOURS, FIGURE, figure_file

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from adapters.encoder import Encoder
-from benchmarks.data_names import measured_on
 from benchmarks.detail_figure import draw_detail
 from benchmarks.evaluate_detail import Searcher, fields_of, measured_queries, named_metrics, read_shelf
+from benchmarks.names import measured_on
 from benchmarks.study.base import Context, Measured, Variant, methods
 from benchmarks.study.trained import TrainedStudy
 from e2.data import Catalogue

@@ -11,9 +11,9 @@ from typing import Any, cast
 import numpy as np
 
 from adapters.encoder import Encoder
-from benchmarks.data_names import measured_on
 from benchmarks.gap import figures
 from benchmarks.items import read_items
+from benchmarks.names import measured_on
 from benchmarks.retrieval_answers import answer
 from benchmarks.study.base import Context, Measured, Variant
 from benchmarks.study.figures import GREY, colours, figure_file

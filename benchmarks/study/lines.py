@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-from benchmarks.data_names import measured_on
+from benchmarks.names import measured_on
 from benchmarks.study.figures import GREY, colours, figure_file
 from benchmarks.study.tables import in_words
 

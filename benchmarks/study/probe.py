@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from adapters.encoder import Encoder
-from benchmarks.data_names import measured_on
 from benchmarks.evaluate_probe import MEAN, Probed, Splits, majority, probe_all, read_labels
+from benchmarks.names import measured_on
 from benchmarks.probe_figure import draw_probes
 from benchmarks.study.base import Context, Measured, Variant, methods
 from benchmarks.study.trained import TrainedStudy

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.data_names import short_names
+from benchmarks.names import short_names
 from benchmarks.study.dataset import statistics
 from tests.command import run_command
 
@@ -23,6 +23,7 @@ def test_statistics_of_a_hand_made_catalogue():
 
 def test_short_names_stay_different(shop):
     assert short_names([str(shop), "boutique:seed=1"]) == [shop.name, "boutique"]
+    assert short_names(["/data/photos/", "fashiongen:/data/fg", "a.csv"]) == ["photos", "fashiongen", "a.csv"]
     assert short_names(["boutique:seed=1", "boutique:seed=2"]) == ["boutique:seed=1", "boutique:seed=2"]
 
 

@@ -1,6 +1,6 @@
-"""How figures and pages call a catalogue; the whole SPEC stands in the tables."""
+"""How tables, figures and pages call catalogues and encoders: shortly, unless two would then be called alike."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -16,10 +16,19 @@ def short_name(spec: str) -> str:
 
 
 def short_names(specs: Iterable[str]) -> list[str]:
-    """The same of several; as given if two were alike."""
+    """The same of several."""
     specs = list(specs)
-    names = [short_name(spec) for spec in specs]
-    return names if len(set(names)) == len(names) else specs
+    return distinct([short_name(spec) for spec in specs], specs)
+
+
+def ends(paths: Sequence[str]) -> list[str]:
+    """The last part of each encoder's path."""
+    return distinct([path.rstrip("/").rpartition("/")[2] for path in paths], paths)
+
+
+def distinct(short: list[str], whole: Sequence[str]) -> list[str]:
+    """The short names, or the whole ones if two of the short were alike."""
+    return short if len(set(short)) == len(short) else list(whole)
 
 
 def measured_on(record: Mapping[str, Any]) -> str:
