@@ -1,6 +1,7 @@
 """The figure of `e2 evaluate grounding`: the pointing game by entity, selection tokens beside the maps that need none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,43 +9,78 @@ import numpy as np
 
 from benchmarks.comparison import Comparison, short_names
 from benchmarks.grounding_maps import TOKENS
-from benchmarks.study.figures import COLOURS, GREY, INK, figure_file
+from benchmarks.study.figures import COLOURS, GREY, INK, colours, figure_file
 
 NAME = "grounding"
 CHANCE, CHANCE_LABEL = "random", "chance"
-HATCHES = ("", "///", "...", "xxx")  # one per encoder; colours tell the maps apart
+HATCHES = ("", "///", "...")  # one per encoder; colours tell the maps apart
 PAINT = dict(zip((TOKENS, "attention", "rollout", "gradient", "grad-cam", "centre"), (COLOURS[1], *COLOURS[2:6], GREY)))  # noqa: B905
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One map of one encoder: a bar at each entity."""
+
+    label: str
+    record: Mapping[str, Any]
+    map: str
+    colour: str
+    hatch: str = ""
+
+    def figures(self, measure: str, entities: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Values (E,) and their intervals (E, 2); NaN where an entity has none."""
+        names = [f"{measure}/{self.map}/{entity}" for entity in entities]
+        bounds = [self.record["ci95"].get(name, (np.nan, np.nan)) for name in names]
+        return np.array([self.record["metrics"].get(name, np.nan) for name in names]), np.array(bounds)
 
 
 def save_bars(comparison: Comparison, out: Path) -> None:
     """Writes ``out/grounding.png``, ``.svg`` and ``.pdf``: the strict game left, with tolerance right; dashes are chance.
 
-    Chance is drawn bar by bar: it depends on an encoder's grid, and on its own windows where these are the truth.
+    Up to three encoders show all their maps; of more, each shows one. Chance is drawn bar by bar: it depends on an encoder's
+    grid, and on its own windows where these are the truth.
     """
     records, names = comparison.results, short_names(comparison)
     entities = list(records[0]["places"])
-    bars = [(name, record, own) for name, record in zip(names, records, strict=True) for own in PAINT if _has(record, own)]
-    with figure_file(out / NAME, (4.5 + 0.16 * len(bars) * len(entities), 4.6), 2) as panels:
+    bars = (all_maps if len(names) <= len(HATCHES) else one_map_each)(names, records)
+    width = max(10.0, 4.5 + 0.16 * len(bars) * len(entities))
+    with figure_file(out / NAME, (width, 4.6), 2) as panels:
         for axes, measure, title in zip(
             panels, ("pointing", "near"), ("pointing game", "tolerance of 15 of 224 pixels"), strict=True
         ):
-            _draw(axes, measure, bars, entities, names)
+            _draw(axes, measure, bars, entities)
             axes.set_title(title)
         panels[0].set_ylabel("hits, %")
         panels[0].figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
 
 
-def _draw(axes, measure: str, bars: Sequence[tuple[str, dict[str, Any], str]], entities: list[str], names: list[str]) -> None:
+def all_maps(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list[Bar]:
+    """A colour for each map, a hatch for each encoder."""
+    return [
+        Bar(own if len(names) == 1 else f"{name}: {own}", record, own, PAINT[own], hatch)
+        for name, record, hatch in zip(names, records, HATCHES)  # noqa: B905 - fewer names than hatches
+        for own in PAINT
+        if _has(record, own)
+    ]
+
+
+def one_map_each(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list[Bar]:
+    """An encoder's tokens, or its gradient map where it has none: both know the tag they look for."""
+    paint = colours(names)
+    own = [TOKENS if _has(record, TOKENS) else "gradient" for record in records]
+    return [
+        Bar(f"{name}: {map_}", record, map_, paint[name]) for name, record, map_ in zip(names, records, own, strict=True)
+    ]
+
+
+def _draw(axes, measure: str, bars: Sequence[Bar], entities: Sequence[str]) -> None:
     width = 0.84 / len(bars)
-    for place, (name, record, own) in enumerate(bars):
+    for place, bar in enumerate(bars):
         x = np.arange(len(entities)) + (place - (len(bars) - 1) / 2) * width
-        values = [record["metrics"].get(f"{measure}/{own}/{entity}", np.nan) for entity in entities]
-        bounds = np.array([record["ci95"].get(f"{measure}/{own}/{entity}", (np.nan, np.nan)) for entity in entities])
-        label = own if len(names) == 1 else f"{name}: {own}"
-        hatch = HATCHES[names.index(name) % len(HATCHES)]
-        axes.bar(x, values, 0.92 * width, color=PAINT[own], hatch=hatch, edgecolor="white", linewidth=0, label=label)
+        values, bounds = bar.figures(measure, entities)
+        axes.bar(x, values, 0.92 * width, color=bar.colour, hatch=bar.hatch, edgecolor="white", linewidth=0, label=bar.label)
         axes.vlines(x, *bounds.T, color=INK, linewidth=1)
-        chance = [record["metrics"][f"{measure}/{CHANCE}/{entity}"] for entity in entities]
+        chance = [bar.record["metrics"][f"{measure}/{CHANCE}/{entity}"] for entity in entities]
         known = {"label": CHANCE_LABEL} if place == len(bars) - 1 else {}
         axes.hlines(chance, x - width / 2, x + width / 2, color=INK, linestyle=(0, (2, 1)), linewidth=1.2, zorder=3, **known)
     axes.set_xticks(range(len(entities)), [entity.replace("_", " ") for entity in entities], parse_math=False)
@@ -53,5 +89,5 @@ def _draw(axes, measure: str, bars: Sequence[tuple[str, dict[str, Any], str]], e
     axes.grid(True, axis="y")
 
 
-def _has(record: dict[str, Any], name: str) -> bool:
+def _has(record: Mapping[str, Any], name: str) -> bool:
     return any(metric.split("/", 2)[1] == name for metric in record["metrics"])

@@ -141,12 +141,13 @@ def shelf() -> Shelf:
     return Shelf(products, tags=("brand", "colour"))
 
 
-def small(tiny: str, tags: tuple[str, ...] = ()) -> Encoder:
+def small(tiny: str, tags: tuple[str, ...] = (), run: str | None = None) -> Encoder:
     import e2
 
     torch.manual_seed(0)
     model, _, preprocess = e2.create_model_and_transforms(tiny, tags=tags)
-    info = {"path": f"runs/{len(tags)}", "weights_sha256": "0" * 64, "backbone": tiny, "method": "e2" if tags else "clip"}
+    method = "e2" if tags else "clip"
+    info = {"path": f"runs/{run or len(tags)}", "weights_sha256": "0" * 64, "backbone": tiny, "method": method}
     return Encoder(model, preprocess, e2.get_tokenizer(tiny), info, device="cpu", workers=0, batch_size=2)
 
 
@@ -164,6 +165,15 @@ def test_two_encoders_side_by_side(tiny, shelf, tmp_path):
     assert json.loads((tmp_path / "comparison.json").read_text())["results"][0]["model"]["path"] == "runs/0"
     assert (tmp_path / "grounding.svg").is_file()
     assert [table.row_count for table in grounding_tables(comparison)] == [16, 16]
+
+
+def test_many_encoders_show_one_map_each(tiny, shelf, tmp_path):
+    encoders = [small(tiny, ("brand", "colour"), run) for run in "abc"] + [small(tiny)]
+    evaluate_grounding(encoders[:3], shelf, out=tmp_path / "few", resamples=2)
+    evaluate_grounding(encoders, shelf, out=tmp_path / "many", resamples=2)
+    few, many = ((tmp_path / folder / "grounding.svg").read_text() for folder in ("few", "many"))
+    assert "a: grad-cam" in few and "c: tokens" in few
+    assert "grad-cam" not in many and "c: tokens" in many and "0: gradient" in many
 
 
 def test_windows_need_no_boxes_and_say_how_far_they_can_be_trusted(tiny, shelf):
