@@ -68,9 +68,7 @@ def one_map_each(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> 
     """An encoder's tokens, or its gradient map where it has none: both know the tag they look for."""
     paint = colours(names)
     own = [TOKENS if _has(record, TOKENS) else "gradient" for record in records]
-    return [
-        Bar(f"{name}: {map_}", record, map_, paint[name]) for name, record, map_ in zip(names, records, own, strict=True)
-    ]
+    return [Bar(f"{name}: {map_}", record, map_, paint[name]) for name, record, map_ in zip(names, records, own, strict=True)]
 
 
 def _draw(axes, measure: str, bars: Sequence[Bar], entities: Sequence[str]) -> None:
