@@ -83,7 +83,7 @@ class LossConfig:
     global_weight: float = 1.0
     region_weight: float = 3.0  # times the mean over the entities
     tag_scale: float | None = 30.0  # start of the tags' own logit scales, one per entity; None = the model's, as published
-    same_tag_positive: bool = True  # products of one tag are positives of each other; False = the paper's diagonal
+    same_tag_positive: bool = True  # each tag of a batch counts once; False = the paper's diagonal, by its products
     centre_tags: bool = True  # tag texts less their mean in the batch; False = as they are, as published
     region_prompt: str = "{tag}"  # text of a tag; may also name {entity}
     max_logit_scale: float | None = 100.0  # CLIP's clamp; None = never clamped, as in the released code

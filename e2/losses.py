@@ -135,7 +135,10 @@ def region_loss(
         tag_index: (B, E) row of each tag in ``texts``; -1 where the tag is missing, which leaves that photo out of that
             entity's term. An entity with no tag at all in the batch does not count.
         scale: the exponentiated logit scale, () or one for each entity, (E,).
-        same_tag_positive: False repeats the published loss, where another product's same tag is a negative.
+        same_tag_positive: False repeats the published loss, where another product's same tag is a negative. With a softmax its
+            gradient is that of same-tag positives all the same, but frequent tags count by their products (each tag counts
+            once here), and the softmax over the tags is weighted by how often each occurs: a constant is all that the false
+            negatives add.
         centred: compare with what sets each tag apart from the batch's others of its entity (:func:`centre`).
         loss: called with ``(features, classes, targets, scale)`` for each entity.
     """

@@ -6,7 +6,7 @@ from functools import partial
 import open_clip
 import pytest
 import torch
-from torch.nn.functional import normalize, softplus
+from torch.nn.functional import cross_entropy, normalize, softplus
 from torch.testing import assert_close
 
 from e2 import losses
@@ -216,6 +216,21 @@ def test_the_published_diagonal_counts_each_photos_tag_as_its_own():
     index = torch.tensor([[0], [1], [0], [1]])
     diagonal = region_loss(regions, texts, index, SCALE, same_tag_positive=False)
     assert_close(diagonal, contrastive_loss(regions[:, 0], texts[index[:, 0]], SCALE))
+
+
+def test_the_published_diagonal_pulls_as_same_tag_positives_do_that_weigh_products_alike():
+    index = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])
+    regions, texts = draw(8, 1, 8), draw(3, 8, seed=1)
+    diagonal = region_loss(regions, texts, index[:, None], SCALE, same_tag_positive=False)
+    counts = index.bincount().float()
+    logits = losses.similarities(regions[:, 0], texts, SCALE)  # (B, C)
+    to_text = cross_entropy(logits + counts.log(), index)  # a softmax that knows how often each tag occurs
+    own = logits.log_softmax(dim=0)[torch.arange(8), index]  # each product's share of its text's probability
+    weighed = (to_text - own.mean()) / 2
+    constant = (counts * counts.log()).sum() / 8 / 2  # what the false negatives add: nothing that pulls
+    assert_close(diagonal, weighed + constant)
+    theirs, ours = (torch.autograd.grad(loss, [regions, texts]) for loss in (diagonal, weighed))
+    assert_close(theirs, ours)
 
 
 @pytest.mark.parametrize("loss", ["contrastive", "label_aware", "sigmoid", "jensen_shannon", "distillation"])
