@@ -7,6 +7,7 @@ DATA=${DATA:?folder with train.parquet, val.parquet and test.parquet}
 RUNS=${RUNS:-runs/study}
 SEEDS=${SEEDS:-0,1,2}
 EPOCHS=${EPOCHS:-10} # of boutique; the folders NAME/boutique-20-epochs: EPOCHS=20
+PHOTO_EPOCHS=${PHOTO_EPOCHS:-10} # of $DATA; the folders NAME/fashion-products-3-epochs: PHOTO_EPOCHS=3
 RESULTS=benchmarks/results/study
 BOUTIQUE=boutique:train=6000,val=300,test=1000,seed=0,size=80 # photos near the size that e2-nano sees: decoding larger ones takes longer than training
 GENERAL=boutique:train=6000,val=300,test=1000,seed=100,size=80 # other drawings, for the start model
@@ -14,7 +15,7 @@ export OMP_NUM_THREADS=1                               # the same numbers whatev
 
 studies=${*:-dataset main probe grounding detail groups modules tokens batch-size backbone gap fine-tuned forgetting}
 common=(--seeds "$SEEDS" --precision bf16 --workers 1 --runs "$RUNS")
-photos=(--data "$DATA" --tags brand,season,sub_category,colour --epochs 10 --batch-size 256 "${common[@]}")
+photos=(--data "$DATA" --tags brand,season,sub_category,colour --epochs "$PHOTO_EPOCHS" --batch-size 256 "${common[@]}")
 drawings=(--data $BOUTIQUE --epochs "$EPOCHS" --batch-size 128 "${common[@]}")
 
 start_model() { # general captions -> a start model to fine-tune
