@@ -44,5 +44,6 @@ STUDY = TrainedStudy(
     measure=looks,
     columns=("pointing", "near", "mass"),
     headline="pointing",
-    note=f"Percent, means over the entities; {TOKENS} for e2, the {WITHOUT_TOKENS} map for encoders without.",
+    note=f"Percent, means over the entities; {TOKENS} for e2, the {WITHOUT_TOKENS} map for encoders without. "
+    f"Looked at: the first {PRODUCTS['boxes']} products where boxes are known, else {PRODUCTS['windows']}.",
 )
