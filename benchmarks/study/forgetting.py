@@ -78,5 +78,5 @@ STUDY = TrainedStudy(
     columns=("new/0/SumR", "new/0.6/SumR", "new/1/SumR", "old/0/SumR", "old/0.6/SumR", "old/1/SumR"),
     headline="new/1/SumR",
     figure=draw_paths,
-    note="Columns: data / share of the trained weights (0: start model).",
+    note="In brackets: the share of the trained weights (0: start model).",
 )

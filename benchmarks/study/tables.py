@@ -10,6 +10,7 @@ from e2.files import atomic_path
 
 MARKDOWN, LATEX = "table.md", "table.tex"
 FIELDS = re.compile(r"(exact|matching)_(R@\d+)_(\d+)")  # of the study of detail
+DOMAINS = re.compile(r"(new|old)/([\d.]+)/(.+)")  # of the study of forgetting
 
 
 def write_tables(record: Mapping[str, Any], out: Path) -> None:
@@ -54,8 +55,10 @@ def differences_table(record: Mapping[str, Any]) -> Table:
 
 
 def in_words(metric: str) -> str:
-    """``image_to_text_R@1`` -> ``image to text R@1``; ``exact_R@10_5`` -> ``exact R@10, 5 fields``."""
-    return FIELDS.sub(_fields_in_words, metric).replace("_", " ")
+    """``image_to_text_R@1`` -> ``image to text R@1``; ``exact_R@10_5`` -> ``exact R@10, 5 fields``; ``old/0.6/SumR`` -> ``SumR
+    on old data (0.6)``.
+    """
+    return DOMAINS.sub(r"\3 on \1 data (\2)", FIELDS.sub(_fields_in_words, metric)).replace("_", " ")
 
 
 def _fields_in_words(found: re.Match[str]) -> str:

@@ -134,7 +134,7 @@ def test_a_gain_is_told_once_and_a_loss_in_every_column(tmp_path):
         ("exact_R@10_1", "exact R@10, 1 field"),
         ("matching_R@10_5", "matching R@10, 5 fields"),
         ("sub_category_accuracy", "sub category accuracy"),
-        ("new/0.6/SumR", "new/0.6/SumR"),
+        ("new/0.6/SumR", "SumR on new data (0.6)"),
     ],
 )
 def test_columns_are_named_in_words(metric, words):
