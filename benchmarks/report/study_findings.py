@@ -62,19 +62,28 @@ def _of(result: Result) -> Iterator[Finding]:
 def _of_study(result: Result) -> Iterator[Finding]:
     """E2 against what is no E2: the headline metric, and every other column in which it is not ahead.
 
-    So a gain is told once and each loss by its name; ablations of E2 itself are in the tables.
+    So a gain is told once and each loss by its name. Of ablations only those are told in which E2 as it is loses to a change
+    of itself; the others are in the tables.
     """
     record = result.records[0]
     variants = record.get("variants", {})
+    seeds = len(record["seed"])
+    place = f"{result.title}, {result.where}, {seeds} seed{'s' * (seeds != 1)}"
     for pair in record.get("differences", []):
-        if not _is_e2(variants, pair["second"]) or _is_e2(variants, pair["first"]):
+        first, second = pair["first"], pair["second"]
+        if not _is_e2(variants, second):
             continue
-        seeds = len(record["seed"])
-        place = f"{result.title}, {result.where}, {seeds} seed{'s' * (seeds != 1)}"
+        changed = _is_e2(variants, first)
         for metric in dict.fromkeys([record["headline"], *record["columns"]]):
+            value = pair["metrics"][metric]
             low, high = pair["ci95"].get(metric, (0.0, 0.0))  # no width: not resampled, or the same by construction
-            found = Finding(pair["second"], pair["first"], in_words(metric), pair["metrics"][metric], low, high, place)
-            if low < high and (metric == record["headline"] or found.verdict != AHEAD):
+            if changed:
+                found = Finding(first, second, in_words(metric), -value, -high, -low, place)
+                told = found.verdict == BEHIND
+            else:
+                found = Finding(second, first, in_words(metric), value, low, high, place)
+                told = found.verdict != AHEAD or metric == record["headline"]
+            if told and low < high:
                 yield found
 
 

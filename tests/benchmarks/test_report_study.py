@@ -127,6 +127,19 @@ def test_a_gain_is_told_once_and_a_loss_in_every_column(tmp_path):
     assert told == [("SumR", AHEAD), ("text to image R@1", BEHIND)]
 
 
+@pytest.mark.parametrize(("bounds", "told"), [([1.0, 9.0], ["e2 is behind without-colour in SumR"]), ([-9.0, -1.0], [])])
+def test_of_ablations_only_those_are_told_that_beat_e2(tmp_path, bounds, told):
+    study_of(tmp_path / "groups", bounds)
+    file = tmp_path / "groups" / "metrics.json"
+    record = json.loads(file.read_text())
+    record["variants"]["without-colour"] = {**record["variants"]["e2"]}
+    record["differences"][0] |= {"first": "e2", "second": "without-colour"}
+    file.write_text(json.dumps(record))
+    found = findings(find_results([tmp_path]))
+    assert [finding.sentence for finding in found] == told
+    assert all((finding.value, finding.low, finding.high) == (-5.0, -9.0, -1.0) for finding in found)
+
+
 @pytest.mark.parametrize(
     ("metric", "words"),
     [
