@@ -29,7 +29,7 @@ from benchmarks.bootstrap import RESAMPLES, Measure, interval, resampled_means
 from benchmarks.comparison import Comparison, Measured, check_encoders, compare, intervals, short_names, write_comparison
 from benchmarks.grounding import mass_in_box, pointing, reachable
 from benchmarks.grounding_figure import save_bars
-from benchmarks.grounding_maps import TOKENS, Maps, read_maps, tag_texts
+from benchmarks.grounding_maps import TOKENS, Maps, maps_of, read_maps, tag_texts
 from benchmarks.grounding_view import view_of
 from benchmarks.grounding_windows import best_windows
 from benchmarks.metrics_file import metrics_record
@@ -159,11 +159,6 @@ def grounding_tables(comparison: Comparison) -> list[Table]:
             table.add_row("best possible", *(f"{found[measure]:.1f}" for found in first["reachable"].values()))
         tables.append(table)
     return tables
-
-
-def maps_of(record: dict[str, Any]) -> list[str]:
-    """The names of the maps that a record scores."""
-    return list(dict.fromkeys(name.split("/", 2)[1] for name in record["metrics"] if name.count("/") >= 2))
 
 
 def true_boxes(

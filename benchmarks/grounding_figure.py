@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.comparison import Comparison, short_names
-from benchmarks.grounding_maps import TOKENS
+from benchmarks.grounding_maps import TOKENS, maps_of, own_map
 from benchmarks.study.figures import COLOURS, GREY, INK, colours, figure_file
 
 NAME = "grounding"
@@ -60,15 +60,17 @@ def all_maps(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list
         Bar(own if len(names) == 1 else f"{name}: {own}", record, own, PAINT[own], hatch)
         for name, record, hatch in zip(names, records, HATCHES)  # noqa: B905 - fewer names than hatches
         for own in PAINT
-        if _has(record, own)
+        if own in maps_of(record)
     ]
 
 
 def one_map_each(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list[Bar]:
     """An encoder's tokens, or its gradient map where it has none: both know the tag they look for."""
     paint = colours(names)
-    own = [TOKENS if _has(record, TOKENS) else "gradient" for record in records]
-    return [Bar(f"{name}: {map_}", record, map_, paint[name]) for name, record, map_ in zip(names, records, own, strict=True)]
+    return [
+        Bar(f"{name}: {own_map(record)}", record, own_map(record), paint[name])
+        for name, record in zip(names, records, strict=True)
+    ]
 
 
 def _draw(axes, measure: str, bars: Sequence[Bar], entities: Sequence[str]) -> None:
@@ -85,7 +87,3 @@ def _draw(axes, measure: str, bars: Sequence[Bar], entities: Sequence[str]) -> N
     axes.tick_params(axis="x", length=0)
     axes.set_ylim(0, 100)
     axes.grid(True, axis="y")
-
-
-def _has(record: Mapping[str, Any], name: str) -> bool:
-    return any(metric.split("/", 2)[1] == name for metric in record["metrics"])

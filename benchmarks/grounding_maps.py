@@ -1,6 +1,7 @@
 """The maps that are asked where they point: an encoder's selection tokens, its tower's own maps, and two that know nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,18 @@ from benchmarks.attention_maps import attention_maps, gradient_maps
 from e2.towers import open_tower
 
 TOKENS = "tokens"  # of all fusion blocks together; one block's are called tokens@LAYER
+WITHOUT_TOKENS = "gradient"  # the map that stands for an encoder without: the other kind that knows the tag
 Maps = dict[str, dict[str, np.ndarray]]  # map -> entity -> (N, rows, columns) float32
+
+
+def maps_of(record: Mapping[str, Any]) -> list[str]:
+    """The names of the maps that a record scores."""
+    return list(dict.fromkeys(name.split("/", 2)[1] for name in record["metrics"] if name.count("/") >= 2))
+
+
+def own_map(record: Mapping[str, Any]) -> str:
+    """The map that speaks for a record's encoder: its tokens', where it has some."""
+    return TOKENS if TOKENS in maps_of(record) else WITHOUT_TOKENS
 
 
 def tag_texts(encoder: Encoder, tags: Sequence[Mapping[str, str]], entities: Sequence[str]) -> dict[str, np.ndarray]:

@@ -138,7 +138,7 @@ def region_loss(
         same_tag_positive: False repeats the published loss, where another product's same tag is a negative. With a softmax its
             gradient is that of same-tag positives all the same, but frequent tags count by their products (each tag counts
             once here), and the softmax over the tags is weighted by how often each occurs: a constant is all that the false
-            negatives add.
+            negatives add. (The mean that ``centred`` takes off then counts products too.)
         centred: compare with what sets each tag apart from the batch's others of its entity (:func:`centre`).
         loss: called with ``(features, classes, targets, scale)`` for each entity.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison import COMPARISON, Comparison, short_names
-from benchmarks.evaluate_grounding import maps_of
+from benchmarks.grounding_maps import maps_of
 from benchmarks.metrics_file import NAME
 from benchmarks.names import measured_on
 from benchmarks.names import short_names as short_specs

@@ -4,13 +4,12 @@ import numpy as np
 
 from adapters.encoder import Encoder
 from adapters.product_images import ProductImages
-from benchmarks.evaluate_grounding import maps_of, score_encoder
-from benchmarks.grounding_maps import TOKENS
+from benchmarks.evaluate_grounding import score_encoder
+from benchmarks.grounding_maps import TOKENS, WITHOUT_TOKENS, own_map
 from benchmarks.study.base import Context, Measured, Variant, methods
 from benchmarks.study.trained import TrainedStudy
 from e2.data import Catalogue
 
-WITHOUT_TOKENS = "gradient"  # the map that stands for an encoder without: the other kind that knows the tag
 PRODUCTS = {"boxes": 1000, "windows": 200}  # that are looked at, at most; windows take 116 views a photo
 
 
@@ -24,7 +23,7 @@ def looks(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
     products = [catalogue[int(row)] for row in rows]
     entities = [entity for entity in context.entities if any(entity in product.tags for product in products)]
     scores, _ = score_encoder(encoder, products, ProductImages.first(catalogue, rows), entities, truth)
-    own = TOKENS if TOKENS in maps_of({"metrics": scores.values}) else WITHOUT_TOKENS
+    own = own_map({"metrics": scores.values})
     items = dict(scores.values)
     for measure in ("pointing", "near", "mass"):
         parts = [values for name, values in items.items() if name.startswith(f"{measure}/{own}/")]

@@ -10,9 +10,9 @@ from PIL import Image
 from torch import nn
 
 from adapters.encoder import Encoder
-from benchmarks.evaluate_grounding import Truth, evaluate_grounding, grounding_tables, maps_of, score_maps
+from benchmarks.evaluate_grounding import Truth, evaluate_grounding, grounding_tables, score_maps
 from benchmarks.grounding import coverage, mass_in_box, pointing, reachable
-from benchmarks.grounding_maps import centre
+from benchmarks.grounding_maps import centre, maps_of
 from benchmarks.grounding_view import view_for
 from benchmarks.grounding_windows import best_windows, windows
 from e2.data.product import Product
