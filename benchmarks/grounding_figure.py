@@ -45,7 +45,7 @@ def save_bars(comparison: Comparison, out: Path) -> None:
     records, names = comparison.results, short_names(comparison)
     entities = list(records[0]["places"])
     bars = (all_maps if len(names) <= len(HATCHES) else one_map_each)(names, records)
-    width = max(10.0, 2.4 * len(entities), 4.5 + 0.16 * len(bars) * len(entities))  # inches; names of entities stand side by side
+    width = max(10.0, 2.4 * len(entities), 4.5 + 0.16 * len(bars) * len(entities))  # room for the names
     with figure_file(out / NAME, (width, 4.6), 2) as panels:
         for axes, measure, title in zip(
             panels, ("pointing", "near"), ("pointing game", "tolerance of 15 of 224 pixels"), strict=True
@@ -85,7 +85,8 @@ def _draw(axes, measure: str, bars: Sequence[Bar], entities: Sequence[str]) -> N
         chance = [bar.record["metrics"][f"{measure}/{CHANCE}/{entity}"] for entity in entities]
         known = {"label": CHANCE_LABEL} if place == len(bars) - 1 else {}
         axes.hlines(chance, x - width / 2, x + width / 2, color=INK, linestyle=(0, (2, 1)), linewidth=1.2, zorder=3, **known)
-    axes.set_xticks(range(len(entities)), [fill(entity.replace("_", " "), NAME_WIDTH) for entity in entities], parse_math=False)
+    names = [fill(entity.replace("_", " "), NAME_WIDTH) for entity in entities]
+    axes.set_xticks(range(len(entities)), names, parse_math=False)
     axes.tick_params(axis="x", length=0)
     axes.set_ylim(0, 100)
     axes.grid(True, axis="y")
