@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator, StrMethodFormatter
+from matplotlib.ticker import NullLocator, FuncFormatter
 
 from benchmarks.names import measured_on
 from benchmarks.study.figures import GREY, colours, figure_file
@@ -80,5 +80,5 @@ def _log_axis(axes: Axes, ticks: set[float]) -> None:
     """A log axis that names the places that were measured."""
     axes.set_xscale("log")
     axes.set_xticks(sorted(ticks))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1e6:.3g} M" if x >= 1e5 else f"{x:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
