@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator, FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from benchmarks.names import measured_on
 from benchmarks.study.figures import GREY, colours, figure_file
