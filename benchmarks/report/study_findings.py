@@ -66,10 +66,11 @@ def _of_study(result: Result) -> Iterator[Finding]:
     of itself; the others are in the tables.
     """
     record = result.records[0]
-    variants = record.get("variants", {})
-    seeds = len(record["seed"])
+    if not record.get("differences"):  # one variant, or catalogues (`dataset`), which have no seeds either
+        return
+    variants, seeds = record["variants"], len(record["seed"])
     place = f"{result.title}, {result.where}, {seeds} seed{'s' * (seeds != 1)}"
-    for pair in record.get("differences", []):
+    for pair in record["differences"]:
         first, second = pair["first"], pair["second"]
         if not _is_e2(variants, second):
             continue

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from benchmarks.study.registry import STUDIES
 from benchmarks.study.tables import in_words
 from e2.errors import InputError
 
+RESULTS = Path(__file__).parents[2] / "benchmarks/results/study"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 METRICS = {"image_to_text_R@1": 10.0, "text_to_image_R@1": 11.0, "SumR": 200.0}
 
@@ -224,6 +226,14 @@ def _encoder(name: str, tiny: str) -> Encoder:
     tags = ("brand", "season") if name.endswith("tokens") else ()
     model, _, preprocess = e2.create_model_and_transforms(tiny, tags=tags)
     return Encoder(model, preprocess, e2.get_tokenizer(tiny), {"path": name}, device="cpu", workers=0)
+
+
+def test_all_committed_results_make_one_page(tmp_path):
+    """Every kind of record that exists, `dataset` too, which compares no variants."""
+    results = find_results([RESULTS])
+    assert {result.kind for result in results if result.study} == set(STUDIES)
+    page = write_report([RESULTS], tmp_path / "page").read_text(encoding="utf-8")
+    assert all(result.title in page for result in results)
 
 
 def test_queries_show_gains_losses_and_chance_in_turn():
