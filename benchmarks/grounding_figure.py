@@ -69,10 +69,8 @@ def all_maps(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list
 def one_map_each(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list[Bar]:
     """An encoder's tokens, or its gradient map where it has none: both know the tag they look for."""
     paint = colours(names)
-    return [
-        Bar(f"{name}: {own_map(record)}", record, own_map(record), paint[name])
-        for name, record in zip(names, records, strict=True)
-    ]
+    own = [own_map(record) for record in records]
+    return [Bar(f"{name}: {map_}", record, map_, paint[name]) for name, record, map_ in zip(names, records, own, strict=True)]
 
 
 def _draw(axes, measure: str, bars: Sequence[Bar], entities: Sequence[str]) -> None:

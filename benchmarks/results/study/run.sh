@@ -7,7 +7,7 @@ DATA=${DATA:?folder with train.parquet, val.parquet and test.parquet}
 RUNS=${RUNS:-runs/study}
 SEEDS=${SEEDS:-0,1,2}
 EPOCHS=${EPOCHS:-10} # of boutique; the folders NAME/boutique-20-epochs: EPOCHS=20
-PHOTO_EPOCHS=${PHOTO_EPOCHS:-10} # of $DATA; the folders NAME/fashion-products-3-epochs: PHOTO_EPOCHS=3
+PHOTO_EPOCHS=${PHOTO_EPOCHS:-10} # of $DATA; the folders NAME/fashion-products-3-epochs: PHOTO_EPOCHS=3, -1-epoch: 1
 RESULTS=benchmarks/results/study
 BOUTIQUE=boutique:train=6000,val=300,test=1000,seed=0,size=80 # photos near the size that e2-nano sees: decoding larger ones takes longer than training
 GENERAL=boutique:train=6000,val=300,test=1000,seed=100,size=80 # other drawings, for the start model
@@ -24,6 +24,8 @@ start_model() { # general captions -> a start model to fine-tune
     --workers 1 --resume --out "$RUNS/general"
 }
 
+fine_tuned=(--pretrained "$RUNS/general/model.safetensors" --set optim.lr=1e-3 --set optim.new_lr=2e-3)
+
 for study in $studies; do
   case $study in
     dataset)
@@ -31,13 +33,12 @@ for study in $studies; do
       ;;
     fine-tuned)
       start_model
-      e2 study main "${drawings[@]}" --pretrained "$RUNS/general/model.safetensors" --set optim.lr=1e-3 --set optim.new_lr=2e-3 \
-        --out "$RESULTS/fine-tuned/boutique"
+      e2 study main "${drawings[@]}" "${fine_tuned[@]}" --out "$RESULTS/fine-tuned/boutique"
       ;;
     forgetting)
       start_model
-      e2 study forgetting "${drawings[@]}" --pretrained "$RUNS/general/model.safetensors" --set optim.lr=1e-3 \
-        --set optim.new_lr=2e-3 --old-data "$RUNS/general-data" --out "$RESULTS/forgetting/boutique"
+      e2 study forgetting "${photos[@]}" "${fine_tuned[@]}" --old-data "$RUNS/general-data" --out "$RESULTS/forgetting/fashion-products"
+      e2 study forgetting "${drawings[@]}" "${fine_tuned[@]}" --old-data "$RUNS/general-data" --out "$RESULTS/forgetting/boutique"
       ;;
     *)
       e2 study "$study" "${photos[@]}" --out "$RESULTS/$study/fashion-products"
