@@ -1,4 +1,4 @@
-"""Training curves of a study: SumR on val by step, each seed thin, the mean of a variant thick."""
+"""Training curves of a study: SumR on val as training goes on, each seed thin, the mean of a variant thick."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -9,27 +9,42 @@ import numpy as np
 
 from benchmarks.study.figures import colours, figure_file
 
-STYLES = ("-", "--", ":", "-.")  # more variants than colours: the next round of colours in another stroke
+Curve = list[tuple[float, float]]  # x, SumR
+
+STROKES, MARKERS = ("-", "--", ":", "-."), "os^DvP"  # what tells variants of one colour apart
 
 
 def draw_curves(record: Mapping[str, Any], path: Path) -> None:
     """From the ``history`` of the record's runs."""
-    histories: dict[str, list[list[tuple[float, float]]]] = defaultdict(list)
-    for run in record["runs"]:
-        histories[run["variant"]].append([(step, value) for step, value in run["history"]])
-    paint = colours(histories)
+    counted, histories = learning_curves(record)
+    series = {label: variant["series"] or label for label, variant in record["variants"].items()}
+    paint = colours(series.values())
     used: list[str] = []
     with figure_file(path, (7.5, 4.2)) as (axes,):
         for label, curves in histories.items():
-            stroke = STYLES[used.count(paint[label]) % len(STYLES)]
-            used.append(paint[label])
+            colour = paint[series[label]]
+            place = used.count(colour)
+            stroke, marker = STROKES[place % len(STROKES)], MARKERS[place % len(MARKERS)]
+            used.append(colour)
             for curve in curves:
-                axes.plot(*zip(*curve, strict=True), stroke, color=paint[label], linewidth=0.8, alpha=0.35)
+                axes.plot(*zip(*curve, strict=True), stroke, color=colour, linewidth=0.8, alpha=0.35)
             shared = sorted(set.intersection(*({step for step, _ in curve} for curve in curves)))
             values = [dict(curve) for curve in curves]
             mean = [np.mean([each[step] for each in values]) for step in shared]
-            axes.plot(shared, mean, stroke, marker="o", markersize=3.5, color=paint[label], linewidth=2, label=label)
-        axes.set(xlabel="step", ylabel="SumR on val")
+            axes.plot(shared, mean, stroke, marker=marker, markersize=3.5, color=colour, linewidth=2, label=label)
+        axes.set(xlabel=counted, ylabel="SumR on val")
         axes.set_title(f"{record['title']}: training")
         axes.grid(True)
         axes.legend(fontsize=9, ncols=1 + len(histories) // 8)
+
+
+def learning_curves(record: Mapping[str, Any]) -> tuple[str, dict[str, list[Curve]]]:
+    """What the x axis counts, and the curves of each variant: steps, or products where a step is not as many for all."""
+    common = record["model"]["data"]["batch_size"]
+    batch = {label: variant["settings"].get("data.batch_size", common) for label, variant in record["variants"].items()}
+    products = len(set(batch.values())) > 1
+    curves: dict[str, list[Curve]] = defaultdict(list)
+    for run in record["runs"]:
+        each = batch[run["variant"]] if products else 1
+        curves[run["variant"]].append([(step * each, value) for step, value in run["history"]])
+    return "products seen" if products else "step", curves

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.study import batch_size
 from benchmarks.study.base import methods
+from benchmarks.study.curves import learning_curves
 from benchmarks.study.modules import SWITCHES
 from benchmarks.study.registry import STUDIES, study_named
 from benchmarks.study.runs import training_config
@@ -63,6 +64,18 @@ def test_batch_sizes_see_equally_many_products(context):
     assert plain == [training_config(same, v, 0) for v in study_named("batch-size").variants(same) if v.x == 32]
     by_epochs = dataclasses.replace(context, common=merged(context.common, {"steps": None, "epochs": 2.0}))
     assert batch_size.products_seen(by_epochs) == 120
+
+
+def test_curves_of_batch_sizes_run_over_products_seen():
+    sizes = {"small": {"data.batch_size": 2}, "common": {}}
+    record = {
+        "model": {"data": {"batch_size": 8}},
+        "variants": {label: {"settings": settings} for label, settings in sizes.items()},
+        "runs": [{"variant": "small", "history": [[4, 10.0], [8, 20.0]]}, {"variant": "common", "history": [[2, 30.0]]}],
+    }
+    assert learning_curves(record) == ("products seen", {"small": [[(8, 10.0), (16, 20.0)]], "common": [[(16, 30.0)]]})
+    sizes["small"].clear()
+    assert learning_curves(record) == ("step", {"small": [[(4, 10.0), (8, 20.0)]], "common": [[(2, 30.0)]]})
 
 
 def test_paper_keeps_its_own_rates_for_pretrained_weights_only(context):
