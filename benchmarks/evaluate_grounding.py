@@ -152,7 +152,7 @@ def grounding_tables(comparison: Comparison) -> list[Table]:
         for entity in first["places"]:
             table.add_column(Text(entity.replace("_", " ")), justify="right")
         for name, record in zip(short_names(comparison), comparison.results, strict=True):
-            for map_name in maps_of(record):
+            for map_name in maps_of(record["metrics"]):
                 label = map_name if len(comparison.results) == 1 else f"{name}: {map_name}"
                 table.add_row(Text(label), *(_cell(record, f"{measure}/{map_name}/{e}") for e in first["places"]))
         if first["protocol"] == "boxes":
@@ -252,12 +252,12 @@ def _add_token_differences(comparison: Comparison, samples: Sequence[dict[str, n
     """
     names = short_names(comparison)
     for own, record in zip(samples, comparison.results, strict=True):
-        if TOKENS not in maps_of(record):
+        if TOKENS not in maps_of(record["metrics"]):
             continue
         record["tokens_minus"] = {
             f"{name}: {other_map}": dict(_token_differences(record, own, other, drawn, other_map))
             for name, other, drawn in zip(names, comparison.results, samples, strict=True)
-            for other_map in maps_of(other)
+            for other_map in maps_of(other["metrics"])
             if not other_map.startswith(TOKENS) and (other is record or record["protocol"] == "boxes")
         }
 

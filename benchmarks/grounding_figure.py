@@ -62,14 +62,14 @@ def all_maps(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list
         Bar(own if len(names) == 1 else f"{name}: {own}", record, own, PAINT[own], hatch)
         for name, record, hatch in zip(names, records, HATCHES)  # noqa: B905 - fewer names than hatches
         for own in PAINT
-        if own in maps_of(record)
+        if own in maps_of(record["metrics"])
     ]
 
 
 def one_map_each(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list[Bar]:
     """An encoder's tokens, or its gradient map where it has none: both know the tag they look for."""
     paint = colours(names)
-    own = [own_map(record) for record in records]
+    own = [own_map(record["metrics"]) for record in records]
     return [Bar(f"{name}: {map_}", record, map_, paint[name]) for name, record, map_ in zip(names, records, own, strict=True)]
 
 

@@ -1,7 +1,6 @@
 """The maps that are asked where they point: an encoder's selection tokens, its tower's own maps, and two that know nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,14 +19,14 @@ WITHOUT_TOKENS = "gradient"  # the map that stands for an encoder without: the o
 Maps = dict[str, dict[str, np.ndarray]]  # map -> entity -> (N, rows, columns) float32
 
 
-def maps_of(record: Mapping[str, Any]) -> list[str]:
-    """The names of the maps that a record scores."""
-    return list(dict.fromkeys(name.split("/", 2)[1] for name in record["metrics"] if name.count("/") >= 2))
+def maps_of(scores: Iterable[str]) -> list[str]:
+    """The maps that ``MEASURE/MAP/ENTITY`` scores are of."""
+    return list(dict.fromkeys(name.split("/", 2)[1] for name in scores if name.count("/") >= 2))
 
 
-def own_map(record: Mapping[str, Any]) -> str:
-    """The map that speaks for a record's encoder: its tokens', where it has some."""
-    return TOKENS if TOKENS in maps_of(record) else WITHOUT_TOKENS
+def own_map(scores: Iterable[str]) -> str:
+    """The map that speaks for the encoder so scored: its tokens', where it has some."""
+    return TOKENS if TOKENS in maps_of(scores) else WITHOUT_TOKENS
 
 
 def tag_texts(encoder: Encoder, tags: Sequence[Mapping[str, str]], entities: Sequence[str]) -> dict[str, np.ndarray]:

@@ -158,7 +158,11 @@ def _read(file: Path) -> Result | None:
 def _grounding_table(result: Result, measure: str) -> Table:
     """A row per map, a column per entity; the best map of an entity stands out."""
     entities = list(result.records[0]["places"])
-    rows = [(name, record, own) for name, record in zip(result.names, result.records, strict=True) for own in maps_of(record)]
+    rows = [
+        (name, record, own)
+        for name, record in zip(result.names, result.records, strict=True)
+        for own in maps_of(record["metrics"])
+    ]
     best = {e: max(record["metrics"].get(f"{measure}/{own}/{e}", 0.0) for _, record, own in rows) for e in entities}
     cells = {
         f"{name}: {own}": [_cell(record, f"{measure}/{own}/{entity}", best[entity]) for entity in entities]

@@ -23,7 +23,7 @@ def looks(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
     products = [catalogue[int(row)] for row in rows]
     entities = [entity for entity in context.entities if any(entity in product.tags for product in products)]
     scores, _ = score_encoder(encoder, products, ProductImages.first(catalogue, rows), entities, truth)
-    own = own_map({"metrics": scores.values})
+    own = own_map(scores.values)
     items = dict(scores.values)
     for measure in ("pointing", "near", "mass"):
         parts = [values for name, values in items.items() if name.startswith(f"{measure}/{own}/")]

@@ -156,8 +156,8 @@ def test_two_encoders_side_by_side(tiny, shelf, tmp_path):
     comparison = evaluate_grounding(encoders, shelf, out=tmp_path, resamples=20)
     plain, tokens = comparison.results
     assert (plain["protocol"], plain["n"], plain["places"], plain["grid"]) == ("boxes", 3, {"brand": 3}, [4, 4])
-    assert maps_of(plain) == ["attention", "rollout", "gradient", "grad-cam", "centre", "random"]
-    assert maps_of(tokens)[:3] == ["tokens", "tokens@3", "tokens@4"]
+    assert maps_of(plain["metrics"]) == ["attention", "rollout", "gradient", "grad-cam", "centre", "random"]
+    assert maps_of(tokens["metrics"])[:3] == ["tokens", "tokens@3", "tokens@4"]
     assert plain["metrics"]["pointing/random/brand"] == pytest.approx(100 * 4 / 16) and "tokens_minus" not in plain
     value, low, high = tokens["tokens_minus"]["0: attention"]["pointing/brand"]
     mine, theirs = tokens["metrics"]["pointing/tokens/brand"], plain["metrics"]["pointing/attention/brand"]
