@@ -29,8 +29,9 @@ def search(
         device: where products are computed.
 
     Returns:
-        scores (Q, K) float32 and gallery rows (Q, K) int64, K = min(top_k, G). Of equal scores the lower row comes first; a
-        place that nothing is left for (gallery of one, and that excluded) holds score -inf and row -1.
+        scores (Q, K) float32 and gallery rows (Q, K) int64, K = min(top_k, G). Among hits of equal scores the lower row comes
+        first (which of equals still gets a place, where not all do, is left open); a place that nothing is left for (gallery
+        of one, and that excluded) holds score -inf and row -1.
 
     Raises:
         InputError: an empty gallery, top_k below 1, or vectors of another width.

@@ -1,7 +1,6 @@
 """`probe`: what a straight cut through frozen image embeddings tells of each entity (``benchmarks.evaluate_probe``)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +54,14 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
     draw_probes(scores, entities, f"{measured_on(record)}, {record['n']:,} products", path)
 
 
-@dataclass(frozen=True)
-class ProbeStudy(TrainedStudy):
-    """A study whose columns are the catalogue's entities."""
-
-    def run(self, context: Context) -> dict[str, Any]:
-        named = replace(self, columns=(MEAN, *(f"{entity}_accuracy" for entity in context.entities)))
-        return super(ProbeStudy, named).run(context)
-
-
-STUDY = ProbeStudy(
+STUDY = TrainedStudy(
     name="probe",
     title="Linear probes",
     question="Which tags does a straight cut through the frozen image embedding tell?",
     variants=variants,
     measure=accuracies,
+    columns=(MEAN,),
+    by_entity="{entity}_accuracy",
     headline=MEAN,
     figure=draw,
     note="Percent of the products that carry the tag; the probes' penalty is chosen on val.",

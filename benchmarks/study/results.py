@@ -75,7 +75,7 @@ def study_record(
             if other in groups
         ],
         "bootstrap": (BOTH if len(seeds) > 1 else PRODUCTS).format(resamples=RESAMPLES),
-        "columns": list(study.columns),
+        "columns": [*study.columns, *(study.by_entity.format(entity=e) for e in context.entities if study.by_entity)],
         "headline": study.headline,
         "note": " ".join(filter(None, [study.note, _older_code(outcomes)])),
         "variants": {

@@ -32,6 +32,7 @@ class TrainedStudy:
         variants: what to train, given what the user asked for.
         measure: of each encoder; it sees the split that is measured.
         columns: metrics of the tables; all metrics stand in ``metrics.json``.
+        by_entity: a further column for each entity, e.g. ``"{entity}_accuracy"``.
         headline: the metric of the figure.
         figure: draws the record.
         note: what a reader of the table has to know.
@@ -43,6 +44,7 @@ class TrainedStudy:
     variants: Callable[[Context], list[Variant]]
     measure: Measure = retrieval
     columns: tuple[str, ...] = ("image_to_text_R@1", "text_to_image_R@1", "SumR")
+    by_entity: str | None = None
     headline: str = "SumR"
     figure: Figure = draw_bars
     note: str = ""

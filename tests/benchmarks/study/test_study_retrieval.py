@@ -1,10 +1,17 @@
 """Per-product items of retrieval add up to the metrics, also where a product has several photos."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 
+from benchmarks.items import read_items
+from benchmarks.study.groups import retrieval_and_neighbours
 from benchmarks.study.intervals import value
 from benchmarks.study.retrieval import EncodedOnce, all_protocols, retrieval
+from e2.config import merged
 from e2.data.product import Product
+from e2.errors import InputError
 from tests.benchmarks.stubs import Shelf, colour_encoder, png
 
 
@@ -27,6 +34,41 @@ def test_all_protocols_names_each_and_repeats_the_own_one(context):
     assert found.metrics["SumR"] == found.metrics["full/caption/SumR"]
     assert "full/full/SumR" in found.metrics
     assert not any(name.startswith("sample-100") for name in found.metrics)  # four products fill no list
+
+
+def test_neighbours_share_what_a_plain_count_says(context):
+    """Against a count over the sorted similarities; ten tees of each colour, so that no others are among the nearest ten."""
+    colours, brands = (
+        ("red", "green", "blue", "white"),
+        ("Nike", "Puma", "", "Nike", "Nike", "Puma", "", "Asics", "Puma", "Nike"),
+    )
+    products = [
+        Product(f"{c}{n}", (png(c), png("blue")) if b == "Puma" else (png(c),), (f"a {c} tee",), {"brand": b, "colour": c})
+        for n, b in enumerate(brands)
+        for c in colours
+    ]
+    tagged = [dataclasses.replace(p, tags={k: v for k, v in p.tags.items() if v}) for p in products]
+    entities = dataclasses.replace(context, common=merged(context.common, {"data": {"tags": ["brand", "colour"]}}))
+    encoder, catalogue = colour_encoder(), Shelf(tagged, tags=("brand", "colour"))
+    found = retrieval_and_neighbours(encoder, catalogue, entities)
+    items = read_items(catalogue, "caption")
+    images, texts = encoder.encode_images(items.images), encoder.encode_texts(items.texts)
+    nearest = np.argsort(-(images @ texts.T), axis=1, kind="stable")[:, :10]
+    for entity in ("brand", "colour"):
+        shares = []
+        for product, row in zip(items.image_products, nearest, strict=True):
+            own = tagged[product].tags.get(entity)
+            if own:
+                shares.append(100 * np.mean([tagged[items.text_products[text]].tags.get(entity) == own for text in row]))
+        name = f"same_{entity}@10"
+        assert [found.metrics[name], value(found.items[name])] == pytest.approx([np.mean(shares)] * 2)
+    assert found.metrics["SumR"] == retrieval(encoder, catalogue, entities).metrics["SumR"]
+
+
+def test_neighbours_need_a_tag_to_share(context):
+    catalogue = Shelf([dataclasses.replace(product, tags={"brand": "Nike"}) for product in shelf().products])
+    with pytest.raises(InputError, match="no product has the tag season"):
+        retrieval_and_neighbours(colour_encoder(), catalogue, context)
 
 
 def test_images_are_encoded_once():
