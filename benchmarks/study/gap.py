@@ -60,13 +60,17 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
             axes.plot(ci95[label]["relative_gap"], [y, y], color=colour, linewidth=1.2, alpha=0.6)
             axes.plot([x, x], ci95[label]["SumR"], color=colour, linewidth=1.2, alpha=0.6)
             axes.plot(x, y, "o", color=colour, markersize=7)
-            axes.annotate(label, (x, y), xytext=(6, 5), textcoords="offset points", fontsize=9, parse_math=False)
+            offset, align = (
+                ((-6, 5), "right") if label == method else ((6, 5), "left")
+            )  # a schedule often lies near its method
+            axes.annotate(label, (x, y), xytext=offset, textcoords="offset points", ha=align, fontsize=9, parse_math=False)
             if label != method and method in metrics:
                 start = metrics[method]["relative_gap"], metrics[method]["SumR"]
                 axes.annotate("", (x, y), start, arrowprops={"arrowstyle": "->", "color": colour, "alpha": 0.5})
         axes.set(xlabel="modality gap, as a share of the distance of random pairs", ylabel="SumR")
         axes.set_title(measured_on(record), parse_math=False)
         axes.grid(True)
+        axes.margins(x=0.15)  # room for the names
 
 
 STUDY = TrainedStudy(
