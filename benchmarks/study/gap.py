@@ -60,9 +60,7 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
             axes.plot(ci95[label]["relative_gap"], [y, y], color=colour, linewidth=1.2, alpha=0.6)
             axes.plot([x, x], ci95[label]["SumR"], color=colour, linewidth=1.2, alpha=0.6)
             axes.plot(x, y, "o", color=colour, markersize=7)
-            offset, align = (
-                ((-6, 5), "right") if label == method else ((6, 5), "left")
-            )  # a schedule often lies near its method
+            offset, align = ((-6, 5), "right") if label == method else ((6, 5), "left")  # a schedule may lie near its method
             axes.annotate(label, (x, y), xytext=offset, textcoords="offset points", ha=align, fontsize=9, parse_math=False)
             if label != method and method in metrics:
                 start = metrics[method]["relative_gap"], metrics[method]["SumR"]

@@ -11,15 +11,16 @@ import numpy as np
 from adapters.composed.top_k import search
 from adapters.encoder import Encoder
 from benchmarks.items import read_items
+from benchmarks.retrieval_answers import answer
 from benchmarks.study.base import Context, Measured, Variant
-from benchmarks.study.retrieval import EncodedOnce, retrieval
+from benchmarks.study.retrieval import EncodedOnce, retrieval_of
 from benchmarks.study.trained import TrainedStudy
 from e2.data import Catalogue
 from e2.data.product import texts_only
 from e2.errors import InputError
 
 NEAREST = 10  # texts of a photo that are looked at
-SAME = "same_{entity}@10"
+SAME = f"same_{{entity}}@{NEAREST}"
 
 
 def variants(context: Context) -> list[Variant]:
@@ -47,12 +48,13 @@ def retrieval_and_neighbours(encoder: Encoder, catalogue: Catalogue, context: Co
         InputError: no product has a tag of an entity.
     """
     remembered = cast(Encoder, EncodedOnce(encoder))  # all of it that is called here
-    found = retrieval(remembered, catalogue, context)
     items = read_items(catalogue, context.text)
+    found = retrieval_of(answer(remembered, items, None), len(catalogue))
     _, rows = search(remembered.encode_images(items.images), remembered.encode_texts(items.texts), NEAREST)  # (I, 10)
     light = texts_only(catalogue)
+    of_products = [light[row].tags for row in range(len(light))]
     for entity in context.entities:
-        tags = np.array([light[row].tags.get(entity, "") for row in range(len(light))])
+        tags = np.array([tags.get(entity, "") for tags in of_products])
         if not tags.any():
             raise InputError(f"{catalogue.name} split {catalogue.split}: no product has the tag {entity}; check --tags")
         own, others = tags[items.image_products], tags[items.text_products[rows]]
