@@ -32,7 +32,7 @@ def write_int8(path: Path) -> Path:
 
 
 def give_each_layer_its_own_weight(graph: Any) -> None:
-    """Copies what two Gemm share: the quantiser transposes a Gemm's weight in place, twice where two use it (1.31.1)."""
+    """Copies what two Gemm share: the quantiser transposes a Gemm's weight in place, twice where two use it (up to 1.31)."""
     weights, taken = {tensor.name: tensor for tensor in graph.initializer}, set()
     for node in graph.node:
         if node.op_type != "Gemm" or node.input[1] not in weights:
