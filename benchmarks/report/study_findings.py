@@ -75,7 +75,8 @@ def _of_study(result: Result) -> Iterator[Finding]:
         if not _is_e2(variants, second):
             continue
         changed = _is_e2(variants, first)
-        for metric in dict.fromkeys([record["headline"], *record["columns"]]):
+        ranked = (name for name in record["columns"] if name not in record.get("described", ()))
+        for metric in dict.fromkeys([record["headline"], *ranked]):
             value = pair["metrics"][metric]
             low, high = pair["ci95"].get(metric, (0.0, 0.0))  # no width: not resampled, or the same by construction
             if changed:

@@ -77,5 +77,6 @@ STUDY = TrainedStudy(
     measure=retrieval_and_neighbours,
     columns=("SumR",),
     by_entity=SAME,
+    described=True,
     note=f"same ENTITY: how many of a photo's {NEAREST} nearest texts share its tag, in percent.",
 )

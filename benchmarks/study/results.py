@@ -63,6 +63,7 @@ def study_record(
     seeds = sorted({outcome.seed for outcome in outcomes})
     groups = {v.label: [outcome for outcome in outcomes if outcome.variant.label == v.label] for v in variants}
     samples = {label: _samples(group) for label, group in groups.items()}
+    by_entity = [study.by_entity.format(entity=entity) for entity in context.entities] if study.by_entity else []
     return {
         **identity(study, context, catalogue),
         "seed": seeds,
@@ -75,7 +76,8 @@ def study_record(
             if other in groups
         ],
         "bootstrap": (BOTH if len(seeds) > 1 else PRODUCTS).format(resamples=RESAMPLES),
-        "columns": [*study.columns, *(study.by_entity.format(entity=e) for e in context.entities if study.by_entity)],
+        "columns": [*study.columns, *by_entity],
+        "described": by_entity if study.described else [],
         "headline": study.headline,
         "note": " ".join(filter(None, [study.note, _older_code(outcomes)])),
         "variants": {

@@ -30,12 +30,12 @@ def write_texts(out: Path, heading: str, tables: Sequence[Table]) -> None:
 def variants_table(record: Mapping[str, Any]) -> Table:
     """A row per variant: mean over seeds (interval), and what it adds to the backbone; the best of a column stands out."""
     columns = record["columns"]
-    several = len(record["metrics"]) > 1
+    ranked = set(columns) - set(record.get("described", ())) if len(record["metrics"]) > 1 else set()
     best = {name: max(metrics[name] for metrics in record["metrics"].values()) for name in columns}
     rows = {}
     for label, metrics in record["metrics"].items():
         intervals = record["ci95"][label]
-        cells = [_cell(metrics[name], intervals.get(name), several and metrics[name] == best[name]) for name in columns]
+        cells = [_cell(metrics[name], intervals.get(name), name in ranked and metrics[name] == best[name]) for name in columns]
         rows[label] = [*cells, Cell(added(record["variants"][label]))]
     seeds = ", ".join(map(str, record["seed"]))
     title = "{title}: {dataset}, {split}, {n} products, text {text}".format_map(record) + f", seeds {seeds}"

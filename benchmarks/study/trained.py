@@ -33,6 +33,7 @@ class TrainedStudy:
         measure: of each encoder; it sees the split that is measured.
         columns: metrics of the tables; all metrics stand in ``metrics.json``.
         by_entity: a further column for each entity, e.g. ``"{entity}_accuracy"``.
+        described: these columns describe; more is not better.
         headline: the metric of the figure.
         figure: draws the record.
         note: what a reader of the table has to know.
@@ -45,6 +46,7 @@ class TrainedStudy:
     measure: Measure = retrieval
     columns: tuple[str, ...] = ("image_to_text_R@1", "text_to_image_R@1", "SumR")
     by_entity: str | None = None
+    described: bool = False
     headline: str = "SumR"
     figure: Figure = draw_bars
     note: str = ""

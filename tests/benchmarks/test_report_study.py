@@ -127,6 +127,9 @@ def test_a_gain_is_told_once_and_a_loss_in_every_column(tmp_path):
     file.write_text(json.dumps(record))
     told = [(found.measure, found.verdict) for found in findings(find_results([tmp_path]))]
     assert told == [("SumR", AHEAD), ("text to image R@1", BEHIND)]
+    file.write_text(json.dumps({**record, "described": ["text_to_image_R@1"]}))  # of which more is not better
+    (only,) = findings(find_results([tmp_path]))
+    assert (only.measure, only.verdict) == ("SumR", AHEAD)
 
 
 @pytest.mark.parametrize(("bounds", "told"), [([1.0, 9.0], ["e2 is behind without-colour in SumR"]), ([-9.0, -1.0], [])])

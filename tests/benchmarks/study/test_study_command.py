@@ -10,6 +10,7 @@ import pytest
 import e2.train
 from benchmarks.study import trained as engine
 from benchmarks.study.figures import ENDINGS
+from benchmarks.study.tables import variants_table
 from tests.command import run_command
 
 
@@ -70,6 +71,9 @@ def test_another_study_trains_only_what_is_new(done, shop, tiny, monkeypatch):
     assert [run.folder.name[12:] for run in begun] == ["-e2-0", "-clip-0"]
     record = json.loads((done.parent / "groups" / "metrics.json").read_text())
     assert "products only" in record["bootstrap"] and "one seed" in record["bootstrap"]
+    assert record["columns"] == ["SumR", *record["described"]] and len(record["described"]) == 3
+    rows = variants_table(record).rows.values()
+    assert any(row[0].best for row in rows) and not any(cell.best for row in rows for cell in row[1:4])
 
 
 def test_going_on_measures_nothing_again_and_takes_further_seeds(done, shop, tiny, monkeypatch):
