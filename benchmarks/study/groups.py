@@ -13,6 +13,7 @@ from adapters.encoder import Encoder
 from benchmarks.items import read_items
 from benchmarks.retrieval_answers import answer
 from benchmarks.study.base import Context, Measured, Variant
+from benchmarks.study.intervals import value
 from benchmarks.study.retrieval import EncodedOnce, retrieval_of
 from benchmarks.study.trained import TrainedStudy
 from e2.data import Catalogue
@@ -50,22 +51,21 @@ def retrieval_and_neighbours(encoder: Encoder, catalogue: Catalogue, context: Co
     remembered = cast(Encoder, EncodedOnce(encoder))  # all of it that is called here
     items = read_items(catalogue, context.text)
     found = retrieval_of(answer(remembered, items, None), len(catalogue))
-    _, rows = search(remembered.encode_images(items.images), remembered.encode_texts(items.texts), NEAREST)  # (I, 10)
+    images, texts = remembered.encode_images(items.images), remembered.encode_texts(items.texts)
+    _, rows = search(images, texts, NEAREST, device=remembered.device)  # (I, 10)
     light = texts_only(catalogue)
-    of_products = [light[row].tags for row in range(len(light))]
+    all_tags = [light[row].tags for row in range(len(light))]
     for entity in context.entities:
-        tags = np.array([tags.get(entity, "") for tags in of_products])
+        tags = np.array([own.get(entity, "") for own in all_tags])
         if not tags.any():
             raise InputError(f"{catalogue.name} split {catalogue.split}: no product has the tag {entity}; check --tags")
         own, others = tags[items.image_products], tags[items.text_products[rows]]
-        shared = 100 * (own[:, None] == others).mean(axis=1)
-        sums, counts = (
-            np.bincount(items.image_products, weights=weights, minlength=len(tags))
-            for weights in (np.where(own != "", shared, 0.0), own != "")
-        )
+        shared = np.where(own != "", 100 * (own[:, None] == others).mean(axis=1), 0.0)
+        sums = np.bincount(items.image_products, shared, minlength=len(tags))
+        counts = np.bincount(items.image_products, own != "", minlength=len(tags))
         name = SAME.format(entity=entity)
         found.items[name] = np.stack([sums, counts], axis=-1)[:, None]
-        found.metrics[name] = float(sums.sum() / counts.sum())
+        found.metrics[name] = value(found.items[name])
     return found
 
 

@@ -38,10 +38,8 @@ def test_all_protocols_names_each_and_repeats_the_own_one(context):
 
 def test_neighbours_share_what_a_plain_count_says(context):
     """Against a count over the sorted similarities; ten tees of each colour, so that no others are among the nearest ten."""
-    colours, brands = (
-        ("red", "green", "blue", "white"),
-        ("Nike", "Puma", "", "Nike", "Nike", "Puma", "", "Asics", "Puma", "Nike"),
-    )
+    colours = ("red", "green", "blue", "white")
+    brands = ("Nike", "Puma", "", "Nike", "Nike", "Puma", "", "Asics", "Puma", "Nike")
     products = [
         Product(f"{c}{n}", (png(c), png("blue")) if b == "Puma" else (png(c),), (f"a {c} tee",), {"brand": b, "colour": c})
         for n, b in enumerate(brands)
