@@ -5,7 +5,7 @@ A query vector lives in the encoder's own space, so it finds photos as well as t
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from adapters.composed.presets import QueryPreset, query_preset
 from adapters.composed.raw_features import raw_image_features
+from adapters.composed.rewriting import Rewriting
 from adapters.encoder import Encoder
 from adapters.image_batches import ImageSource
 from e2.errors import InputError
@@ -23,10 +24,17 @@ LONGEST_WISH = 1000  # characters; a text tower reads some 300
 
 @dataclass(frozen=True)
 class Composed:
-    """Query vectors (N, D), and what each query went through, in words (empty where there are none)."""
+    """Composed queries.
+
+    Attributes:
+        vectors: (N, D).
+        steps: what each query went through, in words; empty where there are none.
+        rewritings: what became of each reference's caption, of methods that rewrite one.
+    """
 
     vectors: np.ndarray
     steps: list[dict[str, Any]] = field(default_factory=list)
+    rewritings: list[Rewriting] = field(default_factory=list)
 
 
 class References:
@@ -144,9 +152,8 @@ class Composer(ABC):
         if len(texts) != len(references):
             raise InputError(f"{len(references)} reference photos but {len(texts)} wishes; each query needs one of both")
         parts = [self._compose(references, wishes) for wishes in self._orders(texts)]
-        if len(parts) == 1:
-            return Composed(normalised(parts[0].vectors), parts[0].steps)
-        return Composed(normalised(np.sum([normalised(part.vectors) for part in parts], axis=0)), parts[0].steps)
+        vectors = [normalised(part.vectors) for part in parts]
+        return replace(parts[0], vectors=vectors[0] if len(vectors) == 1 else normalised(np.sum(vectors, axis=0)))
 
     def _orders(self, texts: Sequence[Wish]) -> list[list[str]]:
         """The wishes in each caption order; one order only where no wish has several captions."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.composed.base import Composed, Composer, References
 from adapters.composed.reference_captions import CaptionSource
-from adapters.composed.rewriting import Rewriter
+from adapters.composed.rewriting import Rewriter, told
 from adapters.composed.rule_editor import RuleEditor
 from adapters.encoder import Encoder
 
@@ -36,6 +36,9 @@ class CIReVL(Composer):
 
     def _compose(self, references: References, wishes: list[str]) -> Composed:
         captions = references.once(self, lambda: self.captions.captions(references))
-        rewritten = self.rewriter.rewrite(captions, wishes)
-        steps = [{"caption": c, "wish": w, "rewritten": r} for c, w, r in zip(captions, wishes, rewritten, strict=True)]
-        return Composed(self.encoder.encode_texts(rewritten), steps)
+        rewritten = told(self.rewriter.rewrite(captions, wishes))
+        steps = [
+            {"caption": caption, "wish": wish, "rewritten": str(text), **text.steps}
+            for caption, wish, text in zip(captions, wishes, rewritten, strict=True)
+        ]
+        return Composed(self.encoder.encode_texts(rewritten), steps, rewritten)

@@ -2,25 +2,39 @@
 
 import concurrent.futures
 import email.utils
-import hashlib
 import http.client
 import json
 import os
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.composed.rewriting import first_line, rewrite_messages
+from adapters.composed.answer_cache import AnswerCache
+from adapters.composed.answers import read_caption
+from adapters.composed.chat_protocol import (
+    SCHEMA,
+    NoAnswer,
+    chat_address,
+    complaint,
+    read_text,
+    refused_parameter,
+    request_form,
+    shown_address,
+)
+from adapters.composed.reasoning import NoCaption
+from adapters.composed.rewriting import Rewriting, answered, failed, rewrite_messages
 from e2.errors import InputError
 from e2.progress import with_progress
 
 LONGEST_WAIT = 60.0  # seconds before another try, whatever a server asks for
 LONGEST_RESPONSE = 1 << 20  # bytes
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,10 @@ class EndpointConfig:
         wait: seconds before the second try, doubled each time; a server's Retry-After wins.
         per_minute: requests started at most; 0 = no limit.
         parallel: requests at a time.
-        on_failure: ``error``, or ``skip``: the wish itself is the text then, and counted.
+        on_failure: ``error``, or ``skip``: caption and wish side by side are the text then, and counted as failed.
+        max_tokens: of an answer, reasoning included.
+        temperature: 0 = the likeliest answer.
+        reasoning_effort: of models that reason: none, minimal, low, medium, high or xhigh; None = the server's default.
     """
 
     url: str
@@ -48,16 +65,25 @@ class EndpointConfig:
     per_minute: int = 0
     parallel: int = 4
     on_failure: str = "error"
+    max_tokens: int = 1024
+    temperature: float = 0.0
+    reasoning_effort: str | None = None
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise InputError(f"endpoint {self.url!r} is no web address; give e.g. http://localhost:11434/v1")
+        if "@" in urllib.parse.urlsplit(self.url).netloc:
+            raise InputError("an endpoint's address must not hold a password; put the key into an environment variable")
         if not self.model:
             raise InputError("an endpoint needs the name of a model on it")
         if self.on_failure not in ("error", "skip"):
             raise InputError(f"unknown on_failure {self.on_failure!r}; choose error or skip")
         if self.tries < 1 or self.parallel < 1 or self.timeout <= 0:
             raise InputError("an endpoint needs 1 or more tries, 1 or more parallel requests and a timeout above 0")
+        if self.max_tokens < 1 or not 0 <= self.temperature <= 2:
+            raise InputError("an endpoint needs max_tokens of 1 or more and a temperature in 0..2")
+        if self.reasoning_effort not in (None, *EFFORTS):
+            raise InputError(f"unknown reasoning_effort {self.reasoning_effort!r}; choose {', '.join(EFFORTS)}")
 
 
 class Endpoint:
@@ -65,100 +91,125 @@ class Endpoint:
 
     Args:
         config: how to ask.
-        cache: file of answers; what is in it is never asked again, so a stopped run goes on where it was.
-
-    Attributes:
-        skipped: how many wishes got no answer.
+        cache: file of captions taken from answers; what is in it is never asked again, so a stopped run goes on where it was.
     """
 
     def __init__(self, config: EndpointConfig, cache: str | Path | None = None):
         self.config = config
         self.cache = AnswerCache(cache)
-        self.skipped = 0
         self._pace = Pace(config.per_minute)
+        self._left_out: frozenset[str] = frozenset()  # parameters that this server refuses, once that is known
 
     @property
     def info(self) -> dict[str, Any]:
-        return {"rewriter": "endpoint", "url": self.config.url, "model": self.config.model, "skipped": self.skipped}
+        address = {"url": shown_address(self.config.url), "model": self.config.model}
+        return {"rewriter": "endpoint", **address, **self._settings}
 
-    def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> list[str]:
+    def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> list[Rewriting]:
         """N captions and N wishes -> N captions of what is wanted.
 
         Raises:
-            InputError: a question without an answer after all tries; those answered before are in the cache.
+            InputError: a question without a usable answer after all tries; those answered before are in the cache.
         """
-        asked = [json.dumps(self._body(c, w), sort_keys=True) for c, w in zip(captions, wishes, strict=True)]
-        missing = [body for body in dict.fromkeys(asked) if body not in self.cache]
-        failed = self._ask_all(missing)
-        self.skipped += sum(body in failed for body in asked)
-        return [wish if body in failed else self.cache[body] for body, wish in zip(asked, wishes, strict=True)]
+        pairs = list(zip(captions, wishes, strict=True))
+        questions = {pair: json.dumps(self._body(*pair), sort_keys=True) for pair in dict.fromkeys(pairs)}
+        reasons = self._ask_all({pair: text for pair, text in questions.items() if text not in self.cache})
+        return [
+            failed(*pair, reasons[pair]) if pair in reasons else answered(pair[0], self.cache[questions[pair]])
+            for pair in pairs
+        ]
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """Of the model, as the protocol calls them."""
+        effort = {} if self.config.reasoning_effort is None else {"reasoning_effort": self.config.reasoning_effort}
+        return {"temperature": self.config.temperature, "max_tokens": self.config.max_tokens, **effort}
 
     def _body(self, caption: str, wish: str) -> dict[str, Any]:
-        return {"model": self.config.model, "messages": rewrite_messages(caption, wish), "temperature": 0, "max_tokens": 120}
+        return {"model": self.config.model, "messages": rewrite_messages(caption, wish), **self._settings}
 
-    def _ask_all(self, bodies: list[str]) -> set[str]:
-        """Fills the cache; returns the questions left without an answer."""
-        failed: set[str] = set()
+    def _ask_all(self, questions: dict[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+        """Fills the cache; returns why captions and wishes are left without an answer."""
+        reasons: dict[tuple[str, str], str] = {}
         with concurrent.futures.ThreadPoolExecutor(self.config.parallel) as pool:
-            running = {pool.submit(self._ask, body): body for body in bodies}
-            for future in with_progress(concurrent.futures.as_completed(running), "Rewriting", len(bodies), True):
+            running = {pool.submit(self._ask, *pair): pair for pair in questions}
+            for future in with_progress(concurrent.futures.as_completed(running), "Rewriting", len(questions), True):
+                pair = running[future]
                 try:
-                    self.cache[running[future]] = future.result()
+                    self.cache[questions[pair]] = future.result()
                 except NoAnswer as error:
                     if self.config.on_failure == "error":
                         pool.shutdown(wait=False, cancel_futures=True)
                         self._pace.stop()
-                        raise InputError(f"{self.config.url}: {error}; check the server, then run again to go on") from error
-                    failed.add(running[future])
-        return failed
+                        raise InputError(
+                            f"{shown_address(self.config.url)}: {error}; check the server, then run again to go on, or set "
+                            "on_failure=skip"
+                        ) from error
+                    reasons[pair] = error.reason
+        return reasons
 
-    def _ask(self, body: str) -> str:
+    def _ask(self, caption: str, wish: str) -> str:
         """One question, tried several times."""
         for attempt in range(self.config.tries):
             self._pace.wait()
             try:
-                return self._answer(body)
+                return self._caption(caption, wish)
             except NoAnswer as error:
                 if error.final or attempt == self.config.tries - 1:
                     raise
                 self._pace.pause(min(LONGEST_WAIT, error.retry_after or self.config.wait * 2**attempt))
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def _answer(self, body: str) -> str:
-        """One try."""
+    def _caption(self, caption: str, wish: str) -> str:
+        """One try, with fewer parameters where the server refuses some."""
+        body = self._body(caption, wish) | {"response_format": SCHEMA}
+        chosen = {"temperature"} if self.config.temperature else set()
+        while True:
+            form = request_form(body, self._left_out)
+            try:
+                text = self._answer(form)
+                break
+            except Refused as error:
+                name = refused_parameter(str(error), form, chosen)
+                if name is None:
+                    raise
+                self._left_out |= {name}
+        try:
+            return read_caption(text, caption, wish)
+        except NoCaption as error:
+            raise NoAnswer(str(error), final=not self.config.temperature) from error
+
+    def _answer(self, form: dict[str, Any]) -> str:
+        """The text that one request brings."""
         headers = {"Content-Type": "application/json"}
         if key := os.environ.get(self.config.key_variable):
             headers["Authorization"] = f"Bearer {key}"
-        url = f"{self.config.url.rstrip('/')}/chat/completions"
-        request = urllib.request.Request(url, body.encode(), headers)
+        request = urllib.request.Request(chat_address(self.config.url), json.dumps(form).encode(), headers)
         try:
             with urllib.request.urlopen(request, timeout=self.config.timeout) as response:
-                return _read_answer(response.read(LONGEST_RESPONSE))
+                return read_text(response.read(LONGEST_RESPONSE), self.config.key_variable)
         except urllib.error.HTTPError as error:
-            later = error.code == 429 or error.code >= 500
-            raise NoAnswer(f"HTTP {error.code} {error.reason}", _retry_after(error.headers), final=not later) from error
+            raise self._http_error(error) from error
         except TimeoutError as error:
             raise NoAnswer(f"no answer within {self.config.timeout:g} s") from error
         except (OSError, http.client.HTTPException) as error:
             raise NoAnswer(str(getattr(error, "reason", None) or error or type(error).__name__)) from error
 
+    def _http_error(self, error: urllib.error.HTTPError) -> NoAnswer:
+        """A status other than 200, with the server's own words."""
+        said = complaint(error.read(LONGEST_RESPONSE), self.config.key_variable) or str(error.reason)
+        message = f"HTTP {error.code}: {said}"
+        if error.code in (401, 403):
+            variable = f"the key is read from the environment variable {self.config.key_variable}"
+            return NoAnswer(f"{message} ({variable})", final=True)
+        if error.code in (400, 422):
+            return Refused(message, final=True)
+        later = error.code == 429 or error.code >= 500
+        return NoAnswer(message, _retry_after(error.headers), final=not later)
 
-class NoAnswer(Exception):
-    """A try that failed; ``final`` where another cannot help."""
 
-    def __init__(self, reason: str, retry_after: float | None = None, *, final: bool = False):
-        super().__init__(reason)
-        self.retry_after, self.final = retry_after, final
-
-
-def _read_answer(content: bytes) -> str:
-    try:
-        answer = first_line(json.loads(content)["choices"][0]["message"]["content"])
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise NoAnswer(f"it does not answer like an OpenAI-compatible server: {content[:60]!r}") from error
-    if not answer:
-        raise NoAnswer("it answers with an empty text")
-    return answer
+class Refused(NoAnswer):
+    """The server does not take the request as it is."""
 
 
 def _retry_after(headers: Any) -> float | None:
@@ -192,45 +243,3 @@ class Pace:
 
     def stop(self) -> None:
         self._stopped.set()
-
-
-class AnswerCache:
-    """Answers by question, in memory and appended to a file line by line; a line cut in half is dropped, not fatal."""
-
-    def __init__(self, path: str | Path | None):
-        self._answers: dict[str, str] = {}
-        self._path = Path(path) if path else None
-        if self._path and self._path.exists():
-            self._read(self._path)
-
-    def __contains__(self, question: str) -> bool:
-        return _digest(question) in self._answers
-
-    def __getitem__(self, question: str) -> str:
-        return self._answers[_digest(question)]
-
-    def __setitem__(self, question: str, answer: str) -> None:
-        self._answers[_digest(question)] = answer
-        if self._path:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"question": _digest(question), "answer": answer}) + "\n")
-
-    def __len__(self) -> int:
-        return len(self._answers)
-
-    def _read(self, path: Path) -> None:
-        content = path.read_bytes()
-        for line in content.splitlines():
-            try:
-                record = json.loads(line)
-                self._answers[record["question"]] = str(record["answer"])
-            except (ValueError, KeyError, TypeError):
-                continue  # asked again
-        if content and not content.endswith(b"\n"):  # the next answer must not be glued to half a line
-            with open(path, "ab") as file:
-                file.write(b"\n")
-
-
-def _digest(question: str) -> str:
-    return hashlib.sha256(question.encode()).hexdigest()

@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 
-from adapters.composed.rewriting import first_line, rewrite_messages
+from adapters.composed.answers import read_caption
+from adapters.composed.reasoning import NoCaption
+from adapters.composed.rewriting import Rewriting, answered, failed, rewrite_messages
 from e2.errors import InputError
 
 
@@ -16,12 +18,13 @@ class LanguageModel:
         name: a local folder, or a name on the hub (may download).
         device: where it runs.
         batch_size: texts at a time.
+        max_tokens: of an answer, reasoning included.
 
     Raises:
         InputError: it cannot be loaded.
     """
 
-    def __init__(self, name: str, *, device: str = "cpu", batch_size: int = 8):
+    def __init__(self, name: str, *, device: str = "cpu", batch_size: int = 8, max_tokens: int = 120):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         try:
@@ -34,41 +37,56 @@ class LanguageModel:
             ) from error
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        self.name, self.device, self.batch_size = name, device, batch_size
+        self.name, self.device, self.batch_size, self.max_tokens = name, device, batch_size, max_tokens
 
     @property
     def info(self) -> dict[str, str]:
         return {"rewriter": "transformers", "model": self.name}
 
-    def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> list[str]:
+    def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> list[Rewriting]:
         """N captions and N wishes -> N captions of what is wanted; greedy, so the same each time."""
-        prompts = [self._prompt(caption, wish) for caption, wish in zip(captions, wishes, strict=True)]
-        answers = [first_line(texts[0]) for texts in self.continue_texts(prompts, new_tokens=60)]
-        return [answer or f"{caption}, {wish}" for answer, caption, wish in zip(answers, captions, wishes, strict=True)]
+        pairs = list(zip(captions, wishes, strict=True))
+        answers = self._generate([self._prompt(*pair) for pair in pairs], self.max_tokens, {"do_sample": False})
+        return [_rewriting(answer, cut, *pair) for (answer, cut), pair in zip(answers, pairs, strict=True)]
 
     def _prompt(self, caption: str, wish: str) -> str:
         messages = rewrite_messages(caption, wish)
         if self.tokenizer.chat_template:
-            return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+            return self.tokenizer.apply_chat_template(messages, **options)
         return "\n".join(message["content"] for message in messages) + "\nNew caption:"
 
-    @torch.inference_mode()
     def continue_texts(
         self, texts: Sequence[str], *, count: int = 1, new_tokens: int = 60, temperature: float = 0.0, seed: int = 0
     ) -> list[list[str]]:
-        """``count`` continuations of each text; temperature 0 = greedy (then they are all the same)."""
-        options: dict[str, Any] = {"do_sample": temperature > 0, "num_return_sequences": count if temperature > 0 else 1}
+        """``count`` continuations of each text; temperature 0 = greedy (then there is one)."""
+        options: dict[str, Any] = {"do_sample": False}
         if temperature > 0:
-            options["temperature"] = temperature
-        found: list[list[str]] = []
+            options = {"do_sample": True, "num_return_sequences": count, "temperature": temperature}
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            for start in range(0, len(texts), self.batch_size):
-                batch = list(texts[start : start + self.batch_size])
-                inputs = self.tokenizer(batch, return_tensors="pt", padding=True).to(self.device)
-                pad = self.tokenizer.pad_token_id
-                ids = self.model.generate(**inputs, max_new_tokens=new_tokens, pad_token_id=pad, **options)
-                new = self.tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-                each = len(new) // len(batch)
-                found += [[text.strip() for text in new[i * each : (i + 1) * each]] for i in range(len(batch))]
+            found = [text for text, _ in self._generate(texts, new_tokens, options)]
+        each = len(found) // max(1, len(texts))
+        return [found[i * each : (i + 1) * each] for i in range(len(texts))]
+
+    @torch.inference_mode()
+    def _generate(self, texts: Sequence[str], new_tokens: int, options: dict[str, Any]) -> list[tuple[str, bool]]:
+        """Continuations, those of one text together, and whether each was cut off in the middle."""
+        found: list[tuple[str, bool]] = []
+        ends = torch.tensor([self.tokenizer.eos_token_id, self.tokenizer.pad_token_id], device=self.device)
+        for start in range(0, len(texts), self.batch_size):
+            batch = list(texts[start : start + self.batch_size])
+            inputs = self.tokenizer(batch, return_tensors="pt", padding=True).to(self.device)
+            pad = self.tokenizer.pad_token_id
+            ids = self.model.generate(**inputs, max_new_tokens=new_tokens, pad_token_id=pad, **options)
+            new = ids[:, inputs["input_ids"].shape[1] :]
+            cut = ~torch.isin(new, ends).any(dim=1)
+            found += zip(map(str.strip, self.tokenizer.batch_decode(new, skip_special_tokens=True)), cut.tolist(), strict=True)
         return found
+
+
+def _rewriting(answer: str, cut: bool, caption: str, wish: str) -> Rewriting:
+    try:
+        return answered(caption, read_caption(answer, caption, wish, cut=cut))
+    except NoCaption as error:
+        return failed(caption, wish, str(error))

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from adapters.composed.answers import read_caption
 from adapters.composed.injection import Prompts, prompts_with_word
 from adapters.composed.keywords import keyword_spans
 from adapters.composed.raw_features import raw_text_features
+from adapters.composed.reasoning import NoCaption
 from adapters.composed.templates import TEMPLATES
 from adapters.encoder import Encoder
 from e2.errors import InputError
@@ -80,15 +82,33 @@ def phrases_from_captioner(captioner: Any, concepts: Sequence[str]) -> dict[str,
 def phrases_from_model(name: str, concepts: Sequence[str], *, count: int = 8, seed: int = 0) -> dict[str, list[str]]:
     """A causal model of transformers goes on after "a photo of <concept> that" (the paper: GPT-Neo, temperature 0.5).
 
+    Concepts of which it says nothing that looks like a phrase are left out.
+
     Raises:
-        InputError: the model cannot be loaded.
+        InputError: the model cannot be loaded, or has no usable phrase for any concept.
     """
     from adapters.composed.language_model import LanguageModel
 
     model = LanguageModel(name)
     starts = [f"a photo of {concept} that" for concept in concepts]
     rest = model.continue_texts(starts, count=count, new_tokens=24, temperature=0.5, seed=seed)
-    return {c: [f"{s} {t}" for t in texts] for c, s, texts in zip(concepts, starts, rest, strict=True)}
+    found = {
+        concept: [phrase for text in texts if (phrase := _phrase(start, text))]
+        for concept, start, texts in zip(concepts, starts, rest, strict=True)
+    }
+    phrases = {concept: list(dict.fromkeys(listed)) for concept, listed in found.items() if listed}
+    if not phrases:
+        raise InputError(f"language model {name!r} says nothing usable about any concept; choose another, or a phrase file")
+    return phrases
+
+
+def _phrase(start: str, text: str) -> str | None:
+    """The start and the sentence that a model goes on with; None where that is no plain text."""
+    sentence = re.split(r"(?<=[.!?])\s", text.strip(), maxsplit=1)[0]
+    try:
+        return f"{start} {read_caption(sentence)}"
+    except NoCaption:
+        return None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,52 @@
-"""What a language model is asked, and how its answer is read."""
+"""Rewriting a caption by a wish: what every rewriter gives back, how often it worked, and what a language model is asked."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, Protocol
 
-LONGEST_ANSWER = 400  # characters; an answer beyond is chatter, of which the text tower reads the start
+Status = Literal["rewritten", "kept", "failed"]
+
+
+class Rewriting(str):
+    """The caption of what is wanted, a text that knows what became of the old one.
+
+    Attributes:
+        status: ``rewritten``; ``kept``: the caption as it was, because the wish changes nothing in it; or ``failed``: no
+            usable answer came, and caption and wish stand side by side instead.
+        reason: why it was kept or failed.
+        not_understood: words of the wish that were left out.
+        unwanted: (entity, value) of what the wish wants gone.
+    """
+
+    status: Status
+    reason: str
+    not_understood: tuple[str, ...]
+    unwanted: tuple[tuple[str, str], ...]
+
+    def __new__(
+        cls,
+        text: str,
+        status: Status = "rewritten",
+        reason: str = "",
+        not_understood: Iterable[str] = (),
+        unwanted: Iterable[tuple[str, str]] = (),
+    ) -> "Rewriting":
+        self = super().__new__(cls, text)
+        self.status, self.reason = status, reason
+        self.not_understood, self.unwanted = tuple(not_understood), tuple(unwanted)
+        return self
+
+    @property
+    def steps(self) -> dict[str, Any]:
+        """What is worth showing besides the text."""
+        told: dict[str, Any] = {}
+        if self.status != "rewritten":
+            told[self.status] = self.reason
+        if self.unwanted:
+            told["unwanted"] = [value for _, value in self.unwanted]
+        if self.not_understood:
+            told["not understood"] = " ".join(self.not_understood)
+        return told
 
 
 class Rewriter(Protocol):
@@ -12,25 +55,47 @@ class Rewriter(Protocol):
     @property
     def info(self) -> dict[str, Any]: ...
 
-    def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> list[str]: ...
+    def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> Sequence[str]: ...  # Rewriting where more is known
+
+
+def answered(caption: str, answer: str) -> Rewriting:
+    """A language model's caption as a rewriting."""
+    if answer.casefold() == caption.casefold():
+        return Rewriting(answer, "kept", "the answer is the caption as it was")
+    return Rewriting(answer)
+
+
+def failed(caption: str, wish: str, reason: str) -> Rewriting:
+    """Caption and wish side by side, for want of an answer."""
+    return Rewriting(f"{caption}, {wish}", "failed", reason)
+
+
+def told(rewritten: Sequence[str]) -> list[Rewriting]:
+    """What a rewriter gave; its plain texts are taken as rewritten."""
+    return [each if isinstance(each, Rewriting) else Rewriting(each) for each in rewritten]
+
+
+def tally(rewritings: Iterable[Rewriting]) -> dict[str, Any]:
+    """How many were rewritten, kept, failed (by reason), and how many wishes had words that were not understood.
+
+    Example:
+        >>> tally([Rewriting("a red coat"), failed("a coat", "red", "no answer within 60 s")])
+        {'rewritten': 1, 'kept': 0, 'failed': 1, 'not_understood': 0, 'reasons': {'no answer within 60 s': 1}}
+    """
+    listed = list(rewritings)
+    found = Counter(each.status for each in listed)
+    counts: dict[str, Any] = {status: found[status] for status in ("rewritten", "kept", "failed")}
+    reasons = Counter(each.reason for each in listed if each.status == "failed")
+    return counts | {"not_understood": sum(bool(each.not_understood) for each in listed), "reasons": dict(reasons)}
+
+
+INSTRUCTION = (
+    "You edit captions of product photos. You get the caption of a photo and a shopper's wish for something like it. "
+    "Answer with one short caption of the wanted product: what the wish changes is changed, all the rest is kept, and "
+    "nothing is said about what should not be there. No explanation."
+)
 
 
 def rewrite_messages(caption: str, wish: str) -> list[dict[str, str]]:
     """A chat that asks for the caption of the wanted product."""
-    system = (
-        "You edit captions of product photos. You get the caption of a photo and a shopper's wish for something like it. "
-        "Answer with one short caption of the wanted product: what the wish changes is changed, all the rest is kept, and "
-        "nothing is said about what should not be there. No explanation."
-    )
-    return [{"role": "system", "content": system}, {"role": "user", "content": f"Caption: {caption}\nWish: {wish}"}]
-
-
-def first_line(answer: str) -> str:
-    """The answer without quotes, labels, reasoning or further lines."""
-    answer = answer.rpartition("</think>")[2]
-    lines = [line.strip() for line in answer.splitlines() if line.strip()]
-    line = lines[0] if lines else ""
-    for label in ("new caption:", "edited caption:", "caption:", "answer:"):
-        if line.lower().startswith(label):
-            line = line[len(label) :]
-    return line.strip(" \"'*`")[:LONGEST_ANSWER]
+    return [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": f"Caption: {caption}\nWish: {wish}"}]

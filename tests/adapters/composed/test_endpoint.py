@@ -7,7 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from adapters.composed.endpoint import AnswerCache, Endpoint, EndpointConfig
+from adapters.composed.answer_cache import AnswerCache
+from adapters.composed.endpoint import Endpoint, EndpointConfig
+from adapters.composed.rewriting import tally
 from e2.errors import InputError
 
 
@@ -117,11 +119,12 @@ def test_a_refused_key_is_not_tried_again(server):
     assert len(server.bodies) == 1
 
 
-def test_skipping_uses_the_wish_and_counts(server):
+def test_skipping_puts_caption_and_wish_side_by_side_and_says_why(server):
     server.script = [status(500)] * 3
-    rewriter = endpoint(server, on_failure="skip")
-    assert rewriter.rewrite(["a dress", "a shirt"], ["is red", "is red"]) == ["is red", "a shirt but is red"]
-    assert rewriter.info["skipped"] == 1
+    found = endpoint(server, on_failure="skip").rewrite(["a dress", "a shirt"], ["is red", "is red"])
+    assert found == ["a dress, is red", "a shirt but is red"]
+    assert [(each.status, each.reason) for each in found] == [("failed", "HTTP 500: Internal Server Error"), ("rewritten", "")]
+    assert tally(found)["reasons"] == {"HTTP 500: Internal Server Error": 1}
 
 
 def test_a_server_that_is_not_there_is_one_line(monkeypatch):
@@ -157,6 +160,105 @@ def test_wrong_settings_are_named():
         ({"url": "http://x", "model": ""}, "name of a model"),
         ({"url": "http://x", "model": "m", "tries": 0}, "1 or more tries"),
         ({"url": "http://x", "model": "m", "on_failure": "cry"}, "choose error or skip"),
+        ({"url": "http://x", "model": "m", "max_tokens": 0}, "max_tokens of 1 or more"),
+        ({"url": "http://x", "model": "m", "temperature": -1.0}, "temperature in 0..2"),
+        ({"url": "http://x", "model": "m", "reasoning_effort": "huge"}, "choose none, minimal, low"),
+        ({"url": "http://me:geheim@x", "model": "m"}, "must not hold a password"),
     ):
         with pytest.raises(InputError, match=message):
             EndpointConfig(**options)
+
+
+def saying(text=None, finish=None, **message):
+    """An answer of the protocol."""
+    choice = {"message": {"content": text, **message}, "finish_reason": finish}
+    return content(json.dumps({"choices": [choice]}).encode())
+
+
+LOOP = "The user wants red"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (saying("<think>\nOkay, the user wants", "length"), "cut off at max_tokens"),
+        (saying("A red coat with a ho", "length"), "cut off at max_tokens"),
+        (saying("", "length", reasoning=LOOP), "spent its answer on reasoning"),
+        (saying(None, reasoning_content=LOOP), "spent its answer on reasoning"),
+        (saying("I'm sorry, I can't help with that."), "the model refused"),
+        (saying(None, refusal="no"), "withheld the answer"),
+        (saying("", "content_filter"), "withheld the answer"),
+        (saying("Okay, the user wants the coat changed"), "chatter, not a caption"),
+        (content(b'{"choices": []}'), "empty list of choices"),
+        (content(b'{"error": {"message": "model \'nope\' not found"}}'), "the server says: model 'nope' not found"),
+        (content(b'{"message": {"content": "A red coat"}, "done": true}'), "Ollama's own form; give the address"),
+        (content(b'data: {"choices":[{"delta":{"content":"A red"}}]}\n\ndata: [DONE]\n'), "as a stream"),
+        (content(b'{"message": {"content": "A"}}\n{"message": {"content": " red"}}'), "several JSON lines"),
+    ],
+)
+def test_what_is_no_caption_is_refused_in_one_line_and_never_cached(server, tmp_path, answer, message):
+    server.script = [answer] * 3
+    with pytest.raises(InputError, match=message) as caught:
+        endpoint(server, tmp_path / "cache.jsonl").rewrite(["a coat"], ["is red"])
+    assert "\n" not in str(caught.value) and LOOP not in str(caught.value)
+    assert not (tmp_path / "cache.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'\xef\xbb\xbf{"choices": [{"message": {"content": "A red coat"}}]}',
+        b'{"choices": [{"message": {"content": "A red coat \\ud83d"}}]}',
+        b'{"choices": [{"message": {"content": [{"type": "text", "text": "A red "}, {"type": "text", "text": "coat"}]}}]}',
+        b'{"choices": [{"message": {"content": "<think>red</think>{\\"caption\\": \\"A red coat\\"}"}}]}',
+    ],
+)
+def test_a_caption_is_found_in_every_form_of_the_protocol(server, raw):
+    server.script = [content(raw)]
+    assert endpoint(server).rewrite(["a coat"], ["is red"]) == ["A red coat"]
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "message"),
+    [
+        (404, {"error": {"message": "model 'llama9' not found"}}, "HTTP 404: model 'llama9' not found"),
+        (401, {"error": {"message": "Incorrect API key provided: geheim"}}, r"provided: \*\*\* .*environment variable MY_KEY"),
+        (400, {"detail": [{"msg": "line\none"}]}, r"HTTP 400: line\?one"),
+        (500, {"message": "x" * 5000}, r"HTTP 500: x{200}\.\.\."),
+        (403, {"error": "Bearer abcdefgh12345 is blocked"}, r"HTTP 403: \*\*\* is blocked"),
+    ],
+)
+def test_the_servers_own_words_are_shown_in_one_line_without_keys(server, monkeypatch, code, body, message):
+    monkeypatch.setenv("MY_KEY", "geheim")
+    server.script = [lambda handler: reply(handler, code, json.dumps(body).encode())] * 6
+    with pytest.raises(InputError, match=message) as caught:
+        endpoint(server, key_variable="MY_KEY").rewrite(["a coat"], ["is red"])
+    assert "geheim" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_structured_output_is_asked_for_and_left_out_where_the_server_refuses_it(server):
+    refuse = lambda text: lambda handler: reply(handler, 400, json.dumps({"error": {"message": text}}).encode())  # noqa: E731
+    server.script = [
+        refuse("'temperature' does not support 0"),
+        refuse("Use 'max_completion_tokens' instead"),
+        refuse("unknown field"),
+    ]
+    rewriter = endpoint(server, max_tokens=77, reasoning_effort="low")
+    assert rewriter.rewrite(["a dress", "a shirt"], ["is red", "is red"])[1] == "a shirt but is red"
+    first, *_, fourth, last = server.bodies
+    assert first["response_format"]["json_schema"]["schema"]["required"] == ["caption"]
+    assert (first["max_tokens"], first["temperature"], first["reasoning_effort"]) == (77, 0, "low")
+    assert len(server.bodies) == 5 and set(last) == {"model", "messages", "max_completion_tokens", "reasoning_effort"}
+    assert fourth["max_completion_tokens"] == 77
+
+
+def test_a_temperature_that_the_user_chose_is_not_left_out(server):
+    server.script = [lambda handler: reply(handler, 400, b'{"error": "temperature must be 1"}')] * 3
+    with pytest.raises(InputError, match="temperature must be 1"):
+        endpoint(server, temperature=0.3).rewrite(["a dress"], ["is red"])
+
+
+def test_no_key_of_an_address_is_shown(server):
+    rewriter = Endpoint(EndpointConfig(f"{server.url}?key=geheim", "m", tries=1))
+    assert rewriter.rewrite(["a dress"], ["is red"]) == ["a dress but is red"]
+    assert "geheim" not in str(rewriter.info)

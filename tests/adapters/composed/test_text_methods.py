@@ -8,7 +8,7 @@ import pytest
 from adapters.composed import References, fit_composer, load_composer, make_composer
 from adapters.composed.cirevl import CIReVL
 from adapters.composed.language_model import LanguageModel
-from adapters.composed.rewriting import first_line, rewrite_messages
+from adapters.composed.phrases import phrases_from_model
 from adapters.composed.sources import rewriter_of, vocabulary_of
 from adapters.tag_reader import TagReader
 from e2.errors import InputError
@@ -82,13 +82,6 @@ def test_rewriters_by_name():
             call()
 
 
-def test_answers_of_language_models_are_cleaned():
-    assert first_line('<think>hm\nso</think>\n\nNew caption: "a red dress"\nBecause') == "a red dress"
-    assert first_line("\n ") == ""
-    assert len(first_line("x" * 5000)) == 400
-    assert "is red" in rewrite_messages("a dress", "is red")[-1]["content"]
-
-
 @pytest.fixture(scope="module")
 def language_model(tmp_path_factory):
     """A GPT-2 of a few weights with a tokenizer of a few words, as folders of transformers are."""
@@ -112,11 +105,20 @@ def test_a_local_language_model_rewrites_the_same_each_time_and_batched_as_singl
     captions, wishes = ["a red dress", "a blue shirt that is red", "a dress"], ["is blue", "is red", "red"]
     found = model.rewrite(captions, wishes)
     assert found == [model.rewrite([c], [w])[0] for c, w in zip(captions, wishes, strict=True)]
-    assert all(found)
+    assert all(each.status in ("rewritten", "kept", "failed") for each in found) and all(found)
     drawn = model.continue_texts(["a photo of dress that"], count=3, new_tokens=8, temperature=1.0, seed=1)
     assert len(drawn[0]) == 3 and drawn == model.continue_texts(
         ["a photo of dress that"], count=3, new_tokens=8, temperature=1.0, seed=1
     )
+
+
+def test_a_model_that_goes_on_with_markup_gives_no_phrases(monkeypatch):
+    said = {"dress": ["flows. And so on", "<think>hm", "flows. Again"], "shirt": ["<|x|>", ""]}
+    monkeypatch.setattr(LanguageModel, "__init__", lambda self, name: None)
+    monkeypatch.setattr(LanguageModel, "continue_texts", lambda self, starts, **_: [said[s.split()[-2]] for s in starts])
+    assert phrases_from_model("m", ["dress", "shirt"]) == {"dress": ["a photo of dress that flows."]}
+    with pytest.raises(InputError, match="says nothing usable"):
+        phrases_from_model("m", ["shirt"])
 
 
 VOCABULARY = {"colour": ["red", "green", "blue", "grey"], "season": ["Summer", "Winter"]}

@@ -1,0 +1,186 @@
+"""The one caption in a language model's answer: out of reasoning, chatter, labels and markup, or refused.
+
+Models answer in many ways, and whatever is taken here becomes a query. So an answer is taken only if what is left of it looks
+like the caption of a product.
+"""
+
+import ast
+import json
+import re
+import unicodedata
+from typing import Any
+
+from adapters.composed.reasoning import NoCaption, without_reasoning
+
+LONGEST_CAPTION = 400  # characters; more is chatter
+
+_TURN_END = re.compile(r"<\|?(?:im_end|eot_id|end_of_turn|endoftext|end_of_text|return|eos|end)\|?>|</s>")
+_TURN_START = re.compile(
+    r"<s>|<bos>|\[/INST\]|<\|im_start\|>\s*(?:assistant)?|<start_of_turn>\s*(?:model)?|"
+    r"<\|start\|>\s*(?:assistant)?|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>"
+)
+_WRAPPED = re.compile(r"<(answer|caption|output|response|result|final)>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
+_FENCE = re.compile(r"```[\w-]*[ \t]*\n?(.*?)(?:```|$)", re.DOTALL)
+_LIST_MARK = re.compile(r"^(?:[-*+•–—>#]+|\(?\d{1,2}[.):]|\(?[a-c][.)])\s+")
+_MARKS = " \t\"'`*_“”‘’«»„"
+_LABEL = re.compile(r"^(?P<label>[A-Za-z][A-Za-z !,.'’]{0,60}?)\s*\d?[*_]*(?:\s*[:：=]|\s[-–—]\s)\s*[*_]*\s*(?P<text>.*)$")
+_THING = re.compile(
+    r"\b(?:caption|description|answer|output|result|response|rewrite|version|title|option|product|candidate)\b"
+)
+_RESULT = re.compile(r"\b(?:new|edited|updated|revised|rewritten|modified|wanted|final|target|answer|output|result)\b")
+_OTHER = re.compile(
+    r"\b(?:wish(?:es)?|original|old|input|reference|given|explanation|reason(?:ing)?|notes?|changes?|edits?|step|thinking|"
+    r"analysis|thought|process|user|shopper|system)\b"
+)
+_INTRO = re.compile(
+    r"^(?:sure|certainly|of course|absolutely|okay|ok|great|here(?: is|'s|’s| are)|below is|this is (?:the|a|your)|"
+    r"the (?:new|edited|updated|revised|final|rewritten)? ?(?:caption|description|answer) (?:is|would be|could be))\b",
+    re.IGNORECASE,
+)
+_INTERJECTION = re.compile(r"^(?:sure|certainly|of course|okay|ok|absolutely|great)[,!.:]\s+(?=\w)", re.IGNORECASE)
+_QUOTED = re.compile(r"[\"“]([^\"“”]{3,})(?:[\"”]|$)")
+_REMARK = re.compile(r"\s*\((?:note|changed|was|originally|instead|updated|edited|replaced)\b[^()]*\)\.?$", re.IGNORECASE)
+_TAG = re.compile(r"</?(?:b|i|u|em|strong|p|br|span)\s*/?>", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"^(?:i['’]?m (?:sorry|afraid|unable|not able)|sorry\b|apologies|i apologi[sz]e|unfortunately|as an ai\b|"
+    r"i (?:can['’]?t|cannot|can not|am (?:sorry|unable|not able)|won['’]?t|do(?: not|n['’]t)))",
+    re.IGNORECASE,
+)
+_CHATTER = re.compile(
+    r"\b(?:the (?:user|shopper|wish|caption|photo's caption)|let me|let['’]s|i (?:will|would|need|should|have|think|must)|"
+    r"i (?:changed|replaced|kept|removed|added|updated|edited)|"
+    r"i['’](?:ll|ve|d|m)|we (?:need|should|have|must|can)|you (?:want|asked|provided|need)|as requested|hope this|please)\b|"
+    r"^(?:hmm+|wait|okay|alright|well),",
+    re.IGNORECASE,
+)
+_MARKUP = re.compile(r"[{}\[\]<>|\\`]|https?://|\*\*|__")
+_KEYS = ("new_caption", "edited_caption", "rewritten_caption", "caption", "description", "answer", "result", "output", "text")
+
+
+def read_caption(answer: str, caption: str = "", wish: str = "", *, cut: bool = False) -> str:
+    """The caption that an answer holds.
+
+    Args:
+        answer: what the model said.
+        caption, wish: what it was asked about; an echo of the prompt is not an answer.
+        cut: the model was stopped in the middle of the last line, which is not used then.
+
+    Raises:
+        NoCaption: there is none, or nothing that looks like one; says why.
+
+    Example:
+        >>> read_caption('<think>They want red.</think> Sure! Here it is:\\n**Caption:** "A red coat"')
+        'A red coat'
+    """
+    text = without_reasoning(_clean(answer))
+    text = _TURN_END.split(_TURN_START.sub("", text))[0]
+    wrapped = _WRAPPED.search(text)
+    text = wrapped[2] if wrapped else text
+    fence = _FENCE.search(text)
+    text = (fence[1] if fence and fence[1].strip() else text).strip()
+    found = _structured(text)
+    if found is None:
+        lines = text.split("\n")
+        found = _best_line(lines[:-1] if cut else lines, caption, wish)
+    return _plausible(found, wish)
+
+
+def _clean(answer: str) -> str:
+    """Without half characters and control codes."""
+    text = unicodedata.normalize("NFC", answer.encode("utf-8", "ignore").decode())
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    unseen = ("Cc", "Cf", "Co", "Cn")
+    return "".join(letter for letter in text if letter in "\n\t" or unicodedata.category(letter) not in unseen)
+
+
+def _structured(text: str) -> str | None:
+    """The caption of a JSON answer, bare or behind a line of chatter; None where the answer is none."""
+    start = re.search(r'[{\[]\s*["\'{\[]', text)
+    if start is None or (start.start() and text[: start.start()].rstrip()[-1:] not in ":!."):
+        return None
+    body = text[start.start() :].strip()
+    try:
+        value, _ = json.JSONDecoder(strict=False).raw_decode(body)
+    except (ValueError, RecursionError):
+        try:
+            value = ast.literal_eval(body)  # a dict in Python's spelling
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            raise NoCaption("the answer is broken JSON") from None
+    caption = _value(value)
+    if caption is None:
+        raise NoCaption("the answer is JSON without a caption")
+    return caption
+
+
+def _value(value: Any) -> str | None:
+    """The first text that a JSON value offers as the caption."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return _value(value[0]) if value else None
+    if isinstance(value, dict):
+        named = {str(key).lower().replace(" ", "_"): item for key, item in value.items()}
+        found = next((named[key] for key in _KEYS if key in named), None)
+        if found is None and len(named) == 1:
+            (found,) = named.values()
+        return _value(found)
+    return None
+
+
+def _best_line(lines: list[str], caption: str, wish: str) -> str:
+    """The line labelled as the result, else the first that is neither chatter nor an echo."""
+    plain, lines = [], [text for line in lines if (text := _unmarked(line))]
+    for line in lines:
+        label, text = _label(_INTERJECTION.sub("", line))
+        if label and _RESULT.search(label) and not _OTHER.search(label) and text:
+            return text
+        if text and not (label and _OTHER.search(label)) and not _is_intro(text):
+            plain.append(text)
+    fresh = [text for text in plain if _same(text) not in (_same(caption), _same(wish))]
+    return next(iter(fresh or (plain if len(lines) == 1 else [])), "")  # an echo of the caption alone means: nothing changes
+
+
+def _label(line: str) -> tuple[str, str]:
+    """``Edited caption: a red coat`` -> its label and the rest; the label is empty where the colon is part of a caption."""
+    if _INTRO.match(line) and (quoted := _QUOTED.search(line)):
+        return "answer", quoted[1]
+    match = _LABEL.match(line)
+    if match is None:
+        return "", line
+    label = match["label"].lower()
+    if _INTRO.match(line) or _THING.search(label) or _OTHER.search(label) or _RESULT.fullmatch(label):
+        return label, _unmarked(match["text"])
+    return "", line
+
+
+def _is_intro(text: str) -> bool:
+    return text.endswith((":", "：")) or (bool(_INTRO.match(text)) and text.endswith(("!", ".")))
+
+
+def _unmarked(line: str) -> str:
+    """Without bullets, numbers, quotes and bold marks."""
+    line = line.strip()
+    while match := _LIST_MARK.match(line):
+        line = line[match.end() :]
+    return line.strip(_MARKS)
+
+
+def _same(text: str) -> str:
+    return re.sub(r"\W+", " ", text).strip().casefold()
+
+
+def _plausible(text: str, wish: str) -> str:
+    """The caption in one line, if it is one."""
+    text = _unmarked(_REMARK.sub("", " ".join(_TAG.sub("", text).split())))
+    if not re.search(r"[^\W\d_]", text):
+        raise NoCaption("the answer is empty")
+    for problem, found in (
+        ("the model refused", _REFUSAL.match(text)),
+        ("the answer is longer than a caption", len(text) > LONGEST_CAPTION),
+        ("the answer repeats the wish", _same(text) == _same(wish)),
+        ("the answer is chatter, not a caption", _CHATTER.search(text) or _is_intro(text) or text.endswith("?")),
+        ("the answer is not plain text", _MARKUP.search(text)),
+    ):
+        if found:
+            raise NoCaption(problem)
+    return text
