@@ -22,7 +22,6 @@ from e2.options import (
     Tags,
     Text,
     Workers,
-    open_data,
 )
 
 
@@ -44,7 +43,13 @@ def composed(
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json of each pair and comparison.json")] = None,
     target: Annotated[str | None, typer.Option(help="attribute-*: find image or text")] = None,
     text: Text = "caption",
-    swap: Annotated[str | None, typer.Option(help="attribute-*: tags that may change, e.g. colour,season")] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="attribute-*: tags that change only if --swap names them; else the kind of garment"),
+    ] = None,
+    swap: Annotated[
+        str | None, typer.Option(help="attribute-*: tags that may change, e.g. colour,season; else all but the kept ones")
+    ] = None,
     changes: Annotated[int, typer.Option(help="attribute-swap: tags that change at once, at most (1 or 2)")] = 1,
     size: Annotated[int, typer.Option(help="attribute-*: queries")] = 1000,
     wordings: Annotated[int, typer.Option(help="attribute-*: ways to say each wish, 1 to 5")] = 5,
@@ -69,9 +74,11 @@ def composed(
     Example: `e2 evaluate composed --encoder runs/clip runs/e2 --method image text sum --data catalogue --tags brand,colour`
     """
     from adapters.encoder import load_encoder
+    from benchmarks.composed_data.tagged_queries import TaggedQueries
     from benchmarks.composed_methods import Methods
-    from benchmarks.composed_tasks import TAGGED, draw_task, published_task
+    from benchmarks.composed_tasks import TAGGED, draw_task, open_tagged, published_task
     from benchmarks.evaluate_composed import evaluate_composed
+    from e2.data import Columns
 
     if examples and out is None:
         raise InputError("--examples draws into a folder; name it by --out")
@@ -80,14 +87,17 @@ def composed(
         _refuse(benchmark, annotations=annotations, images=images, gallery=gallery)
         if data is None:
             raise InputError(f"{benchmark} draws its queries from a catalogue; name it by --data")
-        catalogue = open_data(data, split or "test", tags, (image_column, caption_column, id_column), on_bad_row)
+        columns = Columns(image=image_column, caption=caption_column, id=id_column)
+        saved = ",".join(TaggedQueries.load(queries).settings["keep"]) if queries and not keep else keep
+        catalogue, kept = open_tagged(data, split or "test", tags=tags, keep=saved, columns=columns, on_bad_row=on_bad_row)
         chosen = [name.strip() for name in swap.split(",")] if swap else None
-        options: dict[str, Any] = {"swap": chosen, "changes": changes, "size": size, "wordings": wordings, "seed": seed}
+        options: dict[str, Any] = {"keep": kept, "swap": chosen, "changes": changes, "size": size}
+        options |= {"wordings": wordings, "seed": seed}
         task, listed = draw_task(benchmark, catalogue, queries=queries, target=target, text=text, **options)
         if out:
             listed.save(out / "queries.json")
     else:
-        _refuse(benchmark, data=data, target=target, swap=swap, queries=queries, tags=tags)
+        _refuse(benchmark, data=data, target=target, keep=keep, swap=swap, queries=queries, tags=tags)
         task = published_task(benchmark, annotations, images, split=split, missing=missing, gallery=gallery)
     loading = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
     encoders = [load_encoder(name, **loading) for name in encoder]

@@ -1,6 +1,7 @@
 """Composed-retrieval benchmarks by name: the published data sets, and those drawn from a tagged catalogue."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.composed_data import attribute_drop, attribute_swap, circo, cirr
@@ -8,10 +9,12 @@ from benchmarks.composed_data.circo import load_circo
 from benchmarks.composed_data.cirr import load_cirr
 from benchmarks.composed_data.fashion200k import load_fashion200k
 from benchmarks.composed_data.fashioniq import load_fashioniq
+from benchmarks.composed_data.garment import kept_tags
 from benchmarks.composed_data.tagged_products import TaggedProducts
 from benchmarks.composed_data.tagged_queries import TaggedQueries, tagged_task
 from benchmarks.composed_data.task import Task
 from benchmarks.composed_data.wishes import WORDINGS
+from e2.data import Columns, open_catalogue, parse_tags
 from e2.data.product import Catalogue
 from e2.errors import InputError
 
@@ -59,6 +62,36 @@ def published_task(
     return load(annotations, images, split=split or usual, missing=missing, **options)
 
 
+def open_tagged(
+    spec: str,
+    split: str | None,
+    *,
+    tags: str | None = None,
+    keep: str | None = None,
+    columns: Columns | None = None,
+    on_bad_row: str = "error",
+) -> tuple[Catalogue, tuple[str, ...]]:
+    """A catalogue with its tags and those that right answers keep, which need not be among the tags named.
+
+    Args:
+        spec, split, columns, on_bad_row: of `open_catalogue`.
+        tags: as ``--tags`` names them; None: those that the source is known to have.
+        keep: likewise; None: what the garment is, among the tags or else the columns.
+
+    Raises:
+        InputError: what `open_catalogue` or `kept_tags` refuses.
+    """
+    entities, own = parse_tags(tags) if tags else (None, {})
+    wanted, further = parse_tags(keep) if keep else ((), {})
+    columns = replace(columns or Columns(), tags={**further, **own})
+    catalogue = open_catalogue(spec, split, tags=entities, columns=columns, on_bad_row=on_bad_row)
+    kept = kept_tags(wanted, catalogue.tags, catalogue.columns, name=spec)
+    if set(kept) <= set(catalogue.tags):
+        return catalogue, kept
+    entities = tuple(dict.fromkeys((*catalogue.tags, *kept)))
+    return open_catalogue(spec, split, tags=entities, columns=columns, on_bad_row=on_bad_row), kept
+
+
 def draw_task(
     benchmark: str,
     catalogue: Catalogue,
@@ -66,6 +99,7 @@ def draw_task(
     queries: str | Path | None = None,
     target: str | None = None,
     text: str = "caption",
+    keep: Sequence[str] | None = None,
     swap: Sequence[str] | None = None,
     changes: int = 1,
     size: int = attribute_swap.SIZE,
@@ -80,14 +114,15 @@ def draw_task(
         queries: a saved list to use instead of drawing one.
         target: what is searched for, ``image`` or ``text``; None: images for swaps, texts for drops.
         text: which text is searched for, ``caption`` or ``full``.
+        keep: tags of the catalogue that wishes leave as they are unless they name them; None: what the garment is.
         swap, changes, size, wordings, seed: of the draw.
 
     Raises:
         InputError: unknown options, a list of other products, or a catalogue without such queries.
     """
-    products = TaggedProducts(catalogue, text)
-    if queries is not None:
-        listed = TaggedQueries.load(queries)
+    listed = None if queries is None else TaggedQueries.load(queries)
+    products = TaggedProducts(catalogue, text, keep if listed is None else listed.settings["keep"])
+    if listed is not None:
         if listed.settings["benchmark"] != benchmark:
             raise InputError(
                 f"{queries} holds {listed.settings['benchmark']} queries; give --benchmark {listed.settings['benchmark']}"

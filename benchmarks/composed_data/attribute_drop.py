@@ -2,7 +2,7 @@
 
 The reference and what is wanted differ in one tag, so that the photo alone finds the wrong product. The words say all wanted
 tags but one, which the reference shares; they are kept only if some other product fits the words with another value of that
-tag, so that the words alone cannot tell. Right is every product with all wanted tags.
+tag, so that the words alone cannot tell. Right is every product with all wanted tags, what the garment is among them.
 """
 
 import itertools
@@ -33,7 +33,7 @@ def draw_drops(
 
     Args:
         products: of one split.
-        swap: the tags that may differ between the photo and what is wanted; None: all.
+        swap: the tags that may differ between the photo and what is wanted; None: all but the kept ones.
         size: queries; fewer come where the catalogue has fewer.
         wordings: in how many ways each wish is said, 1 to 5.
         seed: of the draw.
@@ -54,7 +54,7 @@ def draw_drops(
 def _queries(products: TaggedProducts, swap: Sequence[str] | None, wordings: int, seed: int) -> Iterator[TaggedQuery]:
     table, rng = products.table, np.random.default_rng(seed)
     fitting = _fitting(table)
-    for pair in draw_pairs(table, swap_sets(table, swap, 1), seed):
+    for pair in draw_pairs(table, swap_sets(table, products.changing(swap), 1), seed):
         open_ = [d for d in range(len(table.entities)) if d not in pair.changed and fitting[d][_without(pair.wanted, d)] > 1]
         if open_:
             yield _query(products, pair, int(rng.choice(open_)), wordings)

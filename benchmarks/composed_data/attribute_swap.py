@@ -1,7 +1,7 @@
 """The attribute-swap benchmark: "this one, but in black instead of navy blue", from any tagged catalogue.
 
 A query is a product's photo and a change of one tag (or of two at once); right is every product that has the changed tags as
-wished *and* all other tags as the reference.
+wished *and* all other tags as the reference, among them what the garment is.
 """
 
 import itertools
@@ -30,7 +30,7 @@ def draw_swaps(
 
     Args:
         products: of one split.
-        swap: the tags that may change; None: all.
+        swap: the tags that may change; None: all but the kept ones.
         changes: at most how many change at once, 1 or 2.
         size: queries; fewer come where the catalogue has fewer pairs.
         wordings: in how many ways each wish is said, 1 to 5.
@@ -40,7 +40,7 @@ def draw_swaps(
         InputError: options out of range, unknown tags, or a catalogue without any pair.
     """
     check_draw(changes, size, wordings)
-    pairs = draw_pairs(products.table, swap_sets(products.table, swap, changes), seed)
+    pairs = draw_pairs(products.table, swap_sets(products.table, products.changing(swap), changes), seed)
     queries = [_query(products, pair, wordings) for pair in itertools.islice(pairs, size)]
     if not queries:
         raise InputError(
@@ -80,7 +80,8 @@ def settings_of(
         "dataset": products.catalogue.name,
         "split": products.catalogue.split,
         "tags": list(products.table.entities),
-        "swap": list(swap or products.table.entities),
+        "keep": list(products.keep),
+        "swap": products.changing(swap),
         "changes": changes,
         "size": size,
         "seed": seed,

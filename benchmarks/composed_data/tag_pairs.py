@@ -3,15 +3,19 @@
 Products are grouped by their tuple of tags, and tuples by what is left without the changing tags, so that nothing quadratic is
 done. Draws are balanced: every set of changing tags gives as many pairs as the others where it has them, and within a set the
 values of one entity (the brand, where there is one) take turns, so that the largest brand does not fill the list.
+
+Values spelled two ways (*T-shirt*, *Tshirts*) are one: `e2.spelling` compares them.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from e2.errors import InputError
+from e2.spelling import spelling
 
 TURNS = "brand"  # the entity whose values take turns; another catalogue: the one with most values
 
@@ -23,7 +27,7 @@ class TagTable:
     Attributes:
         entities: E names.
         codes: (P, E) int64, each value's place in ``values``.
-        values: for each entity its values, sorted.
+        values: for each entity its values, each in its most frequent spelling.
     """
 
     entities: tuple[str, ...]
@@ -33,13 +37,23 @@ class TagTable:
     @classmethod
     def of(cls, rows: Sequence[Sequence[str]], entities: Sequence[str]) -> "TagTable":
         """P rows of E values each."""
-        columns = [np.unique(np.array(column, dtype=str), return_inverse=True) for column in zip(*rows, strict=True)]
-        codes = np.stack([codes for _, codes in columns], axis=1)
-        return cls(tuple(entities), codes, tuple(tuple(map(str, values)) for values, _ in columns))
+        columns = [_coded(column) for column in zip(*rows, strict=True)]
+        return cls(tuple(entities), np.stack([codes for codes, _ in columns], axis=1), tuple(values for _, values in columns))
 
     def named(self, codes: np.ndarray) -> dict[str, str]:
         """(E,) codes as tags, e.g. ``table.named(table.codes[product])``."""
         return {name: self.values[place][code] for place, (name, code) in enumerate(zip(self.entities, codes, strict=True))}
+
+
+def _coded(column: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(P,) codes of one entity's values, and what they stand for."""
+    frequent = sorted(Counter(column).items(), key=lambda counted: (-counted[1], counted[0]))
+    shown: dict[str, str] = {}
+    for value, _ in frequent:
+        shown.setdefault(spelling(value), value)
+    place = {key: code for code, key in enumerate(sorted(shown))}
+    codes = {value: place[spelling(value)] for value, _ in frequent}
+    return np.array([codes[value] for value in column]), tuple(shown[key] for key in sorted(shown))
 
 
 @dataclass(frozen=True)
@@ -80,16 +94,16 @@ def draw_pairs(table: TagTable, swaps: Sequence[tuple[int, ...]], seed: int) -> 
                 yield pair
 
 
-def swap_sets(table: TagTable, names: Sequence[str] | None, changes: int) -> list[tuple[int, ...]]:
+def swap_sets(table: TagTable, names: Sequence[str], changes: int) -> list[tuple[int, ...]]:
     """The sets of entities that change together: all single ones, and all twos where ``changes`` is 2.
 
     Raises:
         InputError: an unknown entity, or none that has two values.
     """
-    unknown = [name for name in names or () if name not in table.entities]
+    unknown = [name for name in names if name not in table.entities]
     if unknown:
         raise InputError(f"--swap {', '.join(unknown)}: the catalogue's tags here are {', '.join(table.entities)}")
-    places = [table.entities.index(name) for name in names or table.entities]
+    places = [table.entities.index(name) for name in names]
     places = [place for place in dict.fromkeys(places) if len(table.values[place]) > 1]
     if not places:
         raise InputError("no tag to change has two values among these products; name others by --swap")

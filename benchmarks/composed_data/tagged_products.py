@@ -3,11 +3,13 @@
 Products that lack one of the tags are left out, and counted: nobody can say whether they meet a wish.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
 from adapters.product_images import ProductImages
+from benchmarks.composed_data.garment import kept_tags
 from benchmarks.composed_data.tag_pairs import TagTable
 from benchmarks.items import TEXTS
 from e2.data.product import Catalogue, texts_only
@@ -20,14 +22,19 @@ class TaggedProducts:
     Args:
         catalogue: one split.
         text: which text stands for a product, ``caption`` or ``full``.
+        keep: the tags, among the catalogue's, that stay as they are unless a wish changes them; None: what the garment is.
 
     Raises:
-        InputError: no tags named, unknown text, or fewer than two complete products.
+        InputError: no tags named, none that says what the garment is, unknown text, or fewer than two complete products.
     """
 
-    def __init__(self, catalogue: Catalogue, text: str = "caption"):
-        if not catalogue.tags:
-            raise InputError(f"{catalogue.name}: a benchmark from tags needs some; name them by --tags brand,colour,...")
+    def __init__(self, catalogue: Catalogue, text: str = "caption", keep: Sequence[str] | None = None):
+        self.keep = kept_tags(keep, catalogue.tags, name=catalogue.name)
+        unread = [name for name in self.keep if name not in catalogue.tags]
+        if unread:
+            raise InputError(
+                f"{catalogue.name} has no tag {', '.join(unread)} among those opened, but it is to be kept; add it"
+            )
         if text not in TEXTS:
             raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
         light = texts_only(catalogue)
@@ -50,6 +57,10 @@ class TaggedProducts:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def changing(self, swap: Sequence[str] | None) -> list[str]:
+        """The tags that wishes may change: those named, or all but the kept ones."""
+        return list(swap or (name for name in self.table.entities if name not in self.keep))
 
     @property
     def incomplete(self) -> int:

@@ -42,7 +42,7 @@ class TaggedQuery:
 
 @dataclass(frozen=True)
 class TaggedQueries:
-    """A list of queries and how it was drawn: ``benchmark``, ``dataset``, ``split``, ``tags``, ``seed``, further settings."""
+    """A list of queries and how it was drawn: ``benchmark``, ``dataset``, ``split``, ``tags``, ``keep``, further settings."""
 
     settings: dict[str, Any]
     queries: tuple[TaggedQuery, ...]
@@ -79,6 +79,8 @@ class TaggedQueries:
             ) from error
         if len(wordings) != 1 or "benchmark" not in settings:
             raise InputError(f"{path} is empty or cut; give a queries.json that e2 evaluate wrote")
+        if not settings.get("keep"):
+            raise InputError(f"{path} does not say which tags right answers keep: an older version drew it; draw a new list")
         return cls(settings, tuple(queries))
 
     def statistics(self) -> dict[str, Any]:

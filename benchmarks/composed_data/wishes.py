@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.composed_data.garment import PLACES, plain_name
+
 WORDINGS = 5
 
 _LEADS = ("", "is ", "the same, but ", "change ", "I want it ")  # what stands once before all changes of a wish
@@ -65,12 +67,12 @@ _TAILS = {  # kind of change -> what follows each lead
         "with the {entity} {new}, not {old}",
     ),
 }
-_KINDS = {  # how catalogues call their tags -> kind of change
-    **dict.fromkeys(("colour", "color", "base_colour", "base_color"), "colour"),
+_KINDS = {  # how catalogues call their tags, as `plain_name` spells it -> kind of change
+    **dict.fromkeys(("color", "basecolor"), "colour"),
     **dict.fromkeys(("brand", "maker", "designer"), "brand"),
     "season": "season",
     **dict.fromkeys(("composition", "material", "fabric"), "material"),
-    **dict.fromkeys(("sub_category", "category", "type", "product_type", "article_type"), "type"),
+    **dict.fromkeys(PLACES, "type"),
     "gender": "gender",
     **dict.fromkeys(("usage", "occasion"), "usage"),
 }
@@ -128,7 +130,7 @@ def description(tags: dict[str, str], wording: int) -> str:
 
 def kind_of(entity: str) -> str:
     """The kind of change that a tag's name means."""
-    return _KINDS.get(entity.lower(), "other")
+    return _KINDS.get(plain_name(entity), "other")
 
 
 def _spoken(kind: str, value: str) -> str:

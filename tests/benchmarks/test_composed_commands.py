@@ -14,7 +14,7 @@ from e2.errors import InputError
 from e2.options import ListOptions
 from tests.benchmarks.test_composed_data import small_cirr
 
-TAGS = "brand,colour"
+TAGS = ("--tags", "brand,colour", "--keep", "colour", "--swap", "brand,colour")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def lincir(tiny, tmp_path_factory):
 
 
 def test_methods_with_a_fitted_one_on_a_catalogue(e2, tiny, shop, lincir, tmp_path):
-    arguments = ("--encoder", f"open_clip:{tiny}", "--data", shop, "--split", "val", "--tags", TAGS, "--size", 20)
+    arguments = ("--encoder", f"open_clip:{tiny}", "--data", shop, "--split", "val", *TAGS, "--size", 20)
     found = e2(*arguments, "--method", "image", "lincir", "--composer", lincir, "--out", tmp_path, "--examples", 1)
     assert found.exit_code == 0 and "lincir" in found.output and "Paired differences" in found.output
     folders = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/*/metrics.json")}
@@ -55,7 +55,7 @@ def test_methods_with_a_fitted_one_on_a_catalogue(e2, tiny, shop, lincir, tmp_pa
 
 
 def test_texts_as_targets(e2, tiny, shop):
-    arguments = ("--encoder", f"open_clip:{tiny}", "--data", shop, "--split", "val", "--tags", TAGS, "--wordings", 1)
+    arguments = ("--encoder", f"open_clip:{tiny}", "--data", shop, "--split", "val", *TAGS, "--wordings", 1)
     record = json.loads(e2(*arguments, "--benchmark", "attribute-drop", "--text", "full", "--json").output)
     assert [result["method"] for result in record["results"]] == ["image", "text", "sum", "slerp"]
     assert record["results"][0]["protocol"] == "attribute-drop, find texts"
@@ -87,13 +87,13 @@ def test_a_test_set_with_hidden_answers(e2, tiny, tmp_path):
 )
 def test_wrong_use_is_named(e2, tiny, shop, arguments, message):
     if message is None:
-        arguments = (*arguments, "--data", shop, "--split", "val", "--tags", TAGS)
+        arguments = (*arguments, "--data", shop, "--split", "val", *TAGS)
         message = "lincir has to be fitted on open_clip:test-tiny first: e2 compose fit"
     with pytest.raises(InputError, match=message):
         e2("--encoder", f"open_clip:{tiny}", *arguments)
 
 
 def test_a_composer_of_another_encoder_is_refused(e2, shop, lincir):
-    arguments = ("--data", shop, "--split", "val", "--tags", TAGS, "--composer", lincir)
+    arguments = ("--data", shop, "--split", "val", *TAGS, "--composer", lincir)
     with pytest.raises(InputError, match="for an encoder that is not among --encoder"):
         e2("--encoder", "open_clip:e2-nano", *arguments)

@@ -16,7 +16,7 @@ from benchmarks.composed_data.tagged_products import TaggedProducts
 from benchmarks.composed_data.tagged_queries import TaggedQueries, tagged_task
 from benchmarks.composed_data.task import Picked
 from benchmarks.composed_data.wishes import WORDINGS, Change, description, wish
-from benchmarks.composed_tasks import draw_task
+from benchmarks.composed_tasks import draw_task, open_tagged
 from e2.data import open_catalogue
 from e2.data.product import Product
 from e2.errors import InputError
@@ -82,8 +82,8 @@ def test_right_answers_are_those_that_looking_at_every_product_finds(shelf, prod
 
 
 def test_draws_are_seeded_balanced_over_tags_and_not_one_brands(products):
-    listed = draw_swaps(products, size=200, seed=3)
-    assert listed == draw_swaps(products, size=200, seed=3) != draw_swaps(products, size=200, seed=4)
+    listed = draw_swaps(products, swap=TAGS, size=200, seed=3)
+    assert listed == draw_swaps(products, swap=TAGS, size=200, seed=3) != draw_swaps(products, swap=TAGS, size=200, seed=4)
     assert Counter(query.changed[0] for query in listed.queries) == {
         "brand": 50,
         "season": 50,
@@ -105,7 +105,7 @@ def test_a_small_catalogue_gives_every_pair_once():
         [Product(str(i), (PHOTO,), ("x",), {"brand": b, "colour": c}) for i, (b, c) in enumerate(tags)],
         tags=("brand", "colour"),
     )
-    listed = draw_swaps(TaggedProducts(shelf), size=100)
+    listed = draw_swaps(TaggedProducts(shelf, keep=["colour"]), swap=["brand", "colour"], size=100)
     pairs = {(query.changed, tuple(query.wanted.values())) for query in listed.queries}
     red, blue, puma = ("Nike", "Red"), ("Nike", "Blue"), ("Puma", "Red")
     assert pairs == {(("colour",), blue), (("colour",), red), (("brand",), puma), (("brand",), red)}
@@ -198,11 +198,75 @@ def test_wrong_options_are_named(shelf, options, message):
 def test_catalogues_without_pairs_or_tags_are_refused():
     lonely = [Product(c, (PHOTO,), ("x",), {"brand": b, "colour": c}) for b, c in (("Nike", "Red"), ("Puma", "Blue"))]
     with pytest.raises(InputError, match="no two products differ in just 1 of brand, colour; name fewer by --tags"):
-        draw_task("attribute-swap", Shelf(lonely, tags=("brand", "colour")))
+        draw_task("attribute-swap", Shelf(lonely, tags=("brand", "colour")), keep=["colour"])
     with pytest.raises(InputError, match="name them by --tags"):
         draw_task("attribute-swap", Shelf(lonely, tags=()))
     with pytest.raises(InputError, match="0 products have all of the tags"):
-        draw_task("attribute-swap", Shelf(lonely, tags=("season",)))
+        draw_task("attribute-swap", Shelf(lonely, tags=("season",)), keep=["season"])
+
+
+@pytest.fixture(scope="module")
+def department_store(tmp_path_factory):
+    """A table of shirts and bags in two colours, of two brands, whose column ``articleType`` alone tells them apart."""
+    folder = tmp_path_factory.mktemp("store")
+    (folder / "red.png").write_bytes(PHOTO)
+    cells = itertools.product(("Nike", "Puma"), ("Red", "Blue"), ("Shirt", "Bag"), range(2))
+    rows = [f"{i},red.png,text {i},{','.join(tags)},x" for i, (*tags, _) in enumerate(cells)]
+    table = folder / "store.csv"
+    table.write_text("\n".join(["product_id,image,caption,brand,colour,articleType,shelf", *rows]) + "\n")
+    return table
+
+
+@pytest.mark.parametrize("benchmark", ["attribute-swap", "attribute-drop"])
+@pytest.mark.parametrize("tags", ["brand,colour", "brand,colour,articleType"])
+def test_right_answers_are_the_same_kind_of_garment(department_store, benchmark, tags):
+    catalogue, keep = open_tagged(str(department_store), None, tags=tags)
+    assert keep == ("articleType",)
+    task, listed = draw_task(benchmark, catalogue, keep=keep, size=100)
+    kinds = {i: line.split(",")[5] for i, line in enumerate(department_store.read_text().splitlines()[1:])}
+    assert {len({kinds[row] for row in [task.references[query], *task.answers[query]]}) for query in range(len(task))} == {1}
+    assert task.facts["queries"]["keep"] == ["articleType"]
+    assert {query.changed for query in listed.queries} == {("brand",), ("colour",)}
+
+
+def test_a_wish_for_another_garment_is_asked_for_by_name(department_store):
+    catalogue, keep = open_tagged(str(department_store), None, tags="brand,colour")
+    _, listed = draw_task("attribute-swap", catalogue, keep=keep, swap=["articleType"], size=4)
+    assert {query.changed for query in listed.queries} == {("articleType",)}
+    assert "as a bag instead of a shirt" in {query.wishes[0] for query in listed.queries}
+
+
+def test_values_spelled_two_ways_are_one():
+    tags = [("ADIDAS", "T-shirt", "Red"), ("adidas", "Tshirts", "red"), ("ADIDAS", "tee shirt", "Navy-Blue")]
+    tags += [("Adidas", "T-shirt", "navy blue"), ("ADIDAS", "Shirt", "Navy-Blue")]
+    names = ("brand", "sub_category", "colour")
+    shelf = Shelf(
+        [Product(str(i), (PHOTO,), ("x",), dict(zip(names, row, strict=True))) for i, row in enumerate(tags)], tags=names
+    )
+    task, listed = draw_task("attribute-swap", shelf)
+    (to_blue, to_red) = sorted(listed.queries, key=lambda query: query.wishes)
+    assert (to_blue.wishes[0], to_blue.answers) == ("in navy-blue instead of red", ("2", "3"))
+    assert (to_red.wishes[0], to_red.answers) == ("in red instead of navy-blue", ("0", "1"))
+    assert task.judge.count(np.array([[4], [4]]))["right"].sum() == 0  # a shirt is no T-shirt
+
+
+def test_a_catalogue_that_does_not_say_what_its_products_are_is_refused(department_store):
+    table = department_store.with_name("mute.csv")
+    table.write_text(department_store.read_text().replace("articleType", "kind"))
+    with pytest.raises(InputError, match="other garments would count as right; name the column .* by --keep"):
+        open_tagged(str(table), None, tags="brand,colour")
+    catalogue, keep = open_tagged(str(table), None, tags="brand,colour", keep="garment=kind")
+    assert (catalogue.tags, keep) == (("brand", "colour", "garment"), ("garment",))
+    with pytest.raises(InputError, match="no tag collar among those opened"):
+        draw_task("attribute-swap", catalogue, keep=["collar"])
+
+
+def test_a_list_of_a_version_that_kept_nothing_is_refused(shelf, tmp_path):
+    _, listed = draw_task("attribute-swap", shelf, size=3)
+    del listed.settings["keep"]
+    listed.save(tmp_path / "queries.json")
+    with pytest.raises(InputError, match="an older version drew it; draw a new list"):
+        draw_task("attribute-swap", shelf, queries=tmp_path / "queries.json")
 
 
 def test_wishes_read_like_english():
@@ -213,6 +277,8 @@ def test_wishes_read_like_english():
     assert wish([Change("composition", "Cotton", "Wool"), Change("season", "Summer", "Winter")], 3) == (
         "change the material from cotton to wool and the season from summer to winter"
     )
+    assert wish([Change("articleType", "Dress", "Skirt")], 0) == "as a skirt instead of a dress"
+    assert wish([Change("baseColour", "Red", "Blue")], 2) == "the same, but in blue"
     assert wish([Change("sleeve_length", "Short", "Long")], 0) == "with the sleeve length long instead of short"
     assert description({"colour": "Red", "sub_category": "Jeans", "fit": "Slim"}, 0) == "jeans in red with the fit slim"
 

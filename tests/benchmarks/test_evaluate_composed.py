@@ -70,7 +70,7 @@ def colour_shelf(sizes=("Small", "Large")) -> Shelf:
 @pytest.fixture(scope="module")
 def colour_task():
     """Colour changes only, two wordings; 10 products, so 9 in each gallery without the reference."""
-    return draw_task("attribute-swap", colour_shelf(), swap=["colour"], wordings=3, size=40)[0]
+    return draw_task("attribute-swap", colour_shelf(), keep=["fit"], swap=["colour"], wordings=3, size=40)[0]
 
 
 def test_known_results_by_hand_and_the_files(colour_task, tmp_path):
@@ -184,7 +184,8 @@ def test_dropped_tags_need_photo_and_words_together():
         for colour in COLOURS
         for brand in TwoSenses.brands
     ]
-    task, _ = draw_task("attribute-drop", Shelf(products, tags=("colour", "brand")), swap=["brand"], text="full", size=40)
+    shelf = Shelf(products, tags=("colour", "brand"))
+    task, _ = draw_task("attribute-drop", shelf, keep=["colour"], swap=["brand"], text="full", size=40)
     assert len(task) == 30 and set(task.categories) == {"colour"}
     found = evaluate_composed([TwoSenses()], task, Chosen(IMAGE, TEXT, SUM), resamples=50)
     assert [record["metrics"]["R@1"] for record in found.results] == pytest.approx([50, 20, 100])

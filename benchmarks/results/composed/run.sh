@@ -23,7 +23,7 @@ measure() { # SEED QUERY-TAGS SWAP methods...: attribute-swap, the learnt method
       cirevl) further=(--set "cirevl.captions=$CAPTIONERS/$NAME/decap-{encoder}") ;;
     esac
   done
-  e2 evaluate composed --benchmark attribute-swap --data "$SPEC" --split test --tags "$tags" --swap "$swap" --seed 0 --workers 1 \
+  e2 evaluate composed --benchmark attribute-swap --data "$SPEC" --split test --tags "$tags" --keep sub_category --swap "$swap" --seed 0 --workers 1 \
     --encoder "runs/$NAME/clip-$seed" "runs/$NAME/multifield-$seed" "runs/$NAME/e2-$seed" --method "$@" "${folders[@]}" "${further[@]}" --out "$out"
   mkdir -p "benchmarks/results/composed/$NAME-seed$seed"
   cp "$out/comparison.json" "benchmarks/results/composed/$NAME-seed$seed/"
