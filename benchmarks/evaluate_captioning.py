@@ -30,7 +30,7 @@ from benchmarks.items import CATEGORY, TEXTS
 from benchmarks.meteor import meteor_score
 from benchmarks.metrics_file import NAME, metrics_record, write_json
 from benchmarks.retrieval import TIE_POLICY, cross_modal_ranks
-from benchmarks.tag_scores import COUNTS, Mention, TagVocabulary, tag_counts, tag_metrics
+from benchmarks.tag_scores import COUNTS, Mention, TagVocabulary, is_right, rarely_named, tag_counts, tag_metrics
 from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
@@ -228,7 +228,9 @@ def _score(
     ends = np.cumsum([column.shape[1] for column in columns.values()])[:-1]
     samples = _metrics(dict(zip(columns, np.split(drawn, ends, axis=1), strict=True)), products, entities)
     values = _metrics({name: column.mean(axis=0) for name, column in columns.items()}, products, entities)
-    metrics = {name: float(value) for name, value in values.items() if np.isfinite(value)}
+    rare = rarely_named(measured.tags.sum(axis=0), entities)
+    unsaid = {f"tag_precision_{entity}": f"{entity} is named by {share}" for entity, share in rare.items()}
+    metrics = {name: float(value) for name, value in values.items() if np.isfinite(value) and name not in unsaid}
     metrics |= measured.scores.metrics  # the scorers' own numbers; those above equal them to rounding
     ci95 = {name: interval(samples[name]) for name in metrics}
     metrics |= {f"distinct-{n}": distinct(measured.scores.tokens, n) for n in (1, 2)}
@@ -245,7 +247,7 @@ def _score(
         ci95=ci95,
         seconds=time.perf_counter() - start,
         tokenizer=measured.scores.tokenizer,
-        missing=measured.scores.missing,
+        missing=measured.scores.missing | unsaid,
         notes=measured.scores.notes,
         n_references=sum(map(len, truth.references)),
         reference_tags=_reference_tags(truth),
@@ -258,10 +260,12 @@ def _score(
 
 def _reference_tags(truth: Truth) -> dict[str, float]:
     """The tag scores of the first references themselves: what people name, a ceiling for what captions learn to name."""
+    entities = truth.catalogue.tags
     mentions = [truth.vocabulary.find(texts[0]) for texts in truth.references]
-    counts = tag_counts(mentions, truth.tags, truth.catalogue.tags).mean(axis=0)
-    found = tag_metrics(counts, truth.catalogue.tags) if truth.catalogue.tags else {}
-    return {name: float(value) for name, value in found.items() if np.isfinite(value)}
+    counts = tag_counts(mentions, truth.tags, entities).sum(axis=0)
+    found = tag_metrics(counts, entities) if entities else {}
+    unsaid = {f"tag_precision_{entity}" for entity in rarely_named(counts, entities)}
+    return {name: float(value) for name, value in found.items() if np.isfinite(value) and name not in unsaid}
 
 
 def _rows(measured: _Measured, truth: Truth) -> list[dict[str, Any]]:
@@ -271,7 +275,7 @@ def _rows(measured: _Measured, truth: Truth) -> list[dict[str, Any]]:
         if measured.hits is not None:
             scores["self_retrieval_R@1"] = 100 * float(measured.hits[i])
         tags = dict(truth.tags[i])
-        mentions = [{**asdict(m), "right": _is_right(m, tags, measured.mentions[i])} for m in measured.mentions[i]]
+        mentions = [{**asdict(m), "right": is_right(m, measured.mentions[i], tags)} for m in measured.mentions[i]]
         rows.append(
             {
                 "product_id": product_id,
@@ -284,14 +288,6 @@ def _rows(measured: _Measured, truth: Truth) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _is_right(mention: Mention, tags: Mapping[str, str], mentions: Sequence[Mention]) -> bool | None:
-    """None where the truth is not known; one span that is right by one spelling of a value is not wrong by another."""
-    if mention.entity not in tags:
-        return None
-    same = (m for m in mentions if (m.start, m.end, m.entity) == (mention.start, mention.end, mention.entity))
-    return any(m.value == tags[mention.entity] for m in same)
 
 
 def _captions_of(candidate: Candidate, truth: Truth) -> dict[str, str]:

@@ -1,25 +1,31 @@
 """Which tags a caption names: right ones, wrong ones, and where they stand in the text.
 
-A tag is named where its words stand in the caption one after another, whole words, whatever the case and the punctuation
-between them (``levi's`` names *Levi's*, ``redwood`` does not name *Red*). Where several values fit, the longest wins over all
-entities: ``Red Tape`` names the brand and not the colour. Percentages in a value need not be named (*100% Cotton* by
-``cotton``), and a singular names a plural (*Jackets* by ``jacket``) but for words that mean another thing then.
+A tag is named where its words stand in the caption in any spelling (`e2.spelling`: ``tshirt`` names *T-Shirts*, ``shirt`` does
+not), or a synonym that is no value itself (*jumper* for *Sweaters*), and the caption says it of the product
+(`benchmarks.caption_claims`). Where several values fit, the longest wins over all entities: ``Red Tape`` names the brand and
+not the colour. Percentages in a value need not be named (*100% Cotton* by ``cotton``), nor all parts of *Necklace and Chains*.
+
+A caption makes one claim per entity. It is right if one of its values is the product's (*black and white* for *Black*), wrong
+if none is, and neither if one is but wider or narrower (*blue* for *Navy Blue*).
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-WORD = re.compile(r"\w+")
-OTHER_THINGS = {"short", "tight", "flat", "top", "bottom", "glass", "les"}  # what no plural is made of here
+from benchmarks.caption_claims import claims
+from benchmarks.tag_words import is_garment, related, synonyms
+from e2.spelling import Phrases, spelling
+
 COUNTS = ("right", "wrong", "known", "named")  # per caption and entity, see `tag_counts`
+FEW = 0.01  # a precision is that of at least this share of the captions
 
 
 @dataclass(frozen=True)
 class Mention:
-    """A tag in a text: characters ``start`` to ``end`` name ``value`` of ``entity``."""
+    """A tag that a text claims: characters ``start`` to ``end`` name ``value`` of ``entity``."""
 
     start: int
     end: int
@@ -35,78 +41,79 @@ class TagVocabulary:
     """
 
     def __init__(self, tags: Iterable[Mapping[str, str]]):
-        self.phrases: dict[tuple[str, ...], set[tuple[str, str]]] = {}
-        self.lengths: dict[str, set[int]] = {}  # first word -> lengths of the phrases that begin with it
-        for entity, value in {item for found in tags for item in found.items()}:
-            for phrase in _variants(value):
-                self.phrases.setdefault(phrase, set()).add((entity, value))
-                self.lengths.setdefault(phrase[0], set()).add(len(phrase))
+        values = sorted({item for found in tags for item in found.items()})
+        spelled = {(entity, spelling(value)) for entity, value in values}
+        self.phrases = Phrases(
+            (phrase, (entity, value))
+            for entity, value in values
+            for phrase, is_own in _phrases(entity, value)
+            if is_own or (entity, spelling(phrase)) not in spelled
+        )
 
     def find(self, text: str) -> list[Mention]:
-        """The mentions in a text, in its order; a phrase that is a value of several entities gives one for each."""
-        found = list(WORD.finditer(text))
-        words = [match.group().casefold() for match in found]
-        mentions, place = [], 0
-        while place < len(words):
-            fitting = (n for n in self.lengths.get(words[place], ()) if n <= len(words) - place)
-            lengths = sorted(fitting, reverse=True)
-            length = next((n for n in lengths if tuple(words[place : place + n]) in self.phrases), 0)
-            for entity, value in sorted(self.phrases.get(tuple(words[place : place + length]), ())):
-                mentions.append(Mention(found[place].start(), found[place + length - 1].end(), entity, value))
-            place += max(length, 1)
-        return mentions
+        """What a text claims, in its order; a phrase that is a value of several entities gives a mention for each."""
+        claimed = claims(text, self.phrases.find(text))
+        return [Mention(f.start, f.end, entity, value) for f in claimed for entity, value in sorted(f.items)]
 
 
-def _variants(value: str) -> set[tuple[str, ...]]:
-    """The phrases that name a value, as case-folded words."""
-    words = tuple(match.group().casefold() for match in WORD.finditer(value))
-    without_numbers = tuple(word for word in words if not word.isdigit())
-    plain = {phrase for phrase in (words, without_numbers) if phrase}
-    return plain | {(*phrase[:-1], word) for phrase in plain for word in _singulars(phrase[-1])}
+def _phrases(entity: str, value: str) -> Iterator[tuple[str, bool]]:
+    """What names a value, and whether that is the value's own name."""
+    without_numbers = re.sub(r"\d+(?:[.,]\d+)?\s*%?", " ", value).strip()
+    parts = re.split(r"\s+(?:and|&)\s+", value, flags=re.IGNORECASE) if is_garment(entity) else []
+    for name in filter(None, dict.fromkeys((value, without_numbers, *parts))):
+        yield name, name == value
+        yield from ((synonym, False) for synonym in synonyms(name))
 
 
-def _singulars(word: str) -> list[str]:
-    endings = (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("s", ""))
-    for plural, singular in endings:
-        if len(word) > 3 and word.endswith(plural) and not word.endswith(("ss", "us", "is")):
-            found = word.removesuffix(plural) + singular
-            return [] if found in OTHER_THINGS else [found]
-    return []
+def verdict(entity: str, mentions: Sequence[Mention], tags: Mapping[str, str]) -> bool | None:
+    """Whether a caption's claim on an entity is right, None where that cannot be said (see the module)."""
+    named = [m.value for m in mentions if m.entity == entity]
+    if entity not in tags or not named:
+        return None
+    if any(spelling(value) == spelling(tags[entity]) for value in named):
+        return True
+    return None if any(related(value, tags[entity]) for value in named) else False
 
 
-def named_values(mentions: Sequence[Mention]) -> dict[str, set[str]]:
-    """Entity -> the values that are named."""
-    named: dict[str, set[str]] = {}
-    for mention in mentions:
-        named.setdefault(mention.entity, set()).add(mention.value)
-    return named
+def is_right(mention: Mention, mentions: Sequence[Mention], tags: Mapping[str, str]) -> bool | None:
+    """Whether one of a caption's mentions names the product's own value; False where the claim that it is part of is wrong."""
+    if mention.entity in tags and spelling(mention.value) == spelling(tags[mention.entity]):
+        return True
+    return None if verdict(mention.entity, mentions, tags) is not False else False
 
 
 def tag_counts(
     mentions: Sequence[Sequence[Mention]], tags: Sequence[Mapping[str, str]], entities: Sequence[str]
 ) -> np.ndarray:
-    """(N, E, 4) per caption and entity: the right value named (0 or 1), how many wrong ones, whether the true value is
-    known, and whether any value is named. Where the truth is not known nothing counts.
+    """(N, E, 4) per caption and entity, each 0 or 1: its claim is right, is wrong, the true value is known, there is a claim.
 
-    One phrase may be a value twice over, spelled in two ways (*T-Shirts*, *T Shirts*): where one of its values is right, the
-    other is not wrong.
+    Where the truth is not known nothing counts.
     """
     counts = np.zeros((len(mentions), len(entities), len(COUNTS)))
     for row, (found, true) in enumerate(zip(mentions, tags, strict=True)):
         for column, entity in enumerate(entities):
-            if entity not in true:
-                continue
-            spans = {(m.start, m.end) for m in found if m.entity == entity and m.value == true[entity]}
-            wrong = {m.value for m in found if m.entity == entity and (m.start, m.end) not in spans}
-            counts[row, column] = bool(spans), len(wrong), 1, bool(spans or wrong)
+            if entity in true:
+                found_right = verdict(entity, found, true)
+                named = any(m.entity == entity for m in found)
+                counts[row, column] = found_right is True, found_right is False, 1, named
     return counts
+
+
+def rarely_named(counts: np.ndarray, entities: Sequence[str]) -> dict[str, str]:
+    """Entities that too few captions claim a value of for a precision to mean anything: entity -> how many of how many.
+
+    Args:
+        counts: (E, 4) summed over captions.
+    """
+    columns = dict(zip(entities, counts.astype(int).tolist(), strict=True))
+    return {e: f"{named:,} of {known:,} captions" for e, (_, _, known, named) in columns.items() if named < FEW * known}
 
 
 def tag_metrics(counts: np.ndarray, entities: Sequence[str]) -> dict[str, np.ndarray]:
     """(..., E, 4) summed or mean counts -> percentages, each of shape (...); NaN where nothing was named or known.
 
-    ``tag_precision_ENTITY``: of the values named, the right ones. ``tag_recall_ENTITY``: of the products whose value is known,
-    those whose caption names it. ``tag_precision`` and ``tag_recall``: over all entities together.
+    ``tag_precision_ENTITY``: of the claims that are right or wrong, the right ones. ``tag_recall_ENTITY``: of the products
+    whose value is known, those whose caption names it. ``tag_precision`` and ``tag_recall``: over all entities together.
     """
     metrics = {}
     columns = {f"_{entity}": counts[..., place, :] for place, entity in enumerate(entities)}

@@ -14,46 +14,11 @@ from benchmarks.caption_files import read_captions, read_rows, write_rows
 from benchmarks.caption_variety import distinct, words_and_repetition
 from benchmarks.evaluate_captioning import Candidate, evaluate_captioning, read_truth, results_table
 from benchmarks.java import JavaFailed
-from benchmarks.tag_scores import TagVocabulary, tag_counts, tag_metrics
 from e2.data.product import Product
 from e2.errors import InputError
 from tests.benchmarks.stubs import COLOURS, Shelf, colour_encoder, png
 
-TAGS = [
-    {"brand": "Red Tape", "colour": "Red"},
-    {"brand": "Levi's", "colour": "Blue", "sub_category": "Jackets"},
-    {"composition": "100% Cotton", "sub_category": "Shorts"},
-]
 HOSTILE = "<script>alert(1)</script> \u2028 ''\"& \u202eabc \ud83d"
-
-
-def found(text: str) -> list[tuple[str, str, str]]:
-    return [(text[m.start : m.end], m.entity, m.value) for m in TagVocabulary(TAGS).find(text)]
-
-
-def test_whole_words_and_the_longest_value_first():
-    assert found("Red Tape shoes") == [("Red Tape", "brand", "Red Tape")]
-    assert found("a red, taped redwood Tape") == [("red", "colour", "Red")]
-    assert found("LEVI'S blue jacket") == [
-        ("LEVI'S", "brand", "Levi's"),
-        ("blue", "colour", "Blue"),
-        ("jacket", "sub_category", "Jackets"),
-    ]
-    assert found("cotton shorts") == [("cotton", "composition", "100% Cotton"), ("shorts", "sub_category", "Shorts")]
-    assert found("a short \U0001f457 sleeve") == [] and found("") == []
-    assert found("\U0001f457 red") == [("red", "colour", "Red")]  # places count characters
-
-
-def test_tag_precision_and_recall_by_hand():
-    vocabulary, entities = TagVocabulary(TAGS), ("brand", "colour")
-    texts = ["Red Tape shoes in blue and red", "a blue jacket by Red Tape", "Levi's red"]
-    counts = tag_counts([vocabulary.find(text) for text in texts], TAGS, entities)
-    # right, wrong, known, named: the third product has neither tag, so that nothing counts
-    assert counts.tolist() == [[[1, 0, 1, 1], [1, 1, 1, 1]], [[0, 1, 1, 1], [1, 0, 1, 1]], [[0] * 4, [0] * 4]]
-    metrics = tag_metrics(counts.sum(axis=0), entities)
-    assert metrics["tag_precision_brand"] == metrics["tag_recall_brand"] == 50
-    assert metrics["tag_recall_colour"] == 100 and metrics["tag_precision_colour"] == pytest.approx(200 / 3)
-    assert metrics["tag_precision"] == 60 and metrics["tag_recall"] == 75
 
 
 def test_variety_by_hand():
