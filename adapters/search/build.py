@@ -21,7 +21,7 @@ import numpy as np
 from adapters.encoder import Encoder
 from adapters.features import Features, read_along
 from adapters.product_images import ProductImages
-from adapters.search.engines import create_store, exists, open_store
+from adapters.search.engines import create_store, open_store, resume_store
 from adapters.search.index import check_encoder
 from adapters.search.store import Entry, Manifest, Store
 from e2.data.images import load_image
@@ -62,7 +62,7 @@ def build_index(
         out: a folder, or ``http://HOST:PORT/COLLECTION`` on a Milvus server.
         features: what `e2 embed` wrote of that split with that encoder; None = the photos are embedded.
         resume: go on with a build that was stopped.
-        overwrite: replace an index that is there.
+        overwrite: replace an index that is there, once the new one is whole.
         progress: show a progress bar.
 
     Raises:
@@ -78,8 +78,7 @@ def build_index(
 
     def start() -> None:
         nonlocal store
-        if resume and exists(out):
-            store = open_store(out)
+        if resume and (store := resume_store(out)) is not None:
             _check_same(store.manifest, encoder, catalogue, out)
         else:
             store = create_store(out, _manifest(encoder, catalogue, width), overwrite=overwrite)

@@ -155,6 +155,9 @@ def search(
     filter_: Annotated[
         str | None, typer.Option("--filter", help="""e.g. 'brand == "Nike" and not colour in ["red", "blue"]'""")
     ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="ENTITY:VALUE", help="only products with it; of one entity any of the values")
+    ] = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="hits")] = 12,
     method: Annotated[str | None, typer.Option(help="for a photo and words: slerp, sum, ... as in e2 compose search")] = None,
     composer: Annotated[Path | None, typer.Option(help="folder of e2 compose fit, for a photo and words")] = None,
@@ -172,6 +175,7 @@ def search(
     """
     from rich.console import Console
 
+    from adapters.search.filters import tags_of
     from adapters.search.index import open_index
     from adapters.search.queries import query_vector, similar
     from adapters.search.tables import hits_table
@@ -181,13 +185,13 @@ def search(
     if image is not None and not Path(image).is_file():
         raise InputError(f"--image {image}: there is no such file; give a photo")
     opened = open_index(index)
+    where = opened.filter(filter_, tags_of(tag or []))
     if like is not None:
-        hits = similar(opened, like, top, filter_)
+        hits = similar(opened, like, top, where)
     else:
-        opened.check_filter(filter_)  # before an encoder is loaded
         model = _encoder(index, encoder, device=device, precision=precision, workers=0)
         options: dict[str, Any] = {"method": method, "composer": composer, "settings": set_ or []}
-        hits = opened.search(query_vector(model, text=text, image=image, **options), top, filter_)[0]
+        hits = opened.search(query_vector(model, text=text, image=image, **options), top, where)[0]
     opened.close()
     if json:
         print(jsonlib.dumps({"hits": [hit.record() for hit in hits]}, indent=2, ensure_ascii=False))

@@ -30,11 +30,23 @@ def open_store(place: str) -> Store:
 def create_store(place: str, manifest: Manifest, *, overwrite: bool = False) -> Store:
     """Makes an empty index.
 
+    With ``overwrite`` it is made beside the one that is there and takes its place when `Store.finish` is called.
+
     Raises:
-        InputError: there is one already (and not ``overwrite``), or the place cannot be written.
+        InputError: there is one already (and not ``overwrite``), something that is no index, or the place cannot be written.
     """
     engine, where = _engine(place)
     return engine.create(where, manifest, overwrite=overwrite)
+
+
+def resume_store(place: str) -> Store | None:
+    """The index that a build at a place goes on with: one that is to replace another, else the one there; None: neither.
+
+    Raises:
+        InputError: another process is building it, or it is damaged.
+    """
+    engine, where = _engine(place)
+    return engine.resume(where)
 
 
 def exists(place: str) -> bool:

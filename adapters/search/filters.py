@@ -17,7 +17,7 @@ engine's own column names, so that no text of a user becomes code.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,19 +77,46 @@ def parse_filter(text: str, entities: Sequence[str]) -> Filter:
     return _Parser(text, entities).parse()
 
 
-def equals(tags: Mapping[str, str | Sequence[str]]) -> str:
-    """The filter text for one or several values of each tag, all of which must hold.
+def equals(tags: Mapping[str, str | Sequence[str]]) -> Filter | None:
+    """The filter for one or several values of each tag, all of which must hold; None where nothing is asked.
 
-    >>> equals({"brand": "Levi's", "colour": ["red", "blue"]})
-    '"brand" == "Levi\\'s" and "colour" in ["red", "blue"]'
+    >>> equals({"brand": "Nike", "colour": ["red", "blue"]})
+    And(parts=(OneOf(entity='brand', values=('Nike',)), OneOf(entity='colour', values=('red', 'blue'))))
     """
-    tests = []
-    for entity, values in tags.items():
-        if isinstance(values, str):
-            tests.append(f"{quoted(entity)} == {quoted(values)}")
-        else:
-            tests.append(f"{quoted(entity)} in [{', '.join(map(quoted, values))}]")
-    return " and ".join(tests)
+    chosen = {entity: (values,) if isinstance(values, str) else tuple(values) for entity, values in tags.items()}
+    return all_of(OneOf(entity, values) for entity, values in chosen.items() if values)
+
+
+def tags_of(chosen: Sequence[str]) -> dict[str, list[str]]:
+    """``["brand:Nike", "brand:Puma"]`` -> ``{"brand": ["Nike", "Puma"]}``.
+
+    Raises:
+        InputError: no colon.
+    """
+    tags: dict[str, list[str]] = {}
+    for part in chosen:
+        entity, colon, value = part.partition(":")
+        if not colon:
+            raise InputError(f"tag {part[:40]!r}: write entity:value, e.g. brand:Nike")
+        tags.setdefault(entity, []).append(value)
+    return tags
+
+
+def all_of(filters: Iterable[Filter | None]) -> Filter | None:
+    """What passes every filter; None, which passes everything, where there is none.
+
+    Filters are joined as trees and never as texts: a bracket in one could end the other.
+    """
+    parts = tuple(part for part in filters if part is not None)
+    return And(parts) if len(parts) > 1 else next(iter(parts), None)
+
+
+def entities_of(tree: Filter) -> set[str]:
+    """The tags that a filter names."""
+    if isinstance(tree, OneOf):
+        return {tree.entity}
+    parts = (tree.inner,) if isinstance(tree, Not) else tree.parts
+    return set().union(*map(entities_of, parts))
 
 
 def quoted(text: str) -> str:

@@ -1,32 +1,20 @@
 """A catalogue's index as searches and the app see it, whichever engine keeps it."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
 
 from adapters.encoder import Encoder
 from adapters.search.engines import open_store
-from adapters.search.filters import Filter, parse_filter
-from adapters.search.store import Manifest, Store
+from adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
+from adapters.search.store import Hit, Manifest, Store
 from e2.errors import InputError
 
+Where = str | Filter | None
 MOST = 10_000  # hits, and how deep one may page; engines slow down, and a Milvus cluster refuses beyond 16,384
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A product that was found; ``score`` is the cosine of its photo and the query."""
-
-    product_id: str
-    score: float
-    caption: str
-    tags: dict[str, str]
-
-    def record(self) -> dict[str, Any]:
-        return {**asdict(self), "score": round(self.score, 5)}
 
 
 class ProductIndex:
@@ -52,13 +40,22 @@ class ProductIndex:
         """The tags that filters may name."""
         return self.store.manifest.entities
 
-    def search(self, vectors: np.ndarray, k: int = 20, where: str | None = None, offset: int = 0) -> list[list[Hit]]:
-        """The products nearest to each query, best first.
+    @property
+    def generation(self) -> str:
+        """Changes whenever a product does, or when another index takes this one's place: then it is to be opened again.
+
+        Raises:
+            InputError: the index is gone.
+        """
+        return self.store.generation
+
+    def search(self, vectors: np.ndarray, k: int = 20, where: Where = None, offset: int = 0) -> list[list[Hit]]:
+        """The products nearest to each query, best first, each as it is at one moment.
 
         Args:
             vectors: (Q, D), of any length; (D,) is one query.
             k: hits of each query; fewer where there are no more.
-            where: a filter in the grammar of `adapters.search.filters`; None or blank: all products.
+            where: a filter, read or in the grammar of `adapters.search.filters`; None or blank: all products.
             offset: how many of the best to skip, for paging.
 
         Raises:
@@ -66,17 +63,12 @@ class ProductIndex:
         """
         if k < 1 or offset < 0 or k + offset > MOST:
             raise InputError(f"cannot give {k} hits from the {offset + 1}th on; at least one, and up to the {MOST:,}th")
-        found = self.store.search(self._queries(vectors), k, self._filter(where), offset)
-        known = self.store.describe([product_id for hits in found for product_id, _ in hits])
-        return [
-            [Hit(name, score, known[name].caption, known[name].tags) for name, score in hits if name in known]
-            for hits in found
-        ]
+        return self.store.search(self._queries(vectors), k, self.filter(where), offset)
 
     def get(self, product_ids: Sequence[str]) -> list[Hit]:
         """The products of these ids in their order, with score 1; unknown ones are left out."""
-        known = self.store.describe(product_ids)
-        return [Hit(name, 1.0, known[name].caption, known[name].tags) for name in product_ids if name in known]
+        known = self.store.get(product_ids)
+        return [known[name] for name in product_ids if name in known]
 
     def vectors(self, product_ids: Sequence[str]) -> np.ndarray:
         """(N, D) L2-normalised vectors of some products, to search for similar ones.
@@ -90,17 +82,30 @@ class ProductIndex:
             raise InputError(f"the index has no product {missing[0]!r}")
         return np.stack([found[name] for name in product_ids]) if found else np.empty((0, self.manifest.dim), np.float32)
 
-    def facets(self, where: str | None = None) -> dict[str, dict[str, int]]:
+    def facets(self, where: Where = None) -> dict[str, dict[str, int]]:
         """Entity -> value -> how many of the products that pass a filter have it, the frequent first.
 
         Raises:
             InputError: a wrong filter.
         """
-        return self.store.facets(self._filter(where))
+        return self.store.facets(self.filter(where))
 
-    def check_filter(self, where: str | None) -> None:
-        """Raises InputError: a wrong filter."""
-        self._filter(where)
+    def filter(self, where: Where = None, tags: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Filter | None:
+        """One filter of what a user wrote and of chosen tags, each read by itself; None: all products.
+
+        Args:
+            where: a filter, read or in the grammar of `adapters.search.filters`.
+            tags: entity -> values, of which a product must have one.
+
+        Raises:
+            InputError: a wrong filter, or a tag that the index does not have.
+        """
+        if isinstance(where, str):
+            where = parse_filter(where, self.entities) if where.strip() else None
+        tree = all_of([where, equals(tags)])
+        for entity in sorted(entities_of(tree) - set(self.entities) if tree else ()):
+            raise InputError(f"there is no tag {entity!r}; there are {', '.join(self.entities) or 'none in this index'}")
+        return tree
 
     def thumbnail(self, product_id: str) -> bytes | None:
         """A product's photo as a JPEG of at most 256 pixels a side; None if there is no such product."""
@@ -112,9 +117,6 @@ class ProductIndex:
 
     def close(self) -> None:
         self.store.close()
-
-    def _filter(self, where: str | None) -> Filter | None:
-        return parse_filter(where, self.entities) if where and where.strip() else None
 
     def _queries(self, vectors: np.ndarray) -> np.ndarray:
         queries = np.atleast_2d(np.asarray(vectors, dtype=np.float32))

@@ -1,14 +1,15 @@
 """The embedded engine: SQLite for products, a flat file of vectors, FAISS for fast search among many. No server.
 
-A folder with
+A build lies in a sub-folder of the index's folder (`adapters.search.folder`), with
 
 - ``products.sqlite``: manifest, ids, descriptions, tags and thumbnails. The truth about what the index holds;
 - ``vectors-G.f32``: float32, row after row; SQLite says which row is whose. Rows are only appended, a replaced or deleted
   product's row is left until so many are dead that the file is written anew, as generation G + 1;
 - ``clusters-G-U-T.faiss``: of rows below U, trained on T; can always be made again (`adapters.search.clusters`).
 
-A write is one transaction of SQLite: vectors are on disk before it commits, so that a process that dies leaves products whole
-or not at all. Readers, also in other processes, notice each commit and look again.
+A write is one transaction of SQLite, and so is what a search reads: vectors are on disk before a write commits, a row of a
+generation never becomes another product's, and files are removed only while nobody reads. So a process that dies leaves
+products whole or not at all, and what other processes write meanwhile shows all at once.
 
 Why not Milvus Lite, which needs no server either: measured side by side (`benchmarks/results/index`) it took many times as
 long to build, to search and to filter, and only one process may open it.
@@ -17,10 +18,7 @@ long to build, to search and to filter, and only one process may open it.
 import contextlib
 import json
 import os
-import re
-import shutil
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,322 +27,338 @@ import numpy as np
 import pyarrow as pa
 
 from adapters.search.clusters import Clusters
+from adapters.search.database import ALONE, WRITE, Database
 from adapters.search.filters import Filter
+from adapters.search.folder import CLUSTERS, DATABASE, VECTORS, IndexFolder
 from adapters.search.snapshot import EXACT, Column, Snapshot
-from adapters.search.store import Described, Entry, Manifest, read_manifest
+from adapters.search.store import Entry, Hit, Manifest
 from e2.errors import InputError, first_line
 
-DATABASE = "products.sqlite"
-CLUSTERS = re.compile(r"clusters-(\d+)-(\d+)-(\d+)\.faiss")
-IDS_AT_ONCE = 500  # SQLite takes a limited number of parameters
 ROWS_AT_ONCE = 65_536
-PATIENCE = 60  # seconds that a writer waits for another
+TRIES = 3  # searches that a write may overtake; the next one keeps writers waiting
 MOST_DEAD = 0.5  # of the live rows, before the vectors are written anew
 MOST_WAITING = 0.02  # of the rows may wait outside the clusters; they are looked at one by one
 GROWTH = 2.0  # times as many products as the clusters were trained on: they are chosen anew
 
 
 class LocalStore:
-    """A `Store` in a folder. See the head of this file."""
+    """A `Store` in a folder. See the head of this file.
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection):
-        self.folder = folder
-        self._connection, self._lock = connection, threading.RLock()
-        self._kept: tuple[int, Snapshot] | None = None  # SQLite's data version, and what was read at it
-        self._manifest = self._read_manifest()
-        self.entities = self._manifest.entities
+    Args:
+        folder: of the index.
+        build: the sub-folder.
+        replaces: whether ``build`` takes the index's place when it is finished; the folder is locked until then.
+
+    Raises:
+        InputError: it is damaged, or of a later version.
+    """
+
+    def __init__(self, folder: IndexFolder, build: Path, *, replaces: bool = False):
+        self.folder, self.build, self.replaces = folder, build, replaces
+        self._database = Database(build / DATABASE, str(folder.path))
+        self._kept: tuple[int, Snapshot] | None = None  # the database's version, and what was read at it
+        self._writes = 0  # by this object, which that version leaves out
+        self.manifest, self.entities = self._database.manifest(), self._database.entities
 
     @classmethod
-    def exists(cls, folder: Path) -> bool:
-        return (folder / DATABASE).is_file()
+    def exists(cls, path: Path) -> bool:
+        """Raises InputError: there is one, damaged."""
+        return IndexFolder(path).current() is not None
 
     @classmethod
-    def create(cls, folder: Path, manifest: Manifest, *, overwrite: bool = False) -> "LocalStore":
-        """An empty index.
+    def create(cls, path: Path, manifest: Manifest, *, overwrite: bool = False) -> "LocalStore":
+        """An empty index; with ``overwrite`` it takes the place of the one there when it is finished.
 
         Raises:
             InputError: something is there already (an index and not ``overwrite``, or anything else), or it cannot be written.
         """
-        if cls.exists(folder) and overwrite:
-            shutil.rmtree(folder)
-        if cls.exists(folder):
-            raise InputError(f"{folder} holds an index already; go on with --resume, or replace it by --overwrite")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"{folder} is there already and is no index; choose another --out")
-        tags = "".join(f", tag_{place} TEXT NOT NULL" for place in range(len(manifest.entities)))
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with contextlib.closing(_connected(folder / DATABASE, "rwc")) as connection:
-                connection.executescript(
-                    f"""BEGIN;
-                    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-                    CREATE TABLE products (row INTEGER PRIMARY KEY, product_id TEXT UNIQUE NOT NULL, digest TEXT NOT NULL,
-                                           caption TEXT NOT NULL{tags});
-                    CREATE TABLE thumbnails (row INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
-                    INSERT INTO facts VALUES ('next_row', '0'), ('generation', '0');"""
-                )
-                connection.execute("INSERT INTO facts VALUES ('manifest', ?)", [json.dumps(manifest.record())])
-                connection.execute("COMMIT")
-        except (OSError, sqlite3.Error) as error:
-            raise InputError(f"cannot write {folder}: {first_line(error)}; choose another --out") from error
-        return cls.open(folder)
+        folder = IndexFolder(path)
+        folder.refuse_foreign()
+        with folder.locked() as keep:
+            replaces = folder.current() is not None
+            if replaces and not overwrite:
+                raise InputError(f"{path} holds an index already; go on with --resume, or replace it by --overwrite")
+            try:
+                build = folder.add(lambda new: Database.make(new / DATABASE, manifest))
+            except (OSError, sqlite3.Error) as error:
+                raise InputError(f"cannot write {path}: {first_line(error)}; choose another --out") from error
+            store = cls(folder, build, replaces=replaces)
+            if replaces:
+                keep()
+            else:
+                folder.publish(build)
+            return store
 
     @classmethod
-    def open(cls, folder: Path) -> "LocalStore":
+    def resume(cls, path: Path) -> "LocalStore | None":
+        """What a build goes on with: one that was to replace the index, else the index; None where there is none.
+
+        Raises:
+            InputError: another process is replacing it, or it is damaged.
+        """
+        folder = IndexFolder(path)
+        if folder.current() is None:
+            return None
+        with folder.locked() as keep:
+            if build := folder.unfinished():
+                store = cls(folder, build, replaces=True)
+                keep()
+                return store
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "LocalStore":
         """Raises InputError: no index, a damaged one, or one of a later version."""
-        if not cls.exists(folder):
-            raise InputError(f"{folder} is no index; build one by e2 index build --out {folder}")
-        try:
-            connection = _connected(folder / DATABASE, "rw")
-            return cls(folder, connection)
-        except sqlite3.Error as error:
-            raise InputError(f"{folder} cannot be read ({first_line(error)}); build it again by e2 index build") from error
+        folder = IndexFolder(path)
+        while build := folder.current():
+            try:
+                return cls(folder, build)
+            except InputError:
+                if folder.current() == build:  # else it was replaced just now
+                    raise
+        raise InputError(f"{path} is no index; build one by e2 index build --out {path}")
 
     @property
-    def manifest(self) -> Manifest:
-        return self._manifest
+    def generation(self) -> str:
+        build = self.folder.current()
+        if build is None:
+            raise InputError(f"there is no index in {self.folder.path} any more; build it again")
+        with self._database.moment():
+            return f"{build.name} {self._database.version()} {self._writes}"
 
     def __len__(self) -> int:
-        with self._lock:
-            return self._one("SELECT COUNT(*) FROM products")
+        with self._database.moment():
+            return self._database.one("SELECT COUNT(*) FROM products")
 
-    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[tuple[str, float]]]:
-        found = self._snapshot().search(queries, k + offset, where)
-        return [hits[offset:] for hits in found]
+    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[Hit]]:
+        for _ in range(TRIES):
+            snapshot = self._snapshot()
+            found = snapshot.search(queries, k + offset, where)  # other threads, and writers, need not wait for it
+            with self._reading() as now:
+                if now is snapshot:
+                    return self._described(found, offset)
+        with self._reading() as now:
+            return self._described(now.search(queries, k + offset, where), offset)
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         return self._snapshot().facets(where)
 
-    def describe(self, product_ids: Sequence[str]) -> dict[str, Described]:
-        tags = "".join(f", tag_{place}" for place in range(len(self.entities)))
-        found = {}
-        for product_id, caption, *values in self._by_id(f"product_id, caption{tags}", product_ids):
-            named = zip(self.entities, values, strict=True)
-            found[product_id] = Described(caption, {entity: value for entity, value in named if value})
-        return found
+    def get(self, product_ids: Sequence[str]) -> dict[str, Hit]:
+        with self._database.moment():
+            return self._database.hits(product_ids)
 
     def digests(self, product_ids: Sequence[str]) -> dict[str, str]:
-        return dict(self._by_id("product_id, digest", product_ids))
+        with self._database.moment():
+            return dict(self._database.by_id("product_id, digest", product_ids))
 
     def vectors(self, product_ids: Sequence[str]) -> dict[str, np.ndarray]:
-        with self._lock:
-            snapshot = self._snapshot()
-            rows = list(self._by_id("product_id, row", product_ids))
-        return {product_id: np.array(snapshot.all_vectors[row]) for product_id, row in rows if row < len(snapshot.all_vectors)}
+        with self._reading() as snapshot:
+            rows = self._database.by_id("product_id, row", product_ids)
+        return {product_id: np.array(snapshot.all_vectors[row]) for product_id, row in rows}
 
     def thumbnail(self, product_id: str) -> bytes | None:
-        with self._lock:
-            found = self._connection.execute(
-                "SELECT jpeg FROM thumbnails JOIN products USING (row) WHERE product_id = ?", [product_id]
-            ).fetchone()
-        return found and found[0]
+        with self._database.moment():
+            found = self._database.by_id("jpeg", [product_id], "products JOIN thumbnails USING (row)")
+        return found[0][0] if found else None
 
     def write(self, entries: Sequence[Entry]) -> None:
         entries = list({entry.product_id: entry for entry in entries}.values())  # the last of an id counts
         marks = ", ".join("?" * (4 + len(self.entities)))
-        with self._writing():
-            self._remove([entry.product_id for entry in entries])
-            start = self._fact("next_row")
-            self._append(start, np.stack([entry.vector for entry in entries]).astype(np.float32))
+        vectors = np.stack([entry.vector for entry in entries]).astype(np.float32)
+        if vectors.shape[1:] != (self.manifest.dim,):
+            raise InputError(f"the index holds vectors of width {self.manifest.dim}, not of shape {vectors.shape[1:]}")
+        with self._writing() as connection:
+            self._database.remove([entry.product_id for entry in entries])
+            start = self._database.fact("next_row")
+            self._append(start, vectors)
             rows = (
                 (row, entry.product_id, entry.digest, entry.caption, *(entry.tags.get(name, "") for name in self.entities))
                 for row, entry in enumerate(entries, start)
             )
-            self._connection.executemany(f"INSERT INTO products VALUES ({marks})", rows)
+            connection.executemany(f"INSERT INTO products VALUES ({marks})", rows)
             jpegs = ((row, entry.thumbnail) for row, entry in enumerate(entries, start))
-            self._connection.executemany("INSERT INTO thumbnails VALUES (?, ?)", jpegs)
-            self._set("next_row", start + len(entries))
+            connection.executemany("INSERT INTO thumbnails VALUES (?, ?)", jpegs)
+            self._database.set("next_row", start + len(entries))
+            self._set_complete(False)
 
     def delete(self, product_ids: Sequence[str]) -> int:
         with self._writing():
-            return self._remove(product_ids)
+            return self._database.remove(product_ids)
 
     def finish(self) -> None:
-        with self._lock:
-            self._set_manifest(replace(self._manifest, complete=True))
-            if self._fact("next_row") > len(self) * (1 + MOST_DEAD) + EXACT:
-                self._compact()
-            self._cluster()
+        self._compact()
+        self._cluster()
+        with self._writing():
+            self._set_complete(True)
+        with contextlib.suppress(InputError):  # somebody reads for minutes: the next one removes them
             self._remove_old_files()
+        if self.replaces:
+            self.folder.publish(self.build)
+            self._give_way()
 
     def close(self) -> None:
-        with self._lock:
-            self._kept = None
-            self._connection.close()
+        self._kept = None
+        self._database.close()
+        self._give_way()
 
     # Reading
 
-    def _snapshot(self) -> Snapshot:
-        """The products as they are now; read again only after a write, of this process or another."""
-        with self._lock:
-            version = self._one("PRAGMA data_version")
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Snapshot]:
+        """The products as they are now, in a transaction; read again only after a write, of this process or another."""
+        with self._database.moment():
+            version = self._database.version()
             if self._kept is None or self._kept[0] != version:
-                with self._transaction("BEGIN"):
-                    self._kept = (self._one("PRAGMA data_version"), self._load())
-            return self._kept[1]
+                self._kept = (version, self._load())
+            yield self._kept[1]
+
+    def _snapshot(self) -> Snapshot:
+        with self._reading() as snapshot:
+            return snapshot
 
     def _load(self) -> Snapshot:
         names = [f"tag_{place}" for place in range(len(self.entities))]
-        cursor = self._connection.execute(f"SELECT {', '.join(['row', 'product_id', *names])} FROM products ORDER BY row")
+        query = f"SELECT {', '.join(['row', 'product_id', *names])} FROM products ORDER BY row"
+        cursor = self._database.connection.execute(query)
         parts: list[list[pa.Array]] = [[] for _ in range(2 + len(names))]
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
             for part, cells in zip(parts, zip(*rows, strict=True), strict=True):
                 part.append(pa.array(cells))
-        rows, ids = _joined(parts[0], pa.int64()), _joined(parts[1], pa.string())
+        rows, ids = _joined(parts[0], pa.int64()).to_numpy(zero_copy_only=False), _joined(parts[1], pa.string())
         columns = {}
         for entity, part in zip(self.entities, parts[2:], strict=True):
             encoded = _joined(part, pa.string()).dictionary_encode()
             columns[entity] = Column(encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist())
-        return Snapshot(ids, rows.to_numpy(zero_copy_only=False), columns, self._all_vectors(), self._clusters())
+        generation = self._database.fact("generation")
+        return Snapshot(generation, ids, rows, columns, self._all_vectors(generation), self._clusters(generation))
 
-    def _all_vectors(self) -> np.ndarray:
+    def _all_vectors(self, generation: int) -> np.ndarray:
         """(next row, D) float32 mapped from disk, copy on write: PyTorch wants arrays that could be written to."""
-        shape = (self._fact("next_row"), self._manifest.dim)
+        shape = (self._database.fact("next_row"), self.manifest.dim)
         if not shape[0]:
             return np.empty(shape, np.float32)
-        path = self._vector_file()
+        path = self._vector_file(generation)
         if not path.is_file() or path.stat().st_size < 4 * shape[0] * shape[1]:
+            self._check_in_place()
             raise InputError(f"{path} is cut or missing; build the index again by e2 index build --overwrite")
         return np.memmap(path, np.float32, mode="c", shape=shape)
 
-    def _clusters(self) -> Clusters | None:
-        """The newest ones of this generation; None where there are none, or FAISS cannot read them."""
-        generation = self._fact("generation")
-        found = [tuple(map(int, match.groups())) for match in map(CLUSTERS.fullmatch, os.listdir(self.folder)) if match]
-        mine = [names for names in found if names[0] == generation]
-        if not mine:
+    def _clusters(self, generation: int) -> Clusters | None:
+        """The newest ones of a generation; None where there are none, or FAISS cannot read them."""
+        if (newest := max(self._cluster_names(generation), default=None)) is None:
             return None
-        _, upto, trained = max(mine)
-        if self._kept and (kept := self._kept[1].clusters) and kept.upto == upto and kept.trained == trained:
-            return kept
+        _, upto, trained = newest
+        kept = self._kept[1] if self._kept else None
+        if kept and kept.clusters and (kept.generation, kept.clusters.upto, kept.clusters.trained) == newest:
+            return kept.clusters
         with contextlib.suppress(RuntimeError):  # a damaged file costs speed only
-            return Clusters.load(self.folder / f"clusters-{generation}-{upto}-{trained}.faiss", upto, trained)
+            return Clusters.load(self._cluster_file(*newest), upto, trained)
         return None
 
-    def _by_id(self, columns: str, product_ids: Sequence[str]) -> list[tuple]:
-        found = []
-        for start in range(0, len(product_ids), IDS_AT_ONCE):
-            part = list(product_ids[start : start + IDS_AT_ONCE])
-            marks = ", ".join("?" * len(part))
-            with self._lock:
-                query = f"SELECT {columns} FROM products WHERE product_id IN ({marks})"
-                found += self._connection.execute(query, part).fetchall()
-        return found
+    def _cluster_names(self, generation: int) -> list[tuple[int, int, int]]:
+        """``generation``, ``upto`` and ``trained`` of each file of clusters of a generation."""
+        found = (match.groups() for match in map(CLUSTERS.fullmatch, os.listdir(self.build)) if match)
+        return [(generation, int(upto), int(trained)) for of, upto, trained in found if int(of) == generation]
 
-    def _one(self, query: str):
-        return self._connection.execute(query).fetchone()[0]
+    def _described(self, found: list[list[tuple[str, float]]], offset: int) -> list[list[Hit]]:
+        """The hits after the first ``offset`` with their words; in the moment of the products that were searched."""
+        known = self._database.hits([product_id for hits in found for product_id, _ in hits[offset:]])
+        return [[replace(known[product_id], score=score) for product_id, score in hits[offset:]] for hits in found]
 
-    def _fact(self, name: str) -> int:
-        return int(self._connection.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()[0])
+    def _vector_file(self, generation: int) -> Path:
+        return self.build / f"vectors-{generation}.f32"
 
-    def _vector_file(self) -> Path:
-        return self.folder / f"vectors-{self._fact('generation')}.f32"
-
-    def _read_manifest(self) -> Manifest:
-        return read_manifest(self._one("SELECT value FROM facts WHERE name = 'manifest'"), str(self.folder))
+    def _cluster_file(self, generation: int, upto: int, trained: int) -> Path:
+        return self.build / f"clusters-{generation}-{upto}-{trained}.faiss"
 
     # Writing
 
     @contextlib.contextmanager
-    def _transaction(self, begin: str) -> Iterator[None]:
-        self._connection.execute(begin)
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self, begin: str = WRITE) -> Iterator[sqlite3.Connection]:
         """A transaction that no other writer can come between.
 
         Raises:
-            InputError: the folder may not be written, the disk is full, or another writer holds it too long.
+            InputError: another index took this one's place, the folder may not be written, the disk is full, or another
+                writer holds it too long.
         """
-        with self._lock:
+        with self._database.lock:
             try:
-                with self._transaction("BEGIN IMMEDIATE"):
-                    yield
-            except (OSError, sqlite3.OperationalError) as error:
-                raise InputError(f"cannot write {self.folder}: {first_line(error)}; nothing of it was written") from error
+                with self._database.moment(begin):
+                    self._check_in_place()
+                    yield self._database.connection
             finally:
+                self._writes += 1
                 self._kept = self._kept and (-1, self._kept[1])  # read again, the clusters may be kept
 
-    def _remove(self, product_ids: Sequence[str]) -> int:
-        rows = [(row,) for (row,) in self._by_id("row", product_ids)]
-        self._connection.executemany("DELETE FROM thumbnails WHERE row = ?", rows)
-        self._connection.executemany("DELETE FROM products WHERE row = ?", rows)
-        return len(rows)
+    def _check_in_place(self) -> None:
+        if not self.replaces and self.folder.current() != self.build:
+            raise InputError(f"{self.folder.path} was replaced or removed meanwhile; begin again")
+
+    def _give_way(self) -> None:
+        """Lets other processes replace the index."""
+        if self.replaces:
+            self.replaces = False
+            self.folder.unlock()
 
     def _append(self, start: int, vectors: np.ndarray) -> None:
         """Writes rows from ``start`` on, over what a process left there that died before it committed."""
-        path = self._vector_file()
+        path = self._vector_file(self._database.fact("generation"))
         with path.open("r+b" if path.exists() else "xb") as file:
-            file.seek(4 * start * self._manifest.dim)
+            if file.seek(0, os.SEEK_END) < 4 * start * self.manifest.dim:
+                raise InputError(f"{path} is cut; build the index again by e2 index build --overwrite")
+            file.seek(4 * start * self.manifest.dim)
             file.write(vectors.tobytes())
             file.flush()
             os.fsync(file.fileno())
 
-    def _set(self, name: str, value: int | str) -> None:
-        self._connection.execute("UPDATE facts SET value = ? WHERE name = ?", [str(value), name])
-
-    def _set_manifest(self, manifest: Manifest) -> None:
-        with self._writing():
-            self._set("manifest", json.dumps(manifest.record()))
-        self._manifest = manifest
+    def _set_complete(self, complete: bool) -> None:
+        self.manifest = replace(self._database.manifest(), complete=complete)
+        self._database.set("manifest", json.dumps(self.manifest.record()))
 
     def _compact(self) -> None:
-        """Writes the live vectors to a file of their own, and numbers rows anew."""
-        with self._writing():
-            rows = np.array(self._connection.execute("SELECT row FROM products ORDER BY row").fetchall(), np.int64).ravel()
-            vectors, generation = self._all_vectors(), self._fact("generation") + 1
-            with (self.folder / f"vectors-{generation}.f32").open("wb") as file:
+        """Where many rows are dead: writes the live vectors to a file of their own, and numbers rows anew."""
+        with self._writing() as connection:
+            rows = np.array(connection.execute("SELECT row FROM products ORDER BY row").fetchall(), np.int64).ravel()
+            if self._database.fact("next_row") <= len(rows) * (1 + MOST_DEAD) + EXACT:
+                return
+            generation = self._database.fact("generation")
+            vectors = self._all_vectors(generation)
+            with self._vector_file(generation + 1).open("wb") as file:
                 for start in range(0, len(rows), ROWS_AT_ONCE):
                     file.write(np.ascontiguousarray(vectors[rows[start : start + ROWS_AT_ONCE]]).tobytes())
                 file.flush()
                 os.fsync(file.fileno())
             moves = [(new, int(old)) for new, old in enumerate(rows)]  # ascending: never onto one that is to move yet
             for table in ("products", "thumbnails"):
-                self._connection.executemany(f"UPDATE {table} SET row = ? WHERE row = ?", moves)
-            self._set("next_row", len(rows))
-            self._set("generation", generation)
+                connection.executemany(f"UPDATE {table} SET row = ? WHERE row = ?", moves)
+            self._database.set("next_row", len(rows))
+            self._database.set("generation", generation + 1)
 
     def _cluster(self) -> None:
-        """Chooses clusters, or puts into them what waits outside."""
+        """Chooses clusters, or puts into them what waits outside; others may write meanwhile, rows keep their products."""
         snapshot = self._snapshot()
+        clusters, rows, generation = snapshot.clusters, snapshot.rows, snapshot.generation
         if len(snapshot) <= EXACT:
             return
-        clusters, rows = snapshot.clusters, snapshot.rows
         if clusters is None or len(rows) > GROWTH * clusters.trained:
             clusters = Clusters.of(snapshot.all_vectors, rows)
         elif len(rows) - (held := np.searchsorted(rows, clusters.upto)) > MOST_WAITING * len(rows):
-            path = self.folder / f"clusters-{self._fact('generation')}-{clusters.upto}-{clusters.trained}.faiss"
+            path = self._cluster_file(generation, clusters.upto, clusters.trained)
             clusters = Clusters.load(path, clusters.upto, clusters.trained)  # searches may run in the one in memory
             clusters.add(snapshot.all_vectors, rows[held:])
         else:
             return
-        clusters.save(self.folder / f"clusters-{self._fact('generation')}-{clusters.upto}-{clusters.trained}.faiss")
-        self._kept = None
+        clusters.save(self._cluster_file(generation, clusters.upto, clusters.trained))
 
     def _remove_old_files(self) -> None:
-        """What an earlier generation, or a process that died, left."""
-        generation = self._fact("generation")
-        found = [match for match in map(CLUSTERS.fullmatch, os.listdir(self.folder)) if match]
-        newest = max((tuple(map(int, match.groups())) for match in found), default=None)
-        for match in found:
-            if tuple(map(int, match.groups())) != newest or newest[0] != generation:
-                (self.folder / match[0]).unlink()
-        for path in self.folder.glob("vectors-*.f32"):
-            if path != self._vector_file():
-                path.unlink()
-
-
-def _connected(path: Path, mode: str) -> sqlite3.Connection:
-    """Of several threads, which take turns by the store's lock; transactions are begun by hand."""
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+        """What an earlier generation, or a process that died, left; while nobody reads or writes."""
+        with self._writing(ALONE):
+            generation = self._database.fact("generation")
+            kept = {self._vector_file(generation).name}
+            kept |= {self._cluster_file(*max(names)).name for names in [self._cluster_names(generation)] if names}
+            for name in os.listdir(self.build):
+                if name not in kept and (VECTORS.fullmatch(name) or CLUSTERS.fullmatch(name)):
+                    (self.build / name).unlink()
 
 
 def _joined(parts: list[pa.Array], kind: pa.DataType) -> pa.Array:

@@ -23,7 +23,7 @@ import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from adapters.search.filters import Filter, milvus_expression
-from adapters.search.store import Described, Entry, Manifest, read_manifest
+from adapters.search.store import Entry, Hit, Manifest, read_manifest
 from e2.errors import InputError, first_line
 
 COLLECTION = "products"
@@ -67,6 +67,11 @@ class MilvusStore:
         return cls(place, client, collection)
 
     @classmethod
+    def resume(cls, place: str) -> "MilvusStore | None":
+        """Raises InputError: no server, or a collection that is no index."""
+        return cls.open(place) if cls.exists(place) else None
+
+    @classmethod
     def create(cls, place: str, manifest: Manifest, *, overwrite: bool = False) -> "MilvusStore":
         """An empty collection.
 
@@ -98,7 +103,13 @@ class MilvusStore:
     def __len__(self) -> int:
         return int(_call(self._client.query, self._collection, filter="", output_fields=["count(*)"])[0]["count(*)"])
 
-    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[tuple[str, float]]]:
+    @property
+    def generation(self) -> str:
+        """Changes with what the server tells of the collection, not yet with each product."""
+        description = _call(self._client.describe_collection, self._collection)
+        return f"{description.get('collection_id')}:{description.get('update_timestamp')}"
+
+    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[Hit]]:
         found = _call(
             self._client.search,
             self._collection,
@@ -106,18 +117,13 @@ class MilvusStore:
             anns_field="vector",
             limit=k,
             filter="" if where is None else milvus_expression(where, self._column),
-            output_fields=["product_id"],
+            output_fields=["product_id", *self._described],
             search_params={"metric_type": "IP", "offset": offset},
         )
-        return [[(hit["entity"]["product_id"], float(hit["distance"])) for hit in hits] for hits in found]
+        return [[self._hit(hit["entity"], float(hit["distance"])) for hit in hits] for hits in found]
 
-    def describe(self, product_ids: Sequence[str]) -> dict[str, Described]:
-        return {
-            row["product_id"]: Described(
-                row["caption"], {entity: row[self._column(entity)] for entity in self.entities if row[self._column(entity)]}
-            )
-            for row in self._by_id(product_ids, ["caption", *map(self._column, self.entities)])
-        }
+    def get(self, product_ids: Sequence[str]) -> dict[str, Hit]:
+        return {row["product_id"]: self._hit(row, 1.0) for row in self._by_id(product_ids, self._described)}
 
     def vectors(self, product_ids: Sequence[str]) -> dict[str, np.ndarray]:
         found = self._by_id(product_ids, ["vector"])
@@ -159,6 +165,15 @@ class MilvusStore:
 
     def close(self) -> None:
         self._client.close()
+
+    @property
+    def _described(self) -> list[str]:
+        """The fields that `_hit` reads, beside the id."""
+        return ["caption", *map(self._column, self.entities)]
+
+    def _hit(self, row: dict, score: float) -> Hit:
+        tags = {entity: row[self._column(entity)] for entity in self.entities if row[self._column(entity)]}
+        return Hit(row["product_id"], score, row["caption"], tags)
 
     def _column(self, entity: str) -> str:
         return f"tag_{self.entities.index(entity)}"

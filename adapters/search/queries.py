@@ -8,7 +8,8 @@ import numpy as np
 from adapters.composed.base import References
 from adapters.composed.searching import start_search
 from adapters.encoder import Encoder
-from adapters.search.index import ProductIndex
+from adapters.search.index import ProductIndex, Where
+from adapters.search.store import Hit
 from e2.data.images import load_image
 from e2.errors import InputError
 
@@ -50,7 +51,7 @@ def query_vector(
     return chosen.composed(References(encoder, [photo]), [text]).vectors
 
 
-def similar(index: ProductIndex, product_id: str, k: int, where: str | None = None) -> list:
+def similar(index: ProductIndex, product_id: str, k: int, where: Where = None) -> list[Hit]:
     """The ``k`` products nearest to one of the index, itself left out.
 
     Raises:

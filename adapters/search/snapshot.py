@@ -58,6 +58,7 @@ class Snapshot:
     """N products.
 
     Attributes:
+        generation: of the numbering of rows.
         ids: (N,) of products.
         rows: (N,) ascending, where each one's vector is.
         columns: entity -> its tags.
@@ -65,6 +66,7 @@ class Snapshot:
         clusters: for fast search among many; None: look at all.
     """
 
+    generation: int
     ids: pa.StringArray
     rows: np.ndarray
     columns: dict[str, Column]

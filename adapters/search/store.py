@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from adapters.search.filters import Filter
-from e2.errors import InputError
+from e2.errors import InputError, printable
 
 FORMAT = 1  # raised when a reader of today could not read what is written
 
@@ -62,7 +62,7 @@ def read_manifest(text: str | None, where: str) -> Manifest:
 
 @dataclass(frozen=True)
 class Entry:
-    """One product of an index.
+    """One product of an index; whatever engine keeps it, its vector is checked here.
 
     Attributes:
         product_id: unique.
@@ -71,6 +71,9 @@ class Entry:
         tags: entity -> value; missing ones are absent.
         thumbnail: a small JPEG.
         vector: (D,), L2-normalised.
+
+    Raises:
+        InputError: the vector is not finite: no search would ever order it.
     """
 
     product_id: str
@@ -80,27 +83,52 @@ class Entry:
     thumbnail: bytes
     vector: np.ndarray
 
+    def __post_init__(self):
+        if not np.isfinite(self.vector).all():
+            raise InputError(
+                f"product {printable(self.product_id[:40])}: its vector holds NaN or infinity; nothing of its block was "
+                "written; mend the encoder or the features, then go on with --resume"
+            )
+
 
 @dataclass(frozen=True)
-class Described:
-    """The words of a product."""
+class Hit:
+    """A product that was found; ``score`` is the cosine of its photo and the query."""
 
+    product_id: str
+    score: float
     caption: str
     tags: dict[str, str]
 
+    def record(self) -> dict[str, Any]:
+        return {**asdict(self), "score": round(self.score, 5)}
+
 
 class Store(Protocol):
-    """An engine. Products are named by their ids; what is unknown is left out of answers."""
+    """An engine. Products are named by their ids; what is unknown is left out of answers.
+
+    Several processes may read and write one index at a time: each answer is of one moment, each write is whole or not at all.
+    """
 
     @property
-    def manifest(self) -> Manifest: ...
+    def manifest(self) -> Manifest:
+        """As it was when the store was opened."""
+
+    @property
+    def generation(self) -> str:
+        """Changes whenever a product does, or when another index takes this one's place, whichever process did it.
+
+        Raises:
+            InputError: the index is gone, or its server does not answer.
+        """
 
     def __len__(self) -> int: ...
 
-    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[tuple[str, float]]]:
-        """For each of the queries (Q, D) the next ``k`` products after the best ``offset``, with their cosines."""
+    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[Hit]]:
+        """For each of the queries (Q, D) the next ``k`` products after the best ``offset``, described as they were then."""
 
-    def describe(self, product_ids: Sequence[str]) -> dict[str, Described]: ...
+    def get(self, product_ids: Sequence[str]) -> dict[str, Hit]:
+        """Products by their ids, with score 1."""
 
     def vectors(self, product_ids: Sequence[str]) -> dict[str, np.ndarray]: ...
 
@@ -112,12 +140,18 @@ class Store(Protocol):
         """Entity -> value -> how many products, the frequent first."""
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Adds products, or replaces those of the same ids: all of them or, when the process dies, none."""
+        """Adds products, or replaces those of the same ids: all of them or, when the process dies, none.
+
+        From then on the manifest says that the index is not complete, until `finish`: a restart must tell a stopped build.
+        """
 
     def delete(self, product_ids: Sequence[str]) -> int:
         """Returns how many of them there were."""
 
     def finish(self) -> None:
-        """After writing: puts what was written in order for fast search, and notes that the index is complete."""
+        """After writing: puts what was written in order for fast search, and notes that the index is complete.
+
+        One that was created to replace another takes its place only now.
+        """
 
     def close(self) -> None: ...

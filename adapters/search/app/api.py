@@ -21,6 +21,7 @@ from adapters.search.app import schemas
 from adapters.search.app.photos import TooLarge, WrongType, read_upload
 from adapters.search.app.protection import HEADERS, SecureHeaders, bounded_body
 from adapters.search.app.service import DEEPEST, NotFound, Search, SearchService
+from adapters.search.filters import tags_of
 from e2.errors import InputError
 from e2.version import __version__
 
@@ -137,21 +138,6 @@ def _add_pages(app: FastAPI, service: SearchService) -> None:
             raise NotFound("there is no such file")
         content, kind = assets[name]
         return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
-
-
-def tags_of(chosen: Sequence[str]) -> dict[str, list[str]]:
-    """``["brand:Nike", "brand:Puma"]`` -> ``{"brand": ["Nike", "Puma"]}``.
-
-    Raises:
-        InputError: no colon.
-    """
-    tags: dict[str, list[str]] = {}
-    for part in chosen:
-        entity, colon, value = part.partition(":")
-        if not colon:
-            raise InputError(f"tag={part}: write entity:value, e.g. tag=brand:Nike")
-        tags.setdefault(entity, []).append(value)
-    return tags
 
 
 def _tell_problems(app: FastAPI) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 from adapters.search.app.geometry import Box, seen_box
 from adapters.search.app.models import Models
 from adapters.search.app.photos import Photo, PhotoShelf
-from adapters.search.filters import equals
 from adapters.search.index import Hit, ProductIndex
 from e2.errors import InputError
 
@@ -100,7 +99,7 @@ class SearchService:
             InputError: a filter that cannot be read, an unknown method or entity.
         """
         vector, method, steps = self._query(search)
-        where = where_of(search.tags, search.where)
+        where = self.index.filter(search.where, search.tags)
         wanted = min(search.k, DEEPEST - search.offset)
         hits = self.index.search(vector[None], k=wanted, where=where, offset=search.offset)[0] if wanted > 0 else []
         more = search.offset + len(hits)
@@ -178,19 +177,8 @@ class SearchService:
 
     def _facets_of(self, search: Search) -> dict[str, dict[str, int]]:
         """Counts under the filters, those of each entity under the filters on the others."""
-        facets = dict(self.index.facets(where_of(search.tags, search.where)))
+        facets = dict(self.index.facets(self.index.filter(search.where, search.tags)))
         for entity in search.tags:
             others = {name: values for name, values in search.tags.items() if name != entity}
-            facets[entity] = self.index.facets(where_of(others, search.where)).get(entity, {})
+            facets[entity] = self.index.facets(self.index.filter(search.where, others)).get(entity, {})
         return facets
-
-
-def where_of(tags: Mapping[str, Sequence[str]], where: str | None = None) -> str | None:
-    """The filter of chosen tags, and of another one if given; None where nothing is asked.
-
-    Example:
-        >>> where_of({"brand": ["Nike", "Puma"]}, 'season == "Summer"')
-        '"brand" in ["Nike", "Puma"] and (season == "Summer")'
-    """
-    chosen = equals({entity: list(values) for entity, values in tags.items() if values})
-    return " and ".join(filter(None, [chosen, f"({where})" if where and where.strip() else ""])) or None

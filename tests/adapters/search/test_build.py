@@ -81,8 +81,11 @@ def test_an_index_holds_the_catalogue(catalogue, tmp_path):
     index.close()
 
 
-@pytest.mark.parametrize(("point", "nth"), [("write", 1), ("_append", 3), ("_set", 5), ("finish", 1), ("_cluster", 1)])
-def test_a_killed_build_goes_on_without_doubles(catalogue, tmp_path, point, nth):
+POINTS = [("write", 1, 0), ("_append", 3, 16), ("_set_complete", 5, 32), ("finish", 1, 60), ("_cluster", 1, 60)]
+
+
+@pytest.mark.parametrize(("point", "nth", "there"), POINTS)
+def test_a_killed_build_goes_on_without_doubles(catalogue, tmp_path, point, nth, there):
     build_index(Stub(), catalogue, tmp_path / "whole")
     child = os.fork()
     if not child:
@@ -103,7 +106,7 @@ def test_a_killed_build_goes_on_without_doubles(catalogue, tmp_path, point, nth)
     encoder = Stub()
     done = build_index(encoder, catalogue, tmp_path / "i", resume=True)
     assert done.written + done.unchanged == 60 and encoder.seen == done.written
-    assert done.unchanged == {"write": 0, "_append": 16, "_set": 32, "finish": 60, "_cluster": 60}[point]
+    assert done.unchanged == there
     assert contents(tmp_path / "i") == contents(tmp_path / "whole")
     assert open_index(tmp_path / "i").manifest.complete
 

@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 
 from adapters.search import filters
-from adapters.search.filters import And, Not, OneOf, Or, equals, mask, milvus_expression, parse_filter
+from adapters.search.filters import (
+    And,
+    Not,
+    OneOf,
+    Or,
+    all_of,
+    entities_of,
+    equals,
+    mask,
+    milvus_expression,
+    parse_filter,
+    quoted,
+)
 from e2.errors import InputError
 from tests.adapters.search.conftest import WORDS
 
@@ -71,11 +83,18 @@ def test_refuses_in_one_line(text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_equals_is_read_back():
+def test_quoted_texts_are_read_back():
     for entity, words in WORDS.items():
         for word in words:
-            assert parse_filter(equals({entity: word}), list(WORDS)) == OneOf(entity, (word,))
-        assert parse_filter(equals({entity: words}), list(WORDS)) == OneOf(entity, tuple(words))
+            assert parse_filter(f"{quoted(entity)} == {quoted(word)}", list(WORDS)) == OneOf(entity, (word,))
+
+
+def test_filters_are_joined_as_trees():
+    brand, colour = OneOf("brand", ("Nike",)), OneOf("colour", ("red", "blue"))
+    assert equals({"brand": "Nike", "colour": ["red", "blue"], "line name": []}) == And((brand, colour))
+    assert equals({}) is None and all_of([None, colour]) == colour and all_of([]) is None
+    assert all_of([Or((brand, colour)), brand]) == And((Or((brand, colour)), brand))
+    assert entities_of(Not(And((brand, Or((colour, brand)))))) == {"brand", "colour"}
 
 
 def test_a_mask_is_plain_logic():

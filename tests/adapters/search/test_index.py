@@ -128,10 +128,14 @@ def test_what_is_refused(filled, place):
 
 def test_no_index_is_told(tmp_path):
     (tmp_path / "file").write_text("x")
-    (tmp_path / "products.sqlite").write_bytes(b"not a database, but long enough to be read as one" * 50)
-    for name, message in (("none", "is no index"), ("file", "is no index"), ("", "cannot be read")):
+    store = create_store(str(tmp_path / "damaged"), manifest())
+    (store.build / "products.sqlite").write_bytes(b"not a database, but long enough to be read as one" * 50)
+    for name, message in (("none", "is no index"), ("file", "is no index"), ("damaged", "cannot be read")):
         with pytest.raises(InputError, match=message):
             open_store(str(tmp_path / name))
+    (tmp_path / "damaged" / "index.json").write_text("{}")
+    with pytest.raises(InputError, match="is none of e2 index build"):
+        open_store(str(tmp_path / "damaged"))
     with pytest.raises(InputError, match="is no index; choose another"):
         create_store(str(tmp_path / "file"), manifest())
     assert (tmp_path / "file").read_text() == "x"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from adapters.search import local_store, snapshot
+from adapters.search.database import Database
 from adapters.search.index import ProductIndex
 from adapters.search.local_store import LocalStore
 from e2.errors import InputError
@@ -50,7 +51,7 @@ def recall(a, b):
 
 def test_clusters_find_nearly_all_with_exact_scores(small, vectors, tmp_path):
     store = made(tmp_path / "i", vectors)
-    assert len(list(tmp_path.glob("i/clusters-0-1500-1500.faiss"))) == 1
+    assert len(list(tmp_path.glob("i/*/clusters-0-1500-1500.faiss"))) == 1
     queries = unit(40, seed=8)
     assert recall(found(store, queries, 10), best(vectors, queries, 10)) > 0.99
     kept = {number for number in range(1500) if entry(number, vectors[0]).tags.get("colour") == "red"}
@@ -68,7 +69,7 @@ def test_what_clusters_do_not_hold_yet_is_found(small, vectors, tmp_path):
     exact = best(vectors, queries, 10, set(range(100, 1500)))
     assert recall(found(store, queries, 10), exact) > 0.99
     store.finish()
-    assert [path.name for path in tmp_path.glob("i/clusters*")] == ["clusters-0-1500-1000.faiss"]
+    assert [path.name for path in tmp_path.glob("i/*/clusters*")] == ["clusters-0-1500-1000.faiss"]
     assert recall(found(store, queries, 10), exact) > 0.99
     again = LocalStore.open(tmp_path / "i")
     assert recall(found(again, queries, 10), exact) > 0.99
@@ -76,7 +77,7 @@ def test_what_clusters_do_not_hold_yet_is_found(small, vectors, tmp_path):
 
 def test_damaged_clusters_cost_speed_only(small, vectors, tmp_path):
     made(tmp_path / "i", vectors).close()
-    (path,) = tmp_path.glob("i/clusters*")
+    (path,) = tmp_path.glob("i/*/clusters*")
     path.write_bytes(path.read_bytes()[:100])
     queries = unit(10, seed=8)
     assert found(LocalStore.open(tmp_path / "i"), queries, 10) == best(vectors, queries, 10)
@@ -84,12 +85,12 @@ def test_damaged_clusters_cost_speed_only(small, vectors, tmp_path):
 
 def test_dead_rows_are_given_back(small, vectors, tmp_path):
     store = made(tmp_path / "i", vectors)
-    before = (tmp_path / "i/vectors-0.f32").stat().st_size
+    before = (store.build / "vectors-0.f32").stat().st_size
     store.delete([f"id {number}" for number in range(0, 1500, 2)])
     store.write([entry(number, vectors[number]) for number in range(1, 600, 2)])  # replaced by themselves
     store.finish()
-    assert [path.name for path in tmp_path.glob("i/vectors*")] == ["vectors-1.f32"]
-    assert (tmp_path / "i/vectors-1.f32").stat().st_size == before / 2
+    assert [path.name for path in tmp_path.glob("i/*/vectors*")] == ["vectors-1.f32"]
+    assert (store.build / "vectors-1.f32").stat().st_size == before / 2
     queries = unit(40, seed=8)
     assert recall(found(store, queries, 10), best(vectors, queries, 10, set(range(1, 1500, 2)))) > 0.99
     index = ProductIndex(store)
@@ -107,20 +108,20 @@ def test_a_reader_sees_another_process_write(vectors, tmp_path):
     assert found(reader, vectors[30:31], 1) != [{"id 30"}]
 
 
-@pytest.mark.parametrize("point", ["_append", "_set", "_remove"])
+@pytest.mark.parametrize(("owner", "point"), [(LocalStore, "_append"), (Database, "set"), (Database, "remove")])
 @pytest.mark.parametrize("manner", ["before", "after"])
-def test_a_write_that_is_killed_leaves_nothing(vectors, tmp_path, point, manner):
+def test_a_write_that_is_killed_leaves_nothing(vectors, tmp_path, owner, point, manner):
     made(tmp_path / "i", vectors[:20]).close()
     child = os.fork()
     if not child:
-        original = getattr(LocalStore, point)
+        original = getattr(owner, point)
 
         def killed(*args):
             if manner == "after":
                 original(*args)
             os.kill(os.getpid(), signal.SIGKILL)
 
-        setattr(LocalStore, point, killed)
+        setattr(owner, point, killed)
         LocalStore.open(tmp_path / "i").write([entry(number, vectors[number + 100]) for number in range(10, 40)])
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
@@ -132,8 +133,8 @@ def test_a_write_that_is_killed_leaves_nothing(vectors, tmp_path, point, manner)
 
 
 def test_a_cut_file_of_vectors_is_told(vectors, tmp_path):
-    made(tmp_path / "i", vectors[:20]).close()
-    os.truncate(tmp_path / "i/vectors-0.f32", 100)
+    store = made(tmp_path / "i", vectors[:20])
+    os.truncate(store.build / "vectors-0.f32", 100)
     with pytest.raises(InputError, match="is cut or missing; build the index again"):
         found(LocalStore.open(tmp_path / "i"), vectors[:1], 1)
 

@@ -9,8 +9,6 @@ from adapters.search.app.batching import ModelThread, Remembered
 from adapters.search.app.geometry import seen_box
 from adapters.search.app.schemas import without_folders
 from adapters.search.app.server import is_loopback
-from adapters.search.app.service import where_of
-from adapters.search.filters import And, OneOf, Or, parse_filter
 from tests.command import run_command
 
 
@@ -72,13 +70,6 @@ def test_remembered_forgets_the_longest_unused():
 )
 def test_where_the_grid_lies(photo, size, mode, box):
     assert seen_box(photo, size, mode) == pytest.approx(box)
-
-
-def test_filters_of_chosen_tags():
-    assert where_of({}, None) is None and where_of({"brand": []}, "  ") is None
-    tree = parse_filter(where_of({"brand": ['a"] or x', "\\"]}, 'colour == "r" or colour == "g"'), ["brand", "colour"])
-    colours = Or((OneOf("colour", ("r",)), OneOf("colour", ("g",))))
-    assert tree == And((OneOf("brand", ('a"] or x', "\\")), colours))
 
 
 @pytest.mark.parametrize(

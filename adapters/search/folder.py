@@ -1,0 +1,137 @@
+"""The folder of an embedded index, in which one build of it takes the place of another in a single step.
+
+``index.json`` names the sub-folder ``products-........`` that is the index; another one is being built to replace it, or is
+what a process that died left. Who replaces holds the folder's lock all the while: of two only one goes on, and nobody else
+removes what is not finished. Only files that these modules write are ever removed.
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from e2.errors import InputError, printable
+from e2.files import atomic_path
+
+POINTER = "index.json"
+DATABASE = "products.sqlite"
+BUILD = re.compile(r"\.?products-[0-9a-f]{8}")  # with a dot: not whole yet
+VECTORS = re.compile(r"vectors-(\d+)\.f32")
+CLUSTERS = re.compile(r"clusters-(\d+)-(\d+)-(\d+)\.faiss")
+HALF_POINTER = re.compile(rf"\.{re.escape(POINTER)}\.\w+\.tmp\.json")  # of a process that died
+OWN = re.compile(rf"{re.escape(DATABASE)}(-journal)?|{VECTORS.pattern}|\.?{CLUSTERS.pattern}(\.\w+\.tmp\.faiss)?")
+
+
+class IndexFolder:
+    """See the head of this file. Several processes may use one folder; an object is of one process."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock = FileLock(path / ".index.lock", thread_local=False)
+
+    def current(self) -> Path | None:
+        """The sub-folder that is the index; None where there is no index.
+
+        Raises:
+            InputError: ``index.json`` is damaged.
+        """
+        try:
+            text = (self.path / POINTER).read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.path / POINTER} cannot be read ({error}); build the index again") from error
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            if BUILD.fullmatch(name := json.loads(text)["products"]):
+                return self.path / name
+        raise InputError(f"{self.path / POINTER} is none of e2 index build; build the index again in another folder")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[Callable[[], object]]:
+        """Keeps other processes from replacing the index; the function that it gives makes that last until `unlock`.
+
+        Raises:
+            InputError: one is at it, or the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"another process is building the index {self.path}; wait until it has ended") from None
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {error.strerror}; choose another --out") from error
+        with contextlib.ExitStack() as at_the_end:
+            at_the_end.callback(self.unlock)
+            yield at_the_end.pop_all
+
+    def unlock(self) -> None:
+        self._lock.release()
+
+    def unfinished(self) -> Path | None:
+        """What was being built to replace the index when its process died; under the lock."""
+        current = self.current()
+        found = (path for path in self._builds() if not path.name.startswith(".") and path != current)
+        return next(found, None) if current else None
+
+    def add(self, make: Callable[[Path], None]) -> Path:
+        """A new sub-folder, filled by ``make``; under the lock."""
+        self.sweep()
+        path = self.path / f"products-{secrets.token_hex(4)}"
+        temporary = path.with_name(f".{path.name}")
+        temporary.mkdir()
+        make(temporary)
+        os.replace(temporary, path)
+        return path
+
+    def publish(self, build: Path) -> None:
+        """Makes a sub-folder the index, and removes the former one; under the lock."""
+        with atomic_path(self.path / POINTER) as temporary:
+            temporary.write_text(json.dumps({"products": build.name}), encoding="utf-8")
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Removes all builds but the index, and what processes that died left; under the lock."""
+        current = self.current()
+        for path in self.path.iterdir():
+            if HALF_POINTER.fullmatch(path.name):
+                path.unlink()
+        for build in self._builds():
+            if build != current:
+                remove_build(build)
+
+    def foreign(self) -> list[Path]:
+        """Files and folders that no build of an index wrote."""
+        if not self.path.is_dir():
+            return []
+        builds = set(self._builds())
+        own = {self.path / POINTER, Path(self._lock.lock_file)} | builds
+        inside = (path for build in builds for path in build.iterdir() if not OWN.fullmatch(path.name))
+        outside = (path for path in self.path.iterdir() if path not in own and not HALF_POINTER.fullmatch(path.name))
+        return sorted([*outside, *inside])
+
+    def refuse_foreign(self) -> None:
+        """Raises InputError: it is no folder, or it holds something that no build of an index wrote."""
+        if os.path.lexists(self.path) and not self.path.is_dir():
+            raise InputError(f"{self.path} is there already and is no index; choose another --out")
+        if found := self.foreign():
+            name = printable(str(found[0].relative_to(self.path)))
+            more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+            raise InputError(f"{self.path} holds what is no part of an index ({name}{more}); choose another --out")
+
+    def _builds(self) -> list[Path]:
+        found = (path for path in self.path.iterdir() if BUILD.fullmatch(path.name))
+        return sorted(path for path in found if path.is_dir() and not path.is_symlink())
+
+
+def remove_build(build: Path) -> None:
+    """Removes the files of a build, the database first, and its folder if nothing else lies there."""
+    for path in sorted(build.iterdir(), key=lambda path: path.name != DATABASE):
+        if OWN.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        build.rmdir()
