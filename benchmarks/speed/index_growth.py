@@ -61,7 +61,7 @@ def build(index: Path, answer: Path, size: int, width: int, queries: int, top_k:
     for entries in index_vectors.entries(size, width):
         writing += seconds(partial(store.write, entries))
     finishing = seconds(store.finish)
-    on_disk = sum(file.stat().st_size for file in index.iterdir())
+    on_disk = sum(file.stat().st_size for file in index.rglob("*") if file.is_file())
     answer.write_text(json.dumps({"write_s": writing, "finish_s": finishing, "disk_bytes": on_disk}))
 
 
