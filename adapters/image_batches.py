@@ -1,17 +1,13 @@
 """Decoding images in worker processes, in order, any sequence of them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from e2.data.images import load_image
+from e2.data.images import ImageSource, as_photo
 from e2.errors import InputError
-
-ImageSource = Image.Image | Path | str | bytes
 
 
 def image_batches(
@@ -56,10 +52,7 @@ class _Decoded(Dataset):
 
     def __getitem__(self, index: int) -> Tensor | str:
         try:
-            image = self.images[index]
-            if not isinstance(image, Image.Image):
-                image = load_image(image if isinstance(image, bytes) else Path(image))
-            return self.preprocess(image)
+            return self.preprocess(as_photo(self.images[index]))
         except InputError as error:
             return str(error)
 

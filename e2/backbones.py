@@ -24,6 +24,7 @@ from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from open_clip.pretrained import download_pretrained_from_hf, get_pretrained_cfg
 from safetensors import SafetensorError
 
+from e2.data.transforms import photo_transform
 from e2.errors import InputError, first_line
 from e2.foreign import OpenClip
 from e2.hf_weights import is_transformers, open_clip_config, read_json
@@ -210,7 +211,7 @@ def _created(
 ) -> tuple[OpenClip, Callable]:
     """open_clip's own way to a model, its errors in one line."""
     try:
-        model, _, preprocess = open_clip.create_model_and_transforms(name, tag, **options)
+        model, _, _ = open_clip.create_model_and_transforms(name, tag, **options)
     except FOREIGN as error:
         weights = f" with weights {tag}" if tag else ""
         raise InputError(f"cannot load backbone {name}{weights}: {first_line(error)}") from error
@@ -219,7 +220,7 @@ def _created(
         raise InputError(f"image size {model.visual.image_size} is smaller than a patch of {name}; choose a larger one")
     loaded = bool(tag) if pretrained is None else pretrained
     model.origin = Origin(_as_built(config, options), loaded and options.get("load_weights", True))
-    return model, preprocess
+    return model, photo_transform(model.visual.preprocess_cfg)
 
 
 def _as_built(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

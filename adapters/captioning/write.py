@@ -20,7 +20,7 @@ from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 from e2.progress import with_progress
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".heic", ".heif")
 CHUNK = 128  # photos decoded, captioned and written together
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from adapters.composed.base import References
 from adapters.image_batches import ImageSource
-from e2.data.images import load_image
+from e2.data.images import as_photo
 from e2.errors import InputError
 
 
@@ -71,7 +71,7 @@ class TransformersCaptions:
         found: list[str] = []
         for start in range(0, len(references), self.batch_size):
             rows = range(start, min(start + self.batch_size, len(references)))
-            photos = [_photo(references.images[row]) for row in rows]
+            photos = [as_photo(references.images[row]) for row in rows]
             inputs = self._processor(images=photos, return_tensors="pt").to(self.device)
             ids = self._model.generate(**inputs, max_new_tokens=40)
             found += [text.strip() for text in self._processor.batch_decode(ids, skip_special_tokens=True)]
@@ -120,12 +120,6 @@ def _keys(image: ImageSource) -> list[str]:
     if isinstance(path, bytes) or not path:
         return []
     return [str(path), Path(path).name, Path(path).stem]
-
-
-def _photo(image: ImageSource) -> Image.Image:
-    if isinstance(image, Image.Image):
-        return image.convert("RGB")
-    return load_image(image if isinstance(image, bytes) else Path(image))
 
 
 def _read_captions(path: Path) -> dict[str, str]:

@@ -18,17 +18,17 @@ LOAD = {
 model, preprocess, tokenizer = e2.load("hf-hub:{repo}")""",
     "open_clip": """import open_clip
 
-model, _, preprocess = open_clip.create_model_and_transforms("hf-hub:{repo}")
+model, _, preprocess = open_clip.create_model_and_transforms("hf-hub:{repo}")  # for upright RGB photos
 tokenizer = open_clip.get_tokenizer("hf-hub:{repo}")""",
     "transformers": """from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 model = AutoModel.from_pretrained("{repo}"{trust}).eval()
-processor = AutoImageProcessor.from_pretrained("{repo}"{trust})
+processor = AutoImageProcessor.from_pretrained("{repo}"{trust})  # for upright RGB photos; preprocess.py takes any
 tokenizer = AutoTokenizer.from_pretrained("{repo}"{trust})""",
     "onnx": """import onnxruntime
 from huggingface_hub import snapshot_download
 
-folder = snapshot_download("{repo}")  # export.json says what lies in it
+folder = snapshot_download("{repo}")  # preprocess.py makes pixels of any photo
 image = onnxruntime.InferenceSession(f"{{folder}}/image.onnx")
 text = onnxruntime.InferenceSession(f"{{folder}}/text.onnx")""",
 }

@@ -1,14 +1,13 @@
 """What every export has in common: a new folder, a check against PyTorch, and a record of what was written."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor
 
 from adapters.encoder import Encoder
@@ -103,11 +102,6 @@ def photo_rule(encoder: Encoder) -> dict[str, Any]:
     return {name: rule[name] for name in PHOTO_RULE if name in rule} | {
         "size": [size, size] if isinstance(size, int) else list(size)
     }
-
-
-def photo_transform(rule: dict[str, Any]) -> Callable:
-    """PIL image -> (3, H, W), by open_clip's own transform."""
-    return image_transform_v2(PreprocessCfg(**{**rule, "size": tuple(rule["size"])}), is_train=False)
 
 
 def sample_pixels(encoder: Encoder, count: int) -> Tensor:

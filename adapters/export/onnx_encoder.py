@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from adapters.encoder import ONNX, Encoder
-from adapters.export.exported import RECORD, Exported, photo_transform, read_export
+from adapters.export.exported import RECORD, Exported, read_export
+from adapters.export.photo_files import RULE_FILE
 from adapters.export.tokenizer_files import FILE, FOLDER, load_tokenizer
+from e2.data.transforms import photo_transform
 from e2.errors import InputError, first_line
 from e2.files import file_sha256
 from e2.reader import Reading
 
-IMAGE, TEXT, PHOTO_RULE_FILE = "image", "text", "preprocess.json"
+IMAGE, TEXT = "image", "text"
 EXACT = ".onnx"  # ending of the graphs that were compared with PyTorch
 
 
@@ -104,7 +106,7 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32", **opt
         raise InputError(f"{folder} is an export to {record.format}, not to onnx")
     try:
         graphs = _checked_graphs(record, folder, ending)
-        rule = json.loads((folder / PHOTO_RULE_FILE).read_text())
+        rule = json.loads((folder / RULE_FILE).read_text())
         preprocess, tokenizer = photo_transform(rule), load_tokenizer(folder, record.further["tokenizer"])
         info = {**record.source, "path": name, "weights_sha256": _identity(record, graphs, ending), "runtime": "onnxruntime"}
         model = OnnxModel(folder, record.tags, rule, ending)
@@ -120,7 +122,7 @@ def _checked_graphs(record: Exported, folder: Path, ending: str) -> list[str]:
         InputError: a file is missing, or another one.
     """
     graphs = [f"{name}{ending}" for name in (IMAGE, TEXT)]
-    beside = [name for name in record.sha256 if name in (PHOTO_RULE_FILE, FILE) or name.startswith(f"{FOLDER}/")]
+    beside = [name for name in record.sha256 if name in (RULE_FILE, FILE) or name.startswith(f"{FOLDER}/")]
     for name in graphs + beside:
         if name not in record.sha256 or not (folder / name).is_file():
             raise InputError(f"{folder / name} is missing, there or in {RECORD}; export again (8 bits: by --int8)")

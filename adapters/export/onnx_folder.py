@@ -7,7 +7,6 @@ noise in training only, so none is left in the graphs.
 
 import contextlib
 import io
-import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -28,7 +27,8 @@ from adapters.export.exported import (
     sample_tokens,
 )
 from adapters.export.int8 import INT8, least_cosine, write_int8
-from adapters.export.onnx_encoder import EXACT, IMAGE, PHOTO_RULE_FILE, TEXT, OnnxModel
+from adapters.export.onnx_encoder import EXACT, IMAGE, TEXT, OnnxModel
+from adapters.export.photo_files import save_preprocessing
 from adapters.export.tokenizer_files import save_tokenizer
 from e2.errors import InputError, first_line
 from e2.foreign import OpenClip
@@ -77,7 +77,7 @@ def write_onnx(encoder: Encoder, folder: Path, *, int8: bool = False) -> Exporte
     opset = _graph(ImageGraph(model), sample_pixels(encoder, 2), image, "pixels", ["image_embeddings", *regions])
     _graph(TextGraph(model), sample_tokens(encoder), text, "tokens", ["text_embeddings"])
     rule = photo_rule(encoder)
-    (folder / PHOTO_RULE_FILE).write_text(json.dumps(rule, indent=2) + "\n")
+    save_preprocessing(rule, encoder.preprocess, folder)
     further: dict[str, Any] = {"opset": opset, "tokenizer": save_tokenizer(encoder.tokenizer, folder)}
     deviation = largest_deviation(_compared(encoder, OnnxModel(folder, encoder.tags, rule)))
     if int8:

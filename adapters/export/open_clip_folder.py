@@ -25,6 +25,7 @@ from adapters.export.exported import (
     sample_pixels,
     sample_tokens,
 )
+from adapters.export.photo_files import save_preprocessing
 from e2.checkpoint import weights_of
 from e2.errors import InputError
 from e2.model import E2
@@ -53,6 +54,7 @@ def write_open_clip(encoder: Encoder, folder: Path, *, backbone_only: bool = Fal
     rule = photo_rule(encoder)
     config = {"model_cfg": model_config(model), "preprocess_cfg": {name: rule[name] for name in PREPROCESS if name in rule}}
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    save_preprocessing(rule, encoder.preprocess, folder)
     if isinstance(encoder.tokenizer, HFTokenizer):
         encoder.tokenizer.save_pretrained(str(folder))
     deviation = largest_deviation(_compared(encoder, folder))

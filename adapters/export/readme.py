@@ -12,18 +12,15 @@ Written by `e2 export --format {format}` (e2 {version}) from {source}. Largest d
 ONNX = """
 `image.onnx`: `pixels` (batch, 3, {height}, {width}) -> `image_embeddings` (batch, {dim}){regions}.
 `text.onnx`: `tokens` (batch, {length}) -> `text_embeddings` (batch, {dim}).
-All embeddings are of unit length; opset {opset}. `preprocess.json` says how a photo becomes pixels.{int8}
+All embeddings are of unit length; opset {opset}.{int8} `preprocess.py` makes pixels of any photo as in training (NumPy and
+Pillow; `preprocess.json` holds the numbers): turned by EXIF, on white where transparent, 16 bits scaled.
 
 ```python
 {imports}
 import numpy as np
 import onnxruntime as ort
-from PIL import Image
 
-def pixels(path):
-    photo = Image.open(path).convert("RGB")
-    {resize}
-    return ((np.asarray(photo, np.float32) / 255 - {mean}) / {std}).astype(np.float32).transpose(2, 0, 1)[None]
+from preprocess import pixels  # of this folder
 
 {tokenizer}
 image = ort.InferenceSession("image.onnx").run(["image_embeddings"], {{"pixels": pixels("photo.jpg")}})[0]
@@ -32,40 +29,48 @@ print(image @ text.T)
 ```
 """
 
-SQUASH = "photo = photo.resize(({width}, {height}), Image.{interpolation})"
-SHORTEST = """scale = {side} / min(photo.size)
-    photo = photo.resize([max({side}, int(side * scale)) for side in photo.size], Image.{interpolation})
-    left, top = round((photo.width - {width}) / 2), round((photo.height - {height}) / 2)
-    photo = photo.crop((left, top, left + {width}, top + {height}))"""
 RUST_TOKENIZER = """words = Tokenizer.from_file("tokenizer.json")
 tokens = lambda texts: np.array([entry.ids for entry in words.encode_batch(texts)], np.int64)"""
 HUB_TOKENIZER = """words = HFTokenizer("tokenizer", context_length={length}, clean="{clean}")
 tokens = lambda texts: words(texts).numpy()"""
 
+PHOTOS = """
+`preprocess.py` makes pixels of any photo as in training: turned by EXIF, on white where transparent, 16 bits scaled. {other}
+does none of this: give it upright RGB pictures only (`preprocess.upright_rgb(Image.open(path))` makes one of any).
+"""
+
 OPEN_CLIP = """
 ```python
 import open_clip
+import torch
 
-model, _, preprocess = open_clip.create_model_and_transforms("local-dir:.")
+from preprocess import pixels  # of this folder
+
+model, _, _ = open_clip.create_model_and_transforms("local-dir:.")
 tokenizer = open_clip.get_tokenizer("local-dir:.")
+model.eval()
+with torch.no_grad():
+    image = model.encode_image(torch.from_numpy(pixels("photo.jpg")), normalize=True)
+    text = model.encode_text(tokenizer(["a red dress", "a grey tee"]), normalize=True)
+print(image @ text.T)
 ```
-"""
+""" + PHOTOS.format(other="open_clip's own transform")
 
 TRANSFORMERS = """{needs}
 ```python
 import torch
-from PIL import Image
-from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer
+
+from preprocess import pixels  # of this folder
 
 model = AutoModel.from_pretrained("."{trust}).eval()
-processor = AutoImageProcessor.from_pretrained("."{trust})
 tokenizer = AutoTokenizer.from_pretrained("."{trust})
 texts = tokenizer(["a red dress", "a grey tee"], padding="max_length", truncation=True, return_tensors="pt")
-photos = processor(images=Image.open("photo.jpg").convert("RGB"), return_tensors="pt")
+photos = torch.from_numpy(pixels("photo.jpg"))
 with torch.no_grad():
-    print(model(input_ids=texts.input_ids, pixel_values=photos.pixel_values).logits_per_image)
+    print(model(input_ids=texts.input_ids, pixel_values=photos).logits_per_image)
 ```
-"""
+""" + PHOTOS.format(other="`AutoImageProcessor`")
 OWN_CODE = """
 The folder brings its own code (Apache 2.0), which `trust_remote_code=True` runs; read it first if it is not from you. It
 needs `open_clip_torch`. `model.get_region_features(pixels)` gives the region embeddings.
@@ -94,19 +99,16 @@ def readme(exported: Exported, rule: dict, name: str) -> str:
 
 def _onnx(exported: Exported, rule: dict) -> str:
     (height, width), dim, length = rule["size"], exported.embed_dim, exported.context_length
-    places = {"height": height, "width": width, "side": min(height, width), "interpolation": rule["interpolation"].upper()}
     described = exported.further["tokenizer"]
     from_hub = described["file"] == FOLDER
     return ONNX.format(
-        **places,
+        height=height,
+        width=width,
         dim=dim,
         length=length,
         opset=exported.further["opset"],
         regions=f" and `region_embeddings` (batch, {len(exported.tags)}, {dim})" if exported.tags else "",
         int8=" The `.int8` graphs are smaller, and less exact." if "int8" in exported.further else "",
-        resize=(SQUASH if rule["resize_mode"] == "squash" else SHORTEST).format(**places),
-        mean=list(rule["mean"]),
-        std=list(rule["std"]),
         imports="from open_clip.tokenizer import HFTokenizer" if from_hub else "from tokenizers import Tokenizer",
         tokenizer=HUB_TOKENIZER.format(length=length, clean=described["clean"]) if from_hub else RUST_TOKENIZER,
     )

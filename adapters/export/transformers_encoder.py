@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adapters.encoder import Encoder
 from adapters.export.exported import read_export
+from e2.data.images import ImageSource, as_photo
 
 
 class TransformersTokenizer:
@@ -50,9 +50,9 @@ class TransformersModel(nn.Module):
         self.tokenizer = TransformersTokenizer(folder)
         self.tags = tuple(getattr(self.model.config, "e2", {}).get("tags", ()))
 
-    def preprocess(self, photo: Image.Image) -> Tensor:
+    def preprocess(self, photo: ImageSource) -> Tensor:
         """(3, H, W)."""
-        return self.processor(images=photo.convert("RGB"), return_tensors="pt").pixel_values[0]
+        return self.processor(images=as_photo(photo), return_tensors="pt").pixel_values[0]
 
     def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
         return _normalised(self.model.get_image_features(pixel_values=pixels), normalize)

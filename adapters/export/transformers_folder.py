@@ -30,6 +30,7 @@ from adapters.export.exported import (
     sample_tokens,
 )
 from adapters.export.open_clip_folder import model_config
+from adapters.export.photo_files import save_preprocessing
 from adapters.export.tokenizer_files import save_for_transformers
 from e2.config import to_dict
 from e2.errors import InputError, first_line
@@ -52,7 +53,9 @@ def write_transformers(encoder: Encoder, folder: Path) -> Exported:
         raise InputError(
             "this text tower looks at padding, which transformers' CLIP tokenizer fills otherwise; use --format onnx"
         )
-    (folder / "preprocessor_config.json").write_text(json.dumps(_image_processor(photo_rule(encoder)), indent=2) + "\n")
+    rule = photo_rule(encoder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(_image_processor(rule), indent=2) + "\n")
+    save_preprocessing(rule, encoder.preprocess, folder)
     save_for_transformers(encoder.tokenizer, folder)
     own_code = model.reader is not None or not maps_onto_clip_model(model.clip)
     config, tensors = _with_code(encoder, folder) if own_code else _clip_model(model.clip)

@@ -11,7 +11,6 @@ a model's processor sees them; here each photo goes through the encoder's own tr
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -20,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from adapters.encoder import Encoder, load_encoder
-from e2.data.images import load_image
+from e2.data.images import as_photo
 
 
 class LookBenchEncoder(nn.Module):
@@ -32,11 +31,7 @@ class LookBenchEncoder(nn.Module):
 
     @torch.inference_mode()
     def forward(self, image: Tensor | Image.Image | str) -> Tensor:
-        if not isinstance(image, Tensor):
-            photo = load_image(Path(image)) if isinstance(image, str) else image
-            pixels = self.preprocess(photo.convert("RGB")).unsqueeze(0)
-        else:
-            pixels = image
+        pixels = image if isinstance(image, Tensor) else self.preprocess(as_photo(image)).unsqueeze(0)
         return nn.functional.normalize(self.model.encode_image(pixels.to(self.device)), dim=-1)
 
 

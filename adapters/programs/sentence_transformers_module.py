@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adapters.encoder import load_encoder
+from e2.data.images import as_photo
 from e2.errors import InputError
 
 
@@ -43,7 +44,7 @@ class EncoderModule(InputModule):
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **_: Any) -> dict[str, Tensor]:
         """A batch of texts or a batch of photos, as sentence-transformers sorts them."""
         if all(isinstance(item, Image.Image) for item in inputs):
-            return {"pixel_values": torch.stack([self.transform(photo.convert("RGB")) for photo in inputs])}
+            return {"pixel_values": torch.stack([self.transform(as_photo(photo)) for photo in inputs])}
         if not all(isinstance(item, str) for item in inputs):
             raise InputError("give texts or PIL images; other inputs this encoder cannot read")
         return {"input_ids": self.tokenizer([(prompt or "") + text for text in inputs])}

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import PIL
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
@@ -19,7 +18,7 @@ from rich.progress import Progress
 from e2.data import cache
 from e2.data.catalogue import ImageStore
 from e2.data.columns import printable
-from e2.data.images import BadImage, MissingImage, UnreadableImage, check_image
+from e2.data.images import BadImage, MissingImage, UnreadableImage, check_image, reading_rules
 from e2.errors import InputError
 from e2.files import atomic_path
 
@@ -104,7 +103,7 @@ def _empty(lists: pa.ChunkedArray) -> np.ndarray:
 
 def _cached_bad_images(table: pa.Table, images: ImageStore, identity: Sequence[object], progress: bool) -> list[BadRow]:
     stamps = images.digest(table.column("images"))
-    file = cache.cache_folder() / "checks" / f"{cache.key(*identity, stamps, PIL.__version__)}.json"
+    file = cache.cache_folder() / "checks" / f"{cache.key(*identity, stamps, *reading_rules())}.json"
     with contextlib.suppress(OSError, ValueError, TypeError):  # absent or damaged: check again
         return [BadRow(*found) for found in json.loads(file.read_text())]
     found = list(_bad_images(table.column("images"), images, progress))

@@ -1,24 +1,23 @@
 """Any image file that a catalogue may hold -> an upright 8-bit RGB picture, or one clear reason why not.
 
-Photos come from strangers: the formats are an allow-list (Pillow would hand an EPS to Ghostscript), pixel counts are
-bounded before anything is decoded, and whatever a decoder raises on damaged bytes becomes `BadImage`.
+Photos come from strangers: the formats are an allow-list, pixel counts are bounded before anything is decoded, and whatever
+a decoder raises on damaged bytes becomes `BadImage`.
 """
 
 import contextlib
-import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
+import PIL
+from PIL import Image
 
 from e2.data.columns import printable
+from e2.data.file_kinds import kind_of
+from e2.data.rgb import MAX_PIXELS, MAX_RATIO, UnusablePhoto, check_size, known_formats, upright_rgb
 from e2.errors import InputError
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000")
-SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's grey modes of more than 8 bits
-MAX_PIXELS = 89_478_485  # Pillow's own limit, which it merely warns about
+ImageSource = Image.Image | Path | str | bytes
 
 
 class BadImage(InputError):
@@ -43,8 +42,8 @@ class UnreadableImage(BadImage):
 def load_image(source: bytes | Path, enough: int | None = None) -> Image.Image:
     """Decodes the first frame of an image file to RGB, turned upright by its EXIF orientation.
 
-    Transparent pixels are laid on white (as shops show them), 16-bit grey is scaled to 8 bits, and palettes and CMYK
-    are converted.
+    Transparent pixels are laid on white (as shops show them), grey of more than 8 bits is scaled to 8, and palettes and
+    CMYK are converted.
 
     Args:
         source: an encoded image, or where it lies.
@@ -53,13 +52,24 @@ def load_image(source: bytes | Path, enough: int | None = None) -> Image.Image:
             caller's own resizing hardly to be told apart. None: all pixels.
 
     Raises:
-        BadImage: no such file, not an image, damaged, truncated, larger than Pillow's decompression-bomb limit.
+        BadImage: no such file, not an image, damaged, truncated, too large (decompression bombs), or too thin.
     """
     with _opened(source) as image:
         if enough and image.format in ("JPEG", "MPO"):
             image.draft(None, (2 * enough, 2 * enough))
-        image.load()
-        return _to_rgb(_upright(image))
+        return upright_rgb(image)
+
+
+def as_photo(source: ImageSource, enough: int | None = None) -> Image.Image:
+    """The same for a picture that was opened or drawn already, of any mode; `load_image` for all other sources.
+
+    Raises:
+        BadImage: it cannot be used.
+    """
+    if not isinstance(source, Image.Image):
+        return load_image(source if isinstance(source, bytes) else Path(source), enough)
+    with _told(getattr(source, "filename", "") or f"picture of {source.width} x {source.height} pixels"):
+        return upright_rgb(source)
 
 
 def check_image(source: bytes | Path) -> None:
@@ -72,31 +82,61 @@ def check_image(source: bytes | Path) -> None:
             image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
             image.load()
         else:
-            image.load()
-            _to_rgb(image)
+            upright_rgb(image)
+
+
+def why_no_photo(source: bytes | Path) -> str | None:
+    """Why an image cannot be used, in a few words without its name; None where it can."""
+    try:
+        check_image(source)
+    except BadImage as error:
+        return error.cause
+    return None
+
+
+def reading_rules() -> tuple[object, ...]:
+    """What the verdict on an image depends on, besides the image."""
+    return PIL.__version__, known_formats(), MAX_PIXELS, MAX_RATIO
 
 
 @contextlib.contextmanager
 def _opened(source: bytes | Path) -> Iterator[Image.Image]:
     where = f"image of {len(source):,} bytes" if isinstance(source, bytes) else printable(str(source))
-    try:
-        if not isinstance(source, bytes):
-            if not Path(source).is_file():  # also keeps a hostile table from having us read /dev/zero
-                raise MissingImage(where, "there is no such file")
-            source = _read(Path(source))  # in one go; Pillow would seek over the file many times
-        if not source:
-            raise BadImage(where, "it is empty")
-        with Image.open(io.BytesIO(source), formats=known_formats()) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise BadImage(where, f"{image.width} x {image.height} pixels are too many (decompression bomb)")
+    if not isinstance(source, bytes):
+        if not _is_file(source):  # also keeps a hostile table from having us read /dev/zero
+            raise MissingImage(where, "there is no such file")
+        source = _read(Path(source))  # in one go; Pillow would seek over the file many times
+    if not source:
+        raise BadImage(where, "it is empty")
+    with _told(where):
+        try:
+            image = Image.open(io.BytesIO(source), formats=known_formats())
+        except Image.UnidentifiedImageError:
+            raise UnusablePhoto(f"it is {kind_of(source) or 'not an image of a known format'}") from None
+        with image:
+            check_size(image)
             yield image
+
+
+@contextlib.contextmanager
+def _told(where: str) -> Iterator[None]:
+    """Whatever is raised within becomes a `BadImage` of that name: on damaged data decoders raise nearly anything."""
+    try:
+        yield
     except BadImage:
         raise
-    except Image.UnidentifiedImageError:
-        raise BadImage(where, "it is not an image of a known format") from None
-    except Exception as error:  # on damaged data Pillow's decoders raise nearly every built-in exception
+    except UnusablePhoto as error:
+        raise BadImage(where, str(error)) from None
+    except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise BadImage(where, f"it cannot be decoded ({reason})") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # a name too long, or with a null byte
+        return False
 
 
 def _read(path: Path) -> bytes:
@@ -104,27 +144,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UnreadableImage(str(path), f"it cannot be read ({error.strerror})") from error
-
-
-@functools.cache
-def known_formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)  # AVIF needs a recent Pillow
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # a damaged EXIF block (any exception, see above) spoils no pixels: take the photo as it lies
-        return image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in SIXTEEN_BIT:
-        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8  # convert("RGB") would cut at 255
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")

@@ -14,7 +14,7 @@ from e2.data.images import known_formats
 from e2.data.product import Product
 
 ENDINGS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
-ENDINGS |= {"AVIF": "avif", "JPEG2000": "jp2"}
+ENDINGS |= {"AVIF": "avif", "JPEG2000": "jp2", "HEIF": "heic"}
 
 
 def write_shards(folder: Path, split: str, products: Iterable[Product], products_a_shard: int) -> int:

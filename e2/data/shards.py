@@ -30,7 +30,7 @@ from e2.data.read import JSON_ROWS_FOR_NAMES, json_column
 from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, require_columns
 from e2.errors import InputError
 
-IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2")
+IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "heic", "heif")
 REMOTE = re.compile(r"pipe:|[a-zA-Z][a-zA-Z0-9+]+://")
 PLACE = pa.struct([("offset", pa.int64()), ("size", pa.int64())])
 SAMPLES = pa.schema({"key": pa.string(), "json": pa.string(), "txt": pa.string(), "images": pa.list_(PLACE)})

@@ -1,19 +1,24 @@
-"""From a decoded photo to the model's input, for training.
+"""From a photo to the model's input, for evaluation and for training.
 
-Evaluation uses the backbone's own transform. Training starts from the same resizing rule, a little larger, and cuts a random
+Evaluation resizes as the backbone's own transform does. Training starts from the same rule, a little larger, and cuts a random
 window: so the model sees a photo in training the way it will see it later. (``RandomResizedCrop`` would cut squares out of
 tall photos that evaluation squashes or pads whole.)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import open_clip
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms.v2 import functional
 
 from e2.data.colour_jitter import ColourJitter
+from e2.data.images import ImageSource, as_photo
+from e2.data.rgb import trimmed
 from e2.errors import InputError
 from e2.foreign import OpenClip
 
@@ -34,16 +39,25 @@ AUGMENTATIONS = {
 }
 
 
-class TrainingTransform(transforms.Compose):
-    """Its steps, and how many pixels of a photo they make use of.
+class PhotoTransform(transforms.Compose):
+    """Any photo -> (3, H, W): upright RGB first, whatever kind it is, then the steps.
 
     Attributes:
-        enough: the longer side that photos are resized to, in pixels; see `e2.data.images.load_image`.
+        enough: the longer side that photos are resized to, in pixels, where a JPEG may be decoded at less than its full size
+            (`e2.data.images.load_image`); None: it may not.
     """
 
-    def __init__(self, steps: Sequence[Callable], enough: int):
+    def __init__(self, steps: Sequence[Callable], enough: int | None = None):
         super().__init__(list(steps))
         self.enough = enough
+
+    def __call__(self, photo: ImageSource) -> Tensor:
+        """A picture of Pillow's of any mode, or an image file as a path or bytes.
+
+        Raises:
+            BadImage: it cannot be used.
+        """
+        return super().__call__(as_photo(photo, self.enough))
 
 
 class ResizePixels:
@@ -63,26 +77,30 @@ class ResizePixels:
         return f"{type(self).__name__}({self.resize})"
 
 
-def training_transform(visual: OpenClip, augment: str) -> TrainingTransform:
-    """PIL image -> (3, H, W) for an open_clip image tower.
+def photo_transform(rule: Mapping[str, Any]) -> PhotoTransform:
+    """The evaluation transform.
+
+    Args:
+        rule: fields of open_clip's ``PreprocessCfg``, such as an image tower's ``preprocess_cfg``.
+    """
+    config = PreprocessCfg(**{**rule, "size": open_clip.transformer.to_2tuple(rule["size"])})
+    steps = list(image_transform_v2(config, is_train=False).transforms)
+    # Resizing by the shorter side makes millions of pixels of a thin photo, by the longer side none at all.
+    return PhotoTransform(steps if config.resize_mode == "squash" else [transforms.Lambda(trimmed), *steps])
+
+
+def training_transform(visual: OpenClip, augment: str) -> PhotoTransform:
+    """The transform with random changes, for an open_clip image tower.
 
     Raises:
         InputError: unknown augmentation.
     """
     if augment not in AUGMENTATIONS:
         raise InputError(f"unknown augmentation {augment!r}; choose one of {', '.join(AUGMENTATIONS)}")
-    view, config = AUGMENTATIONS[augment], dict(visual.preprocess_cfg)
-    height, width = open_clip.transformer.to_2tuple(config["size"])
+    view, rule = AUGMENTATIONS[augment], dict(visual.preprocess_cfg)
+    height, width = open_clip.transformer.to_2tuple(rule["size"])
     larger = (round(height * view.enlarge), round(width * view.enlarge))
-    resized = open_clip.image_transform(
-        larger,
-        is_train=False,
-        mean=config["mean"],
-        std=config["std"],
-        resize_mode=config["resize_mode"],
-        interpolation=config["interpolation"],
-        fill_color=config["fill_color"],
-    )
+    resized = photo_transform({**rule, "size": larger})
     resize, normalise = resized.transforms[:-2], resized.transforms[-2:]  # the last two: to tensor, normalise
     quick = [ResizePixels(step) if isinstance(step, transforms.Resize) else step for step in resize]
     steps = [*quick, transforms.RandomCrop((height, width))]
@@ -90,4 +108,4 @@ def training_transform(visual: OpenClip, augment: str) -> TrainingTransform:
         steps.append(transforms.RandomHorizontalFlip(view.flip))
     if view.jitter:
         steps.append(ColourJitter(view.jitter, view.jitter / 10))
-    return TrainingTransform([*steps, *normalise], enough=max(larger))
+    return PhotoTransform([*steps, *normalise], enough=max(larger))

@@ -196,7 +196,7 @@ def _require_photo(contents: bytes) -> None:
     try:
         check_image(contents)
     except BadImage as error:
-        raise PhotoError("not a photo" if "known format" in error.cause or not contents else "damaged photo") from error
+        raise PhotoError("damaged photo" if "cannot be decoded" in error.cause else "not a photo") from error
     with Image.open(BytesIO(contents), formats=known_formats()) as image:
         if min(image.size) < MIN_SIDE:
             raise PhotoError(f"smaller than {MIN_SIDE} pixels")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 
 import numpy as np
 import onnx
@@ -86,6 +87,9 @@ def run_readme(folder, monkeypatch):
     """Its lines in its folder, with a photo; gives the variables."""
     photos()[0].save(folder / "photo.jpg", quality=95)
     monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.delitem(sys.modules, "preprocess", raising=False)  # of another folder
     names: dict = {}
     exec(compile(readme_code(folder), str(folder / "README.md"), "exec"), names)
     (folder / "photo.jpg").unlink()
@@ -100,30 +104,12 @@ def test_onnx_readme_runs(onnx_folder, e2_checkpoint, monkeypatch, capsys):
     assert len(capsys.readouterr().out.split()) >= 2
 
 
-@pytest.mark.parametrize("size", [(50, 40), (40, 50), (33, 200)])
-def test_onnx_readme_prepares_photos_as_the_model_does(tiny, tmp_path, size):
-    """Not the squash of our own backbones, but the crop of open_clip's."""
-    from adapters.export.exported import Exported, photo_rule
-    from adapters.export.readme import readme
-
-    encoder = encoder_of(f"open_clip:{tiny}")
-    rule = photo_rule(encoder)
-    assert rule["resize_mode"] == "shortest"
-    further = {"opset": 20, "tokenizer": {"file": "tokenizer.json"}}
-    text = readme(Exported("onnx", encoder.info, 0.0, [], 16, 77, 1.0, further), rule, "graphs")
-    (tmp_path / "README.md").write_text(text)
-    path = tmp_path / "photo.png"
-    Image.fromarray(np.random.default_rng(1).integers(0, 255, (*size, 3), dtype=np.uint8)).save(path)
-    names: dict = {}
-    exec(readme_code(tmp_path).split("words =")[0], names)
-    assert_allclose(names["pixels"](path)[0], encoder.preprocess(Image.open(path)).numpy(), atol=1e-6)
-
-
-def test_open_clip_loads_a_plain_model(clip_checkpoint, tmp_path):
+def test_open_clip_loads_a_plain_model(clip_checkpoint, tmp_path, monkeypatch):
     encoder = encoder_of(clip_checkpoint)
     assert export(encoder, tmp_path / "folder", "open_clip").largest_deviation == 0
     (theirs,) = load_exported(tmp_path / "folder", device="cpu", workers=0)
     assert_same_vectors(encoder, theirs, atol=1e-6)
+    assert run_readme(tmp_path / "folder", monkeypatch)["image"].shape == (1, 16)
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'folder'}")
     assert_allclose(preprocess(photos()[0]), encoder.preprocess(photos()[0]))
     assert tuple(model.visual.preprocess_cfg["size"]) == (32, 32)
@@ -150,7 +136,7 @@ def test_a_plain_model_becomes_transformers_own_clip(clip_checkpoint, tmp_path, 
     encoder = encoder_of(clip_checkpoint)
     written = export(encoder, tmp_path / "folder", "transformers")
     assert written.further == {"architecture": "CLIPModel", "own_code": False}
-    assert not list((tmp_path / "folder").glob("*.py"))
+    assert [path.name for path in (tmp_path / "folder").glob("*.py")] == ["preprocess.py"]
     assert isinstance(CLIPModel.from_pretrained(tmp_path / "folder"), CLIPModel)
     (theirs,) = load_exported(tmp_path / "folder", device="cpu", workers=0)
     assert_allclose(theirs.encode_texts(TEXTS), encoder.encode_texts(TEXTS), atol=1e-5)
@@ -173,7 +159,7 @@ def test_an_e2_brings_its_code_to_transformers(e2_checkpoint, tmp_path, monkeypa
     assert type(theirs.model.model).__module__.startswith("transformers_modules")
     assert_allclose(theirs.encode_texts(TEXTS), encoder.encode_texts(TEXTS), atol=1e-5)
     names = run_readme(out, monkeypatch)
-    pixels = names["photos"].pixel_values
+    pixels = names["photos"]
     with torch.no_grad():
         assert_allclose(names["model"].get_region_features(pixels), encoder.model.encode_regions(pixels), atol=1e-5)
         answer = names["model"](input_ids=names["texts"].input_ids, pixel_values=pixels)

@@ -1,13 +1,18 @@
+import io
 import pickle
 import struct
+import sys
+import types
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+import torchvision
+from PIL import Image, ImageFile
 
-from e2.data.images import BadImage, MissingImage, check_image, load_image
-from e2.data.transforms import training_transform
+from e2.data.images import BadImage, MissingImage, as_photo, check_image, load_image, why_no_photo
+from e2.data.rgb import known_formats
+from e2.data.transforms import AUGMENTATIONS, photo_transform, training_transform
 from e2.factory import create_model_and_transforms
 from tests.e2.data.conftest import encoded, photo
 
@@ -90,12 +95,55 @@ def test_damaged_exif_spoils_no_picture():
         (solid("I;16", 65535), "PNG", (255, 255, 255)),
         (solid("I;16", 128 << 8), "PNG", (128, 128, 128)),
         (solid("I;16", 128 << 8), "TIFF", (128, 128, 128)),
+        (solid("I", 128), "TIFF", (128, 128, 128)),
+        (solid("I", 128 << 8), "TIFF", (128, 128, 128)),
+        (solid("F", 0.5), "TIFF", (128, 128, 128)),
+        (solid("F", 128.0), "TIFF", (128, 128, 128)),
+        (solid("F", 32768.0), "TIFF", (128, 128, 128)),
+        (solid("CMYK", (0, 255, 255, 0)), "TIFF", (255, 0, 0)),
     ],
 )
 def test_every_mode_becomes_rgb(image, kind, colour):
     data = encoded(image, kind, **({"lossless": True} if kind == "WEBP" else {}))
     assert centre(load_image(data)) == colour
+    assert centre(as_photo(Image.open(io.BytesIO(data)))) == colour
     check_image(data)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "1",
+        "L",
+        "P",
+        "RGB",
+        "RGBA",
+        "CMYK",
+        "YCbCr",
+        "LAB",
+        "HSV",
+        "I",
+        "F",
+        "LA",
+        "PA",
+        "RGBX",
+        "RGBa",
+        "La",
+        "I;16",
+        "I;16L",
+        "I;16B",
+        "I;16N",
+    ],
+)
+def test_pictures_of_every_mode_of_pillows_are_taken(mode):
+    picture = solid(mode, 0)
+    assert as_photo(picture).mode == "RGB" and picture.mode == mode
+    assert np.array_equal(np.asarray(as_photo(as_photo(picture))), np.asarray(as_photo(picture)))
+
+
+def test_values_that_are_no_numbers_are_no_picture():
+    with pytest.raises(BadImage, match="no numbers"):
+        load_image(encoded(solid("F", float("nan")), "TIFF"))
 
 
 def test_transparent_palette_lies_on_white():
@@ -118,7 +166,7 @@ def test_first_frame_of_an_animation(kind, options):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
-@pytest.mark.parametrize("size", [(1, 1), (1, 500), (16_000, 3)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (16_000, 8)])
 def test_odd_sizes(kind, size):
     data = encoded(solid("RGB", (0, 0, 255), size), kind)
     check_image(data)
@@ -129,6 +177,42 @@ def test_twenty_thousand_pixels_wide_goes_through_the_transform(tiny):
     data = encoded(solid("RGB", (0, 0, 255), (20_000, 40)))
     pixels = training_transform(create_model_and_transforms(tiny)[0].visual, "strong")(load_image(data))
     assert pixels.shape == (3, 32, 32)
+
+
+def test_photos_too_thin_to_show_anything_are_bad():
+    data = encoded(solid("RGB", "red", (1, 60_000)), "PNG")  # a few hundred bytes; resized by its shorter side 9 GB
+    assert len(data) < 500
+    for read in (load_image, check_image, lambda data: as_photo(Image.open(io.BytesIO(data)))):
+        with pytest.raises(BadImage, match="1 x 60000 pixels are too thin"):
+            read(data)
+
+
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("size", [(224, 224), (96, 64)])
+@pytest.mark.parametrize("photo_size", [(1, 2000), (2000, 1)])
+def test_what_a_resize_makes_is_bounded(mode, size, photo_size, monkeypatch):
+    made = []
+    for kind in (Image.Image, torchvision.transforms.functional):
+        watched(kind, "resize", made, monkeypatch)
+    watched(torchvision.transforms.v2.functional, "resize", made, monkeypatch)
+    rule = {"size": size, "resize_mode": mode, "interpolation": "bicubic", "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    visual = types.SimpleNamespace(preprocess_cfg={**rule, "fill_color": 0})
+    steps = [photo_transform(visual.preprocess_cfg)] + [training_transform(visual, augment) for augment in AUGMENTATIONS]
+    for transform in steps:
+        assert transform(solid("RGB", "red", photo_size)).shape == (3, *size)
+    assert made and max(made) < 40 * max(size) ** 2
+
+
+def watched(place, name, made, monkeypatch):
+    """Notes the pixels of everything that a function makes."""
+    original = getattr(place, name)
+
+    def function(*args, **kwargs):
+        picture = original(*args, **kwargs)
+        made.append(picture.shape[-1] * picture.shape[-2] if hasattr(picture, "shape") else picture.width * picture.height)
+        return picture
+
+    monkeypatch.setattr(place, name, function)
 
 
 def test_sixteen_bit_colour(tmp_path):
@@ -161,10 +245,61 @@ def test_check_finds_every_cut_that_loading_finds():
                     read(data[:-cut])
 
 
-@pytest.mark.parametrize(("data", "cause"), [(b"", "empty"), (b"hello", "not an image"), (b"%!PS-Adobe-3.0", "not an")])
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (b"", "it is empty"),
+        (b"hello", "not an image of a known format"),
+        (b"%!PS-Adobe-3.0", "PostScript"),
+        (b"\n<!DOCTYPE html><html>404 Not Found", "a web page"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "a drawing"),
+        (b"<?xml version='1.0'?><!-- by hand --><svg/>", "a drawing"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"\0\0\0\x20ftypisom", "a video"),
+        (b"PK\x03\x04", "an archive"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b'{"error": "expired"}', "JSON"),
+    ],
+)
 def test_no_image_at_all(data, cause):
     with pytest.raises(BadImage, match=cause):
         load_image(data)
+    assert cause in why_no_photo(data)
+
+
+def heif_plugin(name):
+    """A stand-in for a plugin of Pillow's that reads HEIC: a red picture, whatever the bytes."""
+
+    class HeifImageFile(ImageFile.ImageFile):
+        format = "HEIF"
+
+        def _open(self):
+            self._size, self._mode, self.tile = (8, 8), "RGB", []
+
+        def load(self):
+            self.im = solid("RGB", "red").im
+
+    plugin = types.ModuleType(name)
+    plugin.register_heif_opener = lambda: Image.register_open("HEIF", HeifImageFile, lambda head: head[4:12] == b"ftypheic")
+    return plugin
+
+
+@pytest.mark.parametrize("plugin", [None, "pillow_heif", "pi_heif"])
+def test_heic_needs_a_plugin_and_says_so(monkeypatch, plugin):
+    data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    for name in ("pillow_heif", "pi_heif"):
+        monkeypatch.setitem(sys.modules, name, heif_plugin(name) if name == plugin else None)
+    for table in (Image.OPEN, Image.MIME):
+        monkeypatch.delitem(table, "HEIF", raising=False)
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+    known_formats.cache_clear()
+    if plugin is None:
+        with pytest.raises(BadImage, match=r"it is a HEIC photo.*pip install 'e2-fashion\[heic\]'"):
+            load_image(data)
+    else:
+        assert centre(load_image(data)) == (255, 0, 0) and why_no_photo(data) is None
+    monkeypatch.undo()
+    known_formats.cache_clear()
 
 
 @pytest.mark.parametrize("size", [(20_000, 20_000), (10_000, 10_000)])  # Pillow raises on the first, warns on the second

@@ -1,0 +1,42 @@
+"""What prepares photos in an export: the rule as ``preprocess.json`` and, for Python without E2, ``preprocess.py``."""
+
+import json
+import runpy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from adapters.export import preprocess
+from adapters.export.exported import largest_deviation
+from e2.data import rgb
+
+RULE_FILE, CODE_FILE = "preprocess.json", "preprocess.py"
+IMPORT = "from e2.data.rgb import known_formats, trimmed, upright_rgb\n"
+SIZES = ((40, 56), (90, 30), (33, 200), (7, 5))  # of sample photos
+
+
+def save_preprocessing(rule: dict[str, Any], transform: Callable, folder: Path) -> None:
+    """Writes both files and compares what they make of photos with the encoder's own transform.
+
+    Raises:
+        InputError: they differ.
+    """
+    (folder / RULE_FILE).write_text(json.dumps(rule, indent=2) + "\n")
+    (folder / CODE_FILE).write_text(Path(preprocess.__file__).read_text().replace(IMPORT, f"\n{_source(rgb)}\n"))
+    pixels = runpy.run_path(str(folder / CODE_FILE))["pixels"]  # leaves no bytecode in the folder
+    largest_deviation((transform(photo), pixels(photo)[0]) for photo in _photos())
+
+
+def _source(module: ModuleType) -> str:
+    """A module's code without its docstring."""
+    return Path(str(module.__file__)).read_text().split('"""\n', 1)[1].strip()
+
+
+def _photos() -> Iterator[Image.Image]:
+    draw = np.random.default_rng(0)
+    for width, height in SIZES:
+        yield Image.fromarray(draw.integers(0, 256, (height, width, 4), dtype=np.uint8))  # half transparent

@@ -1,0 +1,28 @@
+"""What a file that is no usable photo is instead, by its first bytes: for messages that help."""
+
+import re
+
+HEIC = "a HEIC photo (of an iPhone), which needs a plugin: pip install 'e2-fashion[heic]', or save it as JPEG"
+AVIF = "an AVIF photo, which needs Pillow 11.3 or later, or save it as JPEG"
+KINDS = (  # pattern at the start -> what such a file is
+    (rb"....ftyp(heic|heix|heim|heis|hevc|hevx|mif1|msf1)", HEIC),
+    (rb"....ftyp(avif|avis)", AVIF),
+    (rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", "a video"),
+    (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg", "a drawing (SVG); save it as PNG"),
+    (rb"\s*<(!doctype html|html|head|body)", "a web page (HTML), saved in the place of a photo"),
+    (rb"%PDF", "a PDF"),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript file (EPS), which may run code; save it as PNG"),
+    (rb"8BPS", "a Photoshop file; save it as PNG or JPEG"),
+    (rb"\xff\x0a|\x00\x00\x00\x0cJXL ", "a JPEG XL photo, which Pillow does not read; save it as JPEG"),
+    (rb"PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf", "an archive; unpack it"),
+    (rb"version https://git-lfs", "a pointer to a file that Git LFS holds; run `git lfs pull`"),
+    (rb"\s*[{\[]", "a text file (JSON)"),
+    (rb"\s*<", "a text file (XML)"),
+)
+HEAD = 512  # bytes that are looked at
+
+
+def kind_of(content: bytes) -> str | None:
+    """What a file's content is, in a few words that follow "it is"; None where nobody knows."""
+    head = content[:HEAD]
+    return next((kind for pattern, kind in KINDS if re.match(pattern, head, re.DOTALL | re.IGNORECASE)), None)

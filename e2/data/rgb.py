@@ -1,0 +1,95 @@
+"""Any opened picture -> an upright 8-bit RGB photo. Of other packages it needs NumPy and Pillow only.
+
+Exports carry a copy of this file (`adapters.export.photo_files`), so that programs without E2 see the same pixels.
+"""
+
+import contextlib
+import functools
+import importlib
+
+import numpy as np
+from PIL import Image, ImageOps
+
+# An allow-list: photos come from strangers, and Pillow would hand an EPS to Ghostscript.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIF")
+HEIF_PLUGINS = ("pillow_heif", "pi_heif")  # either gives Pillow the format, where it is installed
+MAX_PIXELS = 89_478_485  # Pillow's own limit, which it merely warns about
+MAX_RATIO = 2000  # of the longer side to the shorter one; a thinner picture shows nothing
+SEEN_RATIO = 20  # what is longer is cut to this before its shorter side is enlarged, which bounds what that makes
+ORIENTATION = 0x0112  # EXIF's tag
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+UNBOUNDED = ("I", "F")  # grey modes whose values have no set range
+
+
+class UnusablePhoto(ValueError):
+    """A picture that no model should see; the message says why in a few words."""
+
+
+@functools.cache
+def known_formats() -> tuple[str, ...]:
+    """Those of the allow-list that this Pillow and its plugins read."""
+    Image.init()
+    for plugin in HEIF_PLUGINS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(plugin).register_heif_opener()
+            break
+    return tuple(name for name in FORMATS if name in Image.OPEN)  # AVIF needs a recent Pillow
+
+
+def check_size(image: Image.Image) -> None:
+    """Refuses, before anything is decoded, pictures of too many pixels or next to no width."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise UnusablePhoto(f"{width} x {height} pixels are too many (decompression bomb)")
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise UnusablePhoto(f"{width} x {height} pixels are too thin, its sides differ more than {MAX_RATIO:,} fold")
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Any picture as Pillow opens or draws it -> RGB, turned upright by its EXIF orientation.
+
+    Transparent pixels are laid on white, as shops show them; grey of more than 8 bits is scaled to 8; palettes and CMYK are
+    converted. What is upright RGB already comes back as it is.
+
+    Raises:
+        UnusablePhoto: too large, too thin, or of values that are no numbers.
+        Exception: whatever Pillow's decoders raise on damaged data.
+    """
+    check_size(image)
+    image.load()
+    image = _upright(image)
+    if image.mode in SIXTEEN_BIT or image.mode in UNBOUNDED:
+        return Image.fromarray(_eight_bit(image)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("LA" if image.mode == "La" else image.mode).convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def trimmed(photo: Image.Image) -> Image.Image:
+    """The middle of a very long photo, up to 20 times as long as wide; any other as it is."""
+    width, height = (min(side, SEEN_RATIO * min(photo.size)) for side in photo.size)
+    left, top = (photo.width - width) // 2, (photo.height - height) // 2
+    return photo if (width, height) == photo.size else photo.crop((left, top, left + width, top + height))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return image if image.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
+    except Exception:  # a damaged EXIF block, which raises nearly anything, spoils no pixels: take the photo as it lies
+        return image
+
+
+def _eight_bit(image: Image.Image) -> np.ndarray:
+    """(H, W) grey of 16 bits, or of a range that only the values tell (0..1, 0..255 or 16 bits) -> bytes."""
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise UnusablePhoto("it holds values that are no numbers")
+    highest = values.max() if image.mode in UNBOUNDED else np.inf
+    if image.mode == "F" and highest <= 1:
+        values = np.rint(255 * values)
+    elif highest > 255:
+        values = values / 256
+    if "transparency" in image.info:  # of a PNG: the one grey that is not there
+        values[np.asarray(image) == image.info["transparency"]] = 255
+    return np.clip(values, 0, 255).astype(np.uint8)
