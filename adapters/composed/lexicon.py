@@ -1,140 +1,175 @@
-"""What fashion words mean to the rule-based editor: kinds of attributes and their values, a catalogue's own included."""
+"""Finds attribute values in texts: those of the fashion words, and a catalogue's own, in any spelling."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from adapters.composed.keywords import FUNCTION_WORDS
+from rapidfuzz import process
+from rapidfuzz.distance import DamerauLevenshtein
 
-WORDS = {
-    "colour": "black, white, off white, ivory, cream, beige, nude, tan, camel, brown, chocolate, khaki, olive, grey, gray, "
-    "charcoal, silver, gold, golden, bronze, copper, navy, navy blue, blue, light blue, dark blue, royal blue, "
-    "sky blue, turquoise, teal, aqua, green, light green, dark green, mint, lime, yellow, mustard, orange, peach, "
-    "coral, red, dark red, maroon, burgundy, wine, rust, pink, light pink, hot pink, magenta, purple, lavender, "
-    "lilac, violet, multicoloured, multicolored, multi",
-    "pattern": "plain, solid, striped, stripes, pinstriped, checked, checkered, chequered, plaid, tartan, gingham, floral, "
-    "flowers, flowered, polka dot, polka dots, dotted, dots, spotted, paisley, leopard, leopard print, zebra, "
-    "animal print, snake print, camouflage, camo, tie dye, tie dyed, geometric, abstract, graphic, printed, "
-    "patterned, embroidered, houndstooth, argyle, colour block, color block, colorblock, herringbone, tropical, "
-    "ombre",
-    "sleeves": "sleeveless, strapless, spaghetti straps, long sleeves, long sleeve, long sleeved, short sleeves, short "
-    "sleeve, short sleeved, three quarter sleeves, half sleeves, cap sleeves, puff sleeves, bell sleeves, elbow "
-    "length sleeves, full sleeves, rolled sleeves",
-    "length": "mini, midi, maxi, knee length, ankle length, floor length, full length, cropped, long, short",
-    "material": "cotton, denim, leather, faux leather, suede, silk, satin, linen, wool, woollen, cashmere, fleece, velvet, "
-    "lace, chiffon, polyester, nylon, knit, knitted, corduroy, tweed, fur, faux fur, shearling, canvas, mesh, "
-    "jersey, viscose, rayon, spandex, sequined, sequins, tulle, crochet, rubber, metal, jute",
-    "neckline": "v neck, crew neck, round neck, scoop neck, boat neck, turtleneck, high neck, halter, halter neck, off "
-    "shoulder, one shoulder, polo neck, square neck, cowl neck, mandarin collar, collared",
-    "fit": "slim, tight, fitted, loose, baggy, oversized, relaxed, flowing, flowy, boxy",
-    "style": "casual, formal, sporty, elegant, dressy, business, vintage, bohemian, boho, feminine, masculine, party, ethnic",
-    "shade": "dark, light, bright, pale, pastel",
-    "season": "spring, summer, autumn, fall, winter",
-    "gender": "men, women, boys, girls, unisex",
-    "garment": "t shirt, tshirt, tee, shirt, blouse, top, tank top, tunic, hoodie, sweatshirt, sweater, jumper, pullover, "
-    "cardigan, jacket, coat, overcoat, blazer, vest, dress, gown, frock, skirt, trousers, pants, jeans, leggings, "
-    "shorts, jumpsuit, sneaker, trainer, shoe, boot, heel, pump, loafer, sandal, flat, flip flop, bag, tote bag, "
-    "handbag, purse, backpack, clutch, wallet, belt, tie, scarf, hat, cap, watch, sunglasses, sock, glove, saree, "
-    "sari, kurta, polo, polo shirt, swimsuit, bikini",
-}
-ENTITIES = {  # names that catalogues give to a kind
-    "colour": ("colour", "color", "base_colour", "base_color", "colors", "colours"),
-    "material": ("material", "composition", "fabric", "materials"),
-    "garment": ("sub_category", "subcategory", "category", "article_type", "type", "product_type"),
-    "pattern": ("pattern", "print"),
-    "sleeves": ("sleeves", "sleeve", "sleeve_length"),
-    "neckline": ("neckline", "neck"),
-}
-LONGEST = 5  # words of a value
+from adapters.composed.fashion_words import ENTITIES, PROPERTIES, WORDS
+from e2.spelling import Phrases, Word, spelling, stem, words
+
+ADJECTIVES = ("shade", "length", "fit", "size", "weight", "width", "height", "surface", "style", "colour")  # have comparatives
+ALIKE = 0.83  # of two spellings: one wrong letter in six
+SHORTEST_MISSPELT = 5  # letters; shorter words are too like others
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a word stands for.
+
+    Attributes:
+        kind: the catalogue's entity where it has one of that kind, else ours.
+        name: the catalogue's spelling, else the usual word.
+        concept: the same for all words that mean it.
+    """
+
+    kind: str
+    name: str
+    concept: str
 
 
 @dataclass(frozen=True)
 class Mention:
-    """A value found in a text: its kind (a catalogue's entity where it has one), and where, in characters."""
+    """A value in a text, and where, in characters."""
 
-    kind: str
-    value: str
+    value: Value
     start: int
     end: int
 
+    @property
+    def kind(self) -> str:
+        return self.value.kind
+
 
 class Lexicon:
-    """Finds attribute values in texts.
+    """Finds values in texts.
 
     Args:
-        vocabulary: entity -> values of a catalogue, added to the words above; a value known by both gets the catalogue's
-            spelling and entity.
+        vocabulary: entity -> values of a catalogue, the frequent first; a value known by both gets the catalogue's spelling
+            and entity.
     """
 
     def __init__(self, vocabulary: Mapping[str, Sequence[str]] | None = None):
         vocabulary = vocabulary or {}
-        self._entries: dict[str, tuple[str, str]] = {}
-        self._stems: dict[str, tuple[str, str]] = {}
-        self._exact: dict[str, str] = {}  # function words that are values, e.g. the brand "AND": in their own spelling only
-        names = {kind: next((e for e in entities if e in vocabulary), kind) for kind, entities in ENTITIES.items()}
-        for kind, words in WORDS.items():
-            for value in words.split(", "):
-                self._enter(names.get(kind, kind), value)
+        own = [(word, value) for word, value in _own_values()]
+        self.kinds = _entities(vocabulary, own)
+        concepts = {(value.kind, spelling(word)): value.concept for word, value in own}
+        ours = {entity: kind for kind, entity in self.kinds.items()}
+        pairs: list[tuple[str, Value]] = []
         for entity, values in vocabulary.items():
-            for value in reversed(values):  # the frequent first in a vocabulary: of equal keys the frequent one stays
-                self._add(entity, value)
+            for name in values:
+                kind = ours.get(entity, entity)
+                pairs.append((name, Value(entity, name, concepts.get((kind, spelling(name)), spelling(name)))))
+        spelt = {value.concept: value.name for _, value in reversed(pairs) if value.kind in ours}
+        for word, value in own:
+            known = spelt.get(value.concept, value.name)
+            pairs.append((word, Value(self.kind(value.kind), known, value.concept)))
+        self._phrases = Phrases(pairs)
+        self._catalogue = set(vocabulary)
+        properties = {stem(word) for listed in PROPERTIES.values() for word in listed.split()}
+        single = [(found[0].spelling, value) for word, value in pairs if len(found := words(word)) == 1]
+        self._stems: dict[str, Value] = {}
+        self._adjectives: dict[str, Value] = {}
+        for word, value in reversed(single):
+            kind = ours.get(value.kind, value.kind)
+            if (
+                kind in WORDS and kind != "garment" and stem(word) not in properties
+            ):  # "coated" is no coat, "colour" not colourful
+                self._stems[stem(word)] = value
+            if kind in ADJECTIVES:
+                self._adjectives[word] = value
+        self._spellings = {word: value for word, value in reversed(single) if len(word) >= SHORTEST_MISSPELT}
 
-    def _add(self, entity: str, value: str) -> None:
-        key = _key(value)
-        if not key:
-            return
-        if value.lower() in FUNCTION_WORDS or len(key) < 2:
-            self._exact[key] = value
-        stem = _stem(key)
-        for spelling in (stem, f"{stem}s"):  # "jacket" is the catalogue's "Jackets" from now on
-            if self._entries.get(spelling, ("",))[0] == entity:
-                self._entries[spelling] = (entity, value)
-        self._enter(entity, value)
-
-    def _enter(self, kind: str, value: str) -> None:
-        """Under its spelling and its stem; "shorts" and "short" differ, so the spelling is asked first."""
-        self._entries[_key(value)] = self._stems[_stem(_key(value))] = (kind, value)
-
-    def _known(self, words: str) -> tuple[str, str] | None:
-        key = _key(words)
-        if key in self._exact and words != self._exact[key]:
-            return None
-        return self._entries.get(key) or self._stems.get(_stem(key))
+    def kind(self, name: str) -> str:
+        """What a catalogue calls one of our kinds."""
+        return self.kinds.get(name, name)
 
     def mentions(self, text: str) -> list[Mention]:
-        """All values in a text, longest first at each place, none overlapping."""
-        words = list(re.finditer(r"[^\W_]+(?:['’&][^\W_]+)*", text))
-        found, i = [], 0
-        while i < len(words):
-            mention = next(filter(None, (self._at(text, words[i : i + n]) for n in range(LONGEST, 0, -1))), None)
-            if mention is None:
-                i += 1
-                continue
-            found.append(mention)
-            while i < len(words) and words[i].start() < mention.end:
-                i += 1
-        return found
+        """All values in a text, the longest at each place, none overlapping."""
+        found = [Mention(self._chosen(each.items), each.start, each.end) for each in self._phrases.find(text)]
+        taken = [(mention.start, mention.end) for mention in found]
+        for word in words(text):
+            if not any(start <= word.start < end for start, end in taken) and (value := self._of_stem(word)):
+                found.append(Mention(value, word.start, word.end))
+        return _shaded(sorted(found, key=lambda mention: mention.start))
 
-    def kind_of(self, word: str) -> tuple[str, str]:
-        """Kind and spelling of one known word."""
-        return self._entries[_key(word)]
+    def value_of(self, text: str) -> Value | None:
+        """The value that a text spells as a whole."""
+        found = self.mentions(text)
+        return found[0].value if len(found) == 1 and (found[0].start, found[0].end) == (0, len(text)) else None
 
-    def _at(self, text: str, words: list[re.Match]) -> Mention | None:
-        if not words:
+    def named(self, entity: str, name: str) -> Value:
+        """A value of the catalogue."""
+        found = self.value_of(name)
+        return found if found and found.kind == entity else Value(entity, name, spelling(name))
+
+    def adjective(self, comparative: str) -> str | None:
+        """``darker`` -> ``dark``, ``baggiest`` -> ``baggy``; None where no known word is compared."""
+        for ending in ("er", "est"):
+            if comparative.endswith(ending) and len(comparative) > len(ending) + 1:
+                root = comparative[: -len(ending)]
+                forms = [root, f"{root}e", root[:-1] if root[-1:] == root[-2:-1] else root]
+                forms += [f"{root[:-1]}y"] if root.endswith("i") else []
+                return next((form for form in forms if form in self._adjectives), None)
+        return None
+
+    def misspelt(self, word: str) -> Value | None:
+        """The value whose spelling is nearest to a word that nobody knows; None where none is near."""
+        word = spelling(word)
+        if len(word) < SHORTEST_MISSPELT:
             return None
-        start, end = words[0].start(), words[-1].end()
-        between = text[start:end]
-        if any(mark in between for mark in ",.;:!?") and len(words) > 1:
-            return None  # no value goes over a comma
-        known = self._known(between)
-        return known and Mention(*known, start, end)
+        near = process.extractOne(
+            word, self._spellings.keys(), scorer=DamerauLevenshtein.normalized_similarity, score_cutoff=ALIKE
+        )
+        return self._spellings[near[0]] if near and near[0][0] == word[0] else None
+
+    def _of_stem(self, word: Word) -> Value | None:
+        if len(word.spelling) < 4:
+            return None
+        return self._stems.get(stem(word.spelling))
+
+    def _chosen(self, values: Sequence[Value]) -> Value:
+        """The catalogue's before ours; what is a brand and a colour is the colour."""
+        return min(values, key=lambda value: (value.kind not in self._catalogue, value.kind == "brand"))
 
 
-def _key(text: str) -> str:
-    """Spelling without case, spaces and hyphens: "T-Shirts" and "t shirts" are one."""
-    return "".join(re.findall(r"[^\W_]+", text.lower()))
+def sort_of(value: Value) -> str:
+    """Our kind of a value, whatever the catalogue calls it."""
+    return value.concept.partition(":")[0] if ":" in value.concept else value.kind
 
 
-def _stem(key: str) -> str:
-    """Without a plural's ending."""
-    return key.rstrip("s") or key
+def _shaded(mentions: Sequence[Mention]) -> list[Mention]:
+    """With a shade and the colour behind it as one: "dark grey"."""
+    found: list[Mention] = []
+    for mention in mentions:
+        before = found[-1] if found else None
+        if before and before.end + 1 == mention.start and [sort_of(m.value) for m in (before, mention)] == ["shade", "colour"]:
+            name = f"{before.value.name} {mention.value.name}".lower()
+            mention = Mention(Value(mention.kind, name, f"colour:{name}"), found.pop().start, mention.end)
+        found.append(mention)
+    return found
+
+
+def _own_values() -> Iterator[tuple[str, Value]]:
+    """Every fashion word with its value."""
+    for kind, listed in WORDS.items():
+        for group in listed.split(", "):
+            alike = [word.strip() for word in group.split(" = ")]
+            for word in alike:
+                yield word, Value(kind, alike[0], f"{kind}:{alike[0]}")
+
+
+def _entities(vocabulary: Mapping[str, Sequence[str]], own: Sequence[tuple[str, Value]]) -> dict[str, str]:
+    """Our kind -> the catalogue's entity: by its name, else by what most of its values are."""
+    found = {kind: entity for kind, names in ENTITIES.items() for entity in reversed(names) if entity in vocabulary}
+    found |= {kind: kind for kind in WORDS if kind in vocabulary}
+    words_of = {kind: {spelling(word) for word, value in own if value.kind == kind} for kind in WORDS}
+    for entity, values in vocabulary.items():
+        if entity in found.values():
+            continue
+        known = {kind: sum(spelling(value) in words_of[kind] for value in values) for kind in WORDS if kind not in found}
+        best = max(known, key=lambda kind: known[kind], default=None)
+        if best is not None and values and known[best] > len(values) / 2:
+            found[best] = entity
+    return found

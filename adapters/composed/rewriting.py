@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol
 
+from adapters.composed.lexicon import Value
+
 Status = Literal["rewritten", "kept", "failed"]
 
 
@@ -15,13 +17,13 @@ class Rewriting(str):
             usable answer came, and caption and wish stand side by side instead.
         reason: why it was kept or failed.
         not_understood: words of the wish that were left out.
-        unwanted: (entity, value) of what the wish wants gone.
+        unwanted: values that no result should have.
     """
 
     status: Status
     reason: str
     not_understood: tuple[str, ...]
-    unwanted: tuple[tuple[str, str], ...]
+    unwanted: tuple[Value, ...]
 
     def __new__(
         cls,
@@ -29,7 +31,7 @@ class Rewriting(str):
         status: Status = "rewritten",
         reason: str = "",
         not_understood: Iterable[str] = (),
-        unwanted: Iterable[tuple[str, str]] = (),
+        unwanted: Iterable[Value] = (),
     ) -> "Rewriting":
         self = super().__new__(cls, text)
         self.status, self.reason = status, reason
@@ -43,7 +45,7 @@ class Rewriting(str):
         if self.status != "rewritten":
             told[self.status] = self.reason
         if self.unwanted:
-            told["unwanted"] = [value for _, value in self.unwanted]
+            told["unwanted"] = [value.name for value in self.unwanted]
         if self.not_understood:
             told["not understood"] = " ".join(self.not_understood)
         return told

@@ -1,12 +1,63 @@
-"""The offline rewriter: edits a caption, or tags, by the changes that a wish asks for. No model, every step readable."""
+"""The offline rewriter: edits a caption, or tags, by what a wish says. No model, every step readable."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from adapters.composed.lexicon import Lexicon, Mention
-from adapters.composed.wish_parser import Change, parse_wish
+from adapters.composed.caption_edits import cut_out, put_before, put_behind, put_instead
+from adapters.composed.fashion_words import ADDED, ANY_PATTERN, HOLDS, LEAVES, OPPOSITES, PLACED_BEHIND, PLAIN
+from adapters.composed.lexicon import Lexicon, Mention, Value, sort_of
+from adapters.composed.rewriting import Rewriting
+from adapters.composed.wish_parser import Item, Wish, is_thing, parse_wish
+from e2.spelling import stem, words
 
-_LINKS = r"(?:\b(?:with|and|in|of|a|an|the|has|have|no)\b\s+)*"
+FOREIGN = "the wish is not in English"
+NOTHING = "no word of the wish was understood"
+ALREADY = "the caption says so already"
+
+
+@dataclass(frozen=True)
+class Put:
+    """Values of one kind that are to come, with their words; ``joint`` stands between several."""
+
+    items: tuple[Item, ...]
+    joint: str
+
+    @property
+    def text(self) -> str:
+        """As a caption says it: things in the wish's words, qualities by their names."""
+        return f" {self.joint} ".join(item.text if _is_thing(item) else item.value.name for item in self.items)
+
+    @property
+    def concepts(self) -> set[str]:
+        return {item.value.concept for item in self.items}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A wish as changes of a product.
+
+    Attributes:
+        puts: of kinds that have one value: what takes the place of the old one.
+        parts: things that are added.
+        gone: values that go.
+        unwanted: those of them that no result should have.
+        different: kinds whose present value goes, whichever it is.
+        wish: as it was read.
+    """
+
+    puts: dict[str, Put]
+    parts: tuple[Item, ...]
+    gone: tuple[Value, ...]
+    unwanted: tuple[Value, ...]
+    different: tuple[str, ...]
+    wish: Wish
+
+    @property
+    def nothing(self) -> str:
+        """Why nothing changed, where nothing did."""
+        if self.wish.foreign:
+            return FOREIGN
+        return ALREADY if self.puts or self.parts or self.gone or self.different else NOTHING
 
 
 class RuleEditor:
@@ -25,68 +76,153 @@ class RuleEditor:
     def info(self) -> dict[str, str]:
         return {"rewriter": self.name}
 
-    def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> list[str]:
+    def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> list[Rewriting]:
         """N captions and N wishes -> N captions of what is wanted."""
         return [self.edit_caption(caption, wish) for caption, wish in zip(captions, wishes, strict=True)]
 
-    def edit_caption(self, caption: str, wish: str) -> str:
+    def read(self, wish: str, caption: str = "") -> Changes:
+        """What a wish changes; words of the caption are known too."""
+        known = {stem(word.spelling) for word in words(caption) if len(word.spelling) > 2}
+        return self._changes(parse_wish(wish, self.lexicon, known))
+
+    def edit_caption(self, caption: str, wish: str) -> Rewriting:
         """Values of a kind that the wish names take the old one's place; the rest is added or taken out."""
-        for change in parse_wish(wish):
-            caption = self._apply(caption, change)
+        changes = self.read(wish, caption)
+        edited, unwanted = caption, list(changes.unwanted)
+        for kind, put in changes.puts.items():
+            edited = self._put(edited, kind, put, changes.gone)
+        new = set().union(*(put.concepts for put in changes.puts.values()), (item.value.concept for item in changes.parts))
+        for value in changes.gone:
+            edited = self._without(edited, value, new)
+        for kind in changes.different:
+            unwanted += [mention.value for mention in self.lexicon.mentions(edited) if mention.kind == kind]
+            edited = self._take_out(edited, [m for m in self.lexicon.mentions(edited) if m.kind == kind])
+        for item in changes.parts:
+            edited = self._add(edited, item)
+        kept = edited == caption
+        reason = changes.nothing if kept else ""
+        return Rewriting(edited, "kept" if kept else "rewritten", reason, changes.wish.not_understood, unwanted)
+
+    def edit_tags(self, tags: Mapping[str, str], wish: str) -> tuple[dict[str, str], Rewriting]:
+        """The tags after the wish (those it names changed, those it takes away left out), and in words what became of them."""
+        changes = self.read(wish)
+        old = {entity: self.lexicon.named(entity, value) for entity, value in tags.items()}
+        gone = [e for e, value in old.items() if e in changes.different or any(covers(v, value) for v in changes.gone)]
+        unwanted = [*changes.unwanted, *(old[entity] for entity in changes.different if entity in old)]
+        edited = {entity: value for entity, value in tags.items() if entity not in gone or entity in changes.puts}
+        edited |= {kind: put.text for kind, put in changes.puts.items()}
+        text = " ".join([*edited.values(), *(item.text for item in changes.parts)])
+        kept = text == " ".join(tags.values())
+        reason = changes.nothing if kept else ""
+        return edited, Rewriting(text, "kept" if kept else "rewritten", reason, changes.wish.not_understood, unwanted)
+
+    def _changes(self, wish: Wish) -> Changes:
+        coming = [item for item in wish.items if item.wanted and item.value.kind != "word"]
+        going = [item for item in wish.items if not item.wanted]
+        kinds = {item.value.kind for item in coming}
+        unwanted = []
+        for item in going:
+            opposite = self._opposite(item)
+            if opposite and opposite.value.kind not in kinds:
+                coming.append(opposite)
+            if not (opposite and item.weak):
+                unwanted.append(item.value)
+        parts = tuple(item for item in coming if sort_of(item.value) in ADDED)
+        puts: dict[str, list[Item]] = {}
+        for item in coming:
+            if item not in parts:
+                puts.setdefault(item.value.kind, []).append(item)
+        gone = tuple(item.value for item in going)
+        joined = {kind: Put(tuple(items), "or" if any(i.either for i in items) else "and") for kind, items in puts.items()}
+        return Changes(joined, parts, gone, tuple(unwanted), wish.different, wish)
+
+    def _opposite(self, item: Item) -> Item | None:
+        """What a quality that is to go leaves: long -> short, sleeves -> sleeveless."""
+        name = item.value.concept.partition(":")[2] or item.value.name
+        other = LEAVES.get(name) if sort_of(item.value) == "part" else OPPOSITES.get(name)
+        if other is None and (described := item.text.lower().split())[1:]:  # "long sleeves", "big logo"
+            first = OPPOSITES.get(described[0]) if item.weak else None
+            other = " ".join([first, *described[1:]]) if first else None
+            if other and self.lexicon.value_of(other) is None:
+                return Item(item.value, other, True)
+        value = other and self.lexicon.value_of(other)
+        return Item(value, value.name, True) if value else None
+
+    def _put(self, caption: str, kind: str, put: Put, gone: Sequence[Value]) -> str:
+        """In place of the old value of the kind; without one, before the garment, or at the end."""
+        old = [mention for mention in self.lexicon.mentions(caption) if mention.kind == kind]
+        thing, described = _is_thing(put.items[0]), len(put.items[0].text.split()) > 1
+        if put.text.lower() in caption.lower():
+            return caption
+        if {mention.value.concept for mention in old} >= put.concepts and not (thing and described):
+            return caption
+        if thing:
+            return put_behind(self._take_out(caption, old), put.text)
+        if old:
+            first = old[-1] if kind == self.lexicon.kind("garment") else old[0]  # a "denim shirt dress" is a dress
+            replaced = next((m for m in old if any(covers(value, m.value) for value in gone)), first)
+            return put_instead(caption, replaced.start, replaced.end, put.text)
+        garment = None if sort_of(put.items[0].value) in PLACED_BEHIND else self._garment(caption)
+        return put_before(caption, garment.start if garment else None, put.text)
+
+    def _add(self, caption: str, item: Item) -> str:
+        if any(mention.value.concept == item.value.concept for mention in self.lexicon.mentions(caption)):
+            return caption
+        return put_behind(caption, item.text)
+
+    def _without(self, caption: str, value: Value, new: Collection[str]) -> str:
+        """The caption without a value; plain where a pattern has gone."""
+        if value.kind == "word":
+            said = [w for w in words(caption) if f"word:{stem(w.spelling)}" == value.concept]
+            return self._take_out(caption, [Mention(value, word.start, word.end) for word in said])
+        every = value.concept.partition(":")[2] in ANY_PATTERN
+        plain = self.lexicon.value_of(PLAIN)
+        there = [m for m in self.lexicon.mentions(caption) if m.value.concept not in new and m.value != plain]
+        going = [m for m in there if covers(value, m.value) or (every and m.kind == value.kind)]
+        for name, instead in HOLDS.get(value.concept.partition(":")[2], {}).items():
+            caption = self._garment_instead(caption, name, instead)
+        patterns = [m for m in self.lexicon.mentions(caption) if plain and m.kind == plain.kind]
+        if plain and sort_of(value) == "pattern" and len(going) == len(patterns) and (going or every):
+            return self._plain(caption, going, plain.name)
+        caption = self._take_out(caption, going)
+        return self._plain(caption, [], plain.name) if plain and sort_of(value) == "motif" and not patterns else caption
+
+    def _plain(self, caption: str, patterns: Sequence[Mention], plain: str) -> str:
+        """In the place of a pattern that was told as a quality, else before the garment."""
+        if patterns and not self._thing_at(caption, patterns[0]):
+            caption = self._take_out(caption, patterns[1:])
+            return put_instead(caption, patterns[0].start, patterns[0].end, plain)
+        caption = self._take_out(caption, patterns)
+        garment = self._garment(caption)
+        return put_before(caption, garment.start if garment else None, plain)
+
+    def _take_out(self, caption: str, mentions: Sequence[Mention]) -> str:
+        for mention in sorted(mentions, key=lambda m: -m.start):
+            caption = cut_out(caption, mention.start, mention.end, thing=self._thing_at(caption, mention))
         return caption
 
-    def edit_tags(self, tags: Mapping[str, str], wish: str) -> dict[str, str]:
-        """The tags after the wish: those it names changed, those it takes away left out, the others kept."""
-        edited = dict(tags)
-        for change in parse_wish(wish):
-            coming = {mention.kind: mention.value for mention in self.lexicon.mentions(change.come)}
-            for mention in self.lexicon.mentions(change.go):
-                if mention.kind not in coming and edited.get(mention.kind) == mention.value:
-                    del edited[mention.kind]
-            edited |= coming
-        return edited
+    def _thing_at(self, caption: str, mention: Mention) -> bool:
+        return is_thing(caption[mention.start : mention.end], mention.value)
 
-    def _apply(self, caption: str, change: Change) -> str:
-        coming = self.lexicon.mentions(change.come)
-        for mention in self.lexicon.mentions(change.go):
-            if mention.kind not in {m.kind for m in coming}:
-                caption = _without(caption, change.go[mention.start : mention.end])
-        if change.go and not self.lexicon.mentions(change.go):
-            caption = _without(caption, change.go)
-        for mention in coming:
-            caption = self._put(caption, mention)
-        rest = _left_over(change.come, coming)
-        if not rest or rest.lower() in caption.lower():
-            return caption
-        link = "and" if re.search(r"\bwith\b", caption) else "with"
-        return f"{caption.rstrip(' .')} {link} {rest}" if caption.strip() else rest
-
-    def _put(self, caption: str, mention: Mention) -> str:
-        """In place of the first value of the same kind; without one, before the garment, or at the end."""
-        old = [m for m in self.lexicon.mentions(caption) if m.kind == mention.kind]
-        if any(m.value == mention.value for m in old):
-            return caption
-        if old:
-            return caption[: old[0].start] + mention.value + caption[old[0].end :]
-        garment = self._garment(caption)
-        if garment is None or mention.kind in ("sleeves", "neckline"):
-            return f"{caption.rstrip(' .')}, {mention.value}" if caption.strip() else mention.value
-        return f"{caption[: garment.start]}{mention.value} {caption[garment.start :]}"
+    def _garment_instead(self, caption: str, name: str, instead: str) -> str:
+        for mention in self.lexicon.mentions(caption):
+            if mention.value.concept == f"garment:{name}":
+                return put_instead(caption, mention.start, mention.end, instead)
+        return caption
 
     def _garment(self, caption: str) -> Mention | None:
         """The last garment named: "denim shirt dress" is a dress."""
-        kinds = {"garment", *(self.lexicon.kind_of(word)[0] for word in ("dress", "tshirt"))}
+        kinds = ("garment", self.lexicon.kind("garment"))
         return next((m for m in reversed(self.lexicon.mentions(caption)) if m.kind in kinds), None)
 
 
-def _without(caption: str, words: str) -> str:
-    """The caption without some words and the small words that led up to them."""
-    pattern = rf",?\s*{_LINKS}\b{re.escape(words)}\b"
-    return re.sub(r"\s+", " ", re.sub(pattern, "", caption, flags=re.IGNORECASE)).strip(" ,") or caption
+def covers(value: Value, other: Value) -> bool:
+    """Whether who does not want ``value`` does not want ``other``: grey, and dark grey."""
+    if value.concept == other.concept:
+        return True
+    shades = sort_of(value) == "colour" and value.kind == other.kind and other.concept != "colour:off white"
+    return shades and {word.spelling for word in words(value.name)} <= {word.spelling for word in words(other.name)}
 
 
-def _left_over(text: str, mentions: Sequence[Mention]) -> str:
-    """What of the words to come has no known kind: "hood" of "red hood"."""
-    starts, ends = [0, *(m.end for m in mentions)], [*(m.start for m in mentions), len(text)]
-    gaps = "".join(text[start:end] for start, end in zip(starts, ends, strict=True))
-    return " ".join(gaps.split()) if re.search(r"[^\W_]", gaps) else ""
+def _is_thing(item: Item) -> bool:
+    return is_thing(item.text, item.value)

@@ -29,7 +29,7 @@ class SlotFilling(Composer):
         text_weight: w: 0 = the moved image alone, 1 = the tags' text alone.
         preset: how several captions of a wish are joined.
 
-    A wish that names no known value has no slot to fill: its own words stand behind the tags then.
+    What a wish wants that is no tag (a hood) stands behind the tags; words that are not understood are left out.
     """
 
     name = "slots"
@@ -56,19 +56,15 @@ class SlotFilling(Composer):
 
     def _compose(self, references: References, wishes: list[str]) -> Composed:
         read = self.reader.read(references.features, references.regions)
-        edited = [self.editor.edit_tags(tags, wish) for tags, wish in zip(read, wishes, strict=True)]
-        texts = [_text(tags, new, wish) for tags, new, wish in zip(read, edited, wishes, strict=True)]
+        edited, texts = zip(*(self.editor.edit_tags(tags, wish) for tags, wish in zip(read, wishes, strict=True)), strict=True)
         before = self.encoder.encode_texts([" ".join(tags.values()) for tags in read])
         after = self.encoder.encode_texts(texts)
         mixed = (1 - self.text_weight) * (references.features + after - before) + self.text_weight * after
-        steps = [{"tags": t, "changed": n, "text": s} for t, n, s in zip(read, edited, texts, strict=True)]
-        return Composed(normalised(mixed), steps)
-
-
-def _text(tags: Mapping[str, str], changed: Mapping[str, str], wish: str) -> str:
-    """The changed tags in words, as the texts of products name them."""
-    words = " ".join(changed.values())
-    return words if changed != tags else f"{words} {wish}".strip()
+        steps = [
+            {"tags": tags, "changed": changed, "text": str(text), **text.steps}
+            for tags, changed, text in zip(read, edited, texts, strict=True)
+        ]
+        return Composed(normalised(mixed), steps, list(texts))
 
 
 def calibrated_slots(encoder: Encoder, catalogue: Catalogue, *, precision: float = 0.5) -> tuple[SlotFilling, dict[str, Any]]:

@@ -1,156 +1,277 @@
-"""A wish in plain words -> what is to come and what is to go.
+"""A wish in plain words -> what is to come, what is to go, and the words that were not understood.
 
-Understands: is / has / with / in / more / make it ... (to come), without / no / not / less / remove ... (to go), and
-X instead of Y, X rather than Y, replace Y with X, change Y to X, from Y to X, not Y but X (both).
+The grammar is one of scopes. *Not*, *without*, *anything but* ... and, weaker, *too*, *less* ... open a negative scope.
+It ends at a comma or another mark, at *but*, at words that begin anew (*I want*, *more*), at a verb or *with*, *in*
+behind the first value in it, and at *and* before a value of another sort ("no stripes and black"); *or* goes on with
+it. *Replace X with Y* and *from X to Y* have both scopes. Outside of them values are wanted.
 """
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
-_CLAUSE = re.compile(r"\s*(?:[,;.!]|\band\b|\bbut\b|\bwhile\b|\balso\b|&)\s*", re.IGNORECASE)
-_REPLACE = (  # (pattern, group that comes, group that goes)
-    (re.compile(r"(.*?)\b(?:instead of|rather than|in place of|and not|in lieu of)\b(.*)", re.I), 1, 2),
-    (re.compile(r".*?\b(?:replace|swap|exchange)\b(.*?)\b(?:with|for|by)\b(.*)", re.I), 2, 1),
-    (re.compile(r".*?\b(?:change|turn|switch)\b(.*?)\b(?:to|into)\b(.*)", re.I), 2, 1),
-    (re.compile(r".*?\bfrom\b(.*?)\bto\b(.*)", re.I), 2, 1),
-    (re.compile(r".*?\bnot\b(.*?),?\s*\bbut\b(.*)", re.I), 2, 1),
-    (re.compile(r"(.*?),\s*\bnot\b(.*)", re.I), 1, 2),
-)
-_GO = re.compile(
-    r"^(.*?)\b(?:without|no longer|no|not|isn't|aren't|doesn't have|does not have|don't want|removes?|drop|lose|less|fewer|"
-    r"minus|never|lacks|lacking)\b(.*)$",
-    re.IGNORECASE,
-)
-_COME = re.compile(
-    r"\b(?:is|are|was|has|have|having|with|in|more|make|made|much|comes|add|adds|it|its|it's|this|that|which|same|one|by|from|but|"
-    r"want|wants|wanted|would|like|please|show|me|i|should|be|of|much|very|a bit|a little|bit|little|slightly|the|a|an|any|"
-    r"instead|only|just|some|item|product|something|similar|to|colored|coloured|for|as|looking|wear)\b",
-    re.IGNORECASE,
-)
-_LESS = re.compile(r"\b(?:less|fewer)\b", re.IGNORECASE)
-_VERB = re.compile(r"\b(?:is|are|has|have|with|in|more|add|make|wears|features?)\b", re.IGNORECASE)
-_PROPERTY = re.compile(r"\b(?:colou?r|brand|season|material|type|wearer|use|usage)\b", re.IGNORECASE)
-STEMS = {  # comparatives, as what they come to
-    "darker": "dark",
-    "lighter": "light",
-    "brighter": "bright",
-    "paler": "pale",
-    "longer": "long",
-    "shorter": "short",
-    "tighter": "tight",
-    "looser": "loose",
-    "slimmer": "slim",
-    "wider": "wide",
-    "narrower": "narrow",
-    "bigger": "big",
-    "larger": "large",
-    "smaller": "small",
-    "thicker": "thick",
-    "thinner": "thin",
-    "higher": "high",
-    "lower": "low",
-    "fancier": "elegant",
-    "dressier": "dressy",
-    "sportier": "sporty",
-    "plainer": "plain",
-    "baggier": "baggy",
-}
-INSTEAD = {  # what a thing that is to go leaves behind: a text encoder hears "logo" in "without a logo"
-    "sleeve": "sleeveless",
-    "sleeves": "sleeveless",
-    "straps": "strapless",
-    "strap": "strapless",
-    "pattern": "plain",
-    "patterned": "plain",
-    "print": "plain",
-    "prints": "plain",
-    "printed": "plain",
-    "logo": "plain",
-    "logos": "plain",
-    "graphic": "plain",
-    "graphics": "plain",
-    "text": "plain",
-    "colourful": "plain",
-    "colorful": "plain",
-    "formal": "casual",
-    "casual": "formal",
-    "dark": "light",
-    "light": "dark",
-    "bright": "pale",
-    "long": "short",
-    "short": "long",
-    "tight": "loose",
-    "loose": "tight",
-    "plain": "patterned",
-}
+from adapters.composed.fashion_words import ADDED, NOUNS, PLACED_BEHIND, PROPERTIES
+from adapters.composed.lexicon import Lexicon, Value, sort_of
+from adapters.composed.wish_tokens import Cue, Token, tokens_of
+from adapters.composed.wish_words import FOREIGN
+
+_FOREIGN = frozenset(FOREIGN.split())
+_MODIFIERS = ("colour", "material", "pattern", "size", "weight", "width", "height", "shade", "length", "surface", "fit")
+_OF_PARTS = ("size", "width", "height", "length", "shade", "colour", "weight")  # what "the sleeves are too ..." may say
+_LISTS = ("no", "without")  # "no logo, text or print" is one list
 
 
 @dataclass(frozen=True)
-class Change:
-    """One clause of a wish: the words to come, the words to go; either may be empty."""
+class Item:
+    """A value that a wish names.
 
-    come: str = ""
-    go: str = ""
+    Attributes:
+        value: what.
+        text: in the wish's words, with what describes it: "two white stripes".
+        wanted: whether it is to come.
+        weak: less of it, not none of it.
+        either: one of the alternatives that *or* joins.
+    """
 
-
-def parse_wish(wish: str) -> list[Change]:
-    """The changes a wish asks for, in its order; words that say nothing are left out."""
-    whole = _replacement(wish)
-    if whole and not _CLAUSE.search(whole.come) and not _CLAUSE.search(whole.go):
-        return [whole]
-    changes: list[Change] = []
-    going = False
-    for clause in _clauses(wish):
-        both = _replacement(clause)
-        if both:
-            changes.append(both)
-            going = False
-            continue
-        match = _GO.match(clause)
-        going = bool(match) or (going and not _VERB.search(clause))
-        if match:
-            changes += [Change(come=c) for c in filter(None, [_plain(match[1])])]
-            changes += _gone(_plain(match[2]), weaker=bool(_LESS.search(clause)))
-        elif going:
-            changes += _gone(_plain(clause), weaker=False)
-        elif words := _plain(clause):
-            changes.append(Change(come=words))
-    return changes
+    value: Value
+    text: str
+    wanted: bool
+    weak: bool = False
+    either: bool = False
 
 
-def _clauses(wish: str) -> Iterator[str]:
-    """Parts between commas and conjunctions; "and not X" stays with what it is set against."""
-    start = 0
-    for mark in _CLAUSE.finditer(wish):
-        if re.match(r"not\b", wish[mark.end() :], re.I) and not re.match(r"not\b", wish[start:], re.I):
-            continue
-        yield wish[start : mark.start()].strip()
-        start = mark.end()
-    yield wish[start:].strip()
+@dataclass(frozen=True)
+class Wish:
+    """What a wish says.
+
+    Attributes:
+        items: in its order.
+        different: kinds whose present value is to go, whichever it is.
+        not_understood: words that are left out.
+        foreign: whether the wish is in another language than English, of which nothing is taken.
+    """
+
+    items: tuple[Item, ...] = ()
+    different: tuple[str, ...] = ()
+    not_understood: tuple[str, ...] = ()
+    foreign: bool = False
 
 
-def _replacement(text: str) -> Change | None:
-    """X instead of Y, in any of its forms."""
-    for pattern, come, go in _REPLACE:
-        match = pattern.fullmatch(text.strip(" .,!?"))
-        if match is None:
-            continue
-        named = _plain(match[go]) or _PROPERTY.search(match[go])  # "change the colour to red" names no old one
-        if named and _plain(match[come]):
-            return Change(come=_plain(match[come]), go=_plain(match[go]))
-    return None
+def parse_wish(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> Wish:
+    """Reads a wish.
+
+    Args:
+        wish: in English.
+        lexicon: of values.
+        known: stems of further words that it may name, those of the caption.
+
+    Example:
+        >>> found = parse_wish("no stripes, black", Lexicon())
+        >>> [(item.value.name, item.wanted) for item in found.items]
+        [('striped', False), ('black', True)]
+    """
+    tokens = tokens_of(wish, lexicon, known)
+    unknown = [token.text for token in tokens if token.cue is Cue.UNKNOWN]
+    if any(word.lower() in _FOREIGN or not _latin(word) for word in unknown):
+        return Wish(not_understood=tuple(wish.split()), foreign=True)
+    reader = _Reader(_phrases(tokens), lexicon)
+    reader.read()
+    return Wish(tuple(reader.items), tuple(dict.fromkeys(reader.different)), tuple(unknown))
 
 
-def _gone(words: str, *, weaker: bool) -> list[Change]:
-    """Words to go, and what they leave behind where that has a name."""
-    if not words:
-        return []
-    last = words.split()[-1].lower()
-    return [Change(come=INSTEAD.get(last, ""), go="" if weaker and last in INSTEAD else words)]
+def _latin(word: str) -> bool:
+    return all(letter < "\u0250" or not letter.isalpha() for letter in word)
 
 
-def _plain(text: str) -> str:
-    """The words that carry meaning, comparatives as what they come to."""
-    words = _COME.sub(" ", _PROPERTY.sub(" ", text)).strip(" .,;!?").split()
-    return " ".join(STEMS.get(word.lower(), word) for word in words)
+def _phrases(tokens: Sequence[Token]) -> list[Token]:
+    """Values that describe the thing right behind them become one with it: "two small white stripes"."""
+    found: list[Token] = []
+    for token in tokens:
+        if token.value is not None and is_thing(token.text, token.value):
+            while found and found[-1].end + 1 >= token.start and _describes(found[-1]):
+                token = replace(token, text=f"{found[-1].text} {token.text}", start=found.pop().start)
+        found.append(token)
+    return found
+
+
+def is_thing(text: str, value: Value) -> bool:
+    """Whether words for a value name a thing that a product has (stripes, a hood), no quality of it (striped, hooded)."""
+    last = text.lower().split()[-1]
+    return last in NOUNS or value.kind == "word" or (sort_of(value) in ADDED and not last.endswith(("ed", "y")))
+
+
+def _describes(token: Token) -> bool:
+    if token.value is None or is_thing(token.text, token.value):
+        return token.cue is Cue.NUMBER
+    return sort_of(token.value) in _MODIFIERS
+
+
+@dataclass
+class _Reader:
+    """Goes through the tokens with the scope that is open."""
+
+    tokens: Sequence[Token]
+    lexicon: Lexicon
+    items: list[Item] = field(default_factory=list)
+    different: list[str] = field(default_factory=list)
+    wanted: bool = True
+    weak: bool = False
+    opened_by: str = ""
+    last: Value | None = None  # the value before in a negative scope
+    joined: bool = False  # "and" has just been read
+    either: bool = False
+    any: bool = False
+    differs: bool = False
+    moving: bool = False  # between "replace" or "from" and "with" or "to"
+    part: int | None = None  # place among the items of a part of which more may be said: "the sleeves are ..."
+
+    def read(self) -> None:
+        for place, token in enumerate(self.tokens):
+            handler = getattr(self, f"_{token.cue.name.lower()}", None)
+            if handler is not None:
+                handler(token, place)
+
+    def _open(self, token: Token, *, weak: bool) -> None:
+        self.wanted, self.weak, self.opened_by, self.last, self.joined = False, weak, token.text, None, False
+
+    def _close(self) -> None:
+        self.wanted, self.weak, self.last, self.joined, self.moving = True, False, None, False, False
+
+    def _not(self, token: Token, place: int) -> None:
+        self._open(token, weak=False)
+
+    def _less(self, token: Token, place: int) -> None:
+        if token.text == "too" and self._next(place) in (None, Cue.BREAK, Cue.AND, Cue.BUT):
+            return  # "with a hood too"
+        self._open(token, weak=True)
+
+    def _more(self, token: Token, place: int) -> None:
+        self._close()
+
+    _start = _more
+
+    def _break(self, token: Token, place: int) -> None:
+        if not self.wanted and self.opened_by in _LISTS and token.text == "," and self._is_listed(place):
+            self.joined = True
+            return
+        self._close()
+        self.any = self.differs = self.either = False
+        self.part = None
+
+    def _but(self, token: Token, place: int) -> None:
+        if self.any:
+            self.any = False
+            self._open(token, weak=False)
+        else:
+            self._break(token, place)
+
+    def _and(self, token: Token, place: int) -> None:
+        self.joined, self.part = True, None
+
+    def _or(self, token: Token, place: int) -> None:
+        self.either, self.part = True, None
+        if self.items and self.wanted and self.items[-1].wanted:
+            self.items[-1] = replace(self.items[-1], either=True)
+
+    def _any(self, token: Token, place: int) -> None:
+        self.any = True
+
+    def _verb(self, token: Token, place: int) -> None:
+        if self.joined or self.last is not None or (self.moving and token.text == "with"):
+            self._close()
+        if token.text in ("with", "in"):
+            self.part = None
+
+    def _replace(self, token: Token, place: int) -> None:
+        self._open(token, weak=False)
+        self.moving = True
+
+    def _change(self, token: Token, place: int) -> None:
+        if self._moves_on(place):
+            self._replace(token, place)
+        elif token.text != "from":
+            self.differs = True
+
+    def _filler(self, token: Token, place: int) -> None:
+        if self.moving and token.text in ("to", "into", "for", "by"):
+            self._close()
+
+    def _different(self, token: Token, place: int) -> None:
+        self.differs = True
+
+    def _same(self, token: Token, place: int) -> None:
+        if not self.wanted and not self.moving:
+            self.differs = True  # "not the same colour"
+
+    def _property(self, token: Token, place: int) -> None:
+        if self.differs:
+            kind = next(kind for kind, listed in PROPERTIES.items() if token.text in listed.split())
+            self.different.append(self.lexicon.kind(kind))
+            self.differs = False
+
+    def _unknown(self, token: Token, place: int) -> None:
+        self.part = None
+
+    def _free(self, token: Token, place: int) -> None:
+        if self.items and self.tokens[place - 1].cue is Cue.VALUE:  # "logo free"
+            self.items[-1] = replace(self.items[-1], wanted=False)
+
+    def _value(self, token: Token, place: int) -> None:
+        assert token.value is not None
+        if self.differs and token.text.lower() in PROPERTIES.get(sort_of(token.value), "").split():
+            self._property(token, place)  # "another print"
+            return
+        if self.last is not None and not self._goes_on(token.value):
+            self._close()
+        item = Item(token.value, token.text, self.wanted, self.weak, self.either and self.wanted)
+        if self.part is not None and sort_of(token.value) in _OF_PARTS:
+            item = self._of_part(token, item)
+        elif sort_of(token.value) == "part" and token.text == token.text.split()[-1]:
+            self.part = len(self.items)
+        self.items.append(item)
+        self.last = None if self.wanted else token.value
+        self.joined = self.either = self.any = self.differs = False
+
+    def _goes_on(self, value: Value) -> bool:
+        """Whether the negative scope that holds the value before holds this one too."""
+        assert self.last is not None
+        if self.either:
+            return True
+        return _alike(self.last, value) if self.joined else sort_of(self.last) != sort_of(value)
+
+    def _of_part(self, token: Token, item: Item) -> Item:
+        """``the sleeves are long`` as ``long sleeves``."""
+        assert self.part is not None
+        part = self.items.pop(self.part)
+        self.part = None
+        text = f"{token.text} {part.text}"
+        return replace(item, text=text, value=self.lexicon.value_of(text) or replace(part.value, concept=part.value.concept))
+
+    def _next(self, place: int) -> Cue | None:
+        return self.tokens[place + 1].cue if place + 1 < len(self.tokens) else None
+
+    def _is_listed(self, place: int) -> bool:
+        """Whether values alike follow up to an *or*: "no logo, text or print"."""
+        rest = []
+        for token in self.tokens[place + 1 :]:
+            if token.value is not None and self.last is not None and _alike(self.last, token.value):
+                rest.append(token)
+            elif token.cue is Cue.OR:
+                return bool(rest)
+            elif token.cue not in (Cue.FILLER, Cue.BREAK) or token.text == "but":
+                return False
+        return False
+
+    def _moves_on(self, place: int) -> bool:
+        """Whether *to*, *into*, *with* or *for* follows in the clause."""
+        for token in self.tokens[place + 1 :]:
+            if token.cue in (Cue.BREAK, Cue.BUT):
+                return False
+            if token.text in ("to", "into") or (token.text in ("with", "for") and self.tokens[place].text != "from"):
+                return True
+        return False
+
+
+def _alike(first: Value, second: Value) -> bool:
+    """Whether *and* joins both under one negation: two colours, or two things that a product has."""
+    things = ("pattern", "word", *PLACED_BEHIND)
+    return sort_of(first) == sort_of(second) or (sort_of(first) in things and sort_of(second) in things)

@@ -3,6 +3,7 @@
 import pytest
 
 from adapters.composed.answers import LONGEST_CAPTION, read_caption
+from adapters.composed.lexicon import Value
 from adapters.composed.reasoning import NoCaption
 from adapters.composed.rewriting import Rewriting, answered, failed, tally, told
 
@@ -114,7 +115,7 @@ def test_a_rewriting_is_its_text_and_knows_how_it_came_about():
     assert found == ["A red coat", "a coat", "A coat, red"]
     assert [each.status for each in found] == ["rewritten", "kept", "failed"]
     assert found[2].steps == {"failed": "HTTP 500"}
-    puzzled = Rewriting("A coat", "kept", "no word was understood", ["cheaper"], [("colour", "Red")])
+    puzzled = Rewriting("A coat", "kept", "no word was understood", ["cheaper"], [Value("colour", "Red", "colour:red")])
     assert puzzled.steps == {"kept": "no word was understood", "unwanted": ["Red"], "not understood": "cheaper"}
     counts = {"rewritten": 2, "kept": 2, "failed": 1, "not_understood": 1, "reasons": {"HTTP 500": 1}}
     assert tally(told([*found, puzzled, "a plain text"])) == counts

@@ -1,0 +1,160 @@
+"""A wish in tokens: the small words that steer it, the values it names, and the words that nobody knows."""
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from adapters.composed import wish_words
+from adapters.composed.fashion_words import PROPERTIES
+from adapters.composed.lexicon import Lexicon, Mention, Value
+from e2.spelling import stem
+
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_NOT = re.compile(r"\b(do|does|did|is|are|was|has|have|would|should|could)n'?t\b", re.IGNORECASE)
+_SHORT = (
+    (re.compile(r"\b(?:can't|cannot)\b", re.IGNORECASE), "can not"),
+    (re.compile(r"\bwon't\b", re.IGNORECASE), "will not"),
+    (re.compile(r"\bw/o\b", re.IGNORECASE), "without"),
+    (re.compile(r"\bw/", re.IGNORECASE), "with "),
+    (re.compile(r"\bi'd\b", re.IGNORECASE), "i would"),
+    (re.compile(r"\bi'm\b", re.IGNORECASE), "i am"),
+    (re.compile(r"\bit's\b", re.IGNORECASE), "it is"),
+)
+
+
+class Cue(Enum):
+    """What a token does."""
+
+    NOT = auto()
+    LESS = auto()
+    MORE = auto()
+    START = auto()
+    VERB = auto()
+    REPLACE = auto()
+    CHANGE = auto()
+    DIFFERENT = auto()
+    SAME = auto()
+    ANY = auto()
+    AND = auto()
+    OR = auto()
+    BUT = auto()
+    FREE = auto()
+    BREAK = auto()
+    NUMBER = auto()
+    FILLER = auto()
+    PROPERTY = auto()
+    VALUE = auto()
+    UNKNOWN = auto()
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word or phrase of a wish.
+
+    Attributes:
+        cue: what it does.
+        text: as it is written, comparatives as what they come to.
+        value: of a ``VALUE``.
+        start, end: characters of the wish as `plain_wish` writes it.
+    """
+
+    cue: Cue
+    text: str
+    value: Value | None
+    start: int
+    end: int
+
+
+_ORDER = (Cue.FILLER, Cue.NUMBER, Cue.VERB, Cue.ANY, Cue.SAME, Cue.DIFFERENT, Cue.BREAK, Cue.CHANGE, Cue.REPLACE, Cue.START)
+_CUES = {  # of a phrase in several lists the last counts
+    phrase: cue
+    for cue in (*_ORDER, Cue.MORE, Cue.LESS, Cue.NOT, Cue.AND, Cue.OR, Cue.BUT, Cue.FREE)
+    for phrase in wish_words.phrases(getattr(wish_words, cue.name))
+}
+_LONGEST_CUE = max(map(len, _CUES))
+_KINDS = {word: kind for kind, listed in PROPERTIES.items() for word in listed.split()}
+
+
+def tokens_of(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> list[Token]:
+    """The tokens of a wish in its order.
+
+    Args:
+        wish: in English.
+        lexicon: of values.
+        known: stems of further words that may be meant, those of the caption: they are values of the kind ``word``.
+    """
+    text = plain_wish(wish, lexicon)
+    mentions = {mention.start: mention for mention in lexicon.mentions(text)}
+    found: list[Token] = []
+    words = list(_WORD.finditer(text))
+    place = end = 0
+    while place < len(words):
+        start = words[place].start()
+        if re.search(r"[,;:!?()]|\.(?:\s|$)|\s[-–—]\s", text[end : start + 1]):
+            found.append(Token(Cue.BREAK, ",", None, end, start))
+        token = _cue(text, words, place)
+        mention = mentions.get(start)
+        if mention and (token is None or _longer(mention, token) or _is_name(text, mention)):
+            token = Token(Cue.VALUE, text[mention.start : mention.end], mention.value, mention.start, mention.end)
+        for each in [token] if token else _single(text, start, words[place].end(), lexicon, known):
+            found.append(each)
+        end = max(found[-1].end, words[place].end())
+        while place < len(words) and words[place].start() < end:
+            place += 1
+    return found
+
+
+def plain_wish(wish: str, lexicon: Lexicon) -> str:
+    """The wish with straight apostrophes, contractions in full and comparatives as the adjective they come from."""
+    text = re.sub(r"['’ʼ`´]", "'", unicodedata.normalize("NFKC", wish))
+    text = _NOT.sub(r"\1 not", text)
+    for pattern, full in _SHORT:
+        text = pattern.sub(full, text)
+    return _WORD.sub(lambda match: _base(match.group(), lexicon), text)
+
+
+def _base(word: str, lexicon: Lexicon) -> str:
+    lowered = word.lower()
+    if (lowered,) in _CUES or not lowered.endswith(("er", "est")) or lexicon.value_of(word):
+        return word
+    return lexicon.adjective(lowered) or word
+
+
+def _longer(mention: Mention, token: Token) -> bool:
+    """Values go before small words; of equal length too, but for the words that steer."""
+    return mention.end > token.end or token.cue in (Cue.FILLER, Cue.PROPERTY, Cue.NUMBER)
+
+
+def _is_name(text: str, mention: Mention) -> bool:
+    """Whether capitals set a small word off as a name, the brand AND."""
+    return text[mention.start : mention.end].isupper() and not text.isupper()
+
+
+def _cue(text: str, words: list[re.Match], place: int) -> Token | None:
+    for count in range(min(_LONGEST_CUE, len(words) - place), 0, -1):
+        run = words[place : place + count]
+        between = text[run[0].start() : run[-1].end()]
+        cue = _CUES.get(tuple(word.group().lower() for word in run))
+        if cue and (count == 1 or not re.search(r"[,;:.!?]", between)):
+            return Token(cue, between.lower(), None, run[0].start(), run[-1].end())
+    word = words[place].group().lower()
+    if word in _KINDS:
+        return Token(Cue.PROPERTY, word, None, words[place].start(), words[place].end())
+    return Token(Cue.NUMBER, word, None, words[place].start(), words[place].end()) if word.isdigit() else None
+
+
+def _single(text: str, start: int, end: int, lexicon: Lexicon, known: Collection[str]) -> Iterator[Token]:
+    """A word that is no cue and no value as it stands."""
+    word = text[start:end]
+    root = word[:-4] if word.lower().endswith("less") and len(word) > 6 else ""
+    if root and (value := lexicon.value_of(root)):  # "collarless"
+        yield Token(Cue.NOT, word, None, start, end - 4)
+        yield Token(Cue.VALUE, root, value, start, end)
+    elif stem(word) in known:
+        yield Token(Cue.VALUE, word, Value("word", word, f"word:{stem(word)}"), start, end)
+    elif value := lexicon.misspelt(word.lower()):
+        yield Token(Cue.VALUE, value.name, value, start, end)
+    else:
+        yield Token(Cue.UNKNOWN, word, None, start, end)
