@@ -23,7 +23,8 @@ import numpy as np
 from benchmarks.caption_scorers import ngram_scores, rouge_l
 from benchmarks.caption_tokens import NLTK, PTB, tokenize
 from benchmarks.java import find_java
-from benchmarks.meteor import meteor_counts, meteor_score
+from benchmarks.languages import not_english
+from benchmarks.meteor import TOO_LONG, meteor_counts, meteor_score, too_long
 from e2.errors import InputError
 
 BLEU = ("BLEU@1", "BLEU@2", "BLEU@3", "BLEU@4")
@@ -98,7 +99,8 @@ def score_captions(
     else:
         missing["CIDEr"] = "it weighs words by how rare they are among images, which one image cannot tell"
     tokenizer = PTB if executable else NLTK
-    return CaptionScores(ids, hypotheses, metrics, per_caption, counts, tokenizer, missing, _notes(hypotheses, refs))
+    notes = _notes(hypotheses, refs) + (_meteor_notes(ids, hypotheses, refs) if executable else [])
+    return CaptionScores(ids, hypotheses, metrics, per_caption, counts, tokenizer, missing, notes)
 
 
 def corpus_bleu(counts: np.ndarray) -> np.ndarray:
@@ -145,10 +147,20 @@ def _tokenized(captions: list[str], references: list[Sequence[str]], java: Path 
 
 def _notes(hypotheses: list[str], references: list[list[str]]) -> list[str]:
     notes = []
-    if len(hypotheses) < FEW_IMAGES:
+    if 1 < len(hypotheses) < FEW_IMAGES:
         notes.append(f"CIDEr on {len(hypotheses)} images says little: it needs {FEW_IMAGES} or more to weigh words by rarity")
     if len({text for texts in references for text in texts}) == 1 < len(hypotheses):
         notes.append("all references are the same text, so that CIDEr is 0 by definition")
     if empty := sum(not text for text in hypotheses):
         notes.append(f"captions without a word, which score 0: {empty:,}")
+    return notes
+
+
+def _meteor_notes(ids: list[str], hypotheses: list[str], references: list[list[str]]) -> list[str]:
+    notes, texts = [], [text for texts in references for text in texts]
+    if long := [name for name, *pair in zip(ids, hypotheses, references, strict=True) if too_long(*pair)]:
+        count = f"{len(long):,} of {len(ids):,} captions"
+        notes.append(f"METEOR leaves out {count}, of over {TOO_LONG:,} words or with such a reference: {_first(long)}")
+    if reason := not_english(texts):
+        notes.append(f"METEOR is made for English, but {reason}: its stems, synonyms and paraphrases do not fit")
     return notes

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from e2.errors import InputError
 from e2.options import (
     BatchSize,
     CaptionColumn,
@@ -31,8 +32,9 @@ def captioning(
     data: Data,
     captioner: Annotated[list[str] | None, typer.Option(help="folder of e2 caption fit; repeatable")] = None,
     captions: Annotated[
-        list[Path] | None, typer.Option(help="jsonl with product_id and caption, or JSON {id: caption}; repeatable")
+        list[Path] | None, typer.Option(help="file of captions: jsonl, csv, COCO results or JSON {id: caption}; repeatable")
     ] = None,
+    missing: Annotated[str, typer.Option(help="products without a caption in a file: error or skip")] = "error",
     split: Split = "test",
     text: Text = "caption",
     tags: Tags = None,
@@ -57,8 +59,7 @@ def captioning(
     from rich.console import Console
 
     from adapters.captioning.captioner import load_captioner
-    from benchmarks.caption_files import read_captions
-    from benchmarks.evaluate_captioning import Candidate, evaluate_captioning, read_truth, results_table
+    from benchmarks.evaluate_captioning import Candidate, captioned_by_all, evaluate_captioning, read_truth, results_table
     from benchmarks.java import JavaFailed
     from e2.data import splits_of
 
@@ -67,7 +68,11 @@ def captioning(
     known = "train" in splits_of(data) and catalogue.split != "train"  # training's tag values can be named wrongly too
     further = [open_data(data, "train", tags, columns, on_bad_row)] if known else []
     truth = read_truth(catalogue, text, further=further, skip_wordless=on_bad_row == "skip")
-    candidates = [Candidate(read_captions(path), {"path": str(path), "method": "file"}) for path in captions or []]
+    if missing not in ("error", "skip"):
+        raise InputError(f"--missing {missing}: choose error or skip")
+    candidates = [Candidate.from_file(path) for path in captions or []]
+    if missing == "skip" and candidates:
+        truth = captioned_by_all(candidates, truth)
     options: dict[str, Any] = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
     try:
         compared = evaluate_captioning(

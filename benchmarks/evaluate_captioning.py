@@ -10,7 +10,7 @@ applies the same function (see `_metrics`), with the same draws for all captione
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from rich.console import RenderableType
 
+from adapters.captioning.files import SHOWN, read_captions
 from adapters.encoder import Encoder
 from adapters.image_batches import ImageSource
 from adapters.product_images import ProductImages
@@ -33,7 +34,7 @@ from benchmarks.retrieval import TIE_POLICY, cross_modal_ranks
 from benchmarks.tag_scores import COUNTS, Mention, TagVocabulary, is_right, rarely_named, tag_counts, tag_metrics
 from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.product import Catalogue, texts_only
-from e2.errors import InputError
+from e2.errors import InputError, printable
 
 WORDS = re.compile(r"\w")
 
@@ -48,10 +49,26 @@ class Captioner(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """Captions to be scored: product id -> caption, and where they come from (``path`` first of all)."""
+    """Captions to be scored.
+
+    Attributes:
+        captions: product id -> caption.
+        info: where they come from, ``path`` first of all.
+        failed: product id -> why it has none; such a product counts as one with an empty caption.
+        notes: what a reader of the scores should know.
+    """
 
     captions: Mapping[str, str]
     info: dict[str, Any]
+    failed: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Candidate":
+        """Captions in a file; see `adapters.captioning.files`."""
+        file = read_captions(path)
+        further = f"captions of further photos of a product, not scored: {file.further:,}"
+        return cls(file.captions, {"path": str(path), "method": "file"}, file.failed, (further,) if file.further else ())
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,17 @@ class Truth:
     references: list[list[str]]
     tags: list[Mapping[str, str]]
     vocabulary: TagVocabulary
+    of: int  # products of the split, of which these are some
+
+    def only(self, rows: Sequence[int]) -> "Truth":
+        """Some of the products."""
+        return replace(
+            self,
+            catalogue=Subset(self.catalogue, rows),
+            product_ids=[self.product_ids[row] for row in rows],
+            references=[self.references[row] for row in rows],
+            tags=[self.tags[row] for row in rows],
+        )
 
 
 def read_truth(
@@ -96,15 +124,23 @@ def read_truth(
             f"references (first: {wordless}); mend them, or leave them out by --on-bad-row skip"
         )
     vocabulary = TagVocabulary([p.tags for p in products] + [p.tags for other in further for p in _texts_of(other)])
-    if len(kept) < len(products):
-        catalogue = Subset(catalogue, kept)
-    return Truth(
-        catalogue,
-        [products[row].product_id for row in kept],
-        [references[row] for row in kept],
-        [products[row].tags for row in kept],
-        vocabulary,
-    )
+    ids, tags = [p.product_id for p in products], [p.tags for p in products]
+    truth = Truth(catalogue, ids, references, tags, vocabulary, of=len(products))
+    return truth if len(kept) == len(products) else truth.only(kept)
+
+
+def captioned_by_all(candidates: Sequence[Candidate | Captioner], truth: Truth) -> Truth:
+    """The products that every file of captions covers: those that several can be compared on.
+
+    Raises:
+        InputError: there are none.
+    """
+    files = [candidate for candidate in candidates if isinstance(candidate, Candidate)]
+    rows = [row for row, name in enumerate(truth.product_ids) if all(name in f.captions or name in f.failed for f in files)]
+    if not rows:
+        _require_captions(files[0], truth)  # says which ids the file has
+        raise InputError("no product has a caption in every file; score them apart")
+    return truth if len(rows) == len(truth.product_ids) else truth.only(rows)
 
 
 def write_captions(captioner: Captioner, truth: Truth) -> Candidate:
@@ -248,7 +284,8 @@ def _score(
         seconds=time.perf_counter() - start,
         tokenizer=measured.scores.tokenizer,
         missing=measured.scores.missing | unsaid,
-        notes=measured.scores.notes,
+        notes=[*measured.scores.notes, *candidate.notes, *_failures(candidate, truth)],
+        n_of=truth.of,
         n_references=sum(map(len, truth.references)),
         reference_tags=_reference_tags(truth),
         self_retrieval=measured.encoder and {"encoder": measured.encoder, "tie_policy": TIE_POLICY},
@@ -256,6 +293,13 @@ def _score(
         entities=list(entities),
     )
     return Measured(record, {name: samples[name] for name in ci95})
+
+
+def _failures(candidate: Candidate, truth: Truth) -> list[str]:
+    failed = [name for name in truth.product_ids if name in candidate.failed]
+    first = f" (first: {printable(failed[0])}, {candidate.failed[failed[0]]})" if failed else ""
+    count = f"{len(failed):,} of {len(truth.product_ids):,} products"
+    return [f"{count} have an error in place of a caption and count as empty{first}"] if failed else []
 
 
 def _reference_tags(truth: Truth) -> dict[str, float]:
@@ -292,13 +336,19 @@ def _rows(measured: _Measured, truth: Truth) -> list[dict[str, Any]]:
 
 def _captions_of(candidate: Candidate, truth: Truth) -> dict[str, str]:
     """The captions of the products to be scored, in their order; captions of other products are of no concern."""
-    missing = [name for name in truth.product_ids if name not in candidate.captions]
+    _require_captions(candidate, truth)
+    return {name: candidate.captions.get(name, "") for name in truth.product_ids}
+
+
+def _require_captions(candidate: Candidate, truth: Truth) -> None:
+    missing = [name for name in truth.product_ids if name not in candidate.captions and name not in candidate.failed]
     if missing:
+        own = ", ".join(printable(name) for name in [*candidate.captions, *candidate.failed][:SHOWN])
         raise InputError(
             f"{candidate.info['path']} has no caption for {len(missing):,} of {len(truth.product_ids):,} products of "
-            f"{truth.catalogue.name} split {truth.catalogue.split} (first: {missing[0]}); check --data and --split"
+            f"{truth.catalogue.name} split {truth.catalogue.split} (first: {printable(missing[0])}; its own ids: {own}); "
+            "check --data and --split, or score those that are there by --missing skip"
         )
-    return {name: candidate.captions[name] for name in truth.product_ids}
 
 
 def _photos(encoder: Encoder, truth: Truth) -> torch.Tensor:
@@ -323,10 +373,12 @@ def results_table(comparison: Comparison) -> RenderableType:
     """Metrics by captioner, then the paired differences; see `metrics_table`."""
     first = comparison.results[0]
     title = "captions of {dataset}, {split}, references {text}, {n} products".format_map(first)
+    title += f" of {first['n_of']}" if first["n"] < first["n_of"] else ""
     notes = [f"percent, CIDEr x 100; 95 % intervals over products; tokens: {first['tokenizer']}"]
-    notes += [f"no {name}: {why}" for name, why in first["missing"].items()]
-    for note in dict.fromkeys(note for record in comparison.results for note in record["notes"]):
-        paths = [record["model"]["path"] for record in comparison.results if note in record["notes"]]
-        notes.append(note if len(paths) == len(comparison.results) else f"{', '.join(paths)}: {note}")
+    by_note: dict[str, list[str]] = {}
+    for record in comparison.results:
+        for note in [*(f"no {name}: {why}" for name, why in record["missing"].items()), *record["notes"]]:
+            by_note.setdefault(note, []).append(record["model"]["path"])
+    notes += [note if len(p) == len(comparison.results) else f"{', '.join(p)}: {note}" for note, p in by_note.items()]
     names = list(dict.fromkeys(name for record in comparison.results for name in record["metrics"]))
     return metrics_table(comparison, names, title, "\n".join(notes))

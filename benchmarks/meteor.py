@@ -39,15 +39,31 @@ TIMEOUT_S, TIMEOUT_PER_CAPTION_S = 300, 0.05
 PER_PROCESS = 2000  # captions from which a second Java pays
 AS_TEXT = csv.ConvertOptions(column_types={"line": pa.string()}, strings_can_be_null=False)
 BLOCK = 2**24  # bytes of the table at a time
+TOO_LONG = (
+    1000  # words: the aligner's memory and time grow with their square, and 21,000 words of one caption fail a whole run
+)
 PLAIN = re.compile("[a-z0-9 ]*")  # the normalizer changes nothing
 
 
 def meteor_counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]], java: Path) -> np.ndarray:
-    """(N, 23) counts of the best reference's alignment, for tokenized captions and references.
+    """(N, 23) counts of the best reference's alignment, for tokenized captions and references; zeros where one is `too_long`.
 
     Raises:
         JavaFailed: Java fails, hangs, or gives other than one line of 23 numbers per caption.
     """
+    short = [row for row, texts in enumerate(zip(hypotheses, references, strict=True)) if not too_long(*texts)]
+    counts = np.zeros((len(hypotheses), COUNTS))
+    if short:
+        counts[short] = _counts([hypotheses[row] for row in short], [references[row] for row in short], java)
+    return counts
+
+
+def too_long(hypothesis: str, references: Sequence[str]) -> bool:
+    """Whether METEOR leaves out a caption for its own length or its references'."""
+    return any(text.count(" ") >= TOO_LONG for text in (hypothesis, *references))
+
+
+def _counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]], java: Path) -> np.ndarray:
     texts = [_without_bars(text) for text in (*hypotheses, *chain.from_iterable(references))]
     normal = normalized(texts, java)
     rest = (normal[text] for text in texts[len(hypotheses) :])

@@ -38,6 +38,14 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
+def escaped(text: str) -> str:
+    """The text with what UTF-8 cannot hold written out: a byte of a file name as ``\\xe9``, half a letter as ``\\ud83d``."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def first_line(error: BaseException) -> str:
     """The message of someone else's error in one line, for a message of ours."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

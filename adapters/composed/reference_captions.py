@@ -1,6 +1,5 @@
 """Captions of reference photos: from our captioner, from an image-to-text model of transformers, or from a file."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,10 +7,11 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
+from adapters.captioning.files import read_captions
 from adapters.composed.base import References
 from adapters.image_batches import ImageSource
 from e2.data.images import as_photo
-from e2.errors import InputError
+from e2.errors import InputError, escaped, printable
 
 
 class CaptionSource(Protocol):
@@ -79,18 +79,18 @@ class TransformersCaptions:
 
 
 class FileCaptions:
-    """Captions in a file: ``{"name": "caption"}`` in JSON, or JSON lines with ``image`` or ``product_id``, and ``caption``.
+    """Captions in a file, in any form that `adapters.captioning.files` reads.
 
-    A photo is looked up by its path as given, its file name, and its file name without the ending. References that carry
-    ``names`` (one string each) are looked up by those.
+    A photo is looked up by its path as given, by the ends of this path down to the file name, and by the file name without
+    the ending. References that carry ``names`` (one string each) are looked up by those.
 
     Raises:
         InputError: no such file, not of these forms, or no caption for a photo.
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self._captions = _read_captions(self.path)
+        self._file = read_captions(path)
+        self.path = self._file.path
 
     @property
     def info(self) -> dict[str, Any]:
@@ -100,11 +100,13 @@ class FileCaptions:
         return [self._caption(keys) for keys in image_keys(references.images)]
 
     def _caption(self, keys: list[str]) -> str:
-        caption = next((self._captions[key] for key in keys if key in self._captions), None)
-        if caption is None:
-            shown = keys[0] if keys else "a photo without a name"
-            raise InputError(f"{self.path} has no caption for {shown}; add one, or use a captioner")
-        return caption
+        known = next((key for key in keys if key in self._file.captions), None)
+        if known is not None:
+            return self._file.captions[known]
+        shown = printable(keys[0]) if keys else "a photo without a name"
+        failed = next((f" ({self._file.failed[key]})" for key in keys if key in self._file.failed), "")
+        own = self._file.some_ids()
+        raise InputError(f"{self.path} has no caption for {shown}{failed}, but for {own}; add one, or use a captioner")
 
 
 def image_keys(images: Sequence[ImageSource]) -> list[list[str]]:
@@ -119,15 +121,6 @@ def _keys(image: ImageSource) -> list[str]:
     path = getattr(image, "filename", "") if isinstance(image, Image.Image) else image
     if isinstance(path, bytes) or not path:
         return []
-    return [str(path), Path(path).name, Path(path).stem]
-
-
-def _read_captions(path: Path) -> dict[str, str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".jsonl":
-            records = [json.loads(line) for line in text.split("\n") if line.strip()]
-            return {str(r.get("image") or r["product_id"]): str(r["caption"]) for r in records if r.get("caption")}
-        return {str(name): str(caption) for name, caption in json.loads(text).items()}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise InputError(f'{path} is no captions file; it should read {{"photo.jpg": "caption"}} or be JSON lines') from error
+    parts = Path(path).parts
+    ends = (str(Path(*parts[start:])) for start in range(1, len(parts)))
+    return list(dict.fromkeys(escaped(name) for name in (str(path), *ends, Path(path).stem)))

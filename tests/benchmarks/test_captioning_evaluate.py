@@ -9,16 +9,15 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
+from adapters.captioning.files import read_captions
 from benchmarks import captioning_commands
-from benchmarks.caption_files import read_captions, read_rows, write_rows
+from benchmarks.caption_files import read_rows
 from benchmarks.caption_variety import distinct, words_and_repetition
-from benchmarks.evaluate_captioning import Candidate, evaluate_captioning, read_truth, results_table
+from benchmarks.evaluate_captioning import Candidate, captioned_by_all, evaluate_captioning, read_truth, results_table
 from benchmarks.java import JavaFailed
 from e2.data.product import Product
 from e2.errors import InputError
 from tests.benchmarks.stubs import COLOURS, Shelf, colour_encoder, png
-
-HOSTILE = "<script>alert(1)</script> \u2028 ''\"& \u202eabc \ud83d"
 
 
 def test_variety_by_hand():
@@ -94,7 +93,7 @@ def test_captions_are_kept_when_java_fails(truth, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.captioning.find_java", fails)
     with pytest.raises(JavaFailed):
         evaluate_captioning([candidate(truth, "a")], truth, out=tmp_path)
-    assert len(read_captions(tmp_path / "captions.jsonl")) == 20
+    assert len(read_captions(tmp_path / "captions.jsonl").captions) == 20
 
 
 def test_a_captioner_writes_the_captions(truth):
@@ -130,38 +129,20 @@ def test_wrong_candidates_are_named(truth):
         evaluate_captioning([short], truth)
 
 
-def test_caption_files_of_any_origin(tmp_path):
-    path = tmp_path / "captions"
-    write_rows(path, [{"product_id": "a", "caption": HOSTILE}, {"product_id": "b", "error": "broken photo"}])
-    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
-    assert read_captions(path) == {"a": HOSTILE, "b": ""}
-    for text, expected in [
-        ('{"7": "a dress"}', {"7": "a dress"}),
-        ('[{"image_id": 7, "caption": "a dress"}]', {"7": "a dress"}),
-        ('{"product_id": "7", "caption": "a dress"}\n', {"7": "a dress"}),
-        ('\ufeff{"id": 7, "caption": "a"}\r\n\n{"id": 8, "caption": "b"}', {"7": "a", "8": "b"}),
-    ]:
-        path.write_text(text, encoding="utf-8")
-        assert read_captions(path) == expected
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "holds no captions"),
-        (b"[]", "holds no captions"),
-        (b"\xff\xfe", "not UTF-8"),
-        (b"a dress\n", "line 1: this is not JSON"),
-        (b'{"id": 1, "caption": "a"}\n{"id": 1, "caption": "b"}', "second caption"),
-        (b'[{"id": 1, "caption": ["a", "b"]}]', "entry 1: give a product_id and one caption"),
-        (b'[{"caption": "a"}]', "entry 1: give"),
-        (b"[3]", "entry 1: give"),
-    ],
-)
-def test_broken_caption_files_are_named(tmp_path, content, message):
-    (tmp_path / "file").write_bytes(content)
-    with pytest.raises(InputError, match=message):
-        read_captions(tmp_path / "file")
+def test_a_subset_is_scored_on_request():
+    stock = shelf()
+    stock.columns, stock.bad_rows = (), {}  # what a subset takes over
+    truth = read_truth(stock)
+    half = Candidate(dict.fromkeys(truth.product_ids[:10], "a red shirt"), {"path": "half"}, {truth.product_ids[10]: "torn"})
+    with pytest.raises(InputError, match=r"9 of 20 products .*its own ids: red-0, .*--missing skip"):
+        evaluate_captioning([half], truth)
+    compared = evaluate_captioning([half], captioned_by_all([half], truth), java="none", resamples=5)
+    (record,) = compared.results
+    assert (record["n"], record["n_of"]) == (11, 20)
+    assert any(note.startswith("1 of 11 products have an error in place of a caption") for note in record["notes"])
+    assert "11 products of 20" in results_table(compared).title.plain
+    with pytest.raises(InputError, match="its own ids: x"):
+        captioned_by_all([Candidate({"x": "a"}, {"path": "other"})], truth)
 
 
 def test_the_command(shop, tmp_path):

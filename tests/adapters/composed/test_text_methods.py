@@ -50,7 +50,7 @@ def test_json_lines_by_product_id_serve_references_with_names(encoder, files):
     with pytest.raises(InputError, match="no captions in nowhere"):
         make_composer("cirevl", encoder, captions="nowhere")
     path.write_text("{")
-    with pytest.raises(InputError, match="is no captions file"):
+    with pytest.raises(InputError, match="line 1: this is not JSON"):
         make_composer("cirevl", encoder, captions=path)
 
 

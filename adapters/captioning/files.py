@@ -1,0 +1,177 @@
+"""Captions in a file, of whatever origin: one reader for all commands.
+
+Understood are JSON lines, JSON lists of rows (COCO results among them), COCO annotations, ``{"id": "caption"}`` in JSON, and
+CSV or TSV tables, with ids in ``product_id``, ``image_id``, ``image`` or ``id``; all in UTF-8, with or without a mark. What
+`e2 caption write` writes is of these forms.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from e2.errors import InputError, printable
+
+IDS = ("product_id", "image_id", "image", "id")
+FORMS = "give JSON lines or a table with product_id and caption, COCO results, or JSON {id: caption}"
+SHOWN = 3  # ids in a message
+
+
+@dataclass
+class CaptionFile:
+    """What a file holds.
+
+    Attributes:
+        path: where it was read.
+        captions: id -> caption; of a product with several photos (rows with an ``index``) the first photo's.
+        failed: id -> why it has no caption (`e2 caption write` notes photos that cannot be read).
+        further: captions of further photos, which are left out.
+    """
+
+    path: Path
+    captions: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    further: int = 0
+
+    @property
+    def ids(self) -> list[str]:
+        """Of captions and failures."""
+        return [*self.captions, *self.failed]
+
+    def some_ids(self) -> str:
+        """The first of the file's own ids, for a message."""
+        return ", ".join(printable(name) for name in self.ids[:SHOWN]) + (", ..." if len(self.ids) > SHOWN else "")
+
+
+def read_captions(path: str | Path) -> CaptionFile:
+    """Reads a file of captions.
+
+    Raises:
+        InputError: no such file, not UTF-8, none of the forms above, an id twice, what is no id or no caption, nothing.
+    """
+    path = Path(path)
+    found, places = CaptionFile(path), set()
+    for where, name, row in _entries(path):
+        name, index = _id(name, path, where), str(row.get("index") or 0)
+        if (name, index) in places:
+            raise InputError(f"{path}, {where}: {printable(name)} has a second caption; give one for each")
+        places.add((name, index))
+        if index != "0":
+            found.further += 1
+        elif row.get("error") and not row.get("caption"):
+            found.failed[name] = str(row["error"])
+        else:
+            found.captions[name] = _caption(row, name, path, where)
+    if not places:
+        raise InputError(f"{path} holds no captions; {FORMS}")
+    return found
+
+
+def _id(name: Any, path: Path, where: str) -> str:
+    """An id as text; COCO's are whole numbers. Others might have had zeros or digits more where they come from."""
+    if isinstance(name, str) or (isinstance(name, int) and not isinstance(name, bool)):
+        return str(name)
+    shown = "no id" if name is None else f"the id {json.dumps(name)[:40]}"
+    raise InputError(f"{path}, {where} has {shown}; give a product_id (or image_id, image, id) as text in each")
+
+
+def _caption(row: dict[str, Any], name: str, path: Path, where: str) -> str:
+    caption = row.get("caption")
+    if isinstance(caption, str):
+        return caption
+    kinds = {list: "a list of captions", dict: "an object for a caption", type(None): "no caption"}
+    kind = kinds.get(type(caption), f"{json.dumps(caption)[:40]} for a caption")
+    raise InputError(f"{path}, {where}: {printable(name)} has {kind}; give one string for each id")
+
+
+def _entries(path: Path) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Where it stands, id and row of each caption."""
+    text = _text(path)
+    try:
+        found = json.loads(text, object_pairs_hook=_once)
+    except _Repeated as repeated:
+        raise InputError(f"{path}: {printable(str(repeated))} has a second caption; give one for each") from repeated
+    except (ValueError, RecursionError):
+        yield from ((f"line {number}", _name(row), row) for number, row in _lines(text, path))
+        return
+    if isinstance(found, dict) and isinstance(found.get("annotations"), list):
+        found = found["annotations"]  # COCO
+    elif isinstance(found, dict) and set(found) & {"caption", "error"} and set(found) & set(IDS):
+        found = [found]  # one row of JSON lines is a JSON object too
+    if isinstance(found, dict):
+        yield from ((f"entry {number}", *pair) for number, pair in enumerate(_pairs(found), start=1))
+    elif isinstance(found, list):
+        for number, row in enumerate(found, start=1):
+            if not isinstance(row, dict):
+                raise InputError(f"{path}, entry {number} is no row with an id and a caption; {FORMS}")
+            yield f"entry {number}", _name(row), row
+    else:
+        raise InputError(f"{path} is JSON, but holds no captions; {FORMS}")
+
+
+def _pairs(found: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    return ((name, {"caption": caption}) for name, caption in found.items())
+
+
+def _name(row: dict[str, Any]) -> Any:
+    return next((row[name] for name in IDS if row.get(name) is not None), None)
+
+
+class _Repeated(Exception):
+    """A key that stands twice in one JSON object; JSON readers would take the last one without a word."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _Repeated(key)
+        found[key] = value
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; {FORMS}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text; save it as UTF-8") from error
+
+
+def _lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a table, or of JSON lines, by the first line."""
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    delimiter = next((mark for mark in ",;\t" if _is_heading(first, mark)), None)
+    if delimiter:
+        yield from enumerate(_table(text, delimiter, path), start=2)
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, object_pairs_hook=_once)
+        except _Repeated as repeated:
+            raise InputError(f"{path}, line {number}: {printable(str(repeated))} stands there twice") from repeated
+        except (ValueError, RecursionError) as error:
+            plain = "plain lines of text tell no ids" if not first.lstrip().startswith(("{", "[")) else "this is not JSON"
+            raise InputError(f"{path}, line {number}: {plain}; {FORMS}") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number} is no row with an id and a caption; {FORMS}")
+        yield number, row
+
+
+def _table(text: str, delimiter: str, path: Path) -> list[dict[str, Any]]:
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    try:
+        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise InputError(f"{path} is no table: {error}; {FORMS}") from error
+
+
+def _is_heading(line: str, delimiter: str) -> bool:
+    names = {name.strip(' "\r') for name in line.split(delimiter)}
+    return "caption" in names and bool(names & set(IDS))
