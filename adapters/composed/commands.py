@@ -119,7 +119,7 @@ def search(
     """
     from rich.console import Console
 
-    from adapters.composed.hits import hits_table
+    from adapters.composed.hits import hits_table, shown
     from adapters.composed.searching import find, save_found, start_search
     from adapters.encoder import load_encoder
 
@@ -138,7 +138,7 @@ def search(
         print(jsonlib.dumps(found.record(), indent=2, ensure_ascii=False))
         return
     for name, value in found.steps.items():
-        Console().print(f"{name}: {value}", markup=False, highlight=False)
+        Console().print(f"{name}: {shown(value)}", markup=False, highlight=False)
     Console().print(hits_table(found.hits, text))
     if out:
         print(f"wrote hits.json and hits.png to {out}")

@@ -66,7 +66,7 @@ ADDED = ("part", "motif")  # kinds of which a product may have several: none tak
 PLACED_BEHIND = (*ADDED, "sleeves", "neckline")  # kinds that are told after the garment: "Shirt with a hood"
 NOUNS = (  # words for a pattern that are things of their own: "white stripes" are no white shirt
     *("stripes", "stripe", "checks", "check", "flowers", "flower", "dots", "dot", "spots", "spot"),
-    *("prints", "print", "patterns", "pattern"),
+    *("prints", "print", "patterns", "pattern", "pinstripes", "pinstripe"),
 )
 PLAIN, ANY_PATTERN = "plain", ("patterned", "printed")  # what no pattern is; what means all of them
 LEAVES = {"sleeves": "sleeveless", "straps": "strapless"}  # what a text encoder hears better than "without sleeves"

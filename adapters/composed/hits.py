@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from e2.data.images import load_image
+from e2.errors import printable
 from e2.files import atomic_path
 
 COLUMNS, WIDTH, LINES = 5, 26, 3
@@ -34,6 +36,13 @@ class Hit:
     def record(self) -> dict:
         found = {"rank": self.rank, "score": round(self.score, 5), "product_id": self.product_id}
         return found | {"caption": self.caption, "tags": dict(self.tags)}
+
+
+def shown(value: Any) -> str:
+    """A step of a query in one printable line."""
+    if isinstance(value, Mapping):
+        value = [f"{name} {words}" for name, words in value.items()]
+    return printable(value if isinstance(value, str) else ", ".join(map(str, value)))
 
 
 def hits_table(hits: Sequence[Hit], wish: str) -> Table:

@@ -1,9 +1,10 @@
 """The offline rewriter: edits a caption, or tags, by what a wish says. No model, every step readable."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from adapters.composed.caption_edits import cut_out, put_before, put_behind, put_instead
+from adapters.composed.caption_edits import cut_out, put_before, put_behind, put_instead, sentence_at
 from adapters.composed.fashion_words import ADDED, ANY_PATTERN, HOLDS, LEAVES, OPPOSITES, PLACED_BEHIND, PLAIN
 from adapters.composed.lexicon import Lexicon, Mention, Value, sort_of
 from adapters.composed.rewriting import Rewriting
@@ -176,11 +177,11 @@ class RuleEditor:
             said = [w for w in words(caption) if f"word:{stem(w.spelling)}" == value.concept]
             return self._take_out(caption, [Mention(value, word.start, word.end) for word in said])
         every = value.concept.partition(":")[2] in ANY_PATTERN
+        for name, instead in HOLDS.get(value.concept.partition(":")[2], {}).items():
+            caption = self._garment_instead(caption, name, instead)
         plain = self.lexicon.value_of(PLAIN)
         there = [m for m in self.lexicon.mentions(caption) if m.value.concept not in new and m.value != plain]
         going = [m for m in there if covers(value, m.value) or (every and m.kind == value.kind)]
-        for name, instead in HOLDS.get(value.concept.partition(":")[2], {}).items():
-            caption = self._garment_instead(caption, name, instead)
         patterns = [m for m in self.lexicon.mentions(caption) if plain and m.kind == plain.kind]
         if plain and sort_of(value) == "pattern" and len(going) == len(patterns) and (going or every):
             return self._plain(caption, going, plain.name)
@@ -198,7 +199,11 @@ class RuleEditor:
 
     def _take_out(self, caption: str, mentions: Sequence[Mention]) -> str:
         for mention in sorted(mentions, key=lambda m: -m.start):
-            caption = cut_out(caption, mention.start, mention.end, thing=self._thing_at(caption, mention))
+            behind = (caption[mention.end : m.start] for m in self.lexicon.mentions(caption) if m.start > mention.end)
+            alone = not re.fullmatch(
+                r"\s(?:[\w-]+\s){0,2}", next(behind, ".")
+            )  # "in grey brushed cotton" stays "in brushed cotton"
+            caption = cut_out(caption, mention.start, mention.end, thing=self._thing_at(caption, mention), alone=alone)
         return caption
 
     def _thing_at(self, caption: str, mention: Mention) -> bool:
@@ -211,9 +216,9 @@ class RuleEditor:
         return caption
 
     def _garment(self, caption: str) -> Mention | None:
-        """The last garment named: "denim shirt dress" is a dress."""
-        kinds = ("garment", self.lexicon.kind("garment"))
-        return next((m for m in reversed(self.lexicon.mentions(caption)) if m.kind in kinds), None)
+        """The last garment of the first sentence: "denim shirt dress" is a dress."""
+        kinds, (_, end) = ("garment", self.lexicon.kind("garment")), sentence_at(caption, 0)
+        return next((m for m in reversed(self.lexicon.mentions(caption[:end])) if m.kind in kinds), None)
 
 
 def covers(value: Value, other: Value) -> bool:

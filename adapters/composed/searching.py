@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from adapters.composed.base import Composer, References
 from adapters.composed.gallery import Gallery, gallery_of, read_index
 from adapters.composed.hits import Hit, save_sheet
 from adapters.composed.methods import load_composer, make_composer
+from adapters.composed.rule_editor import RuleEditor
 from adapters.composed.sources import captions_in, phrases_of
 from adapters.composed.top_k import search
+from adapters.composed.unwanted import Unwanted, unwanted_of
 from adapters.encoder import Encoder
 from adapters.tag_reader import tag_vocabulary
 from e2.data.images import load_image
@@ -90,16 +92,25 @@ def find(
         target: image or text.
         top: hits; a product is listed once, by its best vector.
 
+    What the wish wants gone ("anything but red") is kept out: products whose tags or description have it are no hits, and
+    where neither says anything, what looks like it scores lower.
+
     Raises:
         InputError: a bad photo, wish, index or target.
     """
     reference = load_image(Path(image))
     query = composer.composed(References(composer.encoder, [image]), [wish])
+    steps = dict(query.steps[0]) if query.steps else {}
     gallery = _gallery(composer.encoder, catalogue, index, target)
+    if unwanted := unwanted_of(query, wish, RuleEditor(_vocabulary(catalogue))):
+        steps["unwanted"] = unwanted.names
+        gallery = _without(gallery, catalogue, unwanted)
+        entities = catalogue.tags if catalogue is not None else ()
+        query = replace(query, vectors=unwanted.avoided(query.vectors, composer.encoder.encode_texts, entities))
     most = max(1, len(gallery.product_ids) - len(set(gallery.product_ids)) + top)  # photos beyond one a product
     scores, rows = search(query.vectors, gallery.vectors, min(most, 50 * top), device=composer.encoder.device)
     hits = _hits(scores[0], rows[0], gallery, catalogue, top)
-    return Found(reference, wish, composer.info, query.steps[0] if query.steps else {}, hits)
+    return Found(reference, wish, composer.info, steps, hits)
 
 
 def save_found(found: Found, out: Path) -> None:
@@ -115,6 +126,21 @@ def _gallery(encoder: Encoder, catalogue: Catalogue | None, index: str | Path | 
     if catalogue is None:
         raise InputError("nothing to search in: give a catalogue or an index")
     return gallery_of(encoder, catalogue, target)
+
+
+def _vocabulary(catalogue: Catalogue | None) -> dict[str, list[str]] | None:
+    return None if catalogue is None or not catalogue.tags else tag_vocabulary(catalogue)
+
+
+def _without(gallery: Gallery, catalogue: Catalogue | None, unwanted: Unwanted) -> Gallery:
+    """The gallery less the products that have what is not wanted."""
+    if catalogue is None:
+        return gallery
+    products = texts_only(catalogue)
+    listed = (products[row] for row in range(len(products)))
+    out = {product.product_id for product in listed if unwanted.in_product(product.tags, product.captions[0])}
+    rows = [row for row, product_id in enumerate(gallery.product_ids) if product_id not in out]
+    return Gallery(gallery.vectors[rows], [gallery.product_ids[row] for row in rows])
 
 
 def _hits(scores, rows, gallery: Gallery, catalogue: Catalogue | None, top: int) -> list[Hit]:

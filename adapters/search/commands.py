@@ -175,9 +175,10 @@ def search(
     """
     from rich.console import Console
 
+    from adapters.composed.hits import shown
     from adapters.search.filters import tags_of
     from adapters.search.index import open_index
-    from adapters.search.queries import query_vector, similar
+    from adapters.search.queries import query_of, search, similar
     from adapters.search.tables import hits_table
 
     if like is not None and (text is not None or image is not None):
@@ -186,16 +187,21 @@ def search(
         raise InputError(f"--image {image}: there is no such file; give a photo")
     opened = open_index(index)
     where = opened.filter(filter_, tags_of(tag or []))
+    steps: dict[str, Any] = {}
     if like is not None:
         hits = similar(opened, like, top, where)
     else:
         model = _encoder(index, encoder, device=device, precision=precision, workers=0)
         options: dict[str, Any] = {"method": method, "composer": composer, "settings": set_ or []}
-        hits = opened.search(query_vector(model, text=text, image=image, **options), top, where)[0]
+        facets = {entity: list(values) for entity, values in opened.facets().items()}
+        query = query_of(model, text=text, image=image, vocabulary=facets, **options)
+        hits, steps = search(opened, query, top, where), query.steps
     opened.close()
     if json:
-        print(jsonlib.dumps({"hits": [hit.record() for hit in hits]}, indent=2, ensure_ascii=False))
+        print(jsonlib.dumps({"steps": steps, "hits": [hit.record() for hit in hits]}, indent=2, ensure_ascii=False))
     else:
+        for name, value in steps.items():
+            Console().print(f"{name}: {shown(value)}", markup=False, highlight=False)
         Console().print(hits_table(hits) if hits else "no product passes the filter")
 
 

@@ -1,22 +1,43 @@
 """What a user asks for -> a query vector: words, a photo, both, or a product of the index."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from adapters.composed.base import References
+from adapters.composed.rule_editor import RuleEditor
 from adapters.composed.searching import start_search
+from adapters.composed.unwanted import Unwanted, unwanted_of
 from adapters.encoder import Encoder
-from adapters.search.index import ProductIndex, Where
+from adapters.search.filters import Filter, Not, OneOf, all_of
+from adapters.search.index import MOST, ProductIndex, Where
 from adapters.search.store import Hit
 from e2.data.images import load_image
 from e2.errors import InputError
 
 METHOD = "slerp"  # of a photo and words, where none is chosen: needs no fitting
+MORE = 50  # hits looked through beyond those asked for, where descriptions may name what is not wanted
 
 
-def query_vector(
+@dataclass(frozen=True)
+class Query:
+    """What is searched for.
+
+    Attributes:
+        vector: (1, D).
+        unwanted: what a wish wants gone; None where there is no wish.
+        steps: what a composed query went through, in words.
+    """
+
+    vector: np.ndarray
+    unwanted: Unwanted | None = None
+    steps: dict[str, Any] = field(default_factory=dict)
+
+
+def query_of(
     encoder: Encoder,
     *,
     text: str | None = None,
@@ -24,8 +45,9 @@ def query_vector(
     method: str | None = None,
     composer: Path | None = None,
     settings: Sequence[str] = (),
-) -> np.ndarray:
-    """The query (1, D) for words, for a photo, or for a photo and what should differ.
+    vocabulary: Mapping[str, Sequence[str]] | None = None,
+) -> Query:
+    """The query for words, for a photo, or for a photo and what should differ.
 
     Args:
         encoder: that of the index.
@@ -34,6 +56,7 @@ def query_vector(
         method: of composed retrieval, for both; None: that of ``composer``, else `METHOD`.
         composer: folder of `e2 compose fit`.
         settings: ``KEY=VALUE`` of the method, e.g. ``text_weight=0.5``.
+        vocabulary: entity -> values of the index's tags, which a wish may name.
 
     Raises:
         InputError: neither text nor photo, a bad photo, or what `e2 compose search` refuses.
@@ -43,12 +66,30 @@ def query_vector(
     if text is None and image is None:
         raise InputError("nothing to search for: give --text, --image, both, or --like PRODUCT_ID")
     if image is None:
-        return encoder.encode_texts([text or ""], progress=False)
+        return Query(encoder.encode_texts([text or ""], progress=False))
     photo = load_image(Path(image))
     if text is None:
-        return encoder.encode_images([photo], progress=False)
+        return Query(encoder.encode_images([photo], progress=False))
     chosen = start_search(encoder, method or (None if composer else METHOD), composer, None, settings)
-    return chosen.composed(References(encoder, [photo]), [text]).vectors
+    found = chosen.composed(References(encoder, [photo]), [text])
+    unwanted = unwanted_of(found, text, RuleEditor(vocabulary))
+    steps = (dict(found.steps[0]) if found.steps else {}) | ({"unwanted": unwanted.names} if unwanted else {})
+    vector = unwanted.avoided(found.vectors, encoder.encode_texts, vocabulary or ())
+    return Query(vector, unwanted, steps)
+
+
+def search(index: ProductIndex, query: Query, k: int, where: Filter | None = None) -> list[Hit]:
+    """The ``k`` best products that pass a filter and have nothing that is not wanted, by their tags or descriptions."""
+    if not query.unwanted:
+        return index.search(query.vector, k, where)[0]
+    where = all_of([where, without(query.unwanted, index.facets())])
+    hits = index.search(query.vector, min(k + MORE, MOST), where)[0]
+    return [hit for hit in hits if not query.unwanted.in_product(hit.tags, hit.caption)][:k]
+
+
+def without(unwanted: Unwanted, vocabulary: Mapping[str, Iterable[str]]) -> Filter | None:
+    """The filter that keeps out what is not wanted, as far as tags say; None where none does."""
+    return all_of(Not(OneOf(entity, tuple(values))) for entity, values in unwanted.of_tags(vocabulary).items())
 
 
 def similar(index: ProductIndex, product_id: str, k: int, where: Where = None) -> list[Hit]:

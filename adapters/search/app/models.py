@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from adapters.captioning.captioner import Captioner
-from adapters.composed.base import Composer, References
+from adapters.composed.base import Composed, Composer, References
 from adapters.composed.baselines import slerp
 from adapters.composed.cirevl import CIReVL
 from adapters.composed.rule_editor import RuleEditor
 from adapters.composed.slots import SlotFilling
+from adapters.composed.unwanted import Unwanted, unwanted_of
 from adapters.encoder import Encoder
 from adapters.search.app.batching import ModelThread, Remembered
 from adapters.search.app.photos import Photo
@@ -33,10 +34,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Query:
-    """A composed query: its vector (D,), and what it went through, in words."""
+    """A composed query: its vector (D,), what it went through, in words, and what the wish wants gone."""
 
     vector: np.ndarray
     steps: dict[str, Any]
+    unwanted: Unwanted
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,12 @@ class Models:
         composers: Sequence[Composer] = (),
     ):
         self.encoder, self.captioner = encoder, captioner
+        self.editor, self.entities = RuleEditor(vocabulary), tuple(vocabulary)
         slots = next((c for c in composers if isinstance(c, SlotFilling)), None)
         if slots is None and vocabulary:
             slots = SlotFilling(encoder, vocabulary)
         self.reader: TagReader | None = slots.reader if slots else None
-        rewriting = CIReVL(encoder, OwnCaptions(captioner), RuleEditor(vocabulary)) if captioner else None
+        rewriting = CIReVL(encoder, OwnCaptions(captioner), self.editor) if captioner else None
         methods = [slots, rewriting, *(c for c in composers if c is not slots)]
         self.composers: dict[str, Composer] = {c.name: c for c in methods if c is not None}
         thread = ModelThread()
@@ -112,10 +115,11 @@ class Models:
         """
         look = self.look(photo)
         if method == BLEND:
-            return Query(slerp(look.features[None], self.text(wish)[None], weight)[0], {})
+            vectors = slerp(look.features[None], self.text(wish)[None], weight)
+            return self._careful(Composed(vectors), wish)
         if method not in self._composed:
             raise InputError(f"there is no method {method!r} here; choose {', '.join(self.methods)}")
-        return self._composed[method]((photo, look, wish))
+        return self._careful(self._composed[method]((photo, look, wish)), wish)
 
     def read_tags(self, photo: Photo) -> dict[str, list[tuple[str, float]]]:
         """The nearest values of each entity with their cosines, the nearest first; empty for a catalogue without tags."""
@@ -128,6 +132,13 @@ class Models:
             entity: [(self.reader.vocabulary[entity][row], float(scores[entity][0, row])) for row in rows]
             for entity, rows in nearest.items()
         }
+
+    def _careful(self, found: Composed, wish: str) -> Query:
+        """The query of one wish, kept away from what the wish wants gone."""
+        unwanted = unwanted_of(found, wish, self.editor)
+        vectors = unwanted.avoided(found.vectors, lambda texts: np.stack([self.text(text) for text in texts]), self.entities)
+        steps = found.steps[0] if found.steps else {}
+        return Query(vectors[0], steps | ({"unwanted": unwanted.names} if unwanted else {}), unwanted)
 
     def _texts(self, texts: list[str]) -> list[np.ndarray]:
         return list(self.encoder.encode_texts(texts, progress=False))
@@ -155,15 +166,17 @@ class Models:
         return self.captioner.caption_features(*_stacked(looks))
 
 
-def _composing(composer: Composer) -> Callable[[list[tuple[Photo, Look, str]]], list[Query]]:
-    """What asks a composer: N (photo, look, wish) -> N queries."""
+def _composing(composer: Composer) -> Callable[[list[tuple[Photo, Look, str]]], list[Composed]]:
+    """What asks a composer: N (photo, look, wish) -> N queries, each by itself."""
 
-    def run(items: list[tuple[Photo, Look, str]]) -> list[Query]:
+    def run(items: list[tuple[Photo, Look, str]]) -> list[Composed]:
         photos, looks, wishes = zip(*items, strict=True)
         references = References(composer.encoder, [photo.jpeg for photo in photos], *_stacked(looks))
         found = composer.composed(references, list(wishes))
-        steps = found.steps or [{} for _ in items]
-        return [Query(vector, told) for vector, told in zip(found.vectors, steps, strict=True)]
+        return [
+            Composed(found.vectors[[row]], found.steps[row : row + 1], found.rewritings[row : row + 1])
+            for row in range(len(items))
+        ]
 
     return run
 

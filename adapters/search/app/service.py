@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from adapters.composed.unwanted import Unwanted
 from adapters.search.app.geometry import Box, seen_box
 from adapters.search.app.models import Models
 from adapters.search.app.photos import Photo, PhotoShelf
+from adapters.search.filters import all_of
 from adapters.search.index import Hit, ProductIndex
+from adapters.search.queries import without
 from e2.errors import InputError
 
 BROWSE = "fashion"  # what products are ordered by while nothing is searched for
@@ -50,7 +53,7 @@ class Page:
     """A page of a search's answer.
 
     Attributes:
-        hits: best first; the product that the search started from is left out.
+        hits: best first; the product that the search started from is left out, and so is what has something unwanted.
         next_offset: where the next page starts; None = nothing more.
         facets: entity -> value -> products. The entity's own choice is left aside, so that further values can be chosen.
         method: how photo and words were put together; None where there was only one of them.
@@ -98,12 +101,16 @@ class SearchService:
             NotFound: the photo is no longer kept, or there is no such product.
             InputError: a filter that cannot be read, an unknown method or entity.
         """
-        vector, method, steps = self._query(search)
+        vector, method, steps, unwanted = self._query(search)
         where = self.index.filter(search.where, search.tags)
+        if unwanted:
+            where = all_of([where, without(unwanted, self.index.facets())])
         wanted = min(search.k, DEEPEST - search.offset)
         hits = self.index.search(vector[None], k=wanted, where=where, offset=search.offset)[0] if wanted > 0 else []
         more = search.offset + len(hits)
         shown = [hit for hit in hits if f"product:{hit.product_id}" != search.photo]
+        if unwanted:  # what only a description says
+            shown = [hit for hit in shown if not unwanted.in_product(hit.tags, hit.caption)]
         next_offset = more if len(hits) == wanted and more < DEEPEST else None
         return Page(shown, next_offset, self._facets_of(search), method, steps)
 
@@ -163,17 +170,17 @@ class SearchService:
         """
         return self.models.caption(self.photo(photo_id))
 
-    def _query(self, search: Search) -> tuple[np.ndarray, str | None, dict[str, Any]]:
-        """Vector (D,), method, steps."""
+    def _query(self, search: Search) -> tuple[np.ndarray, str | None, dict[str, Any], Unwanted | None]:
+        """Vector (D,), method, steps, and what is not wanted."""
         text = search.text.strip(" .,?!")
         if search.photo is None:
-            return self.models.text(text or BROWSE), None, {}
+            return self.models.text(text or BROWSE), None, {}, None
         photo = self.photo(search.photo)
         if not text:
-            return self.models.look(photo).features, None, {}
+            return self.models.look(photo).features, None, {}, None
         method = search.method or self.models.methods[0]
         query = self.models.compose(method, photo, text, search.weight)
-        return query.vector, method, query.steps
+        return query.vector, method, query.steps, query.unwanted
 
     def _facets_of(self, search: Search) -> dict[str, dict[str, int]]:
         """Counts under the filters, those of each entity under the filters on the others."""

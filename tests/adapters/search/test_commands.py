@@ -57,6 +57,10 @@ def test_search_by_words_photo_both_and_likeness(index, photo):
     assert [h["product_id"] for h in near_text][:5] == [h["product_id"] for h in by_text]
     summed = hits(index, "--text", "a red tee", "--image", photo, "--method", "sum")
     assert len(summed) == 12
+    kept_out = hits(index, "--text", "anything but red", "--image", photo, "-k", 12)
+    assert kept_out and not any(h["tags"].get("colour") == "red" for h in kept_out)
+    told = call("search", "--index", index, "--device", "cpu", "--text", "anything but red", "--image", photo)
+    assert "unwanted: red" in told
     like = hits(index, "--like", "val-3", "-k", 3)
     assert len(like) == 3 and "val-3" not in [h["product_id"] for h in like]
 

@@ -15,7 +15,8 @@ const METHODS = {
   searle: ["As a word (SEARLE)", "The photo becomes a word in a sentence with your words"],
   sum: ["Sum", "Photo and words count alike"],
 };
-const STEPS = { changed: "After your words", prompt: "Searched with", caption: "The photo, described", rewritten: "After your words" };
+const STEPS = { changed: "After your words", prompt: "Searched with", caption: "The photo, described", rewritten: "After your words",
+  unwanted: "Kept out", "not understood": "Not understood" };
 let latest = 0; // number of the newest request; answers to older ones are dropped
 let uploading = null;
 

@@ -78,6 +78,16 @@ def test_every_method_composes(client, service):
     for method in service.models.methods:
         answer = client.get("/api/search", params={"photo": "product:tee-2", "q": "in red", "method": method, "k": 3})
         assert answer.json()["method"] == method and len(ids(answer)) >= 2
+
+
+def test_no_method_finds_what_is_not_wanted_and_what_is_not_understood_is_told(client, service):
+    for method in service.models.methods:
+        asked = {"photo": "product:tee-0", "q": "anything but red, cheaper", "method": method, "k": 40}
+        answer = client.get("/api/search", params=asked).json()
+        assert len(answer["products"]) >= 20 and "red" not in {product["tags"]["colour"] for product in answer["products"]}
+        assert answer["steps"]["unwanted"] == ["red"]
+        if method in ("slots", "cirevl"):
+            assert answer["steps"]["not understood"] == "cheaper"
     assert (
         client.get("/api/search", params={"photo": "product:tee-2", "q": "in red"}).json()["steps"]["changed"]["colour"]
         == "red"

@@ -1,0 +1,71 @@
+"""What a wish wants gone, kept out of the results: by tags and descriptions where they say so, by the score elsewhere."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from adapters.composed.base import Composed, normalised
+from adapters.composed.fashion_words import WORDS
+from adapters.composed.lexicon import Lexicon, Value, sort_of
+from adapters.composed.rule_editor import RuleEditor, covers
+
+
+class Unwanted:
+    """Values that no result should have.
+
+    Args:
+        values: what.
+        lexicon: that knows the catalogue's values.
+    """
+
+    def __init__(self, values: Sequence[Value], lexicon: Lexicon):
+        self.values, self.lexicon = tuple(values), lexicon
+
+    def __bool__(self) -> bool:
+        return bool(self.values)
+
+    @property
+    def names(self) -> list[str]:
+        return list(dict.fromkeys(value.name for value in self.values))
+
+    def in_product(self, tags: Mapping[str, str], description: str = "") -> bool:
+        """Whether a product has any of them, by its tags; where it has no such tag, by its description."""
+        known = [self.lexicon.named(entity, name) for entity, name in tags.items()]
+        told = [mention.value for mention in self.lexicon.mentions(description) if mention.kind not in tags]
+        return any(covers(value, other) for value in self.values for other in (*known, *told))
+
+    def of_tags(self, vocabulary: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+        """Entity -> the values of a catalogue that are not wanted: of grey also its dark grey."""
+        found = {
+            entity: [n for n in names if any(covers(value, self.lexicon.named(entity, n)) for value in self.values)]
+            for entity, names in vocabulary.items()
+        }
+        return {entity: names for entity, names in found.items() if names}
+
+    def avoided(
+        self, queries: np.ndarray, encode: Callable[[list[str]], np.ndarray], entities: Iterable[str] = ()
+    ) -> np.ndarray:
+        """Queries (N, D) mirrored where they lean towards a value: what looks like it scores as low as it scored high.
+
+        A value's direction is its text's, less the mean of the words of its kind.
+
+        Args:
+            queries: normalised.
+            encode: texts -> (N, D).
+            entities: of which every product has a tag, so that these values need no such care.
+        """
+        for value in self.values:
+            if value.kind in entities:
+                continue
+            words = [group.split(" = ")[0] for group in WORDS.get(sort_of(value), "").split(", ") if group]
+            texts = encode([value.name, *words])
+            direction = normalised(texts[0] - texts.mean(axis=0))
+            leaning = np.maximum(queries @ direction, 0)[:, None]
+            queries = normalised(queries - 2 * leaning * direction)
+        return queries
+
+
+def unwanted_of(composed: Composed, wish: str, editor: RuleEditor) -> Unwanted:
+    """What a method made of a wish, or the rules where it says nothing of that."""
+    told = composed.rewritings[0].unwanted if composed.rewritings else ()
+    return Unwanted(told or editor.read(wish).unwanted, editor.lexicon)
