@@ -162,10 +162,11 @@ def hidden_top(task: Task, queries: Tensor, gallery: Tensor, k: int = TOP) -> np
 
 
 def subset_top(task: Task, queries: Tensor, gallery: Tensor, k: int = max(SUBSET_KS)) -> np.ndarray:
-    """(Q, k) best of each query's own short list."""
+    """(Q, k) best of each query's own short list; -1 where it is shorter."""
     lists = torch.from_numpy(task.subset).to(gallery.device)
     scores = torch.einsum("qd,qcd->qc", queries, gallery[lists]).masked_fill(lists < 0, -torch.inf)
-    return lists.gather(1, scores.topk(k, dim=1).indices).cpu().numpy()
+    best = lists.gather(1, scores.topk(min(k, lists.shape[1]), dim=1).indices).cpu().numpy()
+    return np.pad(best, ((0, 0), (0, k - best.shape[1])), constant_values=-1)
 
 
 def _values(task: Task, found: Found, recalled: Found, subset: Ranks | None, bound: str) -> np.ndarray:

@@ -129,11 +129,15 @@ def _submit(encoders, task, methods, out: Path | None) -> None:
 def _show(found, json: bool) -> None:
     from rich.console import Console
 
-    from benchmarks.composed_tables import details_table, differences_table, results_table
+    from benchmarks.composed_notes import notes
+    from benchmarks.composed_tables import details_table, differences_table, results_tables
 
     if json:
         print(jsonlib.dumps(found.record(), indent=2))
         return
-    for table in (results_table(found), details_table(found), differences_table(found)):
+    console = Console()
+    for table in (*results_tables(found, console.width), details_table(found), differences_table(found)):
         if table is not None:
-            Console().print(table)
+            console.print(table)
+    for note in notes(found.results):
+        console.print(note, markup=False, highlight=False)

@@ -1,5 +1,7 @@
 """What `e2 evaluate composed` shows in a terminal: all pairs of encoder and method, and their paired differences."""
 
+from collections.abc import Iterator, Sequence
+
 from rich.table import Table
 from rich.text import Text
 
@@ -7,13 +9,23 @@ from benchmarks.evaluate_composed import ComposedComparison
 from benchmarks.names import ends
 from benchmarks.retrieval import TIE_POLICY
 
+NAMES, METRIC = 28, 22  # columns of a terminal that an encoder with its method takes, and a metric with its interval
 
-def results_table(comparison: ComposedComparison) -> Table:
+
+def results_tables(comparison: ComposedComparison, width: int) -> Iterator[Table]:
+    """Encoders and methods by metric, in as many tables as a terminal of some width needs."""
+    names = _headline(comparison.results[0]["metrics"])
+    each = max(2, (width - NAMES) // METRIC)
+    for start in range(0, len(names), each):
+        yield results_table(comparison, names[start : start + each])
+
+
+def results_table(comparison: ComposedComparison, names: Sequence[str] | None = None) -> Table:
     """Encoders and methods by metric, percent with 95 % intervals. Users' names are ``Text``, never markup."""
     first, short = comparison.results[0], _short_names(comparison)
     title = "{protocol}: {dataset}, {split}, {n:,} queries, gallery of {gallery:,}".format_map(first)
     table = Table("encoder", "method", title=Text(title), caption=f"percent, 95 % intervals over references; {TIE_POLICY}")
-    names = _headline(first["metrics"])
+    names = names or _headline(first["metrics"])
     for name in names:
         table.add_column(name, justify="right")
     for record in comparison.results:

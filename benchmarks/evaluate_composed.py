@@ -15,14 +15,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.text import Text
 from torch import Tensor
 
 from adapters.composed.base import Composed, Composer, References
+from adapters.composed.rewriting import tally
 from adapters.encoder import Encoder
 from benchmarks.bootstrap import RESAMPLES, interval
 from benchmarks.composed_answers import ComposedAnswers, answer, hidden_top, subset_top
 from benchmarks.composed_data.task import Picked, Task
+from benchmarks.composed_data.usable import covered, refuse_damaged, refuse_incomplete
 from benchmarks.composed_methods import BASELINES, Methods
+from benchmarks.composed_notes import rewriting_line
 from benchmarks.composed_picture import save_examples
 from benchmarks.metrics_file import NAME, metrics_record, write_json
 from benchmarks.retrieval import TIE_POLICY
@@ -91,7 +96,7 @@ def evaluate_composed(
     for encoder, composer, gallery, composed, seconds in _composed(encoders, task, methods):
         start = time.perf_counter()
         answers = answer(task, [_tensor(each.vectors, encoder) for each in composed], gallery)
-        pair = _measured(task, encoder, composer, answers, seconds + time.perf_counter() - start, seed, resamples)
+        pair = _measured(task, encoder, composer, composed, answers, seconds + time.perf_counter() - start, seed, resamples)
         pairs.append(pair)
         if out is not None:
             folder = Path(out) / _label(encoders, encoder) / composer.name
@@ -117,13 +122,19 @@ def write_submissions(
         methods: which composers run.
         write: (folder, task, top rows[, top rows of the short lists]) -> files, of the data set.
         out: folder.
+
+    Raises:
+        InputError: queries or photos were left out, so that no server would take the files; or what a composer refuses.
     """
+    refuse_incomplete(f"{task.benchmark} {task.split}", task.facts)
     written = []
     for encoder, composer, gallery, composed, _ in _composed(encoders, task, methods):
         queries = _tensor(composed[0].vectors, encoder)
         tops = [hidden_top(task, queries, gallery)]
         if task.subset is not None:
             tops.append(subset_top(task, queries, gallery))
+        if line := rewriting_line(_rewriting(composed)):
+            Console(stderr=True).print(Text(f"{composer.name}: {line}"), soft_wrap=True)
         written += write(Path(out) / _label(encoders, encoder) / composer.name, task, *tops)
     return written
 
@@ -138,7 +149,7 @@ def _composed(
     methods.check(encoders)
     chosen = [methods.composers(encoder) for encoder in encoders]  # all of them, before the first photo is encoded
     for encoder, composers in zip(encoders, chosen, strict=True):
-        photos = encoder.encode_images(task.images)
+        photos = _encoded(encoder, task)
         gallery = _tensor(photos if task.texts is None else encoder.encode_texts(task.texts), encoder)
         references = References(encoder, Picked(task.images, task.references), photos[task.references])
         for composer in composers:
@@ -147,10 +158,21 @@ def _composed(
             yield encoder, composer, gallery, composed, time.perf_counter() - start
 
 
+def _encoded(encoder: Encoder, task: Task) -> np.ndarray:
+    """(I, D) of the photos; where one of a published data set fails, all that would are counted."""
+    try:
+        return encoder.encode_images(task.images)
+    except InputError:
+        if covered(task.facts):
+            refuse_damaged(dict(zip(task.image_names, task.images, strict=True)))
+        raise
+
+
 def _measured(
     task: Task,
     encoder: Encoder,
     composer: Composer,
+    composed: Sequence[Composed],
     answers: ComposedAnswers,
     seconds: float,
     seed: int,
@@ -178,9 +200,16 @@ def _measured(
         bootstrap={"resamples": resamples, "unit": "reference"},
         paraphrases=answers.paraphrases(),
         hard_negatives=answers.hard_negatives(),
+        rewriting=_rewriting(composed),
         data=dict(task.facts),
     )
     return _Pair(encoder.info["path"], composer.name, record, samples)
+
+
+def _rewriting(composed: Sequence[Composed]) -> dict[str, Any] | None:
+    """How often a method's rewriting worked, over all wordings; None for a method that rewrites nothing."""
+    found = [each for wording in composed for each in wording.rewritings]
+    return tally(found) if found else None
 
 
 def _intervals(metrics: dict[str, float], samples: np.ndarray) -> dict[str, tuple[float, float]]:

@@ -172,10 +172,15 @@ class Composer(ABC):
 
 def check_wish(wish: str, number: int) -> None:
     """Refuses what cannot be meant as a wish, in one line."""
+    if fault := wish_fault(wish):
+        raise InputError(f"the wish of query {number} {fault}")
+
+
+def wish_fault(wish: str) -> str | None:
+    """Why a text cannot be meant as a wish, and what to do about it; None where it can."""
     if not wish.strip(" .,?!"):
-        raise InputError(f'the wish of query {number} is empty; say what should differ, e.g. "is red and has a hood"')
-    if len(wish) > LONGEST_WISH:
-        raise InputError(f"the wish of query {number} has {len(wish):,} characters; keep it below {LONGEST_WISH:,}")
+        return 'is empty; say what should differ, e.g. "is red and has a hood"'
+    return f"has {len(wish):,} characters; keep it below {LONGEST_WISH:,}" if len(wish) > LONGEST_WISH else None
 
 
 def normalised(vectors: np.ndarray) -> np.ndarray:

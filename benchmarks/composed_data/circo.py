@@ -11,17 +11,16 @@ import numpy as np
 
 from benchmarks.composed_data.files import (
     check_counts,
-    check_missing,
-    coverage,
     find_annotation,
+    number_text,
     photos_by_name,
-    present,
     read_json,
     required,
+    required_id,
 )
 from benchmarks.composed_data.task import Task
+from benchmarks.composed_data.usable import Count, Query, answers_hidden, coverage, usable_photos, usable_queries
 from benchmarks.metrics_file import write_json
-from e2.errors import InputError
 
 PUBLISHED = {"val": 220, "test": 800}  # queries
 PUBLISHED_PHOTOS = 123_403  # of COCO 2017 unlabelled
@@ -43,7 +42,6 @@ def load_circo(annotations: str | Path, images: str | Path, *, split: str = "val
     Raises:
         InputError: anything missing, damaged or unknown.
     """
-    check_missing(missing)
     root = Path(annotations)
     path = find_annotation(root, f"{split}.json", f"annotations/{split}.json")
     photo_list = find_annotation(root, PHOTO_LIST, f"annotations/{PHOTO_LIST}", f"COCO2017_unlabeled/annotations/{PHOTO_LIST}")
@@ -51,62 +49,61 @@ def load_circo(annotations: str | Path, images: str | Path, *, split: str = "val
     entries = read_json(path, list)
     check_counts(f"CIRCO {split} queries", len(entries), PUBLISHED.get(split), missing)
     check_counts("CIRCO photos", len(listed), PUBLISHED_PHOTOS, missing)
-    paths = photos_by_name(Path(images))
-    here = present(listed, paths, missing, Path(images))
-    rows = {listed[stem]: row for row, stem in enumerate(here)}  # COCO's id -> row
     queries = [_query(entry, f"{path}, entry {place}") for place, entry in enumerate(entries)]
-    usable = [query for query in queries if all(photo in rows for photo in (query["reference"], *query["answers"]))]
-    if not usable:
-        raise InputError(f"no CIRCO {split} query has all of its photos; complete {images}")
-    hidden = not usable[0]["answers"]
-    references = np.array([rows[query["reference"]] for query in usable])
+    hidden = answers_hidden(queries)
+    photos = usable_photos(listed, photos_by_name(Path(images)), missing, Path(images))
+    rows = {listed[stem]: row for row, stem in enumerate(photos.paths)}  # COCO's id -> row
+    usable, left_out = usable_queries(queries, rows, missing, f"CIRCO {split}")
+    references = np.array([rows[query.reference] for query in usable])
     return Task(
         benchmark="circo",
         protocol="circo",
         name="circo",
         split=split,
-        images=[paths[stem] for stem in here],
-        image_names=[str(listed[stem]) for stem in here],
+        images=list(photos.paths.values()),
+        image_names=list(rows),
         references=references,
-        wordings=[[query["caption"] for query in usable]],
-        answers=None if hidden else [np.array([rows[photo] for photo in query["answers"]]) for query in usable],
-        recall_answers=None if hidden else [np.array([rows[query["answers"][0]]]) for query in usable],
+        wordings=[[query.captions for query in usable]],
+        answers=None if hidden else [np.array([rows[photo] for photo in query.answers]) for query in usable],
+        recall_answers=None if hidden else [np.array([rows[query.target]]) for query in usable],
         categories=np.full(len(usable), "all"),
-        galleries={"all": np.arange(len(here))},
+        galleries={"all": np.arange(len(rows))},
         exclude_reference=False,
         clusters=references,
         recall_ks=KS,
         map_ks=KS,
         facts={
             "recall_counts": "the annotated target only",
-            "coverage": {
-                "queries": coverage(usable, PUBLISHED.get(split), len(entries)),
-                "photos": coverage(here, PUBLISHED_PHOTOS, len(listed)),
-            },
+            "coverage": coverage(
+                queries=Count(len(usable), len(entries), PUBLISHED.get(split), left_out),
+                photos=Count(len(rows), len(listed), PUBLISHED_PHOTOS, photos.causes),
+            ),
         },
-        query_names=[query["id"] for query in usable],
+        query_names=[query.name for query in usable],
     )
 
 
-def _photos(path: Path) -> dict[str, int]:
+def _photos(path: Path) -> dict[str, str]:
     """File name without suffix -> COCO's id."""
     photos = required(read_json(path, dict), "images", list, str(path))
     return {
-        Path(required(photo, "file_name", str, f"{path}, image {place}")).stem: required(photo, "id", int, str(path))
+        Path(required(photo, "file_name", str, f"{path}, image {place}")).stem: required_id(photo, "id", str(path))
         for place, photo in enumerate(photos)
     }
 
 
-def _query(entry: Any, where: str) -> dict[str, Any]:
-    """Ids and caption of one annotation; the annotated target comes first among its answers, none where they are hidden."""
-    target = entry.get("target_img_id") if isinstance(entry, dict) else None
-    answers = [] if target is None else list(dict.fromkeys([target, *required(entry, "gt_img_ids", list, where)]))
-    return {
-        "id": str(required(entry, "id", int, where)),
-        "reference": required(entry, "reference_img_id", int, where),
-        "caption": required(entry, "relative_caption", str, where),
-        "answers": answers,
-    }
+def _query(entry: Any, where: str) -> Query:
+    """One annotation; ids of answers are the annotated target's and those of the other right photos."""
+    answers = []
+    if isinstance(entry, dict) and entry.get("target_img_id") is not None:
+        answers = [entry["target_img_id"], *required(entry, "gt_img_ids", list, where)]
+    return Query(
+        name=required_id(entry, "id", where),
+        reference=required_id(entry, "reference_img_id", where),
+        answers=tuple(dict.fromkeys(number_text(answer, f"{where}: an id of 'gt_img_ids'") for answer in answers)),
+        captions=required(entry, "relative_caption", str, where),
+        where=where,
+    )
 
 
 def write_submission(out: Path, task: Task, top: np.ndarray) -> list[Path]:

@@ -11,17 +11,16 @@ import numpy as np
 
 from benchmarks.composed_data.files import (
     check_counts,
-    check_missing,
-    coverage,
     find_annotation,
     photos_by_name,
-    present,
     read_json,
     required,
+    required_id,
+    texts_of,
 )
 from benchmarks.composed_data.task import Task
+from benchmarks.composed_data.usable import Count, Query, answers_hidden, coverage, usable_photos, usable_queries
 from benchmarks.metrics_file import write_json
-from e2.errors import InputError
 
 PUBLISHED = {"val": 4181}  # queries
 KS = (1, 5, 10, 50)
@@ -40,61 +39,63 @@ def load_cirr(annotations: str | Path, images: str | Path, *, split: str = "val"
     Raises:
         InputError: anything missing, damaged or unknown.
     """
-    check_missing(missing)
     root = Path(annotations)
     caption_file = find_annotation(root, f"captions/cap.rc2.{split}.json", f"cap.rc2.{split}.json")
     listed = read_json(find_annotation(root, f"image_splits/split.rc2.{split}.json", f"split.rc2.{split}.json"), dict)
     entries = read_json(caption_file, list)
     check_counts(f"CIRR {split} queries", len(entries), PUBLISHED.get(split), missing)
-    paths = photos_by_name(Path(images))
-    here = present(listed, paths, missing, Path(images))
-    rows = {name: row for row, name in enumerate(here)}
     queries = [_query(entry, f"{caption_file}, entry {place}") for place, entry in enumerate(entries)]
-    usable = [query for query in queries if all(name in rows for name in query["photos"])]
-    if not usable:
-        raise InputError(f"no CIRR {split} query has all of its photos; complete {images}")
-    hidden = usable[0]["target"] is None
-    references = np.array([rows[query["reference"]] for query in usable])
+    hidden = answers_hidden(queries)
+    photos = usable_photos(listed, photos_by_name(Path(images)), missing, Path(images))
+    rows = {name: row for row, name in enumerate(photos.paths)}
+    usable, left_out = usable_queries(queries, rows, missing, f"CIRR {split}")
+    references = np.array([rows[query.reference] for query in usable])
     return Task(
         benchmark="cirr",
         protocol="cirr_rc2",
         name="cirr",
         split=split,
-        images=[paths[name] for name in here],
-        image_names=here,
+        images=list(photos.paths.values()),
+        image_names=list(rows),
         references=references,
-        wordings=[[query["caption"] for query in usable]],
-        answers=None if hidden else [np.array([rows[query["target"]]]) for query in usable],
+        wordings=[[query.captions for query in usable]],
+        answers=None if hidden else [np.array([rows[query.target]]) for query in usable],
         categories=np.full(len(usable), "all"),
-        galleries={"all": np.arange(len(here))},
+        galleries={"all": np.arange(len(rows))},
         exclude_reference=True,
         clusters=references,
         recall_ks=KS,
         subset=_subset(usable, rows),
         facts={
-            "coverage": {
-                "queries": coverage(usable, PUBLISHED.get(split), len(entries)),
-                "photos": coverage(here, None, len(listed)),
-            }
+            "coverage": coverage(
+                queries=Count(len(usable), len(entries), PUBLISHED.get(split), left_out),
+                photos=Count(len(rows), len(listed), None, photos.causes),
+            )
         },
-        query_names=[query["id"] for query in usable],
+        query_names=[query.name for query in usable],
     )
 
 
-def _query(entry: Any, where: str) -> dict[str, Any]:
-    """Names and caption of one annotation; the reference comes first among its photos."""
-    members = required(required(entry, "img_set", dict, where), "members", list, where)
-    reference, target = required(entry, "reference", str, where), entry.get("target_hard")
-    photos = dict.fromkeys([reference, *([target] if target else []), *members])
-    identity, caption = str(required(entry, "pairid", int, where)), required(entry, "caption", str, where)
-    return {"id": identity, "reference": reference, "target": target, "caption": caption, "photos": list(photos)}
+def _query(entry: Any, where: str) -> Query:
+    """One annotation; its other photos are the members of its set."""
+    hidden = isinstance(entry, dict) and entry.get("target_hard") is None
+    members = texts_of(required(required(entry, "img_set", dict, where), "members", list, where), f"{where}: 'members'")
+    return Query(
+        name=required_id(entry, "pairid", where),
+        reference=required(entry, "reference", str, where),
+        answers=() if hidden else (required(entry, "target_hard", str, where),),
+        captions=required(entry, "caption", str, where),
+        where=where,
+        others=tuple(members),
+    )
 
 
-def _subset(queries: list[dict[str, Any]], rows: dict[str, int]) -> np.ndarray:
+def _subset(queries: list[Query], rows: dict[str, int]) -> np.ndarray:
     """(Q, 5) rows of each query's set without its reference, the target first where it is known; -1 for none."""
-    lists = [[rows[name] for name in query["photos"][1:]] for query in queries]
+    sets = [dict.fromkeys([*query.answers, *query.others]) for query in queries]
+    lists = [[rows[name] for name in names if name != query.reference] for names, query in zip(sets, queries, strict=True)]
     longest = max(map(len, lists))
-    return np.array([row + [-1] * (longest - len(row)) for row in lists])
+    return np.array([row + [-1] * (longest - len(row)) for row in lists]).reshape(len(lists), longest)
 
 
 def write_submission(out: Path, task: Task, top: np.ndarray, subset_top: np.ndarray) -> list[Path]:
@@ -104,7 +105,7 @@ def write_submission(out: Path, task: Task, top: np.ndarray, subset_top: np.ndar
         out: folder.
         task: of any split.
         top: (Q, 50) best gallery rows, the reference left out.
-        subset_top: (Q, 3) best rows of each query's set.
+        subset_top: (Q, 3) best rows of each query's set, -1 where it is smaller.
     """
     files = {"recall": top[:, :SUBMITTED], "recall_subset": subset_top[:, :SUBMITTED_SUBSET]}
     written = []

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.composed_data.files import check_missing, coverage
+from benchmarks.composed_data.files import read_lines
 from benchmarks.composed_data.task import Task
+from benchmarks.composed_data.usable import Count, Query, coverage, usable_photos, usable_queries
 from e2.errors import InputError
 
 KS = (1, 10, 50)
@@ -28,40 +29,42 @@ def load_fashion200k(annotations: str | Path, images: str | Path, *, split: str 
     Raises:
         InputError: anything missing, damaged or unknown.
     """
-    check_missing(missing)
     if split != "test":
         raise InputError(f"Fashion200k has published queries for --split test only, not {split}")
     captions = _captions(Path(annotations))
-    listed, folder = list(captions), Path(images)
-    here = [name for name in listed if (folder / name).is_file()]
-    _check_photos(here, listed, folder, missing)
-    rows = {name: row for row, name in enumerate(here)}
-    pairs = _pairs(Path(annotations), captions)
+    folder = Path(images)
+    found = {name: folder / name for name in captions if (folder / name).is_file()}
+    photos = usable_photos(captions, found, missing, folder)
+    rows = {name: row for row, name in enumerate(photos.paths)}
+    queries = _queries(Path(annotations), captions)
     by_caption: dict[str, list[int]] = {}
     for name, row in rows.items():
         by_caption.setdefault(captions[name], []).append(row)
     groups = {caption: np.array(members) for caption, members in by_caption.items()}
-    usable = [(source, target) for source, target in pairs if source in rows and target in rows]
-    if not usable:
-        raise InputError(f"no Fashion200k query has both of its photos; complete {folder}")
-    references = np.array([rows[source] for source, _ in usable])
+    usable, left_out = usable_queries(queries, rows, missing, "Fashion200k")
+    references = np.array([rows[query.reference] for query in usable])
     return Task(
         benchmark="fashion200k",
         protocol="fashion200k_tirg",
         name="fashion200k",
         split=split,
-        images=[folder / name for name in here],
-        image_names=here,
+        images=list(photos.paths.values()),
+        image_names=list(rows),
         references=references,
-        wordings=[[modification(captions[source], captions[target]) for source, target in usable]],
-        answers=[groups[captions[target]] for _, target in usable],
+        wordings=[[query.captions for query in usable]],
+        answers=[groups[captions[query.target]] for query in usable],
         categories=np.full(len(usable), "all"),
-        galleries={"all": np.arange(len(here))},
+        galleries={"all": np.arange(len(rows))},
         exclude_reference=True,
         clusters=references,
         recall_ks=KS,
-        facts={"coverage": {"queries": coverage(usable, None, len(pairs)), "photos": coverage(here, None, len(listed))}},
-        query_names=[f"{source} {target}" for source, target in usable],
+        facts={
+            "coverage": coverage(
+                queries=Count(len(usable), len(queries), None, left_out),
+                photos=Count(len(rows), len(captions), None, photos.causes),
+            )
+        },
+        query_names=[query.name for query in usable],
     )
 
 
@@ -88,7 +91,7 @@ def _captions(root: Path) -> dict[str, str]:
         raise InputError(f"{root} holds no *_test_detect_all.txt; give the folder of Fashion200k's labels by --annotations")
     captions = {}
     for path in files:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(read_lines(path), start=1):
             parts = line.split("\t")
             if len(parts) != 3 or not parts[2].split():
                 raise InputError(f"{path} line {number}: needs path, score and caption between tabs; get the file again")
@@ -103,24 +106,17 @@ def _spelled_out(caption: str) -> str:
     return caption
 
 
-def _pairs(root: Path, captions: dict[str, str]) -> list[tuple[str, str]]:
-    """Source and target of each query: two paths a line."""
+def _queries(root: Path, captions: dict[str, str]) -> list[Query]:
+    """The queries: paths of source and target, a pair a line."""
     path = next(iter(sorted(root.rglob("test_queries.txt"))), None)
     if path is None:
         raise InputError(f"{root} holds no test_queries.txt; TIRG publishes it, put it beside Fashion200k's labels")
-    pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    queries = []
+    for number, line in enumerate(read_lines(path), start=1):
         names = line.split()
         if len(names) != 2 or any(name not in captions for name in names):
             raise InputError(f"{path} line {number}: needs two photo paths that the label files name; get the files again")
-        pairs.append((names[0], names[1]))
-    return pairs
-
-
-def _check_photos(here: list[str], listed: list[str], folder: Path, missing: str) -> None:
-    if not here or len(here) < len(listed) and missing == "error":
-        first = next(name for name in listed if not (folder / name).is_file())
-        raise InputError(
-            f"{folder} lacks {len(listed) - len(here):,} of {len(listed):,} photos, {first} for one; "
-            "complete it, or measure on what is there by --missing skip"
-        )
+        source, target = names
+        wish = modification(captions[source], captions[target])
+        queries.append(Query(f"{source} {target}", source, (target,), wish, f"{path} line {number}"))
+    return queries

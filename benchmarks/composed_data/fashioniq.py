@@ -7,22 +7,13 @@ Galleries: ``original`` = all photos of a category's split; ``val-union`` = refe
 clearly higher numbers.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.composed_data.files import (
-    check_counts,
-    check_missing,
-    coverage,
-    find_annotation,
-    photos_by_name,
-    present,
-    read_json,
-    required,
-)
+from benchmarks.composed_data.files import check_counts, find_annotation, photos_by_name, read_json, required, texts_of
 from benchmarks.composed_data.task import Task
+from benchmarks.composed_data.usable import Count, Query, coverage, usable_photos, usable_queries
 from e2.errors import InputError
 
 CATEGORIES = ("dress", "shirt", "toptee")
@@ -34,16 +25,7 @@ PUBLISHED = {  # split -> queries and photos of each category
 KS = (10, 50)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One query: the names of two photos, and two captions (of which one may be empty)."""
-
-    reference: str
-    target: str
-    captions: tuple[str, str]
-
-
-def read_entries(annotations: str | Path, category: str, split: str) -> list[Entry]:
+def read_entries(annotations: str | Path, category: str, split: str) -> list[Query]:
     """``captions/cap.CATEGORY.SPLIT.json`` as published.
 
     Raises:
@@ -56,17 +38,20 @@ def read_entries(annotations: str | Path, category: str, split: str) -> list[Ent
     return [_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(read_json(path, list))]
 
 
-def _entry(entry: object, where: str) -> Entry:
-    captions = required(entry, "captions", list, where)
-    if len(captions) != 2 or not all(isinstance(caption, str) for caption in captions):
+def _entry(entry: object, where: str) -> Query:
+    """Two photos and two captions, of which one may be empty."""
+    captions = texts_of(required(entry, "captions", list, where), f"{where}: 'captions'")
+    if len(captions) != 2:
         raise InputError(f"{where}: needs two captions, has {len(captions)}; get the file again from its publisher")
-    return Entry(required(entry, "candidate", str, where), required(entry, "target", str, where), tuple(captions))
+    reference, target = required(entry, "candidate", str, where), required(entry, "target", str, where)
+    return Query(f"{reference} {target}", reference, (target,), tuple(captions), where)
 
 
 def read_gallery(annotations: str | Path, category: str, split: str) -> list[str]:
     """``image_splits/split.CATEGORY.SPLIT.json``: the names of a split's photos."""
     name = f"split.{category}.{split}.json"
-    return read_json(find_annotation(Path(annotations), f"image_splits/{name}", name), list)
+    path = find_annotation(Path(annotations), f"image_splits/{name}", name)
+    return texts_of(read_json(path, list), str(path))
 
 
 def load_fashioniq(
@@ -91,27 +76,28 @@ def load_fashioniq(
     """
     if gallery not in GALLERIES:
         raise InputError(f"unknown FashionIQ gallery {gallery!r}; choose {' or '.join(GALLERIES)}")
-    check_missing(missing)
-    folder, paths = Path(images), photos_by_name(Path(images))
-    all_entries, categories, spans, covered = [], [], {}, {}
+    folder, found = Path(images), photos_by_name(Path(images))
+    all_queries, categories, spans, covered = [], [], {}, {}
     names: dict[str, int] = {}
+    paths: dict[str, Path] = {}
     for category in CATEGORIES:
         entries, listed = read_entries(annotations, category, split), read_gallery(annotations, category, split)
-        queries, photos = PUBLISHED.get(split, {}).get(category, (None, None))
-        check_counts(f"FashionIQ {category} {split} queries", len(entries), queries, missing)
-        check_counts(f"FashionIQ {category} {split} photos", len(listed), photos, missing)
-        here = present(listed, paths, missing, folder)
-        usable = _usable(entries, set(here), category)
-        covered[category] = {
-            "queries": coverage(usable, queries, len(entries)),
-            "photos": coverage(here, photos, len(listed)),
-        }
-        members = here if gallery == "original" else _union(usable)
+        published, published_photos = PUBLISHED.get(split, {}).get(category, (None, None))
+        check_counts(f"FashionIQ {category} {split} queries", len(entries), published, missing)
+        check_counts(f"FashionIQ {category} {split} photos", len(listed), published_photos, missing)
+        photos = usable_photos(listed, found, missing, folder)
+        usable, left_out = usable_queries(entries, photos.paths, missing, f"FashionIQ {category}")
+        covered[category] = coverage(
+            queries=Count(len(usable), len(entries), published, left_out),
+            photos=Count(len(photos.paths), len(listed), published_photos, photos.causes),
+        )
+        paths |= photos.paths
+        members = list(photos.paths) if gallery == "original" else _union(usable)
         rows = [names.setdefault(name, len(names)) for name in members]
         spans[category] = np.array(rows)
-        all_entries += usable
+        all_queries += usable
         categories += [category] * len(usable)
-    references = np.array([names[entry.reference] for entry in all_entries])
+    references = np.array([names[query.reference] for query in all_queries])
     return Task(
         benchmark="fashioniq",
         protocol=f"fiq_{gallery.replace('-', '_')}",
@@ -120,25 +106,18 @@ def load_fashioniq(
         images=[paths[name] for name in names],
         image_names=list(names),
         references=references,
-        wordings=[[entry.captions for entry in all_entries]],
-        answers=[np.array([names[entry.target]]) for entry in all_entries],
+        wordings=[[query.captions for query in all_queries]],
+        answers=[np.array([names[query.target]]) for query in all_queries],
         categories=np.array(categories),
         galleries=spans,
         exclude_reference=False,
         clusters=references,
         recall_ks=KS,
         facts={"gallery_protocol": gallery, "coverage": covered},
-        query_names=[f"{entry.reference} {entry.target}" for entry in all_entries],
+        query_names=[query.name for query in all_queries],
     )
 
 
-def _usable(entries: list[Entry], here: set[str], category: str) -> list[Entry]:
-    usable = [entry for entry in entries if entry.reference in here and entry.target in here]
-    if not usable:
-        raise InputError(f"no FashionIQ {category} query has both of its photos; complete the folder given by --images")
-    return usable
-
-
-def _union(entries: list[Entry]) -> list[str]:
+def _union(queries: list[Query]) -> list[str]:
     """References and targets, each once, in a fixed order."""
-    return sorted({entry.reference for entry in entries} | {entry.target for entry in entries})
+    return sorted({name for query in queries for name in (query.reference, *query.answers)})

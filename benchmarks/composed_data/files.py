@@ -1,12 +1,11 @@
-"""Annotation files and photo folders as data sets publish them, with what is missing named and counted."""
+"""Annotation files and photo folders as data sets publish them."""
 
 import json
 import os
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from e2.errors import InputError
+from e2.errors import InputError, first_line
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MISSING = ("error", "skip")
@@ -32,8 +31,8 @@ def read_json(path: Path, kind: type) -> Any:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}); get it again from its publisher") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({first_line(error)}); get it again from its publisher") from error
     if not isinstance(content, kind):
         raise InputError(f"{path} should hold a JSON {'list' if kind is list else 'object'}; get it again from its publisher")
     return content
@@ -49,6 +48,51 @@ def required(entry: Any, name: str, kind: type, where: str) -> Any:
     if not isinstance(value, kind):
         raise InputError(f"{where}: {name!r} is missing or no {kind.__name__}; get the file again from its publisher")
     return value
+
+
+def required_id(entry: Any, name: str, where: str) -> str:
+    """A field of an annotation entry that names something by a number, or by a string of digits.
+
+    Raises:
+        InputError: it is absent, or neither.
+    """
+    return number_text(entry.get(name) if isinstance(entry, dict) else None, f"{where}: {name!r}")
+
+
+def number_text(value: Any, what: str) -> str:
+    """``17``, ``"17"`` and ``"000017"`` -> ``"17"``.
+
+    Raises:
+        InputError: it is no whole number; ``what`` begins the message.
+    """
+    if isinstance(value, bool) or not (
+        isinstance(value, int) or isinstance(value, str) and value.isdecimal() and len(value) < 20
+    ):
+        raise InputError(f"{what} is missing or no whole number; get the file again from its publisher")
+    return str(int(value))
+
+
+def texts_of(values: Any, what: str) -> list[str]:
+    """A list of strings, as annotated.
+
+    Raises:
+        InputError: it is none; ``what`` begins the message.
+    """
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise InputError(f"{what} is no list of texts; get the file again from its publisher")
+    return values
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file.
+
+    Raises:
+        InputError: it is no UTF-8 text, or cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({first_line(error)}); get it again from its publisher") from error
 
 
 def photos_by_name(folder: Path) -> dict[str, Path]:
@@ -70,30 +114,6 @@ def photos_by_name(folder: Path) -> dict[str, Path]:
     return found
 
 
-def present(wanted: Iterable[str], paths: dict[str, Path], missing: str, folder: Path) -> list[str]:
-    """Those names whose photo is there, in their order.
-
-    Args:
-        wanted: names.
-        paths: name -> photo.
-        missing: ``error`` refuses missing photos, ``skip`` leaves them out.
-        folder: for the message.
-
-    Raises:
-        InputError: missing photos under ``error``, or none of them is there.
-    """
-    check_missing(missing)
-    wanted = list(wanted)
-    here = [name for name in wanted if name in paths]
-    if len(here) < len(wanted) and missing == "error" or not here:
-        first = next(name for name in wanted if name not in paths)
-        raise InputError(
-            f"{folder} lacks {len(wanted) - len(here):,} of {len(wanted):,} photos, {first} for one; "
-            "complete it, or measure on what is there by --missing skip"
-        )
-    return here
-
-
 def check_counts(what: str, found: int, published: int | None, missing: str) -> None:
     """Refuses annotations that are not the published ones: a dropped query changes every figure.
 
@@ -110,8 +130,3 @@ def check_counts(what: str, found: int, published: int | None, missing: str) -> 
 def check_missing(missing: str) -> None:
     if missing not in MISSING:
         raise InputError(f"unknown --missing {missing!r}; choose {' or '.join(MISSING)}")
-
-
-def coverage(found: Sequence[Any], published: int | None, annotated: int) -> dict[str, int | None]:
-    """How many are measured on, stand in the annotations, and were published (None: not known)."""
-    return {"used": len(found), "annotated": annotated, "published": published}
