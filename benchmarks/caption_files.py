@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from adapters.captioning.files import json_line
 from e2.errors import InputError
 from e2.files import atomic_path
 
@@ -12,13 +13,9 @@ NAME = "captions.jsonl"
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Writes jsonl, whole or not at all. Line separators inside texts are escaped: some readers break lines at them."""
+    """Writes jsonl, whole or not at all."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for row in rows:
-            line = json.dumps(row, ensure_ascii=False, allow_nan=False)
-            for separator in "\x85\u2028\u2029":
-                line = line.replace(separator, f"\\u{ord(separator):04x}")
-            file.write(line.encode("utf-8", "backslashreplace").decode() + "\n")  # surrogates come as \udXXX, JSON's own way
+        file.writelines(map(json_line, rows))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

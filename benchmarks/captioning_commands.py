@@ -74,14 +74,15 @@ def captioning(
     if missing == "skip" and candidates:
         truth = captioned_by_all(candidates, truth)
     options: dict[str, Any] = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
+    judge = _encoder(encoder, options)
     try:
         compared = evaluate_captioning(
-            [*(load_captioner(name, **options) for name in captioner or []), *candidates],
+            [*(load_captioner(name, its_encoder(name, judge), **options) for name in captioner or []), *candidates],
             truth,
             text=text,
             seed=seed,
             out=out,
-            encoder=_encoder(encoder, options),
+            encoder=judge,
             java=java,
         )
     except JavaFailed as failure:
@@ -92,6 +93,14 @@ def captioning(
         print(jsonlib.dumps({"results": compared.results, "differences": compared.differences}, indent=2, ensure_ascii=False))
     else:
         Console().print(results_table(compared))
+
+
+def its_encoder(captioner: str, given):
+    """The encoder that was given where it is the captioner's own, by the hash of its weights: it may have moved since."""
+    from adapters.captioning.captioner import read_description
+
+    own = read_description(Path(captioner))["encoder"].get("weights_sha256")
+    return given if given is not None and given.info["weights_sha256"] == own else None
 
 
 def _encoder(name: str | None, options: dict):

@@ -1,7 +1,9 @@
 """``KEY=VALUE`` settings of a command line, for every command that takes some."""
 
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import yaml
@@ -40,3 +42,15 @@ def _yaml_value(text: str) -> Any:
     except ValueError:
         return value
     return number if isinstance(number, float) else value
+
+
+def require_finite(config: Any) -> None:
+    """Checks the numbers of a dataclass: comparisons with NaN are all false, so that it would pass checks of a range.
+
+    Raises:
+        InputError: one is NaN or infinite.
+    """
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{field.name} {value}: must be a finite number")

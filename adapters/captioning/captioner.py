@@ -5,8 +5,9 @@ files, and for ``nearest`` the texts in ``memory.txt``. It holds for one encoder
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ from adapters.encoder import Encoder, load_encoder
 from adapters.image_batches import ImageSource
 from adapters.tag_reader import TagReader
 from e2.checkpoint import CONFIG, WEIGHTS, read_tensors, weights_sha256
+from e2.config import from_dict
 from e2.errors import InputError
 from e2.version import __version__
 
 FORMAT = 1  # raised when a reader of today could not read what is written
 MEMORY, MEMORY_TEXTS, MODEL = "memory", "memory.txt", "model."
 BATCH_SIZE = 64
+HUBS = ("hf-hub", "open_clip")  # what follows is no path
 
 
 @dataclass(eq=False)
@@ -114,10 +117,7 @@ class Captioner:
         Raises:
             InputError: an unknown option or a value that makes no sense.
         """
-        unknown = set(options) - {option.name for option in fields(Decoding)}
-        if unknown:
-            raise InputError(f"unknown decoding option {', '.join(sorted(unknown))}")
-        return Decoding(**{"max_tokens": self.config.max_tokens, **options})
+        return from_dict(Decoding, {"max_tokens": self.config.max_tokens, **options}, "decoding")
 
     @property
     def reads_regions(self) -> bool:
@@ -180,8 +180,8 @@ class Captioner:
         """The text whose embedding lies nearest to the image's."""
         return texts[int(np.argmax(self.encoder.encode_texts(texts, progress=False) @ image))]
 
-    def save(self, folder: Path) -> None:
-        """Writes all files into an existing folder."""
+    def save(self, folder: Path, home: Path) -> None:
+        """Writes all files into an existing folder, to be moved to ``home``."""
         tensors = {} if self.memory is None else {MEMORY: self.memory}
         if self.model is not None:
             model, tokenizer = self._decoder()
@@ -191,9 +191,11 @@ class Captioner:
             (folder / MEMORY_TEXTS).write_text("".join(f"{text}\n" for text in self.memory_texts), encoding="utf-8")
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(tensors, folder / WEIGHTS, {"format": "pt"})
-        (folder / CONFIG).write_text(json.dumps(self._description(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / CONFIG).write_text(
+            json.dumps(self._description(home), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
-    def _description(self) -> dict[str, Any]:
+    def _description(self, home: Path) -> dict[str, Any]:
         reader, language_model = self.tag_reader, None
         if self.model is not None:
             language_model = self.model.language_model.config.to_diff_dict()
@@ -202,7 +204,7 @@ class Captioner:
             "kind": "captioner",
             "version": __version__,
             "config": asdict(self.config),
-            "encoder": self.encoder.info,
+            "encoder": {**self.encoder.info, "path": relative_name(self.encoder.info["path"], home)},
             "tokenizer": None if self.tokenizer is None else self.tokenizer.kind,
             "language_model": language_model,
             "tags": None
@@ -217,7 +219,7 @@ def load_captioner(path: str | Path, encoder: Encoder | None = None, **encoder_o
 
     Args:
         path: what `fit_captioner` wrote.
-        encoder: the one it was fitted to; None: loaded from where it lay then.
+        encoder: the one it was fitted to; None: loaded from where it lies, as seen from the captioner's folder.
         encoder_options: ``device``, ``batch_size`` ... of `load_encoder`, when ``encoder`` is None.
 
     Raises:
@@ -299,9 +301,22 @@ def check_encoder(folder: Path, fitted_to: Mapping[str, Any], encoder: Encoder) 
         )
 
 
+def relative_name(name: str, home: Path) -> str:
+    """An encoder's name with the path in it, if there is one, as seen from the captioner's folder: a moved pair stays one."""
+    kind, colon, path = name.rpartition(":")
+    return f"{kind}{colon}{os.path.relpath(path, home)}" if kind not in HUBS and os.path.exists(path) else name
+
+
+def absolute_name(name: str, home: Path) -> str:
+    """The inverse of `relative_name`; a name that leads nowhere from there is taken as it stands."""
+    kind, colon, path = name.rpartition(":")
+    found = os.path.normpath(home / path)
+    return f"{kind}{colon}{found}" if kind not in HUBS and os.path.exists(found) else name
+
+
 def _stored_encoder(folder: Path, info: Mapping[str, Any], options: dict[str, Any]) -> Encoder:
     try:
-        return load_encoder(info["path"], **options)
+        return load_encoder(absolute_name(info["path"], folder), **options)
     except (InputError, KeyError) as error:
         raise InputError(f"the encoder of {folder} cannot be loaded: {error}; name it by --encoder") from error
 

@@ -122,7 +122,7 @@ def fit(
 def write(
     captioner: Annotated[Path, typer.Option(help="folder that e2 caption fit wrote")],
     images: Annotated[str, typer.Option(metavar="DIR|SPEC", help="a folder of photos, or a catalogue")],
-    out: Annotated[Path, typer.Option(help="JSON-lines file to write")],
+    out: Annotated[Path, typer.Option(help="JSON-lines file to write, or a .csv")],
     encoder: Annotated[str | None, typer.Option(help="where the captioner's encoder lies now, if it moved")] = None,
     split: Split = None,
     beam: Beam = 1,
@@ -161,7 +161,7 @@ def write(
     decoding |= {"temperature": temperature, "rerank": rerank, "seed": seed}
     decoding |= {} if max_tokens is None else {"max_tokens": max_tokens}
     options = {"device": device, "batch_size": batch_size, "workers": workers}
-    photos = open_photos(images, split, (image_column, caption_column, id_column), on_bad_row)
+    photos = open_photos(images, split, (image_column, caption_column, id_column), on_bad_row, out)
     loaded = load_captioner(captioner, load_encoder(encoder, **options) if encoder else None, **({} if encoder else options))
     counts = write_captions(loaded, photos, out, resume=resume, overwrite=overwrite, **decoding)
     errors = f", {counts['errors']:,} of them errors (see their lines)" if counts["errors"] else ""
@@ -235,16 +235,20 @@ def open_texts(texts: str, split: str | None, tags: str | None, columns: tuple[s
     return source, photos, texts
 
 
-def open_photos(images: str, split: str | None, columns: tuple[str, str, str], on_bad_row: str):
-    """What ``--images`` names: a folder of photos, unless tables lie in it; else a catalogue."""
+def open_photos(images: str, split: str | None, columns: tuple[str, str, str], on_bad_row: str, out: Path):
+    """What ``--images`` names: a folder of photos, unless tables lie in it (``out`` aside); else a catalogue."""
     from adapters.captioning.write import CataloguePhotos, FolderPhotos
     from e2.data.sources import SOURCES
 
     folder = Path(images).expanduser()
-    tables = (".parquet", ".csv", ".tsv", ".jsonl")
+    tables, ours = (".parquet", ".csv", ".tsv", ".jsonl"), out.absolute()
+
+    def is_table(path: Path) -> bool:
+        return path.suffix in tables and path.absolute() != ours
+
     nowhere = not folder.exists() and images.partition(":")[0] not in SOURCES
-    if nowhere or (folder.is_dir() and not any(path.suffix in tables for path in folder.iterdir())):
-        return FolderPhotos(folder)
+    if nowhere or (folder.is_dir() and not any(map(is_table, folder.iterdir()))):
+        return FolderPhotos(folder, out)
     return CataloguePhotos(open_data(images, split, None, columns, on_bad_row))
 
 

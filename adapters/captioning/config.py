@@ -8,7 +8,7 @@ from adapters.captioning.mappers import MAPPERS
 from adapters.captioning.prompt import PROMPTS
 from e2.config import from_dict
 from e2.errors import InputError, printable
-from e2.settings import parse_settings
+from e2.settings import parse_settings, require_finite
 
 METHODS = ("decap", "capdec", "nearest")
 CALIBRATIONS = ("like-texts", "image-gap")
@@ -89,6 +89,7 @@ class CaptionerConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_finite(self)
         choices: dict[str, tuple[str | None, ...]] = {
             "method": METHODS,
             "prompt": PROMPTS,
@@ -107,8 +108,17 @@ class CaptionerConfig:
             raise InputError(f"max_tokens {self.max_tokens}: must be 2 or more, a token and the stop token")
         if not (self.steps is None or self.steps >= 1) or not (self.epochs is None or self.epochs > 0):
             raise InputError("a captioner learns for one step or more: raise --steps or --epochs")
-        if self.variance < 0 or not 0 <= self.tag_dropout <= 1 or self.temperature <= 0:
-            raise InputError("variance must not be negative, tag_dropout lie in 0..1, temperature be above 0")
+        for name in ("vocabulary", "temperature", "lr", "clip_norm"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} {getattr(self, name)}: must be above 0")
+        for name in ("variance", "weight_decay", "validation_size"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} {getattr(self, name)}: must not be negative")
+        for name in ("tag_dropout", "tag_precision", "dropout", "label_smoothing", "warmup"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} {getattr(self, name)}: must lie in 0..1")
+        if self.target_cosine is not None and not 0 < self.target_cosine <= 1:
+            raise InputError(f"target_cosine {self.target_cosine}: must lie above 0 and up to 1")
         if self.width % self.heads:
             raise InputError(f"heads {self.heads} do not divide width {self.width}")
 

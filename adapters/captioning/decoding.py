@@ -21,6 +21,7 @@ from transformers import (
 
 from adapters.captioning.gpt2_steps import GPT2Steps
 from e2.errors import InputError
+from e2.settings import require_finite
 
 Processors = Any  # a LogitsProcessorList: its hints ask for the tensor types of PyTorch before 0.4
 
@@ -52,6 +53,7 @@ class Decoding:
     rerank: bool = False
 
     def __post_init__(self) -> None:
+        require_finite(self)
         checks = {
             f"beam {self.beam}: must be 1 (greedy) or more": self.beam >= 1,
             f"max_tokens {self.max_tokens}: must be 1 or more": self.max_tokens >= 1,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from e2.errors import InputError, printable
+from e2.errors import InputError, escaped, printable
 
 IDS = ("product_id", "image_id", "image", "id")
 FORMS = "give JSON lines or a table with product_id and caption, COCO results, or JSON {id: caption}"
@@ -175,3 +175,23 @@ def _table(text: str, delimiter: str, path: Path) -> list[dict[str, Any]]:
 def _is_heading(line: str, delimiter: str) -> bool:
     names = {name.strip(' "\r') for name in line.split(delimiter)}
     return "caption" in names and bool(names & set(IDS))
+
+
+def json_line(row: dict[str, Any]) -> str:
+    """A row of JSON lines. Line separators inside texts are escaped, as some readers break lines at them."""
+    line = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    for separator in "\x85\u2028\u2029":
+        line = line.replace(separator, f"\\u{ord(separator):04x}")
+    return line.encode("utf-8", "backslashreplace").decode() + "\n"  # halves of letters come as \udXXX, JSON's own way
+
+
+def lines_to_table(lines: Path, table: Path) -> None:
+    """JSON lines as CSV, or TSV by the file's ending; several tags stand in their cell as JSON."""
+    with open(lines, encoding="utf-8") as rows:
+        columns = list(dict.fromkeys(name for line in rows for name in json.loads(line)))
+    with open(lines, encoding="utf-8") as rows, open(table, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, dialect="excel-tab" if table.suffix.lower() == ".tsv" else "excel")
+        writer.writeheader()
+        for row in map(json.loads, rows):
+            cells = {name: value if isinstance(value, str | int) else json.dumps(value) for name, value in row.items()}
+            writer.writerow({name: escaped(value) if isinstance(value, str) else value for name, value in cells.items()})

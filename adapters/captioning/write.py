@@ -15,12 +15,14 @@ from typing import Any
 from PIL import Image
 
 from adapters.captioning.captioner import Captioner
+from adapters.captioning.files import json_line, lines_to_table
 from e2.data.images import BadImage, load_image
 from e2.data.product import Catalogue, texts_only
-from e2.errors import InputError
+from e2.errors import InputError, escaped
 from e2.progress import with_progress
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".heic", ".heif")
+TABLES = (".csv", ".tsv")
+LEDGER = ".e2-files"  # what e2 notes of its own files
 CHUNK = 128  # photos decoded, captioned and written together
 
 
@@ -33,27 +35,34 @@ class Photo:
 
 
 class FolderPhotos(Sequence[Photo]):
-    """The image files below a folder, in the order of their names.
+    """All files below a folder, in the order of their names: what cannot be read as a photo gets a line that says so.
+
+    Args:
+        folder: with photos, in folders of their own too.
+        out: a file that the captions go to; it may lie in the folder, and is no photo.
 
     Raises:
-        InputError: no such folder, or no image in it.
+        InputError: no such folder, or no file in it.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, out: str | Path | None = None):
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise InputError(f"there is no folder {folder}; give one with photos, or a catalogue")
-        found = (os.path.join(at, name) for at, _, names in os.walk(self.folder) for name in names)
-        self.paths = sorted(path for path in found if path.lower().endswith(SUFFIXES))
+        closed: list[str] = []  # folders that may not be read
+        walk = os.walk(self.folder, onerror=lambda error: closed.append(str(error.filename)))
+        found = [os.path.join(at, name) for at, _, names in walk for name in names if name != LEDGER]
+        ours = set() if out is None else {os.path.abspath(name) for name in (out, _part(out))}
+        self.paths = sorted(path for path in [*found, *closed] if os.path.abspath(path) not in ours)
         if not self.paths:
-            raise InputError(f"{folder} holds no image ({', '.join(SUFFIXES)})")
+            raise InputError(f"{folder} holds no image, nor any other file; give a folder with photos")
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, row: int) -> Photo:  # type: ignore[override]  # no slices
         path = Path(self.paths[row])
-        return Photo({"image": path.relative_to(self.folder).as_posix()}, path)
+        return Photo({"image": escaped(path.relative_to(self.folder).as_posix())}, path)
 
 
 class CataloguePhotos(Sequence[Photo]):
@@ -86,7 +95,7 @@ def write_captions(
     progress: bool = True,
     **decoding: Any,
 ) -> dict[str, int]:
-    """Captions all photos into a JSON-lines file, a chunk at a time.
+    """Captions all photos into a JSON-lines file (a table where its name ends in .csv or .tsv), a chunk at a time.
 
     A line holds ``product_id`` (and ``index``) or ``image``, then ``caption`` and, where the prompt names tags, ``tags``; or
     ``error`` in their place.
@@ -106,7 +115,7 @@ def write_captions(
     Raises:
         InputError: ``out`` exists, or is of another run.
     """
-    out, part = Path(out), Path(f"{out}.part")
+    out, part = Path(out), _part(out)
     how = captioner.decoding(**decoding)
     if out.exists() and not overwrite:
         raise InputError(f"{out} exists{' and is complete' if resume else ''}; use --overwrite or another --out")
@@ -121,7 +130,7 @@ def write_captions(
         for start in with_progress(starts, "Captions", len(starts), progress):
             chunk = [photos[row] for row in range(start, min(start + CHUNK, len(photos)))]
             for record in caption_chunk(captioner, chunk, pool, decoding):
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                file.write(json_line(record))
             file.flush()
     errors = _finish(part, out)
     return {"photos": len(photos), "errors": errors}
@@ -179,11 +188,24 @@ def _done(part: Path, head: dict[str, Any]) -> int:
         for line in file:
             if not line.endswith(b"\n"):
                 break
+            if not _is_row(line):
+                raise InputError(f"{part} is damaged in line {lines + 1}; start again by --overwrite, or choose another --out")
             if not lines and json.loads(line) != head:
                 raise InputError(f"{part} is of other photos, options or another captioner; use --overwrite or another --out")
             lines, size = lines + 1, size + len(line)
     os.truncate(part, size)
     return max(lines - 1, 0)
+
+
+def _is_row(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _part(out: str | Path) -> Path:
+    return Path(f"{out}.part")
 
 
 def _finish(part: Path, out: Path) -> int:
@@ -193,6 +215,11 @@ def _finish(part: Path, out: Path) -> int:
         for line in itertools.islice(lines, 1, None):
             errors += "error" in json.loads(line)
             file.write(line)
+    if out.suffix.lower() in TABLES:
+        table = Path(f"{part}.table{out.suffix}")
+        lines_to_table(whole, table)
+        whole.unlink()
+        whole = table
     whole.replace(out)
     part.unlink()
     return errors

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel
 from typer.testing import CliRunner
@@ -16,9 +17,11 @@ import e2
 from adapters.captioning import fit_captioner, load_captioner
 from adapters.captioning import training as training_module
 from adapters.captioning.commands import caption_app
+from adapters.captioning.files import read_captions
 from adapters.captioning.sweep import nltk_scores, sweep_variances
 from adapters.captioning.write import FolderPhotos, Photo, write_captions
 from adapters.encoder import load_encoder
+from benchmarks.captioning_commands import its_encoder
 from e2.checkpoint import save_config, save_weights
 from e2.data import open_catalogue
 from e2.errors import InputError
@@ -121,7 +124,7 @@ def test_options_of_decoding_reach_the_decoder(decap, encoder, catalogue):
         assert chosen == texts[int(np.argmax(encoder.encode_texts(texts) @ image))]
     with pytest.raises(InputError, match="beam 0"):
         captioner.caption(photos, beam=0)
-    with pytest.raises(InputError, match="unknown decoding option beems"):
+    with pytest.raises(InputError, match="unknown setting beems"):
         captioner.caption(photos, beems=3)
 
 
@@ -242,14 +245,16 @@ def test_another_encoder_and_damaged_folders_are_refused(decap, encoder, other_e
 
 @pytest.fixture
 def folder(tmp_path, catalogue):
-    """Nine photos in two folders, one of them cut off and one a text."""
+    """Nine photos in two folders, one of them cut off, one a text, and what else lies among photos."""
     photos = tmp_path / "photos"
     (photos / "more").mkdir(parents=True)
     for number, photo in enumerate(photos_of(catalogue, 9)):
         (photos / ("more" if number % 2 else "") / f"{number}.jpg").write_bytes(photo)
     (photos / "4.jpg").write_bytes((photos / "4.jpg").read_bytes()[:300])
     (photos / "broken.png").write_text("no image")
-    (photos / "notes.txt").write_text("not looked at")
+    (photos / "notes.txt").write_text("no photo")
+    (photos / "2.jpg").rename(photos / "two")  # no ending, or one that few know
+    (photos / "6.jpg").rename(photos / "six.jfif")
     return photos
 
 
@@ -257,10 +262,13 @@ def test_writing_names_bad_photos_and_goes_on(decap, encoder, folder, tmp_path, 
     captioner, out = load_captioner(decap, encoder), tmp_path / "out" / "captions.jsonl"
     counts = write_captions(captioner, FolderPhotos(folder), out, progress=False)
     records = [json.loads(line) for line in out.read_text().splitlines()]
-    assert counts == {"photos": 10, "errors": 2}
+    assert counts == {"photos": 11, "errors": 3}
     assert [r["image"] for r in records] == [photo.names["image"] for photo in FolderPhotos(folder)]
     errors = {r["image"]: r["error"] for r in records if "error" in r}
-    assert errors.keys() == {"4.jpg", "broken.png"} and errors["broken.png"] == "it is not an image of a known format"
+    assert (
+        errors.keys() == {"4.jpg", "broken.png", "notes.txt"}
+        and errors["broken.png"] == "it is not an image of a known format"
+    )
     good = [r for r in records if "caption" in r]
     alone = captioner.caption([folder / r["image"] for r in good], progress=False)
     assert [r["caption"] for r in good] == alone
@@ -292,6 +300,71 @@ def test_a_stopped_writing_goes_on_where_it_was(decap, encoder, folder, tmp_path
         write_captions(captioner, FolderPhotos(folder), out, resume=True, progress=False, beam=2)
     write_captions(captioner, FolderPhotos(folder), out, resume=True, progress=False)
     assert out.read_text() == whole.read_text() and not part.exists()
+
+
+@pytest.mark.parametrize("damage", [b"\xff\x00 no head\n", b"[1]\n", None])
+def test_a_damaged_part_is_told_in_one_line(decap, encoder, folder, tmp_path, damage):
+    captioner, out = load_captioner(decap, encoder), tmp_path / "captions.jsonl"
+    part = tmp_path / "captions.jsonl.part"
+    if damage is None:  # a whole head, and garbage after it
+        write_captions(captioner, FolderPhotos(folder), out, progress=False)
+        head = {"captioner": captioner.info["weights_sha256"]}
+        damage = json.dumps(head).encode() + b"\n\x00\x00\n"
+        out.unlink()
+    part.write_bytes(damage)
+    with pytest.raises(InputError, match="is damaged in line|is of other photos"):
+        write_captions(captioner, FolderPhotos(folder), out, resume=True, progress=False)
+    assert part.read_bytes() == damage
+
+
+def test_names_of_any_bytes_and_our_own_files_in_the_folder(decap, encoder, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (40, 30), "red").save(photos / "a.png")
+    name = os.fsdecode(b"jupe_\xe9t\xe9.png")
+    try:
+        (photos / "a.png").rename(photos / name)
+    except OSError:
+        pytest.skip("this file system has no names but UTF-8")
+    out = photos / "captions.csv"
+    captioner = load_captioner(decap, encoder)
+    for _ in range(2):  # the second time captions.csv lies there
+        write_captions(captioner, FolderPhotos(photos, out), out, overwrite=True, progress=False)
+        found = read_captions(out)
+        assert list(found.captions) == ["jupe_\\xe9t\\xe9.png"] and not found.failed
+    assert out.read_text(encoding="utf-8").startswith("image,caption")
+
+
+def test_a_moved_pair_of_captioner_and_encoder_works(encoder_folder, tmp_path, monkeypatch):
+    pair, moved = tmp_path / "pair", tmp_path / "elsewhere" / "moved"
+    shutil.copytree(encoder_folder, pair / "encoder")
+    monkeypatch.chdir(tmp_path)
+    fit_captioner("nearest", load_encoder("pair/encoder", device="cpu"), TEXTS, "pair/nearest", progress=False)
+    moved.parent.mkdir()
+    pair.rename(moved)
+    monkeypatch.chdir("/")
+    assert load_captioner(moved / "nearest", device="cpu").encoder.info["path"] == str(moved / "encoder")
+    (moved / "encoder").rename(tmp_path / "apart")
+    with pytest.raises(InputError, match="name it by --encoder"):
+        load_captioner(moved / "nearest", device="cpu")
+    apart = load_encoder(tmp_path / "apart", device="cpu")
+    assert load_captioner(moved / "nearest", apart).encoder is apart
+    assert its_encoder(str(moved / "nearest"), apart) is apart and its_encoder(str(moved / "nearest"), None) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"length_penalty": float("nan")}, "length_penalty"),
+        ({"length_penalty": float("inf")}, "must be a finite number"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"beam": "many"}, "'many' is not a int"),
+        ({"colour": 1}, "unknown setting colour"),
+    ],
+)
+def test_decoding_options_are_checked(options, message, decap, encoder):
+    with pytest.raises(InputError, match=message):
+        load_captioner(decap, encoder).decoding(**options)
 
 
 def run(*arguments: object):

@@ -21,6 +21,12 @@ def test_options_win_over_the_methods_defaults():
         ({"uniform": "yes please"}, "captioner.uniform"),
         ({"colour": 3}, "unknown setting colour"),
         ({"layers": 0}, "must be 1 or more"),
+        ({"lr": float("inf")}, "lr inf: must be a finite number"),
+        ({"variance": float("nan")}, "variance"),
+        ({"dropout": 1.5}, "dropout 1.5: must lie in 0..1"),
+        ({"clip_norm": 0}, "clip_norm 0.0: must be above 0"),
+        ({"weight_decay": -1}, "weight_decay -1.0: must not be negative"),
+        ({"target_cosine": 2}, "target_cosine 2.0"),
     ],
 )
 def test_wrong_values_are_one_line(options, message):
