@@ -23,7 +23,7 @@ from adapters.features import Features, read_along
 from adapters.product_images import ProductImages
 from adapters.search.engines import create_store, open_store, resume_store
 from adapters.search.index import check_encoder
-from adapters.search.store import Entry, Manifest, Store
+from adapters.search.store import Entry, Manifest, Store, shown
 from e2.data.images import load_image
 from e2.data.product import Catalogue, Product
 from e2.distributed import as_on_main, on_main, processes
@@ -79,7 +79,7 @@ def build_index(
     def start() -> None:
         nonlocal store
         if resume and (store := resume_store(out)) is not None:
-            _check_same(store.manifest, encoder, catalogue, out)
+            _check_same(store.manifest, encoder, catalogue, shown(out))
         else:
             store = create_store(out, _manifest(encoder, catalogue, width), overwrite=overwrite)
 
@@ -98,8 +98,8 @@ def update_index(encoder: Encoder, catalogue: Catalogue, place: str | Path, *, p
     def start() -> None:
         nonlocal store
         store = open_store(str(place))
-        check_encoder(store.manifest, encoder, str(place))
-        _check_tags(store.manifest, catalogue, str(place))
+        check_encoder(store.manifest, encoder, shown(str(place)))
+        _check_tags(store.manifest, catalogue, shown(str(place)))
 
     on_main(start)
     return _written(_embedding(encoder, catalogue), encoder.workers, catalogue, store, progress)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from adapters.search.store import shown
 from e2.errors import InputError
 from e2.options import (
     ENCODERS,
@@ -68,9 +69,9 @@ def build(
     done = build_index(model, catalogue, out, features=features, resume=resume, overwrite=overwrite)
     kept = f" ({done.unchanged:,} were there already)" if done.unchanged else ""
     _say(
-        {"index": out, "written": done.written, "unchanged": done.unchanged},
+        {"index": shown(out), "written": done.written, "unchanged": done.unchanged},
         json,
-        f"wrote {done.written:,} products{kept} to {out}",
+        f"wrote {done.written:,} products{kept} to {shown(out)}",
     )
 
 
@@ -100,8 +101,8 @@ def update(
     catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     model = _encoder(index, encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
     done = update_index(model, catalogue, index)
-    line = f"wrote {done.written:,} new or changed products to {index}; {done.unchanged:,} are as they were"
-    _say({"index": index, "written": done.written, "unchanged": done.unchanged}, json, line)
+    line = f"wrote {done.written:,} new or changed products to {shown(index)}; {done.unchanged:,} are as they were"
+    _say({"index": shown(index), "written": done.written, "unchanged": done.unchanged}, json, line)
 
 
 @index_app.command()
@@ -122,8 +123,8 @@ def delete(
     opened.close()
     missing = f"; {len(asked) - deleted:,} were not there" if deleted < len(asked) else ""
     products = "product" if deleted == 1 else "products"
-    said = f"deleted {deleted:,} {products} from {index}{missing}"
-    _say({"index": index, "deleted": deleted, "asked": len(asked)}, json, said)
+    said = f"deleted {deleted:,} {products} from {shown(index)}{missing}"
+    _say({"index": shown(index), "deleted": deleted, "asked": len(asked)}, json, said)
 
 
 @index_app.command()
@@ -143,7 +144,7 @@ def info(index: Index, json: Json = False) -> None:
     if json:
         print(jsonlib.dumps(record, indent=2, ensure_ascii=False))
     else:
-        Console().print(info_table(index, record))
+        Console().print(info_table(shown(index), record))
 
 
 @index_app.command()

@@ -128,7 +128,7 @@ def quoted(text: str) -> str:
 def milvus_expression(tree: Filter, column: Callable[[str], str]) -> str:
     """The filter in Milvus's language; ``column`` gives the field that holds an entity."""
     if isinstance(tree, OneOf):
-        return f"{column(tree.entity)} in [{', '.join(map(_milvus_text, tree.values))}]"
+        return f"{column(tree.entity)} in {milvus_list(tree.values)}"
     if isinstance(tree, Not):
         return f"not ({milvus_expression(tree.inner, column)})"
     word = " and " if isinstance(tree, And) else " or "
@@ -145,11 +145,18 @@ def mask(tree: Filter, matches: Callable[[str, tuple[str, ...]], np.ndarray]) ->
     return combine.reduce([mask(part, matches) for part in tree.parts])
 
 
-def _milvus_text(text: str) -> str:
+def milvus_text(text: str) -> str:
+    """A text in Milvus's language: the one way by which a value gets there, as servers before 2.5 take no parameters."""
     escaped = quoted(text)
     for letter, name in (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         escaped = escaped.replace(letter, name)
     return escaped
+
+
+def milvus_list(texts: Iterable[str]) -> str:
+    """Texts as a list of Milvus's language; without those that no product has, as they are no Unicode: half a surrogate."""
+    known = (text for text in texts if text.encode(errors="ignore").decode() == text)
+    return f"[{', '.join(map(milvus_text, known))}]"
 
 
 class _Parser:

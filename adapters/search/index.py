@@ -10,7 +10,7 @@ import numpy as np
 from adapters.encoder import Encoder
 from adapters.search.engines import open_store
 from adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
-from adapters.search.store import Hit, Manifest, Store
+from adapters.search.store import Hit, Manifest, Store, shown
 from e2.errors import InputError
 
 Where = str | Filter | None
@@ -140,7 +140,7 @@ def open_index(path_or_uri: str | Path, encoder: Encoder | None = None) -> Produ
     store = open_store(str(path_or_uri))
     if encoder is not None:
         try:
-            check_encoder(store.manifest, encoder, str(path_or_uri))
+            check_encoder(store.manifest, encoder, shown(str(path_or_uri)))
         except InputError:
             store.close()
             raise

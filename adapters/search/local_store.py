@@ -225,10 +225,7 @@ class LocalStore:
             for part, cells in zip(parts, zip(*rows, strict=True), strict=True):
                 part.append(pa.array(cells))
         rows, ids = _joined(parts[0], pa.int64()).to_numpy(zero_copy_only=False), _joined(parts[1], pa.string())
-        columns = {}
-        for entity, part in zip(self.entities, parts[2:], strict=True):
-            encoded = _joined(part, pa.string()).dictionary_encode()
-            columns[entity] = Column(encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist())
+        columns = {entity: Column.of(part) for entity, part in zip(self.entities, parts[2:], strict=True)}
         generation = self._database.fact("generation")
         return Snapshot(generation, ids, rows, columns, self._all_vectors(generation), self._clusters(generation))
 

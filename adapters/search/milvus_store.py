@@ -1,132 +1,159 @@
 """A Milvus server as the engine, for catalogues that outgrow one machine: ``http://HOST:PORT/COLLECTION``.
 
-One collection: ``product_id`` (primary key), ``vector`` (inner product, the server's own choice of index), ``digest``,
-``caption``, ``thumbnail`` (base64) and a text field for each entity, ``tag_0``, ``tag_1``, ..., empty where a product lacks
-it. The manifest is a property of the collection. A user name or token comes from ``$MILVUS_TOKEN``. The file of a Milvus Lite,
-``FILE.db`` or ``FILE.db/COLLECTION``, is taken as well: the tests run this code on one.
+What the place names is an alias. It stands for a collection ``COLLECTION_e2_TIME``, so that `build --overwrite` fills another
+and moves the alias in one step. The manifest is a property of the collection: one without is not ours, and never touched. Of
+two processes that replace an index at a time the later one wins. Milvus Lite is taken as well: the tests run this code on one.
 
-What a server limits: ids and tag values of 512 bytes, descriptions of 65,535 (longer ones are cut), answers of 16,384
-products.
+Searches look at every vector (index ``FLAT``) up to `EXACT` products: exact whatever a filter leaves, which Milvus's HNSW was
+not. Beyond, ``IVF_FLAT`` looks into all clusters where there is a filter and into some where there is none; how much it finds
+stands in ``benchmarks/results/index``. A search that gives fewer hits than products pass is done again by looking at each.
+
+Consistency is ``Session``: a store sees what it wrote itself, and all that was written before it was opened; what other
+processes write meanwhile shows within a second or so. What is read to be changed waits for every write before it (``Strong``).
 """
 
 import base64
 import contextlib
 import json
-import logging
-import os
+import re
+import secrets
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import isqrt
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pymilvus import DataType, MilvusClient, MilvusException
+import pyarrow as pa
+from pymilvus import MilvusClient
 
-from adapters.search.filters import Filter, milvus_expression
-from adapters.search.store import Entry, Hit, Manifest, read_manifest
-from e2.errors import InputError, first_line
+from adapters.search.filters import Filter, mask, milvus_expression, milvus_list, milvus_text
+from adapters.search.milvus_rows import bytes_of, column, columns, hit_of, row_of, schema
+from adapters.search.milvus_server import WRITE, Server, parts
+from adapters.search.snapshot import Column, counted
+from adapters.search.store import Entry, Hit, Manifest, read_manifest, shown
+from e2.errors import InputError
 
-COLLECTION = "products"
-MANIFEST = "e2.manifest"
-ID_BYTES, CAPTION_BYTES = 512, 65_535
-ROWS_AT_ONCE = 500  # of a write or an answer: a server takes messages of 64 MB
-TRIES = 3  # of each call, which all may be repeated without harm
-STRONG = "Strong"  # consistency: a search sees every write before it, as in the embedded engine
+MANIFEST = "e2.manifest"  # properties of a collection
+CHANGED = "e2.changed"  # another text after each write
+CLUSTERS = "e2.clusters"  # how many of IVF_FLAT
+ORDER = 3600  # seconds that a server may take to order many vectors
+EXACT = 1_000_000  # products up to which every vector is looked at
+SHARE = 8  # one of so many clusters is looked into where there is no filter
+IDS_AT_ONCE = 500
+ROWS_AT_ONCE = 5_000  # of an answer: Milvus gives 16,384 at most
+MESSAGE = 16 << 20  # bytes of a write: a server takes 64 MB
 
 
 class MilvusStore:
-    """A `Store` on a server. See the head of this file."""
+    """A `Store` on a server. See the head of this file.
 
-    def __init__(self, place: str, client: MilvusClient, collection: str):
-        self.place, self._client, self._collection = place, client, collection
-        properties = dict(_call(client.describe_collection, collection).get("properties") or {})
-        self._manifest = read_manifest(properties.get(MANIFEST), place)
-        self.entities = self._manifest.entities
-        self._facets: dict[Filter | None, dict[str, dict[str, int]]] = {}
+    Args:
+        server: where the collection lies.
+        description: the server's, of the collection.
+        replaces: of the one that stands at the place until `finish`; None where this one does.
 
-    @property
-    def manifest(self) -> Manifest:
-        return self._manifest
+    Raises:
+        InputError: the collection is no index, or the server does not answer.
+    """
+
+    def __init__(self, server: Server, description: dict[str, Any], replaces: dict[str, Any] | None = None):
+        self._server, self._name, self._replaces = server, description["collection_name"], replaces
+        self.manifest = read_manifest(_properties(description).get(MANIFEST), server.place)
+        self.entities = self.manifest.entities
+        self._tags: tuple[str, dict[str, Column]] | None = None  # of all products, and the change after which they were read
+        self._call("load_collection", patience=WRITE)
+        self._clusters = int(_properties(description).get(CLUSTERS, 0))  # 0: every vector is looked at
+        self._settle()
 
     @classmethod
     def exists(cls, place: str) -> bool:
-        uri, collection = _parts(place)
-        if uri.endswith(".db") and not os.path.exists(uri):
-            return False
-        with contextlib.closing(_connected(uri)) as client:
-            return _call(client.has_collection, collection)
+        with contextlib.ExitStack() as stack:
+            server = _connected(place, stack)
+            return server is not None and server.describe(server.collection) is not None
 
     @classmethod
     def open(cls, place: str) -> "MilvusStore":
         """Raises InputError: no server, no such collection, or one that is no index."""
-        uri, collection = _parts(place)
-        if not cls.exists(place):
-            raise InputError(f"{place} has no collection {collection}; build it by e2 index build --out {place}")
-        client = _connected(uri)
-        _call(client.load_collection, collection)
-        return cls(place, client, collection)
+        with contextlib.ExitStack() as stack:
+            server = _connected(place, stack)
+            if server is not None and (found := server.describe(server.collection)):
+                store = cls(server, found)
+                stack.pop_all()
+                return store
+        raise InputError(f"{shown(place)} is no index; build one by e2 index build --out {shown(place)}")
 
     @classmethod
     def resume(cls, place: str) -> "MilvusStore | None":
-        """Raises InputError: no server, or a collection that is no index."""
-        return cls.open(place) if cls.exists(place) else None
+        """What a build goes on with: one that was to replace the index, else the index; None where there is none.
+
+        Raises:
+            InputError: no server, or a collection that is no index.
+        """
+        with contextlib.ExitStack() as stack:
+            server = _connected(place, stack)
+            if server is None or (there := server.describe(server.collection)) is None:
+                return None
+            later = [found for found in _builds(server) if found["collection_name"] > there["collection_name"]]
+            store = cls(server, later[-1], replaces=there) if later else cls(server, there)
+            stack.pop_all()
+            return store
 
     @classmethod
     def create(cls, place: str, manifest: Manifest, *, overwrite: bool = False) -> "MilvusStore":
-        """An empty collection.
+        """An empty collection; with ``overwrite`` it takes the place of the one there when it is finished.
 
         Raises:
-            InputError: no server, or there is one already and not ``overwrite``.
+            InputError: no server, or something is there already (an index and not ``overwrite``, or a collection of others).
         """
-        uri, collection = _parts(place)
-        client = _connected(uri)
-        if _call(client.has_collection, collection):
-            if not overwrite:
-                raise InputError(f"{place} is there already; go on with --resume, or replace it by --overwrite")
-            _call(client.drop_collection, collection)
-        schema = MilvusClient.create_schema(auto_id=False)
-        schema.add_field("product_id", DataType.VARCHAR, is_primary=True, max_length=ID_BYTES)
-        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=manifest.dim)
-        schema.add_field("digest", DataType.VARCHAR, max_length=64)
-        for name in ("caption", "thumbnail"):
-            schema.add_field(name, DataType.VARCHAR, max_length=CAPTION_BYTES)
-        for number in range(len(manifest.entities)):
-            schema.add_field(f"tag_{number}", DataType.VARCHAR, max_length=ID_BYTES)
-        index = client.prepare_index_params()
-        index.add_index("vector", index_type="AUTOINDEX", metric_type="IP")
-        properties = {MANIFEST: json.dumps(manifest.record())}
-        options = {"schema": schema, "index_params": index, "consistency_level": STRONG, "properties": properties}
-        _call(client.create_collection, collection, **options)
-        client.close()
-        return cls.open(place)
-
-    def __len__(self) -> int:
-        return int(_call(self._client.query, self._collection, filter="", output_fields=["count(*)"])[0]["count(*)"])
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(contextlib.closing(Server(place)))
+            there = server.describe(server.collection)
+            _refuse(server.place, there, overwrite)
+            for left in _builds(server):  # by builds that died
+                if there is None or left["collection_name"] != there["collection_name"]:
+                    server.call("drop_collection", left["collection_name"], patience=WRITE)
+            store = cls(server, _made(server, manifest), replaces=there)
+            if there is None:
+                store._call("create_alias", server.collection, patience=WRITE)
+            stack.pop_all()
+            return store
 
     @property
     def generation(self) -> str:
-        """Changes with what the server tells of the collection, not yet with each product."""
-        description = _call(self._client.describe_collection, self._collection)
-        return f"{description.get('collection_id')}:{description.get('update_timestamp')}"
+        found = self._server.describe(self._server.collection)
+        if found is None:
+            raise InputError(f"there is no index at {self._server.place} any more; build it again")
+        return f"{found['collection_name']} {_properties(found).get(CHANGED)}"
+
+    def __len__(self) -> int:
+        return self._count(None)
 
     def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[Hit]]:
-        found = _call(
-            self._client.search,
-            self._collection,
+        probes = self._clusters if where else -(-self._clusters // SHARE)
+        answer = self._call(
+            "search",
             data=list(queries),
             anns_field="vector",
             limit=k,
-            filter="" if where is None else milvus_expression(where, self._column),
-            output_fields=["product_id", *self._described],
-            search_params={"metric_type": "IP", "offset": offset},
+            filter=self._expression(where),
+            output_fields=self._described,
+            search_params={"metric_type": "IP", "offset": offset, "params": {"nprobe": probes} if probes else {}},
+            consistency_level="Session",
         )
-        return [[self._hit(hit["entity"], float(hit["distance"])) for hit in hits] for hits in found]
+        found = [[hit_of(hit["entity"], float(hit["distance"]), self.entities) for hit in hits] for hits in answer]
+        if any(len(hits) < k for hits in found):
+            passing = min(k, max(0, self._count(where) - offset))
+            if any(len(hits) < passing for hits in found):
+                return [hits[offset:] for hits in self._looked_at_each(queries, k + offset, where)]
+        return found
 
     def get(self, product_ids: Sequence[str]) -> dict[str, Hit]:
-        return {row["product_id"]: self._hit(row, 1.0) for row in self._by_id(product_ids, self._described)}
+        return {row["product_id"]: hit_of(row, 1.0, self.entities) for row in self._by_id(product_ids, self._described)}
 
     def vectors(self, product_ids: Sequence[str]) -> dict[str, np.ndarray]:
-        found = self._by_id(product_ids, ["vector"])
+        found = self._by_id(product_ids, ["product_id", "vector"])
         return {row["product_id"]: np.asarray(row["vector"], np.float32) for row in found}
 
     def thumbnail(self, product_id: str) -> bytes | None:
@@ -135,114 +162,201 @@ class MilvusStore:
         return None
 
     def digests(self, product_ids: Sequence[str]) -> dict[str, str]:
-        return {row["product_id"]: row["digest"] for row in self._by_id(product_ids, ["digest"])}
+        found = self._by_id(product_ids, ["product_id", "digest"], consistency_level="Strong")
+        return {row["product_id"]: row["digest"] for row in found}
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
-        """Counted over all products, as a server has no such call; kept until this store writes."""
-        if where not in self._facets:
-            self._facets[where] = self._counted(where)
-        return self._facets[where]
+        """Counted here, as a server has no such call; the tags of all products are read again after a change."""
+        found = self._all_tags()
+        places: np.ndarray | slice = slice(None)
+        if where is not None:
+            places = np.flatnonzero(mask(where, lambda entity, values: found[entity].matches(values)))
+        return {entity: counted(column, places) for entity, column in found.items()}
 
     def write(self, entries: Sequence[Entry]) -> None:
+        """Products are whole or absent; of many, sent in several messages, a process that dies may leave some."""
         entries = list({entry.product_id: entry for entry in entries}.values())  # the last of an id counts
-        rows = [self._row(entry) for entry in entries]
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            _call(self._client.upsert, self._collection, rows[start : start + ROWS_AT_ONCE])
-        self._facets = {}
+        rows = [row_of(entry, self.manifest) for entry in entries]
+        self._note(complete=False)
+        for part in _messages(rows):
+            self._call("upsert", part, patience=WRITE)
+        self._note()
 
     def delete(self, product_ids: Sequence[str]) -> int:
         there = list(self.digests(product_ids))  # a server does not tell how many it deleted
-        for start in range(0, len(there), ROWS_AT_ONCE):
-            _call(self._client.delete, self._collection, ids=there[start : start + ROWS_AT_ONCE])
-        self._facets = {}
+        for part in _portions(there):
+            self._call("delete", filter=f"product_id in {milvus_list(part)}", patience=WRITE)
+        self._note()
+        self._settle()  # a server of 2.3 does not tell when it deletes: ``Session`` would not wait
         return len(there)
 
     def finish(self) -> None:
-        self._manifest = replace(self._manifest, complete=True)
-        properties = {MANIFEST: json.dumps(self._manifest.record())}
-        _call(self._client.alter_collection_properties, self._collection, properties=properties)
-        _call(self._client.flush, self._collection)
+        self._call("flush", patience=WRITE)
+        self._order()
+        self._note(complete=True)
+        if self._replaces is not None:
+            self._take_place(self._replaces["collection_name"])
 
     def close(self) -> None:
-        self._client.close()
+        self._server.close()
+
+    def _call(self, name: str, *arguments, **options) -> Any:
+        return self._server.call(name, self._name, *arguments, **options)
+
+    def _note(self, complete: bool | None = None) -> None:
+        """Notes a change where every process sees it, and whether the index is complete now; None: as it was."""
+        properties = {CHANGED: secrets.token_hex(8)}
+        if complete is not None:
+            self.manifest = replace(self.manifest, complete=complete)
+            properties[MANIFEST] = json.dumps(self.manifest.record())
+        self._call("alter_collection_properties", properties=properties, patience=WRITE)
+
+    def _settle(self) -> None:
+        """Waits until the server shows all that was written until now."""
+        self._count(None, consistency_level="Strong")
+
+    def _take_place(self, old: str) -> None:
+        """Moves the alias here; what it stood for is removed after that."""
+        alias = self._server.collection
+        if old == alias:  # of an earlier version, a collection of that very name
+            self._server.call("drop_collection", old, patience=WRITE)
+            self._server.call("create_alias", self._name, alias, patience=WRITE)
+        else:
+            self._server.call("alter_alias", self._name, alias, patience=WRITE)
+            self._server.call("drop_collection", old, patience=WRITE)
+        self._replaces = None
+
+    # The vectors' index
+
+    def _order(self) -> None:
+        """Chooses clusters once there are more products than can be looked at one by one, and waits until all are in them."""
+        products = len(self)
+        if products > EXACT and not self._clusters:
+            clusters = 4 * isqrt(products)
+            self._call("release_collection", patience=WRITE)
+            self._call("drop_index", "vector", patience=WRITE)
+            self._call("create_index", _index(clusters), patience=ORDER)
+            self._call("load_collection", patience=ORDER)
+            self._call("alter_collection_properties", properties={CLUSTERS: str(clusters)}, patience=WRITE)
+            self._clusters = clusters
+        end = time.monotonic() + ORDER
+        while self._clusters and self._call("describe_index", "vector").get("pending_index_rows") and time.monotonic() < end:
+            time.sleep(1)
+
+    # Reading
 
     @property
     def _described(self) -> list[str]:
-        """The fields that `_hit` reads, beside the id."""
-        return ["caption", *map(self._column, self.entities)]
+        """The fields that `hit_of` reads."""
+        return ["product_id", "caption", *columns(self.entities)]
 
-    def _hit(self, row: dict, score: float) -> Hit:
-        tags = {entity: row[self._column(entity)] for entity in self.entities if row[self._column(entity)]}
-        return Hit(row["product_id"], score, row["caption"], tags)
+    def _expression(self, where: Filter | None) -> str:
+        return "" if where is None else milvus_expression(where, lambda entity: column(self.entities, entity))
 
-    def _column(self, entity: str) -> str:
-        return f"tag_{self.entities.index(entity)}"
+    def _count(self, where: Filter | None, consistency_level: str = "Session") -> int:
+        fields = {"filter": self._expression(where), "output_fields": ["count(*)"]}
+        return int(self._call("query", consistency_level=consistency_level, **fields)[0]["count(*)"])
 
-    def _row(self, entry: Entry) -> dict[str, object]:
-        tags = {self._column(entity): entry.tags.get(entity, "") for entity in self.entities}
-        for what, text in (("id", entry.product_id), *((f"tag {value[:20]!r}", value) for value in tags.values())):
-            if len(text.encode()) > ID_BYTES:
-                raise InputError(
-                    f"product {entry.product_id[:40]}: its {what} is longer than the {ID_BYTES} bytes Milvus takes"
-                )
-        return {
-            "product_id": entry.product_id,
-            "vector": np.asarray(entry.vector, np.float32),
-            "digest": entry.digest,
-            "caption": entry.caption.encode()[:CAPTION_BYTES].decode(errors="ignore"),
-            "thumbnail": base64.b64encode(entry.thumbnail).decode(),
-            **tags,
-        }
+    def _by_id(self, product_ids: Sequence[str], fields: list[str], consistency_level: str = "Session") -> Iterator[dict]:
+        for part in _portions(product_ids):
+            expression = f"product_id in {milvus_list(part)}"
+            yield from self._call("query", filter=expression, output_fields=fields, consistency_level=consistency_level)
 
-    def _by_id(self, product_ids: Sequence[str], fields: list[str]) -> Iterator[dict]:
-        for start in range(0, len(product_ids), ROWS_AT_ONCE):
-            ids = list(product_ids[start : start + ROWS_AT_ONCE])
-            yield from _call(self._client.get, self._collection, ids=ids, output_fields=["product_id", *fields])
+    def _pages(self, where: Filter | None, fields: list[str]) -> Iterator[list[dict]]:
+        """The fields and ids of all products that pass, by id: pymilvus's own iterator pastes ids between quotes unescaped."""
+        passing, last = self._expression(where), ""
+        self._settle()  # no consistency level holds for an iterator
+        while True:
+            expression = f"product_id > {milvus_text(last)}" + (f" and ({passing})" if passing else "")
+            options = {"limit": ROWS_AT_ONCE, "iterator": "True", "reduce_stop_for_best": "False"}  # the lowest ids
+            rows = self._call("query", filter=expression, output_fields=["product_id", *fields], **options)
+            if not rows:
+                return
+            yield rows
+            last = max(row["product_id"] for row in rows)
 
-    def _counted(self, where: Filter | None) -> dict[str, dict[str, int]]:
-        columns = [self._column(entity) for entity in self.entities]
-        counts: list[Counter[str]] = [Counter() for _ in columns]
-        expression = "" if where is None else milvus_expression(where, self._column)
-        rows = _call(
-            self._client.query_iterator, self._collection, batch_size=10_000, filter=expression, output_fields=columns
-        )
-        with contextlib.closing(rows):
-            while part := rows.next():
-                for count, column in zip(counts, columns, strict=True):
-                    count.update(row[column] for row in part if row[column])
-        return {
-            entity: dict(sorted(count.items(), key=lambda item: (-item[1], item[0])))
-            for entity, count in zip(self.entities, counts, strict=True)
-        }
+    def _all_tags(self) -> dict[str, Column]:
+        """Entity -> the tag of every product."""
+        changed = _properties(self._call("describe_collection")).get(CHANGED, "")
+        if self._tags is None or self._tags[0] != changed:
+            read: dict[str, list[pa.Array]] = {entity: [] for entity in self.entities}
+            for rows in self._pages(None, columns(self.entities)):
+                for entity, values in read.items():
+                    values.append(pa.array([row[column(self.entities, entity)] for row in rows], pa.string()))
+            self._tags = (changed, {entity: Column.of(values) for entity, values in read.items()})
+        return self._tags[1]
 
-
-def _parts(place: str) -> tuple[str, str]:
-    """A place as (what to connect to, collection)."""
-    start, slash, name = place.rpartition("/")
-    if place.endswith(".db") or not slash or start.endswith("/"):  # a file; or http://HOST:PORT alone
-        return place, COLLECTION
-    return start, name or COLLECTION
+    def _looked_at_each(self, queries: np.ndarray, k: int, where: Filter | None) -> list[list[Hit]]:
+        """The best ``k`` of the products that pass, by their vectors."""
+        found: list[list[Hit]] = [[] for _ in queries]
+        for rows in self._pages(where, ["vector", *self._described[1:]]):
+            scores = queries @ np.asarray([row["vector"] for row in rows], np.float32).T
+            for number, line in enumerate(scores):
+                best = np.argsort(-line)[:k]
+                hits = found[number] + [hit_of(rows[place], float(line[place]), self.entities) for place in best]
+                found[number] = sorted(hits, key=lambda hit: -hit.score)[:k]
+        return found
 
 
-def _connected(uri: str) -> MilvusClient:
-    for name in ("pymilvus", "grpc._server"):  # they print a traceback for each error that they also raise
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        return MilvusClient(uri, token=os.environ.get("MILVUS_TOKEN", ""))
-    except (MilvusException, OSError, ValueError) as error:
-        raise InputError(f"no Milvus server answers at {uri} ({first_line(error)}); start it, or give a folder") from error
+def _connected(place: str, stack: contextlib.ExitStack) -> Server | None:
+    """A server, which the stack closes; None for the file of a Milvus Lite that is not there: connecting would make it."""
+    uri = parts(shown(place))[0]
+    if uri.endswith(".db") and not Path(uri).exists():
+        return None
+    return stack.enter_context(contextlib.closing(Server(place)))
 
 
-def _call(function, *arguments, **options):
-    """Calls the server, again after a while if it fails.
+def _refuse(place: str, there: dict[str, Any] | None, overwrite: bool) -> None:
+    """Raises InputError: what is there may not be replaced."""
+    if there is None:
+        return
+    if MANIFEST not in _properties(there):
+        raise InputError(f"{place} is there already and is no index of e2 index build; choose another collection")
+    if not overwrite:
+        raise InputError(f"{place} holds an index already; go on with --resume, or replace it by --overwrite")
 
-    Raises:
-        InputError: it failed each time.
-    """
-    for attempt in range(TRIES):
-        try:
-            return function(*arguments, **options)
-        except MilvusException as error:
-            if attempt == TRIES - 1:
-                raise InputError(f"the Milvus server refused: {first_line(error)}") from error
-            time.sleep(2**attempt)
+
+def _made(server: Server, manifest: Manifest) -> dict[str, Any]:
+    """The server's description of a new collection."""
+    name = f"{server.collection}_e2_{time.time_ns():016x}"
+    properties = {MANIFEST: json.dumps(manifest.record()), CHANGED: ""}
+    options = {"schema": schema(manifest), "index_params": _index(), "consistency_level": "Session"}
+    server.call("create_collection", name, properties=properties, patience=WRITE, **options)
+    return server.call("describe_collection", name)
+
+
+def _properties(description: dict[str, Any]) -> dict[str, str]:
+    return dict(description.get("properties") or {})
+
+
+def _builds(server: Server) -> list[dict[str, Any]]:
+    """All collections that were made for the place, the earliest first."""
+    own = re.compile(rf"{re.escape(server.collection)}_e2_[0-9a-f]{{16}}")
+    found = [server.describe(name) for name in sorted(server.call("list_collections")) if own.fullmatch(name)]
+    return [description for description in found if description and MANIFEST in _properties(description)]
+
+
+def _index(clusters: int = 0):
+    index = MilvusClient.prepare_index_params()
+    kind: dict[str, Any] = {"index_type": "IVF_FLAT", "params": {"nlist": clusters}} if clusters else {"index_type": "FLAT"}
+    index.add_index("vector", index_name="vector", metric_type="IP", **kind)
+    return index
+
+
+def _portions(ids: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        yield list(ids[start : start + IDS_AT_ONCE])
+
+
+def _messages(rows: Sequence[dict]) -> Iterator[list[dict]]:
+    """The rows in parts that a server takes at once."""
+    part: list[dict] = []
+    size = 0
+    for row in rows:
+        if part and size + bytes_of(row) > MESSAGE:
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += bytes_of(row)
+    if part:
+        yield part

@@ -25,6 +25,12 @@ class Column:
     codes: np.ndarray  # (N,) int32
     values: list[str]
 
+    @classmethod
+    def of(cls, parts: Sequence[pa.Array]) -> "Column":
+        """Of the texts of all products, in their order."""
+        encoded = (pa.concat_arrays(parts) if parts else pa.array([], pa.string())).dictionary_encode()
+        return cls(encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist())
+
     @cached_property
     def places(self) -> dict[str, int]:
         return {value: place for place, value in enumerate(self.values)}
@@ -95,7 +101,7 @@ class Snapshot:
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         """Entity -> value -> products, the frequent first; a missing tag is not counted."""
         places = self._passing(where).places
-        return {entity: _counted(column, places) for entity, column in self.columns.items()}
+        return {entity: counted(column, places) for entity, column in self.columns.items()}
 
     def _passing(self, where: Filter | None) -> Passed:
         """What a filter takes, remembered."""
@@ -146,7 +152,7 @@ class Snapshot:
         return scores, best
 
 
-def _counted(column: Column, places: np.ndarray | slice) -> dict[str, int]:
+def counted(column: Column, places: np.ndarray | slice) -> dict[str, int]:
     counts = np.bincount(column.codes[places], minlength=len(column.values))
     order = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], column.values[code]))
     return {column.values[code]: int(counts[code]) for code in order if column.values[code]}

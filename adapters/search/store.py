@@ -1,6 +1,7 @@
 """What an index consists of, and what an engine that keeps it can do."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
@@ -10,7 +11,13 @@ import numpy as np
 from adapters.search.filters import Filter
 from e2.errors import InputError, printable
 
+USER = re.compile(r"^(\w+://).*@")  # with a password, of a URI
 FORMAT = 1  # raised when a reader of today could not read what is written
+
+
+def shown(place: str) -> str:
+    """Where an index is, for messages and records: a URI without user and password."""
+    return USER.sub(r"\1", place)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,14 @@
 """A handful of products with awkward words, and both engines to keep them."""
 
+import os
+import secrets
+
 import numpy as np
 import pytest
 
 from adapters.search.engines import create_store
 from adapters.search.index import ProductIndex
+from adapters.search.milvus_server import Server
 from adapters.search.store import Entry, Manifest
 
 ENTITIES = ("brand", "colour", "line name")
@@ -40,13 +44,31 @@ def unit(count: int, seed: int = 0, dim: int = DIM) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-@pytest.fixture(params=["local", "milvus"])
-def place(request, tmp_path) -> str:
-    """Where an index may be made, in each engine."""
-    if request.param == "milvus":
-        pytest.importorskip("milvus_lite", reason="Milvus Lite stands in for a server")
-        return str(tmp_path / "lite.db" / "shop")
-    return str(tmp_path / "index")
+def removed(place: str) -> None:
+    """Takes the collections of a test from a server."""
+    server = Server(place)
+    for name in server.call("list_collections"):
+        if name.startswith(f"{server.collection}_e2_"):
+            for alias in server.call("list_aliases", name)["aliases"]:
+                server.call("drop_alias", alias)
+            server.call("drop_collection", name)
+    server.close()
+
+
+@pytest.fixture(params=["local", "lite", "server"])
+def place(request, tmp_path):
+    """Where an index may be made, in each engine; on a real server where ``$E2_MILVUS`` names one, as in http://HOST:PORT."""
+    if request.param == "local":
+        yield str(tmp_path / "index")
+        return
+    pytest.importorskip("milvus_lite", reason="Milvus Lite stands in for a server")
+    if request.param == "lite":
+        yield str(tmp_path / "lite.db" / "shop")
+        return
+    if not (uri := os.environ.get("E2_MILVUS")):
+        pytest.skip("set E2_MILVUS to the address of a Milvus server")
+    yield (place := f"{uri}/test_{secrets.token_hex(4)}")
+    removed(place)
 
 
 @pytest.fixture

@@ -1,0 +1,143 @@
+"""A Milvus server, or the file of a Milvus Lite: where it is, how one signs in, and what went wrong, in one line.
+
+A place is ``http://HOST:PORT/COLLECTION``, or ``FILE.db`` or ``FILE.db/COLLECTION``. User and password, or a key, come from
+``$MILVUS_TOKEN`` (``USER:PASSWORD`` or the key) or stand in the URI; they are never printed.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+from pymilvus import MilvusClient, MilvusException
+
+from adapters.search.store import shown
+from e2.errors import InputError, first_line, printable
+
+COLLECTION = "products"
+USER = re.compile(r"//(.*)@")
+CONNECT, READ, WRITE = 10, 10, 180  # seconds that a call may take, an outage of the server included
+PAUSE = 0.5  # seconds between tries
+NOT_FOUND = 100  # Milvus's own code
+# Milvus's own codes of what passes: not ready, unavailable, too busy, or a collection, replica, channel, segment or node that
+# is still being loaded after a restart. All else, a query that it cannot read above all, would fail again.
+PASSING = {1, 2, 3, 4, 8, 103, 106, 401, 500, 501, 503, 600, 601, 602, 901, 902, 903, 905}
+SIGN_IN = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+OUTAGE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+class Server:
+    """A connection, and the collection that a place names.
+
+    Raises:
+        InputError: nothing answers, or it refuses the sign-in.
+    """
+
+    def __init__(self, place: str):
+        user = USER.search(place)
+        self.token = os.environ.get("MILVUS_TOKEN", "") or (unquote(user[1]) if user else "")
+        self.place = shown(place)
+        self.uri, self.collection = parts(self.place)
+        for name in ("pymilvus", "grpc._server", "milvus_lite"):  # they print a traceback for each error that they also raise
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        with self._told():
+            self._client = MilvusClient(self.uri, token=self.token, timeout=CONNECT)
+
+    def call(self, name: str, *arguments, patience: float = READ, **options) -> Any:
+        """Calls a method of pymilvus's client, again and again for ``patience`` seconds while the server is out of order.
+
+        Raises:
+            InputError: it failed.
+        """
+        end = time.monotonic() + patience
+        with self._told():
+            while True:
+                try:
+                    left = max(1.0, end - time.monotonic())
+                    return getattr(self._client, name)(*arguments, timeout=left, **options)
+                except MilvusException as error:
+                    if not _passes(error) or time.monotonic() > end:
+                        raise
+                    time.sleep(PAUSE)
+
+    def describe(self, name: str) -> dict[str, Any] | None:
+        """A collection, by its name or an alias; None: there is none."""
+        return self.call("describe_collection", name) if self.call("has_collection", name) else None
+
+    def close(self) -> None:
+        self._client.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns what pymilvus raises into one line."""
+        try:
+            yield
+        except (MilvusException, grpc.RpcError, OSError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(self._message(error)) from None  # the cause may hold the token
+
+    def _message(self, error: Exception) -> str:
+        status = _status(error)
+        if self.uri.endswith(".db") and "Open local milvus failed" in str(error):
+            held = _is_held(Path(self.uri))
+            return f"{self.uri} " + (
+                "is open in another process; close that one" if held else "cannot be opened as Milvus Lite"
+            )
+        if status in SIGN_IN:
+            given = "does not take the user or token of" if self.token else "asks for a user or token in"
+            return f"the Milvus server at {self.uri} {given} $MILVUS_TOKEN (USER:PASSWORD, or a key)"
+        text = self._without_secrets(first_line(Exception(getattr(error, "message", "") or str(error))))
+        if status in OUTAGE or getattr(error, "code", None) == 2:
+            return f"no Milvus server answers at {self.uri}; start it, or mend the address; a build goes on with --resume"
+        if getattr(error, "code", None) == NOT_FOUND:
+            return f"{self.place} was replaced or removed meanwhile; open it again"
+        return f"the Milvus server at {self.uri} refused: {text[:300]}"
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in {self.token, self.token.partition(":")[2]} - {""}:
+            text = text.replace(secret, "***")
+        return printable(text)
+
+
+def parts(place: str) -> tuple[str, str]:
+    """A place as (what to connect to, collection)."""
+    start, slash, name = place.rpartition("/")
+    if place.endswith(".db") or not slash or start.endswith("/"):  # a file; or http://HOST:PORT alone
+        return place, COLLECTION
+    return start, name or COLLECTION
+
+
+def _status(error: BaseException) -> grpc.StatusCode | None:
+    """The status of gRPC behind an error, which pymilvus wraps, or which it raises from itself."""
+    for each in (error, error.__cause__):
+        code = getattr(each, "code", None)
+        code = code() if callable(code) else code
+        if isinstance(code, grpc.StatusCode):
+            return code
+    return None
+
+
+def _passes(error: MilvusException) -> bool:
+    """Whether a call that failed may do better later; subclasses are of the client's own checks."""
+    return _status(error) in OUTAGE or (type(error) is MilvusException and error.code in PASSING)
+
+
+def _is_held(path: Path) -> bool:
+    """Whether another process has a Milvus Lite open."""
+    import fcntl
+
+    try:
+        with (path / "LOCK").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
