@@ -16,6 +16,7 @@ from adapters.encoder import Encoder
 from benchmarks.bootstrap import interval
 from benchmarks.metrics_file import NAME, write_json
 from benchmarks.names import ends
+from benchmarks.support import sign, signed
 from e2.distributed import processes
 from e2.errors import InputError
 
@@ -110,8 +111,8 @@ def metrics_table(comparison: Comparison, names: Sequence[str], title: str, capt
         heading = f"{shown[difference['second']]} − {shown[difference['first']]}"
         table.add_column(Text(heading), justify="right", overflow="fold")
     for name in names:
-        cells = [_cell(record, name, f"{{:.{digits}f}}") for record in comparison.results]
-        cells += [_cell(difference, name, f"{{:+.{digits}f}}") for difference in comparison.differences]
+        cells = [_cell(record, name, digits) for record in comparison.results]
+        cells += [_difference_cell(difference, name, digits) for difference in comparison.differences]
         table.add_row(Text(name.replace("_", " ")), *cells)
     return table
 
@@ -121,17 +122,23 @@ def _rows(comparison: Comparison, names: Sequence[str], digits: int) -> Table:
     columns = (Column(Text(name.replace("_", " ")), justify="right", no_wrap=True) for name in names)
     table = Table(Column(overflow="fold"), *columns)
     for short, record in zip(short_names(comparison), comparison.results, strict=True):
-        table.add_row(Text(short), *(_cell(record, name, f"{{:.{digits}f}}") for name in names))
+        table.add_row(Text(short), *(_cell(record, name, digits) for name in names))
     return table
 
 
-def _cell(record: Mapping[str, Any], name: str, style: str) -> str:
-    """Value and interval; empty where an encoder has no such metric. Signed ones are differences."""
+def _cell(record: Mapping[str, Any], name: str, digits: int) -> str:
+    """Value and interval; empty where an encoder has no such metric."""
     if name not in record["metrics"]:
         return ""
-    value = style.format(record["metrics"][name])
-    if name not in record["ci95"]:
-        return value
-    low, high = record["ci95"][name]
-    star = "*" if "+" in style and not low <= 0 <= high and float(value) else ""  # none where rounding leaves nothing
-    return f"{value}{star} ({style.format(low)} to {style.format(high)})"
+    value, bounds = f"{record['metrics'][name]:.{digits}f}", record["ci95"].get(name)
+    return f"{value} ({bounds[0]:.{digits}f} to {bounds[1]:.{digits}f})" if bounds else value
+
+
+def _difference_cell(difference: Mapping[str, Any], name: str, digits: int) -> str:
+    """The same of a difference, with a star where its interval supports one."""
+    if name not in difference["metrics"]:
+        return ""
+    value, bounds = difference["metrics"][name], difference["ci95"].get(name)
+    star = "*" if sign(value, bounds, digits) else ""
+    told = f" ({' to '.join(signed(end, digits) for end in bounds)})" if bounds else ""
+    return f"{signed(value, digits)}{star}{told}"

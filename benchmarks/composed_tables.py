@@ -8,6 +8,7 @@ from rich.text import Text
 from benchmarks.evaluate_composed import ComposedComparison
 from benchmarks.names import ends
 from benchmarks.retrieval import TIE_POLICY
+from benchmarks.support import sign, signed
 
 NAMES, METRIC = 28, 22  # columns of a terminal that an encoder with its method takes, and a metric with its interval
 
@@ -50,9 +51,9 @@ def differences_table(comparison: ComposedComparison) -> Table | None:
     for row in rows:
         cells = []
         for name in names:
-            low, high = row["ci95"][name]
-            star = "" if low <= 0 <= high else "*"
-            cells.append(f"{row['metrics'][name]:+.1f}{star} ({low:+.1f} to {high:+.1f})")
+            value, bounds = row["metrics"][name], row["ci95"][name]
+            star = "*" if sign(value, bounds) else ""
+            cells.append(f"{signed(value)}{star} ({' to '.join(map(signed, bounds))})")
         place, first, second = (
             short.get(name, name) for name in (row.get("encoder") or row["method"], row["first"], row["second"])
         )

@@ -5,27 +5,30 @@ from typing import Any
 
 from benchmarks.report.caption_runs import Run
 from benchmarks.report.tables import Cell, Table, difference_cell
+from benchmarks.support import interval_of_pair, leader
 
 LOWER_IS_BETTER, NEITHER = ("repetition",), ("mean_length",)
 
 
-def score_table(runs: Sequence[Run]) -> Table:
-    """Metric by captioner, the best of several marked."""
+def score_table(runs: Sequence[Run], differences: Sequence[dict[str, Any]] = ()) -> Table:
+    """Metric by captioner; the best is marked where it is clear of all others, by paired differences where there are any."""
     names = dict.fromkeys(name for run in runs for name in run.record["metrics"])
     rows = {}
     for name in names:
         values = [run.record["metrics"].get(name) for run in runs]
-        best = _best(name, [value for value in values if value is not None]) if len(runs) > 1 else None
-        cells = (_cell(run.record, name, value == best) for run, value in zip(runs, values, strict=True))
-        rows[name.replace("_", " ")] = list(cells)
+        best = None if name in NEITHER else _best(name, values, runs, differences)
+        rows[name.replace("_", " ")] = [_cell(run.record, name, place == best) for place, run in enumerate(runs)]
     first = runs[0].record
     notes = [
         f"Percent (CIDEr x 100, length in words), 95 % intervals over {first['n']:,} products; tokens: {first['tokenizer']}"
     ]
-    notes += [f"{name} is missing: {why}" for name, why in first["missing"].items()]
-    for note in dict.fromkeys(note for run in runs for note in run.record["notes"]):
-        noted = [run.name for run in runs if note in run.record["notes"]]
-        notes.append(note if len(noted) == len(runs) else f"{', '.join(noted)}: {note}")
+    if first["n"] < first.get("n_of", first["n"]):
+        notes.append(f"Scored are {first['n']:,} of {first['n_of']:,} products")
+    by_note: dict[str, list[str]] = {}
+    for run in runs:
+        for note in [*(f"no {name}: {why}" for name, why in run.record["missing"].items()), *run.record["notes"]]:
+            by_note.setdefault(note, []).append(run.name)
+    notes += [note if len(noted) == len(runs) else f"{', '.join(noted)}: {note}" for note, noted in by_note.items()]
     if recall := first["reference_tags"].get("tag_recall"):
         notes.append(f"The references themselves name {recall:.1f} % of the tags")
     return Table(f"Scores on {first['dataset']}, {first['split']}", [run.name for run in runs], rows, ". ".join(notes) + ".")
@@ -43,7 +46,7 @@ def difference_table(differences: Sequence[dict[str, Any]], runs: Sequence[Run])
         "Paired differences",
         head,
         rows,
-        "Same products in every resample; green and red: the 95 % interval does not hold zero.",
+        "Same products in every resample; green and red: the 95 % interval lies above or below zero.",
     )
 
 
@@ -59,7 +62,11 @@ def _cell(record: dict[str, Any], name: str, best: bool) -> Cell:
     return Cell(f"{record['metrics'][name]:.1f}", interval, best)
 
 
-def _best(name: str, values: list[float]) -> float | None:
-    if name in NEITHER or len(set(values)) < 2:
-        return None
-    return min(values) if name in LOWER_IS_BETTER else max(values)
+def _best(name: str, values: list[float | None], runs: Sequence[Run], differences: Sequence[dict[str, Any]]) -> int | None:
+    paths = [run.record["model"]["path"] for run in runs]
+    return leader(
+        values,
+        [run.record["ci95"].get(name) for run in runs],
+        lambda one, other: interval_of_pair(differences, paths[one], paths[other], name),
+        lowest=name in LOWER_IS_BETTER,
+    )

@@ -68,7 +68,7 @@ def write_report(
     catalogue, places = _photos_of(runs[0], data, columns, on_bad_row)
     shown = [catalogue[places[row["product_id"]]] for row in (runs[0].rows[row] for row in rows)]
     looks = _looks(encoder, runs, shown[:: max(1, len(shown) // LOOKS)][:LOOKS])
-    tables = [table for table in (score_table(runs), difference_table(differences, runs)) if table]
+    tables = [table for table in (score_table(runs, differences), difference_table(differences, runs)) if table]
     first = runs[0].record
     page = Path(out) / PAGE
     write_page(

@@ -16,6 +16,7 @@ from benchmarks.report.tables import Cell, Table, difference_cell
 from benchmarks.study.dataset import statistics_table
 from benchmarks.study.registry import STUDIES
 from benchmarks.study.tables import differences_table, in_words, variants_table
+from benchmarks.support import leader
 from e2.errors import InputError
 
 EVALUATIONS = {  # benchmark -> (title, the question it answers), in the order of the page
@@ -156,17 +157,18 @@ def _read(file: Path) -> Result | None:
 
 
 def _grounding_table(result: Result, measure: str) -> Table:
-    """A row per map, a column per entity; the best map of an entity stands out."""
+    """A row per map, a column per entity; a map that leads an entity by what the intervals support stands out."""
     entities = list(result.records[0]["places"])
     rows = [
         (name, record, own)
         for name, record in zip(result.names, result.records, strict=True)
         for own in maps_of(record["metrics"])
     ]
-    best = {e: max(record["metrics"].get(f"{measure}/{own}/{e}", 0.0) for _, record, own in rows) for e in entities}
+    columns = [[(record, f"{measure}/{own}/{entity}") for _, record, own in rows] for entity in entities]
+    best = [leader([r["metrics"].get(name) for r, name in c], [r["ci95"].get(name) for r, name in c]) for c in columns]
     cells = {
-        f"{name}: {own}": [_cell(record, f"{measure}/{own}/{entity}", best[entity]) for entity in entities]
-        for name, record, own in rows
+        f"{name}: {own}": [_cell(*column[row], best=place == row) for column, place in zip(columns, best, strict=True)]
+        for row, (name, _, own) in enumerate(rows)
     }
     against = {"boxes": "true boxes", "windows": "windows that suit the tag's text best"}[result.records[0]["protocol"]]
     title = f"Hits, %: {GROUNDING[measure]}, {against}: {result.where}"
@@ -188,11 +190,11 @@ def _metrics_table(result: Result) -> Table:
     return Table(title, head, rows, "95 % intervals over products; differences are paired, and marked where clear of zero.")
 
 
-def _cell(record: Mapping[str, Any], name: str, best: float | None = None) -> Cell:
+def _cell(record: Mapping[str, Any], name: str, best: bool = False) -> Cell:
     if name not in record["metrics"]:
         return Cell("")
     value, bounds = record["metrics"][name], record["ci95"].get(name)
-    return Cell(f"{value:.1f}", f"{bounds[0]:.1f} to {bounds[1]:.1f}" if bounds else "", value == best)
+    return Cell(f"{value:.1f}", f"{bounds[0]:.1f} to {bounds[1]:.1f}" if bounds else "", best)
 
 
 def _difference_cell(pair: Mapping[str, Any], name: str) -> Cell:

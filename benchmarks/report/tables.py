@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.support import sign, signed
+
 BREAKS = re.compile(r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+")
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -44,11 +46,11 @@ class Table:
 
 
 def difference_cell(value: float, bounds: Sequence[float] | None) -> Cell:
-    """A difference with its interval, marked where that does not hold zero."""
+    """A difference with its interval, marked where that supports one; see `benchmarks.support`."""
     if bounds is None:
-        return Cell(f"{value:+.1f}")
-    low, high = bounds
-    return Cell(f"{value:+.1f}", f"{low:+.1f} to {high:+.1f}", not low <= 0 <= high, below=high < 0)
+        return Cell(signed(value))
+    clear = sign(value, bounds)
+    return Cell(signed(value), " to ".join(map(signed, bounds)), clear != 0, below=clear < 0)
 
 
 def to_markdown(table: Table) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report.tables import Cell, Table, difference_cell, to_latex, to_markdown
+from benchmarks.support import interval_of_pair, leader
 from e2.files import atomic_path
 
 MARKDOWN, LATEX = "table.md", "table.tex"
@@ -28,14 +29,14 @@ def write_texts(out: Path, heading: str, tables: Sequence[Table]) -> None:
 
 
 def variants_table(record: Mapping[str, Any]) -> Table:
-    """A row per variant: mean over seeds (interval), and what it adds to the backbone; the best of a column stands out."""
+    """A row per variant: mean over seeds (interval), and what it adds to the backbone; who leads a column stands out."""
     columns = record["columns"]
     ranked = set(columns) - set(record.get("described", ())) if len(record["metrics"]) > 1 else set()
-    best = {name: max(metrics[name] for metrics in record["metrics"].values()) for name in columns}
+    best = {name: _best(record, name) for name in ranked}
     rows = {}
     for label, metrics in record["metrics"].items():
         intervals = record["ci95"][label]
-        cells = [_cell(metrics[name], intervals.get(name), name in ranked and metrics[name] == best[name]) for name in columns]
+        cells = [_cell(metrics[name], intervals.get(name), best.get(name) == label) for name in columns]
         rows[label] = [*cells, Cell(added(record["variants"][label]))]
     seeds = ", ".join(map(str, record["seed"]))
     title = "{title}: {dataset}, {split}, {n} products, text {text}".format_map(record) + f", seeds {seeds}"
@@ -70,6 +71,17 @@ def added(facts: Mapping[str, Any]) -> str:
     """``82,432 (1.9 %)``: parameters beside the backbone's."""
     count, share = facts["added_parameters"], facts["added_parameters"] / facts["parameters"]
     return f"{count:,} ({100 * share:.1f} %)" if count else "0"
+
+
+def _best(record: Mapping[str, Any], name: str) -> str | None:
+    """The variant that leads a column by what the intervals support."""
+    labels = list(record["metrics"])
+    place = leader(
+        [record["metrics"][label][name] for label in labels],
+        [record["ci95"][label].get(name) for label in labels],
+        lambda one, other: interval_of_pair(record["differences"], labels[one], labels[other], name),
+    )
+    return None if place is None else labels[place]
 
 
 def _cell(value: float, bounds: list[float] | None, best: bool) -> Cell:
