@@ -35,11 +35,14 @@ from e2.options import (
     BatchSize,
     CaptionColumn,
     Data,
+    Delimiter,
     Device,
+    Encoding,
     IdColumn,
     ImageColumn,
     Json,
     ListOptions,
+    MissingValues,
     Models,
     OnBadRow,
     Out,
@@ -49,9 +52,11 @@ from e2.options import (
     Tags,
     Text,
     Workers,
+    add_table_options,
     columns_of,
     open_data,
     parse_size,
+    parse_words,
 )
 
 app = typer.Typer(
@@ -115,6 +120,9 @@ def train(
     image_column: Annotated[str | None, typer.Option()] = None,
     caption_column: Annotated[str | None, typer.Option()] = None,
     id_column: Annotated[str | None, typer.Option()] = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    missing_values: MissingValues = None,
     on_bad_row: Annotated[str | None, typer.Option(help="error or skip")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with any setting; the command line wins")] = None,
     set_: Annotated[
@@ -141,6 +149,8 @@ def train(
     given |= {"data.data": data, "data.text": text, "data.batch_size": batch_size, "data.workers": workers}
     given |= {"data.image_column": image_column, "data.caption_column": caption_column, "data.id_column": id_column}
     given |= {"data.on_bad_row": on_bad_row, "data.tags": tags, "data.chunk_size": chunk_size}
+    words = None if missing_values is None else list(parse_words(missing_values))
+    given |= {"data.delimiter": delimiter, "data.encoding": encoding, "data.missing_values": words}
     given |= {"image_size": parse_size(image_size) if image_size else None, "wise_ft": wise_ft}
     options = {key: value for key, value in given.items() if value is not None}
     summary = start_run(out, options, config_file=config, settings=set_ or [], resume=resume, overwrite=overwrite)
@@ -276,6 +286,9 @@ def make(
         raise InputError(f"e2 data make draws boutique only, not {spec}; use e2 data import for other catalogues")
     sizes = import_catalogue(spec, out, overwrite=overwrite)
     print(f"wrote {', '.join(f'{split} ({count:,} products)' for split, count in sizes.items())} to {out}")
+
+
+add_table_options(app)
 
 
 def say(result: dict, as_json: bool, line: str) -> None:

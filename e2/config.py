@@ -142,6 +142,9 @@ class DataConfig:
     image_column: str = "image"
     caption_column: str = "caption"
     id_column: str = "product_id"
+    delimiter: str | None = None  # between the cells of csv and tsv; None = detected
+    encoding: str | None = None  # of csv, tsv and jsonl; None = detected
+    missing_values: tuple[str, ...] | None = None  # words for "nothing"; None = NA, None, nan, ... in csv and tsv
     text: str = "caption"  # caption | full | mixed (descriptions and short lists of tags)
     on_bad_row: str = "error"  # error | skip
     augment: str = "light"  # none | light | strong

@@ -1,5 +1,9 @@
 """One spelling of each command-line option for all commands, and what several commands do with them."""
 
+import functools
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,18 +27,67 @@ OnBadRow = Annotated[str, typer.Option(help="error (stop, naming the rows) or sk
 ImageColumn = Annotated[str, typer.Option(help="column with the photos")]
 CaptionColumn = Annotated[str, typer.Option(help="column with the descriptions")]
 IdColumn = Annotated[str, typer.Option(help="column with the product ids")]
+Delimiter = Annotated[str | None, typer.Option(help="between cells of csv and tsv, e.g. ';' or tab; detected if not given")]
+Encoding = Annotated[str | None, typer.Option(help="of csv, tsv and jsonl, e.g. cp1252; detected if not given")]
+MISSING = "words for nothing, e.g. 'n/a,unknown', or '' for none; NA, None, nan, ... in csv if not given"
+MissingValues = Annotated[str | None, typer.Option(help=MISSING)]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 ENCODERS = "checkpoint folder, open_clip:MODEL/PRETRAINED, onnx:FOLDER, ..."
 Models = Annotated[list[str], typer.Option("--model", help=f"{ENCODERS}; repeatable")]
 
 
+TABLE_OPTIONS = {"delimiter": Delimiter, "encoding": Encoding, "missing_values": MissingValues}
+_given: ContextVar[dict[str, str | None] | None] = ContextVar("given", default=None)
+
+
+def add_table_options(app: typer.Typer) -> None:
+    """Gives every command that names the columns of a table the options of how its text is read, `TABLE_OPTIONS`.
+
+    What they say reaches `columns_of` by itself: no command has to hand it on.
+    """
+    for group in app.registered_groups:
+        if group.typer_instance:
+            add_table_options(group.typer_instance)
+    for command in app.registered_commands:
+        options = inspect.signature(command.callback).parameters if command.callback else {}
+        if command.callback and "id_column" in options and not TABLE_OPTIONS.keys() & options.keys():
+            command.callback = _with_table_options(command.callback)
+
+
+def _with_table_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(command)
+    def wrapped(**options: Any) -> Any:
+        token = _given.set({name: options.pop(name) for name in TABLE_OPTIONS})
+        try:
+            return command(**options)
+        finally:
+            _given.reset(token)
+
+    signature = inspect.signature(command, eval_str=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    extra = [inspect.Parameter(name, keyword, default=None, annotation=kind) for name, kind in TABLE_OPTIONS.items()]
+    places = [*signature.parameters]
+    known = [parameter.replace(kind=keyword) for parameter in signature.parameters.values()]
+    known[places.index("id_column") + 1 : places.index("id_column") + 1] = extra
+    wrapped.__signature__ = signature.replace(parameters=known)  # type: ignore[attr-defined]  # what Typer reads
+    return wrapped
+
+
+def parse_words(text: str) -> tuple[str, ...]:
+    """Reads ``--missing-values``: ``"n/a, unknown"`` -> ``("n/a", "unknown")``."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def columns_of(tags: str | None, names: tuple[str, str, str]):
-    """The options that name columns, as (entities or None, Columns)."""
+    """The options that say how a table is read, as (entities or None, Columns)."""
     from e2.data import Columns, parse_tags
 
     entities, mapping = parse_tags(tags) if tags else (None, {})
     image, caption, product_id = names
-    return entities, Columns(image=image, caption=caption, id=product_id, tags=mapping)
+    given = dict(_given.get() or {})
+    words = given.pop("missing_values", None)
+    missing = None if words is None else parse_words(words)
+    return entities, Columns(image=image, caption=caption, id=product_id, tags=mapping, missing_values=missing, **given)
 
 
 def open_data(spec: str, split: str | None, tags: str | None, names: tuple[str, str, str], on_bad_row: str):

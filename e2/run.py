@@ -14,7 +14,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, load, read_config, weights_sha256
-from e2.config import TrainConfig, from_dict, merged, to_dict, with_key
+from e2.config import DataConfig, TrainConfig, from_dict, merged, to_dict, with_key
 from e2.data import ArrowCatalogue, Catalogue, Columns, Subset, open_catalogue, parse_tags, splits_of
 from e2.data.loader import DESCRIPTION
 from e2.distributed import on_main, processes
@@ -257,20 +257,33 @@ def clear_folder(out: Path, overwrite: bool) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def data_columns(data: DataConfig) -> Columns:
+    """How the tables of a run are read."""
+    names = (data.image_column, data.caption_column, data.id_column)
+    return Columns(*names, data.tag_columns, data.delimiter, data.encoding, data.missing_values)
+
+
 def open_splits(config: TrainConfig) -> tuple[Catalogue, Catalogue]:
     """The products to learn from and those that choose the checkpoint.
 
     A catalogue without a val split gives up 5 % of its train products (at most 2,000), chosen by the seed.
     """
     data = config.data
-    columns = Columns(data.image_column, data.caption_column, data.id_column, data.tag_columns)
+    columns = data_columns(data)
     splits = splits_of(data.data)
 
     # ``description`` is no column but the product's own text, unless it was given another column's name.
     tags = [tag for tag in data.tags if tag != DESCRIPTION or data.tag_columns.get(tag, tag) != DESCRIPTION]
 
     def open_split(name: str) -> ArrowCatalogue:
-        return open_catalogue(data.data, name, tags=tags if data.tags else None, columns=columns, on_bad_row=data.on_bad_row)
+        return open_catalogue(
+            data.data,
+            name,
+            tags=tags if data.tags else None,
+            columns=columns,
+            on_bad_row=data.on_bad_row,
+            progress=processes().is_main_process,  # what was left out is said once
+        )
 
     train_data = open_split("train" if "train" in splits else splits[0])
     if "val" in splits:

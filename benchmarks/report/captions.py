@@ -17,10 +17,11 @@ from benchmarks.report.page import write_page
 from benchmarks.report.pictures import data_uri
 from benchmarks.report.tables import to_latex, to_markdown
 from benchmarks.selection_picture import lit
-from e2.data import Catalogue, Columns, Product, load_image, open_catalogue
+from e2.data import Catalogue, Product, load_image
 from e2.data.product import texts_only
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.options import open_data
 
 PAGE, MARKDOWN, LATEX = "index.html", "tables.md", "tables.tex"
 PHOTO, LOOK = 256, 224  # pixels
@@ -184,11 +185,8 @@ def _marks(mentions: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
 def _photos_of(run: Run, data: str | None, columns: tuple[str, str, str], on_bad_row: str) -> tuple[Catalogue, dict[str, int]]:
     """The catalogue and the place of each product in it."""
     spec, split = data or run.record["dataset"], run.record["split"]
-    image, caption, product_id = columns
     try:
-        catalogue = open_catalogue(
-            spec, split, columns=Columns(image=image, caption=caption, id=product_id), on_bad_row=on_bad_row
-        )
+        catalogue = open_data(spec, split, None, columns, on_bad_row)
     except InputError as error:
         raise InputError(f"the photos cannot be found ({error}); say where they are by --data") from error
     light = texts_only(catalogue)

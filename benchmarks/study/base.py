@@ -10,8 +10,9 @@ import numpy as np
 
 from adapters.encoder import Encoder
 from e2.config import TrainConfig
-from e2.data import ArrowCatalogue, Catalogue, Columns, open_catalogue
+from e2.data import ArrowCatalogue, Catalogue, open_catalogue
 from e2.errors import InputError
+from e2.run import data_columns
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Context:
 
     def _open(self, spec: str, split: str, tags: tuple[str, ...] | None) -> ArrowCatalogue:
         data = self.common.data
-        columns = Columns(data.image_column, data.caption_column, data.id_column, data.tag_columns)
+        columns = data_columns(data)
         return open_catalogue(spec, split, tags=tags, columns=columns, on_bad_row=data.on_bad_row)
 
     @cached_property

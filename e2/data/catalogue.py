@@ -1,5 +1,6 @@
 """Products out of Arrow columns: no image is read, decoded or copied before it is asked for."""
 
+import contextlib
 import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,8 @@ import pyarrow as pa
 
 from e2.data import cache
 from e2.data.columns import REGIONS
+from e2.data.images import BadImage
+from e2.data.paths import photo_path
 from e2.data.product import Box, Product
 
 
@@ -39,8 +42,12 @@ class FilesAndBytes:
     may_be_damaged = True
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:
-        """The entry's bytes, or else its path."""
-        return entry["bytes"] if entry["bytes"] is not None else self.root / entry["path"]
+        """The entry's bytes, or else its path.
+
+        Raises:
+            BadImage: the path is a URL, or one of Windows that leads nowhere.
+        """
+        return entry["bytes"] if entry["bytes"] is not None else photo_path(self.root, entry["path"])
 
     def digest(self, images: pa.ChunkedArray) -> str:
         """Sizes and times of the files."""
@@ -50,7 +57,8 @@ class FilesAndBytes:
         for chunk in images.chunks:
             entries = chunk.flatten()
             for path in entries.field("path").filter(entries.field("bytes").is_null()):
-                yield self.root / path.as_py()
+                with contextlib.suppress(BadImage):
+                    yield photo_path(self.root, path.as_py())
 
 
 class Photos(Sequence[bytes | Path]):
@@ -91,6 +99,7 @@ class ArrowCatalogue:
     columns: tuple[str, ...] = ()  # everything the source has, for messages about what could be a tag
     rows: np.ndarray | None = None  # the usable rows of the table; None: all
     bad_rows: dict[str, int] = field(default_factory=dict)  # cause -> how many rows were left out
+    notes: dict[str, dict[str, int]] = field(default_factory=dict)  # what was noted -> value -> in how many usable rows
     with_images: bool = True
 
     def __post_init__(self) -> None:
@@ -157,6 +166,7 @@ class Subset:
         self.tags: tuple[str, ...] = catalogue.tags
         self.columns: tuple[str, ...] = catalogue.columns
         self.bad_rows: dict[str, int] = catalogue.bad_rows
+        self.notes: dict[str, dict[str, int]] = catalogue.notes
 
     def __len__(self) -> int:
         return len(self.indices)

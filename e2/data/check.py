@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -17,13 +17,23 @@ from rich.progress import Progress
 
 from e2.data import cache
 from e2.data.catalogue import ImageStore
-from e2.data.columns import printable
+from e2.data.columns import MALFORMED, NOTES
 from e2.data.images import BadImage, MissingImage, UnreadableImage, check_image, reading_rules
-from e2.errors import InputError
+from e2.data.paths import RemoteImage, WindowsImage
+from e2.errors import InputError, printable
 from e2.files import atomic_path
 
 ROWS_PER_TASK = 64
+VERSION = 2  # of the verdicts in the cache; counts up whenever the same files get another verdict
 MISSING, UNREADABLE = "missing image file", "unreadable image"
+REMOTE, WINDOWS = "image named by URL", "Windows image path"
+DUPLICATE, FURTHER = "duplicate id", "a further photo of it"
+HINTS = {
+    "malformed row": 'quote cells that hold the delimiter or a line break, and double the quotation marks within them ("")',
+    "no JSON object": "write one object a line",
+    REMOTE: "URLs are not fetched yet: save the photos and write the names of the files",
+    WINDOWS: "write / for backslashes, and paths relative to the table instead of a drive such as C:\\",
+}
 TASKS_AHEAD = 256  # handed to the threads at a time, so that memory does not grow with the catalogue
 SHOWN = 10  # bad rows that an error names
 
@@ -32,25 +42,29 @@ class BadRow(NamedTuple):
     """A row that cannot be used."""
 
     row: int  # its place in the table, from 0
-    cause: str  # no id, duplicate id, no text, no image, missing image file, unreadable image or broken image
-    detail: str = ""  # what exactly is wrong with its image
+    cause: str  # no id, no text, no image, broken image, one of those above, or what the reader says of a malformed row
+    detail: str = ""  # what exactly is wrong
 
 
 def find_bad_rows(
     table: pa.Table, images: ImageStore, identity: Sequence[object] | None = None, progress: bool = False
 ) -> list[BadRow]:
-    """Every unusable row of a normalised table, in order, each with the first cause that applies.
+    """Every unusable row of a normalised table, in order, each with the weightiest cause that applies.
+
+    Of several rows with one id the first that can be used is taken; those behind it are duplicates.
 
     ``identity`` (JSON-able) changes whenever the images may have; the verdict on them is cached under it. None: not cached.
     """
-    bad = {row: BadRow(row, cause) for cause, rows in reversed(_bad_texts(table)) for row in rows.tolist()}
+    bad = {found.row: found for found in _bad_texts(table)}
     if not images.may_be_damaged:
         bad_images = []
     elif identity is None:
         bad_images = list(_bad_images(table.column("images"), images, progress))
     else:
         bad_images = _cached_bad_images(table, images, identity, progress)
-    return [found for _, found in sorted({**{found.row: found for found in bad_images}, **bad}.items())]
+    bad = {found.row: found for found in bad_images} | bad
+    bad |= {found.row: found for found in _duplicates(table, bad)}
+    return [found for _, found in sorted(bad.items())]
 
 
 def require_policy(on_bad_row: str) -> None:
@@ -69,32 +83,92 @@ def describe(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {cause}" for cause, count in counts.items())
 
 
-def complain(where: str, table: pa.Table, bad_rows: Sequence[BadRow], first_row: int = 1) -> InputError:
-    """The error that counts the bad rows and names the first ten, one a line; ``first_row`` numbers the table's first."""
-    ids = table.column("product_id")
-    lines = [
-        f"{where}: {len(bad_rows):,} of {table.num_rows:,} rows cannot be used ({describe(count_causes(bad_rows))}); "
-        "mend them, or leave them out by --on-bad-row skip"
-    ]
+def hints(bad_rows: Sequence[BadRow]) -> list[str]:
+    """What to do about causes whose name does not say it, a line for each, with how many rows it is about."""
+    counts = Counter(found.cause for found in bad_rows)
+    lines = [f"{counts[cause]:,} {cause}: {hint}" for cause, hint in HINTS.items() if counts[cause]]
+    if further := sum(found.detail == FURTHER for found in bad_rows):
+        hint = "they are not used; put all photos of a product into one cell, as a.jpg|b.jpg"
+        lines.append(f"{further:,} of the {counts[DUPLICATE]:,} rows with a duplicate id hold further photos: {hint}")
+    return lines
+
+
+def complain(where: str, table: pa.Table, bad_rows: Sequence[BadRow], first_row: int = 1, skip: bool = False) -> InputError:
+    """The error that counts the bad rows and names the first ten, one a line.
+
+    Args:
+        where: names the table.
+        table: the rows.
+        bad_rows: those that cannot be used.
+        first_row: the number of the table's first row.
+        skip: the bad ones were to be left out, and no other is there.
+    """
+    ids, counts = table.column("product_id"), describe(count_causes(bad_rows))
+    if skip:
+        lines = [f"{where}: there are no products: all rows are unusable ({counts}); mend them, or name another split or file"]
+    else:
+        advice = "mend them, or leave them out by --on-bad-row skip"
+        lines = [f"{where}: {len(bad_rows):,} of {table.num_rows:,} rows cannot be used ({counts}); {advice}"]
     for row, cause, detail in bad_rows[:SHOWN]:
-        name = "" if cause == "no id" else f", id {ids[row].as_py()[:40]!r}"
+        identifier = ids[row].as_py()
+        name = "" if identifier is None else f", id {identifier[:40]!r}"
         lines.append(f"  row {row + first_row:,}{name}: {cause}" + (f" ({printable(detail)})" if detail else ""))
-    return InputError("\n".join(lines))
+    return InputError("\n".join([*lines, *(f"  {hint}" for hint in hints(bad_rows))]))
 
 
-def _bad_texts(table: pa.Table) -> list[tuple[str, np.ndarray]]:
-    """Cause -> rows for all causes but the images themselves, the weightiest cause first."""
+def count_notes(table: pa.Table, rows: np.ndarray | None = None) -> dict[str, dict[str, int]]:
+    """What was noted of the usable rows: what -> value -> how many, the most frequent first."""
+    if NOTES not in table.schema.names:
+        return {}
+    notes = table.column(NOTES) if rows is None else table.column(NOTES).take(pa.array(rows))
+    counts: dict[str, dict[str, int]] = {}
+    for found, count in Counter((note["what"], note["value"]) for note in pc.list_flatten(notes).to_pylist()).most_common():
+        counts.setdefault(found[0], {})[found[1]] = count
+    return counts
+
+
+def tell_notes(notes: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """The same in words, a line each, e.g. ``brand taken as missing: 3 ('None' 2, 'NA' 1)``."""
+    lines = []
+    for what, values in notes.items():
+        named = ", ".join(f"{printable(value)[:40]!r} {count:,}" for value, count in list(values.items())[:SHOWN])
+        lines.append(f"{what}: {sum(values.values()):,} ({named}{', ...' if len(values) > SHOWN else ''})")
+    return lines
+
+
+def _bad_texts(table: pa.Table) -> Iterator[BadRow]:
+    """Rows that are bad by themselves, whatever their images show; the weightiest cause of a row comes last."""
+    for cause, rows in (
+        ("no image", _empty(table.column("images"))),
+        ("no text", _empty(table.column("captions"))),
+        ("no id", np.flatnonzero(np.asarray(table.column("product_id").is_null()))),
+    ):
+        yield from (BadRow(row, cause, _notes_of(table, row)) for row in rows.tolist())
+    if MALFORMED in table.schema.names:
+        reasons = table.column(MALFORMED)
+        for row in np.flatnonzero(np.asarray(reasons.is_valid())).tolist():
+            cause, _, detail = reasons[row].as_py().partition(": ")
+            yield BadRow(row, cause, detail)
+
+
+def _notes_of(table: pa.Table, row: int) -> str:
+    notes = table.column(NOTES)[row].as_py() if NOTES in table.schema.names else None
+    return "; ".join(f"{note['what']}: {note['value']!r}" for note in notes or ())
+
+
+def _duplicates(table: pa.Table, bad: Collection[int]) -> Iterator[BadRow]:
+    """Rows behind the first usable one of their id."""
     ids = table.column("product_id").combine_chunks()
     numbers = np.asarray(pc.fill_null(pc.index_in(ids, pc.unique(ids)), -1))
-    _, first = np.unique(numbers, return_index=True)
-    repeated = np.setdiff1d(np.arange(len(numbers)), first)
-    missing = np.flatnonzero(np.asarray(ids.is_null()))
-    return [
-        ("no id", missing),
-        ("duplicate id", np.setdiff1d(repeated, missing)),
-        ("no text", _empty(table.column("captions"))),
-        ("no image", _empty(table.column("images"))),
-    ]
+    usable = np.setdiff1d(np.arange(len(numbers)), np.fromiter(bad, np.int64, len(bad)))
+    first = np.full(len(numbers) + 1, len(numbers))  # of each id; the last place is for rows without one
+    kept, places = np.unique(numbers[usable], return_index=True)
+    first[kept] = usable[places]
+    first[-1] = len(numbers)
+    images = table.column("images")
+    for row in np.flatnonzero(first[numbers] < np.arange(len(numbers))).tolist():
+        photos = images[row]
+        yield BadRow(row, DUPLICATE, FURTHER if len(photos) and photos != images[int(first[numbers[row]])] else "")
 
 
 def _empty(lists: pa.ChunkedArray) -> np.ndarray:
@@ -103,7 +177,7 @@ def _empty(lists: pa.ChunkedArray) -> np.ndarray:
 
 def _cached_bad_images(table: pa.Table, images: ImageStore, identity: Sequence[object], progress: bool) -> list[BadRow]:
     stamps = images.digest(table.column("images"))
-    file = cache.cache_folder() / "checks" / f"{cache.key(*identity, stamps, *reading_rules())}.json"
+    file = cache.cache_folder() / "checks" / f"{cache.key(VERSION, *identity, stamps, *reading_rules())}.json"
     with contextlib.suppress(OSError, ValueError, TypeError):  # absent or damaged: check again
         return [BadRow(*found) for found in json.loads(file.read_text())]
     found = list(_bad_images(table.column("images"), images, progress))
@@ -135,11 +209,14 @@ def _bad_images_of(cells: pa.ChunkedArray, images: ImageStore) -> list[BadRow]:
             for entry in cell.values:
                 check_image(images.read(entry.as_py()))
         except BadImage as error:
-            found.append(BadRow(row, _cause(error), error.where if isinstance(error, MissingImage) else error.cause))
+            found.append(
+                BadRow(row, _cause(error), error.where if isinstance(error, RemoteImage | MissingImage) else error.cause)
+            )
     return found
 
 
 def _cause(error: BadImage) -> str:
-    if isinstance(error, MissingImage):
-        return MISSING
+    for kind, cause in ((RemoteImage, REMOTE), (WindowsImage, WINDOWS), (MissingImage, MISSING)):
+        if isinstance(error, kind):
+            return cause
     return UNREADABLE if isinstance(error, UnreadableImage) else "broken image"

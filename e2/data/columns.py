@@ -10,31 +10,44 @@ captions likewise, and ids and tags of any scalar type. `normalise` turns all of
 | `captions` | list of string | empty where missing |
 | `tag:ENTITY` | string | null where missing |
 | `regions` | string | JSON of entity -> box, null where unknown |
+| `e2:malformed` | string | cause and detail, by a colon, of a row that could not be read; null where it could |
+| `e2:notes` | list of struct of what and value | what is to be told of the row, e.g. which cell was taken as missing |
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+import html
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from e2.data import cells as cell
+from e2.data.canonical import strings
 from e2.errors import InputError, first_line, printable
 
 IMAGE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
-# What spreadsheets and data frames write for "nothing"
-MISSING_WORDS = pa.array(["", "#N/A", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "<NA>"])
-REGIONS = "regions"
+NOTE = pa.struct([("what", pa.string()), ("value", pa.string())])
+# What spreadsheets and data frames write for "nothing", in any case
+MISSING_WORDS = ("#n/a", "n/a", "na", "null", "nan", "none", "<na>")
+REGIONS, MALFORMED, NOTES = "regions", "e2:malformed", "e2:notes"
+WORDS = r"[\p{L}\p{N}\p{So}]"  # letters, digits and pictures: what a text is made of
+MARKUP = re.compile(r"<[^>]*>")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of a table's columns."""
+    """How a table is read: the names of its columns and, of text tables, what else cannot be told from the ending."""
 
     image: str = "image"
     caption: str = "caption"
     id: str = "product_id"
     tags: Mapping[str, str] = field(default_factory=dict)  # entity -> column; not listed: named like the entity
+    delimiter: str | None = None  # between the cells of csv and tsv; None: detected
+    encoding: str | None = None  # of csv, tsv and jsonl; None: detected
+    missing_values: tuple[str, ...] | None = None  # words for "nothing"; None: `MISSING_WORDS` where a format has no nulls
 
     def of_tag(self, entity: str) -> str:
         """The column that holds an entity."""
@@ -44,6 +57,10 @@ class Columns:
         """Column -> the option that names it, for every column that must be there."""
         named = {self.of_tag(entity): "--tags" for entity in tags}
         return named | {self.id: "--id-column", self.caption: "--caption-column", self.image: "--image-column"}
+
+    def identity(self) -> list[object]:
+        """A JSON-able description of what decides which image belongs to which row."""
+        return [self.image, self.delimiter, self.encoding, self.missing_values]
 
 
 def parse_tags(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -66,16 +83,63 @@ def parse_tags(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
     return tuple(columns), columns
 
 
-def normalise(batch: pa.RecordBatch | pa.Table, tags: Sequence[str], columns: Columns, where: str) -> pa.Table:
+class Notes:
+    """What is to be told of the rows of one batch."""
+
+    def __init__(self, count: int):
+        self._of_row: list[list[dict[str, str]] | None] = [None] * count
+
+    def add(self, rows: Iterable[int], what: str, values: Iterable[str]) -> None:
+        """Notes one value for each of the rows."""
+        for row, value in zip(rows, values, strict=True):
+            self._of_row[row] = [*(self._of_row[row] or []), {"what": what, "value": value}]
+
+    def drop(self, values: pa.Array, rows: np.ndarray, gone: pa.Array, what: str) -> pa.Array:
+        """The strings with null for those that are ``gone``, which are noted."""
+        hits = np.asarray(pc.fill_null(gone, False))
+        if not hits.any():
+            return values
+        self.add(rows[hits].tolist(), what, values.filter(pa.array(hits)).to_pylist())
+        return pc.if_else(pa.array(hits), pa.scalar(None, pa.string()), values)
+
+    def column(self) -> pa.Array:
+        """The notes as a column, null for rows without any."""
+        return pa.array(self._of_row, pa.list_(NOTE))
+
+
+def normalise(
+    batch: pa.RecordBatch | pa.Table, tags: Sequence[str], columns: Columns, where: str, nulls: bool = True
+) -> pa.Table:
     """Turns rows as they were read into the catalogue's own columns (see the head of this file).
 
     A column that is not in ``batch`` is left out; that it should be there was checked before.
 
+    Args:
+        batch: the rows; may also have the columns ``e2:malformed`` and ``e2:notes``.
+        tags: the entities.
+        columns: what the columns are called.
+        where: names the file in messages.
+        nulls: whether the format has a null of its own, so that an id or a tag "None" is a text like any other.
+
     Raises:
-        InputError: a column has a type that cannot mean what it should; ``where`` names the file in the message.
+        InputError: a column has a type that cannot mean what it should.
     """
-    make = {"product_id": (columns.id, text), "captions": (columns.caption, texts), "images": (columns.image, images)}
-    make |= {f"tag:{entity}": (columns.of_tag(entity), text) for entity in tags} | {REGIONS: (REGIONS, text)}
+    notes = Notes(batch.num_rows)
+    given = NOTES in batch.schema.names
+    for row, found in enumerate(batch.column(NOTES).to_pylist() if given else ()):
+        for note in found or ():
+            notes.add([row], note["what"], [note["value"]])
+    words = columns.missing_values
+    reader = _Texts(notes, words if words is not None else () if nulls else MISSING_WORDS)
+    looser = _Texts(notes, words if words is not None else MISSING_WORDS)  # no photo is called "nan", no text says it
+    make: dict[str, tuple[str, Callable[[pa.Array], pa.Array]]] = {
+        "product_id": (columns.id, functools.partial(reader.one, role="id", number=False)),
+        "captions": (columns.caption, looser.captions),
+        "images": (columns.image, functools.partial(images, texts=looser)),
+        REGIONS: (REGIONS, lambda cells: cells.cast(pa.string())),
+    }
+    for entity in tags:
+        make[f"tag:{entity}"] = (columns.of_tag(entity), functools.partial(reader.one, role=entity))
     done = {}
     for target, (column, convert) in make.items():
         if column not in batch.schema.names:
@@ -89,78 +153,104 @@ def normalise(batch: pa.RecordBatch | pa.Table, tags: Sequence[str], columns: Co
             # The type and the error name a stranger's fields
             reason = printable(f"({cells.type}) cannot be read as {role}: {first_line(error)}")
             raise InputError(f"{where}: column {column!r} {reason}") from error
-    return pa.table(done)
+    malformed = batch.column(MALFORMED) if MALFORMED in batch.schema.names else pa.nulls(batch.num_rows, pa.string())
+    return pa.table({**done, MALFORMED: malformed, NOTES: notes.column()})
 
 
-def text(cells: pa.Array) -> pa.Array:
-    """Any scalar column as trimmed strings, null for blanks and for the usual words for "nothing".
+class _Texts:
+    """Reads columns of texts, with the words that mean "nothing" in them; notes what it drops."""
 
-    Several values in one cell (a list) are joined by commas.
-    """
-    if _is_list(cells.type):
-        cells = pc.binary_join(texts(cells), ", ")
-    strings = pc.utf8_trim_whitespace(cells.cast(pa.string()))  # Arrow writes the float 2013.0 as 2013
-    return pc.if_else(pc.is_in(strings, MISSING_WORDS), pa.scalar(None, pa.string()), strings)
+    def __init__(self, notes: Notes, words: Sequence[str]):
+        self.notes, self.words = notes, pa.array([word.lower() for word in words], pa.string())
+
+    def one(self, cells: pa.Array, role: str, number: bool = True) -> pa.Array:
+        """Any scalar column as `canonical` strings, null for blanks and words that mean nothing.
+
+        Several values in one cell (a list) are joined by commas.
+        """
+        values, rows = self.values(cells, role, number)
+        if len(values) == len(cells) and not cell.is_list(cells.type):
+            return values
+        joined = pc.binary_join(cell.grouped(values, rows, values.is_valid(), len(cells)), ", ")
+        return pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), joined)
+
+    def captions(self, cells: pa.Array) -> pa.ListArray:
+        """A column of one or several texts a row as lists, without those that hold no word."""
+        values, rows = self.values(cells, "caption")
+        values = self.notes.drop(values, rows, _wordless(values), "caption of markup alone")
+        return cell.grouped(values, rows, values.is_valid(), len(cells))
+
+    def values(self, cells: pa.Array, role: str, number: bool = True) -> tuple[pa.Array, np.ndarray]:
+        """All values of a column and the row of each."""
+        values, rows = cell.spread(*cell.flattened(cells), cell.values_in, cell.MAY_BE_LITERAL)
+        values = self.known(strings(values, number), rows, role)
+        braced = pc.fill_null(pc.starts_with(values, "{"), False)
+        if pc.any(braced).as_py():
+            objects = [
+                isinstance(cell.literal(text), dict) if text else False
+                for text in pc.if_else(braced, values, None).to_pylist()
+            ]
+            values = self.notes.drop(values, rows, pa.array(objects), f"{role} is an object, taken as missing")
+        return values, rows
+
+    def known(self, values: pa.Array, rows: np.ndarray, role: str) -> pa.Array:
+        """The strings without the words that mean nothing; where none is known, what looks like one is noted."""
+        lower = pc.utf8_lower(values)
+        if not len(self.words):
+            odd = np.asarray(pc.fill_null(pc.is_in(lower, pa.array(MISSING_WORDS)), False))
+            found = values.filter(pa.array(odd)).to_pylist()
+            self.notes.add(rows[odd].tolist(), f"{role} kept though it may mean nothing (--missing-values drops it)", found)
+            return values
+        return self.notes.drop(
+            values, rows, pc.is_in(lower, self.words), f"{role} taken as missing (--missing-values sets the words)"
+        )
 
 
-def texts(cells: pa.Array) -> pa.ListArray:
-    """A column of one or several texts a row as lists, without the blank ones."""
-    values, rows = _values_and_rows(cells)
-    values = text(values)
-    return _grouped(values, rows, values.is_valid(), len(cells))
+def _wordless(values: pa.Array) -> pa.Array:
+    """Which texts hold nothing but markup and punctuation, e.g. ``<br>``, ``&nbsp;`` or ``-``."""
+    bare = pc.replace_substring_regex(values, r"<[^>]*>|&(?:amp;)?#?\w+;", "")
+    suspects = pc.fill_null(pc.invert(pc.match_substring_regex(bare, WORDS)), False)
+    if not pc.any(suspects).as_py():
+        return suspects
+    texts = pa.array(
+        [_unescaped(text) if text else None for text in pc.if_else(suspects, values, None).to_pylist()], pa.string()
+    )
+    return pc.and_(suspects, pc.fill_null(pc.invert(pc.match_substring_regex(texts, WORDS)), False))
 
 
-def images(cells: pa.Array) -> pa.ListArray:
+def _unescaped(text: str) -> str:
+    return MARKUP.sub("", html.unescape(html.unescape(text)))  # shops escape twice: &amp;nbsp;
+
+
+def images(cells: pa.Array, texts: _Texts | None = None) -> pa.ListArray:
     """A column of one or several images a row, as bytes, paths or structs of both, as lists of structs."""
-    contents, paths, rows = _contents_and_paths(cells)
+    contents, paths, rows = _contents_and_paths(cells, texts)
     contents = contents.cast(pa.large_binary())
     present = pc.or_(contents.is_valid(), paths.is_valid())
-    return _grouped(pa.StructArray.from_arrays([contents, paths], fields=list(IMAGE)), rows, present, len(cells))
+    return cell.grouped(pa.StructArray.from_arrays([contents, paths], fields=list(IMAGE)), rows, present, len(cells))
 
 
 def image_places(cells: pa.Array, first_row: int) -> pa.ListArray:
     """The same images as lists of (row, place in what `images` gives for that row), without touching their bytes."""
-    contents, paths, rows = _contents_and_paths(cells)
+    contents, paths, rows = _contents_and_paths(cells, None)
     present = pc.or_(contents.is_valid(), paths.is_valid())
     kept = rows[np.asarray(present)]
     places = np.arange(len(kept)) - np.searchsorted(kept, kept)  # rows ascend: count from the first of the same row
     values = pa.StructArray.from_arrays([pa.array(first_row + kept), pa.array(places)], names=["row", "place"])
-    return _grouped(values, kept, pa.array(np.ones(len(kept), bool)), len(cells))
+    return cell.grouped(values, kept, pa.array(np.ones(len(kept), bool)), len(cells))
 
 
-def _contents_and_paths(cells: pa.Array) -> tuple[pa.Array, pa.Array, np.ndarray]:
+def _contents_and_paths(cells: pa.Array, texts: _Texts | None) -> tuple[pa.Array, pa.Array, np.ndarray]:
     """The bytes and the path of each image of a column, and the row it belongs to."""
-    values, rows = _values_and_rows(cells)
+    values, rows = cell.spread(*cell.flattened(cells), cell.paths_in, cell.MAY_BE_PATHS)
     none = pa.nulls(len(values))
     if pa.types.is_struct(values.type):
         fields = dict(zip((part.name for part in values.type), values.flatten(), strict=True))
         contents, paths = fields.get("bytes", none), fields.get("path", none)
-    elif _is_binary(values.type):
+    elif cell.is_binary(values.type):
         contents, paths = values, none
     else:
         contents, paths = none, values
-    return contents, text(paths), rows
-
-
-def _values_and_rows(cells: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The cells without their lists, and the row that each value belongs to."""
-    if not _is_list(cells.type):
-        return cells, np.arange(len(cells))
-    return pc.list_flatten(cells), np.asarray(pc.list_parent_indices(cells))
-
-
-def _grouped(values: pa.Array, rows: np.ndarray, keep: pa.Array, count: int) -> pa.ListArray:
-    """The values that are kept, as one list for each of ``count`` rows."""
-    kept = np.asarray(keep)
-    if not kept.all():
-        values, rows = values.filter(keep), rows[kept]
-    offsets = np.concatenate([[0], np.bincount(rows, minlength=count).cumsum()])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    paths = pc.utf8_trim_whitespace(paths.cast(pa.string()))
+    paths = pc.if_else(pc.equal(paths, ""), pa.scalar(None, pa.string()), paths)
+    return contents, (texts or _Texts(Notes(len(cells)), MISSING_WORDS)).known(paths, rows, "image"), rows

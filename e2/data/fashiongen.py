@@ -20,11 +20,11 @@ import pyarrow as pa
 from PIL import Image
 
 from e2.data import cache
-from e2.data.columns import Columns, normalise, printable
+from e2.data.columns import Columns, normalise
 from e2.data.extras import needed
 from e2.data.images import BadImage
 from e2.data.tables import require_columns
-from e2.errors import InputError
+from e2.errors import InputError, printable
 
 FILES = {"train": "fashiongen_256_256_train.h5", "test": "fashiongen_256_256_validation.h5"}
 HELD_OUT, MOST_HELD_OUT, HELD_OUT_SEED = 0.02, 2000, 0
@@ -153,6 +153,7 @@ def _text_rows(file: Path, tags: Sequence[str], columns: Columns) -> pa.Table:
                 tags,
                 columns,
                 str(file),
+                nulls=False,
             )
             for start in range(0, count, ROWS_AT_ONCE)
         ]

@@ -16,14 +16,15 @@ import pyarrow.compute as pc
 
 from e2.data import cache
 from e2.data.catalogue import FilesAndBytes
-from e2.data.columns import REGIONS, Columns, image_places, images, normalise, printable
+from e2.data.columns import REGIONS, Columns, image_places, images, normalise
 from e2.data.extras import needed
 from e2.data.images import UnreadableImage
-from e2.data.tables import OTHER_NAMES, SPLITS, require_columns
-from e2.errors import InputError
+from e2.data.read import TEXTS
+from e2.data.tables import OTHER_NAMES, SPLITS, are_text_tables, require_columns
+from e2.errors import InputError, printable
 
 NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<config>[^@]+))?(@(?P<revision>.+))?")
-BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json"}
+BUILDERS = {".parquet": "parquet", ".json": "json"}  # text tables are read by `TableSource`
 ROWS_AT_ONCE = 4096
 
 
@@ -153,10 +154,11 @@ def opened(argument: str, streaming: bool = False) -> Any:
 def _load(datasets: Any, argument: str, streaming: bool) -> Any:
     path = Path(argument).expanduser()
     if path.is_file():
+        if are_text_tables(path):
+            raise InputError(f"hf-stream:{argument}: a table of texts needs no stream; write {argument}")
         if path.suffix not in BUILDERS:
-            raise InputError(f"hf:{argument}: not a table; the ending must be one of {' '.join(BUILDERS)}")
-        options = {"sep": "\t"} if path.suffix == ".tsv" else {}
-        return datasets.load_dataset(BUILDERS[path.suffix], data_files=str(path), streaming=streaming, **options)
+            raise InputError(f"hf:{argument}: not a table; the ending must be one of {' '.join([*BUILDERS, *TEXTS])}")
+        return datasets.load_dataset(BUILDERS[path.suffix], data_files=str(path), streaming=streaming)
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         found = datasets.load_from_disk(str(path))
         found = found if isinstance(found, dict) else {"train": found}

@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
-from rich.console import Console
 
 from e2.data import check
 from e2.data.catalogue import ArrowCatalogue, FilesAndBytes
 from e2.data.columns import REGIONS, Columns, normalise
 from e2.data.hub import folder_of, named_classes, opened, split_names
+from e2.data.lost import say
 from e2.data.product import Product
 from e2.data.tables import require_columns
 from e2.errors import InputError
@@ -41,6 +41,7 @@ class Stream:
     def __init__(self, argument: str, split: str, *, tags: Sequence[str], columns: Columns, on_bad_row: str, progress: bool):
         self.name, self.split, self.tags = f"{PREFIX}{argument}", split, tuple(tags)
         self.bad_rows: Counter[str] = Counter()
+        self.notes: dict[str, Counter[str]] = {}  # what was noted -> value -> in how many usable rows
         self._argument, self._columns = argument, columns
         self._on_bad_row, self._progress = on_bad_row, progress
         found = opened(argument, streaming=True)
@@ -52,9 +53,12 @@ class Stream:
         for table in self._tables():
             yield from self._usable(table, first_row, seen)
             first_row += len(table)
-        if self.bad_rows and self._progress:
+        lines = check.tell_notes(self.notes)
+        if self.bad_rows:
             counts = check.describe(self.bad_rows)
-            Console(stderr=True).print(f"{self._where}: left out {self.bad_rows.total():,} of {first_row:,} rows: {counts}")
+            lines.insert(0, f"left out {self.bad_rows.total():,} of {first_row:,} rows: {counts}")
+        for line in lines if self._progress else ():
+            say(f"{self._where}: {line}")
         if first_row == self.bad_rows.total():
             raise InputError(f"{self._where}: there are no usable products; name another split")
 
@@ -77,6 +81,8 @@ class Stream:
             raise check.complain(f"{self._where}, rows from {first_row + 1:,} on", table, bad, first_row + 1)
         self.bad_rows.update(check.count_causes(bad))
         rows = np.setdiff1d(np.arange(len(table)), [found.row for found in bad])
+        for what, values in check.count_notes(table, rows).items():
+            self.notes.setdefault(what, Counter()).update(values)
         products = ArrowCatalogue(self.name, self.split, self.tags, lambda: table, images, rows=rows)
         yield from (products[row] for row in range(len(products)))
 

@@ -13,10 +13,11 @@ from rich.progress import track
 from rich.table import Table
 
 from e2.data.catalogue import ArrowCatalogue, Subset
-from e2.data.columns import Columns, printable
+from e2.data.columns import Columns
 from e2.data.info_plots import save_contact_sheet, save_tag_plot
 from e2.data.product import full_text
 from e2.data.sources import open_catalogue, splits_of
+from e2.errors import printable
 from e2.files import atomic_path
 
 TOP_VALUES = 10
@@ -103,6 +104,7 @@ def _split_info(catalogue: ArrowCatalogue | Subset, tokenizer: Any, limit: int, 
         "images": images,
         "captions": len(words),
         "bad_rows": dict(catalogue.bad_rows),
+        "notes": dict(catalogue.notes),
         "caption_words_mean": round(sum(words) / len(words), 2),
         "caption_tokens_mean": round(sum(tokens) / len(tokens), 2),
         "caption_tokens_max": max(tokens),
@@ -152,6 +154,9 @@ def info_table(info: Mapping[str, Any]) -> Table:
         table.add_row(f"{kind} texts over {limit} tokens", *(f"{split['over_context_length'][kind]:,}" for split in splits))
     for cause in dict.fromkeys(itertools.chain.from_iterable(split["bad_rows"] for split in splits)):
         table.add_row(f"left out: {cause}", *(f"{split['bad_rows'].get(cause, 0):,}" for split in splits))
+    for what in dict.fromkeys(itertools.chain.from_iterable(split["notes"] for split in splits)):
+        counts = (sum(split["notes"].get(what, {}).values()) for split in splits)
+        table.add_row(escape(what.partition(" (")[0]), *(f"{count:,}" for count in counts))
     for entity in info["tags"]:
         entities = [split["entities"][entity] for split in splits]
         table.add_section()

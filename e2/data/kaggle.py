@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from e2.data import cache
 from e2.data.catalogue import FilesAndBytes
-from e2.data.columns import Columns, normalise, printable
+from e2.data.columns import Columns, normalise
 from e2.data.tables import require_columns
-from e2.errors import InputError
+from e2.errors import InputError, printable
 
 SHARES = {"val": 0.05, "test": 0.05}  # of the product names; the rest is train
 RENAMED = {
@@ -70,7 +70,7 @@ def load_split(file: Path, split: str, tags: Sequence[str], columns: Columns) ->
     table = read_styles(file)
     names = table.column("caption").to_pylist()
     table = table.filter(pa.array([split_of(name) == split for name in names], pa.bool_()))
-    return normalise(table, tags, columns, str(file))
+    return normalise(table, tags, columns, str(file), nulls=False)
 
 
 def split_of(name: str) -> str:

@@ -36,13 +36,14 @@ class LostPhotos:
             if message not in self._named and len(self._named) < NAMED:
                 self._named.add(message)
                 last = "; further ones are only counted" if len(self._named) == NAMED else ""
-                _say(f"{self.what}: {message}{last}")
+                say(f"{self.what}: {message}{last}")
 
     def close(self) -> None:
         """The total, where there is one."""
         if self.count:
-            _say(f"{self.what}: {self.count:,} times in all")
+            say(f"{self.what}: {self.count:,} times in all")
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Prints a line on stderr as it is."""
     Console(stderr=True).print(Text(line), soft_wrap=True)

@@ -1,103 +1,169 @@
-"""Parquet, CSV, TSV and JSON-lines files as batches of Arrow columns, with errors that a person can act on."""
+"""Parquet, CSV, TSV and JSON-lines files as batches of Arrow columns, with errors that a person can act on.
+
+Text tables are read as texts: guessed types would turn the id 007 into 7. A row that cannot be read stays in its place, with
+what is wrong with it in the column ``e2:malformed`` and null in all others.
+"""
 
 import contextlib
+import csv
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+import re
+import zlib
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
-from e2.data.columns import printable
-from e2.errors import InputError
+from e2.data.cells import plain
+from e2.data.columns import MALFORMED, NOTE, NOTES, Columns
+from e2.data.delimited import SHOWN, Row, read_rows
+from e2.data.dialect import Dialect, dialect_of, foreign_byte, open_text
+from e2.errors import InputError, printable
 
-FORMATS = (".parquet", ".csv", ".tsv", ".jsonl")
+TEXTS = (".csv", ".tsv", ".jsonl")
+FORMATS = (".parquet", *TEXTS)
+OWN_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+ENDING = re.compile(r"(\.parquet|(?:\.csv|\.tsv|\.jsonl|\.ndjson)(?:\.gz)?)$", re.IGNORECASE)
 ROWS_PER_BATCH = 4096
-CSV_BLOCK_BYTES = 16 << 20  # also the longest row that can be read
-JSON_ROWS_FOR_NAMES = 1000  # JSON rows may differ in their keys; so many of them tell which columns there are
+JSON_ROWS_FOR_NAMES = 1000  # JSON rows may differ in their keys; so many of them tell which columns there are, as a rule
 
 
-def column_names(file: Path) -> list[str]:
-    """The columns of a table file.
+def format_of(file: Path) -> str | None:
+    """Which of `FORMATS` a file's ending means, in any case, compressed or not; None for other files."""
+    found = ENDING.search(file.name)
+    return found[1].lower().removesuffix(".gz").replace(".ndjson", ".jsonl") if found else None
+
+
+def stem_of(file: Path) -> str:
+    """The file's name without its ending."""
+    return ENDING.sub("", file.name)
+
+
+def has_nulls(file: Path) -> bool:
+    """Whether the format tells nothing from the word "None"."""
+    return format_of(file) not in OWN_DELIMITERS
+
+
+def dialect(file: Path, columns: Columns) -> Dialect:
+    """How a text table is written.
+
+    Raises:
+        InputError: it is missing, or what the user says of it is wrong.
+    """
+    with _clear_errors(file):
+        return dialect_of(file, OWN_DELIMITERS.get(str(format_of(file)), ""), columns.delimiter, columns.encoding)
+
+
+def column_names(file: Path, columns: Columns, needed: Collection[str] = ()) -> list[str]:
+    """The columns of a table file. JSON rows are gone through until those that are ``needed`` have come.
 
     Raises:
         InputError: the file is missing, empty or not what its ending says.
     """
+    kind = format_of(file)
     with _clear_errors(file):
-        if file.suffix == ".parquet":
+        if kind == ".parquet":
             with pyarrow.parquet.ParquetFile(file) as parquet:
                 return parquet.schema_arrow.names
-        if file.suffix == ".jsonl":
-            return list(dict.fromkeys(key for row in itertools.islice(_json_rows(file), JSON_ROWS_FOR_NAMES) for key in row))
-        with pyarrow.csv.open_csv(file, _csv_read(), _csv_parse(file)) as reader:
-            return reader.schema.names
+        if kind == ".jsonl":
+            return _json_names(file, columns, needed)
+        header = next(_rows(file, columns), None)
+        if header is None:
+            raise InputError(f"{file}: it is empty; name a table with a header and rows")
+        return header.cells
 
 
-def read_batches(file: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def read_batches(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
     """Yields some columns of a table file, a few thousand rows at a time, in the file's order.
 
     Raises:
         InputError: the file is missing, damaged or not what its ending says.
     """
-    read = {".parquet": _read_parquet, ".jsonl": _read_json}.get(file.suffix, _read_csv)
+    read = {".parquet": _read_parquet, ".jsonl": _read_json}.get(str(format_of(file)), _read_delimited)
     with _clear_errors(file):
-        yield from read(file, columns)
+        yield from read(file, wanted, columns)
 
 
-def _read_parquet(file: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _read_parquet(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
     with pyarrow.parquet.ParquetFile(file) as parquet:
-        yield from parquet.iter_batches(ROWS_PER_BATCH, columns=list(columns))
+        yield from parquet.iter_batches(ROWS_PER_BATCH, columns=list(wanted))
 
 
-def _read_csv(file: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    # Everything as text: guessed types would turn the id 007 into 7
-    convert = pyarrow.csv.ConvertOptions(include_columns=list(columns), column_types={name: pa.string() for name in columns})
-    with pyarrow.csv.open_csv(file, _csv_read(), _csv_parse(file), convert) as reader:
-        yield from reader
-
-
-def _csv_read() -> pyarrow.csv.ReadOptions:
-    return pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES, use_threads=False)  # one thread counts the lines
-
-
-def _csv_parse(file: Path) -> pyarrow.csv.ParseOptions:
-    return pyarrow.csv.ParseOptions(delimiter="\t" if file.suffix == ".tsv" else ",", newlines_in_values=True)
-
-
-def _read_json(file: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    rows = _json_rows(file)
+def _read_delimited(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
+    rows = _rows(file, columns)
+    header = next(rows).cells
+    places = {name: header.index(name) for name in wanted}
     while batch := list(itertools.islice(rows, ROWS_PER_BATCH)):
-        yield pa.record_batch({name: json_column([row.get(name) for row in batch]) for name in columns})
+        cells = {
+            name: pa.array([None if row.malformed else row.cells[place] for row in batch], pa.string())
+            for name, place in places.items()
+        }
+        notes = [[{"what": row.note, "value": f"line {row.line:,}"}] if row.note else None for row in batch]
+        yield _batch(cells, [row.malformed for row in batch], notes)
 
 
-def _json_rows(file: Path) -> Iterator[dict]:
+def _rows(file: Path, columns: Columns) -> Iterator[Row]:
+    found = dialect(file, columns)
+    with open_text(file, found.encoding) as lines:
+        yield from read_rows(itertools.islice(lines, found.skip, None), found.delimiter, first_line=found.skip + 1)
+
+
+def _read_json(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
+    rows = _json_rows(file, columns)
+    while batch := list(itertools.islice(rows, ROWS_PER_BATCH)):
+        objects = [{} if isinstance(row, str) else row for row in batch]
+        cells = {name: json_column([row.get(name) for row in objects]) for name in wanted}
+        yield _batch(cells, [row if isinstance(row, str) else None for row in batch], [None] * len(batch))
+
+
+def _json_names(file: Path, columns: Columns, needed: Collection[str]) -> list[str]:
+    names: dict[str, None] = {}
+    problem = None
+    for number, row in enumerate(_json_rows(file, columns)):
+        if number >= JSON_ROWS_FOR_NAMES and names.keys() >= set(needed):
+            break
+        if isinstance(row, str):
+            problem = problem or row
+        else:
+            names |= dict.fromkeys(row)
+    if problem and not names:
+        raise InputError(f"{file}: {printable(problem)}; write one object a line")
+    return list(names)
+
+
+def _json_rows(file: Path, columns: Columns) -> Iterator[dict | str]:
+    """Each row, or what is wrong with it."""
     # Not pyarrow.json: that turns texts which look like dates into dates, and fails on columns of mixed types
-    with file.open(encoding="utf-8-sig") as lines:
+    with open_text(file, dialect(file, columns).encoding) as lines:
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise InputError(f"{file}, line {number}: not JSON ({error}); write one object a line") from error
-            if not isinstance(row, dict):
-                raise InputError(f"{file}, line {number}: not an object; write one object a line")
-            yield row
+            if line.strip():
+                yield _json_row(line, number)
 
 
-def json_column(values: list) -> pa.Array:
-    """Values out of JSON, of any and mixed types, as one Arrow column."""
+def _json_row(line: str, number: int) -> dict | str:
+    if byte := foreign_byte(line):
+        return f"malformed row: line {number:,}, byte {byte} is not of the file's encoding"
     try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError):  # mixed types: as lists of texts
-        lists = ([] if cell is None else cell if isinstance(cell, list) else [cell] for cell in values)
-        return pa.array([[None if value is None else _plain(value) for value in cell] for cell in lists])
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return f"no JSON object: line {number:,}, {error}"
+    return row if isinstance(row, dict) else f"no JSON object: line {number:,}, {printable(line.strip()[:SHOWN])}"
 
 
-def _plain(value: object) -> str:
-    return str(value).encode("utf-8", "replace").decode()  # JSON may escape half of a surrogate pair
+def json_column(values: Sequence[Any]) -> pa.Array:
+    """Values out of JSON, of any and mixed types, as one column of texts or of lists of texts."""
+    if any(isinstance(value, list) for value in values):
+        lists = (value if isinstance(value, list) else [] if value is None else [value] for value in values)
+        return pa.array([[plain(value) for value in found] for found in lists], pa.list_(pa.string()))
+    return pa.array(map(plain, values), pa.string(), size=len(values))
+
+
+def _batch(cells: dict[str, pa.Array], malformed: list[str | None], notes: list[Any]) -> pa.RecordBatch:
+    told = {MALFORMED: pa.array(malformed, pa.string()), NOTES: pa.array(notes, pa.list_(NOTE))}
+    return pa.record_batch({**cells, **told})
 
 
 @contextlib.contextmanager
@@ -106,9 +172,10 @@ def _clear_errors(file: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise InputError(f"{file}: there is no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 text (byte {error.start:,}); save it as UTF-8") from error
-    except (pa.ArrowException, OSError) as error:
+    except UnicodeError as error:
+        raise InputError(
+            f"{file}: cannot be decoded ({error}); name its encoding by --encoding, or save it as UTF-8"
+        ) from error
+    except (pa.ArrowException, OSError, EOFError, zlib.error, csv.Error) as error:
         reason = printable(" ".join(str(error).split()))[:200]
-        hint = "save it as UTF-8" if "UTF8" in reason else "quote cells that hold the delimiter" if "CSV pa" in reason else ""
-        raise InputError(f"{file}: cannot be read ({reason})" + (f"; {hint}" if hint else "")) from error
+        raise InputError(f"{file}: cannot be read ({reason})") from error

@@ -1,7 +1,8 @@
 """``webdataset:PATTERN``: tar shards in WebDataset's layout, read at random.
 
 Neighbouring files of a tar with one name up to its first dot are a sample: ``000017.jpg`` (more photos: ``000017.1.jpg``),
-``000017.json`` with the product's id, caption(s), tags and regions, or ``000017.txt`` with the caption alone. Each shard is
+``000017.json`` with the product's id, caption(s), tags and regions, or ``000017.txt`` with the caption alone. Endings may be
+in any case. Names with dots are understood where each sample has a text: ``size 2.5.jpg`` and ``size 2.5.txt``. Each shard is
 gone through once to note where its photos lie; from then on a photo is one read at a known place, so that shards are shuffled,
 shared among processes and resumed exactly like any other catalogue. That needs shards on a mounted file system.
 """
@@ -13,27 +14,31 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from e2.data import cache
-from e2.data.columns import REGIONS, Columns, normalise
+from e2.data.cells import IMAGE_ENDINGS
+from e2.data.columns import MALFORMED, NOTE, NOTES, REGIONS, Columns, normalise
 from e2.data.extras import needed
 from e2.data.images import BadImage, MissingImage, UnreadableImage
 from e2.data.read import JSON_ROWS_FOR_NAMES, json_column
 from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, require_columns
 from e2.errors import InputError
 
-IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "heic", "heif")
+FORMAT = 2  # of what lies in the cache; counts up whenever the same shards give other samples
+TEXT_ENDINGS = ("json", "txt")
 REMOTE = re.compile(r"pipe:|[a-zA-Z][a-zA-Z0-9+]+://")
 PLACE = pa.struct([("offset", pa.int64()), ("size", pa.int64())])
-SAMPLES = pa.schema({"key": pa.string(), "json": pa.string(), "txt": pa.string(), "images": pa.list_(PLACE)})
+SAMPLES = pa.schema(
+    {"key": pa.string(), "json": pa.string(), "txt": pa.string(), "images": pa.list_(PLACE), "endings": pa.string()}
+)
 SAMPLES_AT_ONCE = 4096
 
 
@@ -53,11 +58,15 @@ class ShardSource:
         """The splits there are, train, val and test first."""
         return tuple(sorted(self.files, key=lambda split: (*SPLITS, split).index(split)))
 
-    def columns(self, split: str) -> tuple[str, ...]:
-        """The keys of the first samples, and what the layout itself gives."""
-        samples = shard_index(self.files[split][0]).slice(0, JSON_ROWS_FOR_NAMES)
-        keys = itertools.chain.from_iterable(_object(cell) for cell in samples.column("json").to_pylist())
-        return tuple(dict.fromkeys([Columns.id, Columns.image, Columns.caption, *keys]))
+    def columns(self, split: str, needed: Collection[str] = ()) -> tuple[str, ...]:
+        """What the layout itself gives, and the keys of the first samples, or of more until the ``needed`` ones have come."""
+        names = dict.fromkeys([Columns.id, Columns.image, Columns.caption])
+        samples = (cell for file in self.files[split] for cell in shard_index(file).column("json"))
+        for number, sample in enumerate(samples):
+            if number >= JSON_ROWS_FOR_NAMES and names.keys() >= set(needed):
+                break
+            names |= dict.fromkeys(_object(sample.as_py()))
+        return tuple(names)
 
     def identity(self, split: str) -> list[object]:
         """Changes when a shard does."""
@@ -65,7 +74,8 @@ class ShardSource:
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
         """The picklable recipe that gives the products of a split, their photos as places in the shards."""
-        require_columns(self.files[split][0], self.columns(split), columns.needed(tags))
+        needed = columns.needed(tags)
+        require_columns(self.files[split][0], self.columns(split, needed), needed)
         return functools.partial(load_shards, self.files[split], tuple(tags), columns)
 
     def images(self, split: str, columns: Columns) -> "TarImages":
@@ -145,13 +155,14 @@ def _files(argument: str) -> tuple[Path, ...]:
 
 def load_shards(files: Sequence[Path], tags: Sequence[str], columns: Columns) -> pa.Table:
     """All samples of some shards as a normalised table, mapped from the cache, photos as (shard, offset, size)."""
-    path = cache.cache_folder() / "shards" / f"{cache.key(cache.file_stamps(files), tags, columns)}.arrow"
+    path = cache.cache_folder() / "shards" / f"{cache.key(FORMAT, cache.file_stamps(files), tags, columns)}.arrow"
     return cache.mapped_table(path, lambda: _normalised(files, tags, columns))
 
 
 def _normalised(files: Sequence[Path], tags: Sequence[str], columns: Columns) -> Iterator[pa.Table]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # waits for disks, not for the processor
         for number, samples in enumerate(pool.map(shard_index, files)):
+            samples = samples.append_column(MALFORMED, _scattered(samples))
             for start in range(0, max(1, len(samples)), SAMPLES_AT_ONCE):
                 part = samples.slice(start, SAMPLES_AT_ONCE)
                 yield _texts(part, tags, columns, str(files[number])).append_column("images", _places(part, number))
@@ -159,8 +170,22 @@ def _normalised(files: Sequence[Path], tags: Sequence[str], columns: Columns) ->
 
 def _texts(samples: pa.Table, tags: Sequence[str], columns: Columns, where: str) -> pa.Table:
     wanted = [name for name in dict.fromkeys([*columns.needed(tags), REGIONS]) if name != columns.image]
-    rows = [_row(sample, columns) for sample in samples.select(["key", "json", "txt"]).to_pylist()]
-    return normalise(pa.table({name: json_column([row.get(name) for row in rows]) for name in wanted}), tags, columns, where)
+    found = samples.drop_columns(["images"]).to_pylist()
+    rows = [_row(sample, columns) for sample in found]
+    cells = {name: json_column([row.get(name) for row in rows]) for name in wanted}
+    told = [[{"what": "files found", "value": sample["endings"]}] if sample["endings"] else None for sample in found]
+    cells |= {MALFORMED: samples.column(MALFORMED), NOTES: pa.array(told, pa.list_(NOTE))}
+    return normalise(pa.table(cells), tags, columns, where)
+
+
+def _scattered(samples: pa.Table) -> pa.Array:
+    """Which samples' files lie apart in the shard: what is wrong with these, null for all others."""
+    keys = samples.column("key").combine_chunks().dictionary_encode()
+    numbers = np.asarray(keys.indices)
+    again = np.bincount(numbers, minlength=len(keys.dictionary))[numbers] > 1
+    parts = again & np.asarray(samples.column("endings").is_valid())  # a whole sample that comes twice is a duplicate
+    reason = "files not adjacent: those of a sample must follow one another in the tar, as tar --sort=name puts them"
+    return pa.array([reason if part else None for part in parts.tolist()], pa.string())
 
 
 def _row(sample: dict[str, Any], columns: Columns) -> dict[str, Any]:
@@ -170,8 +195,6 @@ def _row(sample: dict[str, Any], columns: Columns) -> dict[str, Any]:
         row[columns.caption] = sample["txt"]
     if columns.id == Columns.id:
         row.setdefault(columns.id, sample["key"])
-    if isinstance(row.get(REGIONS), dict):
-        row[REGIONS] = json.dumps(row[REGIONS])
     return row
 
 
@@ -200,7 +223,7 @@ def shard_index(file: Path) -> pa.Table:
     Raises:
         InputError: no tar file, a compressed one, or one that is cut.
     """
-    path = cache.cache_folder() / "shards" / f"{cache.key(cache.file_stamps([file]))}.arrow"
+    path = cache.cache_folder() / "shards" / f"{cache.key(FORMAT, cache.file_stamps([file]))}.arrow"
     return cache.mapped_table(path, lambda: _sample_tables(file))
 
 
@@ -213,31 +236,66 @@ def _sample_tables(file: Path) -> Iterator[pa.Table]:
 
 
 def _samples(file: Path) -> Iterator[dict[str, Any]]:
-    for key, members in itertools.groupby(_members(file), key=lambda member: member[0]):
-        sample: dict[str, Any] = {"key": key, "json": None, "txt": None}
-        photos = []
-        for _, ending, place, contents in members:
-            kind = ending.rpartition(".")[2].lower()
-            if contents is not None:
-                sample[kind] = contents.decode("utf-8", "replace")
-            elif kind in IMAGE_ENDINGS:
-                photos.append((_natural(ending), place))
-        sample["images"] = [place for _, place in sorted(photos, key=lambda photo: photo[0])]
-        yield sample
+    for key, members in itertools.groupby(_members(file), key=lambda member: member.key):
+        yield from _samples_of(key, list(members))
 
 
-def _members(file: Path) -> Iterator[tuple[str, str, dict[str, int], bytes | None]]:
-    """Sample, ending, place and, of texts, contents of each file in a tar; in order."""
+def _samples_of(key: str, members: Sequence["Member"]) -> Iterator[dict[str, Any]]:
+    """The samples among files with one name up to the first dot: one, or one for each text with a photo of its name."""
+    texts: dict[str, dict[str, str]] = {}
+    for member in members:
+        if member.text is not None:
+            texts.setdefault(member.stem, {})[member.kind] = member.text
+    photos: dict[str, list[Member]] = {stem: [] for stem in ("", *texts)}
+    for member in members:
+        if member.kind in IMAGE_ENDINGS:
+            photos[max((stem for stem in photos if member.ending.startswith(stem + "." if stem else "")), key=len)].append(
+                member
+            )
+    kept = [stem for stem in photos if photos[stem] and stem in texts] or [""]
+    for stem in kept:
+        yield _sample(f"{key}.{stem}" if stem else key, texts.get(stem, {}), photos[stem], members)
+    if "" not in kept and photos[""]:
+        yield _sample(key, {}, photos[""], members)
+
+
+def _sample(key: str, texts: dict[str, str], photos: Sequence["Member"], members: Sequence["Member"]) -> dict[str, Any]:
+    places = [member.place for member in sorted(photos, key=lambda member: _natural(member.ending))]
+    endings = None if texts and places else " ".join(dict.fromkeys(f".{member.ending}" for member in members))
+    return {"key": key, "json": texts.get("json"), "txt": texts.get("txt"), "images": places, "endings": endings}
+
+
+class Member(NamedTuple):
+    """One file of a tar."""
+
+    key: str  # folder and name up to the first dot
+    ending: str  # all behind that
+    place: dict[str, int]
+    text: str | None  # the contents of a text
+
+    @property
+    def stem(self) -> str:
+        """The ending without its last part."""
+        return self.ending.rpartition(".")[0]
+
+    @property
+    def kind(self) -> str:
+        """The last part of the ending, in lower case."""
+        return self.ending.rpartition(".")[2].lower()
+
+
+def _members(file: Path) -> Iterator[Member]:
+    """The files of a tar in order, but those whose name begins with a dot."""
     try:
         with tarfile.open(file, "r:") as tar:
-            for member in tar:
+            for info in tar:
                 tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
-                path = PurePosixPath(member.name)
-                stem, _, ending = path.name.partition(".")
-                if member.isfile() and stem:
-                    opened = tar.extractfile(member) if ending in ("json", "txt") else None
-                    contents = opened.read() if opened else None
-                    yield str(path.parent / stem), ending, {"offset": member.offset_data, "size": member.size}, contents
+                path = PurePosixPath(info.name)
+                name, _, ending = path.name.partition(".")
+                if info.isfile() and name:
+                    member = Member(str(path.parent / name), ending, {"offset": info.offset_data, "size": info.size}, None)
+                    opened = tar.extractfile(info) if member.kind in TEXT_ENDINGS else None
+                    yield member._replace(text=opened.read().decode("utf-8", "replace")) if opened else member
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InputError(f"{file}: cannot be read as a tar file ({error}); it must be whole and not compressed") from error
 

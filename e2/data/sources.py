@@ -9,7 +9,6 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-from rich.console import Console
 
 from e2.data import check
 from e2.data.amazon.source import AmazonSource
@@ -20,8 +19,9 @@ from e2.data.fashiongen import FashionGenSource
 from e2.data.hub import HubSource
 from e2.data.hub_stream import refuse_stream
 from e2.data.kaggle import KaggleSource
+from e2.data.lost import say
 from e2.data.shards import ShardSource
-from e2.data.tables import TableSource
+from e2.data.tables import TableSource, are_text_tables
 from e2.errors import InputError
 
 
@@ -69,7 +69,7 @@ def splits_of(spec: str) -> tuple[str, ...]:
     Raises:
         InputError: an unknown kind of SPEC, or nothing there.
     """
-    return _source(spec).splits()
+    return _source(spec, Columns()).splits()
 
 
 def open_catalogue(
@@ -99,7 +99,7 @@ def open_catalogue(
     """
     check.require_policy(on_bad_row)
     columns = columns or Columns()
-    source = _source(spec)
+    source = _source(spec, columns)
     split = _choose_split(spec, source, split)
     tags = source.entities if tags is None else tuple(tags)
     catalogue = ArrowCatalogue(
@@ -110,17 +110,22 @@ def open_catalogue(
         images=source.images(split, columns),
         columns=source.columns(split),
     )
-    _leave_out_bad_rows(catalogue, [*source.identity(split), columns.image], on_bad_row, progress)
+    if progress and isinstance(source, TableSource):
+        for line in source.detected(split):
+            say(line)
+    _leave_out_bad_rows(catalogue, [*source.identity(split), *columns.identity()], on_bad_row, progress)
     return catalogue
 
 
-def _source(spec: str) -> Source:
+def _source(spec: str, columns: Columns) -> Source:
     kind, colon, argument = spec.partition(":")
+    if kind == "hf" and are_text_tables(Path(argument).expanduser()):  # `datasets` would guess types: 007 becomes 7
+        return TableSource(Path(argument).expanduser(), columns)
     if kind in SOURCES:
         return SOURCES[kind](argument)
     path = Path(spec).expanduser()
     if path.exists():
-        return TableSource(path)
+        return TableSource(path, columns)
     if colon and kind.replace("-", "").isalnum() and len(kind) > 1:  # one letter: a drive
         raise InputError(f"{spec}: unknown kind of data {kind!r}; there are {', '.join(SOURCES)} and paths")
     raise InputError(f"{spec}: there is no such file or folder; name a table, or one of {', '.join(SOURCES)}")
@@ -141,12 +146,15 @@ def _leave_out_bad_rows(catalogue: ArrowCatalogue, identity: list[object], on_ba
     bad_rows = check.find_bad_rows(table, catalogue.images, identity, progress)
     if bad_rows and on_bad_row == "error":
         raise check.complain(where, table, bad_rows)
+    lines = []
     if bad_rows:
         catalogue.bad_rows = check.count_causes(bad_rows)
         catalogue.rows = np.setdiff1d(np.arange(table.num_rows), [found.row for found in bad_rows])
-        if progress:
-            counts = check.describe(catalogue.bad_rows)
-            Console(stderr=True).print(f"{where}: left out {len(bad_rows):,} of {table.num_rows:,} rows: {counts}")
+        counts = check.describe(catalogue.bad_rows)
+        lines = [f"left out {len(bad_rows):,} of {table.num_rows:,} rows: {counts}", *check.hints(bad_rows)]
     if not len(catalogue):
-        why = f": all rows are unusable ({check.describe(catalogue.bad_rows)})" if bad_rows else ""
-        raise InputError(f"{where}: there are no products{why}; name another split or file")
+        empty = InputError(f"{where}: there are no products; name another split or file")
+        raise check.complain(where, table, bad_rows, skip=True) if bad_rows else empty
+    catalogue.notes = check.count_notes(table, catalogue.rows)
+    for line in [*lines, *check.tell_notes(catalogue.notes)] if progress else ():
+        say(f"{where}: {line}")

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from e2.data import cache, read
 from e2.data.catalogue import FilesAndBytes
-from e2.data.columns import REGIONS, Columns, normalise, printable
-from e2.errors import InputError
+from e2.data.columns import REGIONS, Columns, normalise
+from e2.errors import InputError, printable
 
+FORMAT = 2  # of what lies in the cache; counts up whenever the same files give other rows
 IN_MEMORY_BYTES = 2 << 30  # larger catalogues keep their images in a memory-mapped copy
 SPLITS = ("train", "val", "test")
 OTHER_NAMES = {"valid": "val", "validation": "val", "dev": "val"}
@@ -23,15 +24,16 @@ class TableSource:
 
     In a folder a split is ``train.parquet``, shards like ``train-00000-of-00004.parquet``, or a folder ``train/``
     of files; also all of these inside ``data/`` (as the Hugging Face hub lays them out). Endings: parquet, csv, tsv,
-    jsonl. ``validation``, ``valid`` and ``dev`` are served as ``val``.
+    jsonl, the texts also with .gz. ``validation``, ``valid`` and ``dev`` are served as ``val``.
     """
 
     entities: tuple[str, ...] = ()  # a table doesn't tell which of its columns are tags
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, columns: Columns | None = None):
         self.one_split = path.is_file()
         self.root = path if path.is_dir() else path.parent
-        self.files = _files_of_folder(path) if path.is_dir() else {path.stem: _one_file(path)}
+        self.files = _files_of_folder(path) if path.is_dir() else {read.stem_of(path): _one_file(path)}
+        self._columns = columns or Columns()
 
     def splits(self) -> tuple[str, ...]:
         """The splits there are, train, val and test first."""
@@ -39,11 +41,19 @@ class TableSource:
 
     def columns(self, split: str) -> tuple[str, ...]:
         """All columns of a split's first file."""
-        return tuple(read.column_names(self.files[split][0]))
+        return tuple(read.column_names(self.files[split][0], self._columns))
 
     def identity(self, split: str) -> list[object]:
         """Changes when a file does."""
         return list(cache.file_stamps(self.files[split]))
+
+    def detected(self, split: str) -> list[str]:
+        """What was found out of a split's text tables and is not what their endings say, a line for each kind."""
+        found: dict[str, Path] = {}
+        for file in self.files[split]:
+            if read.format_of(file) != ".parquet":
+                found.setdefault(read.dialect(file, self._columns).detected, file)
+        return [f"{file}: read {words} (--delimiter and --encoding say otherwise)" for words, file in found.items() if words]
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
         """The picklable recipe that gives the normalised table of a split.
@@ -51,13 +61,30 @@ class TableSource:
         Raises:
             InputError: a file lacks a column that is needed.
         """
+        needed, keys = columns.needed(tags), dict[str, None]()
         for file in self.files[split]:
-            require_columns(file, read.column_names(file), columns.needed(tags))
+            names = read.column_names(file, columns, needed)
+            if read.format_of(file) == ".jsonl":  # rows differ in their keys, and so may the files
+                keys |= dict.fromkeys(names)
+            else:
+                require_columns(file, names, needed)
+        if keys:
+            require_columns(self.files[split][0], list(keys), needed)
         return functools.partial(load_table, self.files[split], tuple(tags), columns)
 
     def images(self, split: str, columns: Columns) -> FilesAndBytes:
         """Inside the table, or files beside it."""
         return FilesAndBytes(self.root)
+
+
+def are_text_tables(path: Path) -> bool:
+    """Whether a file or all files of a folder are texts, which have no types of their own."""
+    try:
+        files = [path] if path.is_file() else [file for found in _files_of_folder(path).values() for file in found]
+    except InputError:
+        return False
+    # metadata.csv: an image folder in the sense of `datasets`
+    return all(read.format_of(file) in read.TEXTS and read.stem_of(file) != "metadata" for file in files)
 
 
 def require_columns(file: Path, present: Sequence[str], needed: dict[str, str]) -> None:
@@ -85,20 +112,21 @@ def load_table(files: Sequence[Path], tags: Sequence[str], columns: Columns) -> 
 
 def _normalised(files: Sequence[Path], wanted: Sequence[str], tags: Sequence[str], columns: Columns) -> Iterator[pa.Table]:
     for file in files:
-        present = read.column_names(file)
-        for batch in read.read_batches(file, [column for column in dict.fromkeys(wanted) if column in present]):
-            yield normalise(batch, tags, columns, str(file))
+        json = read.format_of(file) == ".jsonl"  # a key may come late, or never: null
+        present = wanted if json else read.column_names(file, columns)
+        for batch in read.read_batches(file, [name for name in dict.fromkeys(wanted) if name in present], columns):
+            yield normalise(batch, tags, columns, str(file), read.has_nulls(file))
 
 
 def _mapped_images(files: Sequence[Path], columns: Columns) -> pa.Table:
     """The images as an Arrow file in the cache, that the operating system pages in as they are used."""
-    path = cache.cache_folder() / "images" / f"{cache.key(cache.file_stamps(files), columns.image)}.arrow"
+    path = cache.cache_folder() / "images" / f"{cache.key(FORMAT, cache.file_stamps(files), columns.identity())}.arrow"
     return cache.mapped_table(path, lambda: _normalised(files, [columns.image], (), columns))
 
 
 def _one_file(path: Path) -> tuple[Path, ...]:
-    if path.suffix not in read.FORMATS:
-        raise InputError(f"{path}: not a table; the ending must be one of {' '.join(read.FORMATS)}")
+    if read.format_of(path) is None:
+        raise InputError(f"{path}: not a table; the ending must be one of {' '.join(read.FORMATS)}, texts also with .gz")
     return (path,)
 
 
@@ -106,11 +134,11 @@ def _files_of_folder(folder: Path) -> dict[str, tuple[Path, ...]]:
     for base in (folder, folder / "data"):
         found: dict[str, list[Path]] = {}
         for path in sorted(base.iterdir()) if base.is_dir() else ():
-            name = SHARD.sub("", path.stem if path.is_file() else path.name).lower()
+            name = SHARD.sub("", read.stem_of(path)).lower()
             split = OTHER_NAMES.get(name, name)
             if split in SPLITS:
                 inside = sorted(path.iterdir()) if path.is_dir() else [path]
-                found.setdefault(split, []).extend(file for file in inside if file.suffix in read.FORMATS)
+                found.setdefault(split, []).extend(file for file in inside if read.format_of(file))
         if any(found.values()):
             return {split: _alike(split, files) for split, files in found.items() if files}
     kaggle = f"; for the Kaggle layout write products:{folder}" if (folder / "styles.csv").exists() else ""
@@ -118,7 +146,8 @@ def _files_of_folder(folder: Path) -> dict[str, tuple[Path, ...]]:
 
 
 def _alike(split: str, files: list[Path]) -> tuple[Path, ...]:
-    if len(files) > 1 and len({(file.parent, file.suffix, bool(SHARD.search(file.stem))) for file in files}) > 1:
+    kinds = {(file.parent, read.format_of(file), bool(SHARD.search(read.stem_of(file)))) for file in files}
+    if len(files) > 1 and len(kinds) > 1:
         names = " and ".join(file.name for file in files[:2])
         raise InputError(f"{files[0].parent}: {names} both claim the split {split}; keep one of them")
     return tuple(files)

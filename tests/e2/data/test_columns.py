@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from e2.data.columns import Columns, images, normalise, parse_tags, text, texts
+from e2.data.columns import Columns, images, normalise, parse_tags
 from e2.errors import InputError
 
 
@@ -16,26 +16,36 @@ def test_parse_tags_refuses(wrong):
         parse_tags(wrong)
 
 
+def column(cells, name, **options):
+    """One column as `normalise` makes it, read as a column of the table's own name."""
+    roles = {"product_id": "product_id", "captions": "caption", "tag:brand": "brand"}
+    return normalise(pa.table({roles[name]: cells}), ("brand",), Columns(), "t", **options).column(name).to_pylist()
+
+
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
-        (pa.array([" a ", "", "  ", "nan", "None", "NA", None, "Nana"]), ["a", *[None] * 6, "Nana"]),
+        (pa.array([" a ", "", "  ", "nan", "None", "NA", None, "Nana"]), ["a", None, None, "nan", "None", "NA", None, "Nana"]),
         (pa.array([7, None]), ["7", None]),
         (pa.array([2013.0, float("nan"), 1.5, None]), ["2013", None, "1.5", None]),
+        (pa.array([19.9, 1234567.0], pa.float32()), ["19.9", "1234567"]),
         (pa.array(["x", "y", "x"]).dictionary_encode(), ["x", "y", "x"]),
         (pa.array([["cotton", "silk"], [], None, [None]]), ["cotton, silk", None, None, None]),
         (pa.nulls(2), [None, None]),
     ],
 )
 def test_text(cells, expected):
-    assert text(cells).to_pylist() == expected
+    assert column(cells, "tag:brand") == column(cells, "product_id") == expected
+    if pa.types.is_string(cells.type):
+        words = ("nan", "None", "NA")
+        assert column(cells, "tag:brand", nulls=False) == [None if cell in words else cell for cell in expected]
 
 
 def test_texts_drop_blanks_and_keep_their_rows():
     cells = pa.array([["a", None, "b"], [], None, [" "], ["c"]])
-    assert texts(cells).to_pylist() == [["a", "b"], [], [], [], ["c"]]
-    assert texts(pa.array(["a", None, 3 * " ", "b"])).to_pylist() == [["a"], [], [], ["b"]]
-    assert texts(cells[1:]).to_pylist() == [[], [], [], ["c"]]  # a slice of a column starts at an offset
+    assert column(cells, "captions") == [["a", "b"], [], [], [], ["c"]]
+    assert column(pa.array(["a", None, 3 * " ", "b"]), "captions") == [["a"], [], [], ["b"]]
+    assert column(cells[1:], "captions") == [[], [], [], ["c"]]  # a slice of a column starts at an offset
 
 
 @pytest.mark.parametrize(

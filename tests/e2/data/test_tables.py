@@ -180,17 +180,19 @@ def test_cut_parquet(tmp_path):
 
 
 def test_csv_line_with_too_many_cells(tmp_path):
-    message = error_of(write(tmp_path / "a.csv", b"product_id,image,caption\n1,a.jpg,red, large\n"))
-    assert "quote cells" in message and "#2" in message
+    with pytest.raises(InputError) as caught:
+        open_catalogue(write(tmp_path / "a.csv", b"product_id,image,caption\n1,a.jpg,red, large\n"), progress=False)
+    assert "quote cells" in str(caught.value) and "line 2" in str(caught.value)
 
 
-def test_csv_that_is_not_utf8(tmp_path):
-    assert "UTF-8" in error_of(write(tmp_path / "a.csv", "product_id,image,caption\n1,a.jpg,café\n".encode("latin-1")))
+def test_utf16_that_is_cut(tmp_path):
+    cut = "product_id,image,caption\n1,a.jpg,A hat\n".encode("utf-16")[:-1]
+    assert "--encoding" in error_of(write(tmp_path / "a.csv", cut))
 
 
-def test_json_line_that_is_none(tmp_path):
-    assert "line 2" in error_of(write(tmp_path / "a.jsonl", b'{"product_id": 1, "image": "a", "caption": "b"}\n{"x\n'))
+def test_json_lines_that_are_none_at_all(tmp_path):
     assert "one object a line" in error_of(write(tmp_path / "b.jsonl", b"[1]\n"))
+    assert "line 1" in error_of(write(tmp_path / "c.jsonl", b'[{"product_id": 1},\n'))
 
 
 def test_no_rows(tmp_path):

@@ -1,0 +1,115 @@
+"""What one cell of a table holds: a value, several of them, an object, or nothing."""
+
+import ast
+import contextlib
+import json
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+LONGEST, DEEPEST = 100_000, 100  # letters and brackets of a cell that is read as a list
+NO_COMMA = re.compile(r"""(?<=['"])\s+(?=['"])""")  # as NumPy prints arrays: ['a.jpg' 'b.jpg']
+IMAGE_ENDINGS = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif", "jp2")
+ONE_PATH = re.compile(rf"[a-zA-Z][a-zA-Z0-9+.-]+://.+|.+\.(?:{'|'.join(IMAGE_ENDINGS)})", re.IGNORECASE | re.DOTALL)
+SEPARATORS = re.compile(r"\s*[|;,\n]\s*")
+MAY_BE_LITERAL = r"^\s*[\[{]"
+MAY_BE_PATHS = r"^\s*[\[{]|[|;,\n]"
+
+
+def literal(cell: str) -> list | dict | None:
+    """The list or object that a cell spells, in JSON or as Python and NumPy print it; None for any other text.
+
+    >>> literal("['red', None]"), literal("[sale] Red dress")
+    (['red', None], None)
+    """
+    if len(cell) > LONGEST or sum(map(cell.count, "[{(")) > DEEPEST:
+        return None
+    readings: tuple[Callable, ...] = (json.loads, lambda text: ast.literal_eval(NO_COMMA.sub(", ", text)))
+    for read in readings:
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            found = read(cell.strip())
+            return found if isinstance(found, list | dict) else None
+    return None
+
+
+def plain(value: object) -> str | None:
+    """A value out of JSON as a text: objects and nested lists stay JSON, which `literal` reads.
+
+    >>> plain(True), plain(2010.0), plain(float("nan")), plain({"en": "red"})
+    ('true', '2010.0', None, '{"en": "red"}')
+    """
+    if value is None or value != value:  # NaN
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text.encode("utf-8", "replace").decode()  # JSON may escape half of a surrogate pair
+
+
+def values_in(cell: str) -> list[str | None]:
+    """The values of a text cell: those of the list that it spells, or itself."""
+    found = literal(cell)
+    return [plain(value) for value in found] if isinstance(found, list) else [cell]
+
+
+def paths_in(cell: str) -> list[str | None]:
+    """The paths or URLs of a text cell: a list's, those between separators where each is one, or the cell as it is.
+
+    >>> paths_in("a.jpg;b.jpg"), paths_in("red, blue.jpg"), paths_in('{"path": "a.jpg"}')
+    (['a.jpg', 'b.jpg'], ['red, blue.jpg'], ['a.jpg'])
+    """
+    found = literal(cell)
+    if isinstance(found, list):
+        return [plain(value.get("path") or value.get("url")) if isinstance(value, dict) else plain(value) for value in found]
+    if isinstance(found, dict):
+        return [plain(found.get("path") or found.get("url"))]
+    parts = [part for part in SEPARATORS.split(cell.strip()) if part]
+    return list(parts) if len(parts) > 1 and all(map(ONE_PATH.fullmatch, parts)) else [cell]
+
+
+def flattened(cells: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """The cells without their lists, and the row that each value belongs to."""
+    if not is_list(cells.type):
+        return cells, np.arange(len(cells))
+    return pc.list_flatten(cells), np.asarray(pc.list_parent_indices(cells))
+
+
+def spread(
+    values: pa.Array, rows: np.ndarray, parts: Callable[[str], list[str | None]], may: str
+) -> tuple[pa.Array, np.ndarray]:
+    """The same with text cells that hold several values taken apart by ``parts``; only those that match ``may`` are tried."""
+    if not is_text(values.type):
+        return values, rows
+    values = values.cast(pa.string())
+    tried = np.asarray(pc.fill_null(pc.match_substring_regex(values, may), False))
+    if not tried.any():
+        return values, rows
+    lists = [parts(cell) if hit else [cell] for cell, hit in zip(values.to_pylist(), tried, strict=True)]
+    counts = np.fromiter(map(len, lists), np.int64, len(lists))
+    return pa.array([value for found in lists for value in found], pa.string()), np.repeat(rows, counts)
+
+
+def grouped(values: pa.Array, rows: np.ndarray, keep: pa.Array, count: int) -> pa.ListArray:
+    """The values that are kept, as one list for each of ``count`` rows."""
+    kept = np.asarray(keep)
+    if not kept.all():
+        values, rows = values.filter(keep), rows[kept]
+    offsets = np.concatenate([[0], np.bincount(rows, minlength=count).cumsum()])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether its cells hold several values."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether its values are strings, in whatever layout."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def is_binary(kind: pa.DataType) -> bool:
+    """Whether its values are bytes."""
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)

@@ -1,0 +1,130 @@
+"""How a text table is written: compression, encoding, and what stands between its cells. Detected, unless it is given."""
+
+import codecs
+import csv
+import functools
+import gzip
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TextIO, cast
+
+import charset_normalizer
+
+from e2.data import cache
+from e2.errors import InputError
+
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SPELLED = {"tab": "\t", "\\t": "\t"}  # what a shell makes easy to type
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16's, which begins alike
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+WESTERN = "cp1252"  # the eight-bit encoding of spreadsheets in Western Europe and America
+OTHERS = [WESTERN, "cp1251", "cp932", "gb18030", "big5", "euc_kr"]  # those that can be told apart by their letters
+HEAD, PIECE = 1 << 16, 1 << 20
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's
+FOREIGN = re.compile("[\udc80-\udcff]")  # bytes that the encoding does not know
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How to read one text table."""
+
+    encoding: str
+    delimiter: str  # JSON lines have none: empty
+    skip: int = 0  # lines before the header
+    detected: str = ""  # what was found out and is not what the ending says, in words
+
+
+def dialect_of(file: Path, own: str, delimiter: str | None = None, encoding: str | None = None) -> Dialect:
+    """Finds out what is not given; remembered until the file changes.
+
+    Args:
+        file: the table, maybe compressed.
+        own: the delimiter that the file's ending promises, empty for JSON lines.
+        delimiter, encoding: set by the user.
+
+    Raises:
+        InputError: an unknown encoding, a delimiter of several letters, or a file that cannot be read.
+    """
+    if encoding:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise InputError(f"--encoding {encoding!r} is unknown; write e.g. utf-8, utf-16 or cp1252") from None
+    delimiter = SPELLED.get(delimiter, delimiter) if delimiter else None
+    if delimiter and len(delimiter) != 1:
+        raise InputError(f"--delimiter {delimiter!r} is not one character; write e.g. ';' or tab")
+    return _dialect(file, cache.file_stamps([file])[0], own, delimiter, encoding)
+
+
+@functools.lru_cache(maxsize=4096)
+def _dialect(file: Path, stamp: tuple[str, int, int], own: str, delimiter: str | None, encoding: str | None) -> Dialect:
+    found = encoding or _encoding(file)
+    odd = [] if encoding or found.startswith("utf-8") else [f"as {found}"]
+    if not own:
+        return Dialect(found, "", 0, " ".join(odd))
+    with open_text(file, found) as text:
+        head = text.read(HEAD).splitlines(keepends=True)
+    named = SEPARATOR_LINE.fullmatch(head[0]) if head else None
+    lines = head[1:] if named else head
+    chosen = delimiter or (named[1] if named else _delimiter(lines, own))
+    if chosen != own and not delimiter:
+        odd.append(f"with {DELIMITERS.get(chosen, repr(chosen))} between cells")
+    return Dialect(found, chosen, 1 if named else 0, " ".join(odd))
+
+
+def open_text(file: Path, encoding: str) -> TextIO:
+    """A text table's lines as they are written; bytes that the encoding does not know become lone surrogates."""
+    opener = gzip.open if _compressed(file) else open
+    return cast(TextIO, opener(file, "rt", encoding=encoding, errors="surrogateescape", newline=""))
+
+
+def foreign_byte(line: str) -> str | None:
+    """The first byte of a line that its encoding does not know, e.g. ``0xe9``; None as a rule."""
+    found = None if line.isascii() else FOREIGN.search(line)
+    return f"0x{ord(found[0]) - 0xDC00:02x}" if found else None
+
+
+def _compressed(file: Path) -> bool:
+    return file.name.lower().endswith(".gz")
+
+
+def _delimiter(lines: list[str], own: str) -> str:
+    """What parts the header into most columns."""
+
+    def columns(delimiter: str) -> int:
+        return max(map(len, itertools.islice(csv.reader(lines, delimiter=delimiter), 1)), default=0)
+
+    return max([own, *DELIMITERS], key=columns)
+
+
+def _encoding(file: Path) -> str:
+    """UTF-8 unless a mark at the beginning, zero bytes, or more foreign than good letters say otherwise."""
+    opener = gzip.open if _compressed(file) else open
+    with cast(IO[bytes], opener(file, "rb")) as data:
+        head = data.read(HEAD)
+        for mark, encoding in BYTE_ORDER_MARKS.items():
+            if head.startswith(mark):
+                return encoding
+        if head.count(0) > len(head) / 4:
+            return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+        good, foreign, sample = 0, 0, bytearray()
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        for piece in itertools.chain([head], iter(functools.partial(data.read, PIECE), b"")):
+            if piece.isascii() and not decoder.getstate()[0]:  # nothing is left of a letter
+                continue
+            text = decoder.decode(piece)
+            bad = len(FOREIGN.findall(text))
+            good, foreign = good + sum(map(len, re.findall(r"[^\x00-\x7f]+", text))) - bad, foreign + bad
+            if bad and len(sample) < HEAD:
+                sample += b"\n".join(line for line in piece.splitlines() if not line.isascii())[:HEAD]
+    if foreign <= good:
+        return "utf-8"
+    best = charset_normalizer.from_bytes(bytes(sample), cp_isolation=OTHERS).best()
+    return best.encoding if best else WESTERN

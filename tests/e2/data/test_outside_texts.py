@@ -1,0 +1,446 @@
+"""Tables and shards as shops, spreadsheets and data frames write them: what becomes of each, and what is said of it."""
+
+import gzip
+import io
+import json
+import tarfile
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from e2.data import Columns, open_catalogue, tables
+from e2.data.canonical import canonical
+from e2.data.export import import_catalogue
+from e2.errors import InputError
+from tests.command import run_command
+from tests.e2.data.conftest import encoded, photo
+
+PICTURES = 6
+HEADER = "product_id,image,caption,brand\n"
+PLAIN = HEADER + "".join(f"{n},im/{n}.jpg,thing {n},Nike\n" for n in range(4))
+ROWS = [{"product_id": str(n), "image": f"im/{n}.jpg", "caption": f"thing {n}", "brand": "Nike"} for n in range(4)]
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A folder with small pictures, im/0.jpg and so on."""
+    (tmp_path / "im").mkdir()
+    for number in range(PICTURES):
+        (tmp_path / f"im/{number}.jpg").write_bytes(encoded(photo(number, (8, 8))))
+    return tmp_path
+
+
+def written(shop, name, content):
+    file = shop / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return file
+
+
+def opened(spec, tags=("brand",), **options):
+    return open_catalogue(str(spec), tags=tags, columns=Columns(**options), on_bad_row="skip", progress=False)
+
+
+def tags_of(catalogue):
+    return {product.product_id: product.tags.get("brand") for product in catalogue}
+
+
+# --- how a table is written ---------------------------------------------------------------------------------------
+
+SEMICOLONS, TABS, BARS = (PLAIN.replace(",", letter) for letter in ";\t|")
+JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
+CHLOE = PLAIN.replace("Nike", "Chloé")
+DIALECTS = {
+    "semicolons": ("t.csv", SEMICOLONS, "semicolons"),
+    "semicolons and mark": ("t.csv", b"\xef\xbb\xbf" + SEMICOLONS.replace("\n", "\r\n").encode(), "semicolons"),
+    "tabs in csv": ("t.csv", TABS, "tabs"),
+    "bars": ("t.csv", BARS, "bars"),
+    "commas in tsv": ("t.tsv", PLAIN, "commas"),
+    "sep line": ("t.csv", "sep=;\r\n" + SEMICOLONS, "semicolons"),
+    "utf-16": ("t.tsv", TABS.encode("utf-16"), "utf-16"),
+    "utf-16 without mark": ("t.tsv", TABS.encode("utf-16-le"), "utf-16-le"),
+    "utf-16 json": ("t.jsonl", JSONL.encode("utf-16"), "utf-16"),
+    "old mac": ("t.csv", PLAIN.replace("\n", "\r"), None),
+    "mark": ("t.csv", PLAIN.encode("utf-8-sig"), None),
+    "utf-8": ("t.csv", CHLOE, None),
+    "cp1252": ("t.csv", CHLOE.encode("cp1252"), "cp1252"),
+    "cp1251": ("t.csv", PLAIN.replace("Nike", "Красное").encode("cp1251"), "cp1251"),
+    "cp932": ("t.csv", PLAIN.replace("Nike", "赤いドレス").encode("cp932"), "cp932"),
+    "upper ending": ("t.CSV", PLAIN, None),
+    "packed": ("t.csv.gz", gzip.compress(PLAIN.encode()), None),
+    "packed semicolons": ("t.CSV.GZ", gzip.compress(SEMICOLONS.encode()), "semicolons"),
+    "packed tabs": ("t.tsv.gz", gzip.compress(TABS.encode()), None),
+    "packed json": ("t.JsonL.gz", gzip.compress(JSONL.encode()), None),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "said"), DIALECTS.values(), ids=DIALECTS)
+def test_delimiter_and_encoding_are_found(shop, capsys, name, content, said):
+    catalogue = open_catalogue(str(written(shop, name, content)), tags=["brand"])
+    assert [product.product_id for product in catalogue] == ["0", "1", "2", "3"] and catalogue.split == "t"
+    assert set(tags_of(catalogue).values()) <= {"Nike", "Chloé", "Красное", "赤いドレス"}
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert len(lines) == (said is not None) and (not said or said in lines[0])
+
+
+def test_delimiter_and_encoding_can_be_set(shop):
+    odd = written(shop, "odd.csv", PLAIN.replace(",", "~").replace("Nike", "Łódź").encode("cp1250"))
+    options = ("--tags", "brand", "--delimiter", "~", "--encoding", "cp1250")
+    answer = run_command("data", "info", odd, *options, "--json")
+    assert "Łódź" in answer.out and "read" not in answer.err
+    assert "no such" not in run_command("data", "info", written(shop, "t.csv", TABS), "--delimiter", "tab").err
+    assert "--encoding 'klingon' is unknown" in run_command("data", "info", odd, "--encoding", "klingon").line
+    assert "--delimiter ',,' is not one character" in run_command("data", "info", odd, "--delimiter", ",,").line
+
+
+def test_a_byte_of_another_encoding_costs_its_row_alone(shop):
+    content = CHLOE.encode() + b"4,im/4.jpg,caf\xe9,Nike\n5,im/5.jpg,last,Nike\n"
+    catalogue = opened(written(shop, "t.csv", content))
+    assert list(tags_of(catalogue)) == ["0", "1", "2", "3", "5"] and catalogue.bad_rows == {"malformed row": 1}
+
+
+# --- rows that are not whole --------------------------------------------------------------------------------------
+
+
+def lines_of(*lines, delimiter=","):
+    rows = [f"{n},im/{n}.jpg,{caption},Nike" for n, caption in enumerate(lines)]
+    return (HEADER + "\n".join(rows) + "\n").replace(",", delimiter)
+
+
+MALFORMED = {
+    "a comma": ("t.csv", lines_of("a", "red, soft", "b", "c"), ["0", "2", "3"], "line 3, 5 cells, not 4"),
+    "a short row": ("t.csv", PLAIN.replace("thing 1,Nike", "thing 1"), ["0", "2", "3"], "line 3, 3 cells, not 4"),
+    "backslashes": ("t.csv", lines_of("a", r'"red \"chic\", soft"', "b", "c"), ["0", "2", "3"], "line 3, 5 cells"),
+    "a line of json": ("t.jsonl", JSONL.replace('{"product_id": "1"', '{"product_id": 1x', 1), ["0", "2", "3"], "line 2"),
+    "no object": ("t.jsonl", JSONL + "[1]\n", ["0", "1", "2", "3"], "line 5"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "ids", "said"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_row_is_a_bad_row(shop, name, content, ids, said):
+    file = written(shop, name, content)
+    assert list(tags_of(opened(file))) == ids and sum(opened(file).bad_rows.values()) == 1
+    with pytest.raises(InputError) as caught:
+        open_catalogue(str(file), progress=False)
+    assert "1 of " in str(caught.value) and said in str(caught.value)
+
+
+QUOTES = {
+    "at the end of the file": ("t.csv", lines_of("a", '"4 inch', "b", "c"), ["a", '"4 inch', "b", "c"], "line 3"),
+    "in tabs": ("t.tsv", lines_of("a", '"4 inch', "b", "c", delimiter="\t"), ["a", '"4 inch', "b", "c"], "line 3"),
+    "two swallow rows": ("t.csv", lines_of('"Best', "b", 'c"', "d"), ['"Best', "b", 'c"', "d"], "line 2"),
+    "in tabs two": ("t.tsv", lines_of('"4 inch', 'b"', "c", "d", delimiter="\t"), ['"4 inch', 'b"', "c", "d"], "line 2"),
+    "and a row in quotes": ("t.csv", lines_of('"Best', '"grey, soft"', "c", "d"), ['"Best', "grey, soft", "c", "d"], "line 2"),
+    "inches within": ("t.csv", lines_of('5" heel', 'a 6" heel', "c", "d"), ['5" heel', 'a 6" heel', "c", "d"], None),
+    "closed early": ("t.csv", lines_of('"Chic" dress', "b", "c", "d"), ["Chic dress", "b", "c", "d"], None),
+    "html": ("t.csv", lines_of('"<p>""red"", x</p>\n<b>,</b>"', "b", "c"), ['<p>"red", x</p>\n<b>,</b>', "b", "c"], None),
+    "blank lines": ("t.csv", PLAIN + "\n\n  \n", [f"thing {n}" for n in range(4)], None),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "captions", "said"), QUOTES.values(), ids=QUOTES)
+def test_stray_quotes_swallow_no_row(shop, name, content, captions, said):
+    catalogue = opened(written(shop, name, content))
+    assert [product.captions[0] for product in catalogue] == captions and not catalogue.bad_rows
+    assert [list(values) for values in catalogue.notes.values()] == ([[said]] if said else [])
+
+
+def test_a_quote_that_never_closes_is_found_in_long_files(shop, monkeypatch):
+    monkeypatch.setattr("e2.data.delimited.LONGEST_TEXT", 20)
+    rows = "".join(f"{n},im/0.jpg,thing {n},Nike\n" for n in range(90))
+    catalogue = opened(written(shop, "t.csv", HEADER + 'a,im/1.jpg,"open,Nike\n' + rows))
+    assert len(catalogue) == 91
+
+
+def test_the_first_good_row_of_an_id_wins(shop):
+    rows = [
+        ROWS[0] | {"caption": None},
+        ROWS[0] | {"image": "im/none.jpg"},
+        ROWS[0] | {"caption": "good"},
+        ROWS[0] | {"caption": "late"},
+    ]
+    catalogue = opened(written(shop, "t.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
+    assert [product.captions for product in catalogue] == [("good",)]
+    assert catalogue.bad_rows == {"no text": 1, "missing image file": 1, "duplicate id": 1}
+
+
+def test_columns_of_json_may_come_late(shop, monkeypatch):
+    monkeypatch.setattr("e2.data.read.JSON_ROWS_FOR_NAMES", 2)
+    many = [{"product_id": n, "image": "im/0.jpg", "caption": f"thing {n}"} for n in range(9)]
+    many[8]["brand"] = "Nike"
+    file = written(shop, "t.jsonl", "".join(json.dumps(row) + "\n" for row in many))
+    assert tags_of(opened(file))["8"] == "Nike"
+    with pytest.raises(InputError, match="no column 'colour'"):
+        opened(file, ("colour",))
+    (shop / "parts").mkdir()
+    (shop / "parts/im").symlink_to(shop / "im")
+    for part, row in enumerate((ROWS[0] | {"brand": None}, ROWS[1])):
+        row = {name: value for name, value in row.items() if value is not None}
+        (shop / f"parts/train-{part}.jsonl").write_text(json.dumps(row))
+    assert tags_of(open_catalogue(str(shop / "parts"), "train", tags=["brand"], progress=False)) == {"0": None, "1": "Nike"}
+
+
+# --- one text for a value -----------------------------------------------------------------------------------------
+
+SAME = {
+    "true": [True, "TRUE", "True", "true"],
+    "2010": [2010, 2010.0, "2010.0", "2010"],
+    "19.9": [19.9, "19.90", "19.9"],
+    "4006381333931": [4006381333931, 4006381333931.0, "4.006381333931e+12", "4006381333931.0"],
+    "007": ["007"],
+    "7E10": ["7E10"],
+    "3.0.1": ["3.0.1"],
+    "2013-01-01": [pd.Timestamp("2013-01-01"), "2013-01-01", "2013-01-01 00:00:00"],
+    "red, summer": [["red", "summer"], "['red', 'summer']", '["red", "summer"]', "['red' 'summer']"],
+}
+FORMATS = ("csv", "tsv", "parquet", "jsonl", "hf", "webdataset")
+
+
+def frame_as(shop, kind, frame):
+    """Writes a data frame as the usual programs do; returns the SPEC."""
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pandas(frame), shop / "t.parquet")
+    elif kind == "jsonl":
+        frame.to_json(shop / "t.jsonl", orient="records", lines=True, date_format="iso")
+    elif kind == "webdataset":
+        with tarfile.open(shop / "t.tar", "w") as tar:
+            for row in json.loads(frame.to_json(orient="records", date_format="iso")):
+                add(tar, f"{row['caption']}.jpg", (shop / row.pop("image")).read_bytes())
+                add(tar, f"{row['caption']}.json", json.dumps(row).encode())
+        return f"webdataset:{shop / 't.tar'}"
+    else:
+        file = shop / ("t.tsv" if kind == "tsv" else "t.csv")
+        frame.to_csv(file, index=False, sep="\t" if kind == "tsv" else ",")
+        return f"hf:{file}" if kind == "hf" else str(file)
+    return str(shop / f"t.{kind}")
+
+
+def add(tar, name, contents):
+    member = tarfile.TarInfo(name)
+    member.size = len(contents)
+    tar.addfile(member, io.BytesIO(contents))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(("expected", "value"), [(text, value) for text, values in SAME.items() for value in values])
+def test_a_value_has_one_text(shop, kind, expected, value):
+    frame = pd.DataFrame({"product_id": ["x"], "image": "im/0.jpg", "caption": "thing", "brand": [value]})
+    (product,) = opened(frame_as(shop, kind, frame))
+    assert product.tags["brand"] == expected
+    if "19.9" not in expected and "red" not in expected:  # an id 19.90 may be another than 19.9
+        frame["product_id"] = [value]
+        assert opened(frame_as(shop, kind, frame))[0].product_id == expected
+
+
+def test_ids_keep_zeros_that_tell_them_apart(shop):
+    content = HEADER + "3.1,im/0.jpg,a,\n3.10,im/1.jpg,b,\n03.0,im/2.jpg,c,\n"
+    assert list(tags_of(opened(written(shop, "t.csv", content)))) == ["3.1", "3.10", "03.0"]
+    assert canonical("1e+999") == "1" + "0" * 999 and canonical("1e+9999") == "1e+9999"  # no number of a gigabyte
+
+
+def test_types_guessed_for_a_part_change_no_text(shop, monkeypatch):
+    """A batch of booleans alone, then texts and numbers."""
+    monkeypatch.setattr("e2.data.read.ROWS_PER_BATCH", 8)
+    cells = [True] * 8 + ["yes", 1, 1.5, True]
+    rows = [{"product_id": n, "image": "im/0.jpg", "caption": "thing", "brand": cell} for n, cell in enumerate(cells)]
+    found = tags_of(opened(written(shop, "t.jsonl", "".join(json.dumps(row) + "\n" for row in rows))))
+    assert list(found.values()) == ["true"] * 8 + ["yes", "1", "1.5", "true"]
+
+
+# --- nothing, and what only looks like it -------------------------------------------------------------------------
+
+NOTHING = ["None", "NA", "Nan", "N/A", "null", "NULL", "none", "nan", "Na", "#N/A"]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_brands_that_are_spelled_like_nothing(shop, kind):
+    ids = [f"p{n}" for n in range(len(NOTHING) + 1)]
+    frame = pd.DataFrame({"product_id": ids, "image": "im/0.jpg", "caption": ids, "brand": [*NOTHING, None]})
+    spec = frame_as(shop, kind, frame)
+    catalogue = opened(spec)
+    kept = kind in ("parquet", "jsonl", "webdataset")
+    assert list(tags_of(catalogue).values()) == ([*NOTHING, None] if kept else [None] * 11)
+    ((what, values),) = catalogue.notes.items()
+    assert what.startswith("brand kept" if kept else "brand taken as missing") and set(values) == set(NOTHING)
+    assert list(tags_of(opened(spec, missing_values=())).values()) == [*NOTHING, None]
+    assert sum(value is None for value in tags_of(opened(spec, missing_values=("na", "NONE"))).values()) == 5
+
+
+def test_what_is_missing_is_counted_on_the_command_line(shop):
+    file = written(shop, "t.csv", PLAIN.replace("1,Nike", "1,NA").replace("2,Nike", "2,unknown"))
+    answer = run_command("data", "info", file, "--tags", "brand", "--json")
+    (notes,) = json.loads(answer.out)["splits"]["t"]["notes"].values()
+    assert notes == {"NA": 1} and answer.err.count("taken as missing") == 1 and "'NA' 1" in answer.err
+    answer = run_command("data", "info", file, "--tags", "brand", "--missing-values", "unknown,Nike", "--json")
+    assert json.loads(answer.out)["splits"]["t"]["entities"]["brand"]["top"] == [["NA", 1]]
+    answer = run_command("data", "info", file, "--tags", "brand", "--missing-values", "", "--json")
+    assert json.loads(answer.out)["splits"]["t"]["entities"]["brand"]["missing"] == 0
+
+
+def test_training_says_what_it_leaves_out(shop, tiny):
+    content = PLAIN.replace("1,Nike", "1,NA") + "4,im/4.jpg,-,Nike\n5,im/5.jpg,more, cells,Nike\n"
+    file = written(shop, "t.csv", content)
+    options = ("--on-bad-row", "skip", "--backbone", tiny, "--workers", 0, "--device", "cpu", "--batch-size", 2, "--steps", 1)
+    answer = run_command("train", "--data", file, "--tags", "brand", *options, "--out", shop / "run")
+    assert answer.status == 0 and answer.err.count("left out 2 of 6 rows: 1 no text, 1 malformed row") == 1
+    assert answer.err.count("brand taken as missing") == 1
+    options += ("--missing-values", "", "--delimiter", ",")
+    answer = run_command("train", "--data", file, "--tags", "brand", *options, "--out", shop / "b")
+    config = json.loads((shop / "b/config.json").read_text())
+    assert config["training"]["data"]["missing_values"] == [] and "taken as missing" not in answer.err
+
+
+@pytest.mark.parametrize("caption", ["&nbsp;", "-", "<br>", "<p>&amp;nbsp;</p>", "…", "<img src='a'/>", "\u200b", "&#160;"])
+def test_captions_of_markup_alone_are_empty(shop, caption):
+    catalogue = opened(written(shop, "t.jsonl", JSONL + json.dumps(ROWS[0] | {"product_id": 9, "caption": caption})))
+    assert catalogue.bad_rows == {"no text": 1}
+
+
+@pytest.mark.parametrize("caption", ["<p>red</p>", "&eacute;", "5 < 6", "👗", "连衣裙", "a-b", "R&D; <b>"])
+def test_captions_with_markup_are_texts(shop, caption):
+    catalogue = opened(written(shop, "t.jsonl", json.dumps(ROWS[0] | {"caption": caption})))
+    assert [product.captions for product in catalogue] == [(caption,)]
+
+
+def test_an_object_as_tag_is_told(shop):
+    rows = [ROWS[0] | {"brand": {"en": "Nike"}}, ROWS[1] | {"brand": ["Nike", "Puma"]}, ROWS[2] | {"brand": "{tag}"}]
+    catalogue = opened(written(shop, "t.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
+    assert tags_of(catalogue) == {"0": None, "1": "Nike, Puma", "2": "{tag}"}
+    assert catalogue.notes == {"brand is an object, taken as missing": {'{"en": "Nike"}': 1}}
+
+
+# --- paths of photos ----------------------------------------------------------------------------------------------
+
+SEVERAL = ["im/0.jpg;im/1.jpg", "im/0.jpg|im/1.jpg", "im/0.jpg, im/1.jpg", "im/0.jpg\nim/1.jpg"]
+SEVERAL += ["['im/0.jpg', 'im/1.jpg']", '["im/0.jpg", "im/1.jpg"]', "['im/0.jpg' 'im/1.jpg']"]
+SEVERAL += [["im/0.jpg", "im/1.jpg"], [{"path": "im/0.jpg"}, {"path": "im/1.jpg"}]]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("cell", SEVERAL, ids=str)
+def test_several_photos_in_a_cell(shop, kind, cell):
+    frame = pd.DataFrame({"product_id": ["x"], "image": [cell], "caption": "thing"})
+    (product,) = opened(frame_as(shop, kind, frame), ())
+    assert product.images == (shop / "im/0.jpg", shop / "im/1.jpg")
+
+
+@pytest.mark.parametrize("name", ["red, soft.jpg", "a;b.jpg", "a|b.png", "[a].jpg"])
+def test_names_with_separators_are_one_photo(shop, name):
+    (shop / "im" / name).write_bytes(encoded(photo()))
+    row = ROWS[0] | {"image": f"im/{name}"}
+    assert opened(written(shop, "t.jsonl", json.dumps(row)))[0].images == (shop / "im" / name,)
+
+
+PATHS = {
+    "https": ("https://cdn.example.com/p/0.jpg?v=1&w=8", "image named by URL", "URLs are not fetched yet"),
+    "of no scheme": ("//cdn.example.com/p/0.jpg", "image named by URL", "URLs are not fetched yet"),
+    "bucket": ("s3://shop/0.jpg", "image named by URL", "URLs are not fetched yet"),
+    "data": ("data:image/png;base64,iVBORw0KGgo=", "image named by URL", "URLs are not fetched yet"),
+    "two": ("https://a.example/0.jpg,https://a.example/1.jpg", "image named by URL", "URLs are not fetched yet"),
+    "backslash": (r"im\0.jpg", "Windows image path", "write / for backslashes"),
+    "drive": (r"C:\shop\0.jpg", "Windows image path", "write / for backslashes"),
+    "drive with slashes": ("C:/shop/0.jpg", "Windows image path", "write / for backslashes"),
+    "missing": ("im/none.jpg", "missing image file", "im/none.jpg"),
+    "file of none": ("file:///none/such.jpg", "missing image file", "/none/such.jpg"),
+}
+
+
+@pytest.mark.parametrize(("path", "cause", "hint"), PATHS.values(), ids=PATHS)
+def test_paths_that_lead_nowhere_are_told_apart(shop, path, cause, hint):
+    file = written(shop, "t.jsonl", JSONL + json.dumps(ROWS[0] | {"product_id": "bad", "image": path}))
+    assert opened(file).bad_rows == {cause: 1}
+    with pytest.raises(InputError) as caught:
+        open_catalogue(str(file), progress=False)
+    assert hint in str(caught.value) and (path in str(caught.value) or cause == "missing image file" or "," in path)
+
+
+def test_file_urls_and_backslashes_that_are_there(shop):
+    (shop / "im/a b.jpg").write_bytes(encoded(photo()))
+    (shop / r"im\0.jpg").write_bytes(encoded(photo()))
+    rows = [ROWS[0] | {"image": f"file://{shop}/im/a%20b.jpg"}, ROWS[1] | {"image": r"im\0.jpg"}]
+    catalogue = opened(written(shop, "t.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
+    assert [product.images for product in catalogue] == [(shop / "im/a b.jpg",), (shop / r"im\0.jpg",)]
+
+
+def test_rows_of_one_id_that_hold_further_photos_are_told(shop):
+    content = HEADER + "a,im/0.jpg,thing,Nike\na,im/1.jpg,,\na,,,\nb,im/2.jpg,thing,Nike\nb,im/2.jpg,thing,Nike\n"
+    answer = run_command("data", "info", written(shop, "t.csv", content), "--on-bad-row", "skip")
+    said = " ".join(answer.err.split())
+    assert "3 duplicate id" in said and said.count("1 of the 3 rows with a duplicate id hold further photos") == 1
+
+
+def test_large_tables_keep_malformed_rows_in_their_place(shop, monkeypatch):
+    file = written(shop, "t.csv", lines_of("a", "b, c", "d", "e"))
+    expected = list(opened(file))
+    monkeypatch.setattr(tables, "IN_MEMORY_BYTES", 0)
+    assert list(opened(file)) == expected and len(expected) == 3
+
+
+def test_other_options_are_not_answered_from_the_cache(shop):
+    file = written(shop, "t.csv", "product_id;image;caption\n1;im/0.jpg;a\n2;none;b\n")
+    assert opened(file, ()).bad_rows == {"no image": 1}
+    assert opened(file, (), missing_values=()).bad_rows == {"missing image file": 1}
+
+
+# --- text tables through `datasets` -------------------------------------------------------------------------------
+
+
+def test_hf_reads_text_tables_like_any(shop):
+    pytest.importorskip("datasets")
+    (shop / "train.csv").write_text(HEADER + "007,im/0.jpg,thing,None\n")
+    for spec in (f"hf:{shop}", f"hf:{shop / 'train.csv'}"):
+        catalogue = open_catalogue(spec, "train", tags=["brand"], progress=False)
+        assert catalogue[0].product_id == "007" and catalogue.notes
+    with pytest.raises(InputError, match="needs no stream"):
+        import_catalogue(f"hf-stream:{shop / 'train.csv'}", shop / "out", progress=False)
+
+
+# --- tar shards ---------------------------------------------------------------------------------------------------
+
+TARS = {
+    "upper": (["0.JPG", "0.TXT", "1.Jpg", "1.Txt"], ["0", "1"]),
+    "dots": (["size 2.0.jpg", "size 2.0.txt", "size 2.1.jpg", "size 2.1.txt"], ["size 2.0", "size 2.1"]),
+    "dots and more photos": (["a.1.jpg", "a.1.1.jpg", "a.1.json", "a.10.jpg", "a.10.json"], ["a.1", "a.10"]),
+    "more photos": (["a.jpg", "a.1.jpg", "a.txt", "b.input.jpg", "b.img.png", "b.txt"], ["a", "b"]),
+}
+NOT_SAMPLES = {
+    "other texts": (["0.input.jpg", "0.outputs.txt"], "no text", ".input.jpg .outputs.txt"),
+    "other endings": (["0.img", "0.cap"], "no text", ".img .cap"),
+    "no photo": (["0.txt", "0.cls"], "no image", ".txt .cls"),
+    "apart": (["0.jpg", "1.jpg", "0.txt", "1.txt"], "files not adjacent", "must follow one another"),
+}
+
+
+def tar_of(shop, names):
+    with tarfile.open(shop / "t.tar", "w") as tar:
+        for name in names:
+            kind = name.lower().rpartition(".")[2]
+            text = b'{"caption": "A hat"}' if kind == "json" else b"A hat"
+            add(tar, name, text if kind in ("json", "txt", "cap", "cls") else (shop / "im/0.jpg").read_bytes())
+    return f"webdataset:{shop / 't.tar'}"
+
+
+@pytest.mark.parametrize(("names", "ids"), TARS.values(), ids=TARS)
+def test_samples_of_a_tar(shop, names, ids):
+    catalogue = opened(tar_of(shop, names), ())
+    assert [product.product_id for product in catalogue] == ids and not catalogue.bad_rows
+    assert sum(len(product.images) for product in catalogue) == sum(n.lower().endswith(("jpg", "png")) for n in names)
+
+
+@pytest.mark.parametrize("policy", ["error", "skip"])
+@pytest.mark.parametrize(("names", "cause", "said"), NOT_SAMPLES.values(), ids=NOT_SAMPLES)
+def test_tars_that_hold_no_samples(shop, names, cause, said, policy):
+    with pytest.raises(InputError) as caught:
+        open_catalogue(tar_of(shop, names), on_bad_row=policy, progress=False)
+    assert cause in str(caught.value) and said in str(caught.value)
+
+
+def test_keys_of_a_tar_may_come_late(shop, monkeypatch):
+    monkeypatch.setattr("e2.data.shards.JSON_ROWS_FOR_NAMES", 1)
+    with tarfile.open(shop / "t.tar", "w") as tar:
+        for number, row in enumerate(({"caption": "A hat"}, {"caption": "A cap", "brand": "Nike"})):
+            add(tar, f"{number}.jpg", (shop / "im/0.jpg").read_bytes())
+            add(tar, f"{number}.json", json.dumps(row).encode())
+    assert tags_of(opened(f"webdataset:{shop / 't.tar'}")) == {"0": None, "1": "Nike"}
