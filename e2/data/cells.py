@@ -4,7 +4,7 @@ import ast
 import contextlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -41,10 +41,22 @@ def plain(value: object) -> str | None:
     >>> plain(True), plain(2010.0), plain(float("nan")), plain({"en": "red"})
     ('true', '2010.0', None, '{"en": "red"}')
     """
-    if value is None or value != value:  # NaN
-        return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text.encode("utf-8", "replace").decode()  # JSON may escape half of a surrogate pair
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return None if value != value else str(value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def strings_of(values: Iterable[str | None]) -> pa.Array:
+    """Texts as a column; half of a surrogate pair, which JSON may escape, becomes a question mark."""
+    values = list(values)
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([value and value.encode("utf-8", "replace").decode() for value in values], pa.string())
 
 
 def values_in(cell: str) -> list[str | None]:
@@ -87,7 +99,7 @@ def spread(
         return values, rows
     lists = [parts(cell) if hit else [cell] for cell, hit in zip(values.to_pylist(), tried, strict=True)]
     counts = np.fromiter(map(len, lists), np.int64, len(lists))
-    return pa.array([value for found in lists for value in found], pa.string()), np.repeat(rows, counts)
+    return strings_of(value for found in lists for value in found), np.repeat(rows, counts)
 
 
 def grouped(values: pa.Array, rows: np.ndarray, keep: pa.Array, count: int) -> pa.ListArray:

@@ -195,7 +195,8 @@ class _Texts:
 
     def known(self, values: pa.Array, rows: np.ndarray, role: str) -> pa.Array:
         """The strings without the words that mean nothing; where none is known, what looks like one is noted."""
-        lower = pc.utf8_lower(values)
+        short = pc.less_equal(pc.binary_length(values), max(map(len, [*self.words.to_pylist(), *MISSING_WORDS])) * 4)
+        lower = pc.utf8_lower(pc.if_else(short, values, pa.scalar(None, pa.string())))
         if not len(self.words):
             odd = np.asarray(pc.fill_null(pc.is_in(lower, pa.array(MISSING_WORDS)), False))
             found = values.filter(pa.array(odd)).to_pylist()
@@ -208,7 +209,10 @@ class _Texts:
 
 def _wordless(values: pa.Array) -> pa.Array:
     """Which texts hold nothing but markup and punctuation, e.g. ``<br>``, ``&nbsp;`` or ``-``."""
-    bare = pc.replace_substring_regex(values, r"<[^>]*>|&(?:amp;)?#?\w+;", "")
+    odd = pc.or_(pc.match_substring_regex(values, "[<&]"), pc.invert(pc.match_substring_regex(values, WORDS)))
+    if not pc.any(odd).as_py():
+        return odd
+    bare = pc.replace_substring_regex(pc.if_else(odd, values, "a word"), r"<[^>]*>|&(?:amp;)?#?\w+;", "")
     suspects = pc.fill_null(pc.invert(pc.match_substring_regex(bare, WORDS)), False)
     if not pc.any(suspects).as_py():
         return suspects

@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from e2.data.cells import plain
+from e2.data.cells import plain, strings_of
 from e2.data.columns import MALFORMED, NOTE, NOTES, Columns
-from e2.data.delimited import SHOWN, Row, read_rows
+from e2.data.delimited import SHOWN, read_parts
 from e2.data.dialect import Dialect, dialect_of, foreign_byte, open_text
 from e2.errors import InputError, printable
 
@@ -70,10 +70,10 @@ def column_names(file: Path, columns: Columns, needed: Collection[str] = ()) -> 
                 return parquet.schema_arrow.names
         if kind == ".jsonl":
             return _json_names(file, columns, needed)
-        header = next(_rows(file, columns), None)
+        header = next(_parts(file, columns), None)
         if header is None:
             raise InputError(f"{file}: it is empty; name a table with a header and rows")
-        return header.cells
+        return header[0].cells
 
 
 def read_batches(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
@@ -93,22 +93,26 @@ def _read_parquet(file: Path, wanted: Sequence[str], columns: Columns) -> Iterat
 
 
 def _read_delimited(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
-    rows = _rows(file, columns)
-    header = next(rows).cells
-    places = {name: header.index(name) for name in wanted}
-    while batch := list(itertools.islice(rows, ROWS_PER_BATCH)):
+    parts = _parts(file, columns)
+    (header,) = next(parts)
+    places = {name: header.cells.index(name) for name in wanted}
+    for part in parts:
+        if isinstance(part, pa.Table):
+            cells = {name: part.column(place).combine_chunks() for name, place in places.items()}
+            yield _batch(cells, [None] * len(part), [None] * len(part))
+            continue
         cells = {
-            name: pa.array([None if row.malformed else row.cells[place] for row in batch], pa.string())
+            name: pa.array([None if row.malformed else row.cells[place] for row in part], pa.string())
             for name, place in places.items()
         }
-        notes = [[{"what": row.note, "value": f"line {row.line:,}"}] if row.note else None for row in batch]
-        yield _batch(cells, [row.malformed for row in batch], notes)
+        notes = [[{"what": row.note, "value": f"line {row.line:,}"}] if row.note else None for row in part]
+        yield _batch(cells, [row.malformed for row in part], notes)
 
 
-def _rows(file: Path, columns: Columns) -> Iterator[Row]:
+def _parts(file: Path, columns: Columns) -> Iterator[Any]:
     found = dialect(file, columns)
     with open_text(file, found.encoding) as lines:
-        yield from read_rows(itertools.islice(lines, found.skip, None), found.delimiter, first_line=found.skip + 1)
+        yield from read_parts(itertools.islice(lines, found.skip, None), found.delimiter, found.skip + 1)
 
 
 def _read_json(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
@@ -155,10 +159,12 @@ def _json_row(line: str, number: int) -> dict | str:
 
 def json_column(values: Sequence[Any]) -> pa.Array:
     """Values out of JSON, of any and mixed types, as one column of texts or of lists of texts."""
-    if any(isinstance(value, list) for value in values):
-        lists = (value if isinstance(value, list) else [] if value is None else [value] for value in values)
-        return pa.array([[plain(value) for value in found] for found in lists], pa.list_(pa.string()))
-    return pa.array(map(plain, values), pa.string(), size=len(values))
+    kinds = set(map(type, values))
+    if list not in kinds:
+        return strings_of(values if kinds <= {str, type(None)} else map(plain, values))
+    lists = [value if isinstance(value, list) else [] if value is None else [value] for value in values]
+    texts = strings_of(plain(value) for found in lists for value in found)
+    return pa.ListArray.from_arrays(pa.array([0, *itertools.accumulate(map(len, lists))], pa.int32()), texts)
 
 
 def _batch(cells: dict[str, pa.Array], malformed: list[str | None], notes: list[Any]) -> pa.RecordBatch:
