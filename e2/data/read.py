@@ -72,7 +72,7 @@ def column_names(file: Path, columns: Columns, needed: Collection[str] = ()) -> 
             return _json_names(file, columns, needed)
         header = next(_parts(file, columns), None)
         if header is None:
-            raise InputError(f"{file}: it is empty; name a table with a header and rows")
+            raise InputError(f"{file}: cannot be read (it is empty); name a table with a header and rows")
         return header[0].cells
 
 
@@ -134,7 +134,7 @@ def _json_names(file: Path, columns: Columns, needed: Collection[str]) -> list[s
         else:
             names |= dict.fromkeys(row)
     if problem and not names:
-        raise InputError(f"{file}: {printable(problem)}; write one object a line")
+        raise InputError(f"{file}, {printable(problem.partition(': ')[2])}; write one object a line")
     return list(names)
 
 
@@ -153,8 +153,10 @@ def _json_row(line: str, number: int) -> dict | str:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return f"no JSON object: line {number:,}, {error}"
-    return row if isinstance(row, dict) else f"no JSON object: line {number:,}, {printable(line.strip()[:SHOWN])}"
+        return f"no JSON object: line {number:,}: not JSON ({error})"
+    return (
+        row if isinstance(row, dict) else f"no JSON object: line {number:,}: not an object ({printable(line.strip()[:SHOWN])})"
+    )
 
 
 def json_column(values: Sequence[Any]) -> pa.Array:
