@@ -1,7 +1,8 @@
 """One search, from a photo and a wish to hits: what `e2 compose search` does."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,14 +103,17 @@ def find(
     query = composer.composed(References(composer.encoder, [image]), [wish])
     steps = dict(query.steps[0]) if query.steps else {}
     gallery = _gallery(composer.encoder, catalogue, index, target)
-    if unwanted := unwanted_of(query, wish, RuleEditor(_vocabulary(catalogue))):
+    vocabulary = _vocabulary(catalogue)
+    if unwanted := unwanted_of(query, wish, RuleEditor(vocabulary)):
         steps["unwanted"] = unwanted.names
-        gallery = _without(gallery, catalogue, unwanted)
-        entities = catalogue.tags if catalogue is not None else ()
-        query = replace(query, vectors=unwanted.avoided(query.vectors, composer.encoder.encode_texts, entities))
-    most = max(1, len(gallery.product_ids) - len(set(gallery.product_ids)) + top)  # photos beyond one a product
+        gallery = _without(gallery, catalogue, unwanted.of_tags(vocabulary))
+        query = replace(query, vectors=unwanted.avoided(query.vectors, composer.encoder.encode_texts, vocabulary))
+    if not gallery.product_ids:
+        return Found(reference, wish, composer.info, steps, [])
+    several = len(gallery.product_ids) - len(set(gallery.product_ids))  # photos beyond one a product
+    most = len(gallery.product_ids) if unwanted else max(1, several + top)
     scores, rows = search(query.vectors, gallery.vectors, min(most, 50 * top), device=composer.encoder.device)
-    hits = _hits(scores[0], rows[0], gallery, catalogue, top)
+    hits = _hits(scores[0], rows[0], gallery, catalogue, top, unwanted)
     return Found(reference, wish, composer.info, steps, hits)
 
 
@@ -128,33 +132,45 @@ def _gallery(encoder: Encoder, catalogue: Catalogue | None, index: str | Path | 
     return gallery_of(encoder, catalogue, target)
 
 
-def _vocabulary(catalogue: Catalogue | None) -> dict[str, list[str]] | None:
-    return None if catalogue is None or not catalogue.tags else tag_vocabulary(catalogue)
-
-
-def _without(gallery: Gallery, catalogue: Catalogue | None, unwanted: Unwanted) -> Gallery:
-    """The gallery less the products that have what is not wanted."""
+def _vocabulary(catalogue: Catalogue | None) -> dict[str, list[str]]:
+    """The values of a catalogue's tags, the frequent first."""
     if catalogue is None:
+        return {}
+    light = texts_only(catalogue)
+    counts: dict[str, Counter[str]] = {}
+    for row in range(len(light)):
+        for entity, value in light[row].tags.items():
+            counts.setdefault(entity, Counter())[value] += 1
+    return {entity: [value for value, _ in found.most_common()] for entity, found in counts.items()}
+
+
+def _without(gallery: Gallery, catalogue: Catalogue | None, values: Mapping[str, Collection[str]]) -> Gallery:
+    """The gallery less the products that have one of some tags."""
+    if catalogue is None or not values:
         return gallery
     products = texts_only(catalogue)
     listed = (products[row] for row in range(len(products)))
-    out = {product.product_id for product in listed if unwanted.in_product(product.tags, product.captions[0])}
+    out = {p.product_id for p in listed if any(p.tags.get(entity) in names for entity, names in values.items())}
     rows = [row for row, product_id in enumerate(gallery.product_ids) if product_id not in out]
     return Gallery(gallery.vectors[rows], [gallery.product_ids[row] for row in rows])
 
 
-def _hits(scores, rows, gallery: Gallery, catalogue: Catalogue | None, top: int) -> list[Hit]:
+def _hits(scores, rows, gallery: Gallery, catalogue: Catalogue | None, top: int, unwanted: Unwanted) -> list[Hit]:
     places = {} if catalogue is None else _places(catalogue)
     best: dict[str, float] = {}
     for score, row in zip(scores, rows, strict=True):
         best.setdefault(gallery.product_ids[row], float(score))
     hits = []
-    for rank, (product_id, score) in enumerate(list(best.items())[:top], start=1):
+    for product_id, score in best.items():
+        rank = len(hits) + 1
+        if rank > top:
+            break
         if catalogue is None or product_id not in places:
             hits.append(Hit(rank, score, product_id))
             continue
         product = catalogue[places[product_id]]
-        hits.append(Hit(rank, score, product_id, product.captions[0], product.tags, product.images[0]))
+        if not unwanted.in_product(product.tags, product.captions[0]):
+            hits.append(Hit(rank, score, product_id, product.captions[0], product.tags, product.images[0]))
     return hits
 
 

@@ -30,9 +30,11 @@ class Unwanted:
 
     def in_product(self, tags: Mapping[str, str], description: str = "") -> bool:
         """Whether a product has any of them, by its tags; where it has no such tag, by its description."""
-        known = [self.lexicon.named(entity, name) for entity, name in tags.items()]
-        told = [mention.value for mention in self.lexicon.mentions(description) if mention.kind not in tags]
-        return any(covers(value, other) for value in self.values for other in (*known, *told))
+        return self.among(values_of(self.lexicon, tags, description))
+
+    def among(self, values: Iterable[Value]) -> bool:
+        """Whether any of them is among the values of a product."""
+        return any(covers(value, other) for other in values for value in self.values)
 
     def of_tags(self, vocabulary: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
         """Entity -> the values of a catalogue that are not wanted: of grey also its dark grey."""
@@ -63,6 +65,12 @@ class Unwanted:
             leaning = np.maximum(queries @ direction, 0)[:, None]
             queries = normalised(queries - 2 * leaning * direction)
         return queries
+
+
+def values_of(lexicon: Lexicon, tags: Mapping[str, str], description: str) -> list[Value]:
+    """What a product is by its tags, and by its description where it has no such tag."""
+    known = [lexicon.named(entity, name) for entity, name in tags.items()]
+    return known + [mention.value for mention in lexicon.mentions(description) if mention.kind not in tags]
 
 
 def unwanted_of(composed: Composed, wish: str, editor: RuleEditor) -> Unwanted:
