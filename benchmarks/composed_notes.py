@@ -23,7 +23,7 @@ def rewriting_line(counts: dict[str, Any] | None) -> str | None:
     total, told = sum(counts[status] for status in ("rewritten", "kept", "failed")), []
     if counts["failed"]:
         reasons = ", ".join(f"{count:,} {printable(reason)}" for reason, count in counts["reasons"].items())
-        told.append(f"{counts['failed']:,} of {total:,} rewritings failed ({reasons}): the wish as it is stands in for them")
+        told.append(f"{counts['failed']:,} of {total:,} rewritings failed ({reasons}): caption and wish stand in for them")
     if counts["kept"]:
         told.append(f"{counts['kept']:,} of {total:,} captions kept as they were")
     if counts["not_understood"]:

@@ -155,15 +155,15 @@ def main(
     catalogue = open_data(data, split, tags or None, ("image", "caption", "product_id"), "error")
     model = load_encoder(encoder, device="cpu", workers=0)
     shop = Shop(model, catalogue)
-    rows = {p: shares(shop, kind, p, seed=seed) for kind, patterns in PATTERNS.items() for p in patterns}
+    rows = {f"{kind}: {p}": shares(shop, kind, p, seed=seed) for kind, patterns in PATTERNS.items() for p in patterns}
     rows = {pattern: row for pattern, row in rows.items() if row}
     if not rows:
         raise InputError(f"{data}: no product has a colour, a garment, stripes or a hood that wishes could name")
     about = {"dataset": catalogue.name, "split": split, "n": len(catalogue), "seed": seed, "top": TOP, "model": model.info}
     write_json(out, {**about, "patterns": {p: {k: round(v, 2) for k, v in row.items()} for p, row in rows.items()}})
-    print(f"{'wish':32}" + "".join(f"{name:>11}" for name in (*WAYS, "wishes")))
+    print(f"{'wish':40}" + "".join(f"{name:>11}" for name in (*WAYS, "wishes")))
     for pattern, row in rows.items():
-        print(f"{pattern:32}" + "".join(f"{row[way]:11.1f}" for way in WAYS) + f"{row['wishes']:11.0f}")
+        print(f"{pattern:40}" + "".join(f"{row[way]:11.1f}" for way in WAYS) + f"{row['wishes']:11.0f}")
 
 
 if __name__ == "__main__":

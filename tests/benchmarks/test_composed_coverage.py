@@ -128,7 +128,7 @@ def test_failed_rewritings_are_counted_in_file_and_notes(tmp_path, capsys):
     record = json.loads((tmp_path / "out/1_stub/mute/metrics.json").read_text())
     assert record["rewriting"]["failed"] == 2 == record["n"] and found.results[0]["rewriting"] is None
     assert notes(found.results)[1] == (
-        "mute on stub: 2 of 2 rewritings failed (2 no answer within 60 s): the wish as it is stands in for them"
+        "mute on stub: 2 of 2 rewritings failed (2 no answer within 60 s): caption and wish stand in for them"
     )
     task = load_cirr(tmp_path / "cirr", small_cirr(tmp_path / "cirr", "test1"), split="test1")
     write_submissions([colour_encoder()], task, Chosen(Mute), cirr.write_submission, tmp_path / "hand-in")

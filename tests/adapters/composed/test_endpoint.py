@@ -11,6 +11,7 @@ from adapters.composed.answer_cache import AnswerCache
 from adapters.composed.endpoint import Endpoint, EndpointConfig
 from adapters.composed.rewriting import tally
 from e2.errors import InputError
+from tests.shared import shared_path
 
 
 class Server:
@@ -262,3 +263,18 @@ def test_no_key_of_an_address_is_shown(server):
     rewriter = Endpoint(EndpointConfig(f"{server.url}?key=geheim", "m", tries=1))
     assert rewriter.rewrite(["a dress"], ["is red"]) == ["a dress but is red"]
     assert "geheim" not in str(rewriter.info)
+
+
+def test_the_answers_of_shared_cases_fixture(server):
+    """Captions where one is expected, and one line without the reasoning where none is."""
+    folder = shared_path("cases/captions-composed/endpoint")
+    for name, case in json.loads((folder / "answers.json").read_text(encoding="utf-8")).items():
+        raw = case["body_raw"].encode() if "body_raw" in case else json.dumps(case["body"]).encode()
+        server.script = [lambda handler, raw=raw, case=case: reply(handler, case.get("status", 200), raw)] * 9
+        rewriter = endpoint(server, tries=2)
+        if case["expect"].startswith("A red") and " or " not in case["expect"]:
+            assert rewriter.rewrite(["a navy coat"], ["is red and has a hood"]) == [case["expect"]], name
+        elif name != "content_parts":
+            with pytest.raises(InputError) as caught:
+                rewriter.rewrite(["a navy coat"], ["is red and has a hood"])
+            assert "\n" not in str(caught.value) and "the user wants" not in str(caught.value).lower(), name
