@@ -93,6 +93,7 @@ def composed(
         chosen = [name.strip() for name in swap.split(",")] if swap else None
         options: dict[str, Any] = {"keep": kept, "swap": chosen, "changes": changes, "size": size}
         options |= {"wordings": wordings, "seed": seed}
+        methods.catalogue = catalogue  # known only now; a wrong choice of methods was refused before
         task, listed = draw_task(benchmark, catalogue, queries=queries, target=target, text=text, **options)
         if out:
             listed.save(out / "queries.json")

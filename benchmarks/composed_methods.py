@@ -6,10 +6,12 @@ from typing import Any
 
 from adapters.composed.base import Composer
 from adapters.composed.methods import METHODS, make_composer
+from adapters.composed.settings import parse_options
+from adapters.composed.sources import catalogue_options
 from adapters.composed.store import read_record
 from adapters.encoder import Encoder
+from e2.data.product import Catalogue
 from e2.errors import InputError
-from e2.settings import parse_settings
 
 BASELINES = ("image", "text", "sum")  # what the others are held against
 DEFAULT = (*BASELINES, "slerp")
@@ -24,6 +26,7 @@ class Methods:
         preset: how captions of a wish are joined and prompts are written; None: each method's own.
         settings: ``METHOD.KEY=VALUE``, options of single methods; ``{encoder}`` in a value is the name of the encoder's folder
             (``cirevl.captions=runs/decap-{encoder}``).
+        catalogue: that is searched, if it is one: methods know its words as in a search.
 
     Raises:
         InputError: an unknown method, one named twice, a folder that is none, or settings of a method that does not run.
@@ -36,11 +39,12 @@ class Methods:
         *,
         preset: str | None = None,
         settings: Sequence[str] = (),
+        catalogue: Catalogue | None = None,
     ):
         records = [(Path(folder), read_record(folder)) for folder in folders]
         self.folders = {(record.method, record.encoder["weights_sha256"]): folder for folder, record in records}
         self.names = tuple(names) or tuple(dict.fromkeys([*DEFAULT, *(record.method for _, record in records)]))
-        self.preset, self.options = preset, _parsed(settings)
+        self.preset, self.options, self.catalogue = preset, _parsed(settings), catalogue
         for name in (*self.names, *self.options):
             if name not in METHODS:
                 raise InputError(f"unknown method {name!r}; choose {', '.join(METHODS)}")
@@ -81,6 +85,8 @@ class Methods:
                 f"{name} has to be fitted on {encoder.info['path']} first: e2 compose fit --method {name} --encoder "
                 f"{encoder.info['path']} --data SPEC --out DIR, then --composer DIR"
             )
+        if folder is None:
+            options = catalogue_options(name, options, self.catalogue)
         return make_composer(name, encoder, path=folder, **options)
 
 
@@ -97,5 +103,5 @@ def _parsed(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
         key, equals, _ = rest.partition("=")
         if not (name and dot and key and equals):
             raise InputError(f"--set {setting!r}: write METHOD.KEY=VALUE, e.g. slerp.text_weight=0.9")
-        found.setdefault(name, {}).update(parse_settings([rest]))
+        found.setdefault(name, {}).update(parse_options([rest]))
     return found

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from e2.errors import InputError
+from e2.errors import InputError, printable
 from e2.options import (
     ENCODERS,
     BatchSize,
@@ -126,7 +126,7 @@ def search(
     if data is None and index is None:
         raise InputError("nothing to search in: give --data SPEC, --index FILE, or both")
     if not Path(image).is_file():
-        raise InputError(f"--image {image}: there is no such file; give the reference photo")
+        raise InputError(f"--image {printable(image)}: there is no such file; give the reference photo")
     columns = (image_column, caption_column, id_column)
     catalogue = None if data is None else open_data(data, split, tags, columns, on_bad_row)
     model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
@@ -135,10 +135,10 @@ def search(
     if out:
         save_found(found, out)
     if json:
-        print(jsonlib.dumps(found.record(), indent=2, ensure_ascii=False))
+        print(jsonlib.dumps(found.record(), indent=2))  # in ASCII: a stranger's text may hold terminal codes
         return
     for name, value in found.steps.items():
-        Console().print(f"{name}: {shown(value)}", markup=False, highlight=False)
+        Console().print(f"{printable(name)}: {shown(value)}", markup=False, highlight=False)
     Console().print(hits_table(found.hits, text))
     if out:
         print(f"wrote hits.json and hits.png to {out}")

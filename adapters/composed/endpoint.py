@@ -80,6 +80,8 @@ class EndpointConfig:
             raise InputError(f"unknown on_failure {self.on_failure!r}; choose error or skip")
         if self.tries < 1 or self.parallel < 1 or self.timeout <= 0:
             raise InputError("an endpoint needs 1 or more tries, 1 or more parallel requests and a timeout above 0")
+        if self.wait < 0 or self.per_minute < 0:
+            raise InputError("an endpoint's wait and per_minute cannot be below 0")
         if self.max_tokens < 1 or not 0 <= self.temperature <= 2:
             raise InputError("an endpoint needs max_tokens of 1 or more and a temperature in 0..2")
         if self.reasoning_effort not in (None, *EFFORTS):

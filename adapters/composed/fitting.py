@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.encoder import Encoder
+from e2.config import require_choice, require_range
 from e2.errors import InputError
 from e2.progress import with_progress
 
@@ -54,8 +55,13 @@ class FitConfig:
                 raise InputError(f"{name} must be 1 or more, not {getattr(self, name)}")
         if not 0 < self.held_out < 1:
             raise InputError(f"held_out is a share between 0 and 1, not {self.held_out}")
-        if self.lr <= 0:
+        if not 0 < self.lr < float("inf"):
             raise InputError(f"lr must be positive, not {self.lr}")
+        require_range("weight_decay", self.weight_decay, 0)
+        require_range("hidden", self.hidden, 1)
+        require_range("dropout", self.dropout, 0, 0.999)
+        require_range("seed", self.seed, 0, 2**63 - 1)
+        require_choice("input", self.input, ("unit", "raw"))
 
 
 def network_options(config: FitConfig) -> dict[str, Any]:

@@ -46,15 +46,15 @@ def shown(value: Any) -> str:
 
 
 def hits_table(hits: Sequence[Hit], wish: str) -> Table:
-    """For the terminal; texts of a catalogue are shown as they are, never as markup."""
-    table = Table(title=Text(f"like the photo, but: {wish}"))
+    """For the terminal; texts of a catalogue are never markup, nor terminal codes."""
+    table = Table(title=Text(f"like the photo, but: {printable(wish)}"))
     for number in ("rank", "score"):
         table.add_column(number, justify="right")
     for words in ("product", "description", "tags"):
         table.add_column(words)
     for hit in hits:
         cells = (str(hit.rank), f"{hit.score:.3f}", hit.product_id, hit.caption, ", ".join(hit.tags.values()))
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
 
 
@@ -78,7 +78,7 @@ def save_sheet(reference: Image.Image, wish: str, hits: Sequence[Hit], path: Pat
 def _draw(ax: Axes, image: Image.Image | None, lines: list[str], colour: str) -> None:
     shown = Image.new("RGB", (256, 256), "#eeeeee") if image is None else ImageOps.pad(image, (256, 256), color="white")
     ax.imshow(np.asarray(shown))
-    ax.set_title("\n".join(lines), y=-0.04, va="top", fontsize=8, color=colour, parse_math=False)
+    ax.set_title("\n".join(map(printable, lines)), y=-0.04, va="top", fontsize=8, color=colour, parse_math=False)
 
 
 def _wrapped(text: str, lines: int) -> list[str]:

@@ -1,6 +1,5 @@
 """All methods by name: making one, fitting one, loading a fitted one."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from adapters.composed.pic2word import Pic2Word, fit_pic2word
 from adapters.composed.pseudo_word import PseudoWordComposer
 from adapters.composed.raw_features import raw_image_features
 from adapters.composed.searle import Searle, SearleOti, fit_searle
+from adapters.composed.settings import composer_options
 from adapters.composed.slots import SlotFilling, calibrated_slots
 from adapters.composed.sources import captions_in, captions_of, phrases_of, rewriter_of, vocabulary_of
 from adapters.composed.store import ComposerRecord, check_encoder, check_new, load_mapping, read_record, save_composer
@@ -36,7 +36,7 @@ FITTED = ("lincir", "pic2word", "searle", "slots")  # what `fit_composer` takes;
 SEARLE_PHOTOS = 4096  # inverted at most, by default
 
 
-def make_composer(name: str, encoder: Encoder, *, path: str | Path | None = None, **options: Any) -> Composer:
+def make_composer(name: str, encoder: Encoder, /, *, path: str | Path | None = None, **options: Any) -> Composer:
     """A composer by name.
 
     Args:
@@ -58,10 +58,10 @@ def make_composer(name: str, encoder: Encoder, *, path: str | Path | None = None
         return composer
     if method.trained:
         raise InputError(f"{name} has to be fitted first: e2 compose fit --method {name} --encoder ... --data ... --out DIR")
-    return _built(method, encoder, _resolved(name, encoder, options))
+    return method(encoder, **_resolved(name, encoder, composer_options(method, options)))
 
 
-def load_composer(path: str | Path, encoder: Encoder | None = None, **options: Any) -> Composer:
+def load_composer(path: str | Path, encoder: Encoder | None = None, /, **options: Any) -> Composer:
     """A fitted composer.
 
     Args:
@@ -76,12 +76,11 @@ def load_composer(path: str | Path, encoder: Encoder | None = None, **options: A
     method = _method(record.method)
     encoder = encoder or load_encoder(record.encoder["path"])
     check_encoder(path, record, encoder)
+    options = composer_options(method, options)
     if issubclass(method, PseudoWordComposer):
         origin = {"composer": str(path), "feature_norm": record.feature_norm}
-        options |= {"mapping": load_mapping(path, record), "input": record.input, "origin": origin}
-    else:
-        options = {**record.settings, **options}
-    return _built(method, encoder, options)
+        return method(encoder, mapping=load_mapping(path, record), input=record.input, origin=origin, **options)
+    return method(encoder, **_resolved(record.method, encoder, {**record.settings, **options}))
 
 
 def fit_composer(
@@ -187,11 +186,3 @@ def _needed(name: str, options: dict[str, Any], key: str) -> Any:
     if key not in options:
         raise InputError(f"{name} needs {key}; see make_composer, or on the command line e2 compose search --help")
     return options[key]
-
-
-def _built(method: type[Composer], encoder: Encoder, options: dict[str, Any]) -> Composer:
-    known = [name for name in inspect.signature(method).parameters if name != "encoder"]
-    for key in options:
-        if key not in known:
-            raise InputError(f"{method.name} has no option {key!r}; it has {', '.join(known)}")
-    return method(encoder, **options)

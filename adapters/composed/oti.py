@@ -17,6 +17,7 @@ from adapters.composed.losses import oti_losses
 from adapters.composed.phrases import PhraseBook
 from adapters.composed.templates import TEMPLATES
 from adapters.encoder import Encoder
+from e2.config import require_range
 from e2.errors import InputError
 from e2.progress import with_progress
 
@@ -47,6 +48,10 @@ class OtiConfig:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 1:
             raise InputError("textual inversion needs 1 or more steps and images at a time")
+        for name in ("lr", "weight_decay", "init_std", "seed"):
+            require_range(f"oti.{name}", getattr(self, name), 0)
+        require_range("oti.ema", self.ema, 0, 1)
+        require_range("oti.concepts", self.concepts, 1)
 
 
 @dataclass(frozen=True)

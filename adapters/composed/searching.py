@@ -14,16 +14,16 @@ from adapters.composed.gallery import Gallery, gallery_of, read_index
 from adapters.composed.hits import Hit, save_sheet
 from adapters.composed.methods import load_composer, make_composer
 from adapters.composed.rule_editor import RuleEditor
-from adapters.composed.sources import captions_in, phrases_of
+from adapters.composed.settings import parse_options
+from adapters.composed.sources import catalogue_options
 from adapters.composed.top_k import search
 from adapters.composed.unwanted import Unwanted, unwanted_of
 from adapters.encoder import Encoder
 from adapters.tag_reader import tag_vocabulary
-from e2.data.images import load_image
+from e2.data.images import BadImage, load_image
 from e2.data.product import Catalogue, texts_only
-from e2.errors import InputError
+from e2.errors import InputError, escaped, printable
 from e2.files import atomic_path
-from e2.settings import parse_settings
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,14 @@ def start_search(
     Raises:
         InputError: neither method nor folder, or what `make_composer` refuses.
     """
-    options = parse_settings(settings)
+    options = parse_options(settings)
     if method is None:
         if folder is None:
             raise InputError("choose how to compose: --method image, text, sum, slerp, cirevl or slots, or --composer DIR")
         return load_composer(folder, encoder, **options)
     if folder is not None:
         return make_composer(method, encoder, path=folder, **options)
-    if method == "slots" and catalogue is not None:
-        options.setdefault("vocabulary", tag_vocabulary(catalogue))
-    if method == "cirevl" and catalogue is not None and catalogue.tags and options.get("rewriter", "rules") == "rules":
-        options.setdefault("vocabulary", tag_vocabulary(catalogue))
-    if method == "searle-oti" and catalogue is not None:
-        options.setdefault("phrases", phrases_of(None, captions_in(catalogue)))
-    return make_composer(method, encoder, **options)
+    return make_composer(method, encoder, **catalogue_options(method, options, catalogue))
 
 
 def find(
@@ -99,7 +93,7 @@ def find(
     Raises:
         InputError: a bad photo, wish, index or target.
     """
-    reference = load_image(Path(image))
+    reference = _reference(Path(image))
     query = composer.composed(References(composer.encoder, [image]), [wish])
     steps = dict(query.steps[0]) if query.steps else {}
     gallery = _gallery(composer.encoder, catalogue, index, target)
@@ -120,8 +114,15 @@ def find(
 def save_found(found: Found, out: Path) -> None:
     """Writes ``hits.json`` and the contact sheet ``hits.png``."""
     with atomic_path(Path(out) / "hits.json") as path:
-        path.write_text(json.dumps(found.record(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(escaped(json.dumps(found.record(), indent=2, ensure_ascii=False)) + "\n", encoding="utf-8")
     save_sheet(found.reference, found.wish, found.hits, Path(out) / "hits.png")
+
+
+def _reference(path: Path) -> Image.Image:
+    try:
+        return load_image(path)
+    except BadImage as error:
+        raise InputError(f"--image {printable(str(path))}: {error.cause}; give another photo") from error
 
 
 def _gallery(encoder: Encoder, catalogue: Catalogue | None, index: str | Path | None, target: str) -> Gallery:

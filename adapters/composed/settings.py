@@ -1,26 +1,120 @@
-"""The training's settings from the command line."""
+"""``--set KEY=VALUE`` of composers and of their fitting: every value checked against the type of what takes it.
 
-from collections.abc import Sequence
-from dataclasses import fields
+One mechanism: `typed` compares values with type hints, by the same rules as the settings of training (`e2.config`), and what
+takes a number checks its range itself. Sources (captions, phrases, vocabularies, rewriters) are named in a word, or objects.
+"""
+
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass, make_dataclass
+from pathlib import Path
 from typing import Any
 
+from adapters.composed.endpoint import EndpointConfig
 from adapters.composed.fitting import FitConfig
-from e2.errors import InputError
+from e2.config import from_dict
+from e2.errors import InputError, printable
 from e2.settings import parse_settings
+
+SOURCES = {"captions": "captions", "rewriter": "rewrite"}  # option -> what an object in place of a name can do
+WORDS = {float: "a finite number", int: "a whole number", str: "a text", bool: "true or false", type(None): "null"}
+MADE = ("return", "encoder", "mapping", "input", "origin")  # of constructors: not for users to set
+
+
+def parse_options(settings: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` settings of one composer.
+
+    Raises:
+        InputError: a setting of another form.
+    """
+    options = parse_settings(settings)
+    if "path" in options:
+        raise InputError("--set path: name the folder of a fitted composer by --composer")
+    return options
+
+
+def option_hints(method: type) -> dict[str, Any]:
+    """Option -> its type, of a composer; those of its rewriter's server among them."""
+    hints = typing.get_type_hints(method.__init__)  # type: ignore[misc]  # that of this very class is meant
+    if "rewriter" in hints:
+        server = typing.get_type_hints(EndpointConfig)
+        hints |= {"vocabulary": Mapping, "cache": str | None, **{key: server[key] for key in server if key != "url"}}
+    return {key: hint for key, hint in hints.items() if key not in MADE}
+
+
+def composer_options(method: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """A composer's options, checked.
+
+    Raises:
+        InputError: an option that the method does not have, or a value of the wrong kind.
+    """
+    hints, name = option_hints(method), getattr(method, "name", method.__name__)
+    return {key: _option(name, key, value, hints) for key, value in options.items()}
 
 
 def fit_config(settings: Sequence[str], **given: Any) -> FitConfig:
     """The training's settings; those given as None stay at their defaults.
 
     Raises:
-        InputError: an unknown key, or a value of the wrong kind.
+        InputError: an unknown key, or a value of the wrong kind or out of range.
     """
     values = parse_settings(settings) | {name: value for name, value in given.items() if value is not None}
-    known = [field.name for field in fields(FitConfig)]
+    hints = typing.get_type_hints(FitConfig)
     for key in values:
-        if key not in known:
-            raise InputError(f"--set {key}: unknown setting; there are {', '.join(known)}")
+        if key not in hints:
+            raise InputError(f"--set {printable(key)}: unknown setting; there are {', '.join(hints)}")
+    return FitConfig(**{key: typed("--set", key, value, hints[key]) for key, value in values.items()})
+
+
+def typed(what: str, key: str, value: Any, hint: Any) -> Any:
+    """The value as its type wants it: whole floats become integers, numbers in text numbers, lists tuples.
+
+    Raises:
+        InputError: it is of the wrong kind, or not finite.
+    """
     try:
-        return FitConfig(**values)
-    except TypeError as error:
-        raise InputError(f"--set: a value of the wrong kind among {values}: {error}") from error
+        found = getattr(from_dict(make_dataclass("Setting", [(key, hint)]), {key: value}), key)
+    except InputError:
+        found = math.nan
+    if isinstance(found, float) and not math.isfinite(found):
+        raise InputError(f"{what}: {key}={_shown(value)} is of the wrong kind; it takes {_kind(hint)}")
+    return found
+
+
+def _kind(hint: Any) -> str:
+    """A type in words."""
+    kinds = [WORDS.get(kind, getattr(kind, "__name__", str(kind))) for kind in typing.get_args(hint) or (hint,)]
+    return " or ".join(kinds)
+
+
+def _shown(value: Any) -> str:
+    return printable(repr(value))[:80]
+
+
+def _option(name: str, key: str, value: Any, hints: Mapping[str, Any]) -> Any:
+    if key not in hints:
+        raise InputError(f"{name} has no option {printable(key)!r}; it has {', '.join(hints)}")
+    hint = hints[key]
+    if key in ("vocabulary", "phrases", *SOURCES):
+        return _source(name, key, value)
+    given = is_dataclass(value) and isinstance(value, typing.get_args(hint) or hint)
+    return value if given else typed(name, key, value, hint)
+
+
+def _source(name: str, key: str, value: Any) -> Any:
+    """A name, or an object that can do what is wanted of it."""
+    if isinstance(value, Path) or isinstance(value, str) and value.strip():
+        return value
+    if key in SOURCES:
+        fits = callable(getattr(value, SOURCES[key], None))
+    else:
+        fits = isinstance(value, Mapping) and bool(value) and all(_are_texts(key, texts) for key, texts in value.items())
+    if not fits:
+        raise InputError(f"{name}: {key}={_shown(value)} is of the wrong kind; name a file or a folder")
+    return value
+
+
+def _are_texts(key: Any, texts: Any) -> bool:
+    listed = isinstance(texts, Sequence) and not isinstance(texts, str)
+    return isinstance(key, str) and listed and all(isinstance(text, str) for text in texts)

@@ -39,7 +39,7 @@ class SlotFilling(Composer):
         encoder: Encoder,
         vocabulary: Mapping[str, Sequence[str]],
         *,
-        thresholds: Mapping[str, float] | None = None,
+        thresholds: dict[str, float] | None = None,
         text_weight: float = 0.5,
         preset: str | None = None,
     ):

@@ -44,6 +44,18 @@ def vocabulary_of(source: Vocabulary | str | Path) -> dict[str, list[str]]:
     return tag_vocabulary(open_catalogue(str(source), None))
 
 
+def catalogue_options(method: str, options: Mapping[str, Any], catalogue: Catalogue | None) -> dict[str, Any]:
+    """The options of a method with what it can learn from the catalogue that is searched, unless it is set."""
+    if catalogue is None:
+        return dict(options)
+    rules = method == "cirevl" and catalogue.tags and options.get("rewriter", "rules") == "rules"
+    if (method == "slots" or rules) and "vocabulary" not in options:
+        return {**options, "vocabulary": tag_vocabulary(catalogue)}
+    if method == "searle-oti" and "phrases" not in options:
+        return {**options, "phrases": phrases_of(None, captions_in(catalogue))}
+    return dict(options)
+
+
 def captions_in(catalogue: Catalogue) -> list[str]:
     """All descriptions of a split, photos left unread where the source can."""
     light = texts_only(catalogue)

@@ -34,7 +34,7 @@ def search(
         of one, and that excluded) holds score -inf and row -1.
 
     Raises:
-        InputError: an empty gallery, top_k below 1, or vectors of another width.
+        InputError: an empty gallery, top_k below 1, or vectors of another width or not finite.
     """
     _check(query_vectors, gallery, top_k)
     queries = torch.as_tensor(np.ascontiguousarray(query_vectors, dtype=np.float32), device=device)
@@ -52,6 +52,8 @@ def _check(queries: np.ndarray, gallery: np.ndarray, top_k: int) -> None:
         raise InputError(f"cannot return the best {top_k}; ask for 1 or more")
     if queries.ndim != 2 or queries.shape[1] != gallery.shape[1]:
         raise InputError(f"queries of shape {queries.shape} do not fit a gallery of width {gallery.shape[1]}")
+    if not np.isfinite(queries).all():
+        raise InputError("a query's vector is not finite; check the weights and --precision")
 
 
 def _query_parts(queries: Tensor, left_out: Tensor | None, size: int = 1024):
@@ -68,6 +70,8 @@ def _in_gallery(queries: Tensor, gallery: np.ndarray, top_k: int, left_out: Tens
     best_rows = torch.empty(len(queries), 0, dtype=torch.long, device=queries.device)
     for start in range(0, len(gallery), size):
         block = _tensor(gallery[start : start + size])
+        if not block.isfinite().all():
+            raise InputError("the gallery holds vectors that are not finite; check the weights and --precision, make it again")
         scores = queries @ block.to(queries.device).T
         if left_out is not None:
             inside = ((left_out >= start) & (left_out < start + len(block))).nonzero().squeeze(1)

@@ -97,3 +97,15 @@ def test_a_composer_of_another_encoder_is_refused(e2, shop, lincir):
     arguments = ("--data", shop, "--split", "val", *TAGS, "--composer", lincir)
     with pytest.raises(InputError, match="for an encoder that is not among --encoder"):
         e2("--encoder", "open_clip:e2-nano", *arguments)
+
+
+def test_methods_know_the_catalogue_as_in_a_search(e2, tiny, shop, tmp_path):
+    captions = tmp_path / "captions.json"
+    captions.write_text(json.dumps({f"val-{i}": "a nike tee" for i in range(12)}))
+    arguments = ("--encoder", f"open_clip:{tiny}", "--data", shop, "--split", "val", *TAGS, "--size", 5, "--wordings", 1)
+    found = e2(*arguments, "--method", "slots", "cirevl", "--set", f"cirevl.captions={captions}", "--out", tmp_path / "out")
+    assert found.exit_code == 0, found.output
+    steps = [json.loads(line) for line in (tmp_path / "out/1_open_clip_test-tiny/slots/steps.jsonl").read_text().splitlines()]
+    assert len(steps) == 5 and set(steps[0]["changed"]) <= {"brand", "colour"}
+    edited = (tmp_path / "out/1_open_clip_test-tiny/cirevl/steps.jsonl").read_text()
+    assert "Levi's tee" in edited  # a brand that only the catalogue knows takes the old one's place

@@ -101,3 +101,42 @@ def test_an_index_of_another_encoder_is_refused(shop, checkpoint, encoder, photo
     )
     with pytest.raises(InputError, match="holds vectors of open_clip:test-tiny, not of"):
         call(*start(shop, checkpoint, photo), "--method", "sum", "--index", tmp_path / "i.parquet")
+
+
+HOSTILE = "red \x1b]0;owned\x07 \x9b31m \u202e[bold]dress[/bold]\r\n" + "\ud83d"
+
+
+def test_a_catalogues_texts_never_reach_the_terminal_as_codes(checkpoint, photo, tmp_path):
+    rows = [
+        {"product_id": f"p{i}", "image": photo, "caption": f"{HOSTILE} {i}", "colour": f"red {i} \x1b[2J"} for i in range(3)
+    ]
+    (tmp_path / "shop.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    search = (
+        "search",
+        "--image",
+        photo,
+        "--text",
+        "in red 1 \x1b[2J",
+        "--encoder",
+        checkpoint,
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+    )
+    search += ("--data", tmp_path / "shop.jsonl", "--tags", "colour", "--method", "slots", "--out", tmp_path / "out")
+    for printed in (call(*search), call(*search, "--json")):
+        assert "owned" in printed and all(letter.isprintable() or letter == "\n" for letter in printed)
+    assert json.loads((tmp_path / "out/hits.json").read_text())["hits"]
+    assert (tmp_path / "out/hits.png").stat().st_size
+
+
+def test_what_is_no_photo_is_named_without_advice_for_tables(shop, checkpoint, photo, tmp_path):
+    for name, content in (("empty.jpg", b""), ("cut.png", b"\x89PNG\r\n"), ("text.jpg", b"not a photo")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=rf"--image .*{name}: .*; give another photo") as caught:
+            call(*start(shop, checkpoint, tmp_path / name), "--method", "sum")
+        assert "on-bad-row" not in str(caught.value)
+    for place in (tmp_path, tmp_path / "nowhere.jpg"):
+        with pytest.raises(InputError, match="there is no such file; give the reference photo"):
+            call(*start(shop, checkpoint, place), "--method", "sum")

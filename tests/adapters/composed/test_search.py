@@ -78,6 +78,8 @@ def test_impossible_searches_are_refused():
         (one, one[:0], 1, "gallery is empty"),
         (one, one, 0, "ask for 1 or more"),
         (np.ones((1, 3)), one, 1, "do not fit a gallery of width 2"),
+        (one * np.nan, one, 1, "a query's vector is not finite"),
+        (one, np.array([[1, 0], [np.inf, 0]], dtype=np.float32), 1, "the gallery holds vectors that are not finite"),
     ):
         with pytest.raises(InputError, match=message):
             search(queries, gallery, top_k)
