@@ -1,12 +1,13 @@
 """The command line: parses and calls, nothing else. Heavy packages are imported inside the commands."""
 
 import errno
+import io
 import json as jsonlib
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from safetensors import SafetensorError
@@ -304,10 +305,18 @@ def not_written(error: Exception) -> str:
     return f"{said}; make room, and go on with --resume after training" if os.strerror(errno.ENOSPC) in said else said
 
 
+def print_any_name(stream: TextIO) -> None:
+    """Lets a stream print what its encoding cannot, such as a file name that is not UTF-8, as ``\\udce9``."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """The console script: mistakes that a user can mend get one line on stderr and no traceback."""
     if int(os.environ.get("RANK", "0")) > 0:  # under accelerate launch only the main process talks
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open as long as the process lives
+    for stream in (sys.stdout, sys.stderr):
+        print_any_name(stream)
     logging.getLogger().setLevel(logging.CRITICAL)  # open_clip warns of what is meant here, and logs what it raises
     try:
         app()

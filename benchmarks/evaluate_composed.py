@@ -279,7 +279,7 @@ def _write_steps(path: Path, task: Task, composed: Sequence[Composed]) -> None:
     """What each query went through, one JSON object a line; nothing where a method has no steps."""
     if not any(each.steps for each in composed):
         return
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         for wording, each in enumerate(composed):
             for name, steps in zip(task.query_names, each.steps, strict=True):
                 file.write(json.dumps({"query": name, "wording": wording, **steps}, ensure_ascii=False) + "\n")

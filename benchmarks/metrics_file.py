@@ -56,4 +56,5 @@ def metrics_record(
 def write_json(path: Path, content: Any) -> None:
     """Writes a JSON file, whole or not at all. NaN is refused: no JSON reader has to take it."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

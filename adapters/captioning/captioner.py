@@ -192,7 +192,9 @@ class Captioner:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(tensors, folder / WEIGHTS, {"format": "pt"})
         (folder / CONFIG).write_text(
-            json.dumps(self._description(home), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            json.dumps(self._description(home), indent=2, ensure_ascii=False) + "\n",
+            encoding="utf-8",
+            errors="backslashreplace",
         )
 
     def _description(self, home: Path) -> dict[str, Any]:

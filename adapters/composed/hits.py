@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from e2.data.images import load_image
-from e2.errors import printable
+from e2.errors import escaped, printable
 from e2.files import atomic_path
 
 COLUMNS, WIDTH, LINES = 5, 26, 3
@@ -82,4 +82,4 @@ def _draw(ax: Axes, image: Image.Image | None, lines: list[str], colour: str) ->
 
 
 def _wrapped(text: str, lines: int) -> list[str]:
-    return textwrap.wrap(text, WIDTH, max_lines=lines, placeholder="...")
+    return textwrap.wrap(escaped(text), WIDTH, max_lines=lines, placeholder="...")

@@ -51,7 +51,9 @@ def write_info(
     info = catalogue_info(catalogues, tokenizer, tokenizer.context_length, progress=progress)
     if out is not None:
         with atomic_path(Path(out) / "info.json") as temporary:
-            temporary.write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            temporary.write_text(
+                json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
+            )
         save_tag_plot(tag_counts(catalogues.values(), info["tags"]), out)
         save_contact_sheet(next(iter(catalogues.values())), out, seed=seed)
     return info

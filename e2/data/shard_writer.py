@@ -43,7 +43,7 @@ def _files(product: Product) -> Iterator[tuple[str, bytes]]:
     for number, image in enumerate(product.images):
         contents = image if isinstance(image, bytes) else image.read_bytes()
         yield (f"{number}." if number else "") + _ending(contents), contents
-    yield "json", json.dumps(_record(product), ensure_ascii=False).encode("utf-8")
+    yield "json", json.dumps(_record(product), ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def _record(product: Product) -> dict[str, Any]:

@@ -256,7 +256,9 @@ def _finish(journal: Journal, out: Path) -> None:
     if not found["photos"]["fetched"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in found["photos"]["lost"].items())
         raise InputError(f"no photo could be fetched ({reasons}); look at a few of the URLs in the metadata")
-    with atomic_path(out / FAILURES) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_path(out / FAILURES) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.writelines(json.dumps(failure, ensure_ascii=False) + "\n" for failure in journal.failures())
     with atomic_path(out / STATISTICS) as temporary:
-        temporary.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
+        )
