@@ -260,6 +260,8 @@ def _score(
 ) -> Measured:
     columns, entities, products = measured.columns(), truth.catalogue.tags, len(truth.product_ids)
     everything = np.concatenate(list(columns.values()), axis=1)
+    if not np.isfinite(everything).all():
+        raise InputError(f"{candidate.info['path']}: scores that are not finite; check the captions")
     drawn = resampled_means([Measure(everything, np.arange(products))], resamples=resamples, seed=seed)
     ends = np.cumsum([column.shape[1] for column in columns.values()])[:-1]
     samples = _metrics(dict(zip(columns, np.split(drawn, ends, axis=1), strict=True)), products, entities)

@@ -79,6 +79,7 @@ class Captioner:
         """
         how = self.decoding(**decoding)
         image_features, regions = self.look(images, progress=progress)
+        require_finite_features(image_features)
         return self._captions(image_features, self.read_tags(image_features, regions), how)
 
     def look(self, images: Sequence[ImageSource], *, progress: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
@@ -107,6 +108,7 @@ class Captioner:
             InputError: embeddings of another width, or decoding options that do not fit.
         """
         how = self.decoding(**decoding)
+        require_finite_features(image_features)
         if tags is None:
             tags = self.read_tags(image_features, region_features)
         return self._captions(image_features, tags, how)
@@ -214,6 +216,17 @@ class Captioner:
             else {"prompt": reader.prompt, "thresholds": reader.thresholds, "vocabulary": reader.vocabulary},
             "training": self.training,
         }
+
+
+def require_finite_features(features: np.ndarray) -> None:
+    """Refuses embeddings that mean nothing, of which captions could be written all the same.
+
+    Raises:
+        InputError: some of the (N, D) are NaN or infinite.
+    """
+    broken = int((~np.isfinite(features).all(axis=-1)).sum())
+    if broken:
+        raise InputError(f"{broken:,} of {len(features):,} photos have embeddings that are not finite; check the encoder")
 
 
 def load_captioner(path: str | Path, encoder: Encoder | None = None, **encoder_options: Any) -> Captioner:

@@ -113,7 +113,7 @@ def test_products_without_a_word_are_refused_or_left_out():
     stock.products[3] = Product("bare", (png("red"),), ("...",), {"colour": "red"})
     with pytest.raises(InputError, match=r"1 of 20 products have no word in their references \(first: bare\)"):
         read_truth(stock)
-    stock.columns, stock.bad_rows = (), {}  # what a subset takes over
+    stock.columns, stock.bad_rows, stock.notes = (), {}, {}  # what a subset takes over
     left = read_truth(stock, skip_wordless=True)
     assert len(left.product_ids) == len(left.catalogue) == 19
     with pytest.raises(InputError, match="choose caption or full"):
@@ -131,7 +131,7 @@ def test_wrong_candidates_are_named(truth):
 
 def test_a_subset_is_scored_on_request():
     stock = shelf()
-    stock.columns, stock.bad_rows = (), {}  # what a subset takes over
+    stock.columns, stock.bad_rows, stock.notes = (), {}, {}  # what a subset takes over
     truth = read_truth(stock)
     half = Candidate(dict.fromkeys(truth.product_ids[:10], "a red shirt"), {"path": "half"}, {truth.product_ids[10]: "torn"})
     with pytest.raises(InputError, match=r"9 of 20 products .*its own ids: red-0, .*--missing skip"):
@@ -171,3 +171,13 @@ def test_many_captioners_are_rows_of_a_table(truth):
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= 80 and "comparison.json" in lines[-1] + lines[-2]
     assert any("number-4" in line and line.count(" to ") == 3 for line in lines)
+
+
+def test_what_is_not_finite_is_refused(truth, monkeypatch):
+    judge = colour_encoder()
+    monkeypatch.setattr(judge, "encode_texts", lambda texts, progress=True: np.full((len(texts), 3), np.nan, np.float32))
+    with pytest.raises(InputError, match="20 of 20 .* not finite"):
+        evaluate_captioning([candidate(truth, "a")], truth, java="none", encoder=judge, resamples=2)
+    monkeypatch.setattr("benchmarks.evaluate_captioning.words_and_repetition", lambda texts: np.full((len(texts), 2), np.nan))
+    with pytest.raises(InputError, match="a: scores that are not finite"):
+        evaluate_captioning([candidate(truth, "a")], truth, java="none", resamples=2)

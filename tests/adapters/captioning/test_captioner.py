@@ -352,6 +352,14 @@ def test_a_moved_pair_of_captioner_and_encoder_works(encoder_folder, tmp_path, m
     assert its_encoder(str(moved / "nearest"), apart) is apart and its_encoder(str(moved / "nearest"), None) is None
 
 
+def test_embeddings_that_are_not_finite_are_refused(decap, encoder):
+    captioner = load_captioner(decap, encoder)
+    features = np.full((3, 16), 0.25, np.float32)
+    features[1, 2] = np.nan
+    with pytest.raises(InputError, match="1 of 3 photos have embeddings that are not finite"):
+        captioner.caption_features(features)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
