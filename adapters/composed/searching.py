@@ -19,7 +19,6 @@ from adapters.composed.sources import catalogue_options
 from adapters.composed.top_k import search
 from adapters.composed.unwanted import Unwanted, unwanted_of
 from adapters.encoder import Encoder
-from adapters.tag_reader import tag_vocabulary
 from e2.data.images import BadImage, load_image
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError, printable
@@ -114,6 +113,68 @@ def find(
 def save_found(found: Found, out: Path) -> None:
     """Writes ``hits.json`` and the contact sheet ``hits.png``."""
     with atomic_path(Path(out) / "hits.json") as path:
-        path.write_text(
-            json.dumps(found.record(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
-        )
+        text = json.dumps(found.record(), indent=2, ensure_ascii=False) + "\n"
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    save_sheet(found.reference, found.wish, found.hits, Path(out) / "hits.png")
+
+
+def _reference(path: Path) -> Image.Image:
+    try:
+        return load_image(path)
+    except BadImage as error:
+        raise InputError(f"--image {printable(str(path))}: {error.cause}; give another photo") from error
+
+
+def _gallery(encoder: Encoder, catalogue: Catalogue | None, index: str | Path | None, target: str) -> Gallery:
+    if index is not None:
+        return read_index(index, encoder, target)
+    if catalogue is None:
+        raise InputError("nothing to search in: give a catalogue or an index")
+    return gallery_of(encoder, catalogue, target)
+
+
+def _vocabulary(catalogue: Catalogue | None) -> dict[str, list[str]]:
+    """The values of a catalogue's tags, the frequent first."""
+    if catalogue is None:
+        return {}
+    light = texts_only(catalogue)
+    counts: dict[str, Counter[str]] = {}
+    for row in range(len(light)):
+        for entity, value in light[row].tags.items():
+            counts.setdefault(entity, Counter())[value] += 1
+    return {entity: [value for value, _ in found.most_common()] for entity, found in counts.items()}
+
+
+def _without(gallery: Gallery, catalogue: Catalogue | None, values: Mapping[str, Collection[str]]) -> Gallery:
+    """The gallery less the products that have one of some tags."""
+    if catalogue is None or not values:
+        return gallery
+    products = texts_only(catalogue)
+    listed = (products[row] for row in range(len(products)))
+    out = {p.product_id for p in listed if any(p.tags.get(entity) in names for entity, names in values.items())}
+    rows = [row for row, product_id in enumerate(gallery.product_ids) if product_id not in out]
+    return Gallery(gallery.vectors[rows], [gallery.product_ids[row] for row in rows])
+
+
+def _hits(scores, rows, gallery: Gallery, catalogue: Catalogue | None, top: int, unwanted: Unwanted) -> list[Hit]:
+    places = {} if catalogue is None else _places(catalogue)
+    best: dict[str, float] = {}
+    for score, row in zip(scores, rows, strict=True):
+        best.setdefault(gallery.product_ids[row], float(score))
+    hits = []
+    for product_id, score in best.items():
+        rank = len(hits) + 1
+        if rank > top:
+            break
+        if catalogue is None or product_id not in places:
+            hits.append(Hit(rank, score, product_id))
+            continue
+        product = catalogue[places[product_id]]
+        if not unwanted.in_product(product.tags, product.captions[0]):
+            hits.append(Hit(rank, score, product_id, product.captions[0], product.tags, product.images[0]))
+    return hits
+
+
+def _places(catalogue: Catalogue) -> dict[str, int]:
+    light = texts_only(catalogue)
+    return {light[row].product_id: row for row in range(len(light))}
