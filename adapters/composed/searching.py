@@ -161,7 +161,7 @@ def _hits(scores, rows, gallery: Gallery, catalogue: Catalogue | None, top: int,
     best: dict[str, float] = {}
     for score, row in zip(scores, rows, strict=True):
         best.setdefault(gallery.product_ids[row], float(score))
-    hits = []
+    hits: list[Hit] = []
     for product_id, score in best.items():
         rank = len(hits) + 1
         if rank > top:
