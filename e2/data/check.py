@@ -138,12 +138,12 @@ def tell_notes(notes: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 def _bad_texts(table: pa.Table) -> Iterator[BadRow]:
     """Rows that are bad by themselves, whatever their images show; the weightiest cause of a row comes last."""
-    for cause, rows in (
-        ("no image", _empty(table.column("images"))),
-        ("no text", _empty(table.column("captions"))),
-        ("no id", np.flatnonzero(np.asarray(table.column("product_id").is_null()))),
+    for cause, role, rows in (
+        ("no image", "image", _empty(table.column("images"))),
+        ("no text", "caption", _empty(table.column("captions"))),
+        ("no id", "id", np.flatnonzero(np.asarray(table.column("product_id").is_null()))),
     ):
-        yield from (BadRow(row, cause, _notes_of(table, row)) for row in rows.tolist())
+        yield from (BadRow(row, cause, _notes_of(table, row, role)) for row in rows.tolist())
     if MALFORMED in table.schema.names:
         reasons = table.column(MALFORMED)
         for row in np.flatnonzero(np.asarray(reasons.is_valid())).tolist():
@@ -151,9 +151,11 @@ def _bad_texts(table: pa.Table) -> Iterator[BadRow]:
             yield BadRow(row, cause, detail)
 
 
-def _notes_of(table: pa.Table, row: int) -> str:
+def _notes_of(table: pa.Table, row: int, role: str) -> str:
+    """What was noted of a row and explains what it lacks."""
     notes = table.column(NOTES)[row].as_py() if NOTES in table.schema.names else None
-    return "; ".join(f"{note['what']}: {note['value']!r}" for note in notes or ())
+    told = [note for note in notes or () if note["what"].split()[0] in (role, "files")]
+    return "; ".join(f"{note['what']}: {note['value']!r}" for note in told)
 
 
 def _duplicates(table: pa.Table, bad: Collection[int]) -> Iterator[BadRow]:

@@ -209,7 +209,7 @@ class _Texts:
 
 def _wordless(values: pa.Array) -> pa.Array:
     """Which texts hold nothing but markup and punctuation, e.g. ``<br>``, ``&nbsp;`` or ``-``."""
-    odd = pc.or_(pc.match_substring_regex(values, "[<&]"), pc.invert(pc.match_substring_regex(values, WORDS)))
+    odd = pc.or_(pc.match_substring_regex(values, "[<&]"), pc.invert(pc.match_substring_regex(values, "[a-zA-Z0-9]")))
     if not pc.any(odd).as_py():
         return odd
     bare = pc.replace_substring_regex(pc.if_else(odd, values, "a word"), r"<[^>]*>|&(?:amp;)?#?\w+;", "")

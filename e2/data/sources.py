@@ -111,7 +111,7 @@ def open_catalogue(
         columns=source.columns(split),
     )
     if progress and isinstance(source, TableSource):
-        for line in source.detected(split):
+        for line in source.remarks(split):
             say(line)
     _leave_out_bad_rows(catalogue, [*source.identity(split), *columns.identity()], on_bad_row, progress)
     return catalogue

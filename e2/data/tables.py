@@ -15,6 +15,7 @@ from e2.errors import InputError, printable
 FORMAT = 2  # of what lies in the cache; counts up whenever the same files give other rows
 IN_MEMORY_BYTES = 2 << 30  # larger catalogues keep their images in a memory-mapped copy
 SPLITS = ("train", "val", "test")
+FURTHER_PHOTOS = "additional_image_link"  # in the feeds of Google's Merchant Center
 OTHER_NAMES = {"valid": "val", "validation": "val", "dev": "val"}
 SHARD = re.compile(r"[-_.]\d+(-of-\d+)?$")
 
@@ -47,13 +48,24 @@ class TableSource:
         """Changes when a file does."""
         return list(cache.file_stamps(self.files[split]))
 
-    def detected(self, split: str) -> list[str]:
-        """What was found out of a split's text tables and is not what their endings say, a line for each kind."""
+    def remarks(self, split: str) -> list[str]:
+        """What a user should know of how a split is read: dialects that its endings do not say, photos left unread."""
         found: dict[str, Path] = {}
         for file in self.files[split]:
             if read.format_of(file) != ".parquet":
                 found.setdefault(read.dialect(file, self._columns).detected, file)
-        return [f"{file}: read {words} (--delimiter and --encoding say otherwise)" for words, file in found.items() if words]
+        lines = [f"{file}: read {words} (--delimiter and --encoding say otherwise)" for words, file in found.items() if words]
+        if self._columns.image != FURTHER_PHOTOS and (unread := sum(map(self._further_photos, self.files[split]))):
+            advice = f"put them into {self._columns.image}, as a.jpg|b.jpg"
+            lines.append(f"{self.root}: {unread:,} rows have further photos in {FURTHER_PHOTOS}, which are not used; {advice}")
+        return lines
+
+    def _further_photos(self, file: Path) -> int:
+        """How many rows have photos in the column that shops' feeds keep further ones in."""
+        if FURTHER_PHOTOS not in read.column_names(file, self._columns):
+            return 0
+        batches = read.read_batches(file, [FURTHER_PHOTOS], self._columns)
+        return sum(len(cell or "") > 0 for batch in batches for cell in batch.column(FURTHER_PHOTOS).to_pylist())
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
         """The picklable recipe that gives the normalised table of a split.
