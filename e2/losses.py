@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from e2.lookup import lookup
+
 BLOCK = 1024  # photos whose logits the sigmoid loss holds at a time
 
 
@@ -105,7 +107,7 @@ def jensen_shannon_loss(
     """
     others = rolled_negatives(targets, negatives)  # (B, k)
     columns = torch.cat([targets.unsqueeze(1), targets[others]], dim=1)  # (B, 1 + k)
-    critic = _paired_similarities(features, classes[columns], scale)
+    critic = _paired_similarities(features, lookup(classes, columns), scale)
     critic = critic if bias is None else critic + bias
     wrong = (F.softplus(critic[:, 1:]) * (others >= 0)).mean(dim=1)
     return (F.softplus(-critic[:, 0]) + wrong).mean()
@@ -153,7 +155,7 @@ def region_loss(
             rows, targets = index.unique(return_inverse=True)
         else:  # each photo's text counts as a text of its own
             rows, targets = index, torch.arange(len(index), device=index.device)
-        classes = centre(table[rows]) if centred else table[rows]
+        classes = centre(lookup(table, rows)) if centred else lookup(table, rows)
         terms.append(loss(regions[kept, entity], classes, targets, scale[entity] if scale.ndim else scale))
     # Keeps the graph (and so all-reduce across processes) whole where a batch has no tag at all.
     return torch.stack(terms).mean() if terms else regions.sum() * 0.0

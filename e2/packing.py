@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from e2.foreign import OpenClip
+from e2.lookup import lookup
 from e2.texts import LENGTH_STEP, CausalTower, causal_tower, encode_text
 
 ROW_LENGTH = 80  # places of a row, if no text is longer
@@ -72,7 +73,7 @@ def run_rows(tower: CausalTower, tokens: Tensor, positions: Tensor, owners: Tens
     """open_clip's steps for rows (R, P) -> (R, P, width); a token sees those of its own owner up to itself."""
     parts = tower.parts
     dtype = parts.transformer.get_cast_dtype()
-    x = parts.token_embedding(tokens).to(dtype) + parts.positional_embedding[positions].to(dtype)
+    x = parts.token_embedding(tokens).to(dtype) + lookup(parts.positional_embedding, positions).to(dtype)
     seen = (owners[:, :, None] == owners[:, None, :]).tril()  # (R, P, P); free places see each other
     mask = torch.zeros(seen.shape, dtype=dtype, device=x.device).masked_fill(~seen, -torch.inf)
     heads = parts.transformer.resblocks[0].attn.num_heads

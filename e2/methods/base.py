@@ -14,6 +14,7 @@ from e2.config import LossConfig
 from e2.distill import StartTower
 from e2.errors import InputError
 from e2.losses import contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss
+from e2.lookup import lookup
 from e2.model import E2
 from e2.packing import encode_packed
 
@@ -110,9 +111,9 @@ class Method(nn.Module):
         """The loss between photos (B, D) and their descriptions, rows ``text_index`` (B,) of ``texts`` (U, D)."""
         scale = self.model.logit_scale.exp()
         if not self.sigmoid:  # as usual in CLIP, two products of one description are rivals
-            return contrastive_loss(images, texts[text_index], scale)
+            return contrastive_loss(images, lookup(texts, text_index), scale)
         rows, targets = text_index.unique(return_inverse=True)
-        return self.pair_loss(images, texts[rows], targets, scale)
+        return self.pair_loss(images, lookup(texts, rows), targets, scale)
 
     def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms; here the global image-text loss, and the distance from the start model where asked for."""

@@ -11,6 +11,7 @@ from functools import partial
 
 from torch import Tensor
 
+from e2.lookup import lookup
 from e2.losses import jensen_shannon_loss
 from e2.methods.base import Batch, Features
 from e2.methods.region import MultiField
@@ -26,7 +27,7 @@ class ClipLite(MultiField):
 
     def description_loss(self, images: Tensor, texts: Tensor, text_index: Tensor) -> Tensor:
         rows, targets = text_index.unique(return_inverse=True)
-        return self.pair_loss(images, texts[rows], targets, self.model.logit_scale.exp())
+        return self.pair_loss(images, lookup(texts, rows), targets, self.model.logit_scale.exp())
 
     def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
         losses = super().losses(features, batch)

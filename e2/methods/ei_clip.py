@@ -22,6 +22,7 @@ from torch import Tensor
 
 from e2.config import LossConfig
 from e2.entity_branch import EntityTexts
+from e2.lookup import lookup
 from e2.losses import region_loss
 from e2.methods.base import Batch, Features, Method
 from e2.model import E2
@@ -61,7 +62,7 @@ class EiClip(Method):
     def entity_aware_texts(self, features: Features, batch: Batch) -> Tensor:
         """(B, D): each product's description with what its own tags add."""
         present = batch.tag_index >= 0  # (B, E)
-        places = batch.tag_index.clamp(min=0).T  # (E, B)
-        tags = features.texts["entities"].transpose(0, 1)  # (E, U, D)
-        own = tags.gather(1, places.unsqueeze(-1).expand(-1, -1, tags.shape[-1])).transpose(0, 1)  # (B, E, D)
-        return self.entities.select(features.texts["text"][batch.text_index], own, present)
+        entities = features.texts["entities"]  # (U, E, D)
+        places = batch.tag_index.clamp(min=0) * entities.shape[1] + torch.arange(entities.shape[1], device=entities.device)
+        own = lookup(entities.flatten(0, 1), places)  # (B, E, D)
+        return self.entities.select(lookup(features.texts["text"], batch.text_index), own, present)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from e2.config import LossConfig
 from e2.late_interaction import late_interaction_loss
+from e2.lookup import lookup
 from e2.methods.base import Batch, Features, Method
 from e2.model import E2
 from e2.towers import open_tower
@@ -52,7 +53,7 @@ class Filip(Method):
         return {"text": text, "words": F.pad(words, (0, 0, 0, self.model.context_length - words.shape[1]))}
 
     def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
-        words = features.texts["words"][batch.text_index]
+        words = lookup(features.texts["words"], batch.text_index)
         mask = words.detach().any(dim=-1)  # (B, context length)
         longest = int(mask.sum(dim=1).max())
         scale = self.late_scale.exp().clamp(max=self.loss.max_logit_scale or math.inf)
