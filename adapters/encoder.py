@@ -19,6 +19,7 @@ from e2.backbones import PLACES, hub_config
 from e2.checkpoint import read_config, tensors_sha256, weights_sha256
 from e2.distributed import gather_rows, processes, shared_batches
 from e2.errors import InputError
+from e2.finite import require_finite
 from e2.foreign import OpenClip
 from e2.hf_weights import is_transformers
 from e2.progress import with_progress
@@ -28,8 +29,8 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 RANDOM_SEED = 0  # of models asked for without weights
 ONNX = {"onnx:": ".onnx", "onnx-int8:": ".int8.onnx"}  # prefix of a name -> ending of the graphs that it stands for
 ALLOWED = (
-    "an E2 checkpoint folder, open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, local-dir:FOLDER, "
-    "transformers:FOLDER, onnx:FOLDER, onnx-int8:FOLDER or hf-hub:ORG/NAME"
+    "an E2 checkpoint folder (or its last.safetensors), open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, "
+    "local-dir:FOLDER, transformers:FOLDER, onnx:FOLDER, onnx-int8:FOLDER or hf-hub:ORG/NAME"
 )
 
 
@@ -181,22 +182,28 @@ class Encoder:
 
     @torch.inference_mode()
     def _vectors(self, encode: Callable[[Tensor], Tensor], batch: Tensor, size: int) -> np.ndarray:
-        """The vectors of the ``size`` rows of which ``batch`` is this process's share."""
+        """The vectors of the ``size`` rows of which ``batch`` is this process's share.
+
+        Raises:
+            NotFinite: NaN or infinity among them.
+        """
         with self.autocast():
             features = encode(batch)
         vectors = F.normalize(features.float(), dim=-1)
-        return (vectors if self._alone else gather_rows(vectors, size)).cpu().numpy()
+        found = (vectors if self._alone else gather_rows(vectors, size)).cpu().numpy()
+        require_finite(found, f"vectors of {self.info['path']}")
+        return found
 
 
 def load_encoder(name: str | Path, **options: Any) -> Encoder:
     """An encoder by name.
 
     Args:
-        name: an E2 checkpoint folder, ``open_clip:MODEL/PRETRAINED`` (a weights tag, may download, a local file
-            or a folder with weights), ``open_clip:MODEL`` (random weights, which its ``info`` says), ``local-dir:FOLDER``
-            (open_clip's configuration and weights), ``transformers:FOLDER`` (a CLIP or SigLIP of transformers, e.g.
-            FashionCLIP), ``onnx:FOLDER`` or ``onnx-int8:FOLDER`` (the graphs of `e2 export --format onnx`), or
-            ``hf-hub:ORG/NAME`` with an E2 checkpoint or a model of open_clip or transformers.
+        name: an E2 checkpoint folder or a weights file in it (``RUN/last.safetensors``), ``open_clip:MODEL/PRETRAINED`` (a
+            weights tag, may download, a local file or a folder with weights), ``open_clip:MODEL`` (random weights, which its
+            ``info`` says), ``local-dir:FOLDER`` (open_clip's configuration and weights), ``transformers:FOLDER`` (a CLIP or
+            SigLIP of transformers, e.g. FashionCLIP), ``onnx:FOLDER`` or ``onnx-int8:FOLDER`` (the graphs of
+            `e2 export --format onnx`), or ``hf-hub:ORG/NAME`` with an E2 checkpoint or a model of open_clip or transformers.
         options: ``device``, ``precision``, ``batch_size``, ``workers`` of :class:`Encoder`.
 
     Raises:
@@ -216,6 +223,8 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
         return _open_clip(name, backbone, pretrained or None, options)
     if name.startswith(PLACES) and not (name.startswith("hf-hub:") and "format" in hub_config(name)):
         return _open_clip(name, name, None, options)
+    if Path(name).is_file() and name.endswith(".safetensors"):  # of a checkpoint, other than its best: RUN/last.safetensors
+        return _checkpoint(name, options)
     if not name.startswith("hf-hub:") and not Path(name).is_dir():
         raise InputError(f"no encoder {name!r}: give {ALLOWED}")
     if is_transformers(name):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from e2.finite import require_finite
+
 RESAMPLES = 2000
 
 
@@ -32,7 +34,12 @@ def resampled_means(measures: Sequence[Measure], *, resamples: int = RESAMPLES, 
 
     Memory is one pass over the products per resample, whatever the number of resamples. A mean is NaN in a resample that
     drew no product with queries of its measure.
+
+    Raises:
+        NotFinite: a value is NaN or infinite.
     """
+    for measure in measures:
+        require_finite(measure.values, "measured values")
     products = np.unique(np.concatenate([measure.products for measure in measures]))
     sums, counts = zip(*(_per_product(measure, products) for measure in measures), strict=True)
     sums, counts = np.concatenate(sums, axis=1), np.concatenate(counts, axis=1)  # (P, sum of K) each

@@ -6,7 +6,7 @@ A query may have several right answers, and its reference may be left out of the
   query has one right answer it is the recall). Ranks count the wrong answers above the best right one.
 - mAP@K as CIRCO defines it: AP@K = sum over places j <= K of P(j) rel(j), divided by min(number of right answers, K).
 
-Ties are those of `benchmarks/retrieval.py`: cosines within ``TIE_TOLERANCE`` of each other, and the headline is the *expected*
+Ties are those of `e2/ranks.py`: cosines within ``TIE_TOLERANCE`` of each other, and the headline is the *expected*
 value under a random order of ties. For mAP that has a closed form (McSherry and Najork, "Computing information retrieval
 performance measures efficiently in the presence of tied scores", ECIR 2008). Both bounds are there too.
 """
@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.retrieval import TIE_TOLERANCE, Ranks
 from e2.errors import InputError
+from e2.finite import require_finite
+from e2.ranks import TIE_TOLERANCE, Ranks
 
 BLOCK_SCORES = 1 << 23  # of queries x gallery at a time: 32 MB
 
@@ -135,13 +136,10 @@ def unit(features: Tensor, what: str) -> Tensor:
     """(N, D) float32 rows of length 1.
 
     Raises:
-        InputError: features that are not finite, which would compare as worse than everything.
+        NotFinite: features with NaN or infinity.
     """
-    features = features.float()
-    broken = int((~features.isfinite().all(dim=-1)).sum())
-    if broken:
-        raise InputError(f"{broken} of {len(features)} {what} vectors are not finite; check the weights and --precision")
-    return torch.nn.functional.normalize(features, dim=-1)
+    require_finite(features, f"{what} vectors")
+    return torch.nn.functional.normalize(features.float(), dim=-1)
 
 
 def _score_blocks(queries: Tensor, gallery: Tensor, excluded: np.ndarray | None) -> Iterator[tuple[slice, Tensor]]:

@@ -13,8 +13,8 @@ from torch import Tensor
 from benchmarks.bootstrap import Measure, resampled_means
 from benchmarks.composed import Found, best_rows, find
 from benchmarks.composed_data.task import Task
-from benchmarks.retrieval import Ranks, candidate_ranks
 from e2.files import atomic_path
+from e2.ranks import Ranks, candidate_ranks
 
 TOP = 50  # results kept for each query
 JUDGED = (10, 50)  # places in which hard negatives are counted

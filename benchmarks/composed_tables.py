@@ -7,8 +7,8 @@ from rich.text import Text
 
 from benchmarks.evaluate_composed import ComposedComparison
 from benchmarks.names import ends
-from benchmarks.retrieval import TIE_POLICY
 from benchmarks.support import sign, signed
+from e2.ranks import TIE_POLICY
 
 NAMES, METRIC = 28, 22  # columns of a terminal that an encoder with its method takes, and a metric with its interval
 

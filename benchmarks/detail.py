@@ -9,12 +9,7 @@ second easier, so their curves meet where a query says enough to single out its 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from benchmarks.retrieval import TIE_TOLERANCE, Ranks
-
-BLOCK = 512  # queries scored at a time
 JOIN = ". "  # between fields, as in a product's full text
 
 
@@ -33,28 +28,6 @@ def fitting(fields: Sequence[str], records: Sequence[dict[str, str]]) -> np.ndar
         else:
             found[row] = -1
     return found
-
-
-def query_ranks(queries: Tensor, gallery: Tensor, query_groups: Tensor, gallery_groups: Tensor) -> Ranks:
-    """How many of the others come before the best of a query's own, by dot product.
-
-    Unlike `benchmarks.retrieval.cross_modal_ranks` this goes one way, so the gallery may hold what no query asks for.
-
-    Args:
-        queries: (Q, D) unit vectors.
-        gallery: (G, D) unit vectors.
-        query_groups: (Q,) int64; each occurs in the gallery.
-        gallery_groups: (G,) int64; equal ones are right answers.
-    """
-    optimistic, pessimistic = [], []
-    for texts, groups in zip(queries.split(BLOCK), query_groups.split(BLOCK), strict=True):
-        scores = texts @ gallery.T  # (q, G)
-        right = groups[:, None] == gallery_groups
-        best = scores.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True)
-        scores = scores.masked_fill(right, -torch.inf)  # right answers never stand in each other's way
-        optimistic.append((scores > best + TIE_TOLERANCE).sum(dim=1))
-        pessimistic.append((scores >= best - TIE_TOLERANCE).sum(dim=1))
-    return Ranks(torch.cat(optimistic), torch.cat(pessimistic))
 
 
 def greedy_order(fields: Sequence[str], score: Callable[[tuple[str, ...]], float]) -> tuple[list[str], list[dict[str, float]]]:

@@ -30,11 +30,11 @@ from benchmarks.comparison import COMPARISON, Comparison, Measured, compare, met
 from benchmarks.items import CATEGORY, TEXTS
 from benchmarks.meteor import meteor_score
 from benchmarks.metrics_file import NAME, metrics_record, write_json
-from benchmarks.retrieval import TIE_POLICY, cross_modal_ranks
 from benchmarks.tag_scores import COUNTS, Mention, TagVocabulary, is_right, rarely_named, tag_counts, tag_metrics
 from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError, printable
+from e2.ranks import TIE_POLICY, cross_modal_ranks
 
 WORDS = re.compile(r"\w")
 

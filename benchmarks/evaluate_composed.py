@@ -30,9 +30,9 @@ from benchmarks.composed_methods import BASELINES, Methods
 from benchmarks.composed_notes import rewriting_line
 from benchmarks.composed_picture import save_examples
 from benchmarks.metrics_file import NAME, metrics_record, write_json
-from benchmarks.retrieval import TIE_POLICY
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.ranks import TIE_POLICY
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ from adapters.encoder import Encoder
 from adapters.product_images import ProductImages
 from benchmarks.bootstrap import RESAMPLES, Measure, resampled_means
 from benchmarks.comparison import Comparison, Measured, check_encoders, compare, intervals, metrics_table, write_comparison
-from benchmarks.detail import fitting, greedy_order, query_ranks, write_query
+from benchmarks.detail import fitting, greedy_order, write_query
 from benchmarks.items import read_items
 from benchmarks.metrics_file import metrics_record
-from benchmarks.retrieval import KS, TIE_POLICY
 from e2.data.loader import DESCRIPTION
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
+from e2.ranks import KS, TIE_POLICY, query_ranks
 
 KINDS = ("matching", "exact")
 

@@ -27,9 +27,9 @@ from benchmarks.gap import chance_gap, figures, offset, plane
 from benchmarks.gap_sweep import AMOUNTS, Pairs, caption_sweep, retrieval_sweep
 from benchmarks.items import Items, read_items
 from benchmarks.metrics_file import metrics_record
-from benchmarks.retrieval import TIE_POLICY
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
+from e2.ranks import TIE_POLICY
 
 HEADLINE = ("gap", "relative_gap", "alignment", "uniformity", "uniformity_text", "SumR", "SumR_narrowed")
 POINTS = 400  # of each kind in the picture

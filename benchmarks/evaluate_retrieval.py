@@ -20,11 +20,11 @@ from benchmarks.candidates import CandidateLists, Gallery, draw_candidates, load
 from benchmarks.comparison import Comparison, Measured, check_encoders, compare, intervals, metrics_table, write_comparison
 from benchmarks.items import CATEGORY, Items, read_items
 from benchmarks.metrics_file import metrics_record
-from benchmarks.retrieval import TIE_POLICY
 from benchmarks.retrieval_answers import answer
 from e2.data.product import Catalogue
 from e2.distributed import processes
 from e2.errors import InputError
+from e2.ranks import TIE_POLICY
 
 PROTOCOLS = ("full", "first-photo", "sample-100")
 

@@ -13,6 +13,8 @@ resampling them gives the interval of the delta method.
 
 import numpy as np
 
+from e2.finite import require_finite
+
 BLOCK = 2048  # rows whose distances to all others are held at a time
 SHARPNESS = 2.0  # t of the uniformity
 
@@ -25,7 +27,12 @@ def figures(images: np.ndarray, texts: np.ndarray) -> dict[str, np.ndarray]:
 
     Returns:
         ``gap``, ``relative_gap``, ``alignment``, ``uniformity`` (of the images) and ``uniformity_text``, (N,) float64 each.
+
+    Raises:
+        NotFinite: vectors with NaN or infinity.
     """
+    require_finite(images, "image vectors")
+    require_finite(texts, "text vectors")
     images, texts = images.astype(np.float64), texts.astype(np.float64)
     image, text = images.mean(axis=0), texts.mean(axis=0)
     gap, apart = np.linalg.norm(image - text), np.sqrt(max(2 - 2 * image @ text, 1e-12))  # apart: of random pairs

@@ -10,8 +10,8 @@ from adapters.captioning.captioner import Captioner
 from benchmarks.bootstrap import Measure, interval, resampled_means
 from benchmarks.captioning import score_captions
 from benchmarks.gap import moved, narrowed, offset
-from benchmarks.retrieval import cross_modal_ranks
 from benchmarks.retrieval_answers import Answers, Direction
+from e2.ranks import cross_modal_ranks
 
 AMOUNTS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # shares of the offset; 0 = as trained, 1 = the means meet
 CAPTION_SCORES = ("BLEU@4", "ROUGE-L", "CIDEr")

@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from e2.files import atomic_path
+from e2.finite import require_finite
 from e2.version import __version__
 
 NAME = "metrics.json"
@@ -35,7 +38,12 @@ def metrics_record(
     seconds: float,
     **further: Any,
 ) -> dict[str, Any]:
-    """The record of the design, ``n`` in products; ``further`` facts follow the fixed keys."""
+    """The record of the design, ``n`` in products; ``further`` facts follow the fixed keys.
+
+    Raises:
+        NotFinite: a metric is NaN or infinite.
+    """
+    require_finite(np.array(list(metrics.values())), "metrics")
     return {
         "benchmark": benchmark,
         "protocol": protocol,

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from e2.finite import require_finite
+
 DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # strong to weak
 PATIENCE = 2  # weaker penalties without a better held-out accuracy before the search ends
 LEAST_VARIANCE = 1e-4  # of a direction, as a share of the mean: one that hardly varies is not blown up to full size
@@ -69,7 +71,12 @@ def fit_probe(train: Tensor, targets: Tensor, val: Tensor, val_targets: Tensor) 
         targets: (N,) int64 classes 0..C-1, each of which occurs.
         val: (M, D) embeddings of other products.
         val_targets: (M,) int64, -1 for a class that train does not have.
+
+    Raises:
+        NotFinite: embeddings with NaN or infinity.
     """
+    require_finite(train, "embeddings")
+    require_finite(val, "embeddings")
     whitening = Whitening.of(train)
     inputs, val_inputs = whitening(train), whitening(val)
     weights = inputs.new_zeros(inputs.shape[1], int(targets.max()) + 1)

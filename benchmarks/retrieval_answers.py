@@ -10,7 +10,7 @@ from adapters.encoder import Encoder
 from benchmarks.bootstrap import Measure, resampled_means
 from benchmarks.candidates import CandidateLists
 from benchmarks.items import Items
-from benchmarks.retrieval import KS, Ranks, candidate_ranks, cross_modal_ranks, retrieval_metrics
+from e2.ranks import KS, Ranks, candidate_ranks, cross_modal_ranks, retrieval_metrics
 
 
 @dataclass(frozen=True)

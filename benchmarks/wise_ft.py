@@ -11,7 +11,7 @@ from rich.text import Text
 from adapters.encoder import load_encoder
 from benchmarks.evaluate_retrieval import evaluate_retrieval
 from benchmarks.metrics_file import write_json
-from e2.checkpoint import CONFIG, TOKENIZER, fill, tensors_sha256, write_weights
+from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, fill, tensors_sha256, write_weights
 from e2.data.product import Catalogue
 from e2.distributed import on_main, processes
 from e2.errors import InputError
@@ -74,7 +74,7 @@ def sweep(
 
 def _save(folder: Path, weights: dict, alpha: float, out: Path) -> None:
     """A checkpoint like the run's own, with other weights."""
-    write_weights(weights, out, {MARK: str(alpha)})
+    write_weights(weights, out / WEIGHTS, {MARK: str(alpha)})
     if (folder / TOKENIZER).is_dir():
         shutil.copytree(folder / TOKENIZER, out / TOKENIZER, dirs_exist_ok=True)
     with atomic_path(out / CONFIG) as path:  # last: it makes the folder a checkpoint

@@ -27,6 +27,7 @@ from e2.model import E2
 from e2.version import __version__
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer"
+LAST = "last.safetensors"  # the weights that training ended with, beside the best ones
 FORMAT = 1  # raised when a reader of today could not read what is written
 NEW_PREFIX = "e2."
 
@@ -60,12 +61,12 @@ def whole(tensor: Tensor) -> Tensor:
 
 def save_weights(model: E2, folder: Path, metadata: dict[str, str] | None = None) -> None:
     """Writes ``model.safetensors``, whole or not at all."""
-    write_weights(weights_of(model), folder, metadata)
+    write_weights(weights_of(model), folder / WEIGHTS, metadata)
 
 
-def write_weights(weights: dict[str, Tensor], folder: Path, metadata: dict[str, str] | None = None) -> None:
+def write_weights(weights: dict[str, Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
     """The same for what :func:`weights_of` gave."""
-    with atomic_path(folder / WEIGHTS) as path:
+    with atomic_path(file) as path:
         save_file(weights, path, {"format": "pt", **(metadata or {})})
 
 
@@ -105,13 +106,20 @@ def save_config(
         path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def read_config(folder: str | Path) -> dict[str, Any]:
-    """The checkpoint's ``config.json``.
+def checkpoint_files(path: str | Path) -> tuple[Path, Path]:
+    """A checkpoint's folder and its weights: ``model.safetensors`` of a folder, or the file in it that is named."""
+    path = Path(path)
+    return (path.parent, path) if path.suffix == ".safetensors" else (path, path / WEIGHTS)
+
+
+def read_config(checkpoint: str | Path) -> dict[str, Any]:
+    """The checkpoint's ``config.json``; named by its folder or a weights file in it.
 
     Raises:
         InputError: no checkpoint, not ours, or from a newer version.
     """
-    path = Path(folder) / CONFIG
+    folder, _ = checkpoint_files(checkpoint)
+    path = folder / CONFIG
     if not path.is_file():
         raise InputError(f"{folder} is no E2 checkpoint: it has no {CONFIG}; give the folder that `e2 train --out` wrote")
     try:
@@ -131,12 +139,12 @@ def load(path: str | Path) -> tuple[E2, Callable, Callable]:
     """A trained model with its evaluation transform and its tokenizer.
 
     Args:
-        path: a checkpoint folder, or ``hf-hub:ORG/NAME`` (may download).
+        path: a checkpoint folder, a weights file in one (``RUN/last.safetensors``), or ``hf-hub:ORG/NAME`` (may download).
 
     Raises:
         InputError: missing, foreign or damaged files; the message names the file.
     """
-    folder = _from_hub(str(path)) if str(path).startswith("hf-hub:") else Path(path)
+    folder, weights = checkpoint_files(_from_hub(str(path)) if str(path).startswith("hf-hub:") else path)
     config = read_config(folder)
     try:
         options = from_dict(ModelConfig, config["model"], "model")
@@ -154,7 +162,7 @@ def load(path: str | Path) -> tuple[E2, Callable, Callable]:
     model, _, preprocess = create_model_and_transforms(
         backbone, backbone_options={**inputs, "load_weights": False, "config": architecture}, **to_dict(options)
     )
-    load_weights(model, folder / WEIGHTS)
+    load_weights(model, weights)
     files = folder / TOKENIZER
     tokenizer = create_tokenizer(backbone, config=architecture, folder=files if files.is_dir() else None)
     return model.eval(), preprocess, tokenizer
@@ -204,9 +212,9 @@ def tensors_sha256(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def weights_sha256(folder: str | Path) -> str:
-    """Hash of the weights file: names a model in results and binds adapters to their encoder."""
-    return file_sha256(Path(folder) / WEIGHTS)
+def weights_sha256(checkpoint: str | Path) -> str:
+    """Hash of the weights file of a checkpoint: names a model in results and binds adapters to their encoder."""
+    return file_sha256(checkpoint_files(checkpoint)[1])
 
 
 def _from_hub(name: str) -> Path:

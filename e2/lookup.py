@@ -7,7 +7,7 @@ from torch.nn import functional as F
 def lookup(table: Tensor, index: Tensor) -> Tensor:
     """(U, ...) rows at integers (B...) -> (B..., ...), as ``table[index]``.
 
-    The gradient of ``table[index]`` on a CPU is added up by several threads at once, in whatever order they come: a row that is
-    named twice gets other last bits in every run. An embedding's gradient has one thread to a row.
+    On a CPU several threads add up the gradient of ``table[index]`` at once, in whatever order they come: a row that is named
+    twice gets other last bits in every run. An embedding's gradient has one thread to a row.
     """
     return F.embedding(index, table.flatten(1)).unflatten(-1, table.shape[1:])

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
-from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, load, read_config, weights_sha256
+from e2.checkpoint import CONFIG, LAST, TOKENIZER, WEIGHTS, load, read_config, weights_sha256
 from e2.config import DataConfig, TrainConfig, from_dict, merged, to_dict, with_key
 from e2.data import ArrowCatalogue, Catalogue, Columns, Subset, open_catalogue, parse_tags, splits_of
 from e2.data.loader import DESCRIPTION
@@ -229,7 +229,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def remove_leftovers(out: Path) -> None:
     """Removes what a killed run had no time to: our own files half-written under temporary names."""
-    names = [out / name for name in (CONFIG, WEIGHTS, SUMMARY, "log.csv", TOKENIZER)] + [out / STATE_FOLDER / "step-*"]
+    names = [out / name for name in (CONFIG, WEIGHTS, LAST, SUMMARY, "log.csv", TOKENIZER)] + [out / STATE_FOLDER / "step-*"]
     for path in itertools.chain.from_iterable(name.parent.glob(f".{name.name}.*.tmp*") for name in names):
         path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
@@ -250,7 +250,7 @@ def clear_folder(out: Path, overwrite: bool) -> None:
         raise InputError(f"--out {out} holds a run; go on with --resume, replace it with --overwrite, or choose another")
     if (out / CONFIG).exists():
         read_config(out)  # refuses to remove a config.json that is not ours
-    for path in (*(out / name for name in (CONFIG, WEIGHTS, "log.csv", SUMMARY)), *out.glob(".*.tmp*")):
+    for path in (*(out / name for name in (CONFIG, WEIGHTS, LAST, "log.csv", SUMMARY)), *out.glob(".*.tmp*")):
         if not path.is_dir():
             path.unlink(missing_ok=True)
     for path in (*(out / name for name in (STATE_FOLDER, "tensorboard", TOKENIZER)), *out.glob(".*.tmp*")):

@@ -41,14 +41,17 @@ def shard(method: Method, device: torch.device, processes: int, blocks: Sequence
         register_fsdp_forward_method(method, name)
 
 
-def clip_sharded_gradients(parameters: Iterable[nn.Parameter], limit: float) -> float:
-    """Clips the whole gradient, sharded or not, and returns its norm before clipping."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = float(torch.stack([_norm(gradient) for gradient in gradients]).norm())
+def sharded_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
+    """The norm of the whole gradient, some of it sharded: the same in every process."""
+    return torch.stack([_norm(p.grad) for p in parameters if p.grad is not None]).norm()
+
+
+def scale_down(parameters: Iterable[nn.Parameter], limit: float, norm: float) -> None:
+    """Clips the whole gradient, of that norm, to the limit."""
     if norm > limit:
-        for gradient in gradients:
-            gradient.mul_(limit / (norm + 1e-6))
-    return norm
+        for p in parameters:
+            if p.grad is not None:
+                p.grad.mul_(limit / (norm + 1e-6))
 
 
 def _norm(gradient: Tensor) -> Tensor:

@@ -5,10 +5,12 @@ batch may be cut to its longest text: same embeddings, same gradients, a fractio
 tokens of CLIP's 77). ``e2.packing`` goes further for training.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
 from open_clip.tokenizer import HFTokenizer
@@ -91,6 +93,25 @@ def truncated(tokenizer: Any, texts: Sequence[str]) -> int:
         return sum(len(ids) > length for ids in whole)
     texts = list(texts)
     return int((tokenizer(texts) != tokenizer(texts, context_length=length + 1)[:, :length]).any(dim=1).sum())
+
+
+def text_keys(tokens: Tensor) -> Tensor:
+    """What the model sees of each text, as one number: (B, L) token ids -> (B,) int64, equal for equal rows.
+
+    Texts that differ in what a tokenizer drops (case, spaces, words beyond the context length) are one and the same to the
+    model: no encoder can tell them apart, so they are no rivals. The same in every process (Python's own hash is salted).
+    """
+    rows = tokens.cpu().to(torch.int64).numpy()
+    digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows)
+    return torch.from_numpy(np.frombuffer(digests, dtype=np.int64).copy()) & (2**63 - 1)
+
+
+def distinct(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) -> the first row of each different key (U,), by appearance, and for every row the place of its key among them."""
+    places: dict[int, int] = {}
+    place = torch.tensor([places.setdefault(key, len(places)) for key in keys.tolist()], dtype=torch.long)
+    first = torch.full((len(places),), len(keys)).scatter_reduce(0, place, torch.arange(len(keys)), "amin")
+    return first, place
 
 
 class TextTable:

@@ -1,7 +1,8 @@
 """Training: one loop for every method, resumable bit for bit.
 
-``OUT/`` is a checkpoint folder of the best weights so far (by validation SumR); ``OUT/training/`` holds the state to resume
-from until the run is finished; ``OUT/log.csv`` and ``OUT/tensorboard/`` hold the curves.
+``OUT/`` is a checkpoint folder of the best weights so far (by validation SumR; of equal ones the latest), which in the end
+also holds the last ones, ``last.safetensors``; ``OUT/training/`` holds the state to resume from until the run is finished;
+``OUT/log.csv`` and ``OUT/tensorboard/`` hold the curves.
 """
 
 import contextlib
@@ -17,9 +18,10 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from e2.attention import chunked_attention
-from e2.checkpoint import save_config, tensors_sha256, weights_of, write_weights
+from e2.checkpoint import LAST, WEIGHTS, save_config, tensors_sha256, weights_of, write_weights
 from e2.config import TrainConfig, to_dict
 from e2.data.loader import DESCRIPTION, StepSampler, TrainingViews, mixed_seed, training_loader
 from e2.data.lost import LostPhoto
@@ -27,16 +29,19 @@ from e2.data.product import Catalogue
 from e2.distributed import any_of, average_gradients, gather_step, own_rows
 from e2.errors import InputError, TrainingStopped
 from e2.factory import get_tokenizer
+from e2.finite import NotFinite, broken_gradients
 from e2.grad_cache import CachedFeatures
 from e2.methods import Batch, Method, method_class
 from e2.optim import make_optimizer, set_rates
 from e2.runlog import RunLog
-from e2.sharding import BLOCKS, clip_sharded_gradients, shard
+from e2.sharding import BLOCKS, scale_down, shard, sharded_norm
 from e2.start import start_model
 from e2.state import Progress, load_state, read_state, save_state, state_tensors
 from e2.stopping import stop_signals
 from e2.texts import cut_to_longest
 from e2.validation import FirstPhotos, validate
+
+FEW = 50  # products to validate by; below, R@1 moves by more than 2 points with one of them
 
 
 @dataclass
@@ -81,7 +86,7 @@ class Run:
 
 
 def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: Path, *, resume: bool = False) -> Progress:
-    """Trains a model and leaves the best checkpoint in ``out`` (and the state, for the caller to remove when all is done).
+    """Trains a model; leaves the best and the last weights in ``out``, and the state, for the caller to remove in the end.
 
     Args:
         config: all settings.
@@ -91,7 +96,7 @@ def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: 
 
     Raises:
         InputError: settings that do not fit the data or each other.
-        TrainingStopped: a non-finite loss, or a stop by Ctrl-C or SIGTERM; the state is saved.
+        TrainingStopped: a loss, gradient or feature that is not finite, or a stop by Ctrl-C or SIGTERM; the state is saved.
     """
     run = prepare(config, train_data, val_data, out)
     if resume:
@@ -111,6 +116,7 @@ def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: 
             start_sha256=run.start_sha256,
         )
     fit(run)
+    keep_weights(run, LAST)
     return run.progress
 
 
@@ -211,6 +217,7 @@ def fit(run: Run) -> None:
     if progress.step >= run.steps or out_of_patience(run):
         return
     with RunLog(run.out, run.steps, progress.step, show=accelerator.is_main_process) as log, stop_signals() as noticed:
+        introduce(run, log)
         for batch in batches(run):
             losses, norm = take_step(run, batch)
             if log.step(progress.step, losses, norm, run.optimizer, run.batch_size, run.model, run.waited):
@@ -227,8 +234,22 @@ def fit(run: Run) -> None:
                 break
 
 
+def introduce(run: Run, log: RunLog) -> None:
+    """Says what is trained on what, and whether there is enough to choose a checkpoint by."""
+    config, validate = run.config, len(run.val)
+    told = f"{config.method} of {config.backbone} on {run.accelerator.device.type}: {len(run.views):,} products to train on"
+    log.say(f"{told}, {validate:,} to validate; {run.steps:,} steps of {run.batch_size}")
+    if validate < FEW:
+        few = f"{validate} product{'' if validate == 1 else 's'} to validate by"
+        log.say(f"{few}: too few to tell checkpoints apart (take {FEW} or more); {LAST} will hold the last weights")
+
+
 def take_step(run: Run, batch: Batch) -> tuple[dict[str, Tensor], float]:
-    """One step of learning; the loss's terms and the gradient's norm before clipping."""
+    """One step of learning; the loss's terms and the gradient's norm before clipping.
+
+    Raises:
+        TrainingStopped: the loss or a gradient is not finite; the weights are as they were.
+    """
     set_rates(run.optimizer, run.progress.step, run.steps, run.config.optim)
     set_temperature(run)
     run.method.train()
@@ -314,7 +335,7 @@ def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
         if run.accelerator.num_processes > 1:
             features, batch = gather_step(features, batch)
         losses = run.method.losses(features, batch)
-        check_finite(run, losses)
+        check_losses(run, losses)
         run.accelerator.backward(sum(losses.values()))
     if cached:
         cached.backward()
@@ -331,28 +352,44 @@ def precision(run: Run) -> Iterator[None]:
         yield
 
 
-def check_finite(run: Run, losses: dict[str, Tensor]) -> None:
-    """Stops before a non-finite loss can spoil the weights."""
+def check_losses(run: Run, losses: dict[str, Tensor]) -> None:
+    """Stops at a loss that is not finite."""
     values = {name: value.item() for name, value in losses.items()}
-    if all(torch.isfinite(torch.tensor(value)) for value in values.values()):
-        return
-    parts = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-    good = (
-        f"the best checkpoint (step {run.progress.best_step}) is in {run.out}"
-        if run.progress.best_step
-        else "none was saved yet"
-    )
-    raise TrainingStopped(
-        f"loss is not finite at step {run.progress.step}: {parts}; {good}; lower optim.lr or use --precision fp32"
-    )
+    if not all(map(math.isfinite, values.values())):
+        parts = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        raise not_finite(run, f"loss is not finite at step {run.progress.step}: {parts}")
 
 
 def clip_gradients(run: Run) -> float:
-    """Clips the whole gradient and returns its norm before clipping."""
-    limit = run.config.optim.clip_norm or float("inf")
+    """Clips the whole gradient and returns its norm before clipping.
+
+    Raises:
+        TrainingStopped: it is not finite. In fp16 it may be: the loss's scaler leaves such a step out and scales less.
+    """
+    learning = [p for p in run.method.parameters() if p.grad is not None]
     if run.sharded:
-        return clip_sharded_gradients(run.method.parameters(), limit)
-    return float(run.accelerator.clip_grad_norm_(run.method.parameters(), limit))
+        norm = sharded_norm(learning)
+    else:
+        run.accelerator.unscale_gradients()
+        norm = get_total_norm([p.grad for p in learning if p.grad is not None])
+    value, limit = float(norm), run.config.optim.clip_norm
+    if not math.isfinite(value):
+        if run.accelerator.scaler is None:
+            broken = broken_gradients(run.method.named_parameters()) or ["the whole"]
+            others = f" and {len(broken) - 1} more" if broken[1:] else ""
+            raise not_finite(run, f"gradient is not finite at step {run.progress.step}: {broken[0]}{others}")
+    elif limit is not None and run.sharded:
+        scale_down(learning, limit, value)
+    elif limit is not None:
+        clip_grads_with_norm_(learning, limit, norm)
+    return value
+
+
+def not_finite(run: Run, what: str) -> TrainingStopped:
+    """The stop at numbers that are none, before they reach the weights or the choice of a checkpoint."""
+    best = f"the best checkpoint (step {run.progress.best_step}) is in {run.out}"
+    kept = best if run.progress.best_step else "none was saved yet"
+    return TrainingStopped(f"{what}; {kept}; lower optim.lr or use --precision fp32")
 
 
 def clamp_scale(run: Run) -> None:
@@ -372,26 +409,40 @@ def set_temperature(run: Run) -> None:
 
 
 def evaluate(run: Run, log: RunLog) -> None:
-    """Validates, and keeps the weights when they are the best so far."""
+    """Validates, and keeps the weights when none were better so far: of equal ones the latest, which have learnt longest.
+
+    Raises:
+        TrainingStopped: the model's features are not finite.
+    """
     progress = run.progress
-    with run.accelerator.autocast(), gathered_weights(run):
-        metrics = validate(
-            run.model,
-            run.val,
-            run.tokenizer,
-            batch_size=2 * run.config.data.batch_size,
-            workers=run.config.data.workers,
-            device=run.accelerator.device,
-        )
-    better = metrics["SumR"] > progress.best
+    try:
+        with run.accelerator.autocast(), gathered_weights(run):
+            metrics = validate(
+                run.model,
+                run.val,
+                run.tokenizer,
+                batch_size=2 * run.config.data.batch_size,
+                workers=run.config.data.workers,
+                device=run.accelerator.device,
+            )
+    except NotFinite as error:
+        raise not_finite(run, f"validation at step {progress.step}: {error.found}") from error
+    found = metrics["SumR"]
     progress.history.append({"step": progress.step, **metrics})
-    progress.evaluations_without_best = 0 if better else progress.evaluations_without_best + 1
-    if better:
-        progress.best, progress.best_step = metrics["SumR"], progress.step
-        weights = weights_of(run.model)
-        if run.accelerator.is_main_process:
-            write_weights(weights, run.out, {"step": str(progress.step), "val_SumR": f"{metrics['SumR']:.4f}"})
-    log.evaluation(progress.step, metrics, better)
+    progress.evaluations_without_best = 0 if found > progress.best else progress.evaluations_without_best + 1
+    kept = found >= progress.best
+    if kept:
+        progress.best, progress.best_step = found, progress.step
+        keep_weights(run, WEIGHTS)
+    log.evaluation(progress.step, metrics, kept)
+
+
+def keep_weights(run: Run, name: str) -> None:
+    """Writes the weights as they are into a file of the checkpoint folder, with the step and its validation."""
+    weights, last = weights_of(run.model), run.progress.history[-1]
+    if run.accelerator.is_main_process:
+        said = {"step": str(last["step"]), "val_SumR": f"{last['SumR']:.4f}"}
+        write_weights(weights, run.out / name, said)
 
 
 @contextlib.contextmanager

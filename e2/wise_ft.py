@@ -67,4 +67,4 @@ def interpolate_checkpoint(folder: Path, alpha: float) -> None:
     if is_interpolated(folder):
         return
     start, trained = both_ends(folder)
-    write_weights(interpolated(start, trained, alpha), folder, {MARK: str(alpha)})
+    write_weights(interpolated(start, trained, alpha), folder / WEIGHTS, {MARK: str(alpha)})

@@ -17,6 +17,7 @@ from adapters.composed.rewriting import Rewriting
 from adapters.encoder import Encoder
 from adapters.image_batches import ImageSource
 from e2.errors import InputError
+from e2.finite import require_finite
 
 Wish = str | Sequence[str]  # several captions of one wish (FashionIQ) are joined by the composer's preset
 LONGEST_WISH = 1000  # characters; a text tower reads some 300
@@ -191,8 +192,9 @@ def normalised(vectors: np.ndarray) -> np.ndarray:
 
 def _checked(features: np.ndarray, images: Sequence[ImageSource] | None) -> np.ndarray:
     features = np.asarray(features, dtype=np.float32)
-    if features.ndim != 2 or not np.isfinite(features).all():
-        raise InputError(f"image features must be a finite (N, D) array; these are {features.shape}")
+    if features.ndim != 2:
+        raise InputError(f"image features must be an (N, D) array; these are {features.shape}")
+    require_finite(features, "image features")
     if images is not None and len(images) != len(features):
         raise InputError(f"{len(images)} reference photos but features of {len(features)}")
     return features

@@ -12,6 +12,7 @@ from adapters.search.engines import open_store
 from adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
 from adapters.search.store import Hit, Manifest, Store, shown
 from e2.errors import InputError
+from e2.finite import require_finite
 
 Where = str | Filter | None
 MOST = 10_000  # hits, and how deep one may page; engines slow down, and a Milvus cluster refuses beyond 16,384
@@ -122,8 +123,7 @@ class ProductIndex:
         queries = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
         if queries.ndim != 2 or queries.shape[1] != self.store.manifest.dim:
             raise InputError(f"the index holds vectors of width {self.store.manifest.dim}, not of shape {queries.shape}")
-        if not np.isfinite(queries).all():
-            raise InputError("a query vector is not finite")
+        require_finite(queries, "query vectors")
         return queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-12)
 
 

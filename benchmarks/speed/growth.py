@@ -20,11 +20,11 @@ from PIL import Image
 
 from adapters.encoder import load_encoder
 from benchmarks.embed import write_embeddings
-from benchmarks.retrieval import cross_modal_ranks
 from benchmarks.speed.harness import peak_memory, seconds
 from benchmarks.speed.memory_projection import random_unit
 from e2.data.product import Product
 from e2.files import atomic_path
+from e2.ranks import cross_modal_ranks
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 PHOTOS = 16  # different ones

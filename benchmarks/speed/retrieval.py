@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.retrieval import BLOCK, cross_modal_ranks
 from benchmarks.speed.harness import compare, peak_memory
 from benchmarks.speed.memory_projection import random_unit
+from e2.ranks import BLOCK, cross_modal_ranks
 
 
 def run(*, products: int = 100_000, width: int = 512, repeats: int = 1, seed: int = 0) -> dict[str, Any]:

@@ -5,7 +5,6 @@ number of workers and of what ran before. So a resumed run needs no stored rando
 """
 
 import contextlib
-import hashlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from e2.data.lost import LostPhoto, LostPhotos
 from e2.data.mixed_text import mixed_text
 from e2.data.product import Catalogue, Product
 from e2.methods import Batch
-from e2.texts import TextTable
+from e2.texts import TextTable, distinct, text_keys
 
 STAND_INS = 10  # products tried in the place of one; when all fail it is no single photo that is broken
 DESCRIPTION = "description"  # an entity of this name stands for the product's own description
@@ -163,7 +162,7 @@ class StepSampler(Sampler):
 
 
 class Collate:
-    """Views -> a step's batch; every unique text of the step is tokenised once."""
+    """Views -> a step's batch; every text of the step is tokenised once, and those of equal tokens are one."""
 
     def __init__(self, tokenizer: Callable):
         self.tokenizer = tokenizer
@@ -178,13 +177,11 @@ class Collate:
         text_index = table.places([view.text for view in views])
         tag_index = torch.stack([table.places(view.tags) for view in views])  # (B, E)
         images = torch.stack([view.image for view in views])
-        keys = torch.tensor([text_key(text) for text in table.texts])
-        return Batch(images, self.tokenizer(table.texts), text_index, tag_index, keys)
-
-
-def text_key(text: str) -> int:
-    """A 63-bit hash of a text, the same in every process (Python's own is salted)."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1
+        tokens = self.tokenizer(table.texts)
+        keys = text_keys(tokens)
+        first, place = distinct(keys)
+        tag_index = torch.where(tag_index < 0, -1, place[tag_index])
+        return Batch(images, tokens[first], place[text_index], tag_index, keys[first])
 
 
 def training_loader(

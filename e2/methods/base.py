@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from e2.config import LossConfig
 from e2.distill import StartTower
 from e2.errors import InputError
-from e2.losses import contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss
 from e2.lookup import lookup
+from e2.losses import contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss
 from e2.model import E2
 from e2.packing import encode_packed
 
@@ -27,7 +27,7 @@ class Batch:
     tokens: Tensor  # (U, L) the step's unique texts
     text_index: Tensor  # (B,) row of each product's text
     tag_index: Tensor  # (B, E) row of each product's tags; -1 = missing
-    text_keys: Tensor  # (U,) a hash of each text: the same text has the same key in every process
+    text_keys: Tensor  # (U,) a hash of each text's tokens: the same text has the same key in every process
     noise: dict[int, Tensor] | None = field(default=None, kw_only=True)  # selection noise, layer -> (B, S, N)
 
     def to(self, device, *, photos: bool = True) -> "Batch":

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmarks.composed import best_rows, expected_average_precision, find
-from benchmarks.retrieval import candidate_ranks
 from e2.errors import InputError
+from e2.ranks import candidate_ranks
 from tests.shared import FIXTURES
 
 FOLDER = FIXTURES / "composed"

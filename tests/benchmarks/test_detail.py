@@ -5,12 +5,9 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
-from benchmarks import detail
-from benchmarks.detail import fitting, greedy_order, query_ranks, write_query
+from benchmarks.detail import fitting, greedy_order, write_query
 from benchmarks.evaluate_detail import Searcher, evaluate_detail, read_shelf, results_table
-from benchmarks.retrieval import cross_modal_ranks
 from e2.data.product import Product
 from e2.errors import InputError
 from tests.benchmarks.stubs import COLOURS, Shelf, colour_encoder, png
@@ -30,26 +27,6 @@ def test_fitting_groups_by_all_listed_fields_and_leaves_out_what_lacks_one():
             both = all(f in records[i] and f in records[j] for f in fields)
             same = both and all(records[i][f] == records[j][f] for f in fields)
             assert (groups[i] == groups[j] and groups[i] >= 0) == same
-
-
-def test_ranks_are_those_of_cross_modal_ranks_and_of_counting(monkeypatch):
-    monkeypatch.setattr(detail, "BLOCK", 7)
-    generator = torch.Generator().manual_seed(0)
-    queries, gallery = (torch.nn.functional.normalize(torch.randn(n, 6, generator=generator), dim=1) for n in (30, 50))
-    query_groups, gallery_groups = torch.arange(30) % 10, torch.arange(50) % 10
-    ranks = query_ranks(queries, gallery, query_groups, gallery_groups)
-    known = cross_modal_ranks(gallery, queries, gallery_groups, query_groups)[1]
-    assert torch.equal(ranks.optimistic, known.optimistic) and torch.equal(ranks.pessimistic, known.pessimistic)
-    for q in range(30):
-        order = (queries[q] @ gallery.T).argsort(descending=True)
-        right = gallery_groups[order] == query_groups[q]
-        assert (~right[: int(right.int().argmax())]).sum() == ranks.optimistic[q]
-
-
-def test_ties_are_shared_and_a_gallery_may_hold_what_nobody_asks_for():
-    same = torch.eye(3)[[0, 0, 0, 1]]
-    ranks = query_ranks(torch.eye(3)[:1], same, torch.tensor([5]), torch.tensor([5, 6, -1, 7]))
-    assert (ranks.optimistic.item(), ranks.pessimistic.item()) == (0, 2)
 
 
 def test_greedy_adds_what_helps_most_and_breaks_ties_by_place():

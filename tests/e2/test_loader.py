@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from e2.data import Product, load_image, open_catalogue
-from e2.data.loader import Collate, StepSampler, TrainingViews
+from e2.data.loader import Collate, StepSampler, TrainingViews, View
 from e2.data.transforms import training_transform
 from e2.factory import create_model_and_transforms, get_tokenizer
 from tests.conftest import TAGS
@@ -98,3 +98,16 @@ def test_mixed_texts_are_descriptions_and_short_lists_of_tags(shop, tiny):
     assert set(seen) == {" ".join(some) for count in (1, 2, 3) for some in itertools.permutations(tags, count)}
     assert mixed[(3, 1)].text == views(shop, tiny, text="mixed")[(3, 1)].text  # drawn by seed, epoch and product alone
     assert torch.equal(mixed[(0, 1)].image, plain[(0, 1)].image)  # and the photo as without
+
+
+def test_texts_of_the_same_tokens_are_one_however_they_are_spelt(tiny):
+    """Case, spaces and what lies beyond the context length never reach the model: no rivals to it."""
+    tags = [("Nike", "Red"), ("nike", None), ("NIKE ", "red"), ("Puma", "blue")]
+    long = "word " * 90
+    texts = ["A tee", "a  TEE", long + "one", long + "two"]
+    seen = [View(torch.zeros(3, 8, 8), text, tag) for text, tag in zip(texts, tags, strict=True)]
+    batch = Collate(get_tokenizer(tiny))(seen).batch
+    assert batch.text_index.tolist() == [0, 0, 1, 1]
+    assert batch.tag_index.tolist() == [[2, 3], [2, -1], [2, 3], [4, 5]]
+    assert len(batch.tokens) == len(batch.text_keys) == len(batch.text_keys.unique()) == 6
+    assert torch.equal(batch.tokens, get_tokenizer(tiny)(["a tee", long, "nike", "red", "puma", "blue"]))

@@ -1,5 +1,7 @@
 """Cross-modal retrieval: from features and ground truth to ranks, recalls and SumR. Pure functions, no model, no sorting.
 
+All that ranks uses these: the checkpoint's choice in training (``e2.validation``) and every benchmark.
+
 The rank of a query is that of its best positive. It is found by counting: the gallery is multiplied block by block and each
 score compared with the score of the query's best positive. One product serves both directions (rows are images, columns
 texts), and no more than one block of it is ever in memory.
@@ -22,6 +24,7 @@ import torch
 from torch import Tensor
 
 from e2.errors import InputError
+from e2.finite import require_finite
 
 KS = (1, 5, 10)
 TIE_TOLERANCE = 1e-6  # of a cosine; several times the rounding error of float32 dot products of unit vectors
@@ -91,22 +94,45 @@ def cross_modal_ranks(
     Raises:
         InputError: features that are not finite, or a query without any positive.
     """
-    rows_of, cols_of = _Unit(images, "image"), _Unit(texts, "text")
-    row_blocks = [slice(start, start + block[0]) for start in range(0, len(images), block[0])]
-    col_blocks = [slice(start, start + block[1]) for start in range(0, len(texts), block[1])]
-    positives = _Positives(image_groups, text_groups, row_blocks, col_blocks)
-    best_text, best_image = _best_positives(rows_of, cols_of, positives)
-
-    image_counts = _Counts(best_text, tolerance)
-    text_counts = _Counts(best_image, tolerance)
-    buffer = best_text.new_empty(min(block[0], len(images)) * min(block[1], len(texts)))
-    for rows, cols, row, col in positives:
-        scores = rows_of[rows] @ cols_of[cols].T  # (b, t)
-        scores[row, col] = -torch.inf  # positives never stand in each other's way
-        outcome = buffer[: scores.numel()].view_as(scores)
-        image_counts.add(rows, scores, 1, outcome)
-        text_counts.add(cols, scores, 0, outcome)
+    blocks = _Blocks(_Unit(images, "image"), _Unit(texts, "text"), image_groups, text_groups, block)
+    best_text, best_image = _best_positives(blocks)
+    _require_positives(best_text, "images")
+    _require_positives(best_image, "texts")
+    image_counts, text_counts = _Counts(best_text, tolerance), _Counts(best_image, tolerance)
+    for rows, cols, negatives, scratch in blocks.negatives():
+        image_counts.add(rows, negatives, 1, scratch)
+        text_counts.add(cols, negatives, 0, scratch)
     return image_counts.ranks(), text_counts.ranks()
+
+
+def query_ranks(
+    queries: Tensor,
+    gallery: Tensor,
+    query_groups: Tensor,
+    gallery_groups: Tensor,
+    *,
+    tolerance: float = TIE_TOLERANCE,
+    block: tuple[int, int] = BLOCK,
+) -> Ranks:
+    """One direction of :func:`cross_modal_ranks`: here the gallery may hold what no query asks for.
+
+    Args:
+        queries: (Q, D) features of any scale.
+        gallery: (G, D) features.
+        query_groups: (Q,) integer ids; each occurs in the gallery.
+        gallery_groups: (G,) integer ids; equal ones are right answers.
+        tolerance, block: as there.
+
+    Raises:
+        InputError: features that are not finite, or a query without any right answer.
+    """
+    blocks = _Blocks(_Unit(queries, "query"), _Unit(gallery, "gallery"), query_groups, gallery_groups, block)
+    best, _ = _best_positives(blocks)
+    _require_positives(best, "queries")
+    counts = _Counts(best, tolerance)
+    for rows, _, negatives, scratch in blocks.negatives():
+        counts.add(rows, negatives, 1, scratch)
+    return counts.ranks()
 
 
 def candidate_ranks(
@@ -120,6 +146,9 @@ def candidate_ranks(
         query_rows: (Q,) rows of ``queries``.
         candidates: (Q, 1 + C) rows of ``gallery``: the positive first, then the negatives; -1 where a list is shorter.
         tolerance: cosines this close are tied.
+
+    Raises:
+        InputError: features that are not finite.
     """
     asked, listed = _Unit(queries, "query"), _Unit(gallery, "gallery")
     optimistic, pessimistic = [], []
@@ -135,16 +164,14 @@ class _Unit:
     """(N, D) features read as float32 rows of length 1, made when asked for: a normalised copy would take their memory again.
 
     Raises:
-        InputError: features that are not finite. A NaN must not get through: it compares as worse than everything.
+        NotFinite: features that are not finite.
     """
 
     def __init__(self, features: Tensor, what: str):
         self.features = features
         lengths = [torch.linalg.vector_norm(rows.float(), dim=-1, keepdim=True) for rows in features.split(BLOCK[1])]
         self.lengths = torch.cat(lengths)  # (N, 1), not finite where any component is not
-        broken = int((~self.lengths.isfinite()).sum())
-        if broken:
-            raise InputError(f"{broken} of {len(features)} {what} features are not finite; check the weights and --precision")
+        require_finite(self.lengths, f"{what} features")
         self.lengths.clamp_(min=1e-12)
 
     def __len__(self) -> int:
@@ -158,42 +185,55 @@ class _Unit:
         return torch.full_like(self.lengths[:, 0], value)
 
 
-class _Positives:
-    """The blocks of the score matrix, each with its positive pairs.
+class _Blocks:
+    """The score matrix of two sides, a block at a time, each with its positive pairs."""
 
-    Iterating yields (row slice, column slice, row of each pair, column of each pair), pairs counted from the block's corner.
-    """
+    def __init__(self, queries: _Unit, gallery: _Unit, query_groups: Tensor, gallery_groups: Tensor, block: tuple[int, int]):
+        self.queries, self.gallery, self.query_groups = queries, gallery, query_groups
+        self.row_blocks = [slice(start, start + block[0]) for start in range(0, len(queries), block[0])]
+        col_blocks = [slice(start, start + block[1]) for start in range(0, len(gallery), block[1])]
+        # Of each block of columns its ids, and where they stood.
+        self.col_blocks = [(cols, *gallery_groups[cols].sort()) for cols in col_blocks]
+        self.size = min(block[0], len(queries)) * min(block[1], len(gallery))
 
-    def __init__(self, row_groups: Tensor, col_groups: Tensor, row_blocks: list[slice], col_blocks: list[slice]):
-        self.row_groups, self.row_blocks, self.col_blocks = row_groups, row_blocks, col_blocks
-        self.sorted_groups = [col_groups[cols].sort() for cols in col_blocks]  # ids, and where they stood
-
-    def __iter__(self) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
+    def positives(self) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
+        """(row slice, column slice, row of each positive pair, column of each), pairs counted from the block's corner."""
         for rows in self.row_blocks:
-            wanted = self.row_groups[rows]
-            for cols, (groups, places) in zip(self.col_blocks, self.sorted_groups, strict=True):
+            wanted = self.query_groups[rows]
+            for cols, groups, places in self.col_blocks:
                 start = torch.searchsorted(groups, wanted)
                 count = torch.searchsorted(groups, wanted, right=True) - start
                 row = torch.repeat_interleave(count)  # each row as often as it has positives here
                 nth = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
                 yield rows, cols, row, places[start[row] + nth]
 
+    def negatives(self) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
+        """(row slice, column slice, cosines with -inf for positives, scratch space of the same shape)."""
+        buffer = self.queries.lengths.new_empty(self.size)
+        for rows, cols, row, col in self.positives():
+            scores = self.queries[rows] @ self.gallery[cols].T  # (b, g)
+            scores[row, col] = -torch.inf  # positives never stand in each other's way
+            yield rows, cols, scores, buffer[: scores.numel()].view_as(scores)
 
-def _best_positives(images: _Unit, texts: _Unit, positives: _Positives) -> tuple[Tensor, Tensor]:
-    """(I,), (T,): the cosine of each query's best positive."""
-    best_text, best_image = images.like(-torch.inf), texts.like(-torch.inf)
-    for rows, cols, row, col in positives:
+
+def _best_positives(blocks: _Blocks) -> tuple[Tensor, Tensor]:
+    """(Q,), (G,): the cosine of the best positive of each query and of each row of the gallery; -inf where there is none."""
+    queries, gallery = blocks.queries, blocks.gallery
+    best_of_query, best_of_row = queries.like(-torch.inf), gallery.like(-torch.inf)
+    for rows, cols, row, col in blocks.positives():
         if len(row) > MANY_PAIRS:
-            scores = (images[rows] @ texts[cols].T)[row, col]
+            scores = (queries[rows] @ gallery[cols].T)[row, col]
         else:
-            scores = (images[rows][row] * texts[cols][col]).sum(dim=-1)
-        best_text[rows].scatter_reduce_(0, row, scores, "amax")
-        best_image[cols].scatter_reduce_(0, col, scores, "amax")
-    for best, what in ((best_text, "images"), (best_image, "texts")):
-        lonely = int((best == -torch.inf).sum())
-        if lonely:
-            raise InputError(f"{lonely} of {len(best)} {what} have no positive on the other side; leave them out")
-    return best_text, best_image
+            scores = (queries[rows][row] * gallery[cols][col]).sum(dim=-1)
+        best_of_query[rows].scatter_reduce_(0, row, scores, "amax")
+        best_of_row[cols].scatter_reduce_(0, col, scores, "amax")
+    return best_of_query, best_of_row
+
+
+def _require_positives(best: Tensor, what: str) -> None:
+    lonely = int((best == -torch.inf).sum())
+    if lonely:
+        raise InputError(f"{lonely} of {len(best)} {what} have no positive on the other side; leave them out")
 
 
 class _Counts:

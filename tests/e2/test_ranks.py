@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmarks.retrieval import Ranks, candidate_ranks, cross_modal_ranks, recalls, retrieval_metrics
 from e2.errors import InputError
+from e2.ranks import Ranks, candidate_ranks, cross_modal_ranks, query_ranks, recalls, retrieval_metrics
+from e2.validation import sum_recalls
 from tests.shared import FIXTURES
 
 
@@ -39,6 +40,8 @@ def test_blockwise_ranks_equal_a_full_sort_with_duplicates_and_several_positives
     ):
         assert ranks.optimistic.tolist() == naive_ranks(*sides, positive_first=True)
         assert ranks.pessimistic.tolist() == naive_ranks(*sides, positive_first=False)
+        one_way = query_ranks(*sides, block=block)
+        assert torch.equal(one_way.optimistic, ranks.optimistic) and torch.equal(one_way.pessimistic, ranks.pessimistic)
     assert (to_text.pessimistic > to_text.optimistic).any()  # the data does hold ties
 
 
@@ -47,7 +50,7 @@ def test_many_positives_in_one_block_take_the_other_path_to_the_same_ranks(monke
     sides = torch.randn(50, 8, generator=generator), torch.randn(40, 8, generator=generator)
     groups = torch.arange(50) % 2, torch.arange(40) % 2
     gathered = cross_modal_ranks(*sides, *groups)
-    monkeypatch.setattr("benchmarks.retrieval.MANY_PAIRS", 10)
+    monkeypatch.setattr("e2.ranks.MANY_PAIRS", 10)
     multiplied = cross_modal_ranks(*sides, *groups)
     assert all(torch.equal(a.optimistic, b.optimistic) for a, b in zip(gathered, multiplied, strict=True))
 
@@ -66,6 +69,22 @@ def test_an_encoder_that_maps_all_to_one_point_scores_chance():
     to_text, to_image = cross_modal_ranks(same, same, groups, groups)
     assert recalls(to_text) == pytest.approx({1: 5.0, 5: 25.0, 10: 50.0})
     assert (to_image.optimistic == 0).all() and (to_image.pessimistic == 19).all()
+
+
+def test_a_gallery_may_hold_what_no_query_asks_for():
+    same = torch.eye(3)[[0, 0, 0, 1]]
+    ranks = query_ranks(torch.eye(3)[:1], same, torch.tensor([5]), torch.tensor([5, 6, -1, 7]))
+    assert (ranks.optimistic.item(), ranks.pessimistic.item()) == (0, 2)
+
+
+def test_validation_counts_as_the_benchmark_does():
+    generator = torch.Generator().manual_seed(0)
+    images, texts = (torch.randint(-1, 2, (40, 4), generator=generator).float() + 0.25 for _ in range(2))
+    groups = torch.randint(30, (40,), generator=generator)
+    known = retrieval_metrics(*map(recalls, cross_modal_ranks(images, texts, groups, groups)))
+    assert sum_recalls(images, texts, groups) == known
+    point = torch.ones(40, 4)
+    assert sum_recalls(point, point, torch.arange(40))["SumR"] == pytest.approx(2 * 100 * (1 + 5 + 10) / 40)
 
 
 def test_expected_hits_by_hand():

@@ -1,0 +1,113 @@
+"""Numbers that are none are refused in one line by all that ranks, compares or averages; trained ones never get so far."""
+
+import contextlib
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import e2
+from benchmarks import composed, gap
+from benchmarks.bootstrap import Measure, resampled_means
+from benchmarks.metrics_file import metrics_record
+from benchmarks.probe import fit_probe
+from e2.errors import TrainingStopped
+from e2.finite import NotFinite
+from e2.methods.clip import Clip
+from e2.ranks import candidate_ranks, cross_modal_ranks, query_ranks
+from e2.run import open_splits, resolve, start_run
+from e2.train import clip_gradients, prepare
+from e2.validation import sum_recalls
+from tests.benchmarks.stubs import Shelf, colour_encoder, png
+from tests.conftest import TAGS
+
+GOOD, ROWS = torch.eye(4), torch.arange(4)
+ANSWERS = [np.array([row]) for row in range(4)]
+
+
+def record(metrics: torch.Tensor) -> None:
+    named = {str(i): float(value) for i, value in enumerate(metrics.sum(dim=1))}
+    metrics_record("b", "p", Shelf([]), text="caption", seed=0, model={}, metrics=named, ci95={}, seconds=0.0)
+
+
+def encode(images: torch.Tensor) -> None:
+    encoder = colour_encoder("runs/a", batch_size=4)
+    encoder.model.encode_image = lambda pixels: images
+    encoder.encode_images([png("red")] * len(images), progress=False)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: cross_modal_ranks(x, GOOD, ROWS, ROWS),
+        lambda x: cross_modal_ranks(GOOD, x, ROWS, ROWS),
+        lambda x: query_ranks(x, GOOD, ROWS, ROWS),
+        lambda x: query_ranks(GOOD, x, ROWS, ROWS),
+        lambda x: candidate_ranks(x, GOOD, ROWS, ROWS[:, None]),
+        lambda x: candidate_ranks(GOOD, x, ROWS, ROWS[:, None]),
+        lambda x: sum_recalls(x, x, ROWS),
+        lambda x: composed.find(x, GOOD, ANSWERS),
+        lambda x: composed.find(GOOD, x, ANSWERS),
+        lambda x: composed.best_rows(GOOD, x, 2),
+        lambda x: fit_probe(x, ROWS, GOOD, ROWS),
+        lambda x: fit_probe(GOOD, ROWS, x, ROWS),
+        lambda x: gap.figures(x.numpy(), GOOD.numpy()),
+        lambda x: gap.figures(GOOD.numpy(), x.numpy()),
+        lambda x: resampled_means([Measure(x.numpy(), ROWS.numpy())], resamples=2),
+        record,
+        encode,
+    ],
+)
+def test_all_that_compares_refuses_what_is_not_finite(use, number):
+    use(GOOD)
+    bad = GOOD.clone()
+    bad[1, 2] = number
+    with pytest.raises(NotFinite, match=r"^1 of 4 .* are not finite; check the weights and --precision$"):
+        use(bad)
+
+
+def train(shop, tiny, out, **options):
+    fixed = {"data.data": str(shop), "data.tags": ",".join(TAGS), "backbone": tiny, "data.workers": 0, "device": "cpu"}
+    return start_run(out, {**fixed, "method": "clip", "data.batch_size": 16, "steps": 4, **options})
+
+
+def test_a_model_whose_features_are_not_finite_is_no_checkpoint(shop, tiny, tmp_path, capsys):
+    with pytest.raises(TrainingStopped, match="validation at step 1: 12 of 12 image features are not finite; none was saved"):
+        train(shop, tiny, tmp_path / "run", **{"optim.lr": 1e30, "eval_every": 1})
+    assert "best" not in capsys.readouterr().err and not list((tmp_path / "run").glob("*.safetensors"))
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(shop, tiny, tmp_path, monkeypatch):
+    losses, seen = Clip.losses, []
+
+    def with_an_edge(method, features, batch):
+        """From the third step on a term whose value is 0 and whose slope is infinite."""
+        seen.append({name: p.detach().clone() for name, p in method.named_parameters()})
+        edge = method.model.clip.token_embedding.weight.sum().mul(0).sqrt() if len(seen) > 2 else 0.0
+        found = losses(method, features, batch)
+        return {**found, "global_loss": found["global_loss"] + edge}
+
+    monkeypatch.setattr(Clip, "losses", with_an_edge)
+    stopped = r"gradient is not finite at step 2: model.clip.token_embedding.weight; the best checkpoint \(step 2\)"
+    with pytest.raises(TrainingStopped, match=stopped):
+        train(shop, tiny, tmp_path / "run", eval_every=1)
+    kept = e2.load(tmp_path / "run")[0].state_dict()
+    assert all(torch.equal(kept[name.removeprefix("model.")], value) for name, value in seen[-1].items())
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_only_the_scaler_of_fp16_may_leave_out_a_step(shop, tiny, tmp_path, scaled):
+    config = resolve(
+        {"data.data": str(shop), "backbone": tiny, "method": "clip", "device": "cpu", "data.workers": 0}, None, []
+    )
+    run = prepare(config, *open_splits(config), tmp_path / "run")
+    run.accelerator.scaler = object() if scaled else None
+    run.accelerator.unscale_gradients = lambda: None
+    for p in run.method.parameters():
+        p.grad = torch.full_like(p, float("nan") if p.ndim == 0 else 1.0)
+    with (
+        contextlib.nullcontext() if scaled else pytest.raises(TrainingStopped, match="model.clip.logit_scale; none was saved")
+    ):
+        assert math.isnan(clip_gradients(run))
