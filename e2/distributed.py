@@ -6,6 +6,7 @@ order. Gradients are then averaged: each process holds W times its share of the 
 backpropagated, so the mean is the gradient that one process would have found.
 """
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -26,9 +27,22 @@ from e2.methods import Batch, Features
 def processes(on_cpu: bool = False) -> PartialState:
     """Which of how many processes this one is, as ``accelerate launch`` or ``torchrun`` started them; alone otherwise.
 
-    The first call also connects them; ``on_cpu`` counts then.
+    The first call also connects them; ``on_cpu`` counts then, and holds where there is no GPU.
+
+    Raises:
+        InputError: more processes than GPUs; all but the first of a machine then end silently, with the same status.
     """
-    return PartialState(cpu=True) if on_cpu else PartialState()
+    if PartialState._shared_state:  # connected
+        return PartialState()
+    if on_cpu or not torch.cuda.is_available():  # where there is no GPU accelerate would leave each of them alone
+        return PartialState(cpu=True)
+    started, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count()
+    if started > gpus:
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            raise SystemExit(2)
+        there = f"{gpus} GPU{'' if gpus == 1 else 's'}"
+        raise InputError(f"{started} processes were started on {there}; start no more than that, or choose --device cpu")
+    return PartialState()
 
 
 def gather_step(features: Features, batch: Batch) -> tuple[Features, Batch]:

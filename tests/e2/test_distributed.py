@@ -11,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from e2.distributed import processes
+from e2.errors import InputError
 from tests.command import run_command
 from tests.conftest import TINY
 from tests.e2.distributed_worker import CASES, work
@@ -156,3 +158,39 @@ def test_fewer_products_than_processes_leave_the_features_whole(monkeypatch):
                 assert rows.tolist() == list(range(done, done + size))
                 done += size
             assert done == total
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Four processes that are not connected yet, this one of them, and how accelerate is asked to."""
+    asked = []
+
+    class State:
+        _shared_state: dict = {}
+
+        def __init__(self, cpu: bool = False):
+            asked.append(cpu)
+
+    monkeypatch.setattr("e2.distributed.PartialState", State)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    return asked
+
+
+@pytest.mark.parametrize("gpus, on_cpu, cpu", [(0, False, True), (0, True, True), (1, True, True), (4, False, False)])
+def test_several_processes_work_together_on_gpus_or_else_on_the_cpu(started, monkeypatch, gpus, on_cpu, cpu):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    processes(on_cpu=on_cpu)
+    assert started == [cpu]
+
+
+def test_more_processes_than_gpus_are_refused_in_one_line(started, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(InputError, match="4 processes were started on 1 GPU; start no more than that, or choose --device cpu"):
+        processes()
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(SystemExit) as leave:
+        processes()
+    assert leave.value.code == 2 and not started
