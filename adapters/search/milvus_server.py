@@ -45,7 +45,8 @@ class Server:
         self.place = shown(place)
         self.uri, self.collection = parts(self.place)
         for name in ("pymilvus", "grpc._server", "milvus_lite"):  # they print a traceback for each error that they also raise
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+            logger = logging.getLogger(name)
+            logger.handlers, logger.propagate = [logging.NullHandler()], False
         with self._told():
             self._client = MilvusClient(self.uri, token=self.token, timeout=CONNECT)
 
@@ -68,7 +69,11 @@ class Server:
 
     def describe(self, name: str) -> dict[str, Any] | None:
         """A collection, by its name or an alias; None: there is none."""
-        return self.call("describe_collection", name) if self.call("has_collection", name) else None
+        if not self.call("has_collection", name):
+            return None
+        found = self.call("describe_collection", name)
+        real = found["collection_name"]  # by an alias a server may tell properties that have changed since
+        return found if real == name else self.call("describe_collection", real)
 
     def close(self) -> None:
         self._client.close()
@@ -101,8 +106,8 @@ class Server:
         return f"the Milvus server at {self.uri} refused: {text[:300]}"
 
     def _without_secrets(self, text: str) -> str:
-        for secret in {self.token, self.token.partition(":")[2]} - {""}:
-            text = text.replace(secret, "***")
+        for secret in (self.token, self.token.partition(":")[2]):
+            text = text.replace(secret, "***") if secret else text
         return printable(text)
 
 

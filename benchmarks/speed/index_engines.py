@@ -1,8 +1,9 @@
 """`e2 speed index-engines`: what could keep an index without a server, side by side on the same random products.
 
 ``local`` is ours whole (`adapters.search.local_store`), ``milvus-lite`` the same products in a Milvus Lite file
-(`adapters.search.milvus_store`). The others are bare FAISS indexes of the vectors, without ids, tags or anything on disk: what
-to expect of the vectors' part alone. Each runs in a process of its own, one query at a time, one after another.
+(`adapters.search.milvus_store`), ``milvus`` on the server that ``server`` names, whose memory is not counted. The others are
+bare FAISS indexes of the vectors, without ids, tags or anything on disk: what to expect of the vectors' part alone. Each runs
+in a process of its own, one query at a time, one after another.
 """
 
 import json
@@ -20,10 +21,12 @@ from adapters.search.engines import create_store
 from adapters.search.index import ProductIndex
 from benchmarks.speed import index_vectors
 from benchmarks.speed.harness import peak_memory, seconds
+from e2.errors import InputError
 
 ENGINES = ("local", "milvus-lite", "faiss-flat", "faiss-ivf-flat", "faiss-ivf-sq8", "faiss-hnsw")
 NEIGHBOURS, WIDTH_OF_BUILD, WIDTH_OF_SEARCH = 32, 100, 128  # of HNSW: links of a vector, and how far it looks
 PROBES = 64  # clusters that IVF looks into
+COLLECTION = "e2_speed"  # on a server; replaced by each run
 SELECTIVE = "a hundredth"
 DELETED = 1000
 
@@ -32,7 +35,13 @@ Built = tuple[float, Search, Callable[[], Any] | None]  # seconds, search, delet
 
 
 def run(
-    *, products: int = 100_000, width: int = 128, queries: int = 100, top_k: int = 20, engines: Sequence[str] = ENGINES
+    *,
+    products: int = 100_000,
+    width: int = 128,
+    queries: int = 100,
+    top_k: int = 20,
+    engines: Sequence[str] = ENGINES,
+    server: str = "",
 ) -> dict[str, Any]:
     """Returns ``points``: for each engine seconds, milliseconds, peak bytes and recalls.
 
@@ -42,23 +51,30 @@ def run(
         queries: searched one after another.
         top_k: hits of each, and what recall counts.
         engines: which.
+        server: ``http://HOST:PORT`` of a Milvus server, for the engine ``milvus``.
+
+    Raises:
+        InputError: ``milvus`` without a server.
     """
+    if "milvus" in engines and not server:
+        raise InputError("the engine milvus needs --set server=http://HOST:PORT")
     points = []
     with tempfile.TemporaryDirectory() as place:
         for engine in engines:
-            peak = peak_memory(measured, engine, place, products, width, queries, top_k, torch.get_num_threads())
+            where = server if engine == "milvus" else place
+            peak = peak_memory(measured, engine, place, where, products, width, queries, top_k, torch.get_num_threads())
             points.append({"engine": engine, "peak_bytes": peak, **json.loads((Path(place) / "answer.json").read_text())})
     return {"points": points}
 
 
-def measured(engine: str, place: str, products: int, width: int, queries: int, top_k: int, threads: int) -> None:
+def measured(engine: str, place: str, where: str, products: int, width: int, queries: int, top_k: int, threads: int) -> None:
     """Builds, searches and deletes; writes ``answer.json``."""
     import faiss
 
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
-    build = _with_products if engine in ("local", "milvus-lite") else _bare_faiss
-    took, search, delete = build(engine, place, products, width, top_k)
+    build = _bare_faiss if engine.startswith("faiss") else _with_products
+    took, search, delete = build(engine, where, products, width, top_k)
     asked = index_vectors.queries(queries, width)
     kept = [np.ones(products, dtype=bool), _mask(products)]
     found: dict[str, Any] = {"build_s": took}
@@ -79,8 +95,8 @@ def measured(engine: str, place: str, products: int, width: int, queries: int, t
 
 def _with_products(engine: str, place: str, products: int, width: int, top_k: int) -> Built:
     """A whole index, as `e2 index build` makes it."""
-    where = f"{place}/lite.db" if engine == "milvus-lite" else f"{place}/local"
-    took, store = 0.0, create_store(where, index_vectors.manifest(width))
+    name = {"local": "local", "milvus-lite": "lite.db", "milvus": COLLECTION}[engine]
+    took, store = 0.0, create_store(f"{place}/{name}", index_vectors.manifest(width), overwrite=True)
     for entries in index_vectors.entries(products, width):
         took += seconds(partial(store.write, entries))
     took += seconds(store.finish)

@@ -81,7 +81,9 @@ def speed_table(record: dict[str, Any]) -> Table:
     return table
 
 
-def shown(key: str, value: float | dict[str, float]) -> str:
+def shown(key: str, value: float | str | dict[str, float]) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, dict):
         return ", ".join(f"{name} {shown(name, number)}" for name, number in value.items())
     if isinstance(value, bool):

@@ -252,6 +252,22 @@ def test_a_stopped_build_is_told_after_a_restart(filled, milvus):
     assert open_index(milvus).manifest.complete
 
 
+def test_properties_are_not_those_an_alias_remembers(monkeypatch):
+    """A server of 2.3 tells by an alias what a collection was before its last change."""
+
+    class Client:
+        def __init__(self, *arguments, **options): ...
+
+        def has_collection(self, name, timeout):
+            return True
+
+        def describe_collection(self, name, timeout):
+            return {"collection_name": "real", "properties": {"new": name == "real"}}
+
+    monkeypatch.setattr(milvus_server, "MilvusClient", Client)
+    assert Server("http://127.0.0.1:1/alias").describe("alias")["properties"]["new"]
+
+
 def test_changes_of_another_store_are_noticed(filled, milvus):
     index, _ = filled
     reader = open_index(milvus)
