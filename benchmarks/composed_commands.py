@@ -118,6 +118,7 @@ def _refuse(benchmark: str, **options: object) -> None:
 
 def _submit(encoders, task, methods, out: Path | None) -> None:
     """Hidden answers: files for the data set's server."""
+    from benchmarks.composed_data.usable import coverage_line
     from benchmarks.composed_tasks import SUBMISSIONS
     from benchmarks.evaluate_composed import write_submissions
 
@@ -125,6 +126,7 @@ def _submit(encoders, task, methods, out: Path | None) -> None:
         raise InputError(f"the answers of {task.benchmark} {task.split} are hidden; name a folder for the submission by --out")
     for path in write_submissions(encoders, task, methods, SUBMISSIONS[task.benchmark], out):
         print(f"wrote {path}: hand it in at the data set's server")
+    print(coverage_line(task.facts))
 
 
 def _show(found, json: bool) -> None:

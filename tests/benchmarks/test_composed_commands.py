@@ -68,7 +68,7 @@ def test_a_test_set_with_hidden_answers(e2, tiny, tmp_path):
     images = small_cirr(tmp_path, "test1")
     arguments = ("--encoder", f"open_clip:{tiny}", "--benchmark", "cirr", "--annotations", tmp_path, "--images", images)
     found = e2(*arguments, "--split", "test1", "--method", "sum", "--out", tmp_path / "out")
-    assert found.exit_code == 0
+    assert found.exit_code == 0 and "2 of 2 queries, 8 of 8 photos" in found.output
     assert {path.name for path in (tmp_path / "out").glob("*/sum/*")} == {"cirr_recall.json", "cirr_recall_subset.json"}
     with pytest.raises(InputError, match="name a folder for the submission by --out"):
         e2(*arguments, "--split", "test1")
