@@ -107,10 +107,8 @@ class Shop:
                 yield from (Question(int(row), pattern, value) for row in rng.permutation(rows)[:PRODUCTS])
             return
         entity = self.editor.lexicon.kind(kind)
-        rows = (
-            [row for row in rng.permutation(len(self.tags)) if entity in self.tags[row]] if entity in self.vocabulary else []
-        )
-        for number, row in enumerate(rows[: 2 * PRODUCTS]):
+        tagged = [row for row in rng.permutation(len(self.tags)) if entity in self.tags[row]]
+        for number, row in enumerate(tagged[: 2 * PRODUCTS]):
             own = self.tags[row][entity]
             first, second = rng.permutation([name for name in self.vocabulary[entity] if name != own])[:2]
             name, other = (own, first) if number % 2 == 0 or "{value}" not in pattern else (first, second)

@@ -11,6 +11,7 @@ from e2.spelling import Phrases, Word, spelling, stem, words
 
 ADJECTIVES = ("shade", "length", "fit", "size", "weight", "width", "height", "surface", "style", "colour")  # have comparatives
 ALIKE = 0.83  # of two spellings: one wrong letter in six
+LOOKED_AT = 200  # values of an entity, the frequent ones, that tell which kind it is
 SHORTEST_MISSPELT = 5  # letters; shorter words are too like others
 
 
@@ -168,8 +169,9 @@ def _entities(vocabulary: Mapping[str, Sequence[str]], own: Sequence[tuple[str, 
     for entity, values in vocabulary.items():
         if entity in found.values():
             continue
-        known = {kind: sum(spelling(value) in words_of[kind] for value in values) for kind in WORDS if kind not in found}
+        looked_at = [spelling(value) for value in values[:LOOKED_AT]]
+        known = {kind: sum(each in words_of[kind] for each in looked_at) for kind in WORDS if kind not in found}
         best = max(known, key=lambda kind: known[kind], default=None)
-        if best is not None and values and known[best] > len(values) / 2:
+        if best is not None and known[best] > len(looked_at) / 2:
             found[best] = entity
     return found
