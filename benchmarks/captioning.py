@@ -158,7 +158,7 @@ def _notes(hypotheses: list[str], references: list[list[str]]) -> list[str]:
 
 def _meteor_notes(ids: list[str], hypotheses: list[str], references: list[list[str]]) -> list[str]:
     notes, texts = [], [text for texts in references for text in texts]
-    if long := [name for name, *pair in zip(ids, hypotheses, references, strict=True) if too_long(*pair)]:
+    if long := [name for name, text, refs in zip(ids, hypotheses, references, strict=True) if too_long(text, refs)]:
         count = f"{len(long):,} of {len(ids):,} captions"
         notes.append(f"METEOR leaves out {count}, of over {TOO_LONG:,} words or with such a reference: {_first(long)}")
     if reason := not_english(texts):

@@ -75,7 +75,7 @@ class Candidate:
 class Truth:
     """What the captions are held against: P products in the catalogue's order, and the values that tags can have."""
 
-    catalogue: Catalogue
+    catalogue: ArrowCatalogue | Subset
     product_ids: list[str]
     references: list[list[str]]
     tags: list[Mapping[str, str]]
