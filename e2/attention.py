@@ -50,6 +50,8 @@ def _attention(
     **further: Any,
 ) -> Tensor:
     """``F.scaled_dot_product_attention``: (B, H, L, D), (B, H, M, D) -> (B, H, L, D)."""
+    if further.get("scale") == query.shape[-1] ** -0.5:  # the usual one, which open_clip from version 4 on spells out
+        further.pop("scale")
     usual = query.ndim == 4 and query.shape[:2] == key.shape[:2] and key.shape == value.shape and _is_fixed_bias(attn_mask)
     if not usual or dropout_p or is_causal or any(further.values()):
         return _pytorch_attention(query, key, value, attn_mask, dropout_p, is_causal, **further)

@@ -17,7 +17,8 @@ class NativeTower(Tower):
     num_prefix_tokens = 1
 
     def __init__(self, visual: open_clip.transformer.VisionTransformer):
-        if visual.attn_pool is not None or visual.proj is None or not visual.transformer.batch_first:
+        batch_first = getattr(visual.transformer, "batch_first", True)  # from version 4 on open_clip knows nothing else
+        if visual.attn_pool is not None or visual.proj is None or not batch_first:
             raise InputError("this image tower pools by attention (CoCa), which E2 cannot read; choose a ViT such as ViT-B-32")
         if visual.pool_type == "none":
             raise InputError("this image tower pools nothing and so has no embedding; choose a ViT such as ViT-B-32")

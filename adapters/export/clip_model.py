@@ -14,6 +14,8 @@ from e2.foreign import OpenClip
 from e2.hf_weights import NATIVE
 from e2.texts import causal_tower
 
+# PyTorch's, or the class of its own that open_clip has from version 4 on; what scales or norms in between has further ones.
+PLAIN_ATTENTION = {"in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"}
 START_OF_TEXT, END_OF_TEXT = 49406, 49407
 
 
@@ -24,7 +26,7 @@ def maps_onto_clip_model(clip: nn.Module) -> bool:
     visual, tower = clip.visual, causal_tower(clip)
     height, width = visual.image_size
     plain_blocks = all(
-        isinstance(block.ls_1, nn.Identity) and type(block.attn) is nn.MultiheadAttention
+        isinstance(block.ls_1, nn.Identity) and {name for name, _ in block.attn.named_parameters()} == PLAIN_ATTENTION
         for block in [*visual.transformer.resblocks, *clip.transformer.resblocks]
     )
     return (
