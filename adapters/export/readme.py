@@ -1,7 +1,7 @@
 """The README.md of an exported folder: what it is, and a few lines that run."""
 
 from adapters.export.exported import Exported
-from adapters.export.tokenizer_files import FOLDER
+from adapters.export.tokenizer_files import FILE
 
 INTRODUCTION = """# {name}
 
@@ -16,23 +16,26 @@ All embeddings are of unit length; opset {opset}.{int8} `preprocess.py` makes pi
 Pillow; `preprocess.json` holds the numbers): turned by EXIF, on white where transparent, 16 bits scaled.
 
 ```python
-{imports}
-import numpy as np
 import onnxruntime as ort
 
 from preprocess import pixels  # of this folder
-
 {tokenizer}
+
 image = ort.InferenceSession("image.onnx").run(["image_embeddings"], {{"pixels": pixels("photo.jpg")}})[0]
 text = ort.InferenceSession("text.onnx").run(None, {{"tokens": tokens(["a red dress", "a grey tee"])}})[0]
 print(image @ text.T)
 ```
-"""
+{notes}"""
 
-RUST_TOKENIZER = """words = Tokenizer.from_file("tokenizer.json")
-tokens = lambda texts: np.array([entry.ids for entry in words.encode_batch(texts)], np.int64)"""
-HUB_TOKENIZER = """words = HFTokenizer("tokenizer", context_length={length}, clean="{clean}")
+CLIP_TOKENIZER = "from tokens import tokens  # of this folder; repairs texts as in training"
+HUB_TOKENIZER = """from open_clip.tokenizer import HFTokenizer
+
+words = HFTokenizer("{file}", context_length={length}, clean="{clean}")
 tokens = lambda texts: words(texts).numpy()"""
+TOKENIZER_JSON = """
+`tokenizer.json` by itself (`AutoTokenizer`, Rust, JavaScript) repairs ligatures, full-width letters, quotes and the commonest
+escapes, but neither broken encodings nor rare escapes: for texts that hold such, `tokens.py` is exact.
+"""
 
 PHOTOS = """
 `preprocess.py` makes pixels of any photo as in training: turned by EXIF, on white where transparent, 16 bits scaled. {other}
@@ -59,18 +62,17 @@ print(image @ text.T)
 TRANSFORMERS = """{needs}
 ```python
 import torch
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel
 
 from preprocess import pixels  # of this folder
+{tokenizer}
 
 model = AutoModel.from_pretrained("."{trust}).eval()
-tokenizer = AutoTokenizer.from_pretrained("."{trust})
-texts = tokenizer(["a red dress", "a grey tee"], padding="max_length", truncation=True, return_tensors="pt")
-photos = torch.from_numpy(pixels("photo.jpg"))
+texts, photos = torch.from_numpy(tokens(["a red dress", "a grey tee"])), torch.from_numpy(pixels("photo.jpg"))
 with torch.no_grad():
-    print(model(input_ids=texts.input_ids, pixel_values=photos).logits_per_image)
+    print(model(input_ids=texts, pixel_values=photos).logits_per_image)
 ```
-""" + PHOTOS.format(other="`AutoImageProcessor`")
+{notes}""" + PHOTOS.format(other="`AutoImageProcessor`")
 OWN_CODE = """
 The folder brings its own code (Apache 2.0), which `trust_remote_code=True` runs; read it first if it is not from you. It
 needs `open_clip_torch`. `model.get_region_features(pixels)` gives the region embeddings.
@@ -99,8 +101,6 @@ def readme(exported: Exported, rule: dict, name: str) -> str:
 
 def _onnx(exported: Exported, rule: dict) -> str:
     (height, width), dim, length = rule["size"], exported.embed_dim, exported.context_length
-    described = exported.further["tokenizer"]
-    from_hub = described["file"] == FOLDER
     return ONNX.format(
         height=height,
         width=width,
@@ -109,11 +109,20 @@ def _onnx(exported: Exported, rule: dict) -> str:
         opset=exported.further["opset"],
         regions=f" and `region_embeddings` (batch, {len(exported.tags)}, {dim})" if exported.tags else "",
         int8=" The `.int8` graphs are smaller, and less exact." if "int8" in exported.further else "",
-        imports="from open_clip.tokenizer import HFTokenizer" if from_hub else "from tokenizers import Tokenizer",
-        tokenizer=HUB_TOKENIZER.format(length=length, clean=described["clean"]) if from_hub else RUST_TOKENIZER,
+        **_tokenizer(exported),
     )
 
 
 def _transformers(exported: Exported, rule: dict) -> str:
     own_code = exported.further["own_code"]
-    return TRANSFORMERS.format(needs=OWN_CODE if own_code else "", trust=", trust_remote_code=True" if own_code else "")
+    trust = ", trust_remote_code=True" if own_code else ""
+    return TRANSFORMERS.format(needs=OWN_CODE if own_code else "", trust=trust, **_tokenizer(exported))
+
+
+def _tokenizer(exported: Exported) -> dict[str, str]:
+    """The lines that define ``tokens``, and what to know of them."""
+    described = exported.further["tokenizer"]
+    if described["file"] == FILE:
+        return {"tokenizer": CLIP_TOKENIZER, "notes": TOKENIZER_JSON}
+    lines = HUB_TOKENIZER.format(file=described["file"], length=described["context_length"], clean=described["clean"])
+    return {"tokenizer": lines, "notes": ""}

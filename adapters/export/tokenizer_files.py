@@ -1,28 +1,37 @@
 """CLIP's tokenizer as a ``tokenizer.json``, which Rust, JavaScript and Python read without PyTorch.
 
-open_clip repairs texts before it splits them (ftfy, then HTML's escapes). A ``tokenizer.json`` knows no such code, so the
-repairs that product texts need are written into it one by one; what is left out is broken encodings, which ftfy guesses.
+open_clip repairs texts before it splits them (ftfy, then HTML's escapes). A ``tokenizer.json`` knows no such code, so ftfy's
+repairs of single characters are written into it one by one, and the commonest escapes. What is left out is broken encodings,
+which ftfy guesses, and the other escapes: from Python the ids are had exactly, by ``tokens.py`` beside it.
 """
 
 import json
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
+from ftfy import chardata
 from open_clip.tokenizer import HFTokenizer, _clean_lower
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
 from torch import Tensor
 
+from adapters.export import tokens
+from adapters.export.tokens import clean, load
 from e2.errors import InputError
 
-FILE, FOLDER = "tokenizer.json", "tokenizer"
+FILE, FOLDER, CODE_FILE = "tokenizer.json", "tokenizer", "tokens.py"
 START, END = "<|startoftext|>", "<|endoftext|>"
-SPLIT = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+# open_clip's, which asks for no case: so a long s is an s, and the iota below (U+0345), a letter in upper case only, is lost.
+SPLIT = r"<\|startoftext\|>|<\|endoftext\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}\u0345]+"
 ESCAPES = {"&amp;": "&", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&lt;": "<", "&gt;": ">"}
-REPAIRS = {"[‘’‚‛ʼ]": "'", "[“”„‟]": '"', "ﬁ": "fi", "ﬂ": "fl", "[\u200b\ufeff\u00ad]": ""}  # as ftfy does
+ESCAPES |= {"&rsquo;": "'", "&lsquo;": "'", "&rdquo;": '"', "&ldquo;": '"', "&ndash;": "–", "&mdash;": "—", "&eacute;": "é"}
+ESCAPES |= {"&trade;": "™", "&reg;": "®", "&copy;": "©", "&deg;": "°", "&times;": "×", "&frac12;": "½", "&hellip;": "…"}
+TERMINAL = r"\x1b\[([0-9;]*)([a-zA-Z])"  # colours and such
+FINAL_SIGMA = r"(?<=\p{L}\p{M}{0,4})Σ(?!\p{M}*\p{L})"
 
 
 def clip_tokenizer_json(tokenizer: open_clip.SimpleTokenizer) -> Tokenizer:
@@ -37,10 +46,9 @@ def clip_tokenizer_json(tokenizer: open_clip.SimpleTokenizer) -> Tokenizer:
     vocabulary = {names.get(number, word): number for word, number in tokenizer.encoder.items()}
     model = BPE(vocabulary, list(tokenizer.bpe_ranks), end_of_word_suffix="</w>", unk_token=END)
     made = Tokenizer(model)
-    escapes = [normalizers.Replace(escape, letter) for escape, letter in ESCAPES.items()]
-    repairs = [normalizers.Replace(Regex(pattern), letter) for pattern, letter in REPAIRS.items()]
     spaces = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
-    made.normalizer = normalizers.Sequence([*escapes, *repairs, normalizers.NFC(), *spaces, normalizers.Lowercase()])
+    lower = [normalizers.Replace(Regex(FINAL_SIGMA), "ς"), normalizers.Lowercase()]
+    made.normalizer = normalizers.Sequence([*_repairs(), normalizers.NFC(), *spaces, *lower])
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(SPLIT), behavior="removed", invert=True),
@@ -54,6 +62,21 @@ def clip_tokenizer_json(tokenizer: open_clip.SimpleTokenizer) -> Tokenizer:
     return made
 
 
+def _repairs() -> Iterator[normalizers.Normalizer]:
+    """What ftfy does to single characters, in its order, from its own tables."""
+    for escape, letter in ESCAPES.items():
+        yield normalizers.Replace(escape, letter)
+    windows = {code: bytes([code]).decode("windows-1252", "ignore") for code in range(0x80, 0xA0)}
+    for code, letters in {**windows, **chardata.LIGATURES, **chardata.WIDTH_MAP}.items():
+        if letters:
+            yield normalizers.Replace(chr(code), letters)
+    yield normalizers.Replace(Regex(chardata.SINGLE_QUOTE_RE.pattern), "'")
+    yield normalizers.Replace(Regex(chardata.DOUBLE_QUOTE_RE.pattern), '"')
+    yield normalizers.Replace(Regex(TERMINAL), "")
+    removed = "".join(f"\\u{code:04x}" for code in chardata.CONTROL_CHARS)
+    yield normalizers.Replace(Regex(f"[{removed}]"), "")
+
+
 def padded(tokenizer: Tokenizer, length: int) -> Tokenizer:
     """The tokenizer with every text cut and padded to one length, by open_clip's padding (id 0)."""
     tokenizer.enable_truncation(length)
@@ -62,28 +85,32 @@ def padded(tokenizer: Tokenizer, length: int) -> Tokenizer:
 
 
 class TokenizerFile:
-    """A ``tokenizer.json`` in the place of open_clip's tokenizer: list of strings -> (B, L)."""
+    """A ``tokenizer.json`` in the place of open_clip's tokenizer, as ``tokens.py`` reads it: list of strings -> (B, L)."""
 
     def __init__(self, path: Path, context_length: int):
-        self.tokenizer, self.context_length = Tokenizer.from_file(str(path)), context_length
+        self.tokenizer, self.context_length = load(path), context_length
 
     def __call__(self, texts: Sequence[str], context_length: int | None = None) -> Tensor:
         padded(self.tokenizer, context_length or self.context_length)
-        return torch.tensor([entry.ids for entry in self.tokenizer.encode_batch(list(texts))])
+        return torch.tensor([entry.ids for entry in self.tokenizer.encode_batch([clean(text) for text in texts])])
 
 
 def save_tokenizer(tokenizer: Any, folder: Path) -> dict[str, int | str]:
     """Writes the tokenizer beside a model and says what :func:`load_tokenizer` needs to know.
 
-    CLIP's becomes ``tokenizer.json``; one that comes from the hub keeps its own files, in ``tokenizer/``.
+    CLIP's becomes ``tokenizer.json`` and ``tokens.py``; one that comes from the hub keeps its own files, in ``tokenizer/``.
     """
     length = tokenizer.context_length
     if isinstance(tokenizer, HFTokenizer):
         tokenizer.save_pretrained(str(folder / FOLDER))
-        clean = getattr(tokenizer.clean_fn, "__name__", "").removeprefix("_clean_")
-        return {"file": FOLDER, "context_length": length, "clean": clean or "whitespace"}
+        return {"file": FOLDER, "context_length": length, "clean": _cleaning(tokenizer)}
     padded(clip_tokenizer_json(tokenizer), length).save(str(folder / FILE))
+    shutil.copyfile(str(tokens.__file__), folder / CODE_FILE)
     return {"file": FILE, "context_length": length}
+
+
+def _cleaning(tokenizer: HFTokenizer) -> str:
+    return getattr(tokenizer.clean_fn, "__name__", "").removeprefix("_clean_") or "whitespace"
 
 
 def load_tokenizer(folder: Path, described: dict) -> Callable:
@@ -91,17 +118,16 @@ def load_tokenizer(folder: Path, described: dict) -> Callable:
     if described["file"] == FILE:
         return TokenizerFile(folder / FILE, described["context_length"])
     options = {"context_length": described["context_length"], "clean": described["clean"]}
-    return HFTokenizer(str(folder / FOLDER), trust_remote_code=False, **options)
+    return HFTokenizer(str(folder / described["file"]), trust_remote_code=False, **options)
 
 
-def save_for_transformers(tokenizer: Any, folder: Path) -> None:
-    """Writes the files that ``AutoTokenizer`` looks for."""
+def save_for_transformers(tokenizer: Any, folder: Path) -> dict[str, int | str]:
+    """Writes the files that ``AutoTokenizer`` looks for, and says what :func:`load_tokenizer` needs to know."""
     if isinstance(tokenizer, HFTokenizer):
         tokenizer.tokenizer.model_max_length = tokenizer.context_length
         tokenizer.save_pretrained(str(folder))
-        return
-    made = clip_tokenizer_json(tokenizer)
-    made.save(str(folder / FILE))
+        return {"file": ".", "context_length": tokenizer.context_length, "clean": _cleaning(tokenizer)}
+    described = save_tokenizer(tokenizer, folder)
     content = {
         "tokenizer_class": "PreTrainedTokenizerFast",  # which takes tokenizer.json as it is
         "model_max_length": tokenizer.context_length,
@@ -112,3 +138,4 @@ def save_for_transformers(tokenizer: Any, folder: Path) -> None:
         "model_input_names": ["input_ids", "attention_mask"],
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(content, indent=2) + "\n")
+    return described

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from adapters.encoder import Encoder
 from adapters.export.exported import read_export
+from adapters.export.tokenizer_files import load_tokenizer
 from e2.data.images import ImageSource, as_photo
+from e2.errors import InputError
 
 
 class TransformersTokenizer:
@@ -47,7 +49,6 @@ class TransformersModel(nn.Module):
         finally:
             logging.enable_progress_bar()
         self.processor = AutoImageProcessor.from_pretrained(folder, **options)
-        self.tokenizer = TransformersTokenizer(folder)
         self.tags = tuple(getattr(self.model.config, "e2", {}).get("tags", ()))
 
     def preprocess(self, photo: ImageSource) -> Tensor:
@@ -74,8 +75,11 @@ def load_transformers(folder: str | Path, **options: Any) -> Encoder:
         InputError: no such export.
     """
     record, model = read_export(folder), TransformersModel(Path(folder))
+    if "tokenizer" not in record.further:
+        raise InputError(f"{folder} was exported by an earlier version of e2; export again")
+    tokenizer = load_tokenizer(Path(folder), record.further["tokenizer"])
     info = {**record.source, "path": str(folder), "runtime": "transformers"}
-    return Encoder(model, model.preprocess, model.tokenizer, info, **options)
+    return Encoder(model, model.preprocess, tokenizer, info, **options)
 
 
 def _normalised(features: Any, normalize: bool) -> Tensor:

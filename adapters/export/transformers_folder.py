@@ -31,7 +31,7 @@ from adapters.export.exported import (
 )
 from adapters.export.open_clip_folder import model_config
 from adapters.export.photo_files import save_preprocessing
-from adapters.export.tokenizer_files import save_for_transformers
+from adapters.export.tokenizer_files import load_tokenizer, save_for_transformers
 from e2.config import to_dict
 from e2.errors import InputError, first_line
 from e2.texts import can_cut
@@ -56,14 +56,15 @@ def write_transformers(encoder: Encoder, folder: Path) -> Exported:
     rule = photo_rule(encoder)
     (folder / "preprocessor_config.json").write_text(json.dumps(_image_processor(rule), indent=2) + "\n")
     save_preprocessing(rule, encoder.preprocess, folder)
-    save_for_transformers(encoder.tokenizer, folder)
+    described = save_for_transformers(encoder.tokenizer, folder)
     own_code = model.reader is not None or not maps_onto_clip_model(model.clip)
     config, tensors = _with_code(encoder, folder) if own_code else _clip_model(model.clip)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     contiguous = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
     save_file(contiguous, folder / "model.safetensors", {"format": "pt"})
-    deviation = largest_deviation(_compared(encoder, folder))
-    return describe(encoder, "transformers", deviation, {"architecture": config["architectures"][0], "own_code": own_code})
+    deviation = largest_deviation(_compared(encoder, folder, described))
+    further = {"architecture": config["architectures"][0], "own_code": own_code, "tokenizer": described}
+    return describe(encoder, "transformers", deviation, further)
 
 
 def _clip_model(clip: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -131,8 +132,8 @@ def _image_processor(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def _compared(encoder: Encoder, folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
-    from adapters.export.transformers_encoder import TransformersModel
+def _compared(encoder: Encoder, folder: Path, described: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor]]:
+    from adapters.export.transformers_encoder import TransformersModel, TransformersTokenizer
 
     try:
         theirs = TransformersModel(folder)
@@ -142,5 +143,6 @@ def _compared(encoder: Encoder, folder: Path) -> Iterator[tuple[Tensor, Tensor]]
     yield model.encode_image(pixels, normalize=True), theirs.encode_image(pixels, normalize=True)
     if encoder.tags:
         yield model.encode_regions(pixels, normalize=True), theirs.encode_regions(pixels, normalize=True)
-    tokens = theirs.tokenizer(list(SAMPLE_TEXTS))
-    yield model.encode_text(sample_tokens(encoder), normalize=True), theirs.encode_text(tokens, normalize=True)
+    ours = model.encode_text(sample_tokens(encoder), normalize=True)
+    for tokenizer in (load_tokenizer(folder, described), TransformersTokenizer(folder)):
+        yield ours, theirs.encode_text(tokenizer(list(SAMPLE_TEXTS)), normalize=True)
