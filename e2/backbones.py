@@ -28,6 +28,7 @@ from e2.data.transforms import photo_transform
 from e2.errors import InputError, first_line
 from e2.foreign import OpenClip
 from e2.hf_weights import is_transformers, open_clip_config, read_json
+from e2.notes import note
 from e2.weights import Weights, load_weights_into, read_weights
 
 CONFIGS = Path(__file__).parent / "model_configs"
@@ -38,6 +39,7 @@ FOREIGN = (
     *(RuntimeError, OSError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError, AssertionError),
     *(SafetensorError, UnpicklingError),
 )
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # of a transformers repository: all but pickles and other formats
 
 
@@ -79,7 +81,7 @@ def create_backbone(
     if config is not None:
         return _built(name, config, {}, options)
     _check_name(name)
-    if ":" in name:
+    if ":" in name and not is_run(pretrained):
         if pretrained:
             raise InputError(f"backbone {name} brings its own weights; leave out {pretrained!r}, or name the backbone itself")
         return _from_place(name, options)
@@ -121,14 +123,41 @@ def _from_place(name: str, options: dict[str, Any]) -> tuple[OpenClip, Callable]
         weights = read_weights(folder)
         model, preprocess = _built(name, weights.config, weights.preprocess, options)
         return (_filled(model, weights, folder) if options.get("load_weights", True) else model), preprocess
+    described, place = _described(name)
+    config = with_text_config(described.get("model_cfg"), place if place.is_dir() else place.parent)
+    model, preprocess = _built(name, _parts(config, name), described.get("preprocess_cfg") or {}, options)
+    if not options.get("load_weights", True) or open_clip.factory._find_checkpoint_in_dir(place) is None and place.is_dir():
+        return model, preprocess
+    return _filled(model, read_weights(place), place), preprocess
+
+
+def _described(name: str) -> tuple[dict[str, Any], Path]:
+    """What ``open_clip_config.json`` says of a ``local-dir:`` or ``hf-hub:`` backbone, and its folder or weights file."""
+    if name.startswith(LOCAL):
+        folder = Path(name.removeprefix(LOCAL))
+        if not (folder / OWN_CONFIG).is_file():
+            raise InputError(f"cannot get backbone {name}: there is no {folder / OWN_CONFIG}; check the name")
+        return read_json(folder / OWN_CONFIG), folder
+    described = hub_config(name)
     try:
-        config = open_clip.get_model_config(name)
-        if name.startswith(HUB) and options.get("load_weights", True):
-            download_pretrained_from_hf(name.removeprefix(HUB))  # open_clip itself would go on with random weights
+        return described, Path(download_pretrained_from_hf(name.removeprefix(HUB)))
     except FOREIGN as error:
         raise InputError(f"cannot get backbone {name}: {first_line(error)}; check the name and the network") from error
-    found = name.startswith(HUB) or open_clip.factory._find_checkpoint_in_dir(Path(name.removeprefix(LOCAL))) is not None
-    return _created(name, None, config, options, pretrained=found)
+
+
+def with_text_config(config: Any, folder: Path) -> Any:
+    """A model configuration whose text tower of transformers, where it has one, is described by the files in ``folder``.
+
+    ``hf_model_name`` is a name on the hub, or a folder that may be gone; it stays where nothing lies beside.
+    """
+    text = config.get("text_cfg") if isinstance(config, Mapping) else None
+    named = text.get("hf_model_name") if isinstance(text, Mapping) else None
+    if not named:
+        return config
+    inside = folder / str(named)
+    beside = "model_type" in read_json(folder / "config.json")
+    found = inside if inside.is_dir() else folder if beside else None
+    return config if found is None else {**config, "text_cfg": {**text, "hf_model_name": str(found.absolute())}}
 
 
 def _with_file(name: str, path: Path, options: dict[str, Any]) -> tuple[OpenClip, Callable]:
@@ -136,10 +165,17 @@ def _with_file(name: str, path: Path, options: dict[str, Any]) -> tuple[OpenClip
 
     Where a configuration lies beside the weights it is followed: it knows activation and norms, which a name may not.
     """
-    config = open_clip.get_model_config(name)
+    config = _named_config(name)
     if path.suffix in (".npz", ".npy"):  # big_vision's SigLIP weights, which open_clip converts
         return _created(name, str(path), config, options)
     weights = read_weights(path)
+    if weights.of_openai:
+        options = {"force_quick_gelu": True, **options}
+    elif not weights.config and not config.get("quick_gelu") and f"{name}-quickgelu" in open_clip.list_models():
+        note(
+            f"{path} does not say what activation it was trained with, and {name} computes GELU; OpenAI's weights, and those "
+            f"that were trained from them, need QuickGELU: for these name {name}-quickgelu"
+        )
     if weights.config:
         found = copy.deepcopy(_parts(weights.config, str(path)))
         _check_architecture(name, config, found, path)
@@ -147,6 +183,23 @@ def _with_file(name: str, path: Path, options: dict[str, Any]) -> tuple[OpenClip
         config = found
     model, preprocess = _built(name, config, weights.preprocess or _usual_preprocessing(name), options)
     return (_filled(model, weights, path) if options.get("load_weights", True) else model), preprocess
+
+
+def _named_config(name: str) -> dict[str, Any]:
+    """open_clip's model configuration of a name or place."""
+    if ":" not in name:
+        return open_clip.get_model_config(name)
+    place = transformers_folder(name)
+    config = _described(name)[0].get("model_cfg") if place is None else open_clip_config(place)[0]
+    return dict(_parts(config, name))
+
+
+def is_run(pretrained: str | None) -> bool:
+    """Whether a start is an E2 checkpoint, by folder or weights file: it says of itself what its backbone is."""
+    if not pretrained or not Path(pretrained).exists():
+        return False
+    folder = Path(pretrained) if Path(pretrained).is_dir() else Path(pretrained).parent
+    return "backbone_config" in read_json(folder / "config.json")
 
 
 def _check_architecture(name: str, asked: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
@@ -193,7 +246,7 @@ def _built(
     """A model with random weights from open_clip's model configuration; ``name`` is for messages."""
     vision = _parts(config, name)["vision_cfg"]
     if vision.get("timm_model_name") and options.get("force_image_size") is None:
-        options = {**options, "force_image_size": vision["image_size"]}  # timm's own name says another one, maybe
+        options = {**options, "force_image_size": vision.get("image_size")}  # timm's own name says another one, maybe
     with tempfile.TemporaryDirectory() as folder:
         content = {"model_cfg": dict(config), "preprocess_cfg": dict(preprocess)}
         (Path(folder) / OWN_CONFIG).write_text(json.dumps(content))
@@ -304,10 +357,12 @@ def create_tokenizer(
         _check_name(name)
     if config is None and (place := transformers_folder(name)) is not None:
         config, folder = open_clip_config(place)[0], place
-    if folder is None and pretrained and (Path(pretrained) / "tokenizer_config.json").is_file():
-        folder = Path(pretrained)
+    if folder is None and pretrained and Path(pretrained).exists():
+        places = (Path(pretrained), Path(pretrained) / "tokenizer", Path(pretrained).parent / "tokenizer")  # a run's
+        folder = next((place for place in places if (place / "tokenizer_config.json").is_file()), None)
     if folder is None and name.startswith(LOCAL):
         folder = Path(name.removeprefix(LOCAL))
+        config = with_text_config(_parts(_described(name)[0].get("model_cfg"), name), folder)
     try:
         return _tokenizer_of((config or open_clip.get_model_config(name))["text_cfg"], folder)
     except (*FOREIGN, ImportError) as error:
@@ -319,9 +374,11 @@ def create_tokenizer(
 def _tokenizer_of(text: Mapping[str, Any], folder: Path | None) -> Callable:
     """open_clip's own rule, with a folder in the place of the hub, and without running anyone's code."""
     options = {"context_length": text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {})}
-    if not text.get("hf_tokenizer_name"):
+    named = [name for name in (text.get("hf_tokenizer_name"), text.get("hf_model_name")) if name]
+    if not named:
         return open_clip.SimpleTokenizer(**options)
-    place = text["hf_tokenizer_name"] if folder is None else str(folder)
+    beside = folder is not None and any((folder / file).is_file() for file in TOKENIZER_FILES)
+    place = str(folder) if beside else next((name for name in named if Path(name).is_dir()), named[0])
     return open_clip.tokenizer.HFTokenizer(
         place, tokenizer_mode=text.get("tokenizer_mode"), trust_remote_code=False, **options
     )

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from open_clip.hf_model import HFTextEncoder
 from open_clip.tokenizer import HFTokenizer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from e2.backbones import create_tokenizer
+from e2.accounting import load_exactly
+from e2.backbones import create_tokenizer, with_text_config
 from e2.config import ModelConfig, from_dict, require_range, to_dict
 from e2.errors import InputError
 from e2.factory import create_model_and_transforms
@@ -82,12 +84,14 @@ def save_config(
 ) -> None:
     """Writes ``config.json``: all that is needed to rebuild the model and to know where it comes from.
 
-    A tokenizer that lives in files (SentencePiece) is written beside it, into ``tokenizer/``. So a checkpoint needs neither
-    the folder that its backbone came from nor the hub.
+    A tokenizer that lives in files (SentencePiece) is written beside it, into ``tokenizer/``, with the configuration of a text
+    tower of transformers. So a checkpoint needs neither the folder that its backbone came from nor the hub.
     """
     if isinstance(tokenizer, HFTokenizer) and not (folder / TOKENIZER).exists():
         with atomic_folder(folder / TOKENIZER) as path:
             tokenizer.save_pretrained(path)
+            if isinstance(getattr(model.clip, "text", None), HFTextEncoder):
+                model.clip.text.config.save_pretrained(path)
     origin = getattr(model.clip, "origin", None)
     content = {
         "format": FORMAT,
@@ -150,6 +154,7 @@ def load(path: str | Path) -> tuple[E2, Callable, Callable]:
         options = from_dict(ModelConfig, config["model"], "model")
         backbone, seen = config["backbone"], config["preprocess"]
         architecture = config.get("backbone_config")  # absent in the checkpoints of version 0.1
+        architecture = with_text_config(architecture, folder / TOKENIZER)
         seen = from_dict(Preprocess, {f.name: seen[f.name] for f in fields(Preprocess)}, "preprocess")
         inputs = {f"image_{name}": getattr(seen, name) for name in ("mean", "std", "interpolation", "resize_mode")}
         inputs["force_image_size"] = seen.size
@@ -182,11 +187,7 @@ def fill(model: E2, tensors: dict[str, Tensor], path: Path) -> None:
     new = {name.removeprefix(NEW_PREFIX): t for name, t in tensors.items() if name.startswith(NEW_PREFIX)}
     old = {name: t for name, t in tensors.items() if not name.startswith(NEW_PREFIX)}
     for module, state in ((model.clip, old), (model.reader or nn.Module(), new)):
-        try:
-            module.load_state_dict(state)
-        except RuntimeError as error:
-            detail = " ".join(str(error).split()[-30:])
-            raise InputError(f"{path} does not fit its config.json: ... {detail}") from error
+        load_exactly(module, state, f"{path} does not fit its {CONFIG}")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

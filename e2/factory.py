@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from e2.backbones import create_backbone, create_tokenizer
+from e2.carry_over import carry_over, earlier_reader
 from e2.config import ModelConfig, from_dict
 from e2.data.transforms import training_transform
 from e2.errors import InputError, first_line
@@ -26,7 +27,7 @@ def create_model_and_transforms(
         backbone: ``e2-nano``, ``e2-tiny``, ``e2-small``, any open_clip model whose image tower is a ViT, ``local-dir:FOLDER``,
             ``hf-hub:ORG/NAME`` or ``transformers:FOLDER``.
         pretrained: an open_clip weights tag, a local file or a folder with weights; None = random weights, or those that
-            come with the backbone.
+            come with the backbone. Of an E2 run the tokens are kept too, entity by entity; what is not is told on stderr.
         tags: the entities, e.g. ``("brand", "season")``; none = the plain backbone.
         augment: of the training transform: none, light or strong.
         image_size: pixels, a number or (height, width); None = the backbone's own. Positions are resampled to it.
@@ -51,6 +52,8 @@ def create_model_and_transforms(
         model = E2(clip, config)
     except (RuntimeError, TypeError) as error:  # PyTorch's for sizes beyond memory, or beyond 64 bits
         raise InputError(f"cannot build the model: {first_line(error)}; check model.tokens and model.rank") from error
+    if pretrained and (earlier := earlier_reader(pretrained)):
+        carry_over(earlier, model, pretrained)
     return model, training_transform(clip.visual, augment), preprocess_val
 
 

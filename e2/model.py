@@ -26,6 +26,7 @@ class E2(nn.Module):
 
     Attributes:
         tags: the entities, in the order of ``encode_regions``.
+        goes_on: its tokens come from an earlier E2 model, so its image embedding is not the backbone's to begin with.
     """
 
     def __init__(self, clip: OpenClip, config: ModelConfig):
@@ -34,6 +35,7 @@ class E2(nn.Module):
         self.config = config
         self.tags = tuple(config.tags)
         self.reader = self._make_reader() if self.tags else None
+        self.goes_on = False
 
     def _make_reader(self) -> PaperReader | SelectionReader:
         config, tower = self.config, open_tower(self.clip.visual)

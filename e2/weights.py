@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,24 +16,29 @@ from safetensors.torch import load_file
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
+from e2.accounting import load_exactly
 from e2.errors import InputError, first_line
 from e2.foreign import OpenClip
 from e2.hf_weights import is_transformers, open_clip_config, open_clip_state, read_json
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "CLIP")  # keys under which training programs keep the weights
 NEW_PREFIX = "e2."  # what E2 adds, in its checkpoints
+POSITION_IDS = "text.transformer.embeddings.position_ids"  # 0, 1, 2, ..., which transformers kept with the weights once
+OF_OPENAI = ("input_resolution", "context_length", "vocab_size")  # numbers in OpenAI's own files, which are no weights
 
 
 @dataclass
 class Weights:
     """What a file or folder holds.
 
-    ``config`` is open_clip's model configuration where one lies beside the weights; empty otherwise.
+    ``config`` is open_clip's model configuration where one lies beside the weights; empty otherwise. ``of_openai``: they are
+    OpenAI's own, so trained with QuickGELU.
     """
 
     state: dict[str, Tensor]
     config: dict[str, Any] = field(default_factory=dict)
     preprocess: dict[str, Any] = field(default_factory=dict)
+    of_openai: bool = False
 
 
 def read_weights(path: Path) -> Weights:
@@ -55,10 +61,12 @@ def read_weights(path: Path) -> Weights:
         raise InputError(f"{path} holds weights of transformers: its config.json must lie beside it, give the whole folder")
     stored = read_json(folder / "config.json") if file.name == "model.safetensors" else {}  # of an E2 checkpoint
     described = read_json(folder / "open_clip_config.json")
+    of_openai = all(name in state for name in OF_OPENAI)
     return Weights(
-        state,
+        {name: tensor for name, tensor in state.items() if not (of_openai and name in OF_OPENAI)},
         stored.get("backbone_config") or described.get("model_cfg") or {},
         stored.get("preprocess") or described.get("preprocess_cfg") or {},
+        of_openai,
     )
 
 
@@ -86,6 +94,11 @@ def _transformers_tensors(path: Path) -> dict[str, Tensor]:
 
 def _tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file, out of their wrappers, without the prefix that distributed training leaves."""
+    if is_torchscript(path):
+        raise InputError(
+            f"{path} is a TorchScript archive (as OpenAI's .pt files are): code as well as weights, which is not run; if you "
+            "trust it, write its weights once: safetensors.torch.save_file(torch.jit.load(FILE).state_dict(), NEW_FILE)"
+        )
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -103,6 +116,17 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("module.") if prefixed else name: tensor for name, tensor in content.items()}
 
 
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is what ``torch.jit.save`` writes; nothing of it is loaded."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile, ValueError):  # damaged: whoever reads it will say so
+        return False
+
+
 def load_weights_into(clip: OpenClip, weights: Weights, source: Path) -> None:
     """Fills an open_clip model, every tensor accounted for; position tables are resampled to the model's grid.
 
@@ -118,13 +142,14 @@ def load_weights_into(clip: OpenClip, weights: Weights, source: Path) -> None:
             state[name] = state[name].reshape(target.shape)
     if clip.logit_bias is not None and "logit_bias" not in state:
         state["logit_bias"] = torch.zeros_like(clip.logit_bias)  # weights trained without one, as in open_clip
+    if POSITION_IDS not in clip.state_dict():
+        state.pop(POSITION_IDS, None)
     fit_positions(clip.visual, state, weights.config.get("vision_cfg", {}).get("image_size"), source)
     try:
         resize_text_pos_embed(state, clip)
-        clip.load_state_dict(state)
     except (RuntimeError, AssertionError) as error:
-        detail = " ".join(str(error).split()[-30:])
-        raise InputError(f"{source} does not fit the backbone: ... {detail}") from error
+        raise InputError(f"{source} does not fit the backbone: {first_line(error)}") from error
+    load_exactly(clip, state, f"{source} does not fit the backbone")
 
 
 def fit_positions(visual: OpenClip, state: dict[str, Tensor], image_size: Any, source: Path) -> None:

@@ -26,6 +26,7 @@ from adapters.captioning.tokenizers import Tokenizer, load_tokenizer
 from adapters.encoder import Encoder, load_encoder
 from adapters.image_batches import ImageSource
 from adapters.tag_reader import TagReader
+from e2.accounting import load_exactly
 from e2.checkpoint import CONFIG, WEIGHTS, read_tensors, weights_sha256
 from e2.config import from_dict
 from e2.errors import InputError
@@ -342,5 +343,5 @@ def _load_model(captioner: Captioner, folder: Path, found: Mapping[str, Any], te
     first = "mapper.linear.weight" if captioner.config.mapper == "transformer" else "mapper.model.0.weight"
     language_model = GPT2Model(GPT2Config(**found["language_model"]))
     captioner.model = build_model(captioner.config, weights[first].shape[1], captioner.tokenizer, language_model)
-    captioner.model.load_state_dict(weights)
+    load_exactly(captioner.model, weights, f"{folder / WEIGHTS} does not fit its config.json")
     captioner.model.to(captioner.encoder.device).eval()

@@ -7,6 +7,7 @@ from transformers import GPT2Config, GPT2Model
 
 from adapters.captioning.mappers import MLPMapper, TransformerMapper
 from adapters.captioning.model import CaptionModel
+from e2.accounting import load_exactly
 from e2.errors import InputError
 
 DECODERS = ("decoder.transformer.", "gpt.transformer.")  # of DeCap and of CapDec
@@ -35,11 +36,8 @@ def reference_model(tensors: Mapping[str, Tensor], *, heads: int, mapper_heads: 
     positions = len(decoder["wpe.weight"])
     config = GPT2Config(vocab_size=vocab_size, n_positions=positions, n_embd=width, n_layer=layers, n_head=heads)
     model = CaptionModel(_mapper(projection, width, mapper_heads), GPT2Model(config))
-    try:
-        model.mapper.load_state_dict(projection)
-        model.language_model.load_state_dict(decoder)
-    except RuntimeError as error:
-        raise InputError(f"the weights are not those of the original: {' '.join(str(error).split())[:200]}") from error
+    for module, state in ((model.mapper, projection), (model.language_model, decoder)):
+        load_exactly(module, state, "the weights are not those of the original")
     return model.eval()
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from adapters.composed.mappings import MAPPINGS
 from adapters.encoder import Encoder
+from e2.accounting import load_exactly
 from e2.checkpoint import read_tensors
 from e2.errors import InputError
 from e2.files import atomic_folder
@@ -93,7 +94,7 @@ def load_mapping(folder: str | Path, record: ComposerRecord) -> nn.Module:
     options = dict(record.network)
     try:
         mapping = MAPPINGS[options.pop("kind")](**options)
-        mapping.load_state_dict(read_tensors(Path(folder) / WEIGHTS))
+        load_exactly(mapping, read_tensors(Path(folder) / WEIGHTS), f"{Path(folder) / WEIGHTS} does not fit its {CONFIG}")
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{Path(folder) / WEIGHTS} does not fit its {CONFIG}; fit again") from error
     return mapping

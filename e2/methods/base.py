@@ -75,7 +75,7 @@ class Method(nn.Module):
         self.model = model
         self.loss = loss
         self.sigmoid = model.logit_bias is not None and loss.kind != "softmax"
-        self.start = StartTower(model.visual) if loss.distill_weight else None
+        self.start = StartTower(model) if loss.distill_weight else None
 
     def own_parameters(self) -> list[nn.Parameter]:
         """Parameters of the method that are none of the model."""

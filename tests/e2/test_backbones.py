@@ -404,3 +404,63 @@ def test_position_tables_of_timm_towers_do_not_decay(siglip):
     flat = undecayed(model)
     assert id(model.visual.trunk.pos_embed) in flat and id(model.visual.trunk.attn_pool.latent) in flat
     assert id(model.visual.trunk.blocks[0].attn.qkv.weight) not in flat
+
+
+# --- text towers of transformers ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hf_text(tmp_path):
+    """Folders of an open_clip model and of the BERT that is its text tower; makes the first by where the tokenizer lies."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, PreTrainedTokenizerFast
+
+    bert, folder = tmp_path / "bert", tmp_path / "model"
+    folder.mkdir()
+    config = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "tee"]
+    BertConfig(vocab_size=len(words), max_position_embeddings=24, **config).save_pretrained(bert)
+    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    made.normalizer, made.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
+    made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]")
+
+    def make(beside: str, named: str) -> Path:
+        tokenizer.save_pretrained(folder if beside == "the model" else bert)
+        text = {"hf_model_name": named.format(bert=bert), "hf_pooler_type": "mean_pooler", "hf_proj_type": "linear"}
+        text |= {"hf_model_pretrained": False, "context_length": 12}
+        if beside == "the model":
+            text["hf_tokenizer_name"] = named.format(bert=bert)
+        model = {"embed_dim": 16, "vision_cfg": TINY["vision_cfg"], "text_cfg": text}
+        (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model}))
+        torch.manual_seed(0)
+        clip = open_clip.CustomTextCLIP(**{**model, "text_cfg": {**text, "hf_model_name": str(bert)}})
+        save_file(
+            {name: tensor.contiguous() for name, tensor in clip.state_dict().items()}, folder / "open_clip_model.safetensors"
+        )
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("beside", "named"),
+    [("the model", "{bert}"), ("hf_model_name", "{bert}"), ("the model", "../bert")],
+    ids=["tokenizer beside the model", "tokenizer beside hf_model_name", "named by a relative path"],
+)
+def test_a_text_tower_of_transformers_loads_trains_and_needs_nothing_else(hf_text, shop, tmp_path, monkeypatch, beside, named):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    name = f"local-dir:{hf_text(beside, named)}"
+    tokenizer = e2.get_tokenizer(name)
+    assert tokenizer(["A red tee"]).tolist() == [[2, 5, 6, 7, 3, *[0] * 7]]
+    model = e2.create_model_and_transforms(name, tags=("brand",))[0].eval()
+    assert model.clip.origin.pretrained
+    kept = load_file(tmp_path / "model" / "open_clip_model.safetensors")
+    assert torch.equal(model.clip.state_dict()["text.proj.weight"], kept["text.proj.weight"])
+    options = {"data.data": str(shop), "data.tags": "brand,season", "backbone": name, "steps": 2, "device": "cpu"}
+    start_run(tmp_path / "run", {**options, "data.batch_size": 12, "data.workers": 0})
+    for gone in ("model", "bert"):
+        shutil.rmtree(tmp_path / gone)
+    encoder = load_encoder(tmp_path / "run", device="cpu", workers=0)
+    assert torch.equal(encoder.tokenizer(["A red tee"]), tokenizer(["A red tee"]))
+    assert encoder.encode_texts(["a red tee", "tee"]).shape == (2, 16)

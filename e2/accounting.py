@@ -1,0 +1,56 @@
+"""Loading weights with every tensor accounted for: what is missing, left over or of another shape is named."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor, nn
+
+from e2.errors import InputError
+
+MOST_NAMES = 8  # in one message; more are drawn together by their beginnings
+
+
+def load_exactly(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Fills a module from a state dict.
+
+    Args:
+        where: begins the message.
+
+    Raises:
+        InputError: the two differ; all tensors concerned are named.
+    """
+    if found := misfits({name: tensor.shape for name, tensor in module.state_dict().items()}, state):
+        raise InputError(f"{where}: {found}")
+    module.load_state_dict(dict(state))
+
+
+def misfits(wanted: Mapping[str, Iterable[int]], state: Mapping[str, Tensor]) -> str:
+    """What keeps a state dict from filling tensors of these names and shapes; empty if nothing does."""
+    reshaped = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(shape)}"
+        for name, shape in wanted.items()
+        if name in state and tuple(state[name].shape) != tuple(shape)
+    ]
+    kinds = {
+        "missing": [name for name in wanted if name not in state],
+        "left over": [name for name in state if name not in wanted],
+        "of another shape": reshaped,
+    }
+    return "; ".join(f"{kind}: {listed(names)}" for kind, names in kinds.items() if names)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names; where they are many, their common beginnings and how many have each: ``visual.blocks.* (48)``."""
+    names = list(names)
+    groups = Counter(names)
+    depth = max((name.count(".") for name in names), default=0)
+    while len(groups) > MOST_NAMES and depth:
+        groups = Counter(_beginning(name, depth) for name in names)
+        depth -= 1
+    shown = [f"{name} ({count})" if name.endswith(".*") else name for name, count in groups.items()][: 2 * MOST_NAMES]
+    return ", ".join(shown) + (f" and {len(groups) - len(shown)} more" if len(groups) > len(shown) else "")
+
+
+def _beginning(name: str, depth: int) -> str:
+    parts = name.split(".")
+    return name if len(parts) <= depth else ".".join([*parts[:depth], "*"])

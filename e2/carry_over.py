@@ -1,0 +1,113 @@
+"""Going on from an earlier E2 model: what it had learnt beside its backbone, kept where the new one has a place for it.
+
+Tokens, gates, shares, norms and heads belong to one entity each. They follow their entity by its name, in whatever order and
+company it comes; all else is kept where name and shape agree. What is not kept is named.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from e2.accounting import listed
+from e2.config import ModelConfig, from_dict, to_dict
+from e2.errors import InputError
+from e2.hf_weights import read_json
+from e2.model import E2
+from e2.notes import note
+from e2.reader import token_slices
+
+WEIGHTS, CONFIG, NEW_PREFIX = "model.safetensors", "config.json", "e2."
+BY_ROW = ("gates.", "shares", "heads")  # tensors whose first axis is the entities
+PER_ENTITY = "norms."  # one module an entity
+OF_THE_SHAPE = ("tags", "tokens", "layers", "rank")  # settings whose differences show in names and shapes
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier run had learnt beside its backbone."""
+
+    config: ModelConfig
+    state: dict[str, Tensor]
+
+
+def earlier_reader(pretrained: str | Path) -> Earlier | None:
+    """That of the run whose folder or weights file was named as a start; None where there is nothing to go on with.
+
+    Raises:
+        InputError: its config.json is damaged.
+    """
+    path = Path(pretrained)
+    file = path / WEIGHTS if path.is_dir() else path
+    if file.suffix != ".safetensors" or not file.is_file():
+        return None
+    try:
+        with safe_open(file, "pt") as stored:
+            names = [name for name in stored.keys() if name.startswith(NEW_PREFIX)]  # noqa: SIM118, safe_open is no mapping
+            state = {name.removeprefix(NEW_PREFIX): stored.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise InputError(f"{file} is damaged or no safetensors file ({error}); restore it") from error
+    if not state:
+        return None
+    settings = read_json(file.parent / CONFIG).get("model")
+    if settings is None:
+        note(f"{file} holds selection tokens, but no {CONFIG} beside it says of what entities: they are left out")
+        return None
+    return Earlier(from_dict(ModelConfig, settings, f"{file.parent / CONFIG}: model"), state)
+
+
+@torch.no_grad()
+def carry_over(earlier: Earlier, model: E2, source: str) -> None:
+    """Fills the model's reader with what fits, and tells what does not."""
+    if model.reader is None:
+        note(
+            f"{source} has selection tokens ({', '.join(earlier.config.tags)}), which a model without tags has no place for: "
+            "they are left out, and its image embedding is another one without them"
+        )
+        return
+    try:
+        old = parts_by_entity(earlier.state, earlier.config)
+    except (IndexError, ValueError) as error:
+        raise InputError(f"{source} is damaged: its tensors are not those of the entities that its {CONFIG} names") from error
+    new = parts_by_entity(model.reader.state_dict(), model.config)  # views: filling them fills the model
+    kept = {name for name, part in new.items() if name in old and old[name].shape == part.shape}
+    for name in kept:
+        new[name].copy_(old[name])
+    model.goes_on = bool(kept)
+    reshaped = {name for name in old.keys() & new.keys() if name not in kept}
+    told = {
+        "left out": sorted(old.keys() - new.keys()),
+        "of another shape and so left out": sorted(reshaped),
+        "new": sorted(new.keys() - old.keys()),
+        "other settings than its own": _changed(earlier.config, model.config),
+    }
+    if said := "; ".join(f"{kind}: {listed(names)}" for kind, names in told.items() if names):
+        note(f"going on from {source}, with {len(kept)} of its {len(old)} parts beside the backbone; {said}")
+
+
+def parts_by_entity(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
+    """A reader's tensors, those of entities split into views under names that begin with the entity's."""
+    rows, parts = token_slices(config.token_counts()), {}
+    for name, tensor in state.items():
+        if name == "tokens":
+            parts |= {f"{entity}.tokens": tensor[own] for entity, own in rows.items()}
+        elif name.startswith(BY_ROW):
+            parts |= {f"{entity}.{name}": tensor[row] for row, entity in enumerate(rows)}
+        elif name.startswith(PER_ENTITY):
+            _, row, rest = name.split(".", 2)
+            parts[f"{list(rows)[int(row)]}.{PER_ENTITY}{rest}"] = tensor
+        else:
+            parts[name] = tensor
+    return parts
+
+
+def _changed(old: ModelConfig, new: ModelConfig) -> list[str]:
+    before, after = to_dict(old), to_dict(new)
+    return [
+        f"model.{name}={after[name]} ({before[name]})"
+        for name in after
+        if name not in OF_THE_SHAPE and before[name] != after[name]
+    ]
