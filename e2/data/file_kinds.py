@@ -1,6 +1,7 @@
 """What a file that is no usable photo is instead, by its first bytes: for messages that help."""
 
 import re
+from collections.abc import Sequence
 
 HEIC = "a HEIC photo (of an iPhone), which needs a plugin: pip install 'e2-fashion[heic]', or save it as JPEG"
 AVIF = "an AVIF photo, which needs Pillow 11.3 or later, or save it as JPEG"
@@ -22,7 +23,12 @@ KINDS = (  # pattern at the start -> what such a file is
 HEAD = 512  # bytes that are looked at
 
 
-def kind_of(content: bytes) -> str | None:
-    """What a file's content is, in a few words that follow "it is"; None where nobody knows."""
+def kind_of(content: bytes, formats: Sequence[str]) -> str | None:
+    """What a file's content is, in a few words that follow "it is"; None where nobody knows.
+
+    Args:
+        formats: that Pillow reads here; a file of these that it does not take is damaged.
+    """
     head = content[:HEAD]
-    return next((kind for pattern, kind in KINDS if re.match(pattern, head, re.DOTALL | re.IGNORECASE)), None)
+    found = next((kind for pattern, kind in KINDS if re.match(pattern, head, re.DOTALL | re.IGNORECASE)), None)
+    return "damaged" if {HEIC: "HEIF", AVIF: "AVIF"}.get(found or "") in formats else found

@@ -112,7 +112,7 @@ def _opened(source: bytes | Path) -> Iterator[Image.Image]:
         try:
             image = Image.open(io.BytesIO(source), formats=known_formats())
         except Image.UnidentifiedImageError:
-            raise UnusablePhoto(f"it is {kind_of(source) or 'not an image of a known format'}") from None
+            raise UnusablePhoto(f"it is {kind_of(source, known_formats()) or 'not an image of a known format'}") from None
         with image:
             check_size(image)
             yield image

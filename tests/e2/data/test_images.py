@@ -298,6 +298,7 @@ def test_heic_needs_a_plugin_and_says_so(monkeypatch, plugin):
             load_image(data)
     else:
         assert centre(load_image(data)) == (255, 0, 0) and why_no_photo(data) is None
+        assert why_no_photo(data.replace(b"ftypheic", b"ftypheix")) == "it is damaged"
     monkeypatch.undo()
     known_formats.cache_clear()
 
