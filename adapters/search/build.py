@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from adapters.encoder import Encoder
+from adapters.encoder_places import noted
 from adapters.features import Features, read_along
 from adapters.product_images import ProductImages
-from adapters.search.engines import create_store, open_store, resume_store
+from adapters.search.engines import create_store, folder_of, open_store, resume_store
 from adapters.search.index import check_encoder
 from adapters.search.store import Entry, Manifest, Store, shown
 from e2.data.images import load_image
@@ -81,7 +82,7 @@ def build_index(
         if resume and (store := resume_store(out)) is not None:
             _check_same(store.manifest, encoder, catalogue, shown(out))
         else:
-            store = create_store(out, _manifest(encoder, catalogue, width), overwrite=overwrite)
+            store = create_store(out, _manifest(encoder, catalogue, width, out), overwrite=overwrite)
 
     on_main(start)
     return _written(vectors, encoder.workers, catalogue, store, progress)
@@ -178,9 +179,9 @@ def _changed(catalogue: Catalogue, rows: range, store: Store | None) -> tuple[li
     return changed, [digests[row] for row in changed]
 
 
-def _manifest(encoder: Encoder, catalogue: Catalogue, width: int) -> Manifest:
+def _manifest(encoder: Encoder, catalogue: Catalogue, width: int, out: str) -> Manifest:
     return Manifest(
-        encoder=encoder.info,
+        encoder=noted(encoder.info, folder_of(out)),
         data=catalogue.name,
         split=catalogue.split,
         entities=tuple(catalogue.tags),

@@ -97,9 +97,10 @@ def update(
     Example: `e2 index update --index runs/index --data new-arrivals.parquet --tags brand,colour`
     """
     from adapters.search.build import update_index
+    from adapters.search.index import encoder_of
 
     catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
-    model = _encoder(index, encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
+    model = encoder_of(index, encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
     done = update_index(model, catalogue, index)
     line = f"wrote {done.written:,} new or changed products to {shown(index)}; {done.unchanged:,} are as they were"
     _say({"index": shown(index), "written": done.written, "unchanged": done.unchanged}, json, line)
@@ -108,7 +109,7 @@ def update(
 @index_app.command()
 def delete(
     index: Index,
-    ids: Annotated[str, typer.Option(help="product ids parted by commas, or @FILE with one a line")],
+    ids: Annotated[str, typer.Option(help="product ids parted by commas, @FILE with one a line, or a JSON list")],
     json: Json = False,
 ) -> None:
     """Take products out of an index.
@@ -178,7 +179,7 @@ def search(
 
     from adapters.composed.hits import shown
     from adapters.search.filters import tags_of
-    from adapters.search.index import open_index
+    from adapters.search.index import encoder_of, open_index
     from adapters.search.queries import query_of, search, similar
     from adapters.search.tables import hits_table
 
@@ -192,7 +193,7 @@ def search(
     if like is not None:
         hits = similar(opened, like, top, where)
     else:
-        model = _encoder(index, encoder, device=device, precision=precision, workers=0)
+        model = encoder_of(index, encoder, device=device, precision=precision, workers=0)
         options: dict[str, Any] = {"method": method, "composer": composer, "settings": set_ or []}
         facets = {entity: list(values) for entity, values in opened.facets().items()}
         query = query_of(model, text=text, image=image, vocabulary=facets, **options)
@@ -206,41 +207,31 @@ def search(
         Console().print(hits_table(hits) if hits else "no product passes the filter")
 
 
-def _encoder(index: str, name: str | None, **options: Any):
-    """The encoder that an index was built with, from where it lay then or where it lies now."""
-    from adapters.encoder import load_encoder
-    from adapters.search.index import check_encoder, open_index
-
-    opened = open_index(index)
-    manifest = opened.manifest
-    opened.close()
-    try:
-        model = load_encoder(name or manifest.encoder["path"], **options)
-    except InputError as error:
-        raise (
-            error if name else InputError(f"{error}; the index was built with it: say where it lies now by --encoder")
-        ) from error
-    check_encoder(manifest, model, index)
-    return model
-
-
 def _ids(text: str) -> list[str]:
-    """``a,b`` or ``@FILE`` as ids, each once.
+    """``a,b``, ``@FILE`` with an id a line, or for ids with odd letters ``["a,b", ...]``, in a file too; each id once.
 
     Raises:
-        InputError: no such file, or no id.
+        InputError: no such file, no list of texts, or no id.
     """
+    words = text.split(",")
     if text.startswith("@"):
         try:
-            words = Path(text[1:]).read_text(encoding="utf-8").splitlines()
+            text = Path(text[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"--ids {text}: cannot be read ({error}); give a UTF-8 file with an id a line") from error
+        words = text.split("\n")
+    if text.lstrip().startswith("["):
+        try:
+            ids = jsonlib.loads(text)
+        except ValueError as error:
+            raise InputError(f"--ids: this is no JSON list ({error})") from error
+        if not all(isinstance(name, str) for name in ids):
+            raise InputError("--ids: a JSON list has to hold texts only")
     else:
-        words = text.split(",")
-    found = list(dict.fromkeys(word.strip() for word in words if word.strip()))
-    if not found:
-        raise InputError(f"--ids {text}: there is no id; write --ids a,b or --ids @FILE")
-    return found
+        ids = [word.strip() for word in words if word.strip()]
+    if not ids:
+        raise InputError(f"--ids {text[:40]}: there is no id; write --ids a,b or --ids @FILE")
+    return list(dict.fromkeys(ids))
 
 
 def _say(record: dict[str, Any], as_json: bool, line: str) -> None:

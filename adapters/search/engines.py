@@ -17,6 +17,11 @@ def is_uri(place: str) -> bool:
     return bool(URI.match(place)) or ".db/" in place or place.endswith(".db")
 
 
+def folder_of(place: str) -> Path | None:
+    """The folder that an index lies in; None on a server."""
+    return None if is_uri(place) else Path(place)
+
+
 def open_store(place: str) -> Store:
     """Opens what is there.
 

@@ -40,15 +40,20 @@ class IndexFolder:
         Raises:
             InputError: ``index.json`` is damaged.
         """
+        return self._pointer()[0]
+
+    def _pointer(self) -> tuple[Path | None, Path | None]:
+        """The sub-folder that is the index, and the one whose place it took, which may be there still."""
         try:
             text = (self.path / POINTER).read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return None, None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{self.path / POINTER} cannot be read ({error}); build the index again") from error
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            if BUILD.fullmatch(name := json.loads(text)["products"]):
-                return self.path / name
+            record = json.loads(text)
+            if BUILD.fullmatch(record["products"]):
+                return self.path / record["products"], self.path / record["replaced"] if record["replaced"] else None
         raise InputError(f"{self.path / POINTER} is none of e2 index build; build the index again in another folder")
 
     @contextlib.contextmanager
@@ -74,8 +79,8 @@ class IndexFolder:
 
     def unfinished(self) -> Path | None:
         """What was being built to replace the index when its process died; under the lock."""
-        current = self.current()
-        found = (path for path in self._builds() if not path.name.startswith(".") and path != current)
+        current, replaced = self._pointer()
+        found = (path for path in self._builds() if not path.name.startswith(".") and path not in (current, replaced))
         return next(found, None) if current else None
 
     def add(self, make: Callable[[Path], None]) -> Path:
@@ -90,8 +95,10 @@ class IndexFolder:
 
     def publish(self, build: Path) -> None:
         """Makes a sub-folder the index, and removes the former one; under the lock."""
+        former = self.current()
+        record = {"products": build.name, "replaced": former.name if former else None}
         with atomic_path(self.path / POINTER) as temporary:
-            temporary.write_text(json.dumps({"products": build.name}), encoding="utf-8")
+            temporary.write_text(json.dumps(record), encoding="utf-8")
         self.sweep()
 
     def sweep(self) -> None:

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from adapters.encoder import Encoder
-from adapters.search.engines import open_store
+from adapters.encoder_places import load_noted
+from adapters.search.engines import folder_of, open_store
 from adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
 from adapters.search.store import Hit, Manifest, Store, shown
 from e2.errors import InputError
@@ -158,3 +160,22 @@ def check_encoder(manifest: Manifest, encoder: Encoder, where: str) -> None:
             f"{where} was built with {manifest.encoder['path']}, not with {encoder.info['path']}; "
             "use that encoder, or build the index again by e2 index build --overwrite"
         )
+
+
+def encoder_of(place: str, name: str | None = None, **options: Any) -> Encoder:
+    """The encoder that an index was built with.
+
+    Args:
+        place: of the index.
+        name: where the encoder lies now; None: where it lay when the index was built, seen from the index or from here.
+        options: of `load_encoder`.
+
+    Raises:
+        InputError: no index, or the encoder is not found, or has other weights.
+    """
+    store = open_store(place)
+    manifest = store.manifest
+    store.close()
+    encoder = load_noted(manifest.encoder, folder_of(place), name, **options)
+    check_encoder(manifest, encoder, place)
+    return encoder

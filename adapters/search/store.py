@@ -123,7 +123,9 @@ class Store(Protocol):
 
     @property
     def generation(self) -> str:
-        """Changes whenever a product does, or when another index takes this one's place, whichever process did it.
+        """``INDEX WRITES``: changes whenever a product does, whichever process did it.
+
+        The first word changes when another index takes this one's place: then the place is to be opened again.
 
         Raises:
             InputError: the index is gone, or its server does not answer.

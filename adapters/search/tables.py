@@ -1,4 +1,4 @@
-"""Hits and facts of an index for the terminal; texts of a catalogue are shown as they are, never as markup."""
+"""Hits and facts of an index for the terminal: texts of a catalogue whole, never as markup, what is invisible written out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,6 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.search.index import Hit
-from e2.errors import printable
 
 VALUES = 8  # of a tag that are named
 
@@ -17,19 +16,18 @@ def hits_table(hits: Sequence[Hit]) -> Table:
     table = Table()
     for name in ("rank", "score"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("product", no_wrap=True)
-    for name in ("description", "tags"):
-        table.add_column(name)
+    for name, share in (("product", 2), ("description", 3), ("tags", 2)):
+        table.add_column(name, overflow="fold", ratio=share)
     for rank, hit in enumerate(hits, start=1):
         cells = (str(rank), f"{hit.score:.3f}", hit.product_id, hit.caption, ", ".join(hit.tags.values()))
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        table.add_row(*(Text(written_out(cell)) for cell in cells))
     return table
 
 
 def info_table(place: str, record: Mapping[str, Any]) -> Table:
     """The manifest, then each tag with its most frequent values."""
     table = Table(show_header=False)
-    table.add_row("index", Text(printable(place)))
+    table.add_row("index", Text(written_out(place)))
     encoder = record["encoder"]
     state = "" if record["complete"] else "; the build was stopped, go on by e2 index build --resume"
     facts = {
@@ -40,9 +38,19 @@ def info_table(place: str, record: Mapping[str, Any]) -> Table:
         "created": f"{record['created']} by version {record['version']}",
     }
     for name, value in facts.items():
-        table.add_row(name, Text(printable(value)))
+        table.add_row(name, Text(written_out(value)))
     for entity, values in record["facets"].items():
         shown = ", ".join(f"{value} {count:,}" for value, count in list(values.items())[:VALUES])
         more = f", and {len(values) - VALUES:,} more" if len(values) > VALUES else ""
-        table.add_row(Text(printable(f"tag {entity}")), Text(printable(shown + more)))
+        table.add_row(Text(written_out(f"tag {entity}")), Text(written_out(shown + more)))
     return table
+
+
+def written_out(text: str) -> str:
+    r"""The text with line breaks, terminal codes and invisible letters as escapes, so that nothing runs and nothing is lost.
+
+    Example:
+        >>> print(written_out("tab\tand \x1b[31mred, é"))
+        tab\tand \x1b[31mred, é
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

@@ -4,6 +4,7 @@ No part of a request ever names a file: assets are a table made at the start, ph
 out of memory by id.
 """
 
+import hashlib
 import mimetypes
 from collections.abc import Sequence
 from importlib.resources import files
@@ -18,22 +19,25 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from adapters.search.app import schemas
+from adapters.search.app.live import Unavailable
 from adapters.search.app.photos import TooLarge, WrongType, read_upload
-from adapters.search.app.protection import HEADERS, SecureHeaders, bounded_body
+from adapters.search.app.protection import HEADERS, EndsUnread, OwnPagesOnly, SecureHeaders, bounded_body
 from adapters.search.app.service import DEEPEST, NotFound, Search, SearchService
+from adapters.search.filters import LONGEST as LONGEST_FILTER
 from adapters.search.filters import tags_of
 from e2.errors import InputError
 from e2.version import __version__
 
-STATUS = {NotFound: 404, TooLarge: 413, WrongType: 415, InputError: 400}
+STATUS = {NotFound: 404, Unavailable: 503, TooLarge: 413, WrongType: 415, InputError: 400}
 PROBLEMS: dict[int | str, dict[str, Any]] = {400: {"model": schemas.Problem}, 404: {"model": schemas.Problem}}
 UPLOAD_PROBLEMS = PROBLEMS | {413: {"model": schemas.Problem}, 415: {"model": schemas.Problem}}
 LONGEST_TEXT = 500  # characters; a text tower reads some 300
+LONGEST_ID, LONGEST_VALUE = 2000, 2000  # of products and their tags: more than catalogues have, less than an address holds
 DAY = "private, max-age=86400"
 
-PHOTO = Query(max_length=600, description="`upload:...` as `/api/photos` gave it, or `product:ID`")
+PHOTO = Query(max_length=LONGEST_ID + 8, description="`upload:...` as `/api/photos` gave it, or `product:ID`")
 Photo = Annotated[str, PHOTO]
-ProductId = Annotated[str, Query(alias="id", max_length=500, description="a product's id")]
+ProductId = Annotated[str, Query(alias="id", max_length=LONGEST_ID, description="a product's id")]
 
 
 def create_app(service: SearchService, *, hosts: Sequence[str] = ("127.0.0.1", "localhost", "[::1]")) -> FastAPI:
@@ -45,8 +49,10 @@ def create_app(service: SearchService, *, hosts: Sequence[str] = ("127.0.0.1", "
             on whoever looks at it (DNS rebinding).
     """
     app = FastAPI(title="E2 search", version=__version__, docs_url=None, redoc_url=None, description=DESCRIPTION)
+    app.add_middleware(OwnPagesOnly)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(SecureHeaders)
+    app.add_middleware(EndsUnread)
     _tell_problems(app)
     _add_pages(app, service)
     _add_api(app, service)
@@ -65,11 +71,11 @@ def _add_api(app: FastAPI, service: SearchService) -> None:
         method: Annotated[str | None, Query(max_length=50, description="how a photo and words are put together")] = None,
         weight: Annotated[float, Query(ge=0, le=1, description="of the words, for the method slerp")] = 0.5,
         tag: Annotated[
-            list[Annotated[str, Query(max_length=300)]],
+            list[Annotated[str, Query(max_length=LONGEST_VALUE)]],
             Query(max_length=100, description="`entity:value`; values of one entity are alternatives"),
         ] = [],  # noqa: B006 - FastAPI copies it
         filter: Annotated[
-            str | None, Query(max_length=2000, description='e.g. `brand == "Nike" and colour in ["red", "blue"]`')
+            str | None, Query(max_length=LONGEST_FILTER, description='e.g. `brand == "Nike" and colour in ["red", "blue"]`')
         ] = None,
         k: Annotated[int, Query(ge=1, le=100, description="products on a page")] = 24,
         offset: Annotated[int, Query(ge=0, le=DEEPEST, description="products to skip")] = 0,
@@ -82,8 +88,12 @@ def _add_api(app: FastAPI, service: SearchService) -> None:
         return schemas.product_of(service.product(product_id))
 
     @app.get("/api/thumbnail", tags=["products"], summary="A product's photo", response_class=JpegResponse, responses=PROBLEMS)
-    def thumbnail(product_id: ProductId) -> Response:
-        return JpegResponse(service.thumbnail(product_id), headers={"Cache-Control": DAY})
+    def thumbnail(request: Request, product_id: ProductId) -> Response:
+        jpeg = service.thumbnail(product_id)
+        headers = {"Cache-Control": "private, no-cache", "ETag": f'"{hashlib.sha256(jpeg).hexdigest()[:32]}"'}
+        if request.headers.get("if-none-match") == headers["ETag"]:  # asked each time, as an index may be built anew
+            return Response(status_code=304, headers=headers)
+        return JpegResponse(jpeg, headers=headers)
 
     @app.post(
         "/api/photos",
@@ -125,7 +135,11 @@ def _add_pages(app: FastAPI, service: SearchService) -> None:
 
     @app.get("/", include_in_schema=False)
     def page() -> HTMLResponse:
-        return HTMLResponse(pages.get_template("index.html").render(about=schemas.about_of(service), version=__version__))
+        return HTMLResponse(
+            pages.get_template("index.html").render(
+                about=schemas.about_of(service), longest_text=LONGEST_TEXT, version=__version__
+            )
+        )
 
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:

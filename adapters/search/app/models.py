@@ -1,5 +1,6 @@
 """What the app asks its models: texts and photos to vectors, tags read, where tokens looked, captions, composed queries."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,16 +73,8 @@ class Models:
         captioner: Captioner | None = None,
         composers: Sequence[Composer] = (),
     ):
-        self.encoder, self.captioner = encoder, captioner
-        self.editor, self.entities = RuleEditor(vocabulary), tuple(vocabulary)
-        slots = next((c for c in composers if isinstance(c, SlotFilling)), None)
-        if slots is None and vocabulary:
-            slots = SlotFilling(encoder, vocabulary)
-        self.reader: TagReader | None = slots.reader if slots else None
-        rewriting = CIReVL(encoder, OwnCaptions(captioner), self.editor) if captioner else None
-        methods = [slots, rewriting, *(c for c in composers if c is not slots)]
-        self.composers: dict[str, Composer] = {c.name: c for c in methods if c is not None}
-        thread = ModelThread()
+        self.encoder, self.captioner, self._fitted = encoder, captioner, composers
+        self._thread = thread = ModelThread()
         self.text = Remembered(thread.batched(self._texts), str, KEPT)
         self.look = Remembered(thread.batched(self._looks), lambda photo: photo.digest, KEPT)
         self.selections = thread.batched(self._selections, most=8)
@@ -89,7 +82,26 @@ class Models:
         self.caption: Remembered[Photo, str] = Remembered(
             lambda photo: self._captioned(self.look(photo)), lambda photo: photo.digest, KEPT
         )
-        self._composed = {name: thread.batched(_composing(composer)) for name, composer in self.composers.items()}
+        self._read(vocabulary)
+
+    def with_vocabulary(self, vocabulary: Mapping[str, Sequence[str]]) -> "Models":
+        """The same models for a catalogue that has changed; what they said of texts and photos is kept."""
+        other = copy.copy(self)
+        self._thread.batched(lambda items: [other._read(item) for item in items])(vocabulary)
+        return other
+
+    def _read(self, vocabulary: Mapping[str, Sequence[str]]) -> None:
+        """Takes a vocabulary in; embeds it, so only before there are other threads, or in that of the models."""
+        self.vocabulary = {entity: list(values) for entity, values in vocabulary.items()}
+        self.editor, self.entities = RuleEditor(vocabulary), tuple(vocabulary)
+        slots = next((c for c in self._fitted if isinstance(c, SlotFilling)), None)
+        if slots is None and vocabulary:
+            slots = SlotFilling(self.encoder, vocabulary)
+        self.reader: TagReader | None = slots.reader if slots else None
+        rewriting = CIReVL(self.encoder, OwnCaptions(self.captioner), self.editor) if self.captioner else None
+        methods = [slots, rewriting, *(c for c in self._fitted if c is not slots)]
+        self.composers: dict[str, Composer] = {c.name: c for c in methods if c is not None}
+        self._composed = {name: self._thread.batched(_composing(composer)) for name, composer in self.composers.items()}
 
     @property
     def methods(self) -> tuple[str, ...]:

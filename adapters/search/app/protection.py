@@ -1,14 +1,17 @@
 """What stands between strangers and the app: headers that bind the browser, and a bound on how much it reads."""
 
 import asyncio
+from urllib.parse import urlsplit
 
-from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.search.app.photos import MAX_BYTES, TooLarge, too_many_bytes
 from e2.errors import InputError
 
+READING = ("GET", "HEAD", "OPTIONS")
 UPLOAD_SECONDS = 60  # for a whole photo; one that drips in would hold its connection for ever
 HEADERS = {
     # Scripts, styles and data come from this server alone, so that no text of a catalogue can become code.
@@ -38,12 +41,51 @@ class SecureHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
+class OwnPagesOnly:
+    """Refuses what would write when a page of another site asks for it: browsers say so, programs say nothing."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in READING and is_foreign(Headers(scope=scope)):
+            answer = JSONResponse({"error": "only this app's own pages, and programs, may send photos"}, 403)
+            await answer(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def is_foreign(headers: Headers) -> bool:
+    """Whether a browser says that a page of another site asks: by Sec-Fetch-Site, which pages cannot set, or else Origin."""
+    if site := headers.get("sec-fetch-site"):
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+
+
+class EndsUnread:
+    """Closes the connection after an answer to a request with a body: what is left of one could drip in for ever."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        headers = Headers(scope=scope) if scope["type"] == "http" else {}
+        has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        await self.app(scope, receive, send_and_close if has_body else send)
+
+
 async def bounded_body(request: Request) -> bytes:
     """The body of a request, read no further than `MAX_BYTES` and no longer than `UPLOAD_SECONDS`.
 
     Raises:
         TooLarge: there is more, as announced or as it comes.
-        InputError: it takes too long.
+        InputError: it takes too long, or is broken off.
     """
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > MAX_BYTES:
@@ -52,6 +94,8 @@ async def bounded_body(request: Request) -> bytes:
         return await asyncio.wait_for(_read(request), UPLOAD_SECONDS)
     except asyncio.TimeoutError:  # not TimeoutError's alias before Python 3.11
         raise InputError(f"the photo did not arrive within {UPLOAD_SECONDS} seconds; try again") from None
+    except ClientDisconnect:
+        raise InputError("the upload was broken off") from None
 
 
 async def _read(request: Request) -> bytes:

@@ -1,10 +1,16 @@
 """Runs the app: on this machine alone unless told otherwise."""
 
+import asyncio
+import contextlib
 import ipaddress
+import logging
 import socket
 
+import h11
 import uvicorn
+from fastapi import FastAPI
 from rich.console import Console
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from adapters.search.app.api import create_app
 from adapters.search.app.service import SearchService
@@ -12,6 +18,13 @@ from e2.errors import InputError
 
 MOST_AT_ONCE = 512  # connections; more are told to come back later, before memory runs out
 KEEP_ALIVE = 75  # seconds; uvicorn's 5 closes connections just when people come back to them
+HEAD_SECONDS = 10  # for the head of a request: silent connections would use up those that there are
+LEAVE_SECONDS = 2  # after Ctrl-C for requests that are being answered
+OPENED = (
+    "everyone who reaches {host} can search here and send photos; the app asks for no password. It answers to any host name, "
+    "so that pages of other sites can read it through the browser of whoever can reach it. In a network that you trust, or "
+    "behind a proxy that asks for a password and checks the host name, this is fine; else leave --host out."
+)
 
 
 def serve(service: SearchService, host: str, port: int) -> None:
@@ -30,22 +43,56 @@ def serve(service: SearchService, host: str, port: int) -> None:
     address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if not local:
-        console.print(
-            f"warning: everyone who reaches {host} can use this app; it asks for no password. Behind a proxy that does, or "
-            "in a network that you trust, this is fine; else leave --host out.",
-            style="yellow",
-        )
+        console.print(f"warning: {OPENED.format(host=host)}", style="yellow", markup=False)
     console.print(f"{len(service.index):,} products; open {address} (API: {address}/docs), stop by Ctrl-C")
     app = create_app(service) if local else create_app(service, hosts=["*"])
+    with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises once more when it has stopped
+        server_of(app).run(sockets=[listener])
+
+
+def server_of(app: FastAPI) -> uvicorn.Server:
+    """What serves the app, bounded in every way that a stranger could hold it up."""
     config = uvicorn.Config(
         app,
+        http=PatientOnce,
         log_level="warning",
         limit_concurrency=MOST_AT_ONCE,
         timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=LEAVE_SECONDS,
         server_header=False,
         ws="none",
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    logging.getLogger("uvicorn.error").addFilter(_is_no_farewell)
+    return uvicorn.Server(config)
+
+
+class PatientOnce(H11Protocol):
+    """uvicorn's HTTP with a bound on the time that a request's head may take, for which it has no setting."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
+        self._waiting: asyncio.TimerHandle | None = self.loop.call_later(HEAD_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:  # the head is there
+            self._wait_no_more()
+        elif self._waiting is None:
+            self._waiting = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def _wait_no_more(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+
+def _is_no_farewell(record: logging.LogRecord) -> bool:
+    """False for the requests that Ctrl-C broke off, of which uvicorn logs a traceback each."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def is_loopback(host: str) -> bool:

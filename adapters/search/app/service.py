@@ -8,6 +8,7 @@ import numpy as np
 
 from adapters.composed.unwanted import Unwanted
 from adapters.search.app.geometry import Box, seen_box
+from adapters.search.app.live import LiveIndex
 from adapters.search.app.models import Models
 from adapters.search.app.photos import Photo, PhotoShelf
 from adapters.search.filters import all_of
@@ -16,6 +17,7 @@ from adapters.search.queries import without
 from e2.errors import InputError
 
 BROWSE = "fashion"  # what products are ordered by while nothing is searched for
+MOST_VALUES = 2000  # of an entity that tags are read from: each is a text to embed
 DEEPEST = 1000  # products that one search can be paged through
 
 
@@ -89,10 +91,28 @@ class SearchService:
         index: of products.
         models: the index's encoder and what goes with it.
         shelf: uploaded photos.
+        place: where the index lies, to notice what becomes of it; None: it stays as it is.
     """
 
-    def __init__(self, index: ProductIndex, models: Models, shelf: PhotoShelf | None = None):
-        self.index, self.models, self.shelf = index, models, shelf or PhotoShelf()
+    def __init__(self, index: ProductIndex, models: Models, shelf: PhotoShelf | None = None, place: str | None = None):
+        self.models, self.shelf = models, shelf or PhotoShelf()
+        live = LiveIndex(index, place, models.encoder, self._renew) if place else None
+        self._now = live.now if live else lambda: index
+
+    @property
+    def index(self) -> ProductIndex:
+        """As it is now; a request asks once.
+
+        Raises:
+            Unavailable: there is none to search.
+        """
+        return self._now()
+
+    def _renew(self) -> None:
+        """After the index has changed: tags are read, and wishes understood, in the words that it has now."""
+        vocabulary = vocabulary_of(self.index)
+        if vocabulary != self.models.vocabulary:
+            self.models = self.models.with_vocabulary(vocabulary)
 
     def search(self, search: Search) -> Page:
         """One page.
@@ -101,18 +121,19 @@ class SearchService:
             NotFound: the photo is no longer kept, or there is no such product.
             InputError: a filter that cannot be read, an unknown method or entity.
         """
+        index = self.index
+        where = index.filter(search.where, search.tags)
         vector, method, steps, unwanted = self._query(search)
-        where = self.index.filter(search.where, search.tags)
         if unwanted:
-            where = all_of([where, without(unwanted, self.index.facets())])
+            where = all_of([where, without(unwanted, index.facets())])
         wanted = min(search.k, DEEPEST - search.offset)
-        hits = self.index.search(vector[None], k=wanted, where=where, offset=search.offset)[0] if wanted > 0 else []
+        hits = index.search(vector[None], k=wanted, where=where, offset=search.offset)[0] if wanted > 0 else []
         more = search.offset + len(hits)
         shown = [hit for hit in hits if f"product:{hit.product_id}" != search.photo]
         if unwanted:  # what only a description says
             shown = [hit for hit in shown if not unwanted.in_product(hit.tags, hit.caption)]
         next_offset = more if len(hits) == wanted and more < DEEPEST else None
-        return Page(shown, next_offset, self._facets_of(search), method, steps)
+        return Page(shown, next_offset, facets_of(index, search), method, steps)
 
     def photo(self, photo_id: str) -> Photo:
         """An uploaded photo, or a product's.
@@ -182,10 +203,17 @@ class SearchService:
         query = self.models.compose(method, photo, text, search.weight)
         return query.vector, method, query.steps, query.unwanted
 
-    def _facets_of(self, search: Search) -> dict[str, dict[str, int]]:
-        """Counts under the filters, those of each entity under the filters on the others."""
-        facets = dict(self.index.facets(self.index.filter(search.where, search.tags)))
-        for entity in search.tags:
-            others = {name: values for name, values in search.tags.items() if name != entity}
-            facets[entity] = self.index.facets(self.index.filter(search.where, others)).get(entity, {})
-        return facets
+
+def facets_of(index: ProductIndex, search: Search) -> dict[str, dict[str, int]]:
+    """Counts under a search's filters, those of each entity under the filters on the others."""
+    facets = dict(index.facets(index.filter(search.where, search.tags)))
+    for entity in search.tags:
+        others = {name: values for name, values in search.tags.items() if name != entity}
+        facets[entity] = index.facets(index.filter(search.where, others)).get(entity, {})
+    return facets
+
+
+def vocabulary_of(index: ProductIndex) -> dict[str, list[str]]:
+    """Entity -> the values that products carry, of which tags are read; the frequent first."""
+    found = {entity: [value for value in values if value][:MOST_VALUES] for entity, values in index.facets().items()}
+    return {entity: values for entity, values in found.items() if values}

@@ -7,13 +7,11 @@ from typing import Any
 from adapters.captioning import load_captioner
 from adapters.captioning.captioner import Captioner
 from adapters.composed.methods import load_composer
-from adapters.encoder import Encoder, load_encoder
+from adapters.encoder import Encoder
 from adapters.search.app.demo import make_demo
 from adapters.search.app.models import Models
-from adapters.search.app.service import SearchService
-from adapters.search.index import ProductIndex, open_index
-
-MOST_VALUES = 2000  # of an entity that tags are read from, the frequent first: each is a text to embed at the start
+from adapters.search.app.service import SearchService, vocabulary_of
+from adapters.search.index import ProductIndex, encoder_of, open_index
 
 
 def start_service(
@@ -40,20 +38,19 @@ def start_service(
     """
     if index is None:
         demo = make_demo(demo_folder, encoder, captioner, **encoder_options)
-        return service_of(open_index(demo.index, demo.encoder), demo.encoder, demo.captioner, composers)
-    opened = open_index(index)
-    loaded = load_encoder(encoder or opened.manifest.encoder["path"], **encoder_options)
-    opened.close()
+        return service_of(open_index(demo.index, demo.encoder), demo.encoder, demo.captioner, composers, str(demo.index))
+    loaded = encoder_of(index, encoder, **encoder_options)
     described = load_captioner(captioner, loaded) if captioner else None
-    return service_of(open_index(index, loaded), loaded, described, composers)
+    return service_of(open_index(index, loaded), loaded, described, composers, index)
 
 
 def service_of(
-    index: ProductIndex, encoder: Encoder, captioner: Captioner | None, composers: Sequence[Path] = ()
+    index: ProductIndex,
+    encoder: Encoder,
+    captioner: Captioner | None,
+    composers: Sequence[Path] = (),
+    place: str | None = None,
 ) -> SearchService:
     """A service over what is loaded; tags are read from the values that the index's products carry."""
-    counts = {entity: list(values)[:MOST_VALUES] for entity, values in index.facets().items()}
-    vocabulary = {entity: [value for value in values if value] for entity, values in counts.items()}
-    vocabulary = {entity: values for entity, values in vocabulary.items() if values}
     fitted = [load_composer(folder, encoder) for folder in composers]
-    return SearchService(index, Models(encoder, vocabulary, captioner, fitted))
+    return SearchService(index, Models(encoder, vocabulary_of(index), captioner, fitted), place=place)

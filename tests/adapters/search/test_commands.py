@@ -2,15 +2,26 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from rich.cells import cell_len
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from adapters.search.commands import index_app
+from adapters.search.filters import quoted
+from adapters.search.tables import written_out
 from e2.checkpoint import save_config, weights_of
 from e2.errors import InputError
 from tests.conftest import jpeg
 
+ODD = [
+    "plain", "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a,b", 'a"b', "a'b", "a\\b", "two  blanks", "日本",
+    "é", "e\u0301", "a\nb", "a\tb", "a:b", "a/../../etc/passwd", "a&b=c#d?e", "\u202eabc", "عربي", "👠", "-x", "@file",
+    "'; DROP TABLE products; --", "[bold]x[/bold]", "\x1b[31mred\x1b]0;title\x07", "long" * 60, "y\u2028x", "zero\u200bwidth",
+    "--help", "0", "and",
+]  # fmt: skip
 TAGS = ("--tags", "brand,season,colour", "--workers", "0", "--device", "cpu")
 
 
@@ -53,6 +64,10 @@ def test_search_by_words_photo_both_and_likeness(index, photo):
     assert (
         by_photo and {h["tags"]["colour"] for h in by_photo} <= {"red", "blue"} and all("brand" in h["tags"] for h in by_photo)
     )
+    tagged = hits(
+        index, "--text", "a", "--tag", "colour:red", "--tag", "colour:blue", "--filter", 'brand != "" or brand == "x"'
+    )
+    assert {h["product_id"] for h in tagged} == {h["product_id"] for h in by_photo}
     near_text = hits(index, "--text", "a red tee", "--image", photo, "--set", "text_weight=1")
     assert [h["product_id"] for h in near_text][:5] == [h["product_id"] for h in by_text]
     summed = hits(index, "--text", "a red tee", "--image", photo, "--method", "sum")
@@ -88,18 +103,75 @@ def test_update_and_delete(shop, encoder, tmp_path):
     assert again["written"] == 0 and again["unchanged"] == 12
 
 
-def test_an_encoder_that_moved_is_named_and_another_is_refused(shop, tiny, model, tmp_path):
-    here, there, out = tmp_path / "here", tmp_path / "there", tmp_path / "index"
-    here.mkdir()
+def test_an_encoder_is_found_from_any_folder_and_another_is_refused(shop, tiny, model, tmp_path, monkeypatch):
+    here, there = tmp_path / "shop" / "mine", tmp_path / "there"
+    here.mkdir(parents=True)
     save_config(here, backbone=tiny, model=model, method="e2", training={})
     save_file(weights_of(model), here / "model.safetensors")
-    call("build", "--encoder", here, "--data", shop, "--split", "val", "--out", out, *TAGS)
-    here.rename(there)
-    with pytest.raises(InputError, match="say where it lies now by --encoder"):
+    monkeypatch.chdir(tmp_path / "shop")
+    call("build", "--encoder", "mine", "--data", shop, "--split", "val", "--out", "index", *TAGS)
+    out = tmp_path / "shop" / "index"
+    (tmp_path / "elsewhere" / "mine").mkdir(parents=True)  # of the same name, but no encoder
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert hits(out, "--text", "a")
+    out.rename(tmp_path / "index")
+    out = tmp_path / "index"  # the index alone has moved
+    assert hits(out, "--text", "a")
+    (tmp_path / "shop").rename(tmp_path / "moved")
+    out = out.rename(tmp_path / "moved" / "index")  # both have
+    assert hits(out, "--text", "a")
+    (tmp_path / "moved" / "mine").rename(there)
+    with pytest.raises(InputError, match="say where the encoder lies now by --encoder"):
         hits(out, "--text", "a")
     assert hits(out, "--text", "a", "--encoder", there)
     with pytest.raises(InputError, match="was built with"):
         hits(out, "--text", "a", "--encoder", f"open_clip:{tiny}")
+
+
+@pytest.fixture(scope="module")
+def odd(encoder, tmp_path_factory):
+    """An index of products with hostile ids, tags and descriptions, and their texts."""
+    folder = tmp_path_factory.mktemp("odd")
+    rows = [
+        {
+            "product_id": text,
+            "image": {"bytes": jpeg((9 * place, 90, 90), place), "path": None},
+            "caption": f"{text} c",
+            "brand": text,
+        }
+        for place, text in enumerate(ODD)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "odd.parquet")
+    call("build", "--encoder", encoder, "--data", folder / "odd.parquet", "--out", folder / "i", "--tags", "brand", *TAGS[2:])
+    return folder / "i"
+
+
+def test_hostile_texts_are_kept_whole_and_found(odd, tmp_path):
+    found = {hit["product_id"]: hit for hit in hits(odd, "--like", "plain", "-k", 100)}
+    assert set(found) == set(ODD) - {"plain"}
+    for text, hit in found.items():
+        assert len(hits(odd, f"--like={text}", "-k", 100)) == len(ODD) - 1
+        brand = hit["tags"]["brand"]  # as the table was read: without blanks around and markup
+        expected = {other for other in found if found[other]["tags"]["brand"] == brand}
+        for options in (("--tag", f"brand:{brand}"), ("--filter", f"brand in [{quoted(brand)}]")):
+            assert {other["product_id"] for other in hits(odd, "--like", "plain", "-k", 100, *options)} == expected
+    (tmp_path / "ids.json").write_text(json.dumps(ODD[1:3]))
+    assert "deleted 0 products" in call("delete", "--index", odd, "--ids", json.dumps(["\ud800", "none"]))
+
+
+def test_hostile_texts_in_a_table_of_80_columns(odd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for printed in (call("search", "--index", odd, "--text", "a", "-k", 100), call("info", "--index", odd)):
+        assert max(map(cell_len, printed.splitlines())) <= 80 and "…" not in printed
+        assert not {letter for letter in printed if not letter.isprintable()} - {"\n"}
+    columns = [
+        line.split("│")[3].strip()
+        for line in call("search", "--index", odd, "--text", "a", "-k", 100).splitlines()
+        if "│" in line
+    ]
+    together = "".join(columns)
+    for text in ODD:
+        assert written_out(text).replace(" ", "") in together.replace(" ", ""), text
 
 
 def test_mistakes_are_one_line(index, shop, encoder, photo, tmp_path):
@@ -111,6 +183,14 @@ def test_mistakes_are_one_line(index, shop, encoder, photo, tmp_path):
         ((*search, "--text", "a", "--like", "val-1"), "--like stands alone"),
         ((*search, "--like", "none"), "no product 'none'"),
         ((*search, "--text", "a", "--filter", "colour = red"), "expected a name, a quoted text"),
+        (
+            (*search, "--text", "a", "--filter", 'colour == "red") or (colour == "blue"', "--tag", "colour:red"),
+            "expected and, or",
+        ),
+        ((*search, "--text", "a", "--tag", "colour"), "write entity:value"),
+        ((*search, "--text", "a", "--tag", "shape:round"), "no tag 'shape'"),
+        (("delete", "--index", index, "--ids", "[1]"), "texts only"),
+        (("delete", "--index", index, "--ids", "[x"), "no JSON list"),
         ((*search, "--text", "a", "-k", "20000"), "cannot give 20000 hits"),
         ((*search, "--image", tmp_path / "none.jpg"), "there is no such file"),
         (("info", "--index", tmp_path), "is no index"),

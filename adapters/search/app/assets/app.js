@@ -89,21 +89,40 @@ function addressOf(wanted) {
   return location.pathname + (text ? "?" + text : "");
 }
 
+// Words that were typed and not sent yet are part of whatever is chosen next; a product that is opened leaves them alone.
 function go(changes, { replace = false } = {}) {
-  const address = addressOf({ ...state(), ...changes });
-  if (address !== location.pathname + location.search) {
-    history[replace ? "replaceState" : "pushState"](null, "", address);
-  }
+  const wanted = { ...state(), q: $("words").value.trim(), ...changes };
+  visit(wanted, { replace: replace || opened !== null });
+}
+
+function visit(wanted, { replace = false, mark = null } = {}) {
+  const address = addressOf(wanted);
+  if (address !== location.pathname + location.search) history[replace ? "replaceState" : "pushState"](mark, "", address);
   render();
+}
+
+// A product has one entry in the history at most, which closing takes back: so Back never opens it again.
+function openProduct(id) {
+  const another = opened !== null;
+  visit({ ...state(), product: id }, { replace: another, mark: another ? history.state : "opened here" });
+}
+
+function closeProduct() {
+  if (opened === null) return;
+  const here = history.state === "opened here";
+  showProduct(null);
+  if (here) history.back();
+  else visit({ ...state(), product: null }, { replace: true });
 }
 
 // Searching ------------------------------------------------------------------------------------------------------------
 
-let shown = null; // the search whose products are on the page, without the opened product
+let shown = null; // the search whose products are on the page, without the opened product; null after a failure
+let sent = null; // the words of that search
 
 function render() {
   const wanted = state();
-  $("words").value = wanted.q;
+  if (wanted.q !== sent) $("words").value = sent = wanted.q;
   $("words").placeholder = wanted.photo ? "What should differ? For example: in red" : "Search by words, or by a photo";
   showPhotoChip(wanted);
   showMix(wanted);
@@ -152,6 +171,8 @@ async function search(wanted, offset = 0) {
     }
   } catch (problem) {
     if (number !== latest) return;
+    if (offset) return say(problem.message); // the products stay, and so does the button
+    shown = null;
     results.replaceChildren();
     $("more").hidden = true;
     $("query-photo").hidden = true;
@@ -192,7 +213,7 @@ function card(product) {
       onclick: (event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();
-        go({ product: product.product_id });
+        openProduct(product.product_id);
       },
     },
     el("span", { className: "frame" }, el("img", { src: thumbnail(product.product_id), alt: "", loading: "lazy", decoding: "async" })),
@@ -206,7 +227,8 @@ function card(product) {
 }
 
 function searchWith(photo) {
-  go({ photo, q: "", product: null });
+  const typed = $("words").value.trim();
+  go({ photo, q: typed === state().q ? "" : typed, product: null });
   scrollTo({ top: 0 });
   $("words").focus({ preventScroll: true });
 }
@@ -243,7 +265,8 @@ function showMix(wanted) {
 
 function showSteps(found) {
   const told = Object.entries(found.steps).filter(([name]) => STEPS[name]).map(([name, value]) =>
-    el("div", {}, el("dt", {}, STEPS[name]), el("dd", { dir: "auto" }, typeof value === "string" ? value : Object.values(value).join(", "))));
+    el("div", {}, el("dt", {}, STEPS[name]), el("dd", { dir: "auto" }, typeof value === "string" ? value : Object.values(value).join(", "))))
+    .filter((line) => line.lastChild.textContent);
   const place = $("query-photo").querySelector(".steps");
   if (place) place.replaceChildren(...told);
 }
@@ -422,12 +445,12 @@ async function showProduct(id) {
     const [product, alike] = await Promise.all([ask("/api/product", { id }), ask("/api/search", { photo: "product:" + id, k: 9 })]);
     if (opened === id) fillProduct(dialog, product, alike.products.slice(0, 8));
   } catch (problem) {
-    dialog.replaceChildren(closeButton(), el("p", { className: "message" }, problem.message));
+    if (opened === id) dialog.replaceChildren(closeButton(), el("p", { className: "message" }, problem.message));
   }
 }
 
 function closeButton() {
-  return el("button", { type: "button", className: "close", "aria-label": "Close", onclick: () => go({ product: null }) }, "×");
+  return el("button", { type: "button", className: "close", "aria-label": "Close", onclick: closeProduct }, "×");
 }
 
 function fillProduct(dialog, product, alike) {
@@ -437,7 +460,7 @@ function fillProduct(dialog, product, alike) {
     el("dd", {}, el("button", { type: "button", className: "value", title: "Filter by it", dir: "auto",
       onclick: () => go({ tags: [...new Set([...state().tags, `${entity}:${value}`])], product: null }) }, value))));
   const similar = alike.map((other) => el("li", {}, el("button", { type: "button", title: other.caption,
-    onclick: () => go({ product: other.product_id }) }, el("img", { src: thumbnail(other.product_id), alt: other.caption }))));
+    onclick: () => openProduct(other.product_id) }, el("img", { src: thumbnail(other.product_id), alt: other.caption }))));
   dialog.replaceChildren(closeButton(),
     el("div", { className: "sheet" }, picture,
       el("div", { className: "about" },
@@ -531,13 +554,14 @@ $("search").addEventListener("submit", (event) => {
   go({ q: $("words").value.trim(), product: null });
   scrollTo({ top: 0 });
 });
-$("words").addEventListener("search", () => { if (!$("words").value && state().q) go({ q: "" }); });
+$("words").addEventListener("search", () => { if (!$("words").value && state().q) go({}); });
 $("choose").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", () => { takePhoto($("file").files[0]); $("file").value = ""; });
 $("open-filters").addEventListener("click", () => openFilters(true));
 $("copy").addEventListener("click", copyLink);
-$("product").addEventListener("cancel", (event) => { event.preventDefault(); go({ product: null }); });
-$("product").addEventListener("click", (event) => { if (event.target === $("product")) go({ product: null }); });
+$("product").addEventListener("cancel", (event) => { event.preventDefault(); closeProduct(); });
+$("product").addEventListener("close", closeProduct); // a browser may close it by itself
+$("product").addEventListener("click", (event) => { if (event.target === $("product")) closeProduct(); });
 document.addEventListener("paste", (event) => { const file = photoIn(event.clipboardData); if (file) takePhoto(file); });
 document.addEventListener("dragover", (event) => { event.preventDefault(); $("drop").hidden = false; });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) $("drop").hidden = true; });

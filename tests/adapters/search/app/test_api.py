@@ -13,7 +13,7 @@ from PIL import Image
 from starlette.requests import Request
 
 from adapters.search.app import photos
-from adapters.search.app.api import create_app
+from adapters.search.app.api import LONGEST_TEXT, create_app
 from adapters.search.app.protection import bounded_body
 from tests.adapters.search.app.conftest import COLOURS, HOSTILE, HOSTILE_ID, png, products
 from tests.conftest import jpeg
@@ -63,6 +63,21 @@ def test_filters_and_their_counts(client):
         p.product_id for p in products() if p.tags["brand"] == "Nike" and p.tags["colour"] in ("red", "blue")
     }
     assert ids(client.get("/api/search", params={"tag": "brand:no such"})) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "tag"),
+    [
+        ('brand == "Nike") or (brand == "Puma"', "colour:red"),
+        ('brand == "Nike" or', "colour:red"),
+        ('brand == "Nike" or not (colour == \'x', "colour:red"),
+        ("", 'colour" in ["red"] or "brand:x'),
+        ("", "colour"),
+    ],
+)
+def test_neither_filter_nor_tag_ends_the_other(client, words, tag):
+    answer = client.get("/api/search", params={"filter": words, "tag": tag})
+    assert answer.status_code == 400 and "\n" not in answer.json()["error"]
 
 
 def test_a_photo_finds_its_like_and_a_product_leaves_itself_out(client):
@@ -160,6 +175,33 @@ def test_bombs_are_refused_before_they_are_decoded(client, monkeypatch):
     assert upload(client, flat.getvalue()).status_code == 413
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 201),
+        ({"Origin": "http://localhost"}, 201),
+        ({"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Origin": "https://shop.example", "Sec-Fetch-Site": "same-origin"}, 201),  # behind a proxy
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://localhost:9998"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost", "Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_pages_of_other_sites_send_nothing(client, headers, status):
+    answer = client.post("/api/photos", content=png(), headers={"Content-Type": "image/png", **headers})
+    assert answer.status_code == status and answer.headers["connection"] == "close"
+    assert client.get("/api/search", params={"q": "tee"}, headers=headers).status_code == 200
+
+
+def test_a_photo_is_asked_for_again_only_when_it_changed(client):
+    first = client.get("/api/thumbnail?id=tee-1")
+    again = client.get("/api/thumbnail?id=tee-1", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"") and "no-cache" in first.headers["cache-control"]
+    assert client.get("/api/thumbnail?id=tee-2", headers={"If-None-Match": first.headers["etag"]}).status_code == 200
+
+
 def test_endless_bodies_are_cut_off(client):
     assert upload(client, bytes(photos.MAX_BYTES + 1)).status_code == 413
 
@@ -193,6 +235,7 @@ def test_uploads_lose_their_metadata_and_the_oldest_are_forgotten():
 @pytest.mark.parametrize(
     "query",
     ["q=" + "x" * 501, "k=0", "k=101", "offset=-1", "offset=100000", "weight=2", "weight=nan", "tag=nocolon", "tag=nope:x",
+     "tag=" + "x" * 2001,
      "filter=brand+%3D%3D",
      "filter=" + "(" * 1000, "photo=upload:gone", "photo=product:gone", "photo=%00", "k=x"],
 )  # fmt: skip
@@ -227,6 +270,7 @@ def test_faults_tell_nothing(service, monkeypatch):
 
 def test_pages_escape_what_the_catalogue_says(client):
     page = client.get("/").text
+    assert f'maxlength="{LONGEST_TEXT}"' in page
     assert "<i>shelf" not in page and page.count("<script") == 1
     assert not [
         line for line in page.splitlines() if "http://" in line or "https://" in line or "style=" in line or "onclick" in line

@@ -5,20 +5,19 @@ import shutil
 import threading
 
 import pytest
-import uvicorn
 
 from adapters.search.app.api import create_app
-from adapters.search.app.server import _listener
+from adapters.search.app.server import _listener, server_of
 from tests.adapters.search.app.conftest import HOSTILE, png
 
-WAIT = 15_000  # milliseconds, on a busy machine
+WAIT = 30_000  # milliseconds, on a busy machine
 
 
 @pytest.fixture(scope="module")
 def address(service):
     """The app on a real port."""
     listener = _listener("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="error", ws="none"))
+    server = server_of(create_app(service))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -39,16 +38,22 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, address):
+def context(browser, address):
+    context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context, address):
     """A tab, which at the end must have had no error and asked nobody but the app."""
-    page = browser.new_page(base_url=address, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
     page.set_default_timeout(WAIT)
     problems, asked = [], []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda line: problems.append(line.text) if "Content Security" in line.text else None)
     page.on("request", lambda request: asked.append(request.url))
     yield page
-    page.close()
     assert not problems and all(url.startswith((address, "blob:", "data:")) for url in asked)
 
 
@@ -113,11 +118,78 @@ def test_a_product_and_its_like(page):
     assert page.locator("dialog .similar button").count() == 8
     page.keyboard.press("Escape")
     page.locator("dialog").wait_for(state="hidden")
-    assert "product=" not in page.url
-    page.go_back()  # the dialog again
+    page.wait_for_url(re.compile(r"/$"))
+    page.go_forward()  # the dialog again
+    page.locator("dialog h2").wait_for()
     page.get_by_role("button", name="Search with this photo").click()
     page.locator("#photo-chip img").wait_for()
     assert "photo=product" in page.url and page.evaluate("document.activeElement.id") == "words"
+
+
+def test_a_failed_search_is_tried_again_and_a_failed_page_keeps_the_products(page, context):
+    page.goto("/")
+    shown(page)
+    context.set_offline(True)
+    for words in ("red", "green"):
+        page.fill("#words", words)
+        page.keyboard.press("Enter")
+        page.locator("#message", has_text="cannot be reached").wait_for()
+    context.set_offline(False)
+    page.keyboard.press("Enter")  # the same words
+    assert len(shown(page)) == 24
+    context.set_offline(True)
+    page.get_by_role("button", name="Show more").click()
+    page.locator("#said", has_text="cannot be reached").wait_for()
+    context.set_offline(False)
+    assert page.locator(".card").count() == 24
+    page.get_by_role("button", name="Show more").click()
+    page.locator(".card").nth(39).wait_for()
+
+
+def test_typed_words_survive_whatever_is_chosen(page):
+    choices = {
+        "photo": lambda: page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": png()}),
+        "filter": lambda: page.get_by_role("checkbox", name="grey").check(),
+        "like": lambda: page.locator(".like").first.dispatch_event("click"),
+    }
+    for name, choose in choices.items():
+        page.goto("/")
+        shown(page)
+        page.fill("#words", "in blue")
+        choose()
+        page.wait_for_url(re.compile(r"q=in\+blue"))
+        shown(page)
+        assert page.input_value("#words") == "in blue", name
+    page.goto("/")
+    shown(page)
+    page.fill("#words", "in blue")
+    page.locator(".card").first.click()  # looks at a product, chooses nothing
+    page.locator("dialog h2").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("dialog").wait_for(state="hidden")
+    assert page.input_value("#words") == "in blue" and "q=" not in page.url
+
+
+def test_back_never_opens_a_product_that_was_closed(page):
+    leave = {
+        "Escape": lambda: page.keyboard.press("Escape"),
+        "button": lambda: page.locator("dialog .close").click(),
+        "another": lambda: (page.locator("dialog .similar button").first.click(), page.keyboard.press("Escape")),
+        "filter": lambda: page.locator("dialog dd .value", has_text="Nike").click(),
+    }
+    for name, away in leave.items():
+        page.goto("/")
+        page.goto("/?q=tee")
+        shown(page)
+        page.locator(".card", has_text="Nike").first.click()
+        page.locator("dialog .similar button").first.wait_for()
+        away()
+        page.locator("dialog").wait_for(state="hidden")
+        if name != "filter":
+            page.wait_for_url(re.compile(r"\?q=tee$"))
+        page.go_back()
+        shown(page)
+        assert not page.evaluate("document.querySelector('#product').open") and "product=" not in page.url, name
 
 
 def test_hostile_texts_stay_texts(page):
