@@ -23,7 +23,7 @@ from e2.finite import require_finite
 from e2.foreign import OpenClip
 from e2.hf_weights import is_transformers
 from e2.progress import with_progress
-from e2.texts import cut_to_longest, encode_text, truncated
+from e2.texts import cut_to_longest, encode_text, text_keys, truncated
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 RANDOM_SEED = 0  # of models asked for without weights
@@ -174,6 +174,11 @@ class Encoder:
     def truncated(self, texts: Sequence[str]) -> int:
         """How many texts lose words at the context length: one more place would change what the model sees."""
         return sum(truncated(self.tokenizer, texts[start : start + 1024]) for start in range(0, len(texts), 1024))
+
+    def text_keys(self, texts: Sequence[str]) -> list[int]:
+        """What the model sees of each text, as a number: equal for those that its tokenizer makes one."""
+        parts = (self.tokenizer(list(texts[start : start + 1024])) for start in range(0, len(texts), 1024))
+        return [key for tokens in parts for key in text_keys(tokens).tolist()]
 
     def autocast(self) -> torch.autocast:
         """The context in which the model computes in this encoder's precision."""

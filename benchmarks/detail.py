@@ -6,7 +6,7 @@ very product that the query was written for is. More detail makes the first hard
 second easier, so their curves meet where a query says enough to single out its product.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -18,9 +18,9 @@ def write_query(fields: Sequence[str], record: dict[str, str]) -> str:
     return JOIN.join(record[field].rstrip(" .") for field in fields)
 
 
-def fitting(fields: Sequence[str], records: Sequence[dict[str, str]]) -> np.ndarray:
+def fitting(fields: Sequence[str], records: Sequence[Mapping[str, Hashable]]) -> np.ndarray:
     """(P,) int64: products of equal number have all listed fields, and the same; -1 for one that lacks a listed field."""
-    numbers: dict[tuple[str, ...], int] = {}
+    numbers: dict[tuple[Hashable, ...], int] = {}
     found = np.empty(len(records), dtype=np.int64)
     for row, record in enumerate(records):
         if all(field in record for field in fields):

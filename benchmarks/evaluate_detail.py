@@ -60,11 +60,18 @@ class Searcher:
         self.encoder, self.shelf = encoder, shelf
         self.photos = torch.from_numpy(encoder.encode_images(shelf.photos)).to(encoder.device)
         self.vectors: dict[str, np.ndarray] = {}
+        self.seen = self._seen()
+
+    def _seen(self) -> list[dict[str, int]]:
+        """The records by what the encoder sees: values that its tokenizer makes one (Nike, nike) are the same."""
+        texts = list({text for record in self.shelf.records for text in record.values()})
+        keys = dict(zip(texts, self.encoder.text_keys(texts), strict=True))
+        return [{field: keys[text] for field, text in record.items()} for record in self.shelf.records]
 
     def hits(self, fields: Sequence[str]) -> np.ndarray:
         """(Q, 2 * K) hits in the top 1, 5 and 10 of queries that list these fields: matching, then exact."""
         queries = torch.from_numpy(self._encode(self.queries(fields))).to(self.encoder.device)
-        groups = fitting(fields, self.shelf.records)
+        groups = fitting(fields, self.seen)
         found = []
         for own in (groups, np.arange(len(groups))):
             wanted, there = own[self.shelf.asked], own[self.shelf.owners]
@@ -206,7 +213,7 @@ def named_metrics(means: np.ndarray, order: Sequence[str]) -> dict[str, np.ndarr
 def _step(searcher: Searcher, fields: tuple[str, ...]) -> dict[str, Any]:
     """What the queries of so many fields are like."""
     texts, shelf = searcher.queries(fields), searcher.shelf
-    groups = fitting(fields, shelf.records)
+    groups = fitting(fields, searcher.seen)
     sizes = np.bincount(groups[groups >= 0])
     return {
         "fields": list(fields),

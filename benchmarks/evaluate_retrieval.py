@@ -70,6 +70,7 @@ def evaluate_retrieval(
         metrics = answers.metrics()
         samples = dict(zip(metrics, answers.samples(resamples, seed).T, strict=True))
         further = {"precision": encoder.precision, "truncated_texts": encoder.truncated(items.texts)}
+        further["identical_texts"] = len(items.texts) - len(set(encoder.text_keys(items.texts)))  # it cannot tell these apart
         further |= {**facts, "tie_bounds": answers.tie_bounds()}
         if lists is not None:
             further["spread"] = answers.spread()
@@ -118,7 +119,6 @@ def _facts(items: Items, lists: CandidateLists | None, resamples: int) -> dict[s
     facts: dict[str, Any] = {
         "n_images": len(items.images),
         "n_texts": len(items.texts),
-        "identical_texts": len(items.texts) - len(set(items.texts)),  # no encoder can tell these apart
         "tie_policy": TIE_POLICY,
         "bootstrap": {"resamples": resamples, "unit": "product"},
     }

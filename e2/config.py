@@ -95,7 +95,7 @@ class LossConfig:
 
     def __post_init__(self):
         require_choice("loss.kind", self.kind, ("auto", "softmax", "sigmoid"))
-        for name in ("global_weight", "region_weight", "late_weight"):
+        for name in ("global_weight", "region_weight", "late_weight", "distill_weight"):
             require_range(f"loss.{name}", getattr(self, name), 0)
         require_range("loss.max_logit_scale", self.max_logit_scale, 1)
         require_range("loss.tag_scale", self.tag_scale, 1)
@@ -104,8 +104,6 @@ class LossConfig:
         require_prompt("loss.region_prompt", self.region_prompt)
         if self.negatives < 1:
             raise InputError(f"loss.negatives must be at least 1, got {self.negatives}")
-        if self.distill_weight < 0:
-            raise InputError(f"loss.distill_weight must not be below 0, got {self.distill_weight}")
 
 
 @dataclass(frozen=True)
@@ -124,8 +122,9 @@ class OptimConfig:
     text_layers: int | None = None  # the same for the text tower
 
     def __post_init__(self):
-        for name in ("lr", "new_lr", "weight_decay", "clip_norm", "image_layers", "text_layers"):
+        for name in ("lr", "new_lr", "weight_decay", "image_layers", "text_layers"):
             require_range(f"optim.{name}", getattr(self, name), 0)
+        require_range("optim.clip_norm", self.clip_norm, 1e-12)  # 0 would leave no gradient; null clips none
         for name in ("warmup", "final_lr", "new_only"):
             require_range(f"optim.{name}", getattr(self, name), 0, 1)
         for beta in self.betas:
@@ -156,6 +155,7 @@ class DataConfig:
         require_choice("text", self.text, ("caption", "full", "mixed"))
         require_choice("on_bad_row", self.on_bad_row, ("error", "skip"))
         require_range("data.workers", self.workers, 0)
+        require_range("data.batch_size", self.batch_size, 1)
         if len(set(self.tags)) < len(self.tags):
             raise InputError(f"data.tags {', '.join(self.tags)}: name each entity once")
         if self.chunk_size is not None and self.chunk_size < 1:
@@ -195,6 +195,8 @@ class TrainConfig:
         require_choice("device", self.device, ("auto", "cpu", "cuda"))
         require_range("seed", self.seed, 0, 2**63 - 1)
         require_range("epochs", self.epochs, 0)
+        for side in self.image_size if isinstance(self.image_size, tuple) else (self.image_size,):
+            require_range("image_size", side, 1)
         if self.wise_ft is not None and not 0 <= self.wise_ft <= 1:
             raise InputError(f"wise_ft must lie between 0 (start model) and 1 (trained model), got {self.wise_ft}")
         if self.wise_ft is not None and self.pretrained is None and ":" not in self.backbone:

@@ -67,11 +67,16 @@ class Method(nn.Module):
     uses_tags = False  # whether it learns from the tags of a catalogue that has them
     needs_tags = False  # whether it learns nothing without them
     uses_tokens = False
+    weights: tuple[str, ...] = ("global_weight",)  # settings of the loss that say how much each of its terms counts
 
     def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):
         super().__init__()
         if loss.kind == "sigmoid" and model.logit_bias is None:
             raise InputError("loss.kind=sigmoid needs a backbone with a logit bias, such as ViT-B-16-SigLIP; use softmax")
+        counted = [name for name in self.weights if tags or name != "region_weight"]
+        if not any(getattr(loss, name) for name in counted):
+            names = " and ".join(f"loss.{name}" for name in counted)
+            raise InputError(f"{names} {'is' if len(counted) == 1 else 'are'} 0: there is nothing to learn; raise one")
         self.model = model
         self.loss = loss
         self.sigmoid = model.logit_bias is not None and loss.kind != "softmax"

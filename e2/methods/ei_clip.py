@@ -32,6 +32,7 @@ from e2.towers import open_tower
 class EiClip(Method):
     uses_tags = True
     needs_tags = True
+    weights = ("global_weight", "region_weight")
 
     def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str]):
         super().__init__(model, loss, tags)

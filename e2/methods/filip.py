@@ -29,6 +29,8 @@ class Filip(Method):
         InputError: an image tower without patches, or a text tower without words.
     """
 
+    weights = ("global_weight", "late_weight")
+
     def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):
         super().__init__(model, loss, tags)
         open_tower(model.visual)  # what has no patches or words is refused now rather than in the first step

@@ -19,6 +19,7 @@ from e2.model import E2
 class RegionContrastive(Method):
     uses_tags = True
     needs_tags = True
+    weights = ("global_weight", "region_weight")
     uses_tokens = True
 
     def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):

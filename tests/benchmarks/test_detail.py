@@ -48,6 +48,13 @@ def shelf() -> Shelf:
     return Shelf(products, tags=("size", "colour"))
 
 
+def test_values_of_the_same_tokens_fit_each_other():
+    products = [product("red", number, brand=brand) for number, brand in enumerate(("Nike", "nike", "NIKE", "Puma"))]
+    searcher = Searcher(colour_encoder(), read_shelf(Shelf(products, tags=("brand",)), ("brand", "description")))
+    groups = fitting(["brand"], searcher.seen)
+    assert groups[0] == groups[1] == groups[2] != groups[3]
+
+
 def test_recall_by_hand(shelf, tmp_path):
     (record,) = evaluate_detail([colour_encoder()], shelf, shelf, out=tmp_path, resamples=100).results
     metrics = record["metrics"]

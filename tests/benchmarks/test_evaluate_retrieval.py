@@ -64,6 +64,8 @@ def test_text_full_appends_the_tags_and_long_texts_are_counted():
     assert record["text"] == "full"
     caption = evaluate_retrieval([colour_encoder()], Shelf(items), text="caption", resamples=50).results[0]
     assert caption["identical_texts"] == 3
+    spelt = [Product(text, (png("red"),), (text,), {}) for text in ("a red tee", "A Red  tee", "a blue tee")]
+    assert evaluate_retrieval([colour_encoder()], Shelf(spelt), resamples=50).results[0]["identical_texts"] == 1
 
 
 def test_several_models_get_paired_differences_a_file_each_and_one_table(shelf, tmp_path):

@@ -100,7 +100,7 @@ def wait_for_state(out, process, deadline=120.0):
 
 
 def test_a_killed_run_resumes_to_the_same_bits(shop, config_dir, tmp_path):
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "OMP_NUM_THREADS": "2"}
     subprocess.run(cli(shop, config_dir, tmp_path / "through"), cwd=ROOT, env=env, check=True, capture_output=True)
     process = subprocess.Popen(
         cli(shop, config_dir, tmp_path / "killed"), cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
