@@ -560,7 +560,9 @@ $("file").addEventListener("change", () => { takePhoto($("file").files[0]); $("f
 $("open-filters").addEventListener("click", () => openFilters(true));
 $("copy").addEventListener("click", copyLink);
 $("product").addEventListener("cancel", (event) => { event.preventDefault(); closeProduct(); });
-$("product").addEventListener("close", closeProduct); // a browser may close it by itself
+$("product").addEventListener("close", () => { // a browser may close it by itself; the event may come when it is open again
+  if (!$("product").open) closeProduct();
+});
 $("product").addEventListener("click", (event) => { if (event.target === $("product")) closeProduct(); });
 document.addEventListener("paste", (event) => { const file = photoIn(event.clipboardData); if (file) takePhoto(file); });
 document.addEventListener("dragover", (event) => { event.preventDefault(); $("drop").hidden = false; });
