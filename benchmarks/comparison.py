@@ -19,6 +19,7 @@ from benchmarks.names import ends
 from benchmarks.support import sign, signed
 from e2.distributed import processes
 from e2.errors import InputError
+from e2.outputs import claim_results
 
 COMPARISON = "comparison.json"
 SIDE_BY_SIDE = 3  # encoders that a terminal has room for as columns, with their differences
@@ -74,6 +75,17 @@ def _difference(first: Measured, second: Measured) -> dict[str, Any]:
         "metrics": {name: after[name] - before[name] for name in shared},
         "ci95": {name: list(bounds) for name, bounds in intervals(drawn).items()},
     }
+
+
+def claim_comparison(out: str | Path | None, *further: str) -> None:
+    """Refuses, before anything is measured, a folder in which `write_comparison` could not write.
+
+    Raises:
+        InputError: it is a file, or a file there is not e2's to replace; ``further`` names are checked too.
+    """
+    if out is not None:
+        earlier = [str(path.relative_to(out)) for path in Path(out).glob(f"*/{NAME}")]
+        claim_results(Path(out), NAME, COMPARISON, *earlier, *further)
 
 
 def write_comparison(out: Path, comparison: Comparison) -> None:

@@ -38,12 +38,14 @@ from e2.data.product import Catalogue, Product
 from e2.distributed import on_main, processes
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.outputs import Kind, claim, claim_file, record
 from e2.run import locked
 from e2.version import __version__
 
 KINDS = ("image", "text", "region")
 SHARD_SIZE = 10_000  # products; with 512 numbers a vector about 20 MB for each kind
 SHARD = re.compile(r"part-\d{6,}\.parquet")
+EMBEDDINGS = Kind("embeddings", finished=MANIFEST, begun="part-*.parquet")
 POLL = 0.5  # seconds between two looks for the shards of the other processes
 
 
@@ -130,35 +132,19 @@ def write_embeddings(
     out = Path(out_path)
     folder = out.parent / f".{out.name}.parts" if out.suffix == ".parquet" else out
     job = Job(encoder.alone(), products, tuple(what), text, shard_size, folder, progress)
-    _refuse_others(out, folder)
     with locked(out):
-        on_main(lambda: _make_room(folder, resume, overwrite))
+        on_main(lambda: _make_room(out, folder, resume, overwrite))
         count = _write_shards(job)
         return _finish(job, out, count) if processes().is_main_process else None
 
 
-def _refuse_others(out: Path, folder: Path) -> None:
-    """Raises InputError: what is there is none of ours."""
-    is_folder = out == folder
-    wrong = out.exists() and not (out.is_dir() if is_folder else out.is_file())
-    if wrong or (is_folder and out.is_dir() and not all(_ours(path) for path in out.iterdir())):
-        raise InputError(
-            f"cannot write {out}: it is there already and is no file or folder of embeddings; choose another --out"
-        )
-
-
-def _ours(path: Path) -> bool:
-    return path.name == MANIFEST or path.name.startswith(".") or bool(SHARD.fullmatch(path.name))
-
-
-def _make_room(folder: Path, resume: bool, overwrite: bool) -> None:
-    """Clears away what a killed run left half written, and with ``overwrite`` all that an earlier one wrote."""
-    there = sorted(folder.iterdir()) if folder.is_dir() else []  # the manifest first: without it, nothing counts as whole
-    if not (resume or overwrite) and any(not path.name.startswith(".") for path in there):
-        raise InputError(f"{folder} holds embeddings; go on with them by --resume, or replace them by --overwrite")
-    for path in there:
-        if overwrite or path.name.startswith(".part-"):
-            path.unlink()
+def _make_room(out: Path, folder: Path, resume: bool, overwrite: bool) -> None:
+    """Claims the place, and clears away what a killed run left half written or what is to be replaced."""
+    if out != folder:
+        claim_file(out, overwrite=resume or overwrite)
+    claim(folder, EMBEDDINGS, resume=resume, overwrite=overwrite)
+    for path in folder.glob(".part-*"):
+        path.unlink()
 
 
 def _write_shards(job: Job) -> int:
@@ -194,6 +180,7 @@ def _write_shard(job: Job, number: int, products: list[Product]) -> None:
         return
     tables = dict(_tables(job, products))
     metadata = {**facts, "rows": json.dumps({kind: len(table) for kind, table in tables.items()})}
+    record(path, EMBEDDINGS.name)
     _write_parquet(path, metadata, iter(tables.values()))
     if job.progress and len(products) == job.shard_size:
         print(f"{path.name}: products up to {number * job.shard_size + len(products):,}", file=sys.stderr)

@@ -34,6 +34,7 @@ from benchmarks.tag_scores import COUNTS, Mention, TagVocabulary, is_right, rare
 from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError, printable
+from e2.outputs import claim_results
 from e2.ranks import TIE_POLICY, cross_modal_ranks
 
 WORDS = re.compile(r"\w")
@@ -181,6 +182,8 @@ def evaluate_captioning(
     if not paths or len(set(paths)) < len(paths):
         raise InputError(f"give one or several different captioners or caption files, got {', '.join(paths) or 'none'}")
     folders = _folders(out, paths)
+    for folder in filter(None, folders):
+        claim_results(folder, NAME, caption_files.NAME)
     photos = _photos(encoder, truth) if encoder else None
     scored: list[Measured] = []
     for candidate, folder in zip(candidates, folders, strict=True):

@@ -23,6 +23,7 @@ from adapters.composed.base import Composed, Composer, References
 from adapters.composed.rewriting import tally
 from adapters.encoder import Encoder
 from benchmarks.bootstrap import RESAMPLES, interval
+from benchmarks.comparison import claim_comparison
 from benchmarks.composed_answers import ComposedAnswers, answer, hidden_top, subset_top
 from benchmarks.composed_data.task import Picked, Task
 from benchmarks.composed_data.usable import covered, refuse_damaged, refuse_incomplete
@@ -92,6 +93,7 @@ def evaluate_composed(
     """
     if task.answers is None:
         raise InputError(f"the answers of {task.benchmark} {task.split} are hidden; only a submission can be written")
+    claim_comparison(out)
     pairs = []
     for encoder, composer, gallery, composed, seconds in _composed(encoders, task, methods):
         start = time.perf_counter()

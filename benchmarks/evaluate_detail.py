@@ -23,7 +23,16 @@ from rich.console import RenderableType
 from adapters.encoder import Encoder
 from adapters.product_images import ProductImages
 from benchmarks.bootstrap import RESAMPLES, Measure, resampled_means
-from benchmarks.comparison import Comparison, Measured, check_encoders, compare, intervals, metrics_table, write_comparison
+from benchmarks.comparison import (
+    Comparison,
+    Measured,
+    check_encoders,
+    claim_comparison,
+    compare,
+    intervals,
+    metrics_table,
+    write_comparison,
+)
 from benchmarks.detail import fitting, greedy_order, write_query
 from benchmarks.items import read_items
 from benchmarks.metrics_file import metrics_record
@@ -117,6 +126,7 @@ def evaluate_detail(
         InputError: no encoder or one twice, no entities, or a split in which fewer than two products have all fields.
     """
     check_encoders(encoders)
+    claim_comparison(out, "detail.png", "detail.svg")
     fields = fields_of(catalogue)
     tried = [Searcher(encoder, read_shelf(tuning, fields)) for encoder in encoders]
     found, tries = greedy_order(fields[:-1], lambda chosen: float(np.mean([one.exact_recall(chosen) for one in tried])))

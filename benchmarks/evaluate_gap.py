@@ -22,7 +22,16 @@ from adapters.captioning.captioner import Captioner
 from adapters.encoder import Encoder
 from adapters.tag_reader import TagReader, tag_vocabulary
 from benchmarks.bootstrap import RESAMPLES, Measure, resampled_means
-from benchmarks.comparison import Comparison, Measured, check_encoders, compare, intervals, metrics_table, write_comparison
+from benchmarks.comparison import (
+    Comparison,
+    Measured,
+    check_encoders,
+    claim_comparison,
+    compare,
+    intervals,
+    metrics_table,
+    write_comparison,
+)
 from benchmarks.gap import chance_gap, figures, offset, plane
 from benchmarks.gap_sweep import AMOUNTS, Pairs, caption_sweep, retrieval_sweep
 from benchmarks.items import Items, read_items
@@ -93,6 +102,7 @@ def evaluate_gap(
         InputError: no encoder or one twice, a captioner of another encoder, or a split too small.
     """
     check_encoders(encoders)
+    claim_comparison(out, "gap.png", "gap.svg")
     _check_captioners(captioners, encoders)
     subjects = _subjects(catalogue, tuning, text)
     options = Options(seed, resamples, captions)

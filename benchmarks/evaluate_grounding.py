@@ -26,7 +26,16 @@ from rich.text import Text
 from adapters.encoder import Encoder
 from adapters.product_images import ProductImages
 from benchmarks.bootstrap import RESAMPLES, Measure, interval, resampled_means
-from benchmarks.comparison import Comparison, Measured, check_encoders, compare, intervals, short_names, write_comparison
+from benchmarks.comparison import (
+    Comparison,
+    Measured,
+    check_encoders,
+    claim_comparison,
+    compare,
+    intervals,
+    short_names,
+    write_comparison,
+)
 from benchmarks.grounding import mass_in_box, pointing, reachable
 from benchmarks.grounding_figure import save_bars
 from benchmarks.grounding_maps import TOKENS, Maps, maps_of, read_maps, tag_texts
@@ -103,6 +112,7 @@ def evaluate_grounding(
         InputError: unknown truth, no tags, boxes that the catalogue does not know, or an image tower that is no ViT.
     """
     check_encoders(encoders)
+    claim_comparison(out, "grounding.png", "grounding.svg")
     rows = np.sort(np.random.default_rng(seed).permutation(len(catalogue))[:products])
     drawn = [catalogue[int(row)] for row in rows]
     entities = [entity for entity in catalogue.tags if any(entity in product.tags for product in drawn)]

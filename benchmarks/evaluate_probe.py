@@ -23,7 +23,16 @@ from adapters.encoder import Encoder
 from adapters.product_images import ProductImages
 from adapters.tag_reader import tag_vocabulary
 from benchmarks.bootstrap import RESAMPLES, Measure, resampled_means
-from benchmarks.comparison import Comparison, Measured, check_encoders, compare, intervals, metrics_table, write_comparison
+from benchmarks.comparison import (
+    Comparison,
+    Measured,
+    check_encoders,
+    claim_comparison,
+    compare,
+    intervals,
+    metrics_table,
+    write_comparison,
+)
 from benchmarks.metrics_file import metrics_record
 from benchmarks.probe import fit_probe
 from e2.data.product import Catalogue, texts_only
@@ -82,6 +91,7 @@ def evaluate_probe(
         InputError: no encoder or one twice, no entities, one with fewer than two values, or a split without any of it.
     """
     check_encoders(encoders)
+    claim_comparison(out, "probe.png", "probe.svg")
     labels = read_labels(splits)
     comparison = compare([_measure(encoder, splits, labels, seed, resamples) for encoder in encoders])
     if out is not None:

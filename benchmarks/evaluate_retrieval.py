@@ -17,7 +17,16 @@ from rich.console import RenderableType
 from adapters.encoder import Encoder
 from benchmarks.bootstrap import RESAMPLES
 from benchmarks.candidates import CandidateLists, Gallery, draw_candidates, load_candidates
-from benchmarks.comparison import Comparison, Measured, check_encoders, compare, intervals, metrics_table, write_comparison
+from benchmarks.comparison import (
+    Comparison,
+    Measured,
+    check_encoders,
+    claim_comparison,
+    compare,
+    intervals,
+    metrics_table,
+    write_comparison,
+)
 from benchmarks.items import CATEGORY, Items, read_items
 from benchmarks.metrics_file import metrics_record
 from benchmarks.retrieval_answers import answer
@@ -60,6 +69,7 @@ def evaluate_retrieval(
     if protocol not in PROTOCOLS:
         raise InputError(f"unknown protocol {protocol!r}; choose {', '.join(PROTOCOLS)}")
     check_encoders(encoders)
+    claim_comparison(out, "candidates.npz")
     items = read_items(catalogue, text, first_only=protocol == "first-photo")
     lists = _lists(items, rule, seed, candidates) if protocol == "sample-100" else None
     facts = _facts(items, lists, resamples)

@@ -15,6 +15,7 @@ from e2.options import (
     ImageColumn,
     Json,
     OnBadRow,
+    Overwrite,
     Split,
     Tags,
     Text,
@@ -26,7 +27,7 @@ from e2.options import (
 def export(
     model: Annotated[str, typer.Option(help="checkpoint folder, open_clip:MODEL/PRETRAINED, ...; no export of one")],
     format: Annotated[str, typer.Option(help="onnx, open_clip or transformers")],
-    out: Annotated[Path, typer.Option(help="new folder to write to")],
+    out: Annotated[Path, typer.Option(help="folder to write to")],
     int8: Annotated[bool, typer.Option("--int8", help="onnx: also graphs in 8 bits")] = False,
     backbone_only: Annotated[
         bool, typer.Option("--backbone-only", help="open_clip: without an E2's tokens: to fine-tune, not to search")
@@ -42,6 +43,7 @@ def export(
     batch_size: BatchSize = 64,
     device: Device = "auto",
     workers: Workers = 2,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Write a model for other programs, checked against PyTorch; with --data, measure what the way costs.
@@ -58,7 +60,7 @@ def export(
     catalogue = None if data is None else open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     options = {"device": device, "batch_size": batch_size, "workers": workers}
     encoder = load_encoder(model, **options)
-    written = write(encoder, out, format, int8=int8, backbone_only=backbone_only)
+    written = write(encoder, out, format, overwrite=overwrite, int8=int8, backbone_only=backbone_only)
     console = Console(stderr=json)
     console.print(summary_of(out, written.largest_deviation, written.files, written.further), markup=False, highlight=False)
     if catalogue is not None:

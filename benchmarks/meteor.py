@@ -173,7 +173,7 @@ def _paraphrases() -> pa.Table:
     except (OSError, pa.ArrowInvalid):
         table = _read_paraphrases(source)
     try:
-        with atomic_path(cached) as temporary:
+        with atomic_path(cached, cache=True) as temporary:
             feather.write_feather(table, temporary, compression="lz4", chunksize=len(table))  # in one piece: no copies
     except (InputError, OSError):
         pass  # a home that cannot be written to costs the time again

@@ -43,7 +43,10 @@ def _measure(name: str, run, options: dict, out: Path | None, threads: int | Non
     from benchmarks.metrics_file import NAME, write_json
     from benchmarks.speed import growth
     from benchmarks.speed.record import measure, speed_table
+    from e2.outputs import claim_results
 
+    if out:
+        claim_results(out, NAME)
     if threads:
         torch.set_num_threads(threads)
     record = measure(name, run, options)

@@ -16,6 +16,7 @@ from e2.data.product import Catalogue
 from e2.distributed import on_main, processes
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.outputs import claim_results
 from e2.wise_ft import MARK, both_ends, check_alpha, interpolated
 
 NAME = "wise_ft.json"
@@ -54,7 +55,8 @@ def sweep(
         check_alpha(alpha)
     if not alphas:
         raise InputError("--alphas names no share; write for example 0,0.5,1")
-    if (out / CONFIG).exists():
+    claim_results(out, NAME)
+    if save is not None and any((out / name).exists() for name in (CONFIG, WEIGHTS, TOKENIZER)):
         raise InputError(f"--out {out} holds a checkpoint; choose a new folder")
     start, trained = both_ends(folder)
     encoder = load_encoder(folder, **options)

@@ -9,20 +9,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from e2.errors import InputError
+from e2.outputs import LEDGER, Kind, claim, record, record_folder, remove_folder, require_ours
 
 SHARED = 0o644  # results are meant to be read by others
 
 
 @contextlib.contextmanager
-def atomic_path(target: str | Path) -> Iterator[Path]:
+def atomic_path(target: str | Path, *, cache: bool = False) -> Iterator[Path]:
     """Yields a temporary name beside ``target`` to write a file to; renames it on success, removes it on failure.
 
+    Args:
+        target: the file. One that e2 did not write is never replaced (`e2.outputs`).
+        cache: the folder is e2's own, so that no record of the file is needed.
+
     Raises:
-        InputError: the folder cannot be created or written, or the name is that of a folder or a device.
+        InputError: the folder cannot be created or written, or ``target`` is there and not e2's to replace.
     """
     target = Path(target)
-    if target.exists() and not target.is_file():  # a folder; or a device, which a rename would replace by a file
-        raise InputError(f"cannot write {target}: it is there already and is no file; choose another --out")
+    if not cache:
+        require_ours(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=f".tmp{target.suffix}")
@@ -32,6 +37,8 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     try:
         yield Path(name)
         os.chmod(name, SHARED)
+        if not cache:
+            record(target)
         os.replace(name, target)
     finally:
         Path(name).unlink(missing_ok=True)
@@ -52,6 +59,23 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def output_folder(out: str | Path, kind: Kind, *, overwrite: bool = False) -> Iterator[Path]:
+    """The same for a command's output: replaces an earlier one of its kind, once the new one is whole.
+
+    Raises:
+        InputError: what is there is of another kind, not e2's, or not to be replaced (`e2.outputs.claim`).
+    """
+    out = Path(out)
+    claim(out, kind, overwrite=overwrite, remove=False)
+    with atomic_folder(out) as temporary:
+        yield temporary
+        record_folder(temporary, kind, (path.name for path in list(temporary.iterdir()) if path.name != LEDGER))
+        if out.exists():
+            claim(out, kind, overwrite=overwrite, remove=False)  # others may have put something there meanwhile
+            remove_folder(out, kind)
 
 
 def share(folder: Path) -> None:

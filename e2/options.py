@@ -31,6 +31,7 @@ Delimiter = Annotated[str | None, typer.Option(help="between cells of csv and ts
 Encoding = Annotated[str | None, typer.Option(help="of csv, tsv and jsonl, e.g. cp1252; detected if not given")]
 MISSING = "words for nothing, e.g. 'n/a,unknown', or '' for none; NA, None, nan, ... in csv if not given"
 MissingValues = Annotated[str | None, typer.Option(help=MISSING)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what an earlier call wrote to --out")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 ENCODERS = "checkpoint folder, open_clip:MODEL/PRETRAINED, onnx:FOLDER, ..."
 Models = Annotated[list[str], typer.Option("--model", help=f"{ENCODERS}; repeatable")]

@@ -20,15 +20,15 @@ from e2.data.loader import DESCRIPTION
 from e2.distributed import on_main, processes
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.outputs import claim
 from e2.presets import preset
 from e2.settings import parse_settings
 from e2.state import FOLDER as STATE_FOLDER
-from e2.state import read_state, states
+from e2.state import RUN, SUMMARY, check_data, read_state, remove_state, states
 from e2.train import train
 from e2.validation import FirstPhotos, validate
 from e2.wise_ft import interpolate_checkpoint
 
-SUMMARY = "summary.json"
 HELD_OUT, MOST_HELD_OUT = 0.05, 2000  # of the train products, where a catalogue has no val split
 
 
@@ -63,16 +63,17 @@ def start_run(
     with locked(out):
         on_main(lambda: remove_leftovers(out))
         if resume and finished:
-            on_main(lambda: shutil.rmtree(out / STATE_FOLDER, ignore_errors=True))  # a kill may have left some of it
+            on_main(lambda: remove_state(out))  # a kill may have left some of it
             return read_summary(out)
         if not (resume and begun):
-            on_main(lambda: clear_folder(out, overwrite or resume))
+            on_main(lambda: claim(out, RUN, overwrite=overwrite or resume, remove=False))
         return run_to_the_end(config, out, resume=resume and begun)
 
 
 def run_to_the_end(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, Any]:
     """Opens the data, trains and writes the summary."""
     train_data, val_data = open_splits(config)
+    on_main(lambda: check_data(out, {"train": train_data, "val": val_data}) if resume else None)
     if not config.data.tags and train_data.tags:  # a source that knows its own entities
         config = merged(config, {"data": {"tags": train_data.tags}})
     progress = train(config, train_data, val_data, out, resume=resume)
@@ -90,7 +91,7 @@ def run_to_the_end(config: TrainConfig, out: Path, *, resume: bool) -> dict[str,
     if processes().is_main_process:
         with atomic_path(out / SUMMARY) as path:
             path.write_text(json.dumps(summary, indent=2) + "\n")
-        shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)  # last: until the summary is there, the run is not finished
+        remove_state(out)  # last: until the summary is there, the run is not finished
     return summary
 
 
@@ -232,29 +233,6 @@ def remove_leftovers(out: Path) -> None:
     names = [out / name for name in (CONFIG, WEIGHTS, LAST, SUMMARY, "log.csv", TOKENIZER)] + [out / STATE_FOLDER / "step-*"]
     for path in itertools.chain.from_iterable(name.parent.glob(f".{name.name}.*.tmp*") for name in names):
         path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
-
-
-def clear_folder(out: Path, overwrite: bool) -> None:
-    """Makes sure that a new run meets no other: removes an earlier run's own files where that was asked for.
-
-    Raises:
-        InputError: the folder holds a run, or other things that are not ours to remove.
-    """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; choose a new folder")
-    if not out.exists() or not any(out.iterdir()):
-        return
-    if not (out / CONFIG).exists() and not (out / STATE_FOLDER).exists():
-        raise InputError(f"--out {out} holds other files; choose a new folder")
-    if not overwrite:
-        raise InputError(f"--out {out} holds a run; go on with --resume, replace it with --overwrite, or choose another")
-    if (out / CONFIG).exists():
-        read_config(out)  # refuses to remove a config.json that is not ours
-    for path in (*(out / name for name in (CONFIG, WEIGHTS, LAST, "log.csv", SUMMARY)), *out.glob(".*.tmp*")):
-        if not path.is_dir():
-            path.unlink(missing_ok=True)
-    for path in (*(out / name for name in (STATE_FOLDER, "tensorboard", TOKENIZER)), *out.glob(".*.tmp*")):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def data_columns(data: DataConfig) -> Columns:

@@ -7,6 +7,7 @@ leaves at least one whole state.
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ import torch
 from safetensors.torch import save_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
-from e2.checkpoint import read_tensors, whole
+from e2.checkpoint import CONFIG, LAST, TOKENIZER, WEIGHTS, read_tensors, whole
+from e2.data.fingerprint import facts, require_same
+from e2.data.product import Catalogue
 from e2.errors import InputError
-from e2.files import atomic_folder
+from e2.files import atomic_folder, atomic_path
 from e2.methods import Method
 from e2.optim import load_named_state, named_state
+from e2.outputs import Kind, claim, is_ours, record_folder
 
-FOLDER = "training"
+FOLDER, SUMMARY, DATA = "training", "summary.json", "data.json"
+RUN = Kind("a run", finished=SUMMARY, begun=CONFIG, names=(CONFIG, WEIGHTS, LAST, "log.csv", TOKENIZER, FOLDER, "tensorboard"))
 
 
 @dataclass
@@ -58,6 +63,34 @@ def save_state(out: Path, tensors: dict[str, torch.Tensor], progress: Progress, 
     for older in states(out)[:-1]:
         shutil.rmtree(older, ignore_errors=True)
     return target
+
+
+def begin(out: Path, data: Mapping[str, Catalogue]) -> None:
+    """Makes the folder a new run's, in place of an earlier one, and notes what it learns from."""
+    claim(out, RUN, overwrite=True)
+    with atomic_path(out / FOLDER / DATA) as path:
+        path.write_text(json.dumps({split: facts(products) for split, products in data.items()}, indent=2) + "\n")
+
+
+def check_data(out: Path, data: Mapping[str, Catalogue]) -> None:
+    """Refuses to go on with a run on other products than it was begun with.
+
+    Raises:
+        InputError: the products differ; the split is named.
+    """
+    record_folder(out, RUN)
+    try:
+        noted = json.loads((out / FOLDER / DATA).read_text())
+    except (OSError, ValueError):  # of a version that noted nothing
+        return
+    for split, products in data.items():
+        require_same(f"{out}: {split} products", noted.get(split), facts(products))
+
+
+def remove_state(out: Path) -> None:
+    """Removes what only a resume needs."""
+    if is_ours(out / FOLDER):
+        shutil.rmtree(out / FOLDER, ignore_errors=True)
 
 
 def states(out: Path) -> list[Path]:

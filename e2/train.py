@@ -26,7 +26,7 @@ from e2.config import TrainConfig, to_dict
 from e2.data.loader import DESCRIPTION, StepSampler, TrainingViews, mixed_seed, training_loader
 from e2.data.lost import LostPhoto
 from e2.data.product import Catalogue
-from e2.distributed import any_of, average_gradients, gather_step, own_rows
+from e2.distributed import any_of, average_gradients, gather_step, on_main, own_rows
 from e2.errors import InputError, TrainingStopped
 from e2.factory import get_tokenizer
 from e2.finite import NotFinite, broken_gradients
@@ -36,7 +36,7 @@ from e2.optim import make_optimizer, set_rates
 from e2.runlog import RunLog
 from e2.sharding import BLOCKS, scale_down, shard, sharded_norm
 from e2.start import start_model
-from e2.state import Progress, load_state, read_state, save_state, state_tensors
+from e2.state import Progress, begin, load_state, read_state, save_state, state_tensors
 from e2.stopping import stop_signals
 from e2.texts import cut_to_longest
 from e2.validation import FirstPhotos, validate
@@ -104,8 +104,9 @@ def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: 
         load_state(folder, run.method, run.optimizer)
         if run.progress.scaler:
             run.accelerator.scaler.load_state_dict(run.progress.scaler)
+    else:
+        on_main(lambda: begin(out, {"train": train_data, "val": val_data}))
     if run.accelerator.is_main_process:
-        out.mkdir(parents=True, exist_ok=True)
         save_config(
             out,
             model=run.model,

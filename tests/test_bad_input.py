@@ -230,12 +230,12 @@ CASES = [
     (f"train {QUICK} --data {{shop}} --tags brand --out {{shop}} --overwrite", "holds other files"),
     (f"train {QUICK} --data {{shop}} --tags brand --out {{run}} --resume --seed 3", "seed = 0, not 3"),
     (EMBED + " --data {shop} --out {file}/vectors.parquet", "vectors.parquet", "choose another --out"),
-    (EMBED + " --data {shop} --out {run}", "run", "is no file"),
+    (EMBED + " --data {shop} --out {run}", "run", "holds a run, not embeddings"),
     (EMBED + " --data {shop} --out /dev/full", "/dev/full", "is no file"),
     (RETRIEVAL.replace("{out}", "{file}") + " --model {run}", "file/metrics.json", "choose another --out"),
     ("data info {shop} --out {file}", "file", "choose another --out"),
-    ("data import {shop} --out {run}", "run", "there already"),
-    ("data import {shop} --out {run} --overwrite", "run", "holds other things"),
+    ("data import {shop} --out {run}", "run", "holds a run, not an imported catalogue"),
+    ("data import {shop} --out {run} --overwrite", "run", "holds a run, not an imported catalogue"),
     ("data import {shop} --out {file}/x", "file/x", "choose another --out"),
 ]
 

@@ -198,7 +198,9 @@ def sweep(
     from adapters.captioning.sweep import sweep_table, sweep_variances
     from adapters.encoder import load_encoder
     from e2.files import atomic_path
+    from e2.outputs import claim_results
 
+    claim_results(out, "sweep.json")
     columns = (image_column, caption_column, id_column)
     given: dict[str, Any] = {"epochs": epochs, "steps": steps, "language_model": language_model, "seed": seed}
     rows = sweep_variances(

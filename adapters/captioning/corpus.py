@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from e2.data.fingerprint import digest
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
@@ -63,6 +64,11 @@ class Corpus:
         """Entity -> value of a row."""
         pairs = zip(self.vocabulary.items(), self.tags[row].tolist(), strict=True)
         return {entity: values[value] for (entity, values), value in pairs if value >= 0}
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the texts, and of which product has which text and tags."""
+        parts = (np.asarray(self.rows, np.int64), np.asarray(self.tags, np.int64), np.asarray(self.products, np.int64))
+        return digest([*self.texts, *(part.tobytes().hex() for part in parts), repr(self.vocabulary)])
 
     def like_groups(self) -> np.ndarray:
         """(U,) texts of the same product, or of products whose tags are all equal, share a number; -1: of no such group."""

@@ -31,7 +31,7 @@ def embed_texts(encoder: Encoder, texts: Sequence[str], *, progress: bool = True
 
 
 def _write(encoder: Encoder, texts: Sequence[str], path: Path, progress: bool) -> None:
-    with atomic_path(path) as temporary:
+    with atomic_path(path, cache=True) as temporary:
         table: np.memmap | None = None
         for start in range(0, len(texts), CHUNK):
             vectors = encoder.encode_texts([texts[row] for row in range(start, min(start + CHUNK, len(texts)))], progress)

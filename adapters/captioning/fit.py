@@ -35,7 +35,9 @@ from e2.data.images import load_image
 from e2.data.product import Catalogue, is_catalogue
 from e2.errors import InputError
 from e2.files import share
+from e2.outputs import Kind, claim, record, record_folder
 
+CAPTIONER = Kind("a captioner", finished=CONFIG, begun=FOLDER, names=(FOLDER,))
 PHOTOS = 500  # labelled photos that thresholds, gap and offset are taken from
 
 
@@ -87,7 +89,7 @@ def fit_captioner(
         >>> fit_captioner("capdec", encoder, ["a red tee", "a blue shirt", ...], "runs/capdec", epochs=10)
     """
     out, config = Path(out), default_config(method, **settings)
-    check_out(out, resume, overwrite)
+    claim_captioner(out, resume, overwrite, remove=False)  # before any work is done
     reader = make_reader(encoder, texts, config, entities)
     vocabulary = {} if reader is None else reader.vocabulary
     corpus = corpus_of_catalogue(texts, config.text, vocabulary) if is_catalogue(texts) else corpus_of_texts(texts, name)
@@ -96,6 +98,7 @@ def fit_captioner(
     captioner = Captioner(encoder, config, tag_reader=reader, training={"texts": len(corpus.texts), "rows": len(corpus.rows)})
     if reader is not None and seen is not None and config.prompt == "tags":
         reader.calibrate(seen.images, seen.regions, seen.tags, precision=config.tag_precision)
+    claim_captioner(out, resume, overwrite, remove=True)
     if config.method != "nearest":
         train_decoder(captioner, corpus, embeddings, seen, out, resume, progress)
     if config.method != "capdec":
@@ -103,20 +106,16 @@ def fit_captioner(
     return write_captioner(captioner, out)
 
 
-def check_out(out: Path, resume: bool, overwrite: bool) -> None:
-    """Refuses to mix with an earlier captioner; ``overwrite`` removes it.
+def claim_captioner(out: Path, resume: bool, overwrite: bool, *, remove: bool) -> None:
+    """Makes sure that the folder may be written, by `e2.outputs.claim`.
 
     Raises:
-        InputError: the folder is in use by something.
+        InputError: what that raises, or a fit to go on with that has ended.
     """
-    if overwrite and ((out / CONFIG).exists() or (out / FOLDER).exists()):
-        shutil.rmtree(out)
-    if (out / CONFIG).exists():
-        raise InputError(f"{out} already holds a finished captioner; use --overwrite or another --out")
-    if (out / FOLDER).exists() and not resume:
-        raise InputError(f"{out} holds an unfinished fit; go on with --resume, or use --overwrite")
-    if out.exists() and not (out / FOLDER).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is no empty folder; choose another --out")
+    if claim(out, CAPTIONER, resume=resume, overwrite=overwrite, remove=remove) == "finished":
+        raise InputError(f"--out {out} holds a finished captioner; replace it by --overwrite, or choose another folder")
+    if remove:
+        record_folder(out, CAPTIONER)
 
 
 def make_reader(encoder: Encoder, texts: Any, config: CaptionerConfig, entities: Sequence[str] | None) -> TagReader | None:
@@ -191,7 +190,8 @@ def train_decoder(
     val = held_out(corpus, config.validation_size)[corpus.rows]  # by row
     examples = Examples(corpus, embeddings, tokens, ends, captioner.tokenizer, config)
     rows = np.arange(len(corpus.rows))
-    trainer = Trainer(captioner.model, examples, rows[~val], rows[val], disturb, out, progress)
+    origin = {"texts": corpus.fingerprint(), "encoder": captioner.encoder.info["weights_sha256"]}
+    trainer = Trainer(captioner.model, examples, rows[~val], rows[val], disturb, out, origin, progress)
     summary = trainer.run(resume)
     captioner.model.eval()
     captioner.training |= {"texts_cut": cut, **noise, **summary}
@@ -274,6 +274,7 @@ def write_captioner(captioner: Captioner, out: Path) -> Captioner:
         captioner.save(Path(folder), out)
         share(Path(folder))
         for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == CONFIG):
+            record(out / path.name, CAPTIONER.name)
             path.replace(out / path.name)
     shutil.rmtree(out / FOLDER, ignore_errors=True)
     captioner.info = captioner_info(captioner, out)

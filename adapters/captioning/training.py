@@ -4,8 +4,9 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,6 +106,7 @@ class Trainer:
         train_rows, val_rows: which are learned, which only measured.
         disturb: (B, D) -> (B, D), CapDec's noise.
         out: folder of the resumable state.
+        origin: what texts and encoder are learned from; a resumed training needs the same.
         progress: show a bar.
     """
 
@@ -114,6 +116,7 @@ class Trainer:
     val_rows: np.ndarray
     disturb: Callable[[Tensor], Tensor]
     out: Path
+    origin: dict[str, str] = field(default_factory=dict)
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -135,7 +138,7 @@ class Trainer:
             TrainingStopped: the loss is not finite, or Ctrl-C or SIGTERM came; the state is saved.
         """
         if resume:
-            self.reached = load_state(self.out, self.model, self.optimizer, asdict(self.config))
+            self.reached = load_state(self.out, self.model, self.optimizer, self._settings())
         start, first, tokens, saved = time.monotonic(), self.reached.step, 0, time.monotonic()
         losses: list[float] = []
         with stop_signals() as stopped, self._bar() as shown:
@@ -162,6 +165,9 @@ class Trainer:
             "tokens_per_s": round(tokens / seconds) if self.reached.step > first else None,
             "history": history,
         }
+
+    def _settings(self) -> dict[str, Any]:
+        return asdict(self.config) | self.origin
 
     def _step(self, rows: np.ndarray) -> tuple[float, int]:
         """One update; returns the loss and how many tokens were learned from."""
@@ -217,7 +223,7 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=low)
 
     def _save(self) -> None:
-        save_state(self.out, self.model, self.optimizer, self.reached, asdict(self.config))
+        save_state(self.out, self.model, self.optimizer, self.reached, self._settings())
 
     @contextlib.contextmanager
     def _bar(self) -> Iterator[Callable[[int, float], None]]:

@@ -16,13 +16,14 @@ from PIL import Image
 
 from adapters.captioning.captioner import Captioner
 from adapters.captioning.files import json_line, lines_to_table
+from e2.data.fingerprint import digest, fingerprint
 from e2.data.images import BadImage, load_image
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError, escaped
+from e2.outputs import LEDGER, claim_file, record, require_ours
 from e2.progress import with_progress
 
 TABLES = (".csv", ".tsv")
-LEDGER = ".e2-files"  # what e2 notes of its own files
 CHUNK = 128  # photos decoded, captioned and written together
 
 
@@ -60,6 +61,11 @@ class FolderPhotos(Sequence[Photo]):
     def __len__(self) -> int:
         return len(self.paths)
 
+    def fingerprint(self) -> str:
+        """Changes with the names and sizes of the files."""
+        files = ((os.path.relpath(path, self.folder), os.path.getsize(path)) for path in self.paths if os.path.exists(path))
+        return digest(map(repr, files))
+
     def __getitem__(self, row: int) -> Photo:  # type: ignore[override]  # no slices
         path = Path(self.paths[row])
         return Photo({"image": escaped(path.relative_to(self.folder).as_posix())}, path)
@@ -77,6 +83,10 @@ class CataloguePhotos(Sequence[Photo]):
 
     def __len__(self) -> int:
         return len(self.places)
+
+    def fingerprint(self) -> str:
+        """Changes with the products and their photos."""
+        return fingerprint(self.catalogue)
 
     def __getitem__(self, place: int) -> Photo:  # type: ignore[override]  # no slices
         row, image = self.places[place]
@@ -117,11 +127,11 @@ def write_captions(
     """
     out, part = Path(out), _part(out)
     how = captioner.decoding(**decoding)
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists{' and is complete' if resume else ''}; use --overwrite or another --out")
+    claim_file(out, overwrite=overwrite)
+    require_ours(part)
     if part.exists() and not (resume or overwrite):
         raise InputError(f"{part} is of a run that did not end; go on with --resume, or use --overwrite")
-    head = {"captioner": captioner.info["weights_sha256"], "decoding": asdict(how), "photos": len(photos)}
+    head = {"captioner": captioner.info["weights_sha256"], "decoding": asdict(how), "photos": photos_fingerprint(photos)}
     done = _done(part, head) if resume and not overwrite else 0
     if not done:
         _start(part, head)
@@ -134,6 +144,13 @@ def write_captions(
             file.flush()
     errors = _finish(part, out)
     return {"photos": len(photos), "errors": errors}
+
+
+def photos_fingerprint(photos: Sequence[Photo]) -> str:
+    """Changes with the photos that are to be captioned."""
+    if isinstance(photos, (FolderPhotos, CataloguePhotos)):
+        return photos.fingerprint()
+    return digest(repr((photo.names, photo.source)) for photo in photos)
 
 
 def caption_chunk(
@@ -170,6 +187,7 @@ def _decoded(photo: Photo) -> Image.Image | str:
 def _start(part: Path, head: dict[str, Any]) -> None:
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
+        record(part)
         part.write_text(json.dumps(head) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {part}: {error.strerror}; choose another --out") from error
@@ -220,6 +238,7 @@ def _finish(part: Path, out: Path) -> int:
         lines_to_table(whole, table)
         whole.unlink()
         whole = table
+    record(out)
     whole.replace(out)
     part.unlink()
     return errors

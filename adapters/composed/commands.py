@@ -18,6 +18,7 @@ from e2.options import (
     ListOptions,
     OnBadRow,
     Out,
+    Overwrite,
     Precision,
     Seed,
     Split,
@@ -55,6 +56,7 @@ def fit(
     device: Device = "auto",
     precision: Precision = "fp32",
     workers: Workers = 2,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Fit a method to an encoder: pseudo-words from texts (lincir, minutes), from photos (pic2word, searle), or tag slots.
@@ -64,10 +66,9 @@ def fit(
     from adapters.composed.methods import fit_composer
     from adapters.composed.oti import OtiConfig
     from adapters.composed.settings import fit_config
-    from adapters.composed.store import check_new, read_record
+    from adapters.composed.store import read_record
     from adapters.encoder import load_encoder
 
-    check_new(out)
     config = fit_config(set_ or [], seed=seed, steps=steps)
     model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
     if data.endswith(".txt"):
@@ -75,7 +76,7 @@ def fit(
     else:
         source = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     oti = OtiConfig(steps=oti_steps, seed=seed)
-    fit_composer(method, model, source, out, config=config, oti=oti, phrases=phrases, photos=photos)
+    fit_composer(method, model, source, out, config=config, oti=oti, phrases=phrases, photos=photos, overwrite=overwrite)
     training = read_record(out).training
     if json:
         print(jsonlib.dumps({"method": method, "out": str(out), **training}, indent=2))

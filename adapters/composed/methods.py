@@ -22,11 +22,12 @@ from adapters.composed.searle import Searle, SearleOti, fit_searle
 from adapters.composed.settings import composer_options
 from adapters.composed.slots import SlotFilling, calibrated_slots
 from adapters.composed.sources import captions_in, captions_of, phrases_of, rewriter_of, vocabulary_of
-from adapters.composed.store import ComposerRecord, check_encoder, check_new, load_mapping, read_record, save_composer
+from adapters.composed.store import COMPOSER, ComposerRecord, check_encoder, load_mapping, read_record, save_composer
 from adapters.encoder import Encoder, load_encoder
 from adapters.product_images import ProductImages
 from e2.data.product import Catalogue, is_catalogue
 from e2.errors import InputError
+from e2.outputs import claim
 
 METHODS: dict[str, type[Composer]] = {
     method.name: method
@@ -93,9 +94,10 @@ def fit_composer(
     oti: OtiConfig | None = None,
     phrases: Phrases | str | Path | None = None,
     photos: int | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> Composer:
-    """Fits a composer and writes it to a new folder.
+    """Fits a composer and writes it to a folder.
 
     Args:
         name: lincir (texts alone), pic2word (photos alone), searle (photos and phrases) or slots (a tagged catalogue).
@@ -106,24 +108,25 @@ def fit_composer(
         oti: of SEARLE's inversion.
         phrases: of SEARLE; see :func:`adapters.composed.sources.phrases_of`.
         photos: how many products' first photos are used, chosen by the seed; None = all, for searle 4,096.
+        overwrite: replace an earlier composer.
         progress: show bars.
 
     Raises:
-        InputError: a method that is not fitted, too little data, or a folder that exists.
+        InputError: a method that is not fitted, too little data, or a folder that holds something.
     """
     if name not in FITTED:
         raise InputError(f"{name} is not fitted; choose {', '.join(FITTED)}" if name in METHODS else _unknown(name))
-    check_new(out)
+    claim(Path(out), COMPOSER, overwrite=overwrite, remove=False)  # before any work is done
     config = config or FitConfig()
     if name == "slots":
         composer, settings = calibrated_slots(encoder, _catalogue(data, name))
-        save_composer(out, _record(name, encoder, {}, config, 0.0, settings, {}))
+        save_composer(out, _record(name, encoder, {}, config, 0.0, settings, {}), overwrite=overwrite)
         return composer
     mapping, training, norm = _fitted(name, encoder, data, config, oti, phrases, photos, progress)
     kind = next(kind for kind, network in MAPPINGS.items() if isinstance(mapping, network))
     settings = asdict(config) | ({"oti": asdict(oti or OtiConfig())} if name == "searle" else {})
     record = _record(name, encoder, {"kind": kind, **mapping.options}, config, norm, settings, training)
-    save_composer(out, record, mapping)
+    save_composer(out, record, mapping, overwrite=overwrite)
     return load_composer(out, encoder)
 
 

@@ -13,11 +13,13 @@ from adapters.encoder import Encoder
 from e2.accounting import load_exactly
 from e2.checkpoint import read_tensors
 from e2.errors import InputError
-from e2.files import atomic_folder
+from e2.files import output_folder
+from e2.outputs import Kind
 from e2.version import __version__
 
 WEIGHTS, CONFIG = "mapping.safetensors", "composer.json"
 FORMAT = 1
+COMPOSER = Kind("a composer", finished=CONFIG)
 
 
 @dataclass(frozen=True)
@@ -45,24 +47,19 @@ class ComposerRecord:
     version: str = __version__
 
 
-def save_composer(folder: str | Path, record: ComposerRecord, mapping: nn.Module | None = None) -> None:
-    """Writes a new folder, whole or not at all; without a mapping where the record says all.
+def save_composer(
+    folder: str | Path, record: ComposerRecord, mapping: nn.Module | None = None, *, overwrite: bool = False
+) -> None:
+    """Writes a folder, whole or not at all; without a mapping where the record says all.
 
     Raises:
-        InputError: the folder is there already, or cannot be written.
+        InputError: something is there already (a composer and not ``overwrite``, or anything else), or it cannot be written.
     """
-    check_new(folder)
-    with atomic_folder(folder) as temporary:
+    with output_folder(folder, COMPOSER, overwrite=overwrite) as temporary:
         if mapping is not None:
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in mapping.state_dict().items()}
             save_file(tensors, temporary / WEIGHTS, {"format": "pt"})
         (temporary / CONFIG).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
-
-
-def check_new(folder: str | Path) -> None:
-    """Refuses a place that holds something, before any work is done."""
-    if Path(folder).exists():
-        raise InputError(f"{folder} exists already; choose another --out, or remove it first")
 
 
 def read_record(folder: str | Path) -> ComposerRecord:

@@ -12,7 +12,8 @@ from adapters.export.writing import export
 from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_config
 from e2.config import require_choice
 from e2.errors import InputError, first_line
-from e2.files import atomic_folder
+from e2.files import atomic_path, output_folder
+from e2.outputs import LEDGER, Kind
 
 FORMATS = ("e2", "onnx", "open_clip", "transformers")
 
@@ -36,14 +37,13 @@ def repository_folder(
     require_choice("format", format, FORMATS)
     check_name(repo)
     config, records = read_config(model), read_metrics(metrics, model)
-    if out.exists():
-        raise InputError(f"{out} exists already; choose another --out, or remove it first")
     if format == "e2":
-        with atomic_folder(out) as folder:
+        with output_folder(out, Kind("a repository folder")) as folder:
             _copy_checkpoint(model, config, folder)
     further = {} if format == "e2" else export(load_encoder(model, device="cpu"), out, format).further
     card = model_card(model, repo, format, metrics=records, licence=licence, own_code=further.get("own_code", False))
-    (out / "README.md").write_text(card, encoding="utf-8")
+    with atomic_path(out / "README.md") as path:
+        path.write_text(card, encoding="utf-8")
 
 
 def check_name(repo: str) -> None:
@@ -70,7 +70,7 @@ def upload(folder: Path, repo: str, *, private: bool = False) -> str:
     api = HfApi()
     try:
         address = api.create_repo(repo, private=private, exist_ok=True)
-        api.upload_folder(repo_id=repo, folder_path=folder, commit_message="e2 push")
+        api.upload_folder(repo_id=repo, folder_path=folder, ignore_patterns=[LEDGER], commit_message="e2 push")
     except Exception as error:  # the hub client raises many kinds
         raise InputError(
             f"cannot push to {repo}: {first_line(error)}; log in by `hf auth login`, check name and network"

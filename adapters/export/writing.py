@@ -8,33 +8,35 @@ from adapters.export.exported import Exported, photo_rule, read_export
 from adapters.export.readme import readme
 from e2.config import require_choice
 from e2.errors import InputError
-from e2.files import atomic_folder
+from e2.files import output_folder
+from e2.outputs import Kind, claim
 
+EXPORT = Kind("an export", finished="export.json")
 FORMATS = ("onnx", "open_clip", "transformers")
 OPTIONS = {"int8": "onnx", "backbone_only": "open_clip"}  # option -> the format that knows it
 
 
-def export(encoder: Encoder, out: str | Path, format: str, **options: bool) -> Exported:
-    """Writes a new folder, whole or not at all, checked against PyTorch.
+def export(encoder: Encoder, out: str | Path, format: str, *, overwrite: bool = False, **options: bool) -> Exported:
+    """Writes a folder, whole or not at all, checked against PyTorch.
 
     Args:
         encoder: an E2 or any open_clip model; it ends up on the CPU.
-        out: the folder, which must not exist.
+        out: the folder.
         format: onnx, open_clip or transformers.
+        overwrite: replace an earlier export.
         options: ``int8`` of :func:`write_onnx`, ``backbone_only`` of :func:`write_open_clip`.
 
     Raises:
-        InputError: unknown format, an option of another format, a folder that exists, a model that the format cannot hold, or
-            an encoder that is an export itself.
+        InputError: unknown format, an option of another format, a folder that holds something, a model that the format
+            cannot hold, or an encoder that is an export itself.
     """
     out = Path(out)
     chosen = {name: True for name, value in options.items() if value}
     check_format(format, chosen)
     if "runtime" in encoder.info:
         raise InputError(f"{encoder.info['path']} is an export itself; give the checkpoint that it was made from")
-    if out.exists():
-        raise InputError(f"{out} exists already; choose another --out, or remove it first")
-    with atomic_folder(out) as folder:
+    claim(out, EXPORT, overwrite=overwrite, remove=False)
+    with output_folder(out, EXPORT, overwrite=overwrite) as folder:
         exported = _writer(format)(encoder, folder, **chosen)
         (folder / "README.md").write_text(readme(exported, photo_rule(encoder), out.name), encoding="utf-8")
         exported.write(folder)

@@ -19,9 +19,11 @@ import pyarrow.parquet as pq
 from e2.data import Catalogue, Product
 from e2.data.export import IMAGE
 from e2.errors import InputError
-from e2.files import atomic_folder
+from e2.files import output_folder
+from e2.outputs import Kind, claim
 
 CATEGORY, COLOUR = "sub_category", "colour"
+GENERAL = Kind("a general catalogue")
 TEMPLATES = (
     "a photo of a {category} in {colour}",
     "{colour} {category}",
@@ -57,10 +59,9 @@ def write_general(catalogues: Sequence[Catalogue], out: Path) -> dict[str, int]:
     Raises:
         InputError: ``out`` is there already, or a split has no product with a category.
     """
-    if out.exists():
-        raise InputError(f"{out} is there already; choose another --out")
+    claim(out, GENERAL, remove=False)
     written = {}
-    with atomic_folder(out) as folder:
+    with output_folder(out, GENERAL) as folder:
         for catalogue in catalogues:
             with pq.ParquetWriter(folder / f"{catalogue.split}.parquet", SCHEMA) as writer:
                 written[catalogue.split] = sum(_write(writer, rows) for rows in _batches(catalogue))

@@ -21,6 +21,7 @@ from benchmarks.study.retrieval import retrieval
 from benchmarks.study.runs import learned_digests, trained
 from benchmarks.study.tables import write_tables
 from e2.errors import InputError
+from e2.outputs import claim_results
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class TrainedStudy:
         variants = chosen(self.variants(context), context.chosen)
         catalogue = context.open(context.split)
         refuse_another(context.out / NAME, identity(self, context, catalogue))
+        claim_results(context.out, NAME)
         digests = {context.split: catalogue_digest(catalogue)}
         learned = learned_digests(context)
         record: dict[str, Any] = {}

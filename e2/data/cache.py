@@ -69,7 +69,7 @@ def mapped_table(path: Path, make: Callable[[], Iterator[pa.Table]]) -> pa.Table
 
 def _write_arrow(path: Path, parts: Iterator[pa.Table]) -> None:
     first = next(parts)
-    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), first.schema) as writer:
+    with atomic_path(path, cache=True) as temporary, pa.ipc.new_file(str(temporary), first.schema) as writer:
         writer.write_table(first)
         for part in parts:
             writer.write_table(part)

@@ -185,7 +185,8 @@ def _cached_bad_images(table: pa.Table, images: ImageStore, identity: Sequence[o
     found = list(_bad_images(table.column("images"), images, progress))
     if any(bad.cause == UNREADABLE or (bad.cause == MISSING and not stamps) for bad in found):
         return found  # next time the disk may be well again, or the file there
-    with contextlib.suppress(InputError, OSError), atomic_path(file) as temporary:  # a read-only home only costs time
+    # A home that cannot be written costs time, nothing else.
+    with contextlib.suppress(InputError, OSError), atomic_path(file, cache=True) as temporary:
         temporary.write_text(json.dumps(found))
     return found
 

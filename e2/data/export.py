@@ -3,7 +3,6 @@
 import io
 import itertools
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,12 @@ from e2.data.product import Product
 from e2.data.shard_writer import write_shards
 from e2.data.sources import open_catalogue, splits_of
 from e2.errors import InputError
-from e2.files import atomic_folder
+from e2.files import output_folder
+from e2.outputs import Kind, claim
 from e2.progress import with_progress
 
 FORMATS = ("parquet", "webdataset")
+IMPORT = Kind("an imported catalogue")
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # as `datasets` writes it
 ROWS_PER_GROUP = 1000  # so that a reader need not hold more images at once
 PRODUCTS_PER_SHARD = 1000
@@ -57,12 +58,9 @@ def import_catalogue(
     if to not in FORMATS:
         raise InputError(f"--to {to!r} is unknown; choose {' or '.join(FORMATS)}")
     out = Path(out)
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} is there already; choose another --out, or replace it by --overwrite")
-    if out.exists() and not (out.is_dir() and all(path.suffix in (".parquet", ".tar") for path in out.iterdir())):
-        raise InputError(f"--out {out} holds other things than an import's files; choose another --out")
+    claim(out, IMPORT, overwrite=overwrite, remove=False)  # before any work is done
     splits = _open_all(spec, tags=tags, columns=columns, on_bad_row=on_bad_row, progress=progress)
-    with atomic_folder(out) as folder:
+    with output_folder(out, IMPORT, overwrite=overwrite) as folder:
         written = {}
         for split, products in splits.items():
             shown = _shown(products, f"writing {split}", progress)
@@ -70,8 +68,6 @@ def import_catalogue(
                 written[split] = _write_parquet(folder / f"{split}.parquet", shown, products)
             else:
                 written[split] = write_shards(folder, split, map(_compact, shown), shard_size)
-        if out.exists():
-            shutil.rmtree(out)
     return written
 
 

@@ -22,10 +22,12 @@ from e2.data.amazon.statistics import statistics
 from e2.data.shard_writer import write_shard
 from e2.errors import InputError, TrainingStopped, printable
 from e2.files import atomic_path
+from e2.outputs import Kind, claim, claim_results, record
 from e2.progress import with_progress
 
 STATE, FAILURES, LOCK = "build.sqlite", "failures.jsonl", ".build.lock"
-OURS = ("build.", "train-", "val-", "test-", STATISTICS, FAILURES)  # how the names of a build's files begin
+DATABASE = tuple(f"{STATE}{ending}" for ending in ("", "-journal", "-wal", "-shm"))
+BUILD = Kind("a build of Amazon's catalogue", finished=STATISTICS, begun=STATE, names=(*DATABASE, FAILURES))
 AHEAD = 2  # photos handed to the threads, per connection
 OUTAGE = 200  # so many photos in a row unreachable: is it they, or the network?
 
@@ -67,8 +69,8 @@ def build_amazon_fashion(
         raise InputError(f"--val {selection.val} and --test {selection.test} leave nothing to train on; give smaller shares")
     settings = {"metadata": [meta.name, _size(meta)], **asdict(selection)}
     with _claimed(out), clear_errors(out / STATE):
-        if not (resume and (out / STATISTICS).exists()):
-            _make_way(out, resume, overwrite)
+        if claim(out, BUILD, resume=resume, overwrite=overwrite) != "finished":
+            _remove(out.glob(".*.tmp*"))
             if not (out / STATE).exists():
                 _plan(meta, out / STATE, selection, settings, progress)
             with contextlib.closing(Journal(out / STATE)) as journal:
@@ -82,8 +84,7 @@ def build_amazon_fashion(
 @contextlib.contextmanager
 def _claimed(out: Path) -> Iterator[None]:
     """Keeps other processes from building in the same folder."""
-    if out.exists() and not (out.is_dir() and all(map(_is_ours, out.iterdir()))):
-        raise InputError(f"--out {out} holds other things than a build's files; choose another --out")
+    claim_results(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / LOCK, timeout=0)
@@ -96,23 +97,6 @@ def _claimed(out: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _is_ours(file: Path) -> bool:
-    return file.is_file() and file.name.lstrip(".").startswith(OURS)
-
-
-def _make_way(out: Path, resume: bool, overwrite: bool) -> None:
-    """Removes what a killed process left half written, and with ``overwrite`` an earlier build."""
-    stopped = (out / STATE).exists()
-    if stopped and not (resume or overwrite):
-        raise InputError(f"{out} holds a stopped build; go on with --resume, or start afresh by --overwrite")
-    whole = [file for file in out.iterdir() if not file.name.startswith(".")]
-    if whole and not (overwrite or stopped):
-        raise InputError(f"{out} is there already; choose another --out, or replace it by --overwrite")
-    _remove(out.glob(".*.tmp*"))
-    if overwrite:
-        _remove(sorted(whole, key=lambda file: file.name not in (STATISTICS, STATE)))  # first what says that shards are good
 
 
 def _remove(files: Iterable[Path]) -> None:
@@ -246,7 +230,9 @@ def _gone(held: list[Result]) -> TrainingStopped:
 
 def _write(journal: Journal, shard: Shard, out: Path, shard_size: int) -> None:
     split, number = shard
-    with atomic_path(out / f"{split}-{number:06d}.tar") as temporary:
+    path = out / f"{split}-{number:06d}.tar"
+    record(path, BUILD.name)
+    with atomic_path(path) as temporary:
         write_shard(temporary, journal.products(shard), first=number * shard_size)
     journal.shard_is_written(shard)
 

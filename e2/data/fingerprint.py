@@ -1,0 +1,88 @@
+"""What tells the products of one catalogue from those of another, so that a resumed job does not mix two of them.
+
+Ids, texts, tags and the sizes (or names) of the photos are hashed, in order; no photo is read. A million take seconds.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from e2.data.catalogue import ArrowCatalogue, Subset
+from e2.data.product import Catalogue
+from e2.errors import InputError
+
+ROWS = 65_536  # hashed at a time
+
+
+def fingerprint(catalogue: Catalogue) -> str:
+    """SHA-256 over the products of a split, in hexadecimal digits."""
+    if isinstance(catalogue, Subset):
+        return digest([fingerprint(catalogue.catalogue), np.asarray(catalogue.indices, np.int64).tobytes().hex()])
+    if isinstance(catalogue, ArrowCatalogue):
+        return digest(_lines_of_table(catalogue))
+    return digest(_line(catalogue[row]) for row in range(len(catalogue)))
+
+
+def facts(catalogue: Catalogue) -> dict[str, Any]:
+    """What a resumable state keeps of its data, for `require_same`."""
+    return {"products": len(catalogue), "sha256": fingerprint(catalogue)}
+
+
+def require_same(what: str, noted: dict[str, Any] | None, found: dict[str, Any]) -> None:
+    """Refuses data that are not those a job was begun with; counts are told where they differ.
+
+    Raises:
+        InputError: they are others.
+    """
+    if noted is None or noted == found:
+        return
+    counts = next((f"{noted[name]:,} then, {found[name]:,} now" for name in found if name != "sha256"), "")
+    how = counts if counts and not _same_count(noted, found) else "same number, other content"
+    raise InputError(f"{what} have changed since it was begun ({how}); resume with the same, or start anew by --overwrite")
+
+
+def _same_count(noted: dict[str, Any], found: dict[str, Any]) -> bool:
+    return all(noted[name] == value for name, value in found.items() if name != "sha256")
+
+
+def digest(lines: Iterable[str]) -> str:
+    """SHA-256 over texts, so that no two lists of texts share one by where they are split."""
+    sha = hashlib.sha256()
+    for line in lines:
+        data = line.encode("utf-8", "surrogatepass")
+        sha.update(len(data).to_bytes(8, "little") + data)
+    return sha.hexdigest()
+
+
+def _lines_of_table(catalogue: ArrowCatalogue) -> Iterator[str]:
+    table = catalogue.table
+    yield "" if catalogue.rows is None else np.asarray(catalogue.rows, np.int64).tobytes().hex()
+    for name in ("product_id", "captions", *(f"tag:{entity}" for entity in catalogue.tags)):
+        yield name
+        for start in range(0, len(table), ROWS):  # in blocks of a fixed size, whatever the chunks of the column
+            yield repr(table.column(name).slice(start, ROWS).to_pylist())
+    for start in range(0, len(table), ROWS):
+        yield repr(list(_photos(table.column("images").slice(start, ROWS))))
+
+
+def _photos(images: pa.ChunkedArray) -> Iterator[tuple[Any, ...]]:
+    """How many photos each product has; then of each photo its size where its bytes are there, and its path or place."""
+    for chunk in images.chunks:
+        yield from ((count,) for count in pc.list_value_length(chunk).to_pylist())
+    for chunk in images.chunks:
+        fields = chunk.flatten().flatten()  # photos, then the struct's fields
+        yield from zip(*(_told(field).to_pylist() for field in fields), strict=True)
+
+
+def _told(field: pa.Array) -> pa.Array:
+    binary = pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
+    return pc.binary_length(field) if binary else field
+
+
+def _line(product: Any) -> str:
+    sizes = [len(image) if isinstance(image, bytes) else image.name for image in product.images]
+    return repr([product.product_id, product.captions, sizes, sorted(product.tags.items())])

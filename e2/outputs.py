@@ -1,0 +1,188 @@
+"""Which files are e2's own, so that it never replaces or removes what another program or a person made.
+
+Every folder that e2 writes to holds a *ledger*, ``.e2-files``: a JSON line ``[name, kind]`` for each name it wrote there.
+Only names in the ledger are ever replaced or removed. `e2.files.atomic_path` asks it for single files; `claim` for folders
+that hold one thing (a run, a captioner, embeddings, ...), which may be unfinished, finished, or somebody else's.
+"""
+
+import contextlib
+import glob
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from e2.errors import InputError
+
+LEDGER = ".e2-files"
+FILE = ""  # kind of a file that is an output by itself
+State = Literal["new", "begun", "finished"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of output folder."""
+
+    name: str  # for messages, with its article: "a run"
+    finished: str = ""  # the file that is there once it is whole; empty: it appears whole or not at all
+    begun: str = ""  # pattern of what is there before that
+    names: tuple[str, ...] = ()  # all else that it consists of, where the names are known beforehand
+
+
+def is_ours(path: Path) -> bool:
+    """Whether e2 wrote this file or folder."""
+    return path.name in {name for name, _ in _ledger(path.parent)}
+
+
+def record(path: Path, kind: str = FILE) -> None:
+    """Notes in the ledger beside it that ``path`` is e2's. One short append: processes that write at once lose no line."""
+    if (path.name, kind) not in _ledger(path.parent):
+        with open(path.parent / LEDGER, "a", encoding="utf-8") as file:
+            file.write(json.dumps([path.name, kind]) + "\n")
+
+
+def record_folder(folder: Path, kind: Kind, further: Iterable[str] = ()) -> None:
+    """Notes in a folder's own ledger what it is, and the names that belong to it."""
+    record(folder / LEDGER, kind.name)
+    for name in filter(None, (kind.finished, *kind.names, *further)):
+        record(folder / name, kind.name)
+
+
+def require_ours(target: Path) -> None:
+    """Refuses to replace a file that e2 did not write.
+
+    Raises:
+        InputError: it is there and not in the ledger, or it is a folder or a device.
+    """
+    if not os.path.lexists(target):
+        return
+    if not target.is_file():
+        raise InputError(f"cannot write {target}: it is there already and is no file; choose another --out")
+    if not is_ours(target):
+        raise InputError(f"{target} is there already and was not written by e2; move it away or choose another --out")
+
+
+def claim_file(target: Path, *, overwrite: bool) -> None:
+    """Makes sure that an output file may be written.
+
+    Raises:
+        InputError: it is there and ``overwrite`` was not given, or e2 did not write it.
+    """
+    require_ours(target)
+    if target.exists() and not overwrite:
+        raise InputError(f"{target} is there already; choose another --out, or replace it by --overwrite")
+
+
+def claim(out: Path, kind: Kind, *, resume: bool = False, overwrite: bool = False, remove: bool = True) -> State:
+    """Makes sure that a folder may be written, and says how far an earlier output of this kind has come.
+
+    Args:
+        out: the folder; it is made if need be.
+        kind: what is to be written there.
+        resume: an unfinished or finished one is to be gone on with.
+        overwrite: an earlier one is to be replaced.
+        remove: remove the replaced one now; otherwise the caller replaces it once the new one is whole.
+
+    Returns:
+        ``begun`` or ``finished`` where ``resume`` finds one, else ``new``.
+
+    Raises:
+        InputError: the folder is of another kind, holds files that e2 did not write, holds an output of this kind that is
+            neither to be resumed nor replaced, or cannot be written.
+    """
+    state = state_of(out, kind)
+    if state != "new" and resume and not overwrite:
+        return state
+    _refuse_others(out, kind)
+    if state != "new" and not overwrite:
+        way = "go on with --resume, replace it by --overwrite" if kind.begun else "replace it by --overwrite"
+        what = f"the beginning of {kind.name}" if state == "begun" else f"{kind.name} already"
+        raise InputError(f"--out {out} holds {what}; {way}, or choose another folder")
+    if remove:
+        _make_way(out, kind)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            record_folder(out, kind)
+        except OSError as error:
+            raise InputError(f"cannot write {out}: {error.strerror}; choose another --out") from error
+    return "new"
+
+
+def claim_results(out: Path, *names: str) -> None:
+    """Refuses, before any work is done, a folder of results in which one of ``names`` could not be written.
+
+    Raises:
+        InputError: ``out`` is a file, or one of the names is there and not e2's to replace.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"cannot write {out / names[0] if names else out}: {out} is a file; choose another --out")
+    for name in names:
+        require_ours(out / name)
+
+
+def state_of(out: Path, kind: Kind) -> State:
+    """How far an output of this kind has come; what is not in the ledger does not count."""
+    if (LEDGER, kind.name) not in _ledger(out):
+        return "new"
+    if not kind.finished or (out / kind.finished).is_file():
+        return "finished"
+    return "begun" if kind.begun and any(out.glob(kind.begun)) else "new"
+
+
+def remove_folder(out: Path, kind: Kind) -> None:
+    """Removes a claimed output: its own names, and the folder if nothing else is in it."""
+    _make_way(out, kind)
+    with contextlib.suppress(OSError):
+        (out / LEDGER).unlink(missing_ok=True)
+        out.rmdir()
+
+
+def _refuse_others(out: Path, kind: Kind) -> None:
+    if not os.path.lexists(out):
+        return
+    if not out.is_dir():
+        raise InputError(f"--out {out} is a file; choose a new folder")
+    names = sorted(path.name for path in out.iterdir() if not _is_passing(path.name))
+    ledger = _ledger(out)
+    if not names:
+        return
+    others = {written for _, written in ledger} - {FILE, kind.name}
+    if others:
+        raise InputError(f"--out {out} holds {sorted(others)[0]}, not {kind.name}; choose another folder")
+    foreign = [name for name in names if name not in {written for written, _ in ledger}]
+    if foreign or kind.name not in {written for _, written in ledger}:
+        shown = (foreign or names)[0]
+        raise InputError(f"--out {out} holds other files ({shown!r}), which e2 never removes; choose a new folder")
+
+
+def _make_way(out: Path, kind: Kind) -> None:
+    """Removes an earlier output: what marks it as finished first, so that no half of it ever looks whole."""
+    own = {name for name, written in _ledger(out) if written == kind.name} - {LEDGER}
+    for name in sorted(own, key=lambda name: name != kind.finished):
+        for path in (out / name, *out.glob(f".{glob.escape(name)}.*.tmp*")):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _is_passing(name: str) -> bool:
+    """Whether a name is a lock, the ledger or a temporary file of a killed process."""
+    return name == LEDGER or (name.startswith(".") and (name.endswith(".lock") or ".tmp" in name))
+
+
+def _ledger(folder: Path) -> set[tuple[str, str]]:
+    """The names and kinds noted in a folder; a line that a killed process cut is left out."""
+    try:
+        lines = (folder / LEDGER).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return set()
+    found = set()
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError):
+            name, kind = json.loads(line)
+            found.add((str(name), str(kind)))
+    return found

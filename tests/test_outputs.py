@@ -1,0 +1,198 @@
+"""What another program or a person made is refused by every command that writes, never replaced or removed."""
+
+import json
+import shlex
+import shutil
+
+import pytest
+import typer
+
+import cli
+from e2.errors import InputError
+from e2.files import atomic_path, output_folder
+from e2.outputs import LEDGER, Kind, claim, is_ours, record_folder
+from tests.command import contents, run_command
+
+CPU = "--device cpu --workers 0"
+SHOP = "--data {shop} --split val --tags brand,colour {CPU}"
+FIT = "--texts {shop} --split train --device cpu"
+# Command -> a line that works where {out} is new. All that a line may write lies below {out}.
+LINES = {
+    "train": "train --backbone test-tiny {CPU} --batch-size 16 --steps 2 --data {shop} --tags brand --out {out}",
+    "wise-ft": "wise-ft --model {tuned} {SHOP} --alphas 0,1 --save 0.5 --out {out}",
+    "embed": "embed --model {run} {SHOP} --out {out}",
+    "export": "export --model {run} --format open_clip --backbone-only --device cpu --out {out}",
+    "push": "push --model {run} --repo shop/clip --dry-run --out {out}",
+    "data import": "data import {shop} --tags brand --out {out}",
+    "data general": "data general {shop} --tags sub_category=brand,colour --out {out}",
+    "data info": "data info {shop} --tags brand --out {out}",
+    "data make": "data make boutique:train=8,val=4,test=4,size=32 --out {out}",
+    "data amazon-fashion": "data amazon-fashion --meta {meta} --out {out}",
+    "evaluate retrieval": "evaluate retrieval --model {run} {SHOP} --out {out}",
+    "evaluate probe": "evaluate probe --model {run} --data {shop} --tags brand,colour --split val {CPU} --out {out}",
+    "evaluate detail": "evaluate detail --model {run} {SHOP} --out {out}",
+    "evaluate gap": "evaluate gap --model {run} {SHOP} --out {out}",
+    "evaluate grounding": "evaluate grounding --model {run} {SHOP} --products 4 --out {out}",
+    "evaluate captioning": "evaluate captioning --captions {captions} --data {shop} --split val --out {out}",
+    "evaluate composed": "evaluate composed --benchmark attribute-swap {SHOP} --encoder {run} --method image --out {out}",
+    "caption fit": "caption fit --method nearest --encoder {run} {FIT} --out {out}",
+    "caption sweep": "caption sweep --encoder {run} {FIT} --steps 2 --variances 0.01 --count 2 --out {out}",
+    "caption write": "caption write --captioner {captioner} --images {photos} {CPU} --out {out}/captions.jsonl",
+    "compose fit": "compose fit --method lincir --encoder {run} --data {shop} --steps 2 {CPU} --out {out}",
+    "compose search": "compose search --image {photos}/a.jpg --text red --encoder {run} --method image {SHOP} --out {out}",
+    "index build": "index build --encoder {run} {SHOP} --out {out}",
+    "report captions": "report captions --runs {scores} --out {out}",
+    "report study": "report study --runs {study} --out {out}",
+    "study": "study dataset --data {shop} --tags brand,colour --out {out}",
+}
+ELSEWHERE = {
+    "app": "only its --demo writes, by `index build`",
+    "quickstart": "writes by `train` and `evaluate retrieval`",
+    "speed": "writes metrics.json by `write_json`, as the evaluators do",
+}
+# Names that our commands write, each made by somebody else here.
+NAMES = [
+    *("config.json", "model.safetensors", "summary.json", "log.csv", "training/state.json", "tokenizer/tokenizer.json"),
+    *("metrics.json", "comparison.json", "captions.jsonl", "captions.jsonl.part", "composer.json", "mapping.safetensors"),
+    *("train.parquet", "val.parquet", "part-000000.parquet", "_manifest.json", "train-000000.tar", "statistics.json"),
+    *("index.sqlite", "build.sqlite", "failures.jsonl", "info.json", "tags.png", "products.jpg", "hits.json", "hits.png"),
+    *("wise_ft.json", "sweep.json", "README.md", "export.json", "index.html", "captions.html", "study.html", "table.md"),
+    *("probe.png", "probe.svg", "detail.png", "detail.svg", "gap.png", "gap.svg", "grounding.png", "grounding.svg"),
+    *("run/image/metrics.json", "boutique/train.parquet", "notes.txt"),
+]
+
+
+@pytest.fixture(scope="module")
+def made(shop, tiny, tmp_path_factory) -> dict[str, str]:
+    """What the lines start from."""
+    base = tmp_path_factory.mktemp("made")
+    places = {
+        name: str(base / name) for name in ("run", "tuned", "captioner", "photos", "captions", "scores", "study", "meta")
+    }
+    places |= {"CPU": CPU, "shop": str(shop), "SHOP": SHOP.format(shop=shop, CPU=CPU), "FIT": FIT.format(shop=shop, CPU=CPU)}
+    train = LINES["train"]
+    (base / "photos").mkdir()
+    (base / "captions").write_text("".join(f'{{"product_id": "val-{i}", "caption": "A red tee {i}"}}\n' for i in range(12)))
+    (base / "meta").write_text("{}\n")
+    import pyarrow.parquet as pq
+
+    (base / "photos" / "a.jpg").write_bytes(pq.read_table(shop / "val.parquet")["image"][0].as_py()["bytes"])
+    lines = [
+        train.format(out=base / "run", **places),
+        f"{train.format(out=base / 'tuned', **places)} --pretrained {base / 'run' / 'model.safetensors'}",
+        LINES["caption fit"].format(out=base / "captioner", **places),
+        LINES["evaluate captioning"].format(out=base / "scores", **places),
+        LINES["study"].format(out=base / "study", **places),
+    ]
+    for line in lines:
+        answer = run_command(*shlex.split(line))
+        assert answer.status == 0, answer
+    return places
+
+
+def commands(command=None, path=()):
+    """Name -> parameters, of every command that has --out."""
+    command = command or typer.main.get_command(cli.app)
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, (*path, name))
+    names = {parameter.name for parameter in command.params}
+    if "out" in names:
+        yield " ".join(path), names
+
+
+WRITERS = dict(commands())
+
+
+def test_every_command_that_writes_is_here():
+    assert set(WRITERS) == set(LINES) | set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("options", ["", "--overwrite", "--resume"])
+@pytest.mark.parametrize("command", LINES)
+def test_what_others_made_stays(made, tmp_path, command, options):
+    if options and options[2:] not in WRITERS[command]:
+        pytest.skip(f"{command} has no {options}")
+    out = tmp_path / "out"
+    for name in NAMES:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(json.dumps({"made by": "another program"}))
+    before = contents(out)
+    answer = run_command(*shlex.split(f"{LINES[command].format(out=out, **made)} {options}"))
+    after = contents(out)
+    assert {name: after.get(name) for name in before} == before, command
+    assert answer.status == 2 and "Traceback" not in answer.err, answer
+
+
+def stable(names) -> set[str]:
+    """Names without those that tensorboard makes up anew each time."""
+    return {name for name in names if not name.startswith("tensorboard/")}
+
+
+@pytest.mark.parametrize("command", [name for name in LINES if "overwrite" in WRITERS[name]])
+def test_our_own_is_replaced_on_request_only(made, tmp_path, command):
+    if command == "data amazon-fashion":
+        pytest.skip("fetches photos; tests/e2/data/test_amazon_build.py does the same with a server")
+    out, line = tmp_path / "out", LINES[command].format(out=tmp_path / "out", **made)
+    assert (first := run_command(*shlex.split(line))).status == 0, first
+    before = contents(out)
+    again = run_command(*shlex.split(line))
+    assert again.status == 2 and "--overwrite" in again.line and contents(out) == before
+    assert (replaced := run_command(*shlex.split(f"{line} --overwrite"))).status == 0, replaced
+    assert stable(contents(out)) == stable(before)
+    (out / "notes.txt").write_text("mine")
+    before = contents(out)
+    if command != "caption write":  # a file among others
+        kept = run_command(*shlex.split(f"{line} --overwrite"))
+        assert kept.status == 2 and "notes.txt" in kept.line and contents(out) == before
+
+
+@pytest.mark.parametrize("command", ["caption fit", "train", "embed", "data import", "export", "compose fit", "index build"])
+def test_one_kind_is_not_replaced_by_another(made, tmp_path, command):
+    """A captioner's --overwrite spares an encoder's checkpoint, and so on."""
+    out = tmp_path / "out"
+    shutil.copytree(made["captioner" if command == "train" else "run"], out)
+    before = contents(out)
+    answer = run_command(*shlex.split(f"{LINES[command].format(out=out, **made)} --overwrite"))
+    assert answer.status == 2 and contents(out) == before, answer
+
+
+THING = Kind("a thing", finished="done.json", begun="part-*", names=("done.json", "part-0", "parts"))
+
+
+def test_a_failed_replacement_leaves_the_old_one(tmp_path):
+    with output_folder(tmp_path / "out", THING) as folder:
+        (folder / "done.json").write_text("old")
+    with pytest.raises(RuntimeError), output_folder(tmp_path / "out", THING, overwrite=True) as folder:
+        (folder / "done.json").write_text("new")
+        raise RuntimeError
+    assert (tmp_path / "out" / "done.json").read_text() == "old"
+    with output_folder(tmp_path / "out", THING, overwrite=True) as folder:
+        (folder / "done.json").write_text("new")
+    assert (tmp_path / "out" / "done.json").read_text() == "new"
+
+
+def test_what_a_claim_finds(tmp_path):
+    out = tmp_path / "out"
+    assert claim(out, THING) == "new"
+    (out / "part-0").write_text("half")
+    assert claim(out, THING, resume=True) == "begun"
+    with pytest.raises(InputError, match="the beginning of a thing"):
+        claim(out, THING)
+    (out / "done.json").write_text("whole")
+    assert claim(out, THING, resume=True) == "finished"
+    with pytest.raises(InputError, match="a thing already"):
+        claim(out, THING)
+    with pytest.raises(InputError, match="holds a thing, not another"):
+        claim(out, Kind("another"), overwrite=True)
+    assert claim(out, THING, overwrite=True) == "new" and not (out / "done.json").exists()
+
+
+@pytest.mark.parametrize("line", ["", "[", '["a"', "[1]", '["only"]', "\x00\xff", '{"name": 1}'])
+def test_a_damaged_ledger_makes_nothing_ours(tmp_path, line):
+    (tmp_path / LEDGER).write_text(line + "\n")
+    (tmp_path / "a").write_text("x")
+    assert not is_ours(tmp_path / "a")
+    with pytest.raises(InputError, match="not written by e2"), atomic_path(tmp_path / "a"):
+        pass
+    record_folder(tmp_path, THING)
+    assert is_ours(tmp_path / "part-0")
