@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from e2.errors import InputError, printable
 from e2.files import atomic_path
+from e2.outputs import LEDGER
 
 POINTER = "index.json"
 DATABASE = "products.sqlite"
@@ -116,8 +117,8 @@ class IndexFolder:
         if not self.path.is_dir():
             return []
         builds = set(self._builds())
-        own = {self.path / POINTER, Path(self._lock.lock_file)} | builds
-        inside = (path for build in builds for path in build.iterdir() if not OWN.fullmatch(path.name))
+        own = {self.path / POINTER, self.path / LEDGER, Path(self._lock.lock_file)} | builds
+        inside = (path for build in builds for path in build.iterdir() if path.name != LEDGER and not OWN.fullmatch(path.name))
         outside = (path for path in self.path.iterdir() if path not in own and not HALF_POINTER.fullmatch(path.name))
         return sorted([*outside, *inside])
 
