@@ -38,7 +38,7 @@ from e2.data.product import Catalogue, Product
 from e2.distributed import on_main, processes
 from e2.errors import InputError
 from e2.files import atomic_path
-from e2.outputs import Kind, claim, claim_file, record
+from e2.outputs import Kind, claim, claim_file, record_folder
 from e2.run import locked
 from e2.version import __version__
 
@@ -180,7 +180,7 @@ def _write_shard(job: Job, number: int, products: list[Product]) -> None:
         return
     tables = dict(_tables(job, products))
     metadata = {**facts, "rows": json.dumps({kind: len(table) for kind, table in tables.items()})}
-    record(path, EMBEDDINGS.name)
+    record_folder(job.folder, EMBEDDINGS, [path.name])
     _write_parquet(path, metadata, iter(tables.values()))
     if job.progress and len(products) == job.shard_size:
         print(f"{path.name}: products up to {number * job.shard_size + len(products):,}", file=sys.stderr)

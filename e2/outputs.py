@@ -45,10 +45,17 @@ def record(path: Path, kind: str = FILE) -> None:
 
 
 def record_folder(folder: Path, kind: Kind, further: Iterable[str] = ()) -> None:
-    """Notes in a folder's own ledger what it is, and the names that belong to it."""
-    record(folder / LEDGER, kind.name)
-    for name in filter(None, (kind.finished, *kind.names, *further)):
-        record(folder / name, kind.name)
+    """Notes in a folder's own ledger what it is, and the names that belong to it; makes the folder if need be.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in filter(None, (LEDGER, kind.finished, *kind.names, *further)):
+            record(folder / name, kind.name)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror}; choose another --out") from error
 
 
 def require_ours(target: Path) -> None:
@@ -73,14 +80,14 @@ def claim_file(target: Path, *, overwrite: bool) -> None:
     """
     require_ours(target)
     if target.exists() and not overwrite:
-        raise InputError(f"{target} is there already; choose another --out, or replace it by --overwrite")
+        raise InputError(f"{target} exists already; choose another --out, or replace it by --overwrite")
 
 
 def claim(out: Path, kind: Kind, *, resume: bool = False, overwrite: bool = False, remove: bool = True) -> State:
     """Makes sure that a folder may be written, and says how far an earlier output of this kind has come.
 
     Args:
-        out: the folder; it is made if need be.
+        out: the folder.
         kind: what is to be written there.
         resume: an unfinished or finished one is to be gone on with.
         overwrite: an earlier one is to be replaced.
@@ -98,16 +105,12 @@ def claim(out: Path, kind: Kind, *, resume: bool = False, overwrite: bool = Fals
         return state
     _refuse_others(out, kind)
     if state != "new" and not overwrite:
+        noun = kind.name.removeprefix("a ").removeprefix("an ")
         way = "go on with --resume, replace it by --overwrite" if kind.begun else "replace it by --overwrite"
-        what = f"the beginning of {kind.name}" if state == "begun" else f"{kind.name} already"
+        what = f"an unfinished {noun}" if state == "begun" else f"a finished {noun} already"
         raise InputError(f"--out {out} holds {what}; {way}, or choose another folder")
     if remove:
         _make_way(out, kind)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            record_folder(out, kind)
-        except OSError as error:
-            raise InputError(f"cannot write {out}: {error.strerror}; choose another --out") from error
     return "new"
 
 
@@ -155,7 +158,7 @@ def _refuse_others(out: Path, kind: Kind) -> None:
     foreign = [name for name in names if name not in {written for written, _ in ledger}]
     if foreign or kind.name not in {written for _, written in ledger}:
         shown = (foreign or names)[0]
-        raise InputError(f"--out {out} holds other files ({shown!r}), which e2 never removes; choose a new folder")
+        raise InputError(f"--out {out} holds other files ({shown!r}), which e2 did not write; choose a new folder")
 
 
 def _make_way(out: Path, kind: Kind) -> None:

@@ -68,6 +68,7 @@ def save_state(out: Path, tensors: dict[str, torch.Tensor], progress: Progress, 
 def begin(out: Path, data: Mapping[str, Catalogue]) -> None:
     """Makes the folder a new run's, in place of an earlier one, and notes what it learns from."""
     claim(out, RUN, overwrite=True)
+    record_folder(out, RUN)
     with atomic_path(out / FOLDER / DATA) as path:
         path.write_text(json.dumps({split: facts(products) for split, products in data.items()}, indent=2) + "\n")
 

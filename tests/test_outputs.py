@@ -174,14 +174,15 @@ def test_a_failed_replacement_leaves_the_old_one(tmp_path):
 
 def test_what_a_claim_finds(tmp_path):
     out = tmp_path / "out"
-    assert claim(out, THING) == "new"
+    assert claim(out, THING) == "new" and not out.exists()
+    record_folder(out, THING)
     (out / "part-0").write_text("half")
     assert claim(out, THING, resume=True) == "begun"
-    with pytest.raises(InputError, match="the beginning of a thing"):
+    with pytest.raises(InputError, match="an unfinished thing"):
         claim(out, THING)
     (out / "done.json").write_text("whole")
     assert claim(out, THING, resume=True) == "finished"
-    with pytest.raises(InputError, match="a thing already"):
+    with pytest.raises(InputError, match="a finished thing already"):
         claim(out, THING)
     with pytest.raises(InputError, match="holds a thing, not another"):
         claim(out, Kind("another"), overwrite=True)

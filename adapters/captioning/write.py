@@ -128,7 +128,6 @@ def write_captions(
     out, part = Path(out), _part(out)
     how = captioner.decoding(**decoding)
     claim_file(out, overwrite=overwrite)
-    require_ours(part)
     if part.exists() and not (resume or overwrite):
         raise InputError(f"{part} is of a run that did not end; go on with --resume, or use --overwrite")
     head = {"captioner": captioner.info["weights_sha256"], "decoding": asdict(how), "photos": photos_fingerprint(photos)}
@@ -187,6 +186,7 @@ def _decoded(photo: Photo) -> Image.Image | str:
 def _start(part: Path, head: dict[str, Any]) -> None:
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
+        require_ours(part)
         record(part)
         part.write_text(json.dumps(head) + "\n", encoding="utf-8")
     except OSError as error:

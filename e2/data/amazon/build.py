@@ -22,7 +22,7 @@ from e2.data.amazon.statistics import statistics
 from e2.data.shard_writer import write_shard
 from e2.errors import InputError, TrainingStopped, printable
 from e2.files import atomic_path
-from e2.outputs import Kind, claim, claim_results, record
+from e2.outputs import Kind, claim, claim_results, record, record_folder
 from e2.progress import with_progress
 
 STATE, FAILURES, LOCK = "build.sqlite", "failures.jsonl", ".build.lock"
@@ -70,6 +70,7 @@ def build_amazon_fashion(
     settings = {"metadata": [meta.name, _size(meta)], **asdict(selection)}
     with _claimed(out), clear_errors(out / STATE):
         if claim(out, BUILD, resume=resume, overwrite=overwrite) != "finished":
+            record_folder(out, BUILD)
             _remove(out.glob(".*.tmp*"))
             if not (out / STATE).exists():
                 _plan(meta, out / STATE, selection, settings, progress)

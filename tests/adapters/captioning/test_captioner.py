@@ -212,7 +212,7 @@ def test_a_stopped_fit_goes_on_to_the_same_weights(encoder, tmp_path, monkeypatc
         with pytest.raises(KeyboardInterrupt):
             fit_captioner("capdec", encoder, TEXTS, tmp_path / "parts", resume=steps > 1, **options)
     monkeypatch.setattr(training_module, "save_state", saves)
-    with pytest.raises(InputError, match="unfinished fit"):
+    with pytest.raises(InputError, match="unfinished captioner"):
         fit_captioner("capdec", encoder, TEXTS, tmp_path / "parts", **options)
     with pytest.raises(InputError, match="other settings .lr."):
         fit_captioner("capdec", encoder, TEXTS, tmp_path / "parts", resume=True, **options, lr=0.1)
@@ -450,7 +450,7 @@ def test_further_wrong_use_is_one_line(decap, encoder, encoder_folder, other_enc
         fit_captioner("decup", encoder, TEXTS, tmp_path / "v")
     with pytest.raises(InputError, match="unknown setting colour"):
         fit_captioner("decap", encoder, TEXTS, tmp_path / "v", colour=3)
-    with pytest.raises(InputError, match="already holds a finished captioner"):
+    with pytest.raises(InputError, match="holds a finished captioner already"):
         fit_captioner("decap", encoder, TEXTS, decap)
     (tmp_path / "none").mkdir()
     write = ("write", "--captioner", decap, "--out", tmp_path / "c.jsonl")

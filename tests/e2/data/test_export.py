@@ -3,6 +3,7 @@ import pytest
 from e2.data import open_catalogue
 from e2.data.export import import_catalogue
 from e2.errors import InputError
+from e2.outputs import LEDGER
 from tests.e2.data.conftest import encoded, photo, rows, write_parquet
 
 
@@ -33,13 +34,13 @@ def test_an_earlier_import_is_kept_unless_told(tmp_path):
     import_catalogue(spec, tmp_path / "out", progress=False)
     with pytest.raises(InputError, match="--overwrite"):
         import_catalogue(other, tmp_path / "out", progress=False)
-    assert [file.name for file in (tmp_path / "out").iterdir()] == ["a.parquet"]
+    assert [file.name for file in (tmp_path / "out").iterdir() if file.name != LEDGER] == ["a.parquet"]
     import_catalogue(other, tmp_path / "out", overwrite=True, progress=False)
-    assert [file.name for file in (tmp_path / "out").iterdir()] == ["b.parquet"]
+    assert [file.name for file in (tmp_path / "out").iterdir() if file.name != LEDGER] == ["b.parquet"]
 
 
 def test_overwrite_never_removes_what_is_not_an_imports(shop, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(InputError, match="other things"):
+    with pytest.raises(InputError, match="other files"):
         import_catalogue(str(shop), tmp_path, tags=("brand",), overwrite=True, progress=False)
     assert (tmp_path / "thesis.txt").read_text() == "precious"
