@@ -182,8 +182,8 @@ def evaluate_captioning(
     if not paths or len(set(paths)) < len(paths):
         raise InputError(f"give one or several different captioners or caption files, got {', '.join(paths) or 'none'}")
     folders = _folders(out, paths)
-    for folder in filter(None, folders):
-        claim_results(folder, NAME, caption_files.NAME)
+    for place in filter(None, folders):
+        claim_results(place, NAME, caption_files.NAME)
     photos = _photos(encoder, truth) if encoder else None
     scored: list[Measured] = []
     for candidate, folder in zip(candidates, folders, strict=True):

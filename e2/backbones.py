@@ -226,7 +226,7 @@ def _usual_preprocessing(name: str) -> dict[str, Any]:
     return {key: tags[0][key] for key in keys if tags and key in tags[0] and all(tag.get(key) == tags[0][key] for tag in tags)}
 
 
-def _parts(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _parts(config: Any, name: str) -> Mapping[str, Any]:
     """The model configuration, if it is one."""
     parts = [config.get(part) for part in ("vision_cfg", "text_cfg")] if isinstance(config, Mapping) else [None]
     if not all(isinstance(part, Mapping) for part in parts):

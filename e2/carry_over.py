@@ -90,7 +90,8 @@ def carry_over(earlier: Earlier, model: E2, source: str) -> None:
 
 def parts_by_entity(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
     """A reader's tensors, those of entities split into views under names that begin with the entity's."""
-    rows, parts = token_slices(config.token_counts()), {}
+    rows = token_slices(config.token_counts())
+    parts: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name == "tokens":
             parts |= {f"{entity}.tokens": tensor[own] for entity, own in rows.items()}

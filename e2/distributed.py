@@ -198,7 +198,7 @@ def as_on_main(value: Any) -> Any:
     return value if processes().num_processes == 1 else broadcast_object_list([value])[0]
 
 
-def on_main(action: Callable[[], None]) -> None:
+def on_main(action: Callable[[], object]) -> None:
     """Does something in the main process while the others wait.
 
     Raises:

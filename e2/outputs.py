@@ -147,7 +147,7 @@ def _refuse_others(out: Path, kind: Kind) -> None:
     if not os.path.lexists(out):
         return
     if not out.is_dir():
-        raise InputError(f"--out {out} is a file; choose a new folder")
+        raise InputError(f"--out {out} is there already and is no folder; choose a new folder")
     names = sorted(path.name for path in out.iterdir() if not _is_passing(path.name))
     ledger = _ledger(out)
     if not names:
