@@ -73,7 +73,7 @@ class Clusters:
 
     def save(self, path: Path) -> None:
         faiss = _faiss()
-        with atomic_path(path) as temporary:
+        with atomic_path(path, cache=True) as temporary:
             faiss.write_index(self.index, str(temporary))
 
     @classmethod

@@ -118,7 +118,7 @@ class IndexFolder:
             return []
         builds = set(self._builds())
         own = {self.path / POINTER, self.path / LEDGER, Path(self._lock.lock_file)} | builds
-        inside = (path for build in builds for path in build.iterdir() if path.name != LEDGER and not OWN.fullmatch(path.name))
+        inside = (path for build in builds for path in build.iterdir() if not OWN.fullmatch(path.name))
         outside = (path for path in self.path.iterdir() if path not in own and not HALF_POINTER.fullmatch(path.name))
         return sorted([*outside, *inside])
 

@@ -87,8 +87,12 @@ class Models:
     def with_vocabulary(self, vocabulary: Mapping[str, Sequence[str]]) -> "Models":
         """The same models for a catalogue that has changed; what they said of texts and photos is kept."""
         other = copy.copy(self)
-        self._thread.batched(lambda items: [other._read(item) for item in items])(vocabulary)
-        return other
+
+        def take_in(vocabularies: list[Mapping[str, Sequence[str]]]) -> list["Models"]:
+            other._read(vocabularies[0])
+            return [other]
+
+        return self._thread.batched(take_in, most=1)(vocabulary)
 
     def _read(self, vocabulary: Mapping[str, Sequence[str]]) -> None:
         """Takes a vocabulary in; embeds it, so only before there are other threads, or in that of the models."""

@@ -74,6 +74,14 @@ def test_an_index_is_replaced_only_when_the_new_one_is_whole(path):
     assert len(list(path.glob("products-*"))) == 1
 
 
+def test_nothing_is_left_of_replaced_indexes_that_had_clusters(path, monkeypatch):
+    monkeypatch.setattr("adapters.search.local_store.EXACT", 100)
+    for seed in range(3):
+        filled(create_store(str(path), manifest(), overwrite=True), unit(400, seed)).close()
+        assert len(list(path.glob("*products-*"))) == 1 and list(path.glob("*/clusters-*"))
+    assert IndexFolder(path).unfinished() is None
+
+
 @pytest.mark.parametrize("point", ["write", "_cluster", "_set_complete", "sweep"])
 @pytest.mark.parametrize("manner", ["before", "after"])
 def test_a_killed_replacement_leaves_the_old_index_and_goes_on(path, point, manner):
