@@ -87,7 +87,9 @@ def check(folder: Path) -> dict:
     best = [{there[row].product_id for row in rows} for rows in np.argsort(-(queries @ vectors.T), axis=1)[:, :10]]
     found = [{hit.product_id for hit in hits} for hits in index.search(queries, 10)]
     recall = sum(len(a & b) for a, b in zip(best, found, strict=True)) / 500
-    files = sorted(path.name for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    names = [path.name for path in folder.rglob("*") if path.is_file()]
+    # SQLite's journal of a writer that was killed before it took effect stays until the next write.
+    files = sorted(name for name in names if not name.endswith((".lock", "-journal")))
     return {"recall": recall, "products": len(index), "files": files, "complete": store.manifest.complete}
 
 
