@@ -151,10 +151,9 @@ def with_text_config(config: Any, folder: Path) -> Any:
     ``hf_model_name`` is a name on the hub, or a folder that may be gone; it stays where nothing lies beside.
     """
     text = config.get("text_cfg") if isinstance(config, Mapping) else None
-    named = text.get("hf_model_name") if isinstance(text, Mapping) else None
-    if not named:
+    if not isinstance(text, Mapping) or not text.get("hf_model_name"):
         return config
-    inside = folder / str(named)
+    inside = folder / str(text["hf_model_name"])
     beside = "model_type" in read_json(folder / "config.json")
     found = inside if inside.is_dir() else folder if beside else None
     return config if found is None else {**config, "text_cfg": {**text, "hf_model_name": str(found.absolute())}}
@@ -165,7 +164,7 @@ def _with_file(name: str, path: Path, options: dict[str, Any]) -> tuple[OpenClip
 
     Where a configuration lies beside the weights it is followed: it knows activation and norms, which a name may not.
     """
-    config = _named_config(name)
+    config: Mapping[str, Any] = _named_config(name)
     if path.suffix in (".npz", ".npy"):  # big_vision's SigLIP weights, which open_clip converts
         return _created(name, str(path), config, options)
     weights = read_weights(path)
