@@ -121,6 +121,7 @@ class _Reader:
     either: bool = False
     any: bool = False
     differs: bool = False
+    prefers: bool = False  # "prefer" has been read, and "to" or "over" may follow
     moving: bool = False  # between "replace" or "from" and "with" or "to"
     part: int | None = None  # place among the items of a part of which more may be said: "the sleeves are ..."
 
@@ -146,6 +147,7 @@ class _Reader:
 
     def _more(self, token: Token, place: int) -> None:
         self._close()
+        self.prefers = "prefer" in token.text
 
     _start = _more
 
@@ -194,6 +196,12 @@ class _Reader:
     def _filler(self, token: Token, place: int) -> None:
         if self.moving and token.text in ("to", "into", "for", "by"):
             self._close()
+        elif self._compares(token) and self.items and self.tokens[place - 1].cue is Cue.VALUE:
+            self._open(token, weak=False)
+
+    def _compares(self, token: Token) -> bool:
+        """Whether the other of two follows: "more black than grey", "prefer black to grey"."""
+        return token.text == "than" or (self.prefers and token.text in ("to", "over"))
 
     def _different(self, token: Token, place: int) -> None:
         self.differs = True
@@ -213,6 +221,10 @@ class _Reader:
 
     def _free(self, token: Token, place: int) -> None:
         if self.items and self.tokens[place - 1].cue is Cue.VALUE:  # "logo free"
+            self.items[-1] = replace(self.items[-1], wanted=False)
+
+    def _against(self, token: Token, place: int) -> None:
+        if self.items:  # "grey? no thanks"
             self.items[-1] = replace(self.items[-1], wanted=False)
 
     def _value(self, token: Token, place: int) -> None:

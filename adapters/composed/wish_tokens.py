@@ -12,11 +12,13 @@ from adapters.composed.lexicon import Lexicon, Mention, Value
 from e2.spelling import stem
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
-_NOT = re.compile(r"\b(do|does|did|is|are|was|has|have|would|should|could)n'?t\b", re.IGNORECASE)
+_NOT = re.compile(r"\b(do|does|did|is|are|was|has|have|were|had|would|should|could|must|need)n'?t\b", re.IGNORECASE)
 _SHORT = (
     (re.compile(r"\b(?:can't|cannot)\b", re.IGNORECASE), "can not"),
     (re.compile(r"\bwon't\b", re.IGNORECASE), "will not"),
-    (re.compile(r"\bw/o\b", re.IGNORECASE), "without"),
+    (re.compile(r"\bain'?t\b", re.IGNORECASE), "is not"),
+    (re.compile(r"\bw/o(?:ut)?\b", re.IGNORECASE), "without"),
+    (re.compile(r"\bno longer\b", re.IGNORECASE), "no more"),  # no comparative
     (re.compile(r"\bw/", re.IGNORECASE), "with "),
     (re.compile(r"\bi'd\b", re.IGNORECASE), "i would"),
     (re.compile(r"\bi'm\b", re.IGNORECASE), "i am"),
@@ -41,6 +43,7 @@ class Cue(Enum):
     OR = auto()
     BUT = auto()
     FREE = auto()
+    AGAINST = auto()
     BREAK = auto()
     NUMBER = auto()
     FILLER = auto()
@@ -70,7 +73,7 @@ class Token:
 _ORDER = (Cue.FILLER, Cue.NUMBER, Cue.VERB, Cue.ANY, Cue.SAME, Cue.DIFFERENT, Cue.BREAK, Cue.CHANGE, Cue.REPLACE, Cue.START)
 _CUES = {  # of a phrase in several lists the last counts
     phrase: cue
-    for cue in (*_ORDER, Cue.MORE, Cue.LESS, Cue.NOT, Cue.AND, Cue.OR, Cue.BUT, Cue.FREE)
+    for cue in (*_ORDER, Cue.MORE, Cue.LESS, Cue.NOT, Cue.AND, Cue.OR, Cue.BUT, Cue.FREE, Cue.AGAINST)
     for phrase in wish_words.phrases(getattr(wish_words, cue.name))
 }
 _LONGEST_CUE = max(map(len, _CUES))
