@@ -20,8 +20,8 @@ _TURN_START = re.compile(
     r"<\|start\|>\s*(?:assistant)?|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>"
 )
 _WRAPPED = re.compile(r"<(answer|caption|output|response|result|final)>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
-_FENCE = re.compile(r"```[\w-]*[ \t]*\n?(.*?)(?:```|$)", re.DOTALL)
-_LIST_MARK = re.compile(r"^(?:[-*+•–—>#]+|\(?\d{1,2}[.):]|\(?[a-c][.)])\s+")
+_FENCE = re.compile(r"(```|~~~)[\w-]*[ \t]*\n?(.*?)(?:\1|$)", re.DOTALL)
+_LIST_MARK = re.compile(r"^(?:[-*+•–—→>#]+|\(?\d{1,2}[.):]|\(?[a-c][.)])\s+")
 _MARKS = " \t\"'`*_“”‘’«»„"
 _LABEL = re.compile(r"^(?P<label>[A-Za-z][A-Za-z !,.'’]{0,60}?)\s*\d?[*_]*(?:\s*[:：=]|\s[-–—]\s)\s*[*_]*\s*(?P<text>.*)$")
 _THING = re.compile(
@@ -33,16 +33,21 @@ _OTHER = re.compile(
     r"analysis|thought|process|user|shopper|system)\b"
 )
 _INTRO = re.compile(
-    r"^(?:sure|certainly|of course|absolutely|okay|ok|great|here(?: is|'s|’s| are)|below is|this is (?:the|a|your)|"
+    r"^(?:sure|certainly|of course|absolutely|okay|ok|great|here(?: is|'s|’s| are| you (?:go|are))|yes|below is|"
+    r"this is (?:the|a|your)|"
     r"the (?:new|edited|updated|revised|final|rewritten)? ?(?:caption|description|answer) (?:is|would be|could be))\b",
     re.IGNORECASE,
 )
-_INTERJECTION = re.compile(r"^(?:sure|certainly|of course|okay|ok|absolutely|great)[,!.:]\s+(?=\w)", re.IGNORECASE)
+_INTERJECTION = re.compile(
+    r"^(?:sure|certainly|of course|okay|ok|absolutely|great|yes|here you (?:go|are))[,!.:]\s+(?=\w)", re.IGNORECASE
+)
 _QUOTED = re.compile(r"[\"“]([^\"“”]{3,})(?:[\"”]|$)")
 _REMARK = re.compile(r"\s*\((?:note|changed|was|originally|instead|updated|edited|replaced)\b[^()]*\)\.?$", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:b|i|u|em|strong|p|br|span)\s*/?>", re.IGNORECASE)
 _REFUSAL = re.compile(
-    r"^(?:i['’]?m (?:sorry|afraid|unable|not able)|sorry\b|apologies|i apologi[sz]e|unfortunately|as an ai\b|"
+    r"^(?:i['’]?m (?:sorry|afraid|unable|not able)|sorry\b|(?:my )?apologies|i apologi[sz]e|unfortunately|unable to\b|"
+    r"as an? (?:ai|(?:large )?language model|text-based)\b|it (?:is|['’]s) not possible|your request\b|"
+    r"je suis désolé|désolé|es tut mir leid|tut mir leid|lo siento|mi dispiace|desculpe|"
     r"i (?:can['’]?t|cannot|can not|am (?:sorry|unable|not able)|won['’]?t|do(?: not|n['’]t)))",
     re.IGNORECASE,
 )
@@ -52,6 +57,9 @@ _CHATTER = re.compile(
     r"i['’](?:ll|ve|d|m)|we (?:need|should|have|must|can)|you (?:want|asked|provided|need)|as requested|hope this|please)\b|"
     r"^(?:hmm+|wait|okay|alright|well),",
     re.IGNORECASE,
+)
+_NOTHING = re.compile(
+    r"(?:n/?a|none|null|nil|undefined|nan|todo|unknown|empty|error|error:.*|http \d\d\d.*)\.?", re.IGNORECASE
 )
 _MARKUP = re.compile(r"[{}\[\]<>|\\`]|https?://|\*\*|__")
 _KEYS = ("new_caption", "edited_caption", "rewritten_caption", "caption", "description", "answer", "result", "output", "text")
@@ -77,7 +85,7 @@ def read_caption(answer: str, caption: str = "", wish: str = "", *, cut: bool = 
     wrapped = _WRAPPED.search(text)
     text = wrapped[2] if wrapped else text
     fence = _FENCE.search(text)
-    text = (fence[1] if fence and fence[1].strip() else text).strip()
+    text = (fence[2] if fence and fence[2].strip() else text).strip()
     found = _structured(text)
     if found is None:
         lines = text.split("\n")
@@ -176,6 +184,7 @@ def _plausible(text: str, wish: str) -> str:
         raise NoCaption("the answer is empty")
     for problem, found in (
         ("the model refused", _REFUSAL.match(text)),
+        ("the answer says nothing", _NOTHING.fullmatch(text)),
         ("the answer is longer than a caption", len(text) > LONGEST_CAPTION),
         ("the answer repeats the wish", _same(text) == _same(wish)),
         ("the answer is chatter, not a caption", _CHATTER.search(text) or _is_intro(text) or text.endswith("?")),
