@@ -54,8 +54,8 @@ def dialect_of(file: Path, own: str, delimiter: str | None = None, encoding: str
     """
     if encoding:
         try:
-            codecs.lookup(encoding)
-        except LookupError:
+            "".encode(encoding)  # of a text encoding: codecs knows base64 and its like too
+        except (LookupError, ValueError):
             raise InputError(f"--encoding {encoding!r} is unknown; write e.g. utf-8, utf-16 or cp1252") from None
     delimiter = SPELLED.get(delimiter, delimiter) if delimiter else None
     if delimiter and len(delimiter) != 1:

@@ -91,7 +91,8 @@ def test_delimiter_and_encoding_can_be_set(shop):
     answer = run_command("data", "info", odd, *options, "--json")
     assert "Łódź" in answer.out and "read" not in answer.err
     assert "no such" not in run_command("data", "info", written(shop, "t.csv", TABS), "--delimiter", "tab").err
-    assert "--encoding 'klingon' is unknown" in run_command("data", "info", odd, "--encoding", "klingon").line
+    for unknown in ("klingon", "base64", "rot13", "undefined"):  # the last three are no encodings of texts
+        assert f"--encoding {unknown!r} is unknown" in run_command("data", "info", odd, "--encoding", unknown).line
     assert "--delimiter ',,' is not one character" in run_command("data", "info", odd, "--delimiter", ",,").line
 
 
