@@ -270,7 +270,7 @@ def keep_memory(captioner: Captioner, corpus: Corpus, embeddings: np.ndarray) ->
 
 def write_captioner(captioner: Captioner, out: Path) -> Captioner:
     """Puts the finished files beside the training state, the one that says "finished" last, and removes the state."""
-    with tempfile.TemporaryDirectory(dir=made(out), prefix=".finished") as folder:
+    with tempfile.TemporaryDirectory(dir=made(out), prefix=".finished.", suffix=".tmp") as folder:
         captioner.save(Path(folder), out)
         share(Path(folder))
         for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == CONFIG):

@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import tempfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,11 +21,11 @@ from adapters.captioning import training as training_module
 from adapters.captioning.commands import caption_app
 from adapters.captioning.files import read_captions
 from adapters.captioning.sweep import nltk_scores, sweep_variances
-from adapters.captioning.write import FolderPhotos, Photo, write_captions
+from adapters.captioning.write import CataloguePhotos, FolderPhotos, Photo, write_captions
 from adapters.encoder import load_encoder
 from benchmarks.captioning_commands import its_encoder
 from e2.checkpoint import save_config, save_weights
-from e2.data import open_catalogue
+from e2.data import Subset, open_catalogue
 from e2.errors import InputError
 from e2.train import TrainingStopped
 
@@ -216,9 +218,24 @@ def test_a_stopped_fit_goes_on_to_the_same_weights(encoder, tmp_path, monkeypatc
         fit_captioner("capdec", encoder, TEXTS, tmp_path / "parts", **options)
     with pytest.raises(InputError, match="other settings .lr."):
         fit_captioner("capdec", encoder, TEXTS, tmp_path / "parts", resume=True, **options, lr=0.1)
+    for texts in (TEXTS[:-1], TEXTS[::-1], [*TEXTS[:-1], "another text"]):
+        with pytest.raises(InputError, match="(?s)^(?!.*\n).*other settings .texts"):
+            fit_captioner("capdec", encoder, texts, tmp_path / "parts", resume=True, **options)
     fit_captioner("capdec", encoder, TEXTS, tmp_path / "parts", resume=True, **options)
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_what_a_killed_fit_left_is_no_foreign_file(encoder, tmp_path, monkeypatch):
+    def killed(**names):
+        tempfile.mkdtemp(**names)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("adapters.captioning.fit.tempfile.TemporaryDirectory", killed)
+        fit_captioner("nearest", encoder, TEXTS, tmp_path / "out", progress=False)
+    assert any((tmp_path / "out").glob(".finished*"))
+    fit_captioner("nearest", encoder, TEXTS, tmp_path / "out", overwrite=True, progress=False)
 
 
 def test_a_loss_that_explodes_stops_the_fit(encoder, tmp_path):
@@ -298,8 +315,27 @@ def test_a_stopped_writing_goes_on_where_it_was(decap, encoder, folder, tmp_path
         write_captions(captioner, FolderPhotos(folder), out, progress=False)
     with pytest.raises(InputError, match="other photos, options"):
         write_captions(captioner, FolderPhotos(folder), out, resume=True, progress=False, beam=2)
+    stopped = part.read_bytes()
+    for number, change in enumerate((Path.unlink, lambda path: path.write_bytes(b""), lambda path: path.rename(f"{path}x"))):
+        others = shutil.copytree(folder, tmp_path / f"others{number}")
+        change(max(others.glob("*.png")))  # one that the stopped run had not come to
+        with pytest.raises(InputError, match="other photos, options"):
+            write_captions(captioner, FolderPhotos(others), out, resume=True, progress=False)
+        assert part.read_bytes() == stopped
     write_captions(captioner, FolderPhotos(folder), out, resume=True, progress=False)
     assert out.read_text() == whole.read_text() and not part.exists()
+
+
+def test_a_writing_of_a_catalogue_is_not_gone_on_with_by_another(decap, encoder, catalogue, tmp_path, monkeypatch):
+    captioner, out = load_captioner(decap, encoder), tmp_path / "captions.jsonl"
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr("adapters.captioning.write._finish", lambda part, out: 1 / 0)
+        write_captions(captioner, CataloguePhotos(Subset(catalogue, range(4))), out, progress=False)
+    for rows in (range(5), range(3), range(1, 5), [3, 2, 1, 0]):
+        with pytest.raises(InputError, match="other photos, options"):
+            write_captions(captioner, CataloguePhotos(Subset(catalogue, rows)), out, resume=True, progress=False)
+    write_captions(captioner, CataloguePhotos(Subset(catalogue, range(4))), out, resume=True, progress=False)
+    assert list(read_captions(out).captions) == [catalogue[row].product_id for row in range(4)]
 
 
 @pytest.mark.parametrize("damage", [b"\xff\x00 no head\n", b"[1]\n", None])

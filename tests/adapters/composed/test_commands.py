@@ -86,7 +86,7 @@ def test_mistakes_are_one_line(shop, checkpoint, regional, photo, tmp_path):
         ((*search, "--method", "sum", "--set", "weight"), "write KEY=VALUE"),
         (("search", "--image", photo, "--text", "a", "--encoder", checkpoint, "--method", "sum"), "nothing to search in"),
         (("fit", "--encoder", checkpoint, "--data", tmp_path / "empty.txt", "--out", tmp_path / "o"), "holds no text"),
-        (("fit", "--encoder", checkpoint, "--data", shop, "--out", tmp_path), "exists already"),
+        (("fit", "--encoder", checkpoint, "--data", shop, "--out", tmp_path), "holds other files"),
         (("fit", "--encoder", checkpoint, "--data", shop, "--out", tmp_path / "o", "--set", "rate=1"), "unknown setting"),
         (("fit", "--encoder", checkpoint, "--data", shop, "--out", tmp_path / "o", "--set", 'lr="a"'), "wrong kind"),
     ):

@@ -103,7 +103,7 @@ def test_a_fitted_mapping_learns_comes_back_and_refuses_another_encoder(name, en
     assert make_composer(name, regional, path=tmp_path / "out").info["composer"] == str(tmp_path / "out")
     with pytest.raises(InputError, match="was fitted on .* fit one for it by e2 compose fit"):
         load_composer(tmp_path / "out", encoder)
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="holds a finished composer already"):
         fit_composer(name, regional, products, tmp_path / "out", config=QUICK)
 
 
