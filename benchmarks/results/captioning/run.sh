@@ -23,9 +23,25 @@ score() { # NAME CATALOGUE JUDGE captioners...: one comparison; an encoder that 
   cp "$out/comparison.json" "benchmarks/results/captioning/$name/"
 }
 
+references() { # NAME: the descriptions themselves as captions, which shows what the tag scores make of right ones
+  local file=$RUNS/references-$1.jsonl out=$RUNS/references-$1
+  mkdir -p "$RUNS"
+  python - "$SPEC" "$file" <<'PYTHON'
+import json, sys
+from e2.data import open_catalogue
+with open(sys.argv[2], "w") as file:
+    for product in open_catalogue(sys.argv[1], "test"):
+        file.write(json.dumps({"product_id": product.product_id, "caption": product.captions[0]}) + "\n")
+PYTHON
+  e2 evaluate captioning --captions "$file" --data "$SPEC" --split test --tags "$TAGS" --java none --out "$out"
+  mkdir -p "benchmarks/results/captioning/references-$1"
+  cp "$out/metrics.json" "benchmarks/results/captioning/references-$1/"
+}
+
 three() { echo "$1-clip-0 $1-multifield-0 $1-e2-0"; }
 
 SPEC=$DATA TAGS=brand,season,sub_category,colour
+references fashion-products
 for encoder in clip-0 multifield-0 e2-0; do
   fit fashion-products decap $encoder decap
   fit fashion-products capdec $encoder capdec
@@ -36,6 +52,7 @@ score fashion-products-seed0 fashion-products runs/fashion-products/multifield-1
 score fashion-products-tags fashion-products runs/fashion-products/multifield-1 decap-e2-0 decap-tags-e2-0
 
 SPEC=$BOUTIQUE TAGS=brand,season,sub_category,composition,colour
+references boutique
 for encoder in clip-0 multifield-0 e2-0; do
   fit boutique decap $encoder decap --batch-size 64 --steps 600
   fit boutique capdec $encoder capdec --batch-size 64 --steps 600
