@@ -53,9 +53,10 @@ def export(
     from rich.console import Console
 
     from adapters.encoder import load_encoder
+    from adapters.export.writing import EXPORT, load_exported
     from adapters.export.writing import export as write
-    from adapters.export.writing import load_exported
     from benchmarks.evaluate_retrieval import evaluate_retrieval, results_table
+    from e2.outputs import record
 
     catalogue = None if data is None else open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     options = {"device": device, "batch_size": batch_size, "workers": workers}
@@ -65,6 +66,7 @@ def export(
     console.print(summary_of(out, written.largest_deviation, written.files, written.further), markup=False, highlight=False)
     if catalogue is not None:
         encoders = [load_encoder(model, **options), *load_exported(out, **options)]
+        record(out / "recall", EXPORT.name)
         compared = evaluate_retrieval(encoders, catalogue, text=text, out=out / "recall")
         console.print(results_table(compared))
     if json:

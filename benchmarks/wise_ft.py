@@ -56,7 +56,7 @@ def sweep(
     if not alphas:
         raise InputError("--alphas names no share; write for example 0,0.5,1")
     claim_results(out, NAME)
-    if save is not None and any((out / name).exists() for name in (CONFIG, WEIGHTS, TOKENIZER)):
+    if (out / CONFIG).exists() or (save is not None and any((out / name).exists() for name in (WEIGHTS, TOKENIZER))):
         raise InputError(f"--out {out} holds a checkpoint; choose a new folder")
     start, trained = both_ends(folder)
     encoder = load_encoder(folder, **options)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from unittest import mock
 
 import cli
+from e2.outputs import LEDGER
 
 
 class Answer(NamedTuple):
@@ -47,7 +48,12 @@ def run_command(*arguments: object) -> Answer:
     return Answer(status, out.getvalue(), err.getvalue())
 
 
+def names_in(folder: Path) -> list[str]:
+    """What lies in a folder, less the ledger."""
+    return sorted(path.name for path in folder.iterdir() if path.name != LEDGER)
+
+
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """Every file below a folder with its bytes (None: a folder); locks, which hold nothing, are left out."""
-    files = (path for path in sorted(folder.rglob("*")) if path.suffix != ".lock")
+    """Every file below a folder with its bytes (None: a folder), less locks and ledgers, which no reader looks at."""
+    files = (path for path in sorted(folder.rglob("*")) if path.suffix != ".lock" and path.name != LEDGER)
     return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in files}

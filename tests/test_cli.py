@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import cli
+from tests.command import names_in
 
 TAGS = "brand,season,colour"
 
@@ -44,8 +45,9 @@ def test_train_says_where_it_wrote(e2, shop, tiny, tmp_path):
     arguments = ("--data", shop, "--tags", TAGS, "--backbone", tiny, "--steps", "3", "--batch-size", "16", "--workers", "0")
     status, stdout, _ = e2("train", *arguments, "--out", out)
     assert status == 0 and str(out) in stdout
-    assert sorted(p.name for p in out.iterdir()) == [
+    assert names_in(out) == [
         "config.json",
+        "last.safetensors",
         "log.csv",
         "model.safetensors",
         "summary.json",

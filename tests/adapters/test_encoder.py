@@ -137,7 +137,7 @@ def test_a_bad_image_is_one_clear_line(encoder, count):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("ViT-B-32", "no encoder 'ViT-B-32': give an E2 checkpoint folder, open_clip:MODEL"),
+        ("ViT-B-32", "no encoder 'ViT-B-32': give an E2 checkpoint folder .*, open_clip:MODEL"),
         ("open_clip:ViT-Z", "unknown backbone 'ViT-Z'"),
         ("local-dir:nowhere", "cannot get backbone local-dir:nowhere"),
         ("transformers:nowhere", "nowhere holds no CLIP or SigLIP of transformers"),

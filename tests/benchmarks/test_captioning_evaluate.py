@@ -18,6 +18,7 @@ from benchmarks.java import JavaFailed
 from e2.data.product import Product
 from e2.errors import InputError
 from tests.benchmarks.stubs import COLOURS, Shelf, colour_encoder, png
+from tests.command import names_in
 
 
 def test_variety_by_hand():
@@ -63,7 +64,7 @@ def test_records_rows_and_paired_differences(truth, tmp_path):
     assert low < 75 < high and bad["ci95"]["BLEU@4"][0] < bad["metrics"]["BLEU@4"] < bad["ci95"]["BLEU@4"][1]
     (difference,) = compared.differences
     assert difference["metrics"]["tag_recall_colour"] == -25 and difference["ci95"]["tag_recall_colour"][1] < 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["1_good_bold_", "2_bad", "comparison.json"]
+    assert names_in(tmp_path) == ["1_good_bold_", "2_bad", "comparison.json"]
     assert json.loads((tmp_path / "2_bad" / "metrics.json").read_text()) == json.loads(json.dumps(bad))
     row = read_rows(tmp_path / "2_bad" / "captions.jsonl")[0]
     assert row["mentions"] == [{"start": 2, "end": 7, "entity": "colour", "value": "green", "right": False}]

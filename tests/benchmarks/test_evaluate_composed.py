@@ -23,6 +23,7 @@ from e2.data.product import Product
 from e2.errors import InputError
 from tests.benchmarks.stubs import COLOURS, Shelf, colour_encoder, png
 from tests.benchmarks.test_composed_data import small_circo, small_cirr, write
+from tests.command import names_in
 
 
 class Chosen:
@@ -133,7 +134,7 @@ def test_encoders_are_compared_with_the_first(colour_task, tmp_path):
     (difference,) = found.differences
     assert (difference["method"], difference["first"], difference["second"]) == ("text", "runs/bad[bold]", "runs/good")
     assert difference["metrics"]["R@1"] > 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["1_bad_bold_", "2_good", "comparison.json"]
+    assert names_in(tmp_path) == ["1_bad_bold_", "2_good", "comparison.json"]
     assert set(json.loads((tmp_path / "comparison.json").read_text())) == {"results", "differences", "both_halves_needed"}
     console = Console(width=200, file=io.StringIO())
     for table in (results_table(found), details_table(found), differences_table(found)):

@@ -11,6 +11,7 @@ from benchmarks.evaluate_retrieval import evaluate_retrieval, results_table
 from e2.data.product import Product
 from e2.errors import InputError
 from tests.benchmarks.stubs import COLOURS, Shelf, colour_encoder, png
+from tests.command import names_in
 
 
 def product(colour: str, photos: tuple[str, ...] = (), captions: tuple[str, ...] = (), number: int = 0) -> Product:
@@ -76,7 +77,7 @@ def test_several_models_get_paired_differences_a_file_each_and_one_table(shelf, 
     assert difference["metrics"]["image_to_text_R@1"] == pytest.approx(20)
     low, high = difference["ci95"]["image_to_text_R@1"]
     assert 0 <= low <= 20 <= high
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["1_bad_bold_", "2_good", "comparison.json"]
+    assert names_in(tmp_path) == ["1_bad_bold_", "2_good", "comparison.json"]
     assert json.loads((tmp_path / "2_good" / "metrics.json").read_text())["metrics"]["SumR"] == 600
     console = Console(width=120, file=io.StringIO())
     console.print(results_table(comparison))

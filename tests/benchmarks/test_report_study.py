@@ -15,6 +15,7 @@ from benchmarks.report.study_records import Result, find_results, tables_of
 from benchmarks.study.registry import STUDIES
 from benchmarks.study.tables import in_words
 from e2.errors import InputError
+from tests.command import names_in
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results/study"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -203,7 +204,7 @@ def test_the_page_escapes_copies_figures_and_names_its_sources(tmp_path):
     assert "<img src=x" not in html and "&lt;img src=x" in html
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", html)
     assert "e2 is ahead of clip in SumR" in html and str(tmp_path / "runs" / "main") in html
-    assert sorted(path.name for path in (tmp_path / "out" / "figures").iterdir()) == ["1-main.pdf", "1-main.svg"]
+    assert names_in(tmp_path / "out" / "figures") == ["1-main.pdf", "1-main.svg"]
     assert "Methods" in (tmp_path / "out" / "tables.md").read_text()
     assert r"\begin{tabular}" in (tmp_path / "out" / "tables.tex").read_text()
 

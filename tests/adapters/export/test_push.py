@@ -11,7 +11,7 @@ from adapters.export.push import repository_folder, upload, without_places
 from e2.checkpoint import weights_sha256
 from e2.errors import InputError
 from tests.adapters.export.conftest import encoder_of
-from tests.command import run_command
+from tests.command import names_in, run_command
 
 
 def metrics_of(checkpoint, **changes):
@@ -52,9 +52,10 @@ def hub(tmp_path, monkeypatch):
             assert exist_ok
             return f"https://huggingface.co/{repo_id}"
 
-        def upload_folder(self, *, repo_id, folder_path, commit_message):
+        def upload_folder(self, *, repo_id, folder_path, ignore_patterns, commit_message):
             home = tmp_path / "hub" / f"models--{repo_id.replace('/', '--')}"
-            shutil.copytree(folder_path, home / "snapshots" / "abc")
+            ignored = shutil.ignore_patterns(*ignore_patterns)
+            shutil.copytree(folder_path, home / "snapshots" / "abc", ignore=ignored)
             (home / "refs").mkdir()
             (home / "refs" / "main").write_text("abc")
 
@@ -83,7 +84,7 @@ def test_the_dry_run_writes_the_folder_and_tells_no_places(e2_checkpoint, metric
     options = ("--metrics", metrics, "--license", "cc-by-4.0", "--dry-run", "--out", out)
     answer = run_command("push", "--model", e2_checkpoint, "--repo", "shop/fine-clip", *options)
     assert answer.status == 0, answer.err
-    assert sorted(path.name for path in out.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert names_in(out) == ["README.md", "config.json", "model.safetensors"]
     texts = (out / "README.md").read_text() + (out / "config.json").read_text()
     assert "secret" not in texts and "shop.parquet" in texts
 

@@ -199,7 +199,7 @@ def test_the_command_writes_and_measures(clip_checkpoint, shop, tmp_path):
     assert said["format"] == "open_clip" and set(said["differences"][0]["metrics"].values()) == {0.0}
     assert (out / "recall" / "comparison.json").is_file()
     again = run_command("export", "--model", clip_checkpoint, "--format", "open_clip", "--out", out)
-    assert again.status == 2 and "exists already" in again.line
+    assert again.status == 2 and "a finished export already" in again.line
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_general_catalogue_has_the_photos_and_no_tags(shop, tmp_path):
     product = open_catalogue(str(tmp_path / "general"), "val", progress=False)[0]
     original = open_catalogue(str(shop), "val", progress=False)[0]
     assert product.images == original.images and product.captions != original.captions and not product.tags
-    with pytest.raises(InputError, match="there already"):
+    with pytest.raises(InputError, match="a finished general catalogue already"):
         general(shop, tmp_path / "general")
 
 

@@ -12,6 +12,7 @@ from e2.data.export import import_catalogue
 from e2.data.images import BadImage
 from e2.data.loader import StepSampler
 from e2.errors import InputError
+from tests.command import names_in
 from tests.e2.data.conftest import encoded, photo, rows, write_parquet
 
 TAGS = ("brand", "season")
@@ -44,7 +45,7 @@ def folder(table, tmp_path):
 
 
 def test_round_trip(table, folder):
-    assert sorted(f.name for f in folder.iterdir()) == ["test-000000.tar", *(f"train-00000{n}.tar" for n in range(3))]
+    assert names_in(folder) == ["test-000000.tar", *(f"train-00000{n}.tar" for n in range(3))]
     assert splits_of(f"webdataset:{folder}") == ("train", "test")
     for split in ("train", "test"):
         before = open_catalogue(table, split, tags=TAGS, progress=False)
@@ -178,7 +179,7 @@ def test_the_command(table, tmp_path, monkeypatch, capsys):
     out = str(tmp_path / "made")
     command = ["e2", "data", "import", table, "--tags", "brand", "--to", "webdataset", "--shard-size", "20", "--out", out]
     monkeypatch.setattr("sys.argv", command)
-    for status, said in ((0, "train (25 products), test (3 products)"), (2, "is there already")):
+    for status, said in ((0, "train (25 products), test (3 products)"), (2, "a finished imported catalogue already")):
         with pytest.raises(SystemExit) as left:
             cli.main()
         captured = capsys.readouterr()
