@@ -199,7 +199,7 @@ CASES = [
         )
     ),
     (TRAIN_SHOP + " --set image_size=3", "smaller than a patch"),
-    (TRAIN_SHOP + " --set image_size=[32,0]", "image size", "height"),
+    (TRAIN_SHOP + " --set image_size=[32,0]", "image_size", "at least 1"),
     (TRAIN_SHOP + " --set image_size=1000000000000", "cannot load backbone"),
     # checkpoints
     (RETRIEVAL + " --model {models}/none", "none", "checkpoint folder"),
