@@ -10,6 +10,7 @@ from adapters.search.index import ProductIndex, open_index
 from e2.errors import InputError
 
 EVERY = 1.0  # seconds between two looks at the place
+LOG = logging.getLogger("uvicorn.error")  # the server's own: the command line silences all but its messages
 
 
 class Unavailable(InputError):
@@ -59,5 +60,5 @@ class LiveIndex:
             self._problem = None
         except InputError as error:  # its text names folders of the server, which do not concern visitors
             if self._problem != str(error):
-                logging.getLogger(__name__).warning("the index cannot be searched now: %s", error)
+                LOG.warning("the index cannot be searched now: %s", error)
             self._problem = str(error)

@@ -1,5 +1,6 @@
 """A running app follows its index: written to, built anew, removed, built with another encoder."""
 
+import logging
 import shutil
 import time
 
@@ -40,7 +41,19 @@ def ids(client):
     return {product["product_id"] for product in client.get("/api/search", params={"q": "tee", "k": 100}).json()["products"]}
 
 
-def test_whatever_becomes_of_the_index_shows(followed, place, tiny, caplog):
+@pytest.fixture
+def server_log(caplog):
+    """What the server logs, whatever level and propagation other tests have left."""
+    log = logging.getLogger("uvicorn.error")
+    level = log.level
+    log.addHandler(caplog.handler)
+    log.setLevel(logging.WARNING)
+    yield caplog
+    log.setLevel(level)
+    log.removeHandler(caplog.handler)
+
+
+def test_whatever_becomes_of_the_index_shows(followed, place, tiny, server_log):
     client, encoder = TestClient(create_app(followed), base_url="http://localhost"), followed.models.encoder
     text = followed.models.text
     assert len(ids(client)) == 12 and followed.models.vocabulary["colour"] == ["blue", "green", "grey", "red"]
@@ -57,6 +70,6 @@ def test_whatever_becomes_of_the_index_shows(followed, place, tiny, caplog):
         answer = client.get(path)
         assert answer.status_code == 503 and str(place) not in answer.text, path
     build_index(load_encoder(f"open_clip:{tiny}", device="cpu", workers=0), Shelf(products()[:12]), place, progress=False)
-    assert client.get("/api/search?q=x").status_code == 503 and "was built with" in caplog.text
+    assert client.get("/api/search?q=x").status_code == 503 and "was built with" in server_log.text
     build_index(encoder, Shelf(products()[:15]), place, overwrite=True, progress=False)
     assert len(ids(client)) == 15
