@@ -97,8 +97,8 @@ def claim(out: Path, kind: Kind, *, resume: bool = False, overwrite: bool = Fals
         ``begun`` or ``finished`` where ``resume`` finds one, else ``new``.
 
     Raises:
-        InputError: the folder is of another kind, holds files that e2 did not write, holds an output of this kind that is
-            neither to be resumed nor replaced, or cannot be written.
+        InputError: the folder is of another kind, holds files that e2 did not write, or holds an output of this kind that is
+            neither to be resumed nor replaced.
     """
     state = state_of(out, kind)
     if state != "new" and resume and not overwrite:
