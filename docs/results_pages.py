@@ -1,4 +1,4 @@
-"""Brings the committed results into the site: the README of each folder of benchmarks/results, with its pictures."""
+"""Brings the committed results into the site: each README of benchmarks/results, with the files it shows or links to."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from mkdocs.structure.files import File, Files
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 FIGURES = ("study/main/boutique/figure.png",)  # that other pages show
-PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
+LINK = re.compile(r"\]\(([^)]+)\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -16,13 +16,14 @@ def on_files(files: Files, config: Any) -> Files:
     for page in sorted(RESULTS.glob("*/README.md")):
         text = page.read_text(encoding="utf-8")
         files.append(File.generated(config, f"results/{page.parent.name}/README.md", content=text))
-        for picture in PICTURE.findall(text):
-            files.append(_picture(config, f"{page.parent.name}/{picture}"))
+        for link in LINK.findall(text):
+            if not link.endswith(".md") and (page.parent / link).is_file():
+                files.append(_copy(config, f"{page.parent.name}/{link}"))
     for figure in FIGURES:
         if files.get_file_from_path(f"results/{figure}") is None:
-            files.append(_picture(config, figure))
+            files.append(_copy(config, figure))
     return files
 
 
-def _picture(config: Any, name: str) -> File:
+def _copy(config: Any, name: str) -> File:
     return File.generated(config, f"results/{name}", abs_src_path=str(RESULTS / name))
