@@ -105,6 +105,9 @@ def fit_logistic(inputs: Tensor, targets: Tensor, decay: float, *, start: Tensor
 
     Returns:
         (D + 1, C)
+
+    Raises:
+        NotFinite: a gradient is not finite.
     """
     weights = start.clone()
     optimizer = torch.optim.LBFGS(
@@ -118,6 +121,7 @@ def fit_logistic(inputs: Tensor, targets: Tensor, decay: float, *, start: Tensor
 
     def closure() -> Tensor:
         loss, weights.grad = objective(inputs, targets, decay, weights)
+        require_finite(weights.grad, "rows of a probe's gradient")
         return loss
 
     optimizer.step(closure)

@@ -1,5 +1,6 @@
 """Numbers that are none: every comparison with NaN is false, so it would rank first, or last, and nobody would see it."""
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from e2.errors import InputError
+from e2.errors import InputError, TrainingStopped
 
 
 class NotFinite(InputError):
@@ -34,11 +35,35 @@ def require_finite(values: Tensor | np.ndarray, what: str) -> None:
         raise NotFinite(f"{broken} of {len(rows)} {what} are not finite")
 
 
-def broken_gradients(parameters: Iterable[tuple[str, nn.Parameter]]) -> list[str]:
-    """Names of the parameters whose gradient is not finite; of sharded ones (FSDP) this process sees its own shards."""
+def require_finite_loss(value: float, what: str) -> None:
+    """Stops a training at a loss that is not a finite number; ``what`` names it and its step.
+
+    Raises:
+        TrainingStopped: it is NaN or infinite.
+    """
+    if not math.isfinite(value):
+        raise TrainingStopped(f"{what} is {value}; lower lr or use precision fp32")
+
+
+def clip_finite_gradient(module: nn.Module, limit: float, step: int) -> None:
+    """Clips the gradient of all parameters together to a norm.
+
+    Raises:
+        TrainingStopped: it is not finite.
+    """
+    if not nn.utils.clip_grad_norm_(module.parameters(), limit).isfinite():
+        broken = broken_gradients(module.named_parameters())
+        raise TrainingStopped(f"the gradient is not finite at step {step}: {broken}; lower lr or use precision fp32")
+
+
+def broken_gradients(parameters: Iterable[tuple[str, nn.Parameter]]) -> str:
+    """Names the first parameter whose gradient is not finite, and says how many more there are.
+
+    Of sharded parameters (FSDP) this process sees its own shards.
+    """
     found = []
     for name, p in parameters:
         gradient = p.grad.to_local() if isinstance(p.grad, DTensor) else p.grad
         if gradient is not None and not gradient.isfinite().all():
             found.append(name)
-    return found
+    return f"{found[0]}{f' and {len(found) - 1} more' if found[1:] else ''}" if found else "the whole"

@@ -376,9 +376,8 @@ def clip_gradients(run: Run) -> float:
     value, limit = float(norm), run.config.optim.clip_norm
     if not math.isfinite(value):
         if run.accelerator.scaler is None:
-            broken = broken_gradients(run.method.named_parameters()) or ["the whole"]
-            others = f" and {len(broken) - 1} more" if broken[1:] else ""
-            raise not_finite(run, f"gradient is not finite at step {run.progress.step}: {broken[0]}{others}")
+            broken = broken_gradients(run.method.named_parameters())
+            raise not_finite(run, f"gradient is not finite at step {run.progress.step}: {broken}")
     elif limit is not None and run.sharded:
         scale_down(learning, limit, value)
     elif limit is not None:

@@ -8,10 +8,17 @@ import pytest
 import torch
 
 import e2
-from benchmarks import composed, gap
+from adapters.captioning import fit_captioner
+from adapters.captioning.model import CaptionModel
+from adapters.composed import fit_composer, lincir, make_composer, oti, pic2word, searle
+from adapters.composed.fitting import FitConfig
+from adapters.composed.oti import OtiConfig
+from adapters.encoder import load_encoder
+from benchmarks import composed, gap, probe
 from benchmarks.bootstrap import Measure, resampled_means
 from benchmarks.metrics_file import metrics_record
 from benchmarks.probe import fit_probe
+from e2.data import open_catalogue
 from e2.errors import TrainingStopped
 from e2.finite import NotFinite
 from e2.methods.clip import Clip
@@ -111,3 +118,68 @@ def test_only_the_scaler_of_fp16_may_leave_out_a_step(shop, tiny, tmp_path, scal
         contextlib.nullcontext() if scaled else pytest.raises(TrainingStopped, match="model.clip.logit_scale; none was saved")
     ):
         assert math.isnan(clip_gradients(run))
+
+
+STEPS = 3
+PHRASES = {"red": ["a red tee", "red shoes"], "blue": ["a blue tee in a shop"]}
+SMALL = {"width": 16, "layers": 1, "heads": 2, "vocabulary": 120, "batch_size": 16, "steps": STEPS, "progress": False}
+QUICK = {"config": FitConfig(steps=STEPS, batch_size=8, evaluations=1), "progress": False}
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny):
+    return load_encoder(f"open_clip:{tiny}", device="cpu", workers=0)
+
+
+def fit_probes(encoder, products, out):
+    features = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    fit_probe(features, torch.arange(20) % 3, features, torch.arange(20) % 3)
+
+
+def search_by_inversion(encoder, products, out):
+    composer = make_composer("searle-oti", encoder, phrases=PHRASES)
+    composer.oti = OtiConfig(steps=STEPS)
+    composer.compose([png("red")] * 4, ["is blue"] * 4)
+
+
+# What trains -> how, and the function whose loss is spoiled.
+TRAININGS = {
+    "decap": (lambda *given: fit_captioner("decap", *given, **SMALL), CaptionModel, "forward"),
+    "capdec": (lambda *given: fit_captioner("capdec", *given, **SMALL), CaptionModel, "forward"),
+    "lincir": (lambda *given: fit_composer("lincir", *given, **QUICK), lincir, "lincir_loss"),
+    "pic2word": (lambda *given: fit_composer("pic2word", *given, **QUICK), pic2word, "pic2word_loss"),
+    "searle": (
+        lambda *given: fit_composer("searle", *given, phrases=PHRASES, oti=OtiConfig(steps=2), **QUICK),
+        *(searle, "searle_loss"),
+    ),
+    "searle-oti": (search_by_inversion, oti, "oti_losses"),
+    "probe": (fit_probes, probe, "objective"),
+}
+
+
+@pytest.mark.parametrize("spoiled", ["gradient", "held-out loss"])
+@pytest.mark.parametrize("name", TRAININGS)
+def test_no_training_ends_well_with_numbers_that_are_none(name, spoiled, encoder, shop, tmp_path, monkeypatch):
+    """At the last step, after which no loss of training would tell."""
+    if spoiled == "held-out loss" and name in ("searle-oti", "probe"):
+        pytest.skip("has none")
+    train, owner, loss = TRAININGS[name]
+    plain, calls = getattr(owner, loss), []
+
+    def with_a_fault(*given, **options):
+        found = plain(*given, **options)
+        if name == "probe":
+            value, gradient = found
+            calls.append(value)
+            return value, gradient * float("nan") if len(calls) == STEPS else gradient
+        if not torch.is_grad_enabled():
+            return found * float("nan") if spoiled == "held-out loss" else found
+        calls.append(found)
+        last = spoiled == "gradient" and len(calls) == STEPS
+        return found + found.sum().mul(0).sqrt() if last else found  # adds 0, and a slope that is infinite
+
+    monkeypatch.setattr(owner, loss, with_a_fault)
+    said = "(gradient is|are) not finite" if spoiled == "gradient" else "(held-out|validation) loss after step 3 is nan"
+    with pytest.raises((TrainingStopped, NotFinite), match=f"^[^\n]*{said}[^\n]*$"):
+        train(encoder, open_catalogue(str(shop), "train"), tmp_path / "out")
+    assert not list(tmp_path.glob("out/*.json"))

@@ -23,6 +23,7 @@ from adapters.captioning.run_state import Reached, load_state, save_state
 from adapters.captioning.tokenizers import Tokenizer
 from e2.data.loader import mixed_seed
 from e2.errors import TrainingStopped
+from e2.finite import clip_finite_gradient, require_finite_loss
 from e2.progress import LogLines
 from e2.stopping import stop_signals
 
@@ -135,7 +136,7 @@ class Trainer:
 
         Raises:
             InputError: a state of another run.
-            TrainingStopped: the loss is not finite, or Ctrl-C or SIGTERM came; the state is saved.
+            TrainingStopped: a loss or gradient is not finite, or Ctrl-C or SIGTERM came, at which the state is saved.
         """
         if resume:
             self.reached = load_state(self.out, self.model, self.optimizer, self._settings())
@@ -182,11 +183,10 @@ class Trainer:
             features = self.disturb(features.to(self.device))
             loss = self.model(features, tokens.to(self.device), labels.to(self.device), label_smoothing=config.label_smoothing)
         value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingStopped(f"the captioner's loss is {value} at step {step}; lower its lr or use precision fp32")
+        require_finite_loss(value, f"the loss at step {step}")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
+        clip_finite_gradient(self.model, config.clip_norm, step)
         self.optimizer.step()
         return value, int((labels != IGNORED).sum())
 
@@ -206,7 +206,9 @@ class Trainer:
         return total / count
 
     def _evaluate(self, loss: float) -> None:
-        self.reached.history.append({"step": self.reached.step, "loss": loss, "val_loss": self.validation_loss()})
+        val_loss = self.validation_loss()
+        require_finite_loss(val_loss, f"the validation loss after step {self.reached.step}")
+        self.reached.history.append({"step": self.reached.step, "loss": loss, "val_loss": val_loss})
 
     def _batches(self) -> Iterator[np.ndarray]:
         """The remaining steps' rows."""

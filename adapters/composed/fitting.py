@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from adapters.encoder import Encoder
 from e2.config import require_choice, require_range
 from e2.errors import InputError
+from e2.finite import clip_finite_gradient, require_finite_loss
 from e2.progress import with_progress
 
 CLIP_NORM = 1.0
@@ -93,6 +94,7 @@ def fit_mapping(
 
     Raises:
         InputError: fewer than two rows.
+        TrainingStopped: a loss, held-out loss or gradient is not finite.
     """
     if rows < 2:
         raise InputError(f"a mapping cannot be fitted on {rows} example; give two or more, better thousands")
@@ -109,14 +111,15 @@ def fit_mapping(
             mapping.train()
             with encoder.autocast():
                 value = loss(next(batches), generator)
-            _check_finite(value, step)
+            require_finite_loss(value.item(), f"the loss at step {step}")
             optimizer.zero_grad(set_to_none=True)
             value.backward()
-            nn.utils.clip_grad_norm_(mapping.parameters(), CLIP_NORM)
+            clip_finite_gradient(mapping, CLIP_NORM, step)
             optimizer.step()
             schedule.step()
             if step % every == 0 or step == config.steps:
                 curve.append((step, _held_out_loss(mapping, loss, held, config, encoder)))
+                require_finite_loss(curve[-1][1], f"the held-out loss after step {step}")
                 if curve[-1][1] < best:
                     best, best_weights, waited = curve[-1][1], copy.deepcopy(mapping.state_dict()), 0
                 else:
@@ -168,11 +171,6 @@ def _held_out_loss(mapping: nn.Module, loss: Callable, held: Tensor, config: Fit
     with encoder.autocast():
         values = [float(loss(part, generator)) * len(part) for part in parts]
     return sum(values) / len(held)
-
-
-def _check_finite(value: Tensor, step: int) -> None:
-    if not torch.isfinite(value):
-        raise InputError(f"the loss is not finite at step {step}; choose a smaller lr or fp32 precision")
 
 
 @contextlib.contextmanager

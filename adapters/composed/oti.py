@@ -19,6 +19,7 @@ from adapters.composed.templates import TEMPLATES
 from adapters.encoder import Encoder
 from e2.config import require_range
 from e2.errors import InputError
+from e2.finite import require_finite
 from e2.progress import with_progress
 
 
@@ -77,6 +78,9 @@ def invert(
 
     Returns:
         (B, W) the running mean of the vectors, and (steps, B) the losses before each step.
+
+    Raises:
+        NotFinite: a loss or gradient was not finite.
     """
     words = nn.Parameter(initial.clone())
     mean = initial.clone()
@@ -93,6 +97,7 @@ def invert(
         optimizer.step()
         mean.lerp_(words.detach(), 1 - config.ema)
         history.append(losses.detach())
+    require_finite(mean, "words of photos")  # one bad step spoils all that follow
     return mean, torch.stack(history)
 
 

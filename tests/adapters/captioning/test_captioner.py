@@ -238,8 +238,8 @@ def test_what_a_killed_fit_left_is_no_foreign_file(encoder, tmp_path, monkeypatc
     fit_captioner("nearest", encoder, TEXTS, tmp_path / "out", overwrite=True, progress=False)
 
 
-def test_a_loss_that_explodes_stops_the_fit(encoder, tmp_path):
-    with pytest.raises(TrainingStopped, match="loss is"):
+def test_a_training_that_explodes_is_stopped(encoder, tmp_path):
+    with pytest.raises(TrainingStopped, match="loss .* is|gradient is not finite"):
         fit_captioner("decap", encoder, TEXTS, tmp_path / "x", **{**SMALL, "steps": 60, "lr": 1e30, "clip_norm": 1e30})
 
 
