@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import cli
-from adapters.captioning.files import json_line, lines_to_table, read_captions
+from adapters.captioning.files import read_captions, write_table
 from adapters.composed.base import Composed
 from adapters.composed.hits import Hit
 from adapters.composed.searching import Found, save_found
@@ -54,8 +54,7 @@ def test_json_files_hold_any_name(write: Callable[[Path], object], tmp_path):
 def test_tables_and_keys_hold_names_escaped(tmp_path):
     assert escaped("jupe_\udce9t\udce9.jpg") == r"jupe_\xe9t\xe9.jpg" and escaped("\ud83d") == r"\ud83d"
     assert escaped("Kleid äöü 红") == "Kleid äöü 红"
-    (tmp_path / "lines").write_text(json_line({"image": NAME, "caption": "a skirt"}), encoding="utf-8")
-    lines_to_table(tmp_path / "lines", tmp_path / "table.csv")
+    write_table(lambda: iter([{"image": NAME, "caption": "a skirt"}]), tmp_path / "table.csv")
     assert list(read_captions(tmp_path / "table.csv").captions) == [escaped(NAME)]
 
 

@@ -8,7 +8,7 @@ CSV or TSV tables, with ids in ``product_id``, ``image_id``, ``image`` or ``id``
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,13 +185,12 @@ def json_line(row: dict[str, Any]) -> str:
     return line.encode("utf-8", "backslashreplace").decode() + "\n"  # halves of letters come as \udXXX, JSON's own way
 
 
-def lines_to_table(lines: Path, table: Path) -> None:
-    """JSON lines as CSV, or TSV by the file's ending; several tags stand in their cell as JSON."""
-    with open(lines, encoding="utf-8") as rows:
-        columns = list(dict.fromkeys(name for line in rows for name in json.loads(line)))
-    with open(lines, encoding="utf-8") as rows, open(table, "w", encoding="utf-8", newline="") as file:
+def write_table(rows: Callable[[], Iterator[dict[str, Any]]], table: Path) -> None:
+    """Rows, gone through twice, as CSV, or TSV by the file's ending; several tags stand in their cell as JSON."""
+    columns = list(dict.fromkeys(name for row in rows() for name in row))
+    with open(table, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, dialect="excel-tab" if table.suffix.lower() == ".tsv" else "excel")
         writer.writeheader()
-        for row in map(json.loads, rows):
+        for row in rows():
             cells = {name: value if isinstance(value, str | int) else json.dumps(value) for name, value in row.items()}
             writer.writerow({name: escaped(value) if isinstance(value, str) else value for name, value in cells.items()})

@@ -3,6 +3,7 @@
 Until the run is complete the lines stand in ``OUT.part`` beside ``OUT``, headed by one line that says what they come from.
 """
 
+import glob
 import itertools
 import json
 import os
@@ -15,11 +16,12 @@ from typing import Any
 from PIL import Image
 
 from adapters.captioning.captioner import Captioner
-from adapters.captioning.files import json_line, lines_to_table
+from adapters.captioning.files import json_line, write_table
 from e2.data.fingerprint import digest, fingerprint
 from e2.data.images import BadImage, load_image
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError, escaped
+from e2.files import atomic_path
 from e2.outputs import LEDGER, claim_file, record, require_ours
 from e2.progress import with_progress
 
@@ -53,7 +55,7 @@ class FolderPhotos(Sequence[Photo]):
         closed: list[str] = []  # folders that may not be read
         walk = os.walk(self.folder, onerror=lambda error: closed.append(str(error.filename)))
         found = [os.path.join(at, name) for at, _, names in walk for name in names if name != LEDGER]
-        ours = set() if out is None else {os.path.abspath(name) for name in (out, _part(out))}
+        ours = set() if out is None else {os.path.abspath(path) for path in _own_files(Path(out))}
         self.paths = sorted(path for path in [*found, *closed] if os.path.abspath(path) not in ours)
         if not self.paths:
             raise InputError(f"{folder} holds no image, nor any other file; give a folder with photos")
@@ -211,7 +213,8 @@ def _done(part: Path, head: dict[str, Any]) -> int:
             if not lines and json.loads(line) != head:
                 raise InputError(f"{part} is of other photos, options or another captioner; use --overwrite or another --out")
             lines, size = lines + 1, size + len(line)
-    os.truncate(part, size)
+    if lines:  # it has our head
+        os.truncate(part, size)
     return max(lines - 1, 0)
 
 
@@ -226,19 +229,24 @@ def _part(out: str | Path) -> Path:
     return Path(f"{out}.part")
 
 
+def _own_files(out: Path) -> list[Path]:
+    """The file, its part, and what a killed run left of it under a temporary name."""
+    return [out, _part(out), *out.parent.glob(f".{glob.escape(out.name)}.*.tmp*")]
+
+
 def _finish(part: Path, out: Path) -> int:
     """The lines without their head, in place; returns how many are errors."""
-    errors, whole = 0, Path(f"{part}.whole")
-    with open(part, encoding="utf-8") as lines, open(whole, "w", encoding="utf-8") as file:
-        for line in itertools.islice(lines, 1, None):
-            errors += "error" in json.loads(line)
-            file.write(line)
-    if out.suffix.lower() in TABLES:
-        table = Path(f"{part}.table{out.suffix}")
-        lines_to_table(whole, table)
-        whole.unlink()
-        whole = table
-    record(out)
-    whole.replace(out)
+
+    def lines() -> Iterator[str]:
+        with open(part, encoding="utf-8") as file:
+            yield from itertools.islice(file, 1, None)
+
+    with atomic_path(out) as whole:
+        if out.suffix.lower() in TABLES:
+            write_table(lambda: map(json.loads, lines()), whole)
+        else:
+            with open(whole, "w", encoding="utf-8") as file:
+                file.writelines(lines())
+    errors = sum("error" in json.loads(line) for line in lines())
     part.unlink()
     return errors

@@ -338,7 +338,7 @@ def test_a_writing_of_a_catalogue_is_not_gone_on_with_by_another(decap, encoder,
     assert list(read_captions(out).captions) == [catalogue[row].product_id for row in range(4)]
 
 
-@pytest.mark.parametrize("damage", [b"\xff\x00 no head\n", b"[1]\n", None])
+@pytest.mark.parametrize("damage", [b"\xff\x00 no head\n", b"[1]\n", b"another program's", None])
 def test_a_damaged_part_is_told_in_one_line(decap, encoder, folder, tmp_path, damage):
     captioner, out = load_captioner(decap, encoder), tmp_path / "captions.jsonl"
     part = tmp_path / "captions.jsonl.part"
@@ -348,9 +348,29 @@ def test_a_damaged_part_is_told_in_one_line(decap, encoder, folder, tmp_path, da
         damage = json.dumps(head).encode() + b"\n\x00\x00\n"
         out.unlink()
     part.write_bytes(damage)
-    with pytest.raises(InputError, match="is damaged in line|is of other photos"):
+    with pytest.raises(InputError, match="is damaged in line|is of other photos|was not written by e2"):
         write_captions(captioner, FolderPhotos(folder), out, resume=True, progress=False)
     assert part.read_bytes() == damage
+
+
+@pytest.mark.parametrize("name", ["captions.jsonl", "captions.csv"])
+def test_writing_replaces_no_file_beside_its_own(decap, encoder, catalogue, tmp_path, name):
+    others = [tmp_path / f"{name}{ending}" for ending in (".part.whole", ".part.table.csv", ".tmp")]
+    for other in others:
+        other.write_text("another program's")
+    captioner, photos = load_captioner(decap, encoder), CataloguePhotos(Subset(catalogue, range(2)))
+    write_captions(captioner, photos, tmp_path / name, progress=False)
+    assert len(read_captions(tmp_path / name).captions) == 2
+    assert [other.read_text() for other in others] == ["another program's"] * 3
+
+
+def test_what_a_killed_writing_left_among_the_photos_is_no_photo(decap, encoder, folder, monkeypatch):
+    captioner, out = load_captioner(decap, encoder), folder / "captions.csv"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("adapters.captioning.write.write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        write_captions(captioner, FolderPhotos(folder, out), out, progress=False)
+    (folder / ".captions.csv.x1.tmp.csv").write_text("half")  # of a process that could not clean up
+    assert write_captions(captioner, FolderPhotos(folder, out), out, resume=True, progress=False)["photos"] == 11
 
 
 def test_names_of_any_bytes_and_our_own_files_in_the_folder(decap, encoder, tmp_path):
