@@ -246,7 +246,7 @@ def open_photos(images: str, split: str | None, columns: tuple[str, str, str], o
     tables, ours = (".parquet", ".csv", ".tsv", ".jsonl"), out.absolute()
 
     def is_table(path: Path) -> bool:
-        return path.suffix in tables and path.absolute() != ours
+        return path.suffix in tables and path.absolute() != ours and not path.name.startswith(".")
 
     nowhere = not folder.exists() and images.partition(":")[0] not in SOURCES
     if nowhere or (folder.is_dir() and not any(map(is_table, folder.iterdir()))):

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.captioning.captioner import Captioner, captioner_info
+from adapters.captioning.captioner import Captioner, captioner_info, load_captioner
 from adapters.captioning.config import CaptionerConfig, default_config
 from adapters.captioning.corpus import Corpus, corpus_of_catalogue, corpus_of_texts, held_out
 from adapters.captioning.embeddings import embed_texts
@@ -25,12 +25,13 @@ from adapters.captioning.noise import (
     variance_of_like_texts,
 )
 from adapters.captioning.prompt import prompt_text
-from adapters.captioning.run_state import FOLDER
+from adapters.captioning.run_state import FOLDER, require_same_settings
 from adapters.captioning.tokenizers import ClipTokenizer, PretrainedTokenizer, SentencePieceTokenizer, Tokenizer, evenly
 from adapters.captioning.training import Examples, Trainer, tokenized
 from adapters.encoder import Encoder
 from adapters.tag_reader import TagReader, tag_vocabulary
 from e2.checkpoint import CONFIG
+from e2.data.fingerprint import fingerprint
 from e2.data.images import load_image
 from e2.data.product import Catalogue, is_catalogue
 from e2.errors import InputError
@@ -76,29 +77,39 @@ def fit_captioner(
             ``calibration="image-gap"`` and ``modality_offset``; nothing else needs any.
         entities: tags of the prompt; None: all that the catalogue has.
         name: what messages call the texts.
-        resume: go on where a stopped fit was.
+        resume: go on where a stopped fit was; a finished captioner is returned as it is.
         overwrite: replace what is in ``out``.
         progress: show bars.
         settings: any of `CaptionerConfig`.
 
     Raises:
-        InputError: settings or texts that cannot work; nothing is written then.
+        InputError: settings or texts that cannot work, or are not those to resume with; nothing is written then.
         TrainingStopped: stopped on the way; go on with ``resume``.
 
     Example:
         >>> fit_captioner("capdec", encoder, ["a red tee", "a blue shirt", ...], "runs/capdec", epochs=10)
     """
     out, config = Path(out), default_config(method, **settings)
-    claim_captioner(out, resume, overwrite, remove=False)  # before any work is done
+    state = claim(out, CAPTIONER, resume=resume, overwrite=overwrite, remove=False)  # before any work is done
     reader = make_reader(encoder, texts, config, entities)
     vocabulary = {} if reader is None else reader.vocabulary
     corpus = corpus_of_catalogue(texts, config.text, vocabulary) if is_catalogue(texts) else corpus_of_texts(texts, name)
+    photos = photos if needs_photos(config) else None
+    origin = {
+        "texts": corpus.fingerprint(),
+        "photos": None if photos is None else fingerprint(photos),
+        "encoder": encoder.info["weights_sha256"],
+    }
+    if state == "finished":
+        return finished_captioner(out, encoder, config, origin)
     embeddings = embed_texts(encoder, corpus.texts, progress=progress)
-    seen = look_at(photos, encoder, config, progress) if photos is not None and needs_photos(config) else None
-    captioner = Captioner(encoder, config, tag_reader=reader, training={"texts": len(corpus.texts), "rows": len(corpus.rows)})
+    seen = None if photos is None else look_at(photos, encoder, config, progress)
+    notes = {"texts": len(corpus.texts), "rows": len(corpus.rows), "origin": origin}
+    captioner = Captioner(encoder, config, tag_reader=reader, training=notes)
     if reader is not None and seen is not None and config.prompt == "tags":
         reader.calibrate(seen.images, seen.regions, seen.tags, precision=config.tag_precision)
-    claim_captioner(out, resume, overwrite, remove=True)
+    claim(out, CAPTIONER, resume=resume, overwrite=overwrite)
+    record_folder(out, CAPTIONER)
     if config.method != "nearest":
         train_decoder(captioner, corpus, embeddings, seen, out, resume, progress)
     if config.method != "capdec":
@@ -106,16 +117,15 @@ def fit_captioner(
     return write_captioner(captioner, out)
 
 
-def claim_captioner(out: Path, resume: bool, overwrite: bool, *, remove: bool) -> None:
-    """Makes sure that the folder may be written, by `e2.outputs.claim`.
+def finished_captioner(out: Path, encoder: Encoder, config: CaptionerConfig, origin: dict[str, str | None]) -> Captioner:
+    """The captioner of a fit that has ended, if it was the same fit.
 
     Raises:
-        InputError: what that raises, or a fit to go on with that has ended.
+        InputError: it had other settings, texts or photos, or another encoder.
     """
-    if claim(out, CAPTIONER, resume=resume, overwrite=overwrite, remove=remove) == "finished":
-        raise InputError(f"--out {out} holds a finished captioner; replace it by --overwrite, or choose another folder")
-    if remove:
-        record_folder(out, CAPTIONER)
+    captioner = load_captioner(out, encoder)
+    require_same_settings(out, asdict(captioner.config) | captioner.training.get("origin", {}), asdict(config) | origin)
+    return captioner
 
 
 def make_reader(encoder: Encoder, texts: Any, config: CaptionerConfig, entities: Sequence[str] | None) -> TagReader | None:
@@ -190,7 +200,7 @@ def train_decoder(
     val = held_out(corpus, config.validation_size)[corpus.rows]  # by row
     examples = Examples(corpus, embeddings, tokens, ends, captioner.tokenizer, config)
     rows = np.arange(len(corpus.rows))
-    origin = {"texts": corpus.fingerprint(), "encoder": captioner.encoder.info["weights_sha256"]}
+    origin = captioner.training["origin"]
     trainer = Trainer(captioner.model, examples, rows[~val], rows[val], disturb, out, origin, progress)
     summary = trainer.run(resume)
     captioner.model.eval()

@@ -48,7 +48,7 @@ def load_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, co
     try:
         with safe_open(path, "pt") as file:
             facts = json.loads(file.metadata()[FACTS])
-            _same_settings(out, facts["config"], config)
+            require_same_settings(out, facts["config"], config)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, safe_open is no mapping
         model.load_state_dict({n.removeprefix(MODEL): t for n, t in tensors.items() if n.startswith(MODEL)})
         moments = {n.removeprefix(OPTIMIZER): t for n, t in tensors.items() if n.startswith(OPTIMIZER)}
@@ -59,7 +59,16 @@ def load_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, co
         raise InputError(f"{path} is damaged ({reason}); start again with --overwrite") from error
 
 
-def _same_settings(out: Path, before: dict, now: dict) -> None:
+def require_same_settings(out: Path, before: dict, now: dict) -> None:
+    """Refuses to go on with a fit that was begun otherwise.
+
+    Args:
+        out: the captioner's folder, for the message.
+        before, now: all settings by name; beside those of `CaptionerConfig` what texts, photos and encoder were.
+
+    Raises:
+        InputError: some differ; they are named.
+    """
     differing = [name for name in now if before.get(name) != now[name]]
     if differing:
         raise InputError(

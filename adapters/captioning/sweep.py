@@ -48,24 +48,18 @@ def sweep_variances(
         Per variance ``variance``, ``noise_cosine``, ``val_loss`` and the scores.
 
     Raises:
-        InputError: no variance, a negative one, or settings that do not work.
+        InputError: no variance, a negative one, settings that do not work, or other ones than those of captioners in ``out``.
     """
     if not variances or min(variances) < 0:
         raise InputError("the sweep needs one variance or more, none negative, e.g. --variances 0,0.004,0.016")
-    from adapters.captioning.captioner import load_captioner
-    from e2.checkpoint import CONFIG
-
     products = [photos[int(row)] for row in np.unique(np.linspace(0, len(photos) - 1, min(count, len(photos))).astype(int))]
     images = encoder.encode_images([load_image(product.images[0]) for product in products], progress=progress)
     references = [list(product.captions) for product in products]
     rows = []
     for variance in variances:
         folder = Path(out) / f"variance-{variance:g}"
-        if (folder / CONFIG).exists():
-            captioner = load_captioner(folder, encoder)
-        else:
-            options = {"variance": variance, "resume": True, "progress": progress, **settings}
-            captioner = fit_captioner("capdec", encoder, texts, folder, **options)
+        options = {"variance": variance, "resume": True, "progress": progress, **settings}
+        captioner = fit_captioner("capdec", encoder, texts, folder, **options)
         captions = captioner.caption_features(images, **(decoding or {}))
         row = {"variance": variance, "noise_cosine": cosine_of_variance(variance, images.shape[1])}
         rows.append(row | {"val_loss": captioner.training["val_loss"]} | (scorer or nltk_scores)(captions, references))

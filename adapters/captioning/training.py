@@ -107,7 +107,7 @@ class Trainer:
         train_rows, val_rows: which are learned, which only measured.
         disturb: (B, D) -> (B, D), CapDec's noise.
         out: folder of the resumable state.
-        origin: what texts and encoder are learned from; a resumed training needs the same.
+        origin: what texts, photos and encoder are learned from; a resumed training needs the same.
         progress: show a bar.
     """
 
@@ -117,7 +117,7 @@ class Trainer:
     val_rows: np.ndarray
     disturb: Callable[[Tensor], Tensor]
     out: Path
-    origin: dict[str, str] = field(default_factory=dict)
+    origin: dict[str, str | None] = field(default_factory=dict)
     progress: bool = True
 
     def __post_init__(self) -> None:

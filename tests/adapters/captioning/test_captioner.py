@@ -226,6 +226,41 @@ def test_a_stopped_fit_goes_on_to_the_same_weights(encoder, tmp_path, monkeypatc
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_a_stopped_fit_is_gone_on_with_by_the_photos_it_was_calibrated_on(encoder, catalogue, tmp_path, monkeypatch):
+    options = {**SMALL, "steps": 2, "prompt": "tags", "text": "full"}
+    fit = {"method": "capdec", "encoder": encoder, "texts": catalogue, "out": tmp_path / "c"}
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr("adapters.captioning.fit.write_captioner", lambda *_: 1 / 0)
+        fit_captioner(**fit, photos=Subset(catalogue, range(8)), **options)
+    for photos in (Subset(catalogue, range(7)), Subset(catalogue, range(1, 9)), None):
+        with pytest.raises(InputError, match=r"(?s)^(?!.*\n).*other settings \(photos\)"):
+            fit_captioner(**fit, photos=photos, resume=True, **options)
+    fit_captioner(**fit, photos=Subset(catalogue, range(8)), resume=True, **options)
+
+
+@pytest.mark.parametrize("method", ["decap", "capdec", "nearest"])
+def test_a_finished_fit_is_resumed_as_it_is(method, encoder, other_encoder, catalogue, tmp_path):
+    options = {**SMALL, "steps": 2, "photos": Subset(catalogue, range(8)), "prompt": "none" if method == "nearest" else "tags"}
+    first = fit_captioner(method, encoder, catalogue, tmp_path / "c", **options)
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "c").iterdir()}
+    again = fit_captioner(method, encoder, catalogue, tmp_path / "c", resume=True, **options)
+    assert (again.training, again.info) == (first.training, first.info)
+    others = {
+        "batch_size": {"options": options | {"batch_size": 8}},
+        "texts": {"catalogue": Subset(catalogue, range(20))},
+        "fitted to the encoder": {"encoder": other_encoder},
+    }
+    if method != "nearest":
+        others["photos"] = {"options": options | {"photos": Subset(catalogue, range(7))}}
+    for said, other in others.items():
+        given = {"encoder": encoder, "catalogue": catalogue, "options": options} | other
+        with pytest.raises(InputError, match=said):
+            fit_captioner(method, given["encoder"], given["catalogue"], tmp_path / "c", resume=True, **given["options"])
+    with pytest.raises(InputError, match="holds a finished captioner already; go on with --resume, replace it by"):
+        fit_captioner(method, encoder, catalogue, tmp_path / "c", **options)
+    assert before == {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "c").iterdir()}
+
+
 def test_what_a_killed_fit_left_is_no_foreign_file(encoder, tmp_path, monkeypatch):
     def killed(**names):
         tempfile.mkdtemp(**names)
@@ -436,25 +471,13 @@ def run(*arguments: object):
 
 
 def test_commands_fit_write_and_sweep(encoder_folder, shop, tmp_path):
-    small = [f"--set={key}={value}" for key, value in SMALL.items() if key in ("width", "layers", "heads")]
-    fitted = run(
-        *(
-            "fit",
-            "--method",
-            "decap",
-            "--encoder",
-            encoder_folder,
-            "--texts",
-            shop,
-            "--tags",
-            ",".join(TAGS),
-            "--prompt",
-            "tags",
-        ),
-        *("--vocabulary", 120, "--steps", 2, "--out", tmp_path / "d", "--device", "cpu", "--json", *small),
-    )
+    line = ["fit", "--method", "decap", "--encoder", encoder_folder, "--texts", shop, "--tags", ",".join(TAGS)]
+    line += ["--prompt", "tags", "--vocabulary", 120, "--steps", 2, "--out", tmp_path / "d", "--device", "cpu", "--json"]
+    line += [f"--set={key}={value}" for key, value in SMALL.items() if key in ("width", "layers", "heads")]
+    fitted = run(*line)
     assert fitted.exit_code == 0, fitted.output
     assert json.loads(fitted.stdout)["method"] == "decap"
+    assert run(*line, "--resume").stdout == fitted.stdout
     written = run(
         "write", "--captioner", tmp_path / "d", "--images", shop, "--split", "val", "--out", tmp_path / "c.jsonl", "--json"
     )
