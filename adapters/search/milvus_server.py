@@ -27,8 +27,7 @@ PAUSE = 0.5  # seconds between tries
 NOT_FOUND = 100  # Milvus's own code
 # Milvus's own codes of what passes: not ready, unavailable, too busy, or a collection, replica, channel, segment or node that
 # is still being loaded after a restart. All else, a query that it cannot read above all, would fail again.
-PASSING = {1, 2, 3, 4, 8, 103, 106, 401, 500, 501, 503, 600, 601, 602, 901, 902, 903, 905}
-SIGN_IN = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+PASSING = {1, 2, 3, 4, 8, 101, 103, 106, 401, 500, 501, 503, 600, 601, 602, 901, 902, 903, 905}
 OUTAGE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -40,8 +39,9 @@ class Server:
     """
 
     def __init__(self, place: str):
-        user = USER.search(place)
-        self.token = os.environ.get("MILVUS_TOKEN", "") or (unquote(user[1]) if user else "")
+        user, given = USER.search(place), os.environ.get("MILVUS_TOKEN", "")
+        self.token = given or (unquote(user[1]) if user else "")
+        self._signs_in_by = "the address" if self.token and not given else "$MILVUS_TOKEN"
         self.place = shown(place)
         self.uri, self.collection = parts(self.place)
         for name in ("pymilvus", "grpc._server", "milvus_lite"):  # they print a traceback for each error that they also raise
@@ -95,14 +95,19 @@ class Server:
             return f"{self.uri} " + (
                 "is open in another process; close that one" if held else "cannot be opened as Milvus Lite"
             )
-        if status in SIGN_IN:
+        if status is grpc.StatusCode.UNAUTHENTICATED:
             given = "does not take the user or token of" if self.token else "asks for a user or token in"
-            return f"the Milvus server at {self.uri} {given} $MILVUS_TOKEN (USER:PASSWORD, or a key)"
-        text = self._without_secrets(first_line(Exception(getattr(error, "message", "") or str(error))))
+            return f"the Milvus server at {self.uri} {given} {self._signs_in_by} (USER:PASSWORD, or a key)"
+        told = error.details() if isinstance(error, grpc.RpcError) else getattr(error, "message", "")
+        text = self._without_secrets(first_line(Exception(told or str(error))))
+        if status is grpc.StatusCode.PERMISSION_DENIED:
+            return f"the Milvus server at {self.uri} knows the user but does not allow this: {text[:300]}; ask for the right"
         if status in OUTAGE or getattr(error, "code", None) == 2:
             return f"no Milvus server answers at {self.uri}; start it, or mend the address; a build goes on with --resume"
         if getattr(error, "code", None) == NOT_FOUND:
-            return f"{self.place} was replaced or removed meanwhile; open it again"
+            return f"{self.place} was replaced or removed meanwhile by another process; begin again"
+        if isinstance(error, MilvusException) and error.code in PASSING - {1}:  # 1 is any error of Milvus Lite
+            return f"the Milvus server at {self.uri} is not ready: {text[:300]}; try again; a build goes on with --resume"
         return f"the Milvus server at {self.uri} refused: {text[:300]}"
 
     def _without_secrets(self, text: str) -> str:

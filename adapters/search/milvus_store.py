@@ -2,11 +2,14 @@
 
 What the place names is an alias. It stands for a collection ``COLLECTION_e2_TIME``, so that `build --overwrite` fills another
 and moves the alias in one step. The manifest is a property of the collection: one without is not ours, and never touched. Of
-two processes that replace an index at a time the later one wins. Milvus Lite is taken as well: the tests run this code on one.
+several builds that are to replace an index the first to finish does: it removes the others', and these are told at their next
+write. Milvus Lite is taken as well: the tests run this code on one.
 
 Searches look at every vector (index ``FLAT``) up to `EXACT` products: exact whatever a filter leaves, which Milvus's HNSW was
-not. Beyond, ``IVF_FLAT`` looks into all clusters where there is a filter and into some where there is none; how much it finds
-stands in ``benchmarks/results/index``. A search that gives fewer hits than products pass is done again by looking at each.
+not. Beyond, ``IVF_FLAT`` looks into all clusters where there is a filter and into some where there is none. Of rows written
+since `finish` the server makes clusters of its own and looks into some of them, whatever is asked; so each product that passes
+a filter is looked at here until the next `finish`, if they are few. How much all this finds stands in
+``benchmarks/results/index``. A search that gives fewer hits than products pass is done again by looking at each.
 
 Consistency is ``Session``: a store sees what it wrote itself, and all that was written before it was opened; what other
 processes write meanwhile shows within a second or so. What is read to be changed waits for every write before it (``Strong``).
@@ -22,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import isqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -111,12 +114,9 @@ class MilvusStore:
             server = stack.enter_context(contextlib.closing(Server(place)))
             there = server.describe(server.collection)
             _refuse(server.place, there, overwrite)
-            for left in _builds(server):  # by builds that died
-                if there is None or left["collection_name"] != there["collection_name"]:
-                    server.call("drop_collection", left["collection_name"], patience=WRITE)
             store = cls(server, _made(server, manifest), replaces=there)
             if there is None:
-                store._call("create_alias", server.collection, patience=WRITE)
+                store._take_empty_place()
             stack.pop_all()
             return store
 
@@ -131,6 +131,8 @@ class MilvusStore:
         return self._count(None)
 
     def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[Hit]]:
+        if where and self._clusters and not self._is_ordered() and self._count(where) <= ROWS_AT_ONCE:
+            return [hits[offset:] for hits in self._looked_at_each(queries, k + offset, where)]
         probes = self._clusters if where else -(-self._clusters // SHARE)
         answer = self._call(
             "search",
@@ -162,7 +164,7 @@ class MilvusStore:
         return None
 
     def digests(self, product_ids: Sequence[str]) -> dict[str, str]:
-        found = self._by_id(product_ids, ["product_id", "digest"], consistency_level="Strong")
+        found = self._by_id(product_ids, ["product_id", "digest"], consistency_level="Strong", patience=WRITE)
         return {row["product_id"]: row["digest"] for row in found}
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
@@ -213,24 +215,55 @@ class MilvusStore:
 
     def _settle(self) -> None:
         """Waits until the server shows all that was written until now."""
-        self._count(None, consistency_level="Strong")
+        self._count(None, consistency_level="Strong", patience=WRITE)
+
+    def _take_empty_place(self) -> None:
+        """Raises InputError: another process did meanwhile."""
+        left = self._others()
+        try:
+            self._call("create_alias", self._server.collection, patience=WRITE)
+        except InputError:
+            if self._server.describe(self._server.collection) is None:
+                raise
+            self._give_up("another process began to build it meanwhile; wait until it has ended")
+        self._remove(left)
 
     def _take_place(self, old: str) -> None:
-        """Moves the alias here; what it stood for is removed after that."""
-        alias = self._server.collection
-        if old == alias:  # of an earlier version, a collection of that very name
-            self._server.call("drop_collection", old, patience=WRITE)
-            self._server.call("create_alias", self._name, alias, patience=WRITE)
-        else:
-            self._server.call("alter_alias", self._name, alias, patience=WRITE)
-            self._server.call("drop_collection", old, patience=WRITE)
+        """Moves the alias here; what it stood for and all other builds until now are removed after that.
+
+        Raises:
+            InputError: another build did meanwhile; this one is removed then.
+        """
+        alias, left = self._server.collection, self._others()
+        now = (self._server.describe(alias) or {}).get("collection_name")
+        if now not in (None, old, self._name):
+            self._give_up("another build of it was finished first, and stands")
+        if now == alias:  # of an earlier version, a collection of that very name
+            self._remove([old])
+        if now in (None, alias):
+            self._take_empty_place()
+        elif now == old:  # else another process went on with the same build, and was earlier
+            self._call("alter_alias", alias, patience=WRITE)
+            self._remove(left)
         self._replaces = None
+
+    def _others(self) -> list[str]:
+        names = (found["collection_name"] for found in _builds(self._server))
+        return [name for name in names if name != self._name]
+
+    def _remove(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._server.call("drop_collection", name, patience=WRITE)
+
+    def _give_up(self, reason: str) -> NoReturn:
+        self._remove([self._name])
+        raise InputError(f"{self._server.place}: {reason}, or replace it by --overwrite")
 
     # The vectors' index
 
     def _order(self) -> None:
         """Chooses clusters once there are more products than can be looked at one by one, and waits until all are in them."""
-        products = len(self)
+        products = self._count(None, patience=WRITE)
         if products > EXACT and not self._clusters:
             clusters = 4 * isqrt(products)
             self._call("release_collection", patience=WRITE)
@@ -243,6 +276,11 @@ class MilvusStore:
         while self._clusters and self._call("describe_index", "vector").get("pending_index_rows") and time.monotonic() < end:
             time.sleep(1)
 
+    def _is_ordered(self) -> bool:
+        """Whether nothing was written since the last `finish`, whichever process did it."""
+        properties = _properties(self._call("describe_collection"))
+        return read_manifest(properties.get(MANIFEST), self._server.place).complete
+
     # Reading
 
     @property
@@ -253,14 +291,15 @@ class MilvusStore:
     def _expression(self, where: Filter | None) -> str:
         return "" if where is None else milvus_expression(where, lambda entity: column(self.entities, entity))
 
-    def _count(self, where: Filter | None, consistency_level: str = "Session") -> int:
-        fields = {"filter": self._expression(where), "output_fields": ["count(*)"]}
-        return int(self._call("query", consistency_level=consistency_level, **fields)[0]["count(*)"])
+    def _count(self, where: Filter | None, **options) -> int:
+        return int(self._query(self._expression(where), ["count(*)"], **options)[0]["count(*)"])
 
-    def _by_id(self, product_ids: Sequence[str], fields: list[str], consistency_level: str = "Session") -> Iterator[dict]:
+    def _by_id(self, product_ids: Sequence[str], fields: list[str], **options) -> Iterator[dict]:
         for part in _portions(product_ids):
-            expression = f"product_id in {milvus_list(part)}"
-            yield from self._call("query", filter=expression, output_fields=fields, consistency_level=consistency_level)
+            yield from self._query(f"product_id in {milvus_list(part)}", fields, **options)
+
+    def _query(self, expression: str, fields: list[str], consistency_level: str = "Session", **options) -> list[dict]:
+        return self._call("query", filter=expression, output_fields=fields, consistency_level=consistency_level, **options)
 
     def _pages(self, where: Filter | None, fields: list[str]) -> Iterator[list[dict]]:
         """The fields and ids of all products that pass, by id: pymilvus's own iterator pastes ids between quotes unescaped."""
