@@ -3,7 +3,8 @@
 An encoder with regions compares each entity's region embedding with the texts of that entity's values; any other CLIP, and an
 entity without a region, compares the image embedding. Regions that were trained against centred tag texts are compared with
 such here too: less their mean, the texts say what sets each value apart. What counts as near enough is a cosine per entity,
-set by hand or found by `TagReader.calibrate` on labelled photos.
+set by hand or found by `TagReader.calibrate` on labelled photos. Spellings of one value (*Nike*,
+*nike*) are one (`e2.spelling`).
 """
 
 from collections import Counter
@@ -14,6 +15,7 @@ import numpy as np
 from adapters.encoder import Encoder
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
+from e2.spelling import by_spelling, spelling
 
 ALWAYS, NEVER = -2.0, 2.0  # thresholds that no cosine misses, and that none reaches (unlike infinities these fit in JSON)
 PLAIN = "{tag}"
@@ -22,6 +24,8 @@ ROWS = 1024  # photos compared at a time: photos x values must not be held for m
 
 def tag_vocabulary(catalogue: Catalogue, entities: Sequence[str] | None = None) -> dict[str, list[str]]:
     """Every value that a catalogue's products carry, per entity, the frequent first (equally frequent ones by name).
+
+    Each value stands there once, in its most frequent spelling.
 
     Args:
         catalogue: one split; photos are not read where the source can leave them.
@@ -42,7 +46,16 @@ def tag_vocabulary(catalogue: Catalogue, entities: Sequence[str] | None = None) 
     empty = [entity for entity in entities if not counts[entity]]
     if empty:
         raise InputError(f"{catalogue.name} split {catalogue.split}: no product has the tag {', '.join(empty)}; check --tags")
-    return {entity: sorted(found, key=lambda value: (-found[value], value)) for entity, found in counts.items()}
+    return {entity: _frequent_first(found) for entity, found in counts.items()}
+
+
+def _frequent_first(counts: Counter[str]) -> list[str]:
+    """The values whose spellings are counted, each in its most frequent one."""
+    names = by_spelling(sorted(counts, key=lambda value: (-counts[value], value)))
+    totals: Counter[str] = Counter()
+    for value, count in counts.items():
+        totals[spelling(value)] += count
+    return [names[key] for key in sorted(names, key=lambda key: (-totals[key], names[key]))]
 
 
 class TagReader:
@@ -50,7 +63,7 @@ class TagReader:
 
     Args:
         encoder: any; its texts embed the values, its ``tags`` name the entities of ``region_features``.
-        vocabulary: entity -> values, as `tag_vocabulary` gives them.
+        vocabulary: entity -> values, as `tag_vocabulary` gives them; of spellings of one value the first is kept.
         prompt: text of a value, which may name {entity}; None: as the encoder was trained, else the bare value.
         thresholds: entity -> least cosine of a tag that is read; an entity left out reads its nearest value always.
 
@@ -74,7 +87,7 @@ class TagReader:
         empty = [entity for entity, values in vocabulary.items() if not values]
         if empty or not vocabulary:
             raise InputError(f"the tag vocabulary has no values of {', '.join(empty) or 'any entity'}; give at least one each")
-        self.vocabulary = {entity: list(values) for entity, values in vocabulary.items()}
+        self.vocabulary = {entity: list(by_spelling(values).values()) for entity, values in vocabulary.items()}
         self.prompt = trained_prompt(encoder) if prompt is None else prompt
         self.regions = {entity: place for place, entity in enumerate(encoder.tags)}
         texts = [
@@ -164,7 +177,7 @@ class TagReader:
             labelled = [(photo[entity], true[entity]) for photo, true in zip(nearest, tags, strict=True) if entity in true]
             if labelled:
                 cosines = np.array([cosine for (_, cosine), _ in labelled])
-                right = np.array([values[value] == truth for (value, _), truth in labelled])
+                right = np.array([spelling(values[value]) == spelling(truth) for (value, _), truth in labelled])
                 self.thresholds[entity] = least_threshold(cosines, right, precision)
         if not any(entity in true for true in tags for entity in self.vocabulary):
             raise InputError("no photo to calibrate on has any of the tags; give a labelled split")

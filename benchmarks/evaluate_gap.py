@@ -39,6 +39,7 @@ from benchmarks.metrics_file import metrics_record
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 from e2.ranks import TIE_POLICY
+from e2.spelling import spelling
 
 HEADLINE = ("gap", "relative_gap", "alignment", "uniformity", "uniformity_text", "SumR", "SumR_narrowed")
 POINTS = 400  # of each kind in the picture
@@ -197,8 +198,8 @@ def _kinds(
     values = TagReader(encoder, subjects.vocabulary).values if subjects.vocabulary else {}
     for entity, table in values.items():
         products = np.flatnonzero([entity in tags for tags in subjects.tags])
-        place = {value: number for number, value in enumerate(subjects.vocabulary[entity])}
-        texts = table[[place[subjects.tags[product][entity]] for product in products]]
+        place = {spelling(value): number for number, value in enumerate(subjects.vocabulary[entity])}
+        texts = table[[place[spelling(subjects.tags[product][entity])] for product in products]]
         kinds[f"{entity}_"] = products, pairs[0][products], texts
         if regions is not None and entity in encoder.tags:
             kinds[f"{entity}_region_"] = products, regions[products, encoder.tags.index(entity)], texts

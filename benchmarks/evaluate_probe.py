@@ -4,8 +4,8 @@ A probe is fitted on train, its penalty chosen on val, and its accuracy measured
 model the entity's region embedding is probed too, and reported apart: it was trained to tell just that tag.
 
 Every product counts that carries the tag. A value that train does not have cannot be told; such products count as wrong, and
-how many there are stands in the record. ``balanced`` accuracy is the mean over the values, so that rare ones weigh as much
-as common ones. Each product is seen by its first photo.
+how many there are stands in the record. Spellings of one value (*Nike*, *nike*) are one class. ``balanced`` accuracy is the
+mean over the values, so that rare ones weigh as much as common ones. Each product is seen by its first photo.
 """
 
 import time
@@ -37,6 +37,7 @@ from benchmarks.metrics_file import metrics_record
 from benchmarks.probe import fit_probe
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
+from e2.spelling import by_spelling, spelling
 
 MEAN = "mean_accuracy"
 
@@ -61,7 +62,7 @@ class Labels:
         values: C values that the fitted split has; class c is ``values[c]``.
         rows: for each split the products that carry the tag.
         classes: for each split the class of each of these, -1 for a value that the fitted split lacks.
-        names: the values of the test products in ``rows``.
+        names: the values of the test products in ``rows``, each in one spelling.
     """
 
     values: list[str]
@@ -120,10 +121,11 @@ def _labels_of(entity: str, values: list[str], tags: list[list[Mapping[str, str]
     empty = [split.split for split, found in zip(splits.all(), rows, strict=True) if not len(found)]
     if empty:
         raise InputError(f"{splits.test.name} split {empty[0]}: no product has the tag {entity}; check --tags")
-    place = {value: number for number, value in enumerate(values)}
+    place = {spelling(value): number for number, value in enumerate(values)}
     names = [[split[row][entity] for row in found] for split, found in zip(tags, rows, strict=True)]
-    classes = tuple(np.array([place.get(name, -1) for name in found]) for found in names)
-    return Labels(values, rows, classes, np.array(names[-1]))
+    classes = tuple(np.array([place.get(spelling(name), -1) for name in found]) for found in names)
+    shown = by_spelling([*values, *names[-1]])
+    return Labels(values, rows, classes, np.array([shown[spelling(name)] for name in names[-1]]))
 
 
 @dataclass(frozen=True)

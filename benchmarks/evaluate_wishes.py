@@ -25,6 +25,7 @@ from benchmarks.metrics_file import write_json
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 from e2.options import open_data
+from e2.spelling import spelling
 
 TOP = 10
 PRODUCTS = 40  # with the value, and without, that each pattern is asked of
@@ -110,7 +111,7 @@ class Shop:
         tagged = [row for row in rng.permutation(len(self.tags)) if entity in self.tags[row]]
         for number, row in enumerate(tagged[: 2 * PRODUCTS]):
             own = self.tags[row][entity]
-            first, second = rng.permutation([name for name in self.vocabulary[entity] if name != own])[:2]
+            first, second = rng.permutation([name for name in self.vocabulary[entity] if spelling(name) != spelling(own)])[:2]
             name, other = (own, first) if number % 2 == 0 or "{value}" not in pattern else (first, second)
             wish = pattern.format(value=name.lower(), other=other.lower())
             yield Question(int(row), wish, self.editor.lexicon.named(entity, str(name)))

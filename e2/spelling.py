@@ -71,16 +71,25 @@ def words(text: str) -> list[Word]:
     return [Word(_common(match.group()), match.start(), match.end()) for match in _WORD.finditer(text)]
 
 
+@lru_cache(maxsize=2**16)
 def spelling(text: str) -> str:
     """The common spelling of a value, without spaces: two values with the same one are the same.
 
-    A text without a letter or a digit has its own characters for a spelling.
+    Numbers stay apart: *4.5* is not *45*. A text without a letter or a digit has its own characters for a spelling.
 
     Example:
         >>> spelling("Tee-Shirts") == spelling("t shirt"), spelling("Mod'acc") == spelling("Mod-Acc")
         (True, True)
     """
     return _join(word.spelling for word in words(text)) or text.strip()
+
+
+def by_spelling(values: Iterable[str]) -> dict[str, str]:
+    """Spelling -> the first of the values that have it."""
+    found: dict[str, str] = {}
+    for value in values:
+        found.setdefault(spelling(value), value)
+    return found
 
 
 @lru_cache(maxsize=2**16)
@@ -150,7 +159,10 @@ class Phrases(Generic[T]):
 
 
 def _join(spellings: Iterable[str]) -> str:
-    return "".join(spellings).replace("tshirtshirt", "tshirt")  # "tee shirt"
+    joined = ""
+    for part in spellings:
+        joined += f".{part}" if joined[-1:].isdigit() and part[:1].isdigit() else part
+    return joined.replace("tshirtshirt", "tshirt")  # "tee shirt"
 
 
 @lru_cache(maxsize=2**16)

@@ -14,6 +14,7 @@ import numpy as np
 from e2.data.fingerprint import digest
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
+from e2.spelling import spelling
 
 TEXTS = ("caption", "full")
 
@@ -86,7 +87,7 @@ def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary:
     Args:
         catalogue: one split; photos are not read where the source can leave them.
         text: ``caption`` or ``full``.
-        vocabulary: of `adapters.tag_reader.tag_vocabulary`; values outside it count as missing.
+        vocabulary: of `adapters.tag_reader.tag_vocabulary`, whose spelling a tag takes; values outside it count as missing.
 
     Raises:
         InputError: unknown kind of text, or fewer than two distinct texts.
@@ -95,14 +96,14 @@ def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary:
         raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
     light = texts_only(catalogue)
     vocabulary = vocabulary or {}
-    numbers = [{value: number for number, value in enumerate(values)} for values in vocabulary.values()]
+    numbers = [{spelling(value): number for number, value in enumerate(values)} for values in vocabulary.values()]
     tags: list[list[int]] = []
     products: list[int] = []
 
     def texts() -> Iterator[str]:
         for row in range(len(light)):
             product = light[row]
-            values = [known.get(product.tags.get(e, ""), -1) for e, known in zip(vocabulary, numbers, strict=True)]
+            values = [known.get(spelling(product.tags.get(e, "")), -1) for e, known in zip(vocabulary, numbers, strict=True)]
             for caption in range(len(product.captions)):
                 tags.append(values)
                 products.append(row)

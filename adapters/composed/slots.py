@@ -47,7 +47,7 @@ class SlotFilling(Composer):
         if not 0 <= text_weight <= 1:
             raise InputError(f"the text weight of slot filling must lie in 0..1, not {text_weight}")
         self.reader = TagReader(encoder, vocabulary, thresholds=thresholds)
-        self.editor = RuleEditor(vocabulary)
+        self.editor = RuleEditor(self.reader.vocabulary)
         self.text_weight = text_weight
 
     @property

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from e2.errors import InputError
-from e2.spelling import spelling
+from e2.spelling import by_spelling, spelling
 
 TURNS = "brand"  # the entity whose values take turns; another catalogue: the one with most values
 
@@ -48,9 +48,7 @@ class TagTable:
 def _coded(column: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     """(P,) codes of one entity's values, and what they stand for."""
     frequent = sorted(Counter(column).items(), key=lambda counted: (-counted[1], counted[0]))
-    shown: dict[str, str] = {}
-    for value, _ in frequent:
-        shown.setdefault(spelling(value), value)
+    shown = by_spelling(value for value, _ in frequent)
     place = {key: code for code, key in enumerate(sorted(shown))}
     codes = {value: place[spelling(value)] for value, _ in frequent}
     return np.array([codes[value] for value in column]), tuple(shown[key] for key in sorted(shown))

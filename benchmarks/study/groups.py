@@ -19,6 +19,7 @@ from benchmarks.study.trained import TrainedStudy
 from e2.data import Catalogue
 from e2.data.product import texts_only
 from e2.errors import InputError
+from e2.spelling import spelling
 
 NEAREST = 10  # texts of a photo that are looked at
 SAME = f"same_{{entity}}@{NEAREST}"
@@ -56,7 +57,7 @@ def retrieval_and_neighbours(encoder: Encoder, catalogue: Catalogue, context: Co
     light = texts_only(catalogue)
     all_tags = [light[row].tags for row in range(len(light))]
     for entity in context.entities:
-        tags = np.array([own.get(entity, "") for own in all_tags])
+        tags = np.array([spelling(own.get(entity, "")) for own in all_tags])
         if not tags.any():
             raise InputError(f"{catalogue.name} split {catalogue.split}: no product has the tag {entity}; check --tags")
         own, others = tags[items.image_products], tags[items.text_products[rows]]

@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.captioning.corpus import corpus_of_catalogue
 from adapters.tag_reader import NEVER, TagReader, least_threshold, tag_vocabulary
 from e2.data import open_catalogue
+from e2.data.product import Product
 from e2.errors import InputError
+from tests.benchmarks.stubs import Shelf
 
 
 class Words:
@@ -34,6 +37,25 @@ def test_vocabulary_counts_each_value_the_frequent_first(shop):
     assert list(found) == ["season", "brand"] and sorted(counts) == ["Levi's", "Nike", "Puma"]
     assert found["brand"] == sorted(counts, key=lambda v: (-counts[v], v))
     assert list(tag_vocabulary(catalogue, ["brand"])) == ["brand"]
+
+
+SPELLED = ["nike", "Nike", "NIKE", "Nike", "Levi's", "LEVIS", "Levi's", "Levi's", "adidas"]
+
+
+def test_spellings_of_one_value_are_one_in_the_most_frequent():
+    shelf = Shelf([Product(str(i), (b"",), ("a",), {"brand": brand}) for i, brand in enumerate(SPELLED)], tags=("brand",))
+    vocabulary = tag_vocabulary(shelf)
+    assert vocabulary == {"brand": ["Levi's", "Nike", "adidas"]}
+    corpus = corpus_of_catalogue(shelf, "full", vocabulary)
+    assert corpus.tags[:, 0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 2]
+
+
+def test_a_reader_reads_one_spelling_and_is_right_by_any():
+    words = Words(VECTORS | {"nike": [0, 0, 1], "NIKE": [0, 0, 1]})
+    reader = TagReader(words, {"brand": ["Nike", "Puma", "nike", "NIKE"]})
+    assert reader.vocabulary == {"brand": ["Nike", "Puma"]}
+    assert reader.read_pooled(IMAGES, temperature=0.3, threshold=0.2) == [["Puma"], ["Nike", "Puma"]]
+    assert reader.calibrate(IMAGES, None, [{"brand": "puma"}, {"brand": "NIKE"}], precision=1)["brand"] < 0.75
 
 
 def test_vocabulary_without_tags_is_refused(shop):

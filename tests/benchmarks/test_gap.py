@@ -148,7 +148,7 @@ def test_captions_follow_the_photos_towards_the_texts():
 
 
 def product(colour: str, number: int) -> Product:
-    tags = {"colour": colour} | ({"season": "Summer"} if number else {})
+    tags = {"colour": colour.upper() if number else colour} | ({"season": "Summer"} if number else {})
     return Product(f"{colour}-{number}", (png(colour),), (f"a {colour} shirt",), tags)
 
 

@@ -118,6 +118,22 @@ def test_accuracy_by_hand_with_unseen_values_and_missing_tags(splits, tmp_path):
     assert (tmp_path / "probe.png").stat().st_size > 5000
 
 
+def test_spellings_of_one_value_are_one_class(splits):
+    """Otherwise a probe is wrong where it answers red for Red."""
+
+    def spelled(split: Shelf) -> Shelf:
+        forms = (str.upper, str.title, str.lower)
+        tags = [{"colour": forms[i % 3](product.tags["colour"])} for i, product in enumerate(split.products)]
+        products = [replace(product, tags=own) for product, own in zip(split.products, tags, strict=True)]
+        return Shelf(products, split=split.split, tags=("colour",))
+
+    plain = Splits(*(Shelf(split.products, split=split.split, tags=("colour",)) for split in splits.all()))
+    others = Splits(*map(spelled, splits.all()))
+    (one,), (other,) = (evaluate_probe([colour_encoder()], these, resamples=20).results for these in (plain, others))
+    for key in ("metrics", "entities", "probes"):
+        assert other[key] == one[key]
+
+
 def test_two_encoders_are_compared_on_the_same_products(splits, tmp_path):
     encoders = [colour_encoder("runs/confused", confused=True), colour_encoder("runs/good")]
     more_reds = shelf("train", [*splits.fit.products, product("red", 5)])  # else red and green tie, and rounding decides

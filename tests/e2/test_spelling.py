@@ -38,7 +38,11 @@ def test_spellings_of_one_thing_agree(forms):
 
 
 @pytest.mark.parametrize(
-    "pair", [("shirt", "t-shirt"), ("short", "shorts"), ("flat", "Flats"), ("heel", "Heels"), ("tight", "tights"), ("&", "+")]
+    "pair",
+    [
+        *[("shirt", "t-shirt"), ("short", "shorts"), ("flat", "Flats"), ("heel", "Heels"), ("tight", "tights"), ("&", "+")],
+        *[("4.5", "45"), ("UK 10.5", "UK 105"), ("2-3 years", "23 years")],
+    ],
 )
 def test_spellings_of_two_things_differ(pair):
     assert spelling(pair[0]) != spelling(pair[1])
