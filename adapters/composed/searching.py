@@ -48,9 +48,22 @@ class Found:
 
 
 def start_search(
-    encoder: Encoder, method: str | None, folder: Path | None, catalogue: Catalogue | None, settings: Sequence[str] = ()
+    encoder: Encoder,
+    method: str | None,
+    folder: Path | None,
+    catalogue: Catalogue | None,
+    settings: Sequence[str] = (),
+    vocabulary: Mapping[str, Sequence[str]] | None = None,
 ) -> Composer:
-    """The composer that a command asks for; what slots and searle-oti need comes from the catalogue unless it is set.
+    """The composer that a command asks for; what it needs and is not set comes from what is searched.
+
+    Args:
+        encoder: any.
+        method: by name; None: that of ``folder``.
+        folder: a fitted composer's.
+        catalogue: what is searched, where it is at hand.
+        settings: ``KEY=VALUE`` options.
+        vocabulary: entity -> values of the tags of an index that is searched.
 
     Raises:
         InputError: neither method nor folder, or what `make_composer` refuses.
@@ -62,7 +75,7 @@ def start_search(
         return load_composer(folder, encoder, **options)
     if folder is not None:
         return make_composer(method, encoder, path=folder, **options)
-    return make_composer(method, encoder, **catalogue_options(method, options, catalogue))
+    return make_composer(method, encoder, **catalogue_options(method, options, catalogue, vocabulary))
 
 
 def find(

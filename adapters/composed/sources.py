@@ -44,14 +44,23 @@ def vocabulary_of(source: Vocabulary | str | Path) -> dict[str, list[str]]:
     return tag_vocabulary(open_catalogue(str(source), None))
 
 
-def catalogue_options(method: str, options: Mapping[str, Any], catalogue: Catalogue | None) -> dict[str, Any]:
-    """The options of a method with what it can learn from the catalogue that is searched, unless it is set."""
-    if catalogue is None:
-        return dict(options)
-    rules = method == "cirevl" and catalogue.tags and options.get("rewriter", "rules") == "rules"
-    if (method == "slots" or rules) and "vocabulary" not in options:
-        return {**options, "vocabulary": tag_vocabulary(catalogue)}
-    if method == "searle-oti" and "phrases" not in options:
+def catalogue_options(
+    method: str, options: Mapping[str, Any], catalogue: Catalogue | None, vocabulary: Vocabulary | None = None
+) -> dict[str, Any]:
+    """The options of a method with what it can learn from what is searched, unless they are set.
+
+    Args:
+        method: by name.
+        options: that are set.
+        catalogue: what is searched, where it is at hand.
+        vocabulary: entity -> values of its tags, where it is an index.
+    """
+    rules = method == "cirevl" and options.get("rewriter", "rules") == "rules"
+    if (rules or method == "slots") and "vocabulary" not in options:
+        if catalogue is not None and (catalogue.tags or not rules):
+            vocabulary = tag_vocabulary(catalogue)
+        return {**options, "vocabulary": vocabulary} if vocabulary else dict(options)
+    if catalogue is not None and method == "searle-oti" and "phrases" not in options:
         return {**options, "phrases": phrases_of(None, captions_in(catalogue))}
     return dict(options)
 

@@ -180,7 +180,7 @@ def search(
     from adapters.composed.hits import shown
     from adapters.search.filters import tags_of
     from adapters.search.index import encoder_of, open_index
-    from adapters.search.queries import query_of, search, similar
+    from adapters.search.queries import query_of, search, similar, vocabulary_of
     from adapters.search.tables import hits_table
 
     if like is not None and (text is not None or image is not None):
@@ -195,8 +195,7 @@ def search(
     else:
         model = encoder_of(index, encoder, device=device, precision=precision, workers=0)
         options: dict[str, Any] = {"method": method, "composer": composer, "settings": set_ or []}
-        facets = {entity: list(values) for entity, values in opened.facets().items()}
-        query = query_of(model, text=text, image=image, vocabulary=facets, **options)
+        query = query_of(model, text=text, image=image, vocabulary=vocabulary_of(opened), **options)
         hits, steps = search(opened, query, top, where), query.steps
     opened.close()
     if json:

@@ -19,6 +19,7 @@ from e2.data.images import load_image
 from e2.errors import InputError
 
 METHOD = "slerp"  # of a photo and words, where none is chosen: needs no fitting
+MOST_VALUES = 2000  # of an entity that tags are read from: each is a text to embed
 MORE = 50  # hits looked through beyond those asked for, where descriptions may name what is not wanted
 
 
@@ -56,7 +57,7 @@ def query_of(
         method: of composed retrieval, for both; None: that of ``composer``, else `METHOD`.
         composer: folder of `e2 compose fit`.
         settings: ``KEY=VALUE`` of the method, e.g. ``text_weight=0.5``.
-        vocabulary: entity -> values of the index's tags, which a wish may name.
+        vocabulary: entity -> values of the index's tags, which a wish may name and ``slots`` reads off the photo.
 
     Raises:
         InputError: neither text nor photo, a bad photo, or what `e2 compose search` refuses.
@@ -70,8 +71,8 @@ def query_of(
     photo = load_image(Path(image))
     if text is None:
         return Query(encoder.encode_images([photo], progress=False))
-    chosen = start_search(encoder, method or (None if composer else METHOD), composer, None, settings)
-    found = chosen.composed(References(encoder, [photo]), [text])
+    chosen = start_search(encoder, method or (None if composer else METHOD), composer, None, settings, vocabulary)
+    found = chosen.composed(References(encoder, [Path(image)]), [text])  # by its name captions are looked up
     unwanted = unwanted_of(found, text, RuleEditor(vocabulary))
     steps = (dict(found.steps[0]) if found.steps else {}) | ({"unwanted": unwanted.names} if unwanted else {})
     vector = unwanted.avoided(found.vectors, encoder.encode_texts, vocabulary or ())
@@ -100,3 +101,9 @@ def similar(index: ProductIndex, product_id: str, k: int, where: Where = None) -
     """
     hits = index.search(index.vectors([product_id]), k + 1, where)[0]
     return [hit for hit in hits if hit.product_id != product_id][:k]
+
+
+def vocabulary_of(index: ProductIndex) -> dict[str, list[str]]:
+    """Entity -> the values that products carry, of which tags are read; the frequent first."""
+    found = {entity: [value for value in values if value][:MOST_VALUES] for entity, values in index.facets().items()}
+    return {entity: values for entity, values in found.items() if values}

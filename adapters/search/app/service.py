@@ -13,11 +13,10 @@ from adapters.search.app.models import Models
 from adapters.search.app.photos import Photo, PhotoShelf
 from adapters.search.filters import all_of
 from adapters.search.index import Hit, ProductIndex
-from adapters.search.queries import without
+from adapters.search.queries import vocabulary_of, without
 from e2.errors import InputError
 
 BROWSE = "fashion"  # what products are ordered by while nothing is searched for
-MOST_VALUES = 2000  # of an entity that tags are read from: each is a text to embed
 DEEPEST = 1000  # products that one search can be paged through
 
 
@@ -211,9 +210,3 @@ def facets_of(index: ProductIndex, search: Search) -> dict[str, dict[str, int]]:
         others = {name: values for name, values in search.tags.items() if name != entity}
         facets[entity] = index.facets(index.filter(search.where, others)).get(entity, {})
     return facets
-
-
-def vocabulary_of(index: ProductIndex) -> dict[str, list[str]]:
-    """Entity -> the values that products carry, of which tags are read; the frequent first."""
-    found = {entity: [value for value in values if value][:MOST_VALUES] for entity, values in index.facets().items()}
-    return {entity: values for entity, values in found.items() if values}

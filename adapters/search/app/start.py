@@ -10,8 +10,9 @@ from adapters.composed.methods import load_composer
 from adapters.encoder import Encoder
 from adapters.search.app.demo import make_demo
 from adapters.search.app.models import Models
-from adapters.search.app.service import SearchService, vocabulary_of
+from adapters.search.app.service import SearchService
 from adapters.search.index import ProductIndex, encoder_of, open_index
+from adapters.search.queries import vocabulary_of
 
 
 def start_service(

@@ -80,6 +80,15 @@ def test_search_by_words_photo_both_and_likeness(index, photo):
     assert len(like) == 3 and "val-3" not in [h["product_id"] for h in like]
 
 
+def test_methods_know_the_values_of_the_index(index, photo, tmp_path):
+    """Puma is a word of the index's brands only."""
+    (tmp_path / "captions.json").write_text(json.dumps({photo.name: "a red Nike tee"}))
+    line = ("search", "--index", index, "--device", "cpu", "--json", "--image", photo, "--text", "from Puma", "--method")
+    found = json.loads(call(*line, "cirevl", "--set", f"captions={tmp_path / 'captions.json'}"))
+    assert found["steps"]["rewritten"] == "a red Puma tee" and len(found["hits"]) == 12
+    assert json.loads(call(*line, "slots"))["steps"]["changed"]["brand"] == "Puma"
+
+
 def test_tables(index):
     printed = call("info", "--index", index)
     assert "12" in printed and "split val" in printed and "tag colour" in printed

@@ -93,6 +93,8 @@ def test_every_method_composes(client, service):
     for method in service.models.methods:
         answer = client.get("/api/search", params={"photo": "product:tee-2", "q": "in red", "method": method, "k": 3})
         assert answer.json()["method"] == method and len(ids(answer)) >= 2
+    asked = {"photo": "product:tee-2", "q": "from Nike", "method": "cirevl"}  # a word of the index's brands only
+    assert "Nike tee" in client.get("/api/search", params=asked).json()["steps"]["rewritten"]
 
 
 def test_no_method_finds_what_is_not_wanted_and_what_is_not_understood_is_told(client, service):
