@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from e2.data.canonical import canonical
+from e2.data.edges import BLANKS_AND_BEYOND, among, edges, holds
+
 LONGEST, DEEPEST = 100_000, 100  # letters and brackets of a cell that is read as a list
 NO_COMMA = re.compile(r"""(?<=['"])\s+(?=['"])""")  # as NumPy prints arrays: ['a.jpg' 'b.jpg']
 IMAGE_ENDINGS = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif", "jp2")
 ONE_PATH = re.compile(rf"[a-zA-Z][a-zA-Z0-9+.-]+://.+|.+\.(?:{'|'.join(IMAGE_ENDINGS)})", re.IGNORECASE | re.DOTALL)
 SEPARATORS = re.compile(r"\s*[|;,\n]\s*")
-MAY_BE_LITERAL = r"^\s*[\[{]"
-MAY_BE_PATHS = r"^\s*[\[{]|[|;,\n]"
 
 
 def literal(cell: str) -> list | dict | None:
@@ -39,14 +40,16 @@ def plain(value: object) -> str | None:
     """A value out of JSON as a text: objects and nested lists stay JSON, which `literal` reads.
 
     >>> plain(True), plain(2010.0), plain(float("nan")), plain({"en": "red"})
-    ('true', '2010.0', None, '{"en": "red"}')
+    ('true', '2010', None, '{"en": "red"}')
     """
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int | float):
-        return None if value != value else str(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return None if value != value else canonical(str(value))
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -87,14 +90,32 @@ def flattened(cells: pa.Array) -> tuple[pa.Array, np.ndarray]:
     return pc.list_flatten(cells), np.asarray(pc.list_parent_indices(cells))
 
 
+def may_be_literals(texts: pa.StringArray) -> np.ndarray:
+    """Which texts begin with a bracket that `literal` reads."""
+    opening = among(edges(texts)[0], b"[{" + BLANKS_AND_BEYOND)
+    if not opening.any():
+        return opening
+    return np.asarray(pc.fill_null(pc.match_substring_regex(texts, r"^\s*[\[{]"), False))
+
+
+def may_be_paths(texts: pa.StringArray) -> np.ndarray:
+    """Which texts may hold several paths."""
+    if not holds(texts, "|;,\n"):
+        return may_be_literals(texts)
+    return may_be_literals(texts) | np.asarray(pc.fill_null(pc.match_substring_regex(texts, r"[|;,\n]"), False))
+
+
 def spread(
-    values: pa.Array, rows: np.ndarray, parts: Callable[[str], list[str | None]], may: str
+    values: pa.Array,
+    rows: np.ndarray,
+    parts: Callable[[str], list[str | None]],
+    may: Callable[[pa.StringArray], np.ndarray],
 ) -> tuple[pa.Array, np.ndarray]:
-    """The same with text cells that hold several values taken apart by ``parts``; only those that match ``may`` are tried."""
+    """The same with text cells that hold several values taken apart by ``parts``; only those that ``may`` finds are tried."""
     if not is_text(values.type):
         return values, rows
     values = values.cast(pa.string())
-    tried = np.asarray(pc.fill_null(pc.match_substring_regex(values, may), False))
+    tried = may(values)
     if not tried.any():
         return values, rows
     lists = [parts(cell) if hit else [cell] for cell, hit in zip(values.to_pylist(), tried, strict=True)]

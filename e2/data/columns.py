@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 
 from e2.data import cells as cell
 from e2.data.canonical import strings
+from e2.data.edges import among, among_words, edges, holds, trimmed
 from e2.errors import InputError, first_line, printable
 
 IMAGE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
@@ -34,6 +35,7 @@ NOTE = pa.struct([("what", pa.string()), ("value", pa.string())])
 MISSING_WORDS = ("#n/a", "n/a", "na", "null", "nan", "none", "<na>")
 REGIONS, MALFORMED, NOTES = "regions", "e2:malformed", "e2:notes"
 WORDS = r"[\p{L}\p{N}\p{So}]"  # letters, digits and pictures: what a text is made of
+LETTERS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 MARKUP = re.compile(r"<[^>]*>")
 
 
@@ -88,23 +90,24 @@ class Notes:
 
     def __init__(self, count: int):
         self._of_row: list[list[dict[str, str]] | None] = [None] * count
+        self.any = False
 
     def add(self, rows: Iterable[int], what: str, values: Iterable[str]) -> None:
         """Notes one value for each of the rows."""
+        self.any = True
         for row, value in zip(rows, values, strict=True):
             self._of_row[row] = [*(self._of_row[row] or []), {"what": what, "value": value}]
 
-    def drop(self, values: pa.Array, rows: np.ndarray, gone: pa.Array, what: str) -> pa.Array:
+    def drop(self, values: pa.Array, rows: np.ndarray, gone: np.ndarray, what: str) -> pa.Array:
         """The strings with null for those that are ``gone``, which are noted."""
-        hits = np.asarray(pc.fill_null(gone, False))
-        if not hits.any():
+        if not gone.any():
             return values
-        self.add(rows[hits].tolist(), what, values.filter(pa.array(hits)).to_pylist())
-        return pc.if_else(pa.array(hits), pa.scalar(None, pa.string()), values)
+        self.add(rows[gone].tolist(), what, values.filter(pa.array(gone)).to_pylist())
+        return pc.if_else(pa.array(gone), pa.scalar(None, pa.string()), values)
 
     def column(self) -> pa.Array:
         """The notes as a column, null for rows without any."""
-        return pa.array(self._of_row, pa.list_(NOTE))
+        return pa.array(self._of_row, pa.list_(NOTE)) if self.any else pa.nulls(len(self._of_row), pa.list_(NOTE))
 
 
 def normalise(
@@ -125,7 +128,7 @@ def normalise(
         InputError: a column has a type that cannot mean what it should.
     """
     notes = Notes(batch.num_rows)
-    given = NOTES in batch.schema.names
+    given = NOTES in batch.schema.names and batch.column(NOTES).null_count < batch.num_rows
     for row, found in enumerate(batch.column(NOTES).to_pylist() if given else ()):
         for note in found or ():
             notes.add([row], note["what"], [note["value"]])
@@ -133,7 +136,7 @@ def normalise(
     reader = _Texts(notes, words if words is not None else () if nulls else MISSING_WORDS)
     looser = _Texts(notes, words if words is not None else MISSING_WORDS)  # no photo is called "nan", no text says it
     make: dict[str, tuple[str, Callable[[pa.Array], pa.Array]]] = {
-        "product_id": (columns.id, functools.partial(reader.one, role="id", number=False)),
+        "product_id": (columns.id, reader.ids),
         "captions": (columns.caption, looser.captions),
         "images": (columns.image, functools.partial(images, texts=looser)),
         REGIONS: (REGIONS, lambda cells: cells.cast(pa.string())),
@@ -161,18 +164,24 @@ class _Texts:
     """Reads columns of texts, with the words that mean "nothing" in them; notes what it drops."""
 
     def __init__(self, notes: Notes, words: Sequence[str]):
-        self.notes, self.words = notes, pa.array([word.lower() for word in words], pa.string())
+        self.notes, self.words = notes, words
 
-    def one(self, cells: pa.Array, role: str, number: bool = True) -> pa.Array:
+    def ids(self, cells: pa.Array) -> pa.Array:
+        """Ids: texts letter by letter, numbers as `canonical` strings, null for blanks and words that mean nothing."""
+        values, rows = cell.flattened(cells)
+        if not (cell.is_text(values.type) or cell.is_binary(values.type)):
+            return _joined(self.known(strings(values), rows, "id"), rows, cells)
+        values = values.cast(pa.string())
+        known = self.known(trimmed(values), rows, "id").is_valid()
+        values = values if pc.all(known).as_py() else pc.if_else(known, values, pa.scalar(None, pa.string()))
+        return _joined(values, rows, cells)
+
+    def one(self, cells: pa.Array, role: str) -> pa.Array:
         """Any scalar column as `canonical` strings, null for blanks and words that mean nothing.
 
         Several values in one cell (a list) are joined by commas.
         """
-        values, rows = self.values(cells, role, number)
-        if len(values) == len(cells) and not cell.is_list(cells.type):
-            return values
-        joined = pc.binary_join(cell.grouped(values, rows, values.is_valid(), len(cells)), ", ")
-        return pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), joined)
+        return _joined(*self.values(cells, role), cells)
 
     def captions(self, cells: pa.Array) -> pa.ListArray:
         """A column of one or several texts a row as lists, without those that hold no word."""
@@ -180,46 +189,48 @@ class _Texts:
         values = self.notes.drop(values, rows, _wordless(values), "caption of markup alone")
         return cell.grouped(values, rows, values.is_valid(), len(cells))
 
-    def values(self, cells: pa.Array, role: str, number: bool = True) -> tuple[pa.Array, np.ndarray]:
+    def values(self, cells: pa.Array, role: str) -> tuple[pa.Array, np.ndarray]:
         """All values of a column and the row of each."""
-        values, rows = cell.spread(*cell.flattened(cells), cell.values_in, cell.MAY_BE_LITERAL)
-        values = self.known(strings(values, number), rows, role)
-        braced = pc.fill_null(pc.starts_with(values, "{"), False)
-        if pc.any(braced).as_py():
-            objects = [
-                isinstance(cell.literal(text), dict) if text else False
-                for text in pc.if_else(braced, values, None).to_pylist()
-            ]
-            values = self.notes.drop(values, rows, pa.array(objects), f"{role} is an object, taken as missing")
-        return values, rows
+        values, rows = cell.spread(*cell.flattened(cells), cell.values_in, cell.may_be_literals)
+        values = self.known(strings(values), rows, role)
+        objects = among(edges(values)[0], b"{")
+        for place in np.flatnonzero(objects):
+            objects[place] = isinstance(cell.literal(values[place].as_py() or ""), dict)
+        return self.notes.drop(values, rows, objects, f"{role} is an object, taken as missing"), rows
 
     def known(self, values: pa.Array, rows: np.ndarray, role: str) -> pa.Array:
         """The strings without the words that mean nothing; where none is known, what looks like one is noted."""
-        short = pc.less_equal(pc.binary_length(values), max(map(len, [*self.words.to_pylist(), *MISSING_WORDS])) * 4)
-        lower = pc.utf8_lower(pc.if_else(short, values, pa.scalar(None, pa.string())))
-        if not len(self.words):
-            odd = np.asarray(pc.fill_null(pc.is_in(lower, pa.array(MISSING_WORDS)), False))
+        odd = among_words(values, self.words or MISSING_WORDS)
+        if self.words:
+            return self.notes.drop(values, rows, odd, f"{role} taken as missing (--missing-values sets the words)")
+        if odd.any():
             found = values.filter(pa.array(odd)).to_pylist()
             self.notes.add(rows[odd].tolist(), f"{role} kept though it may mean nothing (--missing-values drops it)", found)
-            return values
-        return self.notes.drop(
-            values, rows, pc.is_in(lower, self.words), f"{role} taken as missing (--missing-values sets the words)"
-        )
+        return values
 
 
-def _wordless(values: pa.Array) -> pa.Array:
+def _joined(values: pa.Array, rows: np.ndarray, cells: pa.Array) -> pa.Array:
+    """One string for each cell out of all values and their rows."""
+    if len(values) == len(cells) and not cell.is_list(cells.type):
+        return values
+    joined = pc.binary_join(cell.grouped(values, rows, values.is_valid(), len(cells)), ", ")
+    return pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), joined)
+
+
+def _wordless(values: pa.Array) -> np.ndarray:
     """Which texts hold nothing but markup and punctuation, e.g. ``<br>``, ``&nbsp;`` or ``-``."""
-    odd = pc.or_(pc.match_substring_regex(values, "[<&]"), pc.invert(pc.match_substring_regex(values, "[a-zA-Z0-9]")))
-    if not pc.any(odd).as_py():
-        return odd
-    bare = pc.replace_substring_regex(pc.if_else(odd, values, "a word"), r"<[^>]*>|&(?:amp;)?#?\w+;", "")
-    suspects = pc.fill_null(pc.invert(pc.match_substring_regex(bare, WORDS)), False)
-    if not pc.any(suspects).as_py():
-        return suspects
-    texts = pa.array(
-        [_unescaped(text) if text else None for text in pc.if_else(suspects, values, None).to_pylist()], pa.string()
-    )
-    return pc.and_(suspects, pc.fill_null(pc.invert(pc.match_substring_regex(texts, WORDS)), False))
+    found = ~among(edges(values)[0], LETTERS) & np.asarray(values.is_valid())
+    if holds(values, "<&"):
+        found |= np.asarray(pc.fill_null(pc.match_substring_regex(values, "[<&]"), False))
+    for test in (lambda texts: pc.replace_substring_regex(texts, r"<[^>]*>|&(?:amp;)?#?\w+;", ""), _all_unescaped):
+        places = np.flatnonzero(found)
+        if len(places):
+            found[places] = ~np.asarray(pc.match_substring_regex(test(values.take(pa.array(places))), WORDS))
+    return found
+
+
+def _all_unescaped(texts: pa.Array) -> pa.Array:
+    return pa.array(map(_unescaped, texts.to_pylist()), pa.string())
 
 
 def _unescaped(text: str) -> str:
@@ -246,7 +257,7 @@ def image_places(cells: pa.Array, first_row: int) -> pa.ListArray:
 
 def _contents_and_paths(cells: pa.Array, texts: _Texts | None) -> tuple[pa.Array, pa.Array, np.ndarray]:
     """The bytes and the path of each image of a column, and the row it belongs to."""
-    values, rows = cell.spread(*cell.flattened(cells), cell.paths_in, cell.MAY_BE_PATHS)
+    values, rows = cell.spread(*cell.flattened(cells), cell.paths_in, cell.may_be_paths)
     none = pa.nulls(len(values))
     if pa.types.is_struct(values.type):
         fields = dict(zip((part.name for part in values.type), values.flatten(), strict=True))
@@ -255,6 +266,5 @@ def _contents_and_paths(cells: pa.Array, texts: _Texts | None) -> tuple[pa.Array
         contents, paths = values, none
     else:
         contents, paths = none, values
-    paths = pc.utf8_trim_whitespace(paths.cast(pa.string()))
-    paths = pc.if_else(pc.equal(paths, ""), pa.scalar(None, pa.string()), paths)
+    paths = trimmed(paths.cast(pa.string()))
     return contents, (texts or _Texts(Notes(len(cells)), MISSING_WORDS)).known(paths, rows, "image"), rows

@@ -3,17 +3,17 @@
 import collections
 import csv
 import io
-import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
 from e2.data.dialect import foreign_byte
 from e2.errors import printable
 
-BLOCK = 4096  # lines that are looked at together
+PIECE = 1 << 20  # letters that are looked at together
 LONGEST_TEXT = 1000  # lines: a quotation mark that opens and is still open after so many does not belong to a cell
 LONGEST_CELL = 16 << 20  # letters
 SHOWN = 80  # letters of a malformed row
@@ -28,45 +28,61 @@ class Row(NamedTuple):
     note: str | None = None  # what its reader should know
 
 
-def read_parts(lines: Iterator[str], delimiter: str, first_line: int = 1) -> Iterator[pa.Table | list[Row]]:
-    """Yields the header, as a list of one row, then the rows that are not blank, some thousand at a time.
+class Delimited:
+    """The rows of an open file that are not blank.
 
     A cell in quotation marks may span lines. Where one opens that never closes, or closes so late that whole rows lie within
     it, the mark is taken for a character (5" heels) and each line for a row.
 
     Args:
-        lines: of the file, with their ends.
+        text: the file, opened with ``newline=""``, from its header on.
         delimiter: one character between cells.
         first_line: the number of the first line.
-
-    Yields:
-        Where each line is a whole row, as is the rule, a table of strings; else rows, of which some may be malformed.
     """
-    csv.field_size_limit(LONGEST_CELL)
-    source, width = _Lines(lines, first_line), 0
-    reader = csv.reader(source, delimiter=delimiter)
-    while block := source.ahead(BLOCK if width else 1):
-        table = _plain_table(block, delimiter, width) if width else None
-        if table is not None:
-            source.drop()
-            yield table
-            continue
-        rows, end = [], source.number + len(block)
-        while source.number < end:
-            row = _next_row(source, reader)
-            if row:
-                width = width or len(row.cells)
-                rows.append(_checked(row, source, delimiter, width))
-            source.begin()
-        if rows:
-            yield rows
+
+    def __init__(self, text: TextIO, delimiter: str, first_line: int = 1):
+        csv.field_size_limit(LONGEST_CELL)
+        self._source, self._delimiter = _Lines(text, first_line), delimiter
+        self._reader = csv.reader(self._source, delimiter=delimiter)
+        header = None
+        while header is None and self._source.ahead():
+            header = self._row()
+        self.header = header.cells if header else []  # empty where the file is
+
+    def parts(self, places: Sequence[int]) -> Iterator[pa.Table | list[Row]]:
+        """Yields the rows below the header, some thousand at a time.
+
+        Where each line is a whole row, as is the rule, they are a table of strings with the columns at some places (0, 1, ...)
+        in that order; else rows, of which some may be malformed.
+        """
+        while piece := self._source.ahead():
+            table = _plain_table(piece, self._delimiter, len(self.header), places)
+            if table is not None:
+                self._source.drop(len(table))
+                yield table
+                continue
+            rows, end = [], self._source.number + _count_lines(piece)
+            while self._source.number < end:
+                if row := self._row(len(self.header)):
+                    rows.append(row)
+            if rows:
+                yield rows
+
+    def _row(self, width: int = 0) -> Row | None:
+        """The row that begins on the next line, of so many cells (0: any number); None for a blank one."""
+        row = _next_row(self._source, self._reader)
+        if row:
+            row = _checked(row, self._source, self._delimiter, width or len(row.cells))
+        self._source.begin()
+        return row
 
 
 class _Lines:
     """Lines for a csv reader that can be looked at ahead and handed back; keeps those of the row under way."""
 
-    def __init__(self, lines: Iterator[str], first_line: int):
-        self._lines, self._waiting = lines, collections.deque[str]()
+    def __init__(self, text: TextIO, first_line: int):
+        self._text, self._waiting = text, collections.deque[str]()
+        self._piece = ""  # read, but not yet parted into lines; comes behind those that wait
         self.taken: list[str] = []
         self.number, self.unclosed = first_line, False
 
@@ -75,10 +91,12 @@ class _Lines:
 
     def __next__(self) -> str:
         if len(self.taken) < LONGEST_TEXT:
-            line = self._waiting.popleft() if self._waiting else next(self._lines, None)
-            if line is not None:
-                self.taken.append(line)
-                return line
+            if not self._waiting:
+                self._waiting.extend(io.StringIO(self.ahead(), newline=""))
+                self._piece = ""
+            if self._waiting:
+                self.taken.append(self._waiting.popleft())
+                return self.taken[-1]
         self.unclosed = bool(self.taken)  # a reader asks for more only within a cell
         raise StopIteration
 
@@ -92,32 +110,45 @@ class _Lines:
         self._waiting.extendleft(reversed(self.taken[1:]))
         del self.taken[1:]
 
-    def ahead(self, count: int) -> list[str]:
-        """The next lines, which stay the next ones; empty at the end."""
-        self._waiting.extend(itertools.islice(self._lines, max(0, count - len(self._waiting))))
-        return list(self._waiting)
+    def ahead(self) -> str:
+        """A piece of whole lines, which stay the next ones; empty at the end."""
+        if self._waiting:
+            self._piece = "".join(self._waiting) + self._piece
+            self._waiting.clear()
+        if len(self._piece) < PIECE // 2:
+            self._piece += self._text.read(PIECE) + self._text.readline()
+        return self._piece
 
-    def drop(self) -> None:
-        """Passes over the lines that were looked at."""
-        self.number += len(self._waiting)
-        self._waiting.clear()
+    def drop(self, lines: int) -> None:
+        """Passes over the piece that was looked at."""
+        self.number += lines
+        self._piece = ""
 
 
-def _plain_table(block: Sequence[str], delimiter: str, width: int) -> pa.Table | None:
+def _count_lines(piece: str) -> int:
+    ends = piece.count("\n") + (piece.count("\r") - piece.count("\r\n") if "\r" in piece else 0)
+    return ends + (not piece.endswith(("\n", "\r")))
+
+
+def _plain_table(piece: str, delimiter: str, width: int, places: Sequence[int]) -> pa.Table | None:
     """The rows of some lines by Arrow, which is many times faster; None unless each line is one whole row."""
     end = delimiter.join(["end"] * width)  # a cell that is still open would swallow it
+    wanted = [f"f{place}" for place in dict.fromkeys([*places, 0])]
     try:
-        data = "".join([*block, "" if block[-1].endswith(("\n", "\r")) else "\n", end]).encode()
+        data = "".join([piece, "" if piece.endswith(("\n", "\r")) else "\n", end]).encode()
         table = pyarrow.csv.read_csv(
-            io.BytesIO(data),
-            pyarrow.csv.ReadOptions(autogenerate_column_names=True, block_size=len(data), use_threads=False),
+            pa.BufferReader(data),
+            pyarrow.csv.ReadOptions(
+                column_names=[f"f{place}" for place in range(width)], block_size=len(data), use_threads=False
+            ),
             pyarrow.csv.ParseOptions(delimiter=delimiter),
-            pyarrow.csv.ConvertOptions(column_types={f"f{place}": pa.string() for place in range(width)}),
+            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(wanted, pa.string()), include_columns=wanted),
         )
     except (pa.ArrowInvalid, UnicodeEncodeError):
         return None
-    whole = table.num_columns == width and table.num_rows == len(block) + 1
-    return table.slice(0, len(block)) if whole and table.column(0)[-1].as_py() == "end" else None
+    count = np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")) if "\r" not in piece else _count_lines(piece)
+    whole = table.num_rows == count + 1 and table.column("f0")[-1].as_py() == "end"
+    return table.slice(0, count).select([f"f{place}" for place in places]) if whole else None
 
 
 def _next_row(source: _Lines, reader: Iterator[list[str]]) -> Row | None:

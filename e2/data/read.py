@@ -8,6 +8,7 @@ import contextlib
 import csv
 import itertools
 import json
+import operator
 import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -19,7 +20,7 @@ import pyarrow.parquet
 
 from e2.data.cells import plain, strings_of
 from e2.data.columns import MALFORMED, NOTE, NOTES, Columns
-from e2.data.delimited import SHOWN, read_parts
+from e2.data.delimited import SHOWN, Delimited
 from e2.data.dialect import Dialect, dialect_of, foreign_byte, open_text
 from e2.errors import InputError, printable
 
@@ -70,10 +71,10 @@ def column_names(file: Path, columns: Columns, needed: Collection[str] = ()) -> 
                 return parquet.schema_arrow.names
         if kind == ".jsonl":
             return _json_names(file, columns, needed)
-        header = next(_parts(file, columns), None)
-        if header is None:
-            raise InputError(f"{file}: cannot be read (it is empty); name a table with a header and rows")
-        return header[0].cells
+        with _delimited(file, columns) as table:
+            if not table.header:
+                raise InputError(f"{file}: cannot be read (it is empty); name a table with a header and rows")
+            return table.header
 
 
 def read_batches(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
@@ -93,34 +94,44 @@ def _read_parquet(file: Path, wanted: Sequence[str], columns: Columns) -> Iterat
 
 
 def _read_delimited(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
-    parts = _parts(file, columns)
-    (header,) = next(parts)
-    places = {name: header.cells.index(name) for name in wanted}
-    for part in parts:
-        if isinstance(part, pa.Table):
-            cells = {name: part.column(place).combine_chunks() for name, place in places.items()}
-            yield _batch(cells, [None] * len(part), [None] * len(part))
-            continue
-        cells = {
-            name: pa.array([None if row.malformed else row.cells[place] for row in part], pa.string())
-            for name, place in places.items()
-        }
-        notes = [[{"what": row.note, "value": f"line {row.line:,}"}] if row.note else None for row in part]
-        yield _batch(cells, [row.malformed for row in part], notes)
+    with _delimited(file, columns) as table:
+        places = {name: table.header.index(name) for name in wanted}
+        for part in table.parts(list(places.values())):
+            if isinstance(part, pa.Table):
+                cells = {name: column.combine_chunks() for name, column in zip(places, part.columns, strict=True)}
+                yield _batch(cells, pa.nulls(len(part), pa.string()), pa.nulls(len(part), pa.list_(NOTE)))
+                continue
+            cells = {
+                name: pa.array([None if row.malformed else row.cells[place] for row in part], pa.string())
+                for name, place in places.items()
+            }
+            notes = [[{"what": row.note, "value": f"line {row.line:,}"}] if row.note else None for row in part]
+            yield _batch(cells, pa.array([row.malformed for row in part], pa.string()), pa.array(notes, pa.list_(NOTE)))
 
 
-def _parts(file: Path, columns: Columns) -> Iterator[Any]:
+@contextlib.contextmanager
+def _delimited(file: Path, columns: Columns) -> Iterator[Delimited]:
     found = dialect(file, columns)
-    with open_text(file, found.encoding) as lines:
-        yield from read_parts(itertools.islice(lines, found.skip, None), found.delimiter, found.skip + 1)
+    with open_text(file, found.encoding) as text:
+        for _ in range(found.skip):
+            text.readline()
+        yield Delimited(text, found.delimiter, found.skip + 1)
 
 
 def _read_json(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
     rows = _json_rows(file, columns)
     while batch := list(itertools.islice(rows, ROWS_PER_BATCH)):
         objects = [{} if isinstance(row, str) else row for row in batch]
-        cells = {name: json_column([row.get(name) for row in objects]) for name in wanted}
-        yield _batch(cells, [row if isinstance(row, str) else None for row in batch], [None] * len(batch))
+        cells = {name: json_column(_values(objects, name)) for name in wanted}
+        malformed = pa.array([row if isinstance(row, str) else None for row in batch], pa.string())
+        yield _batch(cells, malformed, pa.nulls(len(batch), pa.list_(NOTE)))
+
+
+def _values(objects: Sequence[dict], name: str) -> list[Any]:
+    """The objects' values under a name, None where there is none."""
+    with contextlib.suppress(KeyError):  # as a rule all have the same keys, and this is faster
+        return list(map(operator.itemgetter(name), objects))
+    return [row.get(name) for row in objects]
 
 
 def _json_names(file: Path, columns: Columns, needed: Collection[str]) -> list[str]:
@@ -141,9 +152,19 @@ def _json_names(file: Path, columns: Columns, needed: Collection[str]) -> list[s
 def _json_rows(file: Path, columns: Columns) -> Iterator[dict | str]:
     """Each row, or what is wrong with it."""
     # Not pyarrow.json: that turns texts which look like dates into dates, and fails on columns of mixed types
+    decode = json.JSONDecoder().raw_decode
     with open_text(file, dialect(file, columns).encoding) as lines:
         for number, line in enumerate(lines, start=1):
-            if line.strip():
+            try:
+                row, end = decode(line)  # faster than `json.loads`
+                plain = (
+                    line[end:] in ("\n", "\r\n", "") and isinstance(row, dict) and (line.isascii() or not foreign_byte(line))
+                )
+            except (ValueError, RecursionError):
+                plain = False
+            if plain:
+                yield row
+            elif line.strip():
                 yield _json_row(line, number)
 
 
@@ -169,9 +190,8 @@ def json_column(values: Sequence[Any]) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array([0, *itertools.accumulate(map(len, lists))], pa.int32()), texts)
 
 
-def _batch(cells: dict[str, pa.Array], malformed: list[str | None], notes: list[Any]) -> pa.RecordBatch:
-    told = {MALFORMED: pa.array(malformed, pa.string()), NOTES: pa.array(notes, pa.list_(NOTE))}
-    return pa.record_batch({**cells, **told})
+def _batch(cells: dict[str, pa.Array], malformed: pa.Array, notes: pa.Array) -> pa.RecordBatch:
+    return pa.record_batch({**cells, MALFORMED: malformed, NOTES: notes})
 
 
 @contextlib.contextmanager

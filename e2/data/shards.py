@@ -32,7 +32,7 @@ from e2.data.read import JSON_ROWS_FOR_NAMES, json_column
 from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, require_columns
 from e2.errors import InputError
 
-FORMAT = 2  # of what lies in the cache; counts up whenever the same shards give other samples
+FORMAT = 3  # of what lies in the cache; counts up whenever the same shards give other samples
 TEXT_ENDINGS = ("json", "txt")
 REMOTE = re.compile(r"pipe:|[a-zA-Z][a-zA-Z0-9+]+://")
 PLACE = pa.struct([("offset", pa.int64()), ("size", pa.int64())])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from e2.data import cache, read
+from e2.data.canonical import ids_of_texts
 from e2.data.catalogue import FilesAndBytes
 from e2.data.columns import REGIONS, Columns, normalise
 from e2.errors import InputError, printable
@@ -119,6 +120,9 @@ def load_table(files: Sequence[Path], tags: Sequence[str], columns: Columns) -> 
     if not tables:
         raise InputError(f"{files[0]}: there are no rows; name a table with products")
     table = pa.concat_tables(tables, promote_options="default")  # "regions" may be in some shards only
+    if not read.has_nulls(files[0]):
+        place = table.schema.get_field_index("product_id")
+        table = table.set_column(place, "product_id", ids_of_texts(table.column(place)))
     return table if small else table.append_column("images", _mapped_images(files, columns).column("images"))
 
 

@@ -1,0 +1,78 @@
+"""Quick looks at a column of strings, which spare most columns the slow ones: its bytes are read, no string is made."""
+
+import functools
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+BLANKS_AND_BEYOND = bytes([*range(1, 33), *range(128, 256)])  # blanks of ASCII, and bytes of letters that may be blanks
+
+
+def edges(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last byte of each string, 0 where it is empty; anything where it is null."""
+    offsets, data = _bytes_of(texts)
+    starts, ends = offsets[:-1], offsets[1:]
+    if not len(data):
+        return np.zeros(len(texts), np.uint8), np.zeros(len(texts), np.uint8)
+    filled = ends > starts
+    return data.take(starts, mode="clip") * filled, data.take(ends - 1, mode="wrap") * filled
+
+
+def among(found: np.ndarray, letters: bytes) -> np.ndarray:
+    """Which bytes are one of some letters."""
+    return _table(letters)[found]
+
+
+@functools.lru_cache(maxsize=64)
+def _table(letters: bytes) -> np.ndarray:
+    table = np.zeros(256, bool)
+    table[list(letters)] = True
+    return table
+
+
+def holds(texts: pa.StringArray, letters: str) -> bool:
+    """Whether one of some ASCII letters may stand anywhere in a column."""
+    offsets, data = _bytes_of(texts)
+    everything = data[offsets[0] : offsets[-1]].tobytes() if len(texts) else b""
+    return any(letter.encode() in everything for letter in letters)
+
+
+def trimmed(texts: pa.StringArray) -> pa.StringArray:
+    """The strings without blanks around them; null where nothing is left."""
+    first, last = edges(texts)
+    if among(first, BLANKS_AND_BEYOND).any() or among(last, BLANKS_AND_BEYOND).any():
+        texts = pc.utf8_trim_whitespace(texts)
+    elif first.all():
+        return texts
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+
+
+def among_words(texts: pa.StringArray, words: Iterable[str]) -> np.ndarray:
+    """Which strings are one of some words, in any case."""
+    words = [word.lower() for word in words if word]
+    found = np.zeros(len(texts), bool)
+    if not words:
+        return found
+    first, last = edges(texts)
+    spellings = [spelling.encode() for word in words for spelling in (word, word.upper())]
+    wide = bytes(range(128, 256))  # other letters may have these for their small ones
+    near = among(first, bytes(word[0] for word in spellings) + wide) & among(
+        last, bytes(word[-1] for word in spellings) + wide
+    )
+    near &= np.asarray(pc.fill_null(pc.less_equal(pc.binary_length(texts), 4 * max(map(len, words))), False))
+    if near.any():
+        places = np.flatnonzero(near)
+        lower = pc.utf8_lower(texts.take(pa.array(places)))
+        found[places] = np.asarray(pc.is_in(lower, pa.array(words, pa.string())))
+    return found
+
+
+def _bytes_of(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each string starts in the bytes of all, with the end of the last; and these bytes."""
+    _, offsets, data = texts.buffers()
+    found = (
+        np.frombuffer(offsets, np.int32, len(texts) + 1, 4 * texts.offset) if offsets else np.zeros(len(texts) + 1, np.int32)
+    )
+    return found, np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
