@@ -77,7 +77,7 @@ def captioning(
     judge = _encoder(encoder, options)
     try:
         compared = evaluate_captioning(
-            [*(load_captioner(name, its_encoder(name, judge), **options) for name in captioner or []), *candidates],
+            [*(load_captioner(name, among=[judge] if judge else (), **options) for name in captioner or []), *candidates],
             truth,
             text=text,
             seed=seed,
@@ -93,14 +93,6 @@ def captioning(
         print(jsonlib.dumps({"results": compared.results, "differences": compared.differences}, indent=2, ensure_ascii=False))
     else:
         Console().print(results_table(compared))
-
-
-def its_encoder(captioner: str, given):
-    """The encoder that was given where it is the captioner's own, by the hash of its weights: it may have moved since."""
-    from adapters.captioning.captioner import read_description
-
-    own = read_description(Path(captioner))["encoder"].get("weights_sha256")
-    return given if given is not None and given.info["weights_sha256"] == own else None
 
 
 def _encoder(name: str | None, options: dict):

@@ -65,7 +65,7 @@ def gap(
     catalogue, tuning = (open_data(data, name, tags, columns, on_bad_row) for name in (split, other))
     options: dict[str, Any] = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
     encoders = [load_encoder(name, **options) for name in model]
-    captioners = [load_captioner(folder, **options) for folder in captioner or []]
+    captioners = [load_captioner(folder, among=encoders, **options) for folder in captioner or []]
     compared = evaluate_gap(
         encoders, catalogue, tuning, text=text, captioners=captioners, captions=captions, seed=seed, out=out
     )

@@ -5,7 +5,6 @@ files, and for ``nearest`` the texts in ``memory.txt``. It holds for one encoder
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +22,8 @@ from adapters.captioning.memory import nearest, project
 from adapters.captioning.model import CaptionModel, build_model
 from adapters.captioning.prompt import prompt_text
 from adapters.captioning.tokenizers import Tokenizer, load_tokenizer
-from adapters.encoder import Encoder, load_encoder
+from adapters.encoder import Encoder
+from adapters.encoder_places import check_noted, load_noted, noted
 from adapters.image_batches import ImageSource
 from adapters.tag_reader import TagReader
 from e2.accounting import load_exactly
@@ -35,7 +35,6 @@ from e2.version import __version__
 FORMAT = 1  # raised when a reader of today could not read what is written
 MEMORY, MEMORY_TEXTS, MODEL = "memory", "memory.txt", "model."
 BATCH_SIZE = 64
-HUBS = ("hf-hub", "open_clip")  # what follows is no path
 
 
 @dataclass(eq=False)
@@ -209,7 +208,7 @@ class Captioner:
             "kind": "captioner",
             "version": __version__,
             "config": asdict(self.config),
-            "encoder": {**self.encoder.info, "path": relative_name(self.encoder.info["path"], home)},
+            "encoder": noted(self.encoder.info, home),
             "tokenizer": None if self.tokenizer is None else self.tokenizer.kind,
             "language_model": language_model,
             "tags": None
@@ -230,12 +229,15 @@ def require_finite_features(features: np.ndarray) -> None:
         raise InputError(f"{broken:,} of {len(features):,} photos have embeddings that are not finite; check the encoder")
 
 
-def load_captioner(path: str | Path, encoder: Encoder | None = None, **encoder_options: Any) -> Captioner:
+def load_captioner(
+    path: str | Path, encoder: Encoder | None = None, *, among: Sequence[Encoder] = (), **encoder_options: Any
+) -> Captioner:
     """A captioner from its folder.
 
     Args:
         path: what `fit_captioner` wrote.
-        encoder: the one it was fitted to; None: loaded from where it lies, as seen from the captioner's folder.
+        encoder: the one it was fitted to; None: found by itself, see `load_noted`.
+        among: encoders at hand, of which that one is taken if it is there.
         encoder_options: ``device``, ``batch_size`` ... of `load_encoder`, when ``encoder`` is None.
 
     Raises:
@@ -244,8 +246,8 @@ def load_captioner(path: str | Path, encoder: Encoder | None = None, **encoder_o
     folder = Path(path)
     found = read_description(folder)
     if encoder is None:
-        encoder = _stored_encoder(folder, found["encoder"], encoder_options)
-    check_encoder(folder, found["encoder"], encoder)
+        encoder = load_noted(found["encoder"], folder, str(folder), among, **encoder_options)
+    check_noted(found["encoder"], encoder, str(folder), "give that one, or fit a captioner anew")
     try:
         config = CaptionerConfig(**found["config"])
         tensors = read_tensors(folder / WEIGHTS)
@@ -301,40 +303,6 @@ def read_description(folder: Path) -> dict[str, Any]:
     if missing:
         raise InputError(f"{path} is damaged: {', '.join(sorted(missing))} missing; copy the whole folder again")
     return found
-
-
-def check_encoder(folder: Path, fitted_to: Mapping[str, Any], encoder: Encoder) -> None:
-    """Refuses an encoder whose embeddings mean something else.
-
-    Raises:
-        InputError: its weights have another hash.
-    """
-    if fitted_to.get("weights_sha256") != encoder.info["weights_sha256"]:
-        fitted = f"{fitted_to.get('path')} ({str(fitted_to.get('weights_sha256'))[:12]})"
-        given = f"{encoder.info['path']} ({encoder.info['weights_sha256'][:12]})"
-        raise InputError(
-            f"{folder} was fitted to the encoder {fitted}, not to {given}; give that one, or fit a captioner anew"
-        )
-
-
-def relative_name(name: str, home: Path) -> str:
-    """An encoder's name with the path in it, if there is one, as seen from the captioner's folder: a moved pair stays one."""
-    kind, colon, path = name.rpartition(":")
-    return f"{kind}{colon}{os.path.relpath(path, home)}" if kind not in HUBS and os.path.exists(path) else name
-
-
-def absolute_name(name: str, home: Path) -> str:
-    """The inverse of `relative_name`; a name that leads nowhere from there is taken as it stands."""
-    kind, colon, path = name.rpartition(":")
-    found = os.path.normpath(home / path)
-    return f"{kind}{colon}{found}" if kind not in HUBS and os.path.exists(found) else name
-
-
-def _stored_encoder(folder: Path, info: Mapping[str, Any], options: dict[str, Any]) -> Encoder:
-    try:
-        return load_encoder(absolute_name(info["path"], folder), **options)
-    except (InputError, KeyError) as error:
-        raise InputError(f"the encoder of {folder} cannot be loaded: {error}; name it by --encoder") from error
 
 
 def _load_model(captioner: Captioner, folder: Path, found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

@@ -22,8 +22,9 @@ from adapters.composed.searle import Searle, SearleOti, fit_searle
 from adapters.composed.settings import composer_options
 from adapters.composed.slots import SlotFilling, calibrated_slots
 from adapters.composed.sources import captions_in, captions_of, phrases_of, rewriter_of, vocabulary_of
-from adapters.composed.store import COMPOSER, ComposerRecord, check_encoder, load_mapping, read_record, save_composer
-from adapters.encoder import Encoder, load_encoder
+from adapters.composed.store import COMPOSER, ComposerRecord, load_mapping, read_record, save_composer
+from adapters.encoder import Encoder
+from adapters.encoder_places import check_noted, load_noted, noted
 from adapters.product_images import ProductImages
 from e2.data.product import Catalogue, is_catalogue
 from e2.errors import InputError
@@ -67,7 +68,7 @@ def load_composer(path: str | Path, encoder: Encoder | None = None, /, **options
 
     Args:
         path: the folder that `fit_composer` wrote.
-        encoder: the one it was fitted on; None = loaded from where it was then.
+        encoder: the one it was fitted on; None = found by itself, see `load_noted`.
         options: as for `make_composer`.
 
     Raises:
@@ -75,8 +76,8 @@ def load_composer(path: str | Path, encoder: Encoder | None = None, /, **options
     """
     record = read_record(path)
     method = _method(record.method)
-    encoder = encoder or load_encoder(record.encoder["path"])
-    check_encoder(path, record, encoder)
+    encoder = encoder or load_noted(record.encoder, Path(path), str(path))
+    check_noted(record.encoder, encoder, str(path), "give that one, or fit one for it by e2 compose fit")
     options = composer_options(method, options)
     if issubclass(method, PseudoWordComposer):
         origin = {"composer": str(path), "feature_norm": record.feature_norm}
@@ -120,12 +121,12 @@ def fit_composer(
     config = config or FitConfig()
     if name == "slots":
         composer, settings = calibrated_slots(encoder, _catalogue(data, name))
-        save_composer(out, _record(name, encoder, {}, config, 0.0, settings, {}), overwrite=overwrite)
+        save_composer(out, _record(name, encoder, out, {}, config, 0.0, settings, {}), overwrite=overwrite)
         return composer
     mapping, training, norm = _fitted(name, encoder, data, config, oti, phrases, photos, progress)
     kind = next(kind for kind, network in MAPPINGS.items() if isinstance(mapping, network))
     settings = asdict(config) | ({"oti": asdict(oti or OtiConfig())} if name == "searle" else {})
-    record = _record(name, encoder, {"kind": kind, **mapping.options}, config, norm, settings, training)
+    record = _record(name, encoder, out, {"kind": kind, **mapping.options}, config, norm, settings, training)
     save_composer(out, record, mapping, overwrite=overwrite)
     return load_composer(out, encoder)
 
@@ -151,8 +152,8 @@ def _photo_features(encoder: Encoder, catalogue: Catalogue, config: FitConfig, p
     return (features if config.input == "raw" else features / lengths), float(lengths.mean())
 
 
-def _record(name, encoder, network, config, norm, settings, training) -> ComposerRecord:
-    return ComposerRecord(name, network, dict(encoder.info), config.input, norm, settings, training)
+def _record(name, encoder, out, network, config, norm, settings, training) -> ComposerRecord:
+    return ComposerRecord(name, network, noted(encoder.info, Path(out)), config.input, norm, settings, training)
 
 
 def _method(name: str) -> type[Composer]:

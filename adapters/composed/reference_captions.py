@@ -9,6 +9,7 @@ from PIL import Image
 
 from adapters.captioning.files import read_captions
 from adapters.composed.base import References
+from adapters.encoder import Encoder
 from adapters.image_batches import ImageSource
 from e2.data.images import as_photo
 from e2.errors import InputError, escaped, printable
@@ -24,19 +25,19 @@ class CaptionSource(Protocol):
 
 
 class OurCaptions:
-    """A captioner that `e2 caption fit` wrote (DeCap, CapDec)."""
+    """A captioner that `e2 caption fit` wrote (DeCap, CapDec); its encoder may be ``among`` those at hand."""
 
-    def __init__(self, path: str | Path, encoder: Any = None):
+    def __init__(self, path: str | Path, among: Sequence[Encoder] = ()):
         from adapters.captioning import load_captioner
 
-        self.path, self._captioner = str(path), load_captioner(path, encoder)
+        self.path, self.captioner = str(path), load_captioner(path, among=among)
 
     @property
     def info(self) -> dict[str, Any]:
         return {"captions": self.path}
 
     def captions(self, references: References) -> list[str]:
-        return self._captioner.caption(references.images)
+        return self.captioner.caption(references.images)
 
 
 class TransformersCaptions:

@@ -9,7 +9,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from adapters.composed.mappings import MAPPINGS
-from adapters.encoder import Encoder
 from e2.accounting import load_exactly
 from e2.checkpoint import read_tensors
 from e2.errors import InputError
@@ -95,12 +94,3 @@ def load_mapping(folder: str | Path, record: ComposerRecord) -> nn.Module:
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{Path(folder) / WEIGHTS} does not fit its {CONFIG}; fit again") from error
     return mapping
-
-
-def check_encoder(folder: str | Path, record: ComposerRecord, encoder: Encoder) -> None:
-    """Refuses any encoder but the one that the mapping was fitted on: words of one tower are noise to another."""
-    if record.encoder["weights_sha256"] != encoder.info["weights_sha256"]:
-        raise InputError(
-            f"{folder} was fitted on {record.encoder.get('path')} ({record.encoder['weights_sha256'][:12]}), not on "
-            f"{encoder.info['path']} ({encoder.info['weights_sha256'][:12]}); fit one for it by e2 compose fit"
-        )

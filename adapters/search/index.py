@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from adapters.encoder import Encoder
-from adapters.encoder_places import load_noted
+from adapters.encoder import Encoder, load_encoder
+from adapters.encoder_places import check_noted, load_noted
 from adapters.search.engines import folder_of, open_store
 from adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
 from adapters.search.store import Hit, Manifest, Store, shown
@@ -155,11 +155,8 @@ def check_encoder(manifest: Manifest, encoder: Encoder, where: str) -> None:
     Raises:
         InputError: it has other weights.
     """
-    if manifest.encoder["weights_sha256"] != encoder.info["weights_sha256"]:
-        raise InputError(
-            f"{where} was built with {manifest.encoder['path']}, not with {encoder.info['path']}; "
-            "use that encoder, or build the index again by e2 index build --overwrite"
-        )
+    remedy = "give that one, or build the index again by e2 index build --overwrite"
+    check_noted(manifest.encoder, encoder, where, remedy)
 
 
 def encoder_of(place: str, name: str | None = None, **options: Any) -> Encoder:
@@ -167,7 +164,7 @@ def encoder_of(place: str, name: str | None = None, **options: Any) -> Encoder:
 
     Args:
         place: of the index.
-        name: where the encoder lies now; None: where it lay when the index was built, seen from the index or from here.
+        name: where the encoder lies now; None: found by itself, see `load_noted`.
         options: of `load_encoder`.
 
     Raises:
@@ -176,6 +173,8 @@ def encoder_of(place: str, name: str | None = None, **options: Any) -> Encoder:
     store = open_store(place)
     manifest = store.manifest
     store.close()
-    encoder = load_noted(manifest.encoder, folder_of(place), name, **options)
-    check_encoder(manifest, encoder, place)
+    if not name:
+        return load_noted(manifest.encoder, folder_of(place), shown(place), **options)
+    encoder = load_encoder(name, **options)
+    check_encoder(manifest, encoder, shown(place))
     return encoder

@@ -101,7 +101,7 @@ def test_a_fitted_mapping_learns_comes_back_and_refuses_another_encoder(name, en
     again = load_composer(tmp_path / "out")  # finds its encoder by itself
     np.testing.assert_allclose(again.compose(photos(3), wishes), vectors, atol=1e-6)
     assert make_composer(name, regional, path=tmp_path / "out").info["composer"] == str(tmp_path / "out")
-    with pytest.raises(InputError, match="was fitted on .* fit one for it by e2 compose fit"):
+    with pytest.raises(InputError, match="was made with .* fit one for it by e2 compose fit"):
         load_composer(tmp_path / "out", encoder)
     with pytest.raises(InputError, match="holds a finished composer already"):
         fit_composer(name, regional, products, tmp_path / "out", config=QUICK)

@@ -152,7 +152,7 @@ def test_fitted_slots_keep_vocabulary_and_thresholds_and_refuse_another_encoder(
     photo = [jpeg((200, 10, 10), 1)]
     np.testing.assert_allclose(again.compose(photo, ["in blue"]), fitted.compose(photo, ["in blue"]), atol=1e-6)
     assert load_composer(tmp_path / "slots", regional, text_weight=1.0).info["text_weight"] == 1.0
-    with pytest.raises(InputError, match="was fitted on"):
+    with pytest.raises(InputError, match="was made with"):
         load_composer(tmp_path / "slots", encoder)
 
 

@@ -70,6 +70,6 @@ def test_whatever_becomes_of_the_index_shows(followed, place, tiny, server_log):
         answer = client.get(path)
         assert answer.status_code == 503 and str(place) not in answer.text, path
     build_index(load_encoder(f"open_clip:{tiny}", device="cpu", workers=0), Shelf(products()[:12]), place, progress=False)
-    assert client.get("/api/search?q=x").status_code == 503 and "was built with" in server_log.text
+    assert client.get("/api/search?q=x").status_code == 503 and "was made with" in server_log.text
     build_index(encoder, Shelf(products()[:15]), place, overwrite=True, progress=False)
     assert len(ids(client)) == 15
