@@ -12,7 +12,10 @@ In an exported folder this file lies beside copies of the few files of E2 that i
 ``open_clip_torch``, which builds the backbone.
 """
 
+import json
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -27,13 +30,24 @@ from e2.model import E2
 
 
 class E2Config(PretrainedConfig):
-    """``backbone``: open_clip's model configuration; ``e2``: fields of E2's ``ModelConfig``."""
+    """Of an `E2Model`.
+
+    Args:
+        backbone: open_clip's model configuration.
+        e2: fields of E2's ``ModelConfig``.
+        text_tower: configuration of a text tower of transformers; None: open_clip's own.
+    """
 
     model_type = "e2"
 
-    def __init__(self, backbone: dict[str, Any] | None = None, e2: dict[str, Any] | None = None, **kwargs: Any):
-        self.backbone = backbone or {}
-        self.e2 = e2 or {}
+    def __init__(
+        self,
+        backbone: dict[str, Any] | None = None,
+        e2: dict[str, Any] | None = None,
+        text_tower: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ):
+        self.backbone, self.e2, self.text_tower = backbone or {}, e2 or {}, text_tower
         super().__init__(**kwargs)
 
 
@@ -57,7 +71,7 @@ class E2Model(PreTrainedModel):
     def __init__(self, config: E2Config):
         super().__init__(config)
         with torch.device("cpu"):  # transformers would have it built without memory, which not all of timm can
-            self.model = E2(build_backbone(config.backbone), ModelConfig(**config.e2))
+            self.model = E2(build_backbone(config.backbone, config.text_tower), ModelConfig(**config.e2))
         for module in self.model.modules():  # masks too come from the file: transformers loses what does not
             module._non_persistent_buffers_set = set()
         self.post_init()
@@ -94,8 +108,11 @@ class E2Model(PreTrainedModel):
         return output
 
 
-def build_backbone(config: dict[str, Any]) -> nn.Module:
+def build_backbone(config: dict[str, Any], text_tower: dict[str, Any] | None = None) -> nn.Module:
     """The open_clip model of a configuration, with random weights."""
-    custom = config.get("custom_text") or "hf_model_name" in config.get("text_cfg", {})
     fields = {name: value for name, value in config.items() if name != "custom_text"}
-    return (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**fields)
+    if text_tower is None:
+        return (open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP)(**fields)
+    with tempfile.TemporaryDirectory() as folder:  # open_clip reads a text tower's configuration from one
+        (Path(folder) / "config.json").write_text(json.dumps(text_tower))
+        return open_clip.CustomTextCLIP(**{**fields, "text_cfg": {**fields["text_cfg"], "hf_model_name": folder}})

@@ -6,8 +6,10 @@ embedding goes through its reader, only the backbone can be written, and only wh
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -57,27 +59,47 @@ def write_open_clip(encoder: Encoder, folder: Path, *, backbone_only: bool = Fal
     save_preprocessing(rule, encoder.preprocess, folder)
     if isinstance(encoder.tokenizer, HFTokenizer):
         encoder.tokenizer.save_pretrained(str(folder))
+    if tower := text_tower(model):
+        tower.save_pretrained(folder)
     deviation = largest_deviation(_compared(encoder, folder))
     return describe(encoder, "open_clip", deviation, {"backbone_only": model.reader is not None})
 
 
 def model_config(model: E2) -> dict:
-    """open_clip's configuration of the backbone, without weights to fetch from elsewhere."""
+    """open_clip's configuration of the backbone, without weights to fetch from elsewhere or folders of this machine.
+
+    A text tower or tokenizer of transformers that came from a folder is named ``.``: its files lie beside, and the folder is
+    where open_clip is to be run.
+    """
     config = json.loads(json.dumps(model.clip.origin.config))
+    text = config["text_cfg"]
+    for name in ("hf_model_name", "hf_tokenizer_name"):
+        if text.get(name) and (Path(text[name]).is_absolute() or Path(text[name]).is_dir()):
+            text[name] = "."
+    if text.get("hf_model_name"):
+        text["hf_model_pretrained"] = False
     config["vision_cfg"].pop("timm_model_pretrained", None)
     if config["vision_cfg"].get("timm_model_name"):
         config["vision_cfg"]["timm_model_pretrained"] = False
     return config
 
 
+def text_tower(model: E2) -> Any:
+    """The configuration of a text tower of transformers; None for open_clip's own."""
+    return model.clip.text.config if model.clip.origin.config["text_cfg"].get("hf_model_name") else None
+
+
 @torch.inference_mode()
 def _compared(encoder: Encoder, folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
+    here = os.getcwd()
+    os.chdir(folder)  # as its users do
     logging.disable(logging.WARNING)  # open_clip tells of every file it opens
     try:
-        theirs = open_clip.create_model_from_pretrained(f"local-dir:{folder}", return_transform=False).eval()
-        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+        theirs = open_clip.create_model_from_pretrained("local-dir:.", return_transform=False).eval()
+        tokenizer = open_clip.get_tokenizer("local-dir:.")
     finally:
         logging.disable(logging.NOTSET)
+        os.chdir(here)
     pixels, tokens = sample_pixels(encoder, 4), sample_tokens(encoder)
     yield tokens, tokenizer(list(SAMPLE_TEXTS))
     yield encoder.model.clip.encode_image(pixels, normalize=True), theirs.encode_image(pixels, normalize=True)

@@ -29,7 +29,7 @@ from adapters.export.exported import (
     sample_pixels,
     sample_tokens,
 )
-from adapters.export.open_clip_folder import model_config
+from adapters.export.open_clip_folder import model_config, text_tower
 from adapters.export.photo_files import save_preprocessing
 from adapters.export.tokenizer_files import load_tokenizer, save_for_transformers
 from e2.config import to_dict
@@ -78,10 +78,11 @@ def _with_code(encoder: Encoder, folder: Path) -> tuple[dict[str, Any], dict[str
     """Copies the code and gives configuration and weights of an ``E2Model``."""
     for path in [CODE, *needed_files(CODE)]:
         (folder / path.name).write_text(IMPORT.sub(r"\1from .\2 import", path.read_text()))
-    model = encoder.model
+    model, tower = encoder.model, text_tower(encoder.model)
     config = modeling_e2.E2Config(
         backbone=model_config(model),
         e2=to_dict(model.config),
+        text_tower={**tower.to_dict(), "_name_or_path": ""} if tower else None,
         architectures=["E2Model"],
         auto_map={"AutoConfig": f"{CODE.stem}.E2Config", "AutoModel": f"{CODE.stem}.E2Model"},
     )

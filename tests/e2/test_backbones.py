@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch.testing import assert_close
 
 import e2
 from adapters.encoder import load_encoder
+from adapters.export.writing import export, load_exported
 from e2 import hf_weights
 from e2.backbones import create_backbone, create_tokenizer
 from e2.run import start_run
@@ -464,3 +466,25 @@ def test_a_text_tower_of_transformers_loads_trains_and_needs_nothing_else(hf_tex
     encoder = load_encoder(tmp_path / "run", device="cpu", workers=0)
     assert torch.equal(encoder.tokenizer(["A red tee"]), tokenizer(["A red tee"]))
     assert encoder.encode_texts(["a red tee", "tee"]).shape == (2, 16)
+
+
+@pytest.mark.parametrize("format", ["open_clip", "transformers", "onnx"])
+def test_an_export_of_a_text_tower_of_transformers_works_wherever_it_is_moved(hf_text, tmp_path, monkeypatch, format):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    encoder = load_encoder(f"local-dir:{hf_text('the model', '{bert}')}", device="cpu", workers=0)
+    export(encoder, tmp_path / "out", format)
+    moved = (tmp_path / "out").rename(tmp_path / "moved")
+    for gone in ("model", "bert"):
+        shutil.rmtree(tmp_path / gone)
+    texts = ["a red tee", "tee"]
+    (exported,) = load_exported(moved, workers=0)
+    assert torch.equal(exported.tokenizer(texts), encoder.tokenizer(texts))
+    np.testing.assert_allclose(exported.encode_texts(texts), encoder.encode_texts(texts), atol=1e-5)
+    for file in moved.glob("*.json"):
+        assert str(tmp_path) not in file.read_text(), file
+    if format == "open_clip":
+        monkeypatch.chdir(moved)  # as its README says
+        theirs, tokenizer = open_clip.create_model("local-dir:.").eval(), open_clip.get_tokenizer("local-dir:.")
+        with torch.no_grad():
+            vectors = theirs.encode_text(tokenizer(texts), normalize=True)
+        np.testing.assert_allclose(vectors, encoder.encode_texts(texts), atol=1e-5)
