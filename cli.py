@@ -202,8 +202,10 @@ def retrieval(
     from rich.console import Console
 
     from adapters.encoder import load_encoder
-    from benchmarks.evaluate_retrieval import evaluate_retrieval, results_table
+    from benchmarks.comparison import claim_comparison
+    from benchmarks.evaluate_retrieval import LISTS, evaluate_retrieval, results_table
 
+    claim_comparison(out, LISTS)
     catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     options = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
     encoders = [load_encoder(name, **options) for name in model]

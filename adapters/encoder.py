@@ -22,6 +22,7 @@ from e2.errors import InputError
 from e2.finite import require_finite
 from e2.foreign import OpenClip
 from e2.hf_weights import is_transformers
+from e2.outputs import restore
 from e2.progress import with_progress
 from e2.texts import cut_to_longest, encode_text, text_keys, truncated
 
@@ -219,6 +220,7 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
         (1, 128)
     """
     name = str(name)
+    restore(Path(name.partition(":")[2] or name))
     if name.startswith(tuple(ONNX)):
         from adapters.export.onnx_encoder import load_onnx  # which needs this module
 

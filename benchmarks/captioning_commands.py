@@ -59,10 +59,18 @@ def captioning(
     from rich.console import Console
 
     from adapters.captioning.captioner import load_captioner
-    from benchmarks.evaluate_captioning import Candidate, captioned_by_all, evaluate_captioning, read_truth, results_table
+    from benchmarks.evaluate_captioning import (
+        Candidate,
+        captioned_by_all,
+        claim_scores,
+        evaluate_captioning,
+        read_truth,
+        results_table,
+    )
     from benchmarks.java import JavaFailed
     from e2.data import splits_of
 
+    claim_scores(out, [str(path) for path in (*(captioner or ()), *(captions or ()))])
     columns = (image_column, caption_column, id_column)
     catalogue = open_data(data, split, tags, columns, on_bad_row)
     known = "train" in splits_of(data) and catalogue.split != "train"  # training's tag values can be named wrongly too

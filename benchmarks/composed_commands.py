@@ -77,12 +77,13 @@ def composed(
     from benchmarks.composed_data.tagged_queries import TaggedQueries
     from benchmarks.composed_methods import Methods
     from benchmarks.composed_tasks import TAGGED, draw_task, open_tagged, published_task
-    from benchmarks.evaluate_composed import evaluate_composed
+    from benchmarks.evaluate_composed import QUERIES, claim_pairs, evaluate_composed
     from e2.data import Columns
 
     if examples and out is None:
         raise InputError("--examples draws into a folder; name it by --out")
     methods = Methods(method or (), composer or (), preset=preset, settings=set_ or ())
+    claim_pairs(out, encoder, methods)
     if benchmark in TAGGED:
         _refuse(benchmark, annotations=annotations, images=images, gallery=gallery)
         if data is None:
@@ -96,7 +97,7 @@ def composed(
         methods.catalogue = catalogue  # known only now; a wrong choice of methods was refused before
         task, listed = draw_task(benchmark, catalogue, queries=queries, target=target, text=text, **options)
         if out:
-            listed.save(out / "queries.json")
+            listed.save(out / QUERIES)
     else:
         _refuse(benchmark, data=data, target=target, keep=keep, swap=swap, queries=queries, tags=tags)
         task = published_task(benchmark, annotations, images, split=split, missing=missing, gallery=gallery)

@@ -50,9 +50,11 @@ def detail(
     from rich.console import Console
 
     from adapters.encoder import load_encoder
-    from benchmarks.evaluate_detail import evaluate_detail, results_table
+    from benchmarks.comparison import claim_comparison
+    from benchmarks.evaluate_detail import FIGURES, evaluate_detail, results_table
     from benchmarks.tuning_split import tuning_split
 
+    claim_comparison(out, *FIGURES)
     other = tuning_split(data, split, "the order of the fields is found")
     columns = (image_column, caption_column, id_column)
     catalogue, tuning = (open_data(data, name, tags, columns, on_bad_row) for name in (split, other))

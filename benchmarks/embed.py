@@ -130,20 +130,35 @@ def write_embeddings(
     if "region" in what:
         encoder.iterate_images([], regions=True)  # refuses an encoder that has none
     out = Path(out_path)
-    folder = out.parent / f".{out.name}.parts" if out.suffix == ".parquet" else out
+    folder = _folder_of(out)
     job = Job(encoder.alone(), products, tuple(what), text, shard_size, folder, progress)
     with locked(out):
-        on_main(lambda: _make_room(out, folder, resume, overwrite))
+        on_main(lambda: _make_room(out, resume, overwrite))
         count = _write_shards(job)
         return _finish(job, out, count) if processes().is_main_process else None
 
 
-def _make_room(out: Path, folder: Path, resume: bool, overwrite: bool) -> None:
-    """Claims the place, and clears away what a killed run left half written or what is to be replaced."""
+def claim_embeddings(out: Path, *, resume: bool, overwrite: bool, remove: bool = False) -> None:
+    """Makes sure, before any work is done, that embeddings may be written to a folder or file.
+
+    Raises:
+        InputError: what `e2.outputs.claim` raises.
+    """
+    folder = _folder_of(out)
     if out != folder:
         claim_file(out, overwrite=resume or overwrite)
-    claim(folder, EMBEDDINGS, resume=resume, overwrite=overwrite)
-    for path in folder.glob(".part-*"):
+    claim(folder, EMBEDDINGS, resume=resume, overwrite=overwrite, remove=remove)
+
+
+def _folder_of(out: Path) -> Path:
+    """Where the shards are written."""
+    return out.parent / f".{out.name}.parts" if out.suffix == ".parquet" else out
+
+
+def _make_room(out: Path, resume: bool, overwrite: bool) -> None:
+    """Clears away what a killed run left half written or what is to be replaced."""
+    claim_embeddings(out, resume=resume, overwrite=overwrite, remove=True)
+    for path in _folder_of(out).glob(".part-*"):
         path.unlink()
 
 

@@ -50,15 +50,14 @@ def embed(
     Example: `e2 embed --model runs/mine --data catalogue --split train --out embeddings`
     """
     from adapters.encoder import load_encoder
-    from benchmarks.embed import write_embeddings
+    from benchmarks.embed import claim_embeddings, write_embeddings
     from e2.data.hub_stream import PREFIX
 
     if resume and overwrite:
         raise InputError("--resume goes on with embeddings and --overwrite replaces them; choose one")
     if out.suffix in (".csv", ".json", ".jsonl", ".npy", ".npz", ".tsv"):
         raise InputError(f"--out {out}: embeddings are written as parquet; name a folder, or a file that ends in .parquet")
-    if out.suffix == ".parquet" and out.is_file() and not (resume or overwrite):
-        raise InputError(f"--out {out} is there already; replace it by --overwrite, or choose another")
+    claim_embeddings(out, resume=resume, overwrite=overwrite)
     opened = _open_stream if data.startswith(PREFIX) else open_data
     products = opened(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     encoder = load_encoder(model, device=device, precision=precision, batch_size=batch_size, workers=workers)

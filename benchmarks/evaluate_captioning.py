@@ -181,9 +181,8 @@ def evaluate_captioning(
     paths = [candidate.info["path"] for candidate in candidates]
     if not paths or len(set(paths)) < len(paths):
         raise InputError(f"give one or several different captioners or caption files, got {', '.join(paths) or 'none'}")
+    claim_scores(out, paths)
     folders = _folders(out, paths)
-    for place in filter(None, folders):
-        claim_results(place, NAME, caption_files.NAME)
     photos = _photos(encoder, truth) if encoder else None
     scored: list[Measured] = []
     for candidate, folder in zip(candidates, folders, strict=True):
@@ -363,6 +362,22 @@ def _photos(encoder: Encoder, truth: Truth) -> torch.Tensor:
 def _texts_of(catalogue: Catalogue):
     light = texts_only(catalogue)
     return (light[row] for row in range(len(light)))
+
+
+def claim_scores(out: str | Path | None, paths: Sequence[str]) -> None:
+    """Refuses, before anything is measured, a folder in which the scores of some captioners could not be written.
+
+    Args:
+        out: the folder; None: nothing is written.
+        paths: of captioners and caption files.
+
+    Raises:
+        InputError: it is a file, or a file there is not e2's to replace.
+    """
+    for place in filter(None, _folders(out, paths)):
+        claim_results(place, NAME, caption_files.NAME)
+    if out is not None and len(paths) > 1:
+        claim_results(Path(out), COMPARISON)
 
 
 def _folders(out: str | Path | None, paths: Sequence[str]) -> list[Path | None]:

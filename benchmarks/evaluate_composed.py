@@ -23,7 +23,7 @@ from adapters.composed.base import Composed, Composer, References
 from adapters.composed.rewriting import tally
 from adapters.encoder import Encoder
 from benchmarks.bootstrap import RESAMPLES, interval
-from benchmarks.comparison import claim_comparison
+from benchmarks.comparison import COMPARISON, claim_comparison
 from benchmarks.composed_answers import ComposedAnswers, answer, hidden_top, subset_top
 from benchmarks.composed_data.task import Picked, Task
 from benchmarks.composed_data.usable import covered, refuse_damaged, refuse_incomplete
@@ -34,6 +34,9 @@ from benchmarks.metrics_file import NAME, metrics_record, write_json
 from e2.errors import InputError
 from e2.files import atomic_path
 from e2.ranks import TIE_POLICY
+
+QUERIES, ANSWERS, STEPS, EXAMPLES = "queries.json", "queries.npz", "steps.jsonl", "examples.png"
+OF_A_PAIR = (NAME, ANSWERS, STEPS, EXAMPLES, "cirr_recall.json", "cirr_recall_subset.json", "circo.json")
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ def evaluate_composed(
     """
     if task.answers is None:
         raise InputError(f"the answers of {task.benchmark} {task.split} are hidden; only a submission can be written")
-    claim_comparison(out)
+    paths = [encoder.info["path"] for encoder in encoders]
+    claim_pairs(out, paths, methods)
     pairs = []
     for encoder, composer, gallery, composed, seconds in _composed(encoders, task, methods):
         start = time.perf_counter()
@@ -101,15 +105,15 @@ def evaluate_composed(
         pair = _measured(task, encoder, composer, composed, answers, seconds + time.perf_counter() - start, seed, resamples)
         pairs.append(pair)
         if out is not None:
-            folder = Path(out) / _label(encoders, encoder) / composer.name
+            folder = Path(out) / _label(paths, encoder.info["path"]) / composer.name
             write_json(folder / NAME, pair.record)
-            answers.save(folder / "queries.npz")
-            _write_steps(folder / "steps.jsonl", task, composed)
+            answers.save(folder / ANSWERS)
+            _write_steps(folder / STEPS, task, composed)
             if examples:
-                save_examples(task, answers, folder / "examples.png", count=examples, title=_title(pair), seed=seed)
+                save_examples(task, answers, folder / EXAMPLES, count=examples, title=_title(pair), seed=seed)
     comparison = ComposedComparison([pair.record for pair in pairs], _differences(pairs), _both_halves(pairs))
     if out is not None:
-        write_json(Path(out) / "comparison.json", comparison.record())
+        write_json(Path(out) / COMPARISON, comparison.record())
     return comparison
 
 
@@ -137,7 +141,8 @@ def write_submissions(
             tops.append(subset_top(task, queries, gallery))
         if line := rewriting_line(_rewriting(composed)):
             Console(stderr=True).print(Text(f"{composer.name}: {line}"), soft_wrap=True)
-        written += write(Path(out) / _label(encoders, encoder) / composer.name, task, *tops)
+        label = _label([other.info["path"] for other in encoders], encoder.info["path"])
+        written += write(Path(out) / label / composer.name, task, *tops)
     return written
 
 
@@ -267,10 +272,19 @@ def _tensor(vectors: np.ndarray, encoder: Encoder) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(vectors)).to(encoder.device)
 
 
-def _label(encoders: Sequence[Encoder], encoder: Encoder) -> str:
+def claim_pairs(out: str | Path | None, encoders: Sequence[str], methods: Methods) -> None:
+    """Refuses, before anything is measured, a folder in which the results of some encoders could not be written.
+
+    Raises:
+        InputError: it is a file, or a file there is not e2's to replace.
+    """
+    folders = [f"{_label(encoders, encoder)}/{method}" for encoder in encoders for method in methods.names]
+    claim_comparison(out, QUERIES, *(f"{folder}/{name}" for folder in folders for name in OF_A_PAIR))
+
+
+def _label(encoders: Sequence[str], encoder: str) -> str:
     """A folder name for an encoder, numbered as two may end alike."""
-    number = next(place for place, other in enumerate(encoders, start=1) if other is encoder)
-    return f"{number}_" + re.sub(r"[^\w.-]+", "_", encoder.info["path"].rstrip("/").rpartition("/")[2])
+    return f"{encoders.index(encoder) + 1}_" + re.sub(r"[^\w.-]+", "_", encoder.rstrip("/").rpartition("/")[2])
 
 
 def _title(pair: _Pair) -> str:

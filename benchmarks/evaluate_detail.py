@@ -41,6 +41,7 @@ from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 from e2.ranks import KS, TIE_POLICY, query_ranks
 
+FIGURES = ("detail.png", "detail.svg")
 KINDS = ("matching", "exact")
 
 
@@ -126,7 +127,7 @@ def evaluate_detail(
         InputError: no encoder or one twice, no entities, or a split in which fewer than two products have all fields.
     """
     check_encoders(encoders)
-    claim_comparison(out, "detail.png", "detail.svg")
+    claim_comparison(out, *FIGURES)
     fields = fields_of(catalogue)
     tried = [Searcher(encoder, read_shelf(tuning, fields)) for encoder in encoders]
     found, tries = greedy_order(fields[:-1], lambda chosen: float(np.mean([one.exact_recall(chosen) for one in tried])))

@@ -41,6 +41,7 @@ from e2.errors import InputError
 from e2.ranks import TIE_POLICY
 from e2.spelling import spelling
 
+FIGURES = ("gap.png", "gap.svg")
 HEADLINE = ("gap", "relative_gap", "alignment", "uniformity", "uniformity_text", "SumR", "SumR_narrowed")
 POINTS = 400  # of each kind in the picture
 
@@ -103,7 +104,7 @@ def evaluate_gap(
         InputError: no encoder or one twice, a captioner of another encoder, or a split too small.
     """
     check_encoders(encoders)
-    claim_comparison(out, "gap.png", "gap.svg")
+    claim_comparison(out, *FIGURES)
     _check_captioners(captioners, encoders)
     subjects = _subjects(catalogue, tuning, text)
     options = Options(seed, resamples, captions)

@@ -45,6 +45,7 @@ from benchmarks.metrics_file import metrics_record
 from e2.data import Catalogue, Product
 from e2.errors import InputError
 
+FIGURES = ("grounding.png", "grounding.svg")
 TRUTHS = ("boxes", "windows")
 NEAR = 15 / 224  # of a side: 15 pixels around the box, as published, on photos of 224
 MEASURES = {
@@ -112,7 +113,7 @@ def evaluate_grounding(
         InputError: unknown truth, no tags, boxes that the catalogue does not know, or an image tower that is no ViT.
     """
     check_encoders(encoders)
-    claim_comparison(out, "grounding.png", "grounding.svg")
+    claim_comparison(out, *FIGURES)
     rows = np.sort(np.random.default_rng(seed).permutation(len(catalogue))[:products])
     drawn = [catalogue[int(row)] for row in rows]
     entities = [entity for entity in catalogue.tags if any(entity in product.tags for product in drawn)]

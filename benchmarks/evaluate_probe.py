@@ -39,6 +39,7 @@ from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 from e2.spelling import by_spelling, spelling
 
+FIGURES = ("probe.png", "probe.svg")
 MEAN = "mean_accuracy"
 
 
@@ -92,7 +93,7 @@ def evaluate_probe(
         InputError: no encoder or one twice, no entities, one with fewer than two values, or a split without any of it.
     """
     check_encoders(encoders)
-    claim_comparison(out, "probe.png", "probe.svg")
+    claim_comparison(out, *FIGURES)
     labels = read_labels(splits)
     comparison = compare([_measure(encoder, splits, labels, seed, resamples) for encoder in encoders])
     if out is not None:

@@ -35,6 +35,7 @@ from e2.distributed import processes
 from e2.errors import InputError
 from e2.ranks import TIE_POLICY
 
+LISTS = "candidates.npz"
 PROTOCOLS = ("full", "first-photo", "sample-100")
 
 
@@ -69,7 +70,7 @@ def evaluate_retrieval(
     if protocol not in PROTOCOLS:
         raise InputError(f"unknown protocol {protocol!r}; choose {', '.join(PROTOCOLS)}")
     check_encoders(encoders)
-    claim_comparison(out, "candidates.npz")
+    claim_comparison(out, LISTS)
     items = read_items(catalogue, text, first_only=protocol == "first-photo")
     lists = _lists(items, rule, seed, candidates) if protocol == "sample-100" else None
     facts = _facts(items, lists, resamples)
@@ -100,7 +101,7 @@ def evaluate_retrieval(
     comparison = compare(measured)
     if out is not None:
         if lists is not None and processes().is_main_process:
-            lists.save(Path(out) / "candidates.npz")
+            lists.save(Path(out) / LISTS)
         write_comparison(Path(out), comparison)
     return comparison
 

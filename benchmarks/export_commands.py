@@ -56,8 +56,9 @@ def export(
     from adapters.export.writing import EXPORT, load_exported
     from adapters.export.writing import export as write
     from benchmarks.evaluate_retrieval import evaluate_retrieval, results_table
-    from e2.outputs import record
+    from e2.outputs import claim, record
 
+    claim(out, EXPORT, overwrite=overwrite, remove=False)
     catalogue = None if data is None else open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     options = {"device": device, "batch_size": batch_size, "workers": workers}
     encoder = load_encoder(model, **options)

@@ -57,9 +57,11 @@ def gap(
 
     from adapters.captioning.captioner import load_captioner
     from adapters.encoder import load_encoder
-    from benchmarks.evaluate_gap import evaluate_gap, results_table, sweep_table
+    from benchmarks.comparison import claim_comparison
+    from benchmarks.evaluate_gap import FIGURES, evaluate_gap, results_table, sweep_table
     from benchmarks.tuning_split import tuning_split
 
+    claim_comparison(out, *FIGURES)
     other = tuning_split(data, split, "the offset that narrows the gap is found")
     columns = (image_column, caption_column, id_column)
     catalogue, tuning = (open_data(data, name, tags, columns, on_bad_row) for name in (split, other))

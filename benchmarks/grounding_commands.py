@@ -54,8 +54,10 @@ def grounding(
     from rich.console import Console
 
     from adapters.encoder import load_encoder
-    from benchmarks.evaluate_grounding import evaluate_grounding, grounding_tables
+    from benchmarks.comparison import claim_comparison
+    from benchmarks.evaluate_grounding import FIGURES, evaluate_grounding, grounding_tables
 
+    claim_comparison(out, *FIGURES)
     catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     options = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
     encoders = [load_encoder(name, **options) for name in model]

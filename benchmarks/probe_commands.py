@@ -53,9 +53,11 @@ def probe(
     from rich.console import Console
 
     from adapters.encoder import load_encoder
-    from benchmarks.evaluate_probe import Splits, evaluate_probe, results_table
+    from benchmarks.comparison import claim_comparison
+    from benchmarks.evaluate_probe import FIGURES, Splits, evaluate_probe, results_table
     from e2.data import splits_of
 
+    claim_comparison(out, *FIGURES)
     missing = [name for name in (FIT, VAL) if name not in splits_of(data)]
     if missing or split in (FIT, VAL):
         raise InputError(

@@ -54,11 +54,14 @@ def study(
     from rich.console import Console
     from rich.markdown import Markdown
 
+    from benchmarks.metrics_file import NAME
     from benchmarks.study.base import Context
     from benchmarks.study.registry import study_named
-    from benchmarks.study.tables import MARKDOWN
+    from benchmarks.study.tables import LATEX, MARKDOWN
+    from e2.outputs import claim_results
     from e2.run import resolve
 
+    claim_results(out, NAME, MARKDOWN, LATEX)
     given: dict[str, Any] = {
         "backbone": backbone,
         "pretrained": pretrained,
@@ -102,9 +105,11 @@ def general(
 
     Example: `e2 data general boutique:train=6000,val=300,test=1000,seed=100 --out runs/general-data`
     """
-    from benchmarks.study.general import write_general
+    from benchmarks.study.general import GENERAL, write_general
     from e2.data import splits_of
+    from e2.outputs import claim
 
+    claim(out, GENERAL, remove=False)
     names = (image_column, caption_column, id_column)
     sizes = write_general([open_data(spec, split, tags, names, on_bad_row) for split in splits_of(spec)], out)
     print(f"wrote {', '.join(f'{split} ({count:,} products)' for split, count in sizes.items())} to {out}")

@@ -55,9 +55,7 @@ def sweep(
         check_alpha(alpha)
     if not alphas:
         raise InputError("--alphas names no share; write for example 0,0.5,1")
-    claim_results(out, NAME)
-    if (out / CONFIG).exists() or (save is not None and any((out / name).exists() for name in (WEIGHTS, TOKENIZER))):
-        raise InputError(f"--out {out} holds a checkpoint; choose a new folder")
+    claim_sweep(out, save)
     start, trained = both_ends(folder)
     encoder = load_encoder(folder, **options)
     entries = []
@@ -72,6 +70,17 @@ def sweep(
     if save is not None:
         on_main(lambda: _save(folder, interpolated(start, trained, save), save, out))
     return entries
+
+
+def claim_sweep(out: Path, save: float | None) -> None:
+    """Refuses, before any work is done, a folder that `sweep` could not write to.
+
+    Raises:
+        InputError: a checkpoint is there, or a file that is not e2's to replace.
+    """
+    claim_results(out, NAME)
+    if (out / CONFIG).exists() or (save is not None and any((out / name).exists() for name in (WEIGHTS, TOKENIZER))):
+        raise InputError(f"--out {out} holds a checkpoint; choose a new folder")
 
 
 def _save(folder: Path, weights: dict, alpha: float, out: Path) -> None:

@@ -55,8 +55,9 @@ def wise_ft(
     """
     from rich.console import Console
 
-    from benchmarks.wise_ft import sweep, sweep_table
+    from benchmarks.wise_ft import claim_sweep, sweep, sweep_table
 
+    claim_sweep(out, save)
     try:
         shares = [float(share) for share in alphas.split(",")]
     except ValueError as error:

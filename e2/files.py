@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from e2.errors import InputError
-from e2.outputs import LEDGER, Kind, claim, record, record_folder, remove_folder, require_ours
+from e2.outputs import LEDGER, Kind, aside, claim, record, record_folder, require_ours, restore
 
 SHARED = 0o644  # results are meant to be read by others
 
@@ -47,7 +47,43 @@ def atomic_path(target: str | Path, *, cache: bool = False) -> Iterator[Path]:
 @contextlib.contextmanager
 def atomic_folder(target: str | Path) -> Iterator[Path]:
     """The same for a folder that does not exist yet: filled under a temporary name, then renamed."""
-    target = Path(target)
+    with _temporary_folder(Path(target)) as temporary:
+        yield temporary
+        share(temporary)
+        os.replace(temporary, target)
+
+
+@contextlib.contextmanager
+def output_folder(out: str | Path, kind: Kind, *, overwrite: bool = False) -> Iterator[Path]:
+    """The same for a command's output: replaces an earlier one of its kind, once the new one is whole.
+
+    A process that is killed leaves the old one or the new one; should it have no name at that moment, the next command that
+    writes or opens it gives it back (`e2.outputs.restore`).
+
+    Raises:
+        InputError: what is there is of another kind, not e2's, or not to be replaced (`e2.outputs.claim`).
+    """
+    claim(Path(out), kind, overwrite=overwrite, remove=False)
+    out = Path(os.path.realpath(out))  # what a link leads to is replaced, not the link
+    with _temporary_folder(out) as temporary:
+        yield temporary
+        record_folder(temporary, kind, (path.name for path in list(temporary.iterdir()) if path.name != LEDGER))
+        share(temporary)
+        claim(out, kind, overwrite=overwrite, remove=False)  # others may have put something there meanwhile
+        try:
+            if out.exists():
+                os.rename(out, aside(out))
+            os.rename(temporary, out)
+            if aside(out).exists():
+                os.rename(aside(out), temporary)  # to be removed
+        except OSError as error:
+            restore(out)
+            raise InputError(f"cannot write {out}: {error.strerror}; choose another --out") from error
+
+
+@contextlib.contextmanager
+def _temporary_folder(target: Path) -> Iterator[Path]:
+    """A new folder beside ``target``, removed at the end if it is still there."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
@@ -55,27 +91,8 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
         raise InputError(f"cannot write {target}: {error.strerror}; choose another --out") from error
     try:
         yield temporary
-        share(temporary)
-        os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def output_folder(out: str | Path, kind: Kind, *, overwrite: bool = False) -> Iterator[Path]:
-    """The same for a command's output: replaces an earlier one of its kind, once the new one is whole.
-
-    Raises:
-        InputError: what is there is of another kind, not e2's, or not to be replaced (`e2.outputs.claim`).
-    """
-    out = Path(out)
-    claim(out, kind, overwrite=overwrite, remove=False)
-    with atomic_folder(out) as temporary:
-        yield temporary
-        record_folder(temporary, kind, (path.name for path in list(temporary.iterdir()) if path.name != LEDGER))
-        if out.exists():
-            claim(out, kind, overwrite=overwrite, remove=False)  # others may have put something there meanwhile
-            remove_folder(out, kind)
 
 
 def share(folder: Path) -> None:

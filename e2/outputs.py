@@ -18,6 +18,7 @@ from typing import Literal
 from e2.errors import InputError
 
 LEDGER = ".e2-files"
+NOTED = f"{LEDGER} there lists what it wrote; earlier versions kept none"
 FILE = ""  # kind of a file that is an output by itself
 State = Literal["new", "begun", "finished"]
 
@@ -69,7 +70,9 @@ def require_ours(target: Path) -> None:
     if not target.is_file():
         raise InputError(f"cannot write {target}: it is there already and is no file; choose another --out")
     if not is_ours(target):
-        raise InputError(f"{target} is there already and was not written by e2; move it away or choose another --out")
+        raise InputError(
+            f"{target} is there already and was not written by e2 ({NOTED}); move it away or choose another --out"
+        )
 
 
 def claim_file(target: Path, *, overwrite: bool) -> None:
@@ -100,6 +103,9 @@ def claim(out: Path, kind: Kind, *, resume: bool = False, overwrite: bool = Fals
         InputError: the folder is of another kind, holds files that e2 did not write, or holds an output of this kind that is
             neither to be resumed nor replaced.
     """
+    restore(out)
+    if (LEDGER, kind.name) in _ledger(aside(out)):  # of a process that was killed once the new one had its place
+        _remove_folder(aside(out), kind)
     state = state_of(out, kind)
     if state != "new" and resume and not overwrite:
         return state
@@ -135,8 +141,22 @@ def state_of(out: Path, kind: Kind) -> State:
     return "begun" if kind.begun and any(out.glob(kind.begun)) else "new"
 
 
-def remove_folder(out: Path, kind: Kind) -> None:
-    """Removes a claimed output: its own names, and the folder if nothing else is in it."""
+def aside(out: Path) -> Path:
+    """The name that an output has for the moment in which another takes its place."""
+    out = Path(os.path.realpath(out))
+    return out.with_name(f".{out.name}.replaced")
+
+
+def restore(path: Path) -> None:
+    """Gives an output its name back, if a process was killed in that moment; ``path`` is the output or a file in it."""
+    for out in (path, path.parent):
+        with contextlib.suppress(OSError, ValueError):  # another process does the same, or it is no path
+            if not out.exists() and _ledger(aside(out)):
+                aside(out).rename(os.path.realpath(out))
+
+
+def _remove_folder(out: Path, kind: Kind) -> None:
+    """Removes an output: its own names, and the folder if nothing else is in it."""
     _make_way(out, kind)
     with contextlib.suppress(OSError):
         (out / LEDGER).unlink(missing_ok=True)
@@ -158,7 +178,9 @@ def _refuse_others(out: Path, kind: Kind) -> None:
     foreign = [name for name in names if name not in {written for written, _ in ledger}]
     if foreign or kind.name not in {written for _, written in ledger}:
         shown = (foreign or names)[0]
-        raise InputError(f"--out {out} holds other files ({shown!r}), which e2 did not write; choose a new folder")
+        raise InputError(
+            f"--out {out} holds other files ({shown!r}) than e2 wrote ({NOTED}); remove the folder yourself, or choose another"
+        )
 
 
 def _make_way(out: Path, kind: Kind) -> None:

@@ -1,17 +1,28 @@
 """What another program or a person made is refused by every command that writes, never replaced or removed."""
 
+import contextlib
 import json
+import os
 import re
 import shlex
 import shutil
+import signal
 
+import PIL.Image
+import pyarrow.parquet
 import pytest
+import torch
 import typer
 
 import cli
+import e2.progress
+from adapters.composed.store import read_record
+from adapters.encoder import load_encoder
+from adapters.export.exported import read_export
+from e2.data import open_catalogue
 from e2.errors import InputError
 from e2.files import atomic_path, output_folder
-from e2.outputs import LEDGER, Kind, claim, is_ours, record_folder
+from e2.outputs import LEDGER, Kind, aside, claim, is_ours, record_folder
 from tests.command import contents, run_command
 
 CPU = "--device cpu --workers 0"
@@ -108,20 +119,41 @@ def test_every_command_that_writes_is_here():
     assert set(WRITERS) == set(LINES) | set(ELSEWHERE)
 
 
+def made_by_others(out):
+    """A folder of another program that holds all our names."""
+    for name in NAMES:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(json.dumps({"made by": "another program"}))
+    return out
+
+
 @pytest.mark.parametrize("options", ["", "--overwrite", "--resume"])
 @pytest.mark.parametrize("command", LINES)
 def test_what_others_made_stays(made, tmp_path, command, options):
     if options and options[2:] not in WRITERS[command]:
         pytest.skip(f"{command} has no {options}")
-    out = tmp_path / "out"
-    for name in NAMES:
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        (out / name).write_text(json.dumps({"made by": "another program"}))
+    out = made_by_others(tmp_path / "out")
     before = contents(out)
     answer = run_command(*shlex.split(f"{LINES[command].format(out=out, **made)} {options}"))
     after = contents(out)
     assert {name: after.get(name) for name in before} == before, command
     assert answer.status == 2 and "Traceback" not in answer.err, answer
+
+
+@pytest.mark.parametrize("command", LINES)
+def test_a_folder_of_others_is_refused_before_any_work(made, tmp_path, monkeypatch, command):
+    """No network is built, no photo decoded, no catalogue opened, and nothing is said but the refusal."""
+
+    def work(*_, **__):
+        raise AssertionError("work was done before the refusal")
+
+    monkeypatch.setattr(torch.nn.Module, "__init__", work)
+    monkeypatch.setattr(PIL.Image, "open", work)
+    monkeypatch.setattr(pyarrow.parquet, "ParquetFile", work)
+    monkeypatch.setattr(e2.progress, "EVERY", 0.0)  # every bar is a line on stderr at once
+    answer = run_command(*shlex.split(LINES[command].format(out=made_by_others(tmp_path / "out"), **made)))
+    assert answer.status == 2 and answer.err == answer.line + "\n" and not answer.out, answer
+    assert str(tmp_path / "out") in answer.line
 
 
 def stable(names) -> set[str]:
@@ -145,6 +177,13 @@ def test_our_own_is_replaced_on_request_only(made, tmp_path, command):
     if command != "caption write":  # a file among others
         kept = run_command(*shlex.split(f"{line} --overwrite"))
         assert kept.status == 2 and "notes.txt" in kept.line and contents(out) == before
+        (out / "notes.txt").unlink()
+    for ledger in tmp_path.rglob(LEDGER):  # as versions were that kept none
+        ledger.unlink()
+    before = contents(out)
+    old = run_command(*shlex.split(f"{line} --overwrite"))
+    assert old.status == 2 and contents(out) == before
+    assert all(words in old.line for words in (str(out), LEDGER, "earlier versions", "choose another")), old.line
 
 
 @pytest.mark.parametrize("command", ["caption fit", "train", "embed", "data import", "export", "compose fit", "index build"])
@@ -157,19 +196,72 @@ def test_one_kind_is_not_replaced_by_another(made, tmp_path, command):
     assert answer.status == 2 and contents(out) == before, answer
 
 
+OPENERS = {
+    "claim": lambda out: claim(out, THING, overwrite=True, remove=False),
+    "load_encoder": lambda out: load_encoder(f"local-dir:{out}"),
+    "open_catalogue": lambda out: open_catalogue(f"{out}/train.parquet"),
+    "read_record": read_record,
+    "read_export": read_export,
+}
 THING = Kind("a thing", finished="done.json", begun="part-*", names=("done.json", "part-0", "parts"))
 
 
+def write_thing(out, text):
+    with output_folder(out, THING, overwrite=True) as folder:
+        (folder / "done.json").write_text(text)
+
+
 def test_a_failed_replacement_leaves_the_old_one(tmp_path):
-    with output_folder(tmp_path / "out", THING) as folder:
-        (folder / "done.json").write_text("old")
+    write_thing(tmp_path / "out", "old")
     with pytest.raises(RuntimeError), output_folder(tmp_path / "out", THING, overwrite=True) as folder:
         (folder / "done.json").write_text("new")
         raise RuntimeError
     assert (tmp_path / "out" / "done.json").read_text() == "old"
-    with output_folder(tmp_path / "out", THING, overwrite=True) as folder:
-        (folder / "done.json").write_text("new")
+    write_thing(tmp_path / "out", "new")
     assert (tmp_path / "out" / "done.json").read_text() == "new"
+
+
+@pytest.mark.parametrize("manner", ["before", "after"])
+@pytest.mark.parametrize("rename", range(3))
+@pytest.mark.parametrize("opened_by", ["claim", "load_encoder", "open_catalogue", "read_record", "read_export"])
+def test_a_kill_while_one_takes_the_others_place(tmp_path, rename, manner, opened_by):
+    """At each kill the old one or the new one is whole, and under its name as soon as somebody asks for it."""
+    out = tmp_path / "out"
+    write_thing(out, "old")
+    child = os.fork()
+    if not child:
+        original, count = os.rename, iter(range(9))
+
+        def killed(*names):
+            if (last := next(count) == rename) and manner == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            original(*names)
+            if last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        os.rename = killed
+        write_thing(out, "new")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    with contextlib.suppress(InputError):  # a thing is none of what these open
+        OPENERS[opened_by](out)
+    assert contents(out) == {"done.json": b"new" if rename == 2 or (rename, manner) == (1, "after") else b"old"}
+    write_thing(out, "newer")
+    assert contents(out) == {"done.json": b"newer"} and not aside(out).exists()
+
+
+def test_what_others_put_aside_is_not_given_our_name(tmp_path):
+    aside(tmp_path / "out").mkdir()
+    (aside(tmp_path / "out") / "notes.txt").write_text("mine")
+    claim(tmp_path / "out", THING)
+    assert not (tmp_path / "out").exists() and (aside(tmp_path / "out") / "notes.txt").read_text() == "mine"
+
+
+def test_the_folder_that_a_link_leads_to_is_replaced(tmp_path):
+    write_thing(tmp_path / "there", "old")
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    write_thing(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink() and contents(tmp_path / "there") == {"done.json": b"new"}
 
 
 def test_what_a_claim_finds(tmp_path):

@@ -80,9 +80,11 @@ def fit(
     Example: `e2 caption fit --method decap --encoder runs/mine --texts catalogue.parquet --out runs/decap`
     """
     from adapters.captioning.config import further_settings
-    from adapters.captioning.fit import fit_captioner
+    from adapters.captioning.fit import CAPTIONER, fit_captioner
     from adapters.encoder import load_encoder
+    from e2.outputs import claim
 
+    claim(out, CAPTIONER, resume=resume, overwrite=overwrite, remove=False)
     given: dict[str, Any] = {
         "text": text,
         "prompt": prompt,
@@ -149,9 +151,10 @@ def write(
     Example: `e2 caption write --captioner runs/decap --images photos/ --out captions.jsonl`
     """
     from adapters.captioning.captioner import load_captioner
-    from adapters.captioning.write import write_captions
+    from adapters.captioning.write import claim_captions, write_captions
     from adapters.encoder import load_encoder
 
+    claim_captions(out, resume=resume, overwrite=overwrite)
     decoding: dict[str, Any] = {
         "beam": beam,
         "length_penalty": length_penalty,

@@ -129,9 +129,7 @@ def write_captions(
     """
     out, part = Path(out), _part(out)
     how = captioner.decoding(**decoding)
-    claim_file(out, overwrite=overwrite)
-    if part.exists() and not (resume or overwrite):
-        raise InputError(f"{part} is of a run that did not end; go on with --resume, or use --overwrite")
+    claim_captions(out, resume=resume, overwrite=overwrite)
     head = {"captioner": captioner.info["weights_sha256"], "decoding": asdict(how), "photos": photos_fingerprint(photos)}
     done = _done(part, head) if resume and not overwrite else 0
     if not done:
@@ -145,6 +143,19 @@ def write_captions(
             file.flush()
     errors = _finish(part, out)
     return {"photos": len(photos), "errors": errors}
+
+
+def claim_captions(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Makes sure, before any work is done, that captions may be written to a file.
+
+    Raises:
+        InputError: it is there and not to be replaced, not e2's, or of a run that did not end and is not to be gone on with.
+    """
+    claim_file(out, overwrite=overwrite)
+    part = _part(out)
+    require_ours(part)
+    if part.exists() and not (resume or overwrite):
+        raise InputError(f"{part} is of a run that did not end; go on with --resume, or use --overwrite")
 
 
 def photos_fingerprint(photos: Sequence[Photo]) -> str:

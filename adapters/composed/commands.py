@@ -66,9 +66,11 @@ def fit(
     from adapters.composed.methods import fit_composer
     from adapters.composed.oti import OtiConfig
     from adapters.composed.settings import fit_config
-    from adapters.composed.store import read_record
+    from adapters.composed.store import COMPOSER, read_record
     from adapters.encoder import load_encoder
+    from e2.outputs import claim
 
+    claim(out, COMPOSER, overwrite=overwrite, remove=False)
     config = fit_config(set_ or [], seed=seed, steps=steps)
     model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
     if data.endswith(".txt"):
@@ -121,9 +123,12 @@ def search(
     from rich.console import Console
 
     from adapters.composed.hits import hits_table, shown
-    from adapters.composed.searching import find, save_found, start_search
+    from adapters.composed.searching import FILES, find, save_found, start_search
     from adapters.encoder import load_encoder
+    from e2.outputs import claim_results
 
+    if out:
+        claim_results(out, *FILES)
     if data is None and index is None:
         raise InputError("nothing to search in: give --data SPEC, --index FILE, or both")
     if not Path(image).is_file():

@@ -24,6 +24,8 @@ from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError, printable
 from e2.files import atomic_path
 
+FILES = ("hits.json", "hits.png")
+
 
 @dataclass(frozen=True)
 class Found:
@@ -124,11 +126,11 @@ def find(
 
 
 def save_found(found: Found, out: Path) -> None:
-    """Writes ``hits.json`` and the contact sheet ``hits.png``."""
-    with atomic_path(Path(out) / "hits.json") as path:
+    """Writes `FILES`: the answer and its contact sheet."""
+    with atomic_path(Path(out) / FILES[0]) as path:
         text = json.dumps(found.record(), indent=2, ensure_ascii=False) + "\n"
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    save_sheet(found.reference, found.wish, found.hits, Path(out) / "hits.png")
+    save_sheet(found.reference, found.wish, found.hits, Path(out) / FILES[1])
 
 
 def _reference(path: Path) -> Image.Image:

@@ -13,7 +13,7 @@ from e2.accounting import load_exactly
 from e2.checkpoint import read_tensors
 from e2.errors import InputError
 from e2.files import output_folder
-from e2.outputs import Kind
+from e2.outputs import Kind, restore
 from e2.version import __version__
 
 WEIGHTS, CONFIG = "mapping.safetensors", "composer.json"
@@ -68,6 +68,7 @@ def read_record(folder: str | Path) -> ComposerRecord:
         InputError: no composer, damaged, or of a newer version.
     """
     path = Path(folder) / CONFIG
+    restore(path)
     if not path.is_file():
         raise InputError(f"{folder} is no fitted composer: it has no {CONFIG}; give the folder `e2 compose fit --out` wrote")
     try:

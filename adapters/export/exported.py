@@ -1,6 +1,7 @@
 """What every export has in common: a new folder, a check against PyTorch, and a record of what was written."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,12 +14,14 @@ from torch import Tensor
 from adapters.encoder import Encoder
 from e2.errors import InputError
 from e2.files import file_sha256
+from e2.outputs import restore
 from e2.version import __version__
 
 RECORD = "export.json"
 TOLERANCE = 1e-4  # largest deviation of a unit vector's component from PyTorch's that an export may show
 CHECK_SEED = 0
 SAMPLE_TEXTS = ("a red dress", "Nike men's 100% cotton tee, grey & blue", "a", "long " * 100)
+FOLDERS = re.compile(r"(?<![^:])/.*/(?=.)")  # of this machine, in a name such as local-dir:/srv/models/clip
 PHOTO_RULE = ("size", "mean", "std", "interpolation", "resize_mode", "fill_color")
 
 
@@ -71,6 +74,7 @@ def read_export(folder: str | Path) -> Exported:
         InputError: there is none, or it is damaged.
     """
     path = Path(folder) / RECORD
+    restore(path)
     try:
         return Exported(**json.loads(path.read_text()))
     except OSError as error:
@@ -84,7 +88,10 @@ def describe(encoder: Encoder, format: str, deviation: float, further: dict[str,
     model = encoder.model
     return Exported(
         format=format,
-        source={**encoder.info, "path": Path(str(encoder.info["path"])).name},
+        source={
+            **{name: FOLDERS.sub("", str(value)) for name, value in encoder.info.items()},
+            "path": Path(str(encoder.info["path"])).name,
+        },
         largest_deviation=deviation,
         tags=list(encoder.tags),
         embed_dim=model.clip.encode_text(encoder.tokenizer(["a"]).to(encoder.device)).shape[-1],

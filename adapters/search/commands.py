@@ -61,9 +61,11 @@ def build(
     """
     from adapters.encoder import load_encoder
     from adapters.search.build import build_index
+    from adapters.search.engines import claim_place
 
     if resume and overwrite:
         raise InputError("--resume goes on with an index and --overwrite replaces it; choose one")
+    claim_place(out, resume=resume, overwrite=overwrite)
     catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
     done = build_index(model, catalogue, out, features=features, resume=resume, overwrite=overwrite)

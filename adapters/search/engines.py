@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from adapters.search.folder import IndexFolder
 from adapters.search.local_store import LocalStore
 from adapters.search.store import Manifest, Store
 from e2.errors import InputError
@@ -30,6 +31,16 @@ def open_store(place: str) -> Store:
     """
     engine, where = _engine(place)
     return engine.open(where)
+
+
+def claim_place(place: str, *, resume: bool, overwrite: bool) -> None:
+    """Makes sure, before anything is embedded, that an index may be built in a folder; a server is asked by `create_store`.
+
+    Raises:
+        InputError: there is one, neither to be gone on with nor replaced, or something that no build wrote.
+    """
+    if (folder := folder_of(place)) is not None:
+        IndexFolder(folder).claim(resume=resume, overwrite=overwrite)
 
 
 def create_store(place: str, manifest: Manifest, *, overwrite: bool = False) -> Store:

@@ -2,7 +2,7 @@
 
 ``index.json`` names the sub-folder ``products-........`` that is the index; another one is being built to replace it, or is
 what a process that died left. Who replaces holds the folder's lock all the while: of two only one goes on, and nobody else
-removes what is not finished. Only files that these modules write are ever removed.
+removes what is not finished. Only builds in the folder's ledger, and in them files that these modules write, are ever removed.
 """
 
 import contextlib
@@ -15,11 +15,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from e2.errors import InputError, printable
+from e2.errors import InputError
 from e2.files import atomic_path
-from e2.outputs import LEDGER
+from e2.outputs import Kind, claim, is_ours, record_folder
 
 POINTER = "index.json"
+INDEX = Kind("an index", finished=POINTER, begun=POINTER)  # from its start on an index that can be gone on with
 DATABASE = "products.sqlite"
 BUILD = re.compile(r"\.?products-[0-9a-f]{8}")  # with a dot: not whole yet
 VECTORS = re.compile(r"vectors-(\d+)\.f32")
@@ -89,6 +90,7 @@ class IndexFolder:
         self.sweep()
         path = self.path / f"products-{secrets.token_hex(4)}"
         temporary = path.with_name(f".{path.name}")
+        record_folder(self.path, INDEX, [path.name, temporary.name])
         temporary.mkdir()
         make(temporary)
         os.replace(temporary, path)
@@ -112,27 +114,16 @@ class IndexFolder:
             if build != current:
                 remove_build(build)
 
-    def foreign(self) -> list[Path]:
-        """Files and folders that no build of an index wrote."""
-        if not self.path.is_dir():
-            return []
-        builds = set(self._builds())
-        own = {self.path / POINTER, self.path / LEDGER, Path(self._lock.lock_file)} | builds
-        inside = (path for build in builds for path in build.iterdir() if not OWN.fullmatch(path.name))
-        outside = (path for path in self.path.iterdir() if path not in own and not HALF_POINTER.fullmatch(path.name))
-        return sorted([*outside, *inside])
+    def claim(self, *, resume: bool = False, overwrite: bool = False) -> None:
+        """Makes sure that an index may be built here, by `e2.outputs.claim`.
 
-    def refuse_foreign(self) -> None:
-        """Raises InputError: it is no folder, or it holds something that no build of an index wrote."""
-        if os.path.lexists(self.path) and not self.path.is_dir():
-            raise InputError(f"{self.path} is there already and is no index; choose another --out")
-        if found := self.foreign():
-            name = printable(str(found[0].relative_to(self.path)))
-            more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
-            raise InputError(f"{self.path} holds what is no part of an index ({name}{more}); choose another --out")
+        Raises:
+            InputError: there is one, neither to be gone on with nor replaced, or something that no build wrote.
+        """
+        claim(self.path, INDEX, resume=resume, overwrite=overwrite, remove=False)
 
     def _builds(self) -> list[Path]:
-        found = (path for path in self.path.iterdir() if BUILD.fullmatch(path.name))
+        found = (path for path in self.path.iterdir() if BUILD.fullmatch(path.name) and is_ours(path))
         return sorted(path for path in found if path.is_dir() and not path.is_symlink())
 
 

@@ -73,11 +73,10 @@ class LocalStore:
             InputError: something is there already (an index and not ``overwrite``, or anything else), or it cannot be written.
         """
         folder = IndexFolder(path)
-        folder.refuse_foreign()
+        folder.claim(overwrite=overwrite)
         with folder.locked() as keep:
+            folder.claim(overwrite=overwrite)  # another process may have built one meanwhile
             replaces = folder.current() is not None
-            if replaces and not overwrite:
-                raise InputError(f"{path} holds an index already; go on with --resume, or replace it by --overwrite")
             try:
                 build = folder.add(lambda new: Database.make(new / DATABASE, manifest))
             except (OSError, sqlite3.Error) as error:

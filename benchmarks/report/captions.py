@@ -22,6 +22,7 @@ from e2.data.product import texts_only
 from e2.errors import InputError
 from e2.files import atomic_path
 from e2.options import open_data
+from e2.outputs import claim_results
 
 PAGE, MARKDOWN, LATEX = "index.html", "tables.md", "tables.tex"
 PHOTO, LOOK = 256, 224  # pixels
@@ -61,6 +62,7 @@ def write_report(
     Raises:
         InputError: folders without results, or results of different products; photos that cannot be found.
     """
+    claim_results(Path(out), PAGE, MARKDOWN, LATEX)
     runs, differences = read_runs(folders)
     metrics = [name for name in runs[0].rows[0]["scores"] if all(name in run.rows[0]["scores"] for run in runs)]
     main = next(name for name in MAIN if name in metrics)

@@ -25,6 +25,7 @@ from benchmarks.selection_picture import draw_selections
 from e2.data import Catalogue
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.outputs import claim_results
 
 PAGE, MARKDOWN, LATEX, FOLDER = "index.html", "tables.md", "tables.tex", "figures"
 SELECTIONS, EXAMPLES = "selections", "examples"
@@ -70,6 +71,7 @@ def write_report(
         InputError: folders without results, models without data, or an encoder that cannot be loaded.
     """
     out = Path(out)
+    claim_results(out, PAGE, MARKDOWN, LATEX)
     results = find_results(folders)
     encoders = [load_encoder(name, device="cpu", workers=0) for name in models]
     sections = [_section(result, place, out / FOLDER) for place, result in enumerate(results, start=1)]

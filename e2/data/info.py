@@ -19,6 +19,7 @@ from e2.data.product import full_text
 from e2.data.sources import open_catalogue, splits_of
 from e2.errors import printable
 from e2.files import atomic_path
+from e2.outputs import claim_results
 
 TOP_VALUES = 10
 
@@ -45,6 +46,8 @@ def write_info(
     """
     import open_clip  # takes seconds, and only the tokenizer is needed
 
+    if out is not None:
+        claim_results(Path(out), "info.json", "tags.png", "contact_sheet.png")
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
     options: dict[str, Any] = {"tags": tags, "columns": columns, "on_bad_row": on_bad_row, "progress": progress}
     catalogues = {split: open_catalogue(spec, split, **options) for split in splits_of(spec)}

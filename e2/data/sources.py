@@ -23,6 +23,7 @@ from e2.data.lost import say
 from e2.data.shards import ShardSource
 from e2.data.tables import TableSource, are_text_tables
 from e2.errors import InputError
+from e2.outputs import restore
 
 
 class Source(Protocol):
@@ -119,6 +120,7 @@ def open_catalogue(
 
 def _source(spec: str, columns: Columns) -> Source:
     kind, colon, argument = spec.partition(":")
+    restore(Path(argument if kind in SOURCES else spec))
     if kind == "hf" and are_text_tables(Path(argument).expanduser()):  # `datasets` would guess types: 007 becomes 7
         return TableSource(Path(argument).expanduser(), columns)
     if kind in SOURCES:

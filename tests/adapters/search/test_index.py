@@ -136,6 +136,6 @@ def test_no_index_is_told(tmp_path):
     (tmp_path / "damaged" / "index.json").write_text("{}")
     with pytest.raises(InputError, match="is none of e2 index build"):
         open_store(str(tmp_path / "damaged"))
-    with pytest.raises(InputError, match="is no index; choose another"):
+    with pytest.raises(InputError, match="is no folder; choose a new folder"):
         create_store(str(tmp_path / "file"), manifest())
     assert (tmp_path / "file").read_text() == "x"
