@@ -247,7 +247,7 @@ def test_a_finished_fit_is_resumed_as_it_is(method, encoder, other_encoder, cata
     others = {
         "batch_size": {"options": options | {"batch_size": 8}},
         "texts": {"catalogue": Subset(catalogue, range(20))},
-        "fitted to the encoder": {"encoder": other_encoder},
+        "was made with": {"encoder": other_encoder},
     }
     if method != "nearest":
         others["photos"] = {"options": options | {"photos": Subset(catalogue, range(7))}}
