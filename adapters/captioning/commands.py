@@ -163,7 +163,7 @@ def write(
     }
     decoding |= {"temperature": temperature, "rerank": rerank, "seed": seed}
     decoding |= {} if max_tokens is None else {"max_tokens": max_tokens}
-    options = {"device": device, "batch_size": batch_size, "workers": workers}
+    options: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers}
     photos = open_photos(images, split, (image_column, caption_column, id_column), on_bad_row, out)
     loaded = load_captioner(captioner, load_encoder(encoder, **options) if encoder else None, **({} if encoder else options))
     counts = write_captions(loaded, photos, out, resume=resume, overwrite=overwrite, **decoding)
