@@ -196,7 +196,7 @@ def test_mistakes_are_one_line(index, shop, encoder, photo, tmp_path):
         (("delete", "--index", index, "--ids", "@none"), "cannot be read"),
         ((*build, "--out", index, *TAGS), "holds a finished index already; go on with --resume"),
         ((*build, "--out", index, "--resume", "--overwrite", *TAGS), "choose one"),
-        ((*build, "--out", photo, *TAGS), "is there already and is no index"),
+        ((*build, "--out", photo, *TAGS), "is there already and is no folder"),
     ):
         with pytest.raises(InputError, match=message) as caught:
             call(*words)
