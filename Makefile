@@ -18,8 +18,8 @@ $(VENV)/installed: $(VENV)/ready  # and what tests, docs and checks need
 quickstart: $(VENV)/ready  ## train and compare clip and e2 on the built-in catalogue
 	$(E2) quickstart --out runs/quickstart --resume
 
-test: $(VENV)/installed  ## all tests but the slow ones
-	$(VENV)/bin/python -m pytest
+test: $(VENV)/installed  ## all tests but the slow ones, a process for each core
+	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m slow

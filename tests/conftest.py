@@ -5,6 +5,8 @@ import json
 import os
 from pathlib import Path
 
+# One thread each, in the processes that tests start as well: models are tiny, and several processes share the machine.
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait double the time on a busy machine
 
 import numpy as np
@@ -126,8 +128,20 @@ def sentencepiece_tokenizer(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """No test sees, or leaves anything in, the user's cache or that of tests that run beside it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("E2_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
 def two_threads():
+    """For tests of what could depend on which thread is the first."""
+    before = torch.get_num_threads()
     torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

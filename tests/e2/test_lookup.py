@@ -1,4 +1,4 @@
-"""The same bits in every run, at the two threads that tests run with."""
+"""The same bits in every run, at two threads."""
 
 import contextlib
 
@@ -11,6 +11,8 @@ from e2.config import LossConfig
 from e2.lookup import lookup
 from e2.methods import METHODS, Batch
 from tests.conftest import TAGS
+
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 PRODUCTS, TEXTS, TAG_TEXTS = 128, 120, 12
 

@@ -384,6 +384,7 @@ CASES = {name: {"method": name} for name in NEW}
 CASES["distilled"] = {"method": "clip", "loss.distill_weight": 1.0}
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("case", list(CASES))
 def test_a_run_cut_short_resumes_to_the_same_bits(shop, tiny, weights_file, tmp_path, monkeypatch, case):
     options = {**CASES[case], "save_every": 2, "pretrained": weights_file}

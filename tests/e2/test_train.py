@@ -49,7 +49,7 @@ def same_weights(left, right) -> bool:
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_each_method_trains_and_leaves_a_checkpoint(shop, tiny, tmp_path, method):
-    summary = run(shop, tiny, tmp_path / "run", options={"method": method, "steps": 40, "optim.lr": 5e-3})
+    summary = run(shop, tiny, tmp_path / "run", options={"method": method, "steps": 40, "eval_every": 10, "optim.lr": 5e-3})
     rows = loss_rows(tmp_path / "run")
     assert float(rows[-1]["loss"]) < 0.9 * float(rows[0]["loss"])
     model, _, _ = e2.load(tmp_path / "run")
@@ -59,6 +59,7 @@ def test_each_method_trains_and_leaves_a_checkpoint(shop, tiny, tmp_path, method
     assert list((tmp_path / "run" / "tensorboard").iterdir())
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_a_repeated_run_gives_the_same_bits_and_another_seed_does_not(shop, tiny, tmp_path, preset):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -67,6 +68,7 @@ def test_a_repeated_run_gives_the_same_bits_and_another_seed_does_not(shop, tiny
     assert not same_weights(tmp_path / "a", tmp_path / "c")
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_the_number_of_workers_changes_nothing(shop, tiny, tmp_path):
     for name, workers in (("a", 0), ("b", 2)):
         run(shop, tiny, tmp_path / name, options={"data.workers": workers})

@@ -198,6 +198,7 @@ def test_capdec_from_a_pretrained_folder_with_the_language_model_frozen(encoder,
         fit_captioner("capdec", encoder, TEXTS, tmp_path / "d", language_model=str(tmp_path / "absent"))
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_a_stopped_fit_goes_on_to_the_same_weights(encoder, tmp_path, monkeypatch):
     options = {**SMALL, "steps": 8}
     fit_captioner("capdec", encoder, TEXTS, tmp_path / "whole", **options)

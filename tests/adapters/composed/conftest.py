@@ -11,15 +11,6 @@ from e2.data import open_catalogue
 TAGS = ("brand", "season", "colour")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Threads cost more than they bring where every step takes a millisecond."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="session")
 def encoder(tiny) -> Encoder:
     return load_encoder(f"open_clip:{tiny}", device="cpu", workers=0)
