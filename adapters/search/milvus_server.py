@@ -28,6 +28,7 @@ NOT_FOUND = 100  # Milvus's own code
 # Milvus's own codes of what passes: not ready, unavailable, too busy, or a collection, replica, channel, segment or node that
 # is still being loaded after a restart. All else, a query that it cannot read above all, would fail again.
 PASSING = {1, 2, 3, 4, 8, 101, 103, 106, 401, 500, 501, 503, 600, 601, 602, 901, 902, 903, 905}
+TRIED = "attempt #"  # begins the message, with a code of its own, where one part of a server waited for another in vain
 OUTAGE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -106,7 +107,7 @@ class Server:
             return f"no Milvus server answers at {self.uri}; start it, or mend the address; a build goes on with --resume"
         if getattr(error, "code", None) == NOT_FOUND:
             return f"{self.place} was replaced or removed meanwhile by another process; begin again"
-        if isinstance(error, MilvusException) and error.code in PASSING - {1}:  # 1 is any error of Milvus Lite
+        if isinstance(error, MilvusException) and _passes(error) and error.code != 1:  # 1 is any error of Milvus Lite
             return f"the Milvus server at {self.uri} is not ready: {text[:300]}; try again; a build goes on with --resume"
         return f"the Milvus server at {self.uri} refused: {text[:300]}"
 
@@ -136,7 +137,9 @@ def _status(error: BaseException) -> grpc.StatusCode | None:
 
 def _passes(error: MilvusException) -> bool:
     """Whether a call that failed may do better later; subclasses are of the client's own checks."""
-    return _status(error) in OUTAGE or (type(error) is MilvusException and error.code in PASSING)
+    if type(error) is not MilvusException:
+        return _status(error) in OUTAGE
+    return _status(error) in OUTAGE or error.code in PASSING or error.message.startswith(TRIED)
 
 
 def _is_held(path: Path) -> bool:

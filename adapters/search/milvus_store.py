@@ -40,7 +40,6 @@ from e2.errors import InputError
 
 MANIFEST = "e2.manifest"  # properties of a collection
 CHANGED = "e2.changed"  # another text after each write
-CLUSTERS = "e2.clusters"  # how many of IVF_FLAT
 ORDER = 3600  # seconds that a server may take to order many vectors
 EXACT = 1_000_000  # products up to which every vector is looked at
 SHARE = 8  # one of so many clusters is looked into where there is no filter
@@ -67,7 +66,7 @@ class MilvusStore:
         self.entities = self.manifest.entities
         self._tags: tuple[str, dict[str, Column]] | None = None  # of all products, and the change after which they were read
         self._call("load_collection", patience=WRITE)
-        self._clusters = int(_properties(description).get(CLUSTERS, 0))  # 0: every vector is looked at
+        self._clusters = int(self._call("describe_index", "vector").get("nlist", 0))  # 0: every vector is looked at
         self._settle()
 
     @classmethod
@@ -270,7 +269,6 @@ class MilvusStore:
             self._call("drop_index", "vector", patience=WRITE)
             self._call("create_index", _index(clusters), patience=ORDER)
             self._call("load_collection", patience=ORDER)
-            self._call("alter_collection_properties", properties={CLUSTERS: str(clusters)}, patience=WRITE)
             self._clusters = clusters
         end = time.monotonic() + ORDER
         while self._clusters and self._call("describe_index", "vector").get("pending_index_rows") and time.monotonic() < end:
