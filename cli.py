@@ -12,24 +12,24 @@ from typing import Annotated, Any, TextIO
 import typer
 from safetensors import SafetensorError
 
-from adapters.captioning.commands import caption_app
-from adapters.composed.commands import compose_app
-from adapters.export.commands import push
-from adapters.search.app.commands import app as search_app
-from adapters.search.commands import index_app
-from benchmarks.captioning_commands import captioning, report_captions
-from benchmarks.composed_commands import composed
-from benchmarks.detail_commands import detail
-from benchmarks.embed_commands import embed
-from benchmarks.export_commands import export
-from benchmarks.gap_commands import gap
-from benchmarks.grounding_commands import grounding
-from benchmarks.probe_commands import probe
-from benchmarks.report.study_commands import report_study
-from benchmarks.speed_commands import speed
-from benchmarks.study_commands import general, study
-from benchmarks.wise_ft_commands import wise_ft
-from e2.amazon_commands import amazon_fashion
+from e2.adapters.captioning.command import caption_app
+from e2.adapters.composed.command import compose_app
+from e2.adapters.embeddings.command import embed
+from e2.adapters.export.command import push
+from e2.adapters.search.app.command import app as search_app
+from e2.adapters.search.command import index_app
+from e2.benchmarks.captioning.command import captioning, report_captions
+from e2.benchmarks.composed.command import composed
+from e2.benchmarks.detail.command import detail
+from e2.benchmarks.export.command import export
+from e2.benchmarks.gap.command import gap
+from e2.benchmarks.grounding.command import grounding
+from e2.benchmarks.probe.command import probe
+from e2.benchmarks.reports.command import report_study
+from e2.benchmarks.speed.command import speed
+from e2.benchmarks.studies.command import general, study
+from e2.benchmarks.wise_ft.command import wise_ft
+from e2.data.amazon.command import amazon_fashion
 from e2.errors import InputError, TrainingStopped, first_line
 from e2.options import (
     SPECS,
@@ -137,7 +137,7 @@ def train(
 
     Example: `e2 train --data catalogue.parquet --tags brand,season --backbone ViT-B-32 --pretrained openai --out runs/mine`
     """
-    from e2.run import start_run
+    from e2.training.run import start_run
 
     given: dict[str, Any] = {
         "method": method,
@@ -168,7 +168,7 @@ def quickstart(
 
     Example: `e2 quickstart`
     """
-    from benchmarks.quickstart import quickstart as run
+    from e2.benchmarks.quickstart import quickstart as run
 
     run(out, resume=resume, overwrite=overwrite)
 
@@ -201,9 +201,9 @@ def retrieval(
     """
     from rich.console import Console
 
-    from adapters.encoder import load_encoder
-    from benchmarks.comparison import claim_comparison
-    from benchmarks.evaluate_retrieval import LISTS, evaluate_retrieval, results_table
+    from e2.adapters.encoder import load_encoder
+    from e2.benchmarks.core.comparison import claim_comparison
+    from e2.benchmarks.retrieval.evaluate import LISTS, evaluate_retrieval, results_table
 
     claim_comparison(out, LISTS)
     catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import e2
-from adapters.image_batches import ImageSource, image_batches
+from e2.adapters.image_batches import ImageSource, image_batches
 from e2.backbones import PLACES, hub_config
 from e2.checkpoint import read_config, tensors_sha256, weights_sha256
 from e2.distributed import gather_rows, processes, shared_batches
@@ -222,7 +222,7 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
     name = str(name)
     restore(Path(name.partition(":")[2] or name))
     if name.startswith(tuple(ONNX)):
-        from adapters.export.onnx_encoder import load_onnx  # which needs this module
+        from e2.adapters.export.onnx_encoder import load_onnx  # which needs this module
 
         return load_onnx(name, **options)
     if name.startswith("open_clip:"):

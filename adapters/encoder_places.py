@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.encoder import Encoder, load_encoder
+from e2.adapters.encoder import Encoder, load_encoder
 from e2.errors import InputError
 
 PREFIXED = re.compile(r"(local-dir:|transformers:|onnx:|onnx-int8:|open_clip:[^/]*/)?(.*)", re.DOTALL)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from adapters.encoder import Encoder
+from e2.adapters.encoder import Encoder
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 from e2.spelling import by_spelling, spelling

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from adapters.encoder import load_encoder
-from benchmarks.comparison import Comparison
-from benchmarks.evaluate_retrieval import evaluate_retrieval, results_table
-from benchmarks.selection_picture import draw_selections
+from e2.adapters.encoder import load_encoder
+from e2.benchmarks.core.comparison import Comparison
+from e2.benchmarks.grounding.selection_picture import draw_selections
+from e2.benchmarks.retrieval.evaluate import evaluate_retrieval, results_table
 from e2.data import open_catalogue
 from e2.errors import going_on_with
-from e2.run import start_run
+from e2.training.run import start_run
 
 DATA = "boutique:train=3000,val=200,test=1000,seed=0"
 OPTIONS = {

@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from mkdocs.structure.files import File, Files
 
-import cli
+from e2 import cli
 
 PAGE = "commands.md"
 INTRO = """# Commands

@@ -1,6 +1,6 @@
 """Cross-modal retrieval: from features and ground truth to ranks, recalls and SumR. Pure functions, no model, no sorting.
 
-All that ranks uses these: the checkpoint's choice in training (``e2.validation``) and every benchmark.
+All that ranks uses these: the checkpoint's choice in training (``e2.training.validation``) and every benchmark.
 
 The rank of a query is that of its best positive. It is found by counting: the gallery is multiplied block by block and each
 score compared with the score of the query's best positive. One product serves both directions (rows are images, columns

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-import cli
+from e2 import cli
 from e2.outputs import LEDGER
 
 

@@ -18,8 +18,8 @@ import torch
 
 import e2
 from e2.checkpoint import CONFIG, WEIGHTS, read_tensors
-from e2.run import SUMMARY, start_run
-from e2.state import read_state, states
+from e2.training.run import SUMMARY, start_run
+from e2.training.state import read_state, states
 
 
 def train(out: Path, options: dict, inside: list | None = None) -> int:

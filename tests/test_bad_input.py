@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 
 import e2.data.images
 from e2.checkpoint import load
-from e2.run import locked
-from e2.state import read_state
+from e2.training.run import locked
+from e2.training.state import read_state
 from tests.command import contents, run_command
 from tests.conftest import TINY, jpeg
 from tests.shared import ROOT
@@ -299,7 +299,8 @@ def test_two_runs_into_one_folder(places, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("writer", "nth"), [("e2.state.save_file", 3), ("e2.checkpoint.save_file", 2), ("e2.state.atomic_folder", 3)]
+    ("writer", "nth"),
+    [("e2.training.state.save_file", 3), ("e2.checkpoint.save_file", 2), ("e2.training.state.atomic_folder", 3)],
 )
 def test_a_disk_that_fills_up(places, tmp_path, monkeypatch, writer, nth):
     """The nth write of its kind fails: one line, and what was saved before is whole; then there is room again."""
@@ -381,13 +382,13 @@ def test_one_broken_photo_in_ten_thousand_ends_no_run(tiny, tmp_path, monkeypatc
     table = {"product_id": [f"p{i}" for i in range(10_000)], "image": images, "caption": [f"Tee {i}" for i in range(10_000)]}
     pq.write_table(pa.table(table), tmp_path / "many.parquet")
     monkeypatch.setenv("E2_CACHE", str(tmp_path / "cache"))
-    from e2.run import train
+    from e2.training.run import train
 
     def late(*args, **kwargs):
         (tmp_path / "lost.jpg").unlink()
         return train(*args, **kwargs)
 
-    monkeypatch.setattr("e2.run.train", late)
+    monkeypatch.setattr("e2.training.run.train", late)
     line = f"train --method clip --data {tmp_path}/many.parquet --on-bad-row skip --out {tmp_path}/run --backbone {tiny}"
     answer = run_command(
         *shlex.split(line), *shlex.split("--epochs 1 --batch-size 500 --workers 0 --device cpu --set data.augment=none")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-import cli
+from e2 import cli
 from tests.command import names_in
 
 TAGS = "brand,season,colour"
@@ -31,7 +31,7 @@ def e2(monkeypatch, capsys):
 @pytest.fixture(scope="module")
 def trained(shop, tiny, tmp_path_factory):
     """Two short runs: clip and e2."""
-    from e2.run import start_run
+    from e2.training.run import start_run
 
     out = tmp_path_factory.mktemp("runs")
     for method in ("clip", "e2"):

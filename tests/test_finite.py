@@ -8,24 +8,26 @@ import pytest
 import torch
 
 import e2
-from adapters.captioning import fit_captioner
-from adapters.captioning.model import CaptionModel
-from adapters.composed import fit_composer, lincir, make_composer, oti, pic2word, searle
-from adapters.composed.fitting import FitConfig
-from adapters.composed.oti import OtiConfig
-from adapters.encoder import load_encoder
-from benchmarks import composed, gap, probe
-from benchmarks.bootstrap import Measure, resampled_means
-from benchmarks.metrics_file import metrics_record
-from benchmarks.probe import fit_probe
+from e2.adapters.captioning import fit_captioner
+from e2.adapters.captioning.model import CaptionModel
+from e2.adapters.composed import fit_composer, lincir, make_composer, oti, pic2word, searle
+from e2.adapters.composed.fitting import FitConfig
+from e2.adapters.composed.oti import OtiConfig
+from e2.adapters.encoder import load_encoder
+from e2.benchmarks.composed import metrics as composed
+from e2.benchmarks.core.bootstrap import Measure, resampled_means
+from e2.benchmarks.core.records import metrics_record
+from e2.benchmarks.gap import metrics as gap
+from e2.benchmarks.probe import metrics as probe
+from e2.benchmarks.probe.metrics import fit_probe
 from e2.data import open_catalogue
 from e2.errors import TrainingStopped
 from e2.finite import NotFinite
 from e2.methods.clip import Clip
 from e2.ranks import candidate_ranks, cross_modal_ranks, query_ranks
-from e2.run import open_splits, resolve, start_run
-from e2.train import clip_gradients, prepare
-from e2.validation import sum_recalls
+from e2.training.run import open_splits, resolve, start_run
+from e2.training.train import clip_gradients, prepare
+from e2.training.validation import sum_recalls
 from tests.benchmarks.stubs import Shelf, colour_encoder, png
 from tests.conftest import TAGS
 

@@ -10,12 +10,12 @@ from torch.testing import assert_close
 from torch.utils.data import DataLoader, Dataset
 
 import e2
-from adapters.encoder import load_encoder
-from benchmarks.evaluate_retrieval import evaluate_retrieval
+from e2.adapters.encoder import load_encoder
+from e2.benchmarks.retrieval.evaluate import evaluate_retrieval
 from e2.data import open_catalogue
 from e2.data.images import load_image
 from e2.losses import contrastive_loss
-from e2.run import start_run
+from e2.training.run import start_run
 
 TAGS = ("brand", "season", "colour")
 COLOURS = ("red", "green", "blue", "grey")

@@ -292,7 +292,7 @@ def stopped(shop, tiny, tmp_path_factory) -> Path:
     """A run that broke off after its third of four steps."""
     out = tmp_path_factory.mktemp("fuzz") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("e2.run.weights_sha256", lambda out: 1 / 0)  # between the last step and the summary
+        patch.setattr("e2.training.run.weights_sha256", lambda out: 1 / 0)  # between the last step and the summary
         with pytest.raises(ZeroDivisionError):
             run_command("train", "--data", shop, *QUICK, *TAGS, "--set", "save_every=1", "--out", out)
     return out

@@ -13,14 +13,14 @@ from tests.shared import ROOT
 
 INSIDE = [  # (module, function, which call, how far it gets): the writes of a run, in some order
     ("os", "replace", 1, "before"),  # its very first file
-    ("e2.state", "save_file", 3, "half"),
+    ("e2.training.state", "save_file", 3, "half"),
     ("e2.checkpoint", "save_file", 1, "half"),
     ("os", "replace", 6, "before"),
     ("os", "replace", 5, "after"),
     ("shutil", "rmtree", 4, "half"),  # an older state on its way out
-    ("e2.runlog", "drop_rows_after", 1, "after"),
+    ("e2.training.runlog", "drop_rows_after", 1, "after"),
 ]
-AT_THE_END = [("e2.run", "weights_sha256", 1, "before"), ("shutil", "rmtree", 1, "half")]
+AT_THE_END = [("e2.training.run", "weights_sha256", 1, "before"), ("shutil", "rmtree", 1, "half")]
 
 
 def killed(tmp_path, shop, kills: list[dict], steps: int) -> dict:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import cli
-from adapters.captioning.files import read_captions, write_table
-from adapters.composed.base import Composed
-from adapters.composed.hits import Hit
-from adapters.composed.searching import Found, save_found
-from benchmarks.caption_files import read_rows, write_rows
-from benchmarks.evaluate_composed import _write_steps
-from benchmarks.metrics_file import write_json
+from e2 import cli
+from e2.adapters.captioning.files import read_captions, write_table
+from e2.adapters.composed.base import Composed
+from e2.adapters.composed.hits import Hit
+from e2.adapters.composed.searching import Found, save_found
+from e2.benchmarks.captioning.files import read_rows, write_rows
+from e2.benchmarks.composed.evaluate import _write_steps
+from e2.benchmarks.core.records import write_json
 from e2.errors import escaped
 
 NAME = os.fsdecode(b"jupe_\xe9t\xe9.jpg") + " \ud83d"  # Latin-1 bytes of a file name, half a letter of a careless program

@@ -14,11 +14,11 @@ import pytest
 import torch
 import typer
 
-import cli
 import e2.progress
-from adapters.composed.store import read_record
-from adapters.encoder import load_encoder
-from adapters.export.exported import read_export
+from e2 import cli
+from e2.adapters.composed.store import read_record
+from e2.adapters.encoder import load_encoder
+from e2.adapters.export.exported import read_export
 from e2.data import open_catalogue
 from e2.errors import InputError
 from e2.files import atomic_path, output_folder

@@ -30,7 +30,7 @@ def stopped(shop, tiny, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("stopped")
     shutil.copytree(shop, folder / "shop")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr("e2.run.weights_sha256", lambda out: 1 / 0)
+        patch.setattr("e2.training.run.weights_sha256", lambda out: 1 / 0)
         train(folder)
     return folder
 

@@ -16,17 +16,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import GPT2Config, GPT2Model
 
-from adapters.captioning.config import CaptionerConfig
-from adapters.captioning.decoding import Decoding, Hypothesis, decode
-from adapters.captioning.memory import nearest, project
-from adapters.captioning.model import CaptionModel, build_model
-from adapters.captioning.prompt import prompt_text
-from adapters.captioning.tokenizers import Tokenizer, load_tokenizer
-from adapters.encoder import Encoder
-from adapters.encoder_places import check_noted, load_noted, noted
-from adapters.image_batches import ImageSource
-from adapters.tag_reader import TagReader
 from e2.accounting import load_exactly
+from e2.adapters.captioning.config import CaptionerConfig
+from e2.adapters.captioning.decoding import Decoding, Hypothesis, decode
+from e2.adapters.captioning.memory import nearest, project
+from e2.adapters.captioning.model import CaptionModel, build_model
+from e2.adapters.captioning.prompt import prompt_text
+from e2.adapters.captioning.tokenizers import Tokenizer, load_tokenizer
+from e2.adapters.encoder import Encoder
+from e2.adapters.encoder_places import check_noted, load_noted, noted
+from e2.adapters.image_batches import ImageSource
+from e2.adapters.tag_reader import TagReader
 from e2.checkpoint import CONFIG, WEIGHTS, read_tensors, weights_sha256
 from e2.config import from_dict
 from e2.errors import InputError

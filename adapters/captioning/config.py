@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from adapters.captioning.mappers import MAPPERS
-from adapters.captioning.prompt import PROMPTS
+from e2.adapters.captioning.mappers import MAPPERS
+from e2.adapters.captioning.prompt import PROMPTS
 from e2.config import from_dict
 from e2.errors import InputError, printable
-from e2.settings import parse_settings, require_finite
+from e2.training.settings import parse_settings, require_finite
 
 METHODS = ("decap", "capdec", "nearest")
 CALIBRATIONS = ("like-texts", "image-gap")

@@ -87,7 +87,7 @@ def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary:
     Args:
         catalogue: one split; photos are not read where the source can leave them.
         text: ``caption`` or ``full``.
-        vocabulary: of `adapters.tag_reader.tag_vocabulary`, whose spelling a tag takes; values outside it count as missing.
+        vocabulary: of `e2.adapters.tag_reader.tag_vocabulary`, whose spelling a tag takes; values outside it count as missing.
 
     Raises:
         InputError: unknown kind of text, or fewer than two distinct texts.

@@ -19,9 +19,9 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from adapters.captioning.gpt2_steps import GPT2Steps
+from e2.adapters.captioning.gpt2_steps import GPT2Steps
 from e2.errors import InputError
-from e2.settings import require_finite
+from e2.training.settings import require_finite
 
 Processors = Any  # a LogitsProcessorList: its hints ask for the tensor types of PyTorch before 0.4
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.captioning.corpus import TextBlock
-from adapters.encoder import Encoder
+from e2.adapters.captioning.corpus import TextBlock
+from e2.adapters.encoder import Encoder
 from e2.data.cache import cache_folder, key
 from e2.files import atomic_path
 

@@ -12,24 +12,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.captioning.captioner import Captioner, captioner_info, load_captioner
-from adapters.captioning.config import CaptionerConfig, default_config
-from adapters.captioning.corpus import Corpus, corpus_of_catalogue, corpus_of_texts, held_out
-from adapters.captioning.embeddings import embed_texts
-from adapters.captioning.model import build_model, new_language_model, pretrained_language_model
-from adapters.captioning.noise import (
+from e2.adapters.captioning.captioner import Captioner, captioner_info, load_captioner
+from e2.adapters.captioning.config import CaptionerConfig, default_config
+from e2.adapters.captioning.corpus import Corpus, corpus_of_catalogue, corpus_of_texts, held_out
+from e2.adapters.captioning.embeddings import embed_texts
+from e2.adapters.captioning.model import build_model, new_language_model, pretrained_language_model
+from e2.adapters.captioning.noise import (
     add_noise,
     cosine_of_variance,
     variance_of_cosine,
     variance_of_gap,
     variance_of_like_texts,
 )
-from adapters.captioning.prompt import prompt_text
-from adapters.captioning.run_state import FOLDER, require_same_settings
-from adapters.captioning.tokenizers import ClipTokenizer, PretrainedTokenizer, SentencePieceTokenizer, Tokenizer, evenly
-from adapters.captioning.training import Examples, Trainer, tokenized
-from adapters.encoder import Encoder
-from adapters.tag_reader import TagReader, tag_vocabulary
+from e2.adapters.captioning.prompt import prompt_text
+from e2.adapters.captioning.run_state import FOLDER, require_same_settings
+from e2.adapters.captioning.tokenizers import ClipTokenizer, PretrainedTokenizer, SentencePieceTokenizer, Tokenizer, evenly
+from e2.adapters.captioning.training import Examples, Trainer, tokenized
+from e2.adapters.encoder import Encoder
+from e2.adapters.tag_reader import TagReader, tag_vocabulary
 from e2.checkpoint import CONFIG
 from e2.data.fingerprint import fingerprint
 from e2.data.images import load_image

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import GPT2Config, GPT2Model
 
-from adapters.captioning.config import CaptionerConfig
-from adapters.captioning.mappers import make_mapper
-from adapters.captioning.tokenizers import Tokenizer
+from e2.adapters.captioning.config import CaptionerConfig
+from e2.adapters.captioning.mappers import make_mapper
+from e2.adapters.captioning.tokenizers import Tokenizer
 from e2.errors import InputError
 
 IGNORED = -100  # label of a position that is not learned

@@ -12,7 +12,7 @@ from torch import nn
 
 from e2.errors import InputError
 from e2.files import atomic_path
-from e2.optim import load_named_state, named_state
+from e2.training.optim import load_named_state, named_state
 
 FOLDER = "training"
 FILE = "state.safetensors"

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from adapters.captioning.fit import fit_captioner
-from adapters.captioning.noise import PAPER_VARIANCE, cosine_of_variance
-from adapters.encoder import Encoder
+from e2.adapters.captioning.fit import fit_captioner
+from e2.adapters.captioning.noise import PAPER_VARIANCE, cosine_of_variance
+from e2.adapters.encoder import Encoder
 from e2.data.images import load_image
 from e2.data.product import Catalogue
 from e2.errors import InputError

@@ -15,17 +15,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from adapters.captioning.config import CaptionerConfig
-from adapters.captioning.corpus import Corpus
-from adapters.captioning.model import IGNORED, CaptionModel
-from adapters.captioning.prompt import drop_tags, prompt_text
-from adapters.captioning.run_state import Reached, load_state, save_state
-from adapters.captioning.tokenizers import Tokenizer
+from e2.adapters.captioning.config import CaptionerConfig
+from e2.adapters.captioning.corpus import Corpus
+from e2.adapters.captioning.model import IGNORED, CaptionModel
+from e2.adapters.captioning.prompt import drop_tags, prompt_text
+from e2.adapters.captioning.run_state import Reached, load_state, save_state
+from e2.adapters.captioning.tokenizers import Tokenizer
 from e2.data.loader import mixed_seed
 from e2.errors import TrainingStopped
 from e2.finite import clip_finite_gradient, require_finite_loss
 from e2.progress import LogLines
-from e2.stopping import stop_signals
+from e2.training.stopping import stop_signals
 
 POOL = 64  # batches whose rows are sorted by length together
 SAVE_SECONDS = 60.0

@@ -15,8 +15,8 @@ from typing import Any
 
 from PIL import Image
 
-from adapters.captioning.captioner import Captioner
-from adapters.captioning.files import json_line, write_table
+from e2.adapters.captioning.captioner import Captioner
+from e2.adapters.captioning.files import json_line, write_table
 from e2.data.fingerprint import digest, fingerprint
 from e2.data.images import BadImage, load_image
 from e2.data.product import Catalogue, texts_only

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from typing import Any
 
-from adapters.composed.reasoning import NoCaption, without_reasoning
+from e2.adapters.composed.reasoning import NoCaption, without_reasoning
 
 LONGEST_CAPTION = 400  # characters; more is chatter
 

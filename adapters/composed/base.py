@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from adapters.composed.presets import QueryPreset, query_preset
-from adapters.composed.raw_features import raw_image_features
-from adapters.composed.rewriting import Rewriting
-from adapters.encoder import Encoder
-from adapters.image_batches import ImageSource
+from e2.adapters.composed.presets import QueryPreset, query_preset
+from e2.adapters.composed.raw_features import raw_image_features
+from e2.adapters.composed.rewriting import Rewriting
+from e2.adapters.encoder import Encoder
+from e2.adapters.image_batches import ImageSource
 from e2.errors import InputError
 from e2.finite import require_finite
 
@@ -102,7 +102,7 @@ class Composer(ABC):
     Args:
         encoder: any.
         preset: how the captions of a wish are joined and what stands around a pseudo-word; see
-            :mod:`adapters.composed.presets`.
+            :mod:`e2.adapters.composed.presets`.
 
     Attributes:
         name: the method, as users type it.

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from adapters.composed.base import Composed, Composer, References, normalised
-from adapters.composed.raw_features import raw_text_features
-from adapters.encoder import Encoder
+from e2.adapters.composed.base import Composed, Composer, References, normalised
+from e2.adapters.composed.raw_features import raw_text_features
+from e2.adapters.encoder import Encoder
 from e2.errors import InputError
 
 PARALLEL = 1e-6  # sine of an angle below which the arc is a straight line in float32

@@ -5,11 +5,11 @@ Nothing is fitted, and each step can be read: caption, wish, rewritten text.
 
 from typing import Any
 
-from adapters.composed.base import Composed, Composer, References
-from adapters.composed.reference_captions import CaptionSource
-from adapters.composed.rewriting import Rewriter, told
-from adapters.composed.rule_editor import RuleEditor
-from adapters.encoder import Encoder
+from e2.adapters.composed.base import Composed, Composer, References
+from e2.adapters.composed.reference_captions import CaptionSource
+from e2.adapters.composed.rewriting import Rewriter, told
+from e2.adapters.composed.rule_editor import RuleEditor
+from e2.adapters.encoder import Encoder
 
 
 class CIReVL(Composer):

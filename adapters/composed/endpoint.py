@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.composed.answer_cache import AnswerCache
-from adapters.composed.answers import read_caption
-from adapters.composed.chat_protocol import (
+from e2.adapters.composed.answer_cache import AnswerCache
+from e2.adapters.composed.answers import read_caption
+from e2.adapters.composed.chat_protocol import (
     SCHEMA,
     NoAnswer,
     chat_address,
@@ -27,8 +27,8 @@ from adapters.composed.chat_protocol import (
     request_form,
     shown_address,
 )
-from adapters.composed.reasoning import NoCaption
-from adapters.composed.rewriting import Rewriting, answered, failed, rewrite_messages
+from e2.adapters.composed.reasoning import NoCaption
+from e2.adapters.composed.rewriting import Rewriting, answered, failed, rewrite_messages
 from e2.errors import InputError
 from e2.progress import with_progress
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.encoder import Encoder
+from e2.adapters.encoder import Encoder
 from e2.config import require_choice, require_range
 from e2.errors import InputError
 from e2.finite import clip_finite_gradient, require_finite_loss

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.encoder import Encoder
-from adapters.features import Features
-from adapters.product_images import ProductImages
+from e2.adapters.embeddings.read import Features
+from e2.adapters.encoder import Encoder
+from e2.adapters.product_images import ProductImages
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 

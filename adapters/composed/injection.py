@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from adapters.encoder import Encoder
+from e2.adapters.encoder import Encoder
 from e2.errors import InputError
 from e2.foreign import OpenClip
 from e2.texts import cut_to_longest, encode_text

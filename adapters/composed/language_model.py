@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from adapters.composed.answers import read_caption
-from adapters.composed.reasoning import NoCaption
-from adapters.composed.rewriting import Rewriting, answered, failed, rewrite_messages
+from e2.adapters.composed.answers import read_caption
+from e2.adapters.composed.reasoning import NoCaption
+from e2.adapters.composed.rewriting import Rewriting, answered, failed, rewrite_messages
 from e2.errors import InputError
 
 

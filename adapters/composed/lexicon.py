@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rapidfuzz import process
 from rapidfuzz.distance import DamerauLevenshtein
 
-from adapters.composed.fashion_words import ENTITIES, PROPERTIES, WORDS
+from e2.adapters.composed.fashion_words import ENTITIES, PROPERTIES, WORDS
 from e2.spelling import Phrases, Word, spelling, stem, words
 
 ADJECTIVES = ("shade", "length", "fit", "size", "weight", "width", "height", "surface", "style", "colour")  # have comparatives

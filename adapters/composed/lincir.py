@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapters.composed.fitting import FitConfig, fit_mapping, network_options
-from adapters.composed.injection import (
+from e2.adapters.composed.fitting import FitConfig, fit_mapping, network_options
+from e2.adapters.composed.injection import (
     NOWHERE,
     Prompts,
     encode_text_with_tokens,
@@ -20,12 +20,12 @@ from adapters.composed.injection import (
     text_tower,
     token_width,
 )
-from adapters.composed.keywords import with_word
-from adapters.composed.losses import lincir_loss
-from adapters.composed.mappings import Phi
-from adapters.composed.pseudo_word import PseudoWordComposer, mapping_input
-from adapters.composed.raw_features import raw_text_features
-from adapters.encoder import Encoder
+from e2.adapters.composed.keywords import with_word
+from e2.adapters.composed.losses import lincir_loss
+from e2.adapters.composed.mappings import Phi
+from e2.adapters.composed.pseudo_word import PseudoWordComposer, mapping_input
+from e2.adapters.composed.raw_features import raw_text_features
+from e2.adapters.encoder import Encoder
 from e2.texts import cut_to_longest
 
 PART = 4096  # captions tokenised at a time

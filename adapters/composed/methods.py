@@ -7,25 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from adapters.composed.base import Composer
-from adapters.composed.baselines import ImageOnly, RawSum, Slerp, Sum, TextOnly
-from adapters.composed.cirevl import CIReVL
-from adapters.composed.fitting import FitConfig
-from adapters.composed.lincir import LinCIR, fit_lincir
-from adapters.composed.mappings import MAPPINGS
-from adapters.composed.oti import OtiConfig
-from adapters.composed.phrases import Phrases
-from adapters.composed.pic2word import Pic2Word, fit_pic2word
-from adapters.composed.pseudo_word import PseudoWordComposer
-from adapters.composed.raw_features import raw_image_features
-from adapters.composed.searle import Searle, SearleOti, fit_searle
-from adapters.composed.settings import composer_options
-from adapters.composed.slots import SlotFilling, calibrated_slots
-from adapters.composed.sources import captions_in, captions_of, phrases_of, rewriter_of, vocabulary_of
-from adapters.composed.store import COMPOSER, ComposerRecord, load_mapping, read_record, save_composer
-from adapters.encoder import Encoder
-from adapters.encoder_places import check_noted, load_noted, noted
-from adapters.product_images import ProductImages
+from e2.adapters.composed.base import Composer
+from e2.adapters.composed.baselines import ImageOnly, RawSum, Slerp, Sum, TextOnly
+from e2.adapters.composed.cirevl import CIReVL
+from e2.adapters.composed.fitting import FitConfig
+from e2.adapters.composed.lincir import LinCIR, fit_lincir
+from e2.adapters.composed.mappings import MAPPINGS
+from e2.adapters.composed.oti import OtiConfig
+from e2.adapters.composed.phrases import Phrases
+from e2.adapters.composed.pic2word import Pic2Word, fit_pic2word
+from e2.adapters.composed.pseudo_word import PseudoWordComposer
+from e2.adapters.composed.raw_features import raw_image_features
+from e2.adapters.composed.searle import Searle, SearleOti, fit_searle
+from e2.adapters.composed.settings import composer_options
+from e2.adapters.composed.slots import SlotFilling, calibrated_slots
+from e2.adapters.composed.sources import captions_in, captions_of, phrases_of, rewriter_of, vocabulary_of
+from e2.adapters.composed.store import COMPOSER, ComposerRecord, load_mapping, read_record, save_composer
+from e2.adapters.encoder import Encoder
+from e2.adapters.encoder_places import check_noted, load_noted, noted
+from e2.adapters.product_images import ProductImages
 from e2.data.product import Catalogue, is_catalogue
 from e2.errors import InputError
 from e2.outputs import claim
@@ -47,7 +47,7 @@ def make_composer(name: str, encoder: Encoder, /, *, path: str | Path | None = N
         path: the folder of a fitted one.
         options: of the method, e.g. ``preset``, ``text_weight``; ``captions``, ``rewriter`` and the rewriter's options for
             ``cirevl``; ``vocabulary`` for ``slots``; ``phrases`` for ``searle-oti``. Strings are read as
-            :mod:`adapters.composed.sources` says.
+            :mod:`e2.adapters.composed.sources` says.
 
     Raises:
         InputError: unknown method or option, something it needs is missing, or a folder of another method or encoder.
@@ -107,7 +107,7 @@ def fit_composer(
         out: the folder.
         config: of the training.
         oti: of SEARLE's inversion.
-        phrases: of SEARLE; see :func:`adapters.composed.sources.phrases_of`.
+        phrases: of SEARLE; see :func:`e2.adapters.composed.sources.phrases_of`.
         photos: how many products' first photos are used, chosen by the seed; None = all, for searle 4,096.
         overwrite: replace an earlier composer.
         progress: show bars.

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adapters.composed.fitting import frozen
-from adapters.composed.injection import Prompts, encode_text_with_tokens, prompts_with_word, text_tower, token_width
-from adapters.composed.losses import oti_losses
-from adapters.composed.phrases import PhraseBook
-from adapters.composed.templates import TEMPLATES
-from adapters.encoder import Encoder
+from e2.adapters.composed.fitting import frozen
+from e2.adapters.composed.injection import Prompts, encode_text_with_tokens, prompts_with_word, text_tower, token_width
+from e2.adapters.composed.losses import oti_losses
+from e2.adapters.composed.phrases import PhraseBook
+from e2.adapters.composed.templates import TEMPLATES
+from e2.adapters.encoder import Encoder
 from e2.config import require_range
 from e2.errors import InputError
 from e2.finite import require_finite

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapters.composed.answers import read_caption
-from adapters.composed.injection import Prompts, prompts_with_word
-from adapters.composed.keywords import keyword_spans
-from adapters.composed.raw_features import raw_text_features
-from adapters.composed.reasoning import NoCaption
-from adapters.composed.templates import TEMPLATES
-from adapters.encoder import Encoder
+from e2.adapters.composed.answers import read_caption
+from e2.adapters.composed.injection import Prompts, prompts_with_word
+from e2.adapters.composed.keywords import keyword_spans
+from e2.adapters.composed.raw_features import raw_text_features
+from e2.adapters.composed.reasoning import NoCaption
+from e2.adapters.composed.templates import TEMPLATES
+from e2.adapters.encoder import Encoder
 from e2.errors import InputError
 
 CONCEPTS, PHRASES = 500, 64  # concepts found in captions; phrases kept per concept
@@ -87,7 +87,7 @@ def phrases_from_model(name: str, concepts: Sequence[str], *, count: int = 8, se
     Raises:
         InputError: the model cannot be loaded, or has no usable phrase for any concept.
     """
-    from adapters.composed.language_model import LanguageModel
+    from e2.adapters.composed.language_model import LanguageModel
 
     model = LanguageModel(name)
     starts = [f"a photo of {concept} that" for concept in concepts]

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.composed.fitting import FitConfig, fit_mapping, network_options
-from adapters.composed.injection import encode_text_with_tokens, prompts_with_word, text_tower, token_width
-from adapters.composed.losses import pic2word_loss
-from adapters.composed.mappings import Im2Text
-from adapters.composed.pseudo_word import PseudoWordComposer, mapping_input
-from adapters.encoder import Encoder
+from e2.adapters.composed.fitting import FitConfig, fit_mapping, network_options
+from e2.adapters.composed.injection import encode_text_with_tokens, prompts_with_word, text_tower, token_width
+from e2.adapters.composed.losses import pic2word_loss
+from e2.adapters.composed.mappings import Im2Text
+from e2.adapters.composed.pseudo_word import PseudoWordComposer, mapping_input
+from e2.adapters.encoder import Encoder
 
 
 class Pic2Word(PseudoWordComposer):

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adapters.composed.base import Composed, Composer, References
-from adapters.composed.injection import encode_text_with_tokens, prompts_with_word, text_tower
-from adapters.encoder import Encoder
+from e2.adapters.composed.base import Composed, Composer, References
+from e2.adapters.composed.injection import encode_text_with_tokens, prompts_with_word, text_tower
+from e2.adapters.encoder import Encoder
 from e2.errors import InputError
 
 INPUTS = ("unit", "raw")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from adapters.encoder import Encoder
-from adapters.image_batches import ImageSource, image_batches
+from e2.adapters.encoder import Encoder
+from e2.adapters.image_batches import ImageSource, image_batches
 from e2.errors import InputError
 from e2.texts import cut_to_longest, encode_text
 

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
-from adapters.captioning.files import read_captions
-from adapters.composed.base import References
-from adapters.encoder import Encoder
-from adapters.image_batches import ImageSource
+from e2.adapters.captioning.files import read_captions
+from e2.adapters.composed.base import References
+from e2.adapters.encoder import Encoder
+from e2.adapters.image_batches import ImageSource
 from e2.data.images import as_photo
 from e2.errors import InputError, escaped, printable
 
@@ -28,7 +28,7 @@ class OurCaptions:
     """A captioner that `e2 caption fit` wrote (DeCap, CapDec); its encoder may be ``among`` those at hand."""
 
     def __init__(self, path: str | Path, among: Sequence[Encoder] = ()):
-        from adapters.captioning import load_captioner
+        from e2.adapters.captioning import load_captioner
 
         self.path, self.captioner = str(path), load_captioner(path, among=among)
 
@@ -80,7 +80,7 @@ class TransformersCaptions:
 
 
 class FileCaptions:
-    """Captions in a file, in any form that `adapters.captioning.files` reads.
+    """Captions in a file, in any form that `e2.adapters.captioning.files` reads.
 
     A photo is looked up by its path as given, by the ends of this path down to the file name, and by the file name without
     the ending. References that carry ``names`` (one string each) are looked up by those.

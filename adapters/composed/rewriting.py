@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol
 
-from adapters.composed.lexicon import Value
+from e2.adapters.composed.lexicon import Value
 
 Status = Literal["rewritten", "kept", "failed"]
 

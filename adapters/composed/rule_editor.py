@@ -4,11 +4,11 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from adapters.composed.caption_edits import cut_out, put_before, put_behind, put_instead, sentence_at
-from adapters.composed.fashion_words import ADDED, ANY_PATTERN, HOLDS, LEAVES, OPPOSITES, PLACED_BEHIND, PLAIN
-from adapters.composed.lexicon import Lexicon, Mention, Value, sort_of
-from adapters.composed.rewriting import Rewriting
-from adapters.composed.wish_parser import Item, Wish, is_thing, parse_wish
+from e2.adapters.composed.caption_edits import cut_out, put_before, put_behind, put_instead, sentence_at
+from e2.adapters.composed.fashion_words import ADDED, ANY_PATTERN, HOLDS, LEAVES, OPPOSITES, PLACED_BEHIND, PLAIN
+from e2.adapters.composed.lexicon import Lexicon, Mention, Value, sort_of
+from e2.adapters.composed.rewriting import Rewriting
+from e2.adapters.composed.wish_parser import Item, Wish, is_thing, parse_wish
 from e2.spelling import stem, words
 
 FOREIGN = "the wish is not in English"

@@ -9,16 +9,16 @@ from typing import Any
 
 from PIL import Image
 
-from adapters.composed.base import Composer, References
-from adapters.composed.gallery import Gallery, gallery_of, read_index
-from adapters.composed.hits import Hit, save_sheet
-from adapters.composed.methods import load_composer, make_composer
-from adapters.composed.rule_editor import RuleEditor
-from adapters.composed.settings import parse_options
-from adapters.composed.sources import catalogue_options
-from adapters.composed.top_k import search
-from adapters.composed.unwanted import Unwanted, unwanted_of
-from adapters.encoder import Encoder
+from e2.adapters.composed.base import Composer, References
+from e2.adapters.composed.gallery import Gallery, gallery_of, read_index
+from e2.adapters.composed.hits import Hit, save_sheet
+from e2.adapters.composed.methods import load_composer, make_composer
+from e2.adapters.composed.rule_editor import RuleEditor
+from e2.adapters.composed.settings import parse_options
+from e2.adapters.composed.sources import catalogue_options
+from e2.adapters.composed.top_k import search
+from e2.adapters.composed.unwanted import Unwanted, unwanted_of
+from e2.adapters.encoder import Encoder
 from e2.data.images import BadImage, load_image
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError, printable

@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.composed.base import Composed, Composer, References
-from adapters.composed.fitting import FitConfig, fit_mapping, network_options
-from adapters.composed.injection import encode_text_with_tokens, text_tower
-from adapters.composed.losses import searle_loss
-from adapters.composed.mappings import Phi
-from adapters.composed.oti import OtiConfig, invert_images
-from adapters.composed.phrases import PhraseBook, Phrases, phrase_book
-from adapters.composed.pseudo_word import PseudoWordComposer, encode_prompts, mapping_input
-from adapters.encoder import Encoder
+from e2.adapters.composed.base import Composed, Composer, References
+from e2.adapters.composed.fitting import FitConfig, fit_mapping, network_options
+from e2.adapters.composed.injection import encode_text_with_tokens, text_tower
+from e2.adapters.composed.losses import searle_loss
+from e2.adapters.composed.mappings import Phi
+from e2.adapters.composed.oti import OtiConfig, invert_images
+from e2.adapters.composed.phrases import PhraseBook, Phrases, phrase_book
+from e2.adapters.composed.pseudo_word import PseudoWordComposer, encode_prompts, mapping_input
+from e2.adapters.encoder import Encoder
 
 PHI_CONCEPTS = 150  # phrases for the network are drawn from more concepts than for inversion
 
@@ -30,7 +30,7 @@ class SearleOti(Composer):
 
     Args:
         encoder: any with an open_clip text tower.
-        phrases: concept -> phrases; see :mod:`adapters.composed.phrases`.
+        phrases: concept -> phrases; see :mod:`e2.adapters.composed.phrases`.
         oti: settings of the inversion.
         preset: with a place for a pseudo-word.
     """

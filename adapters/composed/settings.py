@@ -11,11 +11,11 @@ from dataclasses import is_dataclass, make_dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.composed.endpoint import EndpointConfig
-from adapters.composed.fitting import FitConfig
+from e2.adapters.composed.endpoint import EndpointConfig
+from e2.adapters.composed.fitting import FitConfig
 from e2.config import from_dict
 from e2.errors import InputError, printable
-from e2.settings import parse_settings
+from e2.training.settings import parse_settings
 
 SOURCES = {"captions": "captions", "rewriter": "rewrite"}  # option -> what an object in place of a name can do
 WORDS = {float: "a finite number", int: "a whole number", str: "a text", bool: "true or false", type(None): "null"}

@@ -6,10 +6,10 @@ Natural for E2, whose regions read tags; with a plain CLIP the tags are read off
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.composed.base import Composed, Composer, References, normalised
-from adapters.composed.rule_editor import RuleEditor
-from adapters.encoder import Encoder
-from adapters.tag_reader import TagReader, tag_vocabulary
+from e2.adapters.composed.base import Composed, Composer, References, normalised
+from e2.adapters.composed.rule_editor import RuleEditor
+from e2.adapters.encoder import Encoder
+from e2.adapters.tag_reader import TagReader, tag_vocabulary
 from e2.data.product import Catalogue
 from e2.errors import InputError
 
@@ -24,7 +24,7 @@ class SlotFilling(Composer):
 
     Args:
         encoder: any.
-        vocabulary: entity -> values, see :func:`adapters.tag_reader.tag_vocabulary`.
+        vocabulary: entity -> values, see :func:`e2.adapters.tag_reader.tag_vocabulary`.
         thresholds: of the tag reader, per entity; tags read with less are not used.
         text_weight: w: 0 = the moved image alone, 1 = the tags' text alone.
         preset: how several captions of a wish are joined.

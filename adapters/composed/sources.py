@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.composed.endpoint import Endpoint, EndpointConfig
-from adapters.composed.phrases import (
+from e2.adapters.composed.endpoint import Endpoint, EndpointConfig
+from e2.adapters.composed.phrases import (
     Phrases,
     frequent_concepts,
     phrases_from_captioner,
@@ -14,11 +14,11 @@ from adapters.composed.phrases import (
     phrases_from_file,
     phrases_from_model,
 )
-from adapters.composed.reference_captions import CaptionSource, FileCaptions, OurCaptions, TransformersCaptions
-from adapters.composed.rewriting import Rewriter
-from adapters.composed.rule_editor import RuleEditor
-from adapters.encoder import Encoder
-from adapters.tag_reader import tag_vocabulary
+from e2.adapters.composed.reference_captions import CaptionSource, FileCaptions, OurCaptions, TransformersCaptions
+from e2.adapters.composed.rewriting import Rewriter
+from e2.adapters.composed.rule_editor import RuleEditor
+from e2.adapters.encoder import Encoder
+from e2.adapters.tag_reader import tag_vocabulary
 from e2.data import open_catalogue
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
@@ -86,7 +86,7 @@ def phrases_of(source: Phrases | str | Path | None, texts: Sequence[str]) -> Phr
     if str(source).startswith(HUB):
         return phrases_from_model(str(source).removeprefix(HUB), concepts)
     if Path(source).is_dir():
-        from adapters.captioning import load_captioner
+        from e2.adapters.captioning import load_captioner
 
         return phrases_from_captioner(load_captioner(source), concepts)
     raise InputError(f"no concept phrases in {source}: give a JSON file, a captioner's folder or {HUB}NAME")
@@ -118,7 +118,7 @@ def rewriter_of(
         source: which, or one of your own.
         vocabulary: names known to the rules; see :func:`vocabulary_of`.
         cache: file of a server's answers.
-        options: of :class:`adapters.composed.endpoint.EndpointConfig`.
+        options: of :class:`e2.adapters.composed.endpoint.EndpointConfig`.
     """
     if not isinstance(source, str):
         return source
@@ -129,7 +129,7 @@ def rewriter_of(
     if source == "rules":
         return RuleEditor(None if vocabulary is None else vocabulary_of(vocabulary))
     if source.startswith(HUB):
-        from adapters.composed.language_model import LanguageModel
+        from e2.adapters.composed.language_model import LanguageModel
 
         return LanguageModel(source.removeprefix(HUB))
     raise InputError(f"unknown rewriter {source!r}; choose rules, http://SERVER/v1 or {HUB}NAME")

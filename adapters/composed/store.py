@@ -8,8 +8,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from adapters.composed.mappings import MAPPINGS
 from e2.accounting import load_exactly
+from e2.adapters.composed.mappings import MAPPINGS
 from e2.checkpoint import read_tensors
 from e2.errors import InputError
 from e2.files import output_folder

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from adapters.composed.base import Composed, normalised
-from adapters.composed.fashion_words import WORDS
-from adapters.composed.lexicon import Lexicon, Value, sort_of
-from adapters.composed.rule_editor import RuleEditor, covers
+from e2.adapters.composed.base import Composed, normalised
+from e2.adapters.composed.fashion_words import WORDS
+from e2.adapters.composed.lexicon import Lexicon, Value, sort_of
+from e2.adapters.composed.rule_editor import RuleEditor, covers
 
 
 class Unwanted:

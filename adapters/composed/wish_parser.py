@@ -9,10 +9,10 @@ it. *Replace X with Y* and *from X to Y* have both scopes. Outside of them value
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from adapters.composed.fashion_words import ADDED, NOUNS, PLACED_BEHIND, PROPERTIES
-from adapters.composed.lexicon import Lexicon, Value, sort_of
-from adapters.composed.wish_tokens import Cue, Token, tokens_of
-from adapters.composed.wish_words import FOREIGN
+from e2.adapters.composed.fashion_words import ADDED, NOUNS, PLACED_BEHIND, PROPERTIES
+from e2.adapters.composed.lexicon import Lexicon, Value, sort_of
+from e2.adapters.composed.wish_tokens import Cue, Token, tokens_of
+from e2.adapters.composed.wish_words import FOREIGN
 
 _FOREIGN = frozenset(FOREIGN.split())
 _MODIFIERS = ("colour", "material", "pattern", "size", "weight", "width", "height", "shade", "length", "surface", "fit")

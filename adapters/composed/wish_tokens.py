@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from adapters.composed import wish_words
-from adapters.composed.fashion_words import PROPERTIES
-from adapters.composed.lexicon import Lexicon, Mention, Value
+from e2.adapters.composed import wish_words
+from e2.adapters.composed.fashion_words import PROPERTIES
+from e2.adapters.composed.lexicon import Lexicon, Mention, Value
 from e2.spelling import stem
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.encoder import Encoder
+from e2.adapters.encoder import Encoder
 from e2.errors import InputError
 from e2.files import file_sha256
 from e2.outputs import restore

@@ -1,4 +1,4 @@
-"""An exported ONNX folder as an :class:`~adapters.encoder.Encoder`, so that everything here runs on it as on PyTorch."""
+"""An exported ONNX folder as an :class:`~e2.adapters.encoder.Encoder`, so that everything here runs on it as on PyTorch."""
 
 import hashlib
 import json
@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.encoder import ONNX, Encoder
-from adapters.export.exported import RECORD, Exported, read_export
-from adapters.export.photo_files import RULE_FILE
-from adapters.export.tokenizer_files import FILE, FOLDER, load_tokenizer
+from e2.adapters.encoder import ONNX, Encoder
+from e2.adapters.export.exported import RECORD, Exported, read_export
+from e2.adapters.export.photo_files import RULE_FILE
+from e2.adapters.export.tokenizer_files import FILE, FOLDER, load_tokenizer
 from e2.data.transforms import photo_transform
 from e2.errors import InputError, first_line
 from e2.files import file_sha256

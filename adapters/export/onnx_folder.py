@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adapters.encoder import Encoder
-from adapters.export.exported import (
+from e2.adapters.encoder import Encoder
+from e2.adapters.export.exported import (
     Exported,
     describe,
     largest_deviation,
@@ -26,10 +26,10 @@ from adapters.export.exported import (
     sample_pixels,
     sample_tokens,
 )
-from adapters.export.int8 import INT8, least_cosine, write_int8
-from adapters.export.onnx_encoder import EXACT, IMAGE, TEXT, OnnxModel
-from adapters.export.photo_files import save_preprocessing
-from adapters.export.tokenizer_files import save_tokenizer
+from e2.adapters.export.int8 import INT8, least_cosine, write_int8
+from e2.adapters.export.onnx_encoder import EXACT, IMAGE, TEXT, OnnxModel
+from e2.adapters.export.photo_files import save_preprocessing
+from e2.adapters.export.tokenizer_files import save_tokenizer
 from e2.errors import InputError, first_line
 from e2.foreign import OpenClip
 

@@ -17,8 +17,8 @@ from open_clip.tokenizer import HFTokenizer
 from safetensors.torch import save_file
 from torch import Tensor
 
-from adapters.encoder import Encoder
-from adapters.export.exported import (
+from e2.adapters.encoder import Encoder
+from e2.adapters.export.exported import (
     SAMPLE_TEXTS,
     Exported,
     describe,
@@ -27,7 +27,7 @@ from adapters.export.exported import (
     sample_pixels,
     sample_tokens,
 )
-from adapters.export.photo_files import save_preprocessing
+from e2.adapters.export.photo_files import save_preprocessing
 from e2.checkpoint import weights_of
 from e2.errors import InputError
 from e2.model import E2

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from adapters.export import preprocess
-from adapters.export.exported import largest_deviation
+from e2.adapters.export import preprocess
+from e2.adapters.export.exported import largest_deviation
 from e2.data import rgb
 
 RULE_FILE, CODE_FILE = "preprocess.json", "preprocess.py"

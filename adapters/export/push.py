@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.encoder import load_encoder
-from adapters.export.card import model_card, read_metrics
-from adapters.export.writing import export
+from e2.adapters.encoder import load_encoder
+from e2.adapters.export.card import model_card, read_metrics
+from e2.adapters.export.writing import export
 from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_config
 from e2.config import require_choice
 from e2.errors import InputError, first_line

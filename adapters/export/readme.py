@@ -1,7 +1,7 @@
 """The README.md of an exported folder: what it is, and a few lines that run."""
 
-from adapters.export.exported import Exported
-from adapters.export.tokenizer_files import FILE
+from e2.adapters.export.exported import Exported
+from e2.adapters.export.tokenizer_files import FILE
 
 INTRODUCTION = """# {name}
 

@@ -19,8 +19,8 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
 from torch import Tensor
 
-from adapters.export import tokens
-from adapters.export.tokens import clean, load
+from e2.adapters.export import tokens
+from e2.adapters.export.tokens import clean, load
 from e2.errors import InputError
 
 FILE, FOLDER, CODE_FILE = "tokenizer.json", "tokenizer", "tokens.py"

@@ -1,4 +1,4 @@
-"""An exported transformers folder as an :class:`~adapters.encoder.Encoder`: prepared as its users will."""
+"""An exported transformers folder as an :class:`~e2.adapters.encoder.Encoder`: prepared as its users will."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adapters.encoder import Encoder
-from adapters.export.exported import read_export
-from adapters.export.tokenizer_files import load_tokenizer
+from e2.adapters.encoder import Encoder
+from e2.adapters.export.exported import read_export
+from e2.adapters.export.tokenizer_files import load_tokenizer
 from e2.data.images import ImageSource, as_photo
 from e2.errors import InputError
 

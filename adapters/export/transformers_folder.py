@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import e2
-from adapters.encoder import Encoder
-from adapters.export import modeling_e2
-from adapters.export.clip_model import clip_config, clip_state, maps_onto_clip_model
-from adapters.export.exported import (
+from e2.adapters.encoder import Encoder
+from e2.adapters.export import modeling_e2
+from e2.adapters.export.clip_model import clip_config, clip_state, maps_onto_clip_model
+from e2.adapters.export.exported import (
     SAMPLE_TEXTS,
     Exported,
     describe,
@@ -29,9 +29,9 @@ from adapters.export.exported import (
     sample_pixels,
     sample_tokens,
 )
-from adapters.export.open_clip_folder import model_config, text_tower
-from adapters.export.photo_files import save_preprocessing
-from adapters.export.tokenizer_files import load_tokenizer, save_for_transformers
+from e2.adapters.export.open_clip_folder import model_config, text_tower
+from e2.adapters.export.photo_files import save_preprocessing
+from e2.adapters.export.tokenizer_files import load_tokenizer, save_for_transformers
 from e2.config import to_dict
 from e2.errors import InputError, first_line
 from e2.texts import can_cut
@@ -134,7 +134,7 @@ def _image_processor(rule: dict[str, Any]) -> dict[str, Any]:
 
 @torch.inference_mode()
 def _compared(encoder: Encoder, folder: Path, described: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor]]:
-    from adapters.export.transformers_encoder import TransformersModel, TransformersTokenizer
+    from e2.adapters.export.transformers_encoder import TransformersModel, TransformersTokenizer
 
     try:
         theirs = TransformersModel(folder)

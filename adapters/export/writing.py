@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from adapters.encoder import Encoder, load_encoder
-from adapters.export.exported import Exported, photo_rule, read_export
-from adapters.export.readme import readme
+from e2.adapters.encoder import Encoder, load_encoder
+from e2.adapters.export.exported import Exported, photo_rule, read_export
+from e2.adapters.export.readme import readme
 from e2.config import require_choice
 from e2.errors import InputError
 from e2.files import output_folder
@@ -53,14 +53,14 @@ def check_format(format: str, options: dict[str, Any]) -> None:
 
 def _writer(format: str):
     if format == "onnx":
-        from adapters.export.onnx_folder import write_onnx
+        from e2.adapters.export.onnx_folder import write_onnx
 
         return write_onnx
     if format == "open_clip":
-        from adapters.export.open_clip_folder import write_open_clip
+        from e2.adapters.export.open_clip_folder import write_open_clip
 
         return write_open_clip
-    from adapters.export.transformers_folder import write_transformers
+    from e2.adapters.export.transformers_folder import write_transformers
 
     return write_transformers
 
@@ -80,7 +80,7 @@ def load_exported(folder: str | Path, **options: Any) -> list[Encoder]:
         kinds = ("onnx", "onnx-int8") if "int8" in record.further else ("onnx",)
         return [load_encoder(f"{kind}:{folder}", **kept) for kind in kinds]
     if record.format == "transformers":
-        from adapters.export.transformers_encoder import load_transformers
+        from e2.adapters.export.transformers_encoder import load_transformers
 
         return [load_transformers(folder, **options)]
     return [load_encoder(f"local-dir:{folder}", **options)]

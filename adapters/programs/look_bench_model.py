@@ -1,6 +1,6 @@
 """Any encoder as a model of LookBench (look-bench 0.4): importing this file registers it there under the name ``e2``.
 
-``python -m adapters.programs.look_bench_model --config look.yaml`` is ``look-bench`` with that model known. In its
+``python -m e2.adapters.programs.look_bench_model --config look.yaml`` is ``look-bench`` with that model known. In its
 configuration::
 
     pipeline: {name: evaluation, model: e2, dataset: fashion200k}
@@ -18,7 +18,7 @@ from look_bench.models import BaseModel, register_model
 from PIL import Image
 from torch import Tensor, nn
 
-from adapters.encoder import Encoder, load_encoder
+from e2.adapters.encoder import Encoder, load_encoder
 from e2.data.images import as_photo
 
 

@@ -6,17 +6,17 @@ import numpy as np
 from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ModelMeta, ScoringFunction
 
-from adapters.encoder import Encoder, load_encoder
+from e2.adapters.encoder import Encoder, load_encoder
 
 
 class MtebEncoder(AbsEncoder):
     """Texts, photos, or both: then an item's embedding is the sum of its two, as in MTEB's own CLIP models.
 
     Args:
-        model_name: as of :func:`adapters.encoder.load_encoder`.
+        model_name: as of :func:`e2.adapters.encoder.load_encoder`.
         revision: recorded in the results; the hash of the weights when None.
         device: cpu, cuda or auto.
-        options: further ones of :class:`adapters.encoder.Encoder`.
+        options: further ones of :class:`e2.adapters.encoder.Encoder`.
     """
 
     mteb_model_meta: ModelMeta  # here never None, which the base class allows

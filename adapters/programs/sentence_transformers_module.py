@@ -15,7 +15,7 @@ from sentence_transformers.base.modules import InputModule
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapters.encoder import load_encoder
+from e2.adapters.encoder import load_encoder
 from e2.data.images import as_photo
 from e2.errors import InputError
 
@@ -24,7 +24,7 @@ class EncoderModule(InputModule):
     """Texts and photos -> ``sentence_embedding`` (B, D) of unit length; trainable like any other module.
 
     Args:
-        encoder: as of :func:`adapters.encoder.load_encoder`; a saved model keeps the name only.
+        encoder: as of :func:`e2.adapters.encoder.load_encoder`; a saved model keeps the name only.
     """
 
     config_keys = ["encoder"]
@@ -65,7 +65,7 @@ def sentence_transformer(encoder: str, **options: Any) -> SentenceTransformer:
     """A ``SentenceTransformer`` of an encoder.
 
     Args:
-        encoder: as of :func:`adapters.encoder.load_encoder`.
+        encoder: as of :func:`e2.adapters.encoder.load_encoder`.
         options: of ``SentenceTransformer``, e.g. ``device``.
 
     Raises:

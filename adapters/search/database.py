@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.search.store import Hit, Manifest, read_manifest
+from e2.adapters.search.store import Hit, Manifest, read_manifest
 from e2.errors import InputError, first_line
 
 IDS_AT_ONCE = 500  # SQLite takes a limited number of parameters

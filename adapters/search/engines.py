@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from adapters.search.folder import IndexFolder
-from adapters.search.local_store import LocalStore
-from adapters.search.store import Manifest, Store
+from e2.adapters.search.folder import IndexFolder
+from e2.adapters.search.local_store import LocalStore
+from e2.adapters.search.store import Manifest, Store
 from e2.errors import InputError
 
 URI = re.compile(r"https?://|tcp://")
@@ -77,7 +77,7 @@ def _engine(place: str) -> tuple[Any, str | Path]:
         return LocalStore, Path(place)
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else a line for every process that loads photos; read at the import
     try:
-        from adapters.search.milvus_store import MilvusStore  # takes a second to import
+        from e2.adapters.search.milvus_store import MilvusStore  # takes a second to import
     except ImportError as error:
         raise InputError(f"{place}: a Milvus server needs the package pymilvus: pip install 'e2-fashion[search]'") from error
     return MilvusStore, place

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from adapters.encoder import Encoder, load_encoder
-from adapters.encoder_places import check_noted, load_noted
-from adapters.search.engines import folder_of, open_store
-from adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
-from adapters.search.store import Hit, Manifest, Store, shown
+from e2.adapters.encoder import Encoder, load_encoder
+from e2.adapters.encoder_places import check_noted, load_noted
+from e2.adapters.search.engines import folder_of, open_store
+from e2.adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
+from e2.adapters.search.store import Hit, Manifest, Store, shown
 from e2.errors import InputError
 from e2.finite import require_finite
 
@@ -58,7 +58,7 @@ class ProductIndex:
         Args:
             vectors: (Q, D), of any length; (D,) is one query.
             k: hits of each query; fewer where there are no more.
-            where: a filter, read or in the grammar of `adapters.search.filters`; None or blank: all products.
+            where: a filter, read or in the grammar of `e2.adapters.search.filters`; None or blank: all products.
             offset: how many of the best to skip, for paging.
 
         Raises:
@@ -97,7 +97,7 @@ class ProductIndex:
         """One filter of what a user wrote and of chosen tags, each read by itself; None: all products.
 
         Args:
-            where: a filter, read or in the grammar of `adapters.search.filters`.
+            where: a filter, read or in the grammar of `e2.adapters.search.filters`.
             tags: entity -> values, of which a product must have one.
 
         Raises:

@@ -1,11 +1,11 @@
 """The embedded engine: SQLite for products, a flat file of vectors, FAISS for fast search among many. No server.
 
-A build lies in a sub-folder of the index's folder (`adapters.search.folder`), with
+A build lies in a sub-folder of the index's folder (`e2.adapters.search.folder`), with
 
 - ``products.sqlite``: manifest, ids, descriptions, tags and thumbnails. The truth about what the index holds;
 - ``vectors-G.f32``: float32, row after row; SQLite says which row is whose. Rows are only appended, a replaced or deleted
   product's row is left until so many are dead that the file is written anew, as generation G + 1;
-- ``clusters-G-U-T.faiss``: of rows below U, trained on T; can always be made again (`adapters.search.clusters`).
+- ``clusters-G-U-T.faiss``: of rows below U, trained on T; can always be made again (`e2.adapters.search.clusters`).
 
 A write is one transaction of SQLite, and so is what a search reads: vectors are on disk before a write commits, a row of a
 generation never becomes another product's, and files are removed only while nobody reads. So a process that dies leaves
@@ -26,12 +26,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from adapters.search.clusters import Clusters
-from adapters.search.database import ALONE, WRITE, Database
-from adapters.search.filters import Filter
-from adapters.search.folder import CLUSTERS, DATABASE, VECTORS, IndexFolder
-from adapters.search.snapshot import EXACT, Column, Snapshot
-from adapters.search.store import Entry, Hit, Manifest
+from e2.adapters.search.clusters import Clusters
+from e2.adapters.search.database import ALONE, WRITE, Database
+from e2.adapters.search.filters import Filter
+from e2.adapters.search.folder import CLUSTERS, DATABASE, VECTORS, IndexFolder
+from e2.adapters.search.snapshot import EXACT, Column, Snapshot
+from e2.adapters.search.store import Entry, Hit, Manifest
 from e2.errors import InputError, first_line
 
 ROWS_AT_ONCE = 65_536

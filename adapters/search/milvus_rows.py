@@ -8,7 +8,7 @@ from PIL import Image, UnidentifiedImageError
 from pymilvus import CollectionSchema, DataType, MilvusClient
 from rich.console import Console
 
-from adapters.search.store import Entry, Hit, Manifest
+from e2.adapters.search.store import Entry, Hit, Manifest
 from e2.errors import InputError, printable
 
 WORD_BYTES, TEXT_BYTES = 4096, 65_535  # of an id or a tag, of a description or a thumbnail; the latter is Milvus's own limit

@@ -31,11 +31,11 @@ import numpy as np
 import pyarrow as pa
 from pymilvus import MilvusClient
 
-from adapters.search.filters import Filter, mask, milvus_expression, milvus_list, milvus_text
-from adapters.search.milvus_rows import bytes_of, column, columns, hit_of, row_of, schema
-from adapters.search.milvus_server import WRITE, Server, parts
-from adapters.search.snapshot import Column, counted
-from adapters.search.store import Entry, Hit, Manifest, read_manifest, shown
+from e2.adapters.search.filters import Filter, mask, milvus_expression, milvus_list, milvus_text
+from e2.adapters.search.milvus_rows import bytes_of, column, columns, hit_of, row_of, schema
+from e2.adapters.search.milvus_server import WRITE, Server, parts
+from e2.adapters.search.snapshot import Column, counted
+from e2.adapters.search.store import Entry, Hit, Manifest, read_manifest, shown
 from e2.errors import InputError
 
 MANIFEST = "e2.manifest"  # properties of a collection

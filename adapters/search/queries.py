@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from adapters.composed.base import References
-from adapters.composed.rule_editor import RuleEditor
-from adapters.composed.searching import start_search
-from adapters.composed.unwanted import Unwanted, unwanted_of
-from adapters.encoder import Encoder
-from adapters.search.filters import Filter, Not, OneOf, all_of
-from adapters.search.index import MOST, ProductIndex, Where
-from adapters.search.store import Hit
+from e2.adapters.composed.base import References
+from e2.adapters.composed.rule_editor import RuleEditor
+from e2.adapters.composed.searching import start_search
+from e2.adapters.composed.unwanted import Unwanted, unwanted_of
+from e2.adapters.encoder import Encoder
+from e2.adapters.search.filters import Filter, Not, OneOf, all_of
+from e2.adapters.search.index import MOST, ProductIndex, Where
+from e2.adapters.search.store import Hit
 from e2.data.images import load_image
 from e2.errors import InputError
 

@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from adapters.composed.top_k import search as exact_search
-from adapters.search.clusters import Clusters
-from adapters.search.filters import Filter, mask
+from e2.adapters.composed.top_k import search as exact_search
+from e2.adapters.search.clusters import Clusters
+from e2.adapters.search.filters import Filter, mask
 
 EXACT = 50_000  # products among which every vector is looked at: tens of milliseconds at width 512
 SPARE = 4  # candidates for each hit that is asked for, whose exact scores decide

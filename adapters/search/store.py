@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from adapters.search.filters import Filter
+from e2.adapters.search.filters import Filter
 from e2.errors import InputError, printable
 
 USER = re.compile(r"^(\w+://).*@")  # with a password, of a URI

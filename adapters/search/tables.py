@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from adapters.search.index import Hit
+from e2.adapters.search.index import Hit
 
 VALUES = 8  # of a tag that are named
 

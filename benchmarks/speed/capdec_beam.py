@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from transformers import GPT2Model
 
-from adapters.captioning.decoding import Decoding, decode
-from benchmarks.speed.decap_greedy import NO_STOP, per_caption, sharp_model
-from benchmarks.speed.harness import compare
+from e2.adapters.captioning.decoding import Decoding, decode
+from e2.benchmarks.speed.decap_greedy import NO_STOP, per_caption, sharp_model
+from e2.benchmarks.speed.harness import compare
 
 
 def run(

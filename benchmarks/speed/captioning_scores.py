@@ -6,9 +6,9 @@ import os
 import random
 from unittest import mock
 
-from benchmarks.captioning import BLEU, score_captions
-from benchmarks.java import find_java
-from benchmarks.speed.harness import compare
+from e2.benchmarks.captioning.java import find_java
+from e2.benchmarks.captioning.metrics import BLEU, score_captions
+from e2.benchmarks.speed.harness import compare
 from e2.errors import InputError
 
 VOCABULARY = (

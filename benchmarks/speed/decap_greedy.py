@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2Model
 
-from adapters.captioning.decoding import Decoding, decode
-from adapters.captioning.mappers import make_mapper
-from adapters.captioning.model import CaptionModel
-from benchmarks.speed.harness import compare
+from e2.adapters.captioning.decoding import Decoding, decode
+from e2.adapters.captioning.mappers import make_mapper
+from e2.adapters.captioning.model import CaptionModel
+from e2.benchmarks.speed.harness import compare
 
 NO_STOP = -1  # both ways write all tokens, so that chance does not decide how much is compared
 

@@ -18,10 +18,10 @@ import torch
 from matplotlib.figure import Figure  # drawn without pyplot: no window, no state left behind
 from PIL import Image
 
-from adapters.encoder import load_encoder
-from benchmarks.embed import write_embeddings
-from benchmarks.speed.harness import peak_memory, seconds
-from benchmarks.speed.memory_projection import random_unit
+from e2.adapters.embeddings.write import write_embeddings
+from e2.adapters.encoder import load_encoder
+from e2.benchmarks.speed.harness import peak_memory, seconds
+from e2.benchmarks.speed.memory_projection import random_unit
 from e2.data.product import Product
 from e2.files import atomic_path
 from e2.ranks import cross_modal_ranks

@@ -1,7 +1,7 @@
 """`e2 speed index-engines`: what could keep an index without a server, side by side on the same random products.
 
-``local`` is ours whole (`adapters.search.local_store`), ``milvus-lite`` the same products in a Milvus Lite file
-(`adapters.search.milvus_store`), ``milvus`` on the server that ``server`` names, whose memory is not counted. The others are
+``local`` is ours whole (`local_store`), ``milvus-lite`` the same products in a Milvus Lite file
+(`milvus_store`), ``milvus`` on the server that ``server`` names, whose memory is not counted. The others are
 bare FAISS indexes of the vectors, without ids, tags or anything on disk: what to expect of the vectors' part alone. Each runs
 in a process of its own, one query at a time, one after another.
 """
@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from adapters.search.engines import create_store
-from adapters.search.index import ProductIndex
-from benchmarks.speed import index_vectors
-from benchmarks.speed.harness import peak_memory, seconds
+from e2.adapters.search.engines import create_store
+from e2.adapters.search.index import ProductIndex
+from e2.benchmarks.speed import index_vectors
+from e2.benchmarks.speed.harness import peak_memory, seconds
 from e2.errors import InputError
 
 ENGINES = ("local", "milvus-lite", "faiss-flat", "faiss-ivf-flat", "faiss-ivf-sq8", "faiss-hnsw")

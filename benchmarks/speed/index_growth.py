@@ -1,6 +1,6 @@
 """`e2 speed index-growth`: an embedded index as the catalogue grows, built, opened, searched, filtered and changed.
 
-Products are random (`benchmarks.speed.index_vectors`), without photos: what is timed is the index alone. Recall is against an
+Products are random (`index_vectors`), without photos: what is timed is the index alone. Recall is against an
 exact search by NumPy, of the same queries, one at a time as users send them. Each stage runs in a process of its own, whose
 peak memory counts the pages of the index's files that it has mapped, and that the system may drop at any time.
 """
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from adapters.search.index import ProductIndex, open_index
-from adapters.search.local_store import LocalStore
-from adapters.search.store import Entry
-from benchmarks.speed import index_vectors
-from benchmarks.speed.harness import peak_memory, seconds
+from e2.adapters.search.index import ProductIndex, open_index
+from e2.adapters.search.local_store import LocalStore
+from e2.adapters.search.store import Entry
+from e2.benchmarks.speed import index_vectors
+from e2.benchmarks.speed.harness import peak_memory, seconds
 
 SIZES = (10_000, 100_000, 1_000_000)
 CHANGED = 1000  # products that are replaced, added and deleted

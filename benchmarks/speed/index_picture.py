@@ -1,4 +1,4 @@
-"""The growth of an index as a picture: ``python -m benchmarks.speed.index_picture PICTURE.png metrics.json ...``.
+"""The growth of an index as a picture: ``python -m e2.benchmarks.speed.index_picture PICTURE.png metrics.json ...``.
 
 Each file is one of `e2 speed index-growth`; points of the same width are joined.
 """

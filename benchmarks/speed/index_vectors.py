@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from adapters.search.store import Entry, Manifest
+from e2.adapters.search.store import Entry, Manifest
 from e2.version import __version__
 
 BLOCK = 10_000

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from benchmarks.speed.harness import compare
+from e2.benchmarks.speed.harness import compare
 from e2.data import ArrowCatalogue, load_image, open_catalogue
 from e2.data.export import import_catalogue
 from e2.data.loader import StepSampler, TrainingViews, training_loader

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from adapters.captioning.memory import project
-from benchmarks.speed.harness import peak_memory, seconds
+from e2.adapters.captioning.memory import project
+from e2.benchmarks.speed.harness import peak_memory, seconds
 
 
 def run(

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapters.composed.injection import NOWHERE, Prompts, token_width
-from adapters.composed.oti import OtiConfig, Sentences, invert
-from adapters.composed.phrases import PhraseBook, phrase_book
-from adapters.encoder import Encoder
-from benchmarks.speed.harness import compare
+from e2.adapters.composed.injection import NOWHERE, Prompts, token_width
+from e2.adapters.composed.oti import OtiConfig, Sentences, invert
+from e2.adapters.composed.phrases import PhraseBook, phrase_book
+from e2.adapters.encoder import Encoder
+from e2.benchmarks.speed.harness import compare
 
 IMAGES = 64
 NOUNS = ("dress", "shirt", "shoe", "bag", "coat", "watch")
@@ -65,7 +65,7 @@ def random_encoder(backbone: str, device: str) -> Encoder:
 
 
 def _template(encoder: Encoder) -> tuple[Tensor, Tensor]:
-    from adapters.composed.injection import prompts_with_word
+    from e2.adapters.composed.injection import prompts_with_word
 
     prompts = prompts_with_word(encoder.tokenizer, [("a photo of a ", "")]).to(encoder.device)
     return prompts.tokens, prompts.positions

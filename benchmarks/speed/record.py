@@ -11,7 +11,7 @@ import torch
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.speed.registry import defaults
+from e2.benchmarks.speed.registry import defaults
 from e2.version import __version__
 
 

@@ -31,7 +31,7 @@ def measurement(name: str) -> Callable[..., dict[str, Any]]:
     """
     if name not in MEASUREMENTS:
         raise InputError(f"unknown measurement {name!r}; choose one of {', '.join(MEASUREMENTS)}")
-    return importlib.import_module(f"benchmarks.speed.{MEASUREMENTS[name]}").run
+    return importlib.import_module(f"e2.benchmarks.speed.{MEASUREMENTS[name]}").run
 
 
 def defaults(run: Callable) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.speed.harness import compare, peak_memory
-from benchmarks.speed.memory_projection import random_unit
+from e2.benchmarks.speed.harness import compare, peak_memory
+from e2.benchmarks.speed.memory_projection import random_unit
 from e2.ranks import BLOCK, cross_modal_ranks
 
 

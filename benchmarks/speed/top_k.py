@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from adapters.composed.top_k import search
-from benchmarks.speed.harness import compare
+from e2.adapters.composed.top_k import search
+from e2.benchmarks.speed.harness import compare
 
 
 def run(

@@ -1,6 +1,6 @@
 """Any opened picture -> an upright 8-bit RGB photo. Of other packages it needs NumPy and Pillow only.
 
-Exports carry a copy of this file (`adapters.export.photo_files`), so that programs without E2 see the same pixels.
+Exports carry a copy of this file (`e2.adapters.export.photo_files`), so that programs without E2 see the same pixels.
 """
 
 import contextlib

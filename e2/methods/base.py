@@ -1,6 +1,6 @@
 """What a training method is: features of a batch, then losses on them.
 
-The two phases are apart so that a batch may be larger than a device (``e2.grad_cache``) or spread over several processes
+The two phases are apart so that a batch may be larger than a device (``grad_cache``) or spread over several processes
 (``e2.distributed``): features are computed part by part, the losses always see the whole batch.
 """
 
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from e2.config import LossConfig
-from e2.distill import StartTower
 from e2.errors import InputError
 from e2.lookup import lookup
 from e2.losses import contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss
 from e2.model import E2
 from e2.packing import encode_packed
+from e2.training.distill import StartTower
 
 
 @dataclass

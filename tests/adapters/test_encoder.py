@@ -11,7 +11,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 import e2
-from adapters.encoder import Encoder, load_encoder
+from e2.adapters.encoder import Encoder, load_encoder
 from e2.checkpoint import save_config, save_weights
 from e2.errors import InputError
 

@@ -7,14 +7,14 @@ import torch
 from safetensors.torch import save_file
 
 import e2
-from adapters.captioning import fit_captioner, load_captioner
-from adapters.composed.fitting import FitConfig
-from adapters.composed.methods import fit_composer, load_composer
-from adapters.composed.sources import captions_of
-from adapters.encoder import load_encoder
-from adapters.encoder_places import load_noted
-from adapters.search.build import build_index
-from adapters.search.index import encoder_of, open_index
+from e2.adapters.captioning import fit_captioner, load_captioner
+from e2.adapters.composed.fitting import FitConfig
+from e2.adapters.composed.methods import fit_composer, load_composer
+from e2.adapters.composed.sources import captions_of
+from e2.adapters.encoder import load_encoder
+from e2.adapters.encoder_places import load_noted
+from e2.adapters.search.build import build_index
+from e2.adapters.search.index import encoder_of, open_index
 from e2.checkpoint import save_config, weights_of
 from e2.data import open_catalogue
 from e2.errors import InputError

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.captioning.corpus import corpus_of_catalogue
-from adapters.tag_reader import NEVER, TagReader, least_threshold, tag_vocabulary
+from e2.adapters.captioning.corpus import corpus_of_catalogue
+from e2.adapters.tag_reader import NEVER, TagReader, least_threshold, tag_vocabulary
 from e2.data import open_catalogue
 from e2.data.product import Product
 from e2.errors import InputError

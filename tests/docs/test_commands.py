@@ -7,9 +7,9 @@ import pytest
 import typer
 import yaml
 
-import cli
+from e2 import cli
 from e2.config import TrainConfig, merged
-from e2.run import resolve
+from e2.training.run import resolve
 from tests.docs.blocks import DOCS, PAGES, ROOT, blocks
 
 SHOWN = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from adapters.captioning.fit import fit_captioner
-from adapters.encoder import load_encoder
+from e2.adapters.captioning.fit import fit_captioner
+from e2.adapters.encoder import load_encoder
 from e2.data import open_catalogue
-from e2.run import start_run
+from e2.training.run import start_run
 from tests.conftest import TAGS, jpeg
 from tests.docs.blocks import PAGES, blocks
 

@@ -42,10 +42,10 @@ def test_all_commands_stand_on_their_page(site):
 def test_the_reference_holds_the_public_names(site):
     for page, name in (
         ("encoder", "e2.factory.create_model_and_transforms"),
-        ("encoder", "adapters.encoder.Encoder.encode_regions"),
+        ("encoder", "e2.adapters.encoder.Encoder.encode_regions"),
         ("data", "e2.data.sources.open_catalogue"),
         ("training", "e2.config.LossConfig"),
-        ("adapters", "adapters.composed.methods.make_composer"),
-        ("benchmarks", "benchmarks.bootstrap.interval"),
+        ("adapters", "e2.adapters.composed.methods.make_composer"),
+        ("benchmarks", "e2.benchmarks.core.bootstrap.interval"),
     ):
         assert f'id="{name}"' in (site / "api" / f"{page}.html").read_text(encoding="utf-8")

@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 import e2
-from adapters.encoder import load_encoder
-from adapters.export.writing import export, load_exported
 from e2 import hf_weights
+from e2.adapters.encoder import load_encoder
+from e2.adapters.export.writing import export, load_exported
 from e2.backbones import create_backbone, create_tokenizer
-from e2.run import start_run
 from e2.towers import open_tower
+from e2.training.run import start_run
 from tests.conftest import TINY
 
 CLIP_VOCABULARY = 49408
@@ -400,7 +400,7 @@ def test_checkpoints_of_version_0_1_are_built_by_their_backbones_name(tiny, tmp_
 
 
 def test_position_tables_of_timm_towers_do_not_decay(siglip):
-    from e2.optim import undecayed
+    from e2.training.optim import undecayed
 
     model = e2.create_model_and_transforms(f"local-dir:{siglip}", tags=("brand",))[0]
     flat = undecayed(model)

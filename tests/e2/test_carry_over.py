@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 import e2
 from e2.checkpoint import save_config, save_weights
 from e2.notes import note
-from e2.run import start_run
+from e2.training.run import start_run
 from tests.conftest import TAGS
 
 

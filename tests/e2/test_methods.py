@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 import e2
 from e2 import late_interaction, losses
 from e2.config import LossConfig
-from e2.grad_cache import CachedFeatures
 from e2.late_interaction import late_interaction_loss, late_similarities
 from e2.losses import contrastive_loss
 from e2.methods import METHODS, Batch, Features
-from e2.run import start_run
+from e2.training.grad_cache import CachedFeatures
+from e2.training.run import start_run
 from e2.words import read_words, word_positions
 from tests.conftest import TAGS, TINY
 
@@ -439,7 +439,7 @@ def test_distillation_from_nothing_is_refused(shop, tiny, tmp_path):
 
 
 def test_every_method_is_named_in_the_help():
-    from cli import app
+    from e2.cli import app
 
     text = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).output
     assert all(name in text for name in METHODS)

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 import e2
-from adapters.export.clip_model import clip_config, clip_state, maps_onto_clip_model
 from e2 import attention
+from e2.adapters.export.clip_model import clip_config, clip_state, maps_onto_clip_model
 from e2.attention import chunked_attention
 from e2.packing import encode_packed
 from tests.conftest import TAGS

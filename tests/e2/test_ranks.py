@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from e2.errors import InputError
 from e2.ranks import Ranks, candidate_ranks, cross_modal_ranks, query_ranks, recalls, retrieval_metrics
-from e2.validation import sum_recalls
+from e2.training.validation import sum_recalls
 from tests.shared import FIXTURES
 
 

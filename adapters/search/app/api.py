@@ -18,13 +18,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from adapters.search.app import schemas
-from adapters.search.app.live import Unavailable
-from adapters.search.app.photos import TooLarge, WrongType, read_upload
-from adapters.search.app.protection import HEADERS, EndsUnread, OwnPagesOnly, SecureHeaders, bounded_body
-from adapters.search.app.service import DEEPEST, NotFound, Search, SearchService
-from adapters.search.filters import LONGEST as LONGEST_FILTER
-from adapters.search.filters import tags_of
+from e2.adapters.search.app import schemas
+from e2.adapters.search.app.live import Unavailable
+from e2.adapters.search.app.photos import TooLarge, WrongType, read_upload
+from e2.adapters.search.app.protection import HEADERS, EndsUnread, OwnPagesOnly, SecureHeaders, bounded_body
+from e2.adapters.search.app.service import DEEPEST, NotFound, Search, SearchService
+from e2.adapters.search.filters import LONGEST as LONGEST_FILTER
+from e2.adapters.search.filters import tags_of
 from e2.errors import InputError
 from e2.version import __version__
 

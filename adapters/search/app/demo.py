@@ -5,14 +5,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from adapters.captioning import fit_captioner, load_captioner
-from adapters.captioning.captioner import Captioner
-from adapters.encoder import Encoder, load_encoder
-from adapters.search.build import build_index
+from e2.adapters.captioning import fit_captioner, load_captioner
+from e2.adapters.captioning.captioner import Captioner
+from e2.adapters.encoder import Encoder, load_encoder
+from e2.adapters.search.build import build_index
 from e2.checkpoint import CONFIG
 from e2.data import open_catalogue
 from e2.errors import going_on_with
-from e2.run import SUMMARY, start_run
+from e2.training.run import SUMMARY, start_run
 
 DATA = "boutique:train=3000,val=200,test=1000,seed=0"
 TRAINING = {"method": "e2", "backbone": "e2-nano", "epochs": 7.0, "precision": "bf16", "seed": 0}

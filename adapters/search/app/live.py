@@ -5,8 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from adapters.encoder import Encoder
-from adapters.search.index import ProductIndex, open_index
+from e2.adapters.encoder import Encoder
+from e2.adapters.search.index import ProductIndex, open_index
 from e2.errors import InputError
 
 EVERY = 1.0  # seconds between two looks at the place

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from adapters.captioning.captioner import Captioner
-from adapters.composed.base import Composed, Composer, References
-from adapters.composed.baselines import slerp
-from adapters.composed.cirevl import CIReVL
-from adapters.composed.rule_editor import RuleEditor
-from adapters.composed.slots import SlotFilling
-from adapters.composed.unwanted import Unwanted, unwanted_of
-from adapters.encoder import Encoder
-from adapters.search.app.batching import ModelThread, Remembered
-from adapters.search.app.photos import Photo
-from adapters.tag_reader import TagReader
+from e2.adapters.captioning.captioner import Captioner
+from e2.adapters.composed.base import Composed, Composer, References
+from e2.adapters.composed.baselines import slerp
+from e2.adapters.composed.cirevl import CIReVL
+from e2.adapters.composed.rule_editor import RuleEditor
+from e2.adapters.composed.slots import SlotFilling
+from e2.adapters.composed.unwanted import Unwanted, unwanted_of
+from e2.adapters.encoder import Encoder
+from e2.adapters.search.app.batching import ModelThread, Remembered
+from e2.adapters.search.app.photos import Photo
+from e2.adapters.tag_reader import TagReader
 from e2.errors import InputError
 
 KEPT = 4096  # texts, and photos, whose vectors are remembered: some 10 MB at 512 numbers each

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from adapters.search.app.photos import MAX_BYTES, TooLarge, too_many_bytes
+from e2.adapters.search.app.photos import MAX_BYTES, TooLarge, too_many_bytes
 from e2.errors import InputError
 
 READING = ("GET", "HEAD", "OPTIONS")

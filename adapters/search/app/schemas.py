@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from adapters.search.app.service import Page, Reading, SearchService
-from adapters.search.index import Hit
+from e2.adapters.search.app.service import Page, Reading, SearchService
+from e2.adapters.search.index import Hit
 
 
 class About(BaseModel):

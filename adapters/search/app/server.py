@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from rich.console import Console
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from adapters.search.app.api import create_app
-from adapters.search.app.service import SearchService
+from e2.adapters.search.app.api import create_app
+from e2.adapters.search.app.service import SearchService
 from e2.errors import InputError
 
 MOST_AT_ONCE = 512  # connections; more are told to come back later, before memory runs out

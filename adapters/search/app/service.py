@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from adapters.composed.unwanted import Unwanted
-from adapters.search.app.geometry import Box, seen_box
-from adapters.search.app.live import LiveIndex
-from adapters.search.app.models import Models
-from adapters.search.app.photos import Photo, PhotoShelf
-from adapters.search.filters import all_of
-from adapters.search.index import Hit, ProductIndex
-from adapters.search.queries import vocabulary_of, without
+from e2.adapters.composed.unwanted import Unwanted
+from e2.adapters.search.app.geometry import Box, seen_box
+from e2.adapters.search.app.live import LiveIndex
+from e2.adapters.search.app.models import Models
+from e2.adapters.search.app.photos import Photo, PhotoShelf
+from e2.adapters.search.filters import all_of
+from e2.adapters.search.index import Hit, ProductIndex
+from e2.adapters.search.queries import vocabulary_of, without
 from e2.errors import InputError
 
 BROWSE = "fashion"  # what products are ordered by while nothing is searched for

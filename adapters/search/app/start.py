@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.captioning import load_captioner
-from adapters.captioning.captioner import Captioner
-from adapters.composed.methods import load_composer
-from adapters.encoder import Encoder
-from adapters.search.app.demo import make_demo
-from adapters.search.app.models import Models
-from adapters.search.app.service import SearchService
-from adapters.search.index import ProductIndex, encoder_of, open_index
-from adapters.search.queries import vocabulary_of
+from e2.adapters.captioning import load_captioner
+from e2.adapters.captioning.captioner import Captioner
+from e2.adapters.composed.methods import load_composer
+from e2.adapters.encoder import Encoder
+from e2.adapters.search.app.demo import make_demo
+from e2.adapters.search.app.models import Models
+from e2.adapters.search.app.service import SearchService
+from e2.adapters.search.index import ProductIndex, encoder_of, open_index
+from e2.adapters.search.queries import vocabulary_of
 
 
 def start_service(

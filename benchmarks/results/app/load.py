@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--out", type=Path, default=HERE / "metrics.json")
     asked = parser.parse_args()
-    command = [sys.executable, "-m", "cli", "app", "--index", asked.index, "--captioner", asked.captioner, "--port", str(PORT)]
+    command = ["e2", "app", "--index", asked.index, "--captioner", asked.captioner, "--port", str(PORT)]
     app = subprocess.Popen(command)
     try:
         about = wait_for_app()

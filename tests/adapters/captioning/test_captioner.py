@@ -16,17 +16,17 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from typer.testing import CliRunner
 
 import e2
-from adapters.captioning import fit_captioner, load_captioner
-from adapters.captioning import training as training_module
-from adapters.captioning.commands import caption_app
-from adapters.captioning.files import read_captions
-from adapters.captioning.sweep import nltk_scores, sweep_variances
-from adapters.captioning.write import CataloguePhotos, FolderPhotos, Photo, write_captions
-from adapters.encoder import load_encoder
+from e2.adapters.captioning import fit_captioner, load_captioner
+from e2.adapters.captioning import training as training_module
+from e2.adapters.captioning.command import caption_app
+from e2.adapters.captioning.files import read_captions
+from e2.adapters.captioning.sweep import nltk_scores, sweep_variances
+from e2.adapters.captioning.write import CataloguePhotos, FolderPhotos, Photo, write_captions
+from e2.adapters.encoder import load_encoder
 from e2.checkpoint import save_config, save_weights
 from e2.data import Subset, open_catalogue
 from e2.errors import InputError
-from e2.train import TrainingStopped
+from e2.training.train import TrainingStopped
 
 TAGS = ("brand", "season", "colour")
 SMALL = {"width": 32, "layers": 2, "heads": 2, "vocabulary": 120, "batch_size": 16, "max_tokens": 16, "progress": False}
@@ -159,7 +159,7 @@ def test_prompts_name_tags_read_off_the_photo(method, prompt, encoder, catalogue
 
 
 def examples_of(captioner, catalogue):
-    from adapters.captioning.corpus import corpus_of_catalogue
+    from e2.adapters.captioning.corpus import corpus_of_catalogue
 
     corpus = corpus_of_catalogue(catalogue, captioner.config.text, captioner.tag_reader.vocabulary)
     ids, ends, _ = training_module.tokenized(corpus.texts, captioner.tokenizer, captioner.config.max_tokens)
@@ -230,7 +230,7 @@ def test_a_stopped_fit_is_gone_on_with_by_the_photos_it_was_calibrated_on(encode
     options = {**SMALL, "steps": 2, "prompt": "tags", "text": "full"}
     fit = {"method": "capdec", "encoder": encoder, "texts": catalogue, "out": tmp_path / "c"}
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr("adapters.captioning.fit.write_captioner", lambda *_: 1 / 0)
+        patch.setattr("e2.adapters.captioning.fit.write_captioner", lambda *_: 1 / 0)
         fit_captioner(**fit, photos=Subset(catalogue, range(8)), **options)
     for photos in (Subset(catalogue, range(7)), Subset(catalogue, range(1, 9)), None):
         with pytest.raises(InputError, match=r"(?s)^(?!.*\n).*other settings \(photos\)"):
@@ -267,7 +267,7 @@ def test_what_a_killed_fit_left_is_no_foreign_file(encoder, tmp_path, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("adapters.captioning.fit.tempfile.TemporaryDirectory", killed)
+        patch.setattr("e2.adapters.captioning.fit.tempfile.TemporaryDirectory", killed)
         fit_captioner("nearest", encoder, TEXTS, tmp_path / "out", progress=False)
     assert any((tmp_path / "out").glob(".finished*"))
     fit_captioner("nearest", encoder, TEXTS, tmp_path / "out", overwrite=True, progress=False)
@@ -332,7 +332,7 @@ def test_a_stopped_writing_goes_on_where_it_was(decap, encoder, folder, tmp_path
     captioner, out = load_captioner(decap, encoder), tmp_path / "captions.jsonl"
     whole = tmp_path / "whole.jsonl"
     write_captions(captioner, FolderPhotos(folder), whole, progress=False)
-    monkeypatch.setattr("adapters.captioning.write.CHUNK", 3)
+    monkeypatch.setattr("e2.adapters.captioning.write.CHUNK", 3)
 
     class Interrupted(FolderPhotos):
         def __getitem__(self, row: int) -> Photo:
@@ -364,7 +364,7 @@ def test_a_stopped_writing_goes_on_where_it_was(decap, encoder, folder, tmp_path
 def test_a_writing_of_a_catalogue_is_not_gone_on_with_by_another(decap, encoder, catalogue, tmp_path, monkeypatch):
     captioner, out = load_captioner(decap, encoder), tmp_path / "captions.jsonl"
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr("adapters.captioning.write._finish", lambda part, out: 1 / 0)
+        patch.setattr("e2.adapters.captioning.write._finish", lambda part, out: 1 / 0)
         write_captions(captioner, CataloguePhotos(Subset(catalogue, range(4))), out, progress=False)
     for rows in (range(5), range(3), range(1, 5), [3, 2, 1, 0]):
         with pytest.raises(InputError, match="other photos, options"):
@@ -402,7 +402,7 @@ def test_writing_replaces_no_file_beside_its_own(decap, encoder, catalogue, tmp_
 def test_what_a_killed_writing_left_among_the_photos_is_no_photo(decap, encoder, folder, monkeypatch):
     captioner, out = load_captioner(decap, encoder), folder / "captions.csv"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("adapters.captioning.write.write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("e2.adapters.captioning.write.write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         write_captions(captioner, FolderPhotos(folder, out), out, progress=False)
     (folder / ".captions.csv.x1.tmp.csv").write_text("half")  # of a process that could not clean up
     assert write_captions(captioner, FolderPhotos(folder, out), out, resume=True, progress=False)["photos"] == 11

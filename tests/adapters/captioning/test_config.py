@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.captioning.config import default_config, further_settings
+from e2.adapters.captioning.config import default_config, further_settings
 from e2.errors import InputError
 
 

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.captioning import embeddings as embeddings_module
-from adapters.captioning.corpus import TextBlock, corpus_of_catalogue, corpus_of_texts, held_out, read_lines
-from adapters.captioning.embeddings import embed_texts
-from adapters.captioning.prompt import drop_tags, prompt_text
-from adapters.captioning.tokenizers import ClipTokenizer, SentencePieceTokenizer, evenly
-from adapters.captioning.training import epoch_batches, tokenized
-from adapters.tag_reader import tag_vocabulary
+from e2.adapters.captioning import embeddings as embeddings_module
+from e2.adapters.captioning.corpus import TextBlock, corpus_of_catalogue, corpus_of_texts, held_out, read_lines
+from e2.adapters.captioning.embeddings import embed_texts
+from e2.adapters.captioning.prompt import drop_tags, prompt_text
+from e2.adapters.captioning.tokenizers import ClipTokenizer, SentencePieceTokenizer, evenly
+from e2.adapters.captioning.training import epoch_batches, tokenized
+from e2.adapters.tag_reader import tag_vocabulary
 from e2.data import open_catalogue
 from e2.errors import InputError
 

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 
-from adapters.captioning.decoding import Decoding, decode
-from adapters.captioning.reference import reference_model
+from e2.adapters.captioning.decoding import Decoding, decode
 from e2.errors import InputError
+from tests.adapters.captioning.reference import reference_model
 from tests.shared import FIXTURES, shared_path
 
 STOP = 24  # a token that some of the texts below reach and some do not

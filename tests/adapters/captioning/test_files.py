@@ -5,10 +5,10 @@ import json
 import pytest
 from PIL import Image
 
-from adapters.captioning.files import read_captions
-from adapters.composed.base import References
-from adapters.composed.reference_captions import FileCaptions
-from benchmarks.caption_files import write_rows
+from e2.adapters.captioning.files import read_captions
+from e2.adapters.composed.base import References
+from e2.adapters.composed.reference_captions import FileCaptions
+from e2.benchmarks.captioning.files import write_rows
 from e2.errors import InputError
 
 HOSTILE = "<script>alert(1)</script> \u2028 ''\"& \u202eabc \ud83d"

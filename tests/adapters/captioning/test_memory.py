@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from adapters.captioning import memory as memory_module
-from adapters.captioning.memory import nearest, project
+from e2.adapters.captioning import memory as memory_module
+from e2.adapters.captioning.memory import nearest, project
 from e2.errors import InputError
 from tests.shared import shared_path
 

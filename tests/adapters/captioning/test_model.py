@@ -7,11 +7,11 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 
-from adapters.captioning.config import CaptionerConfig
-from adapters.captioning.mappers import make_mapper
-from adapters.captioning.model import IGNORED, CaptionModel, pretrained_language_model
-from adapters.captioning.reference import reference_model
+from e2.adapters.captioning.config import CaptionerConfig
+from e2.adapters.captioning.mappers import make_mapper
+from e2.adapters.captioning.model import IGNORED, CaptionModel, pretrained_language_model
 from e2.errors import InputError
+from tests.adapters.captioning.reference import reference_model
 from tests.shared import FIXTURES, shared_path
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from adapters.captioning import noise
-from adapters.captioning.noise import (
+from e2.adapters.captioning import noise
+from e2.adapters.captioning.noise import (
     add_noise,
     cosine_of_variance,
     variance_of_cosine,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import e2
-from adapters.encoder import Encoder, load_encoder
+from e2.adapters.encoder import Encoder, load_encoder
 from e2.checkpoint import save_config, save_weights
 from e2.data import open_catalogue
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from adapters.composed import METHODS, References, make_composer, query_preset
-from adapters.composed.baselines import slerp, sum_normalised, sum_unnormalised
-from adapters.composed.raw_features import raw_image_features, raw_text_features
+from e2.adapters.composed import METHODS, References, make_composer, query_preset
+from e2.adapters.composed.baselines import slerp, sum_normalised, sum_unnormalised
+from e2.adapters.composed.raw_features import raw_image_features, raw_text_features
 from e2.errors import InputError
 from tests.shared import shared_path
 

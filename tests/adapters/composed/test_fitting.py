@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.composed import References, fit_composer, lincir, load_composer, make_composer
-from adapters.composed.fitting import FitConfig
-from adapters.composed.injection import NOWHERE, encode_text_with_tokens, text_tower
-from adapters.composed.keywords import keyword_spans, with_word
-from adapters.composed.lincir import masked_captions, with_noise
-from adapters.composed.oti import OtiConfig, invert_images
-from adapters.composed.phrases import phrase_book, phrases_from_captions, phrases_from_file
-from adapters.composed.pseudo_word import encode_prompts, mapping_input
-from adapters.composed.raw_features import raw_image_features
+from e2.adapters.composed import References, fit_composer, lincir, load_composer, make_composer
+from e2.adapters.composed.fitting import FitConfig
+from e2.adapters.composed.injection import NOWHERE, encode_text_with_tokens, text_tower
+from e2.adapters.composed.keywords import keyword_spans, with_word
+from e2.adapters.composed.lincir import masked_captions, with_noise
+from e2.adapters.composed.oti import OtiConfig, invert_images
+from e2.adapters.composed.phrases import phrase_book, phrases_from_captions, phrases_from_file
+from e2.adapters.composed.pseudo_word import encode_prompts, mapping_input
+from e2.adapters.composed.raw_features import raw_image_features
 from e2.errors import InputError
 from tests.conftest import jpeg
 

@@ -5,9 +5,9 @@ import open_clip
 import pytest
 import torch
 
-from adapters.composed.base import normalised
-from adapters.composed.baselines import sum_unnormalised
-from adapters.composed.injection import NOWHERE, encode_text_with_tokens, place_prompts, prompts_with_word, token_table
+from e2.adapters.composed.base import normalised
+from e2.adapters.composed.baselines import sum_unnormalised
+from e2.adapters.composed.injection import NOWHERE, encode_text_with_tokens, place_prompts, prompts_with_word, token_table
 from e2.errors import InputError
 from e2.texts import cut_to_longest
 from tests.adapters.composed.towers import fixture_tower, places, siglip_like_tower

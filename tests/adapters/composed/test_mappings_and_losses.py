@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.composed.injection import Prompts, encode_text_with_tokens
-from adapters.composed.losses import (
+from e2.adapters.composed.injection import Prompts, encode_text_with_tokens
+from e2.adapters.composed.losses import (
     cosine_losses,
     distillation_loss,
     lincir_loss,
@@ -13,8 +13,8 @@ from adapters.composed.losses import (
     pic2word_loss,
     searle_loss,
 )
-from adapters.composed.mappings import Im2Text, Phi
-from adapters.composed.oti import OtiConfig, Sentences, invert
+from e2.adapters.composed.mappings import Im2Text, Phi
+from e2.adapters.composed.oti import OtiConfig, Sentences, invert
 from tests.adapters.composed.test_injection import SEARLE, inserted
 from tests.adapters.composed.towers import fixture_tower, places
 from tests.shared import FIXTURES, shared_path

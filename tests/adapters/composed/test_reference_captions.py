@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image
 
-from adapters.composed.base import References
-from adapters.composed.reference_captions import TransformersCaptions
+from e2.adapters.composed.base import References
+from e2.adapters.composed.reference_captions import TransformersCaptions
 from e2.errors import InputError
 
 

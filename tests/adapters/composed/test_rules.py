@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from adapters.composed.fashion_words import OPPOSITES
-from adapters.composed.lexicon import Lexicon
-from adapters.composed.rule_editor import RuleEditor
-from adapters.composed.wish_parser import parse_wish
+from e2.adapters.composed.fashion_words import OPPOSITES
+from e2.adapters.composed.lexicon import Lexicon
+from e2.adapters.composed.rule_editor import RuleEditor
+from e2.adapters.composed.wish_parser import parse_wish
 
 VOCABULARY = {
     "brand": ["Nike", "ADIDAS", "Puma", "AND", "W", "Red Tape"],

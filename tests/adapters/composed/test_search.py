@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import adapters.composed.top_k as module
-from adapters.composed import search
+import e2.adapters.composed.top_k as module
+from e2.adapters.composed import search
 from e2.errors import InputError
 
 

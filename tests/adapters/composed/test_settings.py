@@ -2,12 +2,12 @@
 
 import pytest
 
-from adapters.composed.fitting import FitConfig
-from adapters.composed.oti import OtiConfig
-from adapters.composed.searching import start_search
-from adapters.composed.settings import composer_options, fit_config
-from adapters.composed.slots import SlotFilling
-from benchmarks.composed_methods import Methods
+from e2.adapters.composed.fitting import FitConfig
+from e2.adapters.composed.oti import OtiConfig
+from e2.adapters.composed.searching import start_search
+from e2.adapters.composed.settings import composer_options, fit_config
+from e2.adapters.composed.slots import SlotFilling
+from e2.benchmarks.composed.methods import Methods
 from e2.errors import InputError
 
 SERVER = ("rewriter=http://localhost:9/v1", "model=m")
@@ -84,7 +84,7 @@ def test_right_settings_come_through():
 
 
 def test_a_fitted_composer_takes_no_settings_of_its_fit(regional, products, tmp_path):
-    from adapters.composed.methods import fit_composer, load_composer
+    from e2.adapters.composed.methods import fit_composer, load_composer
 
     fit_composer("slots", regional, products, tmp_path / "slots")
     for options, message in (({"text_weight": "x"}, "wrong kind"), ({"mapping": 1}, "no option 'mapping'")):

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from adapters.composed import References, fit_composer, load_composer, make_composer
-from adapters.composed.cirevl import CIReVL
-from adapters.composed.language_model import LanguageModel
-from adapters.composed.phrases import phrases_from_model
-from adapters.composed.sources import rewriter_of, vocabulary_of
-from adapters.tag_reader import TagReader
+from e2.adapters.composed import References, fit_composer, load_composer, make_composer
+from e2.adapters.composed.cirevl import CIReVL
+from e2.adapters.composed.language_model import LanguageModel
+from e2.adapters.composed.phrases import phrases_from_model
+from e2.adapters.composed.sources import rewriter_of, vocabulary_of
+from e2.adapters.tag_reader import TagReader
 from e2.errors import InputError
 from tests.conftest import jpeg
 

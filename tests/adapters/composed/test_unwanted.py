@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from adapters.composed import make_composer
-from adapters.composed.rule_editor import RuleEditor
-from adapters.composed.searching import find
-from adapters.composed.unwanted import Unwanted
+from e2.adapters.composed import make_composer
+from e2.adapters.composed.rule_editor import RuleEditor
+from e2.adapters.composed.searching import find
+from e2.adapters.composed.unwanted import Unwanted
 from tests.conftest import jpeg
 
 EDITOR = RuleEditor({"base_colour": ["Grey", "Navy Blue", "Off White", "Red"], "brand": ["Puma"]})

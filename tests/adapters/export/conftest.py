@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import e2
-from adapters.encoder import load_encoder
-from adapters.export.writing import export
+from e2.adapters.encoder import load_encoder
+from e2.adapters.export.writing import export
 from e2.checkpoint import save_config, save_weights
 from tests.conftest import TAGS
 

@@ -10,12 +10,12 @@ import pytest
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from adapters.composed.raw_features import raw_image_features, raw_text_features
-from adapters.encoder import load_encoder
-from adapters.export.writing import export
-from adapters.search.app.models import Models
-from adapters.search.app.photos import Photo
-from adapters.tag_reader import TagReader
+from e2.adapters.composed.raw_features import raw_image_features, raw_text_features
+from e2.adapters.encoder import load_encoder
+from e2.adapters.export.writing import export
+from e2.adapters.search.app.models import Models
+from e2.adapters.search.app.photos import Photo
+from e2.adapters.tag_reader import TagReader
 from e2.errors import InputError
 from tests.adapters.export.conftest import encoder_of
 from tests.command import run_command

@@ -6,8 +6,8 @@ import shutil
 import pytest
 from numpy.testing import assert_array_equal
 
-from adapters.export.card import model_card
-from adapters.export.push import repository_folder, upload, without_places
+from e2.adapters.export.card import model_card
+from e2.adapters.export.push import repository_folder, upload, without_places
 from e2.checkpoint import weights_sha256
 from e2.errors import InputError
 from tests.adapters.export.conftest import encoder_of

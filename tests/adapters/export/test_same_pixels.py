@@ -12,10 +12,10 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 import e2
-from adapters.encoder import load_encoder
-from adapters.export.photo_files import save_preprocessing
-from adapters.export.preprocess import pixels
-from adapters.export.writing import export, load_exported
+from e2.adapters.encoder import load_encoder
+from e2.adapters.export.photo_files import save_preprocessing
+from e2.adapters.export.preprocess import pixels
+from e2.adapters.export.writing import export, load_exported
 from e2.data.images import BadImage
 from e2.data.transforms import photo_transform
 from tests.adapters.export.conftest import encoder_of
@@ -96,7 +96,7 @@ def test_vectors_are_the_same_by_every_way(file, clip_checkpoint, encoders, expo
 
 def test_sentence_transformers_sees_the_same(file, clip_checkpoint, encoders):
     pytest.importorskip("sentence_transformers")
-    from adapters.programs.sentence_transformers_module import sentence_transformer
+    from e2.adapters.programs.sentence_transformers_module import sentence_transformer
 
     expected = encoders["checkpoint"].encode_images([file], progress=False)[0]
     found = sentence_transformer(str(clip_checkpoint), device="cpu").encode([Image.open(file)], show_progress_bar=False)[0]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from adapters.export.tokenizer_files import load_tokenizer, save_tokenizer
+from e2.adapters.export.tokenizer_files import load_tokenizer, save_tokenizer
 from e2.errors import InputError
 
 TEXTS = [

@@ -14,10 +14,10 @@ import torch
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from adapters.export import int8
-from adapters.export.clip_model import maps_onto_clip_model
-from adapters.export.exported import largest_deviation
-from adapters.export.writing import export, load_exported
+from e2.adapters.export import int8
+from e2.adapters.export.clip_model import maps_onto_clip_model
+from e2.adapters.export.exported import largest_deviation
+from e2.adapters.export.writing import export, load_exported
 from e2.errors import InputError
 from tests.adapters.export.conftest import encoder_of
 from tests.command import run_command
@@ -77,7 +77,7 @@ def test_an_int8_graph_that_lost_its_vectors_is_refused(e2_checkpoint, onnx_fold
                 noise = np.random.default_rng(0).normal(size=tensor.dims).astype(np.float32)
                 tensor.CopyFrom(onnx.numpy_helper.from_array(noise, tensor.name))
 
-    monkeypatch.setattr("adapters.export.onnx_folder._graph", exact_graph)
+    monkeypatch.setattr("e2.adapters.export.onnx_folder._graph", exact_graph)
     monkeypatch.setattr(int8, "give_each_layer_its_own_weight", garble)
     with pytest.raises(InputError, match="in 8 bits"):
         export(encoder_of(e2_checkpoint), tmp_path / "out", "onnx", int8=True)
@@ -138,7 +138,7 @@ def test_open_clip_gets_the_backbone_of_an_e2_only_when_asked(e2_checkpoint, tmp
 def test_a_plain_model_becomes_transformers_own_clip(clip_checkpoint, tmp_path, monkeypatch, capsys):
     from transformers import AutoProcessor, CLIPModel
 
-    from adapters.encoder import load_encoder
+    from e2.adapters.encoder import load_encoder
 
     encoder = encoder_of(clip_checkpoint)
     written = export(encoder, tmp_path / "folder", "transformers")

@@ -31,7 +31,7 @@ def test_mteb_runs_its_own_tasks(checkpoint):
     mteb = pytest.importorskip("mteb")
     from mteb.mocks.mock_tasks import retrieval
 
-    from adapters.programs.mteb_encoder import MtebEncoder
+    from e2.adapters.programs.mteb_encoder import MtebEncoder
 
     model = MtebEncoder(str(checkpoint), device="cpu", workers=0)
     assert isinstance(model, mteb.models.EncoderProtocol)
@@ -43,7 +43,7 @@ def test_mteb_runs_its_own_tasks(checkpoint):
 
 def test_mteb_gets_the_encoders_vectors(checkpoint):
     pytest.importorskip("mteb")
-    from adapters.programs.mteb_encoder import MtebEncoder
+    from e2.adapters.programs.mteb_encoder import MtebEncoder
 
     model, encoder = MtebEncoder(str(checkpoint), device="cpu", workers=0), encoder_of(checkpoint)
     texts = ["red", "grey tee", "a coat"]
@@ -69,7 +69,7 @@ def test_look_bench_runs_its_pipeline(checkpoint, look_folder):
     pytest.importorskip("look_bench")
     from look_bench.runner.runner import Runner
 
-    import adapters.programs.look_bench_model  # noqa: F401 - registers the model
+    import e2.adapters.programs.look_bench_model  # noqa: F401 - registers the model
 
     files = {name: str(look_folder / f"{name}.parquet") for name in ("query", "gallery")}
     config = {
@@ -90,7 +90,7 @@ def test_look_bench_runs_its_pipeline(checkpoint, look_folder):
 
 def test_sentence_transformers_takes_texts_and_photos(checkpoint, tmp_path):
     sentence_transformers = pytest.importorskip("sentence_transformers")
-    from adapters.programs.sentence_transformers_module import sentence_transformer
+    from e2.adapters.programs.sentence_transformers_module import sentence_transformer
 
     model, encoder = sentence_transformer(str(checkpoint), device="cpu"), encoder_of(checkpoint)
     texts = ["red", "a grey tee"]
@@ -104,7 +104,7 @@ def test_sentence_transformers_takes_texts_and_photos(checkpoint, tmp_path):
 
 def test_an_unknown_encoder_is_told():
     pytest.importorskip("sentence_transformers")
-    from adapters.programs.sentence_transformers_module import sentence_transformer
+    from e2.adapters.programs.sentence_transformers_module import sentence_transformer
 
     with pytest.raises(InputError, match="no encoder 'nowhere'"):
         sentence_transformer("nowhere")

@@ -6,10 +6,10 @@ import secrets
 import numpy as np
 import pytest
 
-from adapters.search.engines import create_store
-from adapters.search.index import ProductIndex
-from adapters.search.milvus_server import Server
-from adapters.search.store import Entry, Manifest
+from e2.adapters.search.engines import create_store
+from e2.adapters.search.index import ProductIndex
+from e2.adapters.search.milvus_server import Server
+from e2.adapters.search.store import Entry, Manifest
 
 ENTITIES = ("brand", "colour", "line name")
 WORDS = {

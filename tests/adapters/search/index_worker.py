@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.search import local_store, snapshot
-from adapters.search.index import ProductIndex
-from adapters.search.local_store import LocalStore
+from e2.adapters.search import local_store, snapshot
+from e2.adapters.search.index import ProductIndex
+from e2.adapters.search.local_store import LocalStore
 from tests.adapters.search.conftest import DIM, entry, manifest
 
 SMALL = 150  # products from which on there are clusters, and dead rows are given back

@@ -10,10 +10,10 @@ import signal
 import subprocess
 import sys
 
-from adapters.search import build
-from adapters.search.build import build_index, update_index
-from adapters.search.index import open_index
-from adapters.search.milvus_server import Server
+from e2.adapters.search import build
+from e2.adapters.search.build import build_index, update_index
+from e2.adapters.search.index import open_index
+from e2.adapters.search.milvus_server import Server
 from e2.data import open_catalogue
 from e2.errors import InputError
 from tests.adapters.search.test_build import TAGS, Stub

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from adapters.search import build
-from adapters.search.build import Written, build_index, digest_of, update_index
-from adapters.search.index import open_index
-from adapters.search.local_store import LocalStore
+from e2.adapters.search import build
+from e2.adapters.search.build import Written, build_index, digest_of, update_index
+from e2.adapters.search.index import open_index
+from e2.adapters.search.local_store import LocalStore
 from e2.data import open_catalogue
 from e2.errors import InputError
 from tests.conftest import jpeg

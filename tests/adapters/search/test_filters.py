@@ -5,8 +5,8 @@ import doctest
 import numpy as np
 import pytest
 
-from adapters.search import filters
-from adapters.search.filters import (
+from e2.adapters.search import filters
+from e2.adapters.search.filters import (
     And,
     Not,
     OneOf,

@@ -6,10 +6,10 @@ import signal
 import numpy as np
 import pytest
 
-from adapters.search.engines import create_store, open_store, resume_store
-from adapters.search.folder import IndexFolder
-from adapters.search.index import ProductIndex
-from adapters.search.local_store import LocalStore
+from e2.adapters.search.engines import create_store, open_store, resume_store
+from e2.adapters.search.folder import IndexFolder
+from e2.adapters.search.index import ProductIndex
+from e2.adapters.search.local_store import LocalStore
 from e2.errors import InputError
 from tests.adapters.search.conftest import DIM, entry, manifest, unit
 
@@ -75,7 +75,7 @@ def test_an_index_is_replaced_only_when_the_new_one_is_whole(path):
 
 
 def test_nothing_is_left_of_replaced_indexes_that_had_clusters(path, monkeypatch):
-    monkeypatch.setattr("adapters.search.local_store.EXACT", 100)
+    monkeypatch.setattr("e2.adapters.search.local_store.EXACT", 100)
     for seed in range(3):
         filled(create_store(str(path), manifest(), overwrite=True), unit(400, seed)).close()
         assert len(list(path.glob("*products-*"))) == 1 and list(path.glob("*/clusters-*"))
@@ -117,7 +117,7 @@ def test_a_stopped_build_is_told_by_the_next_process(path):
 
 
 def test_clusters_of_rows_that_were_numbered_anew_are_never_used(tmp_path, monkeypatch):
-    from adapters.search import local_store, snapshot
+    from e2.adapters.search import local_store, snapshot
 
     for module in (local_store, snapshot):
         monkeypatch.setattr(module, "EXACT", 100)

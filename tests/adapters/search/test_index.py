@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from adapters.search.engines import create_store, exists, open_store
-from adapters.search.filters import equals, quoted
-from adapters.search.index import MOST, ProductIndex, open_index
+from e2.adapters.search.engines import create_store, exists, open_store
+from e2.adapters.search.filters import equals, quoted
+from e2.adapters.search.index import MOST, ProductIndex, open_index
 from e2.errors import InputError
 from tests.adapters.search.conftest import ENTITIES, WORDS, entry, manifest, unit
 

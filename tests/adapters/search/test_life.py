@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from adapters.search.engines import create_store, open_store, resume_store
-from adapters.search.index import ProductIndex
-from adapters.search.store import Entry
+from e2.adapters.search.engines import create_store, open_store, resume_store
+from e2.adapters.search.index import ProductIndex
+from e2.adapters.search.store import Entry
 from tests.adapters.search.conftest import DIM, WORDS, entry, manifest, unit
 
 FEW = 40  # products from which on there are clusters, and dead rows are given back
@@ -113,6 +113,6 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.parametrize("cases", [8, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_folder_holds_what_a_dict_would(monkeypatch, cases):
     for module in ("local_store", "snapshot"):
-        monkeypatch.setattr(f"adapters.search.{module}.EXACT", FEW)
+        monkeypatch.setattr(f"e2.adapters.search.{module}.EXACT", FEW)
     quiet = {"database": None, "deadline": None, "suppress_health_check": list(HealthCheck)}
     run_state_machine_as_test(Life, settings=settings(max_examples=cases, stateful_step_count=20, derandomize=True, **quiet))

@@ -6,10 +6,10 @@ import signal
 import numpy as np
 import pytest
 
-from adapters.search import local_store, snapshot
-from adapters.search.database import Database
-from adapters.search.index import ProductIndex
-from adapters.search.local_store import LocalStore
+from e2.adapters.search import local_store, snapshot
+from e2.adapters.search.database import Database
+from e2.adapters.search.index import ProductIndex
+from e2.adapters.search.local_store import LocalStore
 from e2.errors import InputError
 from tests.adapters.search.conftest import entry, manifest, unit
 

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adapters.search import build
-from adapters.search.engines import exists
-from adapters.search.index import open_index
+from e2.adapters.search import build
+from e2.adapters.search.engines import exists
+from e2.adapters.search.index import open_index
 from e2.errors import InputError
 from tests.adapters.search.conftest import removed
 from tests.adapters.search.milvus_worker import BLOCK, act

@@ -174,7 +174,7 @@ def test_a_file_that_falls_out_of_the_open_ones_is_read_to_the_end(folder, monke
 
 
 def test_the_command(table, tmp_path, monkeypatch, capsys):
-    import cli
+    from e2 import cli
 
     out = str(tmp_path / "made")
     command = ["e2", "data", "import", table, "--tags", "brand", "--to", "webdataset", "--shard-size", "20", "--out", out]

@@ -9,12 +9,12 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 import e2
-from adapters.captioning import fit_captioner
-from adapters.encoder import load_encoder
-from adapters.search.app.api import create_app
-from adapters.search.app.start import service_of
-from adapters.search.build import build_index
-from adapters.search.index import open_index
+from e2.adapters.captioning import fit_captioner
+from e2.adapters.encoder import load_encoder
+from e2.adapters.search.app.api import create_app
+from e2.adapters.search.app.start import service_of
+from e2.adapters.search.build import build_index
+from e2.adapters.search.index import open_index
 from e2.checkpoint import save_config, save_weights
 from e2.data.product import Product
 from tests.conftest import jpeg

@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from starlette.requests import Request
 
-from adapters.search.app import photos
-from adapters.search.app.api import LONGEST_TEXT, create_app
-from adapters.search.app.protection import bounded_body
+from e2.adapters.search.app import photos
+from e2.adapters.search.app.api import LONGEST_TEXT, create_app
+from e2.adapters.search.app.protection import bounded_body
 from tests.adapters.search.app.conftest import COLOURS, HOSTILE, HOSTILE_ID, png, products
 from tests.conftest import jpeg
 

@@ -7,12 +7,12 @@ import time
 import pytest
 from fastapi.testclient import TestClient
 
-from adapters.encoder import load_encoder
-from adapters.search.app import live
-from adapters.search.app.api import create_app
-from adapters.search.app.start import service_of
-from adapters.search.build import build_index, update_index
-from adapters.search.index import open_index
+from e2.adapters.encoder import load_encoder
+from e2.adapters.search.app import live
+from e2.adapters.search.app.api import create_app
+from e2.adapters.search.app.start import service_of
+from e2.adapters.search.build import build_index, update_index
+from e2.adapters.search.index import open_index
 from tests.adapters.search.app.conftest import Shelf, products
 
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from adapters.search.app.api import create_app
-from adapters.search.app.server import _listener, server_of
+from e2.adapters.search.app.api import create_app
+from e2.adapters.search.app.server import _listener, server_of
 from tests.adapters.search.app.conftest import HOSTILE, png
 
 WAIT = 30_000  # milliseconds, on a busy machine

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from adapters.search.app.batching import ModelThread, Remembered
-from adapters.search.app.geometry import seen_box
-from adapters.search.app.schemas import without_folders
-from adapters.search.app.server import is_loopback
+from e2.adapters.search.app.batching import ModelThread, Remembered
+from e2.adapters.search.app.geometry import seen_box
+from e2.adapters.search.app.schemas import without_folders
+from e2.adapters.search.app.server import is_loopback
 from tests.command import run_command
 
 

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 
-from adapters.search.app import server
-from adapters.search.app.api import create_app
-from adapters.search.app.photos import PhotoShelf
-from adapters.search.app.server import _listener, server_of
+from e2.adapters.search.app import server
+from e2.adapters.search.app.api import create_app
+from e2.adapters.search.app.photos import PhotoShelf
+from e2.adapters.search.app.server import _listener, server_of
 from tests.shared import ROOT
 
 HEAD = b"GET /assets/app.js HTTP/1.1\r\nHost: localhost\r\n"
@@ -102,9 +102,9 @@ def test_it_stops_soon_whatever_hangs():
         import contextlib
         import time
         from types import SimpleNamespace
-        from adapters.search.app.api import create_app
-        from adapters.search.app.photos import PhotoShelf
-        from adapters.search.app.server import _listener, server_of
+        from e2.adapters.search.app.api import create_app
+        from e2.adapters.search.app.photos import PhotoShelf
+        from e2.adapters.search.app.server import _listener, server_of
 
         listener = _listener("127.0.0.1", 0)
         print(listener.getsockname()[1], flush=True)

@@ -1,0 +1,165 @@
+"""`e2 compose fit` and `e2 compose search`."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from e2.errors import InputError, printable
+from e2.options import (
+    ENCODERS,
+    BatchSize,
+    CaptionColumn,
+    Device,
+    IdColumn,
+    ImageColumn,
+    Json,
+    ListOptions,
+    OnBadRow,
+    Out,
+    Overwrite,
+    Precision,
+    Seed,
+    Split,
+    Tags,
+    Workers,
+    open_data,
+)
+
+compose_app = typer.Typer(help="Search with a photo and a wish.", no_args_is_help=True)
+EncoderName = Annotated[str, typer.Option(help=ENCODERS)]
+OptionalData = Annotated[str | None, typer.Option("--data", metavar="SPEC", help="boutique, a table or folder, products:DIR")]
+
+
+@compose_app.command(cls=ListOptions)
+def fit(
+    encoder: Annotated[str, typer.Option(help="checkpoint folder, open_clip:MODEL/PRETRAINED, ...; exports fit slots only")],
+    out: Out,
+    data: Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue; for lincir also a file, a text a line")],
+    method: Annotated[str, typer.Option(help="lincir, pic2word, searle or slots")] = "lincir",
+    split: Split = "train",
+    tags: Tags = None,
+    phrases: Annotated[
+        str | None, typer.Option(help="of searle: JSON file, captioner's folder, transformers:NAME; else the descriptions")
+    ] = None,
+    photos: Annotated[int | None, typer.Option(min=2, help="how many products pic2word and searle look at")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="length of the training")] = None,
+    oti_steps: Annotated[int, typer.Option(min=1, help="of searle's inversion of each photo")] = 350,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. lr=1e-4")] = None,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    seed: Seed = 0,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = 2,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Fit a method to an encoder: pseudo-words from texts (lincir, minutes), from photos (pic2word, searle), or tag slots.
+
+    Example: `e2 compose fit --method lincir --encoder runs/mine --data catalogue.parquet --out runs/lincir`
+    """
+    from e2.adapters.composed.methods import fit_composer
+    from e2.adapters.composed.oti import OtiConfig
+    from e2.adapters.composed.settings import fit_config
+    from e2.adapters.composed.store import COMPOSER, read_record
+    from e2.adapters.encoder import load_encoder
+    from e2.outputs import claim
+
+    claim(out, COMPOSER, overwrite=overwrite, remove=False)
+    config = fit_config(set_ or [], seed=seed, steps=steps)
+    model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
+    if data.endswith(".txt"):
+        source = read_texts(Path(data))
+    else:
+        source = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
+    oti = OtiConfig(steps=oti_steps, seed=seed)
+    fit_composer(method, model, source, out, config=config, oti=oti, phrases=phrases, photos=photos, overwrite=overwrite)
+    training = read_record(out).training
+    if json:
+        print(jsonlib.dumps({"method": method, "out": str(out), **training}, indent=2))
+    else:
+        told = f": {training['steps']} steps, held-out loss {training['held_out_loss']:.4f}" if training else ""
+        print(f"wrote {method} to {out}{told}")
+
+
+@compose_app.command(cls=ListOptions)
+def search(
+    image: Annotated[str, typer.Option(help="the reference photo")],
+    text: Annotated[str, typer.Option(help='what should differ, e.g. "is red and has a hood"')],
+    encoder: EncoderName,
+    method: Annotated[
+        str | None, typer.Option(help="image, text, sum, slerp, cirevl, slots, ...; else what --composer is")
+    ] = None,
+    composer: Annotated[Path | None, typer.Option(help="folder of e2 compose fit")] = None,
+    data: OptionalData = None,
+    index: Annotated[Path | None, typer.Option(help="vectors written by e2 embed; else computed from --data")] = None,
+    split: Split = None,
+    tags: Tags = None,
+    target: Annotated[str, typer.Option(help="image (photos) or text (descriptions)")] = "image",
+    top: Annotated[int, typer.Option(min=1, help="hits")] = 12,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="options of the method, e.g. text_weight=0.7")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for hits.json and hits.png")] = None,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = 2,
+    json: Json = False,
+) -> None:
+    """Search a catalogue with a photo and a wish.
+
+    Example: `e2 compose search --image ref.jpg --text "is red" --encoder runs/mine --composer runs/lincir --data shop.csv`
+    """
+    from rich.console import Console
+
+    from e2.adapters.composed.hits import hits_table, shown
+    from e2.adapters.composed.searching import FILES, find, save_found, start_search
+    from e2.adapters.encoder import load_encoder
+    from e2.outputs import claim_results
+
+    if out:
+        claim_results(out, *FILES)
+    if data is None and index is None:
+        raise InputError("nothing to search in: give --data SPEC, --index FILE, or both")
+    if not Path(image).is_file():
+        raise InputError(f"--image {printable(image)}: there is no such file; give the reference photo")
+    columns = (image_column, caption_column, id_column)
+    catalogue = None if data is None else open_data(data, split, tags, columns, on_bad_row)
+    model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
+    chosen = start_search(model, method, composer, catalogue, set_ or [])
+    found = find(chosen, image, text, catalogue=catalogue, index=index, target=target, top=top)
+    if out:
+        save_found(found, out)
+    if json:
+        print(jsonlib.dumps(found.record(), indent=2))  # in ASCII: a stranger's text may hold terminal codes
+        return
+    for name, value in found.steps.items():
+        Console().print(f"{printable(name)}: {shown(value)}", markup=False, highlight=False)
+    Console().print(hits_table(found.hits, text))
+    if out:
+        print(f"wrote hits.json and hits.png to {out}")
+
+
+def read_texts(path: Path) -> list[str]:
+    """Texts, one a line.
+
+    Raises:
+        InputError: no such file, not UTF-8, or nothing in it.
+    """
+    try:
+        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read texts from {path}: {error}; give a UTF-8 file with a text a line") from error
+    if not texts:
+        raise InputError(f"{path} holds no text; give a UTF-8 file with a text a line")
+    return texts

@@ -1,0 +1,330 @@
+"""`e2 embed`: the vectors of a whole split as parquet, for anything that searches, clusters or plots.
+
+Columns: ``product_id`` (string), ``kind`` (``image``, ``region`` or ``text``), ``index`` (which image or caption of the
+product, from 0), ``entity`` (of a region, else null) and ``vector`` (fixed-size list of float32, L2-normalised).
+
+Products are gone through in blocks. Block k becomes the shard ``part-00000k.parquet``, which appears whole or not at all, and
+process r of W (``accelerate launch``) embeds blocks r, r + W, r + 2W, ... on its own. So memory stays flat however many
+products there are, no process waits for another before the end, and what a killed run has written is kept by any number of
+processes that resume it. The main process then writes ``_manifest.json``, which makes the folder whole; or, where a single
+file is wanted, joins the shards, row group by row group.
+"""
+
+import hashlib
+import itertools
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from e2.adapters.embeddings.read import MANIFEST, ROWS
+from e2.adapters.encoder import Encoder
+from e2.adapters.product_images import ProductImages
+from e2.benchmarks.core.items import TEXTS
+from e2.benchmarks.core.records import write_json
+from e2.data.hub_stream import Stream
+from e2.data.product import Catalogue, Product
+from e2.distributed import on_main, processes
+from e2.errors import InputError
+from e2.files import atomic_path
+from e2.outputs import Kind, claim, claim_file, record_folder
+from e2.training.run import locked
+from e2.version import __version__
+
+KINDS = ("image", "text", "region")
+SHARD_SIZE = 10_000  # products; with 512 numbers a vector about 20 MB for each kind
+SHARD = re.compile(r"part-\d{6,}\.parquet")
+EMBEDDINGS = Kind("embeddings", finished=MANIFEST, begun="part-*.parquet")
+POLL = 0.5  # seconds between two looks for the shards of the other processes
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is embedded, and how: the same in all processes, and when it is resumed.
+
+    Attributes:
+        encoder: works for this process alone.
+        products: one split; a stream is passed over once, and only a block of it is held.
+        what: some of `KINDS`.
+        text: ``caption`` or ``full``.
+        shard_size: products in a block.
+        folder: where the shards are written.
+        progress: show progress bars, and name each full shard.
+    """
+
+    encoder: Encoder
+    products: Catalogue | Stream
+    what: tuple[str, ...]
+    text: str
+    shard_size: int
+    folder: Path
+    progress: bool
+
+    def settings(self) -> dict[str, str]:
+        """What every shard says of itself, as parquet keeps it."""
+        return {
+            "encoder": json.dumps(self.encoder.info),
+            "weights_sha256": self.encoder.info["weights_sha256"],
+            "precision": self.encoder.precision,
+            "dataset": self.products.name,
+            "split": self.products.split,
+            "text": self.text,
+            "what": ",".join(sorted(self.what)),
+            "shard_size": str(self.shard_size),
+        }
+
+    def shard(self, number: int) -> Path:
+        """The file of a block."""
+        return self.folder / f"part-{number:06d}.parquet"
+
+
+def write_embeddings(
+    encoder: Encoder,
+    products: Catalogue | Stream,
+    out_path: str | Path,
+    *,
+    what: Sequence[str] = ("image", "text"),
+    text: str = "caption",
+    shard_size: int = SHARD_SIZE,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> dict[str, Any] | None:
+    """Embeds all images and texts of a split, and the regions of an encoder that has them.
+
+    Args:
+        encoder: any.
+        products: one split, or a stream of one.
+        out_path: a folder for shards, or a name that ends in ``.parquet`` for a single file, which appears whole or not at
+            all. All processes have to see it.
+        what: any of ``image``, ``text`` and ``region``.
+        text: ``caption`` or ``full``.
+        shard_size: products in a shard.
+        resume: keep the shards that a stopped run left.
+        overwrite: replace an earlier run's.
+        progress: show progress bars, and name each full shard on stderr.
+
+    Returns:
+        The manifest, once all processes have done their share; None in processes other than the main one.
+
+    Raises:
+        InputError: unknown ``what`` or ``text``, no regions, an unreadable image, a place that cannot be written or holds
+            something already, or shards to go on with that were made otherwise.
+    """
+    unknown = set(what) - set(KINDS)
+    if unknown or not what:
+        raise InputError(f"cannot embed {', '.join(sorted(unknown)) or 'nothing'}; choose from {', '.join(KINDS)}")
+    if text not in TEXTS:
+        raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
+    if "region" in what:
+        encoder.iterate_images([], regions=True)  # refuses an encoder that has none
+    out = Path(out_path)
+    folder = _folder_of(out)
+    job = Job(encoder.alone(), products, tuple(what), text, shard_size, folder, progress)
+    with locked(out):
+        on_main(lambda: _make_room(out, resume, overwrite))
+        count = _write_shards(job)
+        return _finish(job, out, count) if processes().is_main_process else None
+
+
+def claim_embeddings(out: Path, *, resume: bool, overwrite: bool, remove: bool = False) -> None:
+    """Makes sure, before any work is done, that embeddings may be written to a folder or file.
+
+    Raises:
+        InputError: what `e2.outputs.claim` raises.
+    """
+    folder = _folder_of(out)
+    if out != folder:
+        claim_file(out, overwrite=resume or overwrite)
+    claim(folder, EMBEDDINGS, resume=resume, overwrite=overwrite, remove=remove)
+
+
+def _folder_of(out: Path) -> Path:
+    """Where the shards are written."""
+    return out.parent / f".{out.name}.parts" if out.suffix == ".parquet" else out
+
+
+def _make_room(out: Path, resume: bool, overwrite: bool) -> None:
+    """Clears away what a killed run left half written or what is to be replaced."""
+    claim_embeddings(out, resume=resume, overwrite=overwrite, remove=True)
+    for path in _folder_of(out).glob(".part-*"):
+        path.unlink()
+
+
+def _write_shards(job: Job) -> int:
+    """Embeds this process's blocks. Returns how many there are for all processes together."""
+    state, count = processes(), 0
+    for number, block in enumerate(_blocks(job.products, job.shard_size)):
+        if number % state.num_processes == state.process_index:
+            _write_shard(job, number, block())
+        count = number + 1
+    return count
+
+
+def _blocks(products: Catalogue | Stream, size: int) -> Iterator[Callable[[], list[Product]]]:
+    """Functions that give the products of a block: a catalogue is read only by the process that embeds them."""
+    if isinstance(products, Stream):
+        rest = iter(products)
+        while block := list(itertools.islice(rest, size)):
+            yield partial(list, block)
+    else:
+        for start in range(0, len(products), size):
+            yield partial(_rows_of, products, range(start, min(start + size, len(products))))
+
+
+def _rows_of(catalogue: Catalogue, rows: range) -> list[Product]:
+    return [catalogue[row] for row in rows]
+
+
+def _write_shard(job: Job, number: int, products: list[Product]) -> None:
+    path = job.shard(number)
+    facts = {**job.settings(), "products": str(len(products)), "digest": _digest(products, job.text)}
+    if path.exists():
+        _check_same(path, facts)
+        return
+    tables = dict(_tables(job, products))
+    metadata = {**facts, "rows": json.dumps({kind: len(table) for kind, table in tables.items()})}
+    record_folder(job.folder, EMBEDDINGS, [path.name])
+    _write_parquet(path, metadata, iter(tables.values()))
+    if job.progress and len(products) == job.shard_size:
+        print(f"{path.name}: products up to {number * job.shard_size + len(products):,}", file=sys.stderr)
+
+
+def _digest(products: Sequence[Product], text: str) -> str:
+    """Changes with the products' ids, their texts and the number of their photos."""
+    sha = hashlib.sha256()
+    for product in products:
+        texts = [product.text(text, caption) for caption in range(len(product.captions))]
+        sha.update(json.dumps([product.product_id, len(product.images), texts]).encode())
+    return sha.hexdigest()
+
+
+def _check_same(path: Path, facts: Mapping[str, str]) -> None:
+    """Raises InputError: a shard to go on with was made otherwise, or of other products."""
+    try:
+        found = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} is damaged; remove it, and go on by --resume") from error
+    for name, value in facts.items():
+        was = found.get(name.encode(), b"").decode()
+        if was != value and name != "encoder":  # its path may be another
+            told = "of other products" if name in ("products", "digest") else f"with {name} {was}, not {value}"
+            raise InputError(f"{path} was made {told}; resume with what it was begun with, or start anew by --overwrite")
+
+
+def _tables(job: Job, products: list[Product]) -> Iterator[tuple[str, pa.Table]]:
+    """Kind -> rows, for each kind that is wanted: images, regions, texts."""
+    ids, tags = np.array([product.product_id for product in products], dtype=object), job.encoder.tags
+    rows, places = _flat([len(product.images) for product in products])
+    images, regions = _look(job, products, rows, places)
+    if images is not None:
+        yield "image", _table("image", ids[rows], places, images)
+    if regions is not None:
+        entities = np.tile(np.array(tags, dtype=object), len(rows))
+        repeated_ids, repeated_places = (np.repeat(part, len(tags)) for part in (ids[rows], places))
+        yield "region", _table("region", repeated_ids, repeated_places, regions.reshape(-1, regions.shape[-1]), entities)
+    if "text" in job.what:
+        rows, places = _flat([len(product.captions) for product in products])
+        texts = [products[row].text(job.text, place) for row, place in zip(rows, places, strict=True)]
+        yield "text", _table("text", ids[rows], places, job.encoder.encode_texts(texts, job.progress))
+
+
+def _look(
+    job: Job, products: list[Product], rows: np.ndarray, places: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Image vectors (N, D) and region vectors (N, E, D) of some photos, each photo read once; None: not wanted."""
+    photos = ProductImages(products, rows, places)  # type: ignore[arg-type]  # it asks for nothing but products by row
+    wanted = {"image", "region"} & set(job.what)
+    if wanted == {"image", "region"}:
+        return job.encoder.encode_images_and_regions(photos, job.progress)
+    images = job.encoder.encode_images(photos, job.progress) if "image" in wanted else None
+    return images, job.encoder.encode_regions(photos, job.progress) if "region" in wanted else None
+
+
+def _flat(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """How many each product has -> product of each item, number of the item within its product."""
+    return np.repeat(np.arange(len(counts)), counts), np.concatenate([np.arange(count) for count in counts])
+
+
+def _table(
+    kind: str, ids: np.ndarray, indices: np.ndarray, vectors: np.ndarray, entities: np.ndarray | None = None
+) -> pa.Table:
+    columns = {
+        "product_id": pa.array(ids, pa.string()),
+        "kind": pa.array([kind] * len(vectors), pa.string()),
+        "index": pa.array(indices, pa.int32()),
+        "entity": pa.nulls(len(vectors), pa.string()) if entities is None else pa.array(entities, pa.string()),
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
+    }
+    return pa.table(columns)
+
+
+def _finish(job: Job, out: Path, count: int) -> dict[str, Any]:
+    """Waits for all shards, and makes the folder or the file whole."""
+    shards = [job.shard(number) for number in range(count)]
+    for shard in shards:
+        while not shard.exists():  # not a barrier of the process group: that gives up after minutes
+            time.sleep(POLL)
+    manifest = _manifest(job, shards)
+    if out == job.folder:
+        write_json(out / MANIFEST, manifest)
+    else:
+        metadata = {**job.settings(), "manifest": json.dumps(manifest)}
+        _write_parquet(out, metadata, (group for shard in shards for group in _row_groups(shard)))
+        shutil.rmtree(job.folder)
+    return manifest
+
+
+def _manifest(job: Job, shards: Sequence[Path]) -> dict[str, Any]:
+    """What was embedded, by what, and how many rows of each kind there are.
+
+    Raises:
+        InputError: there are shards beyond these, of another run.
+    """
+    beyond = sorted({path for path in job.folder.iterdir() if SHARD.fullmatch(path.name)} - set(shards))
+    if beyond:
+        raise InputError(f"{beyond[0]} is of products that are not there now; start anew by --overwrite")
+    schemas = [pq.read_schema(shard) for shard in shards]
+    rows = [json.loads(schema.metadata[b"rows"]) for schema in schemas]
+    return {
+        "encoder": job.encoder.info,
+        "precision": job.encoder.precision,
+        "dataset": job.products.name,
+        "split": job.products.split,
+        "text": job.text,
+        "entities": list(job.encoder.tags),
+        "dim": schemas[0].field("vector").type.list_size,
+        "products": sum(int(schema.metadata[b"products"]) for schema in schemas),
+        "rows": {kind: sum(counts[kind] for counts in rows) for kind in rows[0]},
+        "bad_rows": dict(getattr(job.products, "bad_rows", {})),
+        "shard_size": job.shard_size,
+        "shards": len(shards),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "version": __version__,
+    }
+
+
+def _row_groups(path: Path) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as shard:
+        for group in range(shard.num_row_groups):
+            yield shard.read_row_group(group)
+
+
+def _write_parquet(path: Path, metadata: dict[str, str], tables: Iterator[pa.Table]) -> None:
+    """Tables of one schema as a file that appears whole or not at all."""
+    first = next(tables)
+    schema = first.schema.with_metadata(metadata)
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for table in itertools.chain([first], tables):
+            writer.write_table(table.replace_schema_metadata(metadata), row_group_size=ROWS)

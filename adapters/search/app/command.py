@@ -1,0 +1,47 @@
+"""`e2 app`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from e2.errors import InputError
+from e2.options import BatchSize, Device, Precision
+
+Index = Annotated[
+    str | None, typer.Option("--index", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")
+]
+
+
+def app(
+    index: Index = None,
+    encoder: Annotated[str | None, typer.Option(help="that of the index; needed only where it was moved")] = None,
+    captioner: Annotated[Path | None, typer.Option(help="folder of e2 caption fit, to describe photos")] = None,
+    composer: Annotated[
+        list[Path] | None,
+        typer.Option(help="folder of e2 compose fit: a further way to search with photo and words; repeatable"),
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="on the built-in catalogue; trains what is missing, once")] = False,
+    out: Annotated[Path, typer.Option(help="folder where the demo is kept")] = Path("runs/demo"),
+    host: Annotated[str, typer.Option(help="address to listen on; others than this one open the app to others")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 7860,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+) -> None:
+    """Search in the browser: by words, by photo, by photo and wish; with a JSON API beside it.
+
+    Example: `e2 app --demo`, or `e2 app --index runs/index --captioner runs/decap`
+    """
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"e2 app needs the package {error.name}: pip install 'e2-fashion[app]'") from error
+    from e2.adapters.search.app.server import serve
+    from e2.adapters.search.app.start import start_service
+
+    if demo == (index is not None):
+        raise InputError("choose what to search in: --index PATH|URI, or --demo for the built-in catalogue")
+    options = {"device": device, "precision": precision, "batch_size": batch_size, "workers": 0}
+    serve(start_service(index, encoder, captioner, composer or [], demo_folder=out, **options), host, port)

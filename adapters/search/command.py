@@ -1,0 +1,239 @@
+"""`e2 index build`, `update`, `delete`, `info` and `search`."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from e2.adapters.search.store import shown
+from e2.errors import InputError
+from e2.options import (
+    ENCODERS,
+    BatchSize,
+    CaptionColumn,
+    Data,
+    Device,
+    IdColumn,
+    ImageColumn,
+    Json,
+    OnBadRow,
+    Precision,
+    Split,
+    Tags,
+    Workers,
+    open_data,
+)
+
+index_app = typer.Typer(help="Build and search the index of a catalogue.", no_args_is_help=True)
+EncoderName = Annotated[str, typer.Option(help=ENCODERS)]
+OwnEncoder = Annotated[str | None, typer.Option(help="where the index's encoder lies now, if it was moved")]
+Index = Annotated[str, typer.Option("--index", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
+Place = Annotated[str, typer.Option("--out", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
+
+
+@index_app.command()
+def build(
+    encoder: EncoderName,
+    data: Data,
+    out: Place,
+    split: Split = None,
+    tags: Tags = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="vectors that e2 embed wrote of this split with this encoder: nothing is embedded again"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with a build that was stopped")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an index in --out")] = False,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = 2,
+    json: Json = False,
+) -> None:
+    """Embed a catalogue's photos and keep them with descriptions, tags and thumbnails, ready to be searched.
+
+    Example: `e2 index build --encoder runs/mine --data catalogue.parquet --tags brand,colour --out runs/index`
+    """
+    from e2.adapters.encoder import load_encoder
+    from e2.adapters.search.build import build_index
+    from e2.adapters.search.engines import claim_place
+
+    if resume and overwrite:
+        raise InputError("--resume goes on with an index and --overwrite replaces it; choose one")
+    claim_place(out, resume=resume, overwrite=overwrite)
+    catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
+    model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
+    done = build_index(model, catalogue, out, features=features, resume=resume, overwrite=overwrite)
+    kept = f" ({done.unchanged:,} were there already)" if done.unchanged else ""
+    _say(
+        {"index": shown(out), "written": done.written, "unchanged": done.unchanged},
+        json,
+        f"wrote {done.written:,} products{kept} to {shown(out)}",
+    )
+
+
+@index_app.command()
+def update(
+    index: Index,
+    data: Data,
+    encoder: OwnEncoder = None,
+    split: Split = None,
+    tags: Tags = None,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = 2,
+    json: Json = False,
+) -> None:
+    """Add a catalogue's products to an index, and replace those of the same ids that have changed.
+
+    Example: `e2 index update --index runs/index --data new-arrivals.parquet --tags brand,colour`
+    """
+    from e2.adapters.search.build import update_index
+    from e2.adapters.search.index import encoder_of
+
+    catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
+    model = encoder_of(index, encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
+    done = update_index(model, catalogue, index)
+    line = f"wrote {done.written:,} new or changed products to {shown(index)}; {done.unchanged:,} are as they were"
+    _say({"index": shown(index), "written": done.written, "unchanged": done.unchanged}, json, line)
+
+
+@index_app.command()
+def delete(
+    index: Index,
+    ids: Annotated[str, typer.Option(help="product ids parted by commas, @FILE with one a line, or a JSON list")],
+    json: Json = False,
+) -> None:
+    """Take products out of an index.
+
+    Example: `e2 index delete --index runs/index --ids 1163,1164`
+    """
+    from e2.adapters.search.index import open_index
+
+    asked = _ids(ids)
+    opened = open_index(index)
+    deleted = opened.delete(asked)
+    opened.close()
+    missing = f"; {len(asked) - deleted:,} were not there" if deleted < len(asked) else ""
+    products = "product" if deleted == 1 else "products"
+    said = f"deleted {deleted:,} {products} from {shown(index)}{missing}"
+    _say({"index": shown(index), "deleted": deleted, "asked": len(asked)}, json, said)
+
+
+@index_app.command()
+def info(index: Index, json: Json = False) -> None:
+    """What an index was made of, and the tags that filters may name.
+
+    Example: `e2 index info --index runs/index`
+    """
+    from rich.console import Console
+
+    from e2.adapters.search.index import open_index
+    from e2.adapters.search.tables import info_table
+
+    opened = open_index(index)
+    record = {**opened.manifest.record(), "facets": opened.facets()}
+    opened.close()
+    if json:
+        print(jsonlib.dumps(record, indent=2, ensure_ascii=False))
+    else:
+        Console().print(info_table(shown(index), record))
+
+
+@index_app.command()
+def search(
+    index: Index,
+    text: Annotated[str | None, typer.Option(help="words; with a photo what should differ")] = None,
+    image: Annotated[str | None, typer.Option(help="a photo")] = None,
+    like: Annotated[str | None, typer.Option(metavar="PRODUCT_ID", help="products like one of the index")] = None,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", help="""e.g. 'brand == "Nike" and not colour in ["red", "blue"]'""")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="ENTITY:VALUE", help="only products with it; of one entity any of the values")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="hits")] = 12,
+    method: Annotated[str | None, typer.Option(help="for a photo and words: slerp, sum, ... as in e2 compose search")] = None,
+    composer: Annotated[Path | None, typer.Option(help="folder of e2 compose fit, for a photo and words")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="options of the method, e.g. text_weight=0.5")
+    ] = None,
+    encoder: OwnEncoder = None,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    json: Json = False,
+) -> None:
+    """Search by words, by a photo, by both, or for products like one that is there.
+
+    Example: `e2 index search --index runs/index --text "a red dress" --filter 'brand in ["Nike", "Puma"]' -k 20`
+    """
+    from rich.console import Console
+
+    from e2.adapters.composed.hits import shown
+    from e2.adapters.search.filters import tags_of
+    from e2.adapters.search.index import encoder_of, open_index
+    from e2.adapters.search.queries import query_of, search, similar, vocabulary_of
+    from e2.adapters.search.tables import hits_table
+
+    if like is not None and (text is not None or image is not None):
+        raise InputError("--like stands alone; leave out --text and --image")
+    if image is not None and not Path(image).is_file():
+        raise InputError(f"--image {image}: there is no such file; give a photo")
+    opened = open_index(index)
+    where = opened.filter(filter_, tags_of(tag or []))
+    steps: dict[str, Any] = {}
+    if like is not None:
+        hits = similar(opened, like, top, where)
+    else:
+        model = encoder_of(index, encoder, device=device, precision=precision, workers=0)
+        options: dict[str, Any] = {"method": method, "composer": composer, "settings": set_ or []}
+        query = query_of(model, text=text, image=image, vocabulary=vocabulary_of(opened), **options)
+        hits, steps = search(opened, query, top, where), query.steps
+    opened.close()
+    if json:
+        print(jsonlib.dumps({"steps": steps, "hits": [hit.record() for hit in hits]}, indent=2, ensure_ascii=False))
+    else:
+        for name, value in steps.items():
+            Console().print(f"{name}: {shown(value)}", markup=False, highlight=False)
+        Console().print(hits_table(hits) if hits else "no product passes the filter")
+
+
+def _ids(text: str) -> list[str]:
+    """``a,b``, ``@FILE`` with an id a line, or for ids with odd letters ``["a,b", ...]``, in a file too; each id once.
+
+    Raises:
+        InputError: no such file, no list of texts, or no id.
+    """
+    words = text.split(",")
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"--ids {text}: cannot be read ({error}); give a UTF-8 file with an id a line") from error
+        words = text.split("\n")
+    if text.lstrip().startswith("["):
+        try:
+            ids = jsonlib.loads(text)
+        except ValueError as error:
+            raise InputError(f"--ids: this is no JSON list ({error})") from error
+        if not all(isinstance(name, str) for name in ids):
+            raise InputError("--ids: a JSON list has to hold texts only")
+    else:
+        ids = [word.strip() for word in words if word.strip()]
+    if not ids:
+        raise InputError(f"--ids {text[:40]}: there is no id; write --ids a,b or --ids @FILE")
+    return list(dict.fromkeys(ids))
+
+
+def _say(record: dict[str, Any], as_json: bool, line: str) -> None:
+    print(jsonlib.dumps(record, indent=2) if as_json else line)

@@ -1,0 +1,124 @@
+"""Which tags a caption names: right ones, wrong ones, and where they stand in the text.
+
+A tag is named where its words stand in the caption in any spelling (`e2.spelling`: ``tshirt`` names *T-Shirts*, ``shirt`` does
+not), or a synonym that is no value itself (*jumper* for *Sweaters*), and the caption says it of the product
+(`claims`). Where several values fit, the longest wins over all entities: ``Red Tape`` names the brand and
+not the colour. Percentages in a value need not be named (*100% Cotton* by ``cotton``), nor all parts of *Necklace and Chains*.
+
+A caption makes one claim per entity. It is right if one of its values is the product's (*black and white* for *Black*), wrong
+if none is, and neither if one is but wider or narrower (*blue* for *Navy Blue*).
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from e2.benchmarks.captioning.claims import claims
+from e2.benchmarks.captioning.tag_words import is_garment, related, synonyms
+from e2.spelling import Phrases, spelling
+
+COUNTS = ("right", "wrong", "known", "named")  # per caption and entity, see `tag_counts`
+FEW = 0.01  # a precision is that of at least this share of the captions
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A tag that a text claims: characters ``start`` to ``end`` name ``value`` of ``entity``."""
+
+    start: int
+    end: int
+    entity: str
+    value: str
+
+
+class TagVocabulary:
+    """All values of a catalogue's tags, to be found in texts.
+
+    Args:
+        tags: the tags of any number of products, entity -> value.
+    """
+
+    def __init__(self, tags: Iterable[Mapping[str, str]]):
+        values = sorted({item for found in tags for item in found.items()})
+        spelled = {(entity, spelling(value)) for entity, value in values}
+        self.phrases = Phrases(
+            (phrase, (entity, value))
+            for entity, value in values
+            for phrase, is_own in _phrases(entity, value)
+            if is_own or (entity, spelling(phrase)) not in spelled
+        )
+
+    def find(self, text: str) -> list[Mention]:
+        """What a text claims, in its order; a phrase that is a value of several entities gives a mention for each."""
+        claimed = claims(text, self.phrases.find(text))
+        return [Mention(f.start, f.end, entity, value) for f in claimed for entity, value in sorted(f.items)]
+
+
+def _phrases(entity: str, value: str) -> Iterator[tuple[str, bool]]:
+    """What names a value, and whether that is the value's own name."""
+    without_numbers = re.sub(r"\d+(?:[.,]\d+)?\s*%?", " ", value).strip()
+    parts = re.split(r"\s+(?:and|&)\s+", value, flags=re.IGNORECASE) if is_garment(entity) else []
+    for name in filter(None, dict.fromkeys((value, without_numbers, *parts))):
+        yield name, name == value
+        yield from ((synonym, False) for synonym in synonyms(name))
+
+
+def verdict(entity: str, mentions: Sequence[Mention], tags: Mapping[str, str]) -> bool | None:
+    """Whether a caption's claim on an entity is right, None where that cannot be said (see the module)."""
+    named = [m.value for m in mentions if m.entity == entity]
+    if entity not in tags or not named:
+        return None
+    if any(spelling(value) == spelling(tags[entity]) for value in named):
+        return True
+    return None if any(related(value, tags[entity]) for value in named) else False
+
+
+def is_right(mention: Mention, mentions: Sequence[Mention], tags: Mapping[str, str]) -> bool | None:
+    """Whether one of a caption's mentions names the product's own value; False where the claim that it is part of is wrong."""
+    if mention.entity in tags and spelling(mention.value) == spelling(tags[mention.entity]):
+        return True
+    return None if verdict(mention.entity, mentions, tags) is not False else False
+
+
+def tag_counts(
+    mentions: Sequence[Sequence[Mention]], tags: Sequence[Mapping[str, str]], entities: Sequence[str]
+) -> np.ndarray:
+    """(N, E, 4) per caption and entity, each 0 or 1: its claim is right, is wrong, the true value is known, there is a claim.
+
+    Where the truth is not known nothing counts.
+    """
+    counts = np.zeros((len(mentions), len(entities), len(COUNTS)))
+    for row, (found, true) in enumerate(zip(mentions, tags, strict=True)):
+        for column, entity in enumerate(entities):
+            if entity in true:
+                found_right = verdict(entity, found, true)
+                named = any(m.entity == entity for m in found)
+                counts[row, column] = found_right is True, found_right is False, 1, named
+    return counts
+
+
+def rarely_named(counts: np.ndarray, entities: Sequence[str]) -> dict[str, str]:
+    """Entities that too few captions claim a value of for a precision to mean anything: entity -> how many of how many.
+
+    Args:
+        counts: (E, 4) summed over captions.
+    """
+    columns = dict(zip(entities, counts.astype(int).tolist(), strict=True))
+    return {e: f"{named:,} of {known:,} captions" for e, (_, _, known, named) in columns.items() if named < FEW * known}
+
+
+def tag_metrics(counts: np.ndarray, entities: Sequence[str]) -> dict[str, np.ndarray]:
+    """(..., E, 4) summed or mean counts -> percentages, each of shape (...); NaN where nothing was named or known.
+
+    ``tag_precision_ENTITY``: of the claims that are right or wrong, the right ones. ``tag_recall_ENTITY``: of the products
+    whose value is known, those whose caption names it. ``tag_precision`` and ``tag_recall``: over all entities together.
+    """
+    metrics = {}
+    columns = {f"_{entity}": counts[..., place, :] for place, entity in enumerate(entities)}
+    for name, (right, wrong, known, _) in ((n, np.moveaxis(c, -1, 0)) for n, c in {"": counts.sum(-2), **columns}.items()):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            metrics[f"tag_precision{name}"] = 100 * right / (right + wrong)
+            metrics[f"tag_recall{name}"] = 100 * right / known
+    return metrics

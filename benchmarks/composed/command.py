@@ -1,0 +1,147 @@
+"""`e2 evaluate composed`: parses and calls. Heavy packages are imported inside the command."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from e2.errors import InputError
+from e2.options import (
+    ENCODERS,
+    BatchSize,
+    CaptionColumn,
+    Device,
+    IdColumn,
+    ImageColumn,
+    Json,
+    OnBadRow,
+    Precision,
+    Seed,
+    Split,
+    Tags,
+    Text,
+    Workers,
+)
+
+
+def composed(
+    encoder: Annotated[list[str], typer.Option(help=f"{ENCODERS}; repeatable")],
+    method: Annotated[list[str] | None, typer.Option(help="image, text, sum, slerp, ...; repeatable")] = None,
+    benchmark: Annotated[
+        str, typer.Option(help="attribute-swap, attribute-drop, fashioniq, cirr, circo or fashion200k")
+    ] = "attribute-swap",
+    data: Annotated[str | None, typer.Option(metavar="SPEC", help="of attribute-*: boutique, a table or folder")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="folder of a published data set's annotations")] = None,
+    images: Annotated[Path | None, typer.Option(help="folder of its photos")] = None,
+    split: Split = None,
+    composer: Annotated[list[Path] | None, typer.Option(help="folder of e2 compose fit; repeatable")] = None,
+    preset: Annotated[str | None, typer.Option(help="how captions are joined and prompts written, for all methods")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="METHOD.KEY=VALUE", help="option of one method; repeatable")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for metrics.json of each pair and comparison.json")] = None,
+    target: Annotated[str | None, typer.Option(help="attribute-*: find image or text")] = None,
+    text: Text = "caption",
+    keep: Annotated[
+        str | None,
+        typer.Option(help="attribute-*: tags that change only if --swap names them; else the kind of garment"),
+    ] = None,
+    swap: Annotated[
+        str | None, typer.Option(help="attribute-*: tags that may change, e.g. colour,season; else all but the kept ones")
+    ] = None,
+    changes: Annotated[int, typer.Option(help="attribute-swap: tags that change at once, at most (1 or 2)")] = 1,
+    size: Annotated[int, typer.Option(help="attribute-*: queries")] = 1000,
+    wordings: Annotated[int, typer.Option(help="attribute-*: ways to say each wish, 1 to 5")] = 5,
+    queries: Annotated[Path | None, typer.Option(help="attribute-*: a saved queries.json to use again")] = None,
+    gallery: Annotated[str | None, typer.Option(help="fashioniq: original or val-union")] = None,
+    missing: Annotated[str, typer.Option(help="photos or queries missing from a published set: error or skip")] = "error",
+    examples: Annotated[int, typer.Option(min=0, help="queries to draw as examples.png, a picture a method")] = 0,
+    tags: Tags = None,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    batch_size: BatchSize = 64,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    workers: Workers = 2,
+    json: Json = False,
+) -> None:
+    """Search by a photo and a wish: methods x encoders, with 95 % intervals and paired differences.
+
+    Example: `e2 evaluate composed --encoder runs/clip runs/e2 --method image text sum --data catalogue --tags brand,colour`
+    """
+    from e2.adapters.encoder import load_encoder
+    from e2.benchmarks.composed.data.tagged_queries import TaggedQueries
+    from e2.benchmarks.composed.evaluate import QUERIES, claim_pairs, evaluate_composed
+    from e2.benchmarks.composed.methods import Methods
+    from e2.benchmarks.composed.tasks import TAGGED, draw_task, open_tagged, published_task
+    from e2.data import Columns
+
+    if examples and out is None:
+        raise InputError("--examples draws into a folder; name it by --out")
+    methods = Methods(method or (), composer or (), preset=preset, settings=set_ or ())
+    claim_pairs(out, encoder, methods)
+    if benchmark in TAGGED:
+        _refuse(benchmark, annotations=annotations, images=images, gallery=gallery)
+        if data is None:
+            raise InputError(f"{benchmark} draws its queries from a catalogue; name it by --data")
+        columns = Columns(image=image_column, caption=caption_column, id=id_column)
+        saved = ",".join(TaggedQueries.load(queries).settings["keep"]) if queries and not keep else keep
+        catalogue, kept = open_tagged(data, split or "test", tags=tags, keep=saved, columns=columns, on_bad_row=on_bad_row)
+        chosen = [name.strip() for name in swap.split(",")] if swap else None
+        options: dict[str, Any] = {"keep": kept, "swap": chosen, "changes": changes, "size": size}
+        options |= {"wordings": wordings, "seed": seed}
+        methods.catalogue = catalogue  # known only now; a wrong choice of methods was refused before
+        task, listed = draw_task(benchmark, catalogue, queries=queries, target=target, text=text, **options)
+        if out:
+            listed.save(out / QUERIES)
+    else:
+        _refuse(benchmark, data=data, target=target, keep=keep, swap=swap, queries=queries, tags=tags)
+        task = published_task(benchmark, annotations, images, split=split, missing=missing, gallery=gallery)
+    loading = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
+    encoders = [load_encoder(name, **loading) for name in encoder]
+    if task.answers is None:
+        _submit(encoders, task, methods, out)
+        return
+    found = evaluate_composed(encoders, task, methods, out=out, seed=seed, examples=examples)
+    _show(found, json)
+
+
+def _refuse(benchmark: str, **options: object) -> None:
+    """Options that would do nothing: their user means another benchmark."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise InputError(f"--{given[0]} means nothing to --benchmark {benchmark}; leave it out, or choose another benchmark")
+
+
+def _submit(encoders, task, methods, out: Path | None) -> None:
+    """Hidden answers: files for the data set's server."""
+    from e2.benchmarks.composed.data.usable import coverage_line
+    from e2.benchmarks.composed.evaluate import write_submissions
+    from e2.benchmarks.composed.tasks import SUBMISSIONS
+
+    if out is None:
+        raise InputError(f"the answers of {task.benchmark} {task.split} are hidden; name a folder for the submission by --out")
+    for path in write_submissions(encoders, task, methods, SUBMISSIONS[task.benchmark], out):
+        print(f"wrote {path}: hand it in at the data set's server")
+    print(coverage_line(task.facts))
+
+
+def _show(found, json: bool) -> None:
+    from rich.console import Console
+
+    from e2.benchmarks.composed.notes import notes
+    from e2.benchmarks.composed.tables import details_table, differences_table, results_tables
+
+    if json:
+        print(jsonlib.dumps(found.record(), indent=2))
+        return
+    console = Console()
+    for table in (*results_tables(found, console.width), details_table(found), differences_table(found)):
+        if table is not None:
+            console.print(table)
+    for note in notes(found.results):
+        console.print(note, markup=False, highlight=False)

@@ -1,0 +1,117 @@
+"""CIRCO (Baldrati et al., ICCV 2023, arXiv 2303.15247): several right answers a query among COCO's unlabelled photos.
+
+mAP@K counts all right answers, recall the annotated target only. The reference stays in the gallery. Answers of ``test`` are
+hidden: results go to the authors' server (`write_submission`).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from e2.benchmarks.composed.data.files import (
+    check_counts,
+    find_annotation,
+    number_text,
+    photos_by_name,
+    read_json,
+    required,
+    required_id,
+)
+from e2.benchmarks.composed.data.task import Task
+from e2.benchmarks.composed.data.usable import Count, Query, answers_hidden, coverage, usable_photos, usable_queries
+from e2.benchmarks.core.records import write_json
+
+PUBLISHED = {"val": 220, "test": 800}  # queries
+PUBLISHED_PHOTOS = 123_403  # of COCO 2017 unlabelled
+KS = (5, 10, 25, 50)
+SUBMITTED = 50
+PHOTO_LIST = "image_info_unlabeled2017.json"
+
+
+def load_circo(annotations: str | Path, images: str | Path, *, split: str = "val", missing: str = "error") -> Task:
+    """One split as a task; the gallery is every photo that COCO's list of unlabelled photos names.
+
+    Args:
+        annotations: folder with ``SPLIT.json`` of CIRCO and ``image_info_unlabeled2017.json`` of COCO, or above
+            ``annotations/`` and ``COCO2017_unlabeled/annotations/``.
+        images: folder of the photos, in any folders below it.
+        split: ``val`` or ``test`` (hidden answers).
+        missing: ``error`` or ``skip``.
+
+    Raises:
+        InputError: anything missing, damaged or unknown.
+    """
+    root = Path(annotations)
+    path = find_annotation(root, f"{split}.json", f"annotations/{split}.json")
+    photo_list = find_annotation(root, PHOTO_LIST, f"annotations/{PHOTO_LIST}", f"COCO2017_unlabeled/annotations/{PHOTO_LIST}")
+    listed = _photos(photo_list)
+    entries = read_json(path, list)
+    check_counts(f"CIRCO {split} queries", len(entries), PUBLISHED.get(split), missing)
+    check_counts("CIRCO photos", len(listed), PUBLISHED_PHOTOS, missing)
+    queries = [_query(entry, f"{path}, entry {place}") for place, entry in enumerate(entries)]
+    hidden = answers_hidden(queries)
+    photos = usable_photos(listed, photos_by_name(Path(images)), missing, Path(images))
+    rows = {listed[stem]: row for row, stem in enumerate(photos.paths)}  # COCO's id -> row
+    usable, left_out = usable_queries(queries, rows, missing, f"CIRCO {split}")
+    references = np.array([rows[query.reference] for query in usable])
+    return Task(
+        benchmark="circo",
+        protocol="circo",
+        name="circo",
+        split=split,
+        images=list(photos.paths.values()),
+        image_names=list(rows),
+        references=references,
+        wordings=[[query.captions for query in usable]],
+        answers=None if hidden else [np.array([rows[photo] for photo in query.answers]) for query in usable],
+        recall_answers=None if hidden else [np.array([rows[query.target]]) for query in usable],
+        categories=np.full(len(usable), "all"),
+        galleries={"all": np.arange(len(rows))},
+        exclude_reference=False,
+        clusters=references,
+        recall_ks=KS,
+        map_ks=KS,
+        facts={
+            "recall_counts": "the annotated target only",
+            "coverage": coverage(
+                queries=Count(len(usable), len(entries), PUBLISHED.get(split), left_out),
+                photos=Count(len(rows), len(listed), PUBLISHED_PHOTOS, photos.causes),
+            ),
+        },
+        query_names=[query.name for query in usable],
+    )
+
+
+def _photos(path: Path) -> dict[str, str]:
+    """File name without suffix -> COCO's id."""
+    photos = required(read_json(path, dict), "images", list, str(path))
+    return {
+        Path(required(photo, "file_name", str, f"{path}, image {place}")).stem: required_id(photo, "id", str(path))
+        for place, photo in enumerate(photos)
+    }
+
+
+def _query(entry: Any, where: str) -> Query:
+    """One annotation; ids of answers are the annotated target's and those of the other right photos."""
+    answers = []
+    if isinstance(entry, dict) and entry.get("target_img_id") is not None:
+        answers = [entry["target_img_id"], *required(entry, "gt_img_ids", list, where)]
+    return Query(
+        name=required_id(entry, "id", where),
+        reference=required_id(entry, "reference_img_id", where),
+        answers=tuple(dict.fromkeys(number_text(answer, f"{where}: an id of 'gt_img_ids'") for answer in answers)),
+        captions=required(entry, "relative_caption", str, where),
+        where=where,
+    )
+
+
+def write_submission(out: Path, task: Task, top: np.ndarray) -> list[Path]:
+    """Writes ``circo.json`` for the authors' server: query id -> COCO ids of its 50 best photos, best first."""
+    path = out / "circo.json"
+    ids = {
+        name: [int(task.image_names[row]) for row in line[:SUBMITTED] if row >= 0]
+        for name, line in zip(task.query_names, top, strict=True)
+    }
+    write_json(path, ids)
+    return [path]

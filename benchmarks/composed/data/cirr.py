@@ -1,0 +1,119 @@
+"""CIRR (Liu et al., ICCV 2021, arXiv 2108.04024), release rc2: recall without the reference, and within six alike photos.
+
+R_subset@K ranks only the six members of a query's set less the reference. Targets of ``test1`` are hidden: results go to the
+authors' server as two JSON files (`write_submission`).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from e2.benchmarks.composed.data.files import (
+    check_counts,
+    find_annotation,
+    photos_by_name,
+    read_json,
+    required,
+    required_id,
+    texts_of,
+)
+from e2.benchmarks.composed.data.task import Task
+from e2.benchmarks.composed.data.usable import Count, Query, answers_hidden, coverage, usable_photos, usable_queries
+from e2.benchmarks.core.records import write_json
+
+PUBLISHED = {"val": 4181}  # queries
+KS = (1, 5, 10, 50)
+SUBMITTED, SUBMITTED_SUBSET = 50, 3  # names a query in the server's two files
+
+
+def load_cirr(annotations: str | Path, images: str | Path, *, split: str = "val", missing: str = "error") -> Task:
+    """One split as a task; the gallery is all photos of the split.
+
+    Args:
+        annotations: the published folder with ``captions/cap.rc2.SPLIT.json`` and ``image_splits/split.rc2.SPLIT.json``.
+        images: folder of NLVR2's photos, in any folders below it.
+        split: ``val``, ``train`` or ``test1`` (hidden targets).
+        missing: ``error`` or ``skip``.
+
+    Raises:
+        InputError: anything missing, damaged or unknown.
+    """
+    root = Path(annotations)
+    caption_file = find_annotation(root, f"captions/cap.rc2.{split}.json", f"cap.rc2.{split}.json")
+    listed = read_json(find_annotation(root, f"image_splits/split.rc2.{split}.json", f"split.rc2.{split}.json"), dict)
+    entries = read_json(caption_file, list)
+    check_counts(f"CIRR {split} queries", len(entries), PUBLISHED.get(split), missing)
+    queries = [_query(entry, f"{caption_file}, entry {place}") for place, entry in enumerate(entries)]
+    hidden = answers_hidden(queries)
+    photos = usable_photos(listed, photos_by_name(Path(images)), missing, Path(images))
+    rows = {name: row for row, name in enumerate(photos.paths)}
+    usable, left_out = usable_queries(queries, rows, missing, f"CIRR {split}")
+    references = np.array([rows[query.reference] for query in usable])
+    return Task(
+        benchmark="cirr",
+        protocol="cirr_rc2",
+        name="cirr",
+        split=split,
+        images=list(photos.paths.values()),
+        image_names=list(rows),
+        references=references,
+        wordings=[[query.captions for query in usable]],
+        answers=None if hidden else [np.array([rows[query.target]]) for query in usable],
+        categories=np.full(len(usable), "all"),
+        galleries={"all": np.arange(len(rows))},
+        exclude_reference=True,
+        clusters=references,
+        recall_ks=KS,
+        subset=_subset(usable, rows),
+        facts={
+            "coverage": coverage(
+                queries=Count(len(usable), len(entries), PUBLISHED.get(split), left_out),
+                photos=Count(len(rows), len(listed), None, photos.causes),
+            )
+        },
+        query_names=[query.name for query in usable],
+    )
+
+
+def _query(entry: Any, where: str) -> Query:
+    """One annotation; its other photos are the members of its set."""
+    hidden = isinstance(entry, dict) and entry.get("target_hard") is None
+    members = texts_of(required(required(entry, "img_set", dict, where), "members", list, where), f"{where}: 'members'")
+    return Query(
+        name=required_id(entry, "pairid", where),
+        reference=required(entry, "reference", str, where),
+        answers=() if hidden else (required(entry, "target_hard", str, where),),
+        captions=required(entry, "caption", str, where),
+        where=where,
+        others=tuple(members),
+    )
+
+
+def _subset(queries: list[Query], rows: dict[str, int]) -> np.ndarray:
+    """(Q, 5) rows of each query's set without its reference, the target first where it is known; -1 for none."""
+    sets = [dict.fromkeys([*query.answers, *query.others]) for query in queries]
+    lists = [[rows[name] for name in names if name != query.reference] for names, query in zip(sets, queries, strict=True)]
+    longest = max(map(len, lists))
+    return np.array([row + [-1] * (longest - len(row)) for row in lists]).reshape(len(lists), longest)
+
+
+def write_submission(out: Path, task: Task, top: np.ndarray, subset_top: np.ndarray) -> list[Path]:
+    """Writes ``cirr_recall.json`` and ``cirr_recall_subset.json`` for the authors' server.
+
+    Args:
+        out: folder.
+        task: of any split.
+        top: (Q, 50) best gallery rows, the reference left out.
+        subset_top: (Q, 3) best rows of each query's set, -1 where it is smaller.
+    """
+    files = {"recall": top[:, :SUBMITTED], "recall_subset": subset_top[:, :SUBMITTED_SUBSET]}
+    written = []
+    for metric, rows in files.items():
+        named = {
+            name: [task.image_names[row] for row in line if row >= 0]
+            for name, line in zip(task.query_names, rows, strict=True)
+        }
+        written.append(out / f"cirr_{metric}.json")
+        write_json(written[-1], {"version": "rc2", "metric": metric, **named})
+    return written

@@ -1,0 +1,122 @@
+"""Fashion200k (Han et al., ICCV 2017) by the protocol of TIRG (Vo et al., CVPR 2019, arXiv 1812.07119).
+
+A query is a test photo and "replace A with B", the first words in which the captions of source and target differ. The gallery
+is every test photo but the query's own; right is any photo whose caption *string* equals the target's.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from e2.benchmarks.composed.data.files import read_lines
+from e2.benchmarks.composed.data.task import Task
+from e2.benchmarks.composed.data.usable import Count, Query, coverage, usable_photos, usable_queries
+from e2.errors import InputError
+
+KS = (1, 10, 50)
+SPELLED_OUT = {".": "dotmark", "?": "questionmark", "&": "andmark", "*": "starmark"}
+
+
+def load_fashion200k(annotations: str | Path, images: str | Path, *, split: str = "test", missing: str = "error") -> Task:
+    """The test queries of TIRG.
+
+    Args:
+        annotations: folder with ``test_queries.txt`` and the categories' ``*_test_detect_all.txt``, at any depth.
+        images: folder below which the labels' paths lead to photos.
+        split: ``test``, the only one with published queries.
+        missing: ``error`` or ``skip``.
+
+    Raises:
+        InputError: anything missing, damaged or unknown.
+    """
+    if split != "test":
+        raise InputError(f"Fashion200k has published queries for --split test only, not {split}")
+    captions = _captions(Path(annotations))
+    folder = Path(images)
+    found = {name: folder / name for name in captions if (folder / name).is_file()}
+    photos = usable_photos(captions, found, missing, folder)
+    rows = {name: row for row, name in enumerate(photos.paths)}
+    queries = _queries(Path(annotations), captions)
+    by_caption: dict[str, list[int]] = {}
+    for name, row in rows.items():
+        by_caption.setdefault(captions[name], []).append(row)
+    groups = {caption: np.array(members) for caption, members in by_caption.items()}
+    usable, left_out = usable_queries(queries, rows, missing, "Fashion200k")
+    references = np.array([rows[query.reference] for query in usable])
+    return Task(
+        benchmark="fashion200k",
+        protocol="fashion200k_tirg",
+        name="fashion200k",
+        split=split,
+        images=list(photos.paths.values()),
+        image_names=list(rows),
+        references=references,
+        wordings=[[query.captions for query in usable]],
+        answers=[groups[captions[query.target]] for query in usable],
+        categories=np.full(len(usable), "all"),
+        galleries={"all": np.arange(len(rows))},
+        exclude_reference=True,
+        clusters=references,
+        recall_ks=KS,
+        facts={
+            "coverage": coverage(
+                queries=Count(len(usable), len(queries), None, left_out),
+                photos=Count(len(rows), len(captions), None, photos.causes),
+            )
+        },
+        query_names=[query.name for query in usable],
+    )
+
+
+def modification(source: str, target: str) -> str:
+    """``replace A with B`` by the first words that the other caption lacks (the last word where it lacks none).
+
+    Example:
+        >>> modification("black leather jacket", "red leather jacket")
+        'replace black with red'
+    """
+    first, second = source.split(), target.split()
+    old = next((word for word in first if word not in second), first[-1])
+    new = next((word for word in second if word not in first), second[-1])
+    return f"replace {old} with {new}"
+
+
+def _captions(root: Path) -> dict[str, str]:
+    """Photo path -> caption with punctuation spelled out, from every ``*test_detect_all.txt`` below a folder.
+
+    A line holds path, detection score and caption, separated by tabs.
+    """
+    files = sorted(root.rglob("*test_detect_all.txt"))
+    if not files:
+        raise InputError(f"{root} holds no *_test_detect_all.txt; give the folder of Fashion200k's labels by --annotations")
+    captions = {}
+    for path in files:
+        for number, line in enumerate(read_lines(path), start=1):
+            parts = line.split("\t")
+            if len(parts) != 3 or not parts[2].split():
+                raise InputError(f"{path} line {number}: needs path, score and caption between tabs; get the file again")
+            captions[parts[0]] = _spelled_out(parts[2])
+    return captions
+
+
+def _spelled_out(caption: str) -> str:
+    caption = caption.strip()
+    for mark, word in SPELLED_OUT.items():
+        caption = caption.replace(mark, word)
+    return caption
+
+
+def _queries(root: Path, captions: dict[str, str]) -> list[Query]:
+    """The queries: paths of source and target, a pair a line."""
+    path = next(iter(sorted(root.rglob("test_queries.txt"))), None)
+    if path is None:
+        raise InputError(f"{root} holds no test_queries.txt; TIRG publishes it, put it beside Fashion200k's labels")
+    queries = []
+    for number, line in enumerate(read_lines(path), start=1):
+        names = line.split()
+        if len(names) != 2 or any(name not in captions for name in names):
+            raise InputError(f"{path} line {number}: needs two photo paths that the label files name; get the files again")
+        source, target = names
+        wish = modification(captions[source], captions[target])
+        queries.append(Query(f"{source} {target}", source, (target,), wish, f"{path} line {number}"))
+    return queries

@@ -1,0 +1,123 @@
+"""FashionIQ (Wu et al., CVPR 2021): two captions say how a target differs from a candidate photo; dresses, shirts, tops.
+
+Test targets are hidden: everybody reports val. The reference stays in the gallery. Papers' numbers also differ by how the two
+captions are joined: a query carries both, and a composer's preset (`adapters/composed/presets.py`) joins them.
+
+Galleries: ``original`` = all photos of a category's split; ``val-union`` = references and targets only (VAL, CVPR 2020), with
+clearly higher numbers.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from e2.benchmarks.composed.data.files import check_counts, find_annotation, photos_by_name, read_json, required, texts_of
+from e2.benchmarks.composed.data.task import Task
+from e2.benchmarks.composed.data.usable import Count, Query, coverage, usable_photos, usable_queries
+from e2.errors import InputError
+
+CATEGORIES = ("dress", "shirt", "toptee")
+GALLERIES = ("original", "val-union")
+PUBLISHED = {  # split -> queries and photos of each category
+    "train": {"dress": (5985, 11452), "shirt": (5988, 19036), "toptee": (6027, 16121)},
+    "val": {"dress": (2017, 3817), "shirt": (2038, 6346), "toptee": (1961, 5373)},
+}
+KS = (10, 50)
+
+
+def read_entries(annotations: str | Path, category: str, split: str) -> list[Query]:
+    """``captions/cap.CATEGORY.SPLIT.json`` as published.
+
+    Raises:
+        InputError: no such file, a damaged one, or hidden targets.
+    """
+    name = f"cap.{category}.{split}.json"
+    path = find_annotation(Path(annotations), f"captions/{name}", name)
+    if split == "test":
+        raise InputError("the targets of FashionIQ's test split are not published; measure on --split val")
+    return [_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(read_json(path, list))]
+
+
+def _entry(entry: object, where: str) -> Query:
+    """Two photos and two captions, of which one may be empty."""
+    captions = texts_of(required(entry, "captions", list, where), f"{where}: 'captions'")
+    if len(captions) != 2:
+        raise InputError(f"{where}: needs two captions, has {len(captions)}; get the file again from its publisher")
+    reference, target = required(entry, "candidate", str, where), required(entry, "target", str, where)
+    return Query(f"{reference} {target}", reference, (target,), tuple(captions), where)
+
+
+def read_gallery(annotations: str | Path, category: str, split: str) -> list[str]:
+    """``image_splits/split.CATEGORY.SPLIT.json``: the names of a split's photos."""
+    name = f"split.{category}.{split}.json"
+    path = find_annotation(Path(annotations), f"image_splits/{name}", name)
+    return texts_of(read_json(path, list), str(path))
+
+
+def load_fashioniq(
+    annotations: str | Path,
+    images: str | Path,
+    *,
+    split: str = "val",
+    gallery: str = "original",
+    missing: str = "error",
+) -> Task:
+    """The three categories as one task.
+
+    Args:
+        annotations: the published folder with ``captions`` and ``image_splits``.
+        images: folder with the photos, ``NAME.jpg`` or the like, also in folders below.
+        split: ``val`` or ``train``.
+        gallery: ``original`` or ``val-union``.
+        missing: ``error`` asks for all published queries and photos; ``skip`` measures on what is there and says so.
+
+    Raises:
+        InputError: anything missing, damaged or unknown.
+    """
+    if gallery not in GALLERIES:
+        raise InputError(f"unknown FashionIQ gallery {gallery!r}; choose {' or '.join(GALLERIES)}")
+    folder, found = Path(images), photos_by_name(Path(images))
+    all_queries, categories, spans, covered = [], [], {}, {}
+    names: dict[str, int] = {}
+    paths: dict[str, Path] = {}
+    for category in CATEGORIES:
+        entries, listed = read_entries(annotations, category, split), read_gallery(annotations, category, split)
+        published, published_photos = PUBLISHED.get(split, {}).get(category, (None, None))
+        check_counts(f"FashionIQ {category} {split} queries", len(entries), published, missing)
+        check_counts(f"FashionIQ {category} {split} photos", len(listed), published_photos, missing)
+        photos = usable_photos(listed, found, missing, folder)
+        usable, left_out = usable_queries(entries, photos.paths, missing, f"FashionIQ {category}")
+        covered[category] = coverage(
+            queries=Count(len(usable), len(entries), published, left_out),
+            photos=Count(len(photos.paths), len(listed), published_photos, photos.causes),
+        )
+        paths |= photos.paths
+        members = list(photos.paths) if gallery == "original" else _union(usable)
+        rows = [names.setdefault(name, len(names)) for name in members]
+        spans[category] = np.array(rows)
+        all_queries += usable
+        categories += [category] * len(usable)
+    references = np.array([names[query.reference] for query in all_queries])
+    return Task(
+        benchmark="fashioniq",
+        protocol=f"fiq_{gallery.replace('-', '_')}",
+        name="fashioniq",
+        split=split,
+        images=[paths[name] for name in names],
+        image_names=list(names),
+        references=references,
+        wordings=[[query.captions for query in all_queries]],
+        answers=[np.array([names[query.target]]) for query in all_queries],
+        categories=np.array(categories),
+        galleries=spans,
+        exclude_reference=False,
+        clusters=references,
+        recall_ks=KS,
+        facts={"gallery_protocol": gallery, "coverage": covered},
+        query_names=[query.name for query in all_queries],
+    )
+
+
+def _union(queries: list[Query]) -> list[str]:
+    """References and targets, each once, in a fixed order."""
+    return sorted({name for query in queries for name in (query.reference, *query.answers)})

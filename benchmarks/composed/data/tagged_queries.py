@@ -1,0 +1,173 @@
+"""Composed queries on any tagged catalogue: as a list that can be saved and used again, and as a `Task`."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from e2.benchmarks.composed.data.files import read_json
+from e2.benchmarks.composed.data.hard_negatives import HardNegatives
+from e2.benchmarks.composed.data.tag_pairs import TagTable
+from e2.benchmarks.composed.data.tagged_products import TaggedProducts
+from e2.benchmarks.composed.data.task import Task
+from e2.benchmarks.core.records import write_json
+from e2.errors import InputError
+
+TARGETS = ("image", "text")
+RECALL_KS, MAP_KS = (1, 10, 50), (10, 50)
+
+
+@dataclass(frozen=True)
+class TaggedQuery:
+    """A photo of one product and a wish, in several wordings.
+
+    Attributes:
+        reference: id of the product whose photo is shown.
+        wanted: all tags that a right answer has.
+        changed: the entities in which the reference differs.
+        dropped: the entity that the wish does not name and only the photo shows; None where the wish names the changes only.
+        wishes: one for each wording.
+        answers: ids of all right products.
+    """
+
+    reference: str
+    wanted: dict[str, str]
+    changed: tuple[str, ...]
+    dropped: str | None
+    wishes: tuple[str, ...]
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TaggedQueries:
+    """A list of queries and how it was drawn: ``benchmark``, ``dataset``, ``split``, ``tags``, ``keep``, further settings."""
+
+    settings: dict[str, Any]
+    queries: tuple[TaggedQuery, ...]
+
+    def save(self, path: str | Path) -> None:
+        """Writes the list as JSON."""
+        write_json(Path(path), {"settings": self.settings, "queries": [asdict(query) for query in self.queries]})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "TaggedQueries":
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+            InputError: no such file, or another kind of file.
+        """
+        content = read_json(Path(path), dict)
+        try:
+            queries = [
+                TaggedQuery(
+                    str(row["reference"]),
+                    dict(row["wanted"]),
+                    tuple(row["changed"]),
+                    row["dropped"],
+                    tuple(row["wishes"]),
+                    tuple(row["answers"]),
+                )
+                for row in content["queries"]
+            ]
+            settings = dict(content["settings"])
+            wordings = {len(query.wishes) for query in queries}
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path} is no list of composed queries ({error!r}); give a queries.json that e2 evaluate wrote"
+            ) from error
+        if len(wordings) != 1 or "benchmark" not in settings:
+            raise InputError(f"{path} is empty or cut; give a queries.json that e2 evaluate wrote")
+        if not settings.get("keep"):
+            raise InputError(f"{path} does not say which tags right answers keep: an older version drew it; draw a new list")
+        return cls(settings, tuple(queries))
+
+    def statistics(self) -> dict[str, Any]:
+        """What the list is made of."""
+        answers = np.array([len(query.answers) for query in self.queries])
+        brands = Counter(query.wanted["brand"] for query in self.queries if "brand" in query.wanted)
+        return {
+            "queries": len(self.queries),
+            "wordings": len(self.queries[0].wishes),
+            "references": len({query.reference for query in self.queries}),
+            "by_change": dict(Counter("+".join(query.changed) for query in self.queries)),
+            "by_dropped": dict(Counter(query.dropped for query in self.queries if query.dropped)),
+            "right_answers": {
+                "mean": float(answers.mean()),
+                "median": float(np.median(answers)),
+                "largest": int(answers.max()),
+            },
+            "largest_brand_percent": 100 * max(brands.values()) / len(self.queries) if brands else None,
+        }
+
+
+def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str = "image") -> Task:
+    """The list as a task on its products. The reference may not be returned: whoever asks has it already.
+
+    Args:
+        listed: the queries.
+        products: of the catalogue that they were drawn from.
+        target: what is searched for, ``image`` or ``text`` (the products' descriptions).
+
+    Raises:
+        InputError: unknown target, or the list belongs to other products.
+    """
+    if target not in TARGETS:
+        raise InputError(f"unknown target {target!r}; choose {' or '.join(TARGETS)}")
+    table, queries = products.table, listed.queries
+    references = np.array([products.place(query.reference) for query in queries])
+    by_tags: dict[bytes, list[int]] = {}
+    for place, row in enumerate(table.codes):
+        by_tags.setdefault(row.tobytes(), []).append(place)
+    wanted = np.array([_codes(table, query) for query in queries])
+    answers = [np.array(by_tags[row.tobytes()]) for row in wanted]
+    for query, places in zip(queries, answers, strict=True):
+        if set(query.answers) != {products.ids[place] for place in places}:
+            raise InputError(
+                f"the right answers of query {query.reference!r} are others in {products.catalogue.name} than in the list; "
+                "the catalogue has changed, draw a new list"
+            )
+    settings = listed.settings
+    categories = np.array(["+".join([query.dropped] if query.dropped else query.changed) for query in queries])
+    return Task(
+        benchmark=settings["benchmark"],
+        protocol=f"{settings['benchmark']}, find {target}s",
+        name=products.catalogue.name,
+        split=products.catalogue.split,
+        images=products.images(),
+        image_names=products.ids,
+        references=references,
+        wordings=list(zip(*(query.wishes for query in queries), strict=True)),
+        answers=answers,
+        categories=categories,
+        galleries={str(name): np.arange(len(products)) for name in np.unique(categories)},
+        exclude_reference=True,
+        clusters=references,
+        recall_ks=RECALL_KS,
+        map_ks=MAP_KS,
+        texts=products.texts if target == "text" else None,
+        text_names=products.ids if target == "text" else (),
+        judge=HardNegatives(table.codes, table.codes[references], wanted, wanted != table.codes[references]),
+        facts={
+            "target": target,
+            "gallery_text": products.text if target == "text" else None,
+            "products": len(products),
+            "left_out_for_missing_tags": products.incomplete,
+            "queries": {**settings, **listed.statistics()},
+        },
+        query_names=[f"{query.reference} {query.wishes[0]}" for query in queries],
+    )
+
+
+def _codes(table: TagTable, query: TaggedQuery) -> np.ndarray:
+    """(E,) the wanted tags as codes."""
+    codes = []
+    for name, values in zip(table.entities, table.values, strict=True):
+        value = query.wanted.get(name)
+        if value not in values:
+            raise InputError(
+                f"the list of queries wants {name} {value!r}, which no product here has; give the same --data and --tags"
+            )
+        codes.append(values.index(value))
+    return np.array(codes)

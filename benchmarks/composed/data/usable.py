@@ -1,0 +1,251 @@
+"""What of a published data set can be measured: photos that are there and whole, queries that have theirs and a wish.
+
+All else is counted by cause. ``--missing error`` refuses it, ``--missing skip`` leaves it out; a submission, which a server
+takes whole only, is refused where anything was left out (`refuse_incomplete`).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from e2.adapters.composed.base import Wish, wish_fault
+from e2.benchmarks.composed.data.files import check_missing
+from e2.data.images import BadImage, check_image
+from e2.errors import InputError, printable
+from e2.progress import with_progress
+
+TWICE, ABSENT, DAMAGED = "named twice", "missing", "damaged"  # photos
+NO_PHOTO, NO_WISH = "without a photo", "without a usable wish"  # queries
+KINDS = ("queries", "photos")
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The photos of a list that can be used.
+
+    Attributes:
+        paths: name -> file, in the order of the list.
+        left_out: name -> why, of the others that the list names.
+        repeated: how often the list names a photo again.
+    """
+
+    paths: dict[str, Path]
+    left_out: dict[str, str]
+    repeated: int = 0
+
+    @property
+    def causes(self) -> Counter[str]:
+        """How many names of the list are left out for what."""
+        return Counter(self.left_out.values()) + Counter({TWICE: self.repeated})
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query of a published set.
+
+    Attributes:
+        name: under which a server or a later run knows it.
+        reference: name of its photo.
+        answers: names of the right photos, the annotated target first; none where they are hidden.
+        captions: the wish as annotated, one caption or several.
+        where: file and place of its annotation.
+        others: names of further photos that it needs.
+    """
+
+    name: str
+    reference: str
+    answers: tuple[str, ...]
+    captions: Wish
+    where: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """The annotated right photo."""
+        return self.answers[0]
+
+
+def usable_photos(listed: Iterable[str], found: Mapping[str, Path], missing: str, folder: Path) -> Photos:
+    """Looks for every photo, and under ``skip`` reads each: a damaged one would stop the run when it is encoded.
+
+    Args:
+        listed: names, as the data set lists them.
+        found: name -> file, of the photos that are there.
+        missing: ``error`` or ``skip``.
+        folder: for messages.
+
+    Raises:
+        InputError: a photo is missing or named twice under ``error``, or none can be used.
+    """
+    check_missing(missing)
+    listed = list(listed)
+    names = list(dict.fromkeys(listed))
+    here = {name: found[name] for name in names if name in found}
+    damaged = _damaged(here) if missing == "skip" else {}
+    left_out = {name: DAMAGED if name in here else ABSENT for name in names if name not in here or name in damaged}
+    photos = Photos({name: path for name, path in here.items() if name not in damaged}, left_out, len(listed) - len(names))
+    if not photos.paths or photos.causes and missing == "error":
+        raise InputError(_complaint(photos, damaged, len(listed), folder))
+    return photos
+
+
+def refuse_damaged(paths: Mapping[str, Path]) -> None:
+    """Says which photos are why encoding failed.
+
+    Raises:
+        InputError: some cannot be read.
+    """
+    if damaged := _damaged(paths):
+        raise InputError(_damage(damaged, len(paths)))
+
+
+def usable_queries(
+    queries: Sequence[Query], photos: Iterable[str], missing: str, what: str
+) -> tuple[list[Query], Counter[str]]:
+    """The queries whose photos can all be used and whose wish says something, and how many others there are, by cause.
+
+    Args:
+        queries: as annotated.
+        photos: names of those that can be used.
+        missing: ``error`` or ``skip``.
+        what: the data set and its split, for messages.
+
+    Raises:
+        InputError: a query without a usable wish under ``error``, or no query can be used.
+    """
+    photos = set(photos)
+    usable, left_out = [], Counter[str]()
+    for query in queries:
+        fault = wish_fault(query.captions if isinstance(query.captions, str) else " ".join(query.captions))
+        if fault and missing == "error":
+            raise InputError(f"{query.where}: the wish {fault}, or measure on the rest by --missing skip")
+        if fault:
+            left_out[NO_WISH] += 1
+        elif photos.issuperset((query.reference, *query.answers, *query.others)):
+            usable.append(query)
+        else:
+            left_out[NO_PHOTO] += 1
+    if not usable:
+        raise InputError(f"no {what} query has all of its photos and a wish; complete the folder given by --images")
+    return usable, left_out
+
+
+def answers_hidden(queries: Sequence[Query]) -> bool:
+    """Whether only a server knows the answers, which goes for all queries of a split or for none.
+
+    Raises:
+        InputError: some have answers and some have not, or two have one name: a server's file could hold one of them only.
+    """
+    seen: set[str] = set()
+    for query in queries:
+        if bool(query.answers) != bool(queries[0].answers):
+            raise InputError(f"{query.where}: some queries have a target and some have none; get the file again")
+        if query.name in seen:
+            raise InputError(f"{query.where}: a second query {printable(query.name)}; get the file again from its publisher")
+        seen.add(query.name)
+    return bool(queries) and not queries[0].answers
+
+
+class Count(NamedTuple):
+    """How many are measured on, stand in the annotations, were published (None: not known), and were left out for what."""
+
+    used: int
+    annotated: int
+    published: int | None
+    left_out: Mapping[str, int]
+
+    @property
+    def numbers(self) -> dict[str, int | None]:
+        return {"used": self.used, "annotated": self.annotated, "published": self.published}
+
+
+def coverage(queries: Count, photos: Count) -> dict[str, Any]:
+    """What a result says about a data set, or about one category of it."""
+    left_out = {"queries": dict(queries.left_out), "photos": dict(photos.left_out)}
+    return {"queries": queries.numbers, "photos": photos.numbers, "left_out": left_out}
+
+
+def covered(facts: Mapping[str, Any]) -> dict[str, Count]:
+    """``queries`` and ``photos`` of a task's facts, added up over its categories; empty for a task that is not published."""
+    found = facts.get("coverage")
+    if not found:
+        return {}
+    parts = [found] if "queries" in found else list(found.values())
+    return {kind: _added([Count(**part[kind], left_out=part["left_out"][kind]) for part in parts]) for kind in KINDS}
+
+
+def coverage_line(facts: Mapping[str, Any]) -> str | None:
+    """In words: ``22 of 24 queries (2 without a photo), 23 of 24 photos (1 missing); published are 6,016 queries``."""
+    told, published = [], []
+    for kind, part in covered(facts).items():
+        told.append(f"{part.used:,} of {part.annotated:,} {kind}{_causes(part.left_out)}")
+        if part.published not in (None, part.annotated):
+            published.append(f"{part.published:,} {kind}")
+    if not told:
+        return None
+    return ", ".join(told) + (f"; published are {' and '.join(published)}" if published else "")
+
+
+def refuse_incomplete(task_name: str, facts: Mapping[str, Any]) -> None:
+    """A submission must hold every query, ranked among every photo.
+
+    Raises:
+        InputError: something was left out.
+    """
+    if any(part.left_out for part in covered(facts).values()):
+        raise InputError(
+            f"{task_name}: {coverage_line(facts)}; a server takes complete submissions only, so complete --images"
+        )
+
+
+def _added(parts: Sequence[Count]) -> Count:
+    used, annotated, published, left_out = zip(*parts, strict=True)
+    everything = None if None in published else sum(published)
+    return Count(sum(used), sum(annotated), everything, sum(map(Counter, left_out), Counter()))
+
+
+def _causes(left_out: Mapping[str, int]) -> str:
+    return f" ({', '.join(f'{count:,} {cause}' for cause, count in left_out.items())})" if left_out else ""
+
+
+def _damaged(paths: Mapping[str, Path]) -> dict[str, str]:
+    """Name -> what is wrong, of the photos that cannot be read."""
+    with ThreadPoolExecutor() as pool:  # Pillow's decoders leave Python's lock
+        causes = pool.map(_fault, paths.values())
+        return {
+            name: cause
+            for name, cause in with_progress(zip(paths, causes, strict=True), "Checking", len(paths), True)
+            if cause
+        }
+
+
+def _fault(path: Path) -> str | None:
+    try:
+        check_image(path)
+    except BadImage as error:
+        return error.cause
+    return None
+
+
+def _complaint(photos: Photos, damaged: Mapping[str, str], listed: int, folder: Path) -> str:
+    """What is wrong with the photos, the worst first, and how to mend it."""
+    absent = [name for name, cause in photos.left_out.items() if cause == ABSENT]
+    if absent:
+        return (
+            f"{folder} lacks {len(absent):,} of {listed:,} photos, {printable(absent[0])} for one; "
+            "complete it, or measure on what is there by --missing skip"
+        )
+    if damaged:
+        return f"{folder}: {_damage(damaged, listed)}"
+    return f"{photos.repeated:,} of {listed:,} photos are named twice; get the list again, or count each once: --missing skip"
+
+
+def _damage(damaged: Mapping[str, str], total: int) -> str:
+    name, cause = next(iter(damaged.items()))
+    return (
+        f"{len(damaged):,} of {total:,} photos are damaged, {printable(name)} for one ({printable(cause)}); "
+        "replace them, or measure on the rest by --missing skip"
+    )

@@ -1,0 +1,145 @@
+"""A change of tags in natural words: five wordings for each kind of change, "in black instead of navy blue" and the like."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from e2.benchmarks.composed.data.garment import PLACES, plain_name
+
+WORDINGS = 5
+
+_LEADS = ("", "is ", "the same, but ", "change ", "I want it ")  # what stands once before all changes of a wish
+_JOINERS = (" and ", " and ", " and ", " and ", ", and ")  # between two changes
+_TAILS = {  # kind of change -> what follows each lead
+    "colour": (
+        "in {new} instead of {old}",
+        "{new} rather than {old}",
+        "in {new}",
+        "the colour from {old} to {new}",
+        "in {new}, not {old}",
+    ),
+    "brand": (
+        "by {new} instead of {old}",
+        "by {new} rather than {old}",
+        "by {new}",
+        "the brand from {old} to {new}",
+        "by {new}, not by {old}",
+    ),
+    "season": (
+        "for {new} instead of {old}",
+        "for {new} rather than {old}",
+        "for {new}",
+        "the season from {old} to {new}",
+        "for {new}, not for {old}",
+    ),
+    "material": (
+        "made of {new} instead of {old}",
+        "made of {new} rather than {old}",
+        "made of {new}",
+        "the material from {old} to {new}",
+        "made of {new}, not of {old}",
+    ),
+    "type": (
+        "as {new} instead of {old}",
+        "{new} rather than {old}",
+        "as {new}",
+        "the type from {old} to {new}",
+        "as {new}, not as {old}",
+    ),
+    "gender": (
+        "for {new} instead of {old}",
+        "for {new} rather than {old}",
+        "for {new}",
+        "the wearer from {old} to {new}",
+        "for {new}, not for {old}",
+    ),
+    "usage": (
+        "for {new} wear instead of {old} wear",
+        "for {new} rather than {old} wear",
+        "for {new} wear",
+        "the use from {old} to {new}",
+        "for {new} wear, not {old}",
+    ),
+    "other": (
+        "with the {entity} {new} instead of {old}",
+        "of the {entity} {new} rather than {old}",
+        "with the {entity} {new}",
+        "the {entity} from {old} to {new}",
+        "with the {entity} {new}, not {old}",
+    ),
+}
+_KINDS = {  # how catalogues call their tags, as `plain_name` spells it -> kind of change
+    **dict.fromkeys(("color", "basecolor"), "colour"),
+    **dict.fromkeys(("brand", "maker", "designer"), "brand"),
+    "season": "season",
+    **dict.fromkeys(("composition", "material", "fabric"), "material"),
+    **dict.fromkeys(PLACES, "type"),
+    "gender": "gender",
+    **dict.fromkeys(("usage", "occasion"), "usage"),
+}
+_DESCRIBED = {  # how a tag stands in a description of what is wanted
+    "colour": "in {}",
+    "brand": "by {}",
+    "season": "for {}",
+    "material": "made of {}",
+    "gender": "for {}",
+    "usage": "for {} wear",
+}
+_FRAMES = ("{}", "show me {}", "I am looking for {}", "it should be {}", "{}, please")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One tag and its two values."""
+
+    entity: str
+    old: str
+    new: str
+
+
+def wish(changes: Sequence[Change], wording: int) -> str:
+    """Says a change of one or several tags, in one of the five wordings.
+
+    Example:
+        >>> wish([Change("colour", "Navy Blue", "Black")], 0)
+        'in black instead of navy blue'
+    """
+    tails = []
+    for change in changes:
+        kind = kind_of(change.entity)
+        old, new = (_spoken(kind, value) for value in (change.old, change.new))
+        tails.append(_TAILS[kind][wording].format(old=old, new=new, entity=change.entity.replace("_", " ")))
+    return _LEADS[wording] + _JOINERS[wording].join(tails)
+
+
+def description(tags: dict[str, str], wording: int) -> str:
+    """Says what is wanted by all of its tags.
+
+    Example:
+        >>> description({"colour": "Red", "sub_category": "Dress", "brand": "Zeta"}, 1)
+        'show me a dress in red by Zeta'
+    """
+    thing, qualities = "something", []
+    for entity, value in tags.items():
+        kind = kind_of(entity)
+        if kind == "type":
+            thing = _spoken(kind, value)
+        else:
+            qualities.append(_DESCRIBED.get(kind, f"with the {entity.replace('_', ' ')} {{}}").format(_spoken(kind, value)))
+    return _FRAMES[wording].format(" ".join([thing, *qualities]))
+
+
+def kind_of(entity: str) -> str:
+    """The kind of change that a tag's name means."""
+    return _KINDS.get(plain_name(entity), "other")
+
+
+def _spoken(kind: str, value: str) -> str:
+    """A tag's value inside a sentence: brands keep their capitals, single things get an article."""
+    if kind == "brand":
+        return value
+    value = value.lower()
+    if kind == "gender" and value == "unisex":
+        return "everyone"
+    if kind == "type" and (not value.endswith("s") or value.endswith("ss")):
+        return f"{'an' if value[:1] in 'aeiou' else 'a'} {value}"
+    return value

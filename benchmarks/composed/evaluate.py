@@ -1,0 +1,301 @@
+"""`e2 evaluate composed`: methods x encoders on one task, each pair with intervals, pairs compared on the same queries.
+
+The photos of a task are encoded once for each encoder and shared by all methods. Each pair is written as soon as it is done,
+so that a method that fails later takes nothing along.
+"""
+
+import itertools
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.text import Text
+from torch import Tensor
+
+from e2.adapters.composed.base import Composed, Composer, References
+from e2.adapters.composed.rewriting import tally
+from e2.adapters.encoder import Encoder
+from e2.benchmarks.composed.answers import ComposedAnswers, answer, hidden_top, subset_top
+from e2.benchmarks.composed.data.task import Picked, Task
+from e2.benchmarks.composed.data.usable import covered, refuse_damaged, refuse_incomplete
+from e2.benchmarks.composed.figure import save_examples
+from e2.benchmarks.composed.methods import BASELINES, Methods
+from e2.benchmarks.composed.notes import rewriting_line
+from e2.benchmarks.core.bootstrap import RESAMPLES, interval
+from e2.benchmarks.core.comparison import COMPARISON, claim_comparison
+from e2.benchmarks.core.records import NAME, metrics_record, write_json
+from e2.errors import InputError
+from e2.files import atomic_path
+from e2.ranks import TIE_POLICY
+
+QUERIES, ANSWERS, STEPS, EXAMPLES = "queries.json", "queries.npz", "steps.jsonl", "examples.png"
+OF_A_PAIR = (NAME, ANSWERS, STEPS, EXAMPLES, "cirr_recall.json", "cirr_recall_subset.json", "circo.json")
+
+
+@dataclass(frozen=True)
+class ComposedComparison:
+    """What an evaluation gives.
+
+    Attributes:
+        results: one record for each pair of encoder and method, as in its ``metrics.json``.
+        differences: second minus first with paired intervals: methods against the baselines on one encoder (has
+            ``encoder``), encoders against the first of them with one method (has ``method``).
+        both_halves: for each pair, by the first of its metrics, whether it beats the photo alone and the words alone.
+    """
+
+    results: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
+    both_halves: list[dict[str, Any]]
+
+    def record(self) -> dict[str, Any]:
+        """As in ``comparison.json``."""
+        return {"results": self.results, "differences": self.differences, "both_halves_needed": self.both_halves}
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One encoder with one method: its record and bootstrapped metrics."""
+
+    encoder: str
+    method: str
+    record: dict[str, Any]
+    samples: np.ndarray
+
+
+def evaluate_composed(
+    encoders: Sequence[Encoder],
+    task: Task,
+    methods: Methods,
+    *,
+    out: str | Path | None = None,
+    seed: int = 0,
+    examples: int = 0,
+    resamples: int = RESAMPLES,
+) -> ComposedComparison:
+    """Measures every method on every encoder.
+
+    Args:
+        encoders: one or several different ones.
+        task: with known answers.
+        methods: which composers run.
+        out: folder: ``comparison.json``, and for each pair ``ENCODER/METHOD/`` with ``metrics.json``, ``queries.npz`` (every
+            query's values), ``steps.jsonl`` (where a method has steps to show) and ``examples.png`` (if asked for).
+        seed: of the bootstrap and of the examples.
+        examples: queries to draw for each pair; 0 = none.
+        resamples: of the bootstrap.
+
+    Raises:
+        InputError: no encoder or one twice, hidden answers, or what a composer refuses.
+    """
+    if task.answers is None:
+        raise InputError(f"the answers of {task.benchmark} {task.split} are hidden; only a submission can be written")
+    paths = [encoder.info["path"] for encoder in encoders]
+    claim_pairs(out, paths, methods)
+    pairs = []
+    for encoder, composer, gallery, composed, seconds in _composed(encoders, task, methods):
+        start = time.perf_counter()
+        answers = answer(task, [_tensor(each.vectors, encoder) for each in composed], gallery)
+        pair = _measured(task, encoder, composer, composed, answers, seconds + time.perf_counter() - start, seed, resamples)
+        pairs.append(pair)
+        if out is not None:
+            folder = Path(out) / _label(paths, encoder.info["path"]) / composer.name
+            write_json(folder / NAME, pair.record)
+            answers.save(folder / ANSWERS)
+            _write_steps(folder / STEPS, task, composed)
+            if examples:
+                save_examples(task, answers, folder / EXAMPLES, count=examples, title=_title(pair), seed=seed)
+    comparison = ComposedComparison([pair.record for pair in pairs], _differences(pairs), _both_halves(pairs))
+    if out is not None:
+        write_json(Path(out) / COMPARISON, comparison.record())
+    return comparison
+
+
+def write_submissions(
+    encoders: Sequence[Encoder], task: Task, methods: Methods, write: Callable[..., list[Path]], out: str | Path
+) -> list[Path]:
+    """For test sets whose answers only a server knows: one folder of submission files for each pair.
+
+    Args:
+        encoders: one or several different ones.
+        task: with hidden answers.
+        methods: which composers run.
+        write: (folder, task, top rows[, top rows of the short lists]) -> files, of the data set.
+        out: folder.
+
+    Raises:
+        InputError: queries or photos were left out, so that no server would take the files; or what a composer refuses.
+    """
+    refuse_incomplete(f"{task.benchmark} {task.split}", task.facts)
+    written = []
+    for encoder, composer, gallery, composed, _ in _composed(encoders, task, methods):
+        queries = _tensor(composed[0].vectors, encoder)
+        tops = [hidden_top(task, queries, gallery)]
+        if task.subset is not None:
+            tops.append(subset_top(task, queries, gallery))
+        if line := rewriting_line(_rewriting(composed)):
+            Console(stderr=True).print(Text(f"{composer.name}: {line}"), soft_wrap=True)
+        label = _label([other.info["path"] for other in encoders], encoder.info["path"])
+        written += write(Path(out) / label / composer.name, task, *tops)
+    return written
+
+
+def _composed(
+    encoders: Sequence[Encoder], task: Task, methods: Methods
+) -> Iterator[tuple[Encoder, Composer, Tensor, list[Composed], float]]:
+    """Encoder, composer, gallery vectors, composed queries of each wording and the seconds that composing took."""
+    paths = [encoder.info["path"] for encoder in encoders]
+    if not paths or len(set(paths)) < len(paths):
+        raise InputError(f"give one or several different encoders, got {', '.join(paths) or 'none'}")
+    methods.check(encoders)
+    chosen = [methods.composers(encoder) for encoder in encoders]  # all of them, before the first photo is encoded
+    for encoder, composers in zip(encoders, chosen, strict=True):
+        photos = _encoded(encoder, task)
+        gallery = _tensor(photos if task.texts is None else encoder.encode_texts(task.texts), encoder)
+        references = References(encoder, Picked(task.images, task.references), photos[task.references])
+        for composer in composers:
+            start = time.perf_counter()
+            composed = [composer.composed(references, list(wishes)) for wishes in task.wordings]
+            yield encoder, composer, gallery, composed, time.perf_counter() - start
+
+
+def _encoded(encoder: Encoder, task: Task) -> np.ndarray:
+    """(I, D) of the photos; where one of a published data set fails, all that would are counted."""
+    try:
+        return encoder.encode_images(task.images)
+    except InputError:
+        if covered(task.facts):
+            refuse_damaged(dict(zip(task.image_names, task.images, strict=True)))
+        raise
+
+
+def _measured(
+    task: Task,
+    encoder: Encoder,
+    composer: Composer,
+    composed: Sequence[Composed],
+    answers: ComposedAnswers,
+    seconds: float,
+    seed: int,
+    resamples: int,
+) -> _Pair:
+    metrics, samples = answers.metrics(), answers.samples(resamples, seed)
+    record = metrics_record(
+        "composed",
+        task.protocol,
+        task,
+        text=composer.preset.name,
+        seed=seed,
+        model=encoder.info,
+        metrics=metrics,
+        ci95=_intervals(metrics, samples),
+        seconds=seconds,
+        method=composer.name,
+        composer=composer.info,
+        precision=encoder.precision,
+        gallery=len(task.target_names),
+        reference="left out of the gallery" if task.exclude_reference else "kept in the gallery",
+        recall="a query is found if any right answer is in the top K",
+        tie_policy=TIE_POLICY,
+        tie_bounds=answers.tie_bounds(),
+        bootstrap={"resamples": resamples, "unit": "reference"},
+        paraphrases=answers.paraphrases(),
+        hard_negatives=answers.hard_negatives(),
+        rewriting=_rewriting(composed),
+        data=dict(task.facts),
+    )
+    return _Pair(encoder.info["path"], composer.name, record, samples)
+
+
+def _rewriting(composed: Sequence[Composed]) -> dict[str, Any] | None:
+    """How often a method's rewriting worked, over all wordings; None for a method that rewrites nothing."""
+    found = [each for wording in composed for each in wording.rewritings]
+    return tally(found) if found else None
+
+
+def _intervals(metrics: dict[str, float], samples: np.ndarray) -> dict[str, tuple[float, float]]:
+    return {name: interval(column) for name, column in zip(metrics, samples.T, strict=True)}
+
+
+def _differences(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
+    """Methods against the baselines on each encoder, then encoders against the first with each method."""
+    found = []
+    for first, second in itertools.product(pairs, pairs):
+        same_encoder, same_method = first.encoder == second.encoder, first.method == second.method
+        if same_encoder and first.method in BASELINES and second.method not in BASELINES[: BASELINES.index(first.method) + 1]:
+            found.append({"encoder": first.encoder, "first": first.method, "second": second.method, **_paired(first, second)})
+        elif same_method and not same_encoder and first.encoder == pairs[0].encoder:
+            found.append({"method": first.method, "first": first.encoder, "second": second.encoder, **_paired(first, second)})
+    return found
+
+
+def _paired(first: _Pair, second: _Pair) -> dict[str, Any]:
+    """Second minus first, in points."""
+    before, after = first.record["metrics"], second.record["metrics"]
+    bounds = _intervals(before, second.samples - first.samples)
+    return {
+        "metrics": {name: after[name] - before[name] for name in before},
+        "ci95": {name: list(ends) for name, ends in bounds.items()},
+    }
+
+
+def _both_halves(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
+    """Whether photo and words together beat either alone: the lower ends of both paired intervals lie above zero."""
+    found = []
+    for pair in pairs:
+        alone = {other.method: other for other in pairs if other.encoder == pair.encoder and other.method in ("image", "text")}
+        if pair.method in alone or len(alone) < 2:
+            continue
+        metric = next((name for name in pair.record["metrics"] if name.startswith("mAP")), next(iter(pair.record["metrics"])))
+        gains = {name: _paired(other, pair) for name, other in alone.items()}
+        found.append(
+            {
+                "encoder": pair.encoder,
+                "method": pair.method,
+                "metric": metric,
+                "over": {
+                    name: {"gain": gain["metrics"][metric], "ci95": gain["ci95"][metric]} for name, gain in gains.items()
+                },
+                "needed": all(gain["ci95"][metric][0] > 0 for gain in gains.values()),
+            }
+        )
+    return found
+
+
+def _tensor(vectors: np.ndarray, encoder: Encoder) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(vectors)).to(encoder.device)
+
+
+def claim_pairs(out: str | Path | None, encoders: Sequence[str], methods: Methods) -> None:
+    """Refuses, before anything is measured, a folder in which the results of some encoders could not be written.
+
+    Raises:
+        InputError: it is a file, or a file there is not e2's to replace.
+    """
+    folders = [f"{_label(encoders, encoder)}/{method}" for encoder in encoders for method in methods.names]
+    claim_comparison(out, QUERIES, *(f"{folder}/{name}" for folder in folders for name in OF_A_PAIR))
+
+
+def _label(encoders: Sequence[str], encoder: str) -> str:
+    """A folder name for an encoder, numbered as two may end alike."""
+    return f"{encoders.index(encoder) + 1}_" + re.sub(r"[^\w.-]+", "_", encoder.rstrip("/").rpartition("/")[2])
+
+
+def _title(pair: _Pair) -> str:
+    return f"{pair.method} on {pair.encoder}: {pair.record['dataset']}, {pair.record['protocol']}"
+
+
+def _write_steps(path: Path, task: Task, composed: Sequence[Composed]) -> None:
+    """What each query went through, one JSON object a line; nothing where a method has no steps."""
+    if not any(each.steps for each in composed):
+        return
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        for wording, each in enumerate(composed):
+            for name, steps in zip(task.query_names, each.steps, strict=True):
+                file.write(json.dumps({"query": name, "wording": wording, **steps}, ensure_ascii=False) + "\n")

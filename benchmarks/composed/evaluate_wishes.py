@@ -1,0 +1,170 @@
+"""How often a search finds what its wish does not want: the share of the first ten hits that have the unwanted value.
+
+Each pattern is asked of products that have the value and of as many that have not, with their own descriptions as captions:
+
+    python -m e2.benchmarks.composed.evaluate_wishes --encoder runs/mine --data boutique \\
+        --tags colour,sub_category --out wishes.json
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from e2.adapters.composed.base import Composed
+from e2.adapters.composed.fashion_words import ENTITIES
+from e2.adapters.composed.lexicon import Value
+from e2.adapters.composed.rule_editor import RuleEditor
+from e2.adapters.composed.unwanted import Unwanted, unwanted_of, values_of
+from e2.adapters.encoder import Encoder, load_encoder
+from e2.adapters.product_images import ProductImages
+from e2.adapters.tag_reader import tag_vocabulary
+from e2.benchmarks.core.records import write_json
+from e2.data.product import Catalogue, texts_only
+from e2.errors import InputError
+from e2.options import open_data
+from e2.spelling import spelling
+
+TOP = 10
+PRODUCTS = 40  # with the value, and without, that each pattern is asked of
+PATTERNS = {  # of which kind, or which thing, the unwanted value is -> wishes; {other} is another value of the kind
+    "colour": (
+        "I don’t want {value}",
+        "anything but {value}",
+        "any colour except {value}",
+        "other than {value}",
+        "avoid {value}",
+        "not {value}",
+        "less {value}",
+        "{other} not {value}",
+        "in {other} instead of {value}",
+        "different colour",
+    ),
+    "garment": ("not {value}, {other}", "no {value}", "anything but {value}"),
+    "stripes": (
+        "i dont want stripes",
+        "I don't like stripes",
+        "get rid of stripes",
+        "non striped",
+        "no stripes, black",
+        "not striped, plain",
+        "without stripes",
+        "too many stripes",
+    ),
+    "hood": ("without a hood, black", "without the hood", "hoodless"),
+}
+WAYS = ("words", "rewritten", "turned", "search")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A wish about one product.
+
+    Attributes:
+        row: the product.
+        wish: the words.
+        value: what it does not want.
+    """
+
+    row: int
+    wish: str
+    value: Value
+
+
+class Shop:
+    """A catalogue's photos, descriptions and tags as wishes meet them."""
+
+    def __init__(self, encoder: Encoder, catalogue: Catalogue):
+        self.encoder, self.entities = encoder, catalogue.tags
+        light = texts_only(catalogue)
+        self.captions = [light[row].captions[0] for row in range(len(light))]
+        self.tags = [dict(light[row].tags) for row in range(len(light))]
+        self.vocabulary = tag_vocabulary(catalogue)
+        self.editor = RuleEditor(self.vocabulary)
+        products = zip(self.tags, self.captions, strict=True)
+        self.values = [values_of(self.editor.lexicon, tags, caption) for tags, caption in products]
+        self.photos = encoder.encode_images(ProductImages.first(catalogue))
+        self._texts: dict[str, np.ndarray] = {}
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """(N, D), each text once."""
+        if missing := [text for text in dict.fromkeys(texts) if text not in self._texts]:
+            self._texts |= zip(missing, self.encoder.encode_texts(missing, progress=False), strict=True)
+        return np.stack([self._texts[text] for text in texts])
+
+    def having(self, unwanted: Unwanted) -> np.ndarray:
+        """(N,) bool: the products that have a value, by tag or description."""
+        return np.array([unwanted.among(values) for values in self.values])
+
+    def questions(self, kind: str, pattern: str, rng: np.random.Generator) -> Iterator[Question]:
+        """Up to `PRODUCTS` that have the value and as many that have not."""
+        if kind not in ENTITIES:
+            value = self.editor.lexicon.value_of(kind)
+            assert value is not None
+            has = self.having(Unwanted([value], self.editor.lexicon))
+            for rows in (np.flatnonzero(has), np.flatnonzero(~has)) if has.any() else ():
+                yield from (Question(int(row), pattern, value) for row in rng.permutation(rows)[:PRODUCTS])
+            return
+        entity = self.editor.lexicon.kind(kind)
+        tagged = [row for row in rng.permutation(len(self.tags)) if entity in self.tags[row]]
+        for number, row in enumerate(tagged[: 2 * PRODUCTS]):
+            own = self.tags[row][entity]
+            first, second = rng.permutation([name for name in self.vocabulary[entity] if spelling(name) != spelling(own)])[:2]
+            name, other = (own, first) if number % 2 == 0 or "{value}" not in pattern else (first, second)
+            wish = pattern.format(value=name.lower(), other=other.lower())
+            yield Question(int(row), wish, self.editor.lexicon.named(entity, str(name)))
+
+
+def shares(shop: Shop, kind: str, pattern: str, *, seed: int = 0) -> dict[str, float]:
+    """Percent of the first hits that have the unwanted value, and how many wishes were asked.
+
+    ``words``: searched by the wish's own words; ``rewritten``: by the description that the rules make of it; ``turned``: that
+    query turned away from the value; ``search``: the same without products whose tags or descriptions have it, as searches do.
+    """
+    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    for question in shop.questions(kind, pattern, np.random.default_rng(seed)):
+        rewritten = shop.editor.edit_caption(shop.captions[question.row], question.wish)
+        vectors = shop.encode([question.wish, rewritten])
+        unwanted = unwanted_of(Composed(vectors[1:], [], [rewritten]), question.wish, shop.editor)
+        turned = unwanted.avoided(vectors[1:], shop.encode)
+        has = shop.having(Unwanted([question.value], shop.editor.lexicon))
+        kept = ~shop.having(unwanted) if unwanted else np.ones(len(has), dtype=bool)
+        for way, query in zip(WAYS, (vectors[0], vectors[1], turned[0], turned[0]), strict=True):
+            allowed = kept if way == "search" else np.ones(len(has), dtype=bool)
+            scores = np.where(allowed & (np.arange(len(has)) != question.row), shop.photos @ query, -np.inf)
+            found[way].append(100 * float(has[np.argsort(-scores, kind="stable")[:TOP]].mean()))
+    return (
+        {way: float(np.mean(values)) for way, values in found.items()} | {"wishes": len(found["words"])}
+        if found["words"]
+        else {}
+    )
+
+
+def main(
+    encoder: Annotated[str, typer.Option(help="an encoder")],
+    data: Annotated[str, typer.Option(help="a catalogue with tags")],
+    out: Annotated[Path, typer.Option(help="JSON file")],
+    split: str = "test",
+    tags: str = "",
+    seed: int = 0,
+) -> None:
+    """Measure every pattern and write the shares."""
+    catalogue = open_data(data, split, tags or None, ("image", "caption", "product_id"), "error")
+    model = load_encoder(encoder, device="cpu", workers=0)
+    shop = Shop(model, catalogue)
+    rows = {f"{kind}: {p}": shares(shop, kind, p, seed=seed) for kind, patterns in PATTERNS.items() for p in patterns}
+    rows = {pattern: row for pattern, row in rows.items() if row}
+    if not rows:
+        raise InputError(f"{data}: no product has a colour, a garment, stripes or a hood that wishes could name")
+    about = {"dataset": catalogue.name, "split": split, "n": len(catalogue), "seed": seed, "top": TOP, "model": model.info}
+    write_json(out, {**about, "patterns": {p: {k: round(v, 2) for k, v in row.items()} for p, row in rows.items()}})
+    print(f"{'wish':40}" + "".join(f"{name:>11}" for name in (*WAYS, "wishes")))
+    for pattern, row in rows.items():
+        print(f"{pattern:40}" + "".join(f"{row[way]:11.1f}" for way in WAYS) + f"{row['wishes']:11.0f}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

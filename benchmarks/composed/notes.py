@@ -1,0 +1,44 @@
+"""How many of how many: queries, photos and products that a result leaves out, and rewritings that failed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from e2.benchmarks.composed.data.usable import coverage_line
+from e2.errors import printable
+
+
+def notes(results: Sequence[dict[str, Any]]) -> list[str]:
+    """Lines below the tables of some records, on the data first."""
+    told = _data_notes(results[0]["data"])
+    for record in results:
+        if line := rewriting_line(record["rewriting"]):
+            told.append(f"{record['method']} on {printable(record['model']['path'])}: {line}")
+    return told
+
+
+def rewriting_line(counts: dict[str, Any] | None) -> str | None:
+    """What to know of rewritings, ``3 of 40 rewritings failed (2 refused, 1 no answer within 60 s)``; None for nothing."""
+    if not counts:
+        return None
+    total, told = sum(counts[status] for status in ("rewritten", "kept", "failed")), []
+    if counts["failed"]:
+        reasons = ", ".join(f"{count:,} {printable(reason)}" for reason, count in counts["reasons"].items())
+        told.append(f"{counts['failed']:,} of {total:,} rewritings failed ({reasons}): caption and wish stand in for them")
+    if counts["kept"]:
+        told.append(f"{counts['kept']:,} of {total:,} captions kept as they were")
+    if counts["not_understood"]:
+        told.append(f"{counts['not_understood']:,} of {total:,} wishes not understood in full")
+    return "; ".join(told) or None
+
+
+def _data_notes(data: dict[str, Any]) -> list[str]:
+    """Of a published data set its coverage; of a catalogue its complete products, and what right answers keep."""
+    if line := coverage_line(data):
+        return [line]
+    if "queries" not in data:
+        return []
+    drawn, total = data["queries"], data["products"] + data["left_out_for_missing_tags"]
+    return [
+        f"{drawn['queries']:,} of {drawn['size']:,} queries asked for; {data['products']:,} of {total:,} products have all "
+        f"tags; right answers keep {printable(', '.join(drawn['keep']))}"
+    ]

@@ -1,0 +1,91 @@
+"""What `e2 evaluate composed` shows in a terminal: all pairs of encoder and method, and their paired differences."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from e2.benchmarks.composed.evaluate import ComposedComparison
+from e2.benchmarks.core.names import ends
+from e2.benchmarks.core.support import sign, signed
+from e2.ranks import TIE_POLICY
+
+NAMES, METRIC = 28, 22  # columns of a terminal that an encoder with its method takes, and a metric with its interval
+
+
+def results_tables(comparison: ComposedComparison, width: int) -> Iterator[Table]:
+    """Encoders and methods by metric, in as many tables as a terminal of some width needs."""
+    names = _headline(comparison.results[0]["metrics"])
+    each = max(2, (width - NAMES) // METRIC)
+    for start in range(0, len(names), each):
+        yield results_table(comparison, names[start : start + each])
+
+
+def results_table(comparison: ComposedComparison, names: Sequence[str] | None = None) -> Table:
+    """Encoders and methods by metric, percent with 95 % intervals. Users' names are ``Text``, never markup."""
+    first, short = comparison.results[0], _short_names(comparison)
+    title = "{protocol}: {dataset}, {split}, {n:,} queries, gallery of {gallery:,}".format_map(first)
+    table = Table("encoder", "method", title=Text(title), caption=f"percent, 95 % intervals over references; {TIE_POLICY}")
+    names = names or _headline(first["metrics"])
+    for name in names:
+        table.add_column(name, justify="right")
+    for record in comparison.results:
+        cells = ["{:.1f} ({:.1f} to {:.1f})".format(record["metrics"][name], *record["ci95"][name]) for name in names]
+        table.add_row(Text(short[record["model"]["path"]], overflow="fold"), record["method"], *cells)
+    return table
+
+
+def differences_table(comparison: ComposedComparison) -> Table | None:
+    """Paired differences, * where zero lies outside the interval; None where there are none.
+
+    Shows R@10 and one mAP, and leaves out the differences to the words alone; the files have everything.
+    """
+    rows = [row for row in comparison.differences if row["first"] != "text"]
+    if not rows:
+        return None
+    metrics, short = comparison.results[0]["metrics"], _short_names(comparison)
+    names = [name for name in metrics if name == "R@10"] + [name for name in metrics if name.startswith("mAP")][:1]
+    table = Table("at", "second − first", title="Paired differences, points")
+    for name in names:
+        table.add_column(name, justify="right")
+    for row in rows:
+        cells = []
+        for name in names:
+            value, bounds = row["metrics"][name], row["ci95"][name]
+            star = "*" if sign(value, bounds) else ""
+            cells.append(f"{signed(value)}{star} ({' to '.join(map(signed, bounds))})")
+        place, first, second = (
+            short.get(name, name) for name in (row.get("encoder") or row["method"], row["first"], row["second"])
+        )
+        table.add_row(Text(place, overflow="fold"), Text(f"{second} − {first}", overflow="fold"), *cells)
+    return table
+
+
+def details_table(comparison: ComposedComparison) -> Table | None:
+    """Mean number of right and half-right results in the top 10, and mAP@10 from the worst to the best wording.
+
+    None where the task knows no tags.
+    """
+    if not comparison.results[0]["hard_negatives"]:
+        return None
+    short = _short_names(comparison)
+    table = Table("encoder", "method", title="In the top 10, and how much the wording matters")
+    for name in ("right", "right change, wrong garment", "right garment, unchanged", "mAP@10 by wording"):
+        table.add_column(name, justify="right")
+    for record in comparison.results:
+        counts = record["hard_negatives"]["top_10"].values()
+        worded = (record["paraphrases"] or {}).get("by_wording", {}).get("mAP@10")
+        span = f"{min(worded):.1f} to {max(worded):.1f}" if worded else "one wording"
+        table.add_row(Text(short[record["model"]["path"]]), record["method"], *(f"{count:.2f}" for count in counts), span)
+    return table
+
+
+def _short_names(comparison: ComposedComparison) -> dict[str, str]:
+    """Path of each encoder -> the end of it, where the ends differ."""
+    paths = list(dict.fromkeys(record["model"]["path"] for record in comparison.results))
+    return dict(zip(paths, ends(paths), strict=True))
+
+
+def _headline(metrics: dict[str, float]) -> list[str]:
+    """Averages over categories; those of single categories stay in the files."""
+    return [name for name in metrics if "_" not in name.removeprefix("R_subset")]

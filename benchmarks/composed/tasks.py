@@ -1,0 +1,135 @@
+"""Composed-retrieval benchmarks by name: the published data sets, and those drawn from a tagged catalogue."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from e2.benchmarks.composed.data import attribute_drop, attribute_swap, circo, cirr
+from e2.benchmarks.composed.data.circo import load_circo
+from e2.benchmarks.composed.data.cirr import load_cirr
+from e2.benchmarks.composed.data.fashion200k import load_fashion200k
+from e2.benchmarks.composed.data.fashioniq import load_fashioniq
+from e2.benchmarks.composed.data.garment import kept_tags
+from e2.benchmarks.composed.data.tagged_products import TaggedProducts
+from e2.benchmarks.composed.data.tagged_queries import TaggedQueries, tagged_task
+from e2.benchmarks.composed.data.task import Task
+from e2.benchmarks.composed.data.wishes import WORDINGS
+from e2.data import Columns, open_catalogue, parse_tags
+from e2.data.product import Catalogue
+from e2.errors import InputError
+
+PUBLISHED: dict[str, tuple[Callable[..., Task], str]] = {  # loader and the split that papers report
+    "fashioniq": (load_fashioniq, "val"),
+    "cirr": (load_cirr, "val"),
+    "circo": (load_circo, "val"),
+    "fashion200k": (load_fashion200k, "test"),
+}
+TAGGED = (attribute_swap.NAME, attribute_drop.NAME)
+BENCHMARKS = (*TAGGED, *PUBLISHED)
+SUBMISSIONS: dict[str, Callable[..., list[Path]]] = {"cirr": cirr.write_submission, "circo": circo.write_submission}
+
+
+def published_task(
+    benchmark: str,
+    annotations: str | Path | None,
+    images: str | Path | None,
+    *,
+    split: str | None = None,
+    missing: str = "error",
+    gallery: str | None = None,
+) -> Task:
+    """A published data set.
+
+    Args:
+        benchmark: its name.
+        annotations: folder of its annotations.
+        images: folder of its photos.
+        split: None: the one that papers report.
+        missing: ``error`` or ``skip``, see `e2.benchmarks.composed.data.files`.
+        gallery: of FashionIQ, ``original`` or ``val-union``.
+
+    Raises:
+        InputError: unknown name, a folder that is not given, or what the loader refuses.
+    """
+    if benchmark not in PUBLISHED:
+        raise InputError(f"unknown benchmark {benchmark!r}; choose {', '.join(BENCHMARKS)}")
+    if annotations is None or images is None:
+        raise InputError(f"{benchmark} needs --annotations DIR and --images DIR, the folders of its files as published")
+    load, usual = PUBLISHED[benchmark]
+    options = {"gallery": gallery} if gallery and benchmark == "fashioniq" else {}
+    if gallery and not options:
+        raise InputError(f"--gallery chooses FashionIQ's gallery; {benchmark} has one only")
+    return load(annotations, images, split=split or usual, missing=missing, **options)
+
+
+def open_tagged(
+    spec: str,
+    split: str | None,
+    *,
+    tags: str | None = None,
+    keep: str | None = None,
+    columns: Columns | None = None,
+    on_bad_row: str = "error",
+) -> tuple[Catalogue, tuple[str, ...]]:
+    """A catalogue with its tags and those that right answers keep, which need not be among the tags named.
+
+    Args:
+        spec, split, columns, on_bad_row: of `open_catalogue`.
+        tags: as ``--tags`` names them; None: those that the source is known to have.
+        keep: likewise; None: what the garment is, among the tags or else the columns.
+
+    Raises:
+        InputError: what `open_catalogue` or `kept_tags` refuses.
+    """
+    entities, own = parse_tags(tags) if tags else (None, {})
+    wanted, further = parse_tags(keep) if keep else ((), {})
+    columns = replace(columns or Columns(), tags={**further, **own})
+    catalogue = open_catalogue(spec, split, tags=entities, columns=columns, on_bad_row=on_bad_row)
+    kept = kept_tags(wanted, catalogue.tags, catalogue.columns, name=spec)
+    if set(kept) <= set(catalogue.tags):
+        return catalogue, kept
+    entities = tuple(dict.fromkeys((*catalogue.tags, *kept)))
+    return open_catalogue(spec, split, tags=entities, columns=columns, on_bad_row=on_bad_row), kept
+
+
+def draw_task(
+    benchmark: str,
+    catalogue: Catalogue,
+    *,
+    queries: str | Path | None = None,
+    target: str | None = None,
+    text: str = "caption",
+    keep: Sequence[str] | None = None,
+    swap: Sequence[str] | None = None,
+    changes: int = 1,
+    size: int = attribute_swap.SIZE,
+    wordings: int = WORDINGS,
+    seed: int = 0,
+) -> tuple[Task, TaggedQueries]:
+    """A benchmark from a catalogue's tags, and its list of queries.
+
+    Args:
+        benchmark: ``attribute-swap`` or ``attribute-drop``.
+        catalogue: one split, with its tags.
+        queries: a saved list to use instead of drawing one.
+        target: what is searched for, ``image`` or ``text``; None: images for swaps, texts for drops.
+        text: which text is searched for, ``caption`` or ``full``.
+        keep: tags of the catalogue that wishes leave as they are unless they name them; None: what the garment is.
+        swap, changes, size, wordings, seed: of the draw.
+
+    Raises:
+        InputError: unknown options, a list of other products, or a catalogue without such queries.
+    """
+    listed = None if queries is None else TaggedQueries.load(queries)
+    products = TaggedProducts(catalogue, text, keep if listed is None else listed.settings["keep"])
+    if listed is not None:
+        if listed.settings["benchmark"] != benchmark:
+            raise InputError(
+                f"{queries} holds {listed.settings['benchmark']} queries; give --benchmark {listed.settings['benchmark']}"
+            )
+    elif benchmark == attribute_swap.NAME:
+        listed = attribute_swap.draw_swaps(products, swap=swap, changes=changes, size=size, wordings=wordings, seed=seed)
+    else:
+        listed = attribute_drop.draw_drops(products, swap=swap, size=size, wordings=wordings, seed=seed)
+    usual = "image" if benchmark == attribute_swap.NAME else "text"
+    return tagged_task(listed, products, target=target or usual), listed

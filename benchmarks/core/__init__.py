@@ -1,0 +1,1 @@
+"""Shared by every evaluator: intervals, records, comparisons."""

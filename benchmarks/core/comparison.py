@@ -1,0 +1,156 @@
+"""Encoders measured on the same products: their records side by side, paired differences, files and a table."""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Column, Table
+from rich.text import Text
+
+from e2.adapters.encoder import Encoder
+from e2.benchmarks.core.bootstrap import interval
+from e2.benchmarks.core.names import ends
+from e2.benchmarks.core.records import NAME, write_json
+from e2.benchmarks.core.support import sign, signed
+from e2.distributed import processes
+from e2.errors import InputError
+from e2.outputs import claim_results
+
+COMPARISON = "comparison.json"
+SIDE_BY_SIDE = 3  # encoders that a terminal has room for as columns, with their differences
+A_TABLE = 3  # metrics beside each other where encoders are rows
+IN_FILE = f"; paired differences are in {COMPARISON} (--out)"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One encoder's ``record`` and its bootstrap ``samples``, metric -> (resamples,), drawn alike for all encoders."""
+
+    record: dict[str, Any]
+    samples: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``results``: a record per encoder; ``differences``: for each pair, second minus first, with paired intervals."""
+
+    results: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
+
+
+def check_encoders(encoders: Sequence[Encoder]) -> None:
+    """Refuses none, or one twice.
+
+    Raises:
+        InputError: saying which were given.
+    """
+    paths = [encoder.info["path"] for encoder in encoders]
+    if not paths or len(set(paths)) < len(paths):
+        raise InputError(f"give one or several different models, got {', '.join(paths) or 'none'}")
+
+
+def intervals(samples: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """The 95 % interval of each metric."""
+    return {name: interval(values) for name, values in samples.items()}
+
+
+def compare(measured: Sequence[Measured]) -> Comparison:
+    """All records, and the differences of the metrics that both of a pair have."""
+    pairs = itertools.combinations(measured, 2)
+    return Comparison([one.record for one in measured], [_difference(first, second) for first, second in pairs])
+
+
+def _difference(first: Measured, second: Measured) -> dict[str, Any]:
+    before, after = first.record["metrics"], second.record["metrics"]
+    shared = [name for name in before if name in after and name in first.samples]
+    drawn = {name: second.samples[name] - first.samples[name] for name in shared}
+    return {
+        "first": first.record["model"]["path"],
+        "second": second.record["model"]["path"],
+        "metrics": {name: after[name] - before[name] for name in shared},
+        "ci95": {name: list(bounds) for name, bounds in intervals(drawn).items()},
+    }
+
+
+def claim_comparison(out: str | Path | None, *further: str) -> None:
+    """Refuses, before anything is measured, a folder in which `write_comparison` could not write.
+
+    Raises:
+        InputError: it is a file, or a file there is not e2's to replace; ``further`` names are checked too.
+    """
+    if out is not None:
+        earlier = [str(path.relative_to(out)) for path in Path(out).glob(f"*/{NAME}")]
+        claim_results(Path(out), NAME, COMPARISON, *earlier, *further)
+
+
+def write_comparison(out: Path, comparison: Comparison) -> None:
+    """``metrics.json``; for several encoders one in a folder each, and ``comparison.json``. By the main process alone."""
+    if not processes().is_main_process:
+        return
+    if len(comparison.results) == 1:
+        write_json(out / NAME, comparison.results[0])
+        return
+    for number, (record, name) in enumerate(zip(comparison.results, short_names(comparison), strict=True), start=1):
+        label = re.sub(r"[^\w.-]+", "_", name)
+        write_json(out / f"{number}_{label}" / NAME, record)
+    write_json(out / COMPARISON, asdict(comparison))
+
+
+def short_names(comparison: Comparison) -> list[str]:
+    """The end of each encoder's path, where the ends differ."""
+    return ends([record["model"]["path"] for record in comparison.results])
+
+
+def metrics_table(comparison: Comparison, names: Sequence[str], title: str, caption: str, digits: int = 1) -> RenderableType:
+    """Metrics by encoder with their intervals, then the paired differences; * where zero lies outside.
+
+    Beyond three encoders columns would be too narrow to read: then an encoder is a row, a few metrics make a table, and the
+    differences stay in the file. Names come from users, so they are ``Text``, never markup.
+    """
+    if len(comparison.results) > SIDE_BY_SIDE:
+        parts = [names[start : start + A_TABLE] for start in range(0, len(names), A_TABLE)]
+        return Group(Text(title, style="bold"), *(_rows(comparison, part, digits) for part in parts), Text(caption + IN_FILE))
+    table = Table("metric", title=Text(title), caption=Text(caption))
+    shown = dict(zip((record["model"]["path"] for record in comparison.results), short_names(comparison), strict=True))
+    for path in shown:
+        table.add_column(Text(shown[path]), justify="right", overflow="fold")
+    for difference in comparison.differences:
+        heading = f"{shown[difference['second']]} − {shown[difference['first']]}"
+        table.add_column(Text(heading), justify="right", overflow="fold")
+    for name in names:
+        cells = [_cell(record, name, digits) for record in comparison.results]
+        cells += [_difference_cell(difference, name, digits) for difference in comparison.differences]
+        table.add_row(Text(name.replace("_", " ")), *cells)
+    return table
+
+
+def _rows(comparison: Comparison, names: Sequence[str], digits: int) -> Table:
+    """An encoder a row."""
+    columns = (Column(Text(name.replace("_", " ")), justify="right", no_wrap=True) for name in names)
+    table = Table(Column(overflow="fold"), *columns)
+    for short, record in zip(short_names(comparison), comparison.results, strict=True):
+        table.add_row(Text(short), *(_cell(record, name, digits) for name in names))
+    return table
+
+
+def _cell(record: Mapping[str, Any], name: str, digits: int) -> str:
+    """Value and interval; empty where an encoder has no such metric."""
+    if name not in record["metrics"]:
+        return ""
+    value, bounds = f"{record['metrics'][name]:.{digits}f}", record["ci95"].get(name)
+    return f"{value} ({bounds[0]:.{digits}f} to {bounds[1]:.{digits}f})" if bounds else value
+
+
+def _difference_cell(difference: Mapping[str, Any], name: str, digits: int) -> str:
+    """The same of a difference, with a star where its interval supports one."""
+    if name not in difference["metrics"]:
+        return ""
+    value, bounds = difference["metrics"][name], difference["ci95"].get(name)
+    star = "*" if sign(value, bounds, digits) else ""
+    told = f" ({' to '.join(signed(end, digits) for end in bounds)})" if bounds else ""
+    return f"{signed(value, digits)}{star}{told}"

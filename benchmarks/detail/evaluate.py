@@ -1,0 +1,250 @@
+"""`e2 evaluate detail`: how recall grows as the query says more, field by field, and what each field is worth.
+
+Fields are the catalogue's entities and, last, the description, which says more than they do together. The order of the
+entities is found greedily on a tuning split, by exact recall (mean over k, averaged over all encoders), and measured on
+another: all encoders answer the same queries, so their differences are paired. A query is made of every product that has all
+fields; the gallery holds all products' photos.
+
+Reported per number of fields: ``matching_R@k_N`` and ``exact_R@k_N`` (see `metrics`); the gain of each field, which
+is the full query's exact recall (mean over k) less that of the query without it; and how many texts lose words at the
+context length.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import RenderableType
+
+from e2.adapters.encoder import Encoder
+from e2.adapters.product_images import ProductImages
+from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
+from e2.benchmarks.core.comparison import (
+    Comparison,
+    Measured,
+    check_encoders,
+    claim_comparison,
+    compare,
+    intervals,
+    metrics_table,
+    write_comparison,
+)
+from e2.benchmarks.core.items import read_items
+from e2.benchmarks.core.records import metrics_record
+from e2.benchmarks.detail.metrics import fitting, greedy_order, write_query
+from e2.data.loader import DESCRIPTION
+from e2.data.product import Catalogue, texts_only
+from e2.errors import InputError
+from e2.ranks import KS, TIE_POLICY, query_ranks
+
+FIGURES = ("detail.png", "detail.svg")
+KINDS = ("matching", "exact")
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A split to be searched.
+
+    Attributes:
+        catalogue: it.
+        records: per product what it has of the fields, field -> text.
+        asked: rows of the products that have all fields: each gives a query.
+        photos: all photos, and ``owners`` the product of each.
+    """
+
+    catalogue: Catalogue
+    records: list[dict[str, str]]
+    asked: np.ndarray
+    photos: ProductImages
+    owners: np.ndarray
+
+
+class Searcher:
+    """One encoder in one shelf: its photos are encoded once, a text never twice."""
+
+    def __init__(self, encoder: Encoder, shelf: Shelf):
+        self.encoder, self.shelf = encoder, shelf
+        self.photos = torch.from_numpy(encoder.encode_images(shelf.photos)).to(encoder.device)
+        self.vectors: dict[str, np.ndarray] = {}
+        self.seen = self._seen()
+
+    def _seen(self) -> list[dict[str, int]]:
+        """The records by what the encoder sees: values that its tokenizer makes one (Nike, nike) are the same."""
+        texts = list({text for record in self.shelf.records for text in record.values()})
+        keys = dict(zip(texts, self.encoder.text_keys(texts), strict=True))
+        return [{field: keys[text] for field, text in record.items()} for record in self.shelf.records]
+
+    def hits(self, fields: Sequence[str]) -> np.ndarray:
+        """(Q, 2 * K) hits in the top 1, 5 and 10 of queries that list these fields: matching, then exact."""
+        queries = torch.from_numpy(self._encode(self.queries(fields))).to(self.encoder.device)
+        groups = fitting(fields, self.seen)
+        found = []
+        for own in (groups, np.arange(len(groups))):
+            wanted, there = own[self.shelf.asked], own[self.shelf.owners]
+            ranks = query_ranks(queries, self.photos, *(torch.from_numpy(x).to(self.encoder.device) for x in (wanted, there)))
+            found.append(ranks.hits(KS).cpu().numpy())
+        return np.concatenate(found, axis=1)
+
+    def exact_recall(self, fields: Sequence[str]) -> float:
+        """Mean over queries and k, in percent: what the order is chosen by."""
+        return 100 * float(self.hits(fields)[:, len(KS) :].mean())
+
+    def queries(self, fields: Sequence[str]) -> list[str]:
+        """One per product that is asked for."""
+        return [write_query(fields, self.shelf.records[row]) for row in self.shelf.asked]
+
+    def _encode(self, texts: list[str]) -> np.ndarray:
+        new = list(dict.fromkeys(text for text in texts if text not in self.vectors))
+        if new:
+            self.vectors.update(zip(new, self.encoder.encode_texts(new, progress=False), strict=True))
+        return np.stack([self.vectors[text] for text in texts])
+
+
+def evaluate_detail(
+    encoders: Sequence[Encoder],
+    catalogue: Catalogue,
+    tuning: Catalogue,
+    *,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Measures several encoders on the same queries of growing detail.
+
+    Args:
+        encoders: one or several.
+        catalogue: the split that is measured.
+        tuning: another, which the order of the fields is found on.
+        seed: of the bootstrap.
+        out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``detail.png``.
+        resamples: of the bootstrap.
+
+    Raises:
+        InputError: no encoder or one twice, no entities, or a split in which fewer than two products have all fields.
+    """
+    check_encoders(encoders)
+    claim_comparison(out, *FIGURES)
+    fields = fields_of(catalogue)
+    tried = [Searcher(encoder, read_shelf(tuning, fields)) for encoder in encoders]
+    found, tries = greedy_order(fields[:-1], lambda chosen: float(np.mean([one.exact_recall(chosen) for one in tried])))
+    order = [*found, fields[-1]]
+    shelf = read_shelf(catalogue, fields)
+    facts = {"order": order, "order_from": {"split": tuning.split, "n": len(tried[0].shelf.asked), "tried": tries}}
+    comparison = compare([_measure(Searcher(one, shelf), order, facts, seed, resamples) for one in encoders])
+    if out is not None:
+        from e2.benchmarks.detail.figure import save_curves
+
+        write_comparison(Path(out), comparison)
+        save_curves(comparison, Path(out))
+    return comparison
+
+
+def fields_of(catalogue: Catalogue) -> tuple[str, ...]:
+    """The entities in their order, then the description.
+
+    Raises:
+        InputError: there are no entities.
+    """
+    if not catalogue.tags:
+        raise InputError(f"{catalogue.name} has no tags, only descriptions; name columns by --tags, e.g. --tags brand,season")
+    return (*(entity for entity in catalogue.tags if entity != DESCRIPTION), DESCRIPTION)
+
+
+def read_shelf(catalogue: Catalogue, fields: Sequence[str]) -> Shelf:
+    """Reads texts and tags; photos stay where they are.
+
+    Raises:
+        InputError: fewer than two products have all fields.
+    """
+    items, light = read_items(catalogue, "caption"), texts_only(catalogue)
+    products = [light[row] for row in range(len(light))]
+    records = [{**product.tags, DESCRIPTION: product.captions[0]} for product in products]
+    asked = np.flatnonzero([all(field in record for field in fields) for record in records])
+    if len(asked) < 2:
+        counts = ", ".join(f"{field} {sum(field in record for record in records):,}" for field in fields)
+        raise InputError(
+            f"{catalogue.name} split {catalogue.split}: {len(asked)} of {len(records):,} products have all fields "
+            f"({counts}); leave rare ones out by --tags"
+        )
+    return Shelf(catalogue, records, asked, items.images, items.image_products)
+
+
+def _measure(searcher: Searcher, order: list[str], facts: Mapping[str, Any], seed: int, resamples: int) -> Measured:
+    start = time.perf_counter()
+    shelf, encoder = searcher.shelf, searcher.encoder
+    values = measured_queries(searcher, order)
+    drawn = resampled_means([Measure(values, shelf.asked)], resamples=resamples, seed=seed)
+    metrics = {name: float(value) for name, value in named_metrics(values.mean(axis=0), order).items()}
+    samples = named_metrics(drawn, order)
+    record = metrics_record(
+        "detail",
+        "text-to-image",
+        shelf.catalogue,
+        text="fields",
+        seed=seed,
+        model=encoder.info,
+        metrics=metrics,
+        ci95=intervals(samples),
+        seconds=time.perf_counter() - start,
+        precision=encoder.precision,
+        n_queries=len(shelf.asked),
+        n_images=len(shelf.photos),
+        products_without_all_fields=len(shelf.records) - len(shelf.asked),
+        **facts,
+        steps=[_step(searcher, tuple(order[:count])) for count in range(1, len(order) + 1)],
+        tie_policy=TIE_POLICY,
+        bootstrap={"resamples": resamples, "unit": "product"},
+    )
+    return Measured(record, samples)
+
+
+def measured_queries(searcher: Searcher, order: Sequence[str]) -> np.ndarray:
+    """(Q, 2 * fields * kinds * K) hits of the first field, the first two and so on, then of all fields but each one."""
+    prefixes = [tuple(order[:count]) for count in range(1, len(order) + 1)]
+    without = [tuple(other for other in order if other != field) for field in order]
+    return np.concatenate([searcher.hits(fields) for fields in (*prefixes, *without)], axis=1)
+
+
+def named_metrics(means: np.ndarray, order: Sequence[str]) -> dict[str, np.ndarray]:
+    """(..., 2 * fields * kinds * K) hits as of `measured_queries`, or means of them -> metrics in percent, (...) each."""
+    table = 100 * means.reshape(*means.shape[:-1], 2 * len(order), len(KINDS), len(KS))
+    metrics: dict[str, np.ndarray] = {}
+    for kind, name in enumerate(KINDS):
+        for step in range(len(order)):
+            metrics |= {f"{name}_R@{k}_{step + 1}": table[..., step, kind, place] for place, k in enumerate(KS)}
+    exact = table[..., KINDS.index("exact"), :].mean(axis=-1)  # (..., 2 * fields)
+    gains = {f"gain_{field}": exact[..., len(order) - 1] - exact[..., len(order) + i] for i, field in enumerate(order)}
+    return metrics | gains
+
+
+def _step(searcher: Searcher, fields: tuple[str, ...]) -> dict[str, Any]:
+    """What the queries of so many fields are like."""
+    texts, shelf = searcher.queries(fields), searcher.shelf
+    groups = fitting(fields, searcher.seen)
+    sizes = np.bincount(groups[groups >= 0])
+    return {
+        "fields": list(fields),
+        "distinct_queries": len(set(texts)),
+        "mean_fitting_products": float(sizes[groups[shelf.asked]].mean()),
+        "texts_cut": 100 * searcher.encoder.truncated(texts) / len(texts),
+    }
+
+
+def results_table(comparison: Comparison) -> RenderableType:
+    """Recalls by number of fields, then what each field is worth; * marks differences that are clear of zero."""
+    first = comparison.results[0]
+    order = ", + ".join(first["order"])
+    title = "detail of the query on {dataset}, {split}, {n_queries:,} queries, {n_images:,} photos".format_map(first)
+    cut = ", ".join(f"{step['texts_cut']:.1f}" for step in first["steps"])
+    caption = (
+        f"fields: {order}; texts that lose words at the context length: {cut} %. Percent, 95 % intervals over "
+        f"products; gain: exact recall (mean of R@1, 5, 10) that the full query loses without the field"
+    )
+    steps = range(1, len(first["order"]) + 1)
+    names = [f"{kind}_R@{KS[-1]}_{step}" for kind in KINDS for step in steps]
+    names += [f"gain_{field}" for field in first["order"]]  # the other recalls stay in the files
+    return metrics_table(comparison, names, title, caption)

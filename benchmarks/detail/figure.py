@@ -1,0 +1,83 @@
+"""The figure of `e2 evaluate detail`: recall over the number of fields in the query, and what each field is worth."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from e2.benchmarks.core.comparison import Comparison, short_names
+from e2.benchmarks.core.names import measured_on
+from e2.benchmarks.studies.figures import GREY, INK, colours, figure_file
+
+NAME = "detail"
+K = 10  # of the recalls drawn
+
+
+Scores = Mapping[str, Mapping]  # name -> {"metrics": ..., "ci95": ...}
+
+
+def save_curves(comparison: Comparison, out: Path) -> None:
+    """Writes ``out/detail.png``, ``.svg`` and ``.pdf``."""
+    first = comparison.results[0]
+    scores = dict(zip(short_names(comparison), comparison.results, strict=True))
+    title = f"{measured_on(first)}, {first['n_queries']:,} queries"
+    draw_detail(scores, first["order"], title, out / NAME, cut=[step["texts_cut"] for step in first["steps"]])
+
+
+def draw_detail(scores: Scores, order: Sequence[str], title: str, path: Path, cut: Sequence[float] = ()) -> None:
+    """Left: recall over the fields in their order. Right: what the full query loses without each of them.
+
+    Args:
+        cut: percent of the texts, for each number of fields, that lose words at the context length.
+    """
+    paint = colours(scores)
+    with figure_file(path, (7.2 + 1.0 * len(order), 4.4), 2) as (curves, gains):
+        for name, one in scores.items():
+            for kind, style in (("exact", "-"), ("matching", (0, (4, 2)))):
+                _draw_curve(curves, one, kind, len(order), paint[name], style, f"{name}, {kind}")
+        _mark_cut(curves, cut)
+        _finish_curves(curves, order, title)
+        _draw_gains(gains, scores, order, paint)
+        curves.figure.legend(*curves.get_legend_handles_labels(), loc="outside lower center", ncols=len(scores), fontsize=9)
+
+
+def _draw_curve(axes: Axes, one: Mapping, kind: str, steps: int, colour: str, style: object, label: str) -> None:
+    metrics = [f"{kind}_R@{K}_{step}" for step in range(1, steps + 1)]
+    bounds = np.array([one["ci95"][metric] for metric in metrics])
+    axes.fill_between(range(steps), *bounds.T, color=colour, alpha=0.12, linewidth=0)
+    values = [one["metrics"][metric] for metric in metrics]
+    axes.plot(range(steps), values, color=colour, linestyle=style, marker="o", markersize=4, label=label)
+
+
+def _mark_cut(axes: Axes, cut: Sequence[float]) -> None:
+    """A line where the first texts lose words at the context length; none where none do."""
+    first = next((place for place, share in enumerate(cut) if share > 0), None)
+    if first is not None:
+        axes.axvline(first, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+        said = f"{cut[first]:.1f} % of texts cut"
+        axes.annotate(said, (first, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", color=GREY)
+
+
+def _finish_curves(axes: Axes, order: Sequence[str], title: str) -> None:
+    words = [field.replace("_", " ") for field in order]
+    ticks = [words[0], *(f"+ {word}" for word in words[1:])]
+    axes.set_xticks(range(len(order)), ticks, rotation=20, ha="right", parse_math=False)
+    axes.set(ylabel=f"text to image R@{K}, %", ylim=(0, None))
+    axes.grid(True)
+    axes.set_title(title, parse_math=False)
+
+
+def _draw_gains(axes: Axes, scores: Scores, order: Sequence[str], paint: Mapping[str, str]) -> None:
+    height, metrics = 0.8 / len(scores), [f"gain_{field}" for field in order]
+    for place, (name, one) in enumerate(scores.items()):
+        y = np.arange(len(order)) + (place - (len(scores) - 1) / 2) * height
+        axes.barh(y, [one["metrics"][metric] for metric in metrics], 0.9 * height, color=paint[name], alpha=0.9)
+        axes.hlines(y, *np.array([one["ci95"][metric] for metric in metrics]).T, color=INK, linewidth=1.2)
+    axes.axvline(0, color=GREY, linewidth=1)
+    axes.set_yticks(range(len(order)), [field.replace("_", " ") for field in order], parse_math=False)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.grid(True, axis="x")
+    axes.set_xlabel("points of exact recall lost without the field")
+    axes.set_title("leaving one field out")

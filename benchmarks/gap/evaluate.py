@@ -1,0 +1,263 @@
+"""`e2 evaluate gap`: the modality gap, alignment and uniformity, of descriptions and of tags, and what narrowing the gap does.
+
+Measured on the first photo and the first text of each product. Per entity, a product's tag text is set against its image
+embedding (``ENTITY_gap`` ...) and, of an E2 model, against the entity's region embedding (``ENTITY_region_gap`` ...).
+
+The sweep moves photos and texts towards each other along the offset between their means (Liang et al., 2022), by several
+shares of it, and measures retrieval and, given captioners, captions. The offset, and the share that is called best, come from
+another split than the one that is measured.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import RenderableType
+from rich.table import Table
+
+from e2.adapters.captioning.captioner import Captioner
+from e2.adapters.encoder import Encoder
+from e2.adapters.tag_reader import TagReader, tag_vocabulary
+from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
+from e2.benchmarks.core.comparison import (
+    Comparison,
+    Measured,
+    check_encoders,
+    claim_comparison,
+    compare,
+    intervals,
+    metrics_table,
+    write_comparison,
+)
+from e2.benchmarks.core.items import Items, read_items
+from e2.benchmarks.core.records import metrics_record
+from e2.benchmarks.gap.metrics import chance_gap, figures, offset, plane
+from e2.benchmarks.gap.sweep import AMOUNTS, Pairs, caption_sweep, retrieval_sweep
+from e2.data.product import Catalogue, texts_only
+from e2.errors import InputError
+from e2.ranks import TIE_POLICY
+from e2.spelling import spelling
+
+FIGURES = ("gap.png", "gap.svg")
+HEADLINE = ("gap", "relative_gap", "alignment", "uniformity", "uniformity_text", "SumR", "SumR_narrowed")
+POINTS = 400  # of each kind in the picture
+
+
+@dataclass(frozen=True)
+class Options:
+    """Of the bootstrap, and how many products are captioned."""
+
+    seed: int
+    resamples: int
+    captions: int
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What is looked at: a split's ``items`` and tags, the items of the ``tuning`` split, and the values of each entity."""
+
+    catalogue: Catalogue
+    items: Items
+    tags: list[Mapping[str, str]]
+    vocabulary: dict[str, list[str]]
+    tuning: Items
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """Some of one encoder's photos and texts in the plane of their first two components; ``shares`` of the variance."""
+
+    images: np.ndarray
+    texts: np.ndarray
+    shares: np.ndarray
+
+
+def evaluate_gap(
+    encoders: Sequence[Encoder],
+    catalogue: Catalogue,
+    tuning: Catalogue,
+    *,
+    text: str = "caption",
+    captioners: Sequence[Captioner] = (),
+    captions: int = 200,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Measures the gap of several encoders on the same products, with paired differences.
+
+    Args:
+        encoders: one or several.
+        catalogue: one split.
+        tuning: another, for the offset and the best share of it.
+        text: ``caption`` or ``full``.
+        captioners: each of one of the encoders.
+        captions: how many products, the first ones, are captioned.
+        seed: of the bootstrap.
+        out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``gap.png``.
+        resamples: of the bootstrap.
+
+    Raises:
+        InputError: no encoder or one twice, a captioner of another encoder, or a split too small.
+    """
+    check_encoders(encoders)
+    claim_comparison(out, *FIGURES)
+    _check_captioners(captioners, encoders)
+    subjects = _subjects(catalogue, tuning, text)
+    options = Options(seed, resamples, captions)
+    measured, clouds = [], []
+    for encoder in encoders:
+        own = [one for one in captioners if _same(one.encoder, encoder)]
+        one, cloud = _measure(encoder, subjects, text, own, options)
+        measured.append(one)
+        clouds.append(cloud)
+    comparison = compare(measured)
+    if out is not None:
+        from e2.benchmarks.gap.figure import save_gap
+
+        write_comparison(Path(out), comparison)
+        save_gap(comparison, clouds, Path(out))
+    return comparison
+
+
+def _check_captioners(captioners: Sequence[Captioner], encoders: Sequence[Encoder]) -> None:
+    for captioner in captioners:
+        if not any(_same(captioner.encoder, encoder) for encoder in encoders):
+            fitted = captioner.encoder.info["path"]
+            raise InputError(
+                f"{captioner.info['path']} was fitted to {fitted}, which is not among the models; add it by --model"
+            )
+
+
+def _same(first: Encoder, second: Encoder) -> bool:
+    return first.info["weights_sha256"] == second.info["weights_sha256"]
+
+
+def _subjects(catalogue: Catalogue, tuning: Catalogue, text: str) -> Subjects:
+    light = texts_only(catalogue)
+    return Subjects(
+        catalogue,
+        read_items(catalogue, text, first_only=True),
+        [light[row].tags for row in range(len(light))],
+        tag_vocabulary(catalogue) if catalogue.tags else {},
+        read_items(tuning, text, first_only=True),
+    )
+
+
+def _measure(
+    encoder: Encoder, subjects: Subjects, text: str, captioners: Sequence[Captioner], options: Options
+) -> tuple[Measured, Clouds]:
+    start = time.perf_counter()
+    images, regions = _look(encoder, subjects.items)
+    pairs = images, encoder.encode_texts(subjects.items.texts)
+    tuning = encoder.encode_images(subjects.tuning.images), encoder.encode_texts(subjects.tuning.texts)
+    metrics, samples = _described(_kinds(encoder, subjects, pairs, regions), options)
+    rows, drawn = retrieval_sweep(pairs, tuning, seed=options.seed, resamples=options.resamples)
+    best = max(range(len(rows)), key=lambda place: (rows[place]["tuning_SumR"], -abs(AMOUNTS[place])))
+    for name, place in (("SumR", AMOUNTS.index(0.0)), ("SumR_narrowed", best)):
+        metrics[name], samples[name] = rows[place]["metrics"]["SumR"], drawn[place]
+    record = metrics_record(
+        "gap",
+        "first-photo",
+        subjects.catalogue,
+        text=text,
+        seed=options.seed,
+        model=encoder.info,
+        metrics=metrics,
+        ci95=intervals(samples),
+        seconds=time.perf_counter() - start,
+        precision=encoder.precision,
+        chance_gap=chance_gap(*pairs),
+        narrowing={
+            "offset_from": {"split": subjects.tuning.images.catalogue.split, "n": len(subjects.tuning.texts)},
+            "best_amount": AMOUNTS[best],
+            "gain": rows[best]["gain"],
+            "gain_ci95": rows[best]["gain_ci95"],
+            "sweep": rows,
+        },
+        captioners=[_captions(one, pairs[0], offset(*tuning), subjects, options) for one in captioners],
+        tie_policy=TIE_POLICY,
+        bootstrap={"resamples": options.resamples, "unit": "product"},
+    )
+    chosen = np.random.default_rng(options.seed).permutation(len(images))[:POINTS]
+    flat_images, flat_texts, shares = plane(*pairs)
+    return Measured(record, samples), Clouds(flat_images[chosen], flat_texts[chosen], shares)
+
+
+def _look(encoder: Encoder, items: Items) -> tuple[np.ndarray, np.ndarray | None]:
+    return encoder.encode_images_and_regions(items.images) if encoder.tags else (encoder.encode_images(items.images), None)
+
+
+def _kinds(
+    encoder: Encoder, subjects: Subjects, pairs: Pairs, regions: np.ndarray | None
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Prefix of the metrics -> products, their photos' vectors, their texts' vectors."""
+    kinds = {"": (np.arange(len(subjects.tags)), *pairs)}
+    values = TagReader(encoder, subjects.vocabulary).values if subjects.vocabulary else {}
+    for entity, table in values.items():
+        products = np.flatnonzero([entity in tags for tags in subjects.tags])
+        place = {spelling(value): number for number, value in enumerate(subjects.vocabulary[entity])}
+        texts = table[[place[spelling(subjects.tags[product][entity])] for product in products]]
+        kinds[f"{entity}_"] = products, pairs[0][products], texts
+        if regions is not None and entity in encoder.tags:
+            kinds[f"{entity}_region_"] = products, regions[products, encoder.tags.index(entity)], texts
+    return kinds
+
+
+def _described(
+    kinds: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], options: Options
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """The figures of each kind, and their bootstrap samples."""
+    metrics: dict[str, float] = {}
+    samples: dict[str, np.ndarray] = {}
+    for prefix, (products, images, texts) in kinds.items():
+        values = figures(images, texts)
+        measure = Measure(np.stack(list(values.values()), axis=1), products)
+        drawn = resampled_means([measure], resamples=options.resamples, seed=options.seed)
+        metrics |= {prefix + name: float(value.mean()) for name, value in values.items()}
+        samples |= {prefix + name: column for name, column in zip(values, drawn.T, strict=True)}
+    return metrics, samples
+
+
+def _captions(
+    captioner: Captioner, photos: np.ndarray, gap: np.ndarray, subjects: Subjects, options: Options
+) -> dict[str, Any]:
+    """The sweep of one captioner, and who it is."""
+    count = min(options.captions, len(photos))
+    references = [[text] for text in subjects.items.texts[:count]]
+    sweep = caption_sweep(captioner, photos[:count], gap, references, seed=options.seed, resamples=options.resamples)
+    info = {name: captioner.info[name] for name in ("path", "weights_sha256", "method")}
+    return {**info, "modality_offset": captioner.config.modality_offset, "n": count, "sweep": sweep}
+
+
+def results_table(comparison: Comparison) -> RenderableType:
+    """The figures of descriptions and the relative gaps of tags, by encoder; * marks differences that are clear of zero."""
+    first = comparison.results[0]
+    title = "modality gap on {dataset}, {split}, {n:,} products, text {text}".format_map(first)
+    caption = "gap: of unit vectors; uniformity: lower is more even; SumR in points; 95 % intervals over products"
+    known = dict.fromkeys(name for record in comparison.results for name in record["metrics"])
+    names = [name for name in known if name in HEADLINE or name.endswith("_relative_gap")]  # the others stay in the files
+    return metrics_table(comparison, names, title, caption, digits=3)
+
+
+def sweep_table(comparison: Comparison) -> Table:
+    """What narrowing does: SumR, and each captioner's CIDEr, by the share of the offset."""
+    table = Table("amount", title="Narrowed afterwards", caption="0: as trained, 1: the means meet; * clear of the value at 0")
+    curves = []
+    for record in comparison.results:
+        name = record["model"]["path"].rstrip("/").rpartition("/")[2]
+        curves.append((f"{name} SumR", "SumR", record["narrowing"]["sweep"]))
+        curves += [(f"{one['path'].rpartition('/')[2]} CIDEr", "CIDEr", one["sweep"]) for one in record["captioners"]]
+    for heading, _, _ in curves:
+        table.add_column(heading, justify="right", overflow="fold")
+    for place, amount in enumerate(AMOUNTS):
+        table.add_row(f"{amount:g}", *(_moved_cell(rows[place], metric) for _, metric, rows in curves))
+    return table
+
+
+def _moved_cell(row: Mapping[str, Any], metric: str) -> str:
+    low, high = row["gain_ci95"]
+    return f"{row['metrics'][metric]:.1f}{'' if low <= 0 <= high else '*'}"

@@ -1,0 +1,291 @@
+"""`e2 evaluate grounding`: does a selection token look where the tag is? Against maps of plain towers, the centre and chance.
+
+Truths (say which one):
+
+- ``boxes``: the true place of each tag, known for the built-in catalogue.
+- ``windows``: the part of the photo that suits the tag's text best when cropped or when all around it is blurred, found by
+  the encoder itself (ReCLIP); an agreement of two ways to look, which needs no boxes.
+
+Metrics are called ``MEASURE/MAP/ENTITY``. Measures: ``pointing`` (the strict pointing game), ``near`` (with the published
+tolerance of 15 pixels, on a photo of 224) and ``mass`` (share of the weight inside), all in percent; see
+``metrics``. Maps: ``tokens`` (all fusion blocks), ``tokens@LAYER``, those of ``attention_maps``,
+``centre`` and ``random``.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from rich.table import Table
+from rich.text import Text
+
+from e2.adapters.encoder import Encoder
+from e2.adapters.product_images import ProductImages
+from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, interval, resampled_means
+from e2.benchmarks.core.comparison import (
+    Comparison,
+    Measured,
+    check_encoders,
+    claim_comparison,
+    compare,
+    intervals,
+    short_names,
+    write_comparison,
+)
+from e2.benchmarks.core.records import metrics_record
+from e2.benchmarks.grounding.figure import save_bars
+from e2.benchmarks.grounding.maps import TOKENS, Maps, maps_of, read_maps, tag_texts
+from e2.benchmarks.grounding.metrics import mass_in_box, pointing, reachable
+from e2.benchmarks.grounding.view import view_of
+from e2.benchmarks.grounding.windows import best_windows
+from e2.data import Catalogue, Product
+from e2.errors import InputError
+
+FIGURES = ("grounding.png", "grounding.svg")
+TRUTHS = ("boxes", "windows")
+NEAR = 15 / 224  # of a side: 15 pixels around the box, as published, on photos of 224
+MEASURES = {
+    "pointing": lambda weights, boxes: pointing(weights, boxes),
+    "near": lambda weights, boxes: pointing(weights, boxes, NEAR),
+    "mass": mass_in_box,
+}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Where each entity's tag is to be found: entity -> (N, 4) boxes in an encoder's view, NaN where there is none."""
+
+    boxes: dict[str, np.ndarray]
+
+    def known(self, entity: str) -> np.ndarray:
+        """(N,) bool."""
+        return ~np.isnan(self.boxes[entity]).any(axis=1)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """``values``: metric -> (N,) per product, in percent, NaN where an entity's place is not known."""
+
+    values: dict[str, np.ndarray]
+
+    def means(self) -> dict[str, float]:
+        return {name: float(np.nanmean(values)) for name, values in self.values.items()}
+
+    def samples(self, resamples: int, seed: int) -> dict[str, np.ndarray]:
+        """Bootstrapped means, metric -> (resamples,); the same products are drawn for all metrics and encoders."""
+        count = len(next(iter(self.values.values())))
+        measures = [_measure(values) for values in self.values.values()]
+        all_products = Measure(np.zeros((count, 1)), np.arange(count))  # keeps the draw the same whatever is known
+        means = resampled_means([*measures, all_products], resamples=resamples, seed=seed)
+        return dict(zip(self.values, means.T[:-1], strict=True))
+
+
+def evaluate_grounding(
+    encoders: Sequence[Encoder],
+    catalogue: Catalogue,
+    *,
+    truth: str | None = None,
+    products: int = 1000,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Scores every map of every encoder on the same products.
+
+    Args:
+        encoders: one or several, with or without selection tokens.
+        catalogue: one split; its ``tags`` are the entities.
+        truth: ``boxes`` or ``windows``; None: boxes where the catalogue knows some.
+        products: at most so many, drawn by ``seed``.
+        seed: of that draw and of the bootstrap.
+        out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``).
+        resamples: of the bootstrap.
+
+    Returns:
+        Records in which ``tokens_minus`` holds the paired differences between an encoder's tokens and every other map of
+        its own, and of the other encoders where the truth is the same for all.
+
+    Raises:
+        InputError: unknown truth, no tags, boxes that the catalogue does not know, or an image tower that is no ViT.
+    """
+    check_encoders(encoders)
+    claim_comparison(out, *FIGURES)
+    rows = np.sort(np.random.default_rng(seed).permutation(len(catalogue))[:products])
+    drawn = [catalogue[int(row)] for row in rows]
+    entities = [entity for entity in catalogue.tags if any(entity in product.tags for product in drawn)]
+    if not entities:
+        raise InputError(f"{catalogue.name} has no tags to look for; name columns by --tags, e.g. --tags brand,season")
+    truth = truth or ("boxes" if any(product.regions for product in drawn) else "windows")
+    _check_truth(truth, catalogue, drawn)
+    photos = ProductImages.first(catalogue, rows)
+    scores, records = [], []
+    for encoder in encoders:
+        start = time.perf_counter()
+        found, facts = score_encoder(encoder, drawn, photos, entities, truth)
+        scores.append(found.samples(resamples, seed))
+        record = metrics_record(
+            "grounding",
+            truth,
+            catalogue,
+            text="tag",
+            seed=seed,
+            model=encoder.info,
+            metrics=found.means(),
+            ci95=intervals(scores[-1]),
+            seconds=time.perf_counter() - start,
+            precision=encoder.precision,
+            bootstrap={"resamples": resamples, "unit": "product"},
+            tolerance_of_near="15 of 224 pixels",
+            **facts,
+        )
+        records.append(record | {"n": len(drawn)})
+    comparison = compare([Measured(*parts) for parts in zip(records, scores, strict=True)])
+    _add_token_differences(comparison, scores)
+    if out is not None:
+        write_comparison(Path(out), comparison)
+        save_bars(comparison, Path(out))
+    return comparison
+
+
+def grounding_tables(comparison: Comparison) -> list[Table]:
+    """The strict pointing game and the one with tolerance: maps by entity, with intervals."""
+    first = comparison.results[0]
+    what = {"boxes": "true boxes", "windows": "best windows"}[first["protocol"]]
+    titles = {"pointing": "Pointing game", "near": f"Pointing game, tolerance {first['tolerance_of_near']}"}
+    tables = []
+    for measure, title in titles.items():
+        heading = f"{title}: {what} on {first['dataset']}, {first['split']}, {first['n']:,} products"
+        table = Table("map", title=Text(heading), caption=Text("percent, 95 % intervals over products"))
+        for entity in first["places"]:
+            table.add_column(Text(entity.replace("_", " ")), justify="right")
+        for name, record in zip(short_names(comparison), comparison.results, strict=True):
+            for map_name in maps_of(record["metrics"]):
+                label = map_name if len(comparison.results) == 1 else f"{name}: {map_name}"
+                table.add_row(Text(label), *(_cell(record, f"{measure}/{map_name}/{e}") for e in first["places"]))
+        if first["protocol"] == "boxes":
+            table.add_row("best possible", *(f"{found[measure]:.1f}" for found in first["reachable"].values()))
+        tables.append(table)
+    return tables
+
+
+def true_boxes(
+    encoder: Encoder, products: Sequence[Product], sizes: Sequence[tuple[int, int]], entities: Sequence[str]
+) -> Truth:
+    """The catalogue's boxes in the encoder's view; ``sizes``: (width, height) of each product's photo."""
+    boxes = {entity: np.full((len(products), 4), np.nan) for entity in entities}
+    for row, (product, size) in enumerate(zip(products, sizes, strict=True)):
+        view = view_of(encoder, size)
+        for entity in entities:
+            if entity in product.tags and entity in product.regions:
+                boxes[entity][row] = view.box(product.regions[entity]) or np.nan
+    return Truth({entity: found for entity, found in boxes.items() if not np.isnan(found).all()})
+
+
+def score_maps(maps: Maps, truth: Truth) -> Scores:
+    """Every measure of every map, in percent."""
+    values: dict[str, np.ndarray] = {}
+    for name, by_entity in maps.items():
+        for entity in (entity for entity in truth.boxes if entity in by_entity):
+            known = truth.known(entity)
+            for measure, score in MEASURES.items():
+                found = np.full(len(known), np.nan)
+                found[known] = 100 * score(by_entity[entity][known][:, None], truth.boxes[entity][known])
+                values[f"{measure}/{name}/{entity}"] = found
+    return Scores(values)
+
+
+def score_encoder(
+    encoder: Encoder, products: Sequence[Product], photos: Sequence[Image.Image], entities: Sequence[str], kind: str
+) -> tuple[Scores, dict[str, Any]]:
+    """Every map of an encoder on N products and their photos; and what the scores rest on: grid, places, what can be reached.
+
+    Args:
+        kind: ``boxes`` or ``windows``.
+    """
+    texts = tag_texts(encoder, [product.tags for product in products], entities)
+    maps = read_maps(encoder, photos, texts)
+    grid = next(iter(maps["random"].values())).shape[1:]
+    known = true_boxes(encoder, products, [photo.size for photo in photos], entities)
+    truth = known if kind == "boxes" else _windows(encoder, products, photos, texts)
+    facts: dict[str, Any] = {"grid": list(grid), "places": {e: int(truth.known(e).sum()) for e in truth.boxes}}
+    facts["reachable"] = {
+        entity: {
+            "pointing": 100 * float(reachable(boxes[truth.known(entity)], grid).mean()),
+            "near": 100 * float(reachable(boxes[truth.known(entity)], grid, NEAR).mean()),
+        }
+        for entity, boxes in truth.boxes.items()
+    }
+    if kind == "windows" and known.boxes:
+        facts["windows_centred_in_box"] = _windows_in_boxes(truth, known)
+    return score_maps(maps, truth), facts
+
+
+def _windows(
+    encoder: Encoder, products: Sequence[Product], photos: Sequence[Image.Image], texts: dict[str, np.ndarray]
+) -> Truth:
+    boxes = best_windows(encoder, photos, texts)
+    for entity, found in boxes.items():
+        found[[entity not in product.tags for product in products]] = np.nan
+    return Truth(boxes)
+
+
+def _windows_in_boxes(windows: Truth, boxes: Truth) -> dict[str, float]:
+    """How far the windows can be trusted where the truth is known: percent of them whose middle lies in the true box."""
+    shares = {}
+    for entity, true in boxes.boxes.items():
+        both = boxes.known(entity) & windows.known(entity)
+        x0, y0, x1, y1 = windows.boxes[entity][both].T
+        x, y, (left, top, right, bottom) = (x0 + x1) / 2, (y0 + y1) / 2, true[both].T
+        shares[entity] = 100 * float(((left <= x) & (x <= right) & (top <= y) & (y <= bottom)).mean())
+    return shares
+
+
+def _check_truth(truth: str, catalogue: Catalogue, products: Sequence[Product]) -> None:
+    if truth not in TRUTHS:
+        raise InputError(f"unknown truth {truth!r}; choose {', '.join(TRUTHS)}")
+    if truth == "boxes" and not any(product.regions for product in products):
+        raise InputError(f"{catalogue.name} knows no boxes; leave out --truth, or give --truth windows")
+
+
+def _measure(values: np.ndarray) -> Measure:
+    known = np.flatnonzero(~np.isnan(values))
+    return Measure(values[known, None], known)
+
+
+def _add_token_differences(comparison: Comparison, samples: Sequence[dict[str, np.ndarray]]) -> None:
+    """For each encoder with tokens: these minus each other map; value, low, high.
+
+    Against other encoders' maps too where all are asked for the same places: windows are each encoder's own.
+    """
+    names = short_names(comparison)
+    for own, record in zip(samples, comparison.results, strict=True):
+        if TOKENS not in maps_of(record["metrics"]):
+            continue
+        record["tokens_minus"] = {
+            f"{name}: {other_map}": dict(_token_differences(record, own, other, drawn, other_map))
+            for name, other, drawn in zip(names, comparison.results, samples, strict=True)
+            for other_map in maps_of(other["metrics"])
+            if not other_map.startswith(TOKENS) and (other is record or record["protocol"] == "boxes")
+        }
+
+
+def _token_differences(
+    record: dict[str, Any], own: dict[str, np.ndarray], other: dict[str, Any], drawn: dict[str, np.ndarray], other_map: str
+) -> Iterator[tuple[str, list[float]]]:
+    for measure in MEASURES:
+        for entity in record["places"]:
+            mine, theirs = f"{measure}/{TOKENS}/{entity}", f"{measure}/{other_map}/{entity}"
+            if mine in own and theirs in drawn:
+                value = record["metrics"][mine] - other["metrics"][theirs]
+                yield f"{measure}/{entity}", [value, *interval(own[mine] - drawn[theirs])]
+
+
+def _cell(record: dict[str, Any], name: str) -> str:
+    if name not in record["metrics"]:
+        return ""
+    low, high = record["ci95"][name]
+    return f"{record['metrics'][name]:.1f} ({low:.1f} to {high:.1f})"

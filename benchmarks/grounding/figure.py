@@ -1,0 +1,90 @@
+"""The figure of `e2 evaluate grounding`: the pointing game by entity, selection tokens beside the maps that need none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+
+from e2.benchmarks.core.comparison import Comparison, short_names
+from e2.benchmarks.grounding.maps import TOKENS, maps_of, own_map
+from e2.benchmarks.studies.figures import COLOURS, GREY, INK, colours, figure_file
+
+NAME = "grounding"
+CHANCE, CHANCE_LABEL = "random", "chance"
+NAME_WIDTH = 12  # letters of an entity's name on a line
+HATCHES = ("", "///", "...")  # one per encoder; colours tell the maps apart
+PAINT = dict(zip((TOKENS, "attention", "rollout", "gradient", "grad-cam", "centre"), (COLOURS[1], *COLOURS[2:6], GREY)))  # noqa: B905
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One map of one encoder: a bar at each entity."""
+
+    label: str
+    record: Mapping[str, Any]
+    map: str
+    colour: str
+    hatch: str = ""
+
+    def figures(self, measure: str, entities: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Values (E,) and their intervals (E, 2); NaN where an entity has none."""
+        names = [f"{measure}/{self.map}/{entity}" for entity in entities]
+        bounds = [self.record["ci95"].get(name, (np.nan, np.nan)) for name in names]
+        return np.array([self.record["metrics"].get(name, np.nan) for name in names]), np.array(bounds)
+
+
+def save_bars(comparison: Comparison, out: Path) -> None:
+    """Writes ``out/grounding.png``, ``.svg`` and ``.pdf``: the strict game left, with tolerance right; dashes are chance.
+
+    Up to three encoders show all their maps; of more, each shows one. Chance is drawn bar by bar: it depends on an encoder's
+    grid, and on its own windows where these are the truth.
+    """
+    records, names = comparison.results, short_names(comparison)
+    entities = list(records[0]["places"])
+    bars = (all_maps if len(names) <= len(HATCHES) else one_map_each)(names, records)
+    width = max(10.0, 2.4 * len(entities), 4.5 + 0.16 * len(bars) * len(entities))  # room for the names
+    with figure_file(out / NAME, (width, 4.6), 2) as panels:
+        for axes, measure, title in zip(
+            panels, ("pointing", "near"), ("pointing game", "tolerance of 15 of 224 pixels"), strict=True
+        ):
+            _draw(axes, measure, bars, entities)
+            axes.set_title(title)
+        panels[0].set_ylabel("hits, %")
+        panels[0].figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+
+
+def all_maps(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list[Bar]:
+    """A colour for each map, a hatch for each encoder."""
+    return [
+        Bar(own if len(names) == 1 else f"{name}: {own}", record, own, PAINT[own], hatch)
+        for name, record, hatch in zip(names, records, HATCHES)  # noqa: B905 - fewer names than hatches
+        for own in PAINT
+        if own in maps_of(record["metrics"])
+    ]
+
+
+def one_map_each(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list[Bar]:
+    """An encoder's tokens, or its gradient map where it has none: both know the tag they look for."""
+    paint = colours(names)
+    own = [own_map(record["metrics"]) for record in records]
+    return [Bar(f"{name}: {map_}", record, map_, paint[name]) for name, record, map_ in zip(names, records, own, strict=True)]
+
+
+def _draw(axes, measure: str, bars: Sequence[Bar], entities: Sequence[str]) -> None:
+    width = 0.84 / len(bars)
+    for place, bar in enumerate(bars):
+        x = np.arange(len(entities)) + (place - (len(bars) - 1) / 2) * width
+        values, bounds = bar.figures(measure, entities)
+        axes.bar(x, values, 0.92 * width, color=bar.colour, hatch=bar.hatch, edgecolor="white", linewidth=0, label=bar.label)
+        axes.vlines(x, *bounds.T, color=INK, linewidth=1)
+        chance = [bar.record["metrics"][f"{measure}/{CHANCE}/{entity}"] for entity in entities]
+        known = {"label": CHANCE_LABEL} if place == len(bars) - 1 else {}
+        axes.hlines(chance, x - width / 2, x + width / 2, color=INK, linestyle=(0, (2, 1)), linewidth=1.2, zorder=3, **known)
+    names = [fill(entity.replace("_", " "), NAME_WIDTH) for entity in entities]
+    axes.set_xticks(range(len(entities)), names, parse_math=False)
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylim(0, 100)
+    axes.grid(True, axis="y")

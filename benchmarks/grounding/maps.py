@@ -1,0 +1,106 @@
+"""The maps that are asked where they point: an encoder's selection tokens, its tower's own maps, and two that know nothing."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.progress import track
+from torch import Tensor
+
+from e2.adapters.encoder import Encoder
+from e2.adapters.image_batches import image_batches
+from e2.adapters.tag_reader import trained_prompt
+from e2.benchmarks.grounding.attention_maps import attention_maps, gradient_maps
+from e2.towers import open_tower
+
+TOKENS = "tokens"  # of all fusion blocks together; one block's are called tokens@LAYER
+WITHOUT_TOKENS = "gradient"  # the map that stands for an encoder without: the other kind that knows the tag
+Maps = dict[str, dict[str, np.ndarray]]  # map -> entity -> (N, rows, columns) float32
+
+
+def maps_of(scores: Iterable[str]) -> list[str]:
+    """The maps that ``MEASURE/MAP/ENTITY`` scores are of."""
+    return list(dict.fromkeys(name.split("/", 2)[1] for name in scores if name.count("/") >= 2))
+
+
+def own_map(scores: Iterable[str]) -> str:
+    """The map that speaks for the encoder so scored: its tokens', where it has some."""
+    return TOKENS if TOKENS in maps_of(scores) else WITHOUT_TOKENS
+
+
+def tag_texts(encoder: Encoder, tags: Sequence[Mapping[str, str]], entities: Sequence[str]) -> dict[str, np.ndarray]:
+    """entity -> (N, D), the embedding of each product's own tag, worded as the encoder was trained; zeros without a tag."""
+    prompt = trained_prompt(encoder)
+    wanted = {(entity, own[entity]): None for own in tags for entity in entities if entity in own}
+    vectors = encoder.encode_texts([prompt.format(tag=tag, entity=entity) for entity, tag in wanted], progress=False)
+    known = dict(zip(wanted, vectors, strict=True))
+    nothing = np.zeros_like(vectors[0])
+    return {
+        entity: np.stack([known.get((entity, own[entity]), nothing) if entity in own else nothing for own in tags])
+        for entity in entities
+    }
+
+
+def read_maps(encoder: Encoder, photos: Sequence[Image.Image], texts: Mapping[str, np.ndarray]) -> Maps:
+    """Every map of every photo.
+
+    Args:
+        encoder: any with a ViT; its selection tokens are read where it has some.
+        photos: N of them.
+        texts: entity -> (N, D), as `tag_texts` gives them.
+
+    Raises:
+        InputError: the image tower is no ViT that E2 can read, or a photo cannot be read.
+    """
+    grid = open_tower(encoder.model.visual).grid
+    found: dict[str, dict[str, list[np.ndarray]]] = {}
+    for rows, pixels in _batches(encoder, photos):
+        own = {entity: torch.from_numpy(vectors[rows]).to(pixels.device) for entity, vectors in texts.items()}
+        for name, entities in _maps_of_batch(encoder, pixels, own).items():
+            for entity, batch in entities.items():
+                found.setdefault(name, {}).setdefault(entity, []).append(batch.float().cpu().numpy())
+    maps = {name: {entity: np.concatenate(parts) for entity, parts in own.items()} for name, own in found.items()}
+    return maps | {
+        name: dict.fromkeys(texts, np.broadcast_to(grid_map, (len(photos), *grid)))
+        for name, grid_map in (("centre", centre(grid)), ("random", np.full(grid, 1 / np.prod(grid), dtype=np.float32)))
+    }
+
+
+def centre(grid: tuple[int, int]) -> np.ndarray:
+    """All weight on the patches nearest to the middle: one, two or four of them, (rows, columns)."""
+    rows, columns = (np.abs(np.arange(cells) - (cells - 1) / 2) < 1 for cells in grid)
+    near = (rows[:, None] & columns[None, :]).astype(np.float32)
+    return near / near.sum()
+
+
+def _batches(encoder: Encoder, photos: Sequence[Image.Image]) -> Iterator[tuple[slice, Tensor]]:
+    starts = range(0, len(photos), encoder.batch_size)
+    batches = image_batches(photos, encoder.preprocess, encoder.batch_size, encoder.workers)
+    for start, pixels in zip(track(starts, "Maps", transient=True), batches, strict=True):
+        yield slice(start, start + len(pixels)), pixels.to(encoder.device)
+
+
+def _maps_of_batch(encoder: Encoder, pixels: Tensor, texts: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:
+    """map -> entity -> (B, rows, columns)."""
+    maps: dict[str, Mapping[str, Tensor]] = {}
+    if encoder.tags:
+        maps |= _token_maps(encoder, pixels, texts)
+    with encoder.autocast():
+        maps |= {name: dict.fromkeys(texts, found) for name, found in attention_maps(encoder.model, pixels).items()}
+        return maps | gradient_maps(encoder.model, pixels, texts)
+
+
+@torch.inference_mode()
+def _token_maps(encoder: Encoder, pixels: Tensor, entities: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Mean weights of an entity's tokens, over all fusion blocks and at each."""
+    with encoder.autocast():
+        chosen = encoder.model.selections(pixels)  # entity -> {layer: (B, k, rows, columns)}
+    maps: dict[str, dict[str, Tensor]] = {TOKENS: {}}
+    for entity in entities:
+        if layers := chosen.get(entity):
+            means = {layer: weights.float().mean(dim=1) for layer, weights in layers.items()}
+            maps[TOKENS][entity] = torch.stack(list(means.values())).mean(dim=0)
+            for layer, weights in means.items():
+                maps.setdefault(f"{TOKENS}@{layer}", {})[entity] = weights
+    return maps

@@ -1,0 +1,128 @@
+"""A picture of what each entity's selection tokens chose: one row a product, one column an entity.
+
+Beside a plain encoder each product gets a second row: where that one looks, on the whole and for each tag's text.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from e2.adapters.encoder import Encoder
+from e2.benchmarks.grounding.maps import read_maps, tag_texts
+from e2.benchmarks.grounding.view import View, view_of
+from e2.data import Product, load_image
+from e2.errors import InputError
+from e2.files import atomic_path
+
+CELL = 224  # pixels of a photo in the picture
+UNCHOSEN = 0.28  # brightness left to patches that no token chose
+COLOURS = ("#ffb000", "#00c2d1", "#ff4f79", "#7ee081")  # of the frames, first fusion block first
+WHOLE, FOR_TEXT = "attention", "grad-cam"  # the plain encoder's maps
+
+
+def draw_selections(
+    encoder: Encoder, products: Sequence[Product], path: Path, *, plain: Encoder | None = None, name: str = "CLIP"
+) -> None:
+    """Draws the selections of an E2 encoder on each product's first photo and writes a picture; the ending says which kind.
+
+    The brighter a place, the more weight it has; places with more than a quarter of a fusion block's weight are framed in the
+    block's colour. A dashed box is the true place where the catalogue knows it.
+
+    Args:
+        encoder: has selection tokens.
+        products: one or more.
+        path: ends in .png, .svg or .pdf.
+        plain: another encoder, whose class-token attention and Grad-CAM for each tag stand below the selections.
+        name: of that one.
+
+    Raises:
+        InputError: the encoder has no selection tokens, or there is no product.
+    """
+    if not encoder.tags or not products:
+        raise InputError("a picture of selections needs an encoder with tags (method e2) and at least one product")
+    photos = [load_image(product.images[0]) for product in products]
+    rows = 1 + (plain is not None)
+    figure = Figure(figsize=(2.3 * (1 + len(encoder.tags)), 2.55 * rows * len(products)), dpi=100)
+    axes = figure.subplots(rows * len(products), 1 + len(encoder.tags), squeeze=False)
+    _draw_tokens(axes[::rows], encoder, products, photos)
+    if plain is not None:
+        _draw_maps(axes[1::rows], plain, products, photos, encoder.tags, name)
+    figure.tight_layout()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:])
+
+
+def lit(photo: Image.Image, weights: Mapping[int, np.ndarray]) -> np.ndarray:
+    """The photo with every patch dimmed but those that some token chose; (height, width, 3) uint8."""
+    total = np.sum(list(weights.values()), axis=0)
+    mask = Image.fromarray((255 * (total / total.max()).clip(0, 1)).astype(np.uint8)).resize(
+        photo.size, Image.Resampling.NEAREST
+    )
+    light = UNCHOSEN + (1 - UNCHOSEN) * np.asarray(mask, dtype=np.float32)[..., None] / 255
+    return (np.asarray(photo) * light).astype(np.uint8)
+
+
+def _draw_tokens(axes: np.ndarray, encoder: Encoder, products: Sequence[Product], photos: Sequence[Image.Image]) -> None:
+    """One row of axes a product."""
+    chosen = encoder.selections(photos)  # entity -> {layer: (B, k, rows, columns)}
+    for row, (product, photo) in enumerate(zip(products, photos, strict=True)):
+        view = view_of(encoder, photo.size)
+        seen = view.picture(photo, CELL)
+        _show(axes[row, 0], np.asarray(seen), "photo" if row == 0 else "")
+        for axis, (entity, layers) in zip(axes[row, 1:], chosen.items(), strict=True):
+            weights = {layer: own[row].sum(axis=0) for layer, own in layers.items()}
+            _show(axis, lit(seen, weights), _title(product, entity))
+            _frames(axis, weights)
+            _box(axis, view, product, entity)
+
+
+def _draw_maps(
+    axes: np.ndarray,
+    encoder: Encoder,
+    products: Sequence[Product],
+    photos: Sequence[Image.Image],
+    entities: Sequence[str],
+    name: str,
+) -> None:
+    maps = read_maps(encoder, photos, tag_texts(encoder, [product.tags for product in products], entities))
+    for row, (product, photo) in enumerate(zip(products, photos, strict=True)):
+        view = view_of(encoder, photo.size)
+        seen = view.picture(photo, CELL)
+        _show(axes[row, 0], lit(seen, {0: maps[WHOLE][entities[0]][row]}), f"{name}: {WHOLE}")
+        for axis, entity in zip(axes[row, 1:], entities, strict=True):
+            known = entity in product.tags
+            pixels = lit(seen, {0: maps[FOR_TEXT][entity][row]}) if known else np.asarray(seen)
+            _show(axis, pixels, f"{name}: {FOR_TEXT}" if known else "no tag")
+            _box(axis, view, product, entity)
+
+
+def _title(product: Product, entity: str) -> str:
+    return f"{entity.replace('_', ' ')}: {product.tags.get(entity, 'none')}"
+
+
+def _show(axis: Axes, pixels: np.ndarray, title: str) -> None:
+    axis.imshow(pixels, extent=(0, 1, 1, 0), aspect=pixels.shape[0] / pixels.shape[1])
+    axis.set_title(title if len(title) <= 34 else title[:33] + "…", fontsize=8, parse_math=False)
+    axis.set_axis_off()
+
+
+def _frames(axis: Axes, weights: Mapping[int, np.ndarray]) -> None:
+    """Frames the places with more than a quarter of a block's weight, and of four even shares."""
+    for colour, grid in zip(COLOURS, weights.values(), strict=False):
+        rows, columns = grid.shape
+        for y, x in zip(*np.nonzero(grid > max(grid.sum() / grid.size * 4, 0.25)), strict=True):
+            corner = (x / columns, y / rows)
+            axis.add_patch(matplotlib.patches.Rectangle(corner, 1 / columns, 1 / rows, fill=False, ec=colour, lw=1.6))
+
+
+def _box(axis: Axes, view: View, product: Product, entity: str) -> None:
+    box = view.box(product.regions[entity]) if entity in product.regions else None
+    if box is not None:
+        x0, y0, x1, y1 = box
+        frame = matplotlib.patches.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec="white", lw=1, ls="--")
+        axis.add_patch(frame)

@@ -1,0 +1,65 @@
+"""From a photo to what an encoder sees of it: its transform squashes, crops or pads, and boxes move with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from e2.adapters.encoder import Encoder
+from e2.data.product import Box
+from e2.errors import InputError
+
+PADDING = "white"  # of pictures for people; the encoder's own padding may be black
+
+
+@dataclass(frozen=True)
+class View:
+    """Photo coordinates -> view coordinates, both 0..1: ``x * scale + shift``, across and down.
+
+    The view is the encoder's input, on which its patch grid lies. Where it crops, scales exceed 1; where it pads, they fall
+    short of it.
+    """
+
+    scale: tuple[float, float]
+    shift: tuple[float, float]
+    size: tuple[int, int]  # width and height of the encoder's input in pixels
+
+    def box(self, box: Box) -> Box | None:
+        """The photo's box in the view, cut at its edges; None where nothing of it is seen."""
+        corners = np.array(box, dtype=np.float64).reshape(2, 2) * self.scale + self.shift
+        (x0, y0), (x1, y1) = corners.clip(0, 1)
+        return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+    def picture(self, photo: Image.Image, side: int) -> Image.Image:
+        """What the encoder sees, in as much detail as the photo has; ``side`` is its longer side in pixels."""
+        width, height = (round(side * edge / max(self.size)) for edge in self.size)
+        whole = photo.convert("RGB").resize((max(1, round(width * self.scale[0])), max(1, round(height * self.scale[1]))))
+        picture = Image.new("RGB", (width, height), PADDING)
+        picture.paste(whole, (round(width * self.shift[0]), round(height * self.shift[1])))
+        return picture
+
+
+def view_of(encoder: Encoder, size: tuple[int, int]) -> View:
+    """How the encoder sees photos of that (width, height).
+
+    Raises:
+        InputError: the encoder does not say how it resizes.
+    """
+    config = getattr(getattr(encoder.model, "visual", None), "preprocess_cfg", None)
+    if not config:
+        raise InputError(
+            f"{encoder.info['path']} does not say how it resizes photos, so no box can be followed into its input"
+        )
+    return view_for(config, size)
+
+
+def view_for(config: Mapping[str, Any], size: tuple[int, int]) -> View:
+    """As open_clip's ``image_transform`` for evaluation does it, from its configuration (``size``, ``resize_mode``)."""
+    height, width = config["size"] if isinstance(config["size"], (tuple, list)) else (config["size"],) * 2
+    filling = np.array([width / size[0], height / size[1]])  # factors by which the photo would fill the input exactly
+    factors = {"squash": filling, "longest": np.full(2, filling.min()), "shortest": np.full(2, filling.max())}
+    scale = factors[config["resize_mode"]] / filling
+    (x, y), (left, top) = scale.tolist(), ((1 - scale) / 2).tolist()
+    return View((x, y), (left, top), (width, height))

@@ -1,0 +1,252 @@
+"""`e2 evaluate probe`: what linear probes read off frozen embeddings, entity by entity, with intervals.
+
+A probe is fitted on train, its penalty chosen on val, and its accuracy measured on the products of another split. Of an E2
+model the entity's region embedding is probed too, and reported apart: it was trained to tell just that tag.
+
+Every product counts that carries the tag. A value that train does not have cannot be told; such products count as wrong, and
+how many there are stands in the record. Spellings of one value (*Nike*, *nike*) are one class. ``balanced`` accuracy is the
+mean over the values, so that rare ones weigh as much as common ones. Each product is seen by its first photo.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import RenderableType
+
+from e2.adapters.encoder import Encoder
+from e2.adapters.product_images import ProductImages
+from e2.adapters.tag_reader import tag_vocabulary
+from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
+from e2.benchmarks.core.comparison import (
+    Comparison,
+    Measured,
+    check_encoders,
+    claim_comparison,
+    compare,
+    intervals,
+    metrics_table,
+    write_comparison,
+)
+from e2.benchmarks.core.records import metrics_record
+from e2.benchmarks.probe.metrics import fit_probe
+from e2.data.product import Catalogue, texts_only
+from e2.errors import InputError
+from e2.spelling import by_spelling, spelling
+
+FIGURES = ("probe.png", "probe.svg")
+MEAN = "mean_accuracy"
+
+
+@dataclass(frozen=True)
+class Splits:
+    """``fit`` is what probes learn from, ``val`` what chooses their penalty, ``test`` what they are measured on."""
+
+    fit: Catalogue
+    val: Catalogue
+    test: Catalogue
+
+    def all(self) -> tuple[Catalogue, Catalogue, Catalogue]:
+        return self.fit, self.val, self.test
+
+
+@dataclass(frozen=True)
+class Labels:
+    """One entity's labels.
+
+    Attributes:
+        values: C values that the fitted split has; class c is ``values[c]``.
+        rows: for each split the products that carry the tag.
+        classes: for each split the class of each of these, -1 for a value that the fitted split lacks.
+        names: the values of the test products in ``rows``, each in one spelling.
+    """
+
+    values: list[str]
+    rows: tuple[np.ndarray, ...]
+    classes: tuple[np.ndarray, ...]
+    names: np.ndarray
+
+
+def evaluate_probe(
+    encoders: Sequence[Encoder],
+    splits: Splits,
+    *,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Probes several encoders for the same tags on the same products, with paired differences.
+
+    Args:
+        encoders: one or several.
+        splits: of one catalogue; their entities are probed.
+        seed: of the bootstrap.
+        out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``probe.png``.
+        resamples: of the bootstrap.
+
+    Raises:
+        InputError: no encoder or one twice, no entities, one with fewer than two values, or a split without any of it.
+    """
+    check_encoders(encoders)
+    claim_comparison(out, *FIGURES)
+    labels = read_labels(splits)
+    comparison = compare([_measure(encoder, splits, labels, seed, resamples) for encoder in encoders])
+    if out is not None:
+        from e2.benchmarks.probe.figure import save_bars
+
+        write_comparison(Path(out), comparison)
+        save_bars(comparison, Path(out))
+    return comparison
+
+
+def read_labels(splits: Splits) -> dict[str, Labels]:
+    """Entity -> its labels, from texts alone.
+
+    Raises:
+        InputError: see `evaluate_probe`.
+    """
+    tags = [[product.tags for product in map(light.__getitem__, range(len(light)))] for light in map(texts_only, splits.all())]
+    return {entity: _labels_of(entity, sorted(values), tags, splits) for entity, values in tag_vocabulary(splits.fit).items()}
+
+
+def _labels_of(entity: str, values: list[str], tags: list[list[Mapping[str, str]]], splits: Splits) -> Labels:
+    where = f"{splits.fit.name} split {splits.fit.split}"
+    if len(values) < 2:
+        raise InputError(f"{where}: {entity} has one value only ({values[0]}), nothing to tell apart; leave it out of --tags")
+    rows = tuple(np.flatnonzero([entity in one for one in split]) for split in tags)
+    empty = [split.split for split, found in zip(splits.all(), rows, strict=True) if not len(found)]
+    if empty:
+        raise InputError(f"{splits.test.name} split {empty[0]}: no product has the tag {entity}; check --tags")
+    place = {spelling(value): number for number, value in enumerate(values)}
+    names = [[split[row][entity] for row in found] for split, found in zip(tags, rows, strict=True)]
+    classes = tuple(np.array([place.get(spelling(name), -1) for name in found]) for found in names)
+    shown = by_spelling([*values, *names[-1]])
+    return Labels(values, rows, classes, np.array([shown[spelling(name)] for name in names[-1]]))
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What became of one probe: (Q,) whether each test product that carries the tag is told rightly, and how it was fitted."""
+
+    labels: Labels
+    right: np.ndarray
+    facts: dict[str, float]
+
+
+def probe_all(encoder: Encoder, splits: Splits, labels: Mapping[str, Labels]) -> dict[str, Probed]:
+    """``ENTITY`` -> the probe of the image embeddings; ``ENTITY_region`` -> that of its region embedding."""
+    images, regions = zip(*(_features(encoder, split) for split in splits.all()), strict=True)
+    features = {entity: (images, own) for entity, own in labels.items()}
+    for place, entity in enumerate(encoder.tags):
+        if entity in labels:
+            features[f"{entity}_region"] = tuple(split[:, place] for split in regions), labels[entity]
+    return {name: probe_entity(vectors, own, encoder.device) for name, (vectors, own) in features.items()}
+
+
+def probe_entity(features: Sequence[np.ndarray], labels: Labels, device: torch.device) -> Probed:
+    """Fits and measures one probe.
+
+    Args:
+        features: (N, D) of all products of each split.
+        labels: of the entity.
+        device: to compute on.
+    """
+    train, val, test = (torch.from_numpy(split[rows]).to(device) for split, rows in zip(features, labels.rows, strict=True))
+    targets, val_targets, test_targets = (torch.from_numpy(classes).to(device) for classes in labels.classes)
+    probe = fit_probe(train, targets, val, val_targets)
+    right = (probe.predict(test) == test_targets).cpu().numpy()
+    return Probed(labels, right, {"decay": probe.decay, "val_accuracy": 100 * probe.val_accuracy})
+
+
+def majority(labels: Labels) -> float:
+    """What always answering the most frequent value of the fitted split comes to, in percent."""
+    return 100 * float((labels.classes[-1] == np.bincount(labels.classes[0]).argmax()).mean())
+
+
+def _measure(encoder: Encoder, splits: Splits, labels: Mapping[str, Labels], seed: int, resamples: int) -> Measured:
+    start = time.perf_counter()
+    probed = probe_all(encoder, splits, labels)
+    metrics, samples = _scores(probed, list(labels), resamples, seed)
+    record = metrics_record(
+        "probe",
+        "linear",
+        splits.test,
+        text="none",
+        seed=seed,
+        model=encoder.info,
+        metrics=metrics | {f"{entity}_majority": majority(own) for entity, own in labels.items()},
+        ci95=intervals(samples),
+        seconds=time.perf_counter() - start,
+        precision=encoder.precision,
+        fitted_on={"split": splits.fit.split, "n": len(splits.fit)},
+        chosen_on={"split": splits.val.split, "n": len(splits.val)},
+        entities={entity: _facts(own) for entity, own in labels.items()},
+        probes={name: one.facts for name, one in probed.items()},
+        bootstrap={"resamples": resamples, "unit": "product"},
+    )
+    return Measured(record, samples)
+
+
+def _features(encoder: Encoder, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray | None]:
+    photos = ProductImages.first(catalogue)
+    return encoder.encode_images_and_regions(photos) if encoder.tags else (encoder.encode_images(photos), None)
+
+
+def _scores(
+    probed: Mapping[str, Probed], entities: Sequence[str], resamples: int, seed: int
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """The metrics, in percent, and their bootstrap samples: values of an entity are measures of their own."""
+    measures: list[Measure] = []
+    places: dict[str, slice] = {}
+    for name, one in probed.items():
+        products, values = one.labels.rows[-1], one.labels.names
+        parts = [np.ones(len(values), dtype=bool), *(values == value for value in np.unique(values))]
+        places[name] = slice(len(measures), len(measures) + len(parts))
+        measures += [Measure(one.right[part, None].astype(float), products[part]) for part in parts]
+    point = np.array([[measure.values.mean() for measure in measures]])
+    drawn = resampled_means(measures, resamples=resamples, seed=seed)
+    found = [_named(100 * means, places, entities) for means in (point, drawn)]
+    return {name: float(value[0]) for name, value in found[0].items()}, found[1]
+
+
+def _named(means: np.ndarray, places: Mapping[str, slice], entities: Sequence[str]) -> dict[str, np.ndarray]:
+    """(R, K) means of all measures -> metric -> (R,). A value that a resample did not draw is left out of its balance."""
+    metrics = {MEAN: np.mean([means[:, places[entity].start] for entity in entities], axis=0)}
+    for name, place in places.items():
+        metrics[f"{name}_accuracy"] = means[:, place.start]
+        metrics[f"{name}_balanced_accuracy"] = np.nanmean(means[:, place.start + 1 : place.stop], axis=1)
+    return metrics
+
+
+def _facts(labels: Labels) -> dict[str, Any]:
+    fitted, _, tested = labels.classes
+    unseen = Counter(labels.names[tested < 0].tolist())
+    return {
+        "values": len(labels.values),
+        "values_seen_once": int((np.bincount(fitted) == 1).sum()),
+        "fitted_products": len(fitted),
+        "tested_products": len(tested),
+        "unseen_values": len(unseen),
+        "products_of_unseen_values": unseen.total(),
+    }
+
+
+def results_table(comparison: Comparison) -> RenderableType:
+    """Accuracies by encoder side by side, beside those of region embeddings and of the commonest value."""
+    first = comparison.results[0]
+    title = "linear probes on {dataset}, {split}, {n:,} products".format_map(first)
+    unseen = sum(facts["products_of_unseen_values"] for facts in first["entities"].values())
+    caption = (
+        f"percent, 95 % intervals over products; fitted on {first['fitted_on']['n']:,} products; "
+        f"{unseen:,} tags whose value these lack count as wrong"
+    )
+    rows = ("accuracy", "region_accuracy", "majority")
+    names = [MEAN, *(f"{entity}_{row}" for entity in first["entities"] for row in rows)]
+    known = {name for record in comparison.results for name in record["metrics"]}
+    names = [name for name in names if name in known]  # balanced accuracies stay in the files
+    return metrics_table(comparison, names, title, caption)

@@ -1,0 +1,72 @@
+"""The caption report's tables: scores by captioner, and the paired differences between them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from e2.benchmarks.core.support import interval_of_pair, leader
+from e2.benchmarks.reports.caption_runs import Run
+from e2.benchmarks.reports.tables import Cell, Table, difference_cell
+
+LOWER_IS_BETTER, NEITHER = ("repetition",), ("mean_length",)
+
+
+def score_table(runs: Sequence[Run], differences: Sequence[dict[str, Any]] = ()) -> Table:
+    """Metric by captioner; the best is marked where it is clear of all others, by paired differences where there are any."""
+    names = dict.fromkeys(name for run in runs for name in run.record["metrics"])
+    rows = {}
+    for name in names:
+        values = [run.record["metrics"].get(name) for run in runs]
+        best = None if name in NEITHER else _best(name, values, runs, differences)
+        rows[name.replace("_", " ")] = [_cell(run.record, name, place == best) for place, run in enumerate(runs)]
+    first = runs[0].record
+    notes = [
+        f"Percent (CIDEr x 100, length in words), 95 % intervals over {first['n']:,} products; tokens: {first['tokenizer']}"
+    ]
+    if first["n"] < first.get("n_of", first["n"]):
+        notes.append(f"Scored are {first['n']:,} of {first['n_of']:,} products")
+    by_note: dict[str, list[str]] = {}
+    for run in runs:
+        for note in [*(f"no {name}: {why}" for name, why in run.record["missing"].items()), *run.record["notes"]]:
+            by_note.setdefault(note, []).append(run.name)
+    notes += [note if len(noted) == len(runs) else f"{', '.join(noted)}: {note}" for note, noted in by_note.items()]
+    if recall := first["reference_tags"].get("tag_recall"):
+        notes.append(f"The references themselves name {recall:.1f} % of the tags")
+    return Table(f"Scores on {first['dataset']}, {first['split']}", [run.name for run in runs], rows, ". ".join(notes) + ".")
+
+
+def difference_table(differences: Sequence[dict[str, Any]], runs: Sequence[Run]) -> Table | None:
+    """Metric by pair of captioners that were measured together; None where none were."""
+    if not differences:
+        return None
+    short = {run.record["model"]["path"]: run.name for run in runs}
+    head = [f"{short[found['second']]} − {short[found['first']]}" for found in differences]
+    names = dict.fromkeys(name for found in differences for name in found["metrics"])
+    rows = {name.replace("_", " "): [_difference_cell(found, name) for found in differences] for name in names}
+    return Table(
+        "Paired differences",
+        head,
+        rows,
+        "Same products in every resample; green and red: the 95 % interval lies above or below zero.",
+    )
+
+
+def _difference_cell(found: dict[str, Any], name: str) -> Cell:
+    return difference_cell(found["metrics"][name], found["ci95"].get(name)) if name in found["metrics"] else Cell("–")
+
+
+def _cell(record: dict[str, Any], name: str, best: bool) -> Cell:
+    if name not in record["metrics"]:
+        return Cell("–")
+    bounds = record["ci95"].get(name)
+    interval = f"{bounds[0]:.1f} to {bounds[1]:.1f}" if bounds else ""
+    return Cell(f"{record['metrics'][name]:.1f}", interval, best)
+
+
+def _best(name: str, values: list[float | None], runs: Sequence[Run], differences: Sequence[dict[str, Any]]) -> int | None:
+    paths = [run.record["model"]["path"] for run in runs]
+    return leader(
+        values,
+        [run.record["ci95"].get(name) for run in runs],
+        lambda one, other: interval_of_pair(differences, paths[one], paths[other], name),
+        lowest=name in LOWER_IS_BETTER,
+    )

@@ -1,0 +1,261 @@
+"""`e2 report captions`: captioners side by side on one page, from the folders that `e2 evaluate captioning` wrote."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from e2.adapters.encoder import Encoder, load_encoder
+from e2.benchmarks.core.items import CATEGORY
+from e2.benchmarks.grounding.selection_picture import lit
+from e2.benchmarks.reports.caption_runs import Run, read_runs
+from e2.benchmarks.reports.caption_tables import difference_table, score_table
+from e2.benchmarks.reports.charts import Ridges, ridges
+from e2.benchmarks.reports.page import write_page
+from e2.benchmarks.reports.pictures import data_uri
+from e2.benchmarks.reports.tables import to_latex, to_markdown
+from e2.data import Catalogue, Product, load_image
+from e2.data.product import texts_only
+from e2.errors import InputError
+from e2.files import atomic_path
+from e2.options import open_data
+from e2.outputs import claim_results
+
+PAGE, MARKDOWN, LATEX = "index.html", "tables.md", "tables.tex"
+PHOTO, LOOK = 256, 224  # pixels
+WORST, TELLING, LOOKS = 6, 12, 6  # products: worst of a captioner, telling two apart, with selections
+CHARTS = ("BLEU@1", "BLEU@4", "METEOR", "ROUGE-L", "CIDEr")
+MAIN = ("METEOR", "ROUGE-L")  # the first that all runs have orders the gallery
+BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")  # would turn the order of what follows
+UNSHOWN = ("metrics", "ci95", "reference_tags", "missing", "notes", "entities")  # facts with a place of their own, or none
+
+
+def write_report(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    data: str | None = None,
+    encoder: str | None = None,
+    products: int = 200,
+    columns: tuple[str, str, str] = ("image", "caption", "product_id"),
+    on_bad_row: str = "error",
+    seed: int = 0,
+) -> Path:
+    """Writes ``index.html``, ``tables.md`` and ``tables.tex``.
+
+    Args:
+        folders: of ``e2 evaluate captioning --out``: of one captioner, or of a comparison of several.
+        out: folder to write to.
+        data: SPEC of the photos; None: the one that was measured on.
+        encoder: whose selection tokens are shown; None: that of the first captioner which has one with tokens.
+        products: in the gallery.
+        columns: image, caption and id column of tables.
+        on_bad_row: of the catalogue, ``error`` or ``skip``.
+        seed: of the choice of products that nothing else recommends.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        InputError: folders without results, or results of different products; photos that cannot be found.
+    """
+    claim_results(Path(out), PAGE, MARKDOWN, LATEX)
+    runs, differences = read_runs(folders)
+    metrics = [name for name in runs[0].rows[0]["scores"] if all(name in run.rows[0]["scores"] for run in runs)]
+    main = next(name for name in MAIN if name in metrics)
+    worst = [list(np.argsort(run.values(main), kind="stable")[:WORST]) for run in runs]
+    rows = choose_products(runs, worst, main, products, seed)
+    catalogue, places = _photos_of(runs[0], data, columns, on_bad_row)
+    shown = [catalogue[places[row["product_id"]]] for row in (runs[0].rows[row] for row in rows)]
+    looks = _looks(encoder, runs, shown[:: max(1, len(shown) // LOOKS)][:LOOKS])
+    tables = [table for table in (score_table(runs, differences), difference_table(differences, runs)) if table]
+    first = runs[0].record
+    page = Path(out) / PAGE
+    write_page(
+        page,
+        "captions.html",
+        title="Captions, side by side" if len(runs) > 1 else "Captions",
+        kicker="e2 caption report",
+        lead=f"{first['n']:,} products of {first['dataset']}, split {first['split']}; references: {first['text']}",
+        sections=[
+            (name.lower().replace(" ", "-"), name)
+            for name in ("Scores", "Distributions", "Gallery", "Worst", "Tokens", "Settings")
+        ],
+        names=[run.name for run in runs],
+        n=f"{len(runs[0].rows):,}",
+        scores=tables[0],
+        differences=tables[1] if len(tables) > 1 else None,
+        charts=_charts(runs, metrics),
+        gallery_note=_gallery_note(len(rows), len(runs[0].rows), len(runs)),
+        worst_metric=main,
+        settings=_settings(runs),
+        data=_page_data(runs, rows, shown, worst, metrics, main),
+        **looks,
+    )
+    for name, form in ((MARKDOWN, to_markdown), (LATEX, to_latex)):
+        with atomic_path(Path(out) / name) as temporary:
+            temporary.write_text("\n".join(map(form, tables)), encoding="utf-8")
+    return page
+
+
+def choose_products(runs: Sequence[Run], worst: Sequence[Sequence[int]], metric: str, limit: int, seed: int) -> list[int]:
+    """Rows for the gallery, in order: each captioner's worst, those that tell two captioners apart most, then a sample in
+    which sub-categories take turns. All worst cases are there whatever the limit.
+    """
+    telling = dict.fromkeys(row for rows in worst for row in rows)
+    for first, second in itertools.permutations(runs, 2):
+        lead = first.values(metric) - second.values(metric)
+        telling |= dict.fromkeys(np.argsort(-lead, kind="stable")[:TELLING])
+    chosen = list(telling)[: max(limit, sum(map(len, worst)))]
+    shelves: dict[Any, list[int]] = {}
+    for row in np.random.default_rng(seed).permutation(len(runs[0].rows)):
+        shelves.setdefault(runs[0].rows[row][CATEGORY], []).append(row)
+    turns = (row for turn in itertools.zip_longest(*shelves.values()) for row in turn if row is not None)
+    return sorted(map(int, dict.fromkeys([*chosen, *itertools.islice(turns, max(0, limit - len(chosen)))])))
+
+
+def _charts(runs: Sequence[Run], metrics: Sequence[str]) -> list[Ridges]:
+    charts = [
+        ridges(name, [run.values(name) for run in runs], None if name == "CIDEr" else 100.0)
+        for name in CHARTS
+        if name in metrics
+    ]
+    lengths = [np.array([len(row["caption"].split()) for row in run.rows], dtype=float) for run in runs]
+    return [*charts, ridges("words", lengths)]
+
+
+def _gallery_note(shown: int, total: int, runs: int) -> str:
+    if shown == total:
+        return f"All {total:,} products."
+    kinds = "the worst of each captioner, those that tell captioners apart most" if runs > 1 else "the worst"
+    return f"{shown:,} of {total:,} products: {kinds}, and a sample over all sub-categories."
+
+
+def _page_data(
+    runs: Sequence[Run],
+    rows: Sequence[int],
+    products: Sequence[Product],
+    worst: Sequence[Sequence[int]],
+    metrics: Sequence[str],
+    main: str,
+) -> dict[str, Any]:
+    """What the page's script shows; places of products are those in the gallery."""
+    categories = sorted({runs[0].rows[row][CATEGORY] or "none" for row in rows})
+    places = {row: place for place, row in enumerate(rows)}
+    return {
+        "names": [run.name for run in runs],
+        "metrics": list(metrics),
+        "main": list(metrics).index(main),
+        "categories": categories,
+        "worst": [[places[int(row)] for row in found] for found in worst],
+        "products": [
+            {
+                "id": runs[0].rows[row]["product_id"],
+                "category": categories.index(runs[0].rows[row][CATEGORY] or "none"),
+                "photo": data_uri(load_image(product.images[0]), PHOTO),
+                "tags": [[entity.replace("_", " "), value] for entity, value in runs[0].rows[row]["tags"].items()],
+                "references": runs[0].rows[row]["references"],
+                "captions": [_caption(run.rows[row], metrics) for run in runs],
+            }
+            for row, product in zip(rows, products, strict=True)
+        ],
+    }
+
+
+def _caption(row: dict[str, Any], metrics: Sequence[str]) -> dict[str, Any]:
+    scores = [round(row["scores"][name], 2) for name in metrics]
+    return {"text": row["caption"].translate(BIDI), "scores": scores, "marks": _marks(row["mentions"])}
+
+
+def _marks(mentions: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """Start, end, kind and explanation of each marked span; one may name values of several entities, and is right by any."""
+    spans: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
+    for mention in mentions:
+        spans.setdefault((mention["start"], mention["end"]), []).append(mention)
+    marks = []
+    for (start, end), found in sorted(spans.items()):
+        verdicts = [mention["right"] for mention in found]
+        kind = "right" if True in verdicts else "wrong" if False in verdicts else "open"
+        names = ", ".join(dict.fromkeys(f"{m['entity'].replace('_', ' ')}: {m['value']}" for m in found))
+        marks.append([start, end, kind, f"{kind if kind != 'open' else 'not known'} ({names})"])
+    return marks
+
+
+def _photos_of(run: Run, data: str | None, columns: tuple[str, str, str], on_bad_row: str) -> tuple[Catalogue, dict[str, int]]:
+    """The catalogue and the place of each product in it."""
+    spec, split = data or run.record["dataset"], run.record["split"]
+    try:
+        catalogue = open_data(spec, split, None, columns, on_bad_row)
+    except InputError as error:
+        raise InputError(f"the photos cannot be found ({error}); say where they are by --data") from error
+    light = texts_only(catalogue)
+    places = {light[row].product_id: row for row in range(len(light))}
+    if missing := [row["product_id"] for row in run.rows if row["product_id"] not in places]:
+        raise InputError(f"{spec} split {split} lacks {len(missing):,} of the products (first: {missing[0]}); check --data")
+    return catalogue, places
+
+
+def _looks(name: str | None, runs: Sequence[Run], products: Sequence[Product]) -> dict[str, Any]:
+    """What the section on selection tokens shows."""
+    nothing = {
+        "looks": [],
+        "looks_encoder": "",
+        "looks_reason": "None of the captioners' encoders has selection tokens, or none is here.",
+    }
+    for path in [name] if name else _encoders_of(runs):
+        encoder = load_encoder(path, device="cpu", workers=0)
+        if encoder.tags:
+            tags = {row["product_id"]: row["tags"] for row in runs[0].rows}
+            looks = _looked_at(encoder, products, [tags[product.product_id] for product in products])
+            return {"looks": looks, "looks_encoder": path, "looks_reason": ""}
+    if name:
+        raise InputError(f"{name} has no selection tokens; give --encoder a model trained by `e2 train --method e2`")
+    return nothing
+
+
+def _encoders_of(runs: Sequence[Run]) -> list[str]:
+    """Encoders of the captioners that still lie where they lay."""
+    named = (run.record["model"].get("encoder") for run in runs)
+    paths = (found["path"] for found in named if isinstance(found, dict) and "path" in found)
+    return [path for path in dict.fromkeys(paths) if Path(path).is_dir()]
+
+
+def _looked_at(encoder: Encoder, products: Sequence[Product], tags: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    photos = [load_image(product.images[0]).resize((LOOK, LOOK)) for product in products]
+    chosen = encoder.selections(photos)  # entity -> {layer: (B, k, rows, columns)}
+    return [
+        {
+            "photo": data_uri(photo, LOOK),
+            "name": product.product_id,
+            "parts": [
+                {
+                    "picture": data_uri(_chosen(photo, layers, row), LOOK),
+                    "title": ": ".join([entity.replace("_", " "), *filter(None, [tags[row].get(entity)])]),
+                }
+                for entity, layers in chosen.items()
+            ],
+        }
+        for row, (product, photo) in enumerate(zip(products, photos, strict=True))
+    ]
+
+
+def _chosen(photo: Image.Image, layers: Mapping[int, np.ndarray], row: int) -> Image.Image:
+    """The photo with the patches dimmed that no token of the entity chose in any block."""
+    return Image.fromarray(lit(photo, {layer: weights[row].sum(axis=0) for layer, weights in layers.items()}))
+
+
+def _settings(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Everything the runs were made with, flat: ``model.path`` and so on."""
+    flat = [dict(_flat({key: value for key, value in run.record.items() if key not in UNSHOWN})) for run in runs]
+    return {key: [str(found.get(key, "–")) for found in flat] for key in dict.fromkeys(key for found in flat for key in found)}
+
+
+def _flat(value: Any, prefix: str = ""):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif value is not None:
+        yield prefix, value

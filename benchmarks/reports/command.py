@@ -1,0 +1,49 @@
+"""The command `e2 report study`."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from e2.options import (
+    CaptionColumn,
+    IdColumn,
+    ImageColumn,
+    Json,
+    OnBadRow,
+    Out,
+    Seed,
+    Split,
+    Tags,
+    Text,
+    open_data,
+)
+
+
+def report_study(
+    runs: Annotated[list[Path], typer.Option("--runs", help="searched for results of e2 study and e2 evaluate; repeatable")],
+    out: Out,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="encoders shown at work, the baseline first; repeatable")
+    ] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="SPEC", help="the photos that --model is shown on")] = None,
+    split: Split = "test",
+    text: Text = "caption",
+    tags: Tags = None,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """One page, opening offline, with all that was measured, and where E2 loses; figures as PNG, SVG and PDF beside it.
+
+    Example: `e2 report study --runs runs/study --model runs/clip --model runs/e2 --data boutique --out runs/report`
+    """
+    from e2.benchmarks.reports.study import write_report
+
+    catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row) if data else None
+    page = write_report(runs, out, models=model or (), catalogue=catalogue, text=text, seed=seed)
+    print(jsonlib.dumps({"page": str(page)}) if json else f"wrote {page}, with tables and figures beside it")

@@ -1,0 +1,194 @@
+"""`e2 report study`: everything that studies and evaluations measured, on one page that opens offline.
+
+The sentences at the top are made from the numbers by one rule (``study_findings``), and so is the list of what E2 loses.
+"""
+
+import base64
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from e2.adapters.encoder import Encoder, load_encoder
+from e2.benchmarks.core.names import distinct
+from e2.benchmarks.grounding.selection_picture import draw_selections
+from e2.benchmarks.reports.page import write_page
+from e2.benchmarks.reports.pictures import data_uri
+from e2.benchmarks.reports.study_examples import SIDE, Example, draw_examples, find_examples
+from e2.benchmarks.reports.study_findings import AHEAD, BEHIND, OPEN, findings
+from e2.benchmarks.reports.study_records import FIGURES, Result, find_results, tables_of
+from e2.benchmarks.reports.tables import Table, to_latex, to_markdown
+from e2.data import Catalogue
+from e2.errors import InputError
+from e2.files import atomic_path
+from e2.outputs import claim_results
+
+PAGE, MARKDOWN, LATEX, FOLDER = "index.html", "tables.md", "tables.tex", "figures"
+SELECTIONS, EXAMPLES = "selections", "examples"
+LOOKS, QUERIES = 4, 6  # products with overlays, retrieval examples
+LONG = 14  # rows; longer tables are folded
+
+
+@dataclass(frozen=True)
+class Section:
+    """One result on the page; ``figures``: (title, data URI)."""
+
+    anchor: str
+    title: str
+    question: str
+    where: str
+    figures: list[tuple[str, str]]
+    tables: list[Table]
+
+
+def write_report(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    models: Sequence[str] = (),
+    catalogue: Catalogue | None = None,
+    text: str = "caption",
+    seed: int = 0,
+) -> Path:
+    """Writes ``index.html``, ``tables.md``, ``tables.tex`` and every figure as PNG, SVG and PDF in ``figures/``.
+
+    Args:
+        folders: searched for results of `e2 study` and `e2 evaluate`.
+        out: folder to write to.
+        models: encoders that are shown at work, the baseline first; none: numbers only.
+        catalogue: one split that they are shown on; needed with ``models``.
+        text: that queries are made of, ``caption`` or ``full``.
+        seed: of the choice of products and queries.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        InputError: folders without results, models without data, or an encoder that cannot be loaded.
+    """
+    out = Path(out)
+    claim_results(out, PAGE, MARKDOWN, LATEX)
+    results = find_results(folders)
+    encoders = [load_encoder(name, device="cpu", workers=0) for name in models]
+    sections = [_section(result, place, out / FOLDER) for place, result in enumerate(results, start=1)]
+    names = _names(models)
+    looks, examples = "", []
+    if encoders and catalogue is None:
+        raise InputError("--model shows encoders at work: say on which photos by --data")
+    if encoders and catalogue is not None:
+        looks = _selections(encoders, names, catalogue, out / FOLDER, seed)
+        examples = find_examples(encoders, catalogue, text=text, count=QUERIES, seed=seed)
+        draw_examples(examples, names, [out / FOLDER / f"{EXAMPLES}{ending}" for ending in FIGURES])
+    found = findings(results)
+    page = out / PAGE
+    write_page(
+        page,
+        "study.html",
+        title="Does E2 do what it promises?",
+        kicker="e2 study report",
+        lead="Selection tokens on a CLIP, measured on " + "; ".join(dict.fromkeys(result.products for result in results)),
+        sections=_navigation(sections, looks, examples),
+        results=sections,
+        findings={verdict: [one for one in found if one.verdict == verdict] for verdict in (AHEAD, BEHIND, OPEN)},
+        looks=looks,
+        looks_names=names,
+        examples=[_shown(example, names) for example in examples],
+        sources=[_source(result) for result in results],
+        long=LONG,
+    )
+    tables = [table for section in sections for table in section.tables]
+    for name, form in ((MARKDOWN, to_markdown), (LATEX, to_latex)):
+        with atomic_path(out / name) as temporary:
+            temporary.write_text("\n".join(map(form, tables)), encoding="utf-8")
+    return page
+
+
+def _section(result: Result, place: int, figures: Path) -> Section:
+    anchor = f"{place}-{result.kind}"
+    shown = []
+    for figure in result.figures():
+        name = anchor if figure.stem in ("figure", result.kind) else f"{anchor}-{figure.stem}"
+        _copy(figure, figures, name)
+        shown.append((figure.stem.replace("_", " "), _svg_uri(figure)))
+    return Section(anchor, result.title, result.question, result.where, shown, tables_of(result))
+
+
+def _copy(figure: Path, folder: Path, name: str) -> None:
+    """All three forms of a figure."""
+    for ending in FIGURES:
+        source = figure.with_suffix(ending)
+        if source.is_file():
+            with atomic_path(folder / f"{name}{ending}") as temporary:
+                shutil.copyfile(source, temporary)
+
+
+def _svg_uri(path: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _selections(encoders: Sequence[Encoder], names: Sequence[str], catalogue: Catalogue, folder: Path, seed: int) -> str:
+    """The overlays of the first encoder with tokens, the first without below; as a data URI, empty without tokens."""
+    from PIL import Image
+
+    tokens = next((encoder for encoder in encoders if encoder.tags), None)
+    if tokens is None:
+        return ""
+    plain = next((place for place, encoder in enumerate(encoders) if not encoder.tags), None)
+    beside: dict[str, Any] = {} if plain is None else {"plain": encoders[plain], "name": names[plain]}
+    rows = np.random.default_rng(seed).permutation(len(catalogue))[:LOOKS]
+    products = [catalogue[int(row)] for row in rows]
+    for ending in FIGURES:
+        draw_selections(tokens, products, folder / f"{SELECTIONS}{ending}", **beside)
+    with Image.open(folder / f"{SELECTIONS}.png") as picture:
+        return data_uri(picture, max(picture.size))
+
+
+def _shown(example: Example, names: Sequence[str]) -> dict[str, Any]:
+    found = zip(names, example.ranks, example.hits, strict=True)
+    return {
+        "text": example.text,
+        "found": [
+            {
+                "name": name,
+                "rank": rank,
+                "hits": [{"photo": data_uri(hit.photo, SIDE), "id": hit.product_id, "right": hit.right} for hit in hits],
+            }
+            for name, rank, hits in found
+        ],
+    }
+
+
+def _navigation(sections: Sequence[Section], looks: str, examples: Sequence[Example]) -> list[tuple[str, str]]:
+    titles = [section.title for section in sections]
+    labels = [one.title if titles.count(one.title) == 1 else f"{one.title}: {one.where}" for one in sections]
+    parts = [("claims", "What came out"), ("losses", "Where it loses")]
+    parts += [(section.anchor, label) for section, label in zip(sections, labels, strict=True)]
+    parts += [("looks", "Tokens at work")] if looks else []
+    parts += [("examples", "Retrieval examples")] if examples else []
+    return [*parts, ("sources", "Sources")]
+
+
+def _source(result: Result) -> dict[str, str]:
+    """Where a result comes from, for those who want to check it."""
+    record = result.records[0]
+    seeds = record["seed"] if isinstance(record["seed"], list) else [record["seed"]]
+    paths = [one["model"]["path"] for one in result.records] if not result.study else []
+    trainings = len(record.get("runs", []))
+    return {
+        "result": result.title,
+        "data": f"{record['dataset']}, {record['split']}, text {record['text']}",
+        "folder": str(result.folder),
+        "seeds": ", ".join(str(seed) for seed in seeds if seed is not None) or "–",
+        "models": ", ".join(paths) or (f"{trainings} trainings" if trainings else "–"),
+        "commit": record.get("commit") or "–",
+        "version": record["version"],
+    }
+
+
+def _names(models: Sequence[str]) -> list[str]:
+    """The last part of each model's path, or all of it where that does not tell them apart."""
+    return distinct([re.split(r"[/:]", model.rstrip("/"))[-1] for model in models], models)

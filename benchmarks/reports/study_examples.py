@@ -1,0 +1,124 @@
+"""Retrieval examples: what each encoder finds for the same words, the right answer framed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from e2.adapters.encoder import Encoder
+from e2.adapters.product_images import ProductImages
+from e2.benchmarks.core.items import Items, read_items
+from e2.data import Catalogue
+from e2.files import atomic_path
+
+TOP = 5
+RIGHT = "#0a8f5b"
+SIDE = 160  # pixels of a photo
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One photo that was found, and whether it is of the product that was meant."""
+
+    photo: Image.Image
+    product_id: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """One query.
+
+    Attributes:
+        text: the words.
+        ranks: per encoder the place of the right photo, 1 the first.
+        hits: per encoder the first few photos.
+    """
+
+    text: str
+    ranks: list[int]
+    hits: list[list[Hit]]
+
+
+def choose_queries(ranks: np.ndarray, count: int, seed: int) -> list[int]:
+    """Which queries to show: in turn one that gained most from the last encoder, one that lost most, one at random.
+
+    Args:
+        ranks: (encoders, T) places, first encoder the baseline.
+        count: how many.
+        seed: of the random ones.
+    """
+    gain = np.log(ranks[0]) - np.log(ranks[-1])  # from place 50 to 5 counts as much as from 10 to 1
+    orders = [np.argsort(-gain, kind="stable"), np.argsort(gain, kind="stable")]
+    orders.append(np.random.default_rng(seed).permutation(ranks.shape[1]))
+    turns = [int(order[place]) for place in range(min(count, ranks.shape[1])) for order in orders]
+    return list(dict.fromkeys(turns))[:count]
+
+
+def find_examples(encoders: Sequence[Encoder], catalogue: Catalogue, *, text: str, count: int, seed: int) -> list[Example]:
+    """Ranks every first photo of the split for every first text and picks some queries.
+
+    Args:
+        encoders: one or several, the baseline first.
+        catalogue: one split.
+        text: ``caption`` or ``full``.
+        count: examples.
+        seed: of the choice.
+    """
+    items = read_items(catalogue, text, first_only=True)
+    scores = [encoder.encode_texts(items.texts) @ encoder.encode_images(items.images).T for encoder in encoders]  # (T, I)
+    own = np.arange(len(items.texts))
+    ranks = np.stack([1 + (score > score[own, own][:, None]).sum(axis=1) for score in scores])
+    return [
+        Example(
+            items.texts[query],
+            [int(rank) for rank in ranks[:, query]],
+            [_hits(items, np.argsort(-score[query], kind="stable")[:TOP], query) for score in scores],
+        )
+        for query in choose_queries(ranks, count, seed)
+    ]
+
+
+def _hits(items: Items, places: np.ndarray, query: int) -> list[Hit]:
+    photos: ProductImages = items.images
+    return [Hit(_small(photos[int(place)]), items.product_ids[place], int(place) == query) for place in places]
+
+
+def _small(photo: Image.Image) -> Image.Image:
+    small = photo.convert("RGB")
+    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return small
+
+
+def draw_examples(examples: Sequence[Example], names: Sequence[str], paths: Sequence[Path]) -> None:
+    """One picture, a row per query, the encoders' photos side by side; ``paths`` end in .png, .svg or .pdf."""
+    columns = TOP * len(names) + len(names) - 1  # a gap between encoders
+    figure = Figure(figsize=(1.15 * columns, 1.62 * len(examples) + 0.3), dpi=140)
+    axes = figure.subplots(len(examples), columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for row, example in zip(axes, examples, strict=True):
+        for place, (hits, rank, name) in enumerate(zip(example.hits, example.ranks, names, strict=True)):
+            start = place * (TOP + 1)
+            for axis, hit in zip(row[start:], hits, strict=False):
+                _draw_hit(axis, hit)
+            row[start].set_title(f"{name}: place {rank}", fontsize=8, loc="left", parse_math=False)
+        said = example.text if len(example.text) <= 190 else example.text[:189] + "…"
+        row[0].text(0, -0.04, said, transform=row[0].transAxes, fontsize=7.5, va="top", parse_math=False)
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.97, bottom=0.03, wspace=0.06, hspace=0.3)
+    for path in paths:
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:], facecolor="white")
+
+
+def _draw_hit(axis: Axes, hit: Hit) -> None:
+    axis.imshow(np.asarray(hit.photo))
+    if hit.right:
+        axis.set_axis_on()
+        axis.set(xticks=[], yticks=[])
+        for spine in axis.spines.values():
+            spine.set(color=RIGHT, linewidth=3.5)

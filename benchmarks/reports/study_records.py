@@ -1,0 +1,203 @@
+"""Finding what studies and evaluations wrote, and saying it in tables."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from e2.benchmarks.core.comparison import COMPARISON, Comparison, short_names
+from e2.benchmarks.core.names import measured_on
+from e2.benchmarks.core.names import short_names as short_specs
+from e2.benchmarks.core.records import NAME
+from e2.benchmarks.core.support import leader
+from e2.benchmarks.grounding.maps import maps_of
+from e2.benchmarks.reports.tables import Cell, Table, difference_cell
+from e2.benchmarks.studies.dataset import statistics_table
+from e2.benchmarks.studies.registry import STUDIES
+from e2.benchmarks.studies.tables import differences_table, in_words, variants_table
+from e2.errors import InputError
+
+EVALUATIONS = {  # benchmark -> (title, the question it answers), in the order of the page
+    "retrieval": ("Retrieval", "How often is the right photo, or the right text, among the first?"),
+    "probe": ("Linear probes", "How much of each tag can be read off frozen embeddings?"),
+    "grounding": ("Grounding", "Does a selection token look where the tag is?"),
+    "gap": ("Modality gap", "How far apart do photos and texts lie?"),
+    "detail": ("Detail of the query", "How does recall grow with what the query says?"),
+}
+FIGURES = (".svg", ".png", ".pdf")
+GROUNDING = {"pointing": "pointing game", "near": "with a tolerance of 15 of 224 pixels"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one folder holds.
+
+    Attributes:
+        folder: where it is.
+        records: of one study, or one per encoder.
+        differences: paired, second minus first.
+        label: tells it from another of the same study on the same data; empty where there is none.
+    """
+
+    folder: Path
+    records: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
+    label: str = ""
+
+    @property
+    def study(self) -> bool:
+        return self.records[0]["benchmark"] == "study"
+
+    @property
+    def kind(self) -> str:
+        """The study's name, or the evaluation's."""
+        return self.records[0]["protocol" if self.study else "benchmark"]
+
+    @property
+    def products(self) -> str:
+        """Data and split, for people; the SPECs stand in the tables and under Sources."""
+        record = self.records[0]
+        if self.study and self.kind == "dataset":
+            return f"{' and '.join(short_specs(record['metrics']))}, {record['split']}"
+        return measured_on(record)
+
+    @property
+    def where(self) -> str:
+        """The same, told apart from others of its kind."""
+        return self.products + (f" ({self.label})" if self.label else "")
+
+    @property
+    def names(self) -> list[str]:
+        """Of the encoders of an evaluation."""
+        return short_names(Comparison(self.records, self.differences))
+
+    @property
+    def title(self) -> str:
+        return self.records[0]["title"] if self.study else EVALUATIONS[self.kind][0]
+
+    @property
+    def question(self) -> str:
+        return self.records[0]["question"] if self.study else EVALUATIONS[self.kind][1]
+
+    def figures(self) -> list[Path]:
+        """The vector form of each figure that lies beside the numbers."""
+        return sorted(self.folder.glob("*.svg"), key=lambda path: (path.stem == "curves", path.name))
+
+
+def find_results(folders: Sequence[Path]) -> list[Result]:
+    """Everything in the folders and below that the page can show, studies first.
+
+    Raises:
+        InputError: nothing there, or a file that is no such record.
+    """
+    results: list[Result] = []
+    for folder in folders:
+        files = sorted([*Path(folder).rglob(NAME), *Path(folder).rglob(COMPARISON)])
+        compared = {file.parent for file in files if file.name == COMPARISON}
+        for file in files:
+            if file.name == NAME and file.parent.parent in compared:
+                continue  # one encoder of a comparison
+            found = _read(file)
+            if found is not None:
+                results.append(found)
+    if not results:
+        names = ", ".join(map(str, folders))
+        raise InputError(f"{names}: no results there; give --runs folders that e2 study or e2 evaluate wrote by --out")
+    results = _told_apart(results)
+    order = [*((True, name) for name in STUDIES), *((False, name) for name in EVALUATIONS)]
+    return sorted(results, key=lambda result: (order.index((result.study, result.kind)), result.where, str(result.folder)))
+
+
+def _told_apart(results: Sequence[Result]) -> list[Result]:
+    """Where several studied the same on the same data (one for longer, say), the ends of their folders say which is which."""
+    alike: dict[tuple[bool, str, str], list[Path]] = defaultdict(list)
+    for result in results:
+        alike[result.study, result.kind, result.where].append(result.folder)
+    labels = [_ends(alike[result.study, result.kind, result.where]) for result in results]
+    return [replace(result, label=ends[result.folder]) for result, ends in zip(results, labels, strict=True)]
+
+
+def _ends(folders: Sequence[Path]) -> dict[Path, str]:
+    """Folder -> as much of its end as tells it from the others; nothing of a single one."""
+    if len(folders) == 1:
+        return {folders[0]: ""}
+    depth = 1
+    while len({folder.parts[-depth:] for folder in folders}) < len(set(folders)):
+        depth += 1
+    return {folder: "/".join(folder.parts[-depth:]) for folder in folders}
+
+
+def tables_of(result: Result) -> list[Table]:
+    """The tables of a result, the telling one first."""
+    record = result.records[0]
+    if result.study:
+        if result.kind == "dataset":
+            return [statistics_table(record["title"], record["metrics"])]
+        return [variants_table(record), *([differences_table(record)] if record["differences"] else [])]
+    if result.kind == "grounding":
+        return [_grounding_table(result, measure) for measure in GROUNDING]
+    return [_metrics_table(result)]
+
+
+def _read(file: Path) -> Result | None:
+    """None for records of other kinds.
+
+    Raises:
+        InputError: it cannot be read as a record.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        records = content["results"] if file.name == COMPARISON else [content]
+        result = Result(file.parent, records, content.get("differences", []))
+        return result if result.kind in (STUDIES if result.study else EVALUATIONS) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"cannot read {file} as results ({error!r}); make it again or leave it out of --runs") from error
+
+
+def _grounding_table(result: Result, measure: str) -> Table:
+    """A row per map, a column per entity; a map that leads an entity by what the intervals support stands out."""
+    entities = list(result.records[0]["places"])
+    rows = [
+        (name, record, own)
+        for name, record in zip(result.names, result.records, strict=True)
+        for own in maps_of(record["metrics"])
+    ]
+    columns = [[(record, f"{measure}/{own}/{entity}") for _, record, own in rows] for entity in entities]
+    best = [leader([r["metrics"].get(name) for r, name in c], [r["ci95"].get(name) for r, name in c]) for c in columns]
+    cells = {
+        f"{name}: {own}": [_cell(*column[row], best=place == row) for column, place in zip(columns, best, strict=True)]
+        for row, (name, _, own) in enumerate(rows)
+    }
+    against = {"boxes": "true boxes", "windows": "windows that suit the tag's text best"}[result.records[0]["protocol"]]
+    title = f"Hits, %: {GROUNDING[measure]}, {against}: {result.where}"
+    note = f"95 % intervals over {result.records[0]['n']:,} products."
+    return Table(title, [entity.replace("_", " ") for entity in entities], cells, note, corner="map")
+
+
+def _metrics_table(result: Result) -> Table:
+    """A row per metric that has an interval somewhere, a column per encoder and per difference."""
+    names = dict.fromkeys(name for record in result.records for name in record["ci95"])
+    short = dict(zip((record["model"]["path"] for record in result.records), result.names, strict=True))
+    head = [*result.names, *(f"{short[pair['second']]} − {short[pair['first']]}" for pair in result.differences)]
+    rows = {}
+    for name in names:
+        cells = [_cell(record, name) for record in result.records]
+        rows[in_words(name)] = [*cells, *(_difference_cell(pair, name) for pair in result.differences)]
+    first = result.records[0]
+    title = f"{result.title}: {result.where}, {first['n']:,} products, {first['protocol']}"
+    return Table(title, head, rows, "95 % intervals over products; differences are paired, and marked where clear of zero.")
+
+
+def _cell(record: Mapping[str, Any], name: str, best: bool = False) -> Cell:
+    if name not in record["metrics"]:
+        return Cell("")
+    value, bounds = record["metrics"][name], record["ci95"].get(name)
+    return Cell(f"{value:.1f}", f"{bounds[0]:.1f} to {bounds[1]:.1f}" if bounds else "", best)
+
+
+def _difference_cell(pair: Mapping[str, Any], name: str) -> Cell:
+    if name not in pair["ci95"]:
+        return Cell("")
+    return difference_cell(pair["metrics"][name], pair["ci95"][name])

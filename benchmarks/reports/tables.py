@@ -1,0 +1,98 @@
+"""One table, three forms: HTML (by the macro in ``parts.html``), Markdown and LaTeX. Texts are escaped in each."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from e2.benchmarks.core.support import sign, signed
+
+BREAKS = re.compile(r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+")
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "−": "$-$",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value, its ``interval`` in words, and whether it is the ``best`` of its row; or, of a difference, whether it is clear
+    of zero, and then whether it lies ``below``."""
+
+    text: str
+    interval: str = ""
+    best: bool = False
+    below: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells, each with a name in front.
+
+    Attributes:
+        title: what stands above.
+        head: names of the columns, without that of the rows' names.
+        rows: name -> cells, as many as the head.
+        note: what stands below.
+    """
+
+    title: str
+    head: list[str]
+    rows: dict[str, list[Cell]]
+    note: str = ""
+    corner: str = field(default="metric")
+
+
+def difference_cell(value: float, bounds: Sequence[float] | None) -> Cell:
+    """A difference with its interval, marked where that supports one; see `e2.benchmarks.core.support`."""
+    if bounds is None:
+        return Cell(signed(value))
+    clear = sign(value, bounds)
+    return Cell(signed(value), " to ".join(map(signed, bounds)), clear != 0, below=clear < 0)
+
+
+def to_markdown(table: Table) -> str:
+    """GitHub's Markdown; best cells are bold."""
+    lines = [f"**{_markdown(table.title)}**", "", _markdown_row([table.corner, *table.head])]
+    lines.append("|" + "---|" * (1 + len(table.head)))
+    for name, cells in table.rows.items():
+        bold = (f"**{_markdown(cell.text)}**" if cell.best else _markdown(cell.text) for cell in cells)
+        parts = (
+            f"{text} ({_markdown(cell.interval)})" if cell.interval else text for text, cell in zip(bold, cells, strict=True)
+        )
+        lines.append(f"| {_markdown(name)} | " + " | ".join(parts) + " |")
+    return "\n".join([*lines, "", _markdown(table.note), ""])
+
+
+def to_latex(table: Table) -> str:
+    """A booktabs table; best cells are bold, intervals small behind them."""
+    columns = "l" + "r" * len(table.head)
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}. {_latex(table.note)}}}"]
+    lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(map(_latex, [table.corner, *table.head])) + r" \\"]
+    lines.append(r"\midrule")
+    for name, cells in table.rows.items():
+        lines.append(" & ".join([_latex(name), *map(_latex_cell, cells)]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def _markdown_row(names: list[str]) -> str:
+    return "| " + " | ".join(map(_markdown, names)) + " |"
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", _line(text)).replace("&", "&amp;")
+
+
+def _latex_cell(cell: Cell) -> str:
+    value = rf"\textbf{{{_latex(cell.text)}}}" if cell.best else _latex(cell.text)
+    return rf"{value} {{\scriptsize ({_latex(cell.interval)})}}" if cell.interval else value
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in _line(text))
+
+
+def _line(text: str) -> str:
+    return BREAKS.sub(" ", text).encode("utf-8", "replace").decode()

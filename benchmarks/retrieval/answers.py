@@ -1,0 +1,109 @@
+"""How one encoder did on every query of a protocol, and the figures that follow from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from e2.adapters.encoder import Encoder
+from e2.benchmarks.core.bootstrap import Measure, resampled_means
+from e2.benchmarks.core.items import Items
+from e2.benchmarks.retrieval.candidates import CandidateLists
+from e2.ranks import KS, Ranks, candidate_ranks, cross_modal_ranks, retrieval_metrics
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction's queries, as one sequence over all runs of a protocol (a full gallery is one run).
+
+    Attributes:
+        ranks: of Q queries.
+        products: (Q,) the product of each.
+        runs: (Q,) the run of each.
+    """
+
+    ranks: Ranks
+    products: np.ndarray
+    runs: np.ndarray
+
+    def hits(self) -> np.ndarray:
+        """(Q, K)"""
+        return self.ranks.hits(KS).cpu().numpy()
+
+    def hits_if_settled(self, bound: str) -> np.ndarray:
+        """(Q, K) as if all ties fell one way, ``optimistic`` or ``pessimistic``."""
+        settled = getattr(self.ranks, bound)
+        return Ranks(settled, settled).hits(KS).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Both directions of one encoder."""
+
+    image_to_text: Direction
+    text_to_image: Direction
+
+    def metrics(self) -> dict[str, float]:
+        """The headline figures, in percent, all runs together (each has the same number of queries)."""
+        return _metrics([side.hits() for side in self._sides()])
+
+    def tie_bounds(self) -> dict[str, list[float]]:
+        """[pessimistic, optimistic] value of each metric that ties can move."""
+        low, high = (
+            _metrics([side.hits_if_settled(bound) for side in self._sides()]) for bound in ("pessimistic", "optimistic")
+        )
+        return {name: [low[name], high[name]] for name in low if low[name] < high[name]}
+
+    def spread(self) -> dict[str, float]:
+        """Standard deviation of each metric between runs.
+
+        It tells how much the drawn lists matter; runs share products, so it is no interval for the metric.
+        """
+        runs = [
+            _metrics([side.hits()[side.runs == run] for side in self._sides()]) for run in np.unique(self.image_to_text.runs)
+        ]
+        return {name: float(np.std([run[name] for run in runs], ddof=min(1, len(runs) - 1))) for name in runs[0]}
+
+    def samples(self, resamples: int, seed: int) -> np.ndarray:
+        """(resamples, 7) bootstrapped metrics in percent, columns in the order of ``metrics``."""
+        measures = [Measure(side.hits(), side.products) for side in self._sides()]
+        means = 100 * resampled_means(measures, resamples=resamples, seed=seed)
+        return np.concatenate([means, means.sum(axis=1, keepdims=True)], axis=1)
+
+    def _sides(self) -> tuple[Direction, Direction]:
+        return self.image_to_text, self.text_to_image
+
+
+def answer(encoder: Encoder, items: Items, lists: CandidateLists | None, progress: bool = True) -> Answers:
+    """Encodes all items and ranks the full gallery, or the candidates where there are lists."""
+    images = torch.from_numpy(encoder.encode_images(items.images, progress)).to(encoder.device)
+    texts = torch.from_numpy(encoder.encode_texts(items.texts, progress)).to(encoder.device)
+    if lists is None:
+        groups = [torch.from_numpy(rows).to(encoder.device) for rows in (items.image_products, items.text_products)]
+        to_text, to_image = cross_modal_ranks(images, texts, *groups)
+        return Answers(_one_run(to_text, items.image_products), _one_run(to_image, items.text_products))
+    return Answers(
+        _listed(images, texts, lists.image_queries, lists.text_candidates, items.image_products),
+        _listed(texts, images, lists.text_queries, lists.image_candidates, items.text_products),
+    )
+
+
+def _one_run(ranks: Ranks, products: np.ndarray) -> Direction:
+    return Direction(ranks, products, np.zeros_like(products))
+
+
+def _listed(
+    queries: torch.Tensor, gallery: torch.Tensor, rows: np.ndarray, candidates: np.ndarray, products: np.ndarray
+) -> Direction:
+    """Rows (R, Q) and candidates (R, Q, 101) of all runs in one go."""
+    runs = np.repeat(np.arange(len(rows)), rows.shape[1])
+    rows, candidates = rows.reshape(-1), candidates.reshape(-1, candidates.shape[-1])
+    where = queries.device
+    ranks = candidate_ranks(queries, gallery, torch.from_numpy(rows).to(where), torch.from_numpy(candidates).to(where))
+    return Direction(ranks, products[rows], runs)
+
+
+def _metrics(hits: Sequence[np.ndarray]) -> dict[str, float]:
+    """The named metrics from both directions' (Q, K) hits."""
+    return retrieval_metrics(*(dict(zip(KS, (100 * side.mean(axis=0)).tolist(), strict=True)) for side in hits))

@@ -1,0 +1,141 @@
+"""`e2 evaluate retrieval`: encodes a split with one or several encoders, ranks, and reports with intervals.
+
+Protocols (say which one, numbers differ by tens of points):
+
+- ``full``: every photo against every text of the split and back, products as ground truth.
+- ``first-photo``: the authors' variant, one photo and one text per product, a square matrix.
+- ``sample-100``: one positive among 100 negatives, of the same sub-category or any, 1,000 queries, mean and spread of 5 runs.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+
+from e2.adapters.encoder import Encoder
+from e2.benchmarks.core.bootstrap import RESAMPLES
+from e2.benchmarks.core.comparison import (
+    Comparison,
+    Measured,
+    check_encoders,
+    claim_comparison,
+    compare,
+    intervals,
+    metrics_table,
+    write_comparison,
+)
+from e2.benchmarks.core.items import CATEGORY, Items, read_items
+from e2.benchmarks.core.records import metrics_record
+from e2.benchmarks.retrieval.answers import answer
+from e2.benchmarks.retrieval.candidates import CandidateLists, Gallery, draw_candidates, load_candidates
+from e2.data.product import Catalogue
+from e2.distributed import processes
+from e2.errors import InputError
+from e2.ranks import TIE_POLICY
+
+LISTS = "candidates.npz"
+PROTOCOLS = ("full", "first-photo", "sample-100")
+
+
+def evaluate_retrieval(
+    encoders: Sequence[Encoder],
+    catalogue: Catalogue,
+    *,
+    protocol: str = "full",
+    text: str = "caption",
+    seed: int = 0,
+    out: str | Path | None = None,
+    rule: str = "fame-vil",
+    candidates: str | Path | None = None,
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Measures retrieval both ways.
+
+    Args:
+        encoders: one or several; several are compared on the same queries and lists, with paired intervals.
+        catalogue: one split.
+        protocol: ``full``, ``first-photo`` or ``sample-100``.
+        text: ``caption`` or ``full`` (description and tags).
+        seed: of the sampled lists and of the bootstrap.
+        out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``candidates.npz``.
+        rule: of ``sample-100``, where the negatives come from: ``fame-vil``, ``authors`` or ``any``.
+        candidates: saved lists to use instead of drawing new ones; they bring their own rule.
+        resamples: of the bootstrap.
+
+    Raises:
+        InputError: unknown protocol, text or rule; no encoder or one twice; a split too small or without sub-categories.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"unknown protocol {protocol!r}; choose {', '.join(PROTOCOLS)}")
+    check_encoders(encoders)
+    claim_comparison(out, LISTS)
+    items = read_items(catalogue, text, first_only=protocol == "first-photo")
+    lists = _lists(items, rule, seed, candidates) if protocol == "sample-100" else None
+    facts = _facts(items, lists, resamples)
+    measured = []
+    for encoder in encoders:
+        start = time.perf_counter()
+        answers = answer(encoder, items, lists)
+        metrics = answers.metrics()
+        samples = dict(zip(metrics, answers.samples(resamples, seed).T, strict=True))
+        further = {"precision": encoder.precision, "truncated_texts": encoder.truncated(items.texts)}
+        further["identical_texts"] = len(items.texts) - len(set(encoder.text_keys(items.texts)))  # it cannot tell these apart
+        further |= {**facts, "tie_bounds": answers.tie_bounds()}
+        if lists is not None:
+            further["spread"] = answers.spread()
+        record = metrics_record(
+            "retrieval",
+            protocol,
+            catalogue,
+            text=text,
+            seed=seed,
+            model=encoder.info,
+            metrics=metrics,
+            ci95=intervals(samples),
+            seconds=time.perf_counter() - start,
+            **further,
+        )
+        measured.append(Measured(record, samples))
+    comparison = compare(measured)
+    if out is not None:
+        if lists is not None and processes().is_main_process:
+            lists.save(Path(out) / LISTS)
+        write_comparison(Path(out), comparison)
+    return comparison
+
+
+def results_table(comparison: Comparison) -> RenderableType:
+    """Metrics by encoder, then the paired differences; see `metrics_table`."""
+    first = comparison.results[0]
+    title = "{protocol} retrieval on {dataset}, {split}, text {text}, {n} products".format_map(first)
+    return metrics_table(
+        comparison, list(first["metrics"]), title, f"percent, 95 % intervals over products; {first['tie_policy']}"
+    )
+
+
+def _lists(items: Items, rule: str, seed: int, candidates: str | Path | None) -> CandidateLists:
+    if rule != "any" and not candidates and not any(items.categories):
+        raise InputError(
+            f"sample-100 draws from each product's {CATEGORY}, which no product has; name its column by --tags, "
+            "or draw from the whole split by --rule any"
+        )
+    gallery = Gallery(items.image_products, items.text_products, items.categories)
+    return load_candidates(candidates, gallery) if candidates else draw_candidates(gallery, rule=rule, seed=seed)
+
+
+def _facts(items: Items, lists: CandidateLists | None, resamples: int) -> dict[str, Any]:
+    """What holds for all encoders."""
+    facts: dict[str, Any] = {
+        "n_images": len(items.images),
+        "n_texts": len(items.texts),
+        "tie_policy": TIE_POLICY,
+        "bootstrap": {"resamples": resamples, "unit": "product"},
+    }
+    if lists is not None:
+        runs, queries, length = lists.text_candidates.shape
+        short = int((lists.text_candidates[..., -1] < 0).sum() + (lists.image_candidates[..., -1] < 0).sum())
+        facts["sampling"] = {"rule": lists.rule, "runs": runs, "queries": queries, "negatives": length - 1}
+        facts["sampling"]["short_lists"] = short
+    return facts

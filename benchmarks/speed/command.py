@@ -1,0 +1,60 @@
+"""The command `e2 speed`."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from e2.benchmarks.speed.registry import MEASUREMENTS
+from e2.errors import InputError
+from e2.options import Json
+
+
+def speed(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=", ".join(MEASUREMENTS))],
+    out: Annotated[Path | None, typer.Option(help="folder for metrics.json, and the picture of growth")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="rounds, ours and the reference in turn")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="of both ways; as many as PyTorch takes unless given")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="size of the measurement, e.g. batch_size=32")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Time our way against a plain reference on this machine, in turn: ratios below 1 say that ours is faster.
+
+    Example: `e2 speed train-step --set backbone=ViT-B-32 --set batch_size=32 --out runs/speed`
+    """
+    from e2.benchmarks.speed.registry import defaults, measurement, read_options
+
+    run = measurement(name)
+    options = read_options(run, set_ or ())
+    if repeats is not None:
+        if "repeats" not in defaults(run):
+            raise InputError(f"--repeats means nothing to {name}; it has {', '.join(defaults(run))}")
+        options["repeats"] = repeats
+    _measure(name, run, options, out, threads, json)
+
+
+def _measure(name: str, run, options: dict, out: Path | None, threads: int | None, json: bool) -> None:
+    import torch
+    from rich.console import Console
+
+    from e2.benchmarks.core.records import NAME, write_json
+    from e2.benchmarks.speed import growth
+    from e2.benchmarks.speed.record import measure, speed_table
+    from e2.outputs import claim_results
+
+    if out:
+        claim_results(out, NAME)
+    if threads:
+        torch.set_num_threads(threads)
+    record = measure(name, run, options)
+    if out:
+        write_json(out / NAME, record)
+        if name == "growth":
+            growth.draw(record["details"], out / growth.PICTURE)
+    if json:
+        print(jsonlib.dumps(record, indent=2))
+    else:
+        Console().print(speed_table(record))

@@ -1,0 +1,130 @@
+"""What a study is made of: variants of one training, a measure, and who is set against whom."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from e2.adapters.encoder import Encoder
+from e2.config import TrainConfig
+from e2.data import ArrowCatalogue, Catalogue, open_catalogue
+from e2.errors import InputError
+from e2.training.run import data_columns
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One kind of training.
+
+    Attributes:
+        label: its name in tables, figures and files.
+        settings: what differs from the study's common training, by dotted name as `e2 train --set` spells it, e.g.
+            ``{"method": "clip"}`` or ``{"model.selector": "soft"}``; wins over all that the user gave.
+        against: labels of the variants that it is compared with, in paired differences.
+        series, x: place in a figure over a number (batch size, parameters): the curve, and where on it.
+    """
+
+    label: str
+    settings: Mapping[str, Any]
+    against: tuple[str, ...] = ()
+    series: str | None = None
+    x: float | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a measure says of one encoder.
+
+    Attributes:
+        metrics: name -> value; percent unless the name says otherwise.
+        items: metric -> what each of the P products of the split adds to it, for intervals: (P,) values whose mean the metric
+            is (NaN: the product has none), or (P, T, 2) sums and counts, the metric being the sum over T terms of
+            ``sums.sum(0) / counts.sum(0)`` (SumR has six). A metric without items is reported without an interval.
+    """
+
+    metrics: dict[str, float]
+    items: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the user asked for.
+
+    Attributes:
+        data: the SPECs; training studies take one, ``dataset`` several.
+        out, runs: folders of the results, and of the trainings, which studies may share.
+        common: what all trainings share; its seed is not used, its texts are those that are measured too.
+        seeds: of the trainings.
+        split: that is measured.
+        chosen: labels of the variants to run; None = all.
+        old_data: ``forgetting`` only: the SPEC that the start model knows.
+    """
+
+    data: tuple[str, ...]
+    out: Path
+    runs: Path
+    common: TrainConfig = TrainConfig()
+    seeds: tuple[int, ...] = (0,)
+    split: str = "test"
+    chosen: tuple[str, ...] | None = None
+    old_data: str | None = None
+
+    @property
+    def text(self) -> str:
+        """``caption`` or ``full``."""
+        return self.common.data.measured_text
+
+    def open(self, split: str, spec: str | None = None) -> ArrowCatalogue:
+        """A split of the study's catalogue, or of another with the same entities.
+
+        Raises:
+            InputError: no such data or split, or several catalogues where one is needed.
+        """
+        if spec is None and len(self.data) != 1:
+            raise InputError(f"this study trains on one catalogue, --data names {len(self.data)}; give one")
+        return self._open(spec or self.data[0], split, self.common.data.tags or None)
+
+    def open_old(self) -> ArrowCatalogue:
+        """The split of ``old_data`` that is measured; without entities, which the start model may not know.
+
+        Raises:
+            InputError: none was named, or it cannot be read.
+        """
+        if self.old_data is None:
+            raise InputError("the study needs data that the start model is good at: name it by --old-data")
+        return self._open(self.old_data, self.split, ())
+
+    def _open(self, spec: str, split: str, tags: tuple[str, ...] | None) -> ArrowCatalogue:
+        data = self.common.data
+        columns = data_columns(data)
+        return open_catalogue(spec, split, tags=tags, columns=columns, on_bad_row=data.on_bad_row)
+
+    @cached_property
+    def entities(self) -> tuple[str, ...]:
+        """The entities that the trainings learn from: those given, else the catalogue's own."""
+        return self.common.data.tags or self.open(self.split).tags
+
+
+class Study(Protocol):
+    """What `e2 study NAME` runs: writes ``metrics.json``, tables and figures into ``context.out``, returns the record."""
+
+    name: str
+    title: str
+    question: str  # in one sentence
+
+    def run(self, context: Context) -> dict[str, Any]: ...
+
+
+Measure = Callable[[Encoder, Catalogue, Context], Measured]
+Figure = Callable[[Mapping[str, Any], Path], None]  # the record, the file's path without its ending
+
+
+def methods(*names: str, against: Sequence[str] = ()) -> list[Variant]:
+    """A variant per training method, each compared with those of ``against`` that stand before it."""
+    return [
+        Variant(name, {"method": name}, tuple(other for other in names[:place] if other in against))
+        for place, name in enumerate(names)
+    ]

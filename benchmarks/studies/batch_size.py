@@ -1,0 +1,60 @@
+"""`batch-size`: the methods over small and large batches, which see equally many products (the paper's table 5)."""
+
+from functools import partial
+
+from e2.benchmarks.studies.base import Context, Variant
+from e2.benchmarks.studies.lines import draw_lines
+from e2.benchmarks.studies.runs import learned_splits, training_config
+from e2.benchmarks.studies.trained import TrainedStudy
+
+SIZES = (16, 32, 64, 128, 256, 512)
+METHODS = ("clip", "multifield", "e2")
+CHUNK = 128  # products encoded at a time: larger batches take no more memory, and their gradients are exact
+EPOCHS = 10  # of `e2 train`, where no length is given
+
+
+def variants(context: Context) -> list[Variant]:
+    """Every method at every size that the catalogue fills; each method against those before it at the same size."""
+    seen, products = products_seen(context), learned_products(context)
+    return [
+        Variant(
+            f"{method}@{size}",
+            {"method": method, **settings_of(size, context, seen)},
+            against=tuple(f"{other}@{size}" for other in METHODS[:place]),
+            series=method,
+            x=size,
+        )
+        for size in SIZES
+        if size <= products
+        for place, method in enumerate(METHODS)
+    ]
+
+
+def settings_of(size: int, context: Context, seen: int) -> dict[str, int | None]:
+    """What a batch size changes; nothing where it is the common one, so that other studies' trainings serve here too."""
+    if size == context.common.data.batch_size:
+        return {}
+    length = {"epochs": None, "steps": max(1, round(seen / size))}
+    return {"data.batch_size": size, "data.chunk_size": CHUNK if size > CHUNK else None, **length}
+
+
+def learned_products(context: Context) -> int:
+    return len(context.open(learned_splits(context)[0]))
+
+
+def products_seen(context: Context) -> int:
+    """How many products a training of the length that was asked for learns from, counted as often as it sees them."""
+    config = training_config(context, Variant("common", {}), 0)
+    products = learned_products(context)
+    batch = min(config.data.batch_size, products)
+    return batch * (config.steps or round((config.epochs or EPOCHS) * (products // batch)))
+
+
+STUDY = TrainedStudy(
+    name="batch-size",
+    title="Batch size at equally many products seen",
+    question="Is the gain over plain contrastive training largest at small batches?",
+    variants=variants,
+    figure=partial(draw_lines, over="x", label="batch size"),
+    note="All sizes share the learning rate; sizes are to be read across the methods rather than along one.",
+)

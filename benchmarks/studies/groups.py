@@ -1,0 +1,83 @@
+"""`groups`: each entity's tokens and loss left out in turn, and all of them (the ablation of the paper's table 8).
+
+An entity that is taught takes room in the embedding: what a photo shares with the texts nearest to it says how much, and at
+whose cost.
+"""
+
+from typing import cast
+
+import numpy as np
+
+from e2.adapters.composed.top_k import search
+from e2.adapters.encoder import Encoder
+from e2.benchmarks.core.items import read_items
+from e2.benchmarks.retrieval.answers import answer
+from e2.benchmarks.studies.base import Context, Measured, Variant
+from e2.benchmarks.studies.intervals import value
+from e2.benchmarks.studies.retrieval import EncodedOnce, retrieval_of
+from e2.benchmarks.studies.trained import TrainedStudy
+from e2.data import Catalogue
+from e2.data.product import texts_only
+from e2.errors import InputError
+from e2.spelling import spelling
+
+NEAREST = 10  # texts of a photo that are looked at
+SAME = f"same_{{entity}}@{NEAREST}"
+
+
+def variants(context: Context) -> list[Variant]:
+    """``e2`` with all entities; without each one; with none, which is plain contrastive training.
+
+    Raises:
+        InputError: fewer than two entities, of which none can be left out.
+    """
+    entities = context.entities
+    if len(entities) < 2:
+        raise InputError("the study leaves one entity out at a time: name two or more by --tags, e.g. --tags brand,season")
+    left_out = [
+        Variant(f"without-{entity}", {"method": "e2", "data.tags": [e for e in entities if e != entity]}, against=("e2",))
+        for entity in entities
+    ]
+    return [Variant("e2", {"method": "e2"}), *left_out, Variant("none", {"method": "clip"}, against=("e2",))]
+
+
+def retrieval_and_neighbours(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
+    """Recalls as in other studies, and ``same_ENTITY@10``: how many of a photo's ten nearest texts share its tag, in percent.
+
+    Photos without the tag count for nothing; a text without it has another.
+
+    Raises:
+        InputError: no product has a tag of an entity.
+    """
+    remembered = cast(Encoder, EncodedOnce(encoder))  # all of it that is called here
+    items = read_items(catalogue, context.text)
+    found = retrieval_of(answer(remembered, items, None), len(catalogue))
+    images, texts = remembered.encode_images(items.images), remembered.encode_texts(items.texts)
+    _, rows = search(images, texts, NEAREST, device=remembered.device)  # (I, 10)
+    light = texts_only(catalogue)
+    all_tags = [light[row].tags for row in range(len(light))]
+    for entity in context.entities:
+        tags = np.array([spelling(own.get(entity, "")) for own in all_tags])
+        if not tags.any():
+            raise InputError(f"{catalogue.name} split {catalogue.split}: no product has the tag {entity}; check --tags")
+        own, others = tags[items.image_products], tags[items.text_products[rows]]
+        shared = np.where(own != "", 100 * (own[:, None] == others).mean(axis=1), 0.0)
+        sums = np.bincount(items.image_products, shared, minlength=len(tags))
+        counts = np.bincount(items.image_products, own != "", minlength=len(tags))
+        name = SAME.format(entity=entity)
+        found.items[name] = np.stack([sums, counts], axis=-1)[:, None]
+        found.metrics[name] = value(found.items[name])
+    return found
+
+
+STUDY = TrainedStudy(
+    name="groups",
+    title="Leaving one entity out",
+    question="Which entity's selection tokens help retrieval, and how much is lost without them?",
+    variants=variants,
+    measure=retrieval_and_neighbours,
+    columns=("SumR",),
+    by_entity=SAME,
+    described=True,
+    note=f"same ENTITY: how many of a photo's {NEAREST} nearest texts share its tag, in percent.",
+)

@@ -1,0 +1,60 @@
+"""Measuring a trained run once, and keeping what came out until run, data or code change."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from e2.adapters.encoder import load_encoder
+from e2.benchmarks.studies.base import Context, Measure, Measured
+from e2.benchmarks.studies.digest import code_digest
+from e2.benchmarks.studies.runs import TrainedRun
+from e2.data import Catalogue
+from e2.files import atomic_path
+
+Facts = dict[str, Any]  # the size of the model: parameters, added_parameters
+
+
+def measured_once(
+    path: Path, measure: Measure, run: TrainedRun, catalogue: Catalogue, context: Context, data: str
+) -> tuple[Measured, Facts]:
+    """What ``measure`` says of a run; from the file ``path``, where it was said already.
+
+    Args:
+        data: digest of the catalogue.
+    """
+    said_of = {"weights": run.summary["weights_sha256"], "data": data, "code": code_digest("e2", "adapters", "benchmarks")}
+    said_of |= {"text": context.text, "old_data": context.old_data or ""}
+    kept = _read(path, said_of)
+    if kept:
+        return kept
+    encoder = load_encoder(run.folder, device=context.common.device, workers=context.common.data.workers)
+    facts = {
+        "parameters": sum(p.numel() for p in encoder.model.clip.parameters()),
+        "added_parameters": sum(p.numel() for p in encoder.model.new_parameters()),
+    }
+    measured = measure(encoder, catalogue, context)
+    _write(path, measured, facts, said_of)
+    return measured, facts
+
+
+def _write(path: Path, measured: Measured, facts: Facts, said_of: Mapping[str, str]) -> None:
+    with atomic_path(path) as temporary:
+        texts = {"metrics": json.dumps(measured.metrics), "facts": json.dumps(facts), **said_of}
+        save_file(measured.items, temporary, texts)
+
+
+def _read(path: Path, said_of: Mapping[str, str]) -> tuple[Measured, Facts] | None:
+    """None where there is nothing, or something else."""
+    try:
+        with safe_open(path, "numpy") as file:
+            texts = file.metadata() or {}
+            if any(texts.get(name) != value for name, value in said_of.items()):
+                return None
+            items = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            return Measured(json.loads(texts["metrics"]), items), json.loads(texts["facts"])
+    except (OSError, SafetensorError):
+        return None

@@ -1,0 +1,41 @@
+"""`modules`: the parts of the method, one changed at a time."""
+
+from typing import Any
+
+from e2.benchmarks.studies.base import Context, Variant
+from e2.benchmarks.studies.runs import training_config
+from e2.benchmarks.studies.trained import TrainedStudy
+
+SWITCHES: dict[str, dict[str, Any]] = {  # label -> what differs from ``e2``; one that is the default by now is left out
+    "without-tokens": {"method": "multifield"},
+    "without-fusion": {"model.layers": []},
+    "without-region-loss": {"loss.region_weight": 0.0},
+    "hard": {"model.selector": "hard"},
+    "soft": {"model.selector": "soft"},
+    "top-k": {"model.selector": "top-k"},
+    "random": {"model.selector": "random"},
+    "local": {"model.places": "local"},
+    "patches": {"model.places": "patches"},
+    "apart": {"model.attention": "apart"},
+    "one-way": {"model.attention": "one-way"},
+    "full": {"model.attention": "full"},
+    "diagonal-targets": {"loss.same_tag_positive": False},
+    "shared-scale": {"loss.tag_scale": None},
+    "uncentred-tags": {"loss.centre_tags": False},
+}
+
+
+def variants(context: Context) -> list[Variant]:
+    """``e2`` and every switch that changes it."""
+    whole = Variant("e2", {"method": "e2"})
+    changed = [Variant(label, {**whole.settings, **change}, against=("e2",)) for label, change in SWITCHES.items()]
+    default = training_config(context, whole, 0)
+    return [whole, *(variant for variant in changed if training_config(context, variant, 0) != default)]
+
+
+STUDY = TrainedStudy(
+    name="modules",
+    title="Parts of the method",
+    question="What does each part bring: tokens, fusion, region loss, the selection rule, what tokens see, same-tag targets?",
+    variants=variants,
+)

@@ -1,0 +1,76 @@
+"""The measure of most studies: recalls both ways over the full gallery; for ``main`` three more protocols beside it."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+
+from e2.adapters.encoder import Encoder
+from e2.adapters.image_batches import ImageSource
+from e2.benchmarks.core.items import TEXTS, read_items
+from e2.benchmarks.retrieval.answers import Answers, Direction, answer
+from e2.benchmarks.retrieval.candidates import NEGATIVES, CandidateLists, Gallery, draw_candidates
+from e2.benchmarks.studies.base import Context, Measured
+from e2.data import Catalogue
+
+CANDIDATES_SEED = 0  # of the sampled lists: the same for every variant and seed, as every variant must face the same
+
+
+def retrieval(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
+    """``image_to_text_R@1`` ... ``SumR``: all products as candidates, the text that was trained on."""
+    return retrieval_of(answer(encoder, read_items(catalogue, context.text), None), len(catalogue))
+
+
+def all_protocols(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
+    """The same, and ``PROTOCOL/TEXT/NAME`` for each text and for full and, where there are sub-categories, sample-100."""
+    remembered = cast(Encoder, EncodedOnce(encoder))  # all of it that `answer` calls
+    measured = Measured({}, {})
+    for text in TEXTS:
+        items = read_items(catalogue, text)
+        lists: dict[str, CandidateLists | None] = {"full": None}
+        if any(items.categories) and len(catalogue) > NEGATIVES:
+            gallery = Gallery(items.image_products, items.text_products, items.categories)
+            lists["sample-100"] = draw_candidates(gallery, seed=CANDIDATES_SEED)
+        for protocol, drawn in lists.items():
+            found = retrieval_of(answer(remembered, items, drawn), len(catalogue))
+            own = (protocol, text) == ("full", context.text)
+            for prefix in (f"{protocol}/{text}/", *([""] if own else [])):
+                measured.metrics.update({prefix + name: value for name, value in found.metrics.items()})
+                measured.items.update({prefix + name: parts for name, parts in found.items.items()})
+    return measured
+
+
+class EncodedOnce:
+    """An encoder that remembers the images and the texts of the one catalogue that it is asked for."""
+
+    def __init__(self, encoder: Encoder):
+        self.encoder, self.device = encoder, encoder.device
+        self.images: np.ndarray | None = None
+        self.texts: dict[tuple[str, ...], np.ndarray] = {}
+
+    def encode_images(self, images: Sequence[ImageSource], progress: bool = True) -> np.ndarray:
+        if self.images is None:
+            self.images = self.encoder.encode_images(images, progress)
+        return self.images
+
+    def encode_texts(self, texts: Sequence[str], progress: bool = True) -> np.ndarray:
+        if tuple(texts) not in self.texts:
+            self.texts[tuple(texts)] = self.encoder.encode_texts(texts, progress)
+        return self.texts[tuple(texts)]
+
+
+def retrieval_of(answers: Answers, products: int) -> Measured:
+    """Metrics, and what each of so many products adds to them."""
+    sides = [_items(side, products) for side in (answers.image_to_text, answers.text_to_image)]  # (P, K, 2) each
+    both = np.concatenate(sides, axis=1)
+    metrics = answers.metrics()
+    items = {name: both[:, [place]] for place, name in enumerate(name for name in metrics if name != "SumR")}
+    return Measured(metrics, {**items, "SumR": both})
+
+
+def _items(side: Direction, products: int) -> np.ndarray:
+    """(P, K, 2): per product, summed hits in percent and the number of its queries."""
+    sums = np.zeros((products, side.hits().shape[1]))
+    np.add.at(sums, side.products, 100 * side.hits())
+    counts = np.bincount(side.products, minlength=products).astype(float)
+    return np.stack([sums, np.repeat(counts[:, None], sums.shape[1], axis=1)], axis=-1)

@@ -1,0 +1,126 @@
+"""The trainings of the studies: a folder each, found again by all that decides its outcome, so that nothing is trained twice.
+
+``RUNS/KEY-LABEL-SEED/`` is an ordinary folder of `e2 train`; ``RUNS/KEY-LABEL-SEED.json`` says what it was trained on and by
+which code. The key is a hash of all settings (but the device and the number of workers), of the products in train and val, and
+of the pre-trained weights. A change of the code does not change it: such runs are used, and named in the results.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from e2.benchmarks.core.records import write_json
+from e2.benchmarks.studies.base import Context, Variant
+from e2.benchmarks.studies.digest import catalogue_digest, code_digest
+from e2.checkpoint import WEIGHTS
+from e2.config import TrainConfig, merged, to_dict
+from e2.data import splits_of
+from e2.errors import InputError, TrainingStopped
+from e2.files import file_sha256
+from e2.training.run import as_changes, start_run
+from e2.version import __version__
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished training.
+
+    Attributes:
+        folder: its checkpoint.
+        record: its ``.json``: label, settings, hashes of data, weights and code.
+        summary: what `e2 train` said of it.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    summary: dict[str, Any]
+
+
+def trained(context: Context, variant: Variant, seed: int, digests: Mapping[str, str]) -> TrainedRun:
+    """The run of a variant with a seed: found finished, gone on with, or begun.
+
+    Args:
+        digests: of the catalogue's train and val splits (``learned_digests``).
+
+    Raises:
+        InputError: settings or data that do not fit, or a run's folder that does not hold what its name says.
+        TrainingStopped: the training was interrupted; the same command goes on.
+    """
+    config = training_config(context, variant, seed)
+    facts = {"settings": _deciding(config), "data_sha256": dict(digests), "pretrained_sha256": _weights_digest(config)}
+    facts["version"] = __version__
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+    folder = _folder(context.runs, key, f"{variant.label}-{seed}")
+    record = _record(folder, facts)
+    try:
+        return TrainedRun(folder, record, start_run(folder, to_dict(config), resume=True))
+    except TrainingStopped as stop:
+        raise TrainingStopped(f"{variant.label}, seed {seed}: {stop}; or give the same e2 study command again") from stop
+
+
+def training_config(context: Context, variant: Variant, seed: int) -> TrainConfig:
+    """All settings of one training: what is common, then what the variant changes.
+
+    Raises:
+        InputError: settings that do not exist or do not go together.
+    """
+    common = merged(context.common, {"data": {"data": context.data[0], "tags": list(context.entities)}})
+    return merged(common, as_changes({**variant.settings, "seed": seed}, ()), variant.label)
+
+
+def learned_splits(context: Context) -> list[str]:
+    """What trainings see: train and, where there is one, val."""
+    splits = splits_of(context.data[0])
+    return [split for split in ("train", "val") if split in splits] or list(splits[:1])
+
+
+def learned_digests(context: Context) -> dict[str, str]:
+    """Split -> hash of its products."""
+    return {split: catalogue_digest(context.open(split)) for split in learned_splits(context)}
+
+
+def _deciding(config: TrainConfig) -> dict[str, Any]:
+    """The settings that decide a run's outcome."""
+    values = to_dict(config)
+    del values["device"], values["data"]["workers"]
+    return json.loads(json.dumps(values))  # as it will be read back
+
+
+def _weights_digest(config: TrainConfig) -> str | None:
+    """Hash of the pre-trained weights where they are a file or a checkpoint; a tag names its weights for good."""
+    path = Path(config.pretrained or "")
+    if config.pretrained is None or not path.exists():
+        return None
+    file = path / WEIGHTS if path.is_dir() else path
+    return file_sha256(file) if file.is_file() else None
+
+
+def _folder(runs: Path, key: str, name: str) -> Path:
+    """Where the run of this key is, whatever the study that trained it called it, or will be."""
+    found = sorted(runs.glob(f"{key}-*.json"))
+    return found[0].with_suffix("") if found else runs / f"{key}-{re.sub(r'[^a-zA-Z0-9-]+', '-', name)}"
+
+
+def _record(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """What stands beside the folder; written before the training begins.
+
+    Raises:
+        InputError: it is damaged or says something else.
+    """
+    path = folder.parent / f"{folder.name}.json"
+    if path.exists():
+        try:
+            record = json.loads(path.read_text())
+            same = all(record[key] == value for key, value in facts.items())
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is damaged; remove it and {folder}, or choose another --runs") from error
+        if not same:
+            raise InputError(f"{path} belongs to a training with other settings; remove it, or choose another --runs")
+        return record
+    record = {**facts, "code_sha256": code_digest("e2")}
+    write_json(path, record)
+    return record

@@ -1,0 +1,89 @@
+"""A study's record as Markdown and LaTeX: the variants, then the paired differences."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from e2.benchmarks.core.support import interval_of_pair, leader
+from e2.benchmarks.reports.tables import Cell, Table, difference_cell, to_latex, to_markdown
+from e2.files import atomic_path
+
+MARKDOWN, LATEX = "table.md", "table.tex"
+FIELDS = re.compile(r"(exact|matching)_(R@\d+)_(\d+)")  # of the study of detail
+DOMAINS = re.compile(r"(new|old)/([\d.]+)/(.+)")  # of the study of forgetting
+
+
+def write_tables(record: Mapping[str, Any], out: Path) -> None:
+    """``table.md`` and ``table.tex`` of a study by training."""
+    tables = [variants_table(record), *([differences_table(record)] if record["differences"] else [])]
+    write_texts(out, f"# {record['title']}\n\n{record['question']}\n\n", tables)
+
+
+def write_texts(out: Path, heading: str, tables: Sequence[Table]) -> None:
+    """The tables in both forms, the Markdown under a heading."""
+    forms = {MARKDOWN: heading + "\n".join(map(to_markdown, tables)), LATEX: "\n".join(map(to_latex, tables))}
+    for name, text in forms.items():
+        with atomic_path(out / name) as path:
+            path.write_text(text, encoding="utf-8")
+
+
+def variants_table(record: Mapping[str, Any]) -> Table:
+    """A row per variant: mean over seeds (interval), and what it adds to the backbone; who leads a column stands out."""
+    columns = record["columns"]
+    ranked = set(columns) - set(record.get("described", ())) if len(record["metrics"]) > 1 else set()
+    best = {name: _best(record, name) for name in ranked}
+    rows = {}
+    for label, metrics in record["metrics"].items():
+        intervals = record["ci95"][label]
+        cells = [_cell(metrics[name], intervals.get(name), best.get(name) == label) for name in columns]
+        rows[label] = [*cells, Cell(added(record["variants"][label]))]
+    seeds = ", ".join(map(str, record["seed"]))
+    title = "{title}: {dataset}, {split}, {n} products, text {text}".format_map(record) + f", seeds {seeds}"
+    note = " ".join(filter(None, [f"Means over seeds; {record['bootstrap']}.", record["note"]]))
+    return Table(title, [*map(in_words, columns), "added parameters"], rows, note, corner="variant")
+
+
+def differences_table(record: Mapping[str, Any]) -> Table:
+    """A row per pair; what is clear of zero stands out."""
+    columns = record["columns"]
+    rows = {}
+    for pair in record["differences"]:
+        cells = [difference_cell(pair["metrics"][name], pair["ci95"].get(name)) for name in columns]
+        rows[f"{pair['second']} − {pair['first']}"] = cells
+    note = "Bold: the interval does not hold zero."
+    return Table(f"{record['title']}: paired differences", [*map(in_words, columns)], rows, note, corner="difference")
+
+
+def in_words(metric: str) -> str:
+    """``image_to_text_R@1`` -> ``image to text R@1``; ``exact_R@10_5`` -> ``exact R@10, 5 fields``; ``old/0.6/SumR`` -> ``SumR
+    on old data (0.6)``.
+    """
+    return DOMAINS.sub(r"\3 on \1 data (\2)", FIELDS.sub(_fields_in_words, metric)).replace("_", " ")
+
+
+def _fields_in_words(found: re.Match[str]) -> str:
+    kind, recall, count = found.groups()
+    return f"{kind} {recall}, {count} field" + "s" * (count != "1")
+
+
+def added(facts: Mapping[str, Any]) -> str:
+    """``82,432 (1.9 %)``: parameters beside the backbone's."""
+    count, share = facts["added_parameters"], facts["added_parameters"] / facts["parameters"]
+    return f"{count:,} ({100 * share:.1f} %)" if count else "0"
+
+
+def _best(record: Mapping[str, Any], name: str) -> str | None:
+    """The variant that leads a column by what the intervals support."""
+    labels = list(record["metrics"])
+    place = leader(
+        [record["metrics"][label][name] for label in labels],
+        [record["ci95"][label].get(name) for label in labels],
+        lambda one, other: interval_of_pair(record["differences"], labels[one], labels[other], name),
+    )
+    return None if place is None else labels[place]
+
+
+def _cell(value: float, bounds: list[float] | None, best: bool) -> Cell:
+    interval = "" if bounds is None else f"{bounds[0]:.1f} to {bounds[1]:.1f}"
+    return Cell(f"{value:.1f}", interval, best)

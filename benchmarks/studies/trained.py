@@ -1,0 +1,119 @@
+"""A study by training: each variant with each seed, trained or found trained, measured, compared, written down."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from e2.benchmarks.core.records import NAME, write_json
+from e2.benchmarks.studies.bars import draw_bars
+from e2.benchmarks.studies.base import Context, Figure, Measure, Variant
+from e2.benchmarks.studies.curves import draw_curves
+from e2.benchmarks.studies.digest import catalogue_digest
+from e2.benchmarks.studies.figures import CURVES, FIGURE
+from e2.benchmarks.studies.measuring import measured_once
+from e2.benchmarks.studies.results import Outcome, identity, study_record
+from e2.benchmarks.studies.retrieval import retrieval
+from e2.benchmarks.studies.runs import learned_digests, trained
+from e2.benchmarks.studies.tables import write_tables
+from e2.errors import InputError
+from e2.outputs import claim_results
+
+
+@dataclass(frozen=True)
+class TrainedStudy:
+    """Variants of one training.
+
+    Attributes:
+        name, title, question: the question in one sentence.
+        variants: what to train, given what the user asked for.
+        measure: of each encoder; it sees the split that is measured.
+        columns: metrics of the tables; all metrics stand in ``metrics.json``.
+        by_entity: a further column for each entity, e.g. ``"{entity}_accuracy"``.
+        described: these columns describe; more is not better.
+        headline: the metric of the figure.
+        figure: draws the record.
+        note: what a reader of the table has to know.
+    """
+
+    name: str
+    title: str
+    question: str
+    variants: Callable[[Context], list[Variant]]
+    measure: Measure = retrieval
+    columns: tuple[str, ...] = ("image_to_text_R@1", "text_to_image_R@1", "SumR")
+    by_entity: str | None = None
+    described: bool = False
+    headline: str = "SumR"
+    figure: Figure = draw_bars
+    note: str = ""
+
+    def run(self, context: Context) -> dict[str, Any]:
+        """Trains, measures and writes; after each seed the results of all seeds so far stand in ``context.out``.
+
+        Raises:
+            InputError: what does not fit, among it an ``out`` that holds another study.
+            TrainingStopped: interrupted; the same call goes on.
+        """
+        console, start = Console(stderr=True), time.perf_counter()
+        variants = chosen(self.variants(context), context.chosen)
+        catalogue = context.open(context.split)
+        refuse_another(context.out / NAME, identity(self, context, catalogue))
+        claim_results(context.out, NAME)
+        digests = {context.split: catalogue_digest(catalogue)}
+        learned = learned_digests(context)
+        record: dict[str, Any] = {}
+        outcomes: list[Outcome] = []
+        total = len(variants) * len(context.seeds)
+        for seed in context.seeds:
+            for variant in variants:
+                console.rule(f"{self.name}: {variant.label}, seed {seed} ({len(outcomes) + 1} of {total})")
+                run = trained(context, variant, seed, learned)
+                path = context.runs / "measured" / f"{run.folder.name}-{self.name}.safetensors"
+                measured, facts = measured_once(path, self.measure, run, catalogue, context, digests[context.split])
+                outcomes.append(Outcome(variant, seed, run, measured, facts))
+            record = study_record(self, context, catalogue, outcomes, {**learned, **digests})
+            record["seconds"] = round(time.perf_counter() - start, 1)
+            self.write(context.out, record)
+        return record
+
+    def write(self, out: Path, record: dict[str, Any]) -> None:
+        """Files of the results; ``metrics.json`` last, as it says that the others are there."""
+        write_tables(record, out)
+        self.figure(record, out / FIGURE)
+        draw_curves(record, out / CURVES)
+        write_json(out / NAME, record)
+
+
+def chosen(variants: list[Variant], labels: tuple[str, ...] | None) -> list[Variant]:
+    """The variants of these labels.
+
+    Raises:
+        InputError: a label that the study does not have.
+    """
+    known = [variant.label for variant in variants]
+    for label in labels or ():
+        if label not in known:
+            raise InputError(f"--variants {label}: this study has {', '.join(known)}")
+    return [variant for variant in variants if labels is None or variant.label in labels]
+
+
+def refuse_another(path: Path, identity: Mapping[str, Any]) -> None:
+    """Keeps the results of another study, or of other data or another budget, from being replaced.
+
+    Raises:
+        InputError: ``path`` holds such.
+    """
+    if not path.exists():
+        return
+    try:
+        there = json.loads(path.read_text())
+        other = [key for key, value in identity.items() if there[key] != value]
+    except (OSError, ValueError, KeyError, TypeError):
+        other = ["benchmark"]
+    if other:
+        raise InputError(f"{path} holds results of another study ({', '.join(other)} differ); choose another --out")

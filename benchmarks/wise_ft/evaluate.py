@@ -1,0 +1,108 @@
+"""`e2 wise-ft`: a trained model between its start and its end, measured step by step on new and old data."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from e2.adapters.encoder import load_encoder
+from e2.benchmarks.core.records import write_json
+from e2.benchmarks.retrieval.evaluate import evaluate_retrieval
+from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, fill, tensors_sha256, write_weights
+from e2.data.product import Catalogue
+from e2.distributed import on_main, processes
+from e2.errors import InputError
+from e2.files import atomic_path
+from e2.outputs import claim_results
+from e2.training.wise_ft import MARK, both_ends, check_alpha, interpolated
+
+NAME = "wise_ft.json"
+
+
+def sweep(
+    folder: Path,
+    alphas: Sequence[float],
+    catalogues: Sequence[Catalogue],
+    out: Path,
+    *,
+    protocol: str = "full",
+    text: str = "caption",
+    seed: int = 0,
+    save: float | None = None,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Measures retrieval at every alpha and writes ``OUT/wise_ft.json``.
+
+    Args:
+        folder: a run that started from pre-trained weights.
+        alphas: shares of the trained weights, 0 to 1.
+        catalogues: new data, and old data where given.
+        out: folder for the measurements and the saved model.
+        protocol, text, seed: of ``evaluate_retrieval``.
+        save: also write the model of this alpha to ``out`` as a checkpoint.
+        options: of :func:`e2.adapters.encoder.load_encoder`.
+
+    Returns:
+        One entry per alpha: ``alpha`` and ``results``, one record per catalogue.
+
+    Raises:
+        InputError: a run that cannot be interpolated, an alpha out of range, or a checkpoint in ``out`` already.
+    """
+    for alpha in (*alphas, *([] if save is None else [save])):
+        check_alpha(alpha)
+    if not alphas:
+        raise InputError("--alphas names no share; write for example 0,0.5,1")
+    claim_sweep(out, save)
+    start, trained = both_ends(folder)
+    encoder = load_encoder(folder, **options)
+    entries = []
+    for alpha in alphas:
+        weights = interpolated(start, trained, alpha)
+        fill(encoder.model, weights, folder)
+        encoder.info |= {"path": f"{folder} alpha {alpha:g}", "weights_sha256": tensors_sha256(weights)}
+        records = [evaluate_retrieval([encoder], c, protocol=protocol, text=text, seed=seed).results[0] for c in catalogues]
+        entries.append({"alpha": alpha, "results": [{**record, "model": dict(encoder.info)} for record in records]})
+    if processes().is_main_process:
+        write_json(out / NAME, {"model": str(folder), "sweep": entries})
+    if save is not None:
+        on_main(lambda: _save(folder, interpolated(start, trained, save), save, out))
+    return entries
+
+
+def claim_sweep(out: Path, save: float | None) -> None:
+    """Refuses, before any work is done, a folder that `sweep` could not write to.
+
+    Raises:
+        InputError: a checkpoint is there, or a file that is not e2's to replace.
+    """
+    claim_results(out, NAME)
+    if (out / CONFIG).exists() or (save is not None and any((out / name).exists() for name in (WEIGHTS, TOKENIZER))):
+        raise InputError(f"--out {out} holds a checkpoint; choose a new folder")
+
+
+def _save(folder: Path, weights: dict, alpha: float, out: Path) -> None:
+    """A checkpoint like the run's own, with other weights."""
+    write_weights(weights, out / WEIGHTS, {MARK: str(alpha)})
+    if (folder / TOKENIZER).is_dir():
+        shutil.copytree(folder / TOKENIZER, out / TOKENIZER, dirs_exist_ok=True)
+    with atomic_path(out / CONFIG) as path:  # last: it makes the folder a checkpoint
+        shutil.copyfile(folder / CONFIG, path)
+
+
+def sweep_table(entries: Sequence[dict[str, Any]]) -> Table:
+    """SumR by alpha, a column per data set, the best of each marked."""
+    table = Table("alpha", caption="SumR (95 % interval); 0 = start model, 1 = trained model; * = best of the column")
+    columns = list(zip(*(entry["results"] for entry in entries), strict=True))
+    for column in columns:
+        table.add_column(Text("{dataset}, {split}".format_map(column[0])), justify="right")
+    best = [max(record["metrics"]["SumR"] for record in column) for column in columns]
+    for entry in entries:
+        cells = []
+        for record, top in zip(entry["results"], best, strict=True):
+            value, (low, high) = record["metrics"]["SumR"], record["ci95"]["SumR"]
+            cells.append(f"{value:.1f}{'*' if value == top else ' '} ({low:.1f} to {high:.1f})")
+        table.add_row(f"{entry['alpha']:g}", *cells)
+    return table

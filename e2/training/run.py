@@ -1,0 +1,276 @@
+"""From what a user asks for to a training run: settings resolved, data opened, the run's folder looked after."""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from filelock import FileLock, Timeout
+
+from e2.checkpoint import CONFIG, LAST, TOKENIZER, WEIGHTS, load, read_config, weights_sha256
+from e2.config import DataConfig, TrainConfig, from_dict, merged, to_dict, with_key
+from e2.data import ArrowCatalogue, Catalogue, Columns, Subset, open_catalogue, parse_tags, splits_of
+from e2.data.loader import DESCRIPTION
+from e2.distributed import on_main, processes
+from e2.errors import InputError
+from e2.files import atomic_path
+from e2.outputs import claim
+from e2.training.presets import preset
+from e2.training.settings import parse_settings
+from e2.training.state import FOLDER as STATE_FOLDER
+from e2.training.state import RUN, SUMMARY, check_data, read_state, remove_state, states
+from e2.training.train import train
+from e2.training.validation import FirstPhotos, validate
+from e2.training.wise_ft import interpolate_checkpoint
+
+HELD_OUT, MOST_HELD_OUT = 0.05, 2000  # of the train products, where a catalogue has no val split
+
+
+def start_run(
+    out: Path,
+    options: Mapping[str, Any],
+    *,
+    config_file: Path | None = None,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Trains a model as asked and returns the summary that is also written to ``out/summary.json``.
+
+    Args:
+        out: the run's folder.
+        options: settings by dotted name, e.g. ``{"method": "e2", "data.data": "boutique", "data.tags": "brand,season"}``.
+        config_file: YAML file with settings; ``options`` win over it, and it over the preset.
+        settings: further ``KEY=VALUE`` settings; these win over all.
+        resume: go on with the stopped run in ``out``; where none has begun yet, start it.
+        overwrite: replace an earlier run in ``out``.
+
+    Raises:
+        InputError: settings, data or folder that do not fit.
+    """
+    finished, begun = (out / SUMMARY).exists(), bool(states(out))
+    if resume and (finished or begun):
+        config = resume_settings(out, options, config_file, settings)
+    else:
+        config = resolve(options, config_file, settings)
+    processes(on_cpu=config.device == "cpu")
+    with locked(out):
+        on_main(lambda: remove_leftovers(out))
+        if resume and finished:
+            on_main(lambda: remove_state(out))  # a kill may have left some of it
+            return read_summary(out)
+        if not (resume and begun):
+            on_main(lambda: claim(out, RUN, overwrite=overwrite or resume, remove=False))
+        return run_to_the_end(config, out, resume=resume and begun)
+
+
+def run_to_the_end(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, Any]:
+    """Opens the data, trains and writes the summary."""
+    train_data, val_data = open_splits(config)
+    on_main(lambda: check_data(out, {"train": train_data, "val": val_data}) if resume else None)
+    if not config.data.tags and train_data.tags:  # a source that knows its own entities
+        config = merged(config, {"data": {"tags": train_data.tags}})
+    progress = train(config, train_data, val_data, out, resume=resume)
+    processes().wait_for_everyone()  # the main process has written the weights
+    summary = {
+        "out": str(out),
+        "method": config.method,
+        "step": progress.best_step,
+        "val_SumR": progress.best,
+        "weights_sha256": weights_sha256(out),
+        "history": progress.history,
+    }
+    if config.wise_ft is not None:
+        summary |= interpolate(config, config.wise_ft, val_data, out)
+    if processes().is_main_process:
+        with atomic_path(out / SUMMARY) as path:
+            path.write_text(json.dumps(summary, indent=2) + "\n")
+        remove_state(out)  # last: until the summary is there, the run is not finished
+    return summary
+
+
+def read_summary(out: Path) -> dict[str, Any]:
+    """What a finished run said.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        summary = json.loads((out / SUMMARY).read_text())
+        return {**summary, "step": int(summary["step"]), "val_SumR": float(summary["val_SumR"])}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(f"{out / SUMMARY} is damaged; remove it and train again with --overwrite") from error
+
+
+def interpolate(config: TrainConfig, alpha: float, val_data: Catalogue, out: Path) -> dict[str, Any]:
+    """Moves the saved weights back towards the start model, and measures them: what changes in the summary."""
+    on_main(lambda: interpolate_checkpoint(out, alpha))
+    model, transform, tokenizer = load(out)
+    device = processes().device
+    metrics = validate(
+        model.to(device),
+        FirstPhotos(val_data, transform, config.data.measured_text),
+        tokenizer,
+        batch_size=2 * config.data.batch_size,
+        workers=config.data.workers,
+        device=device,
+    )
+    return {"wise_ft": alpha, "val_SumR": metrics["SumR"], "weights_sha256": weights_sha256(out)}
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keeps a second run out of the folder while this one lasts. The lock lies beside the folder, which may not exist yet.
+
+    Raises:
+        InputError: another run is at work there, or the place cannot be written.
+    """
+    lock = FileLock(out.absolute().parent / f".{out.absolute().name}.lock", thread_local=False)
+
+    def acquire() -> None:
+        try:
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            if not Path(lock.lock_file).exists():
+                raise InputError(f"cannot write {out}: no file can be made beside it; choose another --out") from None
+            raise InputError(f"another run is writing to {out}; wait for its end or choose another --out") from None
+        except OSError as error:
+            raise InputError(f"cannot write {out}: {error.strerror}; choose another --out") from error
+
+    on_main(acquire)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def resolve(options: Mapping[str, Any], config_file: Path | None, settings: Sequence[str]) -> TrainConfig:
+    """Defaults, then preset, then file, then options, then single settings."""
+    from_file = read_yaml(config_file) if config_file else {}
+    changes = as_changes(options, settings)
+    name = changes.get("preset", from_file.get("preset", "default"))
+    config = merged(TrainConfig(), preset(name), "preset")
+    config = merged(config, from_file, str(config_file))
+    config = merged(config, changes, "options")
+    if config.steps is not None and config.epochs is not None:
+        raise InputError("give either epochs or steps, not both")
+    return config
+
+
+def as_changes(options: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Dotted options and ``KEY=VALUE`` settings as nested changes of the configuration."""
+    dotted = dict(options)
+    if isinstance(dotted.get("data.tags"), str):
+        tags, dotted["data.tag_columns"] = parse_tags(dotted["data.tags"])
+        dotted["data.tags"] = list(tags)
+    dotted |= parse_settings(settings)
+    changes: dict[str, Any] = {}
+    for key, value in dotted.items():
+        _merge_into(changes, with_key(key, value))
+    return changes
+
+
+def _merge_into(base: dict[str, Any], extra: Mapping[str, Any]) -> None:
+    for key, value in extra.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge_into(base[key], value)
+        else:
+            base[key] = value
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Settings from a YAML file.
+
+    Raises:
+        InputError: missing, not YAML, or no mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise InputError(f"--config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"--config {path} is no valid YAML: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"--config {path} must hold settings as `key: value`")
+    return content
+
+
+def resume_settings(out: Path, options: Mapping[str, Any], config_file: Path | None, settings: Sequence[str]) -> TrainConfig:
+    """The stored settings of a stopped or finished run. Device and workers may differ; anything else that does is refused.
+
+    Raises:
+        InputError: a setting given now contradicts the stored one; both are named.
+    """
+    finished = (out / SUMMARY).exists()  # then a state, if there still is one, was being removed
+    values = read_config(out)["training"] if finished else read_state(out)[2]
+    stored = from_dict(TrainConfig, values, f"the settings stored in {out}")
+    asked = merged(stored, read_yaml(config_file) if config_file else {}, str(config_file))
+    asked = merged(asked, as_changes(options, settings), "options")
+    free = {"device": asked.device, "data": dataclasses.replace(stored.data, workers=asked.data.workers)}
+    resumed = dataclasses.replace(stored, **free)
+    for key, value in _flat(to_dict(asked)).items():
+        if value != (kept := _flat(to_dict(resumed))[key]):
+            raise InputError(f"{out} was started with {key} = {kept!r}, not {value!r}; resume with that, or use another --out")
+    return resumed
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def remove_leftovers(out: Path) -> None:
+    """Removes what a killed run had no time to: our own files half-written under temporary names."""
+    names = [out / name for name in (CONFIG, WEIGHTS, LAST, SUMMARY, "log.csv", TOKENIZER)] + [out / STATE_FOLDER / "step-*"]
+    for path in itertools.chain.from_iterable(name.parent.glob(f".{name.name}.*.tmp*") for name in names):
+        path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+
+
+def data_columns(data: DataConfig) -> Columns:
+    """How the tables of a run are read."""
+    names = (data.image_column, data.caption_column, data.id_column)
+    return Columns(*names, data.tag_columns, data.delimiter, data.encoding, data.missing_values)
+
+
+def open_splits(config: TrainConfig) -> tuple[Catalogue, Catalogue]:
+    """The products to learn from and those that choose the checkpoint.
+
+    A catalogue without a val split gives up 5 % of its train products (at most 2,000), chosen by the seed.
+    """
+    data = config.data
+    columns = data_columns(data)
+    splits = splits_of(data.data)
+
+    # ``description`` is no column but the product's own text, unless it was given another column's name.
+    tags = [tag for tag in data.tags if tag != DESCRIPTION or data.tag_columns.get(tag, tag) != DESCRIPTION]
+
+    def open_split(name: str) -> ArrowCatalogue:
+        return open_catalogue(
+            data.data,
+            name,
+            tags=tags if data.tags else None,
+            columns=columns,
+            on_bad_row=data.on_bad_row,
+            progress=processes().is_main_process,  # what was left out is said once
+        )
+
+    train_data = open_split("train" if "train" in splits else splits[0])
+    if "val" in splits:
+        return train_data, open_split("val")
+    if len(train_data) < 3:
+        raise InputError(
+            f"{data.data}: {len(train_data)} product(s), one of which would be held out to choose the checkpoint; "
+            "training needs at least 3, or a val split of its own"
+        )
+    order = np.random.default_rng(config.seed).permutation(len(train_data))
+    held_out = min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(train_data))))
+    return Subset(train_data, np.sort(order[held_out:])), Subset(train_data, np.sort(order[:held_out]))

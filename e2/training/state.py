@@ -1,0 +1,155 @@
+"""The state of a training run on disk: what an exact resume needs, replaced as a whole.
+
+``training/step-00001200/`` holds ``state.safetensors`` (weights, optimizer moments) and ``state.json`` (everything else). A
+folder appears under its final name only when it is complete, and older ones go only afterwards: a run killed at any moment
+leaves at least one whole state.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
+from e2.checkpoint import CONFIG, LAST, TOKENIZER, WEIGHTS, read_tensors, whole
+from e2.data.fingerprint import facts, require_same
+from e2.data.product import Catalogue
+from e2.errors import InputError
+from e2.files import atomic_folder, atomic_path
+from e2.methods import Method
+from e2.outputs import Kind, claim, is_ours, record_folder
+from e2.training.optim import load_named_state, named_state
+
+FOLDER, SUMMARY, DATA = "training", "summary.json", "data.json"
+RUN = Kind("a run", finished=SUMMARY, begun=CONFIG, names=(CONFIG, WEIGHTS, LAST, "log.csv", TOKENIZER, FOLDER, "tensorboard"))
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    step: int = 0  # steps done
+    best: float = -1.0  # best validation SumR so far
+    best_step: int = 0
+    evaluations_without_best: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)  # one entry per evaluation
+    scaler: dict[str, Any] = field(default_factory=dict)  # of fp16's gradient scaling
+
+
+def state_tensors(method: Method, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Weights and optimizer moments, whole and on the CPU; of sharded ones (FSDP) every process must ask."""
+    tensors = {f"model/{_stored(name)}": tensor for name, tensor in method.state_dict().items()}
+    tensors |= {f"optimizer/{_stored(name)}": tensor for name, tensor in named_state(optimizer, method)}
+    return {name: whole(tensor) for name, tensor in tensors.items()}
+
+
+def _stored(name: str) -> str:
+    """A weight's name without the method around the model."""
+    return name.removeprefix("model.")
+
+
+def save_state(out: Path, tensors: dict[str, torch.Tensor], progress: Progress, config: dict) -> Path:
+    """Writes the state of ``progress.step`` and then removes older ones."""
+    target = out / FOLDER / f"step-{progress.step:08d}"
+    if not target.exists():
+        with atomic_folder(target) as folder:
+            save_file(tensors, folder / "state.safetensors")
+            (folder / "state.json").write_text(json.dumps({"progress": asdict(progress), "config": config}, indent=2))
+    for older in states(out)[:-1]:
+        shutil.rmtree(older, ignore_errors=True)
+    return target
+
+
+def begin(out: Path, data: Mapping[str, Catalogue]) -> None:
+    """Makes the folder a new run's, in place of an earlier one, and notes what it learns from."""
+    claim(out, RUN, overwrite=True)
+    record_folder(out, RUN)
+    with atomic_path(out / FOLDER / DATA) as path:
+        path.write_text(json.dumps({split: facts(products) for split, products in data.items()}, indent=2) + "\n")
+
+
+def check_data(out: Path, data: Mapping[str, Catalogue]) -> None:
+    """Refuses to go on with a run on other products than it was begun with.
+
+    Raises:
+        InputError: the products differ; the split is named.
+    """
+    record_folder(out, RUN)
+    try:
+        noted = json.loads((out / FOLDER / DATA).read_text())
+    except (OSError, ValueError):  # of a version that noted nothing
+        return
+    for split, products in data.items():
+        require_same(f"{out}: {split} products", noted.get(split), facts(products))
+
+
+def remove_state(out: Path) -> None:
+    """Removes what only a resume needs."""
+    if is_ours(out / FOLDER):
+        shutil.rmtree(out / FOLDER, ignore_errors=True)
+
+
+def states(out: Path) -> list[Path]:
+    """The complete states of a run, oldest first."""
+    return sorted((out / FOLDER).glob("step-*"))
+
+
+def read_state(out: Path) -> tuple[Path, Progress, dict[str, Any]]:
+    """The newest state's folder, progress and configuration.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    found = states(out)
+    if not found:
+        raise InputError(f"{out} holds no training state to resume from; start without --resume")
+    path = found[-1] / "state.json"
+    try:
+        content = json.loads(path.read_text())
+        return found[-1], progress_of(content["progress"]), content["config"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} is damaged ({error}); remove {found[-1]} or start again with --overwrite") from error
+
+
+def progress_of(values: dict[str, Any]) -> Progress:
+    """The progress that :func:`save_state` wrote.
+
+    Raises:
+        TypeError, ValueError: it did not write this.
+    """
+    progress, usual = Progress(**values), Progress()
+    for name in asdict(usual):
+        value, kind = getattr(progress, name), type(getattr(usual, name))
+        if type(value) is not kind and (type(value), kind) != (int, float):
+            raise TypeError(f"{name} is {value!r}")
+    if progress.step < 0:
+        raise ValueError(f"step is {progress.step}")
+    return progress
+
+
+def load_state(folder: Path, method: Method, optimizer: torch.optim.Optimizer) -> None:
+    """Puts weights and optimizer moments back.
+
+    Raises:
+        InputError: the file is damaged or of another model.
+    """
+    tensors = read_tensors(folder / "state.safetensors")
+    names = {_stored(name): name for name in method.state_dict()}
+    try:
+        weights: dict[str, Any] = {names[k.removeprefix("model/")]: t for k, t in tensors.items() if k.startswith("model/")}
+        set_model_state_dict(method, weights, options=StateDictOptions(full_state_dict=True))
+        moments = {k.removeprefix("optimizer/"): t for k, t in tensors.items() if k.startswith("optimizer/")}
+        load_named_state(optimizer, method, {_own(names, key): tensor for key, tensor in moments.items()})
+    except (RuntimeError, KeyError) as error:
+        raise InputError(f"{folder} does not fit this run's model; start again with --overwrite") from error
+
+
+def _own(names: dict[str, str], key: str) -> str:
+    """``weight/field`` under the weight's own name."""
+    name, _, field = key.rpartition("/")
+    return f"{names[name]}/{field}"

@@ -1,0 +1,70 @@
+"""Weights between the start model and the trained one: a remedy against forgetting that costs nothing at inference.
+
+WiSE-FT (Wortsman et al., CVPR 2022, "Robust fine-tuning of zero-shot models"): (1 - alpha) * start + alpha * trained. At 0
+this is the start model, at 1 the trained one; in between often better than either on old and new data together.
+
+*All* weights are interpolated, E2's new ones too, from where they started: gates and shares are zero there, so alpha = 0 gives
+the start model's embeddings exactly. Trained tokens over half-restored weights would give neither model's.
+
+The start model is rebuilt from the run's settings (weights and seed) and proved by the hash in ``config.json``; a copy beside
+each run would double its size on the disk.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from e2.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, tensors_sha256, weights_of, write_weights
+from e2.config import TrainConfig, from_dict
+from e2.errors import InputError
+from e2.training.start import start_model
+
+MARK = "wise_ft"  # metadata of interpolated weights
+
+
+def interpolated(start: dict[str, Tensor], trained: dict[str, Tensor], alpha: float) -> dict[str, Tensor]:
+    """(1 - alpha) * start + alpha * trained, exact at both ends; what is no float stays as trained."""
+    return {name: torch.lerp(start[name], end, alpha) if end.is_floating_point() else end for name, end in trained.items()}
+
+
+def check_alpha(alpha: float) -> None:
+    """Refuses what lies beyond both models."""
+    if not 0 <= alpha <= 1:
+        raise InputError(f"alpha must lie between 0 (start model) and 1 (trained model), got {alpha}")
+
+
+def is_interpolated(folder: Path) -> bool:
+    """Whether the checkpoint's weights were interpolated already."""
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        return MARK in (file.metadata() or {})
+
+
+def both_ends(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The weights that a run started from, and those that it ended with.
+
+    Raises:
+        InputError: no checkpoint, no pre-trained start, a start that cannot be had again, or weights already interpolated.
+    """
+    content = read_config(folder)
+    if content.get("start_sha256") is None:
+        raise InputError(f"{folder} was not trained from pre-trained weights: there is nothing to go back to")
+    trained = read_tensors(folder / WEIGHTS)
+    if is_interpolated(folder):
+        raise InputError(f"{folder} holds interpolated weights already; give the run that was trained without --wise-ft")
+    config = from_dict(TrainConfig, content["training"], f"{folder / CONFIG}: training")
+    with torch.random.fork_rng():
+        start, _, _ = start_model(config)
+    if tensors_sha256(start.clip.state_dict()) != content["start_sha256"]:
+        raise InputError(f"the weights {config.pretrained or config.backbone} are others now than when {folder} was trained")
+    return weights_of(start), trained
+
+
+def interpolate_checkpoint(folder: Path, alpha: float) -> None:
+    """Replaces a checkpoint's weights by interpolated ones, unless that was done before."""
+    check_alpha(alpha)
+    if is_interpolated(folder):
+        return
+    start, trained = both_ends(folder)
+    write_weights(interpolated(start, trained, alpha), folder / WEIGHTS, {MARK: str(alpha)})

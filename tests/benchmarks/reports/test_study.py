@@ -1,0 +1,257 @@
+"""The study page: sentences that follow the numbers, hostile texts that stay texts, figures beside it, bad folders."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from e2.adapters.encoder import Encoder
+from e2.benchmarks.reports.study import write_report
+from e2.benchmarks.reports.study_examples import choose_queries
+from e2.benchmarks.reports.study_findings import AHEAD, BEHIND, OPEN, findings
+from e2.benchmarks.reports.study_records import Result, find_results, tables_of
+from e2.benchmarks.studies.registry import STUDIES
+from e2.benchmarks.studies.tables import in_words
+from e2.errors import InputError
+from tests.command import names_in
+
+RESULTS = Path(__file__).parents[2] / "benchmarks/results/study"
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
+METRICS = {"image_to_text_R@1": 10.0, "text_to_image_R@1": 11.0, "SumR": 200.0}
+
+
+def study_of(folder, bounds: list[float], label: str = "e2") -> None:
+    """A `main` study's folder in which ``label`` differs from clip by +5 SumR, with these bounds."""
+    variants = {"clip": {"settings": {"method": "clip"}}, label: {"settings": {"method": "e2"}}}
+    for variant in variants.values():
+        variant |= {"series": None, "x": None, "parameters": 100, "added_parameters": 0}
+    value = sum(bounds) / 2
+    record = {
+        "benchmark": "study",
+        "protocol": "main",
+        "title": "Methods",
+        "question": "Which?",
+        "dataset": f"boutique:{HOSTILE}",
+        "split": "test",
+        "text": "caption",
+        "n": 40,
+        "seed": [0, 1],
+        "metrics": dict.fromkeys(variants, METRICS),
+        "ci95": {name: {"SumR": [190.0, 210.0]} for name in variants},
+        "differences": [
+            {
+                "first": "clip",
+                "second": label,
+                "metrics": dict.fromkeys(METRICS, value),
+                "ci95": {"SumR": bounds},
+                "by_seed": {},
+            }
+        ],
+        "bootstrap": "over products and seeds",
+        "columns": list(METRICS),
+        "headline": "SumR",
+        "note": HOSTILE,
+        "variants": variants,
+        "runs": [],
+        "commit": "abc",
+        "version": "0",
+    }
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(record))
+    (folder / "figure.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (folder / "figure.pdf").write_text("pdf")
+
+
+def comparison_of(folder, first: str, second: str) -> None:
+    """Two encoders' retrieval, second minus first = +4 SumR (1 to 7)."""
+    records = [
+        {
+            "benchmark": "retrieval",
+            "protocol": "full",
+            "dataset": "boutique",
+            "split": "test",
+            "text": "caption",
+            "n": 40,
+            "seed": 0,
+            "model": {"path": f"runs/{method}", "method": method},
+            "metrics": METRICS,
+            "ci95": {"SumR": [190.0, 210.0]},
+            "version": "0",
+        }
+        for method in (first, second)
+    ]
+    difference = {"first": f"runs/{first}", "second": f"runs/{second}", "metrics": {"SumR": 4.0}, "ci95": {"SumR": [1.0, 7.0]}}
+    for place, record in enumerate(records, start=1):
+        (folder / f"{place}_x").mkdir(parents=True)
+        (folder / f"{place}_x" / "metrics.json").write_text(json.dumps(record))
+    (folder / "comparison.json").write_text(json.dumps({"results": records, "differences": [difference]}))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "verdict", "verb"),
+    [([1.0, 9.0], AHEAD, "is ahead of"), ([-9.0, -1.0], BEHIND, "is behind"), ([-1.0, 3.0], OPEN, "cannot be told from")],
+)
+def test_the_interval_decides_the_sentence(tmp_path, bounds, verdict, verb):
+    study_of(tmp_path / "main", bounds)
+    (found,) = findings(find_results([tmp_path]))
+    assert found.verdict == verdict and found.sentence == f"e2 {verb} clip in SumR" and "2 seeds" in found.where
+
+
+def test_two_of_a_study_are_told_apart_by_their_folders(tmp_path):
+    for name in ("ten-epochs", "twenty-epochs"):
+        study_of(tmp_path / name, [1.0, 9.0])
+    places = [result.where for result in find_results([tmp_path])]
+    assert [place.rpartition(" ")[2] for place in places] == ["(ten-epochs)", "(twenty-epochs)"]
+    study_of(tmp_path / "fine-tuned" / "ten-epochs", [1.0, 9.0])
+    places = [result.where for result in find_results([tmp_path])]
+    assert sum(place.endswith("(fine-tuned/ten-epochs)") for place in places) == 1 and len(set(places)) == 3
+    (alone,) = find_results([tmp_path / "ten-epochs"])
+    assert "epochs" not in alone.where
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_is_on_the_page(tmp_path, name):
+    study_of(tmp_path / name, [1.0, 9.0])
+    file = tmp_path / name / "metrics.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "protocol": name}))
+    assert [result.kind for result in find_results([tmp_path])] == [name]
+
+
+def test_a_gain_is_told_once_and_a_loss_in_every_column(tmp_path):
+    study_of(tmp_path / "main", [1.0, 9.0])
+    file = tmp_path / "main" / "metrics.json"
+    record = json.loads(file.read_text())
+    columns = {"image_to_text_R@1": (3.0, 5.0), "text_to_image_R@1": (-4.0, -2.0), "SumR": (1.0, 9.0)}
+    record["differences"][0] |= {"metrics": {name: sum(ends) / 2 for name, ends in columns.items()}, "ci95": columns}
+    file.write_text(json.dumps(record))
+    told = [(found.measure, found.verdict) for found in findings(find_results([tmp_path]))]
+    assert told == [("SumR", AHEAD), ("text to image R@1", BEHIND)]
+    file.write_text(json.dumps({**record, "described": ["text_to_image_R@1"]}))  # of which more is not better
+    (only,) = findings(find_results([tmp_path]))
+    assert (only.measure, only.verdict) == ("SumR", AHEAD)
+
+
+@pytest.mark.parametrize(("bounds", "told"), [([1.0, 9.0], ["e2 is behind without-colour in SumR"]), ([-9.0, -1.0], [])])
+def test_of_ablations_only_those_are_told_that_beat_e2(tmp_path, bounds, told):
+    study_of(tmp_path / "groups", bounds)
+    file = tmp_path / "groups" / "metrics.json"
+    record = json.loads(file.read_text())
+    record["variants"]["without-colour"] = {**record["variants"]["e2"]}
+    record["differences"][0] |= {"first": "e2", "second": "without-colour"}
+    file.write_text(json.dumps(record))
+    found = findings(find_results([tmp_path]))
+    assert [finding.sentence for finding in found] == told
+    assert all((finding.value, finding.low, finding.high) == (-5.0, -9.0, -1.0) for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("image_to_text_R@1", "image to text R@1"),
+        ("exact_R@10_1", "exact R@10, 1 field"),
+        ("matching_R@10_5", "matching R@10, 5 fields"),
+        ("sub_category_accuracy", "sub category accuracy"),
+        ("new/0.6/SumR", "SumR on new data (0.6)"),
+    ],
+)
+def test_columns_are_named_in_words(metric, words):
+    assert in_words(metric) == words
+
+
+def test_an_e2_that_comes_first_has_its_sign_turned(tmp_path):
+    comparison_of(tmp_path / "a", "e2", "clip")
+    comparison_of(tmp_path / "b", "clip", "multifield")  # no E2: nothing to say of it
+    (found,) = findings(find_results([tmp_path]))
+    assert (found.ours, found.theirs, found.value, found.low, found.high) == ("e2", "clip", -4, -7, -1)
+    assert found.verdict == BEHIND
+
+
+def test_grounding_is_set_against_the_best_other_map():
+    record = {
+        "benchmark": "grounding",
+        "protocol": "boxes",
+        "dataset": "boutique",
+        "split": "test",
+        "n": 9,
+        "model": {"path": "runs/e2", "method": "e2"},
+        "places": {"brand": 9},
+        "metrics": {"pointing/tokens/brand": 50.0, "pointing/random/brand": 2.0, "pointing/rollout/brand": 20.0},
+        "ci95": {
+            "pointing/tokens/brand": [40, 60],
+            "pointing/random/brand": [2, 2],
+            "pointing/rollout/brand": [10, 30],
+        },
+        "tokens_minus": {"e2: random": {"pointing/brand": [48, 38, 58]}, "e2: rollout": {"pointing/brand": [30, 20, 40]}},
+    }
+    result = Result(None, [record], [])
+    (found,) = findings([result])
+    assert found.sentence == "e2: tokens is ahead of e2: rollout in hits on the brand"
+    table = tables_of(result)[0]
+    assert {name: cells[0].best for name, cells in table.rows.items()} == {
+        "e2: tokens": True,
+        "e2: random": False,
+        "e2: rollout": False,
+    }
+
+
+def test_the_page_escapes_copies_figures_and_names_its_sources(tmp_path):
+    study_of(tmp_path / "runs" / "main", [1.0, 9.0], label=HOSTILE)
+    comparison_of(tmp_path / "runs" / "retrieval", "clip", "e2")
+    page = write_report([tmp_path / "runs"], tmp_path / "out")
+    html = page.read_text(encoding="utf-8")
+    assert "<img src=x" not in html and "&lt;img src=x" in html
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", html)
+    assert "e2 is ahead of clip in SumR" in html and str(tmp_path / "runs" / "main") in html
+    assert names_in(tmp_path / "out" / "figures") == ["1-main.pdf", "1-main.svg"]
+    assert "Methods" in (tmp_path / "out" / "tables.md").read_text()
+    assert r"\begin{tabular}" in (tmp_path / "out" / "tables.tex").read_text()
+
+
+def test_encoders_at_work(tmp_path, tiny, shop, monkeypatch):
+    from e2.data import open_catalogue
+
+    study_of(tmp_path / "runs" / "main", [1.0, 9.0])
+    monkeypatch.setattr("e2.benchmarks.reports.study.load_encoder", lambda name, **_: _encoder(name, tiny))
+    catalogue = open_catalogue(str(shop), "val", tags=("brand", "season", "colour"))
+    page = write_report([tmp_path / "runs"], tmp_path / "out", models=("runs/plain", "runs/tokens"), catalogue=catalogue)
+    html = page.read_text(encoding="utf-8")
+    assert html.count('class="right"') >= 1 and 'id="looks"' in html and html.count("<blockquote>") == 6
+    for name in ("selections", "examples"):
+        assert all((tmp_path / "out" / "figures" / f"{name}.{ending}").is_file() for ending in ("png", "svg", "pdf"))
+    with pytest.raises(InputError, match="by --data"):
+        write_report([tmp_path / "runs"], tmp_path / "out", models=("runs/plain",))
+
+
+def _encoder(name: str, tiny: str) -> Encoder:
+    import e2
+
+    tags = ("brand", "season") if name.endswith("tokens") else ()
+    model, _, preprocess = e2.create_model_and_transforms(tiny, tags=tags)
+    return Encoder(model, preprocess, e2.get_tokenizer(tiny), {"path": name}, device="cpu", workers=0)
+
+
+def test_all_committed_results_make_one_page(tmp_path):
+    """Every kind of record that exists, `dataset` too, which compares no variants."""
+    results = find_results([RESULTS])
+    assert {result.kind for result in results if result.study} == set(STUDIES)
+    page = write_report([RESULTS], tmp_path / "page").read_text(encoding="utf-8")
+    assert all(result.title in page for result in results)
+
+
+def test_queries_show_gains_losses_and_chance_in_turn():
+    ranks = np.array([[1, 50, 3, 4], [20, 1, 3, 4]])
+    chosen = choose_queries(ranks, 4, seed=0)
+    assert chosen[:2] == [1, 0] and sorted(chosen) == [0, 1, 2, 3]
+
+
+def test_bad_folders_get_one_line(tmp_path):
+    with pytest.raises(InputError, match="no results there"):
+        find_results([tmp_path])
+    (tmp_path / "metrics.json").write_text("[1, 2")
+    with pytest.raises(InputError, match="metrics.json as results"):
+        find_results([tmp_path])
+    (tmp_path / "metrics.json").write_text(json.dumps({"benchmark": "speed"}))
+    with pytest.raises(InputError, match="no results there"):
+        find_results([tmp_path])

@@ -1,0 +1,158 @@
+import inspect
+import io
+import json
+import operator
+import time
+
+import pytest
+import torch
+from rich.console import Console
+from torch.testing import assert_close
+from typer import Typer
+from typer.testing import CliRunner
+
+from e2.benchmarks.speed import growth, retrieval, train_step
+from e2.benchmarks.speed.command import speed
+from e2.benchmarks.speed.harness import compare, peak_memory
+from e2.benchmarks.speed.record import measure, speed_table
+from e2.benchmarks.speed.registry import MEASUREMENTS, measurement, read_options
+from e2.config import DataConfig, ModelConfig, TrainConfig
+from e2.errors import InputError
+
+APP = Typer()
+APP.command()(speed)
+
+
+@pytest.mark.parametrize("warm_up", [True, False])
+def test_a_comparison_gives_the_ratio_of_the_times(warm_up):
+    calls = []
+    found = compare(
+        lambda: (calls.append("ours"), time.sleep(0.02)),
+        lambda: (calls.append("reference"), time.sleep(0.08)),
+        3,
+        warm_up=warm_up,
+    )
+    assert calls == ["ours", "reference"] * (4 if warm_up else 3)
+    assert found["ratio_min"] <= found["ratio"] <= found["ratio_max"] < 1
+    assert found["ours_s"] >= 0.02 and found["reference_s"] >= 0.08
+
+
+def test_the_peak_of_a_process_counts_what_it_takes():
+    ballast = b"x" * 300_000_000  # what this process holds is not the other's
+    assert 150e6 < peak_memory(operator.mul, b"x", 200_000_000) - peak_memory(operator.mul, b"x", 1) < 250e6
+    assert len(ballast) == 300_000_000
+
+
+@pytest.mark.parametrize("name", MEASUREMENTS)
+def test_every_measurement_runs_with_its_defaults(name):
+    parameters = inspect.signature(measurement(name)).parameters.values()
+    assert parameters and all(parameter.default is not parameter.empty for parameter in parameters)
+
+
+def test_settings_take_the_type_of_the_default():
+    run = measurement("train-step")
+    assert read_options(run, ["backbone=ViT-B-32", "batch_size=32", "tags=brand, season"]) == {
+        "backbone": "ViT-B-32",
+        "batch_size": 32,
+        "tags": ("brand", "season"),
+    }
+    assert read_options(growth.run, ["sizes=10,20"]) == {"sizes": (10, 20)}
+    assert read_options(measurement("memory-projection"), ["half=true"]) == {"half": True}
+
+
+@pytest.mark.parametrize("setting", ["size=3", "products", "products=many", "products=-1", "products=1.5"])
+def test_wrong_settings_are_refused(setting):
+    with pytest.raises(InputError, match="--set"):
+        read_options(retrieval.run, [setting])
+
+
+def test_an_unknown_measurement_is_refused_with_the_known_ones():
+    with pytest.raises(InputError, match="train-step, retrieval"):
+        measurement("everything")
+
+
+def test_the_command_writes_a_record_of_numbers_settings_and_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(retrieval, "peak_memory", lambda function, work, *sizes: 1000 if work is retrieval.nothing else 1500)
+    arguments = ["retrieval", "--repeats", "2", "--set", "products=300", "--set", "width=8", "--json", "--out", str(tmp_path)]
+    result = CliRunner().invoke(APP, arguments, catch_exceptions=False)
+    record = json.loads((tmp_path / "metrics.json").read_text())
+    assert record == json.loads(result.stdout)
+    assert record["benchmark"] == "speed" and record["protocol"] == "retrieval"
+    assert 0 < record["metrics"]["ratio_min"] <= record["metrics"]["ratio"] <= record["metrics"]["ratio_max"]
+    assert record["metrics"]["beyond_features_bytes"] == 500
+    assert record["settings"] == {"products": 300, "width": 8, "repeats": 2, "seed": 0}
+    assert record["machine"]["threads"] == torch.get_num_threads() and record["machine"]["processor"]
+
+
+def test_repeats_are_refused_where_there_are_none():
+    result = CliRunner().invoke(APP, ["input-pipeline", "--repeats", "2"])
+    assert isinstance(result.exception, InputError) and "--repeats" in str(result.exception)
+
+
+def test_growth_measures_each_size_and_draws_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(growth, "peak_memory", lambda function, *arguments: 1000 * sum(a for a in arguments if a > 1))
+    record = measure("growth", growth.run, {"sizes": (32, 64), "most_photos": 32, "queries": 8, "width": 4, "repeats": 1})
+    details = record["details"]
+    assert [point["products"] for point in details["evaluate"]] == [32, 64]
+    assert [point["products"] for point in details["embed"]] == [32]
+    assert record["metrics"]["evaluate_per_product_ratio"] > 0
+    assert speed_table(record).row_count == len(record["metrics"]) + 3
+    growth.draw(details, tmp_path / growth.PICTURE)
+    assert "<svg" in (tmp_path / growth.PICTURE).read_text()
+
+
+def test_the_repeated_catalogue_is_what_it_says():
+    catalogue = growth.Repeated([growth.noise_photo(0), growth.noise_photo(1)], 5)
+    assert len({catalogue[i].product_id for i in range(5)}) == 5
+    assert catalogue[0].images == catalogue[4].images != catalogue[1].images
+
+
+@pytest.fixture
+def config(tiny, shop):
+    tags = ("brand", "season", "colour")
+    data = DataConfig(data=str(shop), tags=tags, batch_size=16, augment="none")
+    return TrainConfig(backbone=tiny, device="cpu", steps=10, model=ModelConfig(tags=tags), data=data)
+
+
+def test_both_steps_learn_from_the_same_batch(config):
+    batches = train_step.loaded_batches(config)
+    assert [len(batch) for batch in batches] == [16]
+    for steps in (train_step.OurSteps(config, batches), train_step.PlainSteps(config, batches)):
+        model = steps.run.model.clip if isinstance(steps, train_step.OurSteps) else steps.model
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        steps()
+        assert all(not torch.equal(before[name], p) for name, p in model.named_parameters() if p.ndim > 1)
+    assert batches[0].tokens.shape[1] == 77  # what one way does to the batch the other does not see
+
+
+def test_without_tags_and_clipping_our_step_has_the_plain_loss(config):
+    """The reference is right: same weights, same batch, same global loss."""
+    batches = train_step.loaded_batches(config)
+    ours, plain = train_step.OurSteps(config, batches), train_step.PlainSteps(config, batches)
+    plain.model.load_state_dict(ours.run.model.clip.state_dict())
+    images, tokens = plain.batches[0]
+    expected = plain.loss(**plain.model(images, tokens))
+    losses = ours.run.method(batches[0])
+    assert_close(losses["global_loss"], expected, atol=1e-5, rtol=1e-5)  # before training E2's image embedding is CLIP's
+    assert losses["region_loss"] > 0
+
+
+def test_train_step_reports_times_memory_and_text_lengths(tiny, shop, monkeypatch):
+    monkeypatch.setattr(train_step, "peak_memory", lambda *arguments: 1000)
+    tags = ("brand", "season", "colour")
+    found = train_step.run(tiny, 16, precision="fp32", data=str(shop), tags=tags, device="cpu", repeats=1)
+    assert found["memory_ratio"] == 1 and found["ratio"] > 0
+    assert found["images_per_second"] == pytest.approx(16 / found["ours_s"])
+    assert 7 <= found["description_tokens"] <= 8  # "A red tee number 13" between two marks, a token for each digit
+    assert found["unique_texts"] == 16 + 3 + 2 + 4  # descriptions, brands, seasons, colours
+
+
+def test_tables_show_numbers_within_numbers():
+    """As `index-growth` has them: latencies by filter, within the points of growth."""
+
+    def run(sizes=(10,)):
+        return {"points": [{"products": size, "latency_ms": {"p50": 1.5, "p95": 20}} for size in sizes]}
+
+    console = Console(width=120, file=io.StringIO())
+    console.print(speed_table(measure("index-growth", run, {})))
+    assert "products 10, latency ms p50 1.5, p95 20" in console.file.getvalue()

@@ -1,0 +1,87 @@
+"""What each study trains."""
+
+import dataclasses
+
+import pytest
+
+from e2.benchmarks.studies import batch_size
+from e2.benchmarks.studies.base import methods
+from e2.benchmarks.studies.curves import learning_curves
+from e2.benchmarks.studies.modules import SWITCHES
+from e2.benchmarks.studies.registry import STUDIES, study_named
+from e2.benchmarks.studies.runs import training_config
+from e2.benchmarks.studies.trained import TrainedStudy, chosen
+from e2.config import merged
+from e2.errors import InputError
+
+TRAINED = [name for name in STUDIES if isinstance(study_named(name), TrainedStudy)]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_variants_have_valid_settings_and_stand_after_those_they_are_set_against(context, name):
+    weights = {"pretrained": "weights.pt"} if name == "forgetting" else {}
+    context = dataclasses.replace(context, common=merged(context.common, weights), old_data=context.data[0])
+    variants = study_named(name).variants(context)
+    labels = [variant.label for variant in variants]
+    assert len(set(labels)) == len(labels) > 1 and study_named(name).name == name
+    configs = [training_config(context, variant, 0) for variant in variants]
+    assert all(a != b for place, a in enumerate(configs) for b in configs[:place])
+    for place, variant in enumerate(variants):
+        assert set(variant.against) <= set(labels[:place])
+
+
+def test_unknown_study_names_those_that_are():
+    with pytest.raises(InputError, match="unknown study 'nope'; choose one of main, groups"):
+        study_named("nope")
+
+
+def test_chosen_keeps_the_order_and_refuses_unknown_labels(context):
+    variants = study_named("main").variants(context)
+    assert [variant.label for variant in chosen(variants, ("e2", "clip"))] == ["clip", "e2"]
+    with pytest.raises(InputError, match="--variants x: this study has clip"):
+        chosen(variants, ("x",))
+
+
+def test_switch_that_is_the_default_is_left_out(context):
+    labels = {variant.label for variant in study_named("modules").variants(context)}
+    default = training_config(context, study_named("modules").variants(context)[0], 0).model.selector
+    assert default in SWITCHES and default not in labels
+    assert {"without-tokens", "without-region-loss", "diagonal-targets"} <= labels
+
+
+def test_groups_need_two_entities(context):
+    single = dataclasses.replace(context, common=merged(context.common, {"data": {"tags": ["brand"]}}))
+    with pytest.raises(InputError, match="two or more"):
+        study_named("groups").variants(single)
+
+
+def test_batch_sizes_see_equally_many_products(context):
+    long = dataclasses.replace(context, common=merged(context.common, {"steps": 48}))
+    configs = [training_config(long, variant, 0) for variant in study_named("batch-size").variants(long)]
+    assert {(config.data.batch_size, config.steps) for config in configs} == {(16, 12), (32, 6)}  # of 60 products
+    same = dataclasses.replace(long, common=merged(long.common, {"data": {"batch_size": 32}}))
+    plain = [training_config(same, variant, 0) for variant in methods("clip", "multifield", "e2")]
+    assert plain == [training_config(same, v, 0) for v in study_named("batch-size").variants(same) if v.x == 32]
+    by_epochs = dataclasses.replace(context, common=merged(context.common, {"steps": None, "epochs": 2.0}))
+    assert batch_size.products_seen(by_epochs) == 120
+
+
+def test_curves_of_batch_sizes_run_over_products_seen():
+    sizes = {"small": {"data.batch_size": 2}, "common": {}}
+    record = {
+        "model": {"data": {"batch_size": 8}},
+        "variants": {label: {"settings": settings} for label, settings in sizes.items()},
+        "runs": [{"variant": "small", "history": [[4, 10.0], [8, 20.0]]}, {"variant": "common", "history": [[2, 30.0]]}],
+    }
+    assert learning_curves(record) == ("products seen", {"small": [[(8, 10.0), (16, 20.0)]], "common": [[(16, 30.0)]]})
+    sizes["small"].clear()
+    assert learning_curves(record) == ("step", {"small": [[(4, 10.0), (8, 20.0)]], "common": [[(2, 30.0)]]})
+
+
+def test_paper_keeps_its_own_rates_for_pretrained_weights_only(context):
+    paper = study_named("main").variants(context)[-1]
+    assert training_config(context, paper, 0).optim == context.common.optim
+    weights = dataclasses.replace(context, common=merged(context.common, {"pretrained": "weights.pt"}))
+    config = training_config(weights, study_named("main").variants(weights)[-1], 0)
+    assert (config.optim.lr, config.optim.new_only) == (5e-5, 0.2) and config.model.reader == "paper"
+    assert (config.data.batch_size, config.data.text) == (4, "caption")  # the budget stays that of the others
