@@ -2,11 +2,13 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from e2.errors import InputError
 from e2.outputs import LEDGER, Kind, aside, claim, record, record_folder, require_ours, restore
@@ -42,6 +44,13 @@ def atomic_path(target: str | Path, *, cache: bool = False) -> Iterator[Path]:
         os.replace(name, target)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file, whole or not at all. NaN is refused: no JSON reader has to take it."""
+    with atomic_path(path) as temporary:
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextlib.contextmanager

@@ -18,8 +18,8 @@ from e2.adapters.composed.hits import Hit
 from e2.adapters.composed.searching import Found, save_found
 from e2.benchmarks.captioning.files import read_rows, write_rows
 from e2.benchmarks.composed.evaluate import _write_steps
-from e2.benchmarks.core.records import write_json
 from e2.errors import escaped
+from e2.files import write_json
 
 NAME = os.fsdecode(b"jupe_\xe9t\xe9.jpg") + " \ud83d"  # Latin-1 bytes of a file name, half a letter of a careless program
 

@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from e2.data.fingerprint import digest
-from e2.data.product import Catalogue, texts_only
+from e2.data.product import Catalogue, require_text, texts_only
 from e2.errors import InputError
 from e2.spelling import spelling
-
-TEXTS = ("caption", "full")
 
 
 class TextBlock(Sequence[str]):
@@ -92,8 +90,7 @@ def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary:
     Raises:
         InputError: unknown kind of text, or fewer than two distinct texts.
     """
-    if text not in TEXTS:
-        raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
+    require_text(text)
     light = texts_only(catalogue)
     vocabulary = vocabulary or {}
     numbers = [{spelling(value): number for number, value in enumerate(values)} for values in vocabulary.values()]

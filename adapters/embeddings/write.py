@@ -31,13 +31,11 @@ import pyarrow.parquet as pq
 from e2.adapters.embeddings.read import MANIFEST, ROWS
 from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
-from e2.benchmarks.core.items import TEXTS
-from e2.benchmarks.core.records import write_json
 from e2.data.hub_stream import Stream
-from e2.data.product import Catalogue, Product
+from e2.data.product import Catalogue, Product, require_text
 from e2.distributed import on_main, processes
 from e2.errors import InputError
-from e2.files import atomic_path
+from e2.files import atomic_path, write_json
 from e2.outputs import Kind, claim, claim_file, record_folder
 from e2.training.run import locked
 from e2.version import __version__
@@ -125,8 +123,7 @@ def write_embeddings(
     unknown = set(what) - set(KINDS)
     if unknown or not what:
         raise InputError(f"cannot embed {', '.join(sorted(unknown)) or 'nothing'}; choose from {', '.join(KINDS)}")
-    if text not in TEXTS:
-        raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
+    require_text(text)
     if "region" in what:
         encoder.iterate_images([], regions=True)  # refuses an encoder that has none
     out = Path(out_path)

@@ -30,10 +30,11 @@ from e2.benchmarks.captioning.variety import distinct, words_and_repetition
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, interval, resampled_means
 from e2.benchmarks.core.comparison import COMPARISON, Comparison, Measured, compare, metrics_table
 from e2.benchmarks.core.items import CATEGORY, TEXTS
-from e2.benchmarks.core.records import NAME, metrics_record, write_json
+from e2.benchmarks.core.records import NAME, metrics_record
 from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError, printable
+from e2.files import write_json
 from e2.outputs import claim_results
 from e2.ranks import TIE_POLICY, cross_modal_ranks
 

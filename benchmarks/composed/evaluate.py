@@ -30,9 +30,9 @@ from e2.benchmarks.composed.methods import BASELINES, Methods
 from e2.benchmarks.composed.notes import rewriting_line
 from e2.benchmarks.core.bootstrap import RESAMPLES, interval
 from e2.benchmarks.core.comparison import COMPARISON, claim_comparison
-from e2.benchmarks.core.records import NAME, metrics_record, write_json
+from e2.benchmarks.core.records import NAME, metrics_record
 from e2.errors import InputError
-from e2.files import atomic_path
+from e2.files import atomic_path, write_json
 from e2.ranks import TIE_POLICY
 
 QUERIES, ANSWERS, STEPS, EXAMPLES = "queries.json", "queries.npz", "steps.jsonl", "examples.png"

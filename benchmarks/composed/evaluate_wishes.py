@@ -22,9 +22,9 @@ from e2.adapters.composed.unwanted import Unwanted, unwanted_of, values_of
 from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.product_images import ProductImages
 from e2.adapters.tag_reader import tag_vocabulary
-from e2.benchmarks.core.records import write_json
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
+from e2.files import write_json
 from e2.options import open_data
 from e2.spelling import spelling
 

@@ -15,10 +15,11 @@ from rich.text import Text
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.bootstrap import interval
 from e2.benchmarks.core.names import ends
-from e2.benchmarks.core.records import NAME, write_json
+from e2.benchmarks.core.records import NAME
 from e2.benchmarks.core.support import sign, signed
 from e2.distributed import processes
 from e2.errors import InputError
+from e2.files import write_json
 from e2.outputs import claim_results
 
 COMPARISON = "comparison.json"

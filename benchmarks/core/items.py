@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from e2.adapters.product_images import ProductImages
-from e2.data.product import Catalogue, texts_only
+from e2.data.product import Catalogue, require_text, texts_only
 from e2.errors import InputError
 
-TEXTS = ("caption", "full")
 CATEGORY = "sub_category"  # the entity that sampled protocols draw their negatives from
 
 
@@ -46,8 +45,7 @@ def read_items(catalogue: Catalogue, text: str, *, first_only: bool = False) -> 
     Raises:
         InputError: an unknown kind of text, or fewer than two products.
     """
-    if text not in TEXTS:
-        raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
+    require_text(text)
     if len(catalogue) < 2:
         raise InputError(f"{catalogue.name} split {catalogue.split} has {len(catalogue)} product; retrieval needs two or more")
     light = texts_only(catalogue)

@@ -1,12 +1,9 @@
 """``metrics.json``: what every command that measures writes, so that any result says what it is a result of."""
 
-import json
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from e2.files import atomic_path
 from e2.finite import require_finite
 from e2.version import __version__
 
@@ -59,10 +56,3 @@ def metrics_record(
         "version": __version__,
         **further,
     }
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file, whole or not at all. NaN is refused: no JSON reader has to take it."""
-    with atomic_path(path) as temporary:
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

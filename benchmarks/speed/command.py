@@ -40,9 +40,10 @@ def _measure(name: str, run, options: dict, out: Path | None, threads: int | Non
     import torch
     from rich.console import Console
 
-    from e2.benchmarks.core.records import NAME, write_json
+    from e2.benchmarks.core.records import NAME
     from e2.benchmarks.speed import growth
     from e2.benchmarks.speed.record import measure, speed_table
+    from e2.files import write_json
     from e2.outputs import claim_results
 
     if out:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from e2.benchmarks.core.names import short_names
-from e2.benchmarks.core.records import NAME, write_json
+from e2.benchmarks.core.records import NAME
 from e2.benchmarks.reports.tables import Cell, Table
 from e2.benchmarks.studies.base import Context
 from e2.benchmarks.studies.figures import COLOURS, FIGURE, figure_file
@@ -22,6 +22,7 @@ from e2.benchmarks.studies.trained import refuse_another
 from e2.data import splits_of
 from e2.data.info import catalogue_info, tag_counts
 from e2.errors import InputError
+from e2.files import write_json
 from e2.version import __version__
 
 TOP = 0.1  # the share of an entity's values whose products are counted together

@@ -3,11 +3,10 @@
 import hashlib
 import json
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from e2.data import Catalogue
-
-ROOT = Path(__file__).parents[2]
 
 
 def catalogue_digest(catalogue: Catalogue) -> str:
@@ -24,8 +23,10 @@ def catalogue_digest(catalogue: Catalogue) -> str:
 
 @cache
 def code_digest(*packages: str) -> str:
-    """Of all Python files of some of our packages, e.g. ``"e2"``."""
+    """Hash of all Python files of some of our packages, e.g. ``"e2.adapters"``."""
     digest = hashlib.sha256()
-    for path in sorted(path for package in packages for path in (ROOT / package).rglob("*.py")):
-        digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    for package in packages:
+        root = Path(import_module(package).__path__[0])
+        for path in sorted(root.rglob("*.py")):
+            digest.update(f"{package}/{path.relative_to(root)}".encode() + path.read_bytes())
     return digest.hexdigest()

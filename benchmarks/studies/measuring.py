@@ -26,7 +26,11 @@ def measured_once(
     Args:
         data: digest of the catalogue.
     """
-    said_of = {"weights": run.summary["weights_sha256"], "data": data, "code": code_digest("e2", "adapters", "benchmarks")}
+    said_of = {
+        "weights": run.summary["weights_sha256"],
+        "data": data,
+        "code": code_digest("e2", "e2.adapters", "e2.benchmarks"),
+    }
     said_of |= {"text": context.text, "old_data": context.old_data or ""}
     kept = _read(path, said_of)
     if kept:

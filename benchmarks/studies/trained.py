@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from e2.benchmarks.core.records import NAME, write_json
+from e2.benchmarks.core.records import NAME
 from e2.benchmarks.studies.bars import draw_bars
 from e2.benchmarks.studies.base import Context, Figure, Measure, Variant
 from e2.benchmarks.studies.curves import draw_curves
@@ -21,6 +21,7 @@ from e2.benchmarks.studies.retrieval import retrieval
 from e2.benchmarks.studies.runs import learned_digests, trained
 from e2.benchmarks.studies.tables import write_tables
 from e2.errors import InputError
+from e2.files import write_json
 from e2.outputs import claim_results
 
 

@@ -9,13 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from e2.adapters.encoder import load_encoder
-from e2.benchmarks.core.records import write_json
 from e2.benchmarks.retrieval.evaluate import evaluate_retrieval
 from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, fill, tensors_sha256, write_weights
 from e2.data.product import Catalogue
 from e2.distributed import on_main, processes
 from e2.errors import InputError
-from e2.files import atomic_path
+from e2.files import atomic_path, write_json
 from e2.outputs import claim_results
 from e2.training.wise_ft import MARK, both_ends, check_alpha, interpolated
 

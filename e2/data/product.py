@@ -10,6 +10,9 @@ from typing import Protocol
 
 from typing_extensions import TypeIs
 
+from e2.errors import InputError
+
+TEXTS = ("caption", "full")  # the description; the description, then the tags
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1, each in 0..1 of the image's width and height
 
 
@@ -29,11 +32,14 @@ class Product:
 
     def text(self, kind: str, caption: int = 0) -> str:
         """The text that stands for the product: its description, or the *full* text (description, then the tags)."""
-        if kind == "caption":
-            return self.captions[caption]
-        if kind == "full":
-            return full_text(self.captions[caption], self.tags)
-        raise ValueError(f"unknown text kind {kind!r}; choose caption or full")
+        require_text(kind)
+        return self.captions[caption] if kind == "caption" else full_text(self.captions[caption], self.tags)
+
+
+def require_text(kind: str) -> None:
+    """Raises InputError unless ``kind`` is one of `TEXTS`."""
+    if kind not in TEXTS:
+        raise InputError(f"unknown text {kind!r}; choose {' or '.join(TEXTS)}")
 
 
 def full_text(description: str, tags: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from e2.benchmarks.composed.data.files import (
 )
 from e2.benchmarks.composed.data.task import Task
 from e2.benchmarks.composed.data.usable import Count, Query, answers_hidden, coverage, usable_photos, usable_queries
-from e2.benchmarks.core.records import write_json
+from e2.files import write_json
 
 PUBLISHED = {"val": 220, "test": 800}  # queries
 PUBLISHED_PHOTOS = 123_403  # of COCO 2017 unlabelled

@@ -12,8 +12,8 @@ from e2.benchmarks.composed.data.hard_negatives import HardNegatives
 from e2.benchmarks.composed.data.tag_pairs import TagTable
 from e2.benchmarks.composed.data.tagged_products import TaggedProducts
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.core.records import write_json
 from e2.errors import InputError
+from e2.files import write_json
 
 TARGETS = ("image", "text")
 RECALL_KS, MAP_KS = (1, 10, 50), (10, 50)
