@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import e2
+from e2.adapters.export.onnx_encoder import ENDINGS, load_onnx
 from e2.adapters.image_batches import ImageSource, image_batches
 from e2.backbones import PLACES, hub_config
 from e2.checkpoint import read_config, tensors_sha256, weights_sha256
@@ -28,7 +29,6 @@ from e2.texts import cut_to_longest, encode_text, text_keys, truncated
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 RANDOM_SEED = 0  # of models asked for without weights
-ONNX = {"onnx:": ".onnx", "onnx-int8:": ".int8.onnx"}  # prefix of a name -> ending of the graphs that it stands for
 ALLOWED = (
     "an E2 checkpoint folder (or its last.safetensors), open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, "
     "local-dir:FOLDER, transformers:FOLDER, onnx:FOLDER, onnx-int8:FOLDER or hf-hub:ORG/NAME"
@@ -221,10 +221,9 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
     """
     name = str(name)
     restore(Path(name.partition(":")[2] or name))
-    if name.startswith(tuple(ONNX)):
-        from e2.adapters.export.onnx_encoder import load_onnx  # which needs this module
-
-        return load_onnx(name, **options)
+    if name.startswith(tuple(ENDINGS)):
+        own = {key: options.pop(key) for key in ("device", "precision") if key in options}
+        return Encoder(**load_onnx(name, **own), **options)
     if name.startswith("open_clip:"):
         backbone, _, pretrained = name.removeprefix("open_clip:").partition("/")
         return _open_clip(name, backbone, pretrained or None, options)

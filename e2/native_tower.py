@@ -4,7 +4,7 @@ import open_clip.transformer
 from torch import Tensor, nn
 
 from e2.errors import InputError
-from e2.towers import Tower
+from e2.tower import Tower
 
 
 class NativeTower(Tower):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from e2.errors import InputError
 from e2.reader import Reading, default_layers, token_slices
 from e2.selection import HardSelection, gumbel_noise
-from e2.towers import Tower
+from e2.tower import Tower
 
 PUBLISHED_WIDTH = 768  # the released code divides the logits by sqrt(768), whatever the width
 SHARED_NORM_FROM = 3  # from this entity on (0-based), the released code reuses this entity's norm

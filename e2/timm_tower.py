@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from e2.errors import InputError
-from e2.towers import Tower
+from e2.tower import Tower
 
 POOLS = ("token", "avg", "avgmax", "max", "map")
 OWN_STEPS = ("forward", "forward_features", "pool", "forward_head")  # a subclass with others computes something else

@@ -13,12 +13,12 @@ import pyarrow.parquet
 import pytest
 import torch
 import typer
+from e2.adapters.export.exported import read_export
 
 import e2.progress
 from e2 import cli
 from e2.adapters.composed.store import read_record
 from e2.adapters.encoder import load_encoder
-from e2.adapters.export.exported import read_export
 from e2.data import open_catalogue
 from e2.errors import InputError
 from e2.files import atomic_path, output_folder

@@ -10,9 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from e2.adapters.encoder import ONNX, Encoder
-from e2.adapters.export.exported import RECORD, Exported, read_export
-from e2.adapters.export.photo_files import RULE_FILE
+from e2.adapters.export.record import RECORD, RULE_FILE, Exported, read_export
 from e2.adapters.export.tokenizer_files import FILE, FOLDER, load_tokenizer
 from e2.data.transforms import photo_transform
 from e2.errors import InputError, first_line
@@ -21,6 +19,7 @@ from e2.reader import Reading
 
 IMAGE, TEXT = "image", "text"
 EXACT = ".onnx"  # ending of the graphs that were compared with PyTorch
+ENDINGS = {"onnx:": EXACT, "onnx-int8:": ".int8.onnx"}  # prefix of a name -> ending of the graphs that it stands for
 
 
 class NotInGraphs(InputError, AttributeError):
@@ -79,8 +78,8 @@ class OnnxModel(nn.Module):
         return torch.from_numpy(self.text.run(None, {"tokens": tokens.numpy()})[0])
 
 
-def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32", **options: Any) -> Encoder:
-    """The encoder of a folder that `e2 export --format onnx` wrote; it runs on the CPU.
+def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32") -> dict[str, Any]:
+    """The parts of an encoder, by the names of its arguments, from a folder of `e2 export --format onnx`; it runs on the CPU.
 
     The exact graphs give the vectors of the checkpoint that they come from, so they carry its hash: indexes, captioners and
     composers that were made with it fit. Those in 8 bits give others, and have a hash of their own.
@@ -89,7 +88,6 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32", **opt
         name: ``onnx:FOLDER``, or ``onnx-int8:FOLDER`` for the graphs in 8 bits.
         device: cpu or auto.
         precision: fp32; the graphs have their own.
-        options: ``batch_size`` and ``workers`` of :class:`Encoder`.
 
     Raises:
         InputError: no such export, damaged, without int8 graphs, onnxruntime is not installed, or another device or precision
@@ -100,7 +98,7 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32", **opt
     if precision != "fp32":
         raise InputError(f"{name} computes in the precision that it was exported in; leave out --precision {precision}")
     kind, _, place = name.partition(":")
-    folder, ending = Path(place), ONNX[f"{kind}:"]
+    folder, ending = Path(place), ENDINGS[f"{kind}:"]
     record = read_export(folder)
     if record.format != "onnx":
         raise InputError(f"{folder} is an export to {record.format}, not to onnx")
@@ -112,7 +110,8 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32", **opt
         model = OnnxModel(folder, record.tags, rule, ending)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / RECORD} is damaged: {first_line(error)}; export again") from error
-    return Encoder(model, preprocess, tokenizer, info, device="cpu", loss=record.loss, **options)
+    parts = {"model": model, "preprocess": preprocess, "tokenizer": tokenizer, "info": info}
+    return {**parts, "device": "cpu", "loss": record.loss}
 
 
 def _checked_graphs(record: Exported, folder: Path, ending: str) -> list[str]:

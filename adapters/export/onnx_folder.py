@@ -18,17 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from e2.adapters.encoder import Encoder
-from e2.adapters.export.exported import (
-    Exported,
-    describe,
-    largest_deviation,
-    photo_rule,
-    sample_pixels,
-    sample_tokens,
-)
+from e2.adapters.export.checks import describe, largest_deviation, photo_rule, sample_pixels, sample_tokens
 from e2.adapters.export.int8 import INT8, least_cosine, write_int8
 from e2.adapters.export.onnx_encoder import EXACT, IMAGE, TEXT, OnnxModel
 from e2.adapters.export.photo_files import save_preprocessing
+from e2.adapters.export.record import Exported
 from e2.adapters.export.tokenizer_files import save_tokenizer
 from e2.errors import InputError, first_line
 from e2.foreign import OpenClip

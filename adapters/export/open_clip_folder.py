@@ -18,16 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from e2.adapters.encoder import Encoder
-from e2.adapters.export.exported import (
-    SAMPLE_TEXTS,
-    Exported,
-    describe,
-    largest_deviation,
-    photo_rule,
-    sample_pixels,
-    sample_tokens,
-)
+from e2.adapters.export.checks import SAMPLE_TEXTS, describe, largest_deviation, photo_rule, sample_pixels, sample_tokens
 from e2.adapters.export.photo_files import save_preprocessing
+from e2.adapters.export.record import Exported
 from e2.checkpoint import weights_of
 from e2.errors import InputError
 from e2.model import E2

@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from e2.adapters.export import preprocess
-from e2.adapters.export.exported import largest_deviation
+from e2.adapters.export.checks import largest_deviation
+from e2.adapters.export.record import RULE_FILE
 from e2.data import rgb
 
-RULE_FILE, CODE_FILE = "preprocess.json", "preprocess.py"
+CODE_FILE = "preprocess.py"
 IMPORT = "from e2.data.rgb import known_formats, trimmed, upright_rgb\n"
 SIZES = ((40, 56), (90, 30), (33, 200), (7, 5))  # of sample photos
 

@@ -1,6 +1,6 @@
 """The README.md of an exported folder: what it is, and a few lines that run."""
 
-from e2.adapters.export.exported import Exported
+from e2.adapters.export.record import Exported
 from e2.adapters.export.tokenizer_files import FILE
 
 INTRODUCTION = """# {name}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from e2.adapters.encoder import Encoder
-from e2.adapters.export.exported import read_export
+from e2.adapters.export.record import read_export
 from e2.adapters.export.tokenizer_files import load_tokenizer
 from e2.data.images import ImageSource, as_photo
 from e2.errors import InputError

@@ -19,18 +19,11 @@ from torch import Tensor, nn
 import e2
 from e2.adapters.encoder import Encoder
 from e2.adapters.export import modeling_e2
+from e2.adapters.export.checks import SAMPLE_TEXTS, describe, largest_deviation, photo_rule, sample_pixels, sample_tokens
 from e2.adapters.export.clip_model import clip_config, clip_state, maps_onto_clip_model
-from e2.adapters.export.exported import (
-    SAMPLE_TEXTS,
-    Exported,
-    describe,
-    largest_deviation,
-    photo_rule,
-    sample_pixels,
-    sample_tokens,
-)
 from e2.adapters.export.open_clip_folder import model_config, text_tower
 from e2.adapters.export.photo_files import save_preprocessing
+from e2.adapters.export.record import Exported
 from e2.adapters.export.tokenizer_files import load_tokenizer, save_for_transformers
 from e2.config import to_dict
 from e2.errors import InputError, first_line

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from e2.adapters.encoder import Encoder, load_encoder
-from e2.adapters.export.exported import Exported, photo_rule, read_export
+from e2.adapters.export.checks import photo_rule
 from e2.adapters.export.readme import readme
+from e2.adapters.export.record import Exported, read_export
 from e2.config import require_choice
 from e2.errors import InputError
 from e2.files import output_folder

@@ -34,7 +34,8 @@ from e2.benchmarks.core.comparison import (
 )
 from e2.benchmarks.core.items import Items, read_items
 from e2.benchmarks.core.records import metrics_record
-from e2.benchmarks.gap.metrics import chance_gap, figures, offset, plane
+from e2.benchmarks.gap.figure import save_gap
+from e2.benchmarks.gap.metrics import Clouds, chance_gap, figures, offset, plane
 from e2.benchmarks.gap.sweep import AMOUNTS, Pairs, caption_sweep, retrieval_sweep
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
@@ -64,15 +65,6 @@ class Subjects:
     tags: list[Mapping[str, str]]
     vocabulary: dict[str, list[str]]
     tuning: Items
-
-
-@dataclass(frozen=True)
-class Clouds:
-    """Some of one encoder's photos and texts in the plane of their first two components; ``shares`` of the variance."""
-
-    images: np.ndarray
-    texts: np.ndarray
-    shares: np.ndarray
 
 
 def evaluate_gap(
@@ -116,8 +108,6 @@ def evaluate_gap(
         clouds.append(cloud)
     comparison = compare(measured)
     if out is not None:
-        from e2.benchmarks.gap.figure import save_gap
-
         write_comparison(Path(out), comparison)
         save_gap(comparison, clouds, Path(out))
     return comparison

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from e2.benchmarks.core.comparison import Comparison, short_names
-from e2.benchmarks.gap.evaluate import Clouds
+from e2.benchmarks.gap.metrics import Clouds
 from e2.benchmarks.studies.figures import GREY, INK, colours, figure_file
 
 NAME = "gap"

@@ -11,12 +11,23 @@ gap and the uniformity, which are no means, these are the first-order (influence
 resampling them gives the interval of the delta method.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from e2.finite import require_finite
 
 BLOCK = 2048  # rows whose distances to all others are held at a time
 SHARPNESS = 2.0  # t of the uniformity
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """Some of one encoder's photos and texts in the plane of their first two components; ``shares`` of the variance."""
+
+    images: np.ndarray
+    texts: np.ndarray
+    shares: np.ndarray
 
 
 def figures(images: np.ndarray, texts: np.ndarray) -> dict[str, np.ndarray]:

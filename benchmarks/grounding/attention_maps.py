@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from e2.foreign import OpenClip
-from e2.towers import Tower, open_tower
+from e2.tower import Tower
+from e2.towers import open_tower
 
 ATTENTION = ("attention", "rollout")
 GRADIENT = ("gradient", "grad-cam")

@@ -4,13 +4,14 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from e2.benchmarks.core.bootstrap import interval
 from e2.benchmarks.studies.base import Context, Measured, Variant
-from e2.benchmarks.studies.digest import ROOT, code_digest
+from e2.benchmarks.studies.digest import code_digest
 from e2.benchmarks.studies.intervals import RESAMPLES, resampled, terms
 from e2.benchmarks.studies.runs import TrainedRun
 from e2.config import to_dict
@@ -157,7 +158,11 @@ def commit() -> str | None:
     """The commit of the working tree, ``-dirty`` where files were changed since; None outside one."""
     try:
         say = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True, check=True
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -15,8 +15,8 @@ from numpy.testing import assert_allclose
 from PIL import Image
 
 from e2.adapters.export import int8
+from e2.adapters.export.checks import largest_deviation
 from e2.adapters.export.clip_model import maps_onto_clip_model
-from e2.adapters.export.exported import largest_deviation
 from e2.adapters.export.writing import export, load_exported
 from e2.errors import InputError
 from tests.adapters.export.conftest import encoder_of

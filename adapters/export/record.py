@@ -1,0 +1,72 @@
+"""``export.json``: the record of what an export wrote."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from e2.errors import InputError
+from e2.files import file_sha256
+from e2.outputs import restore
+from e2.version import __version__
+
+RECORD = "export.json"
+RULE_FILE = "preprocess.json"  # how a photo becomes pixels
+
+
+@dataclass
+class Exported:
+    """What ``export.json`` says of a folder.
+
+    Attributes:
+        format: onnx, open_clip or transformers.
+        source: the encoder's ``info``.
+        largest_deviation: from PyTorch, over all components of the embeddings that were compared.
+        tags: the entities, in the order of the region embeddings.
+        embed_dim: D.
+        context_length: tokens of a text.
+        logit_scale: similarities times it are the logits that training saw.
+        further: what only this format has to say.
+        loss: settings of the loss that it was trained with, by which tags are read.
+        files: name -> bytes.
+        sha256: name -> hash of the same files.
+    """
+
+    format: str
+    source: dict[str, Any]
+    largest_deviation: float
+    tags: list[str]
+    embed_dim: int
+    context_length: int
+    logit_scale: float
+    further: dict[str, Any] = field(default_factory=dict)
+    loss: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+    version: str = __version__
+
+    def write(self, folder: Path) -> None:
+        written = {path.relative_to(folder).as_posix(): path for path in files_of(folder)}
+        self.files = {name: path.stat().st_size for name, path in written.items()}
+        self.sha256 = {name: file_sha256(path) for name, path in written.items()}
+        (folder / RECORD).write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+
+
+def read_export(folder: str | Path) -> Exported:
+    """The record of an exported folder.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = Path(folder) / RECORD
+    restore(path)
+    try:
+        return Exported(**json.loads(path.read_text()))
+    except OSError as error:
+        raise InputError(f"{folder} is no export: it has no {RECORD}; give the folder that `e2 export --out` wrote") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} is damaged or from another version of e2; export again") from error
