@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import json
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
@@ -128,3 +129,8 @@ class ListOptions(TyperCommand):
                 spread.append(current)
             spread.append(word)
         return super().parse_args(ctx, spread)
+
+
+def say(result: dict, as_json: bool, line: str) -> None:
+    """Prints a result for programs (stdout, JSON) or for people."""
+    print(json.dumps(result, indent=2) if as_json else line)

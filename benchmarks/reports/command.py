@@ -47,3 +47,31 @@ def report_study(
     catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row) if data else None
     page = write_report(runs, out, models=model or (), catalogue=catalogue, text=text, seed=seed)
     print(jsonlib.dumps({"page": str(page)}) if json else f"wrote {page}, with tables and figures beside it")
+
+
+def report_captions(
+    runs: Annotated[list[Path], typer.Option("--runs", help="folders of e2 evaluate captioning --out; one or several")],
+    out: Out,
+    data: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="where the photos are, if no longer where they were")
+    ] = None,
+    encoder: Annotated[str | None, typer.Option(help="whose selection tokens are shown; default: the captioners' own")] = None,
+    products: Annotated[int, typer.Option(min=1, help="in the gallery; the most telling ones are taken")] = 200,
+    image_column: ImageColumn = "image",
+    caption_column: CaptionColumn = "caption",
+    id_column: IdColumn = "product_id",
+    on_bad_row: OnBadRow = "error",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """One page, opening offline, that shows captioners side by side; the tables as Markdown and LaTeX too.
+
+    Example: `e2 report captions --runs runs/captions --out runs/report`
+    """
+    from e2.benchmarks.reports.captions import write_report
+
+    columns = (image_column, caption_column, id_column)
+    page = write_report(
+        runs, out, data=data, encoder=encoder, products=products, columns=columns, on_bad_row=on_bad_row, seed=seed
+    )
+    print(jsonlib.dumps({"page": str(page)}) if json else f"wrote {page}, with tables.md and tables.tex beside it")
