@@ -29,10 +29,10 @@ from e2.benchmarks.captioning.tag_scores import COUNTS, Mention, TagVocabulary, 
 from e2.benchmarks.captioning.variety import distinct, words_and_repetition
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, interval, resampled_means
 from e2.benchmarks.core.comparison import COMPARISON, Comparison, Measured, compare, metrics_table
-from e2.benchmarks.core.items import CATEGORY, TEXTS
+from e2.benchmarks.core.items import CATEGORY
 from e2.benchmarks.core.records import NAME, metrics_record
 from e2.data.catalogue import ArrowCatalogue, Subset
-from e2.data.product import Catalogue, texts_only
+from e2.data.product import Catalogue, require_text, texts_only
 from e2.errors import InputError, printable
 from e2.files import write_json
 from e2.outputs import claim_results
@@ -113,8 +113,7 @@ def read_truth(
     Raises:
         InputError: an unknown kind of text, no products, or products without a word in their references.
     """
-    if text not in TEXTS:
-        raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
+    require_text(text)
     products = list(_texts_of(catalogue))
     references = [[product.text(text, i) for i in range(len(product.captions))] for product in products]
     kept = [row for row, texts in enumerate(references) if any(map(WORDS.search, texts))]

@@ -7,8 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from e2.benchmarks.core.comparison import Comparison, short_names
+from e2.benchmarks.core.figures import GREY, INK, colours, figure_file
 from e2.benchmarks.gap.metrics import Clouds
-from e2.benchmarks.studies.figures import GREY, INK, colours, figure_file
 
 NAME = "gap"
 IMAGE, TEXT = "#0072B2", "#D55E00"

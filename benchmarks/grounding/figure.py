@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from e2.benchmarks.core.comparison import Comparison, short_names
+from e2.benchmarks.core.figures import COLOURS, GREY, INK, colours, figure_file
 from e2.benchmarks.grounding.maps import TOKENS, maps_of, own_map
-from e2.benchmarks.studies.figures import COLOURS, GREY, INK, colours, figure_file
 
 NAME = "grounding"
 CHANCE, CHANCE_LABEL = "random", "chance"

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from e2.benchmarks.core.comparison import Comparison, short_names
+from e2.benchmarks.core.figures import GREY, INK, colours, figure_file
 from e2.benchmarks.core.names import measured_on
-from e2.benchmarks.studies.figures import GREY, INK, colours, figure_file
 
 NAME = "probe"
 Scores = Mapping[str, Mapping]  # name -> {"metrics": ..., "ci95": ...}

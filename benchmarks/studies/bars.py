@@ -6,8 +6,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from e2.benchmarks.core.figures import GREY, INK, colours, figure_file
 from e2.benchmarks.core.names import measured_on
-from e2.benchmarks.studies.figures import GREY, INK, colours, figure_file
 from e2.benchmarks.studies.tables import in_words
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from e2.benchmarks.studies.figures import colours, figure_file
+from e2.benchmarks.core.figures import colours, figure_file
 
 Curve = list[tuple[float, float]]  # x, SumR
 

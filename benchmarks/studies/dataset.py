@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
+from e2.benchmarks.core.figures import COLOURS, FIGURE, figure_file
 from e2.benchmarks.core.names import short_names
 from e2.benchmarks.core.records import NAME
 from e2.benchmarks.reports.tables import Cell, Table
 from e2.benchmarks.studies.base import Context
-from e2.benchmarks.studies.figures import COLOURS, FIGURE, figure_file
 from e2.benchmarks.studies.tables import write_texts
 from e2.benchmarks.studies.trained import refuse_another
 from e2.data import splits_of

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from e2.adapters.encoder import Encoder
+from e2.benchmarks.core.figures import GREY, colours, figure_file
 from e2.benchmarks.core.items import read_items
 from e2.benchmarks.retrieval.answers import answer
 from e2.benchmarks.studies.base import Context, Measured, Variant, methods
-from e2.benchmarks.studies.figures import GREY, colours, figure_file
 from e2.benchmarks.studies.retrieval import retrieval_of
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.checkpoint import fill

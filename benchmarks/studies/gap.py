@@ -11,12 +11,12 @@ from typing import Any, cast
 import numpy as np
 
 from e2.adapters.encoder import Encoder
+from e2.benchmarks.core.figures import GREY, colours, figure_file
 from e2.benchmarks.core.items import read_items
 from e2.benchmarks.core.names import measured_on
 from e2.benchmarks.gap.metrics import figures
 from e2.benchmarks.retrieval.answers import answer
 from e2.benchmarks.studies.base import Context, Measured, Variant
-from e2.benchmarks.studies.figures import GREY, colours, figure_file
 from e2.benchmarks.studies.retrieval import EncodedOnce, retrieval_of
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data import Catalogue

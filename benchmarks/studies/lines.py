@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from e2.benchmarks.core.figures import GREY, colours, figure_file
 from e2.benchmarks.core.names import measured_on
-from e2.benchmarks.studies.figures import GREY, colours, figure_file
 from e2.benchmarks.studies.tables import in_words
 
 Point = tuple[float, float, list[float] | None]  # x, value, interval

@@ -7,11 +7,12 @@ import numpy as np
 
 from e2.adapters.encoder import Encoder
 from e2.adapters.image_batches import ImageSource
-from e2.benchmarks.core.items import TEXTS, read_items
+from e2.benchmarks.core.items import read_items
 from e2.benchmarks.retrieval.answers import Answers, Direction, answer
 from e2.benchmarks.retrieval.candidates import NEGATIVES, CandidateLists, Gallery, draw_candidates
 from e2.benchmarks.studies.base import Context, Measured
 from e2.data import Catalogue
+from e2.data.product import TEXTS
 
 CANDIDATES_SEED = 0  # of the sampled lists: the same for every variant and seed, as every variant must face the same
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
+from e2.benchmarks.core.figures import CURVES, FIGURE
 from e2.benchmarks.core.records import NAME
 from e2.benchmarks.studies.bars import draw_bars
 from e2.benchmarks.studies.base import Context, Figure, Measure, Variant
 from e2.benchmarks.studies.curves import draw_curves
 from e2.benchmarks.studies.digest import catalogue_digest
-from e2.benchmarks.studies.figures import CURVES, FIGURE
 from e2.benchmarks.studies.measuring import measured_once
 from e2.benchmarks.studies.results import Outcome, identity, study_record
 from e2.benchmarks.studies.retrieval import retrieval

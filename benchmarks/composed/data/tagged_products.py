@@ -11,8 +11,7 @@ import numpy as np
 from e2.adapters.product_images import ProductImages
 from e2.benchmarks.composed.data.garment import kept_tags
 from e2.benchmarks.composed.data.tag_pairs import TagTable
-from e2.benchmarks.core.items import TEXTS
-from e2.data.product import Catalogue, texts_only
+from e2.data.product import Catalogue, require_text, texts_only
 from e2.errors import InputError
 
 
@@ -35,8 +34,7 @@ class TaggedProducts:
             raise InputError(
                 f"{catalogue.name} has no tag {', '.join(unread)} among those opened, but it is to be kept; add it"
             )
-        if text not in TEXTS:
-            raise InputError(f"unknown text {text!r}; choose {' or '.join(TEXTS)}")
+        require_text(text)
         light = texts_only(catalogue)
         rows, self.ids, self.texts, tags = [], [], [], []
         for row in range(len(light)):

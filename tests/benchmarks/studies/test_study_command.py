@@ -8,8 +8,8 @@ import signal
 import pytest
 
 import e2.training.train
+from e2.benchmarks.core.figures import ENDINGS
 from e2.benchmarks.studies import trained as engine
-from e2.benchmarks.studies.figures import ENDINGS
 from e2.benchmarks.studies.tables import variants_table
 from tests.command import run_command
 

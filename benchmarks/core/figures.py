@@ -1,4 +1,4 @@
-"""The look of all study figures: colours that colour-blind eyes tell apart, quiet axes, three files a figure."""
+"""The look of all figures: colours that colour-blind eyes tell apart, quiet axes, three files a figure."""
 
 import warnings
 from collections.abc import Iterable, Iterator
