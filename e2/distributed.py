@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 
+from e2.batch import Batch, Features
 from e2.errors import InputError
-from e2.methods import Batch, Features
 
 
 def processes(on_cpu: bool = False) -> PartialState:

@@ -17,13 +17,13 @@ import torch
 from torch import nn
 
 from e2.backbones import register_backbones
+from e2.batch import Batch
 from e2.benchmarks.speed.harness import compare, peak_memory
 from e2.config import DataConfig, ModelConfig, TrainConfig
 from e2.data import open_catalogue
 from e2.data.loader import StepSampler, TrainingViews, training_loader
 from e2.data.transforms import training_transform
 from e2.factory import get_tokenizer
-from e2.methods import Batch
 from e2.training.train import prepare, ready, take_step
 
 DATA = "boutique:train=1024,val=16,test=16,size=64"  # photos are resized; what counts is the length of its texts

@@ -16,11 +16,11 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from e2.batch import Batch
 from e2.data.images import BadImage, load_image
 from e2.data.lost import LostPhoto, LostPhotos
 from e2.data.mixed_text import mixed_text
 from e2.data.product import Catalogue, Product
-from e2.methods import Batch
 from e2.texts import TextTable, distinct, text_keys
 
 STAND_INS = 10  # products tried in the place of one; when all fail it is no single photo that is broken

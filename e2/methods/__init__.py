@@ -1,14 +1,14 @@
 """Training methods by name: which features meet which texts. The loop is the same for all."""
 
 from e2.errors import InputError
-from e2.methods.base import Batch, Features, Method
+from e2.methods.base import Method
 from e2.methods.clip import Clip
 from e2.methods.clip_lite import ClipLite
 from e2.methods.ei_clip import EiClip
 from e2.methods.filip import Filip
 from e2.methods.region import MultiField, RegionContrastive
 
-__all__ = ["METHODS", "Batch", "Features", "Method", "method_class"]
+__all__ = ["METHODS", "Method", "method_class"]
 
 METHODS: dict[str, type[Method]] = {
     "clip": Clip,

@@ -5,54 +5,18 @@ The two phases are apart so that a batch may be larger than a device (``grad_cac
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from e2.batch import Batch, Features
 from e2.config import LossConfig
+from e2.distill import StartTower
 from e2.errors import InputError
 from e2.lookup import lookup
 from e2.losses import contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss
 from e2.model import E2
 from e2.packing import encode_packed
-from e2.training.distill import StartTower
-
-
-@dataclass
-class Batch:
-    """One training step's input. All texts of the step are encoded together, each unique text once."""
-
-    images: Tensor  # (B, 3, H, W)
-    tokens: Tensor  # (U, L) the step's unique texts
-    text_index: Tensor  # (B,) row of each product's text
-    tag_index: Tensor  # (B, E) row of each product's tags; -1 = missing
-    text_keys: Tensor  # (U,) a hash of each text's tokens: the same text has the same key in every process
-    noise: dict[int, Tensor] | None = field(default=None, kw_only=True)  # selection noise, layer -> (B, S, N)
-
-    def to(self, device, *, photos: bool = True) -> "Batch":
-        """On a device; on request without the photos, which may follow in parts."""
-        stays = None if photos else self.images
-        return self._map(lambda tensor: tensor if tensor is stays else tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> "Batch":
-        return self._map(Tensor.pin_memory)
-
-    def _map(self, change) -> "Batch":
-        noise = None if self.noise is None else {layer: change(t) for layer, t in self.noise.items()}
-        tensors = (self.images, self.tokens, self.text_index, self.tag_index, self.text_keys)
-        return Batch(*map(change, tensors), noise=noise)
-
-    def __len__(self) -> int:
-        return len(self.text_index)
-
-
-@dataclass
-class Features:
-    """What the towers say of a batch, by name. Every tensor has one row per product, or one per text."""
-
-    images: dict[str, Tensor]  # "image" (B, D), "regions" (B, E, D), ...
-    texts: dict[str, Tensor]  # "text" (U, D), ...
 
 
 class Method(nn.Module):

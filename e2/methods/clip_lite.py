@@ -11,9 +11,9 @@ from functools import partial
 
 from torch import Tensor
 
+from e2.batch import Batch, Features
 from e2.lookup import lookup
 from e2.losses import jensen_shannon_loss
-from e2.methods.base import Batch, Features
 from e2.methods.region import MultiField
 
 

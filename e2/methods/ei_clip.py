@@ -20,11 +20,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from e2.batch import Batch, Features
 from e2.config import LossConfig
 from e2.entity_branch import EntityTexts
 from e2.lookup import lookup
 from e2.losses import region_loss
-from e2.methods.base import Batch, Features, Method
+from e2.methods.base import Method
 from e2.model import E2
 from e2.towers import open_tower
 

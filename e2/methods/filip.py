@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from e2.batch import Batch, Features
 from e2.config import LossConfig
 from e2.late_interaction import late_interaction_loss
 from e2.lookup import lookup
-from e2.methods.base import Batch, Features, Method
+from e2.methods.base import Method
 from e2.model import E2
 from e2.towers import open_tower
 from e2.words import read_words, words_tower

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from e2.methods import Batch, Features, Method
+from e2.batch import Batch, Features
+from e2.methods import Method
 
 
 class CachedFeatures:

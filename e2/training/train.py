@@ -21,6 +21,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from e2.attention import chunked_attention
+from e2.batch import Batch
 from e2.checkpoint import LAST, WEIGHTS, save_config, tensors_sha256, weights_of, write_weights
 from e2.config import TrainConfig, to_dict
 from e2.data.loader import DESCRIPTION, StepSampler, TrainingViews, mixed_seed, training_loader
@@ -30,7 +31,7 @@ from e2.distributed import any_of, average_gradients, gather_step, on_main, own_
 from e2.errors import InputError, TrainingStopped
 from e2.factory import get_tokenizer
 from e2.finite import NotFinite, broken_gradients
-from e2.methods import Batch, Method, method_class
+from e2.methods import Method, method_class
 from e2.texts import cut_to_longest
 from e2.training.grad_cache import CachedFeatures
 from e2.training.optim import make_optimizer, set_rates

@@ -7,9 +7,10 @@ import torch
 
 import e2
 from e2.attention import chunked_attention
+from e2.batch import Batch
 from e2.config import LossConfig
 from e2.lookup import lookup
-from e2.methods import METHODS, Batch
+from e2.methods import METHODS
 from tests.conftest import TAGS
 
 pytestmark = pytest.mark.usefixtures("two_threads")

@@ -17,10 +17,11 @@ from typer.testing import CliRunner
 
 import e2
 from e2 import late_interaction, losses
+from e2.batch import Batch, Features
 from e2.config import LossConfig
 from e2.late_interaction import late_interaction_loss, late_similarities
 from e2.losses import contrastive_loss
-from e2.methods import METHODS, Batch, Features
+from e2.methods import METHODS
 from e2.training.grad_cache import CachedFeatures
 from e2.training.run import start_run
 from e2.words import read_words, word_positions

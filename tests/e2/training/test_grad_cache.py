@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 import e2
+from e2.batch import Batch
 from e2.config import LossConfig
-from e2.methods import METHODS, Batch
+from e2.methods import METHODS
 from e2.training.grad_cache import CachedFeatures
 from e2.training.run import start_run
 from tests.conftest import TAGS
