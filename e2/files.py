@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from e2.errors import InputError
-from e2.outputs import LEDGER, Kind, aside, claim, record, record_folder, require_ours, restore
+from e2.outputs import LEDGER, OutputKind, aside, claim, record, record_folder, require_ours, restore
 
 SHARED = 0o644  # results are meant to be read by others
 
@@ -63,7 +63,7 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def output_folder(out: str | Path, kind: Kind, *, overwrite: bool = False) -> Iterator[Path]:
+def output_folder(out: str | Path, kind: OutputKind, *, overwrite: bool = False) -> Iterator[Path]:
     """The same for a command's output: replaces an earlier one of its kind, once the new one is whole.
 
     A process that is killed leaves the old one or the new one; should it have no name at that moment, the next command that

@@ -24,7 +24,7 @@ State = Literal["new", "begun", "finished"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class OutputKind:
     """A kind of output folder."""
 
     name: str  # for messages, with its article: "a run"
@@ -45,7 +45,7 @@ def record(path: Path, kind: str = FILE) -> None:
             file.write(json.dumps([path.name, kind]) + "\n")
 
 
-def record_folder(folder: Path, kind: Kind, further: Iterable[str] = ()) -> None:
+def record_folder(folder: Path, kind: OutputKind, further: Iterable[str] = ()) -> None:
     """Notes in a folder's own ledger what it is, and the names that belong to it; makes the folder if need be.
 
     Raises:
@@ -86,7 +86,7 @@ def claim_file(target: Path, *, overwrite: bool) -> None:
         raise InputError(f"{target} exists already; choose another --out, or replace it by --overwrite")
 
 
-def claim(out: Path, kind: Kind, *, resume: bool = False, overwrite: bool = False, remove: bool = True) -> State:
+def claim(out: Path, kind: OutputKind, *, resume: bool = False, overwrite: bool = False, remove: bool = True) -> State:
     """Makes sure that a folder may be written, and says how far an earlier output of this kind has come.
 
     Args:
@@ -132,7 +132,7 @@ def claim_results(out: Path, *names: str) -> None:
         require_ours(out / name)
 
 
-def state_of(out: Path, kind: Kind) -> State:
+def state_of(out: Path, kind: OutputKind) -> State:
     """How far an output of this kind has come; what is not in the ledger does not count."""
     if (LEDGER, kind.name) not in _ledger(out):
         return "new"
@@ -155,7 +155,7 @@ def restore(path: Path) -> None:
                 aside(out).rename(os.path.realpath(out))
 
 
-def _remove_folder(out: Path, kind: Kind) -> None:
+def _remove_folder(out: Path, kind: OutputKind) -> None:
     """Removes an output: its own names, and the folder if nothing else is in it."""
     _make_way(out, kind)
     with contextlib.suppress(OSError):
@@ -163,7 +163,7 @@ def _remove_folder(out: Path, kind: Kind) -> None:
         out.rmdir()
 
 
-def _refuse_others(out: Path, kind: Kind) -> None:
+def _refuse_others(out: Path, kind: OutputKind) -> None:
     if not os.path.lexists(out):
         return
     if not out.is_dir():
@@ -183,7 +183,7 @@ def _refuse_others(out: Path, kind: Kind) -> None:
         )
 
 
-def _make_way(out: Path, kind: Kind) -> None:
+def _make_way(out: Path, kind: OutputKind) -> None:
     """Removes an earlier output: what marks it as finished first, so that no half of it ever looks whole."""
     own = {name for name, written in _ledger(out) if written == kind.name} - {LEDGER}
     for name in sorted(own, key=lambda name: name != kind.finished):

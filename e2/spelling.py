@@ -58,7 +58,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Found(Generic[T]):
+class PhraseMatch(Generic[T]):
     """Characters ``start`` to ``end`` of a text spell a phrase that stands for ``items``."""
 
     start: int
@@ -130,15 +130,15 @@ class Phrases(Generic[T]):
             if _STOP.search(written):
                 self._over_stops.add(key)
 
-    def find(self, text: str) -> list[Found[T]]:
+    def find(self, text: str) -> list[PhraseMatch[T]]:
         """The phrases in a text, in its order: the longest at each place, none overlapping another."""
-        found: list[Found[T]] = []
+        found: list[PhraseMatch[T]] = []
         text_words, place = words(text), 0
         while place < len(text_words):
             length, key = self._longest_at(text, text_words, place)
             if length and self._items[key]:
                 end = text_words[place + length - 1].end
-                found.append(Found(text_words[place].start, end, tuple(self._items[key])))
+                found.append(PhraseMatch(text_words[place].start, end, tuple(self._items[key])))
             place += max(length, 1)
         return found
 

@@ -13,16 +13,16 @@ import pyarrow.parquet
 import pytest
 import torch
 import typer
-from e2.adapters.export.exported import read_export
 
 import e2.progress
 from e2 import cli
 from e2.adapters.composed.store import read_record
 from e2.adapters.encoder import load_encoder
+from e2.adapters.export.record import read_export
 from e2.data import open_catalogue
 from e2.errors import InputError
 from e2.files import atomic_path, output_folder
-from e2.outputs import LEDGER, Kind, aside, claim, is_ours, record_folder
+from e2.outputs import LEDGER, OutputKind, aside, claim, is_ours, record_folder
 from tests.command import contents, run_command
 
 CPU = "--device cpu --workers 0"
@@ -203,7 +203,7 @@ OPENERS = {
     "read_record": read_record,
     "read_export": read_export,
 }
-THING = Kind("a thing", finished="done.json", begun="part-*", names=("done.json", "part-0", "parts"))
+THING = OutputKind("a thing", finished="done.json", begun="part-*", names=("done.json", "part-0", "parts"))
 
 
 def write_thing(out, text):
@@ -277,7 +277,7 @@ def test_what_a_claim_finds(tmp_path):
     with pytest.raises(InputError, match="a finished thing already"):
         claim(out, THING)
     with pytest.raises(InputError, match="holds a thing, not another"):
-        claim(out, Kind("another"), overwrite=True)
+        claim(out, OutputKind("another"), overwrite=True)
     assert claim(out, THING, overwrite=True) == "new" and not (out / "done.json").exists()
 
 

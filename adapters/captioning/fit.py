@@ -36,14 +36,14 @@ from e2.data.images import load_image
 from e2.data.product import Catalogue, is_catalogue
 from e2.errors import InputError
 from e2.files import share
-from e2.outputs import Kind, claim, record, record_folder
+from e2.outputs import OutputKind, claim, record, record_folder
 
-CAPTIONER = Kind("a captioner", finished=CONFIG, begun=FOLDER, names=(FOLDER,))
+CAPTIONER = OutputKind("a captioner", finished=CONFIG, begun=FOLDER, names=(FOLDER,))
 PHOTOS = 500  # labelled photos that thresholds, gap and offset are taken from
 
 
 @dataclass(frozen=True)
-class Photos:
+class CalibrationPhotos:
     """A few photos with what their catalogue says of them; row by row of the same product."""
 
     images: np.ndarray  # (N, D)
@@ -145,7 +145,7 @@ def needs_photos(config: CaptionerConfig) -> bool:
     return config.prompt == "tags" or config.calibration == "image-gap" or config.modality_offset
 
 
-def look_at(catalogue: Catalogue, encoder: Encoder, config: CaptionerConfig, progress: bool) -> Photos:
+def look_at(catalogue: Catalogue, encoder: Encoder, config: CaptionerConfig, progress: bool) -> CalibrationPhotos:
     """Embeds the first photo of up to `PHOTOS` products, chosen by the seed, with their texts; bad photos are passed over."""
     rows = np.random.default_rng(config.seed).permutation(len(catalogue))[:PHOTOS]
     images, products = [], []
@@ -161,7 +161,7 @@ def look_at(catalogue: Catalogue, encoder: Encoder, config: CaptionerConfig, pro
         features, regions = encoder.encode_images_and_regions(images, progress=progress)
     else:
         features, regions = encoder.encode_images(images, progress=progress), None
-    return Photos(
+    return CalibrationPhotos(
         images=features,
         regions=regions,
         texts=encoder.encode_texts([product.text(config.text) for product in products], progress=progress),
@@ -173,7 +173,7 @@ def train_decoder(
     captioner: Captioner,
     corpus: Corpus,
     embeddings: np.ndarray,
-    seen: Photos | None,
+    seen: CalibrationPhotos | None,
     out: Path,
     resume: bool,
     progress: bool,
@@ -207,7 +207,7 @@ def train_decoder(
     captioner.training |= {"texts_cut": cut, **noise, **summary}
 
 
-def make_noise(config: CaptionerConfig, corpus: Corpus, embeddings: np.ndarray, seen: Photos | None):
+def make_noise(config: CaptionerConfig, corpus: Corpus, embeddings: np.ndarray, seen: CalibrationPhotos | None):
     """CapDec's disturbance of a batch, and what it is for the record; none for DeCap.
 
     Raises:

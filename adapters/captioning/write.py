@@ -30,14 +30,14 @@ CHUNK = 128  # photos decoded, captioned and written together
 
 
 @dataclass(frozen=True)
-class Photo:
+class PhotoToCaption:
     """One photo to caption: how its line names it, and where it is."""
 
     names: dict[str, Any]
     source: bytes | Path
 
 
-class FolderPhotos(Sequence[Photo]):
+class FolderPhotos(Sequence[PhotoToCaption]):
     """All files below a folder, in the order of their names: what cannot be read as a photo gets a line that says so.
 
     Args:
@@ -68,12 +68,12 @@ class FolderPhotos(Sequence[Photo]):
         files = ((os.path.relpath(path, self.folder), os.path.getsize(path)) for path in self.paths if os.path.exists(path))
         return digest(map(repr, files))
 
-    def __getitem__(self, row: int) -> Photo:  # type: ignore[override]  # no slices
+    def __getitem__(self, row: int) -> PhotoToCaption:  # type: ignore[override]  # no slices
         path = Path(self.paths[row])
-        return Photo({"image": escaped(path.relative_to(self.folder).as_posix())}, path)
+        return PhotoToCaption({"image": escaped(path.relative_to(self.folder).as_posix())}, path)
 
 
-class CataloguePhotos(Sequence[Photo]):
+class CataloguePhotos(Sequence[PhotoToCaption]):
     """The photos of a split's products; several of one product are numbered by ``index``."""
 
     def __init__(self, catalogue: Catalogue):
@@ -90,16 +90,16 @@ class CataloguePhotos(Sequence[Photo]):
         """Changes with the products and their photos."""
         return fingerprint(self.catalogue)
 
-    def __getitem__(self, place: int) -> Photo:  # type: ignore[override]  # no slices
+    def __getitem__(self, place: int) -> PhotoToCaption:  # type: ignore[override]  # no slices
         row, image = self.places[place]
         product = self.catalogue[row]
         several = {"index": image} if len(product.images) > 1 else {}
-        return Photo({"product_id": product.product_id, **several}, product.images[image])
+        return PhotoToCaption({"product_id": product.product_id, **several}, product.images[image])
 
 
 def write_captions(
     captioner: Captioner,
-    photos: Sequence[Photo],
+    photos: Sequence[PhotoToCaption],
     out: str | Path,
     *,
     resume: bool = False,
@@ -114,7 +114,7 @@ def write_captions(
 
     Args:
         captioner: any.
-        photos: `FolderPhotos`, `CataloguePhotos` or any sequence of `Photo`.
+        photos: `FolderPhotos`, `CataloguePhotos` or any sequence of `PhotoToCaption`.
         out: the file.
         resume: go on where a stopped run was; with nothing to resume, start.
         overwrite: replace an earlier file.
@@ -158,7 +158,7 @@ def claim_captions(out: Path, *, resume: bool, overwrite: bool) -> None:
         raise InputError(f"{part} is of a run that did not end; go on with --resume, or use --overwrite")
 
 
-def photos_fingerprint(photos: Sequence[Photo]) -> str:
+def photos_fingerprint(photos: Sequence[PhotoToCaption]) -> str:
     """Changes with the photos that are to be captioned."""
     if isinstance(photos, (FolderPhotos, CataloguePhotos)):
         return photos.fingerprint()
@@ -166,7 +166,7 @@ def photos_fingerprint(photos: Sequence[Photo]) -> str:
 
 
 def caption_chunk(
-    captioner: Captioner, photos: Sequence[Photo], pool: ThreadPoolExecutor, decoding: dict[str, Any]
+    captioner: Captioner, photos: Sequence[PhotoToCaption], pool: ThreadPoolExecutor, decoding: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """One record per photo, in order."""
     decoded = list(pool.map(_decoded, photos))
@@ -189,7 +189,7 @@ def _captioned(
     return captioner.caption_features(features, regions, tags=tags, **decoding), tags
 
 
-def _decoded(photo: Photo) -> Image.Image | str:
+def _decoded(photo: PhotoToCaption) -> Image.Image | str:
     try:
         return load_image(photo.source)
     except BadImage as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from e2.adapters.embeddings.read import Features
+from e2.adapters.embeddings.read import StoredVectors
 from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
 from e2.data.product import Catalogue, texts_only
@@ -43,7 +43,7 @@ def read_index(path: str | Path, encoder: Encoder, target: str = "image") -> Gal
         InputError: not such a one, without vectors of that kind, or of another encoder.
     """
     _check_target(target)
-    features = Features(path, encoder, target)
+    features = StoredVectors(path, encoder, target)
     vectors = np.empty((len(features), features.width), dtype=np.float32)
     product_ids: list[str] = []
     for ids, part in features.batches():

@@ -23,7 +23,7 @@ COLUMNS, WIDTH, LINES = 5, 26, 3
 
 
 @dataclass(frozen=True)
-class Hit:
+class ComposedHit:
     """One product found; caption, tags and photo where the catalogue is at hand."""
 
     rank: int
@@ -45,7 +45,7 @@ def shown(value: Any) -> str:
     return printable(value if isinstance(value, str) else ", ".join(map(str, value)))
 
 
-def hits_table(hits: Sequence[Hit], wish: str) -> Table:
+def hits_table(hits: Sequence[ComposedHit], wish: str) -> Table:
     """For the terminal; texts of a catalogue are never markup, nor terminal codes."""
     table = Table(title=Text(f"like the photo, but: {printable(wish)}"))
     for number in ("rank", "score"):
@@ -58,7 +58,7 @@ def hits_table(hits: Sequence[Hit], wish: str) -> Table:
     return table
 
 
-def save_sheet(reference: Image.Image, wish: str, hits: Sequence[Hit], path: Path) -> None:
+def save_sheet(reference: Image.Image, wish: str, hits: Sequence[ComposedHit], path: Path) -> None:
     """A PNG: the reference with the wish, then the hits with scores, descriptions and tags."""
     down = math.ceil((1 + len(hits)) / COLUMNS)
     figure = Figure(figsize=(2.1 * COLUMNS, 3.1 * down), layout="constrained")

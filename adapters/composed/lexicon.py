@@ -31,7 +31,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Mention:
+class ValueMention:
     """A value in a text, and where, in characters."""
 
     value: Value
@@ -86,13 +86,13 @@ class Lexicon:
         """What a catalogue calls one of our kinds."""
         return self.kinds.get(name, name)
 
-    def mentions(self, text: str) -> list[Mention]:
+    def mentions(self, text: str) -> list[ValueMention]:
         """All values in a text, the longest at each place, none overlapping."""
-        found = [Mention(self._chosen(each.items), each.start, each.end) for each in self._phrases.find(text)]
+        found = [ValueMention(self._chosen(each.items), each.start, each.end) for each in self._phrases.find(text)]
         taken = [(mention.start, mention.end) for mention in found]
         for word in words(text):
             if not any(start <= word.start < end for start, end in taken) and (value := self._of_stem(word)):
-                found.append(Mention(value, word.start, word.end))
+                found.append(ValueMention(value, word.start, word.end))
         return _shaded(sorted(found, key=lambda mention: mention.start))
 
     def value_of(self, text: str) -> Value | None:
@@ -140,14 +140,14 @@ def sort_of(value: Value) -> str:
     return value.concept.partition(":")[0] if ":" in value.concept else value.kind
 
 
-def _shaded(mentions: Sequence[Mention]) -> list[Mention]:
+def _shaded(mentions: Sequence[ValueMention]) -> list[ValueMention]:
     """With a shade and the colour behind it as one: "dark grey"."""
-    found: list[Mention] = []
+    found: list[ValueMention] = []
     for mention in mentions:
         before = found[-1] if found else None
         if before and before.end + 1 == mention.start and [sort_of(m.value) for m in (before, mention)] == ["shade", "colour"]:
             name = f"{before.value.name} {mention.value.name}".lower()
-            mention = Mention(Value(mention.kind, name, f"colour:{name}"), found.pop().start, mention.end)
+            mention = ValueMention(Value(mention.kind, name, f"colour:{name}"), found.pop().start, mention.end)
         found.append(mention)
     return found
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from e2.adapters.composed.caption_edits import cut_out, put_before, put_behind, put_instead, sentence_at
 from e2.adapters.composed.fashion_words import ADDED, ANY_PATTERN, HOLDS, LEAVES, OPPOSITES, PLACED_BEHIND, PLAIN
-from e2.adapters.composed.lexicon import Lexicon, Mention, Value, sort_of
+from e2.adapters.composed.lexicon import Lexicon, Value, ValueMention, sort_of
 from e2.adapters.composed.rewriting import Rewriting
 from e2.adapters.composed.wish_parser import Item, Wish, is_thing, parse_wish
 from e2.spelling import stem, words
@@ -175,7 +175,7 @@ class RuleEditor:
         """The caption without a value; plain where a pattern has gone."""
         if value.kind == "word":
             said = [w for w in words(caption) if f"word:{stem(w.spelling)}" == value.concept]
-            return self._take_out(caption, [Mention(value, word.start, word.end) for word in said])
+            return self._take_out(caption, [ValueMention(value, word.start, word.end) for word in said])
         every = value.concept.partition(":")[2] in ANY_PATTERN
         for name, instead in HOLDS.get(value.concept.partition(":")[2], {}).items():
             caption = self._garment_instead(caption, name, instead)
@@ -188,7 +188,7 @@ class RuleEditor:
         caption = self._take_out(caption, going)
         return self._plain(caption, [], plain.name) if plain and sort_of(value) == "motif" and not patterns else caption
 
-    def _plain(self, caption: str, patterns: Sequence[Mention], plain: str) -> str:
+    def _plain(self, caption: str, patterns: Sequence[ValueMention], plain: str) -> str:
         """In the place of a pattern that was told as a quality, else before the garment."""
         if patterns and not self._thing_at(caption, patterns[0]):
             caption = self._take_out(caption, patterns[1:])
@@ -197,7 +197,7 @@ class RuleEditor:
         garment = self._garment(caption)
         return put_before(caption, garment.start if garment else None, plain)
 
-    def _take_out(self, caption: str, mentions: Sequence[Mention]) -> str:
+    def _take_out(self, caption: str, mentions: Sequence[ValueMention]) -> str:
         for mention in sorted(mentions, key=lambda m: -m.start):
             behind = (caption[mention.end : m.start] for m in self.lexicon.mentions(caption) if m.start > mention.end)
             alone = not re.fullmatch(
@@ -206,7 +206,7 @@ class RuleEditor:
             caption = cut_out(caption, mention.start, mention.end, thing=self._thing_at(caption, mention), alone=alone)
         return caption
 
-    def _thing_at(self, caption: str, mention: Mention) -> bool:
+    def _thing_at(self, caption: str, mention: ValueMention) -> bool:
         return is_thing(caption[mention.start : mention.end], mention.value)
 
     def _garment_instead(self, caption: str, name: str, instead: str) -> str:
@@ -215,7 +215,7 @@ class RuleEditor:
                 return put_instead(caption, mention.start, mention.end, instead)
         return caption
 
-    def _garment(self, caption: str) -> Mention | None:
+    def _garment(self, caption: str) -> ValueMention | None:
         """The last garment of the first sentence: "denim shirt dress" is a dress."""
         kinds, (_, end) = ("garment", self.lexicon.kind("garment")), sentence_at(caption, 0)
         return next((m for m in reversed(self.lexicon.mentions(caption[:end])) if m.kind in kinds), None)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from e2.adapters.composed.base import Composer, References
 from e2.adapters.composed.gallery import Gallery, gallery_of, read_index
-from e2.adapters.composed.hits import Hit, save_sheet
+from e2.adapters.composed.hits import ComposedHit, save_sheet
 from e2.adapters.composed.methods import load_composer, make_composer
 from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.composed.settings import parse_options
@@ -28,7 +28,7 @@ FILES = ("hits.json", "hits.png")
 
 
 @dataclass(frozen=True)
-class Found:
+class ComposedResult:
     """A search's answer.
 
     Attributes:
@@ -43,7 +43,7 @@ class Found:
     wish: str
     info: dict[str, Any]
     steps: dict[str, Any]
-    hits: list[Hit]
+    hits: list[ComposedHit]
 
     def record(self) -> dict[str, Any]:
         return {"wish": self.wish, "method": self.info, "steps": self.steps, "hits": [hit.record() for hit in self.hits]}
@@ -89,7 +89,7 @@ def find(
     index: str | Path | None = None,
     target: str = "image",
     top: int = 12,
-) -> Found:
+) -> ComposedResult:
     """Composes one query and searches a catalogue, or an index, with it.
 
     Args:
@@ -117,15 +117,15 @@ def find(
         gallery = _without(gallery, catalogue, unwanted.of_tags(vocabulary))
         query = replace(query, vectors=unwanted.avoided(query.vectors, composer.encoder.encode_texts, vocabulary))
     if not gallery.product_ids:
-        return Found(reference, wish, composer.info, steps, [])
+        return ComposedResult(reference, wish, composer.info, steps, [])
     several = len(gallery.product_ids) - len(set(gallery.product_ids))  # photos beyond one a product
     most = len(gallery.product_ids) if unwanted else max(1, several + top)
     scores, rows = search(query.vectors, gallery.vectors, min(most, 50 * top), device=composer.encoder.device)
     hits = _hits(scores[0], rows[0], gallery, catalogue, top, unwanted)
-    return Found(reference, wish, composer.info, steps, hits)
+    return ComposedResult(reference, wish, composer.info, steps, hits)
 
 
-def save_found(found: Found, out: Path) -> None:
+def save_found(found: ComposedResult, out: Path) -> None:
     """Writes `FILES`: the answer and its contact sheet."""
     with atomic_path(Path(out) / FILES[0]) as path:
         text = json.dumps(found.record(), indent=2, ensure_ascii=False) + "\n"
@@ -171,22 +171,22 @@ def _without(gallery: Gallery, catalogue: Catalogue | None, values: Mapping[str,
     return Gallery(gallery.vectors[rows], [gallery.product_ids[row] for row in rows])
 
 
-def _hits(scores, rows, gallery: Gallery, catalogue: Catalogue | None, top: int, unwanted: Unwanted) -> list[Hit]:
+def _hits(scores, rows, gallery: Gallery, catalogue: Catalogue | None, top: int, unwanted: Unwanted) -> list[ComposedHit]:
     places = {} if catalogue is None else _places(catalogue)
     best: dict[str, float] = {}
     for score, row in zip(scores, rows, strict=True):
         best.setdefault(gallery.product_ids[row], float(score))
-    hits: list[Hit] = []
+    hits: list[ComposedHit] = []
     for product_id, score in best.items():
         rank = len(hits) + 1
         if rank > top:
             break
         if catalogue is None or product_id not in places:
-            hits.append(Hit(rank, score, product_id))
+            hits.append(ComposedHit(rank, score, product_id))
             continue
         product = catalogue[places[product_id]]
         if not unwanted.in_product(product.tags, product.captions[0]):
-            hits.append(Hit(rank, score, product_id, product.captions[0], product.tags, product.images[0]))
+            hits.append(ComposedHit(rank, score, product_id, product.captions[0], product.tags, product.images[0]))
     return hits
 
 

@@ -13,12 +13,12 @@ from e2.adapters.composed.mappings import MAPPINGS
 from e2.checkpoint import read_tensors
 from e2.errors import InputError
 from e2.files import output_folder
-from e2.outputs import Kind, restore
+from e2.outputs import OutputKind, restore
 from e2.version import __version__
 
 WEIGHTS, CONFIG = "mapping.safetensors", "composer.json"
 FORMAT = 1
-COMPOSER = Kind("a composer", finished=CONFIG)
+COMPOSER = OutputKind("a composer", finished=CONFIG)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from e2.adapters.composed import wish_words
 from e2.adapters.composed.fashion_words import PROPERTIES
-from e2.adapters.composed.lexicon import Lexicon, Mention, Value
+from e2.adapters.composed.lexicon import Lexicon, Value, ValueMention
 from e2.spelling import stem
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
@@ -125,12 +125,12 @@ def _base(word: str, lexicon: Lexicon) -> str:
     return lexicon.adjective(lowered) or word
 
 
-def _longer(mention: Mention, token: Token) -> bool:
+def _longer(mention: ValueMention, token: Token) -> bool:
     """Values go before small words; of equal length too, but for the words that steer."""
     return mention.end > token.end or token.cue in (Cue.FILLER, Cue.PROPERTY, Cue.NUMBER)
 
 
-def _is_name(text: str, mention: Mention) -> bool:
+def _is_name(text: str, mention: ValueMention) -> bool:
     """Whether capitals set a small word off as a name, the brand AND."""
     return text[mention.start : mention.end].isupper() and not text.isupper()
 

@@ -19,7 +19,7 @@ SHARDS = "part-*.parquet"
 ROWS = 8192  # vectors at a time
 
 
-class Features:
+class StoredVectors:
     """The vectors of one kind, in the order of the products they were made of.
 
     Args:
@@ -89,7 +89,7 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def read_along(features: Features, catalogue: Catalogue) -> Callable[[Sequence[int]], np.ndarray]:
+def read_along(features: StoredVectors, catalogue: Catalogue) -> Callable[[Sequence[int]], np.ndarray]:
     """A function that gives the vectors (N, D) of products by their rows, which have to grow from call to call.
 
     Args:

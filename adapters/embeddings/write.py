@@ -36,19 +36,19 @@ from e2.data.product import Catalogue, Product, require_text
 from e2.distributed import on_main, processes
 from e2.errors import InputError
 from e2.files import atomic_path, write_json
-from e2.outputs import Kind, claim, claim_file, record_folder
+from e2.outputs import OutputKind, claim, claim_file, record_folder
 from e2.training.run import locked
 from e2.version import __version__
 
 KINDS = ("image", "text", "region")
 SHARD_SIZE = 10_000  # products; with 512 numbers a vector about 20 MB for each kind
 SHARD = re.compile(r"part-\d{6,}\.parquet")
-EMBEDDINGS = Kind("embeddings", finished=MANIFEST, begun="part-*.parquet")
+EMBEDDINGS = OutputKind("embeddings", finished=MANIFEST, begun="part-*.parquet")
 POLL = 0.5  # seconds between two looks for the shards of the other processes
 
 
 @dataclass(frozen=True)
-class Job:
+class EmbedJob:
     """What is embedded, and how: the same in all processes, and when it is resumed.
 
     Attributes:
@@ -128,7 +128,7 @@ def write_embeddings(
         encoder.iterate_images([], regions=True)  # refuses an encoder that has none
     out = Path(out_path)
     folder = _folder_of(out)
-    job = Job(encoder.alone(), products, tuple(what), text, shard_size, folder, progress)
+    job = EmbedJob(encoder.alone(), products, tuple(what), text, shard_size, folder, progress)
     with locked(out):
         on_main(lambda: _make_room(out, resume, overwrite))
         count = _write_shards(job)
@@ -159,7 +159,7 @@ def _make_room(out: Path, resume: bool, overwrite: bool) -> None:
         path.unlink()
 
 
-def _write_shards(job: Job) -> int:
+def _write_shards(job: EmbedJob) -> int:
     """Embeds this process's blocks. Returns how many there are for all processes together."""
     state, count = processes(), 0
     for number, block in enumerate(_blocks(job.products, job.shard_size)):
@@ -184,7 +184,7 @@ def _rows_of(catalogue: Catalogue, rows: range) -> list[Product]:
     return [catalogue[row] for row in rows]
 
 
-def _write_shard(job: Job, number: int, products: list[Product]) -> None:
+def _write_shard(job: EmbedJob, number: int, products: list[Product]) -> None:
     path = job.shard(number)
     facts = {**job.settings(), "products": str(len(products)), "digest": _digest(products, job.text)}
     if path.exists():
@@ -220,7 +220,7 @@ def _check_same(path: Path, facts: Mapping[str, str]) -> None:
             raise InputError(f"{path} was made {told}; resume with what it was begun with, or start anew by --overwrite")
 
 
-def _tables(job: Job, products: list[Product]) -> Iterator[tuple[str, pa.Table]]:
+def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Table]]:
     """Kind -> rows, for each kind that is wanted: images, regions, texts."""
     ids, tags = np.array([product.product_id for product in products], dtype=object), job.encoder.tags
     rows, places = _flat([len(product.images) for product in products])
@@ -238,7 +238,7 @@ def _tables(job: Job, products: list[Product]) -> Iterator[tuple[str, pa.Table]]
 
 
 def _look(
-    job: Job, products: list[Product], rows: np.ndarray, places: np.ndarray
+    job: EmbedJob, products: list[Product], rows: np.ndarray, places: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Image vectors (N, D) and region vectors (N, E, D) of some photos, each photo read once; None: not wanted."""
     photos = ProductImages(products, rows, places)  # type: ignore[arg-type]  # it asks for nothing but products by row
@@ -267,7 +267,7 @@ def _table(
     return pa.table(columns)
 
 
-def _finish(job: Job, out: Path, count: int) -> dict[str, Any]:
+def _finish(job: EmbedJob, out: Path, count: int) -> dict[str, Any]:
     """Waits for all shards, and makes the folder or the file whole."""
     shards = [job.shard(number) for number in range(count)]
     for shard in shards:
@@ -283,7 +283,7 @@ def _finish(job: Job, out: Path, count: int) -> dict[str, Any]:
     return manifest
 
 
-def _manifest(job: Job, shards: Sequence[Path]) -> dict[str, Any]:
+def _manifest(job: EmbedJob, shards: Sequence[Path]) -> dict[str, Any]:
     """What was embedded, by what, and how many rows of each kind there are.
 
     Raises:

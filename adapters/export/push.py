@@ -13,7 +13,7 @@ from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_config
 from e2.config import require_choice
 from e2.errors import InputError, first_line
 from e2.files import atomic_path, output_folder
-from e2.outputs import LEDGER, Kind
+from e2.outputs import LEDGER, OutputKind
 
 FORMATS = ("e2", "onnx", "open_clip", "transformers")
 
@@ -38,7 +38,7 @@ def repository_folder(
     check_name(repo)
     config, records = read_config(model), read_metrics(metrics, model)
     if format == "e2":
-        with output_folder(out, Kind("a repository folder")) as folder:
+        with output_folder(out, OutputKind("a repository folder")) as folder:
             _copy_checkpoint(model, config, folder)
     further = {} if format == "e2" else export(load_encoder(model, device="cpu"), out, format).further
     card = model_card(model, repo, format, metrics=records, licence=licence, own_code=further.get("own_code", False))

@@ -10,9 +10,9 @@ from e2.adapters.export.record import Exported, read_export
 from e2.config import require_choice
 from e2.errors import InputError
 from e2.files import output_folder
-from e2.outputs import Kind, claim
+from e2.outputs import OutputKind, claim
 
-EXPORT = Kind("an export", finished="export.json")
+EXPORT = OutputKind("an export", finished="export.json")
 FORMATS = ("onnx", "open_clip", "transformers")
 OPTIONS = {"int8": "onnx", "backbone_only": "open_clip"}  # option -> the format that knows it
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from e2.adapters.embeddings.read import Features, read_along
+from e2.adapters.embeddings.read import StoredVectors, read_along
 from e2.adapters.encoder import Encoder
 from e2.adapters.encoder_places import noted
 from e2.adapters.product_images import ProductImages
@@ -73,7 +73,7 @@ def build_index(
     out = str(out)
     vectors = _embedding(encoder, catalogue)
     if features is not None:
-        vectors = read_along(Features(features, encoder, "image", first_only=True), catalogue)
+        vectors = read_along(StoredVectors(features, encoder, "image", first_only=True), catalogue)
     width = encoder.encode_texts(["a"], progress=False).shape[1]
     store: Store | None = None
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from e2.adapters.search.store import Hit, Manifest, read_manifest
+from e2.adapters.search.store import IndexHit, Manifest, read_manifest
 from e2.errors import InputError, first_line
 
 IDS_AT_ONCE = 500  # SQLite takes a limited number of parameters
@@ -102,13 +102,13 @@ class Database:
             found += self.connection.execute(query, part).fetchall()
         return found
 
-    def hits(self, product_ids: Sequence[str]) -> dict[str, Hit]:
+    def hits(self, product_ids: Sequence[str]) -> dict[str, IndexHit]:
         """Products by their ids, with score 1."""
         tags = "".join(f", tag_{place}" for place in range(len(self.entities)))
         found = {}
         for product_id, caption, *values in self.by_id(f"product_id, caption{tags}", product_ids):
             named = zip(self.entities, values, strict=True)
-            found[product_id] = Hit(product_id, 1.0, caption, {entity: value for entity, value in named if value})
+            found[product_id] = IndexHit(product_id, 1.0, caption, {entity: value for entity, value in named if value})
         return found
 
     def remove(self, product_ids: Sequence[str]) -> int:

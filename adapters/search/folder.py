@@ -17,10 +17,10 @@ from filelock import FileLock, Timeout
 
 from e2.errors import InputError
 from e2.files import atomic_path
-from e2.outputs import Kind, claim, is_ours, record_folder
+from e2.outputs import OutputKind, claim, is_ours, record_folder
 
 POINTER = "index.json"
-INDEX = Kind("an index", finished=POINTER, begun=POINTER)  # from its start on an index that can be gone on with
+INDEX = OutputKind("an index", finished=POINTER, begun=POINTER)  # from its start on an index that can be gone on with
 DATABASE = "products.sqlite"
 BUILD = re.compile(r"\.?products-[0-9a-f]{8}")  # with a dot: not whole yet
 VECTORS = re.compile(r"vectors-(\d+)\.f32")

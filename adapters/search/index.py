@@ -12,7 +12,7 @@ from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.encoder_places import check_noted, load_noted
 from e2.adapters.search.engines import folder_of, open_store
 from e2.adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
-from e2.adapters.search.store import Hit, Manifest, Store, shown
+from e2.adapters.search.store import IndexHit, Manifest, Store, shown
 from e2.errors import InputError
 from e2.finite import require_finite
 
@@ -52,7 +52,7 @@ class ProductIndex:
         """
         return self.store.generation
 
-    def search(self, vectors: np.ndarray, k: int = 20, where: Where = None, offset: int = 0) -> list[list[Hit]]:
+    def search(self, vectors: np.ndarray, k: int = 20, where: Where = None, offset: int = 0) -> list[list[IndexHit]]:
         """The products nearest to each query, best first, each as it is at one moment.
 
         Args:
@@ -68,7 +68,7 @@ class ProductIndex:
             raise InputError(f"cannot give {k} hits from the {offset + 1}th on; at least one, and up to the {MOST:,}th")
         return self.store.search(self._queries(vectors), k, self.filter(where), offset)
 
-    def get(self, product_ids: Sequence[str]) -> list[Hit]:
+    def get(self, product_ids: Sequence[str]) -> list[IndexHit]:
         """The products of these ids in their order, with score 1; unknown ones are left out."""
         known = self.store.get(product_ids)
         return [known[name] for name in product_ids if name in known]

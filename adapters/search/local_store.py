@@ -31,7 +31,7 @@ from e2.adapters.search.database import ALONE, WRITE, Database
 from e2.adapters.search.filters import Filter
 from e2.adapters.search.folder import CLUSTERS, DATABASE, VECTORS, IndexFolder
 from e2.adapters.search.snapshot import EXACT, Column, Snapshot
-from e2.adapters.search.store import Entry, Hit, Manifest
+from e2.adapters.search.store import Entry, IndexHit, Manifest
 from e2.errors import InputError, first_line
 
 ROWS_AT_ONCE = 65_536
@@ -129,7 +129,7 @@ class LocalStore:
         with self._database.moment():
             return self._database.one("SELECT COUNT(*) FROM products")
 
-    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[Hit]]:
+    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
         for _ in range(TRIES):
             snapshot = self._snapshot()
             found = snapshot.search(queries, k + offset, where)  # other threads, and writers, need not wait for it
@@ -142,7 +142,7 @@ class LocalStore:
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         return self._snapshot().facets(where)
 
-    def get(self, product_ids: Sequence[str]) -> dict[str, Hit]:
+    def get(self, product_ids: Sequence[str]) -> dict[str, IndexHit]:
         with self._database.moment():
             return self._database.hits(product_ids)
 
@@ -256,7 +256,7 @@ class LocalStore:
         found = (match.groups() for match in map(CLUSTERS.fullmatch, os.listdir(self.build)) if match)
         return [(generation, int(upto), int(trained)) for of, upto, trained in found if int(of) == generation]
 
-    def _described(self, found: list[list[tuple[str, float]]], offset: int) -> list[list[Hit]]:
+    def _described(self, found: list[list[tuple[str, float]]], offset: int) -> list[list[IndexHit]]:
         """The hits after the first ``offset`` with their words; in the moment of the products that were searched."""
         known = self._database.hits([product_id for hits in found for product_id, _ in hits[offset:]])
         return [[replace(known[product_id], score=score) for product_id, score in hits[offset:]] for hits in found]

@@ -8,7 +8,7 @@ from PIL import Image, UnidentifiedImageError
 from pymilvus import CollectionSchema, DataType, MilvusClient
 from rich.console import Console
 
-from e2.adapters.search.store import Entry, Hit, Manifest
+from e2.adapters.search.store import Entry, IndexHit, Manifest
 from e2.errors import InputError, printable
 
 WORD_BYTES, TEXT_BYTES = 4096, 65_535  # of an id or a tag, of a description or a thumbnail; the latter is Milvus's own limit
@@ -60,9 +60,9 @@ def row_of(entry: Entry, manifest: Manifest) -> dict[str, object]:
     }
 
 
-def hit_of(row: dict, score: float, entities: tuple[str, ...]) -> Hit:
+def hit_of(row: dict, score: float, entities: tuple[str, ...]) -> IndexHit:
     named = {entity: row[column(entities, entity)] for entity in entities}
-    return Hit(row["product_id"], score, row["caption"], {entity: value for entity, value in named.items() if value})
+    return IndexHit(row["product_id"], score, row["caption"], {entity: value for entity, value in named.items() if value})
 
 
 def bytes_of(row: dict) -> int:

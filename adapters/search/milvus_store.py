@@ -35,7 +35,7 @@ from e2.adapters.search.filters import Filter, mask, milvus_expression, milvus_l
 from e2.adapters.search.milvus_rows import bytes_of, column, columns, hit_of, row_of, schema
 from e2.adapters.search.milvus_server import WRITE, Server, parts
 from e2.adapters.search.snapshot import Column, counted
-from e2.adapters.search.store import Entry, Hit, Manifest, read_manifest, shown
+from e2.adapters.search.store import Entry, IndexHit, Manifest, read_manifest, shown
 from e2.errors import InputError
 
 MANIFEST = "e2.manifest"  # properties of a collection
@@ -129,7 +129,7 @@ class MilvusStore:
     def __len__(self) -> int:
         return self._count(None)
 
-    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[Hit]]:
+    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
         if where and self._clusters and not self._is_ordered() and self._count(where) <= ROWS_AT_ONCE:
             return [hits[offset:] for hits in self._looked_at_each(queries, k + offset, where)]
         probes = self._clusters if where else -(-self._clusters // SHARE)
@@ -150,7 +150,7 @@ class MilvusStore:
                 return [hits[offset:] for hits in self._looked_at_each(queries, k + offset, where)]
         return found
 
-    def get(self, product_ids: Sequence[str]) -> dict[str, Hit]:
+    def get(self, product_ids: Sequence[str]) -> dict[str, IndexHit]:
         return {row["product_id"]: hit_of(row, 1.0, self.entities) for row in self._by_id(product_ids, self._described)}
 
     def vectors(self, product_ids: Sequence[str]) -> dict[str, np.ndarray]:
@@ -323,9 +323,9 @@ class MilvusStore:
             self._tags = (changed, {entity: Column.of(values) for entity, values in read.items()})
         return self._tags[1]
 
-    def _looked_at_each(self, queries: np.ndarray, k: int, where: Filter | None) -> list[list[Hit]]:
+    def _looked_at_each(self, queries: np.ndarray, k: int, where: Filter | None) -> list[list[IndexHit]]:
         """The best ``k`` of the products that pass, by their vectors."""
-        found: list[list[Hit]] = [[] for _ in queries]
+        found: list[list[IndexHit]] = [[] for _ in queries]
         for rows in self._pages(where, ["vector", *self._described[1:]]):
             scores = queries @ np.asarray([row["vector"] for row in rows], np.float32).T
             for number, line in enumerate(scores):

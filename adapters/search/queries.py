@@ -14,7 +14,7 @@ from e2.adapters.composed.unwanted import Unwanted, unwanted_of
 from e2.adapters.encoder import Encoder
 from e2.adapters.search.filters import Filter, Not, OneOf, all_of
 from e2.adapters.search.index import MOST, ProductIndex, Where
-from e2.adapters.search.store import Hit
+from e2.adapters.search.store import IndexHit
 from e2.data.images import load_image
 from e2.errors import InputError
 
@@ -24,7 +24,7 @@ MORE = 50  # hits looked through beyond those asked for, where descriptions may 
 
 
 @dataclass(frozen=True)
-class Query:
+class IndexQuery:
     """What is searched for.
 
     Attributes:
@@ -47,7 +47,7 @@ def query_of(
     composer: Path | None = None,
     settings: Sequence[str] = (),
     vocabulary: Mapping[str, Sequence[str]] | None = None,
-) -> Query:
+) -> IndexQuery:
     """The query for words, for a photo, or for a photo and what should differ.
 
     Args:
@@ -67,19 +67,19 @@ def query_of(
     if text is None and image is None:
         raise InputError("nothing to search for: give --text, --image, both, or --like PRODUCT_ID")
     if image is None:
-        return Query(encoder.encode_texts([text or ""], progress=False))
+        return IndexQuery(encoder.encode_texts([text or ""], progress=False))
     photo = load_image(Path(image))
     if text is None:
-        return Query(encoder.encode_images([photo], progress=False))
+        return IndexQuery(encoder.encode_images([photo], progress=False))
     chosen = start_search(encoder, method or (None if composer else METHOD), composer, None, settings, vocabulary)
     found = chosen.composed(References(encoder, [Path(image)]), [text])  # by its name captions are looked up
     unwanted = unwanted_of(found, text, RuleEditor(vocabulary))
     steps = (dict(found.steps[0]) if found.steps else {}) | ({"unwanted": unwanted.names} if unwanted else {})
     vector = unwanted.avoided(found.vectors, encoder.encode_texts, vocabulary or ())
-    return Query(vector, unwanted, steps)
+    return IndexQuery(vector, unwanted, steps)
 
 
-def search(index: ProductIndex, query: Query, k: int, where: Filter | None = None) -> list[Hit]:
+def search(index: ProductIndex, query: IndexQuery, k: int, where: Filter | None = None) -> list[IndexHit]:
     """The ``k`` best products that pass a filter and have nothing that is not wanted, by their tags or descriptions."""
     if not query.unwanted:
         return index.search(query.vector, k, where)[0]
@@ -93,7 +93,7 @@ def without(unwanted: Unwanted, vocabulary: Mapping[str, Iterable[str]]) -> Filt
     return all_of(Not(OneOf(entity, tuple(values))) for entity, values in unwanted.of_tags(vocabulary).items())
 
 
-def similar(index: ProductIndex, product_id: str, k: int, where: Where = None) -> list[Hit]:
+def similar(index: ProductIndex, product_id: str, k: int, where: Where = None) -> list[IndexHit]:
     """The ``k`` products nearest to one of the index, itself left out.
 
     Raises:

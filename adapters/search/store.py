@@ -99,7 +99,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Hit:
+class IndexHit:
     """A product that was found; ``score`` is the cosine of its photo and the query."""
 
     product_id: str
@@ -133,10 +133,10 @@ class Store(Protocol):
 
     def __len__(self) -> int: ...
 
-    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[Hit]]:
+    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
         """For each of the queries (Q, D) the next ``k`` products after the best ``offset``, described as they were then."""
 
-    def get(self, product_ids: Sequence[str]) -> dict[str, Hit]:
+    def get(self, product_ids: Sequence[str]) -> dict[str, IndexHit]:
         """Products by their ids, with score 1."""
 
     def vectors(self, product_ids: Sequence[str]) -> dict[str, np.ndarray]: ...

@@ -6,12 +6,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from e2.adapters.search.index import Hit
+from e2.adapters.search.store import IndexHit
 
 VALUES = 8  # of a tag that are named
 
 
-def hits_table(hits: Sequence[Hit]) -> Table:
+def hits_table(hits: Sequence[IndexHit]) -> Table:
     """Rank, score, id, description and tags."""
     table = Table()
     for name in ("rank", "score"):

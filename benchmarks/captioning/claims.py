@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from e2.benchmarks.captioning.tag_words import COMPONENTS, PATTERNS, WHOLE, WORKED, is_garment, spellings
-from e2.spelling import Found, spelling, words
+from e2.spelling import PhraseMatch, spelling, words
 
 Item = tuple[str, str]  # entity and value
 Span = tuple[int, int]  # characters
@@ -67,7 +67,7 @@ class _Token:
         return not self.little and self.gap in ("", "-")
 
 
-def claims(text: str, found: Sequence[Found[Item]]) -> list[Found[Item]]:
+def claims(text: str, found: Sequence[PhraseMatch[Item]]) -> list[PhraseMatch[Item]]:
     """Those of the values found in a text that it claims for the product, in its order.
 
     Args:
@@ -89,7 +89,7 @@ def claims(text: str, found: Sequence[Found[Item]]) -> list[Found[Item]]:
                     claimed[entity] = start, end
                     items.append((entity, value))
             if items:
-                kept.append(Found(f.start, f.end, tuple(items)))
+                kept.append(PhraseMatch(f.start, f.end, tuple(items)))
     return kept
 
 
@@ -104,7 +104,7 @@ def _clause_end(text: str, start: int, end: int) -> int:
     return link.start() if link else end
 
 
-def _sentences(text: str, found: Sequence[Found[Item]]) -> Iterator["_Sentence"]:
+def _sentences(text: str, found: Sequence[PhraseMatch[Item]]) -> Iterator["_Sentence"]:
     """The sentences of a text; a stop inside a value (*U.S. Polo*) ends none."""
     start, inside, rest = 0, {i for f in found for i in range(f.start, f.end)}, deque(found)
     for end in [stop.end() for stop in _SENTENCE_END.finditer(text) if stop.start() not in inside] + [len(text)]:
@@ -118,7 +118,7 @@ def _sentences(text: str, found: Sequence[Found[Item]]) -> Iterator["_Sentence"]
 class _Sentence:
     """Characters ``start`` to ``end`` of a text, with the values found there."""
 
-    def __init__(self, text: str, start: int, end: int, found: Sequence[Found[Item]]):
+    def __init__(self, text: str, start: int, end: int, found: Sequence[PhraseMatch[Item]]):
         self.text, self.end, self.found = text, end, found
         self.tokens = list(_tokens(text, start, end)) if found else []
         self._places = {token.start: place for place, token in enumerate(self.tokens)}
@@ -135,13 +135,13 @@ class _Sentence:
             told.append(all_of_them or listed or self._modifies_part(f) or self._in_part(f))
         return told
 
-    def is_aside(self, f: Found[Item], entity: str) -> bool:
+    def is_aside(self, f: PhraseMatch[Item], entity: str) -> bool:
         """*heel* in "the heel of a boot"; for a garment also *belt* in "with a belt"."""
         little = [t.spelling for t in self._before(f) if t.little and t.spelling not in _ARTICLES]
         governed = is_garment(entity) and little[-1:] in (["with"], ["under"], ["over"])
         return governed or bool(_OF_A_WHOLE.match(self.text, f.end))
 
-    def _before(self, f: Found[Item]) -> list[_Token]:
+    def _before(self, f: PhraseMatch[Item]) -> list[_Token]:
         """The words before a value, back to a punctuation mark."""
         place = start = self._places[f.start]
         while start > max(0, place - FAR) and self.tokens[start].gap in ("", "-"):
@@ -151,7 +151,7 @@ class _Sentence:
     def _is_part(self, phrase: Sequence[_Token]) -> bool:
         return bool(phrase) and phrase[-1].spelling in _PARTS and phrase[-1].start not in self._values
 
-    def _modifies_part(self, f: Found[Item]) -> bool:
+    def _modifies_part(self, f: PhraseMatch[Item]) -> bool:
         """*white* in "white breton stripes", but not in "white check shirt"; *steel* in "steel strap watch"."""
         place = self._places[f.start]
         after = (token for token in self.tokens[place : place + FAR] if token.start >= f.end)
@@ -159,7 +159,7 @@ class _Sentence:
         component = self._is_part(phrase[:1]) and phrase[0].spelling in _COMPONENTS
         return component or (len(phrase) <= MODIFIERS and self._is_part(phrase))
 
-    def _in_part(self, f: Found[Item]) -> bool:
+    def _in_part(self, f: PhraseMatch[Item]) -> bool:
         """*cream* in "a check in cream", "a hem banded in cream" and "lined with cream satin"."""
         near = self._before(f)[-3:]
         if len(near) < 2 or near[-1].spelling not in ("in", "of", "with", "by"):

@@ -25,10 +25,18 @@ from e2.adapters.product_images import ProductImages
 from e2.benchmarks.captioning import files as caption_files
 from e2.benchmarks.captioning.meteor import meteor_score
 from e2.benchmarks.captioning.metrics import BLEU, METRICS, CaptionScores, corpus_bleu, score_captions
-from e2.benchmarks.captioning.tag_scores import COUNTS, Mention, TagVocabulary, is_right, rarely_named, tag_counts, tag_metrics
+from e2.benchmarks.captioning.tag_scores import (
+    COUNTS,
+    TagMention,
+    TagVocabulary,
+    is_right,
+    rarely_named,
+    tag_counts,
+    tag_metrics,
+)
 from e2.benchmarks.captioning.variety import distinct, words_and_repetition
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, interval, resampled_means
-from e2.benchmarks.core.comparison import COMPARISON, Comparison, Measured, compare, metrics_table
+from e2.benchmarks.core.comparison import COMPARISON, Comparison, MeasuredEncoder, compare, metrics_table
 from e2.benchmarks.core.items import CATEGORY
 from e2.benchmarks.core.records import NAME, metrics_record
 from e2.data.catalogue import ArrowCatalogue, Subset
@@ -41,7 +49,7 @@ from e2.ranks import TIE_POLICY, cross_modal_ranks
 WORDS = re.compile(r"\w")
 
 
-class Captioner(Protocol):
+class WritesCaptions(Protocol):
     """What is asked of a captioner here; `e2.adapters.captioning` has them."""
 
     info: dict[str, Any]
@@ -74,7 +82,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Truth:
+class CaptionTruth:
     """What the captions are held against: P products in the catalogue's order, and the values that tags can have."""
 
     catalogue: ArrowCatalogue | Subset
@@ -84,7 +92,7 @@ class Truth:
     vocabulary: TagVocabulary
     of: int  # products of the split, of which these are some
 
-    def only(self, rows: Sequence[int]) -> "Truth":
+    def only(self, rows: Sequence[int]) -> "CaptionTruth":
         """Some of the products."""
         return replace(
             self,
@@ -101,7 +109,7 @@ def read_truth(
     *,
     further: Sequence[Catalogue] = (),
     skip_wordless: bool = False,
-) -> Truth:
+) -> CaptionTruth:
     """Passes once over the catalogue's texts and tags.
 
     Args:
@@ -126,11 +134,11 @@ def read_truth(
         )
     vocabulary = TagVocabulary([p.tags for p in products] + [p.tags for other in further for p in _texts_of(other)])
     ids, tags = [p.product_id for p in products], [p.tags for p in products]
-    truth = Truth(catalogue, ids, references, tags, vocabulary, of=len(products))
+    truth = CaptionTruth(catalogue, ids, references, tags, vocabulary, of=len(products))
     return truth if len(kept) == len(products) else truth.only(kept)
 
 
-def captioned_by_all(candidates: Sequence[Candidate | Captioner], truth: Truth) -> Truth:
+def captioned_by_all(candidates: Sequence[Candidate | WritesCaptions], truth: CaptionTruth) -> CaptionTruth:
     """The products that every file of captions covers: those that several can be compared on.
 
     Raises:
@@ -144,15 +152,15 @@ def captioned_by_all(candidates: Sequence[Candidate | Captioner], truth: Truth) 
     return truth if len(rows) == len(truth.product_ids) else truth.only(rows)
 
 
-def write_captions(captioner: Captioner, truth: Truth) -> Candidate:
+def write_captions(captioner: WritesCaptions, truth: CaptionTruth) -> Candidate:
     """A captioner's captions of each product's first photo."""
     captions = captioner.caption(ProductImages.first(truth.catalogue))
     return Candidate(dict(zip(truth.product_ids, captions, strict=True)), dict(captioner.info))
 
 
 def evaluate_captioning(
-    candidates: Sequence[Candidate | Captioner],
-    truth: Truth,
+    candidates: Sequence[Candidate | WritesCaptions],
+    truth: CaptionTruth,
     *,
     text: str = "caption",
     seed: int = 0,
@@ -184,7 +192,7 @@ def evaluate_captioning(
     claim_scores(out, paths)
     folders = _folders(out, paths)
     photos = _photos(encoder, truth) if encoder else None
-    scored: list[Measured] = []
+    scored: list[MeasuredEncoder] = []
     for candidate, folder in zip(candidates, folders, strict=True):
         start = time.perf_counter()
         if not isinstance(candidate, Candidate):
@@ -210,7 +218,7 @@ class _Measured:
 
     captions: dict[str, str]
     scores: CaptionScores
-    mentions: list[list[Mention]]
+    mentions: list[list[TagMention]]
     tags: np.ndarray  # (P, E, 4)
     variety: np.ndarray  # (P, 2)
     hits: np.ndarray | None  # (P,)
@@ -225,7 +233,7 @@ class _Measured:
 
 
 def _measure(
-    captions: dict[str, str], truth: Truth, encoder: Encoder | None, photos: torch.Tensor | None, java: str
+    captions: dict[str, str], truth: CaptionTruth, encoder: Encoder | None, photos: torch.Tensor | None, java: str
 ) -> _Measured:
     scores = score_captions(captions, dict(zip(truth.product_ids, truth.references, strict=True)), java=java)
     mentions = [truth.vocabulary.find(caption) for caption in captions.values()]
@@ -258,8 +266,8 @@ def _metrics(means: Mapping[str, np.ndarray], products: int, entities: Sequence[
 
 
 def _score(
-    measured: _Measured, candidate: Candidate, truth: Truth, text: str, seed: int, resamples: int, start: float
-) -> Measured:
+    measured: _Measured, candidate: Candidate, truth: CaptionTruth, text: str, seed: int, resamples: int, start: float
+) -> MeasuredEncoder:
     columns, entities, products = measured.columns(), truth.catalogue.tags, len(truth.product_ids)
     everything = np.concatenate(list(columns.values()), axis=1)
     if not np.isfinite(everything).all():
@@ -296,17 +304,17 @@ def _score(
         bootstrap={"resamples": resamples, "unit": "product"},
         entities=list(entities),
     )
-    return Measured(record, {name: samples[name] for name in ci95})
+    return MeasuredEncoder(record, {name: samples[name] for name in ci95})
 
 
-def _failures(candidate: Candidate, truth: Truth) -> list[str]:
+def _failures(candidate: Candidate, truth: CaptionTruth) -> list[str]:
     failed = [name for name in truth.product_ids if name in candidate.failed]
     first = f" (first: {printable(failed[0])}, {candidate.failed[failed[0]]})" if failed else ""
     count = f"{len(failed):,} of {len(truth.product_ids):,} products"
     return [f"{count} have an error in place of a caption and count as empty{first}"] if failed else []
 
 
-def _reference_tags(truth: Truth) -> dict[str, float]:
+def _reference_tags(truth: CaptionTruth) -> dict[str, float]:
     """The tag scores of the first references themselves: what people name, a ceiling for what captions learn to name."""
     entities = truth.catalogue.tags
     mentions = [truth.vocabulary.find(texts[0]) for texts in truth.references]
@@ -316,7 +324,7 @@ def _reference_tags(truth: Truth) -> dict[str, float]:
     return {name: float(value) for name, value in found.items() if np.isfinite(value) and name not in unsaid}
 
 
-def _rows(measured: _Measured, truth: Truth) -> list[dict[str, Any]]:
+def _rows(measured: _Measured, truth: CaptionTruth) -> list[dict[str, Any]]:
     rows = []
     for i, (product_id, caption) in enumerate(measured.captions.items()):
         scores = {name: float(measured.scores.per_caption[name][i]) for name in METRICS if name in measured.scores.per_caption}
@@ -338,13 +346,13 @@ def _rows(measured: _Measured, truth: Truth) -> list[dict[str, Any]]:
     return rows
 
 
-def _captions_of(candidate: Candidate, truth: Truth) -> dict[str, str]:
+def _captions_of(candidate: Candidate, truth: CaptionTruth) -> dict[str, str]:
     """The captions of the products to be scored, in their order; captions of other products are of no concern."""
     _require_captions(candidate, truth)
     return {name: candidate.captions.get(name, "") for name in truth.product_ids}
 
 
-def _require_captions(candidate: Candidate, truth: Truth) -> None:
+def _require_captions(candidate: Candidate, truth: CaptionTruth) -> None:
     missing = [name for name in truth.product_ids if name not in candidate.captions and name not in candidate.failed]
     if missing:
         own = ", ".join(printable(name) for name in [*candidate.captions, *candidate.failed][:SHOWN])
@@ -355,7 +363,7 @@ def _require_captions(candidate: Candidate, truth: Truth) -> None:
         )
 
 
-def _photos(encoder: Encoder, truth: Truth) -> torch.Tensor:
+def _photos(encoder: Encoder, truth: CaptionTruth) -> torch.Tensor:
     return torch.from_numpy(encoder.encode_images(ProductImages.first(truth.catalogue)))
 
 

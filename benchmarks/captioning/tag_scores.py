@@ -24,7 +24,7 @@ FEW = 0.01  # a precision is that of at least this share of the captions
 
 
 @dataclass(frozen=True)
-class Mention:
+class TagMention:
     """A tag that a text claims: characters ``start`` to ``end`` name ``value`` of ``entity``."""
 
     start: int
@@ -50,10 +50,10 @@ class TagVocabulary:
             if is_own or (entity, spelling(phrase)) not in spelled
         )
 
-    def find(self, text: str) -> list[Mention]:
+    def find(self, text: str) -> list[TagMention]:
         """What a text claims, in its order; a phrase that is a value of several entities gives a mention for each."""
         claimed = claims(text, self.phrases.find(text))
-        return [Mention(f.start, f.end, entity, value) for f in claimed for entity, value in sorted(f.items)]
+        return [TagMention(f.start, f.end, entity, value) for f in claimed for entity, value in sorted(f.items)]
 
 
 def _phrases(entity: str, value: str) -> Iterator[tuple[str, bool]]:
@@ -65,7 +65,7 @@ def _phrases(entity: str, value: str) -> Iterator[tuple[str, bool]]:
         yield from ((synonym, False) for synonym in synonyms(name))
 
 
-def verdict(entity: str, mentions: Sequence[Mention], tags: Mapping[str, str]) -> bool | None:
+def verdict(entity: str, mentions: Sequence[TagMention], tags: Mapping[str, str]) -> bool | None:
     """Whether a caption's claim on an entity is right, None where that cannot be said (see the module)."""
     named = [m.value for m in mentions if m.entity == entity]
     if entity not in tags or not named:
@@ -75,7 +75,7 @@ def verdict(entity: str, mentions: Sequence[Mention], tags: Mapping[str, str]) -
     return None if any(related(value, tags[entity]) for value in named) else False
 
 
-def is_right(mention: Mention, mentions: Sequence[Mention], tags: Mapping[str, str]) -> bool | None:
+def is_right(mention: TagMention, mentions: Sequence[TagMention], tags: Mapping[str, str]) -> bool | None:
     """Whether one of a caption's mentions names the product's own value; False where the claim that it is part of is wrong."""
     if mention.entity in tags and spelling(mention.value) == spelling(tags[mention.entity]):
         return True
@@ -83,7 +83,7 @@ def is_right(mention: Mention, mentions: Sequence[Mention], tags: Mapping[str, s
 
 
 def tag_counts(
-    mentions: Sequence[Sequence[Mention]], tags: Sequence[Mapping[str, str]], entities: Sequence[str]
+    mentions: Sequence[Sequence[TagMention]], tags: Sequence[Mapping[str, str]], entities: Sequence[str]
 ) -> np.ndarray:
     """(N, E, 4) per caption and entity, each 0 or 1: its claim is right, is wrong, the true value is known, there is a claim.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.metrics import Found, best_rows, find
+from e2.benchmarks.composed.metrics import AnswerRanks, best_rows, find
 from e2.benchmarks.core.bootstrap import Measure, resampled_means
 from e2.files import atomic_path
 from e2.ranks import Ranks, candidate_ranks
@@ -169,7 +169,7 @@ def subset_top(task: Task, queries: Tensor, gallery: Tensor, k: int = max(SUBSET
     return np.pad(best, ((0, 0), (0, k - best.shape[1])), constant_values=-1)
 
 
-def _values(task: Task, found: Found, recalled: Found, subset: Ranks | None, bound: str) -> np.ndarray:
+def _values(task: Task, found: AnswerRanks, recalled: AnswerRanks, subset: Ranks | None, bound: str) -> np.ndarray:
     """(q, C) all measures of some queries."""
     columns = [recalled.settled(bound).hits(task.recall_ks)]
     if task.map_ks:
@@ -198,7 +198,7 @@ def _names(task: Task) -> tuple[str, ...]:
 
 def _search(
     task: Task, queries: Tensor, gallery: Tensor, rows: np.ndarray, members: np.ndarray, answers: Sequence[np.ndarray]
-) -> Found:
+) -> AnswerRanks:
     """Ranks one category's gallery for its queries; rows of the result count within that gallery."""
     local = _local(members, len(gallery))
     excluded = local[task.references[rows]] if task.exclude_reference else None

@@ -26,7 +26,7 @@ BLOCK_SCORES = 1 << 23  # of queries x gallery at a time: 32 MB
 
 
 @dataclass(frozen=True)
-class Found:
+class AnswerRanks:
     """Where the right answers of Q queries stand; N pairs of a query and a right answer, by query, then best first.
 
     Attributes:
@@ -54,7 +54,7 @@ class Found:
         """(Q, K) expected AP@k."""
         return expected_average_precision(self.query, self.better, self.better_or_equal, ks)
 
-    def settled(self, bound: str) -> "Found":
+    def settled(self, bound: str) -> "AnswerRanks":
         """The same as if all ties fell one way, ``optimistic`` (right answers first), ``pessimistic``, or ``expected``."""
         if bound == "expected":
             return self
@@ -70,7 +70,7 @@ def find(
     excluded: np.ndarray | None = None,
     top: int = 50,
     tolerance: float = TIE_TOLERANCE,
-) -> Found:
+) -> AnswerRanks:
     """Ranks the whole gallery for every query, by cosine.
 
     Args:
@@ -90,7 +90,7 @@ def find(
         kept.append(_best(scores, top))
         pairs += _counts(scores.cpu().numpy(), rows.start, answers, tolerance)
     query, better, equal = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    return Found(query, better, equal, np.concatenate(kept))
+    return AnswerRanks(query, better, equal, np.concatenate(kept))
 
 
 def best_rows(queries: Tensor, gallery: Tensor, k: int, *, excluded: np.ndarray | None = None) -> np.ndarray:
@@ -108,7 +108,7 @@ def expected_average_precision(
     precision (r + 1 + (i - 1) (m - 1) / (n - 1)) / (c + i) in the mean.
 
     Args:
-        query, better, better_or_equal: the pairs of :class:`Found`.
+        query, better, better_or_equal: the pairs of :class:`AnswerRanks`.
         ks: cut-offs.
 
     Example: right answers on the first and third of three places, no ties.

@@ -29,7 +29,7 @@ IN_FILE = f"; paired differences are in {COMPARISON} (--out)"
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredEncoder:
     """One encoder's ``record`` and its bootstrap ``samples``, metric -> (resamples,), drawn alike for all encoders."""
 
     record: dict[str, Any]
@@ -60,13 +60,13 @@ def intervals(samples: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float
     return {name: interval(values) for name, values in samples.items()}
 
 
-def compare(measured: Sequence[Measured]) -> Comparison:
+def compare(measured: Sequence[MeasuredEncoder]) -> Comparison:
     """All records, and the differences of the metrics that both of a pair have."""
     pairs = itertools.combinations(measured, 2)
     return Comparison([one.record for one in measured], [_difference(first, second) for first, second in pairs])
 
 
-def _difference(first: Measured, second: Measured) -> dict[str, Any]:
+def _difference(first: MeasuredEncoder, second: MeasuredEncoder) -> dict[str, Any]:
     before, after = first.record["metrics"], second.record["metrics"]
     shared = [name for name in before if name in after and name in first.samples]
     drawn = {name: second.samples[name] - first.samples[name] for name in shared}

@@ -10,7 +10,7 @@ from e2.version import __version__
 NAME = "metrics.json"
 
 
-class Measured(Protocol):
+class MeasuredData(Protocol):
     """What a result is about: a split of a catalogue, or a task drawn from one."""
 
     @property
@@ -25,7 +25,7 @@ class Measured(Protocol):
 def metrics_record(
     benchmark: str,
     protocol: str,
-    catalogue: Measured,
+    catalogue: MeasuredData,
     *,
     text: str,
     seed: int,

@@ -25,7 +25,7 @@ from e2.adapters.product_images import ProductImages
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
 from e2.benchmarks.core.comparison import (
     Comparison,
-    Measured,
+    MeasuredEncoder,
     check_encoders,
     claim_comparison,
     compare,
@@ -173,7 +173,7 @@ def read_shelf(catalogue: Catalogue, fields: Sequence[str]) -> Shelf:
     return Shelf(catalogue, records, asked, items.images, items.image_products)
 
 
-def _measure(searcher: Searcher, order: list[str], facts: Mapping[str, Any], seed: int, resamples: int) -> Measured:
+def _measure(searcher: Searcher, order: list[str], facts: Mapping[str, Any], seed: int, resamples: int) -> MeasuredEncoder:
     start = time.perf_counter()
     shelf, encoder = searcher.shelf, searcher.encoder
     values = measured_queries(searcher, order)
@@ -199,7 +199,7 @@ def _measure(searcher: Searcher, order: list[str], facts: Mapping[str, Any], see
         tie_policy=TIE_POLICY,
         bootstrap={"resamples": resamples, "unit": "product"},
     )
-    return Measured(record, samples)
+    return MeasuredEncoder(record, samples)
 
 
 def measured_queries(searcher: Searcher, order: Sequence[str]) -> np.ndarray:

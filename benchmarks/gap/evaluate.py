@@ -24,7 +24,7 @@ from e2.adapters.tag_reader import TagReader, tag_vocabulary
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
 from e2.benchmarks.core.comparison import (
     Comparison,
-    Measured,
+    MeasuredEncoder,
     check_encoders,
     claim_comparison,
     compare,
@@ -139,7 +139,7 @@ def _subjects(catalogue: Catalogue, tuning: Catalogue, text: str) -> Subjects:
 
 def _measure(
     encoder: Encoder, subjects: Subjects, text: str, captioners: Sequence[Captioner], options: Options
-) -> tuple[Measured, Clouds]:
+) -> tuple[MeasuredEncoder, Clouds]:
     start = time.perf_counter()
     images, regions = _look(encoder, subjects.items)
     pairs = images, encoder.encode_texts(subjects.items.texts)
@@ -174,7 +174,7 @@ def _measure(
     )
     chosen = np.random.default_rng(options.seed).permutation(len(images))[:POINTS]
     flat_images, flat_texts, shares = plane(*pairs)
-    return Measured(record, samples), Clouds(flat_images[chosen], flat_texts[chosen], shares)
+    return MeasuredEncoder(record, samples), Clouds(flat_images[chosen], flat_texts[chosen], shares)
 
 
 def _look(encoder: Encoder, items: Items) -> tuple[np.ndarray, np.ndarray | None]:

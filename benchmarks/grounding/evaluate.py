@@ -28,7 +28,7 @@ from e2.adapters.product_images import ProductImages
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, interval, resampled_means
 from e2.benchmarks.core.comparison import (
     Comparison,
-    Measured,
+    MeasuredEncoder,
     check_encoders,
     claim_comparison,
     compare,
@@ -56,7 +56,7 @@ MEASURES = {
 
 
 @dataclass(frozen=True)
-class Truth:
+class TagBoxes:
     """Where each entity's tag is to be found: entity -> (N, 4) boxes in an encoder's view, NaN where there is none."""
 
     boxes: dict[str, np.ndarray]
@@ -143,7 +143,7 @@ def evaluate_grounding(
             **facts,
         )
         records.append(record | {"n": len(drawn)})
-    comparison = compare([Measured(*parts) for parts in zip(records, scores, strict=True)])
+    comparison = compare([MeasuredEncoder(*parts) for parts in zip(records, scores, strict=True)])
     _add_token_differences(comparison, scores)
     if out is not None:
         write_comparison(Path(out), comparison)
@@ -174,7 +174,7 @@ def grounding_tables(comparison: Comparison) -> list[Table]:
 
 def true_boxes(
     encoder: Encoder, products: Sequence[Product], sizes: Sequence[tuple[int, int]], entities: Sequence[str]
-) -> Truth:
+) -> TagBoxes:
     """The catalogue's boxes in the encoder's view; ``sizes``: (width, height) of each product's photo."""
     boxes = {entity: np.full((len(products), 4), np.nan) for entity in entities}
     for row, (product, size) in enumerate(zip(products, sizes, strict=True)):
@@ -182,10 +182,10 @@ def true_boxes(
         for entity in entities:
             if entity in product.tags and entity in product.regions:
                 boxes[entity][row] = view.box(product.regions[entity]) or np.nan
-    return Truth({entity: found for entity, found in boxes.items() if not np.isnan(found).all()})
+    return TagBoxes({entity: found for entity, found in boxes.items() if not np.isnan(found).all()})
 
 
-def score_maps(maps: Maps, truth: Truth) -> Scores:
+def score_maps(maps: Maps, truth: TagBoxes) -> Scores:
     """Every measure of every map, in percent."""
     values: dict[str, np.ndarray] = {}
     for name, by_entity in maps.items():
@@ -226,14 +226,14 @@ def score_encoder(
 
 def _windows(
     encoder: Encoder, products: Sequence[Product], photos: Sequence[Image.Image], texts: dict[str, np.ndarray]
-) -> Truth:
+) -> TagBoxes:
     boxes = best_windows(encoder, photos, texts)
     for entity, found in boxes.items():
         found[[entity not in product.tags for product in products]] = np.nan
-    return Truth(boxes)
+    return TagBoxes(boxes)
 
 
-def _windows_in_boxes(windows: Truth, boxes: Truth) -> dict[str, float]:
+def _windows_in_boxes(windows: TagBoxes, boxes: TagBoxes) -> dict[str, float]:
     """How far the windows can be trusted where the truth is known: percent of them whose middle lies in the true box."""
     shares = {}
     for entity, true in boxes.boxes.items():

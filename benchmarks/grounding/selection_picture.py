@@ -14,7 +14,7 @@ from PIL import Image
 
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.grounding.maps import read_maps, tag_texts
-from e2.benchmarks.grounding.view import View, view_of
+from e2.benchmarks.grounding.view import EncoderView, view_of
 from e2.data import Product, load_image
 from e2.errors import InputError
 from e2.files import atomic_path
@@ -120,7 +120,7 @@ def _frames(axis: Axes, weights: Mapping[int, np.ndarray]) -> None:
             axis.add_patch(matplotlib.patches.Rectangle(corner, 1 / columns, 1 / rows, fill=False, ec=colour, lw=1.6))
 
 
-def _box(axis: Axes, view: View, product: Product, entity: str) -> None:
+def _box(axis: Axes, view: EncoderView, product: Product, entity: str) -> None:
     box = view.box(product.regions[entity]) if entity in product.regions else None
     if box is not None:
         x0, y0, x1, y1 = box

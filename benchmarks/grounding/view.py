@@ -15,7 +15,7 @@ PADDING = "white"  # of pictures for people; the encoder's own padding may be bl
 
 
 @dataclass(frozen=True)
-class View:
+class EncoderView:
     """Photo coordinates -> view coordinates, both 0..1: ``x * scale + shift``, across and down.
 
     The view is the encoder's input, on which its patch grid lies. Where it crops, scales exceed 1; where it pads, they fall
@@ -41,7 +41,7 @@ class View:
         return picture
 
 
-def view_of(encoder: Encoder, size: tuple[int, int]) -> View:
+def view_of(encoder: Encoder, size: tuple[int, int]) -> EncoderView:
     """How the encoder sees photos of that (width, height).
 
     Raises:
@@ -55,11 +55,11 @@ def view_of(encoder: Encoder, size: tuple[int, int]) -> View:
     return view_for(config, size)
 
 
-def view_for(config: Mapping[str, Any], size: tuple[int, int]) -> View:
+def view_for(config: Mapping[str, Any], size: tuple[int, int]) -> EncoderView:
     """As open_clip's ``image_transform`` for evaluation does it, from its configuration (``size``, ``resize_mode``)."""
     height, width = config["size"] if isinstance(config["size"], (tuple, list)) else (config["size"],) * 2
     filling = np.array([width / size[0], height / size[1]])  # factors by which the photo would fill the input exactly
     factors = {"squash": filling, "longest": np.full(2, filling.min()), "shortest": np.full(2, filling.max())}
     scale = factors[config["resize_mode"]] / filling
     (x, y), (left, top) = scale.tolist(), ((1 - scale) / 2).tolist()
-    return View((x, y), (left, top), (width, height))
+    return EncoderView((x, y), (left, top), (width, height))

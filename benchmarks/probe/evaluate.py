@@ -25,7 +25,7 @@ from e2.adapters.tag_reader import tag_vocabulary
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
 from e2.benchmarks.core.comparison import (
     Comparison,
-    Measured,
+    MeasuredEncoder,
     check_encoders,
     claim_comparison,
     compare,
@@ -168,7 +168,7 @@ def majority(labels: Labels) -> float:
     return 100 * float((labels.classes[-1] == np.bincount(labels.classes[0]).argmax()).mean())
 
 
-def _measure(encoder: Encoder, splits: Splits, labels: Mapping[str, Labels], seed: int, resamples: int) -> Measured:
+def _measure(encoder: Encoder, splits: Splits, labels: Mapping[str, Labels], seed: int, resamples: int) -> MeasuredEncoder:
     start = time.perf_counter()
     probed = probe_all(encoder, splits, labels)
     metrics, samples = _scores(probed, list(labels), resamples, seed)
@@ -189,7 +189,7 @@ def _measure(encoder: Encoder, splits: Splits, labels: Mapping[str, Labels], see
         probes={name: one.facts for name, one in probed.items()},
         bootstrap={"resamples": resamples, "unit": "product"},
     )
-    return Measured(record, samples)
+    return MeasuredEncoder(record, samples)
 
 
 def _features(encoder: Encoder, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray | None]:

@@ -16,7 +16,7 @@ ALIKE = ("dataset", "split", "text", "n", "tokenizer")  # must agree for runs to
 
 
 @dataclass(frozen=True)
-class Run:
+class CaptionRun:
     """One captioner's ``metrics.json`` and ``captions.jsonl``, and a ``name`` that tells it from the others."""
 
     name: str
@@ -28,7 +28,7 @@ class Run:
         return np.array([row["scores"][metric] for row in self.rows])
 
 
-def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[dict[str, Any]]]:
+def read_runs(folders: Sequence[Path]) -> tuple[list[CaptionRun], list[dict[str, Any]]]:
     """The runs in all folders, and the paired differences where they were measured together.
 
     Raises:
@@ -51,7 +51,7 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[dict[str, Any]]]
             raise InputError(f"{folder} holds no scored captions; make them by e2 evaluate captioning --out {folder}")
         _check_alike(folder, record, captions, single[0], records[0], rows[0])
     names = _names([record["model"]["path"] for record in records])
-    return [Run(*parts) for parts in zip(names, records, rows, strict=True)], differences
+    return [CaptionRun(*parts) for parts in zip(names, records, rows, strict=True)], differences
 
 
 def _names(paths: Sequence[str]) -> list[str]:

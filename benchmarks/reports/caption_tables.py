@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from e2.benchmarks.core.support import interval_of_pair, leader
-from e2.benchmarks.reports.caption_runs import Run
+from e2.benchmarks.reports.caption_runs import CaptionRun
 from e2.benchmarks.reports.tables import Cell, Table, difference_cell
 
 LOWER_IS_BETTER, NEITHER = ("repetition",), ("mean_length",)
 
 
-def score_table(runs: Sequence[Run], differences: Sequence[dict[str, Any]] = ()) -> Table:
+def score_table(runs: Sequence[CaptionRun], differences: Sequence[dict[str, Any]] = ()) -> Table:
     """Metric by captioner; the best is marked where it is clear of all others, by paired differences where there are any."""
     names = dict.fromkeys(name for run in runs for name in run.record["metrics"])
     rows = {}
@@ -34,7 +34,7 @@ def score_table(runs: Sequence[Run], differences: Sequence[dict[str, Any]] = ())
     return Table(f"Scores on {first['dataset']}, {first['split']}", [run.name for run in runs], rows, ". ".join(notes) + ".")
 
 
-def difference_table(differences: Sequence[dict[str, Any]], runs: Sequence[Run]) -> Table | None:
+def difference_table(differences: Sequence[dict[str, Any]], runs: Sequence[CaptionRun]) -> Table | None:
     """Metric by pair of captioners that were measured together; None where none were."""
     if not differences:
         return None
@@ -62,7 +62,9 @@ def _cell(record: dict[str, Any], name: str, best: bool) -> Cell:
     return Cell(f"{record['metrics'][name]:.1f}", interval, best)
 
 
-def _best(name: str, values: list[float | None], runs: Sequence[Run], differences: Sequence[dict[str, Any]]) -> int | None:
+def _best(
+    name: str, values: list[float | None], runs: Sequence[CaptionRun], differences: Sequence[dict[str, Any]]
+) -> int | None:
     paths = [run.record["model"]["path"] for run in runs]
     return leader(
         values,

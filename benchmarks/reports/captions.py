@@ -11,7 +11,7 @@ from PIL import Image
 from e2.adapters.encoder import Encoder, load_encoder
 from e2.benchmarks.core.items import CATEGORY
 from e2.benchmarks.grounding.selection_picture import lit
-from e2.benchmarks.reports.caption_runs import Run, read_runs
+from e2.benchmarks.reports.caption_runs import CaptionRun, read_runs
 from e2.benchmarks.reports.caption_tables import difference_table, score_table
 from e2.benchmarks.reports.charts import Ridges, ridges
 from e2.benchmarks.reports.page import write_page
@@ -101,7 +101,9 @@ def write_report(
     return page
 
 
-def choose_products(runs: Sequence[Run], worst: Sequence[Sequence[int]], metric: str, limit: int, seed: int) -> list[int]:
+def choose_products(
+    runs: Sequence[CaptionRun], worst: Sequence[Sequence[int]], metric: str, limit: int, seed: int
+) -> list[int]:
     """Rows for the gallery, in order: each captioner's worst, those that tell two captioners apart most, then a sample in
     which sub-categories take turns. All worst cases are there whatever the limit.
     """
@@ -117,7 +119,7 @@ def choose_products(runs: Sequence[Run], worst: Sequence[Sequence[int]], metric:
     return sorted(map(int, dict.fromkeys([*chosen, *itertools.islice(turns, max(0, limit - len(chosen)))])))
 
 
-def _charts(runs: Sequence[Run], metrics: Sequence[str]) -> list[Ridges]:
+def _charts(runs: Sequence[CaptionRun], metrics: Sequence[str]) -> list[Ridges]:
     charts = [
         ridges(name, [run.values(name) for run in runs], None if name == "CIDEr" else 100.0)
         for name in CHARTS
@@ -135,7 +137,7 @@ def _gallery_note(shown: int, total: int, runs: int) -> str:
 
 
 def _page_data(
-    runs: Sequence[Run],
+    runs: Sequence[CaptionRun],
     rows: Sequence[int],
     products: Sequence[Product],
     worst: Sequence[Sequence[int]],
@@ -184,7 +186,9 @@ def _marks(mentions: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     return marks
 
 
-def _photos_of(run: Run, data: str | None, columns: tuple[str, str, str], on_bad_row: str) -> tuple[Catalogue, dict[str, int]]:
+def _photos_of(
+    run: CaptionRun, data: str | None, columns: tuple[str, str, str], on_bad_row: str
+) -> tuple[Catalogue, dict[str, int]]:
     """The catalogue and the place of each product in it."""
     spec, split = data or run.record["dataset"], run.record["split"]
     try:
@@ -198,7 +202,7 @@ def _photos_of(run: Run, data: str | None, columns: tuple[str, str, str], on_bad
     return catalogue, places
 
 
-def _looks(name: str | None, runs: Sequence[Run], products: Sequence[Product]) -> dict[str, Any]:
+def _looks(name: str | None, runs: Sequence[CaptionRun], products: Sequence[Product]) -> dict[str, Any]:
     """What the section on selection tokens shows."""
     nothing = {
         "looks": [],
@@ -216,7 +220,7 @@ def _looks(name: str | None, runs: Sequence[Run], products: Sequence[Product]) -
     return nothing
 
 
-def _encoders_of(runs: Sequence[Run]) -> list[str]:
+def _encoders_of(runs: Sequence[CaptionRun]) -> list[str]:
     """Encoders of the captioners that still lie where they lay."""
     named = (run.record["model"].get("encoder") for run in runs)
     paths = (found["path"] for found in named if isinstance(found, dict) and "path" in found)
@@ -247,7 +251,7 @@ def _chosen(photo: Image.Image, layers: Mapping[int, np.ndarray], row: int) -> I
     return Image.fromarray(lit(photo, {layer: weights[row].sum(axis=0) for layer, weights in layers.items()}))
 
 
-def _settings(runs: Sequence[Run]) -> dict[str, list[str]]:
+def _settings(runs: Sequence[CaptionRun]) -> dict[str, list[str]]:
     """Everything the runs were made with, flat: ``model.path`` and so on."""
     flat = [dict(_flat({key: value for key, value in run.record.items() if key not in UNSHOWN})) for run in runs]
     return {key: [str(found.get(key, "–")) for found in flat] for key in dict.fromkeys(key for found in flat for key in found)}

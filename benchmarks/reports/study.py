@@ -20,7 +20,7 @@ from e2.benchmarks.reports.page import write_page
 from e2.benchmarks.reports.pictures import data_uri
 from e2.benchmarks.reports.study_examples import SIDE, Example, draw_examples, find_examples
 from e2.benchmarks.reports.study_findings import AHEAD, BEHIND, OPEN, findings
-from e2.benchmarks.reports.study_records import FIGURES, Result, find_results, tables_of
+from e2.benchmarks.reports.study_records import FIGURES, StudyResult, find_results, tables_of
 from e2.benchmarks.reports.tables import Table, to_latex, to_markdown
 from e2.data import Catalogue
 from e2.errors import InputError
@@ -107,7 +107,7 @@ def write_report(
     return page
 
 
-def _section(result: Result, place: int, figures: Path) -> Section:
+def _section(result: StudyResult, place: int, figures: Path) -> Section:
     anchor = f"{place}-{result.kind}"
     shown = []
     for figure in result.figures():
@@ -172,7 +172,7 @@ def _navigation(sections: Sequence[Section], looks: str, examples: Sequence[Exam
     return [*parts, ("sources", "Sources")]
 
 
-def _source(result: Result) -> dict[str, str]:
+def _source(result: StudyResult) -> dict[str, str]:
     """Where a result comes from, for those who want to check it."""
     record = result.records[0]
     seeds = record["seed"] if isinstance(record["seed"], list) else [record["seed"]]

@@ -21,7 +21,7 @@ SIDE = 160  # pixels of a photo
 
 
 @dataclass(frozen=True)
-class Hit:
+class ExampleHit:
     """One photo that was found, and whether it is of the product that was meant."""
 
     photo: Image.Image
@@ -41,7 +41,7 @@ class Example:
 
     text: str
     ranks: list[int]
-    hits: list[list[Hit]]
+    hits: list[list[ExampleHit]]
 
 
 def choose_queries(ranks: np.ndarray, count: int, seed: int) -> list[int]:
@@ -83,9 +83,9 @@ def find_examples(encoders: Sequence[Encoder], catalogue: Catalogue, *, text: st
     ]
 
 
-def _hits(items: Items, places: np.ndarray, query: int) -> list[Hit]:
+def _hits(items: Items, places: np.ndarray, query: int) -> list[ExampleHit]:
     photos: ProductImages = items.images
-    return [Hit(_small(photos[int(place)]), items.product_ids[place], int(place) == query) for place in places]
+    return [ExampleHit(_small(photos[int(place)]), items.product_ids[place], int(place) == query) for place in places]
 
 
 def _small(photo: Image.Image) -> Image.Image:
@@ -115,7 +115,7 @@ def draw_examples(examples: Sequence[Example], names: Sequence[str], paths: Sequ
             figure.savefig(temporary, format=path.suffix[1:], facecolor="white")
 
 
-def _draw_hit(axis: Axes, hit: Hit) -> None:
+def _draw_hit(axis: Axes, hit: ExampleHit) -> None:
     axis.imshow(np.asarray(hit.photo))
     if hit.right:
         axis.set_axis_on()

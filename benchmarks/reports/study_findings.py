@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from e2.benchmarks.grounding.maps import TOKENS
-from e2.benchmarks.reports.study_records import Result
+from e2.benchmarks.reports.study_records import StudyResult
 from e2.benchmarks.studies.tables import in_words
 
 AHEAD, BEHIND, OPEN = "ahead", "behind", "open"
@@ -45,12 +45,12 @@ class Finding:
         return f"{self.ours} {verb} {self.theirs} in {self.measure}"
 
 
-def findings(results: Sequence[Result]) -> list[Finding]:
+def findings(results: Sequence[StudyResult]) -> list[Finding]:
     """All of them, studies first."""
     return [found for result in results for found in _of(result)]
 
 
-def _of(result: Result) -> Iterator[Finding]:
+def _of(result: StudyResult) -> Iterator[Finding]:
     if result.study:
         yield from _of_study(result)
     elif result.kind == "grounding":
@@ -59,7 +59,7 @@ def _of(result: Result) -> Iterator[Finding]:
         yield from _of_evaluation(result)
 
 
-def _of_study(result: Result) -> Iterator[Finding]:
+def _of_study(result: StudyResult) -> Iterator[Finding]:
     """E2 against what is no E2: the headline metric, and every other column in which it is not ahead.
 
     So a gain is told once and each loss by its name. Of ablations only those are told in which E2 as it is loses to a change
@@ -93,7 +93,7 @@ def _is_e2(variants: dict[str, Any], label: str) -> bool:
     return variants.get(label, {}).get("settings", {}).get("method") == "e2"
 
 
-def _of_evaluation(result: Result) -> Iterator[Finding]:
+def _of_evaluation(result: StudyResult) -> Iterator[Finding]:
     methods = {record["model"]["path"]: record["model"]["method"] for record in result.records}
     short = dict(zip(methods, result.names, strict=True))
     for pair in result.differences:
@@ -109,7 +109,7 @@ def _of_evaluation(result: Result) -> Iterator[Finding]:
                 yield Finding(ours, theirs, measure, sign * pair["metrics"][metric], low, high, _place(result))
 
 
-def _of_grounding(result: Result) -> Iterator[Finding]:
+def _of_grounding(result: StudyResult) -> Iterator[Finding]:
     """The strict game: an encoder's tokens against the best of all other maps, entity by entity."""
     for name, record in zip(result.names, result.records, strict=True):
         for entity in record["places"] if "tokens_minus" in record else ():
@@ -123,5 +123,5 @@ def _of_grounding(result: Result) -> Iterator[Finding]:
                 yield Finding(f"{name}: {TOKENS}", best, measure, value, low, high, where)
 
 
-def _place(result: Result) -> str:
+def _place(result: StudyResult) -> str:
     return f"{result.title}, {result.where}, {result.records[0]['n']:,} products, one run each"

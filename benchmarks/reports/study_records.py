@@ -31,7 +31,7 @@ GROUNDING = {"pointing": "pointing game", "near": "with a tolerance of 15 of 224
 
 
 @dataclass(frozen=True)
-class Result:
+class StudyResult:
     """What one folder holds.
 
     Attributes:
@@ -86,13 +86,13 @@ class Result:
         return sorted(self.folder.glob("*.svg"), key=lambda path: (path.stem == "curves", path.name))
 
 
-def find_results(folders: Sequence[Path]) -> list[Result]:
+def find_results(folders: Sequence[Path]) -> list[StudyResult]:
     """Everything in the folders and below that the page can show, studies first.
 
     Raises:
         InputError: nothing there, or a file that is no such record.
     """
-    results: list[Result] = []
+    results: list[StudyResult] = []
     for folder in folders:
         files = sorted([*Path(folder).rglob(NAME), *Path(folder).rglob(COMPARISON)])
         compared = {file.parent for file in files if file.name == COMPARISON}
@@ -110,7 +110,7 @@ def find_results(folders: Sequence[Path]) -> list[Result]:
     return sorted(results, key=lambda result: (order.index((result.study, result.kind)), result.where, str(result.folder)))
 
 
-def _told_apart(results: Sequence[Result]) -> list[Result]:
+def _told_apart(results: Sequence[StudyResult]) -> list[StudyResult]:
     """Where several studied the same on the same data (one for longer, say), the ends of their folders say which is which."""
     alike: dict[tuple[bool, str, str], list[Path]] = defaultdict(list)
     for result in results:
@@ -129,7 +129,7 @@ def _ends(folders: Sequence[Path]) -> dict[Path, str]:
     return {folder: "/".join(folder.parts[-depth:]) for folder in folders}
 
 
-def tables_of(result: Result) -> list[Table]:
+def tables_of(result: StudyResult) -> list[Table]:
     """The tables of a result, the telling one first."""
     record = result.records[0]
     if result.study:
@@ -141,7 +141,7 @@ def tables_of(result: Result) -> list[Table]:
     return [_metrics_table(result)]
 
 
-def _read(file: Path) -> Result | None:
+def _read(file: Path) -> StudyResult | None:
     """None for records of other kinds.
 
     Raises:
@@ -150,13 +150,13 @@ def _read(file: Path) -> Result | None:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         records = content["results"] if file.name == COMPARISON else [content]
-        result = Result(file.parent, records, content.get("differences", []))
+        result = StudyResult(file.parent, records, content.get("differences", []))
         return result if result.kind in (STUDIES if result.study else EVALUATIONS) else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"cannot read {file} as results ({error!r}); make it again or leave it out of --runs") from error
 
 
-def _grounding_table(result: Result, measure: str) -> Table:
+def _grounding_table(result: StudyResult, measure: str) -> Table:
     """A row per map, a column per entity; a map that leads an entity by what the intervals support stands out."""
     entities = list(result.records[0]["places"])
     rows = [
@@ -176,7 +176,7 @@ def _grounding_table(result: Result, measure: str) -> Table:
     return Table(title, [entity.replace("_", " ") for entity in entities], cells, note, corner="map")
 
 
-def _metrics_table(result: Result) -> Table:
+def _metrics_table(result: StudyResult) -> Table:
     """A row per metric that has an interval somewhere, a column per encoder and per difference."""
     names = dict.fromkeys(name for record in result.records for name in record["ci95"])
     short = dict(zip((record["model"]["path"] for record in result.records), result.names, strict=True))

@@ -28,7 +28,7 @@ QUERIES, NEGATIVES, RUNS = 1000, 100, 5
 
 
 @dataclass(frozen=True)
-class Gallery:
+class CandidateGallery:
     """What can be drawn: the product of each image and text, as row numbers of the catalogue.
 
     Attributes:
@@ -74,7 +74,7 @@ class CandidateLists:
             np.savez_compressed(file, **asdict(self))
 
 
-def load_candidates(path: str | Path, gallery: Gallery) -> CandidateLists:
+def load_candidates(path: str | Path, gallery: CandidateGallery) -> CandidateLists:
     """Reads saved lists.
 
     Raises:
@@ -91,7 +91,7 @@ def load_candidates(path: str | Path, gallery: Gallery) -> CandidateLists:
     return lists
 
 
-def draw_candidates(gallery: Gallery, *, rule: str = "fame-vil", seed: int = 0, runs: int = RUNS) -> CandidateLists:
+def draw_candidates(gallery: CandidateGallery, *, rule: str = "fame-vil", seed: int = 0, runs: int = RUNS) -> CandidateLists:
     """Draws the lists of all runs; run r depends on the seed and r only.
 
     Raises:
@@ -106,7 +106,7 @@ def draw_candidates(gallery: Gallery, *, rule: str = "fame-vil", seed: int = 0, 
     )
 
 
-def _draw_run(gallery: Gallery, rule: str, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+def _draw_run(gallery: CandidateGallery, rule: str, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     """One run: image queries, their texts, text queries, their images."""
     categories = np.unique(np.asarray(gallery.categories), return_inverse=True)[1]
     if rule == "any":

@@ -18,7 +18,7 @@ from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.bootstrap import RESAMPLES
 from e2.benchmarks.core.comparison import (
     Comparison,
-    Measured,
+    MeasuredEncoder,
     check_encoders,
     claim_comparison,
     compare,
@@ -29,7 +29,7 @@ from e2.benchmarks.core.comparison import (
 from e2.benchmarks.core.items import CATEGORY, Items, read_items
 from e2.benchmarks.core.records import metrics_record
 from e2.benchmarks.retrieval.answers import answer
-from e2.benchmarks.retrieval.candidates import CandidateLists, Gallery, draw_candidates, load_candidates
+from e2.benchmarks.retrieval.candidates import CandidateGallery, CandidateLists, draw_candidates, load_candidates
 from e2.data.product import Catalogue
 from e2.distributed import processes
 from e2.errors import InputError
@@ -97,7 +97,7 @@ def evaluate_retrieval(
             seconds=time.perf_counter() - start,
             **further,
         )
-        measured.append(Measured(record, samples))
+        measured.append(MeasuredEncoder(record, samples))
     comparison = compare(measured)
     if out is not None:
         if lists is not None and processes().is_main_process:
@@ -121,7 +121,7 @@ def _lists(items: Items, rule: str, seed: int, candidates: str | Path | None) ->
             f"sample-100 draws from each product's {CATEGORY}, which no product has; name its column by --tags, "
             "or draw from the whole split by --rule any"
         )
-    gallery = Gallery(items.image_products, items.text_products, items.categories)
+    gallery = CandidateGallery(items.image_products, items.text_products, items.categories)
     return load_candidates(candidates, gallery) if candidates else draw_candidates(gallery, rule=rule, seed=seed)
 
 

@@ -35,7 +35,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Measured:
+class StudyMeasurement:
     """What a measure says of one encoder.
 
     Attributes:
@@ -118,7 +118,7 @@ class Study(Protocol):
     def run(self, context: Context) -> dict[str, Any]: ...
 
 
-Measure = Callable[[Encoder, Catalogue, Context], Measured]
+Measure = Callable[[Encoder, Catalogue, Context], StudyMeasurement]
 Figure = Callable[[Mapping[str, Any], Path], None]  # the record, the file's path without its ending
 
 

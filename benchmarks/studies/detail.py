@@ -15,7 +15,7 @@ from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.names import measured_on
 from e2.benchmarks.detail.evaluate import Searcher, fields_of, measured_queries, named_metrics, read_shelf
 from e2.benchmarks.detail.figure import draw_detail
-from e2.benchmarks.studies.base import Context, Measured, Variant, methods
+from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant, methods
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data import Catalogue
 
@@ -27,7 +27,7 @@ def variants(context: Context) -> list[Variant]:
     return methods("clip", "multifield", "e2", against=("clip", "multifield"))
 
 
-def recalls(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
+def recalls(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
     """``exact_R@k_N`` and ``matching_R@k_N`` of queries of N fields, and ``gain_FIELD``."""
     order = fields_of(catalogue)
     searcher = Searcher(encoder, read_shelf(catalogue, order))
@@ -35,7 +35,7 @@ def recalls(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measure
     items = {name: np.full(len(catalogue), np.nan) for name in values}
     for name, asked in values.items():
         items[name][searcher.shelf.asked] = asked
-    return Measured({name: float(asked.mean()) for name, asked in values.items()}, items)
+    return StudyMeasurement({name: float(asked.mean()) for name, asked in values.items()}, items)
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:

@@ -10,7 +10,7 @@ from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.figures import GREY, colours, figure_file
 from e2.benchmarks.core.items import read_items
 from e2.benchmarks.retrieval.answers import answer
-from e2.benchmarks.studies.base import Context, Measured, Variant, methods
+from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant, methods
 from e2.benchmarks.studies.retrieval import retrieval_of
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.checkpoint import fill
@@ -33,7 +33,7 @@ def variants(context: Context) -> list[Variant]:
     return methods("clip", "multifield", "e2", against=("clip", "multifield"))
 
 
-def both_domains(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
+def both_domains(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
     """``new/ALPHA/NAME`` and ``old/ALPHA/NAME`` for every share of the trained weights, e.g. ``old/0.4/SumR``.
 
     Old data are measured on the split of the same name, by their descriptions.
@@ -44,7 +44,7 @@ def both_domains(encoder: Encoder, catalogue: Catalogue, context: Context) -> Me
     folder = Path(encoder.info["path"])
     start, end = both_ends(folder)
     domains = {"new": (catalogue, context.text), "old": (context.open_old(), "caption")}
-    measured = Measured({}, {})
+    measured = StudyMeasurement({}, {})
     for alpha in ALPHAS:
         fill(encoder.model, interpolated(start, end, alpha), folder)
         for domain, (products, text) in domains.items():

@@ -16,7 +16,7 @@ from e2.benchmarks.core.items import read_items
 from e2.benchmarks.core.names import measured_on
 from e2.benchmarks.gap.metrics import figures
 from e2.benchmarks.retrieval.answers import answer
-from e2.benchmarks.studies.base import Context, Measured, Variant
+from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant
 from e2.benchmarks.studies.retrieval import EncodedOnce, retrieval_of
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data import Catalogue
@@ -36,7 +36,7 @@ def variants(context: Context) -> list[Variant]:
     return found
 
 
-def gap_and_retrieval(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
+def gap_and_retrieval(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
     """Recalls both ways over the full gallery; ``gap``, ``alignment`` ... of first photos and texts; ``gap_closed``."""
     remembered = cast(Encoder, EncodedOnce(encoder))  # all of it that `answer` calls
     items = read_items(catalogue, context.text)
@@ -45,7 +45,7 @@ def gap_and_retrieval(encoder: Encoder, catalogue: Catalogue, context: Context) 
     values = figures(remembered.encode_images(items.images)[photos], remembered.encode_texts(items.texts)[texts])
     values[CLOSED] = 100 * (1 - values["relative_gap"])
     metrics = {name: float(value.mean()) for name, value in values.items()}
-    return Measured({**measured.metrics, **metrics}, {**measured.items, **values})
+    return StudyMeasurement({**measured.metrics, **metrics}, {**measured.items, **values})
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:

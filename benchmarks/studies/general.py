@@ -20,10 +20,10 @@ from e2.data import Catalogue, Product
 from e2.data.export import IMAGE
 from e2.errors import InputError
 from e2.files import output_folder
-from e2.outputs import Kind, claim
+from e2.outputs import OutputKind, claim
 
 CATEGORY, COLOUR = "sub_category", "colour"
-GENERAL = Kind("a general catalogue")
+GENERAL = OutputKind("a general catalogue")
 TEMPLATES = (
     "a photo of a {category} in {colour}",
     "{colour} {category}",

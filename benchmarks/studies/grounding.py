@@ -6,14 +6,14 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
 from e2.benchmarks.grounding.evaluate import score_encoder
 from e2.benchmarks.grounding.maps import TOKENS, WITHOUT_TOKENS, own_map
-from e2.benchmarks.studies.base import Context, Measured, Variant, methods
+from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant, methods
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data import Catalogue
 
 PRODUCTS = {"boxes": 1000, "windows": 200}  # that are looked at, at most; windows take 116 views a photo
 
 
-def looks(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
+def looks(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
     """``MEASURE/MAP/ENTITY`` as `e2 evaluate grounding`, and ``pointing``, ``near`` and ``mass``: means over the entities.
 
     The means are of the tokens, or of the gradient map where an encoder has none.
@@ -28,7 +28,7 @@ def looks(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
     for measure in ("pointing", "near", "mass"):
         parts = [values for name, values in items.items() if name.startswith(f"{measure}/{own}/")]
         items[measure] = np.ma.masked_invalid(parts).mean(axis=0).filled(np.nan)  # NaN: a product without any tag
-    return Measured({name: float(np.nanmean(values)) for name, values in items.items()}, items)
+    return StudyMeasurement({name: float(np.nanmean(values)) for name, values in items.items()}, items)
 
 
 def variants(context: Context) -> list[Variant]:

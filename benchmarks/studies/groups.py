@@ -12,7 +12,7 @@ from e2.adapters.composed.top_k import search
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.items import read_items
 from e2.benchmarks.retrieval.answers import answer
-from e2.benchmarks.studies.base import Context, Measured, Variant
+from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant
 from e2.benchmarks.studies.intervals import value
 from e2.benchmarks.studies.retrieval import EncodedOnce, retrieval_of
 from e2.benchmarks.studies.trained import TrainedStudy
@@ -41,7 +41,7 @@ def variants(context: Context) -> list[Variant]:
     return [Variant("e2", {"method": "e2"}), *left_out, Variant("none", {"method": "clip"}, against=("e2",))]
 
 
-def retrieval_and_neighbours(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
+def retrieval_and_neighbours(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
     """Recalls as in other studies, and ``same_ENTITY@10``: how many of a photo's ten nearest texts share its tag, in percent.
 
     Photos without the tag count for nothing; a text without it has another.

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from e2.adapters.encoder import load_encoder
-from e2.benchmarks.studies.base import Context, Measure, Measured
+from e2.benchmarks.studies.base import Context, Measure, StudyMeasurement
 from e2.benchmarks.studies.digest import code_digest
 from e2.benchmarks.studies.runs import TrainedRun
 from e2.data import Catalogue
@@ -20,7 +20,7 @@ Facts = dict[str, Any]  # the size of the model: parameters, added_parameters
 
 def measured_once(
     path: Path, measure: Measure, run: TrainedRun, catalogue: Catalogue, context: Context, data: str
-) -> tuple[Measured, Facts]:
+) -> tuple[StudyMeasurement, Facts]:
     """What ``measure`` says of a run; from the file ``path``, where it was said already.
 
     Args:
@@ -45,13 +45,13 @@ def measured_once(
     return measured, facts
 
 
-def _write(path: Path, measured: Measured, facts: Facts, said_of: Mapping[str, str]) -> None:
+def _write(path: Path, measured: StudyMeasurement, facts: Facts, said_of: Mapping[str, str]) -> None:
     with atomic_path(path) as temporary:
         texts = {"metrics": json.dumps(measured.metrics), "facts": json.dumps(facts), **said_of}
         save_file(measured.items, temporary, texts)
 
 
-def _read(path: Path, said_of: Mapping[str, str]) -> tuple[Measured, Facts] | None:
+def _read(path: Path, said_of: Mapping[str, str]) -> tuple[StudyMeasurement, Facts] | None:
     """None where there is nothing, or something else."""
     try:
         with safe_open(path, "numpy") as file:
@@ -59,6 +59,6 @@ def _read(path: Path, said_of: Mapping[str, str]) -> tuple[Measured, Facts] | No
             if any(texts.get(name) != value for name, value in said_of.items()):
                 return None
             items = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            return Measured(json.loads(texts["metrics"]), items), json.loads(texts["facts"])
+            return StudyMeasurement(json.loads(texts["metrics"]), items), json.loads(texts["facts"])
     except (OSError, SafetensorError):
         return None

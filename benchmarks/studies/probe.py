@@ -10,7 +10,7 @@ from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.names import measured_on
 from e2.benchmarks.probe.evaluate import MEAN, Probed, Splits, majority, probe_all, read_labels
 from e2.benchmarks.probe.figure import draw_probes
-from e2.benchmarks.studies.base import Context, Measured, Variant, methods
+from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant, methods
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data import Catalogue
 
@@ -22,7 +22,7 @@ def variants(context: Context) -> list[Variant]:
     return methods("clip", "multifield", "e2", against=("clip", "multifield"))
 
 
-def accuracies(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
+def accuracies(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
     """``ENTITY_accuracy`` and its mean over the entities; ``ENTITY_region_accuracy`` and ``ENTITY_majority`` beside them."""
     splits = Splits(context.open(FIT), context.open(VAL), catalogue)
     labels = read_labels(splits)
@@ -32,7 +32,7 @@ def accuracies(encoder: Encoder, catalogue: Catalogue, context: Context) -> Meas
     own = [f"{entity}_accuracy" for entity in labels]
     metrics[MEAN] = float(np.mean([metrics[name] for name in own]))
     items[MEAN] = np.stack([_share(items[name], len(own)) for name in own], axis=1)
-    return Measured(metrics | {f"{entity}_majority": majority(one) for entity, one in labels.items()}, items)
+    return StudyMeasurement(metrics | {f"{entity}_majority": majority(one) for entity, one in labels.items()}, items)
 
 
 def _hits(probed: Probed, products: int) -> np.ndarray:

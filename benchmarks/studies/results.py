@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from e2.benchmarks.core.bootstrap import interval
-from e2.benchmarks.studies.base import Context, Measured, Variant
+from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant
 from e2.benchmarks.studies.digest import code_digest
 from e2.benchmarks.studies.intervals import RESAMPLES, resampled, terms
 from e2.benchmarks.studies.runs import TrainedRun
@@ -35,7 +35,7 @@ class Outcome:
     variant: Variant
     seed: int
     run: TrainedRun
-    measured: Measured
+    measured: StudyMeasurement
     facts: dict[str, Any]
 
 

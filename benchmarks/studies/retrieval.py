@@ -9,28 +9,28 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.image_batches import ImageSource
 from e2.benchmarks.core.items import read_items
 from e2.benchmarks.retrieval.answers import Answers, Direction, answer
-from e2.benchmarks.retrieval.candidates import NEGATIVES, CandidateLists, Gallery, draw_candidates
-from e2.benchmarks.studies.base import Context, Measured
+from e2.benchmarks.retrieval.candidates import NEGATIVES, CandidateGallery, CandidateLists, draw_candidates
+from e2.benchmarks.studies.base import Context, StudyMeasurement
 from e2.data import Catalogue
 from e2.data.product import TEXTS
 
 CANDIDATES_SEED = 0  # of the sampled lists: the same for every variant and seed, as every variant must face the same
 
 
-def retrieval(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
+def retrieval(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
     """``image_to_text_R@1`` ... ``SumR``: all products as candidates, the text that was trained on."""
     return retrieval_of(answer(encoder, read_items(catalogue, context.text), None), len(catalogue))
 
 
-def all_protocols(encoder: Encoder, catalogue: Catalogue, context: Context) -> Measured:
+def all_protocols(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
     """The same, and ``PROTOCOL/TEXT/NAME`` for each text and for full and, where there are sub-categories, sample-100."""
     remembered = cast(Encoder, EncodedOnce(encoder))  # all of it that `answer` calls
-    measured = Measured({}, {})
+    measured = StudyMeasurement({}, {})
     for text in TEXTS:
         items = read_items(catalogue, text)
         lists: dict[str, CandidateLists | None] = {"full": None}
         if any(items.categories) and len(catalogue) > NEGATIVES:
-            gallery = Gallery(items.image_products, items.text_products, items.categories)
+            gallery = CandidateGallery(items.image_products, items.text_products, items.categories)
             lists["sample-100"] = draw_candidates(gallery, seed=CANDIDATES_SEED)
         for protocol, drawn in lists.items():
             found = retrieval_of(answer(remembered, items, drawn), len(catalogue))
@@ -60,13 +60,13 @@ class EncodedOnce:
         return self.texts[tuple(texts)]
 
 
-def retrieval_of(answers: Answers, products: int) -> Measured:
+def retrieval_of(answers: Answers, products: int) -> StudyMeasurement:
     """Metrics, and what each of so many products adds to them."""
     sides = [_items(side, products) for side in (answers.image_to_text, answers.text_to_image)]  # (P, K, 2) each
     both = np.concatenate(sides, axis=1)
     metrics = answers.metrics()
     items = {name: both[:, [place]] for place, name in enumerate(name for name in metrics if name != "SumR")}
-    return Measured(metrics, {**items, "SumR": both})
+    return StudyMeasurement(metrics, {**items, "SumR": both})
 
 
 def _items(side: Direction, products: int) -> np.ndarray:

@@ -19,11 +19,11 @@ from e2.data.shard_writer import write_shards
 from e2.data.sources import open_catalogue, splits_of
 from e2.errors import InputError
 from e2.files import output_folder
-from e2.outputs import Kind, claim
+from e2.outputs import OutputKind, claim
 from e2.progress import with_progress
 
 FORMATS = ("parquet", "webdataset")
-IMPORT = Kind("an imported catalogue")
+IMPORT = OutputKind("an imported catalogue")
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # as `datasets` writes it
 ROWS_PER_GROUP = 1000  # so that a reader need not hold more images at once
 PRODUCTS_PER_SHARD = 1000

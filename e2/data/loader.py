@@ -47,7 +47,7 @@ def drawing_from(seed: int) -> Iterator[None]:
 
 
 @dataclass
-class View:
+class TrainingView:
     """One product as one step sees it."""
 
     image: Tensor  # (3, H, W)
@@ -94,7 +94,7 @@ class TrainingViews(Dataset):
     def __len__(self) -> int:
         return len(self.catalogue)
 
-    def __getitem__(self, key: tuple[int, int]) -> View | NoView:
+    def __getitem__(self, key: tuple[int, int]) -> TrainingView | NoView:
         epoch, index = key
         lost: list[str] = []
         for attempt in range(1, STAND_INS + 2):
@@ -104,7 +104,7 @@ class TrainingViews(Dataset):
             index = mixed_seed(self.seed, epoch, key[1], attempt) % len(self)
         return view or NoView(tuple(lost))
 
-    def _view(self, epoch: int, index: int, lost: list[str]) -> View | None:
+    def _view(self, epoch: int, index: int, lost: list[str]) -> TrainingView | None:
         """One product, unless its photos are lost; adds what became of them to ``lost``."""
         product = self.catalogue[index]
         with drawing_from(mixed_seed(self.seed, epoch, index)):
@@ -117,7 +117,7 @@ class TrainingViews(Dataset):
             text = mixed_text(product, caption) if self.text == "mixed" else product.text(self.text, caption)
         known = {DESCRIPTION: product.captions[caption], **product.tags}
         tags = tuple(self._tag_text(entity, known.get(entity)) for entity in self.tags)
-        return View(pixels, text, tags, tuple(lost))
+        return TrainingView(pixels, text, tags, tuple(lost))
 
     def _photo(self, product: Product, first: int, lost: list[str]) -> Image | None:
         count = len(product.images) if self.on_bad_row == "skip" else 1
@@ -167,12 +167,12 @@ class Collate:
     def __init__(self, tokenizer: Callable):
         self.tokenizer = tokenizer
 
-    def __call__(self, views: Sequence[View | NoView]) -> Loaded:
+    def __call__(self, views: Sequence[TrainingView | NoView]) -> Loaded:
         lost = tuple(message for view in views for message in view.lost)
-        complete = [view for view in views if isinstance(view, View)]
+        complete = [view for view in views if isinstance(view, TrainingView)]
         return Loaded(self._batch(complete) if len(complete) == len(views) else None, lost)
 
-    def _batch(self, views: Sequence[View]) -> Batch:
+    def _batch(self, views: Sequence[TrainingView]) -> Batch:
         table = TextTable()
         text_index = table.places([view.text for view in views])
         tag_index = torch.stack([table.places(view.tags) for view in views])  # (B, E)

@@ -22,11 +22,13 @@ from e2.data.product import Catalogue
 from e2.errors import InputError
 from e2.files import atomic_folder, atomic_path
 from e2.methods import Method
-from e2.outputs import Kind, claim, is_ours, record_folder
+from e2.outputs import OutputKind, claim, is_ours, record_folder
 from e2.training.optim import load_named_state, named_state
 
 FOLDER, SUMMARY, DATA = "training", "summary.json", "data.json"
-RUN = Kind("a run", finished=SUMMARY, begun=CONFIG, names=(CONFIG, WEIGHTS, LAST, "log.csv", TOKENIZER, FOLDER, "tensorboard"))
+RUN = OutputKind(
+    "a run", finished=SUMMARY, begun=CONFIG, names=(CONFIG, WEIGHTS, LAST, "log.csv", TOKENIZER, FOLDER, "tensorboard")
+)
 
 
 @dataclass

@@ -79,12 +79,12 @@ def _add_api(app: FastAPI, service: SearchService) -> None:
         ] = None,
         k: Annotated[int, Query(ge=1, le=100, description="products on a page")] = 24,
         offset: Annotated[int, Query(ge=0, le=DEEPEST, description="products to skip")] = 0,
-    ) -> schemas.Found:
+    ) -> schemas.ProductPage:
         asked = Search(q, photo, method, weight, tags_of(tag), filter, k, offset)
         return schemas.found_of(service.search(asked))
 
     @app.get("/api/product", tags=["products"], summary="One product", responses=PROBLEMS)
-    def product(product_id: ProductId) -> schemas.Product:
+    def product(product_id: ProductId) -> schemas.IndexedProduct:
         return schemas.product_of(service.product(product_id))
 
     @app.get("/api/thumbnail", tags=["products"], summary="A product's photo", response_class=JpegResponse, responses=PROBLEMS)

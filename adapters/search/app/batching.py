@@ -12,7 +12,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Job:
+class BatchedItem:
     """An item that waits: what runs it, how many at once, and where the answer goes."""
 
     run: Callable[[list[Any]], Sequence[Any]]
@@ -29,7 +29,7 @@ class ModelThread:
     """
 
     def __init__(self):
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[BatchedItem] = deque()
         self._changed = threading.Condition()
         threading.Thread(target=self._work, name="model", daemon=True).start()
 
@@ -45,7 +45,7 @@ class ModelThread:
         """
 
         def ask(item: Item) -> Answer:
-            job = Job(run, most, item)
+            job = BatchedItem(run, most, item)
             with self._changed:
                 self._jobs.append(job)
                 self._changed.notify()
@@ -65,7 +65,7 @@ class ModelThread:
                     if not job.future.done():
                         job.future.set_exception(error)
 
-    def _next_jobs(self) -> list[Job]:
+    def _next_jobs(self) -> list[BatchedItem]:
         """The oldest job, and those of its kind."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs)

@@ -16,7 +16,7 @@ from e2.adapters.composed.slots import SlotFilling
 from e2.adapters.composed.unwanted import Unwanted, unwanted_of
 from e2.adapters.encoder import Encoder
 from e2.adapters.search.app.batching import ModelThread, Remembered
-from e2.adapters.search.app.photos import Photo
+from e2.adapters.search.app.photos import SentPhoto
 from e2.adapters.tag_reader import TagReader
 from e2.errors import InputError
 
@@ -34,7 +34,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Query:
+class ComposedQuery:
     """A composed query: its vector (D,), what it went through, in words, and what the wish wants gone."""
 
     vector: np.ndarray
@@ -79,7 +79,7 @@ class Models:
         self.look = Remembered(thread.batched(self._looks), lambda photo: photo.digest, KEPT)
         self.selections = thread.batched(self._selections, most=8)
         self._captioned = thread.batched(self._captions, most=8)
-        self.caption: Remembered[Photo, str] = Remembered(
+        self.caption: Remembered[SentPhoto, str] = Remembered(
             lambda photo: self._captioned(self.look(photo)), lambda photo: photo.digest, KEPT
         )
         self._read(vocabulary)
@@ -117,7 +117,7 @@ class Models:
         """How the image tower wants its input: ``size`` and ``resize_mode`` of open_clip's image transform."""
         return self.encoder.model.visual.preprocess_cfg
 
-    def compose(self, method: str, photo: Photo, wish: str, weight: float = 0.5) -> Query:
+    def compose(self, method: str, photo: SentPhoto, wish: str, weight: float = 0.5) -> ComposedQuery:
         """A photo and a wish -> one query.
 
         Args:
@@ -137,7 +137,7 @@ class Models:
             raise InputError(f"there is no method {method!r} here; choose {', '.join(self.methods)}")
         return self._careful(self._composed[method]((photo, look, wish)), wish)
 
-    def read_tags(self, photo: Photo) -> dict[str, list[tuple[str, float]]]:
+    def read_tags(self, photo: SentPhoto) -> dict[str, list[tuple[str, float]]]:
         """The nearest values of each entity with their cosines, the nearest first; empty for a catalogue without tags."""
         if self.reader is None:
             return {}
@@ -149,24 +149,24 @@ class Models:
             for entity, rows in nearest.items()
         }
 
-    def _careful(self, found: Composed, wish: str) -> Query:
+    def _careful(self, found: Composed, wish: str) -> ComposedQuery:
         """The query of one wish, kept away from what the wish wants gone."""
         unwanted = unwanted_of(found, wish, self.editor)
         vectors = unwanted.avoided(found.vectors, lambda texts: np.stack([self.text(text) for text in texts]), self.entities)
         steps = found.steps[0] if found.steps else {}
-        return Query(vectors[0], steps | ({"unwanted": unwanted.names} if unwanted else {}), unwanted)
+        return ComposedQuery(vectors[0], steps | ({"unwanted": unwanted.names} if unwanted else {}), unwanted)
 
     def _texts(self, texts: list[str]) -> list[np.ndarray]:
         return list(self.encoder.encode_texts(texts, progress=False))
 
-    def _looks(self, photos: list[Photo]) -> list[Look]:
+    def _looks(self, photos: list[SentPhoto]) -> list[Look]:
         images = [photo.jpeg for photo in photos]
         if not self.encoder.tags:
             return [Look(features, None) for features in self.encoder.encode_images(images, progress=False)]
         both = self.encoder.encode_images_and_regions(images, progress=False)
         return [Look(features, regions) for features, regions in zip(*both, strict=True)]
 
-    def _selections(self, photos: list[Photo]) -> list[dict[str, dict[int, np.ndarray]]]:
+    def _selections(self, photos: list[SentPhoto]) -> list[dict[str, dict[int, np.ndarray]]]:
         """Per photo: entity -> {fusion layer: weight of each patch (rows, columns), over the entity's tokens}."""
         if not (self.encoder.tags and hasattr(self.encoder.model, "selections")):  # graphs of an export have none
             return [{} for _ in photos]
@@ -182,10 +182,10 @@ class Models:
         return self.captioner.caption_features(*_stacked(looks))
 
 
-def _composing(composer: Composer) -> Callable[[list[tuple[Photo, Look, str]]], list[Composed]]:
+def _composing(composer: Composer) -> Callable[[list[tuple[SentPhoto, Look, str]]], list[Composed]]:
     """What asks a composer: N (photo, look, wish) -> N queries, each by itself."""
 
-    def run(items: list[tuple[Photo, Look, str]]) -> list[Composed]:
+    def run(items: list[tuple[SentPhoto, Look, str]]) -> list[Composed]:
         photos, looks, wishes = zip(*items, strict=True)
         references = References(composer.encoder, [photo.jpeg for photo in photos], *_stacked(looks))
         found = composer.composed(references, list(wishes))

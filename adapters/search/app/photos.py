@@ -33,7 +33,7 @@ class WrongType(InputError):
 
 
 @dataclass(frozen=True)
-class Photo:
+class SentPhoto:
     """A photo ready for the models.
 
     Attributes:
@@ -56,7 +56,7 @@ class Photo:
             return image.size
 
 
-def read_upload(body: bytes) -> Photo:
+def read_upload(body: bytes) -> SentPhoto:
     """An upload as a photo: upright, RGB, at most `SIDE` pixels a side, without the metadata it came with (places, names).
 
     Raises:
@@ -75,7 +75,7 @@ def read_upload(body: bytes) -> Photo:
         raise InputError(f"this photo cannot be used: {error.cause}") from error
     jpeg = io.BytesIO()
     Image.frombytes("RGB", image.size, image.tobytes()).save(jpeg, "JPEG", quality=QUALITY)  # new: nothing comes along
-    return Photo("upload:" + hashlib.sha256(jpeg.getvalue()).hexdigest()[:32], jpeg.getvalue())
+    return SentPhoto("upload:" + hashlib.sha256(jpeg.getvalue()).hexdigest()[:32], jpeg.getvalue())
 
 
 def too_many_bytes() -> str:
@@ -99,17 +99,17 @@ class PhotoShelf:
 
     def __init__(self, kept: int = KEPT):
         self.kept = kept
-        self._photos: OrderedDict[str, Photo] = OrderedDict()
+        self._photos: OrderedDict[str, SentPhoto] = OrderedDict()
         self._lock = threading.Lock()
 
-    def put(self, photo: Photo) -> None:
+    def put(self, photo: SentPhoto) -> None:
         with self._lock:
             self._photos[photo.id] = photo
             self._photos.move_to_end(photo.id)
             while len(self._photos) > self.kept:
                 self._photos.popitem(last=False)
 
-    def get(self, photo_id: str) -> Photo | None:
+    def get(self, photo_id: str) -> SentPhoto | None:
         with self._lock:
             if photo_id in self._photos:
                 self._photos.move_to_end(photo_id)

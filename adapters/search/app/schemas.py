@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from e2.adapters.search.app.service import Page, Reading, SearchService
-from e2.adapters.search.index import Hit
+from e2.adapters.search.app.service import Page, PhotoReading, SearchService
+from e2.adapters.search.store import IndexHit
 
 
 class About(BaseModel):
@@ -21,7 +21,7 @@ class About(BaseModel):
     looks: bool = Field(description="whether selection tokens show where they looked")
 
 
-class Product(BaseModel):
+class IndexedProduct(BaseModel):
     """A product of the index; its photo is at ``/api/thumbnail?id=``."""
 
     product_id: str
@@ -30,10 +30,10 @@ class Product(BaseModel):
     score: float = Field(description="cosine of the product's photo and the query")
 
 
-class Found(BaseModel):
+class ProductPage(BaseModel):
     """A page of products, and the counts for filters."""
 
-    products: list[Product]
+    products: list[IndexedProduct]
     next_offset: int | None = Field(description="where the next page starts; null: nothing more")
     facets: dict[str, dict[str, int]] = Field(description="tag -> value -> products under the other filters")
     method: str | None = Field(description="how photo and words were put together; null where there was only one of them")
@@ -105,12 +105,12 @@ def without_folders(name: str) -> str:
     return re.sub(r"(^|:)/.*/(?=.)", r"\1", name)
 
 
-def product_of(hit: Hit) -> Product:
-    return Product(**hit.record())
+def product_of(hit: IndexHit) -> IndexedProduct:
+    return IndexedProduct(**hit.record())
 
 
-def found_of(page: Page) -> Found:
-    return Found(
+def found_of(page: Page) -> ProductPage:
+    return ProductPage(
         products=[product_of(hit) for hit in page.hits],
         next_offset=page.next_offset,
         facets=page.facets,
@@ -119,7 +119,7 @@ def found_of(page: Page) -> Found:
     )
 
 
-def read_off(reading: Reading) -> ReadOff:
+def read_off(reading: PhotoReading) -> ReadOff:
     tags = {e: [Read(value=value, cosine=round(cosine, 4)) for value, cosine in read] for e, read in reading.tags.items()}
     looks = {
         entity: [Layer(layer=layer, weights=weights.round(3).tolist()) for layer, weights in layers.items()]

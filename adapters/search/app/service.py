@@ -10,10 +10,11 @@ from e2.adapters.composed.unwanted import Unwanted
 from e2.adapters.search.app.geometry import Box, seen_box
 from e2.adapters.search.app.live import LiveIndex
 from e2.adapters.search.app.models import Models
-from e2.adapters.search.app.photos import Photo, PhotoShelf
+from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
 from e2.adapters.search.filters import all_of
-from e2.adapters.search.index import Hit, ProductIndex
+from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.queries import vocabulary_of, without
+from e2.adapters.search.store import IndexHit
 from e2.errors import InputError
 
 BROWSE = "fashion"  # what products are ordered by while nothing is searched for
@@ -61,7 +62,7 @@ class Page:
         steps: what a composed query went through, in words.
     """
 
-    hits: list[Hit]
+    hits: list[IndexHit]
     next_offset: int | None
     facets: dict[str, dict[str, int]]
     method: str | None
@@ -69,7 +70,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Reading:
+class PhotoReading:
     """What the encoder reads off a photo.
 
     Attributes:
@@ -134,7 +135,7 @@ class SearchService:
         next_offset = more if len(hits) == wanted and more < DEEPEST else None
         return Page(shown, next_offset, facets_of(index, search), method, steps)
 
-    def photo(self, photo_id: str) -> Photo:
+    def photo(self, photo_id: str) -> SentPhoto:
         """An uploaded photo, or a product's.
 
         Raises:
@@ -142,13 +143,13 @@ class SearchService:
         """
         kind, _, name = photo_id.partition(":")
         if kind == "product":
-            return Photo(photo_id, self.thumbnail(name))
+            return SentPhoto(photo_id, self.thumbnail(name))
         photo = self.shelf.get(photo_id)
         if photo is None:
             raise NotFound("this photo is no longer kept here; choose it again")
         return photo
 
-    def product(self, product_id: str) -> Hit:
+    def product(self, product_id: str) -> IndexHit:
         """One product.
 
         Raises:
@@ -170,7 +171,7 @@ class SearchService:
             raise NotFound("there is no such product in this index")
         return jpeg
 
-    def read(self, photo_id: str) -> Reading:
+    def read(self, photo_id: str) -> PhotoReading:
         """Tags, and where the selection tokens looked.
 
         Raises:
@@ -179,7 +180,7 @@ class SearchService:
         photo = self.photo(photo_id)
         config = self.models.preprocessing
         seen = seen_box(photo.size, config["size"], config["resize_mode"])
-        return Reading(self.models.read_tags(photo), self.models.selections(photo), seen)
+        return PhotoReading(self.models.read_tags(photo), self.models.selections(photo), seen)
 
     def caption(self, photo_id: str) -> str:
         """A caption of a photo.

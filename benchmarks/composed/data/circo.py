@@ -19,7 +19,7 @@ from e2.benchmarks.composed.data.files import (
     required_id,
 )
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.data.usable import Count, Query, answers_hidden, coverage, usable_photos, usable_queries
+from e2.benchmarks.composed.data.usable import Count, PublishedQuery, answers_hidden, coverage, usable_photos, usable_queries
 from e2.files import write_json
 
 PUBLISHED = {"val": 220, "test": 800}  # queries
@@ -92,12 +92,12 @@ def _photos(path: Path) -> dict[str, str]:
     }
 
 
-def _query(entry: Any, where: str) -> Query:
+def _query(entry: Any, where: str) -> PublishedQuery:
     """One annotation; ids of answers are the annotated target's and those of the other right photos."""
     answers = []
     if isinstance(entry, dict) and entry.get("target_img_id") is not None:
         answers = [entry["target_img_id"], *required(entry, "gt_img_ids", list, where)]
-    return Query(
+    return PublishedQuery(
         name=required_id(entry, "id", where),
         reference=required_id(entry, "reference_img_id", where),
         answers=tuple(dict.fromkeys(number_text(answer, f"{where}: an id of 'gt_img_ids'") for answer in answers)),

@@ -19,7 +19,7 @@ from e2.benchmarks.composed.data.files import (
     texts_of,
 )
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.data.usable import Count, Query, answers_hidden, coverage, usable_photos, usable_queries
+from e2.benchmarks.composed.data.usable import Count, PublishedQuery, answers_hidden, coverage, usable_photos, usable_queries
 from e2.files import write_json
 
 PUBLISHED = {"val": 4181}  # queries
@@ -76,11 +76,11 @@ def load_cirr(annotations: str | Path, images: str | Path, *, split: str = "val"
     )
 
 
-def _query(entry: Any, where: str) -> Query:
+def _query(entry: Any, where: str) -> PublishedQuery:
     """One annotation; its other photos are the members of its set."""
     hidden = isinstance(entry, dict) and entry.get("target_hard") is None
     members = texts_of(required(required(entry, "img_set", dict, where), "members", list, where), f"{where}: 'members'")
-    return Query(
+    return PublishedQuery(
         name=required_id(entry, "pairid", where),
         reference=required(entry, "reference", str, where),
         answers=() if hidden else (required(entry, "target_hard", str, where),),
@@ -90,7 +90,7 @@ def _query(entry: Any, where: str) -> Query:
     )
 
 
-def _subset(queries: list[Query], rows: dict[str, int]) -> np.ndarray:
+def _subset(queries: list[PublishedQuery], rows: dict[str, int]) -> np.ndarray:
     """(Q, 5) rows of each query's set without its reference, the target first where it is known; -1 for none."""
     sets = [dict.fromkeys([*query.answers, *query.others]) for query in queries]
     lists = [[rows[name] for name in names if name != query.reference] for names, query in zip(sets, queries, strict=True)]

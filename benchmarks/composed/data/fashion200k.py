@@ -10,7 +10,7 @@ import numpy as np
 
 from e2.benchmarks.composed.data.files import read_lines
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.data.usable import Count, Query, coverage, usable_photos, usable_queries
+from e2.benchmarks.composed.data.usable import Count, PublishedQuery, coverage, usable_photos, usable_queries
 from e2.errors import InputError
 
 KS = (1, 10, 50)
@@ -106,7 +106,7 @@ def _spelled_out(caption: str) -> str:
     return caption
 
 
-def _queries(root: Path, captions: dict[str, str]) -> list[Query]:
+def _queries(root: Path, captions: dict[str, str]) -> list[PublishedQuery]:
     """The queries: paths of source and target, a pair a line."""
     path = next(iter(sorted(root.rglob("test_queries.txt"))), None)
     if path is None:
@@ -118,5 +118,5 @@ def _queries(root: Path, captions: dict[str, str]) -> list[Query]:
             raise InputError(f"{path} line {number}: needs two photo paths that the label files name; get the files again")
         source, target = names
         wish = modification(captions[source], captions[target])
-        queries.append(Query(f"{source} {target}", source, (target,), wish, f"{path} line {number}"))
+        queries.append(PublishedQuery(f"{source} {target}", source, (target,), wish, f"{path} line {number}"))
     return queries

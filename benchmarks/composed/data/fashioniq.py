@@ -13,7 +13,7 @@ import numpy as np
 
 from e2.benchmarks.composed.data.files import check_counts, find_annotation, photos_by_name, read_json, required, texts_of
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.data.usable import Count, Query, coverage, usable_photos, usable_queries
+from e2.benchmarks.composed.data.usable import Count, PublishedQuery, coverage, usable_photos, usable_queries
 from e2.errors import InputError
 
 CATEGORIES = ("dress", "shirt", "toptee")
@@ -25,7 +25,7 @@ PUBLISHED = {  # split -> queries and photos of each category
 KS = (10, 50)
 
 
-def read_entries(annotations: str | Path, category: str, split: str) -> list[Query]:
+def read_entries(annotations: str | Path, category: str, split: str) -> list[PublishedQuery]:
     """``captions/cap.CATEGORY.SPLIT.json`` as published.
 
     Raises:
@@ -38,13 +38,13 @@ def read_entries(annotations: str | Path, category: str, split: str) -> list[Que
     return [_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(read_json(path, list))]
 
 
-def _entry(entry: object, where: str) -> Query:
+def _entry(entry: object, where: str) -> PublishedQuery:
     """Two photos and two captions, of which one may be empty."""
     captions = texts_of(required(entry, "captions", list, where), f"{where}: 'captions'")
     if len(captions) != 2:
         raise InputError(f"{where}: needs two captions, has {len(captions)}; get the file again from its publisher")
     reference, target = required(entry, "candidate", str, where), required(entry, "target", str, where)
-    return Query(f"{reference} {target}", reference, (target,), tuple(captions), where)
+    return PublishedQuery(f"{reference} {target}", reference, (target,), tuple(captions), where)
 
 
 def read_gallery(annotations: str | Path, category: str, split: str) -> list[str]:
@@ -118,6 +118,6 @@ def load_fashioniq(
     )
 
 
-def _union(queries: list[Query]) -> list[str]:
+def _union(queries: list[PublishedQuery]) -> list[str]:
     """References and targets, each once, in a fixed order."""
     return sorted({name for query in queries for name in (query.reference, *query.answers)})

@@ -23,7 +23,7 @@ KINDS = ("queries", "photos")
 
 
 @dataclass(frozen=True)
-class Photos:
+class UsablePhotos:
     """The photos of a list that can be used.
 
     Attributes:
@@ -43,7 +43,7 @@ class Photos:
 
 
 @dataclass(frozen=True)
-class Query:
+class PublishedQuery:
     """One query of a published set.
 
     Attributes:
@@ -68,7 +68,7 @@ class Query:
         return self.answers[0]
 
 
-def usable_photos(listed: Iterable[str], found: Mapping[str, Path], missing: str, folder: Path) -> Photos:
+def usable_photos(listed: Iterable[str], found: Mapping[str, Path], missing: str, folder: Path) -> UsablePhotos:
     """Looks for every photo, and under ``skip`` reads each: a damaged one would stop the run when it is encoded.
 
     Args:
@@ -86,7 +86,9 @@ def usable_photos(listed: Iterable[str], found: Mapping[str, Path], missing: str
     here = {name: found[name] for name in names if name in found}
     damaged = _damaged(here) if missing == "skip" else {}
     left_out = {name: DAMAGED if name in here else ABSENT for name in names if name not in here or name in damaged}
-    photos = Photos({name: path for name, path in here.items() if name not in damaged}, left_out, len(listed) - len(names))
+    photos = UsablePhotos(
+        {name: path for name, path in here.items() if name not in damaged}, left_out, len(listed) - len(names)
+    )
     if not photos.paths or photos.causes and missing == "error":
         raise InputError(_complaint(photos, damaged, len(listed), folder))
     return photos
@@ -103,8 +105,8 @@ def refuse_damaged(paths: Mapping[str, Path]) -> None:
 
 
 def usable_queries(
-    queries: Sequence[Query], photos: Iterable[str], missing: str, what: str
-) -> tuple[list[Query], Counter[str]]:
+    queries: Sequence[PublishedQuery], photos: Iterable[str], missing: str, what: str
+) -> tuple[list[PublishedQuery], Counter[str]]:
     """The queries whose photos can all be used and whose wish says something, and how many others there are, by cause.
 
     Args:
@@ -133,7 +135,7 @@ def usable_queries(
     return usable, left_out
 
 
-def answers_hidden(queries: Sequence[Query]) -> bool:
+def answers_hidden(queries: Sequence[PublishedQuery]) -> bool:
     """Whether only a server knows the answers, which goes for all queries of a split or for none.
 
     Raises:
@@ -230,7 +232,7 @@ def _fault(path: Path) -> str | None:
     return None
 
 
-def _complaint(photos: Photos, damaged: Mapping[str, str], listed: int, folder: Path) -> str:
+def _complaint(photos: UsablePhotos, damaged: Mapping[str, str], listed: int, folder: Path) -> str:
     """What is wrong with the photos, the worst first, and how to mend it."""
     absent = [name for name, cause in photos.left_out.items() if cause == ABSENT]
     if absent:

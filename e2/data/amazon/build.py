@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from e2.data.amazon.journal import Journal, Photo, Shard, clear_errors
+from e2.data.amazon.journal import Journal, PhotoToFetch, Shard, clear_errors
 from e2.data.amazon.metadata import read_lines
 from e2.data.amazon.photos import Fetched, Manners, PhotoFetcher
 from e2.data.amazon.planning import Selection, write_plan
@@ -22,12 +22,12 @@ from e2.data.amazon.statistics import statistics
 from e2.data.shard_writer import write_shard
 from e2.errors import InputError, TrainingStopped, printable
 from e2.files import atomic_path
-from e2.outputs import Kind, claim, claim_results, record, record_folder
+from e2.outputs import OutputKind, claim, claim_results, record, record_folder
 from e2.progress import with_progress
 
 STATE, FAILURES, LOCK = "build.sqlite", "failures.jsonl", ".build.lock"
 DATABASE = tuple(f"{STATE}{ending}" for ending in ("", "-journal", "-wal", "-shm"))
-BUILD = Kind("a build of Amazon's catalogue", finished=STATISTICS, begun=STATE, names=(*DATABASE, FAILURES))
+BUILD = OutputKind("a build of Amazon's catalogue", finished=STATISTICS, begun=STATE, names=(*DATABASE, FAILURES))
 AHEAD = 2  # photos handed to the threads, per connection
 OUTAGE = 200  # so many photos in a row unreachable: is it they, or the network?
 
@@ -150,22 +150,22 @@ def _fetch_all(journal: Journal, fetcher: PhotoFetcher, out: Path, shard_size: i
                 _write(journal, result.photo.shard, out, shard_size)
 
 
-class Result(NamedTuple):
+class FetchResult(NamedTuple):
     """What came of a photo; not ``final``: it has a second turn."""
 
-    photo: Photo
+    photo: PhotoToFetch
     fetched: Fetched
     final: bool
 
 
-def _fetched(fetcher: PhotoFetcher, photos: Iterator[Photo]) -> Iterator[Result]:
+def _fetched(fetcher: PhotoFetcher, photos: Iterator[PhotoToFetch]) -> Iterator[FetchResult]:
     """Each photo with what came of it, as it comes; few are under way at a time, so that memory stays flat.
 
     A photo that failed in a way that may pass has a second turn, after `OUTAGE` others that did or at the end. So an outage
     that ends by itself costs none, while no more shards than that wait for their last photos.
     """
-    running: dict[Future[Fetched], Photo] = {}
-    again: deque[Photo] = deque()
+    running: dict[Future[Fetched], PhotoToFetch] = {}
+    again: deque[PhotoToFetch] = deque()
     second: set[int] = set()
     with ThreadPoolExecutor(fetcher.manners.connections) as pool:
         try:
@@ -188,20 +188,20 @@ def _fetched(fetcher: PhotoFetcher, photos: Iterator[Photo]) -> Iterator[Result]
             pool.shutdown(cancel_futures=True)
 
 
-def _done(running: dict[Future[Fetched], Photo], second: Container[int]) -> Iterator[Result]:
+def _done(running: dict[Future[Fetched], PhotoToFetch], second: Container[int]) -> Iterator[FetchResult]:
     """Waits for the next to be done."""
     for future in wait(running, return_when=FIRST_COMPLETED).done:
         photo, fetched = running.pop(future), future.result()
-        yield Result(photo, fetched, final=not fetched.outage or photo.number in second)
+        yield FetchResult(photo, fetched, final=not fetched.outage or photo.number in second)
 
 
-def _trusted(results: Iterable[Result], online: Callable[[], bool]) -> Iterator[Result]:
+def _trusted(results: Iterable[FetchResult], online: Callable[[], bool]) -> Iterator[FetchResult]:
     """Holds back losses that an outage may have caused until a server answers again, or proves to be there when asked.
 
     Raises:
         TrainingStopped: the network is gone; what is held back stays pending, to be fetched by a resumed build.
     """
-    held: list[Result] = []
+    held: list[FetchResult] = []
     for result in results:
         held.append(result)
         if result.fetched.outage and len(held) < OUTAGE:
@@ -221,7 +221,7 @@ def _online(journal: Journal, fetcher: PhotoFetcher) -> bool:
     return photo is not None and not fetcher.fetch(photo.urls).outage
 
 
-def _gone(held: list[Result]) -> TrainingStopped:
+def _gone(held: list[FetchResult]) -> TrainingStopped:
     url, reason = held[-1].fetched.failures[-1]
     return TrainingStopped(
         f"{len(held):,} photos in a row could not be reached (last: {printable(url)}, {reason}); "

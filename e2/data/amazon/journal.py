@@ -49,7 +49,7 @@ Shard = tuple[str, int]  # split, number
 
 
 @dataclass(frozen=True)
-class Photo:
+class PhotoToFetch:
     """A photo to fetch."""
 
     number: int
@@ -82,20 +82,22 @@ class Journal:
         """Shards still to be written -> how many of their photos are pending."""
         return {(split, shard): pending for split, shard, pending in self._db.execute(OPEN_SHARDS)}
 
-    def pending(self) -> Iterator[Photo]:
+    def pending(self) -> Iterator[PhotoToFetch]:
         """Photos that nothing has come of yet, in the plan's order; others may be recorded meanwhile."""
         last = -1
         while rows := self._db.execute(PENDING, [last, ROWS_AT_ONCE]).fetchall():
             for number, split, shard, urls in rows:
-                yield Photo(number, (split, shard), tuple(json.loads(urls)))
+                yield PhotoToFetch(number, (split, shard), tuple(json.loads(urls)))
             last = rows[-1][0]
 
-    def one_that_came(self) -> Photo | None:
+    def one_that_came(self) -> PhotoToFetch | None:
         """Some photo that was fetched, if there is one."""
         rows = self._db.execute(CAME).fetchall()
-        return next((Photo(number, (split, shard), tuple(json.loads(urls))) for number, split, shard, urls in rows), None)
+        return next(
+            (PhotoToFetch(number, (split, shard), tuple(json.loads(urls))) for number, split, shard, urls in rows), None
+        )
 
-    def record(self, photo: Photo, fetched: Fetched) -> None:
+    def record(self, photo: PhotoToFetch, fetched: Fetched) -> None:
         """What came of a photo."""
         state = "failed" if fetched.contents is None else "fetched"
         self._db.execute("BEGIN")

@@ -21,7 +21,7 @@ from e2.adapters.captioning import training as training_module
 from e2.adapters.captioning.command import caption_app
 from e2.adapters.captioning.files import read_captions
 from e2.adapters.captioning.sweep import nltk_scores, sweep_variances
-from e2.adapters.captioning.write import CataloguePhotos, FolderPhotos, Photo, write_captions
+from e2.adapters.captioning.write import CataloguePhotos, FolderPhotos, PhotoToCaption, write_captions
 from e2.adapters.encoder import load_encoder
 from e2.checkpoint import save_config, save_weights
 from e2.data import Subset, open_catalogue
@@ -335,7 +335,7 @@ def test_a_stopped_writing_goes_on_where_it_was(decap, encoder, folder, tmp_path
     monkeypatch.setattr("e2.adapters.captioning.write.CHUNK", 3)
 
     class Interrupted(FolderPhotos):
-        def __getitem__(self, row: int) -> Photo:
+        def __getitem__(self, row: int) -> PhotoToCaption:
             if row == 7:
                 raise KeyboardInterrupt
             return super().__getitem__(row)

@@ -14,7 +14,7 @@ from e2.adapters.composed.raw_features import raw_image_features, raw_text_featu
 from e2.adapters.encoder import load_encoder
 from e2.adapters.export.writing import export
 from e2.adapters.search.app.models import Models
-from e2.adapters.search.app.photos import Photo
+from e2.adapters.search.app.photos import SentPhoto
 from e2.adapters.tag_reader import TagReader
 from e2.errors import InputError
 from tests.adapters.export.conftest import encoder_of
@@ -80,7 +80,7 @@ def test_what_graphs_do_not_hold_is_told(onnx_folder, tmp_path):
 def test_the_app_reads_tags_by_graphs_and_shows_no_overlay(onnx_folder, e2_checkpoint):
     encoders = load_encoder(f"onnx:{onnx_folder}", workers=0), encoder_of(e2_checkpoint)
     onnx, torch = (Models(encoder, {"colour": ["red", "green"]}) for encoder in encoders)
-    photo = Photo("upload:a", jpeg((200, 30, 30), seed=1))
+    photo = SentPhoto("upload:a", jpeg((200, 30, 30), seed=1))
     assert onnx.selections(photo) == {} and set(torch.selections(photo)) == set(TAGS)
     assert dict(onnx.preprocessing)["resize_mode"] == torch.preprocessing["resize_mode"]
     (ours,), (theirs,) = torch.read_tags(photo).values(), onnx.read_tags(photo).values()

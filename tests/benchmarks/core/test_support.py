@@ -4,7 +4,7 @@ import pytest
 
 from e2.benchmarks.core.comparison import _difference_cell
 from e2.benchmarks.core.support import interval_of_pair, leader, sign, signed
-from e2.benchmarks.reports.caption_runs import Run
+from e2.benchmarks.reports.caption_runs import CaptionRun
 from e2.benchmarks.reports.caption_tables import score_table
 from e2.benchmarks.reports.tables import difference_cell
 from e2.benchmarks.studies.tables import variants_table
@@ -50,10 +50,10 @@ def test_the_interval_of_a_pair_has_its_direction():
     assert interval_of_pair(differences, "a", "c", "m") is None and interval_of_pair(differences, "a", "b", "n") is None
 
 
-def caption_run(name: str, value: float, low: float, high: float) -> Run:
+def caption_run(name: str, value: float, low: float, high: float) -> CaptionRun:
     record = {"model": {"path": name}, "metrics": {"CIDEr": value}, "ci95": {"CIDEr": [low, high]}, "missing": {}, "notes": []}
     record |= {"n": 9, "tokenizer": "t", "reference_tags": {}, "dataset": "d", "split": "s"}
-    return Run(name, record, [])
+    return CaptionRun(name, record, [])
 
 
 def test_score_tables_mark_no_lead_inside_the_interval():

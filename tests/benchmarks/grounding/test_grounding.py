@@ -10,7 +10,7 @@ from PIL import Image
 from torch import nn
 
 from e2.adapters.encoder import Encoder
-from e2.benchmarks.grounding.evaluate import Truth, evaluate_grounding, grounding_tables, score_maps
+from e2.benchmarks.grounding.evaluate import TagBoxes, evaluate_grounding, grounding_tables, score_maps
 from e2.benchmarks.grounding.maps import centre, maps_of
 from e2.benchmarks.grounding.metrics import coverage, mass_in_box, pointing, reachable
 from e2.benchmarks.grounding.view import view_for
@@ -97,7 +97,7 @@ def test_a_box_that_the_crop_cuts_off_is_gone_and_pictures_show_what_is_seen():
 
 
 def test_scores_leave_out_products_whose_place_is_not_known():
-    truth = Truth({"brand": np.array([LEFT_TOP, [np.nan] * 4])})
+    truth = TagBoxes({"brand": np.array([LEFT_TOP, [np.nan] * 4])})
     scores = score_maps({"tokens": {"brand": np.stack([one_hot(0, 0), one_hot(0, 0)])}}, truth)
     assert scores.means()["pointing/tokens/brand"] == 100 and np.isnan(scores.values["mass/tokens/brand"][1])
     assert scores.samples(20, 0)["pointing/tokens/brand"].tolist().count(100) >= 10  # NaN where it was not drawn

@@ -11,7 +11,7 @@ from e2.adapters.encoder import Encoder
 from e2.benchmarks.reports.study import write_report
 from e2.benchmarks.reports.study_examples import choose_queries
 from e2.benchmarks.reports.study_findings import AHEAD, BEHIND, OPEN, findings
-from e2.benchmarks.reports.study_records import Result, find_results, tables_of
+from e2.benchmarks.reports.study_records import StudyResult, find_results, tables_of
 from e2.benchmarks.studies.registry import STUDIES
 from e2.benchmarks.studies.tables import in_words
 from e2.errors import InputError
@@ -185,7 +185,7 @@ def test_grounding_is_set_against_the_best_other_map():
         },
         "tokens_minus": {"e2: random": {"pointing/brand": [48, 38, 58]}, "e2: rollout": {"pointing/brand": [30, 20, 40]}},
     }
-    result = Result(None, [record], [])
+    result = StudyResult(None, [record], [])
     (found,) = findings([result])
     assert found.sentence == "e2: tokens is ahead of e2: rollout in hits on the brand"
     table = tables_of(result)[0]

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from e2.benchmarks.retrieval.candidates import NEGATIVES, Gallery, draw_candidates, load_candidates
+from e2.benchmarks.retrieval.candidates import NEGATIVES, CandidateGallery, draw_candidates, load_candidates
 from e2.errors import InputError
 
 
 @pytest.fixture
-def gallery() -> Gallery:
+def gallery() -> CandidateGallery:
     """150 shirts and 40 bags; odd products have two images, every third two texts."""
     images = np.repeat(np.arange(190), 1 + np.arange(190) % 2)
     texts = np.repeat(np.arange(190), 1 + (np.arange(190) % 3 == 0))
-    return Gallery(images, texts, ["shirt"] * 150 + ["bag"] * 40)
+    return CandidateGallery(images, texts, ["shirt"] * 150 + ["bag"] * 40)
 
 
 def sides(gallery, lists):
@@ -60,7 +60,7 @@ def test_any_draws_from_the_whole_split(gallery):
 
 def test_at_most_a_thousand_queries_and_each_run_draws_anew():
     products = np.arange(1200)
-    lists = draw_candidates(Gallery(products, products, ["shirt"] * 1200), runs=2)
+    lists = draw_candidates(CandidateGallery(products, products, ["shirt"] * 1200), runs=2)
     assert lists.image_queries.shape == (2, 1000)
     assert len(set(lists.image_queries[0])) == 1000
     assert (lists.image_queries[0] != lists.image_queries[1]).any()
@@ -78,7 +78,7 @@ def test_same_seed_same_lists_and_a_file_brings_them_back(gallery, tmp_path):
 
 def test_lists_of_another_catalogue_and_other_files_are_refused(gallery, tmp_path):
     draw_candidates(gallery, runs=1).save(tmp_path / "candidates.npz")
-    other = Gallery(gallery.image_products, gallery.text_products, ["shirt"] * 190)
+    other = CandidateGallery(gallery.image_products, gallery.text_products, ["shirt"] * 190)
     with pytest.raises(InputError, match="another catalogue"):
         load_candidates(tmp_path / "candidates.npz", other)
     (tmp_path / "text.npz").write_text("no lists")
@@ -89,7 +89,7 @@ def test_lists_of_another_catalogue_and_other_files_are_refused(gallery, tmp_pat
 
 def test_unknown_rule_and_too_small_a_split_are_refused():
     products = np.arange(50)
-    small = Gallery(products, products, ["shirt"] * 50)
+    small = CandidateGallery(products, products, ["shirt"] * 50)
     with pytest.raises(InputError, match="fame-vil, authors, any"):
         draw_candidates(small, rule="kaleido")
     with pytest.raises(InputError, match="the split has 49"):

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from e2.data import Product, load_image, open_catalogue
-from e2.data.loader import Collate, StepSampler, TrainingViews, View
+from e2.data.loader import Collate, StepSampler, TrainingView, TrainingViews
 from e2.data.transforms import training_transform
 from e2.factory import create_model_and_transforms, get_tokenizer
 from tests.conftest import TAGS
@@ -105,7 +105,7 @@ def test_texts_of_the_same_tokens_are_one_however_they_are_spelt(tiny):
     tags = [("Nike", "Red"), ("nike", None), ("NIKE ", "red"), ("Puma", "blue")]
     long = "word " * 90
     texts = ["A tee", "a  TEE", long + "one", long + "two"]
-    seen = [View(torch.zeros(3, 8, 8), text, tag) for text, tag in zip(texts, tags, strict=True)]
+    seen = [TrainingView(torch.zeros(3, 8, 8), text, tag) for text, tag in zip(texts, tags, strict=True)]
     batch = Collate(get_tokenizer(tiny))(seen).batch
     assert batch.text_index.tolist() == [0, 0, 1, 1]
     assert batch.tag_index.tolist() == [[2, 3], [2, -1], [2, 3], [4, 5]]

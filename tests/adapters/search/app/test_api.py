@@ -227,7 +227,7 @@ def test_uploads_lose_their_metadata_and_the_oldest_are_forgotten():
     photo = photos.read_upload(file.getvalue())
     assert b"Secret" in file.getvalue() and b"Secret" not in photo.jpeg and photo.size == (768, 384)
     shelf = photos.PhotoShelf(kept=2)
-    kept = [photos.Photo(f"upload:{i}", b"") for i in range(3)]
+    kept = [photos.SentPhoto(f"upload:{i}", b"") for i in range(3)]
     shelf.put(kept[0]), shelf.put(kept[1])
     shelf.get("upload:0")
     shelf.put(kept[2])
