@@ -27,7 +27,7 @@ from tests.command import contents, run_command
 
 CPU = "--device cpu --workers 0"
 SHOP = "--data {shop} --split val --tags brand,colour {CPU}"
-FIT = "--texts {shop} --split train --device cpu"
+FIT = "--data {shop} --split train --device cpu"
 # Command -> a line that works where {out} is new. All that a line may write lies below {out}.
 LINES = {
     "train": "train --backbone test-tiny {CPU} --batch-size 16 --steps 2 --data {shop} --tags brand --out {out}",
@@ -46,15 +46,15 @@ LINES = {
     "evaluate gap": "evaluate gap --model {run} {SHOP} --out {out}",
     "evaluate grounding": "evaluate grounding --model {run} {SHOP} --products 4 --out {out}",
     "evaluate captioning": "evaluate captioning --captions {captions} --data {shop} --split val --out {out}",
-    "evaluate composed": "evaluate composed --benchmark attribute-swap {SHOP} --encoder {run} --method image --out {out}",
+    "evaluate composed": "evaluate composed --benchmark attribute-swap {SHOP} --model {run} --method image --out {out}",
     "caption fit": "caption fit --method nearest --encoder {run} {FIT} --out {out}",
-    "caption sweep": "caption sweep --encoder {run} {FIT} --steps 2 --variances 0.01 --count 2 --out {out}",
-    "caption write": "caption write --captioner {captioner} --images {photos} {CPU} --out {out}/captions.jsonl",
+    "caption sweep": "caption sweep --encoder {run} {FIT} --steps 2 --variances 0.01 --products 2 --out {out}",
+    "caption write": "caption write --captioner {captioner} --data {photos} {CPU} --out {out}/captions.jsonl",
     "compose fit": "compose fit --method lincir --encoder {run} --data {shop} --steps 2 {CPU} --out {out}",
     "compose search": "compose search --image {photos}/a.jpg --text red --encoder {run} --method image {SHOP} --out {out}",
     "index build": "index build --encoder {run} {SHOP} --out {out}",
-    "report captions": "report captions --runs {scores} --out {out}",
-    "report study": "report study --runs {study} --out {out}",
+    "report captions": "report captions --results {scores} --out {out}",
+    "report study": "report study --results {study} --out {out}",
     "study": "study dataset --data {shop} --tags brand,colour --out {out}",
 }
 ELSEWHERE = {

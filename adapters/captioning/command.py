@@ -41,7 +41,7 @@ Beam = Annotated[int, typer.Option(help="hypotheses per image; 1 is greedy")]
 def fit(
     method: Annotated[str, typer.Option(help="decap, capdec or nearest")],
     encoder: EncoderName,
-    texts: Texts,
+    data: Texts,
     out: Out,
     split: Split = "train",
     text: Text = "caption",
@@ -61,7 +61,7 @@ def fit(
     target_cosine: Annotated[float | None, typer.Option(help="the noise as a cosine instead")] = None,
     calibrate: Annotated[str | None, typer.Option(help="the noise from the data instead: like-texts or image-gap")] = None,
     modality_offset: Annotated[bool, typer.Option("--modality-offset", help="train on texts moved to the photos")] = False,
-    temperature: Annotated[float | None, typer.Option(help="of DeCap's memory")] = None,
+    memory_temperature: Annotated[float | None, typer.Option(help="of DeCap's memory")] = None,
     memory_size: Annotated[int | None, typer.Option(min=1, help="texts in the memory at most")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting of a captioner")] = None,
     caption_column: CaptionColumn = "caption",
@@ -77,7 +77,7 @@ def fit(
 ) -> None:
     """Fit a captioner to an encoder, on texts alone.
 
-    Example: `e2 caption fit --method decap --encoder runs/mine --texts catalogue.parquet --out runs/decap`
+    Example: `e2 caption fit --method decap --encoder runs/mine --data catalogue.parquet --out runs/decap`
     """
     from e2.adapters.captioning.config import further_settings
     from e2.adapters.captioning.fit import CAPTIONER, fit_captioner
@@ -96,11 +96,11 @@ def fit(
     given |= {"max_tokens": max_tokens, "tokenizer": tokenizer, "vocabulary": vocabulary, "precision": precision}
     given |= {"language_model": language_model, "mapper": mapper, "prefix_length": prefix_length, "variance": variance}
     given |= {"target_cosine": target_cosine, "calibration": calibrate, "modality_offset": modality_offset or None}
-    given |= {"temperature": temperature, "memory_size": memory_size}
+    given |= {"temperature": memory_temperature, "memory_size": memory_size}
     given |= {"tune_language_model": False if freeze_language_model else None}
     settings = {name: value for name, value in given.items() if value is not None} | further_settings(set_ or [])
     columns = (image_column, caption_column, id_column)
-    source, photos, name = open_texts(texts, split, tags, columns, on_bad_row)
+    source, photos, name = open_texts(data, split, tags, columns, on_bad_row)
     captioner = fit_captioner(
         method,
         load_encoder(encoder, device=device),
@@ -123,7 +123,7 @@ def fit(
 @caption_app.command()
 def write(
     captioner: Annotated[Path, typer.Option(help="folder that e2 caption fit wrote")],
-    images: Annotated[str, typer.Option(metavar="DIR|SPEC", help="a folder of photos, or a catalogue")],
+    data: Annotated[str, typer.Option(metavar="DIR|SPEC", help="a folder of photos, or a catalogue")],
     out: Annotated[Path, typer.Option(help="JSON-lines file to write, or a .csv")],
     encoder: Annotated[str | None, typer.Option(help="where the captioner's encoder lies now, if it moved")] = None,
     split: Split = None,
@@ -148,7 +148,7 @@ def write(
 ) -> None:
     """Write captions for a folder of photos or a catalogue, one JSON line each.
 
-    Example: `e2 caption write --captioner runs/decap --images photos/ --out captions.jsonl`
+    Example: `e2 caption write --captioner runs/decap --data photos/ --out captions.jsonl`
     """
     from e2.adapters.captioning.captioner import load_captioner
     from e2.adapters.captioning.write import claim_captions, write_captions
@@ -164,7 +164,7 @@ def write(
     decoding |= {"temperature": temperature, "rerank": rerank, "seed": seed}
     decoding |= {} if max_tokens is None else {"max_tokens": max_tokens}
     options: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers}
-    photos = open_photos(images, split, (image_column, caption_column, id_column), on_bad_row, out)
+    photos = open_photos(data, split, (image_column, caption_column, id_column), on_bad_row, out)
     loaded = load_captioner(captioner, load_encoder(encoder, **options) if encoder else None, **({} if encoder else options))
     counts = write_captions(loaded, photos, out, resume=resume, overwrite=overwrite, **decoding)
     errors = f", {counts['errors']:,} of them errors (see their lines)" if counts["errors"] else ""
@@ -174,12 +174,12 @@ def write(
 @caption_app.command()
 def sweep(
     encoder: EncoderName,
-    texts: Annotated[str, typer.Option(metavar="SPEC", help="a catalogue with a val split")],
+    data: Annotated[str, typer.Option(metavar="SPEC", help="a catalogue with a val split")],
     out: Out,
     split: Split = "train",
     photos_split: Annotated[str, typer.Option(help="split whose photos are captioned and scored")] = "val",
     variances: Annotated[str, typer.Option(help="comma-separated")] = "0,0.001,0.004,0.016,0.03,0.06",
-    count: Annotated[int, typer.Option(min=1, help="photos at most")] = 500,
+    products: Annotated[int, typer.Option(min=1, help="at most so many are captioned")] = 500,
     beam: Beam = 1,
     epochs: Epochs = None,
     steps: Steps = None,
@@ -194,7 +194,7 @@ def sweep(
 ) -> None:
     """Fit CapDec with several noise variances and print how well each captions held-out photos.
 
-    Example: `e2 caption sweep --encoder runs/mine --texts boutique --out runs/sweep`
+    Example: `e2 caption sweep --encoder runs/mine --data boutique --out runs/sweep`
     """
     from rich.console import Console
 
@@ -208,11 +208,11 @@ def sweep(
     given: dict[str, Any] = {"epochs": epochs, "steps": steps, "language_model": language_model, "seed": seed}
     rows = sweep_variances(
         load_encoder(encoder, device=device),
-        open_data(texts, split, None, columns, on_bad_row),
-        open_data(texts, photos_split, None, columns, on_bad_row),
+        open_data(data, split, None, columns, on_bad_row),
+        open_data(data, photos_split, None, columns, on_bad_row),
         out,
         variances=parse_variances(variances),
-        count=count,
+        count=products,
         decoding={"beam": beam},
         **{name: value for name, value in given.items() if value is not None},
     )
@@ -225,7 +225,7 @@ def sweep(
 
 
 def open_texts(texts: str, split: str | None, tags: str | None, columns: tuple[str, str, str], on_bad_row: str):
-    """What ``--texts`` names: the texts, held-out photos to calibrate on if there are any, and a name for messages."""
+    """What ``--data`` names: the texts, held-out photos to calibrate on if there are any, and a name for messages."""
     from e2.adapters.captioning.corpus import read_lines
 
     if texts.endswith(".txt"):
@@ -241,7 +241,7 @@ def open_texts(texts: str, split: str | None, tags: str | None, columns: tuple[s
 
 
 def open_photos(images: str, split: str | None, columns: tuple[str, str, str], on_bad_row: str, out: Path):
-    """What ``--images`` names: a folder of photos, unless tables lie in it (``out`` aside); else a catalogue."""
+    """What ``--data`` names: a folder of photos, unless tables lie in it (``out`` aside); else a catalogue."""
     from e2.adapters.captioning.write import CataloguePhotos, FolderPhotos
     from e2.data.sources import SOURCES
 

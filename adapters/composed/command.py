@@ -43,7 +43,7 @@ def fit(
     phrases: Annotated[
         str | None, typer.Option(help="of searle: JSON file, captioner's folder, transformers:NAME; else the descriptions")
     ] = None,
-    photos: Annotated[int | None, typer.Option(min=2, help="how many products pic2word and searle look at")] = None,
+    products: Annotated[int | None, typer.Option(min=2, help="at most so many are looked at by pic2word and searle")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="length of the training")] = None,
     oti_steps: Annotated[int, typer.Option(min=1, help="of searle's inversion of each photo")] = 350,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. lr=1e-4")] = None,
@@ -78,7 +78,7 @@ def fit(
     else:
         source = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     oti = OtiConfig(steps=oti_steps, seed=seed)
-    fit_composer(method, model, source, out, config=config, oti=oti, phrases=phrases, photos=photos, overwrite=overwrite)
+    fit_composer(method, model, source, out, config=config, oti=oti, phrases=phrases, photos=products, overwrite=overwrite)
     training = read_record(out).training
     if json:
         print(jsonlib.dumps({"method": method, "out": str(out), **training}, indent=2))
@@ -97,7 +97,7 @@ def search(
     ] = None,
     composer: Annotated[Path | None, typer.Option(help="folder of e2 compose fit")] = None,
     data: OptionalData = None,
-    index: Annotated[Path | None, typer.Option(help="vectors written by e2 embed; else computed from --data")] = None,
+    features: Annotated[Path | None, typer.Option(help="vectors that e2 embed wrote; else computed from --data")] = None,
     split: Split = None,
     tags: Tags = None,
     target: Annotated[str, typer.Option(help="image (photos) or text (descriptions)")] = "image",
@@ -129,15 +129,15 @@ def search(
 
     if out:
         claim_results(out, *FILES)
-    if data is None and index is None:
-        raise InputError("nothing to search in: give --data SPEC, --index FILE, or both")
+    if data is None and features is None:
+        raise InputError("nothing to search in: give --data SPEC, --features FILE, or both")
     if not Path(image).is_file():
         raise InputError(f"--image {printable(image)}: there is no such file; give the reference photo")
     columns = (image_column, caption_column, id_column)
     catalogue = None if data is None else open_data(data, split, tags, columns, on_bad_row)
     model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
     chosen = start_search(model, method, composer, catalogue, set_ or [])
-    found = find(chosen, image, text, catalogue=catalogue, index=index, target=target, top=top)
+    found = find(chosen, image, text, catalogue=catalogue, index=features, target=target, top=top)
     if out:
         save_found(found, out)
     if json:

@@ -8,13 +8,13 @@ import typer
 
 from e2.errors import InputError
 from e2.options import (
-    ENCODERS,
     BatchSize,
     CaptionColumn,
     Device,
     IdColumn,
     ImageColumn,
     Json,
+    Models,
     OnBadRow,
     Precision,
     Seed,
@@ -26,7 +26,7 @@ from e2.options import (
 
 
 def composed(
-    encoder: Annotated[list[str], typer.Option(help=f"{ENCODERS}; repeatable")],
+    model: Models,
     method: Annotated[list[str] | None, typer.Option(help="image, text, sum, slerp, ...; repeatable")] = None,
     benchmark: Annotated[
         str, typer.Option(help="attribute-swap, attribute-drop, fashioniq, cirr, circo or fashion200k")
@@ -71,7 +71,7 @@ def composed(
 ) -> None:
     """Search by a photo and a wish: methods x encoders, with 95 % intervals and paired differences.
 
-    Example: `e2 evaluate composed --encoder runs/clip runs/e2 --method image text sum --data catalogue --tags brand,colour`
+    Example: `e2 evaluate composed --model runs/clip runs/e2 --method image text sum --data catalogue --tags brand,colour`
     """
     from e2.adapters.encoder import load_encoder
     from e2.benchmarks.composed.data.tagged_queries import TaggedQueries
@@ -83,7 +83,7 @@ def composed(
     if examples and out is None:
         raise InputError("--examples draws into a folder; name it by --out")
     methods = Methods(method or (), composer or (), preset=preset, settings=set_ or ())
-    claim_pairs(out, encoder, methods)
+    claim_pairs(out, model, methods)
     if benchmark in TAGGED:
         _refuse(benchmark, annotations=annotations, images=images, gallery=gallery)
         if data is None:
@@ -102,7 +102,7 @@ def composed(
         _refuse(benchmark, data=data, target=target, keep=keep, swap=swap, queries=queries, tags=tags)
         task = published_task(benchmark, annotations, images, split=split, missing=missing, gallery=gallery)
     loading = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
-    encoders = [load_encoder(name, **loading) for name in encoder]
+    encoders = [load_encoder(name, **loading) for name in model]
     if task.answers is None:
         _submit(encoders, task, methods, out)
         return

@@ -64,7 +64,7 @@ class Methods:
         for (method, weights), folder in self.folders.items():
             if weights not in known:
                 raise InputError(
-                    f"{folder} holds {method} for an encoder that is not among --encoder; add that, or leave it out"
+                    f"{folder} holds {method} for an encoder that is not among --model; add that, or leave it out"
                 )
 
     def composers(self, encoder: Encoder) -> list[Composer]:

@@ -36,7 +36,7 @@ def gap(
     captioner: Annotated[
         list[Path] | None, typer.Option(help="folder of e2 caption fit, of one of the models; repeatable")
     ] = None,
-    captions: Annotated[int, typer.Option(min=1, help="products that captioners describe, the first ones")] = 200,
+    captioned: Annotated[int, typer.Option(min=1, help="products that captioners describe, the first ones")] = 200,
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json and gap.png")] = None,
     image_column: ImageColumn = "image",
     caption_column: CaptionColumn = "caption",
@@ -69,7 +69,7 @@ def gap(
     encoders = [load_encoder(name, **options) for name in model]
     captioners = [load_captioner(folder, among=encoders, **options) for folder in captioner or []]
     compared = evaluate_gap(
-        encoders, catalogue, tuning, text=text, captioners=captioners, captions=captions, seed=seed, out=out
+        encoders, catalogue, tuning, text=text, captioners=captioners, captioned=captioned, seed=seed, out=out
     )
     if json:
         print(jsonlib.dumps(asdict(compared), indent=2, ensure_ascii=False))

@@ -53,7 +53,7 @@ class Options:
 
     seed: int
     resamples: int
-    captions: int
+    captioned: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def evaluate_gap(
     *,
     text: str = "caption",
     captioners: Sequence[Captioner] = (),
-    captions: int = 200,
+    captioned: int = 200,
     seed: int = 0,
     out: str | Path | None = None,
     resamples: int = RESAMPLES,
@@ -87,7 +87,7 @@ def evaluate_gap(
         tuning: another, for the offset and the best share of it.
         text: ``caption`` or ``full``.
         captioners: each of one of the encoders.
-        captions: how many products, the first ones, are captioned.
+        captioned: how many products, the first ones, are captioned.
         seed: of the bootstrap.
         out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``gap.png``.
         resamples: of the bootstrap.
@@ -99,7 +99,7 @@ def evaluate_gap(
     claim_comparison(out, *FIGURES)
     _check_captioners(captioners, encoders)
     subjects = _subjects(catalogue, tuning, text)
-    options = Options(seed, resamples, captions)
+    options = Options(seed, resamples, captioned)
     measured, clouds = [], []
     for encoder in encoders:
         own = [one for one in captioners if _same(one.encoder, encoder)]
@@ -216,7 +216,7 @@ def _captions(
     captioner: Captioner, photos: np.ndarray, gap: np.ndarray, subjects: Subjects, options: Options
 ) -> dict[str, Any]:
     """The sweep of one captioner, and who it is."""
-    count = min(options.captions, len(photos))
+    count = min(options.captioned, len(photos))
     references = [[text] for text in subjects.items.texts[:count]]
     sweep = caption_sweep(captioner, photos[:count], gap, references, seed=options.seed, resamples=options.resamples)
     info = {name: captioner.info[name] for name in ("path", "weights_sha256", "method")}

@@ -43,7 +43,7 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[CaptionRun], list[dict[str,
         else:
             single.append(folder)
     if not single:
-        raise InputError("give --runs one or several folders of e2 evaluate captioning --out")
+        raise InputError("give --results one or several folders of e2 evaluate captioning --out")
     records = [_json(folder / NAME) for folder in single]
     rows = [caption_files.read_rows(folder / caption_files.NAME) for folder in single]
     for folder, record, captions in zip(single, records, rows, strict=True):
@@ -72,4 +72,4 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}; give --runs folders of e2 evaluate captioning --out") from error
+        raise InputError(f"cannot read {path}: {error}; give --results folders of e2 evaluate captioning --out") from error

@@ -22,7 +22,7 @@ from e2.options import (
 
 
 def report_study(
-    runs: Annotated[list[Path], typer.Option("--runs", help="searched for results of e2 study and e2 evaluate; repeatable")],
+    results: Annotated[list[Path], typer.Option(help="searched for results of e2 study and e2 evaluate; repeatable")],
     out: Out,
     model: Annotated[
         list[str] | None, typer.Option("--model", help="encoders shown at work, the baseline first; repeatable")
@@ -40,17 +40,17 @@ def report_study(
 ) -> None:
     """One page, opening offline, with all that was measured, and where E2 loses; figures as PNG, SVG and PDF beside it.
 
-    Example: `e2 report study --runs runs/study --model runs/clip --model runs/e2 --data boutique --out runs/report`
+    Example: `e2 report study --results runs/study --model runs/clip --model runs/e2 --data boutique --out runs/report`
     """
     from e2.benchmarks.reports.study import write_report
 
     catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row) if data else None
-    page = write_report(runs, out, models=model or (), catalogue=catalogue, text=text, seed=seed)
+    page = write_report(results, out, models=model or (), catalogue=catalogue, text=text, seed=seed)
     print(jsonlib.dumps({"page": str(page)}) if json else f"wrote {page}, with tables and figures beside it")
 
 
 def report_captions(
-    runs: Annotated[list[Path], typer.Option("--runs", help="folders of e2 evaluate captioning --out; one or several")],
+    results: Annotated[list[Path], typer.Option(help="folders of e2 evaluate captioning --out; one or several")],
     out: Out,
     data: Annotated[
         str | None, typer.Option(metavar="SPEC", help="where the photos are, if no longer where they were")
@@ -66,12 +66,12 @@ def report_captions(
 ) -> None:
     """One page, opening offline, that shows captioners side by side; the tables as Markdown and LaTeX too.
 
-    Example: `e2 report captions --runs runs/captions --out runs/report`
+    Example: `e2 report captions --results runs/captions --out runs/report`
     """
     from e2.benchmarks.reports.captions import write_report
 
     columns = (image_column, caption_column, id_column)
     page = write_report(
-        runs, out, data=data, encoder=encoder, products=products, columns=columns, on_bad_row=on_bad_row, seed=seed
+        results, out, data=data, encoder=encoder, products=products, columns=columns, on_bad_row=on_bad_row, seed=seed
     )
     print(jsonlib.dumps({"page": str(page)}) if json else f"wrote {page}, with tables.md and tables.tex beside it")

@@ -104,7 +104,7 @@ def find_results(folders: Sequence[Path]) -> list[StudyResult]:
                 results.append(found)
     if not results:
         names = ", ".join(map(str, folders))
-        raise InputError(f"{names}: no results there; give --runs folders that e2 study or e2 evaluate wrote by --out")
+        raise InputError(f"{names}: no results there; give --results folders that e2 study or e2 evaluate wrote by --out")
     results = _told_apart(results)
     order = [*((True, name) for name in STUDIES), *((False, name) for name in EVALUATIONS)]
     return sorted(results, key=lambda result: (order.index((result.study, result.kind)), result.where, str(result.folder)))
@@ -153,7 +153,7 @@ def _read(file: Path) -> StudyResult | None:
         result = StudyResult(file.parent, records, content.get("differences", []))
         return result if result.kind in (STUDIES if result.study else EVALUATIONS) else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"cannot read {file} as results ({error!r}); make it again or leave it out of --runs") from error
+        raise InputError(f"cannot read {file} as results ({error!r}); make it again or leave it out of --results") from error
 
 
 def _grounding_table(result: StudyResult, measure: str) -> Table:

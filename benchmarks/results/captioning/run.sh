@@ -10,7 +10,7 @@ export OMP_NUM_THREADS=1
 fit() { # CATALOGUE NAME ENCODER METHOD options...
   local catalogue=$1 name=$2 encoder=$3 method=$4
   shift 4
-  e2 caption fit --method "$method" --encoder "runs/$catalogue/$encoder" --texts "$SPEC" --split train --tags "$TAGS" --resume \
+  e2 caption fit --method "$method" --encoder "runs/$catalogue/$encoder" --data "$SPEC" --split train --tags "$TAGS" --resume \
     --out "$RUNS/$catalogue/$name-$encoder" "$@"
 }
 
@@ -59,4 +59,4 @@ for encoder in clip-0 multifield-0 e2-0; do
   fit boutique nearest $encoder nearest
 done
 score boutique-seed0 boutique runs/boutique/multifield-1 $(three decap) $(three capdec) $(three nearest)
-e2 report captions --runs "$RUNS/boutique/scores-boutique-seed0" --out "$RUNS/boutique/report"
+e2 report captions --results "$RUNS/boutique/scores-boutique-seed0" --out "$RUNS/boutique/report"

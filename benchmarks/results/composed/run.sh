@@ -24,7 +24,7 @@ measure() { # SEED QUERY-TAGS SWAP methods...: attribute-swap, the learnt method
     esac
   done
   e2 evaluate composed --benchmark attribute-swap --data "$SPEC" --split test --tags "$tags" --keep sub_category --swap "$swap" --seed 0 --workers 1 \
-    --encoder "runs/$NAME/clip-$seed" "runs/$NAME/multifield-$seed" "runs/$NAME/e2-$seed" --method "$@" "${folders[@]}" "${further[@]}" --out "$out"
+    --model "runs/$NAME/clip-$seed" "runs/$NAME/multifield-$seed" "runs/$NAME/e2-$seed" --method "$@" "${folders[@]}" "${further[@]}" --out "$out"
   mkdir -p "benchmarks/results/composed/$NAME-seed$seed"
   cp "$out/comparison.json" "benchmarks/results/composed/$NAME-seed$seed/"
 }
@@ -34,8 +34,8 @@ for seed in 0 1; do
   for encoder in clip-$seed multifield-$seed e2-$seed; do
     fit slots $encoder --split val # thresholds on photos that training has not seen
     fit lincir $encoder --split train
-    fit pic2word $encoder --split train --photos 16384 --steps 500
-    if [ $seed = 0 ]; then fit searle $encoder --split train --photos 768 --oti-steps 100 --steps 500; fi
+    fit pic2word $encoder --split train --products 16384 --steps 500
+    if [ $seed = 0 ]; then fit searle $encoder --split train --products 768 --oti-steps 100 --steps 500; fi
   done
 done
 measure 0 $TAGS brand,sub_category,colour image text sum slerp lincir pic2word searle slots cirevl
@@ -46,6 +46,6 @@ for encoder in clip-0 multifield-0 e2-0; do
   fit slots $encoder --split val
   fit lincir $encoder --split train --steps 300
   fit pic2word $encoder --split train --steps 200
-  fit searle $encoder --split train --photos 256 --oti-steps 60 --steps 200
+  fit searle $encoder --split train --products 256 --oti-steps 60 --steps 200
 done
 measure 0 sub_category,composition,colour composition,colour image text sum slerp lincir pic2word searle slots cirevl

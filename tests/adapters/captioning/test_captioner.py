@@ -454,7 +454,7 @@ def run(*arguments: object):
 
 
 def test_commands_fit_write_and_sweep(encoder_folder, shop, tmp_path):
-    line = ["fit", "--method", "decap", "--encoder", encoder_folder, "--texts", shop, "--tags", ",".join(TAGS)]
+    line = ["fit", "--method", "decap", "--encoder", encoder_folder, "--data", shop, "--tags", ",".join(TAGS)]
     line += ["--prompt", "tags", "--vocabulary", 120, "--steps", 2, "--out", tmp_path / "d", "--device", "cpu", "--json"]
     line += [f"--set={key}={value}" for key, value in SMALL.items() if key in ("width", "layers", "heads")]
     fitted = run(*line)
@@ -462,7 +462,7 @@ def test_commands_fit_write_and_sweep(encoder_folder, shop, tmp_path):
     assert json.loads(fitted.stdout)["method"] == "decap"
     assert run(*line, "--resume").stdout == fitted.stdout
     written = run(
-        "write", "--captioner", tmp_path / "d", "--images", shop, "--split", "val", "--out", tmp_path / "c.jsonl", "--json"
+        "write", "--captioner", tmp_path / "d", "--data", shop, "--split", "val", "--out", tmp_path / "c.jsonl", "--json"
     )
     assert written.exit_code == 0, written.output
     records = [json.loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
@@ -497,7 +497,7 @@ def test_sweep_gives_a_row_per_variance_and_keeps_finished_ones(encoder, catalog
 def test_text_files_that_cannot_be_learned_from(content, message, encoder_folder, tmp_path):
     if content is not None:
         (tmp_path / "texts.txt").write_bytes(content)
-    arguments = ("--encoder", encoder_folder, "--texts", tmp_path / "texts.txt", "--out", tmp_path / "o", "--device", "cpu")
+    arguments = ("--encoder", encoder_folder, "--data", tmp_path / "texts.txt", "--out", tmp_path / "o", "--device", "cpu")
     result = run("fit", "--method", "decap", *arguments)
     assert isinstance(result.exception, InputError) and message in str(result.exception)
     assert "\n" not in str(result.exception) and not (tmp_path / "o").exists()
@@ -517,9 +517,9 @@ def test_further_wrong_use_is_one_line(decap, encoder, encoder_folder, other_enc
     (tmp_path / "none").mkdir()
     write = ("write", "--captioner", decap, "--out", tmp_path / "c.jsonl")
     cases = {
-        "holds no image": (*write, "--images", tmp_path / "none"),
-        "beam 0": (*write, "--images", folder, "--beam", 0),
-        "was made with": (*write, "--images", folder, "--encoder", f"open_clip:{tiny}"),
+        "holds no image": (*write, "--data", tmp_path / "none"),
+        "beam 0": (*write, "--data", folder, "--beam", 0),
+        "was made with": (*write, "--data", folder, "--encoder", f"open_clip:{tiny}"),
     }
     for message, arguments in cases.items():
         error = run(*arguments).exception

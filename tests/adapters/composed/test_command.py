@@ -50,9 +50,9 @@ def test_an_index_gives_the_same_hits_as_the_photos(shop, checkpoint, regional, 
     products = open_catalogue(str(shop), "val", tags=TAGS)
     write_embeddings(regional, products, tmp_path / "index.parquet", what=("image", "text"), progress=False)
     command = (*start(shop, checkpoint, photo), "--method", "sum", "--json")
-    by_photos, by_index = json.loads(call(*command)), json.loads(call(*command, "--index", tmp_path / "index.parquet"))
+    by_photos, by_index = json.loads(call(*command)), json.loads(call(*command, "--features", tmp_path / "index.parquet"))
     assert [h["product_id"] for h in by_photos["hits"]] == [h["product_id"] for h in by_index["hits"]]
-    texts = json.loads(call(*command, "--index", tmp_path / "index.parquet", "--target", "text"))
+    texts = json.loads(call(*command, "--features", tmp_path / "index.parquet", "--target", "text"))
     expected = regional.encode_texts([products[i].captions[0] for i in range(len(products))])
     query = regional.encode_images([photo])[0] + regional.encode_texts(["in blue"])[0]
     assert texts["hits"][0]["product_id"] == products[int((expected @ query).argmax())].product_id
@@ -81,7 +81,7 @@ def test_mistakes_are_one_line(shop, checkpoint, regional, photo, tmp_path):
         ((*start(shop, checkpoint, bad), "--method", "sum"), "bad.jpg"),
         (search, "choose how to compose"),
         ((*search, "--method", "sum", "--target", "video"), "choose image or text"),
-        ((*search, "--method", "sum", "--index", bad), "is no index"),
+        ((*search, "--method", "sum", "--features", bad), "is no index"),
         ((*search, "--method", "sum", "--set", "weight=1"), "has no option 'weight'"),
         ((*search, "--method", "sum", "--set", "weight"), "write KEY=VALUE"),
         (("search", "--image", photo, "--text", "a", "--encoder", checkpoint, "--method", "sum"), "nothing to search in"),
@@ -100,7 +100,7 @@ def test_an_index_of_another_encoder_is_refused(shop, checkpoint, encoder, photo
         encoder, open_catalogue(str(shop), "val", tags=TAGS), tmp_path / "i.parquet", what=("image",), progress=False
     )
     with pytest.raises(InputError, match="holds vectors of open_clip:test-tiny, not of"):
-        call(*start(shop, checkpoint, photo), "--method", "sum", "--index", tmp_path / "i.parquet")
+        call(*start(shop, checkpoint, photo), "--method", "sum", "--features", tmp_path / "i.parquet")
 
 
 HOSTILE = "red \x1b]0;owned\x07 \x9b31m \u202e[bold]dress[/bold]\r\n" + "\ud83d"

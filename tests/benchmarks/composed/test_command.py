@@ -43,7 +43,7 @@ def lincir(tiny, tmp_path_factory):
 
 
 def test_methods_with_a_fitted_one_on_a_catalogue(e2, tiny, shop, lincir, tmp_path):
-    arguments = ("--encoder", f"open_clip:{tiny}", "--data", shop, "--split", "val", *TAGS, "--size", 20)
+    arguments = ("--model", f"open_clip:{tiny}", "--data", shop, "--split", "val", *TAGS, "--size", 20)
     found = e2(*arguments, "--method", "image", "lincir", "--composer", lincir, "--out", tmp_path, "--examples", 1)
     assert found.exit_code == 0 and "lincir" in found.output and "Paired differences" in found.output
     folders = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/*/metrics.json")}
@@ -60,7 +60,7 @@ def test_methods_with_a_fitted_one_on_a_catalogue(e2, tiny, shop, lincir, tmp_pa
 
 
 def test_texts_as_targets(e2, tiny, shop):
-    arguments = ("--encoder", f"open_clip:{tiny}", "--data", shop, "--split", "val", *TAGS, "--wordings", 1)
+    arguments = ("--model", f"open_clip:{tiny}", "--data", shop, "--split", "val", *TAGS, "--wordings", 1)
     record = json.loads(e2(*arguments, "--benchmark", "attribute-drop", "--text", "full", "--json").output)
     assert [result["method"] for result in record["results"]] == ["image", "text", "sum", "slerp"]
     assert record["results"][0]["protocol"] == "attribute-drop, find texts"
@@ -71,7 +71,7 @@ def test_texts_as_targets(e2, tiny, shop):
 
 def test_a_test_set_with_hidden_answers(e2, tiny, tmp_path):
     images = small_cirr(tmp_path, "test1")
-    arguments = ("--encoder", f"open_clip:{tiny}", "--benchmark", "cirr", "--annotations", tmp_path, "--images", images)
+    arguments = ("--model", f"open_clip:{tiny}", "--benchmark", "cirr", "--annotations", tmp_path, "--images", images)
     found = e2(*arguments, "--split", "test1", "--method", "sum", "--out", tmp_path / "out")
     assert found.exit_code == 0 and "2 of 2 queries, 8 of 8 photos" in found.output
     assert {name for folder in (tmp_path / "out").glob("*/sum") for name in names_in(folder)} == {
@@ -98,19 +98,19 @@ def test_wrong_use_is_named(e2, tiny, shop, arguments, message):
         arguments = (*arguments, "--data", shop, "--split", "val", *TAGS)
         message = "lincir has to be fitted on open_clip:test-tiny first: e2 compose fit"
     with pytest.raises(InputError, match=message):
-        e2("--encoder", f"open_clip:{tiny}", *arguments)
+        e2("--model", f"open_clip:{tiny}", *arguments)
 
 
 def test_a_composer_of_another_encoder_is_refused(e2, shop, lincir):
     arguments = ("--data", shop, "--split", "val", *TAGS, "--composer", lincir)
-    with pytest.raises(InputError, match="for an encoder that is not among --encoder"):
-        e2("--encoder", "open_clip:e2-nano", *arguments)
+    with pytest.raises(InputError, match="for an encoder that is not among --model"):
+        e2("--model", "open_clip:e2-nano", *arguments)
 
 
 def test_methods_know_the_catalogue_as_in_a_search(e2, tiny, shop, tmp_path):
     captions = tmp_path / "captions.json"
     captions.write_text(json.dumps({f"val-{i}": "a nike tee" for i in range(12)}))
-    arguments = ("--encoder", f"open_clip:{tiny}", "--data", shop, "--split", "val", *TAGS, "--size", 5, "--wordings", 1)
+    arguments = ("--model", f"open_clip:{tiny}", "--data", shop, "--split", "val", *TAGS, "--size", 5, "--wordings", 1)
     found = e2(*arguments, "--method", "slots", "cirevl", "--set", f"cirevl.captions={captions}", "--out", tmp_path / "out")
     assert found.exit_code == 0, found.output
     steps = [json.loads(line) for line in (tmp_path / "out/1_open_clip_test-tiny/slots/steps.jsonl").read_text().splitlines()]
