@@ -3,8 +3,9 @@
 Any CLIP-like model goes behind it: an E2 checkpoint, any open_clip model by name, tag, file or hub repository, or ONNX graphs.
 """
 
+import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import e2
-from e2.adapters.export.onnx_encoder import ENDINGS, load_onnx
+from e2.adapters.encoder_parts import encoder_parts
 from e2.adapters.image_batches import ImageSource, image_batches
-from e2.backbones import PLACES, hub_config
-from e2.checkpoint import read_config, tensors_sha256, weights_sha256
+from e2.checkpoint import fill
 from e2.distributed import gather_rows, processes, shared_batches
 from e2.errors import InputError
 from e2.finite import require_finite
 from e2.foreign import OpenClip
-from e2.hf_weights import is_transformers
-from e2.outputs import restore
 from e2.progress import with_progress
 from e2.texts import cut_to_longest, encode_text, text_keys, truncated
+from e2.tower import Tower
+from e2.towers import open_tower
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-RANDOM_SEED = 0  # of models asked for without weights
-ALLOWED = (
-    "an E2 checkpoint folder (or its last.safetensors), open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, "
-    "local-dir:FOLDER, transformers:FOLDER, onnx:FOLDER, onnx-int8:FOLDER or hf-hub:ORG/NAME"
-)
 
 
 class Encoder:
@@ -91,13 +85,19 @@ class Encoder:
         own._alone = True
         return own
 
-    def encode_images(self, images: Sequence[ImageSource], progress: bool = True) -> np.ndarray:
+    def encode_images(self, images: Sequence[ImageSource], progress: bool = True, *, normalize: bool = True) -> np.ndarray:
         """N images (PIL, paths or encoded bytes; any sequence, read lazily) -> (N, D).
 
+        Args:
+            images: N of them.
+            progress: show a bar.
+            normalize: False gives them as long as the tower makes them, which pseudo-words are made from.
+
         Raises:
-            InputError: an image that cannot be read; the message names it.
+            InputError: an image that cannot be read; the message names it; or an export, which gives unit vectors only.
         """
-        return _gathered(self.iterate_images(images, progress=progress), len(images))
+        self._check_lengths(normalize)
+        return _gathered(self._iterate(images, self.model.encode_image, progress, normalize), len(images))
 
     def encode_regions(self, images: Sequence[ImageSource], progress: bool = True) -> np.ndarray:
         """N images -> (N, E, D), one vector per entity in the order of ``tags``.
@@ -125,6 +125,12 @@ class Encoder:
             self._check_regions()
         return self._iterate(images, self.model.encode_regions if regions else self.model.encode_image, progress)
 
+    def _check_lengths(self, normalize: bool) -> None:
+        if not normalize and getattr(self.model, "unit_length", False):
+            raise InputError(
+                f"{self.info['path']} gives vectors of unit length; give the checkpoint that it was exported from"
+            )
+
     def _check_regions(self) -> None:
         if not self.tags:
             raise InputError(f"{self.info['path']} has no regions; they need a model trained by `e2 train --method e2`")
@@ -135,7 +141,7 @@ class Encoder:
         return torch.cat([reading.image.unsqueeze(1), reading.regions], dim=1)
 
     def _iterate(
-        self, images: Sequence[ImageSource], encode: Callable[[Tensor], Tensor], progress: bool
+        self, images: Sequence[ImageSource], encode: Callable[[Tensor], Tensor], progress: bool, normalize: bool = True
     ) -> Iterator[np.ndarray]:
         shares = list(shared_batches(len(images), self.batch_size, alone=self._alone))
         rows, pin = [own for own, _ in shares], self.device.type == "cuda"
@@ -143,29 +149,29 @@ class Encoder:
             image_batches(images, self.preprocess, self.batch_size, self.workers, rows=rows, pin=pin), shares, strict=True
         )
         for pixels, (_, size) in with_progress(batches, "Images", len(shares), progress):
-            yield self._vectors(encode, pixels.to(self.device, non_blocking=True), size)
+            yield self._vectors(encode, pixels.to(self.device, non_blocking=True), size, normalize)
 
-    def selections(self, images: Sequence[ImageSource]) -> dict[str, dict[int, np.ndarray]]:
-        """Which places each token chose, for a few images: entity -> {fusion layer: weights (N, k, rows, columns)}."""
-        (pixels,) = image_batches(images, self.preprocess, len(images), workers=0)
-        with torch.inference_mode():
-            chosen = self.model.selections(pixels.to(self.device))
-        return {
-            entity: {layer: weights.float().cpu().numpy() for layer, weights in layers.items()}
-            for entity, layers in chosen.items()
-        }
+    def encode_texts(self, texts: Sequence[str], progress: bool = True, *, normalize: bool = True) -> np.ndarray:
+        """N texts -> (N, D). Sorted by length on the way, and each batch cut to its longest where that changes nothing.
 
-    def encode_texts(self, texts: Sequence[str], progress: bool = True) -> np.ndarray:
-        """N texts -> (N, D). Sorted by length on the way, and each batch cut to its longest where that changes nothing."""
+        Args:
+            texts: N of them.
+            progress: show a bar.
+            normalize: as for `encode_images`.
+
+        Raises:
+            InputError: no texts; or an export, which gives unit vectors only.
+        """
+        self._check_lengths(normalize)
         if not texts:
             raise InputError("there are no texts to encode")
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # characters go well enough with tokens
-        clip = getattr(self.model, "clip", self.model)  # an E2's text tower is that of the open_clip model in it
+        clip = self.text_tower
         shares = list(shared_batches(len(texts), self.batch_size, alone=self._alone))
         vectors, done = np.empty((0, 0), dtype=np.float32), 0
         for own, size in with_progress(shares, "Texts", len(shares), progress):
             tokens = cut_to_longest(clip, self.tokenizer([texts[order[place]] for place in own]))
-            batch = self._vectors(lambda ids: encode_text(clip, ids), tokens.to(self.device), size)
+            batch = self._vectors(lambda ids: encode_text(clip, ids), tokens.to(self.device), size, normalize)
             if not done:
                 vectors = np.empty((len(texts), *batch.shape[1:]), dtype=np.float32)
             vectors[order[done : done + size]] = batch
@@ -186,16 +192,108 @@ class Encoder:
         dtype = PRECISIONS[self.precision]
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32)
 
+    # --- for methods that look inside ---------------------------------------------------------------------------
+
+    def pixels(self, images: Sequence[ImageSource]) -> Iterator[Tensor]:
+        """Photos as the image tower reads them, batch by batch: (B, 3, H, W) on the encoder's device."""
+        for batch in image_batches(images, self.preprocess, self.batch_size, self.workers):
+            yield batch.to(self.device)
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, D), not normalised; gradients flow."""
+        return self.model.encode_image(pixels)
+
+    def select(self, pixels: Tensor) -> dict[str, dict[int, Tensor]]:
+        """Places that each token chose: entity -> {fusion layer: weights (B, k, rows, columns)}; none without tokens.
+
+        Raises:
+            InputError: an export's graphs, which do not say.
+        """
+        with torch.inference_mode(), self.autocast():
+            return self.model.selections(pixels)
+
+    def selections(self, images: Sequence[ImageSource]) -> dict[str, dict[int, np.ndarray]]:
+        """The same for a few images."""
+        (pixels,) = image_batches(images, self.preprocess, len(images), workers=0)
+        return {
+            entity: {layer: weights.float().cpu().numpy() for layer, weights in layers.items()}
+            for entity, layers in self.select(pixels.to(self.device)).items()
+        }
+
+    @property
+    def selects(self) -> bool:
+        """Whether it has selection tokens and tells what they chose; graphs of an export do not."""
+        return bool(self.tags) and hasattr(self.model, "selections")
+
+    @property
+    def image_tower(self) -> Tower:
+        """The view of its ViT.
+
+        Raises:
+            InputError: the image tower is no ViT that E2 can read.
+        """
+        return open_tower(self.model.visual)
+
+    @property
+    def tokens_first(self) -> bool:
+        """Whether selection tokens stand in front of the class token (the published layout), not behind the patches."""
+        return getattr(getattr(self.model, "config", None), "reader", None) == "paper"
+
+    @property
+    def text_tower(self) -> OpenClip:
+        """The open_clip model that reads its texts, for vectors put in the place of words."""
+        return getattr(self.model, "clip", self.model)
+
+    @property
+    def preprocessing(self) -> Mapping[str, Any]:
+        """How it resizes photos: ``size`` and ``resize_mode`` of open_clip's image transform.
+
+        Raises:
+            InputError: it does not say.
+        """
+        config = getattr(getattr(self.model, "visual", None), "preprocess_cfg", None)
+        if not config:
+            raise InputError(
+                f"{self.info['path']} does not say how it resizes photos, so no place can be followed into its input"
+            )
+        return config
+
+    @property
+    def num_parameters(self) -> dict[str, int]:
+        """Weights of the backbone (``parameters``) and of what E2 adds to it (``added_parameters``)."""
+        total, backbone = (sum(p.numel() for p in model.parameters()) for model in (self.model, self.text_tower))
+        return {"parameters": backbone, "added_parameters": total - backbone}
+
+    def load_weights(self, weights: dict[str, Tensor], origin: Path) -> None:
+        """Takes on the weights of a checkpoint of the same architecture, which came from ``origin``.
+
+        Raises:
+            InputError: they do not fit.
+        """
+        fill(self.model, weights, origin)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """While it lasts, gradients flow through the model, but none are computed for its weights."""
+        learning = [p for p in self.model.parameters() if p.requires_grad]
+        for p in learning:
+            p.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for p in learning:
+                p.requires_grad_(True)
+
     @torch.inference_mode()
-    def _vectors(self, encode: Callable[[Tensor], Tensor], batch: Tensor, size: int) -> np.ndarray:
+    def _vectors(self, encode: Callable[[Tensor], Tensor], batch: Tensor, size: int, normalize: bool) -> np.ndarray:
         """The vectors of the ``size`` rows of which ``batch`` is this process's share.
 
         Raises:
             NotFinite: NaN or infinity among them.
         """
         with self.autocast():
-            features = encode(batch)
-        vectors = F.normalize(features.float(), dim=-1)
+            features = encode(batch).float()
+        vectors = F.normalize(features, dim=-1) if normalize else features
         found = (vectors if self._alone else gather_rows(vectors, size)).cpu().numpy()
         require_finite(found, f"vectors of {self.info['path']}")
         return found
@@ -219,66 +317,7 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
         >>> load_encoder("open_clip:e2-nano", device="cpu").encode_texts(["a red dress"]).shape
         (1, 128)
     """
-    name = str(name)
-    restore(Path(name.partition(":")[2] or name))
-    if name.startswith(tuple(ENDINGS)):
-        own = {key: options.pop(key) for key in ("device", "precision") if key in options}
-        return Encoder(**load_onnx(name, **own), **options)
-    if name.startswith("open_clip:"):
-        backbone, _, pretrained = name.removeprefix("open_clip:").partition("/")
-        return _open_clip(name, backbone, pretrained or None, options)
-    if name.startswith(PLACES) and not (name.startswith("hf-hub:") and "format" in hub_config(name)):
-        return _open_clip(name, name, None, options)
-    if Path(name).is_file() and name.endswith(".safetensors"):  # of a checkpoint, other than its best: RUN/last.safetensors
-        return _checkpoint(name, options)
-    if not name.startswith("hf-hub:") and not Path(name).is_dir():
-        raise InputError(f"no encoder {name!r}: give {ALLOWED}")
-    if is_transformers(name):
-        return _open_clip(name, f"transformers:{name}", None, options)
-    return _checkpoint(name, options)
-
-
-def _checkpoint(name: str, options: dict[str, Any]) -> Encoder:
-    """An E2 checkpoint, in a folder or on the hub."""
-    model, preprocess, tokenizer = e2.load(name)
-    folder = _cached_folder(name) if name.startswith("hf-hub:") else Path(name)
-    config = read_config(folder)
-    info = {
-        "path": name,
-        "weights_sha256": weights_sha256(folder),
-        "backbone": config["backbone"],
-        "method": config["method"],
-    }
-    return Encoder(model, preprocess, tokenizer, info, loss=_loss_of(config), **options)
-
-
-def _loss_of(config: dict[str, Any]) -> dict[str, Any]:
-    """Of a checkpoint's ``config.json``: settings of the loss it was trained with; none where it does not say."""
-    training = config["training"]
-    loss = training.get("loss") if isinstance(training, dict) else None
-    return loss if isinstance(loss, dict) else {}
-
-
-def _open_clip(name: str, backbone: str, pretrained: str | None, options: dict[str, Any]) -> Encoder:
-    """Any open_clip model; an E2 without entities is the plain backbone."""
-    with torch.random.fork_rng():
-        torch.manual_seed(RANDOM_SEED)
-        model, _, preprocess = e2.create_model_and_transforms(backbone, pretrained)
-    info = {
-        "path": name,
-        "weights_sha256": tensors_sha256(model.clip.state_dict()),
-        "backbone": backbone,
-        "method": "open_clip",
-        "weights": pretrained or name if model.clip.origin.pretrained else f"random, seed {RANDOM_SEED}",
-    }
-    return Encoder(model, preprocess, e2.get_tokenizer(backbone, pretrained), info, **options)
-
-
-def _cached_folder(name: str) -> Path:
-    """Where a hub checkpoint that was just loaded lies."""
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(name.removeprefix("hf-hub:"), local_files_only=True))
+    return Encoder(**{**options, **encoder_parts(str(name), options)})
 
 
 def _device(name: str) -> torch.device:

@@ -1,6 +1,7 @@
-"""The plan of the house: imports run one way and never in a circle, and one class name stands for one thing."""
+"""The plan of the house: imports run one way and never in a circle, a class name means one thing, encoders have one face."""
 
 import ast
+import re
 from collections import defaultdict
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -69,3 +70,19 @@ def test_a_class_name_stands_for_one_thing():
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(module)
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+INSIDE = ("e2.adapters.encoder", "e2.adapters.export", "e2.adapters.programs", "e2.benchmarks.speed")  # may see the model
+
+
+def test_an_encoder_is_known_only_through_its_interface():
+    reaching = [
+        f"{module}:{node.lineno} {ast.unparse(node)}"
+        for module, tree in modules().items()
+        if package_of(module) in ("adapters", "benchmarks") and not module.startswith(INSIDE)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr == "model"
+        and re.search(r"encoder(s\[.*\])?$", ast.unparse(node.value))
+    ]
+    assert reaching == []

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from e2.adapters.composed.presets import QueryPreset, query_preset
-from e2.adapters.composed.raw_features import raw_image_features
 from e2.adapters.composed.rewriting import Rewriting
 from e2.adapters.encoder import Encoder
 from e2.adapters.image_batches import ImageSource
@@ -88,7 +87,7 @@ class References:
     @cached_property
     def raw_features(self) -> np.ndarray:
         """(N, D) as the tower gives them."""
-        return raw_image_features(self.encoder, self.images)
+        return self.encoder.encode_images(self.images, normalize=False)
 
     @cached_property
     def regions(self) -> np.ndarray | None:

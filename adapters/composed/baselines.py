@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from e2.adapters.composed.base import Composed, Composer, References, normalised
-from e2.adapters.composed.raw_features import raw_text_features
 from e2.adapters.encoder import Encoder
 from e2.errors import InputError
 
@@ -46,7 +45,7 @@ class RawSum(Composer):
     name = "raw-sum"
 
     def _compose(self, references: References, wishes: list[str]) -> Composed:
-        return Composed(references.raw_features + raw_text_features(self.encoder, wishes))
+        return Composed(references.raw_features + self.encoder.encode_texts(wishes, normalize=False))
 
 
 class Slerp(Composer):

@@ -105,7 +105,7 @@ def fit_mapping(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config.steps))
     every = max(1, config.steps // config.evaluations)
     best, best_weights, waited, curve = float("inf"), copy.deepcopy(mapping.state_dict()), 0, []
-    with frozen(encoder.model), _deterministic(config.seed):
+    with encoder.frozen(), _deterministic(config.seed):
         batches = _batches(train, config.batch_size, generator)
         for step in with_progress(range(1, config.steps + 1), "Fitting", config.steps, progress):
             mapping.train()
@@ -179,16 +179,3 @@ def _deterministic(seed: int) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
-
-
-@contextlib.contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Gradients flow through the model, but none are computed for its weights."""
-    learning = [p for p in model.parameters() if p.requires_grad]
-    for p in learning:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in learning:
-            p.requires_grad_(True)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from e2.adapters.encoder import Encoder
 from e2.errors import InputError
 from e2.foreign import OpenClip
 from e2.texts import cut_to_longest, encode_text
@@ -38,11 +37,6 @@ class Prompts:
 
     def __getitem__(self, rows: Tensor) -> "Prompts":
         return Prompts(self.tokens[rows], self.positions[rows])
-
-
-def text_tower(encoder: Encoder) -> OpenClip:
-    """The open_clip model whose text tower the encoder uses."""
-    return getattr(encoder.model, "clip", encoder.model)
 
 
 def token_table(clip: OpenClip) -> nn.Embedding:
@@ -70,7 +64,7 @@ def encode_text_with_tokens(clip: OpenClip, tokens: Tensor, positions: Tensor, v
     The batch is cut to its longest text where that changes nothing.
 
     Args:
-        clip: the model of :func:`text_tower`.
+        clip: an encoder's ``text_tower``.
         tokens: (B, L) ids.
         positions: (B,) or (B, P) where to put vectors; -1 = nowhere.
         vectors: (B, W), the same in all places of its row, or (B, P, W), one for each place; one row serves all texts.

@@ -17,14 +17,12 @@ from e2.adapters.composed.injection import (
     encode_text_with_tokens,
     place_prompts,
     prompts_with_word,
-    text_tower,
     token_width,
 )
 from e2.adapters.composed.keywords import with_word
 from e2.adapters.composed.losses import lincir_loss
 from e2.adapters.composed.mappings import Phi
 from e2.adapters.composed.pseudo_word import PseudoWordComposer, mapping_input
-from e2.adapters.composed.raw_features import raw_text_features
 from e2.adapters.encoder import Encoder
 from e2.texts import cut_to_longest
 
@@ -51,9 +49,9 @@ def fit_lincir(encoder: Encoder, texts: Sequence[str], config: FitConfig | None 
     """
     config = config or FitConfig()
     texts = list(dict.fromkeys(text for text in texts if text.strip()))
-    features = torch.from_numpy(raw_text_features(encoder, texts)) if texts else torch.empty(0, 1)
+    features = torch.from_numpy(encoder.encode_texts(texts, normalize=False)) if texts else torch.empty(0, 1)
     prompts = masked_captions(encoder, texts) if texts else Prompts(torch.empty(0), torch.empty(0))
-    clip = text_tower(encoder)
+    clip = encoder.text_tower
     torch.manual_seed(config.seed)
     mapping = Phi(features.shape[1], token_width(clip), **network_options(config)).to(encoder.device)
 
@@ -91,4 +89,4 @@ def _masked(encoder: Encoder, texts: Sequence[str]) -> Prompts:
     if lost.any():
         simple = prompts_with_word(encoder.tokenizer, [("a photo of ", "")])
         prompts.tokens[lost], prompts.positions[lost, 0] = simple.tokens[0], simple.positions[0, 0]
-    return Prompts(cut_to_longest(text_tower(encoder), prompts.tokens).int(), prompts.positions)
+    return Prompts(cut_to_longest(encoder.text_tower, prompts.tokens).int(), prompts.positions)

@@ -17,7 +17,6 @@ from e2.adapters.composed.oti import OtiConfig
 from e2.adapters.composed.phrases import Phrases
 from e2.adapters.composed.pic2word import Pic2Word, fit_pic2word
 from e2.adapters.composed.pseudo_word import PseudoWordComposer
-from e2.adapters.composed.raw_features import raw_image_features
 from e2.adapters.composed.searle import Searle, SearleOti, fit_searle
 from e2.adapters.composed.settings import composer_options
 from e2.adapters.composed.slots import SlotFilling, calibrated_slots
@@ -147,7 +146,7 @@ def _fitted(name, encoder, data, config, oti, phrases, photos, progress):
 def _photo_features(encoder: Encoder, catalogue: Catalogue, config: FitConfig, photos: int | None) -> tuple[np.ndarray, float]:
     """(N, D) as the mapping's input wants them, computed once, and the mean length of raw ones."""
     rows = np.random.default_rng(config.seed).permutation(len(catalogue))[:photos]
-    features = raw_image_features(encoder, ProductImages.first(catalogue, rows))
+    features = encoder.encode_images(ProductImages.first(catalogue, rows), normalize=False)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return (features if config.input == "raw" else features / lengths), float(lengths.mean())
 

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from e2.adapters.composed.fitting import frozen
-from e2.adapters.composed.injection import Prompts, encode_text_with_tokens, prompts_with_word, text_tower, token_width
+from e2.adapters.composed.injection import Prompts, encode_text_with_tokens, prompts_with_word, token_width
 from e2.adapters.composed.losses import oti_losses
 from e2.adapters.composed.phrases import PhraseBook
 from e2.adapters.composed.templates import TEMPLATES
@@ -115,9 +114,9 @@ def invert_images(
     """
     config = config or OtiConfig()
     templates = prompts_with_word(encoder.tokenizer, TEMPLATES).to(encoder.device)
-    clip, found = text_tower(encoder), []
+    clip, found = encoder.text_tower, []
     starts = range(0, len(features), config.batch_size)
-    with frozen(encoder.model):
+    with encoder.frozen():
         for start in with_progress(starts, "Inverting", len(starts), True):
             batch = torch.from_numpy(features[start : start + config.batch_size]).float().to(encoder.device)
             draws = [_Draws(config, first + start + i) for i in range(len(batch))]

@@ -20,7 +20,6 @@ from torch.nn import functional as F
 from e2.adapters.composed.answers import read_caption
 from e2.adapters.composed.injection import Prompts, prompts_with_word
 from e2.adapters.composed.keywords import keyword_spans
-from e2.adapters.composed.raw_features import raw_text_features
 from e2.adapters.composed.reasoning import NoCaption
 from e2.adapters.composed.templates import TEMPLATES
 from e2.adapters.encoder import Encoder
@@ -147,7 +146,7 @@ def phrase_book(encoder: Encoder, phrases: Phrases) -> PhraseBook:
         raise InputError("there are no concept phrases; give texts that share words, or a phrase file by --phrases")
     parts = [_around(phrase, concept) for concept, listed in phrases.items() for phrase in listed]
     starts = np.cumsum([0, *(len(listed) for listed in phrases.values())])
-    plain = raw_text_features(encoder, [phrase for listed in phrases.values() for phrase in listed])
+    plain = encoder.encode_texts([phrase for listed in phrases.values() for phrase in listed], normalize=False)
     return PhraseBook(
         list(phrases),
         _concept_features(encoder, list(phrases)),

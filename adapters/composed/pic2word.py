@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from e2.adapters.composed.fitting import FitConfig, fit_mapping, network_options
-from e2.adapters.composed.injection import encode_text_with_tokens, prompts_with_word, text_tower, token_width
+from e2.adapters.composed.injection import encode_text_with_tokens, prompts_with_word, token_width
 from e2.adapters.composed.losses import pic2word_loss
 from e2.adapters.composed.mappings import Im2Text
 from e2.adapters.composed.pseudo_word import PseudoWordComposer, mapping_input
@@ -35,7 +35,7 @@ def fit_pic2word(encoder: Encoder, image_features: np.ndarray, config: FitConfig
         The mapping (Im2Text) and what came of the training.
     """
     config = config or FitConfig()
-    clip = text_tower(encoder)
+    clip = encoder.text_tower
     features = torch.from_numpy(image_features)
     torch.manual_seed(config.seed)
     mapping = Im2Text(features.shape[1], token_width(clip), **network_options(config)).to(encoder.device)

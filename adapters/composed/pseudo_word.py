@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from e2.adapters.composed.base import Composed, Composer, References
-from e2.adapters.composed.injection import encode_text_with_tokens, prompts_with_word, text_tower
+from e2.adapters.composed.injection import encode_text_with_tokens, prompts_with_word
 from e2.adapters.encoder import Encoder
 from e2.errors import InputError
 
@@ -74,7 +74,7 @@ def mapping_input(features: Tensor, kind: str) -> Tensor:
 @torch.inference_mode()
 def encode_prompts(encoder: Encoder, parts: list[tuple[str, str]], words: Tensor) -> np.ndarray:
     """N prompts (before, behind the word) with N word vectors (N, W) -> (N, D), sorted by length on the way."""
-    clip = text_tower(encoder)
+    clip = encoder.text_tower
     vectors = np.empty((0, 0), dtype=np.float32)
     order = sorted(range(len(parts)), key=lambda i: len(parts[i][0]) + len(parts[i][1]))
     for start in range(0, len(parts), encoder.batch_size):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from e2.adapters.composed.base import Composed, Composer, References
 from e2.adapters.composed.fitting import FitConfig, fit_mapping, network_options
-from e2.adapters.composed.injection import encode_text_with_tokens, text_tower
+from e2.adapters.composed.injection import encode_text_with_tokens
 from e2.adapters.composed.losses import searle_loss
 from e2.adapters.composed.mappings import Phi
 from e2.adapters.composed.oti import OtiConfig, invert_images
@@ -86,7 +86,7 @@ def fit_searle(
         The mapping (Phi) and what came of the training.
     """
     config, oti = config or FitConfig(), oti or OtiConfig()
-    clip, book, features = text_tower(encoder), phrase_book(encoder, phrases), torch.from_numpy(image_features)
+    clip, book, features = encoder.text_tower, phrase_book(encoder, phrases), torch.from_numpy(image_features)
     words = invert_images(encoder, image_features, book, oti)
     nearest = torch.from_numpy(book.nearest(features.to(encoder.device), PHI_CONCEPTS))
     torch.manual_seed(config.seed)

@@ -49,7 +49,7 @@ def model_meta(encoder: Encoder, revision: str | None = None) -> ModelMeta:
         revision=revision or encoder.info["weights_sha256"],
         release_date=None,
         languages=None,
-        n_parameters=sum(p.numel() for p in encoder.model.parameters()),
+        n_parameters=sum(encoder.num_parameters.values()),
         memory_usage_mb=None,
         max_tokens=encoder.tokenizer.context_length,
         embed_dim=encoder.encode_texts(["a"], progress=False).shape[1],

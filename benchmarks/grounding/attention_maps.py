@@ -15,33 +15,32 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from e2.foreign import OpenClip
+from e2.adapters.encoder import Encoder
 from e2.tower import Tower
-from e2.towers import open_tower
 
 ATTENTION = ("attention", "rollout")
 GRADIENT = ("gradient", "grad-cam")
 
 
 @torch.no_grad()
-def attention_maps(model: OpenClip, pixels: Tensor) -> dict[str, Tensor]:
+def attention_maps(encoder: Encoder, pixels: Tensor) -> dict[str, Tensor]:
     """The maps of `ATTENTION`: (B, 3, H, W) -> (B, rows, columns) each, summing to 1.
 
     Raises:
         InputError: the image tower is no ViT that E2 can read.
     """
-    tower = open_tower(model.visual)
+    tower = encoder.image_tower
     recorder = _Recorder(_length(tower))
     with ExitStack() as hooks, recorder:
         for block in tower.blocks:
             for register, inside in ((block.register_forward_pre_hook, True), (block.register_forward_hook, False)):
                 hooks.callback(register(lambda *_, inside=inside: setattr(recorder, "inside", inside)).remove)
-        model.encode_image(pixels)
-    weights = [_stream(model, tower, own, (-2, -1)) for own in recorder.blocks]  # (B, R, R) each, R = prefix + N
+        encoder.encode_pixels(pixels)
+    weights = [_stream(encoder, tower, own, (-2, -1)) for own in recorder.blocks]  # (B, R, R) each, R = prefix + N
     pooled = _pooled(tower, recorder.pool, weights[-1])  # (B, R)
     last = pooled if recorder.pool is not None else _read_back(pooled, weights[-1])
     rolled = pooled
@@ -56,11 +55,11 @@ def _read_back(rows: Tensor, weights: Tensor) -> Tensor:
     return (rows.unsqueeze(1) @ weights).squeeze(1)
 
 
-def gradient_maps(model: OpenClip, pixels: Tensor, texts: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+def gradient_maps(encoder: Encoder, pixels: Tensor, texts: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """The maps of `GRADIENT` for each of several texts a photo.
 
     Args:
-        model: E2 or open_clip.
+        encoder: any with such a tower.
         pixels: (B, 3, H, W).
         texts: entity -> (B, D), the normalised embedding of each photo's own tag.
 
@@ -70,20 +69,20 @@ def gradient_maps(model: OpenClip, pixels: Tensor, texts: Mapping[str, Tensor]) 
     Raises:
         InputError: the image tower is no ViT that E2 can read.
     """
-    tower, entering = open_tower(model.visual), []
+    tower, entering = encoder.image_tower, []
     pixels = pixels.detach().requires_grad_()
     with torch.enable_grad(), ExitStack() as hooks:
         for block in tower.blocks:
             handle = block.register_forward_pre_hook(lambda module, inputs: entering.append(inputs[0]))
             hooks.callback(handle.remove)
-        image = F.normalize(model.encode_image(pixels).float(), dim=-1)
+        image = F.normalize(encoder.encode_pixels(pixels).float(), dim=-1)
         last = [x for x in entering if x.shape[1] >= _length(tower)][-1]  # the published layout drops its patches early
         found: dict[str, dict[str, Tensor]] = {name: {} for name in GRADIENT}
         for entity, text in texts.items():
             cosines = (image * text).sum(dim=-1)
             slopes = torch.autograd.grad(cosines.sum(), (pixels, last), retain_graph=True)
             found["gradient"][entity] = _per_patch(tower, slopes[0])
-            found["grad-cam"][entity] = _grad_cam(model, tower, last.detach(), slopes[1])
+            found["grad-cam"][entity] = _grad_cam(encoder, tower, last.detach(), slopes[1])
     return found
 
 
@@ -91,9 +90,9 @@ def _per_patch(tower: Tower, slopes: Tensor) -> Tensor:
     return _shares(F.adaptive_avg_pool2d(slopes.float().abs().sum(dim=1), tower.grid))
 
 
-def _grad_cam(model: nn.Module, tower: Tower, values: Tensor, slopes: Tensor) -> Tensor:
+def _grad_cam(encoder: Encoder, tower: Tower, values: Tensor, slopes: Tensor) -> Tensor:
     """Channels weighted by their mean slope over the patches, summed, negative evidence dropped."""
-    own = [_stream(model, tower, x.float(), (-2,))[:, tower.num_prefix_tokens :] for x in (values, slopes)]  # (B, N, W)
+    own = [_stream(encoder, tower, x.float(), (-2,))[:, tower.num_prefix_tokens :] for x in (values, slopes)]  # (B, N, W)
     weights = own[1].mean(dim=1, keepdim=True)
     return _shares((own[0] * weights).sum(dim=-1).relu().unflatten(-1, tower.grid))
 
@@ -124,11 +123,10 @@ def _length(tower: Tower) -> int:
     return tower.num_prefix_tokens + tower.num_patches
 
 
-def _stream(model: nn.Module, tower: Tower, x: Tensor, dims: tuple[int, ...]) -> Tensor:
+def _stream(encoder: Encoder, tower: Tower, x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Class token and patches of a sequence; selection tokens stand behind them, in the published layout in front."""
-    in_front = getattr(getattr(model, "config", None), "reader", None) == "paper"
     for dim in dims:
-        x = x.narrow(dim, x.shape[dim] - _length(tower) if in_front else 0, _length(tower))
+        x = x.narrow(dim, x.shape[dim] - _length(tower) if encoder.tokens_first else 0, _length(tower))
     return x
 
 

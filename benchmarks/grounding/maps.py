@@ -9,10 +9,8 @@ from rich.progress import track
 from torch import Tensor
 
 from e2.adapters.encoder import Encoder
-from e2.adapters.image_batches import image_batches
 from e2.adapters.tag_reader import trained_prompt
 from e2.benchmarks.grounding.attention_maps import attention_maps, gradient_maps
-from e2.towers import open_tower
 
 TOKENS = "tokens"  # of all fusion blocks together; one block's are called tokens@LAYER
 WITHOUT_TOKENS = "gradient"  # the map that stands for an encoder without: the other kind that knows the tag
@@ -53,7 +51,7 @@ def read_maps(encoder: Encoder, photos: Sequence[Image.Image], texts: Mapping[st
     Raises:
         InputError: the image tower is no ViT that E2 can read, or a photo cannot be read.
     """
-    grid = open_tower(encoder.model.visual).grid
+    grid = encoder.image_tower.grid
     found: dict[str, dict[str, list[np.ndarray]]] = {}
     for rows, pixels in _batches(encoder, photos):
         own = {entity: torch.from_numpy(vectors[rows]).to(pixels.device) for entity, vectors in texts.items()}
@@ -76,9 +74,8 @@ def centre(grid: tuple[int, int]) -> np.ndarray:
 
 def _batches(encoder: Encoder, photos: Sequence[Image.Image]) -> Iterator[tuple[slice, Tensor]]:
     starts = range(0, len(photos), encoder.batch_size)
-    batches = image_batches(photos, encoder.preprocess, encoder.batch_size, encoder.workers)
-    for start, pixels in zip(track(starts, "Maps", transient=True), batches, strict=True):
-        yield slice(start, start + len(pixels)), pixels.to(encoder.device)
+    for start, pixels in zip(track(starts, "Maps", transient=True), encoder.pixels(photos), strict=True):
+        yield slice(start, start + len(pixels)), pixels
 
 
 def _maps_of_batch(encoder: Encoder, pixels: Tensor, texts: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:
@@ -87,15 +84,13 @@ def _maps_of_batch(encoder: Encoder, pixels: Tensor, texts: Mapping[str, Tensor]
     if encoder.tags:
         maps |= _token_maps(encoder, pixels, texts)
     with encoder.autocast():
-        maps |= {name: dict.fromkeys(texts, found) for name, found in attention_maps(encoder.model, pixels).items()}
-        return maps | gradient_maps(encoder.model, pixels, texts)
+        maps |= {name: dict.fromkeys(texts, found) for name, found in attention_maps(encoder, pixels).items()}
+        return maps | gradient_maps(encoder, pixels, texts)
 
 
-@torch.inference_mode()
 def _token_maps(encoder: Encoder, pixels: Tensor, entities: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """Mean weights of an entity's tokens, over all fusion blocks and at each."""
-    with encoder.autocast():
-        chosen = encoder.model.selections(pixels)  # entity -> {layer: (B, k, rows, columns)}
+    chosen = encoder.select(pixels)  # entity -> {layer: (B, k, rows, columns)}
     maps: dict[str, dict[str, Tensor]] = {TOKENS: {}}
     for entity in entities:
         if layers := chosen.get(entity):

@@ -9,7 +9,6 @@ from PIL import Image
 
 from e2.adapters.encoder import Encoder
 from e2.data.product import Box
-from e2.errors import InputError
 
 PADDING = "white"  # of pictures for people; the encoder's own padding may be black
 
@@ -47,12 +46,7 @@ def view_of(encoder: Encoder, size: tuple[int, int]) -> EncoderView:
     Raises:
         InputError: the encoder does not say how it resizes.
     """
-    config = getattr(getattr(encoder.model, "visual", None), "preprocess_cfg", None)
-    if not config:
-        raise InputError(
-            f"{encoder.info['path']} does not say how it resizes photos, so no box can be followed into its input"
-        )
-    return view_for(config, size)
+    return view_for(encoder.preprocessing, size)
 
 
 def view_for(config: Mapping[str, Any], size: tuple[int, int]) -> EncoderView:

@@ -13,7 +13,6 @@ from e2.benchmarks.retrieval.answers import answer
 from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant, methods
 from e2.benchmarks.studies.retrieval import retrieval_of
 from e2.benchmarks.studies.trained import TrainedStudy
-from e2.checkpoint import fill
 from e2.data import Catalogue
 from e2.errors import InputError
 from e2.training.wise_ft import both_ends, interpolated
@@ -46,7 +45,7 @@ def both_domains(encoder: Encoder, catalogue: Catalogue, context: Context) -> St
     domains = {"new": (catalogue, context.text), "old": (context.open_old(), "caption")}
     measured = StudyMeasurement({}, {})
     for alpha in ALPHAS:
-        fill(encoder.model, interpolated(start, end, alpha), folder)
+        encoder.load_weights(interpolated(start, end, alpha), folder)
         for domain, (products, text) in domains.items():
             found = retrieval_of(answer(encoder, read_items(products, text), None), len(products))
             measured.metrics.update({f"{domain}/{alpha:g}/{name}": value for name, value in found.metrics.items()})

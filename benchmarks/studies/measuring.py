@@ -36,13 +36,9 @@ def measured_once(
     if kept:
         return kept
     encoder = load_encoder(run.folder, device=context.common.device, workers=context.common.data.workers)
-    facts = {
-        "parameters": sum(p.numel() for p in encoder.model.clip.parameters()),
-        "added_parameters": sum(p.numel() for p in encoder.model.new_parameters()),
-    }
     measured = measure(encoder, catalogue, context)
-    _write(path, measured, facts, said_of)
-    return measured, facts
+    _write(path, measured, encoder.num_parameters, said_of)
+    return measured, encoder.num_parameters
 
 
 def _write(path: Path, measured: StudyMeasurement, facts: Facts, said_of: Mapping[str, str]) -> None:

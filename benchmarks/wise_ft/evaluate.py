@@ -10,7 +10,7 @@ from rich.text import Text
 
 from e2.adapters.encoder import load_encoder
 from e2.benchmarks.retrieval.evaluate import evaluate_retrieval
-from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, fill, tensors_sha256, write_weights
+from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, tensors_sha256, write_weights
 from e2.data.product import Catalogue
 from e2.distributed import on_main, processes
 from e2.errors import InputError
@@ -60,7 +60,7 @@ def sweep(
     entries = []
     for alpha in alphas:
         weights = interpolated(start, trained, alpha)
-        fill(encoder.model, weights, folder)
+        encoder.load_weights(weights, folder)
         encoder.info |= {"path": f"{folder} alpha {alpha:g}", "weights_sha256": tensors_sha256(weights)}
         records = [evaluate_retrieval([encoder], c, protocol=protocol, text=text, seed=seed).results[0] for c in catalogues]
         entries.append({"alpha": alpha, "results": [{**record, "model": dict(encoder.info)} for record in records]})

@@ -112,11 +112,6 @@ class Models:
         """Ways to search with a photo and a wish, the default first: what our own measurements put first, if it is there."""
         return (*self.composers, BLEND)
 
-    @property
-    def preprocessing(self) -> Mapping[str, Any]:
-        """How the image tower wants its input: ``size`` and ``resize_mode`` of open_clip's image transform."""
-        return self.encoder.model.visual.preprocess_cfg
-
     def compose(self, method: str, photo: SentPhoto, wish: str, weight: float = 0.5) -> ComposedQuery:
         """A photo and a wish -> one query.
 
@@ -168,7 +163,7 @@ class Models:
 
     def _selections(self, photos: list[SentPhoto]) -> list[dict[str, dict[int, np.ndarray]]]:
         """Per photo: entity -> {fusion layer: weight of each patch (rows, columns), over the entity's tokens}."""
-        if not (self.encoder.tags and hasattr(self.encoder.model, "selections")):  # graphs of an export have none
+        if not self.encoder.selects:
             return [{} for _ in photos]
         chosen = self.encoder.selections([photo.jpeg for photo in photos])
         return [

@@ -178,7 +178,7 @@ class SearchService:
             NotFound: no such photo.
         """
         photo = self.photo(photo_id)
-        config = self.models.preprocessing
+        config = self.models.encoder.preprocessing
         seen = seen_box(photo.size, config["size"], config["resize_mode"])
         return PhotoReading(self.models.read_tags(photo), self.models.selections(photo), seen)
 

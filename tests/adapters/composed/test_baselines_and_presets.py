@@ -7,7 +7,6 @@ import pytest
 
 from e2.adapters.composed import METHODS, References, make_composer, query_preset
 from e2.adapters.composed.baselines import slerp, sum_normalised, sum_unnormalised
-from e2.adapters.composed.raw_features import raw_image_features, raw_text_features
 from e2.errors import InputError
 from tests.shared import shared_path
 
@@ -52,7 +51,7 @@ def photos(products, count=3):
 
 def test_sums_are_what_they_say_and_given_features_serve_as_well_as_photos(encoder, products):
     images, wishes = photos(products), ["in red", "is blue", "with a hood"]
-    i, t = raw_image_features(encoder, images), raw_text_features(encoder, wishes)
+    i, t = encoder.encode_images(images, normalize=False), encoder.encode_texts(wishes, normalize=False)
     np.testing.assert_allclose(make_composer("raw-sum", encoder).compose(images, wishes), sum_unnormalised(i, t), atol=1e-5)
     unit = i / np.linalg.norm(i, axis=1, keepdims=True)
     for name, expected in (("sum", sum_normalised(i, t)), ("image", unit), ("slerp", slerp(unit, t, 0.8))):

@@ -8,13 +8,12 @@ import torch
 
 from e2.adapters.composed import References, fit_composer, lincir, load_composer, make_composer
 from e2.adapters.composed.fitting import FitConfig
-from e2.adapters.composed.injection import NOWHERE, encode_text_with_tokens, text_tower
+from e2.adapters.composed.injection import NOWHERE, encode_text_with_tokens
 from e2.adapters.composed.keywords import keyword_spans, with_word
 from e2.adapters.composed.lincir import masked_captions, with_noise
 from e2.adapters.composed.oti import OtiConfig, invert_images
 from e2.adapters.composed.phrases import phrase_book, phrases_from_captions, phrases_from_file
 from e2.adapters.composed.pseudo_word import encode_prompts, mapping_input
-from e2.adapters.composed.raw_features import raw_image_features
 from e2.errors import InputError
 from tests.conftest import jpeg
 
@@ -89,7 +88,7 @@ def test_a_fitted_mapping_learns_comes_back_and_refuses_another_encoder(name, en
     assert curve[-1] < curve[0] or name == "pic2word"  # photos of four colours: one batch holds equal ones
     assert record["training"]["held_out_loss"] == min(curve)
     assert record["encoder"]["weights_sha256"] == regional.info["weights_sha256"]
-    norms = np.linalg.norm(raw_image_features(regional, photos(8)), axis=1)
+    norms = np.linalg.norm(regional.encode_images(photos(8), normalize=False), axis=1)
     assert record["input"] == "unit" and 0.2 * norms.mean() < record["feature_norm"] < 5 * norms.mean()
     for key, value in regional.model.state_dict().items():
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
@@ -115,7 +114,7 @@ def test_composed_queries_are_the_prompts_with_the_mapped_word(regional, product
     word = composer.pseudo_words(references)
     tokens = regional.tokenizer(["a photo of dog that is red"] * 2)
     with torch.no_grad():
-        expected = encode_text_with_tokens(text_tower(regional), tokens, torch.tensor([4, 4]), word).numpy()
+        expected = encode_text_with_tokens(regional.text_tower, tokens, torch.tensor([4, 4]), word).numpy()
     found = composer.composed(references, ["is red", "is red"])
     np.testing.assert_allclose(found.vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
     assert found.steps[0] == {"prompt": "a photo of <photo> that is red"}
@@ -133,7 +132,7 @@ def test_fitting_is_reproducible_and_stops_early(regional, tmp_path):
 
 def test_a_batch_of_images_is_inverted_as_one_by_one(encoder):
     book = phrase_book(encoder, PHRASES)
-    features = raw_image_features(encoder, photos(5))
+    features = encoder.encode_images(photos(5), normalize=False)
     config = OtiConfig(steps=6, batch_size=4)
     together = invert_images(encoder, features, book, config)
     single = torch.cat([invert_images(encoder, features[i : i + 1], book, config, first=i) for i in range(5)])
@@ -143,7 +142,7 @@ def test_a_batch_of_images_is_inverted_as_one_by_one(encoder):
 
 def test_inversion_brings_the_word_towards_the_photo(encoder):
     book = phrase_book(encoder, PHRASES)
-    features = raw_image_features(encoder, photos(3))
+    features = encoder.encode_images(photos(3), normalize=False)
     cosines = []
     for steps in (1, 60):
         words = invert_images(encoder, features, book, OtiConfig(steps=steps))

@@ -10,7 +10,6 @@ import pytest
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from e2.adapters.composed.raw_features import raw_image_features, raw_text_features
 from e2.adapters.encoder import load_encoder
 from e2.adapters.export.writing import export
 from e2.adapters.search.app.models import Models
@@ -70,7 +69,10 @@ def test_what_graphs_do_not_hold_is_told(onnx_folder, tmp_path):
     for asked in (lambda: encoder.selections(PHOTOS), lambda: encoder.model.logit_scale):
         with pytest.raises(InputError, match="embeddings and nothing else; for this give the checkpoint"):
             asked()
-    for asked in (lambda: raw_image_features(encoder, PHOTOS), lambda: raw_text_features(encoder, TEXTS)):
+    for asked in (
+        lambda: encoder.encode_images(PHOTOS, normalize=False),
+        lambda: encoder.encode_texts(TEXTS, normalize=False),
+    ):
         with pytest.raises(InputError, match="unit length; give the checkpoint"):
             asked()
     with pytest.raises(InputError, match="is an export itself"):
@@ -82,7 +84,7 @@ def test_the_app_reads_tags_by_graphs_and_shows_no_overlay(onnx_folder, e2_check
     onnx, torch = (Models(encoder, {"colour": ["red", "green"]}) for encoder in encoders)
     photo = SentPhoto("upload:a", jpeg((200, 30, 30), seed=1))
     assert onnx.selections(photo) == {} and set(torch.selections(photo)) == set(TAGS)
-    assert dict(onnx.preprocessing)["resize_mode"] == torch.preprocessing["resize_mode"]
+    assert dict(onnx.encoder.preprocessing)["resize_mode"] == torch.encoder.preprocessing["resize_mode"]
     (ours,), (theirs,) = torch.read_tags(photo).values(), onnx.read_tags(photo).values()
     assert [value for value, _ in theirs] == [value for value, _ in ours]
     assert_allclose([cosine for _, cosine in theirs], [cosine for _, cosine in ours], atol=1e-4)

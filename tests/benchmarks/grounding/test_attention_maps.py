@@ -4,8 +4,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from e2.adapters.encoder import Encoder
 from e2.benchmarks.grounding.attention_maps import GRADIENT, attention_maps, gradient_maps
 from tests.e2.test_towers import TOWERS, build, photos
+
+
+def seen(model) -> Encoder:
+    return Encoder(model, None, None, {}, device="cpu")
+
 
 TIMM = [name for name in TOWERS if not name.startswith("native")]
 
@@ -45,7 +51,7 @@ def grid_of(rows: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("tower", list(TOWERS))
 def test_attention_and_rollout_against_weights_got_another_way(tower, timm_vits):
     clip = build(tower).clip
-    found = attention_maps(clip, photos())
+    found = attention_maps(seen(clip), photos())
     with torch.no_grad():
         weights = timm_weights(clip.visual.trunk, photos()) if tower in TIMM else native_weights(clip.visual, photos())
         pooled = torch.zeros(3, weights[0].shape[-1])
@@ -70,16 +76,18 @@ def test_before_training_an_e2_looks_where_its_backbone_looks(tower, timm_vits):
     model, texts = build(tower), {"brand": torch.nn.functional.normalize(torch.randn(3, 32), dim=-1)}
     if tower == "native":
         texts = {"brand": texts["brand"][:, : model.visual.output_dim]}
-    for name, found in attention_maps(model.clip, photos()).items():
-        assert_close(attention_maps(model, photos())[name], found, atol=1e-5, rtol=0)
-    own, plain = gradient_maps(model, photos(), texts), gradient_maps(model.clip, photos(), texts)
+    for name, found in attention_maps(seen(model.clip), photos()).items():
+        assert_close(attention_maps(seen(model), photos())[name], found, atol=1e-5, rtol=0)
+    own, plain = gradient_maps(seen(model), photos(), texts), gradient_maps(seen(model.clip), photos(), texts)
     for name in GRADIENT:
         assert_close(own[name]["brand"], plain[name]["brand"], atol=1e-4, rtol=0)
 
 
 def test_the_published_layout_with_tokens_in_front(timm_vits):
     model = build("native", reader="paper")
-    maps = attention_maps(model, photos()) | {k: v["a"] for k, v in gradient_maps(model, photos(), _text(model)).items()}
+    maps = attention_maps(seen(model), photos()) | {
+        k: v["a"] for k, v in gradient_maps(seen(model), photos(), _text(model)).items()
+    }
     for found in maps.values():
         assert found.shape == (3, 4, 4)
         assert_close(found.sum(dim=(1, 2)), torch.ones(3))
@@ -88,7 +96,7 @@ def test_the_published_layout_with_tokens_in_front(timm_vits):
 def test_gradient_is_the_slope_of_the_cosine():
     model = build("native").clip.double()
     images, text = photos()[:1].double(), _text(model)["a"][:1].double()
-    found = gradient_maps(model, images, {"a": text})["gradient"]["a"][0]
+    found = gradient_maps(seen(model), images, {"a": text})["gradient"]["a"][0]
 
     def cosine(batch: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -105,8 +113,8 @@ def test_gradient_is_the_slope_of_the_cosine():
 
 def test_maps_leave_no_hooks_and_no_gradients_behind(timm_vits):
     model = build("siglip")
-    attention_maps(model, photos())
-    gradient_maps(model, photos(), _text(model))
+    attention_maps(seen(model), photos())
+    gradient_maps(seen(model), photos(), _text(model))
     assert all(p.grad is None for p in model.parameters())
     assert not any(block._forward_pre_hooks or block._forward_hooks for block in model.visual.trunk.blocks)
 

@@ -1,0 +1,89 @@
+"""An encoder's name -> what an :class:`~e2.adapters.encoder.Encoder` is made of: model, transform, tokenizer and origin."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import e2
+from e2.adapters.export.onnx_encoder import ENDINGS, load_onnx
+from e2.backbones import PLACES, hub_config
+from e2.checkpoint import read_config, tensors_sha256, weights_sha256
+from e2.errors import InputError
+from e2.hf_weights import is_transformers
+from e2.outputs import restore
+
+RANDOM_SEED = 0  # of models asked for without weights
+ALLOWED = (
+    "an E2 checkpoint folder (or its last.safetensors), open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, "
+    "local-dir:FOLDER, transformers:FOLDER, onnx:FOLDER, onnx-int8:FOLDER or hf-hub:ORG/NAME"
+)
+
+
+def encoder_parts(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the encoder that `load_encoder` was asked for; ``options`` are those that the user gave.
+
+    Raises:
+        InputError: unknown name, damaged files, no network.
+    """
+    restore(Path(name.partition(":")[2] or name))
+    if name.startswith(tuple(ENDINGS)):
+        own = {key: value for key, value in options.items() if key in ("device", "precision")}
+        return load_onnx(name, **own)
+    if name.startswith("open_clip:"):
+        backbone, _, pretrained = name.removeprefix("open_clip:").partition("/")
+        return _open_clip(name, backbone, pretrained or None)
+    if name.startswith(PLACES) and not (name.startswith("hf-hub:") and "format" in hub_config(name)):
+        return _open_clip(name, name, None)
+    if Path(name).is_file() and name.endswith(".safetensors"):  # of a checkpoint, other than its best: RUN/last.safetensors
+        return _checkpoint(name)
+    if not name.startswith("hf-hub:") and not Path(name).is_dir():
+        raise InputError(f"no encoder {name!r}: give {ALLOWED}")
+    if is_transformers(name):
+        return _open_clip(name, f"transformers:{name}", None)
+    return _checkpoint(name)
+
+
+def _checkpoint(name: str) -> dict[str, Any]:
+    """An E2 checkpoint, in a folder or on the hub."""
+    model, preprocess, tokenizer = e2.load(name)
+    folder = _cached_folder(name) if name.startswith("hf-hub:") else Path(name)
+    config = read_config(folder)
+    info = {
+        "path": name,
+        "weights_sha256": weights_sha256(folder),
+        "backbone": config["backbone"],
+        "method": config["method"],
+    }
+    loss = _loss_of(config)
+    return {"model": model, "preprocess": preprocess, "tokenizer": tokenizer, "info": info, "loss": loss}
+
+
+def _loss_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Of a checkpoint's ``config.json``: settings of the loss it was trained with; none where it does not say."""
+    training = config["training"]
+    loss = training.get("loss") if isinstance(training, dict) else None
+    return loss if isinstance(loss, dict) else {}
+
+
+def _open_clip(name: str, backbone: str, pretrained: str | None) -> dict[str, Any]:
+    """Any open_clip model; an E2 without entities is the plain backbone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(RANDOM_SEED)
+        model, _, preprocess = e2.create_model_and_transforms(backbone, pretrained)
+    info = {
+        "path": name,
+        "weights_sha256": tensors_sha256(model.clip.state_dict()),
+        "backbone": backbone,
+        "method": "open_clip",
+        "weights": pretrained or name if model.clip.origin.pretrained else f"random, seed {RANDOM_SEED}",
+    }
+    tokenizer = e2.get_tokenizer(backbone, pretrained)
+    return {"model": model, "preprocess": preprocess, "tokenizer": tokenizer, "info": info}
+
+
+def _cached_folder(name: str) -> Path:
+    """Where a hub checkpoint that was just loaded lies."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(name.removeprefix("hf-hub:"), local_files_only=True))
