@@ -14,8 +14,8 @@ from PIL import Image
 from e2 import cli
 from e2.adapters.captioning.files import read_captions, write_table
 from e2.adapters.composed.base import Composed
-from e2.adapters.composed.hits import ComposedHit
-from e2.adapters.composed.searching import ComposedResult, save_found
+from e2.adapters.search.catalogue import ComposedResult, save_found
+from e2.adapters.search.store import IndexHit
 from e2.benchmarks.captioning.files import read_rows, write_rows
 from e2.benchmarks.composed.evaluate import _write_steps
 from e2.errors import escaped
@@ -35,8 +35,8 @@ def rows(folder: Path) -> object:
 
 
 def hits(folder: Path) -> object:
-    hit = ComposedHit(1, 0.5, NAME, caption=NAME, tags={"brand": NAME})
-    save_found(ComposedResult(Image.new("RGB", (8, 8)), NAME, {}, {"caption": NAME}, [hit]), folder)
+    hit = IndexHit(NAME, 0.5, caption=NAME, tags={"brand": NAME})
+    save_found(ComposedResult(Image.new("RGB", (8, 8)), NAME, {}, {"caption": NAME}, [hit], [None]), folder)
     assert (folder / "hits.png").stat().st_size
     return json.loads((folder / "hits.json").read_text(encoding="utf-8"))["hits"][0]["product_id"]
 

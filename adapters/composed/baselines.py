@@ -9,6 +9,7 @@ from e2.adapters.encoder import Encoder
 from e2.errors import InputError
 
 PARALLEL = 1e-6  # sine of an angle below which the arc is a straight line in float32
+TEXT_WEIGHT = 0.8  # of slerp, in its paper
 
 
 class ImageOnly(Composer):
@@ -53,12 +54,12 @@ class Slerp(Composer):
 
     Args:
         encoder: any.
-        text_weight: 0 = the image, 1 = the text; the paper's 0.8.
+        text_weight: 0 = the image, 1 = the text.
     """
 
     name = "slerp"
 
-    def __init__(self, encoder: Encoder, *, text_weight: float = 0.8, preset: str | None = None):
+    def __init__(self, encoder: Encoder, *, text_weight: float = TEXT_WEIGHT, preset: str | None = None):
         super().__init__(encoder, preset=preset)
         if not 0 <= text_weight <= 1:
             raise InputError(f"slerp's text weight must lie in 0..1, not {text_weight}")

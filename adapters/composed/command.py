@@ -120,11 +120,10 @@ def search(
 
     Example: `e2 compose search --image ref.jpg --text "is red" --encoder runs/mine --composer runs/lincir --data shop.csv`
     """
-    from rich.console import Console
-
-    from e2.adapters.composed.hits import hits_table, shown
-    from e2.adapters.composed.searching import FILES, find, save_found, start_search
+    from e2.adapters.composed.methods import start_search
     from e2.adapters.encoder import load_encoder
+    from e2.adapters.search.catalogue import FILES, find, save_found
+    from e2.adapters.search.tables import print_hits
     from e2.outputs import claim_results
 
     if out:
@@ -143,9 +142,7 @@ def search(
     if json:
         print(jsonlib.dumps(found.record(), indent=2))  # in ASCII: a stranger's text may hold terminal codes
         return
-    for name, value in found.steps.items():
-        Console().print(f"{printable(name)}: {shown(value)}", markup=False, highlight=False)
-    Console().print(hits_table(found.hits, text))
+    print_hits(found.steps, found.hits, text)
     if out:
         print(f"wrote hits.json and hits.png to {out}")
 

@@ -1,6 +1,6 @@
 """All methods by name: making one, fitting one, loading a fitted one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from e2.adapters.composed.phrases import Phrases
 from e2.adapters.composed.pic2word import Pic2Word, fit_pic2word
 from e2.adapters.composed.pseudo_word import PseudoWordComposer
 from e2.adapters.composed.searle import Searle, SearleOti, fit_searle
-from e2.adapters.composed.settings import composer_options
+from e2.adapters.composed.settings import composer_options, parse_options
 from e2.adapters.composed.slots import SlotFilling, calibrated_slots
-from e2.adapters.composed.sources import captions_in, captions_of, phrases_of, rewriter_of, vocabulary_of
+from e2.adapters.composed.sources import captions_in, captions_of, catalogue_options, phrases_of, rewriter_of, vocabulary_of
 from e2.adapters.composed.store import COMPOSER, ComposerRecord, load_mapping, read_record, save_composer
 from e2.adapters.encoder import Encoder
 from e2.adapters.encoder_places import check_noted, load_noted, noted
@@ -82,6 +82,37 @@ def load_composer(path: str | Path, encoder: Encoder | None = None, /, **options
         origin = {"composer": str(path), "feature_norm": record.feature_norm}
         return method(encoder, mapping=load_mapping(path, record), input=record.input, origin=origin, **options)
     return method(encoder, **_resolved(record.method, encoder, {**record.settings, **options}))
+
+
+def start_search(
+    encoder: Encoder,
+    method: str | None,
+    folder: Path | None,
+    catalogue: Catalogue | None,
+    settings: Sequence[str] = (),
+    vocabulary: Mapping[str, Sequence[str]] | None = None,
+) -> Composer:
+    """The composer that a command asks for; what it needs and is not set comes from what is searched.
+
+    Args:
+        encoder: any.
+        method: by name; None: that of ``folder``.
+        folder: a fitted composer's.
+        catalogue: what is searched, where it is at hand.
+        settings: ``KEY=VALUE`` options.
+        vocabulary: entity -> values of the tags of an index that is searched.
+
+    Raises:
+        InputError: neither method nor folder, or what `make_composer` refuses.
+    """
+    options = parse_options(settings)
+    if method is None:
+        if folder is None:
+            raise InputError("choose how to compose: --method image, text, sum, slerp, cirevl or slots, or --composer DIR")
+        return load_composer(folder, encoder, **options)
+    if folder is not None:
+        return make_composer(method, encoder, path=folder, **options)
+    return make_composer(method, encoder, **catalogue_options(method, options, catalogue, vocabulary))
 
 
 def fit_composer(

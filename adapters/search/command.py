@@ -145,7 +145,7 @@ def info(index: Index, json: Json = False) -> None:
     record = {**opened.manifest.record(), "facets": opened.facets()}
     opened.close()
     if json:
-        print(jsonlib.dumps(record, indent=2, ensure_ascii=False))
+        print(jsonlib.dumps(record, indent=2))  # in ASCII: a stranger's text may hold terminal codes
     else:
         Console().print(info_table(shown(index), record))
 
@@ -177,13 +177,10 @@ def search(
 
     Example: `e2 index search --index runs/index --text "a red dress" --filter 'brand in ["Nike", "Puma"]' -k 20`
     """
-    from rich.console import Console
-
-    from e2.adapters.composed.hits import shown
     from e2.adapters.search.filters import tags_of
     from e2.adapters.search.index import encoder_of, open_index
     from e2.adapters.search.queries import query_of, search, similar, vocabulary_of
-    from e2.adapters.search.tables import hits_table
+    from e2.adapters.search.tables import print_hits
 
     if like is not None and (text is not None or image is not None):
         raise InputError("--like stands alone; leave out --text and --image")
@@ -198,14 +195,12 @@ def search(
         model = encoder_of(index, encoder, device=device, precision=precision, workers=0)
         options: dict[str, Any] = {"method": method, "composer": composer, "settings": set_ or []}
         query = query_of(model, text=text, image=image, vocabulary=vocabulary_of(opened), **options)
-        hits, steps = search(opened, query, top, where), query.steps
+        hits, steps = search(opened, query, top, where).hits, query.steps
     opened.close()
     if json:
-        print(jsonlib.dumps({"steps": steps, "hits": [hit.record() for hit in hits]}, indent=2, ensure_ascii=False))
+        print(jsonlib.dumps({"steps": steps, "hits": [hit.record() for hit in hits]}, indent=2))  # in ASCII, as everywhere
     else:
-        for name, value in steps.items():
-            Console().print(f"{name}: {shown(value)}", markup=False, highlight=False)
-        Console().print(hits_table(hits) if hits else "no product passes the filter")
+        print_hits(steps, hits)
 
 
 def _ids(text: str) -> list[str]:

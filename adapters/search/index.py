@@ -12,7 +12,7 @@ from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.encoder_places import check_noted, load_noted
 from e2.adapters.search.engines import folder_of, open_store
 from e2.adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
-from e2.adapters.search.store import IndexHit, Manifest, Store, shown
+from e2.adapters.search.store import IndexHit, Manifest, Searchable, Store, shown
 from e2.errors import InputError
 from e2.finite import require_finite
 
@@ -20,14 +20,14 @@ Where = str | Filter | None
 MOST = 10_000  # hits, and how deep one may page; engines slow down, and a Milvus cluster refuses beyond 16,384
 
 
-class ProductIndex:
-    """Products by vectors, ids and tags. May be asked from several threads at once.
+class ProductSearch:
+    """Products by vectors and tags.
 
     Args:
-        store: the engine that keeps them.
+        store: what holds them.
     """
 
-    def __init__(self, store: Store):
+    def __init__(self, store: Searchable):
         self.store = store
 
     def __len__(self) -> int:
@@ -42,15 +42,6 @@ class ProductIndex:
     def entities(self) -> tuple[str, ...]:
         """The tags that filters may name."""
         return self.store.manifest.entities
-
-    @property
-    def generation(self) -> str:
-        """Changes whenever a product does, or when another index takes this one's place: then it is to be opened again.
-
-        Raises:
-            InputError: the index is gone.
-        """
-        return self.store.generation
 
     def search(self, vectors: np.ndarray, k: int = 20, where: Where = None, offset: int = 0) -> list[list[IndexHit]]:
         """The products nearest to each query, best first, each as it is at one moment.
@@ -67,23 +58,6 @@ class ProductIndex:
         if k < 1 or offset < 0 or k + offset > MOST:
             raise InputError(f"cannot give {k} hits from the {offset + 1}th on; at least one, and up to the {MOST:,}th")
         return self.store.search(self._queries(vectors), k, self.filter(where), offset)
-
-    def get(self, product_ids: Sequence[str]) -> list[IndexHit]:
-        """The products of these ids in their order, with score 1; unknown ones are left out."""
-        known = self.store.get(product_ids)
-        return [known[name] for name in product_ids if name in known]
-
-    def vectors(self, product_ids: Sequence[str]) -> np.ndarray:
-        """(N, D) L2-normalised vectors of some products, to search for similar ones.
-
-        Raises:
-            InputError: an unknown id.
-        """
-        found = self.store.vectors(product_ids)
-        missing = [name for name in product_ids if name not in found]
-        if missing:
-            raise InputError(f"the index has no product {missing[0]!r}")
-        return np.stack([found[name] for name in product_ids]) if found else np.empty((0, self.manifest.dim), np.float32)
 
     def facets(self, where: Where = None) -> dict[str, dict[str, int]]:
         """Entity -> value -> how many of the products that pass a filter have it, the frequent first.
@@ -110,6 +84,52 @@ class ProductIndex:
             raise InputError(f"there is no tag {entity!r}; there are {', '.join(self.entities) or 'none in this index'}")
         return tree
 
+    def _queries(self, vectors: np.ndarray) -> np.ndarray:
+        queries = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
+        if queries.ndim != 2 or queries.shape[1] != self.store.manifest.dim:
+            raise InputError(f"the index holds vectors of width {self.store.manifest.dim}, not of shape {queries.shape}")
+        require_finite(queries, "query vectors")
+        return queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-12)
+
+
+class ProductIndex(ProductSearch):
+    """Products by vectors, ids and tags. May be asked from several threads at once.
+
+    Args:
+        store: the engine that keeps them.
+    """
+
+    store: Store
+
+    def __init__(self, store: Store):
+        super().__init__(store)
+
+    @property
+    def generation(self) -> str:
+        """Changes whenever a product does, or when another index takes this one's place: then it is to be opened again.
+
+        Raises:
+            InputError: the index is gone.
+        """
+        return self.store.generation
+
+    def get(self, product_ids: Sequence[str]) -> list[IndexHit]:
+        """The products of these ids in their order, with score 1; unknown ones are left out."""
+        known = self.store.get(product_ids)
+        return [known[name] for name in product_ids if name in known]
+
+    def vectors(self, product_ids: Sequence[str]) -> np.ndarray:
+        """(N, D) L2-normalised vectors of some products, to search for similar ones.
+
+        Raises:
+            InputError: an unknown id.
+        """
+        found = self.store.vectors(product_ids)
+        missing = [name for name in product_ids if name not in found]
+        if missing:
+            raise InputError(f"the index has no product {missing[0]!r}")
+        return np.stack([found[name] for name in product_ids]) if found else np.empty((0, self.manifest.dim), np.float32)
+
     def thumbnail(self, product_id: str) -> bytes | None:
         """A product's photo as a JPEG of at most 256 pixels a side; None if there is no such product."""
         return self.store.thumbnail(product_id)
@@ -120,13 +140,6 @@ class ProductIndex:
 
     def close(self) -> None:
         self.store.close()
-
-    def _queries(self, vectors: np.ndarray) -> np.ndarray:
-        queries = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
-        if queries.ndim != 2 or queries.shape[1] != self.store.manifest.dim:
-            raise InputError(f"the index holds vectors of width {self.store.manifest.dim}, not of shape {queries.shape}")
-        require_finite(queries, "query vectors")
-        return queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-12)
 
 
 def open_index(path_or_uri: str | Path, encoder: Encoder | None = None) -> ProductIndex:

@@ -1,19 +1,22 @@
-"""What a user asks for -> a query vector: words, a photo, both, or a product of the index."""
+"""What a user asks for -> a query vector -> hits: words, a photo, both, or a product of the index.
 
-from collections.abc import Iterable, Mapping, Sequence
+The one way from a photo and a wish to products, for `e2 compose search`, `e2 index search` and the app.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from e2.adapters.composed.base import References
+from e2.adapters.composed.base import Composed, Composer, References
+from e2.adapters.composed.methods import start_search
 from e2.adapters.composed.rule_editor import RuleEditor
-from e2.adapters.composed.searching import start_search
 from e2.adapters.composed.unwanted import Unwanted, unwanted_of
 from e2.adapters.encoder import Encoder
 from e2.adapters.search.filters import Filter, Not, OneOf, all_of
-from e2.adapters.search.index import MOST, ProductIndex, Where
+from e2.adapters.search.index import MOST, ProductIndex, ProductSearch, Where
 from e2.adapters.search.store import IndexHit
 from e2.data.images import load_image
 from e2.errors import InputError
@@ -31,11 +34,25 @@ class IndexQuery:
         vector: (1, D).
         unwanted: what a wish wants gone; None where there is no wish.
         steps: what a composed query went through, in words.
+        product_id: the product that it started from, which is no hit.
     """
 
     vector: np.ndarray
     unwanted: Unwanted | None = None
     steps: dict[str, Any] = field(default_factory=dict)
+    product_id: str | None = None
+
+    def leaves_out(self, hit: IndexHit) -> bool:
+        """Whether a product is no hit: the one it started from, or one with what is not wanted, by tags or description."""
+        return hit.product_id == self.product_id or bool(self.unwanted and self.unwanted.in_product(hit.tags, hit.caption))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Hits, best first, and how many products to skip for the next ones; None: there are no more."""
+
+    hits: list[IndexHit]
+    next_offset: int | None
 
 
 def query_of(
@@ -72,20 +89,49 @@ def query_of(
     if text is None:
         return IndexQuery(encoder.encode_images([photo], progress=False))
     chosen = start_search(encoder, method or (None if composer else METHOD), composer, None, settings, vocabulary)
-    found = chosen.composed(References(encoder, [Path(image)]), [text])  # by its name captions are looked up
-    unwanted = unwanted_of(found, text, RuleEditor(vocabulary))
+    return composed_query(chosen, image, text, vocabulary or {})
+
+
+def composed_query(composer: Composer, image: str | Path, wish: str, vocabulary: Mapping[str, Sequence[str]]) -> IndexQuery:
+    """The query of a photo's file (by whose name captions are looked up) and a wish; see `careful`."""
+    found = composer.composed(References(composer.encoder, [Path(image)]), [wish])
+    return careful(found, wish, RuleEditor(vocabulary), composer.encoder.encode_texts, vocabulary)
+
+
+def careful(
+    found: Composed, wish: str, editor: RuleEditor, encode: Callable[[list[str]], np.ndarray], entities: Iterable[str]
+) -> IndexQuery:
+    """One composed query, kept away from what its wish wants gone ("anything but red").
+
+    Args:
+        found: of one reference and one wish.
+        wish: the words.
+        editor: which knows the values of what is searched.
+        encode: texts -> (N, D).
+        entities: of which products have tags.
+    """
+    unwanted = unwanted_of(found, wish, editor)
     steps = (dict(found.steps[0]) if found.steps else {}) | ({"unwanted": unwanted.names} if unwanted else {})
-    vector = unwanted.avoided(found.vectors, encoder.encode_texts, vocabulary or ())
-    return IndexQuery(vector, unwanted, steps)
+    return IndexQuery(unwanted.avoided(found.vectors, encode, entities), unwanted, steps)
 
 
-def search(index: ProductIndex, query: IndexQuery, k: int, where: Filter | None = None) -> list[IndexHit]:
-    """The ``k`` best products that pass a filter and have nothing that is not wanted, by their tags or descriptions."""
-    if not query.unwanted:
-        return index.search(query.vector, k, where)[0]
-    where = all_of([where, without(query.unwanted, index.facets())])
-    hits = index.search(query.vector, min(k + MORE, MOST), where)[0]
-    return [hit for hit in hits if not query.unwanted.in_product(hit.tags, hit.caption)][:k]
+def search(products: ProductSearch, query: IndexQuery, k: int, where: Where = None, offset: int = 0) -> Found:
+    """The next ``k`` products after ``offset`` that pass a filter and have nothing that is not wanted.
+
+    Tags are looked at by the index; what only descriptions say is left out of the products that it gives.
+
+    Raises:
+        InputError: a wrong filter, or k and offset out of range.
+    """
+    where, more = products.filter(where), int(query.product_id is not None)
+    if query.unwanted:
+        where, more = all_of([where, without(query.unwanted, products.facets())]), more + MORE
+    asked = max(k, min(k + more, MOST - offset))
+    listed = products.search(query.vector, asked, where, offset)[0]
+    kept = [place for place, hit in enumerate(listed) if not query.leaves_out(hit)][:k]
+    looked_at = kept[-1] + 1 if len(kept) == k else len(listed)
+    over = looked_at == len(listed) < asked
+    return Found([listed[place] for place in kept], None if over else offset + looked_at)
 
 
 def without(unwanted: Unwanted, vocabulary: Mapping[str, Iterable[str]]) -> Filter | None:
@@ -99,11 +145,10 @@ def similar(index: ProductIndex, product_id: str, k: int, where: Where = None) -
     Raises:
         InputError: no such product, or a wrong filter.
     """
-    hits = index.search(index.vectors([product_id]), k + 1, where)[0]
-    return [hit for hit in hits if hit.product_id != product_id][:k]
+    return search(index, IndexQuery(index.vectors([product_id]), product_id=product_id), k, where).hits
 
 
-def vocabulary_of(index: ProductIndex) -> dict[str, list[str]]:
+def vocabulary_of(products: ProductSearch) -> dict[str, list[str]]:
     """Entity -> the values that products carry, of which tags are read; the frequent first."""
-    found = {entity: [value for value in values if value][:MOST_VALUES] for entity, values in index.facets().items()}
+    found = {entity: [value for value in values if value][:MOST_VALUES] for entity, values in products.facets().items()}
     return {entity: values for entity, values in found.items() if values}

@@ -111,15 +111,27 @@ class IndexHit:
         return {**asdict(self), "score": round(self.score, 5)}
 
 
-class Store(Protocol):
-    """An engine. Products are named by their ids; what is unknown is left out of answers.
-
-    Several processes may read and write one index at a time: each answer is of one moment, each write is whole or not at all.
-    """
+class Searchable(Protocol):
+    """Products that can be searched, in an index or in memory."""
 
     @property
     def manifest(self) -> Manifest:
         """As it was when the store was opened."""
+
+    def __len__(self) -> int: ...
+
+    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
+        """For each of the queries (Q, D) the next ``k`` products after the best ``offset``, described as they were then."""
+
+    def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
+        """Entity -> value -> how many products, the frequent first."""
+
+
+class Store(Searchable, Protocol):
+    """An engine. Products are named by their ids; what is unknown is left out of answers.
+
+    Several processes may read and write one index at a time: each answer is of one moment, each write is whole or not at all.
+    """
 
     @property
     def generation(self) -> str:
@@ -131,11 +143,6 @@ class Store(Protocol):
             InputError: the index is gone, or its server does not answer.
         """
 
-    def __len__(self) -> int: ...
-
-    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
-        """For each of the queries (Q, D) the next ``k`` products after the best ``offset``, described as they were then."""
-
     def get(self, product_ids: Sequence[str]) -> dict[str, IndexHit]:
         """Products by their ids, with score 1."""
 
@@ -144,9 +151,6 @@ class Store(Protocol):
     def thumbnail(self, product_id: str) -> bytes | None: ...
 
     def digests(self, product_ids: Sequence[str]) -> dict[str, str]: ...
-
-    def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
-        """Entity -> value -> how many products, the frequent first."""
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Adds products, or replaces those of the same ids: all of them or, when the process dies, none.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -11,9 +12,24 @@ from e2.adapters.search.store import IndexHit
 VALUES = 8  # of a tag that are named
 
 
-def hits_table(hits: Sequence[IndexHit]) -> Table:
+def print_hits(steps: Mapping[str, Any], hits: Sequence[IndexHit], wish: str | None = None) -> None:
+    """What a query went through, a line a step, then the hits."""
+    console = Console()
+    for name, value in steps.items():
+        console.print(written_out(f"{name}: {_in_words(value)}"), markup=False, highlight=False)
+    title = None if wish is None else Text(f"like the photo, but: {written_out(wish)}")
+    console.print(hits_table(hits, title) if hits else "no product passes the filter")
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = [f"{name} {words}" for name, words in value.items()]
+    return value if isinstance(value, str) else ", ".join(map(str, value))
+
+
+def hits_table(hits: Sequence[IndexHit], title: Text | None = None) -> Table:
     """Rank, score, id, description and tags."""
-    table = Table()
+    table = Table(title=title)
     for name in ("rank", "score"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, share in (("product", 2), ("description", 3), ("tags", 2)):

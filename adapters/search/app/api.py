@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from e2.adapters.composed.baselines import TEXT_WEIGHT
 from e2.adapters.search.app import schemas
 from e2.adapters.search.app.live import Unavailable
 from e2.adapters.search.app.photos import TooLarge, WrongType, read_upload
@@ -69,7 +70,7 @@ def _add_api(app: FastAPI, service: SearchService) -> None:
         q: Annotated[str, Query(max_length=LONGEST_TEXT, description="words; beside a photo what should differ")] = "",
         photo: Annotated[str | None, PHOTO] = None,
         method: Annotated[str | None, Query(max_length=50, description="how a photo and words are put together")] = None,
-        weight: Annotated[float, Query(ge=0, le=1, description="of the words, for the method slerp")] = 0.5,
+        weight: Annotated[float, Query(ge=0, le=1, description="of the words, for the method slerp")] = TEXT_WEIGHT,
         tag: Annotated[
             list[Annotated[str, Query(max_length=LONGEST_VALUE)]],
             Query(max_length=100, description="`entity:value`; values of one entity are alternatives"),

@@ -9,14 +9,14 @@ import numpy as np
 
 from e2.adapters.captioning.captioner import Captioner
 from e2.adapters.composed.base import Composed, Composer, References
-from e2.adapters.composed.baselines import slerp
+from e2.adapters.composed.baselines import TEXT_WEIGHT, slerp
 from e2.adapters.composed.cirevl import CIReVL
 from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.composed.slots import SlotFilling
-from e2.adapters.composed.unwanted import Unwanted, unwanted_of
 from e2.adapters.encoder import Encoder
 from e2.adapters.search.app.batching import ModelThread, Remembered
 from e2.adapters.search.app.photos import SentPhoto
+from e2.adapters.search.queries import IndexQuery, careful
 from e2.adapters.tag_reader import TagReader
 from e2.errors import InputError
 
@@ -31,15 +31,6 @@ class Look:
 
     features: np.ndarray
     regions: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class ComposedQuery:
-    """A composed query: its vector (D,), what it went through, in words, and what the wish wants gone."""
-
-    vector: np.ndarray
-    steps: dict[str, Any]
-    unwanted: Unwanted
 
 
 @dataclass(frozen=True)
@@ -97,7 +88,7 @@ class Models:
     def _read(self, vocabulary: Mapping[str, Sequence[str]]) -> None:
         """Takes a vocabulary in; embeds it, so only before there are other threads, or in that of the models."""
         self.vocabulary = {entity: list(values) for entity, values in vocabulary.items()}
-        self.editor, self.entities = RuleEditor(vocabulary), tuple(vocabulary)
+        self.editor = RuleEditor(vocabulary)
         slots = next((c for c in self._fitted if isinstance(c, SlotFilling)), None)
         if slots is None and vocabulary:
             slots = SlotFilling(self.encoder, vocabulary)
@@ -112,7 +103,7 @@ class Models:
         """Ways to search with a photo and a wish, the default first: what our own measurements put first, if it is there."""
         return (*self.composers, BLEND)
 
-    def compose(self, method: str, photo: SentPhoto, wish: str, weight: float = 0.5) -> ComposedQuery:
+    def compose(self, method: str, photo: SentPhoto, wish: str, weight: float = TEXT_WEIGHT) -> IndexQuery:
         """A photo and a wish -> one query.
 
         Args:
@@ -144,12 +135,10 @@ class Models:
             for entity, rows in nearest.items()
         }
 
-    def _careful(self, found: Composed, wish: str) -> ComposedQuery:
+    def _careful(self, found: Composed, wish: str) -> IndexQuery:
         """The query of one wish, kept away from what the wish wants gone."""
-        unwanted = unwanted_of(found, wish, self.editor)
-        vectors = unwanted.avoided(found.vectors, lambda texts: np.stack([self.text(text) for text in texts]), self.entities)
-        steps = found.steps[0] if found.steps else {}
-        return ComposedQuery(vectors[0], steps | ({"unwanted": unwanted.names} if unwanted else {}), unwanted)
+        encode = lambda texts: np.stack([self.text(text) for text in texts])  # noqa: E731 - remembered ones
+        return careful(found, wish, self.editor, encode, self.vocabulary)
 
     def _texts(self, texts: list[str]) -> list[np.ndarray]:
         return list(self.encoder.encode_texts(texts, progress=False))

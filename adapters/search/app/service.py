@@ -1,19 +1,18 @@
 """Searches: from what a user asks for to a page of products with the filters that narrow it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from e2.adapters.composed.unwanted import Unwanted
+from e2.adapters.composed.baselines import TEXT_WEIGHT
 from e2.adapters.search.app.geometry import Box, seen_box
 from e2.adapters.search.app.live import LiveIndex
 from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
-from e2.adapters.search.filters import all_of
 from e2.adapters.search.index import ProductIndex
-from e2.adapters.search.queries import vocabulary_of, without
+from e2.adapters.search.queries import Found, IndexQuery, search, vocabulary_of
 from e2.adapters.search.store import IndexHit
 from e2.errors import InputError
 
@@ -43,7 +42,7 @@ class Search:
     text: str = ""
     photo: str | None = None
     method: str | None = None
-    weight: float = 0.5
+    weight: float = TEXT_WEIGHT
     tags: Mapping[str, Sequence[str]] = field(default_factory=dict)
     where: str | None = None
     k: int = 24
@@ -114,7 +113,7 @@ class SearchService:
         if vocabulary != self.models.vocabulary:
             self.models = self.models.with_vocabulary(vocabulary)
 
-    def search(self, search: Search) -> Page:
+    def search(self, asked: Search) -> Page:
         """One page.
 
         Raises:
@@ -122,18 +121,12 @@ class SearchService:
             InputError: a filter that cannot be read, an unknown method or entity.
         """
         index = self.index
-        where = index.filter(search.where, search.tags)
-        vector, method, steps, unwanted = self._query(search)
-        if unwanted:
-            where = all_of([where, without(unwanted, index.facets())])
-        wanted = min(search.k, DEEPEST - search.offset)
-        hits = index.search(vector[None], k=wanted, where=where, offset=search.offset)[0] if wanted > 0 else []
-        more = search.offset + len(hits)
-        shown = [hit for hit in hits if f"product:{hit.product_id}" != search.photo]
-        if unwanted:  # what only a description says
-            shown = [hit for hit in shown if not unwanted.in_product(hit.tags, hit.caption)]
-        next_offset = more if len(hits) == wanted and more < DEEPEST else None
-        return Page(shown, next_offset, facets_of(index, search), method, steps)
+        where = index.filter(asked.where, asked.tags)
+        query, method = self._query(asked)
+        k = min(asked.k, DEEPEST - asked.offset)
+        found = search(index, query, k, where, asked.offset) if k > 0 else Found([], None)
+        more = found.next_offset if (found.next_offset or DEEPEST) < DEEPEST else None
+        return Page(found.hits, more, facets_of(index, asked), method, query.steps)
 
     def photo(self, photo_id: str) -> SentPhoto:
         """An uploaded photo, or a product's.
@@ -191,17 +184,19 @@ class SearchService:
         """
         return self.models.caption(self.photo(photo_id))
 
-    def _query(self, search: Search) -> tuple[np.ndarray, str | None, dict[str, Any], Unwanted | None]:
-        """Vector (D,), method, steps, and what is not wanted."""
-        text = search.text.strip(" .,?!")
-        if search.photo is None:
-            return self.models.text(text or BROWSE), None, {}, None
-        photo = self.photo(search.photo)
-        if not text:
-            return self.models.look(photo).features, None, {}, None
-        method = search.method or self.models.methods[0]
-        query = self.models.compose(method, photo, text, search.weight)
-        return query.vector, method, query.steps, query.unwanted
+    def _query(self, asked: Search) -> tuple[IndexQuery, str | None]:
+        """What is searched for, and by which method photo and words are put together."""
+        text = asked.text.strip() if asked.text.strip(" .,?!") else ""
+        if asked.photo is None:
+            return IndexQuery(self.models.text(text or BROWSE)[None]), None
+        photo, method = self.photo(asked.photo), None
+        if text:
+            method = asked.method or self.models.methods[0]
+            query = self.models.compose(method, photo, text, asked.weight)
+        else:
+            query = IndexQuery(self.models.look(photo).features[None])
+        kind, _, name = asked.photo.partition(":")
+        return replace(query, product_id=name if kind == "product" else None), method
 
 
 def facets_of(index: ProductIndex, search: Search) -> dict[str, dict[str, int]]:

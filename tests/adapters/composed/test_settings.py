@@ -3,8 +3,8 @@
 import pytest
 
 from e2.adapters.composed.fitting import FitConfig
+from e2.adapters.composed.methods import start_search
 from e2.adapters.composed.oti import OtiConfig
-from e2.adapters.composed.searching import start_search
 from e2.adapters.composed.settings import composer_options, fit_config
 from e2.adapters.composed.slots import SlotFilling
 from e2.benchmarks.composed.methods import Methods

@@ -5,8 +5,8 @@ import pytest
 
 from e2.adapters.composed import make_composer
 from e2.adapters.composed.rule_editor import RuleEditor
-from e2.adapters.composed.searching import find
 from e2.adapters.composed.unwanted import Unwanted
+from e2.adapters.search.catalogue import find
 from tests.conftest import jpeg
 
 EDITOR = RuleEditor({"base_colour": ["Grey", "Navy Blue", "Off White", "Red"], "brand": ["Puma"]})

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from e2.adapters.composed.gallery import read_index
 from e2.adapters.embeddings import write as embed
 from e2.adapters.embeddings.read import MANIFEST
 from e2.adapters.embeddings.write import write_embeddings
@@ -17,6 +16,7 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.search import build
 from e2.adapters.search.build import Written, build_index
 from e2.adapters.search.index import open_index
+from e2.adapters.search.memory import read_vectors
 from e2.benchmarks.speed.growth import Repeated
 from e2.benchmarks.speed.harness import peak_memory
 from e2.data.columns import Columns
@@ -191,9 +191,9 @@ def test_the_readers_take_a_folder_and_a_file(row_of_five, tmp_path, sharded):
     encoder, out = colour_encoder(), tmp_path / ("e" if sharded else "e.parquet")
     write_embeddings(encoder, row_of_five, out, shard_size=2, progress=False)
     for kind in ("image", "text"):
-        gallery = read_index(out, encoder, kind)
-        assert gallery.product_ids == list("rgbwb")
-        np.testing.assert_array_equal(gallery.vectors, np.eye(5, dtype=np.float32))
+        vectors, product_ids = read_vectors(out, encoder, kind)
+        assert product_ids == list("rgbwb")
+        np.testing.assert_array_equal(vectors, np.eye(5, dtype=np.float32))
 
 
 def test_an_index_is_built_of_features(row_of_five, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@
 const about = JSON.parse(document.body.dataset.about);
 const $ = (id) => document.getElementById(id);
 const PAGE = 24;
+const WEIGHT = "0.8"; // of the words in a blend, as everywhere (TEXT_WEIGHT)
 const FEW = 7; // values of a filter shown at first
 const SHADE = 0.55; // over patches that no token took: the photo stays to be seen
 const METHODS = {
@@ -73,7 +74,7 @@ function state() {
   const found = new URLSearchParams(location.search);
   return {
     q: found.get("q") || "", photo: found.get("photo"), method: found.get("method"),
-    weight: found.get("weight") || "0.5", tags: found.getAll("tag"), product: found.get("product"),
+    weight: found.get("weight") || WEIGHT, tags: found.getAll("tag"), product: found.get("product"),
   };
 }
 
@@ -82,7 +83,7 @@ function addressOf(wanted) {
   if (wanted.q) found.set("q", wanted.q);
   if (wanted.photo) found.set("photo", wanted.photo);
   if (wanted.photo && wanted.q && wanted.method) found.set("method", wanted.method);
-  if (wanted.photo && wanted.q && wanted.weight !== "0.5") found.set("weight", wanted.weight);
+  if (wanted.photo && wanted.q && wanted.weight !== WEIGHT) found.set("weight", wanted.weight);
   for (const tag of wanted.tags) found.append("tag", tag);
   if (wanted.product) found.set("product", wanted.product);
   const text = found.toString();

@@ -1,0 +1,88 @@
+"""A photo and a wish to hits of a catalogue that has no index: what `e2 compose search` does."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from e2.adapters.composed.base import Composer
+from e2.adapters.search.index import ProductSearch
+from e2.adapters.search.memory import MemoryStore
+from e2.adapters.search.queries import composed_query, search, vocabulary_of
+from e2.adapters.search.sheet import save_sheet
+from e2.adapters.search.store import IndexHit
+from e2.data.images import BadImage, load_image
+from e2.data.product import Catalogue
+from e2.errors import InputError, printable
+from e2.files import atomic_path
+
+FILES = ("hits.json", "hits.png")
+
+
+@dataclass(frozen=True)
+class ComposedResult:
+    """A search's answer.
+
+    Attributes:
+        reference: the photo.
+        wish: the words.
+        info: of the composer.
+        steps: what the query went through, in words.
+        hits: best first.
+        photos: of the hits; None where the catalogue is not at hand.
+    """
+
+    reference: Image.Image
+    wish: str
+    info: dict[str, Any]
+    steps: dict[str, Any]
+    hits: Sequence[IndexHit]
+    photos: Sequence[bytes | Path | None]
+
+    def record(self) -> dict[str, Any]:
+        hits = [{"rank": rank, **hit.record()} for rank, hit in enumerate(self.hits, start=1)]
+        return {"wish": self.wish, "method": self.info, "steps": self.steps, "hits": hits}
+
+
+def find(
+    composer: Composer,
+    image: str | Path,
+    wish: str,
+    *,
+    catalogue: Catalogue | None = None,
+    index: str | Path | None = None,
+    target: str = "image",
+    top: int = 12,
+) -> ComposedResult:
+    """Composes one query and searches a catalogue, or what `e2 embed` wrote, with it.
+
+    Args:
+        composer: any.
+        image: the reference photo's file.
+        wish: what should differ.
+        catalogue, index, target: what is searched, see `MemoryStore`.
+        top: hits; a product is listed once, by its best vector.
+
+    Raises:
+        InputError: a bad photo, wish, index or target.
+    """
+    try:
+        reference = load_image(Path(image))
+    except BadImage as error:
+        raise InputError(f"--image {printable(str(image))}: {error.cause}; give another photo") from error
+    store = MemoryStore(composer.encoder, catalogue, index, target)
+    products = ProductSearch(store)
+    query = composed_query(composer, image, wish, vocabulary_of(products))
+    hits = search(products, query, top).hits
+    return ComposedResult(reference, wish, composer.info, query.steps, hits, [store.photo(hit.product_id) for hit in hits])
+
+
+def save_found(found: ComposedResult, out: Path) -> None:
+    """Writes `FILES`: the answer and its contact sheet."""
+    with atomic_path(Path(out) / FILES[0]) as path:
+        text = json.dumps(found.record(), indent=2, ensure_ascii=False) + "\n"
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    save_sheet(found.reference, found.wish, found.hits, found.photos, Path(out) / FILES[1])

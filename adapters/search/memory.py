@@ -1,0 +1,130 @@
+"""A catalogue in memory, searched as an index is: for `e2 compose search`, which builds none."""
+
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from e2.adapters.composed.top_k import search as exact_search
+from e2.adapters.embeddings.read import StoredVectors
+from e2.adapters.encoder import Encoder
+from e2.adapters.product_images import ProductImages
+from e2.adapters.search.filters import Filter, mask
+from e2.adapters.search.store import IndexHit, Manifest
+from e2.data.product import Catalogue, Product, texts_only
+from e2.errors import InputError
+from e2.version import __version__
+
+TARGETS = ("image", "text")
+
+
+class MemoryStore:
+    """A `Searchable` of photos or descriptions; a product of several vectors is found by its best.
+
+    Nothing is embedded or read before the first search.
+
+    Args:
+        encoder: of the vectors.
+        catalogue: what is searched; beside an index the descriptions and tags of what that finds.
+        index: a folder or file of `e2 embed`, in the place of embedding the catalogue.
+        target: image (photos; the first of each product without an index) or text (descriptions).
+
+    Raises:
+        InputError: neither catalogue nor index, or another target; and at the first search an unreadable photo, or an index
+            without such vectors or of another encoder.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        catalogue: Catalogue | None = None,
+        index: str | Path | None = None,
+        target: str = "image",
+    ):
+        if catalogue is None and index is None:
+            raise InputError("nothing to search in: give a catalogue or an index")
+        if target not in TARGETS:
+            raise InputError(f"unknown target {target!r}; choose {' or '.join(TARGETS)}")
+        self.encoder, self.catalogue, self.index, self.target = encoder, catalogue, index, target
+        self._light: Catalogue | list[Product] = [] if catalogue is None else texts_only(catalogue)
+        self._ids = [self._light[row].product_id for row in range(len(self._light))]
+        self._rows = {product_id: row for row, product_id in enumerate(self._ids)}
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        searched: tuple[str, str, tuple[str, ...]] = (str(self.index), "", ())
+        if self.catalogue is not None:
+            searched = (self.catalogue.name, self.catalogue.split, tuple(self.catalogue.tags))
+        width = self.encoder.encode_texts(["a"], progress=False).shape[1]
+        return Manifest(self.encoder.info, *searched, dim=width, created="", version=__version__, complete=True)
+
+    def __len__(self) -> int:
+        return len(set(self._vectors[1]))
+
+    def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
+        vectors, ids = self._vectors
+        rows = np.flatnonzero(self._passing(where, ids))
+        if not len(rows):
+            return [[] for _ in queries]
+        most = (k + offset) * max(Counter(ids).values())  # vectors, among which are so many products
+        scores, best = exact_search(queries, vectors[rows], most, device=self.encoder.device)
+        found = []
+        for line in zip(scores.tolist(), best.tolist(), strict=True):
+            products: dict[str, float] = {}
+            for score, place in zip(*line, strict=True):
+                products.setdefault(ids[rows[place]], score)
+            found.append([self._hit(name, products[name]) for name in list(products)[offset : offset + k]])
+        return found
+
+    def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
+        ids = list(self._rows)
+        passing = [name for name, passes in zip(ids, self._passing(where, ids), strict=True) if passes]
+        counts = {entity: Counter(self._tag(name, entity) for name in passing) for entity in self.manifest.entities}
+        return {entity: {value: n for value, n in found.most_common() if value} for entity, found in counts.items()}
+
+    def photo(self, product_id: str) -> bytes | Path | None:
+        """Its first photo, where the catalogue is at hand."""
+        if self.catalogue is None or product_id not in self._rows:
+            return None
+        return self.catalogue[self._rows[product_id]].images[0]
+
+    @cached_property
+    def _vectors(self) -> tuple[np.ndarray, list[str]]:
+        """(N, D), and the product of each."""
+        if self.index is not None:
+            return read_vectors(self.index, self.encoder, self.target)
+        assert self.catalogue is not None  # one of both is there
+        if self.target == "image":
+            return self.encoder.encode_images(ProductImages.first(self.catalogue)), self._ids
+        return self.encoder.encode_texts([self._light[row].captions[0] for row in range(len(self._light))]), self._ids
+
+    def _passing(self, where: Filter | None, ids: list[str]) -> np.ndarray:
+        """(N,) bool: which of these products pass a filter."""
+        if where is None:
+            return np.ones(len(ids), dtype=bool)
+        return mask(where, lambda entity, values: np.array([self._tag(name, entity) in values for name in ids], dtype=bool))
+
+    def _tag(self, product_id: str, entity: str) -> str:
+        return self._light[self._rows[product_id]].tags.get(entity, "") if product_id in self._rows else ""
+
+    def _hit(self, product_id: str, score: float) -> IndexHit:
+        if product_id not in self._rows:
+            return IndexHit(product_id, score, "", {})
+        product = self._light[self._rows[product_id]]
+        return IndexHit(product_id, score, product.captions[0], dict(product.tags))
+
+
+def read_vectors(path: str | Path, encoder: Encoder, kind: str) -> tuple[np.ndarray, list[str]]:
+    """The vectors (N, D) of one kind that `e2 embed` wrote, and the product of each.
+
+    Raises:
+        InputError: not such a folder or file, without vectors of that kind, or of another encoder.
+    """
+    stored = StoredVectors(path, encoder, kind)
+    vectors = np.empty((len(stored), stored.width), dtype=np.float32)
+    product_ids: list[str] = []
+    for ids, part in stored.batches():
+        vectors[len(product_ids) : len(product_ids) + len(ids)] = part
+        product_ids += ids
+    return vectors, product_ids
