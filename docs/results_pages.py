@@ -1,4 +1,4 @@
-"""Brings the committed results into the site: each README of benchmarks/results, with the files it shows or links to."""
+"""Brings the changelog and the results (each README of benchmarks/results, with what it shows or links to) into the site."""
 
 import re
 from pathlib import Path
@@ -6,13 +6,15 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ("study/main/boutique/figure.png",)  # that other pages show
 LINK = re.compile(r"\]\(([^)]+)\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """MkDocs' hook: adds ``results/NAME/README.md`` and the pictures in it to the site's files."""
+    """MkDocs' hook: adds the changelog, ``results/NAME/README.md`` and the pictures in it to the site's files."""
+    files.append(File.generated(config, "changelog.md", content=(ROOT / "CHANGELOG.md").read_text(encoding="utf-8")))
     for page in sorted(RESULTS.glob("*/README.md")):
         text = page.read_text(encoding="utf-8")
         files.append(File.generated(config, f"results/{page.parent.name}/README.md", content=text))

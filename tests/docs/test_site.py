@@ -32,11 +32,13 @@ def test_no_page_asks_for_anything_elsewhere(site):
     assert not [page.name for page in pages if REMOTE.search(page.read_text(encoding="utf-8"))]
 
 
-def test_all_commands_stand_on_their_page(site):
-    page = (site / "commands.html").read_text(encoding="utf-8")
+def test_every_command_has_its_page(site):
+    overview = (site / "commands.html").read_text(encoding="utf-8")
     for command in ("e2 train", "e2 evaluate retrieval", "e2 compose search", "e2 data info"):
-        assert f">{command}<" in page
-    assert "--chunk-size" in page
+        page = f"commands/{command.removeprefix('e2 ').replace(' ', '-')}.html"
+        assert f'href="{page}">{command}<' in overview
+        assert f">{command}<" in (site / page).read_text(encoding="utf-8")
+    assert "--chunk-size" in (site / "commands" / "train.html").read_text(encoding="utf-8")
 
 
 def test_the_reference_holds_the_public_names(site):
