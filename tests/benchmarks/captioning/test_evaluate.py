@@ -15,6 +15,7 @@ from e2.benchmarks.captioning.evaluate import Candidate, captioned_by_all, evalu
 from e2.benchmarks.captioning.files import read_rows
 from e2.benchmarks.captioning.java import JavaFailed
 from e2.benchmarks.captioning.variety import distinct, words_and_repetition
+from e2.benchmarks.reports.command import report_captions
 from e2.data.product import Product
 from e2.errors import InputError
 from tests.benchmarks.stubs import COLOURS, Shelf, colour_encoder, png
@@ -149,7 +150,7 @@ def test_a_subset_is_scored_on_request():
 def test_the_command(shop, tmp_path):
     app = typer.Typer()
     app.command()(captioning_commands.captioning)
-    app.command("report")(captioning_commands.report_captions)
+    app.command("report")(report_captions)
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({f"val-{i}": f"A {('red', 'green', 'blue', 'grey')[i % 4]} tee" for i in range(12)}))
     options = ["--captions", str(file), "--data", str(shop), "--split", "val", "--tags", "brand,season,colour"]

@@ -31,6 +31,7 @@ class Chosen:
 
     def __init__(self, *methods):
         self.methods = methods
+        self.names = [method.name for method in methods]
 
     def check(self, encoders):
         pass

@@ -1,7 +1,6 @@
 """Shares of hits that a wish does not want: counted by tags and descriptions, none in searches; the committed figures."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +8,9 @@ import pytest
 from e2.adapters.encoder import load_encoder
 from e2.benchmarks.composed.evaluate_wishes import PATTERNS, Shop, shares
 from e2.data import open_catalogue
+from tests.shared import ROOT
 
-COMMITTED = Path(__file__).parents[2] / "benchmarks/results/composed/wishes.json"
+COMMITTED = ROOT / "benchmarks/results/composed/wishes.json"
 LIMIT = 10  # percent of the first hits
 
 

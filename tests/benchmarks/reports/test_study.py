@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,9 @@ from e2.benchmarks.studies.registry import STUDIES
 from e2.benchmarks.studies.tables import in_words
 from e2.errors import InputError
 from tests.command import names_in
+from tests.shared import ROOT
 
-RESULTS = Path(__file__).parents[2] / "benchmarks/results/study"
+RESULTS = ROOT / "benchmarks/results/study"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 METRICS = {"image_to_text_R@1": 10.0, "text_to_image_R@1": 11.0, "SumR": 200.0}
 
