@@ -16,7 +16,7 @@ def on_files(files: Files, config: Any) -> Files:
     """MkDocs' hook: adds the changelog, ``results/NAME/README.md`` and the pictures in it to the site's files."""
     files.append(File.generated(config, "changelog.md", content=(ROOT / "CHANGELOG.md").read_text(encoding="utf-8")))
     for page in sorted(RESULTS.glob("*/README.md")):
-        text = page.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8").replace("](../../../docs/", "](../../")
         files.append(File.generated(config, f"results/{page.parent.name}/README.md", content=text))
         for link in LINK.findall(text):
             if not link.endswith(".md") and (page.parent / link).is_file():
