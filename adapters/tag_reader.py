@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from e2.adapters.encoder import Encoder
-from e2.data.product import Catalogue, texts_only
+from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
 from e2.spelling import by_spelling, spelling
 
@@ -37,9 +37,8 @@ def tag_vocabulary(catalogue: Catalogue, entities: Sequence[str] | None = None) 
     entities = tuple(catalogue.tags if entities is None else entities)
     if not entities:
         raise InputError(f"{catalogue.name} has no tags; name columns by --tags, e.g. --tags brand,season")
-    light = texts_only(catalogue)
     counts: dict[str, Counter[str]] = {entity: Counter() for entity in entities}
-    for tags in (light[row].tags for row in range(len(light))):
+    for tags in (product.tags for product in without_photos(catalogue)):
         for entity in entities:
             if entity in tags:
                 counts[entity][tags[entity]] += 1

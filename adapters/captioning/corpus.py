@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from e2.data.fingerprint import digest
-from e2.data.product import Catalogue, require_text, texts_only
+from e2.data.product import Catalogue, require_text, without_photos
 from e2.errors import InputError
 from e2.spelling import spelling
 
@@ -91,15 +91,13 @@ def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary:
         InputError: unknown kind of text, or fewer than two distinct texts.
     """
     require_text(text)
-    light = texts_only(catalogue)
     vocabulary = vocabulary or {}
     numbers = [{spelling(value): number for number, value in enumerate(values)} for values in vocabulary.values()]
     tags: list[list[int]] = []
     products: list[int] = []
 
     def texts() -> Iterator[str]:
-        for row in range(len(light)):
-            product = light[row]
+        for row, product in enumerate(without_photos(catalogue)):
             values = [known.get(spelling(product.tags.get(e, "")), -1) for e, known in zip(vocabulary, numbers, strict=True)]
             for caption in range(len(product.captions)):
                 tags.append(values)

@@ -25,6 +25,7 @@ from e2.data.loader import mixed_seed
 from e2.errors import TrainingStopped
 from e2.finite import clip_finite_gradient, require_finite_loss
 from e2.progress import LogLines
+from e2.training.optim import decay_groups
 from e2.training.stopping import stop_signals
 
 POOL = 64  # batches whose rows are sorted by length together
@@ -255,11 +256,7 @@ def run_length(config: CaptionerConfig, steps_per_epoch: int) -> int:
 def make_optimizer(model: CaptionModel, config: CaptionerConfig) -> torch.optim.Optimizer:
     """AdamW; only matrices decay; a language model that is not tuned stays as it is."""
     model.language_model.requires_grad_(config.tune_language_model)
-    learned = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in learned if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups = decay_groups((p for p in model.parameters() if p.requires_grad), config.weight_decay)
     return torch.optim.AdamW(groups, lr=0.0, eps=1e-6, fused=True)
 
 

@@ -19,7 +19,7 @@ from e2.adapters.captioning.captioner import Captioner
 from e2.adapters.captioning.files import json_line, write_table
 from e2.data.fingerprint import digest, fingerprint
 from e2.data.images import BadImage, load_image
-from e2.data.product import Catalogue, texts_only
+from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError, escaped
 from e2.files import atomic_path
 from e2.outputs import LEDGER, claim_file, record, require_ours
@@ -77,9 +77,8 @@ class CataloguePhotos(Sequence[PhotoToCaption]):
     """The photos of a split's products; several of one product are numbered by ``index``."""
 
     def __init__(self, catalogue: Catalogue):
-        light = texts_only(catalogue)
         self.catalogue = catalogue
-        self.places = [(row, image) for row in range(len(light)) for image in range(len(light[row].images))]
+        self.places = [(row, i) for row, product in enumerate(without_photos(catalogue)) for i in range(len(product.images))]
         if not self.places:
             raise InputError(f"{catalogue.name} split {catalogue.split} has no product")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from e2.adapters.composed.base import Composed, Composer, References, normalised
+from e2.adapters.composed.base import Composed, Composer, References
 from e2.adapters.encoder import Encoder
 from e2.errors import InputError
 
@@ -71,16 +71,6 @@ class Slerp(Composer):
 
     def _compose(self, references: References, wishes: list[str]) -> Composed:
         return Composed(slerp(references.features, self.encoder.encode_texts(wishes), self.text_weight))
-
-
-def sum_normalised(image: np.ndarray, text: np.ndarray) -> np.ndarray:
-    """normalise(image / \\|image\\| + text / \\|text\\|): (N, D), (N, D) -> (N, D)."""
-    return normalised(normalised(image) + normalised(text))
-
-
-def sum_unnormalised(image: np.ndarray, text: np.ndarray) -> np.ndarray:
-    """normalise(image + text) of raw features: (N, D), (N, D) -> (N, D)."""
-    return normalised(image + text)
 
 
 def slerp(image: np.ndarray, text: np.ndarray, text_weight: float) -> np.ndarray:

@@ -15,6 +15,7 @@ from e2.config import require_choice, require_range
 from e2.errors import InputError
 from e2.finite import clip_finite_gradient, require_finite_loss
 from e2.progress import with_progress
+from e2.training.optim import decay_groups, rate_factor
 
 CLIP_NORM = 1.0
 WARMUP = 0.05  # share of the steps
@@ -101,8 +102,9 @@ def fit_mapping(
     start = time.perf_counter()
     generator = torch.Generator().manual_seed(config.seed)
     train, held = _split(rows, config, generator)
-    optimizer = torch.optim.AdamW(_groups(mapping, config), lr=config.lr, betas=(0.9, 0.98), eps=1e-6)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config.steps))
+    groups = decay_groups(mapping.parameters(), config.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-6)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, config.steps, WARMUP))
     every = max(1, config.steps // config.evaluations)
     best, best_weights, waited, curve = float("inf"), copy.deepcopy(mapping.state_dict()), 0, []
     with encoder.frozen(), _deterministic(config.seed):
@@ -144,22 +146,6 @@ def _batches(rows: Tensor, size: int, generator: torch.Generator) -> Iterator[Te
         order = rows[torch.randperm(len(rows), generator=generator)]
         full = len(order) // size * size or len(order)
         yield from order[:full].split(size)
-
-
-def _groups(mapping: nn.Module, config: FitConfig) -> list[dict[str, Any]]:
-    """Vectors (biases) are not decayed."""
-    parameters = list(mapping.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-
-
-def _rate(step: int, steps: int) -> float:
-    warmup = max(1, round(WARMUP * steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + torch.cos(torch.tensor(torch.pi * (step - warmup) / max(1, steps - warmup))).item())
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.encoder import Encoder
 from e2.adapters.tag_reader import tag_vocabulary
 from e2.data import open_catalogue
-from e2.data.product import Catalogue, texts_only
+from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
 
 HUB = "transformers:"
@@ -67,8 +67,7 @@ def catalogue_options(
 
 def captions_in(catalogue: Catalogue) -> list[str]:
     """All descriptions of a split, photos left unread where the source can."""
-    light = texts_only(catalogue)
-    return [caption for row in range(len(light)) for caption in light[row].captions]
+    return [caption for product in without_photos(catalogue) for caption in product.captions]
 
 
 def phrases_of(source: Phrases | str | Path | None, texts: Sequence[str]) -> Phrases:

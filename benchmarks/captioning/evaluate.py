@@ -36,11 +36,11 @@ from e2.benchmarks.captioning.tag_scores import (
 )
 from e2.benchmarks.captioning.variety import distinct, words_and_repetition
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, interval, resampled_means
-from e2.benchmarks.core.comparison import COMPARISON, Comparison, MeasuredEncoder, compare, metrics_table
+from e2.benchmarks.core.comparison import COMPARISON, Comparison, MeasuredEncoder, check_different, compare, metrics_table
 from e2.benchmarks.core.items import CATEGORY
 from e2.benchmarks.core.records import NAME, metrics_record
 from e2.data.catalogue import ArrowCatalogue, Subset
-from e2.data.product import Catalogue, require_text, texts_only
+from e2.data.product import Catalogue, require_text, without_photos
 from e2.errors import InputError, printable
 from e2.files import write_json
 from e2.outputs import claim_results
@@ -122,7 +122,7 @@ def read_truth(
         InputError: an unknown kind of text, no products, or products without a word in their references.
     """
     require_text(text)
-    products = list(_texts_of(catalogue))
+    products = list(without_photos(catalogue))
     references = [[product.text(text, i) for i in range(len(product.captions))] for product in products]
     kept = [row for row, texts in enumerate(references) if any(map(WORDS.search, texts))]
     if not kept or (len(kept) < len(products) and not skip_wordless):
@@ -132,7 +132,7 @@ def read_truth(
             f"{catalogue.name} split {catalogue.split}: {count:,} of {len(products):,} products have no word in their "
             f"references (first: {wordless}); mend them, or leave them out by --on-bad-row skip"
         )
-    vocabulary = TagVocabulary([p.tags for p in products] + [p.tags for other in further for p in _texts_of(other)])
+    vocabulary = TagVocabulary([p.tags for p in products] + [p.tags for other in further for p in without_photos(other)])
     ids, tags = [p.product_id for p in products], [p.tags for p in products]
     truth = CaptionTruth(catalogue, ids, references, tags, vocabulary, of=len(products))
     return truth if len(kept) == len(products) else truth.only(kept)
@@ -187,8 +187,7 @@ def evaluate_captioning(
         JavaFailed: what scores the captions fails; written captions stay.
     """
     paths = [candidate.info["path"] for candidate in candidates]
-    if not paths or len(set(paths)) < len(paths):
-        raise InputError(f"give one or several different captioners or caption files, got {', '.join(paths) or 'none'}")
+    check_different(paths, "captioners or caption files")
     claim_scores(out, paths)
     folders = _folders(out, paths)
     photos = _photos(encoder, truth) if encoder else None
@@ -365,11 +364,6 @@ def _require_captions(candidate: Candidate, truth: CaptionTruth) -> None:
 
 def _photos(encoder: Encoder, truth: CaptionTruth) -> torch.Tensor:
     return torch.from_numpy(encoder.encode_images(ProductImages.first(truth.catalogue)))
-
-
-def _texts_of(catalogue: Catalogue):
-    light = texts_only(catalogue)
-    return (light[row] for row in range(len(light)))
 
 
 def claim_scores(out: str | Path | None, paths: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ from e2.benchmarks.composed.figure import save_examples
 from e2.benchmarks.composed.methods import BASELINES, Methods
 from e2.benchmarks.composed.notes import rewriting_line
 from e2.benchmarks.core.bootstrap import RESAMPLES, interval
-from e2.benchmarks.core.comparison import COMPARISON, claim_comparison
+from e2.benchmarks.core.comparison import COMPARISON, check_different, claim_comparison
 from e2.benchmarks.core.records import NAME, metrics_record
 from e2.errors import InputError
 from e2.files import atomic_path, write_json
@@ -150,9 +150,7 @@ def _composed(
     encoders: Sequence[Encoder], task: Task, methods: Methods
 ) -> Iterator[tuple[Encoder, Composer, Tensor, list[Composed], float]]:
     """Encoder, composer, gallery vectors, composed queries of each wording and the seconds that composing took."""
-    paths = [encoder.info["path"] for encoder in encoders]
-    if not paths or len(set(paths)) < len(paths):
-        raise InputError(f"give one or several different encoders, got {', '.join(paths) or 'none'}")
+    check_different([encoder.info["path"] for encoder in encoders], "encoders")
     methods.check(encoders)
     chosen = [methods.composers(encoder) for encoder in encoders]  # all of them, before the first photo is encoded
     for encoder, composers in zip(encoders, chosen, strict=True):

@@ -22,7 +22,7 @@ from e2.adapters.composed.unwanted import Unwanted, unwanted_of, values_of
 from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.product_images import ProductImages
 from e2.adapters.tag_reader import tag_vocabulary
-from e2.data.product import Catalogue, texts_only
+from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
 from e2.files import write_json
 from e2.options import open_data
@@ -79,13 +79,12 @@ class Shop:
 
     def __init__(self, encoder: Encoder, catalogue: Catalogue):
         self.encoder, self.entities = encoder, catalogue.tags
-        light = texts_only(catalogue)
-        self.captions = [light[row].captions[0] for row in range(len(light))]
-        self.tags = [dict(light[row].tags) for row in range(len(light))]
+        products = list(without_photos(catalogue))
+        self.captions = [product.captions[0] for product in products]
+        self.tags = [dict(product.tags) for product in products]
         self.vocabulary = tag_vocabulary(catalogue)
         self.editor = RuleEditor(self.vocabulary)
-        products = zip(self.tags, self.captions, strict=True)
-        self.values = [values_of(self.editor.lexicon, tags, caption) for tags, caption in products]
+        self.values = [values_of(self.editor.lexicon, product.tags, product.captions[0]) for product in products]
         self.photos = encoder.encode_images(ProductImages.first(catalogue))
         self._texts: dict[str, np.ndarray] = {}
 

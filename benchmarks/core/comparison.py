@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.text import Text
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.bootstrap import interval
 from e2.benchmarks.core.names import ends
-from e2.benchmarks.core.records import NAME
+from e2.benchmarks.core.records import NAME, MeasuredData, metrics_record
 from e2.benchmarks.core.support import sign, signed
 from e2.distributed import processes
 from e2.errors import InputError
@@ -45,14 +46,44 @@ class Comparison:
 
 
 def check_encoders(encoders: Sequence[Encoder]) -> None:
-    """Refuses none, or one twice.
+    """Refuses none, or one twice."""
+    check_different([encoder.info["path"] for encoder in encoders], "models")
+
+
+def check_different(paths: Sequence[str], what: str) -> None:
+    """Refuses nothing to measure, or one thing twice.
 
     Raises:
         InputError: saying which were given.
     """
-    paths = [encoder.info["path"] for encoder in encoders]
     if not paths or len(set(paths)) < len(paths):
-        raise InputError(f"give one or several different models, got {', '.join(paths) or 'none'}")
+        raise InputError(f"give one or several different {what}, got {', '.join(paths) or 'none'}")
+
+
+def measured(
+    benchmark: str,
+    protocol: str,
+    catalogue: MeasuredData,
+    encoder: Encoder,
+    metrics: dict[str, float],
+    samples: Mapping[str, np.ndarray],
+    start: float,
+    *,
+    text: str,
+    seed: int,
+    resamples: int,
+    **further: Any,
+) -> MeasuredEncoder:
+    """One encoder's metrics as a record; ``start`` is when its measurement began, by ``time.perf_counter``.
+
+    Raises:
+        NotFinite: a metric is NaN or infinite.
+    """
+    ci95, seconds = intervals(samples), time.perf_counter() - start
+    facts = {"model": encoder.info, "metrics": metrics, "ci95": ci95, "seconds": seconds, "precision": encoder.precision}
+    bootstrap = {"resamples": resamples, "unit": "product"}
+    record = metrics_record(benchmark, protocol, catalogue, text=text, seed=seed, **facts, **further, bootstrap=bootstrap)
+    return MeasuredEncoder(record, samples)
 
 
 def intervals(samples: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:

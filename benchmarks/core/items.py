@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from e2.adapters.product_images import ProductImages
-from e2.data.product import Catalogue, require_text, texts_only
+from e2.data.product import Catalogue, require_text, without_photos
 from e2.errors import InputError
 
 CATEGORY = "sub_category"  # the entity that sampled protocols draw their negatives from
@@ -48,14 +48,12 @@ def read_items(catalogue: Catalogue, text: str, *, first_only: bool = False) -> 
     require_text(text)
     if len(catalogue) < 2:
         raise InputError(f"{catalogue.name} split {catalogue.split} has {len(catalogue)} product; retrieval needs two or more")
-    light = texts_only(catalogue)
-    products = (light[row] for row in range(len(light)))
     ids: list[str] = []
     categories: list[str] = []
     texts: list[str] = []
     image_counts: list[int] = []
     text_counts: list[int] = []
-    for product in products:
+    for product in without_photos(catalogue):
         ids.append(product.product_id)
         categories.append(product.tags.get(CATEGORY, ""))
         image_counts.append(1 if first_only else len(product.images))

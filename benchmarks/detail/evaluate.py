@@ -29,15 +29,14 @@ from e2.benchmarks.core.comparison import (
     check_encoders,
     claim_comparison,
     compare,
-    intervals,
+    measured,
     metrics_table,
     write_comparison,
 )
 from e2.benchmarks.core.items import read_items
-from e2.benchmarks.core.records import metrics_record
 from e2.benchmarks.detail.metrics import fitting, greedy_order, write_query
 from e2.data.loader import DESCRIPTION
-from e2.data.product import Catalogue, texts_only
+from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
 from e2.ranks import KS, TIE_POLICY, query_ranks
 
@@ -160,9 +159,8 @@ def read_shelf(catalogue: Catalogue, fields: Sequence[str]) -> Shelf:
     Raises:
         InputError: fewer than two products have all fields.
     """
-    items, light = read_items(catalogue, "caption"), texts_only(catalogue)
-    products = [light[row] for row in range(len(light))]
-    records = [{**product.tags, DESCRIPTION: product.captions[0]} for product in products]
+    items = read_items(catalogue, "caption")
+    records = [{**product.tags, DESCRIPTION: product.captions[0]} for product in without_photos(catalogue)]
     asked = np.flatnonzero([all(field in record for field in fields) for record in records])
     if len(asked) < 2:
         counts = ", ".join(f"{field} {sum(field in record for record in records):,}" for field in fields)
@@ -179,27 +177,24 @@ def _measure(searcher: Searcher, order: list[str], facts: Mapping[str, Any], see
     values = measured_queries(searcher, order)
     drawn = resampled_means([Measure(values, shelf.asked)], resamples=resamples, seed=seed)
     metrics = {name: float(value) for name, value in named_metrics(values.mean(axis=0), order).items()}
-    samples = named_metrics(drawn, order)
-    record = metrics_record(
+    return measured(
         "detail",
         "text-to-image",
         shelf.catalogue,
+        encoder,
+        metrics,
+        named_metrics(drawn, order),
+        start,
         text="fields",
         seed=seed,
-        model=encoder.info,
-        metrics=metrics,
-        ci95=intervals(samples),
-        seconds=time.perf_counter() - start,
-        precision=encoder.precision,
+        resamples=resamples,
         n_queries=len(shelf.asked),
         n_images=len(shelf.photos),
         products_without_all_fields=len(shelf.records) - len(shelf.asked),
         **facts,
         steps=[_step(searcher, tuple(order[:count])) for count in range(1, len(order) + 1)],
         tie_policy=TIE_POLICY,
-        bootstrap={"resamples": resamples, "unit": "product"},
     )
-    return MeasuredEncoder(record, samples)
 
 
 def measured_queries(searcher: Searcher, order: Sequence[str]) -> np.ndarray:

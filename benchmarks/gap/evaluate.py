@@ -28,16 +28,15 @@ from e2.benchmarks.core.comparison import (
     check_encoders,
     claim_comparison,
     compare,
-    intervals,
+    measured,
     metrics_table,
     write_comparison,
 )
 from e2.benchmarks.core.items import Items, read_items
-from e2.benchmarks.core.records import metrics_record
 from e2.benchmarks.gap.figure import save_gap
 from e2.benchmarks.gap.metrics import Clouds, chance_gap, figures, offset, plane
 from e2.benchmarks.gap.sweep import AMOUNTS, Pairs, caption_sweep, retrieval_sweep
-from e2.data.product import Catalogue, texts_only
+from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
 from e2.ranks import TIE_POLICY
 from e2.spelling import spelling
@@ -100,13 +99,13 @@ def evaluate_gap(
     _check_captioners(captioners, encoders)
     subjects = _subjects(catalogue, tuning, text)
     options = Options(seed, resamples, captioned)
-    measured, clouds = [], []
+    parts, clouds = [], []
     for encoder in encoders:
         own = [one for one in captioners if _same(one.encoder, encoder)]
         one, cloud = _measure(encoder, subjects, text, own, options)
-        measured.append(one)
+        parts.append(one)
         clouds.append(cloud)
-    comparison = compare(measured)
+    comparison = compare(parts)
     if out is not None:
         write_comparison(Path(out), comparison)
         save_gap(comparison, clouds, Path(out))
@@ -127,11 +126,10 @@ def _same(first: Encoder, second: Encoder) -> bool:
 
 
 def _subjects(catalogue: Catalogue, tuning: Catalogue, text: str) -> Subjects:
-    light = texts_only(catalogue)
     return Subjects(
         catalogue,
         read_items(catalogue, text, first_only=True),
-        [light[row].tags for row in range(len(light))],
+        [product.tags for product in without_photos(catalogue)],
         tag_vocabulary(catalogue) if catalogue.tags else {},
         read_items(tuning, text, first_only=True),
     )
@@ -149,17 +147,17 @@ def _measure(
     best = max(range(len(rows)), key=lambda place: (rows[place]["tuning_SumR"], -abs(AMOUNTS[place])))
     for name, place in (("SumR", AMOUNTS.index(0.0)), ("SumR_narrowed", best)):
         metrics[name], samples[name] = rows[place]["metrics"]["SumR"], drawn[place]
-    record = metrics_record(
+    one = measured(
         "gap",
         "first-photo",
         subjects.catalogue,
+        encoder,
+        metrics,
+        samples,
+        start,
         text=text,
         seed=options.seed,
-        model=encoder.info,
-        metrics=metrics,
-        ci95=intervals(samples),
-        seconds=time.perf_counter() - start,
-        precision=encoder.precision,
+        resamples=options.resamples,
         chance_gap=chance_gap(*pairs),
         narrowing={
             "offset_from": {"split": subjects.tuning.images.catalogue.split, "n": len(subjects.tuning.texts)},
@@ -170,11 +168,10 @@ def _measure(
         },
         captioners=[_captions(one, pairs[0], offset(*tuning), subjects, options) for one in captioners],
         tie_policy=TIE_POLICY,
-        bootstrap={"resamples": options.resamples, "unit": "product"},
     )
     chosen = np.random.default_rng(options.seed).permutation(len(images))[:POINTS]
     flat_images, flat_texts, shares = plane(*pairs)
-    return MeasuredEncoder(record, samples), Clouds(flat_images[chosen], flat_texts[chosen], shares)
+    return one, Clouds(flat_images[chosen], flat_texts[chosen], shares)
 
 
 def _look(encoder: Encoder, items: Items) -> tuple[np.ndarray, np.ndarray | None]:

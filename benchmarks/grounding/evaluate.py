@@ -13,7 +13,7 @@ tolerance of 15 pixels, on a photo of 224) and ``mass`` (share of the weight ins
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,13 @@ from e2.adapters.product_images import ProductImages
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, interval, resampled_means
 from e2.benchmarks.core.comparison import (
     Comparison,
-    MeasuredEncoder,
     check_encoders,
     claim_comparison,
     compare,
-    intervals,
+    measured,
     short_names,
     write_comparison,
 )
-from e2.benchmarks.core.records import metrics_record
 from e2.benchmarks.grounding.figure import save_bars
 from e2.benchmarks.grounding.maps import TOKENS, Maps, maps_of, read_maps, tag_texts
 from e2.benchmarks.grounding.metrics import mass_in_box, pointing, reachable
@@ -47,6 +45,7 @@ from e2.errors import InputError
 
 FIGURES = ("grounding.png", "grounding.svg")
 TRUTHS = ("boxes", "windows")
+Samples = Mapping[str, np.ndarray]  # metric -> (resamples,)
 NEAR = 15 / 224  # of a side: 15 pixels around the box, as published, on photos of 224
 MEASURES = {
     "pointing": lambda weights, boxes: pointing(weights, boxes),
@@ -122,29 +121,16 @@ def evaluate_grounding(
     truth = truth or ("boxes" if any(product.regions for product in drawn) else "windows")
     _check_truth(truth, catalogue, drawn)
     photos = ProductImages.first(catalogue, rows)
-    scores, records = [], []
+    parts = []
     for encoder in encoders:
         start = time.perf_counter()
         found, facts = score_encoder(encoder, drawn, photos, entities, truth)
-        scores.append(found.samples(resamples, seed))
-        record = metrics_record(
-            "grounding",
-            truth,
-            catalogue,
-            text="tag",
-            seed=seed,
-            model=encoder.info,
-            metrics=found.means(),
-            ci95=intervals(scores[-1]),
-            seconds=time.perf_counter() - start,
-            precision=encoder.precision,
-            bootstrap={"resamples": resamples, "unit": "product"},
-            tolerance_of_near="15 of 224 pixels",
-            **facts,
-        )
-        records.append(record | {"n": len(drawn)})
-    comparison = compare([MeasuredEncoder(*parts) for parts in zip(records, scores, strict=True)])
-    _add_token_differences(comparison, scores)
+        metrics, samples = found.means(), found.samples(resamples, seed)
+        facts |= {"text": "tag", "seed": seed, "resamples": resamples, "tolerance_of_near": "15 of 224 pixels"}
+        parts.append(measured("grounding", truth, catalogue, encoder, metrics, samples, start, **facts))
+        parts[-1].record["n"] = len(drawn)
+    comparison = compare(parts)
+    _add_token_differences(comparison, [one.samples for one in parts])
     if out is not None:
         write_comparison(Path(out), comparison)
         save_bars(comparison, Path(out))
@@ -256,7 +242,7 @@ def _measure(values: np.ndarray) -> Measure:
     return Measure(values[known, None], known)
 
 
-def _add_token_differences(comparison: Comparison, samples: Sequence[dict[str, np.ndarray]]) -> None:
+def _add_token_differences(comparison: Comparison, samples: Sequence[Samples]) -> None:
     """For each encoder with tokens: these minus each other map; value, low, high.
 
     Against other encoders' maps too where all are asked for the same places: windows are each encoder's own.
@@ -274,7 +260,7 @@ def _add_token_differences(comparison: Comparison, samples: Sequence[dict[str, n
 
 
 def _token_differences(
-    record: dict[str, Any], own: dict[str, np.ndarray], other: dict[str, Any], drawn: dict[str, np.ndarray], other_map: str
+    record: dict[str, Any], own: Samples, other: dict[str, Any], drawn: Samples, other_map: str
 ) -> Iterator[tuple[str, list[float]]]:
     for measure in MEASURES:
         for entity in record["places"]:

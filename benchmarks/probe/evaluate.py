@@ -29,13 +29,12 @@ from e2.benchmarks.core.comparison import (
     check_encoders,
     claim_comparison,
     compare,
-    intervals,
+    measured,
     metrics_table,
     write_comparison,
 )
-from e2.benchmarks.core.records import metrics_record
 from e2.benchmarks.probe.metrics import fit_probe
-from e2.data.product import Catalogue, texts_only
+from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
 from e2.spelling import by_spelling, spelling
 
@@ -110,7 +109,7 @@ def read_labels(splits: Splits) -> dict[str, Labels]:
     Raises:
         InputError: see `evaluate_probe`.
     """
-    tags = [[product.tags for product in map(light.__getitem__, range(len(light)))] for light in map(texts_only, splits.all())]
+    tags = [[product.tags for product in without_photos(split)] for split in splits.all()]
     return {entity: _labels_of(entity, sorted(values), tags, splits) for entity, values in tag_vocabulary(splits.fit).items()}
 
 
@@ -172,24 +171,23 @@ def _measure(encoder: Encoder, splits: Splits, labels: Mapping[str, Labels], see
     start = time.perf_counter()
     probed = probe_all(encoder, splits, labels)
     metrics, samples = _scores(probed, list(labels), resamples, seed)
-    record = metrics_record(
+    metrics |= {f"{entity}_majority": majority(own) for entity, own in labels.items()}
+    return measured(
         "probe",
         "linear",
         splits.test,
+        encoder,
+        metrics,
+        samples,
+        start,
         text="none",
         seed=seed,
-        model=encoder.info,
-        metrics=metrics | {f"{entity}_majority": majority(own) for entity, own in labels.items()},
-        ci95=intervals(samples),
-        seconds=time.perf_counter() - start,
-        precision=encoder.precision,
+        resamples=resamples,
         fitted_on={"split": splits.fit.split, "n": len(splits.fit)},
         chosen_on={"split": splits.val.split, "n": len(splits.val)},
         entities={entity: _facts(own) for entity, own in labels.items()},
         probes={name: one.facts for name, one in probed.items()},
-        bootstrap={"resamples": resamples, "unit": "product"},
     )
-    return MeasuredEncoder(record, samples)
 
 
 def _features(encoder: Encoder, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray | None]:

@@ -18,7 +18,7 @@ from e2.benchmarks.reports.page import write_page
 from e2.benchmarks.reports.pictures import data_uri
 from e2.benchmarks.reports.tables import to_latex, to_markdown
 from e2.data import Catalogue, Product, load_image
-from e2.data.product import texts_only
+from e2.data.product import without_photos
 from e2.errors import InputError
 from e2.files import atomic_path
 from e2.options import open_data
@@ -195,8 +195,7 @@ def _photos_of(
         catalogue = open_data(spec, split, None, columns, on_bad_row)
     except InputError as error:
         raise InputError(f"the photos cannot be found ({error}); say where they are by --data") from error
-    light = texts_only(catalogue)
-    places = {light[row].product_id: row for row in range(len(light))}
+    places = {product.product_id: row for row, product in enumerate(without_photos(catalogue))}
     if missing := [row["product_id"] for row in run.rows if row["product_id"] not in places]:
         raise InputError(f"{spec} split {split} lacks {len(missing):,} of the products (first: {missing[0]}); check --data")
     return catalogue, places

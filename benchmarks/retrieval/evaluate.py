@@ -18,16 +18,14 @@ from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.bootstrap import RESAMPLES
 from e2.benchmarks.core.comparison import (
     Comparison,
-    MeasuredEncoder,
     check_encoders,
     claim_comparison,
     compare,
-    intervals,
+    measured,
     metrics_table,
     write_comparison,
 )
 from e2.benchmarks.core.items import CATEGORY, Items, read_items
-from e2.benchmarks.core.records import metrics_record
 from e2.benchmarks.retrieval.answers import answer
 from e2.benchmarks.retrieval.candidates import CandidateGallery, CandidateLists, draw_candidates, load_candidates
 from e2.data.product import Catalogue
@@ -73,32 +71,20 @@ def evaluate_retrieval(
     claim_comparison(out, LISTS)
     items = read_items(catalogue, text, first_only=protocol == "first-photo")
     lists = _lists(items, rule, seed, candidates) if protocol == "sample-100" else None
-    facts = _facts(items, lists, resamples)
-    measured = []
+    facts, parts = _facts(items, lists), []
     for encoder in encoders:
         start = time.perf_counter()
         answers = answer(encoder, items, lists)
         metrics = answers.metrics()
         samples = dict(zip(metrics, answers.samples(resamples, seed).T, strict=True))
-        further = {"precision": encoder.precision, "truncated_texts": encoder.truncated(items.texts)}
+        further = {"truncated_texts": encoder.truncated(items.texts)}
         further["identical_texts"] = len(items.texts) - len(set(encoder.text_keys(items.texts)))  # it cannot tell these apart
         further |= {**facts, "tie_bounds": answers.tie_bounds()}
         if lists is not None:
             further["spread"] = answers.spread()
-        record = metrics_record(
-            "retrieval",
-            protocol,
-            catalogue,
-            text=text,
-            seed=seed,
-            model=encoder.info,
-            metrics=metrics,
-            ci95=intervals(samples),
-            seconds=time.perf_counter() - start,
-            **further,
-        )
-        measured.append(MeasuredEncoder(record, samples))
-    comparison = compare(measured)
+        options = {"text": text, "seed": seed, "resamples": resamples}
+        parts.append(measured("retrieval", protocol, catalogue, encoder, metrics, samples, start, **options, **further))
+    comparison = compare(parts)
     if out is not None:
         if lists is not None and processes().is_main_process:
             lists.save(Path(out) / LISTS)
@@ -125,13 +111,12 @@ def _lists(items: Items, rule: str, seed: int, candidates: str | Path | None) ->
     return load_candidates(candidates, gallery) if candidates else draw_candidates(gallery, rule=rule, seed=seed)
 
 
-def _facts(items: Items, lists: CandidateLists | None, resamples: int) -> dict[str, Any]:
+def _facts(items: Items, lists: CandidateLists | None) -> dict[str, Any]:
     """What holds for all encoders."""
     facts: dict[str, Any] = {
         "n_images": len(items.images),
         "n_texts": len(items.texts),
         "tie_policy": TIE_POLICY,
-        "bootstrap": {"resamples": resamples, "unit": "product"},
     }
     if lists is not None:
         runs, queries, length = lists.text_candidates.shape

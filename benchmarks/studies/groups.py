@@ -17,7 +17,7 @@ from e2.benchmarks.studies.intervals import value
 from e2.benchmarks.studies.retrieval import EncodedOnce, retrieval_of
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data import Catalogue
-from e2.data.product import texts_only
+from e2.data.product import without_photos
 from e2.errors import InputError
 from e2.spelling import spelling
 
@@ -54,8 +54,7 @@ def retrieval_and_neighbours(encoder: Encoder, catalogue: Catalogue, context: Co
     found = retrieval_of(answer(remembered, items, None), len(catalogue))
     images, texts = remembered.encode_images(items.images), remembered.encode_texts(items.texts)
     _, rows = search(images, texts, NEAREST, device=remembered.device)  # (I, 10)
-    light = texts_only(catalogue)
-    all_tags = [light[row].tags for row in range(len(light))]
+    all_tags = [product.tags for product in without_photos(catalogue)]
     for entity in context.entities:
         tags = np.array([spelling(own.get(entity, "")) for own in all_tags])
         if not tags.any():

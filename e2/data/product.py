@@ -3,7 +3,7 @@
 Legend used throughout the project: B batch, N patches, S selection tokens, E entities, D embedding width.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -74,3 +74,9 @@ def is_catalogue(data: object) -> TypeIs[Catalogue]:
 def texts_only(catalogue: Catalogue) -> Catalogue:
     """The same products with their photos left unread, where the source can (it says so by a method ``text_only``)."""
     return catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
+
+
+def without_photos(catalogue: Catalogue) -> Iterator[Product]:
+    """All products one after another, their photos left unread where the source can."""
+    light = texts_only(catalogue)
+    return (light[row] for row in range(len(light)))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from open_clip.timm_model import TimmModel
@@ -63,6 +64,14 @@ def make_optimizer(
     )
 
 
+def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups of a small network: matrices decay, vectors (biases, norms) do not."""
+    matrices, vectors = [], []
+    for p in parameters:
+        (matrices if p.ndim > 1 else vectors).append(p)
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
 def freeze_towers(model: E2, config: OptimConfig) -> None:
     """Keeps all but the last so many groups of a tower from learning, by open_clip's own locking."""
     if config.image_layers is not None:
@@ -71,13 +80,13 @@ def freeze_towers(model: E2, config: OptimConfig) -> None:
         model.lock_text_tower(config.text_layers)
 
 
-def rate_factor(step: int, steps: int, config: OptimConfig) -> float:
-    """Share of the peak learning rate at a step (0-based): linear warm-up, then cosine down to ``final_lr``."""
-    warmup = max(1, round(config.warmup * steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = (step - warmup) / max(1, steps - warmup)
-    return config.final_lr + (1 - config.final_lr) * (1 + math.cos(math.pi * progress)) / 2
+def rate_factor(step: int, steps: int, warmup: float, final: float = 0.0) -> float:
+    """Share of the peak rate at a step (0-based): linear up for a share of the steps, then a cosine down to ``final``."""
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return (step + 1) / rising
+    progress = (step - rising) / max(1, steps - rising)
+    return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int, config: OptimConfig) -> None:
@@ -85,7 +94,7 @@ def set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int, config: O
     first_stage = step < round(config.new_only * steps)
     for group in optimizer.param_groups:
         asleep = first_stage and group["age"] == "old"
-        group["lr"] = 0.0 if asleep else group["peak_lr"] * rate_factor(step, steps, config)
+        group["lr"] = 0.0 if asleep else group["peak_lr"] * rate_factor(step, steps, config.warmup, config.final_lr)
 
 
 def named_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

@@ -19,7 +19,15 @@ from e2.benchmarks.composed.data.files import (
     required_id,
 )
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.data.usable import Count, PublishedQuery, answers_hidden, coverage, usable_photos, usable_queries
+from e2.benchmarks.composed.data.usable import (
+    Count,
+    PublishedQuery,
+    answers_hidden,
+    coverage,
+    one_gallery,
+    usable_photos,
+    usable_queries,
+)
 from e2.files import write_json
 
 PUBLISHED = {"val": 220, "test": 800}  # queries
@@ -54,22 +62,16 @@ def load_circo(annotations: str | Path, images: str | Path, *, split: str = "val
     photos = usable_photos(listed, photos_by_name(Path(images)), missing, Path(images))
     rows = {listed[stem]: row for row, stem in enumerate(photos.paths)}  # COCO's id -> row
     usable, left_out = usable_queries(queries, rows, missing, f"CIRCO {split}")
-    references = np.array([rows[query.reference] for query in usable])
-    return Task(
-        benchmark="circo",
-        protocol="circo",
-        name="circo",
-        split=split,
-        images=list(photos.paths.values()),
-        image_names=list(rows),
-        references=references,
-        wordings=[[query.captions for query in usable]],
+    return one_gallery(
+        "circo",
+        "circo",
+        split,
+        photos,
+        rows,
+        usable,
         answers=None if hidden else [np.array([rows[photo] for photo in query.answers]) for query in usable],
         recall_answers=None if hidden else [np.array([rows[query.target]]) for query in usable],
-        categories=np.full(len(usable), "all"),
-        galleries={"all": np.arange(len(rows))},
         exclude_reference=False,
-        clusters=references,
         recall_ks=KS,
         map_ks=KS,
         facts={
@@ -79,7 +81,6 @@ def load_circo(annotations: str | Path, images: str | Path, *, split: str = "val
                 photos=Count(len(rows), len(listed), PUBLISHED_PHOTOS, photos.causes),
             ),
         },
-        query_names=[query.name for query in usable],
     )
 
 

@@ -19,7 +19,15 @@ from e2.benchmarks.composed.data.files import (
     texts_of,
 )
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.data.usable import Count, PublishedQuery, answers_hidden, coverage, usable_photos, usable_queries
+from e2.benchmarks.composed.data.usable import (
+    Count,
+    PublishedQuery,
+    answers_hidden,
+    coverage,
+    one_gallery,
+    usable_photos,
+    usable_queries,
+)
 from e2.files import write_json
 
 PUBLISHED = {"val": 4181}  # queries
@@ -49,21 +57,15 @@ def load_cirr(annotations: str | Path, images: str | Path, *, split: str = "val"
     photos = usable_photos(listed, photos_by_name(Path(images)), missing, Path(images))
     rows = {name: row for row, name in enumerate(photos.paths)}
     usable, left_out = usable_queries(queries, rows, missing, f"CIRR {split}")
-    references = np.array([rows[query.reference] for query in usable])
-    return Task(
-        benchmark="cirr",
-        protocol="cirr_rc2",
-        name="cirr",
-        split=split,
-        images=list(photos.paths.values()),
-        image_names=list(rows),
-        references=references,
-        wordings=[[query.captions for query in usable]],
+    return one_gallery(
+        "cirr",
+        "cirr_rc2",
+        split,
+        photos,
+        rows,
+        usable,
         answers=None if hidden else [np.array([rows[query.target]]) for query in usable],
-        categories=np.full(len(usable), "all"),
-        galleries={"all": np.arange(len(rows))},
         exclude_reference=True,
-        clusters=references,
         recall_ks=KS,
         subset=_subset(usable, rows),
         facts={
@@ -72,7 +74,6 @@ def load_cirr(annotations: str | Path, images: str | Path, *, split: str = "val"
                 photos=Count(len(rows), len(listed), None, photos.causes),
             )
         },
-        query_names=[query.name for query in usable],
     )
 
 

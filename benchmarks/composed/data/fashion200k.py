@@ -10,7 +10,7 @@ import numpy as np
 
 from e2.benchmarks.composed.data.files import read_lines
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.data.usable import Count, PublishedQuery, coverage, usable_photos, usable_queries
+from e2.benchmarks.composed.data.usable import Count, PublishedQuery, coverage, one_gallery, usable_photos, usable_queries
 from e2.errors import InputError
 
 KS = (1, 10, 50)
@@ -42,21 +42,15 @@ def load_fashion200k(annotations: str | Path, images: str | Path, *, split: str 
         by_caption.setdefault(captions[name], []).append(row)
     groups = {caption: np.array(members) for caption, members in by_caption.items()}
     usable, left_out = usable_queries(queries, rows, missing, "Fashion200k")
-    references = np.array([rows[query.reference] for query in usable])
-    return Task(
-        benchmark="fashion200k",
-        protocol="fashion200k_tirg",
-        name="fashion200k",
-        split=split,
-        images=list(photos.paths.values()),
-        image_names=list(rows),
-        references=references,
-        wordings=[[query.captions for query in usable]],
+    return one_gallery(
+        "fashion200k",
+        "fashion200k_tirg",
+        split,
+        photos,
+        rows,
+        usable,
         answers=[groups[captions[query.target]] for query in usable],
-        categories=np.full(len(usable), "all"),
-        galleries={"all": np.arange(len(rows))},
         exclude_reference=True,
-        clusters=references,
         recall_ks=KS,
         facts={
             "coverage": coverage(
@@ -64,7 +58,6 @@ def load_fashion200k(annotations: str | Path, images: str | Path, *, split: str 
                 photos=Count(len(rows), len(captions), None, photos.causes),
             )
         },
-        query_names=[query.name for query in usable],
     )
 
 

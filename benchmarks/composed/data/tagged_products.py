@@ -11,7 +11,7 @@ import numpy as np
 from e2.adapters.product_images import ProductImages
 from e2.benchmarks.composed.data.garment import kept_tags
 from e2.benchmarks.composed.data.tag_pairs import TagTable
-from e2.data.product import Catalogue, require_text, texts_only
+from e2.data.product import Catalogue, require_text, without_photos
 from e2.errors import InputError
 
 
@@ -35,10 +35,8 @@ class TaggedProducts:
                 f"{catalogue.name} has no tag {', '.join(unread)} among those opened, but it is to be kept; add it"
             )
         require_text(text)
-        light = texts_only(catalogue)
         rows, self.ids, self.texts, tags = [], [], [], []
-        for row in range(len(light)):
-            product = light[row]
+        for row, product in enumerate(without_photos(catalogue)):
             if all(product.tags.get(name) for name in catalogue.tags):
                 rows.append(row)
                 self.ids.append(product.product_id)

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from e2.adapters.composed.base import Wish, wish_fault
 from e2.benchmarks.composed.data.files import check_missing
+from e2.benchmarks.composed.data.task import Task
 from e2.data.images import BadImage, check_image
 from e2.errors import InputError, printable
 from e2.progress import with_progress
@@ -133,6 +136,42 @@ def usable_queries(
     if not usable:
         raise InputError(f"no {what} query has all of its photos and a wish; complete the folder given by --images")
     return usable, left_out
+
+
+def one_gallery(
+    benchmark: str,
+    protocol: str,
+    split: str,
+    photos: UsablePhotos,
+    rows: Mapping[str, int],
+    queries: Sequence[PublishedQuery],
+    **further: Any,
+) -> Task:
+    """A data set as a task whose queries all search all of its photos.
+
+    Args:
+        benchmark, protocol, split: of the task.
+        photos: that are searched.
+        rows: name of a photo in the annotations -> its place among them, in their order.
+        queries: that are asked.
+        further: fields of `Task`.
+    """
+    references = np.array([rows[query.reference] for query in queries])
+    return Task(
+        benchmark=benchmark,
+        protocol=protocol,
+        name=benchmark,
+        split=split,
+        images=list(photos.paths.values()),
+        image_names=list(rows),
+        references=references,
+        wordings=[[query.captions for query in queries]],
+        categories=np.full(len(queries), "all"),
+        galleries={"all": np.arange(len(rows))},
+        clusters=references,
+        query_names=[query.name for query in queries],
+        **further,
+    )
 
 
 def answers_hidden(queries: Sequence[PublishedQuery]) -> bool:

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from e2.adapters.composed import METHODS, References, make_composer, query_preset
-from e2.adapters.composed.baselines import slerp, sum_normalised, sum_unnormalised
+from e2.adapters.composed.base import normalised
+from e2.adapters.composed.baselines import slerp
 from e2.errors import InputError
 from tests.shared import shared_path
 
 
 def test_baselines_fixture():
     z = np.load(shared_path("fixtures/composed/f_baselines.npz"))
-    np.testing.assert_allclose(sum_normalised(z["image"], z["text"]), z["sum_normalised"], atol=1e-6)
-    np.testing.assert_allclose(sum_unnormalised(z["image"], z["text"]), z["sum_unnormalised"], atol=1e-6)
+    np.testing.assert_allclose(normalised(normalised(z["image"]) + normalised(z["text"])), z["sum_normalised"], atol=1e-6)
+    np.testing.assert_allclose(normalised(z["image"] + z["text"]), z["sum_unnormalised"], atol=1e-6)
     for place, weight in enumerate(z["alpha"]):
         double = slerp(z["image"].astype(np.float64), z["text"].astype(np.float64), float(weight))
         np.testing.assert_allclose(double, z["slerp"][:, place], atol=1e-9)
@@ -52,9 +53,13 @@ def photos(products, count=3):
 def test_sums_are_what_they_say_and_given_features_serve_as_well_as_photos(encoder, products):
     images, wishes = photos(products), ["in red", "is blue", "with a hood"]
     i, t = encoder.encode_images(images, normalize=False), encoder.encode_texts(wishes, normalize=False)
-    np.testing.assert_allclose(make_composer("raw-sum", encoder).compose(images, wishes), sum_unnormalised(i, t), atol=1e-5)
+    np.testing.assert_allclose(make_composer("raw-sum", encoder).compose(images, wishes), normalised(i + t), atol=1e-5)
     unit = i / np.linalg.norm(i, axis=1, keepdims=True)
-    for name, expected in (("sum", sum_normalised(i, t)), ("image", unit), ("slerp", slerp(unit, t, 0.8))):
+    for name, expected in (
+        ("sum", normalised(normalised(i) + normalised(t))),
+        ("image", unit),
+        ("slerp", slerp(unit, t, 0.8)),
+    ):
         composer = make_composer(name, encoder)
         found = composer.compose(images, wishes)
         assert found.dtype == np.float32

@@ -236,7 +236,7 @@ def test_settings_from_a_file_yield_to_the_command_line(tmp_path):
 def test_the_schedule_warms_up_and_falls_and_keeps_the_backbone_asleep_first(model):
     config = OptimConfig(lr=1.0, new_lr=2.0, warmup=0.1, new_only=0.5)
     optimizer = make_optimizer(model, config, pretrained=True)
-    factors = [rate_factor(step, 100, config) for step in range(100)]
+    factors = [rate_factor(step, 100, config.warmup, config.final_lr) for step in range(100)]
     assert factors[0] == 0.1 and max(factors) == 1.0 == factors[10] and factors[99] < 0.001
     set_rates(optimizer, 30, 100, config)
     rates = {group["age"]: group["lr"] for group in optimizer.param_groups}
