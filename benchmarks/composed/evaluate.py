@@ -28,9 +28,16 @@ from e2.benchmarks.composed.data.usable import covered, refuse_damaged, refuse_i
 from e2.benchmarks.composed.figure import save_examples
 from e2.benchmarks.composed.methods import BASELINES, Methods
 from e2.benchmarks.composed.notes import rewriting_line
-from e2.benchmarks.core.bootstrap import RESAMPLES, interval
-from e2.benchmarks.core.comparison import COMPARISON, check_different, claim_comparison
-from e2.benchmarks.core.records import NAME, metrics_record
+from e2.benchmarks.core.bootstrap import RESAMPLES
+from e2.benchmarks.core.comparison import (
+    COMPARISON,
+    MeasuredEncoder,
+    check_different,
+    claim_comparison,
+    paired_difference,
+    recorded,
+)
+from e2.benchmarks.core.records import NAME
 from e2.errors import InputError
 from e2.files import atomic_path, write_json
 from e2.ranks import TIE_POLICY
@@ -60,13 +67,16 @@ class ComposedComparison:
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """One encoder with one method: its record and bootstrapped metrics."""
+class _Pair(MeasuredEncoder):
+    """One encoder with one method."""
 
-    encoder: str
-    method: str
-    record: dict[str, Any]
-    samples: np.ndarray
+    @property
+    def encoder(self) -> str:
+        return self.record["model"]["path"]
+
+    @property
+    def method(self) -> str:
+        return self.record["method"]
 
 
 def evaluate_composed(
@@ -100,9 +110,9 @@ def evaluate_composed(
     claim_pairs(out, paths, methods)
     pairs = []
     for encoder, composer, gallery, composed, seconds in _composed(encoders, task, methods):
-        start = time.perf_counter()
+        start = time.perf_counter() - seconds
         answers = answer(task, [_tensor(each.vectors, encoder) for each in composed], gallery)
-        pair = _measured(task, encoder, composer, composed, answers, seconds + time.perf_counter() - start, seed, resamples)
+        pair = _measured(task, encoder, composer, composed, answers, start, seed, resamples)
         pairs.append(pair)
         if out is not None:
             folder = Path(out) / _label(paths, encoder.info["path"]) / composer.name
@@ -179,36 +189,37 @@ def _measured(
     composer: Composer,
     composed: Sequence[Composed],
     answers: ComposedAnswers,
-    seconds: float,
+    start: float,
     seed: int,
     resamples: int,
 ) -> _Pair:
-    metrics, samples = answers.metrics(), answers.samples(resamples, seed)
-    record = metrics_record(
+    metrics = answers.metrics()
+    samples = dict(zip(metrics, answers.samples(resamples, seed).T, strict=True))
+    one = recorded(
         "composed",
         task.protocol,
         task,
+        encoder,
+        metrics,
+        samples,
+        start,
         text=composer.preset.name,
         seed=seed,
-        model=encoder.info,
-        metrics=metrics,
-        ci95=_intervals(metrics, samples),
-        seconds=seconds,
+        resamples=resamples,
+        unit="reference",
         method=composer.name,
         composer=composer.info,
-        precision=encoder.precision,
         gallery=len(task.target_names),
         reference="left out of the gallery" if task.exclude_reference else "kept in the gallery",
         recall="a query is found if any right answer is in the top K",
         tie_policy=TIE_POLICY,
         tie_bounds=answers.tie_bounds(),
-        bootstrap={"resamples": resamples, "unit": "reference"},
         paraphrases=answers.paraphrases(),
         hard_negatives=answers.hard_negatives(),
         rewriting=_rewriting(composed),
         data=dict(task.facts),
     )
-    return _Pair(encoder.info["path"], composer.name, record, samples)
+    return _Pair(one.record, one.samples)
 
 
 def _rewriting(composed: Sequence[Composed]) -> dict[str, Any] | None:
@@ -217,30 +228,19 @@ def _rewriting(composed: Sequence[Composed]) -> dict[str, Any] | None:
     return tally(found) if found else None
 
 
-def _intervals(metrics: dict[str, float], samples: np.ndarray) -> dict[str, tuple[float, float]]:
-    return {name: interval(column) for name, column in zip(metrics, samples.T, strict=True)}
-
-
 def _differences(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
     """Methods against the baselines on each encoder, then encoders against the first with each method."""
     found = []
     for first, second in itertools.product(pairs, pairs):
         same_encoder, same_method = first.encoder == second.encoder, first.method == second.method
         if same_encoder and first.method in BASELINES and second.method not in BASELINES[: BASELINES.index(first.method) + 1]:
-            found.append({"encoder": first.encoder, "first": first.method, "second": second.method, **_paired(first, second)})
+            names = {"encoder": first.encoder, "first": first.method, "second": second.method}
         elif same_method and not same_encoder and first.encoder == pairs[0].encoder:
-            found.append({"method": first.method, "first": first.encoder, "second": second.encoder, **_paired(first, second)})
+            names = {"method": first.method, "first": first.encoder, "second": second.encoder}
+        else:
+            continue
+        found.append({**names, **paired_difference(first, second)})
     return found
-
-
-def _paired(first: _Pair, second: _Pair) -> dict[str, Any]:
-    """Second minus first, in points."""
-    before, after = first.record["metrics"], second.record["metrics"]
-    bounds = _intervals(before, second.samples - first.samples)
-    return {
-        "metrics": {name: after[name] - before[name] for name in before},
-        "ci95": {name: list(ends) for name, ends in bounds.items()},
-    }
 
 
 def _both_halves(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
@@ -251,7 +251,7 @@ def _both_halves(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
         if pair.method in alone or len(alone) < 2:
             continue
         metric = next((name for name in pair.record["metrics"] if name.startswith("mAP")), next(iter(pair.record["metrics"])))
-        gains = {name: _paired(other, pair) for name, other in alone.items()}
+        gains = {name: paired_difference(other, pair) for name, other in alone.items()}
         found.append(
             {
                 "encoder": pair.encoder,

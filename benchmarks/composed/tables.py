@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from e2.benchmarks.composed.evaluate import ComposedComparison
+from e2.benchmarks.core.comparison import cell, difference_cell
 from e2.benchmarks.core.names import ends
-from e2.benchmarks.core.support import sign, signed
 from e2.ranks import TIE_POLICY
 
 NAMES, METRIC = 28, 22  # columns of a terminal that an encoder with its method takes, and a metric with its interval
@@ -30,7 +30,7 @@ def results_table(comparison: ComposedComparison, names: Sequence[str] | None = 
     for name in names:
         table.add_column(name, justify="right")
     for record in comparison.results:
-        cells = ["{:.1f} ({:.1f} to {:.1f})".format(record["metrics"][name], *record["ci95"][name]) for name in names]
+        cells = [cell(record, name) for name in names]
         table.add_row(Text(short[record["model"]["path"]], overflow="fold"), record["method"], *cells)
     return table
 
@@ -49,11 +49,7 @@ def differences_table(comparison: ComposedComparison) -> Table | None:
     for name in names:
         table.add_column(name, justify="right")
     for row in rows:
-        cells = []
-        for name in names:
-            value, bounds = row["metrics"][name], row["ci95"][name]
-            star = "*" if sign(value, bounds) else ""
-            cells.append(f"{signed(value)}{star} ({' to '.join(map(signed, bounds))})")
+        cells = [difference_cell(row, name) for name in names]
         place, first, second = (
             short.get(name, name) for name in (row.get("encoder") or row["method"], row["first"], row["second"])
         )

@@ -60,7 +60,7 @@ def check_different(paths: Sequence[str], what: str) -> None:
         raise InputError(f"give one or several different {what}, got {', '.join(paths) or 'none'}")
 
 
-def measured(
+def recorded(
     benchmark: str,
     protocol: str,
     catalogue: MeasuredData,
@@ -72,16 +72,24 @@ def measured(
     text: str,
     seed: int,
     resamples: int,
+    unit: str = "product",
     **further: Any,
 ) -> MeasuredEncoder:
-    """One encoder's metrics as a record; ``start`` is when its measurement began, by ``time.perf_counter``.
+    """One encoder's metrics as a record.
+
+    Args:
+        benchmark, protocol, catalogue, metrics, text, seed, further: see `metrics_record`.
+        encoder: that was measured.
+        samples: metric -> (resamples,), bootstrapped.
+        start: of the measurement, by ``time.perf_counter``.
+        resamples, unit: how many, and what was drawn.
 
     Raises:
         NotFinite: a metric is NaN or infinite.
     """
     ci95, seconds = intervals(samples), time.perf_counter() - start
     facts = {"model": encoder.info, "metrics": metrics, "ci95": ci95, "seconds": seconds, "precision": encoder.precision}
-    bootstrap = {"resamples": resamples, "unit": "product"}
+    bootstrap = {"resamples": resamples, "unit": unit}
     record = metrics_record(benchmark, protocol, catalogue, text=text, seed=seed, **facts, **further, bootstrap=bootstrap)
     return MeasuredEncoder(record, samples)
 
@@ -93,17 +101,19 @@ def intervals(samples: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float
 
 def compare(measured: Sequence[MeasuredEncoder]) -> Comparison:
     """All records, and the differences of the metrics that both of a pair have."""
-    pairs = itertools.combinations(measured, 2)
-    return Comparison([one.record for one in measured], [_difference(first, second) for first, second in pairs])
+    differences = [
+        {"first": first.record["model"]["path"], "second": second.record["model"]["path"], **paired_difference(first, second)}
+        for first, second in itertools.combinations(measured, 2)
+    ]
+    return Comparison([one.record for one in measured], differences)
 
 
-def _difference(first: MeasuredEncoder, second: MeasuredEncoder) -> dict[str, Any]:
+def paired_difference(first: MeasuredEncoder, second: MeasuredEncoder) -> dict[str, Any]:
+    """Second minus first, of the metrics that both have, with paired intervals."""
     before, after = first.record["metrics"], second.record["metrics"]
     shared = [name for name in before if name in after and name in first.samples]
     drawn = {name: second.samples[name] - first.samples[name] for name in shared}
     return {
-        "first": first.record["model"]["path"],
-        "second": second.record["model"]["path"],
         "metrics": {name: after[name] - before[name] for name in shared},
         "ci95": {name: list(bounds) for name, bounds in intervals(drawn).items()},
     }
@@ -155,8 +165,8 @@ def metrics_table(comparison: Comparison, names: Sequence[str], title: str, capt
         heading = f"{shown[difference['second']]} − {shown[difference['first']]}"
         table.add_column(Text(heading), justify="right", overflow="fold")
     for name in names:
-        cells = [_cell(record, name, digits) for record in comparison.results]
-        cells += [_difference_cell(difference, name, digits) for difference in comparison.differences]
+        cells = [cell(record, name, digits) for record in comparison.results]
+        cells += [difference_cell(difference, name, digits) for difference in comparison.differences]
         table.add_row(Text(name.replace("_", " ")), *cells)
     return table
 
@@ -166,11 +176,11 @@ def _rows(comparison: Comparison, names: Sequence[str], digits: int) -> Table:
     columns = (Column(Text(name.replace("_", " ")), justify="right", no_wrap=True) for name in names)
     table = Table(Column(overflow="fold"), *columns)
     for short, record in zip(short_names(comparison), comparison.results, strict=True):
-        table.add_row(Text(short), *(_cell(record, name, digits) for name in names))
+        table.add_row(Text(short), *(cell(record, name, digits) for name in names))
     return table
 
 
-def _cell(record: Mapping[str, Any], name: str, digits: int) -> str:
+def cell(record: Mapping[str, Any], name: str, digits: int = 1) -> str:
     """Value and interval; empty where an encoder has no such metric."""
     if name not in record["metrics"]:
         return ""
@@ -178,8 +188,8 @@ def _cell(record: Mapping[str, Any], name: str, digits: int) -> str:
     return f"{value} ({bounds[0]:.{digits}f} to {bounds[1]:.{digits}f})" if bounds else value
 
 
-def _difference_cell(difference: Mapping[str, Any], name: str, digits: int) -> str:
-    """The same of a difference, with a star where its interval supports one."""
+def difference_cell(difference: Mapping[str, Any], name: str, digits: int = 1) -> str:
+    """The same of a paired difference, with a star where its interval supports one."""
     if name not in difference["metrics"]:
         return ""
     value, bounds = difference["metrics"][name], difference["ci95"].get(name)

@@ -29,8 +29,8 @@ from e2.benchmarks.core.comparison import (
     check_encoders,
     claim_comparison,
     compare,
-    measured,
     metrics_table,
+    recorded,
     write_comparison,
 )
 from e2.benchmarks.core.items import read_items
@@ -177,7 +177,7 @@ def _measure(searcher: Searcher, order: list[str], facts: Mapping[str, Any], see
     values = measured_queries(searcher, order)
     drawn = resampled_means([Measure(values, shelf.asked)], resamples=resamples, seed=seed)
     metrics = {name: float(value) for name, value in named_metrics(values.mean(axis=0), order).items()}
-    return measured(
+    return recorded(
         "detail",
         "text-to-image",
         shelf.catalogue,

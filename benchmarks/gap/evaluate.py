@@ -28,8 +28,8 @@ from e2.benchmarks.core.comparison import (
     check_encoders,
     claim_comparison,
     compare,
-    measured,
     metrics_table,
+    recorded,
     write_comparison,
 )
 from e2.benchmarks.core.items import Items, read_items
@@ -147,7 +147,7 @@ def _measure(
     best = max(range(len(rows)), key=lambda place: (rows[place]["tuning_SumR"], -abs(AMOUNTS[place])))
     for name, place in (("SumR", AMOUNTS.index(0.0)), ("SumR_narrowed", best)):
         metrics[name], samples[name] = rows[place]["metrics"]["SumR"], drawn[place]
-    one = measured(
+    one = recorded(
         "gap",
         "first-photo",
         subjects.catalogue,

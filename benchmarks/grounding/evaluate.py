@@ -28,10 +28,11 @@ from e2.adapters.product_images import ProductImages
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, interval, resampled_means
 from e2.benchmarks.core.comparison import (
     Comparison,
+    cell,
     check_encoders,
     claim_comparison,
     compare,
-    measured,
+    recorded,
     short_names,
     write_comparison,
 )
@@ -127,7 +128,7 @@ def evaluate_grounding(
         found, facts = score_encoder(encoder, drawn, photos, entities, truth)
         metrics, samples = found.means(), found.samples(resamples, seed)
         facts |= {"text": "tag", "seed": seed, "resamples": resamples, "tolerance_of_near": "15 of 224 pixels"}
-        parts.append(measured("grounding", truth, catalogue, encoder, metrics, samples, start, **facts))
+        parts.append(recorded("grounding", truth, catalogue, encoder, metrics, samples, start, **facts))
         parts[-1].record["n"] = len(drawn)
     comparison = compare(parts)
     _add_token_differences(comparison, [one.samples for one in parts])
@@ -151,7 +152,7 @@ def grounding_tables(comparison: Comparison) -> list[Table]:
         for name, record in zip(short_names(comparison), comparison.results, strict=True):
             for map_name in maps_of(record["metrics"]):
                 label = map_name if len(comparison.results) == 1 else f"{name}: {map_name}"
-                table.add_row(Text(label), *(_cell(record, f"{measure}/{map_name}/{e}") for e in first["places"]))
+                table.add_row(Text(label), *(cell(record, f"{measure}/{map_name}/{e}") for e in first["places"]))
         if first["protocol"] == "boxes":
             table.add_row("best possible", *(f"{found[measure]:.1f}" for found in first["reachable"].values()))
         tables.append(table)
@@ -268,10 +269,3 @@ def _token_differences(
             if mine in own and theirs in drawn:
                 value = record["metrics"][mine] - other["metrics"][theirs]
                 yield f"{measure}/{entity}", [value, *interval(own[mine] - drawn[theirs])]
-
-
-def _cell(record: dict[str, Any], name: str) -> str:
-    if name not in record["metrics"]:
-        return ""
-    low, high = record["ci95"][name]
-    return f"{record['metrics'][name]:.1f} ({low:.1f} to {high:.1f})"

@@ -29,8 +29,8 @@ from e2.benchmarks.core.comparison import (
     check_encoders,
     claim_comparison,
     compare,
-    measured,
     metrics_table,
+    recorded,
     write_comparison,
 )
 from e2.benchmarks.probe.metrics import fit_probe
@@ -172,7 +172,7 @@ def _measure(encoder: Encoder, splits: Splits, labels: Mapping[str, Labels], see
     probed = probe_all(encoder, splits, labels)
     metrics, samples = _scores(probed, list(labels), resamples, seed)
     metrics |= {f"{entity}_majority": majority(own) for entity, own in labels.items()}
-    return measured(
+    return recorded(
         "probe",
         "linear",
         splits.test,

@@ -21,8 +21,8 @@ from e2.benchmarks.core.comparison import (
     check_encoders,
     claim_comparison,
     compare,
-    measured,
     metrics_table,
+    recorded,
     write_comparison,
 )
 from e2.benchmarks.core.items import CATEGORY, Items, read_items
@@ -83,7 +83,7 @@ def evaluate_retrieval(
         if lists is not None:
             further["spread"] = answers.spread()
         options = {"text": text, "seed": seed, "resamples": resamples}
-        parts.append(measured("retrieval", protocol, catalogue, encoder, metrics, samples, start, **options, **further))
+        parts.append(recorded("retrieval", protocol, catalogue, encoder, metrics, samples, start, **options, **further))
     comparison = compare(parts)
     if out is not None:
         if lists is not None and processes().is_main_process:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from e2.benchmarks.core.comparison import _difference_cell
+from e2.benchmarks.core import comparison
 from e2.benchmarks.core.support import interval_of_pair, leader, sign, signed
 from e2.benchmarks.reports.caption_runs import CaptionRun
 from e2.benchmarks.reports.caption_tables import score_table
@@ -26,7 +26,7 @@ def test_differences_are_marked_by_their_interval_alone(value, bounds, marked, b
     assert sign(value, bounds) == (0 if not marked else -1 if below else 1)
     cell = difference_cell(value, bounds)
     assert (cell.best, cell.below) == (marked, below) and "-0.0" not in cell.text + cell.interval
-    told = _difference_cell({"metrics": {"m": value}, "ci95": {"m": bounds}}, "m", 1)
+    told = comparison.difference_cell({"metrics": {"m": value}, "ci95": {"m": bounds}}, "m", 1)
     assert ("*" in told) is marked and "-0.0" not in told
 
 
