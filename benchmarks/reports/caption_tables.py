@@ -5,7 +5,7 @@ from typing import Any
 
 from e2.benchmarks.core.support import interval_of_pair, leader
 from e2.benchmarks.reports.caption_runs import CaptionRun
-from e2.benchmarks.reports.tables import Cell, Table, difference_cell
+from e2.benchmarks.reports.tables import Table, difference_cell, value_cell
 
 LOWER_IS_BETTER, NEITHER = ("repetition",), ("mean_length",)
 
@@ -17,7 +17,7 @@ def score_table(runs: Sequence[CaptionRun], differences: Sequence[dict[str, Any]
     for name in names:
         values = [run.record["metrics"].get(name) for run in runs]
         best = None if name in NEITHER else _best(name, values, runs, differences)
-        rows[name.replace("_", " ")] = [_cell(run.record, name, place == best) for place, run in enumerate(runs)]
+        rows[name.replace("_", " ")] = [value_cell(run.record, name, place == best) for place, run in enumerate(runs)]
     first = runs[0].record
     notes = [
         f"Percent (CIDEr x 100, length in words), 95 % intervals over {first['n']:,} products; tokens: {first['tokenizer']}"
@@ -41,25 +41,13 @@ def difference_table(differences: Sequence[dict[str, Any]], runs: Sequence[Capti
     short = {run.record["model"]["path"]: run.name for run in runs}
     head = [f"{short[found['second']]} − {short[found['first']]}" for found in differences]
     names = dict.fromkeys(name for found in differences for name in found["metrics"])
-    rows = {name.replace("_", " "): [_difference_cell(found, name) for found in differences] for name in names}
+    rows = {name.replace("_", " "): [difference_cell(found, name) for found in differences] for name in names}
     return Table(
         "Paired differences",
         head,
         rows,
         "Same products in every resample; green and red: the 95 % interval lies above or below zero.",
     )
-
-
-def _difference_cell(found: dict[str, Any], name: str) -> Cell:
-    return difference_cell(found["metrics"][name], found["ci95"].get(name)) if name in found["metrics"] else Cell("–")
-
-
-def _cell(record: dict[str, Any], name: str, best: bool) -> Cell:
-    if name not in record["metrics"]:
-        return Cell("–")
-    bounds = record["ci95"].get(name)
-    interval = f"{bounds[0]:.1f} to {bounds[1]:.1f}" if bounds else ""
-    return Cell(f"{record['metrics'][name]:.1f}", interval, best)
 
 
 def _best(

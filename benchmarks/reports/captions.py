@@ -16,11 +16,10 @@ from e2.benchmarks.reports.caption_tables import difference_table, score_table
 from e2.benchmarks.reports.charts import Ridges, ridges
 from e2.benchmarks.reports.page import write_page
 from e2.benchmarks.reports.pictures import data_uri
-from e2.benchmarks.reports.tables import to_latex, to_markdown
+from e2.benchmarks.reports.tables import write_texts
 from e2.data import Catalogue, Product, load_image
 from e2.data.product import without_photos
 from e2.errors import InputError
-from e2.files import atomic_path
 from e2.options import open_data
 from e2.outputs import claim_results
 
@@ -95,9 +94,7 @@ def write_report(
         data=_page_data(runs, rows, shown, worst, metrics, main),
         **looks,
     )
-    for name, form in ((MARKDOWN, to_markdown), (LATEX, to_latex)):
-        with atomic_path(Path(out) / name) as temporary:
-            temporary.write_text("\n".join(map(form, tables)), encoding="utf-8")
+    write_texts(Path(out), (MARKDOWN, LATEX), tables)
     return page
 
 

@@ -21,7 +21,7 @@ from e2.benchmarks.reports.pictures import data_uri
 from e2.benchmarks.reports.study_examples import SIDE, Example, draw_examples, find_examples
 from e2.benchmarks.reports.study_findings import AHEAD, BEHIND, OPEN, findings
 from e2.benchmarks.reports.study_records import FIGURES, StudyResult, find_results, tables_of
-from e2.benchmarks.reports.tables import Table, to_latex, to_markdown
+from e2.benchmarks.reports.tables import Table, write_texts
 from e2.data import Catalogue
 from e2.errors import InputError
 from e2.files import atomic_path
@@ -101,9 +101,7 @@ def write_report(
         long=LONG,
     )
     tables = [table for section in sections for table in section.tables]
-    for name, form in ((MARKDOWN, to_markdown), (LATEX, to_latex)):
-        with atomic_path(out / name) as temporary:
-            temporary.write_text("\n".join(map(form, tables)), encoding="utf-8")
+    write_texts(out, (MARKDOWN, LATEX), tables)
     return page
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
 from e2.benchmarks.core.items import Items, read_items
+from e2.benchmarks.reports.pictures import shrunk
 from e2.data import Catalogue
 from e2.files import atomic_path
 
@@ -85,13 +86,7 @@ def find_examples(encoders: Sequence[Encoder], catalogue: Catalogue, *, text: st
 
 def _hits(items: Items, places: np.ndarray, query: int) -> list[ExampleHit]:
     photos: ProductImages = items.images
-    return [ExampleHit(_small(photos[int(place)]), items.product_ids[place], int(place) == query) for place in places]
-
-
-def _small(photo: Image.Image) -> Image.Image:
-    small = photo.convert("RGB")
-    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return small
+    return [ExampleHit(shrunk(photos[int(place)], SIDE), items.product_ids[place], int(place) == query) for place in places]
 
 
 def draw_examples(examples: Sequence[Example], names: Sequence[str], paths: Sequence[Path]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from e2.benchmarks.core.names import short_names as short_specs
 from e2.benchmarks.core.records import NAME
 from e2.benchmarks.core.support import leader
 from e2.benchmarks.grounding.maps import maps_of
-from e2.benchmarks.reports.tables import Cell, Table, difference_cell
+from e2.benchmarks.reports.tables import Table, difference_cell, value_cell
 from e2.benchmarks.studies.dataset import statistics_table
 from e2.benchmarks.studies.registry import STUDIES
 from e2.benchmarks.studies.tables import differences_table, in_words, variants_table
@@ -167,7 +167,7 @@ def _grounding_table(result: StudyResult, measure: str) -> Table:
     columns = [[(record, f"{measure}/{own}/{entity}") for _, record, own in rows] for entity in entities]
     best = [leader([r["metrics"].get(name) for r, name in c], [r["ci95"].get(name) for r, name in c]) for c in columns]
     cells = {
-        f"{name}: {own}": [_cell(*column[row], best=place == row) for column, place in zip(columns, best, strict=True)]
+        f"{name}: {own}": [value_cell(*column[row], best=place == row) for column, place in zip(columns, best, strict=True)]
         for row, (name, _, own) in enumerate(rows)
     }
     against = {"boxes": "true boxes", "windows": "windows that suit the tag's text best"}[result.records[0]["protocol"]]
@@ -183,21 +183,8 @@ def _metrics_table(result: StudyResult) -> Table:
     head = [*result.names, *(f"{short[pair['second']]} − {short[pair['first']]}" for pair in result.differences)]
     rows = {}
     for name in names:
-        cells = [_cell(record, name) for record in result.records]
-        rows[in_words(name)] = [*cells, *(_difference_cell(pair, name) for pair in result.differences)]
+        cells = [value_cell(record, name) for record in result.records]
+        rows[in_words(name)] = [*cells, *(difference_cell(pair, name) for pair in result.differences)]
     first = result.records[0]
     title = f"{result.title}: {result.where}, {first['n']:,} products, {first['protocol']}"
     return Table(title, head, rows, "95 % intervals over products; differences are paired, and marked where clear of zero.")
-
-
-def _cell(record: Mapping[str, Any], name: str, best: bool = False) -> Cell:
-    if name not in record["metrics"]:
-        return Cell("")
-    value, bounds = record["metrics"][name], record["ci95"].get(name)
-    return Cell(f"{value:.1f}", f"{bounds[0]:.1f} to {bounds[1]:.1f}" if bounds else "", best)
-
-
-def _difference_cell(pair: Mapping[str, Any], name: str) -> Cell:
-    if name not in pair["ci95"]:
-        return Cell("")
-    return difference_cell(pair["metrics"][name], pair["ci95"][name])

@@ -1,10 +1,13 @@
 """One table, three forms: HTML (by the macro in ``parts.html``), Markdown and LaTeX. Texts are escaped in each."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from e2.benchmarks.core.support import sign, signed
+from e2.files import atomic_path
 
 BREAKS = re.compile(r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+")
 LATEX = {
@@ -45,12 +48,31 @@ class Table:
     corner: str = field(default="metric")
 
 
-def difference_cell(value: float, bounds: Sequence[float] | None) -> Cell:
-    """A difference with its interval, marked where that supports one; see `e2.benchmarks.core.support`."""
+def value_cell(record: Mapping[str, Any], name: str, best: bool = False) -> Cell:
+    """A metric of a record with its interval; a dash where there is no such metric."""
+    if name not in record["metrics"]:
+        return Cell("–")
+    value, bounds = record["metrics"][name], record["ci95"].get(name)
+    return Cell(f"{value:.1f}", f"{bounds[0]:.1f} to {bounds[1]:.1f}" if bounds else "", best)
+
+
+def difference_cell(pair: Mapping[str, Any], name: str) -> Cell:
+    """The same of a paired difference, marked where its interval supports one; see `e2.benchmarks.core.support`."""
+    if name not in pair["metrics"]:
+        return Cell("–")
+    value, bounds = pair["metrics"][name], pair["ci95"].get(name)
     if bounds is None:
         return Cell(signed(value))
     clear = sign(value, bounds)
     return Cell(signed(value), " to ".join(map(signed, bounds)), clear != 0, below=clear < 0)
+
+
+def write_texts(out: Path, names: tuple[str, str], tables: Sequence[Table], heading: str = "") -> None:
+    """The tables as a file of Markdown, below a heading, and one of LaTeX."""
+    forms = heading + "\n".join(map(to_markdown, tables)), "\n".join(map(to_latex, tables))
+    for name, text in zip(names, forms, strict=True):
+        with atomic_path(out / name) as path:
+            path.write_text(text, encoding="utf-8")
 
 
 def to_markdown(table: Table) -> str:

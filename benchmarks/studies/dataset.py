@@ -15,9 +15,9 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from e2.benchmarks.core.figures import COLOURS, FIGURE, figure_file
 from e2.benchmarks.core.names import short_names
 from e2.benchmarks.core.records import NAME
-from e2.benchmarks.reports.tables import Cell, Table
+from e2.benchmarks.reports.tables import Cell, Table, write_texts
 from e2.benchmarks.studies.base import Context
-from e2.benchmarks.studies.tables import write_texts
+from e2.benchmarks.studies.tables import LATEX, MARKDOWN
 from e2.benchmarks.studies.trained import refuse_another
 from e2.data import splits_of
 from e2.data.info import catalogue_info, tag_counts
@@ -58,7 +58,8 @@ class DatasetStudy:
             counts[spec] = tag_counts(catalogues.values(), infos[spec]["tags"])
         record = self.record(infos, counts)
         refuse_another(context.out / NAME, {key: record[key] for key in ("benchmark", "protocol", "dataset", "n")})
-        write_texts(context.out, f"# {self.title}\n\n{self.question}\n\n", [statistics_table(self.title, record["metrics"])])
+        tables = [statistics_table(self.title, record["metrics"])]
+        write_texts(context.out, (MARKDOWN, LATEX), tables, f"# {self.title}\n\n{self.question}\n\n")
         draw_tails(counts, context.out / FIGURE)
         write_json(context.out / NAME, {**record, "seconds": round(time.perf_counter() - start, 1)})
         return record

@@ -1,13 +1,12 @@
 """A study's record as Markdown and LaTeX: the variants, then the paired differences."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from e2.benchmarks.core.support import interval_of_pair, leader
-from e2.benchmarks.reports.tables import Cell, Table, difference_cell, to_latex, to_markdown
-from e2.files import atomic_path
+from e2.benchmarks.reports.tables import Cell, Table, difference_cell, value_cell, write_texts
 
 MARKDOWN, LATEX = "table.md", "table.tex"
 FIELDS = re.compile(r"(exact|matching)_(R@\d+)_(\d+)")  # of the study of detail
@@ -17,15 +16,7 @@ DOMAINS = re.compile(r"(new|old)/([\d.]+)/(.+)")  # of the study of forgetting
 def write_tables(record: Mapping[str, Any], out: Path) -> None:
     """``table.md`` and ``table.tex`` of a study by training."""
     tables = [variants_table(record), *([differences_table(record)] if record["differences"] else [])]
-    write_texts(out, f"# {record['title']}\n\n{record['question']}\n\n", tables)
-
-
-def write_texts(out: Path, heading: str, tables: Sequence[Table]) -> None:
-    """The tables in both forms, the Markdown under a heading."""
-    forms = {MARKDOWN: heading + "\n".join(map(to_markdown, tables)), LATEX: "\n".join(map(to_latex, tables))}
-    for name, text in forms.items():
-        with atomic_path(out / name) as path:
-            path.write_text(text, encoding="utf-8")
+    write_texts(out, (MARKDOWN, LATEX), tables, f"# {record['title']}\n\n{record['question']}\n\n")
 
 
 def variants_table(record: Mapping[str, Any]) -> Table:
@@ -35,8 +26,8 @@ def variants_table(record: Mapping[str, Any]) -> Table:
     best = {name: _best(record, name) for name in ranked}
     rows = {}
     for label, metrics in record["metrics"].items():
-        intervals = record["ci95"][label]
-        cells = [_cell(metrics[name], intervals.get(name), best.get(name) == label) for name in columns]
+        scores = {"metrics": metrics, "ci95": record["ci95"][label]}
+        cells = [value_cell(scores, name, best.get(name) == label) for name in columns]
         rows[label] = [*cells, Cell(added(record["variants"][label]))]
     seeds = ", ".join(map(str, record["seed"]))
     title = "{title}: {dataset}, {split}, {n} products, text {text}".format_map(record) + f", seeds {seeds}"
@@ -49,8 +40,7 @@ def differences_table(record: Mapping[str, Any]) -> Table:
     columns = record["columns"]
     rows = {}
     for pair in record["differences"]:
-        cells = [difference_cell(pair["metrics"][name], pair["ci95"].get(name)) for name in columns]
-        rows[f"{pair['second']} − {pair['first']}"] = cells
+        rows[f"{pair['second']} − {pair['first']}"] = [difference_cell(pair, name) for name in columns]
     note = "Bold: the interval does not hold zero."
     return Table(f"{record['title']}: paired differences", [*map(in_words, columns)], rows, note, corner="difference")
 
@@ -82,8 +72,3 @@ def _best(record: Mapping[str, Any], name: str) -> str | None:
         lambda one, other: interval_of_pair(record["differences"], labels[one], labels[other], name),
     )
     return None if place is None else labels[place]
-
-
-def _cell(value: float, bounds: list[float] | None, best: bool) -> Cell:
-    interval = "" if bounds is None else f"{bounds[0]:.1f} to {bounds[1]:.1f}"
-    return Cell(f"{value:.1f}", interval, best)

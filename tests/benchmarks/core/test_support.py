@@ -24,14 +24,17 @@ DIFFERENCES = [  # value, interval, whether it is marked, and then below zero
 @pytest.mark.parametrize(("value", "bounds", "marked", "below"), DIFFERENCES)
 def test_differences_are_marked_by_their_interval_alone(value, bounds, marked, below):
     assert sign(value, bounds) == (0 if not marked else -1 if below else 1)
-    cell = difference_cell(value, bounds)
+    pair = {"metrics": {"m": value}, "ci95": {"m": bounds}}
+    cell = difference_cell(pair, "m")
     assert (cell.best, cell.below) == (marked, below) and "-0.0" not in cell.text + cell.interval
-    told = comparison.difference_cell({"metrics": {"m": value}, "ci95": {"m": bounds}}, "m", 1)
+    told = comparison.difference_cell(pair, "m")
     assert ("*" in told) is marked and "-0.0" not in told
 
 
 def test_a_difference_without_interval_is_not_marked():
-    assert sign(5.0, None) == 0 and not difference_cell(5.0, None).best and signed(-0.01) == "+0.0"
+    assert (
+        sign(5.0, None) == 0 and not difference_cell({"metrics": {"m": 5.0}, "ci95": {}}, "m").best and signed(-0.01) == "+0.0"
+    )
 
 
 def test_who_leads():
