@@ -88,9 +88,9 @@ def recorded(
         NotFinite: a metric is NaN or infinite.
     """
     ci95, seconds = intervals(samples), time.perf_counter() - start
-    facts = {"model": encoder.info, "metrics": metrics, "ci95": ci95, "seconds": seconds, "precision": encoder.precision}
-    bootstrap = {"resamples": resamples, "unit": unit}
-    record = metrics_record(benchmark, protocol, catalogue, text=text, seed=seed, **facts, **further, bootstrap=bootstrap)
+    facts: dict[str, Any] = {"model": encoder.info, "metrics": metrics, "ci95": ci95, "seconds": seconds}
+    facts |= {"precision": encoder.precision, **further, "bootstrap": {"resamples": resamples, "unit": unit}}
+    record = metrics_record(benchmark, protocol, catalogue, text=text, seed=seed, **facts)
     return MeasuredEncoder(record, samples)
 
 

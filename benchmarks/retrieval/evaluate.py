@@ -77,13 +77,13 @@ def evaluate_retrieval(
         answers = answer(encoder, items, lists)
         metrics = answers.metrics()
         samples = dict(zip(metrics, answers.samples(resamples, seed).T, strict=True))
-        further = {"truncated_texts": encoder.truncated(items.texts)}
+        further: dict[str, Any] = {"truncated_texts": encoder.truncated(items.texts)}
         further["identical_texts"] = len(items.texts) - len(set(encoder.text_keys(items.texts)))  # it cannot tell these apart
         further |= {**facts, "tie_bounds": answers.tie_bounds()}
         if lists is not None:
             further["spread"] = answers.spread()
-        options = {"text": text, "seed": seed, "resamples": resamples}
-        parts.append(recorded("retrieval", protocol, catalogue, encoder, metrics, samples, start, **options, **further))
+        further |= {"text": text, "seed": seed, "resamples": resamples}
+        parts.append(recorded("retrieval", protocol, catalogue, encoder, metrics, samples, start, **further))
     comparison = compare(parts)
     if out is not None:
         if lists is not None and processes().is_main_process:

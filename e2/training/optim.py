@@ -66,10 +66,11 @@ def make_optimizer(
 
 def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
     """Parameter groups of a small network: matrices decay, vectors (biases, norms) do not."""
-    matrices, vectors = [], []
-    for p in parameters:
-        (matrices if p.ndim > 1 else vectors).append(p)
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    listed = list(parameters)
+    return [
+        {"params": [p for p in listed if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in listed if p.ndim < 2], "weight_decay": 0.0},
+    ]
 
 
 def freeze_towers(model: E2, config: OptimConfig) -> None:
