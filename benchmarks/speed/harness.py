@@ -8,9 +8,14 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+Answer = TypeVar("Answer")
 
 
 def compare(
@@ -42,6 +47,25 @@ def seconds(function: Callable[[], Any]) -> float:
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
+
+
+def one_by_one(ask: Callable[[Any], Answer], queries: Iterable[Any]) -> tuple[dict[str, float], list[Answer]]:
+    """Asks one query after another, as users do: ``p50_ms``, ``p95_ms`` and ``p99_ms`` of the times, and the answers."""
+    times, answers = [], []
+    for query in queries:
+        start = time.perf_counter()
+        answers.append(ask(query))
+        times.append(time.perf_counter() - start)
+    p50, p95, p99 = 1000 * np.percentile(times, [50, 95, 99])
+    return {"p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}, answers
+
+
+def use_threads(threads: int) -> None:
+    """Lets PyTorch and FAISS compute with so many."""
+    import faiss
+
+    torch.set_num_threads(threads)
+    faiss.omp_set_num_threads(threads)
 
 
 def peak_memory(function: Callable[..., Any], *arguments: Any) -> int:

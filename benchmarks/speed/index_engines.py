@@ -8,7 +8,6 @@ in a process of its own, one query at a time, one after another.
 
 import json
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch
 from e2.adapters.search.engines import create_store
 from e2.adapters.search.index import ProductIndex
 from e2.benchmarks.speed import index_vectors
-from e2.benchmarks.speed.harness import peak_memory, seconds
+from e2.benchmarks.speed.harness import one_by_one, peak_memory, seconds, use_threads
 from e2.errors import InputError
 
 ENGINES = ("local", "milvus-lite", "faiss-flat", "faiss-ivf-flat", "faiss-ivf-sq8", "faiss-hnsw")
@@ -69,24 +68,16 @@ def run(
 
 def measured(engine: str, place: str, where: str, products: int, width: int, queries: int, top_k: int, threads: int) -> None:
     """Builds, searches and deletes; writes ``answer.json``."""
-    import faiss
-
-    torch.set_num_threads(threads)
-    faiss.omp_set_num_threads(threads)
+    use_threads(threads)
     build = _bare_faiss if engine.startswith("faiss") else _with_products
     took, search, delete = build(engine, where, products, width, top_k)
     asked = index_vectors.queries(queries, width)
-    kept = [np.ones(products, dtype=bool), _mask(products)]
+    kept = [np.ones(products, dtype=bool), index_vectors.passing(SELECTIVE, products)]
     found: dict[str, Any] = {"build_s": took}
     exact = index_vectors.nearest(asked, products, top_k, kept)
     for name, filtered, best in zip(("", "filtered_"), (False, True), exact, strict=True):
-        times, ids = [], []
-        for query in asked:
-            start = time.perf_counter()
-            ids.append(search(query, filtered))
-            times.append(time.perf_counter() - start)
-        p50, p95, p99 = 1000 * np.percentile(times, [50, 95, 99])
-        found |= {f"{name}p50_ms": p50, f"{name}p95_ms": p95, f"{name}p99_ms": p99}
+        times, ids = one_by_one(lambda query: search(*query), [(query, filtered) for query in asked])
+        found |= {f"{name}{key}": value for key, value in times.items()}
         found[f"{name}recall"] = index_vectors.recall(ids, best)
     if delete is not None:
         found["delete_s"] = seconds(delete)
@@ -130,7 +121,7 @@ def _bare_faiss(engine: str, place: str, products: int, width: int, top_k: int) 
     if isinstance(index, faiss.IndexHNSW):
         index.hnsw.efConstruction = WIDTH_OF_BUILD
     took = seconds(lambda: (index.train(vectors), index.add(vectors)))
-    bits = np.packbits(_mask(products), bitorder="little")
+    bits = np.packbits(index_vectors.passing(SELECTIVE, products), bitorder="little")
     selector = faiss.IDSelectorBitmap(products, faiss.swig_ptr(bits))
 
     def search(query: np.ndarray, filtered: bool, bits: np.ndarray = bits) -> list[str]:
@@ -138,9 +129,3 @@ def _bare_faiss(engine: str, place: str, products: int, width: int, top_k: int) 
         return [str(row) for row in index.search(query[None], top_k, params=parameters)[1][0] if row >= 0]
 
     return took, search, None
-
-
-def _mask(products: int) -> np.ndarray:
-    """(N,) bool: what the filter takes, told by the tags."""
-    entity, value = index_vectors.FILTERS[SELECTIVE].replace('"', "").split(" == ")
-    return np.fromiter((index_vectors.tags(row, products)[entity] == value for row in range(products)), bool, products)

@@ -21,7 +21,7 @@ from e2.adapters.search.index import ProductIndex, open_index
 from e2.adapters.search.local_store import LocalStore
 from e2.adapters.search.store import Entry
 from e2.benchmarks.speed import index_vectors
-from e2.benchmarks.speed.harness import peak_memory, seconds
+from e2.benchmarks.speed.harness import one_by_one, peak_memory, seconds, use_threads
 
 SIZES = (10_000, 100_000, 1_000_000)
 CHANGED = 1000  # products that are replaced, added and deleted
@@ -55,7 +55,7 @@ def _size(place: Path, size: int, width: int, queries: int, top_k: int) -> dict[
 
 def build(index: Path, answer: Path, size: int, width: int, queries: int, top_k: int, threads: int) -> None:
     """Writes all products, then orders them for search."""
-    _use(threads)
+    use_threads(threads)
     store = LocalStore.create(index, index_vectors.manifest(width))
     writing = 0.0
     for entries in index_vectors.entries(size, width):
@@ -67,25 +67,30 @@ def build(index: Path, answer: Path, size: int, width: int, queries: int, top_k:
 
 def search(index: Path, answer: Path, size: int, width: int, queries: int, top_k: int, threads: int) -> None:
     """Opens the index, then searches without and with filters, and counts tags."""
-    _use(threads)
+    use_threads(threads)
     asked = index_vectors.queries(queries, width)
     start = time.perf_counter()
     opened = open_index(index)
     opened.search(asked[:1], 1)
     found: dict[str, Any] = {"open_s": time.perf_counter() - start}
     filters = {"all": None, **index_vectors.FILTERS}
-    measured = {name: _searched(opened, asked, top_k, where) for name, where in filters.items()}
+
+    def ids_of(query: tuple[np.ndarray, str | None]) -> list[str]:
+        return [hit.product_id for hit in opened.search(query[0], top_k, query[1])[0]]
+
+    measured = {name: one_by_one(ids_of, [(query, where) for query in asked]) for name, where in filters.items()}
     found["facets_ms"] = 1000 * seconds(opened.facets)
     found["filtered_facets_ms"] = 1000 * seconds(lambda: opened.facets(filters["a tenth"]))
-    exact = index_vectors.nearest(asked, size, top_k, [_mask(name, size) for name in filters])
+    masks = [np.ones(size, dtype=bool), *(index_vectors.passing(name, size) for name in index_vectors.FILTERS)]
+    exact = index_vectors.nearest(asked, size, top_k, masks)
     for (name, (times, ids)), best in zip(measured.items(), exact, strict=True):
-        found[name] = {**_milliseconds(times), "recall": index_vectors.recall(ids, best)}
+        found[name] = {**times, "recall": index_vectors.recall(ids, best)}
     answer.write_text(json.dumps(found))
 
 
 def change(index: Path, answer: Path, size: int, width: int, queries: int, top_k: int, threads: int) -> None:
     """Replaces, adds and deletes products, and checks that searches see it."""
-    _use(threads)
+    use_threads(threads)
     store = LocalStore.open(index)
     entries = next(index_vectors.entries(CHANGED, width))
     news = index_vectors.block(2**31 + 1, width)
@@ -106,36 +111,5 @@ def change(index: Path, answer: Path, size: int, width: int, queries: int, top_k
     answer.write_text(json.dumps(found))
 
 
-def _searched(opened: ProductIndex, asked: np.ndarray, top_k: int, where: str | None) -> tuple[list[float], list[list[str]]]:
-    """Seconds and ids of each query."""
-    times, ids = [], []
-    for query in asked:
-        start = time.perf_counter()
-        (hits,) = opened.search(query, top_k, where)
-        times.append(time.perf_counter() - start)
-        ids.append([hit.product_id for hit in hits])
-    return times, ids
-
-
-def _mask(name: str, size: int) -> np.ndarray:
-    """(N,) bool: which products a filter should take, told by their tags."""
-    if name == "all":
-        return np.ones(size, dtype=bool)
-    entity, value = index_vectors.FILTERS[name].replace('"', "").split(" == ")
-    return np.fromiter((index_vectors.tags(row, size)[entity] == value for row in range(size)), dtype=bool, count=size)
-
-
-def _milliseconds(times: Sequence[float]) -> dict[str, float]:
-    p50, p95, p99 = 1000 * np.percentile(times, [50, 95, 99])
-    return {"p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}
-
-
 def _with(entry: Entry, product_id: str, vector: np.ndarray) -> Entry:
     return replace(entry, product_id=product_id, vector=vector)
-
-
-def _use(threads: int) -> None:
-    import faiss
-
-    torch.set_num_threads(threads)
-    faiss.omp_set_num_threads(threads)

@@ -43,6 +43,12 @@ def tags(row: int, total: int) -> dict[str, str]:
     return {"colour": f"c{mixed % COLOURS}", "brand": f"b{mixed // 16 % BRANDS}", "line": f"l{mixed // 2048 % lines}"}
 
 
+def passing(name: str, total: int) -> np.ndarray:
+    """(N,) bool: the products that one of `FILTERS` should take, told by their tags."""
+    entity, value = FILTERS[name].replace('"', "").split(" == ")
+    return np.fromiter((tags(row, total)[entity] == value for row in range(total)), bool, total)
+
+
 def entries(total: int, width: int) -> Iterator[list[Entry]]:
     """All products, a block at a time."""
     for start in range(0, total, BLOCK):

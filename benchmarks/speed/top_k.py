@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from e2.adapters.composed.top_k import search
-from e2.benchmarks.speed.harness import compare
+from e2.benchmarks.speed.harness import compare, use_threads
 
 
 def run(
@@ -23,8 +23,7 @@ def run(
     import faiss
 
     threads = threads or torch.get_num_threads()
-    torch.set_num_threads(threads)
-    faiss.omp_set_num_threads(threads)
+    use_threads(threads)
     rng = np.random.default_rng(0)
     gallery = rng.standard_normal((vectors, width), dtype=np.float32)
     gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
