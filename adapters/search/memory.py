@@ -12,7 +12,7 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
 from e2.adapters.search.filters import Filter, mask
 from e2.adapters.search.store import IndexHit, Manifest
-from e2.data.product import Catalogue, Product, texts_only
+from e2.data.product import Catalogue, texts_only, without_photos
 from e2.errors import InputError
 from e2.version import __version__
 
@@ -47,8 +47,8 @@ class MemoryStore:
         if target not in TARGETS:
             raise InputError(f"unknown target {target!r}; choose {' or '.join(TARGETS)}")
         self.encoder, self.catalogue, self.index, self.target = encoder, catalogue, index, target
-        self._light: Catalogue | list[Product] = [] if catalogue is None else texts_only(catalogue)
-        self._ids = [self._light[row].product_id for row in range(len(self._light))]
+        products = [] if catalogue is None else [(p.product_id, p.tags) for p in without_photos(catalogue)]
+        self._ids, self._tags = [product_id for product_id, _ in products], dict(products)
         self._rows = {product_id: row for row, product_id in enumerate(self._ids)}
 
     @cached_property
@@ -97,7 +97,7 @@ class MemoryStore:
         assert self.catalogue is not None  # one of both is there
         if self.target == "image":
             return self.encoder.encode_images(ProductImages.first(self.catalogue)), self._ids
-        return self.encoder.encode_texts([self._light[row].captions[0] for row in range(len(self._light))]), self._ids
+        return self.encoder.encode_texts([product.captions[0] for product in without_photos(self.catalogue)]), self._ids
 
     def _passing(self, where: Filter | None, ids: list[str]) -> np.ndarray:
         """(N,) bool: which of these products pass a filter."""
@@ -106,12 +106,12 @@ class MemoryStore:
         return mask(where, lambda entity, values: np.array([self._tag(name, entity) in values for name in ids], dtype=bool))
 
     def _tag(self, product_id: str, entity: str) -> str:
-        return self._light[self._rows[product_id]].tags.get(entity, "") if product_id in self._rows else ""
+        return self._tags[product_id].get(entity, "") if product_id in self._tags else ""
 
     def _hit(self, product_id: str, score: float) -> IndexHit:
-        if product_id not in self._rows:
+        if self.catalogue is None or product_id not in self._rows:
             return IndexHit(product_id, score, "", {})
-        product = self._light[self._rows[product_id]]
+        product = texts_only(self.catalogue)[self._rows[product_id]]
         return IndexHit(product_id, score, product.captions[0], dict(product.tags))
 
 
