@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from PIL import Image
 
 from e2.adapters.captioning.files import read_captions
 from e2.adapters.composed.base import References
-from e2.adapters.encoder import Encoder
 from e2.adapters.image_batches import ImageSource
 from e2.data.images import as_photo
 from e2.errors import InputError, escaped, printable
+
+if TYPE_CHECKING:  # loads transformers, which files of captions need not wait for
+    from e2.adapters.captioning.captioner import Captioner
 
 
 class CaptionSource(Protocol):
@@ -25,19 +27,20 @@ class CaptionSource(Protocol):
 
 
 class OurCaptions:
-    """A captioner that `e2 caption fit` wrote (DeCap, CapDec); its encoder may be ``among`` those at hand."""
+    """A captioner of ours (DeCap, CapDec); embeddings of references by its own encoder are not made again."""
 
-    def __init__(self, path: str | Path, among: Sequence[Encoder] = ()):
-        from e2.adapters.captioning import load_captioner
-
-        self.path, self.captioner = str(path), load_captioner(path, among=among)
+    def __init__(self, captioner: "Captioner"):
+        self.captioner = captioner
 
     @property
     def info(self) -> dict[str, Any]:
-        return {"captions": self.path}
+        return {"captions": self.captioner.info["path"]}
 
     def captions(self, references: References) -> list[str]:
-        return self.captioner.caption(references.images)
+        if references.encoder is not self.captioner.encoder:
+            return self.captioner.caption(references.images)
+        regions = references.regions if self.captioner.reads_regions else None
+        return self.captioner.caption_features(references.features, regions)
 
 
 class TransformersCaptions:

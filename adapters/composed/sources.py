@@ -98,7 +98,9 @@ def captions_of(source: CaptionSource | str | Path, encoder: Encoder) -> Caption
     if str(source).startswith(HUB):
         return TransformersCaptions(str(source).removeprefix(HUB), device=str(encoder.device))
     if Path(source).is_dir():
-        return OurCaptions(source, [encoder])
+        from e2.adapters.captioning import load_captioner
+
+        return OurCaptions(load_captioner(source, among=[encoder]))
     if Path(source).is_file():
         return FileCaptions(source)
     raise InputError(f"no captions in {source}: give a captioner's folder, a captions file or {HUB}NAME")

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from e2.adapters.captioning.captioner import Captioner
 from e2.adapters.composed.base import Composed, Composer, References
 from e2.adapters.composed.baselines import TEXT_WEIGHT, slerp
 from e2.adapters.composed.cirevl import CIReVL
+from e2.adapters.composed.reference_captions import OurCaptions
 from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.composed.slots import SlotFilling
 from e2.adapters.encoder import Encoder
@@ -31,20 +31,6 @@ class Look:
 
     features: np.ndarray
     regions: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class OwnCaptions:
-    """The app's captioner as the caption source of CIReVL, from embeddings that are at hand."""
-
-    captioner: Captioner
-
-    @property
-    def info(self) -> dict[str, Any]:
-        return {"captions": self.captioner.info["path"]}
-
-    def captions(self, references: References) -> list[str]:
-        return self.captioner.caption_features(references.features, references.regions)
 
 
 class Models:
@@ -93,7 +79,7 @@ class Models:
         if slots is None and vocabulary:
             slots = SlotFilling(self.encoder, vocabulary)
         self.reader: TagReader | None = slots.reader if slots else None
-        rewriting = CIReVL(self.encoder, OwnCaptions(self.captioner), self.editor) if self.captioner else None
+        rewriting = CIReVL(self.encoder, OurCaptions(self.captioner), self.editor) if self.captioner else None
         methods = [slots, rewriting, *(c for c in self._fitted if c is not slots)]
         self.composers: dict[str, Composer] = {c.name: c for c in methods if c is not None}
         self._composed = {name: self._thread.batched(_composing(composer)) for name, composer in self.composers.items()}
