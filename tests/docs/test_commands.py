@@ -93,6 +93,15 @@ def test_files_named_in_pages_exist():
     assert not missing
 
 
+def test_links_between_files_lead_somewhere():
+    """Outside the site, where MkDocs does not look."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "benchmarks" / "results").glob("*/README.md")]
+    links = [
+        (page, link) for page in pages for link in re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    ]
+    assert not [f"{page}: {link}" for page, link in links if not (page.parent / link).exists()]
+
+
 def test_every_page_is_in_the_navigation():
     listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
     assert {str(page.relative_to(DOCS)) for page in PAGES} <= listed
