@@ -7,13 +7,14 @@ load in plain open_clip, and a stranger can see what is new.
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from open_clip.hf_model import HFTextEncoder
 from open_clip.tokenizer import HFTokenizer
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from torch.distributed.tensor import DTensor
 
 from e2.accounting import load_exactly
 from e2.backbones import create_tokenizer, with_text_config
-from e2.config import ModelConfig, from_dict, require_range, to_dict
+from e2.config import ModelConfig, from_dict, settings, to_dict
 from e2.errors import InputError
 from e2.factory import create_model_and_transforms
 from e2.files import atomic_folder, atomic_path, file_sha256
@@ -34,19 +35,18 @@ FORMAT = 1  # raised when a reader of today could not read what is written
 NEW_PREFIX = "e2."
 
 
-@dataclass(frozen=True)
+Deviation = Annotated[float, Field(ge=1e-6)]
+
+
+@settings
 class Preprocess:
     """What ``config.json`` says of a photo's way into the model, as far as reading it needs."""
 
     size: int | tuple[int, int]
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[Deviation, Deviation, Deviation]
     interpolation: str
     resize_mode: str
-
-    def __post_init__(self):
-        for deviation in self.std:
-            require_range("preprocess.std", deviation, 1e-6)
 
 
 def weights_of(model: E2) -> dict[str, Tensor]:

@@ -4,14 +4,14 @@ import contextlib
 import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from e2.adapters.encoder import Encoder
-from e2.config import require_choice, require_range
+from e2.config import Count, Fraction, Positive, Seed, Weight, settings
 from e2.errors import InputError
 from e2.finite import clip_finite_gradient, require_finite_loss
 from e2.progress import with_progress
@@ -21,7 +21,7 @@ CLIP_NORM = 1.0
 WARMUP = 0.05  # share of the steps
 
 
-@dataclass(frozen=True)
+@settings
 class FitConfig:
     """Of a mapping's training.
 
@@ -39,31 +39,17 @@ class FitConfig:
         seed: of weights, order and noise.
     """
 
-    steps: int = 1000
-    batch_size: int = 128
-    lr: float = 1e-3
-    weight_decay: float = 0.01
-    patience: int = 5
-    evaluations: int = 20
-    held_out: float = 0.05
-    input: str = "unit"
-    hidden: int | None = None
-    dropout: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "patience", "evaluations"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be 1 or more, not {getattr(self, name)}")
-        if not 0 < self.held_out < 1:
-            raise InputError(f"held_out is a share between 0 and 1, not {self.held_out}")
-        if not 0 < self.lr < float("inf"):
-            raise InputError(f"lr must be positive, not {self.lr}")
-        require_range("weight_decay", self.weight_decay, 0)
-        require_range("hidden", self.hidden, 1)
-        require_range("dropout", self.dropout, 0, 0.999)
-        require_range("seed", self.seed, 0, 2**63 - 1)
-        require_choice("input", self.input, ("unit", "raw"))
+    steps: Count = 1000
+    batch_size: Count = 128
+    lr: Positive = 1e-3
+    weight_decay: Weight = 0.01
+    patience: Count = 5
+    evaluations: Count = 20
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    input: Literal["unit", "raw"] = "unit"
+    hidden: Count | None = None
+    dropout: Fraction | None = None
+    seed: Seed = 0
 
 
 def network_options(config: FitConfig) -> dict[str, Any]:

@@ -16,13 +16,12 @@ from e2.adapters.composed.losses import oti_losses
 from e2.adapters.composed.phrases import PhraseBook
 from e2.adapters.composed.templates import TEMPLATES
 from e2.adapters.encoder import Encoder
-from e2.config import require_range
-from e2.errors import InputError
+from e2.config import Count, Seed, Share, Weight, settings
 from e2.finite import require_finite
 from e2.progress import with_progress
 
 
-@dataclass(frozen=True)
+@settings
 class OtiConfig:
     """The paper's settings.
 
@@ -36,22 +35,14 @@ class OtiConfig:
         seed: of the draws; image i draws by (seed, i).
     """
 
-    steps: int = 350
-    lr: float = 2e-2
-    weight_decay: float = 0.01
-    ema: float = 0.99
-    init_std: float = 0.02
-    concepts: int = 15
-    batch_size: int = 64
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_size < 1:
-            raise InputError("textual inversion needs 1 or more steps and images at a time")
-        for name in ("lr", "weight_decay", "init_std", "seed"):
-            require_range(f"oti.{name}", getattr(self, name), 0)
-        require_range("oti.ema", self.ema, 0, 1)
-        require_range("oti.concepts", self.concepts, 1)
+    steps: Count = 350
+    lr: Weight = 2e-2
+    weight_decay: Weight = 0.01
+    ema: Share = 0.99
+    init_std: Weight = 0.02
+    concepts: Count = 15
+    batch_size: Count = 64
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)

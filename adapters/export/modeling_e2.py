@@ -9,7 +9,7 @@
 """E2 for transformers' ``AutoModel``; called as ``CLIPModel`` is, with region embeddings besides.
 
 In an exported folder this file lies beside copies of the few files of E2 that it needs; of other packages it needs
-``open_clip_torch``, which builds the backbone.
+``open_clip_torch``, which builds the backbone, and ``pydantic``, which checks settings.
 """
 
 import json

@@ -75,7 +75,7 @@ with torch.no_grad():
 {notes}""" + PHOTOS.format(other="`AutoImageProcessor`")
 OWN_CODE = """
 The folder brings its own code (Apache 2.0), which `trust_remote_code=True` runs; read it first if it is not from you. It
-needs `open_clip_torch`. `model.get_region_features(pixels)` gives the region embeddings.
+needs `open_clip_torch` and `pydantic`. `model.get_region_features(pixels)` gives the region embeddings.
 """
 
 

@@ -19,7 +19,7 @@ from torch import nn
 from e2.backbones import register_backbones
 from e2.batch import Batch
 from e2.benchmarks.speed.harness import compare, peak_memory
-from e2.config import DataConfig, ModelConfig, TrainConfig
+from e2.config import TrainConfig, from_dict
 from e2.data import open_catalogue
 from e2.data.loader import StepSampler, TrainingViews, training_loader
 from e2.data.transforms import training_transform
@@ -59,15 +59,16 @@ def run(
         What `harness.compare` gives, seconds per step; ``peak_bytes``, ``reference_peak_bytes`` (of a process of its own, on a
         GPU of what is allocated there) and ``memory_ratio``; images per second of both; what was encoded; the arguments.
     """
-    config = TrainConfig(
-        backbone=backbone,
-        precision=precision,
-        device=device,
-        steps=1_000_000,  # of the schedule: no more than the first are taken
-        seed=seed,
-        model=ModelConfig(tags=tuple(tags)),
-        data=DataConfig(data=data, tags=tuple(tags), batch_size=batch_size),
-    )
+    settings = {
+        "backbone": backbone,
+        "precision": precision,
+        "device": device,
+        "steps": 1_000_000,  # of the schedule: no more than the first are taken
+        "seed": seed,
+        "model": {"tags": list(tags)},
+        "data": {"data": data, "tags": list(tags), "batch_size": batch_size},
+    }
+    config = from_dict(TrainConfig, settings)
     peaks = [peak(kind, config) for kind in (OurSteps, PlainSteps)]
     batches = loaded_batches(config)
     ours, plain = OurSteps(config, batches), PlainSteps(config, batches)

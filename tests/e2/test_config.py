@@ -1,14 +1,17 @@
 """Every number of the configuration has a range; a loss that weighs nothing is refused."""
 
 import dataclasses
+import re
 import typing
 
 import pytest
 
 import e2
-from e2.config import TrainConfig, merged, with_key
+from e2.config import ModelConfig, TrainConfig, merged, with_key
 from e2.errors import InputError
 from e2.methods import METHODS
+from e2.selection import SELECTORS
+from e2.training.presets import PRESETS
 from tests.conftest import TAGS
 
 
@@ -35,6 +38,40 @@ def test_a_gradient_clipped_to_nothing_and_a_photo_of_no_size_are_refused():
     for name, value in (("optim.clip_norm", 0), ("image_size", 0), ("image_size", [224, 0]), ("data.batch_size", 0)):
         with pytest.raises(InputError, match=name):
             merged(TrainConfig(), with_key(name, value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("method", "clap", "config.method: unknown method 'clap'; choose one of clip, multifield"),
+        ("model.selector", "psychic", "config.model.selector: unknown selector 'psychic'; choose one of hard, soft"),
+        ("optim.lr", "fast", "config.optim.lr: 'fast' is not a number"),
+        ("optim.lr", True, "config.optim.lr: True is not"),
+        ("optim.warmup", 5, "config.optim.warmup must be at most 1, got 5"),
+        ("image_size", [224, 0], "config.image_size must be at least 1, got 0"),
+        ("model.tokens", {"brand": 0}, "config.model.tokens.brand must be at least 1, got 0"),
+        ("loss.region_prompt", "{foo}", "config.loss.region_prompt '{foo}' is no template"),
+        ("model.place", "local", "config.model: unknown setting place; did you mean places? there are attention, "),
+        ("model", 5, "config.model must be a mapping of settings, got 5"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_says_what_where_and_how_to_mend_it(name, value, said):
+    with pytest.raises(InputError, match=re.escape(said)) as raised:
+        merged(TrainConfig(), with_key(name, value))
+    assert "\n" not in str(raised.value)
+
+
+def test_settings_made_in_python_are_checked_too():
+    with pytest.raises(InputError, match="ModelConfig.temperature must be at least 0.0001, got 0"):
+        ModelConfig(temperature=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "known"),
+    [(TrainConfig, "method", METHODS), (TrainConfig, "preset", PRESETS), (ModelConfig, "selector", SELECTORS)],
+)
+def test_choices_are_those_of_the_code(kind, name, known):
+    assert set(typing.get_args(typing.get_type_hints(kind)[name])) == set(known)
 
 
 @pytest.mark.parametrize("tags", [TAGS, ()])

@@ -440,7 +440,7 @@ def test_embeddings_that_are_not_finite_are_refused(decap, encoder):
         ({"length_penalty": float("nan")}, "length_penalty"),
         ({"length_penalty": float("inf")}, "must be a finite number"),
         ({"temperature": float("nan")}, "temperature"),
-        ({"beam": "many"}, "'many' is not a int"),
+        ({"beam": "many"}, "'many' is not a whole number"),
         ({"colour": 1}, "unknown setting colour"),
     ],
 )

@@ -17,7 +17,7 @@ def test_options_win_over_the_methods_defaults():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": "wide"}, "captioner.width: 'wide' is not a int"),
+        ({"width": "wide"}, "captioner.width: 'wide' is not a whole number"),
         ({"uniform": "yes please"}, "captioner.uniform"),
         ({"colour": 3}, "unknown setting colour"),
         ({"layers": 0}, "must be 1 or more"),

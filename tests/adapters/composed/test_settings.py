@@ -79,7 +79,7 @@ def test_right_settings_come_through():
     assert fit_config(["lr=1e-4", "steps=20.0", "hidden=null"], seed=3) == FitConfig(lr=1e-4, steps=20, seed=3)
     found = composer_options(SlotFilling, {"text_weight": 1, "thresholds": {"colour": 1}, "preset": None})
     assert found == {"text_weight": 1.0, "thresholds": {"colour": 1.0}, "preset": None}
-    with pytest.raises(InputError, match="oti.lr must"):
+    with pytest.raises(InputError, match="OtiConfig.lr must"):
         OtiConfig(lr=float("nan"))
 
 

@@ -209,7 +209,7 @@ def test_a_catalogue_without_val_gives_up_some_train_products(shop, tiny, tmp_pa
         ({}, ["optim.rate=1"], "optim: unknown setting rate"),
         ({}, ["optim.lr"], "KEY=VALUE"),
         ({}, ["optim.lr=fast"], "'fast' is not"),
-        ({"data.augment": "wild"}, [], "unknown augmentation"),
+        ({"data.augment": "wild"}, [], "unknown augment 'wild'"),
         ({"model.selector": "psychic"}, [], "unknown selector"),
         ({"data.batch_size": 1}, [], "at least 2"),
         ({"data.text": "poem"}, [], "poem"),

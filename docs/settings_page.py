@@ -1,0 +1,66 @@
+"""Writes the page of all training settings from their classes, while the site is built."""
+
+import json
+import re
+import typing
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+from e2.config import TrainConfig, to_dict
+
+PAGE = "settings.md"
+INTRO = """# Settings
+
+Made from `e2.config`. Each stands in a file for `--config FILE.yaml`, as in
+
+```yaml
+optim:
+  lr: 5.0e-4
+```
+
+or on the command line, where it wins: `--set optim.lr=5e-4`. An unknown name is refused.
+"""
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """MkDocs' hook: adds the page to the site's files."""
+    files.append(File.generated(config, PAGE, content=settings_page()))
+    return files
+
+
+def settings_page() -> str:
+    """The page in Markdown."""
+    return "\n".join([INTRO, *section("", TrainConfig)])
+
+
+def section(prefix: str, kind: Any) -> Iterator[str]:
+    """A class's settings as a table, those of the classes within below it."""
+    hints, defaults = typing.get_type_hints(kind), to_dict(kind())
+    yield from (f"## {prefix.rstrip('.') or 'run'}", "", kind.__doc__, "")
+    yield from ("| setting | values | default | meaning |", "|---|---|---|---|")
+    for name, field in kind.__pydantic_fields__.items():
+        if not is_dataclass(hints[name]):
+            default = json.dumps(defaults[name]).strip('"')
+            yield f"| `{prefix}{name}` | {values(hints[name])} | `{default}` | {field.description} |"
+    yield ""
+    for name, hint in hints.items():
+        if is_dataclass(hint):
+            yield from section(f"{prefix}{name}.", hint)
+
+
+def values(hint: Any) -> str:
+    """A type for people: its choices, or what it is called."""
+    words = {int: "whole number", float: "number", str: "text", bool: "true, false", type(None): "null"}
+    if hint in words:
+        return words[hint]
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return ", ".join(f"`{choice}`" for choice in parts)
+    if typing.get_origin(hint) is dict:
+        return "mapping"
+    if typing.get_origin(hint) is tuple:
+        return f"list of {values(parts[0])}s" if parts[-1] is Ellipsis else f"{len(parts)} {values(parts[0])}s"
+    return re.sub(" or null$", ", null", " or ".join(map(values, parts)))
