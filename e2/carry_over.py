@@ -15,12 +15,14 @@ from torch import Tensor
 from e2.accounting import listed
 from e2.config import ModelConfig, from_dict, to_dict
 from e2.errors import InputError
+from e2.former_names import current_config, current_weights
 from e2.hf_weights import read_json
 from e2.model import E2
 from e2.notes import note
 from e2.reader import token_slices
+from e2.weights import NEW_PREFIX
 
-WEIGHTS, CONFIG, NEW_PREFIX = "model.safetensors", "config.json", "e2."
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
 BY_ROW = ("gates.", "shares", "heads")  # tensors whose first axis is the entities
 PER_ENTITY = "norms."  # one module an entity
 OF_THE_SHAPE = ("tags", "tokens", "layers", "rank")  # settings whose differences show in names and shapes
@@ -46,13 +48,14 @@ def earlier_reader(pretrained: str | Path) -> Earlier | None:
         return None
     try:
         with safe_open(file, "pt") as stored:
-            names = [name for name in stored.keys() if name.startswith(NEW_PREFIX)]  # noqa: SIM118, safe_open is no mapping
-            state = {name.removeprefix(NEW_PREFIX): stored.get_tensor(name) for name in names}
+            names = [name for name in stored.keys() if name.startswith((NEW_PREFIX, "e2."))]  # noqa: SIM118, safe_open is no mapping
+            tensors = current_weights({name: stored.get_tensor(name) for name in names})
     except SafetensorError as error:
         raise InputError(f"{file} is damaged or no safetensors file ({error}); restore it") from error
-    if not state:
+    if not tensors:
         return None
-    settings = read_json(file.parent / CONFIG).get("model")
+    state = {name.removeprefix(NEW_PREFIX): tensor for name, tensor in tensors.items()}
+    settings = current_config(read_json(file.parent / CONFIG)).get("model")
     if settings is None:
         note(f"{file} holds selection tokens, but no {CONFIG} beside it says of what entities: they are left out")
         return None

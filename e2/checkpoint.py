@@ -1,7 +1,7 @@
 """Checkpoints: a folder with ``model.safetensors`` and ``config.json``; never a pickle.
 
-The backbone's weights keep open_clip's own names, what E2 adds carries the prefix ``e2.``: so the weights of a plain method
-load in plain open_clip, and a stranger can see what is new.
+The weights have the names of ``model.state_dict()``: the backbone's are open_clip's own, what E2 adds begins with ``reader.``.
+So the weights of a plain method load in plain open_clip, and a stranger can see what is new.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from open_clip.tokenizer import HFTokenizer
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from e2.accounting import load_exactly
@@ -26,13 +26,13 @@ from e2.config import ModelConfig, from_dict, settings, to_dict
 from e2.errors import InputError
 from e2.factory import create_model_and_transforms
 from e2.files import atomic_folder, atomic_path, file_sha256
+from e2.former_names import current_config, current_weights
 from e2.model import E2
 from e2.version import __version__
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer"
 LAST = "last.safetensors"  # the weights that training ended with, beside the best ones
-FORMAT = 1  # raised when a reader of today could not read what is written
-NEW_PREFIX = "e2."
+FORMAT = 2  # raised when a reader of today could not read what is written
 
 
 Deviation = Annotated[float, Field(ge=1e-6)]
@@ -51,8 +51,7 @@ class Preprocess:
 
 def weights_of(model: E2) -> dict[str, Tensor]:
     """All weights, contiguous and on the CPU, under their names in a checkpoint."""
-    new = {} if model.reader is None else model.reader.state_dict(prefix=NEW_PREFIX)
-    return {name: whole(tensor) for name, tensor in {**model.clip.state_dict(), **new}.items()}
+    return {name: whole(tensor) for name, tensor in model.state_dict().items()}
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -127,9 +126,9 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{folder} is no E2 checkpoint: it has no {CONFIG}; give the folder that `e2 train --out` wrote")
     try:
-        config = json.loads(path.read_text())
+        config = current_config(json.loads(path.read_text()))
         written_as = config["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is damaged or was not written by e2 train; restore it or train again") from error
     if written_as != FORMAT:
         raise InputError(f"{path} has format {written_as!r}, this version reads {FORMAT}; use the e2 that wrote it")
@@ -184,20 +183,17 @@ def load_weights(model: E2, path: Path) -> None:
 
 def fill(model: E2, tensors: dict[str, Tensor], path: Path) -> None:
     """The same with tensors at hand, which came from ``path``."""
-    new = {name.removeprefix(NEW_PREFIX): t for name, t in tensors.items() if name.startswith(NEW_PREFIX)}
-    old = {name: t for name, t in tensors.items() if not name.startswith(NEW_PREFIX)}
-    for module, state in ((model.clip, old), (model.reader or nn.Module(), new)):
-        load_exactly(module, state, f"{path} does not fit its {CONFIG}")
+    load_exactly(model, tensors, f"{path} does not fit its {CONFIG}")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """The tensors of a safetensors file, under today's names.
 
     Raises:
         InputError: missing, unreadable or damaged.
     """
     try:
-        return load_file(path)
+        return current_weights(load_file(path))
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing; copy the whole checkpoint folder") from error
     except (SafetensorError, OSError, ValueError) as error:

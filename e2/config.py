@@ -69,7 +69,7 @@ class ModelConfig:
 
     tags: tuple[str, ...] = setting((), "the entities; none = the plain backbone")
     tokens: Count | dict[str, Count] = setting(2, "selection tokens per entity, one number or entity -> number")
-    places: Literal["local", "patches"] = setting(
+    locations: Literal["local", "patches"] = setting(
         "local", "what tokens choose among: local features of the pixels, or the backbone's patches"
     )
     attention: Literal["apart", "one-way", "full"] = setting(

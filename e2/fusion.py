@@ -1,9 +1,9 @@
-"""The fusion block: selection tokens choose places of the photo and absorb them (E2, NeurIPS 2024, figure of the framework).
+"""The fusion block: selection tokens choose locations of the photo and absorb them (E2, NeurIPS 2024, framework figure).
 
 The paper's block is one attention head over the backbone's patches with full W x W matrices for query, key and value, without
 norms. This one keeps its form, S <- (S + selected value) / 2, and makes it light: query and key live in a smaller space, and
-the value is the place itself, at the backbone's width, plus a low-rank correction that starts at zero. ``e2.paper`` holds the
-published block.
+the value is the location itself, at the backbone's width, plus a low-rank correction that starts at zero. ``e2.paper`` holds
+the published block.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 
 class FusionBlock(nn.Module):
-    """Selects places for the tokens and fuses them.
+    """Selects locations for the tokens and fuses them.
 
     Args:
         width: W, channels of tokens.
-        channels: C, channels of places.
+        channels: C, channels of locations.
         rank: width of the query/key space and of the value's correction.
         selector: logits (B, S, N), noise -> weights (B, S, N).
     """
@@ -24,7 +24,7 @@ class FusionBlock(nn.Module):
     def __init__(self, width: int, channels: int, rank: int, selector: nn.Module):
         super().__init__()
         self.norm_tokens = nn.LayerNorm(width)
-        self.norm_places = nn.LayerNorm(channels)
+        self.norm_locations = nn.LayerNorm(channels)
         self.query = nn.Linear(width, rank, bias=False)
         self.key = nn.Linear(channels, rank, bias=False)
         self.value_down = nn.Linear(channels, rank, bias=False)
@@ -36,13 +36,13 @@ class FusionBlock(nn.Module):
         nn.init.zeros_(self.value_up.weight)
 
     def forward(
-        self, tokens: Tensor, places: Tensor, lift: Callable[[Tensor], Tensor], noise: Tensor | None = None
+        self, tokens: Tensor, locations: Tensor, lift: Callable[[Tensor], Tensor], noise: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """(B, S, W), (B, N, C), (..., C) -> (..., W) -> fused tokens (B, S, W), selection weights (B, S, N)."""
-        normed = self.norm_places(places)
+        normed = self.norm_locations(locations)
         logits = self.query(self.norm_tokens(tokens)) @ self.key(normed).mT * self.scale  # (B, S, N)
         weights = self.selector(logits.float(), noise)
         # Select first, lift and project after: this costs S rows instead of N.
-        weights_like = weights.to(places.dtype)
-        selected = lift(weights_like @ places) + self.value_up(self.value_down(weights_like @ normed))
+        weights_like = weights.to(locations.dtype)
+        selected = lift(weights_like @ locations) + self.value_up(self.value_down(weights_like @ normed))
         return (tokens + selected) / 2, weights

@@ -2,8 +2,8 @@
 
 A ViT's patches soon hold what the whole photo is about, wherever they lie: a token that picks one of them may find a tag
 in the background, and nothing makes it look at the logo. These features see a few patches around a spot and no more, so a
-token finds a tag only where it *is*; and as places are finer than patches, a small detail fills one. (The paper's tokens
-choose among the backbone's patches: ``ModelConfig.places="patches"``.)
+token finds a tag only where it *is*; and as locations are finer than patches, a small detail fills one. (The paper's tokens
+choose among the backbone's patches: ``ModelConfig.locations="patches"``.)
 """
 
 import math
@@ -14,23 +14,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-FINER = 2  # places along each side of a patch
+from e2.locations import Locations
+
+FINER = 2  # locations along each side of a patch
 FIRST, MOST = 32, 128  # channels of the first convolution; of the widest
 LAYERS = 3  # of a step: convolution, norm, non-linearity
 
 
-class LocalFeatures(nn.Module):
-    """Photos -> one narrow feature per place of a grid; only what tokens pick of them is lifted to the backbone's width.
+class LocalFeatures(Locations):
+    """One narrow feature for each location of a grid.
 
     Args:
         width: W, channels of what is lifted.
         patch: pixels along a patch's side.
-        grid: (rows, columns) of the backbone's patches; the places are ``FINER`` times as many along each side.
-
-    Attributes:
-        grid: (rows, columns) of the places, N in all.
-        channels: C of the features.
-        lift: (..., C) -> (..., W), normed.
+        grid: (rows, columns) of the backbone's patches; the locations are ``FINER`` times as many along each side.
     """
 
     def __init__(self, width: int, patch: int, grid: tuple[int, int]):
@@ -39,8 +36,8 @@ class LocalFeatures(nn.Module):
         *halving, channels = channel_plan(width, patch)
         steps: list[nn.Module] = []
         for left, right in zip([3, *halving], halving, strict=False):
-            # Four pixels wide: centred on the two that become one. With three every halving shifts what a place sees by half a
-            # pixel, and tokens point beside the logo (by a third of a place with patches of 8).
+            # Four pixels wide: centred on the two that become one. With three every halving shifts what a location sees by
+            # half a pixel, and tokens point beside the logo (by a third of a location with patches of 8).
             steps += _step(left, right, kernel=4, stride=2)
         self.convolutions = nn.Sequential(*steps, *_step(halving[-1], channels, kernel=3, stride=1))
         self.channels = channels
@@ -55,6 +52,9 @@ class LocalFeatures(nn.Module):
             x = F.adaptive_avg_pool2d(x, self.grid)
         return x.flatten(2).mT
 
+    def features(self, seen: Tensor, patches: Tensor) -> Tensor:
+        return seen
+
     def _run(self, step: nn.Sequential, x: Tensor) -> Tensor:
         """In training what lies between a step's layers is computed again for the gradient: near the pixels it takes more
         memory than anything else that E2 adds, and little time."""
@@ -64,7 +64,7 @@ class LocalFeatures(nn.Module):
 
 
 def channel_plan(width: int, patch: int) -> list[int]:
-    """Channels after each convolution: one that halves the sides for each factor of two down to a place, and a last one."""
+    """Channels after each convolution: one that halves the sides for each factor of two down to a location, and a last one."""
     count = max(1, round(math.log2(patch / FINER)))
     most = min(MOST, max(FIRST, width // 2))
     return [min(most, FIRST * 2**step) for step in range(count)] + [most]

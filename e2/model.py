@@ -29,13 +29,28 @@ class E2(nn.Module):
         goes_on: its tokens come from an earlier E2 model, so its image embedding is not the backbone's to begin with.
     """
 
+    visual: OpenClip
+    logit_scale: nn.Parameter
+
     def __init__(self, clip: OpenClip, config: ModelConfig):
         super().__init__()
-        self.clip: OpenClip = clip
+        self._take_over(clip)
         self.config = config
         self.tags = tuple(config.tags)
         self.reader = self._make_reader() if self.tags else None
         self.goes_on = False
+
+    def _take_over(self, clip: OpenClip) -> None:
+        """Makes the backbone's towers and weights this module's own, under open_clip's names, as a checkpoint has them.
+
+        ``clip`` shares them, and the tables of weights and buffers too, so both see what moves or shards them; it is no
+        submodule, which would give each weight a second name.
+        """
+        self.clip: OpenClip
+        object.__setattr__(self, "clip", clip)
+        self._parameters, self._buffers = clip._parameters, clip._buffers
+        self._non_persistent_buffers_set = clip._non_persistent_buffers_set
+        self._modules.update(clip._modules)
 
     def _make_reader(self) -> PaperReader | SelectionReader:
         config, tower = self.config, open_tower(self.clip.visual)
@@ -46,7 +61,7 @@ class E2(nn.Module):
         return SelectionReader(
             tower,
             counts,
-            places=config.places,
+            locations=config.locations,
             attention=config.attention,
             layers=layers,
             selector=config.selector,
@@ -76,7 +91,7 @@ class E2(nn.Module):
         return F.normalize(regions, dim=-1) if normalize else regions
 
     def selections(self, images: Tensor) -> dict[str, dict[int, Tensor]]:
-        """Which places each token chose: entity -> {fusion layer: weights (B, k, rows, columns)}, summing to 1."""
+        """Which locations each token chose: entity -> {fusion layer: weights (B, k, rows, columns)}, summing to 1."""
         if self.reader is None:
             return {}
         chosen = self.read(images).selections
@@ -112,14 +127,6 @@ class E2(nn.Module):
         if self.logit_bias is not None:
             out["logit_bias"] = self.logit_bias
         return out if self.clip.output_dict else tuple(out.values())
-
-    @property
-    def visual(self) -> OpenClip:
-        return self.clip.visual
-
-    @property
-    def logit_scale(self) -> nn.Parameter:
-        return self.clip.logit_scale
 
     @property
     def logit_bias(self) -> nn.Parameter | None:

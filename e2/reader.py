@@ -2,7 +2,7 @@
 
 Selection tokens (k learned vectors per tag entity) run through the backbone's own blocks beside its class token and
 patches, and see each other only: what they know of the photo is what they choose. After some layers a fusion block lets them
-choose and absorb places of the photo (``e2.local_features``); the class token then reads the fused tokens through a gate
+choose and absorb locations of the photo (``e2.locations``); the class token then reads the fused tokens through a gate
 that starts at zero, and in the end the image embedding takes a share, zero at first, of each region embedding. So before
 training the image embedding *is* the backbone's, and training opens the way as far as it helps. Where a tower pools something
 else than a class token (SigLIP's attention, a mean), the pooled output takes its place: it takes in what gates let through.
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from e2.fusion import FusionBlock
 from e2.local_features import LocalFeatures
+from e2.locations import Locations, PatchLocations
 from e2.selection import gumbel_noise, make_selector
 from e2.tower import Tower, one_way_mask
 
@@ -57,7 +58,7 @@ class SelectionReader(nn.Module):
     Args:
         tower: the image tower that is read; it stays outside this module's parameters.
         counts: entity -> number of selection tokens, in entity order.
-        places: what they choose among: ``local`` features of the pixels, or the backbone's ``patches``.
+        locations: what they choose among: ``local`` features of the pixels, or the backbone's ``patches``.
         attention: what they see in the blocks: each other (``apart``), the image too (``one-way``), or all see all (``full``,
             where the image embedding is not the backbone's to begin with).
         layers: after how many blocks the fusion blocks sit; may be empty.
@@ -66,7 +67,7 @@ class SelectionReader(nn.Module):
         rank: width of the fusion blocks' query/key space; W/8, but at least 32, when None.
 
     Attributes:
-        grid: (rows, columns) of the places; N = rows * columns.
+        grid: (rows, columns) of the locations; N = rows * columns.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class SelectionReader(nn.Module):
         tower: Tower,
         counts: Mapping[str, int],
         *,
-        places: str = "local",
+        locations: str = "local",
         attention: str = "apart",
         layers: Sequence[int] | None = None,
         selector: str = "soft",
@@ -86,12 +87,14 @@ class SelectionReader(nn.Module):
         layers = default_layers(len(tower.blocks)) if layers is None else tuple(layers)
         rank = rank or max(width // 8, 32)
         self.attention = attention
-        self.local = LocalFeatures(width, tower.patch_size, tower.grid) if places == "local" and layers else None
-        self.grid = tower.grid if self.local is None else self.local.grid
+        self.locations: Locations = (
+            LocalFeatures(width, tower.patch_size, tower.grid) if locations == "local" and layers else PatchLocations(tower)
+        )
+        self.grid = self.locations.grid
         self.slices = token_slices(counts)
         self.layers = layers
         self.tokens = nn.Parameter(torch.randn(sum(counts.values()), width) * width**-0.5)
-        channels = width if self.local is None else self.local.channels
+        channels = self.locations.channels
         self.fusions = nn.ModuleDict(
             {str(layer): FusionBlock(width, channels, rank, make_selector(selector, temperature)) for layer in layers}
         )
@@ -120,8 +123,7 @@ class SelectionReader(nn.Module):
     def forward(self, tower: Tower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
         """(B, 3, H, W) -> embeddings and selections. Noise is drawn in training unless given, never at inference."""
         stream = tower.embed(images)  # (B, R, W), R = prefix + patches
-        local = None if self.local is None else self.local(images)  # (B, N, C)
-        lift = nn.Identity() if self.local is None else self.local.lift
+        seen = self.locations(images)
         if noise is None:
             noise = self.draw_noise(len(images), images.device) if self.training else {}
         tokens = self.tokens.to(stream.dtype).expand(len(images), -1, -1)  # (B, S, W)
@@ -131,8 +133,8 @@ class SelectionReader(nn.Module):
             stream, tokens = self.run_block(tower, block, stream, tokens)
             if depth in self.layers:
                 fusion = self.fusions[str(depth)]
-                places = stream[:, tower.num_prefix_tokens :] if local is None else local
-                tokens, selections[depth] = fusion(tokens, places, lift, noise.get(depth))
+                locations = self.locations.features(seen, stream[:, tower.num_prefix_tokens :])  # (B, N, C)
+                tokens, selections[depth] = fusion(tokens, locations, self.locations.lift, noise.get(depth))
                 read = self.gated_read(tower, tokens, self.gates[str(depth)])  # (B, W)
                 if tower.pools_class_token:
                     stream = torch.cat([stream[:, :1] + read.unsqueeze(1).to(stream.dtype), stream[:, 1:]], dim=1)

@@ -73,7 +73,7 @@ class TopKSelection(nn.Module):
 
 
 class RandomSelection(nn.Module):
-    """One place per token by lot in training, the mean of all otherwise: the control that nothing is learned by."""
+    """One location per token by lot in training, the mean of all otherwise: the control that nothing is learned by."""
 
     takes_noise = True
 

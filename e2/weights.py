@@ -19,10 +19,11 @@ from torch import Tensor
 from e2.accounting import load_exactly
 from e2.errors import InputError, first_line
 from e2.foreign import OpenClip
+from e2.former_names import current_weights
 from e2.hf_weights import is_transformers, open_clip_config, open_clip_state, read_json
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "CLIP")  # keys under which training programs keep the weights
-NEW_PREFIX = "e2."  # what E2 adds, in its checkpoints
+NEW_PREFIX = "reader."  # what E2 adds, in its checkpoints
 POSITION_IDS = "text.transformer.embeddings.position_ids"  # 0, 1, 2, ..., which transformers kept with the weights once
 OF_OPENAI = ("input_resolution", "context_length", "vocab_size")  # numbers in OpenAI's own files, which are no weights
 
@@ -56,7 +57,7 @@ def read_weights(path: Path) -> Weights:
         config, preprocess = open_clip_config(folder)
         return Weights(open_clip_state(folder, _transformers_tensors(path)), config, preprocess)
     file = _weights_file(path)
-    state = {name: tensor for name, tensor in _tensors(file).items() if not name.startswith(NEW_PREFIX)}
+    state = {name: tensor for name, tensor in current_weights(_tensors(file)).items() if not name.startswith(NEW_PREFIX)}
     if "vision_model.embeddings.patch_embedding.weight" in state:
         raise InputError(f"{path} holds weights of transformers: its config.json must lie beside it, give the whole folder")
     stored = read_json(folder / "config.json") if file.name == "model.safetensors" else {}  # of an E2 checkpoint

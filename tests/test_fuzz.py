@@ -227,7 +227,7 @@ def test_broken_photos_in_a_catalogue(tables, cases):
 SETTINGS = yaml.safe_load("""
 {method: e2, preset: default, seed: 0, precision: fp32, image_size: 32, eval_every: 1, save_every: 1, patience: 5,
  wise_ft: null, pretrained: null,
- model: {tokens: {brand: 2}, places: local, attention: one-way, layers: [2, 3], selector: hard, temperature: 1.0, rank: 4,
+ model: {tokens: {brand: 2}, locations: local, attention: one-way, layers: [2, 3], selector: hard, temperature: 1.0, rank: 4,
          reader: default},
  loss: {global_weight: 1.0, region_weight: 0.5, tag_scale: 30.0, same_tag_positive: true, centre_tags: true,
         region_prompt: "{entity} {tag}", kind: auto, max_logit_scale: 100.0, temperature: [0.1, 0.05], negatives: 1,

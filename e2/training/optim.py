@@ -26,10 +26,10 @@ def peak_rates(config: OptimConfig, pretrained: bool) -> dict[str, float]:
 
 def undecayed(model: E2) -> set[int]:
     """Ids of the parameters without weight decay: vectors, scalars, embeddings, selection tokens and gates."""
-    names = {f"clip.{name}" for name in model.clip.no_weight_decay()}
+    names = set(model.clip.no_weight_decay())
     if isinstance(model.visual, TimmModel):  # open_clip does not ask timm's towers
         own: set[str] = getattr(model.visual.trunk, "no_weight_decay", set)()
-        names |= {f"clip.visual.trunk.{name}" for name in (*own, "attn_pool.latent")}
+        names |= {f"visual.trunk.{name}" for name in (*own, "attn_pool.latent")}
     return {
         id(p)
         for name, p in model.named_parameters()

@@ -25,6 +25,7 @@ from e2.methods import Method
 from e2.outputs import OutputKind, claim, is_ours, record_folder
 from e2.training.optim import load_named_state, named_state
 
+MOMENTS = "optimizer/"  # before the names of the optimizer's tensors in a state
 FOLDER, SUMMARY, DATA = "training", "summary.json", "data.json"
 RUN = OutputKind(
     "a run", finished=SUMMARY, begun=CONFIG, names=(CONFIG, WEIGHTS, LAST, "log.csv", TOKENIZER, FOLDER, "tensorboard")
@@ -45,14 +46,8 @@ class Progress:
 
 def state_tensors(method: Method, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Weights and optimizer moments, whole and on the CPU; of sharded ones (FSDP) every process must ask."""
-    tensors = {f"model/{_stored(name)}": tensor for name, tensor in method.state_dict().items()}
-    tensors |= {f"optimizer/{_stored(name)}": tensor for name, tensor in named_state(optimizer, method)}
+    tensors = {**method.state_dict(), **{MOMENTS + name: tensor for name, tensor in named_state(optimizer, method)}}
     return {name: whole(tensor) for name, tensor in tensors.items()}
-
-
-def _stored(name: str) -> str:
-    """A weight's name without the method around the model."""
-    return name.removeprefix("model.")
 
 
 def save_state(out: Path, tensors: dict[str, torch.Tensor], progress: Progress, config: dict) -> Path:
@@ -141,17 +136,12 @@ def load_state(folder: Path, method: Method, optimizer: torch.optim.Optimizer) -
         InputError: the file is damaged or of another model.
     """
     tensors = read_tensors(folder / "state.safetensors")
-    names = {_stored(name): name for name in method.state_dict()}
+    if any(name.startswith("model/") for name in tensors):
+        raise InputError(f"{folder} is of an earlier e2; finish it with that, or start again with --overwrite")
+    weights: dict[str, Any] = {name: tensor for name, tensor in tensors.items() if not name.startswith(MOMENTS)}
+    moments = {name.removeprefix(MOMENTS): tensor for name, tensor in tensors.items() if name.startswith(MOMENTS)}
     try:
-        weights: dict[str, Any] = {names[k.removeprefix("model/")]: t for k, t in tensors.items() if k.startswith("model/")}
         set_model_state_dict(method, weights, options=StateDictOptions(full_state_dict=True))
-        moments = {k.removeprefix("optimizer/"): t for k, t in tensors.items() if k.startswith("optimizer/")}
-        load_named_state(optimizer, method, {_own(names, key): tensor for key, tensor in moments.items()})
+        load_named_state(optimizer, method, moments)
     except (RuntimeError, KeyError) as error:
         raise InputError(f"{folder} does not fit this run's model; start again with --overwrite") from error
-
-
-def _own(names: dict[str, str], key: str) -> str:
-    """``weight/field`` under the weight's own name."""
-    name, _, field = key.rpartition("/")
-    return f"{names[name]}/{field}"

@@ -60,14 +60,14 @@ def test_entities_are_kept_by_name_in_any_order(tmp_path, tiny, reader, capsys):
     new = model.reader.state_dict()
     for entity, row in (("colour", 0), ("brand", 2)):
         was = TAGS.index(entity)
-        assert torch.equal(new["tokens"][2 * row : 2 * row + 2], old["e2.tokens"][2 * was : 2 * was + 2])
-        assert torch.equal(new["heads"][row], old["e2.heads"][was])
-        assert torch.equal(new[f"norms.{row}.weight"], old[f"e2.norms.{was}.weight"])
+        assert torch.equal(new["tokens"][2 * row : 2 * row + 2], old["reader.tokens"][2 * was : 2 * was + 2])
+        assert torch.equal(new["heads"][row], old["reader.heads"][was])
+        assert torch.equal(new[f"norms.{row}.weight"], old[f"reader.norms.{was}.weight"])
     assert torch.equal(
         new["fusions.3.query" + (".weight" if reader == "default" else "")],
         model.reader.fusions["3"].state_dict()["query" + (".weight" if reader == "default" else "")],
     )
-    assert not torch.equal(new["heads"][1], old["e2.heads"][1])
+    assert not torch.equal(new["heads"][1], old["reader.heads"][1])
     said = capsys.readouterr().err
     assert "left out: season" in said and "new: fabric" in said and said.count("note:") == 1
 

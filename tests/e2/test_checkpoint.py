@@ -1,3 +1,4 @@
+import copy
 import json
 
 import pytest
@@ -34,7 +35,43 @@ def test_a_saved_model_reloads_to_the_same_bits(model, tiny, folder):
 def test_backbone_weights_keep_open_clips_names(model, folder):
     names = set(load_file(folder / "model.safetensors"))
     assert set(model.clip.state_dict()) <= names
-    assert all(name.startswith("e2.") for name in names - set(model.clip.state_dict()))
+    assert all(name.startswith("reader.") for name in names - set(model.clip.state_dict()))
+
+
+def test_one_naming_serves_memory_and_disk(model, tiny, folder):
+    torch.manual_seed(9)
+    other = e2.create_model_and_transforms(tiny, tags=model.tags)[0].eval()
+    other.load_state_dict(load_file(folder / "model.safetensors"))
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(other.encode_regions(images), model.encode_regions(images))
+    assert {name for name, _ in model.named_parameters()} <= model.state_dict().keys()
+
+
+def test_the_backbone_shares_what_moves_and_copies(model):
+    copied = copy.deepcopy(model).double()
+    assert copied.clip.logit_scale is copied.logit_scale and copied.clip.visual is copied.visual
+    assert copied.clip.attn_mask.dtype == torch.float64 and model.clip.logit_scale.dtype == torch.float32
+    assert copied.encode_text(torch.ones(1, 77, dtype=torch.long)).dtype == torch.float64
+
+
+def test_checkpoints_of_format_1_load(model, folder):
+    """They had ``e2.`` for ``reader.``, ``local`` for the reader's ``locations``, and the setting ``places``."""
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    names = {"reader.locations.": "e2.local.", "reader.": "e2.", "norm_locations": "norm_places"}
+    former = {}
+    for name, tensor in load_file(weights).items():
+        for current, before in names.items():
+            name = name.replace(current, before)
+        former[name] = tensor
+    content = json.loads(config.read_text())
+    content["model"]["places"] = content["model"].pop("locations")
+    assert {"e2.local.lift.0.weight", "e2.fusions.3.norm_places.weight"} <= former.keys()
+    save_file(former, weights)
+    config.write_text(json.dumps({**content, "format": 1}))
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(e2.load(folder)[0].encode_regions(images), model.encode_regions(images))
+    again = e2.create_model_and_transforms("test-tiny", str(folder), tags=model.tags)[0].eval()  # as a start, too
+    assert torch.equal(again.encode_regions(images), model.encode_regions(images))
 
 
 def test_a_plain_methods_weights_load_in_plain_open_clip(tiny, tmp_path):

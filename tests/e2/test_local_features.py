@@ -6,13 +6,13 @@ from e2.local_features import LocalFeatures, channel_plan
 
 
 @pytest.mark.parametrize(("patch", "side"), [(8, 64), (16, 96), (14, 112), (32, 224)])
-def test_there_are_two_places_along_each_side_of_a_patch(patch, side):
+def test_there_are_two_locations_along_each_side_of_a_patch(patch, side):
     grid = (side // patch, side // patch)
     local = LocalFeatures(64, patch, grid)
     assert local.grid == (2 * grid[0], 2 * grid[1])
-    places = local(torch.randn(2, 3, side, side))
-    assert places.shape == (2, local.grid[0] * local.grid[1], local.channels)
-    assert local.lift(places).shape == (*places.shape[:2], 64)
+    locations = local(torch.randn(2, 3, side, side))
+    assert locations.shape == (2, local.grid[0] * local.grid[1], local.channels)
+    assert local.lift(locations).shape == (*locations.shape[:2], 64)
 
 
 def test_photos_need_not_be_square():
@@ -20,7 +20,7 @@ def test_photos_need_not_be_square():
     assert local(torch.randn(1, 3, 48, 32)).shape == (1, 12 * 8, local.channels)
 
 
-def test_a_place_depends_on_what_is_near_only():
+def test_a_location_depends_on_what_is_near_only():
     local = LocalFeatures(64, 8, (8, 8)).eval()
     for index, step in enumerate(local.convolutions):  # the norms see the mean and spread of the whole photo
         if isinstance(step, nn.GroupNorm):

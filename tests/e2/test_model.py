@@ -4,6 +4,7 @@ from torch.testing import assert_close
 
 import e2
 from e2.config import ModelConfig
+from e2.locations import PatchLocations
 from e2.losses import contrastive_loss, region_loss
 from e2.model import E2, region_parameters_share
 from tests.conftest import TAGS, TINY
@@ -43,9 +44,9 @@ def test_two_calls_at_inference_give_the_same_bits_and_training_calls_do_not(tin
         assert not torch.equal(model.encode_regions(photos()), model.encode_regions(photos()))
 
 
-@pytest.mark.parametrize(("places", "side"), [("local", 8), ("patches", 4)])
-def test_hard_selections_are_one_place_per_token_on_the_grid(tiny, places, side):
-    model = e2.create_model_and_transforms(tiny, tags=TAGS, selector="hard", places=places)[0].eval()
+@pytest.mark.parametrize(("locations", "side"), [("local", 8), ("patches", 4)])
+def test_hard_selections_are_one_location_per_token_on_the_grid(tiny, locations, side):
+    model = e2.create_model_and_transforms(tiny, tags=TAGS, selector="hard", locations=locations)[0].eval()
     selections = model.selections(photos())
     assert list(selections) == list(TAGS)
     for layers in selections.values():
@@ -70,10 +71,12 @@ def test_token_counts_per_entity_and_fusion_layers_are_settable(tiny):
 
 
 def test_a_token_kept_apart_knows_of_the_photo_only_what_it_chose(tiny):
-    """With every place alike, photos differ to tokens that see the image, and do not to tokens kept apart."""
+    """With every location alike, photos differ to tokens that see the image, and do not to tokens kept apart."""
     for attention in ("apart", "one-way"):
         model = e2.create_model_and_transforms(tiny, tags=TAGS, attention=attention)[0].eval()
-        model.reader.local.forward = lambda images, local=model.reader.local: torch.ones(len(images), 64, local.channels)
+        model.reader.locations.forward = lambda images, local=model.reader.locations: torch.ones(
+            len(images), 64, local.channels
+        )
         with torch.no_grad():
             first, second, third = model.encode_regions(photos())
         assert torch.allclose(first, second, atol=1e-6) == torch.allclose(first, third, atol=1e-6) == (attention == "apart")
@@ -81,7 +84,7 @@ def test_a_token_kept_apart_knows_of_the_photo_only_what_it_chose(tiny):
 
 def test_full_attention_and_no_fusion_block_are_there_for_comparison(tiny):
     bare = e2.create_model_and_transforms(tiny, tags=TAGS, attention="one-way", layers=())[0]
-    assert bare.selections(photos()) == {tag: {} for tag in TAGS} and bare.reader.local is None
+    assert bare.selections(photos()) == {tag: {} for tag in TAGS} and isinstance(bare.reader.locations, PatchLocations)
     full = e2.create_model_and_transforms(tiny, tags=TAGS, attention="full")[0]
     before = full.encode_image(photos())
     torch.nn.init.normal_(full.reader.tokens, std=5)

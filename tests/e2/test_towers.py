@@ -167,7 +167,7 @@ def test_logits_and_features_carry_siglips_bias(timm_vits):
 def test_other_sizes_give_their_own_grid(tower, timm_vits):
     model = build(tower, size=(48, 32))
     weights = model.selections(photos(48, 32))["season"][3]
-    assert weights.shape == (3, 2, 12, 8)  # two places along each side of a patch
+    assert weights.shape == (3, 2, 12, 8)  # two locations along each side of a patch
     assert_close(weights.sum(dim=(-2, -1)), torch.ones(3, 2))
     with torch.no_grad():
         assert_close(model.encode_image(photos(48, 32)), model.clip.encode_image(photos(48, 32)), atol=1e-5, rtol=0)
@@ -176,7 +176,9 @@ def test_other_sizes_give_their_own_grid(tower, timm_vits):
 def test_a_selected_patch_lies_where_the_photo_differs(tiny):
     """Rows and columns of the selection map follow the photo's, not the other way round."""
     torch.manual_seed(0)
-    model = e2.create_model_and_transforms(tiny, tags=("brand",), image_size=(48, 32), layers=(1,), places="patches")[0].eval()
+    model = e2.create_model_and_transforms(tiny, tags=("brand",), image_size=(48, 32), layers=(1,), locations="patches")[
+        0
+    ].eval()
     tower = open_tower(model.visual)
     blank, marked = torch.zeros(1, 3, 48, 32), torch.zeros(1, 3, 48, 32)
     marked[:, :, 40:48, 8:16] = 3.0  # row 5, column 1
