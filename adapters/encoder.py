@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from e2.adapters.encoder_parts import encoder_parts
 from e2.adapters.image_batches import ImageSource, image_batches
 from e2.checkpoint import fill
+from e2.devices import dtype_of, open_device
 from e2.distributed import gather_rows, processes, shared_batches
 from e2.errors import InputError
 from e2.finite import require_finite
@@ -25,8 +26,6 @@ from e2.progress import with_progress
 from e2.texts import cut_to_longest, encode_text, text_keys, truncated
 from e2.tower import Tower
 from e2.towers import open_tower
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Encoder:
@@ -66,9 +65,8 @@ class Encoder:
         workers: int = 2,
         loss: dict[str, Any] | None = None,
     ):
-        if precision not in PRECISIONS:
-            raise InputError(f"unknown precision {precision!r}; choose {', '.join(PRECISIONS)}")
-        self.device = _device(device)
+        self.dtype = dtype_of(precision)
+        self.device = open_device(device)
         started = processes(on_cpu=self.device.type == "cpu")
         if device == "auto" and started.num_processes > 1:
             self.device = started.device  # each process its own
@@ -189,8 +187,7 @@ class Encoder:
 
     def autocast(self) -> torch.autocast:
         """The context in which the model computes in this encoder's precision."""
-        dtype = PRECISIONS[self.precision]
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32)
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
     # --- for methods that look inside ---------------------------------------------------------------------------
 
@@ -318,20 +315,6 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
         (1, 128)
     """
     return Encoder(**{**options, **encoder_parts(str(name), options)})
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"unknown device {name!r}; choose cpu, cuda or auto") from error
-    try:
-        torch.ones(1, device=device).item()  # names exist for many devices that are not there, or do not compute
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r} is not available here; choose cpu or auto") from error
-    return device
 
 
 def _gathered(batches: Iterator[np.ndarray], total: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ import torch
 from open_clip.hf_model import HFTextEncoder
 from open_clip.tokenizer import HFTokenizer
 from pydantic import Field
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor
@@ -23,6 +24,7 @@ from torch.distributed.tensor import DTensor
 from e2.accounting import load_exactly
 from e2.backbones import create_tokenizer, with_text_config
 from e2.config import ModelConfig, from_dict, settings, to_dict
+from e2.devices import dtype_of, open_device
 from e2.errors import InputError
 from e2.factory import create_model_and_transforms
 from e2.files import atomic_folder, atomic_path, file_sha256
@@ -32,6 +34,7 @@ from e2.version import __version__
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer"
 LAST = "last.safetensors"  # the weights that training ended with, beside the best ones
+ORIGIN = ("backbone", "method", "training", "start_sha256")  # of config.json: where a model comes from
 FORMAT = 2  # raised when a reader of today could not read what is written
 
 
@@ -60,15 +63,26 @@ def whole(tensor: Tensor) -> Tensor:
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).cpu().contiguous()
 
 
-def save_weights(model: E2, folder: Path, metadata: dict[str, str] | None = None) -> None:
+def save_weights(model: E2, folder: Path) -> None:
     """Writes ``model.safetensors``, whole or not at all."""
-    write_weights(weights_of(model), folder / WEIGHTS, metadata)
+    write_weights(weights_of(model), folder / WEIGHTS, metadata_of(model))
 
 
-def write_weights(weights: dict[str, Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
+def write_weights(weights: dict[str, Tensor], file: Path, metadata: dict[str, str]) -> None:
     """The same for what :func:`weights_of` gave."""
     with atomic_path(file) as path:
-        save_file(weights, path, {"format": "pt", **(metadata or {})})
+        save_file(weights, path, {**metadata, "format": "pt"})
+
+
+def metadata_of(model: E2) -> dict[str, str]:
+    """What a weights file says of itself without its ``config.json``."""
+    return {"version": __version__, "backbone": model.made_from.get("backbone", ""), "tags": ",".join(model.tags)}
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """What a weights file says of itself."""
+    with safe_open(file, "pt") as content:
+        return content.metadata() or {}
 
 
 def save_config(
@@ -138,16 +152,22 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
     return config
 
 
-def load(path: str | Path) -> tuple[E2, Callable, Callable]:
+def load(path: str | Path, *, device: str = "cpu", precision: str = "fp32", **hub: Any) -> tuple[E2, Callable, Callable]:
     """A trained model with its evaluation transform and its tokenizer.
 
     Args:
         path: a checkpoint folder, a weights file in one (``RUN/last.safetensors``), or ``hf-hub:ORG/NAME`` (may download).
+        device: cpu, cuda or auto.
+        precision: of the weights, fp32, bf16 or fp16; photos are converted to it.
+        hub: options of ``huggingface_hub.snapshot_download`` for ``hf-hub:``, e.g. ``revision="v1"``.
+
+    Returns:
+        model, evaluation transform, tokenizer.
 
     Raises:
-        InputError: missing, foreign or damaged files; the message names the file.
+        InputError: missing, foreign or damaged files, which the message names, or a device that is not there.
     """
-    folder, weights = checkpoint_files(_from_hub(str(path)) if str(path).startswith("hf-hub:") else path)
+    folder, weights = checkpoint_files(_from_hub(str(path), hub) if str(path).startswith("hf-hub:") else path)
     config = read_config(folder)
     try:
         options = from_dict(ModelConfig, config["model"], "model")
@@ -164,12 +184,13 @@ def load(path: str | Path) -> tuple[E2, Callable, Callable]:
     except InputError as error:
         raise InputError(f"{folder / CONFIG}: {error}") from error
     model, _, preprocess = create_model_and_transforms(
-        backbone, backbone_options={**inputs, "load_weights": False, "config": architecture}, **to_dict(options)
+        backbone, config=options, backbone_options={**inputs, "load_weights": False, "config": architecture}
     )
     load_weights(model, weights)
     files = folder / TOKENIZER
-    tokenizer = create_tokenizer(backbone, config=architecture, folder=files if files.is_dir() else None)
-    return model.eval(), preprocess, tokenizer
+    model.made_from = {name: config.get(name) for name in ORIGIN}
+    model.make_tokenizer = partial(create_tokenizer, backbone, config=architecture, folder=files if files.is_dir() else None)
+    return model.to(open_device(device), dtype_of(precision)).eval(), preprocess, model.make_tokenizer()
 
 
 def load_weights(model: E2, path: Path) -> None:
@@ -214,12 +235,28 @@ def weights_sha256(checkpoint: str | Path) -> str:
     return file_sha256(checkpoint_files(checkpoint)[1])
 
 
-def _from_hub(name: str) -> Path:
+def check_saving(model: E2, folder: Path) -> None:
+    """Refuses to write a model whose backbone has no name, or over another program's ``config.json``."""
+    if "backbone" not in model.made_from:
+        raise InputError("only models of create_model_and_transforms, load or from_pretrained can be saved")
+    if (folder / CONFIG).exists():
+        read_config(folder)
+
+
+def save_model(model: E2, folder: Path) -> None:
+    """Writes a model as a checkpoint, with what is known of its training."""
+    known = {name: value for name, value in model.made_from.items() if value is not None}
+    save_weights(model, folder)
+    save_config(folder, model=model, tokenizer=model.make_tokenizer(), **{"method": "e2", "training": {}, **known})
+
+
+def _from_hub(name: str, options: dict[str, Any]) -> Path:
     """Downloads (or finds in the cache) a checkpoint folder on the Hugging Face hub."""
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name.removeprefix("hf-hub:"), allow_patterns=[WEIGHTS, CONFIG, f"{TOKENIZER}/*"]))
+        wanted = [WEIGHTS, CONFIG, f"{TOKENIZER}/*"]
+        return Path(snapshot_download(name.removeprefix("hf-hub:"), allow_patterns=wanted, **options))
     except Exception as error:  # the hub client raises many kinds; each means: not to be had
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"cannot get {name} from the hub: {reason}; check the name and the network") from error

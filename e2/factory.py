@@ -1,12 +1,14 @@
 """Making and loading E2 models, in the manner of ``open_clip.create_model_and_transforms``."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from e2.backbones import create_backbone, create_tokenizer
 from e2.carry_over import carry_over, earlier_reader
-from e2.config import ModelConfig, from_dict
+from e2.config import ModelConfig, merged
 from e2.data.transforms import training_transform
+from e2.devices import dtype_of, open_device
 from e2.errors import InputError, first_line
 from e2.model import E2
 
@@ -16,6 +18,9 @@ def create_model_and_transforms(
     pretrained: str | None = None,
     tags: Sequence[str] = (),
     *,
+    config: ModelConfig | None = None,
+    device: str = "cpu",
+    precision: str = "fp32",
     augment: str = "light",
     image_size: int | Sequence[int] | None = None,
     backbone_options: dict[str, Any] | None = None,
@@ -29,6 +34,9 @@ def create_model_and_transforms(
         pretrained: an open_clip weights tag, a local file or a folder with weights; None = random weights, or those that
             come with the backbone. Of an E2 run the tokens are kept too, entity by entity; what is not is told on stderr.
         tags: the entities, e.g. ``("brand", "season")``; none = the plain backbone.
+        config: settings of what E2 adds; ``tags`` and ``options`` win over it.
+        device: cpu, cuda or auto.
+        precision: of the weights, fp32, bf16 or fp16; photos are converted to it.
         augment: of the training transform: none, light or strong.
         image_size: pixels, a number or (height, width); None = the backbone's own. Positions are resampled to it.
         backbone_options: passed on to :func:`e2.backbones.create_backbone`, e.g. ``{"force_context_length": 32}``.
@@ -38,14 +46,16 @@ def create_model_and_transforms(
         model, training transform, evaluation transform.
 
     Raises:
-        InputError: an unknown name or option, or weights that do not fit.
+        InputError: an unknown name or option, weights that do not fit, or a device that is not there.
 
     Example:
         >>> model, preprocess_train, preprocess_val = create_model_and_transforms("e2-nano", tags=("brand", "season"))
         >>> model.tags
         ('brand', 'season')
     """
-    config = from_dict(ModelConfig, {"tags": list(dict.fromkeys(tags)), **options}, "model")
+    changes = {"tags": list(dict.fromkeys(tags)), **options} if tags else options
+    config = merged(config or ModelConfig(), changes, "model")
+    where, dtype = open_device(device), dtype_of(precision)
     inputs: dict[str, Any] = {} if image_size is None else {"force_image_size": checked_size(image_size)}
     clip, preprocess_val = create_backbone(backbone, pretrained, **inputs, **(backbone_options or {}))
     try:
@@ -54,7 +64,9 @@ def create_model_and_transforms(
         raise InputError(f"cannot build the model: {first_line(error)}; check model.tokens and model.rank") from error
     if pretrained and (earlier := earlier_reader(pretrained)):
         carry_over(earlier, model, pretrained)
-    return model, training_transform(clip.visual, augment), preprocess_val
+    model.made_from = {"backbone": backbone}
+    model.make_tokenizer = partial(get_tokenizer, backbone, pretrained)
+    return model.to(where, dtype), training_transform(clip.visual, augment), preprocess_val
 
 
 def checked_size(size: int | Sequence[int]) -> tuple[int, int]:

@@ -3,9 +3,12 @@
 It *is* an open_clip model for its callers: same method names, ``visual``, ``logit_scale``, tokenizer and transforms.
 """
 
-from collections.abc import Iterator, Mapping
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,8 +20,8 @@ from e2.texts import encode_text
 from e2.towers import open_tower
 
 
-class E2(nn.Module):
-    """A CLIP with selection tokens.
+class E2(nn.Module, ModelHubMixin):
+    """A CLIP with selection tokens; with ``save_pretrained`` and ``push_to_hub`` of Hugging Face's mixin.
 
     Args:
         clip: any open_clip model whose image tower is a ViT; it stays as it is, with its own state-dict keys.
@@ -26,11 +29,14 @@ class E2(nn.Module):
 
     Attributes:
         tags: the entities, in the order of ``encode_regions``.
+        made_from: the backbone's name, and of a checkpoint how it was trained.
+        make_tokenizer: gives its tokenizer.
         goes_on: its tokens come from an earlier E2 model, so its image embedding is not the backbone's to begin with.
     """
 
     visual: OpenClip
     logit_scale: nn.Parameter
+    make_tokenizer: Callable[[], Callable]
 
     def __init__(self, clip: OpenClip, config: ModelConfig):
         super().__init__()
@@ -38,6 +44,7 @@ class E2(nn.Module):
         self.config = config
         self.tags = tuple(config.tags)
         self.reader = self._make_reader() if self.tags else None
+        self.made_from: dict[str, Any] = {}
         self.goes_on = False
 
     def _take_over(self, clip: OpenClip) -> None:
@@ -80,6 +87,7 @@ class E2(nn.Module):
 
         ``noise`` maps a fusion layer to Gumbel noise (B, S, N); by default it is drawn in training only.
         """
+        images = images.to(self.logit_scale.dtype)
         if self.reader is None:
             image = self.clip.encode_image(images)
             return Reading(image, image.new_zeros(len(image), 0, image.shape[-1]), {})
@@ -145,6 +153,41 @@ class E2(nn.Module):
 
     def lock_text_tower(self, unlocked_layers: int = 0, freeze_layer_norm: bool = True) -> None:
         self.clip.lock_text_tower(unlocked_layers, freeze_layer_norm)
+
+    # --- files and the Hugging Face hub -------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, *, local_files_only: bool = True, **options: Any) -> "E2":  # type: ignore[override]
+        """A checkpoint's model, ready to embed.
+
+        Args:
+            name: a checkpoint folder or a weights file in one, or ``ORG/NAME`` on the hub.
+            local_files_only: False downloads what is not in the cache.
+            options: of :func:`e2.load`.
+
+        Raises:
+            InputError: nothing there, or damaged files.
+        """
+        here = Path(name).exists() or str(name).startswith("hf-hub:")
+        model: E2 = _checkpoint().load(name if here else f"hf-hub:{name}", local_files_only=local_files_only, **options)[0]
+        return model
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
+        """Writes a checkpoint folder; ``options`` of ``huggingface_hub.ModelHubMixin.save_pretrained``.
+
+        Raises:
+            InputError: a model whose backbone has no name, or a folder that holds another program's ``config.json``.
+        """
+        _checkpoint().check_saving(self, Path(save_directory))  # before the mixin removes a config.json
+        return super().save_pretrained(save_directory, **options)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        _checkpoint().save_model(self, save_directory)
+
+
+def _checkpoint() -> Any:
+    """``e2.checkpoint``, imported late, as it imports this module, and by name, as exports bring only what is imported."""
+    return importlib.import_module("e2.checkpoint")
 
 
 def region_parameters_share(model: E2) -> float:

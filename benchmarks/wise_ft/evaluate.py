@@ -10,7 +10,7 @@ from rich.text import Text
 
 from e2.adapters.encoder import load_encoder
 from e2.benchmarks.retrieval.evaluate import evaluate_retrieval
-from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, tensors_sha256, write_weights
+from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_metadata, tensors_sha256, write_weights
 from e2.data.product import Catalogue
 from e2.distributed import on_main, processes
 from e2.errors import InputError
@@ -84,7 +84,7 @@ def claim_sweep(out: Path, save: float | None) -> None:
 
 def _save(folder: Path, weights: dict, alpha: float, out: Path) -> None:
     """A checkpoint like the run's own, with other weights."""
-    write_weights(weights, out / WEIGHTS, {MARK: str(alpha)})
+    write_weights(weights, out / WEIGHTS, {**read_metadata(folder / WEIGHTS), MARK: str(alpha)})
     if (folder / TOKENIZER).is_dir():
         shutil.copytree(folder / TOKENIZER, out / TOKENIZER, dirs_exist_ok=True)
     with atomic_path(out / CONFIG) as path:  # last: it makes the folder a checkpoint

@@ -1,10 +1,11 @@
 """The model that a run starts from, rebuilt from the run's settings alone."""
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
 
-from e2.config import TrainConfig, to_dict
+from e2.config import TrainConfig
 from e2.factory import create_model_and_transforms
 from e2.methods import method_class
 from e2.model import E2
@@ -18,5 +19,5 @@ def start_model(config: TrainConfig) -> tuple[E2, Callable, Callable]:
         config.pretrained,
         augment=config.data.augment,
         image_size=config.image_size,
-        **{**to_dict(config.model), "tags": config.data.tags if method_class(config.method).uses_tokens else ()},
+        config=dataclasses.replace(config.model, tags=config.data.tags if method_class(config.method).uses_tokens else ()),
     )

@@ -22,7 +22,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from e2.attention import chunked_attention
 from e2.batch import Batch
-from e2.checkpoint import LAST, WEIGHTS, save_config, tensors_sha256, weights_of, write_weights
+from e2.checkpoint import LAST, WEIGHTS, metadata_of, save_config, tensors_sha256, weights_of, write_weights
 from e2.config import TrainConfig, to_dict
 from e2.data.loader import DESCRIPTION, StepSampler, TrainingViews, mixed_seed, training_loader
 from e2.data.lost import LostPhoto
@@ -443,7 +443,7 @@ def keep_weights(run: Run, name: str) -> None:
     weights, last = weights_of(run.model), run.progress.history[-1]
     if run.accelerator.is_main_process:
         said = {"step": str(last["step"]), "val_SumR": f"{last['SumR']:.4f}"}
-        write_weights(weights, run.out / name, said)
+        write_weights(weights, run.out / name, {**metadata_of(run.model), **said})
 
 
 @contextlib.contextmanager

@@ -13,10 +13,9 @@ each run would double its size on the disk.
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
-from e2.checkpoint import CONFIG, WEIGHTS, read_config, read_tensors, tensors_sha256, weights_of, write_weights
+from e2.checkpoint import CONFIG, WEIGHTS, read_config, read_metadata, read_tensors, tensors_sha256, weights_of, write_weights
 from e2.config import TrainConfig, from_dict
 from e2.errors import InputError
 from e2.training.start import start_model
@@ -37,8 +36,7 @@ def check_alpha(alpha: float) -> None:
 
 def is_interpolated(folder: Path) -> bool:
     """Whether the checkpoint's weights were interpolated already."""
-    with safe_open(folder / WEIGHTS, "pt") as file:
-        return MARK in (file.metadata() or {})
+    return MARK in read_metadata(folder / WEIGHTS)
 
 
 def both_ends(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -67,4 +65,4 @@ def interpolate_checkpoint(folder: Path, alpha: float) -> None:
     if is_interpolated(folder):
         return
     start, trained = both_ends(folder)
-    write_weights(interpolated(start, trained, alpha), folder / WEIGHTS, {MARK: str(alpha)})
+    write_weights(interpolated(start, trained, alpha), folder / WEIGHTS, {**read_metadata(folder / WEIGHTS), MARK: str(alpha)})

@@ -1,12 +1,15 @@
 import copy
+import dataclasses
 import json
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import e2
 from e2.checkpoint import save_config, save_weights, weights_sha256
+from e2.config import ModelConfig
 
 
 @pytest.fixture
@@ -90,6 +93,72 @@ def test_weights_from_a_file_are_the_start_of_a_model(model, tiny, tmp_path):
     started = e2.create_model_and_transforms(tiny, str(tmp_path / "start.safetensors"), tags=("brand",))[0].eval()
     images = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(started.encode_image(images), model.clip.encode_image(images), atol=1e-5, rtol=0)
+
+
+def test_the_weights_file_says_what_it_is(model, folder):
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        assert file.metadata() == {
+            "format": "pt",
+            "version": e2.__version__,
+            "backbone": "test-tiny",
+            "tags": ",".join(model.tags),
+        }
+
+
+def test_a_model_loads_in_half_precision_and_takes_photos_as_they_are(folder, model):
+    loaded, _, tokenizer = e2.load(folder, device="cpu", precision="bf16")
+    images, tokens = torch.randn(2, 3, 32, 32), tokenizer(["a red tee", "a coat"])
+    assert {p.dtype for p in loaded.parameters()} == {torch.bfloat16}
+    with torch.no_grad():
+        for half, full in (
+            (loaded.encode_image(images, normalize=True), model.encode_image(images, normalize=True)),
+            (loaded.encode_text(tokens, normalize=True), model.encode_text(tokens, normalize=True)),
+            (loaded.encode_regions(images, normalize=True), model.encode_regions(images, normalize=True)),
+        ):
+            torch.testing.assert_close(half.float(), full, atol=0.1, rtol=0)
+    for option in ({"device": "abacus"}, {"precision": "fp8"}):
+        with pytest.raises(e2.InputError, match=f"unknown {next(iter(option))}"):
+            e2.load(folder, **option)
+
+
+def test_a_configuration_is_taken_whole_and_options_win_over_it(tiny):
+    config = ModelConfig(tags=("brand",), tokens=3, selector="hard")
+    assert e2.create_model_and_transforms(tiny, config=config)[0].config == config
+    made = e2.create_model_and_transforms(tiny, tags=("colour",), config=config, tokens=1)[0].config
+    assert made == dataclasses.replace(config, tags=("colour",), tokens=1)
+
+
+@pytest.mark.parametrize("name", ["tiny", "siglip"])
+def test_hugging_faces_way_saves_and_loads_the_same_bits(name, tmp_path, request):
+    backbone = request.getfixturevalue(name)
+    backbone = backbone if name == "tiny" else f"local-dir:{backbone}"
+    model = e2.create_model_and_transforms(backbone, tags=("brand",))[0].eval()
+    model.save_pretrained(tmp_path / "once")
+    loaded = e2.E2.from_pretrained(tmp_path / "once")
+    loaded.save_pretrained(tmp_path / "once")  # over itself
+    loaded.save_pretrained(tmp_path / "twice")
+    images = torch.randn(2, 3, 32, 32)
+    again, _, tokenizer = e2.load(tmp_path / "twice")
+    with torch.no_grad():
+        assert torch.equal(again.encode_regions(images), model.encode_regions(images))
+    assert torch.equal(tokenizer(["a red tee"]), e2.get_tokenizer(backbone)(["a red tee"]))
+
+
+def test_saving_replaces_no_other_programs_configuration(model, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+    with pytest.raises(e2.InputError, match="config.json is damaged or was not written"):
+        model.save_pretrained(tmp_path)
+    assert (tmp_path / "config.json").read_text() == '{"model_type": "clip"}'
+
+
+def test_loading_by_a_hub_name_stays_offline_unless_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **options: asked.append((name, options)) or "/none")
+    for options in ({}, {"local_files_only": False, "revision": "v1"}):
+        with pytest.raises(e2.InputError, match="no E2 checkpoint"):
+            e2.E2.from_pretrained("shop/model", **options)
+    assert [(name, options["local_files_only"]) for name, options in asked] == [("shop/model", True), ("shop/model", False)]
+    assert asked[1][1]["revision"] == "v1"
 
 
 def damage(folder, kind):
