@@ -1,5 +1,7 @@
 """Attention in chunks against attention written down."""
 
+import threading
+
 import open_clip
 import pytest
 import torch
@@ -176,3 +178,15 @@ def test_leaves_pytorch_as_it_was():
     with pytest.raises(ValueError), chunked_attention():
         raise ValueError
     assert before == (F.scaled_dot_product_attention, F.multi_head_attention_forward)
+
+
+def test_other_threads_keep_pytorchs_own(monkeypatch):
+    asked = []
+    monkeypatch.setattr(attention, "attend", lambda *tensors: asked.append(tensors) or tensors[0])
+    x = torch.randn(1, 1, 3, 4)
+    with chunked_attention():
+        F.scaled_dot_product_attention(x, x, x)
+        thread = threading.Thread(target=lambda: F.scaled_dot_product_attention(x, x, x))
+        thread.start()
+        thread.join()
+    assert len(asked) == 1
