@@ -96,7 +96,7 @@ def not_written(error: Exception) -> str:
     name = getattr(error, "filename", None)
     place = f": {name}" if name else ""
     said = f"{getattr(error, 'strerror', None) or first_line(error)}{place}"
-    return f"{said}; make room, and go on with --resume after training" if os.strerror(errno.ENOSPC) in said else said
+    return f"{said}; make room, and continue with --resume after training" if os.strerror(errno.ENOSPC) in said else said
 
 
 def print_any_name(stream: TextIO) -> None:
@@ -106,7 +106,7 @@ def print_any_name(stream: TextIO) -> None:
 
 
 def main() -> None:
-    """The console script: mistakes that a user can mend get one line on stderr and no traceback."""
+    """The console script: mistakes that a user can fix get one line on stderr and no traceback."""
     if int(os.environ.get("RANK", "0")) > 0:  # under accelerate launch only the main process talks
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open as long as the process lives
     for stream in (sys.stdout, sys.stderr):
@@ -122,7 +122,7 @@ def main() -> None:
         sys.exit(1)
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
-            raise  # a fault of ours, which a traceback helps to mend
+            raise  # a fault of ours, which a traceback helps to fix
         print("e2: a process that decodes photos died (out of memory?); use fewer --workers (and --resume)", file=sys.stderr)
         sys.exit(1)
     except (OSError, SafetensorError) as error:  # the latter when weights cannot be written

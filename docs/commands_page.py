@@ -13,7 +13,7 @@ INTRO = """# Commands
 
 `e2 COMMAND --help` says the same as these pages. The same option has the same name everywhere.
 
-Exit status: 0 done, 1 failed while running, 2 wrong use or bad input. A mistake that you can mend is one line on stderr:
+Exit status: 0 done, 1 failed while running, 2 wrong use or bad input. A mistake that you can fix is one line on stderr:
 what, where, how.
 
 `e2 --install-completion` teaches your shell (bash, zsh, fish, PowerShell) to complete commands and options;

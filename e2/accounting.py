@@ -1,4 +1,4 @@
-"""Loading weights with every tensor accounted for: what is missing, left over or of another shape is named."""
+"""Loads weights with every tensor accounted for: missing, leftover and misshapen ones are named."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from e2.errors import InputError
 
-MOST_NAMES = 8  # in one message; more are drawn together by their beginnings
+MOST_NAMES = 8  # in one message; more are grouped by common prefix
 
 
 def load_exactly(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
@@ -25,7 +25,7 @@ def load_exactly(module: nn.Module, state: Mapping[str, Tensor], where: str) -> 
 
 
 def misfits(wanted: Mapping[str, Iterable[int]], state: Mapping[str, Tensor]) -> str:
-    """What keeps a state dict from filling tensors of these names and shapes; empty if nothing does."""
+    """Describes what keeps a state dict from filling tensors of these names and shapes; empty if nothing does."""
     reshaped = [
         f"{name} {tuple(state[name].shape)} instead of {tuple(shape)}"
         for name, shape in wanted.items()
@@ -40,7 +40,7 @@ def misfits(wanted: Mapping[str, Iterable[int]], state: Mapping[str, Tensor]) ->
 
 
 def listed(names: Iterable[str]) -> str:
-    """The names; where they are many, their common beginnings and how many have each: ``visual.blocks.* (48)``."""
+    """Returns the names; if there are many, their common prefixes with counts: ``visual.blocks.* (48)``."""
     names = list(names)
     groups = Counter(names)
     depth = max((name.count(".") for name in names), default=0)

@@ -1,4 +1,4 @@
-"""Making the open_clip backbone and its tokenizer: by name, from a folder or the hub, with weights by tag or from files.
+"""Builds the open_clip backbone and its tokenizer by name, from a folder or from the hub; weights come by tag or from files.
 
 A backbone is named by
 
@@ -34,20 +34,20 @@ from e2.weights import Weights, load_weights_into, read_weights
 CONFIGS = Path(__file__).parent / "model_configs"
 OWN_CONFIG = "open_clip_config.json"
 PLACES = TRANSFORMERS, HUB, LOCAL = "transformers:", "hf-hub:", "local-dir:"
-# What open_clip, timm and the hub raise for bad input.
+# Exceptions that open_clip, timm and the hub raise for bad input.
 FOREIGN = (
     *(RuntimeError, OSError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError, AssertionError),
     *(SafetensorError, UnpicklingError),
 )
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
-HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # of a transformers repository: all but pickles and other formats
+HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # of a transformers repository: no pickles
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a backbone was made of; stands on the model as ``clip.origin``, and in checkpoints, so that they need no more."""
+    """Origin of a backbone, kept as ``clip.origin`` and in checkpoints, so that they can rebuild it without other files."""
 
-    config: dict[str, Any]  # open_clip's model configuration, with all that was asked for
+    config: dict[str, Any]  # open_clip's model configuration, with the requested options applied
     pretrained: bool  # whether weights were loaded
 
 
@@ -58,20 +58,20 @@ def own_backbones() -> list[str]:
 
 @cache
 def register_backbones() -> None:
-    """Makes our configurations known to open_clip (through its own mechanism), once."""
+    """Registers our configurations with open_clip, once."""
     open_clip.add_model_config(CONFIGS)
 
 
 def create_backbone(
     name: str, pretrained: str | None = None, *, config: Mapping[str, Any] | None = None, **options: Any
 ) -> tuple[OpenClip, Callable]:
-    """An open_clip model with its evaluation transform.
+    """Returns an open_clip model and its evaluation transform.
 
     Args:
         name: see above.
-        pretrained: an open_clip tag (may download), a weights file or a folder with weights; None = random weights, or
-            those that come with a ``local-dir:``, ``hf-hub:`` or ``transformers:`` name.
-        config: open_clip's model configuration, where it is known already (from a checkpoint); ``name`` is then a mere name.
+        pretrained: an open_clip tag (may download), a weights file or a folder with weights; None = random weights, or those
+            that come with a ``local-dir:``, ``hf-hub:`` or ``transformers:`` name.
+        config: open_clip's model configuration if already known (from a checkpoint); ``name`` is then only a label.
         options: passed on to ``open_clip.create_model_and_transforms``, e.g. ``force_image_size=(96, 64)``.
 
     Raises:
@@ -86,7 +86,7 @@ def create_backbone(
             raise InputError(f"backbone {name} brings its own weights; leave out {pretrained!r}, or name the backbone itself")
         return _from_place(name, options)
     if name in own_backbones():
-        # Product photos vary in shape and nothing at the border may get lost: our own backbones see the whole photo.
+        # Product photos vary in shape and their borders matter: our own backbones see the whole photo.
         options = {"image_resize_mode": "squash", **options}
     if pretrained and Path(pretrained).exists():
         return _with_file(name, Path(pretrained), options)
@@ -97,7 +97,7 @@ def create_backbone(
 
 def _check_name(name: str) -> None:
     if ":" in name and not name.startswith(PLACES):
-        raise InputError(f"unknown backbone {name!r}; places are {LOCAL}FOLDER, {HUB}ORG/NAME and {TRANSFORMERS}FOLDER")
+        raise InputError(f"unknown backbone {name!r}; other forms are {LOCAL}FOLDER, {HUB}ORG/NAME and {TRANSFORMERS}FOLDER")
     if ":" not in name and name not in open_clip.list_models():
         near = [model for model in open_clip.list_models() if model.lower()[:5] == name.lower()[:5]][:5]
         hint = ", ".join([*own_backbones(), *(near or ["ViT-B-32", "ViT-B-16"])])
@@ -105,10 +105,10 @@ def _check_name(name: str) -> None:
 
 
 def _activation_of_tag(name: str, tag: str) -> dict[str, bool]:
-    """The activation that a tag's weights were trained with: OpenAI's need QuickGELU, which plain names do not say.
+    """Returns the activation a tag's weights were trained with: OpenAI's need QuickGELU, which plain names do not say.
 
     Raises:
-        InputError: there is no such tag.
+        InputError: no such tag.
     """
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag not in tags:
@@ -117,7 +117,7 @@ def _activation_of_tag(name: str, tag: str) -> dict[str, bool]:
 
 
 def _from_place(name: str, options: dict[str, Any]) -> tuple[OpenClip, Callable]:
-    """A backbone from a folder or the hub."""
+    """Builds a backbone from a folder or the hub."""
     folder = transformers_folder(name)
     if folder is not None:
         weights = read_weights(folder)
@@ -132,7 +132,9 @@ def _from_place(name: str, options: dict[str, Any]) -> tuple[OpenClip, Callable]
 
 
 def _described(name: str) -> tuple[dict[str, Any], Path]:
-    """What ``open_clip_config.json`` says of a ``local-dir:`` or ``hf-hub:`` backbone, and its folder or weights file."""
+    """Returns the content of ``open_clip_config.json`` and the folder or weights file of a ``local-dir:`` or ``hf-hub:``
+    backbone.
+    """
     if name.startswith(LOCAL):
         folder = Path(name.removeprefix(LOCAL))
         if not (folder / OWN_CONFIG).is_file():
@@ -146,9 +148,9 @@ def _described(name: str) -> tuple[dict[str, Any], Path]:
 
 
 def with_text_config(config: Any, folder: Path) -> Any:
-    """A model configuration whose text tower of transformers, where it has one, is described by the files in ``folder``.
+    """Points the configuration of a transformers text tower, if there is one, to the files in ``folder``.
 
-    ``hf_model_name`` is a name on the hub, or a folder that may be gone; it stays where nothing lies beside.
+    ``hf_model_name`` is a hub name, or a folder that may be gone; it is kept if ``folder`` holds no such files.
     """
     text = config.get("text_cfg") if isinstance(config, Mapping) else None
     if not isinstance(text, Mapping) or not text.get("hf_model_name"):
@@ -160,9 +162,9 @@ def with_text_config(config: Any, folder: Path) -> Any:
 
 
 def _with_file(name: str, path: Path, options: dict[str, Any]) -> tuple[OpenClip, Callable]:
-    """A named backbone with weights from a file or folder.
+    """Builds a named backbone with weights from a file or folder.
 
-    Where a configuration lies beside the weights it is followed: it knows activation and norms, which a name may not.
+    A configuration beside the weights takes precedence: it knows activation and norms, which a name may not.
     """
     config: Mapping[str, Any] = _named_config(name)
     if path.suffix in (".npz", ".npy"):  # big_vision's SigLIP weights, which open_clip converts
@@ -172,8 +174,8 @@ def _with_file(name: str, path: Path, options: dict[str, Any]) -> tuple[OpenClip
         options = {"force_quick_gelu": True, **options}
     elif not weights.config and not config.get("quick_gelu") and f"{name}-quickgelu" in open_clip.list_models():
         note(
-            f"{path} does not say what activation it was trained with, and {name} computes GELU; OpenAI's weights, and those "
-            f"that were trained from them, need QuickGELU: for these name {name}-quickgelu"
+            f"{path} does not say what activation it was trained with, and {name} uses GELU; OpenAI's weights, and those "
+            f"fine-tuned from them, need QuickGELU: for these choose {name}-quickgelu"
         )
     if weights.config:
         found = copy.deepcopy(_parts(weights.config, str(path)))
@@ -185,7 +187,7 @@ def _with_file(name: str, path: Path, options: dict[str, Any]) -> tuple[OpenClip
 
 
 def _named_config(name: str) -> dict[str, Any]:
-    """open_clip's model configuration of a name or place."""
+    """open_clip's model configuration for a name, folder or hub repository."""
     if ":" not in name:
         return open_clip.get_model_config(name)
     place = transformers_folder(name)
@@ -194,7 +196,7 @@ def _named_config(name: str) -> dict[str, Any]:
 
 
 def is_run(pretrained: str | None) -> bool:
-    """Whether a start is an E2 checkpoint, by folder or weights file: it says of itself what its backbone is."""
+    """True if ``pretrained`` is an E2 checkpoint (folder or weights file), which itself records its backbone."""
     if not pretrained or not Path(pretrained).exists():
         return False
     folder = Path(pretrained) if Path(pretrained).is_dir() else Path(pretrained).parent
@@ -202,7 +204,7 @@ def is_run(pretrained: str | None) -> bool:
 
 
 def _check_architecture(name: str, asked: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
-    """Refuses weights of another architecture than the one that was named."""
+    """Refuses weights of an architecture other than the named one."""
     differ = [] if asked["embed_dim"] == found.get("embed_dim") else ["embed_dim"]
     for part, usual, keys in (
         ("vision_cfg", CLIPVisionCfg, ("layers", "width", "patch_size", "timm_model_name")),
@@ -219,14 +221,14 @@ def _check_architecture(name: str, asked: Mapping[str, Any], found: Mapping[str,
 
 
 def _usual_preprocessing(name: str) -> dict[str, Any]:
-    """What all of a model's tags agree upon (SigLIP's photos are normalised and squashed in its own way)."""
+    """Preprocessing that all of a model's tags agree on (SigLIP normalises and squashes photos in its own way)."""
     tags = [get_pretrained_cfg(name, tag) for tag in open_clip.list_pretrained_tags_by_model(name)]
     keys = ("mean", "std", "interpolation", "resize_mode")
     return {key: tags[0][key] for key in keys if tags and key in tags[0] and all(tag.get(key) == tags[0][key] for tag in tags)}
 
 
 def _parts(config: Any, name: str) -> Mapping[str, Any]:
-    """The model configuration, if it is one."""
+    """Returns the model configuration; refuses a damaged one."""
     parts = [config.get(part) for part in ("vision_cfg", "text_cfg")] if isinstance(config, Mapping) else [None]
     if not all(isinstance(part, Mapping) for part in parts):
         raise InputError(f"{name}: its model configuration is damaged, it lacks vision_cfg or text_cfg; restore it")
@@ -242,14 +244,14 @@ def _filled(model: OpenClip, weights: Weights, source: Path) -> OpenClip:
 def _built(
     name: str, config: Mapping[str, Any], preprocess: Mapping[str, Any], options: dict[str, Any]
 ) -> tuple[OpenClip, Callable]:
-    """A model with random weights from open_clip's model configuration; ``name`` is for messages."""
+    """Builds a model with random weights from open_clip's model configuration; ``name`` is for messages."""
     vision = _parts(config, name)["vision_cfg"]
     if vision.get("timm_model_name") and options.get("force_image_size") is None:
-        options = {**options, "force_image_size": vision.get("image_size")}  # timm's own name says another one, maybe
+        options = {**options, "force_image_size": vision.get("image_size")}  # timm's own name may say another size
     with tempfile.TemporaryDirectory() as folder:
         content = {"model_cfg": dict(config), "preprocess_cfg": dict(preprocess)}
         (Path(folder) / OWN_CONFIG).write_text(json.dumps(content))
-        logging.disable(logging.WARNING)  # open_clip would warn that the folder, which nobody knows, holds no weights
+        logging.disable(logging.WARNING)  # open_clip would warn that the temporary folder holds no weights
         try:
             return _created(f"{LOCAL}{folder}", None, config, {"pretrained_text": False, **options})
         except InputError as error:
@@ -261,7 +263,7 @@ def _built(
 def _created(
     name: str, tag: str | None, config: Mapping[str, Any], options: dict[str, Any], pretrained: bool | None = None
 ) -> tuple[OpenClip, Callable]:
-    """open_clip's own way to a model, its errors in one line."""
+    """Creates a model through open_clip; its errors become one line."""
     try:
         model, _, _ = open_clip.create_model_and_transforms(name, tag, **options)
     except FOREIGN as error:
@@ -276,7 +278,7 @@ def _created(
 
 
 def _as_built(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with open_clip's ``force_...`` options written into it."""
+    """The configuration with open_clip's ``force_...`` options applied."""
     built = copy.deepcopy(dict(config))
     for option, part, key in (
         ("force_image_size", "vision_cfg", "image_size"),
@@ -292,10 +294,10 @@ def _as_built(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str
 
 
 def transformers_folder(name: str) -> Path | None:
-    """Where the transformers checkpoint of a backbone's name lies (may download); None when the name means no such one.
+    """Folder of the transformers checkpoint that a backbone's name refers to (may download); None for other names.
 
     Raises:
-        InputError: there is none at that place, or the hub cannot be reached.
+        InputError: there is no checkpoint, or the hub cannot be reached.
     """
     if name.startswith(TRANSFORMERS):
         folder = Path(name.removeprefix(TRANSFORMERS))
@@ -310,10 +312,10 @@ def transformers_folder(name: str) -> Path | None:
 
 
 def hub_config(name: str) -> dict[str, Any]:
-    """The configuration in a hub repository: open_clip's ``model_cfg``, transformers' ``model_type``, or E2's ``format``.
+    """Configuration in a hub repository: open_clip's ``model_cfg``, transformers' ``model_type`` or E2's ``format``.
 
     Raises:
-        InputError: neither in the cache nor to be had.
+        InputError: not in the cache and not available.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
@@ -324,9 +326,9 @@ def hub_config(name: str) -> dict[str, Any]:
             return read_json(Path(hf_hub_download(name.removeprefix(HUB), file)))
         except EntryNotFoundError as error:  # not there, or not in the cache while the hub is out of reach
             reason = first_line(error)
-        except Exception as error:  # the hub client raises many kinds; each means: not to be had
+        except Exception as error:  # the hub client raises many kinds; each means: not available
             raise InputError(f"cannot get {name} from the hub: {first_line(error)}; check the name and the network") from error
-    raise InputError(f"cannot get {name}: it is not in the cache and the hub cannot be reached, or it is no CLIP ({reason})")
+    raise InputError(f"cannot get {name}: it is not in the cache and the hub cannot be reached, or is no CLIP ({reason})")
 
 
 def _hub_folder(name: str) -> Path:
@@ -341,15 +343,15 @@ def _hub_folder(name: str) -> Path:
 def create_tokenizer(
     name: str, pretrained: str | None = None, *, config: Mapping[str, Any] | None = None, folder: Path | None = None
 ) -> Callable:
-    """The tokenizer of a backbone: list of strings -> (B, L).
+    """Returns the tokenizer of a backbone: list of strings -> (B, L).
 
     Args:
-        name, pretrained: as of :func:`create_backbone`; a folder of weights that holds a tokenizer brings it along.
-        config: open_clip's model configuration, where it is known already.
-        folder: where the tokenizer's files lie, for text towers that need some.
+        name, pretrained: as for :func:`create_backbone`; a tokenizer in a folder of weights is used.
+        config: open_clip's model configuration, if already known.
+        folder: the tokenizer's files, for text towers that need some.
 
     Raises:
-        InputError: its files cannot be had.
+        InputError: its files are not available.
     """
     register_backbones()
     if config is None:
@@ -371,7 +373,7 @@ def create_tokenizer(
 
 
 def _tokenizer_of(text: Mapping[str, Any], folder: Path | None) -> Callable:
-    """open_clip's own rule, with a folder in the place of the hub, and without running anyone's code."""
+    """Applies open_clip's own rule, with a folder in place of the hub, and runs no foreign code."""
     options = {"context_length": text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {})}
     named = [name for name in (text.get("hf_tokenizer_name"), text.get("hf_model_name")) if name]
     if not named:

@@ -1,4 +1,4 @@
-"""A training step's input, and the features that the towers make of it."""
+"""A training step's input, and the features that the towers compute from it."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 @dataclass
 class Batch:
-    """One training step's input. All texts of the step are encoded together, each unique text once."""
+    """One training step's input. Each unique text is encoded once."""
 
     images: Tensor  # (B, 3, H, W)
     tokens: Tensor  # (U, L) the step's unique texts
@@ -17,7 +17,7 @@ class Batch:
     noise: dict[int, Tensor] | None = field(default=None, kw_only=True)  # selection noise, layer -> (B, S, N)
 
     def to(self, device, *, photos: bool = True) -> "Batch":
-        """On a device; on request without the photos, which may follow in parts."""
+        """Moves the batch to a device; ``photos=False`` leaves the photos behind, to follow in parts."""
         stays = None if photos else self.images
         return self._map(lambda tensor: tensor if tensor is stays else tensor.to(device, non_blocking=True))
 
@@ -35,7 +35,7 @@ class Batch:
 
 @dataclass
 class Features:
-    """What the towers say of a batch, by name. Every tensor has one row per product, or one per text."""
+    """Features of a batch, by name. Every tensor has one row per product or one per text."""
 
     images: dict[str, Tensor]  # "image" (B, D), "regions" (B, E, D), ...
     texts: dict[str, Tensor]  # "text" (U, D), ...

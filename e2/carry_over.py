@@ -1,7 +1,7 @@
-"""Going on from an earlier E2 model: what it had learnt beside its backbone, kept where the new one has a place for it.
+"""Continues from an earlier E2 model: keeps what it learnt besides its backbone, as far as it fits the new model.
 
-Tokens, gates, shares, norms and heads belong to one entity each. They follow their entity by its name, in whatever order and
-company it comes; all else is kept where name and shape agree. What is not kept is named.
+Tokens, gates, shares, norms and heads belong to one entity each. They follow their entity by name, in any order and with any
+others; the rest is kept where name and shape agree. What is dropped is named.
 """
 
 from collections.abc import Mapping
@@ -24,20 +24,20 @@ from e2.weights import NEW_PREFIX
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 BY_ROW = ("gates.", "shares", "heads")  # tensors whose first axis is the entities
-PER_ENTITY = "norms."  # one module an entity
+PER_ENTITY = "norms."  # one module per entity
 OF_THE_SHAPE = ("tags", "tokens", "layers", "rank")  # settings whose differences show in names and shapes
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier run had learnt beside its backbone."""
+    """What an earlier run learnt besides its backbone."""
 
     config: ModelConfig
     state: dict[str, Tensor]
 
 
 def earlier_reader(pretrained: str | Path) -> Earlier | None:
-    """That of the run whose folder or weights file was named as a start; None where there is nothing to go on with.
+    """Reads the reader of the run whose folder or weights file was given as a start; None if there is nothing to carry over.
 
     Raises:
         InputError: its config.json is damaged.
@@ -57,24 +57,24 @@ def earlier_reader(pretrained: str | Path) -> Earlier | None:
     state = {name.removeprefix(NEW_PREFIX): tensor for name, tensor in tensors.items()}
     settings = current_config(read_json(file.parent / CONFIG)).get("model")
     if settings is None:
-        note(f"{file} holds selection tokens, but no {CONFIG} beside it says of what entities: they are left out")
+        note(f"{file} holds selection tokens, but no {CONFIG} beside it says for which entities: they are left out")
         return None
     return Earlier(from_dict(ModelConfig, settings, f"{file.parent / CONFIG}: model"), state)
 
 
 @torch.no_grad()
 def carry_over(earlier: Earlier, model: E2, source: str) -> None:
-    """Fills the model's reader with what fits, and tells what does not."""
+    """Fills the model's reader with what fits, and reports what does not."""
     if model.reader is None:
         note(
-            f"{source} has selection tokens ({', '.join(earlier.config.tags)}), which a model without tags has no place for: "
-            "they are left out, and its image embedding is another one without them"
+            f"{source} has selection tokens ({', '.join(earlier.config.tags)}), but a model without tags cannot use them: "
+            "they are left out, so its image embeddings change"
         )
         return
     try:
         old = parts_by_entity(earlier.state, earlier.config)
     except (IndexError, ValueError) as error:
-        raise InputError(f"{source} is damaged: its tensors are not those of the entities that its {CONFIG} names") from error
+        raise InputError(f"{source} is damaged: its tensors do not match the entities in its {CONFIG}") from error
     new = parts_by_entity(model.reader.state_dict(), model.config)  # views: filling them fills the model
     kept = {name for name, part in new.items() if name in old and old[name].shape == part.shape}
     for name in kept:
@@ -83,16 +83,16 @@ def carry_over(earlier: Earlier, model: E2, source: str) -> None:
     reshaped = {name for name in old.keys() & new.keys() if name not in kept}
     told = {
         "left out": sorted(old.keys() - new.keys()),
-        "of another shape and so left out": sorted(reshaped),
+        "left out for their shape": sorted(reshaped),
         "new": sorted(new.keys() - old.keys()),
         "other settings than its own": _changed(earlier.config, model.config),
     }
     if said := "; ".join(f"{kind}: {listed(names)}" for kind, names in told.items() if names):
-        note(f"going on from {source}, with {len(kept)} of its {len(old)} parts beside the backbone; {said}")
+        note(f"continuing from {source}, with {len(kept)} of its {len(old)} parts besides the backbone; {said}")
 
 
 def parts_by_entity(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """A reader's tensors, those of entities split into views under names that begin with the entity's."""
+    """A reader's tensors, with those of entities split into views named after the entity."""
     rows = token_slices(config.token_counts())
     parts: dict[str, Tensor] = {}
     for name, tensor in state.items():

@@ -1,8 +1,8 @@
-"""The model that training starts from, kept frozen beside the one that learns: a remedy against forgetting.
+"""A frozen copy of the start model, kept as a teacher against forgetting.
 
-Image-side only. Photos keep close to where the start model puts them, the texts are free to follow; so zero-shot use and
-vectors in an existing index go on working, and the term is one photo's own: any batch size, any method. It costs one more
-pass over the photos without gradient.
+Image side only: photos stay close to their embeddings under the start model, and the texts are free to follow, so zero-shot
+use and existing indexes go on working. The term is per photo, so it suits any batch size and method. It costs one more forward
+pass over the photos.
 """
 
 import copy
@@ -14,10 +14,10 @@ from e2.model import E2
 
 
 class StartTower:
-    """A frozen copy of what embeds photos. No module: so it is in no optimizer, checkpoint or wrapper.
+    """A frozen copy of the image encoder. Not a module, so it is in no optimizer, checkpoint or wrapper.
 
-    It is made before training, also before a resumed run's weights are put back: the same weights each time, as a run
-    builds its model from the pre-trained weights or the seed alone.
+    Made before training and before a resumed run's weights are loaded, so that its weights are always those that the
+    pre-trained weights or the seed give.
     """
 
     def __init__(self, model: E2):

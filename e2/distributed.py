@@ -1,9 +1,9 @@
-"""Several processes that together train one batch, exactly as one process would.
+"""Lets several processes train one batch together, exactly as one process would.
 
 Process r of W takes the products r, r + W, r + 2W, ... of a batch. Each encodes its own; the features are gathered with their
 gradient (by open_clip's own gather), and every process computes the losses of the *whole* batch, products in their original
-order. Gradients are then averaged: each process holds W times its share of the gradient, because W equal losses were
-backpropagated, so the mean is the gradient that one process would have found.
+order. Gradients are then averaged: W equal losses were backpropagated, so each process holds W times its share, and the mean
+is the gradient of one process.
 """
 
 import os
@@ -25,16 +25,16 @@ from e2.errors import InputError
 
 
 def processes(on_cpu: bool = False) -> PartialState:
-    """Which of how many processes this one is, as ``accelerate launch`` or ``torchrun`` started them; alone otherwise.
+    """Returns this process's rank and the number of processes that ``accelerate launch`` or ``torchrun`` started.
 
-    The first call also connects them; ``on_cpu`` counts then, and holds where there is no GPU.
+    The first call also connects them; ``on_cpu`` only counts then, and always holds without a GPU.
 
     Raises:
-        InputError: more processes than GPUs; all but the first of a machine then end silently, with the same status.
+        InputError: more processes than GPUs; all but the first on a machine then exit silently with the same status.
     """
     if PartialState._shared_state:  # connected
         return PartialState()
-    if on_cpu or not torch.cuda.is_available():  # where there is no GPU accelerate would leave each of them alone
+    if on_cpu or not torch.cuda.is_available():  # without a GPU, accelerate would leave each process on its own
         return PartialState(cpu=True)
     started, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count()
     if started > gpus:
@@ -46,14 +46,14 @@ def processes(on_cpu: bool = False) -> PartialState:
 
 
 def gather_step(features: Features, batch: Batch) -> tuple[Features, Batch]:
-    """Features and indices of the whole batch from this process's part, with gradient.
+    """Gathers the features and indices of the whole batch, with gradient.
 
     Args:
         features: of this process's products and texts.
-        batch: of this process; its ``noise`` and ``images`` are not passed on to others.
+        batch: of this process; its ``noise`` and ``images`` are not gathered.
 
     Returns:
-        Features and batch as one process would have them: products in the batch's order, each unique text once.
+        Features and batch as a single process would see them: products in order, each unique text once.
     """
     sizes = gather(torch.tensor([[len(batch), len(batch.text_keys)]], device=batch.tokens.device))  # (W, 2)
     products, texts = sizes[:, 0].tolist(), sizes[:, 1].tolist()
@@ -63,7 +63,7 @@ def gather_step(features: Features, batch: Batch) -> tuple[Features, Batch]:
     all_texts = _filled(gather(_padded(own_texts, max(texts))), texts)
     all_products = gather(_padded(own_products, max(products)))
     first, place = first_of_each(all_texts[:, 0])
-    starts = torch.tensor([0, *texts[:-1]], device=sizes.device).cumsum(0)  # of each process's texts among all
+    starts = torch.tensor([0, *texts[:-1]], device=sizes.device).cumsum(0)  # each process's texts among all
     starts = starts.repeat_interleave(max(products))[:, None]
     index = torch.where(all_products < 0, -1, place[(all_products.clamp(min=0) + starts).clamp(max=len(place) - 1)])
     index, order = by_appearance(interleaved(index, products))
@@ -74,7 +74,7 @@ def gather_step(features: Features, batch: Batch) -> tuple[Features, Batch]:
 
 
 def _gather_features(features: Features, batch: Batch, products: int, texts: int) -> tuple[dict[str, Tensor], ...]:
-    """All processes' features, ``products`` and ``texts`` rows of each, by one call of open_clip's gather."""
+    """Gathers all processes' features (``products`` and ``texts`` rows of each) in one call."""
     own_texts = {name: tensor[: len(batch.text_keys)] for name, tensor in features.texts.items()}
     image_rows, image_shapes = _flat(features.images, products)
     text_rows, text_shapes = _flat(own_texts, texts)
@@ -88,7 +88,7 @@ def _gather_features(features: Features, batch: Batch, products: int, texts: int
 
 
 def _flat(features: dict[str, Tensor], rows: int) -> tuple[Tensor, dict[str, torch.Size]]:
-    """Several features as one float32 matrix (rows, K), and the shape of each one's row."""
+    """Joins features into one float32 matrix (rows, K); also returns the shape of each feature's row."""
     matrix = torch.cat([tensor.float().flatten(1) for tensor in features.values()], dim=1)
     return _padded(matrix, rows), {name: tensor.shape[1:] for name, tensor in features.items()}
 
@@ -99,18 +99,18 @@ def _unflat(matrix: Tensor, shapes: dict[str, torch.Size]) -> dict[str, Tensor]:
 
 
 def _padded(rows: Tensor, length: int) -> Tensor:
-    """(b, K) -> (length, K): gathers take equal shapes only."""
+    """Pads (b, K) to (length, K): gathers take equal shapes only."""
     return F.pad(rows, (0, 0, 0, length - len(rows)))
 
 
 def _same_length(tokens: Tensor) -> Tensor:
-    """(U, L) with L that of the longest texts of any process."""
+    """Pads (U, L) to the longest text of any process."""
     longest = int(gather(torch.tensor([tokens.shape[1]], device=tokens.device)).max())
     return F.pad(tokens, (0, longest - tokens.shape[1]))
 
 
 def _filled(rows: Tensor, counts: Sequence[int]) -> Tensor:
-    """(W * m, ...) of which process r filled ``counts[r]`` -> only the filled rows."""
+    """Keeps the filled rows of (W * m, ...), of which process r filled ``counts[r]``."""
     return torch.cat([part[:count] for part, count in zip(rows.chunk(len(counts)), counts, strict=True)])
 
 
@@ -157,7 +157,7 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
 
 
 def own_rows(total: int) -> range:
-    """The rows that this process works on: every W-th one."""
+    """Rows that this process works on: every W-th one."""
     state = processes()
     return range(state.process_index, total, state.num_processes)
 
@@ -165,8 +165,8 @@ def own_rows(total: int) -> range:
 def shared_batches(total: int, batch_size: int, *, alone: bool = False) -> Iterator[tuple[range, int]]:
     """Batches of W * ``batch_size`` rows in order: (the rows of it that this process takes, the batch's size).
 
-    ``alone``: this process takes all, whatever the others do. A process to which a last short batch leaves nothing takes
-    its first row all the same: it has to know the features' shape.
+    ``alone``: this process takes all rows. A process for which a short last batch has no row takes the first: it must know the
+    features' shape.
     """
     rank, world = (0, 1) if alone else (processes().process_index, processes().num_processes)
     for start in range(0, total, batch_size * world):
@@ -176,7 +176,7 @@ def shared_batches(total: int, batch_size: int, *, alone: bool = False) -> Itera
 
 
 def gather_rows(rows: Tensor, total: int) -> Tensor:
-    """What each process found for every W-th of ``total`` rows -> all of it in order, everywhere: (b, ...) -> (total, ...)."""
+    """Gathers every process's rows, each W-th of ``total``, in order on all of them: (b, ...) -> (total, ...)."""
     world = processes().num_processes
     if world == 1:
         return rows
@@ -187,14 +187,14 @@ def gather_rows(rows: Tensor, total: int) -> Tensor:
 
 
 def any_of(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is raised in any process."""
+    """True if the flag is raised in any process."""
     if processes().num_processes == 1:
         return flag
     return bool(gather(torch.tensor([flag], device=device)).any())
 
 
 def as_on_main(value: Any) -> Any:
-    """The main process's value, in every process."""
+    """Returns the main process's value in every process."""
     return value if processes().num_processes == 1 else broadcast_object_list([value])[0]
 
 
@@ -202,7 +202,7 @@ def on_main(action: Callable[[], object]) -> None:
     """Does something in the main process while the others wait.
 
     Raises:
-        InputError: the action did; the other processes then end silently, with the same status.
+        InputError: the action did; the other processes then exit silently with the same status.
     """
     error = None
     if processes().is_main_process:

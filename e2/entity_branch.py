@@ -1,6 +1,6 @@
-"""Entity-aware texts: a branch of the text side for each tag entity, and a description that takes in what they say.
+"""Entity-aware texts: a text branch for each tag entity, and descriptions that attend to their output.
 
-After EI-CLIP (Ma et al., CVPR 2022); ``e2.methods.ei_clip`` says what of it is assumed.
+After EI-CLIP (Ma et al., CVPR 2022); see ``e2.methods.ei_clip`` for assumptions.
 """
 
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ class EntityBranch(nn.Module):
 
 
 class EntitySelection(nn.Module):
-    """Adds to each description the entities that it leaves open: attention of the description over its product's tags.
+    """Adds missing entities to each description, which attends over its product's tags.
 
-    One place in the softmax stands for "none of them". All choices are equally likely at the start.
+    One slot of the softmax stands for "none of them". All choices are equally likely at the start.
     """
 
     def __init__(self, width: int):
@@ -40,7 +40,7 @@ class EntitySelection(nn.Module):
     def forward(self, texts: Tensor, entities: Tensor, present: Tensor) -> Tensor:
         """Descriptions (B, D), their tags (B, E, D), which of these exist (B, E) -> entity-aware texts (B, D).
 
-        Without any tag a text stays what it was (at unit length).
+        A text without tags is only normalised.
         """
         texts = F.normalize(texts, dim=-1)
         scores = torch.einsum("bd,bed->be", self.query(texts), entities).masked_fill(~present, -torch.inf)
@@ -57,5 +57,5 @@ class EntityTexts(nn.Module):
         self.select = EntitySelection(width)
 
     def forward(self, texts: Tensor) -> Tensor:
-        """Every text as every entity reads it: (u, D) -> (u, E, D)."""
+        """Passes every text through every entity's branch: (u, D) -> (u, E, D)."""
         return torch.stack([branch(texts) for branch in self.branches], dim=1)

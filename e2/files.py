@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Writes files and folders that appear whole or not at all."""
 
 import contextlib
 import hashlib
@@ -22,10 +22,10 @@ def atomic_path(target: str | Path, *, cache: bool = False) -> Iterator[Path]:
 
     Args:
         target: the file. One that e2 did not write is never replaced (`e2.outputs`).
-        cache: the folder is e2's own, so that no record of the file is needed.
+        cache: the folder is e2's own, so the file needs no record.
 
     Raises:
-        InputError: the folder cannot be created or written, or ``target`` is there and not e2's to replace.
+        InputError: the folder cannot be created or written, or ``target`` exists and e2 did not write it.
     """
     target = Path(target)
     if not cache:
@@ -47,7 +47,7 @@ def atomic_path(target: str | Path, *, cache: bool = False) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file, whole or not at all. NaN is refused: no JSON reader has to take it."""
+    """Writes a JSON file, whole or not at all. Refuses NaN, which standard JSON lacks."""
     with atomic_path(path) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -55,7 +55,7 @@ def write_json(path: Path, content: Any) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(target: str | Path) -> Iterator[Path]:
-    """The same for a folder that does not exist yet: filled under a temporary name, then renamed."""
+    """Yields a temporary folder that becomes ``target``, which must not exist yet, on success."""
     with _temporary_folder(Path(target)) as temporary:
         yield temporary
         share(temporary)
@@ -64,16 +64,16 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def output_folder(out: str | Path, kind: OutputKind, *, overwrite: bool = False) -> Iterator[Path]:
-    """The same for a command's output: replaces an earlier one of its kind, once the new one is whole.
+    """Yields a temporary folder for a command's output; on success it replaces an earlier output of its kind.
 
-    A process that is killed leaves the old one or the new one; should it have no name at that moment, the next command that
-    writes or opens it gives it back (`e2.outputs.restore`).
+    A killed process leaves the old or the new one; killed between the two renames, the next command that writes or opens it
+    restores it (`e2.outputs.restore`).
 
     Raises:
-        InputError: what is there is of another kind, not e2's, or not to be replaced (`e2.outputs.claim`).
+        InputError: the folder holds another kind of output, is not e2's, or may not be replaced (`e2.outputs.claim`).
     """
     claim(Path(out), kind, overwrite=overwrite, remove=False)
-    out = Path(os.path.realpath(out))  # what a link leads to is replaced, not the link
+    out = Path(os.path.realpath(out))  # replace the target of a link, not the link
     with _temporary_folder(out) as temporary:
         yield temporary
         record_folder(temporary, kind, (path.name for path in list(temporary.iterdir()) if path.name != LEDGER))
@@ -92,7 +92,7 @@ def output_folder(out: str | Path, kind: OutputKind, *, overwrite: bool = False)
 
 @contextlib.contextmanager
 def _temporary_folder(target: Path) -> Iterator[Path]:
-    """A new folder beside ``target``, removed at the end if it is still there."""
+    """Yields a new folder beside ``target``, removed at the end if still there."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
@@ -105,13 +105,13 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
 
 
 def share(folder: Path) -> None:
-    """Lets others read a folder and everything in it: tempfile and safetensors make private ones."""
+    """Makes a folder and its content readable by others: tempfile and safetensors create private ones."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else SHARED)
 
 
 def file_sha256(path: str | Path) -> str:
-    """Hash of a file's bytes, read a piece at a time."""
+    """SHA-256 of a file, read in chunks."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):

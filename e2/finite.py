@@ -1,4 +1,4 @@
-"""Numbers that are none: every comparison with NaN is false, so it would rank first, or last, and nobody would see it."""
+"""Checks for NaN and infinity: every comparison with NaN is false, so it would silently rank first or last."""
 
 import math
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from e2.errors import InputError, TrainingStopped
 
 
 class NotFinite(InputError):
-    """NaN or infinity where numbers are needed; ``found`` says how many of what, the message also what to do."""
+    """NaN or infinity where numbers are needed; ``found`` says how many of what."""
 
     def __init__(self, found: str):
         super().__init__(f"{found}; check the weights and --precision")
@@ -24,10 +24,10 @@ def require_finite(values: Tensor | np.ndarray, what: str) -> None:
 
     Args:
         values: (N, ...), a row for each photo, text or score.
-        what: they are, for the message: "image features".
+        what: their name in the message, e.g. "image features".
 
     Raises:
-        NotFinite: with the number of rows that hold any such value.
+        NotFinite: with the number of affected rows.
     """
     rows = torch.as_tensor(values).detach()
     if rows.is_floating_point() and not rows.isfinite().all():
@@ -36,10 +36,10 @@ def require_finite(values: Tensor | np.ndarray, what: str) -> None:
 
 
 def require_finite_loss(value: float, what: str) -> None:
-    """Stops a training at a loss that is not a finite number; ``what`` names it and its step.
+    """Stops training at a loss that is not finite; ``what`` names the loss and its step.
 
     Raises:
-        TrainingStopped: it is NaN or infinite.
+        TrainingStopped: the loss is NaN or infinite.
     """
     if not math.isfinite(value):
         raise TrainingStopped(f"{what} is {value}; lower lr or use precision fp32")
@@ -59,7 +59,7 @@ def clip_finite_gradient(module: nn.Module, limit: float, step: int) -> None:
 def broken_gradients(parameters: Iterable[tuple[str, nn.Parameter]]) -> str:
     """Names the first parameter whose gradient is not finite, and says how many more there are.
 
-    Of sharded parameters (FSDP) this process sees its own shards.
+    With FSDP, only this process's shards are checked.
     """
     found = []
     for name, p in parameters:

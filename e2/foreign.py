@@ -1,4 +1,4 @@
-"""What models of others are to a type checker."""
+"""Types of foreign models for the type checker."""
 
 from typing import Any
 

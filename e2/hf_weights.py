@@ -1,11 +1,11 @@
-"""Checkpoints of transformers' ``CLIPModel`` (FashionCLIP) and ``SiglipModel`` as open_clip models.
+"""Converts checkpoints of transformers' ``CLIPModel`` (FashionCLIP) and ``SiglipModel`` to open_clip models.
 
 A checkpoint is a folder with ``config.json`` and ``model.safetensors``. Both libraries build the same networks under other
-names, so there is nothing to convert but names, the query/key/value matrices (stacked in open_clip) and transposed
-projections. What the networks leave open, i.e. activation, norm epsilon and where a text ends, is read from the config.
+names, so only names, the query/key/value matrices (stacked in open_clip) and transposed projections change. Activation, norm
+epsilon and the end-of-text token are read from the config.
 
-One difference stays: transformers runs SigLIP's image tower with the tanh form of GELU, timm with the exact one, as in all of
-open_clip's SigLIP models (features differ by some 1e-3 of their length).
+One difference remains: transformers runs SigLIP's image tower with the tanh form of GELU, timm with the exact one, as in all
+of open_clip's SigLIP models (features differ by some 1e-3 of their length).
 """
 
 import json
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from e2.errors import InputError
 
-CLIP_VOCABULARY = 49408  # of OpenAI's tokenizer, which open_clip has built in
+CLIP_VOCABULARY = 49408  # OpenAI's tokenizer, built into open_clip
 NATIVE = {  # a transformers layer -> open_clip's block
     "qkv": "attn.in_proj_{part}",
     "self_attn.out_proj": "attn.out_proj.{part}",
@@ -46,7 +46,7 @@ INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
 
 
 def is_transformers(folder: str | Path) -> bool:
-    """Whether a folder holds a checkpoint of transformers' CLIP or SigLIP."""
+    """True if a folder holds a transformers CLIP or SigLIP checkpoint."""
     return read_json(Path(folder) / "config.json").get("model_type") in ("clip", "siglip")
 
 
@@ -70,7 +70,7 @@ def _clip_config(config: Any, folder: Path) -> dict[str, Any]:
     vision, text = config.vision_config, config.text_config
     if (vision.hidden_act == "quick_gelu") != (text.hidden_act == "quick_gelu"):
         raise InputError(f"{folder}: image and text tower have different activations, which open_clip cannot build")
-    # Older configs say 2 where the end of a text is meant to be the highest id (transformers' own rule).
+    # Older configs say 2 where the highest id is meant to end a text (transformers' own rule).
     end = {} if text.eos_token_id == 2 else {"pool_type": "eos", "eos_id": text.eos_token_id}
     return {
         "embed_dim": config.projection_dim,
@@ -132,7 +132,7 @@ def _transformer(tower: Any, folder: Path) -> dict[str, Any]:
 
 
 def _preprocessing(folder: Path, squash: bool) -> dict[str, Any]:
-    """Mean, deviation, interpolation and resizing rule from the checkpoint's image processor, where it has one."""
+    """Reads mean, deviation, interpolation and resizing rule from the checkpoint's image processor, if there is one."""
     found = read_json(folder / "preprocessor_config.json") or read_json(folder / "processor_config.json").get(
         "image_processor", {}
     )
@@ -150,16 +150,16 @@ def _preprocessing(folder: Path, squash: bool) -> dict[str, Any]:
 
 
 def open_clip_state(folder: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The checkpoint's weights under open_clip's names.
+    """Returns the checkpoint's weights under open_clip's names.
 
     Raises:
-        InputError: a tensor is missing, or there are some that the model has no place for.
+        InputError: tensors are missing or left over.
     """
     state = {name: tensor for name, tensor in state.items() if not name.endswith("position_ids")}
     try:
         renamed = _siglip_state(state) if "logit_bias" in state else _clip_state(state)
     except KeyError as error:
-        raise InputError(f"{folder} is no whole CLIP or SigLIP of transformers: it lacks {error.args[0]}") from error
+        raise InputError(f"{folder} is not a complete CLIP or SigLIP of transformers: it lacks {error.args[0]}") from error
     if state:
         raise InputError(f"{folder} holds weights that no CLIP has, e.g. {next(iter(state))}; merge or remove them first")
     return renamed
@@ -213,7 +213,7 @@ def _text_state(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _blocks(state: dict[str, Tensor], source: str, target: str, names: dict[str, str]) -> dict[str, Tensor]:
-    """All transformer blocks of a tower."""
+    """Renames all transformer blocks of a tower."""
     blocks: dict[str, Tensor] = {}
     layer = 0
     while f"{source}.encoder.layers.{layer}.layer_norm1.weight" in state:
@@ -227,12 +227,12 @@ def _blocks(state: dict[str, Tensor], source: str, target: str, names: dict[str,
 
 
 def _moved(state: dict[str, Tensor], source: str, target: str) -> dict[str, Tensor]:
-    """Weight and bias of one layer under another name."""
+    """Renames weight and bias of one layer."""
     return {f"{target}.{part}": state.pop(f"{source}.{part}") for part in ("weight", "bias")}
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file; empty where there is none or it is no JSON object."""
+    """Reads a JSON file; returns an empty dict if it is missing or not a JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -1,7 +1,7 @@
 """Token-wise late interaction: FILIP (Yao et al., ICLR 2022, eq. 4 to 6).
 
-Each patch looks for the word most like it and the mean over the patches is the photo's similarity to the text; the other way
-round each word looks for its patch. Padded words take no part, as in the paper; start and end mark do, as there.
+A photo's similarity to a text is the mean over its patches of the best word's cosine; a text's to a photo is the mean over its
+words of the best patch's. As in the paper, padding is left out, but start and end marks are not.
 """
 
 import math
@@ -11,20 +11,19 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-# Patch-word cosines computed at a time; the backward pass holds some five such tensors. On a CPU a tile that stays near the
-# caches is also the fastest (128 x 128 x 49 x 32: 0.7 s and 78 MB, at once 2.5 s and 470 MB); a GPU wants fewer launches.
+# Patch-word cosines computed at a time; the backward pass holds about five such tensors. On a CPU a tile near the cache size
+# is also the fastest (128 x 128 x 49 x 32: 0.7 s and 78 MB; at once 2.5 s and 470 MB); a GPU wants fewer launches.
 CPU_TILE, GPU_TILE = 1 << 20, 1 << 24
 
 
 def late_similarities(patches: Tensor, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of the best cosines, both ways: photo to text and text to photo, each (B, T), in float32.
+    """Mean best cosines from photo to text and from text to photo, each (B, T), in float32.
 
-    All B x T x N x L cosines never exist at once: tiles of photos and texts are computed one after the other, and again in
-    the backward pass.
+    The B x T x N x L cosines are computed in tiles of photos and texts, and again in the backward pass.
 
     Args:
         patches: (B, N, D), words: (T, L, D), neither normalised.
-        mask: (T, L) true where there is a word; at least one a text.
+        mask: (T, L) true where there is a word; at least one per text.
     """
     with torch.autocast(patches.device.type, enabled=False):
         patches, words = F.normalize(patches.float(), dim=-1), F.normalize(words.float(), dim=-1)
@@ -40,7 +39,7 @@ def late_similarities(patches: Tensor, words: Tensor, mask: Tensor) -> tuple[Ten
 
 
 def _tile(patches: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-    """Unit features (b, N, D), (t, L, D), (t, L) -> both similarities, (2, b, t)."""
+    """Computes both similarities of a tile: unit features (b, N, D), (t, L, D), mask (t, L) -> (2, b, t)."""
     cosines = patches.flatten(0, 1) @ words.flatten(0, 1).T
     cosines = cosines.view(*patches.shape[:2], *mask.shape)  # (b, N, t, L)
     to_text = cosines.masked_fill(~mask, -torch.inf).amax(dim=3).mean(dim=1)  # over words, then patches

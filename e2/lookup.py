@@ -1,13 +1,13 @@
-"""Rows of a table by their numbers, with gradients that are the same bit for bit in every run."""
+"""Looks up rows of a table with gradients that are bitwise reproducible."""
 
 from torch import Tensor
 from torch.nn import functional as F
 
 
 def lookup(table: Tensor, index: Tensor) -> Tensor:
-    """(U, ...) rows at integers (B...) -> (B..., ...), as ``table[index]``.
+    """Looks up rows of (U, ...) at integers (B...) -> (B..., ...), as ``table[index]``.
 
-    On a CPU several threads add up the gradient of ``table[index]`` at once, in whatever order they come: a row that is named
-    twice gets other last bits in every run. An embedding's gradient has one thread to a row.
+    On a CPU, threads sum the gradient of ``table[index]`` in any order, so rows used twice differ in their last bits between
+    runs. An embedding's gradient uses one thread per row.
     """
     return F.embedding(index, table.flatten(1)).unflatten(-1, table.shape[1:])

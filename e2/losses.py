@@ -1,11 +1,11 @@
-"""Contrastive losses: tensors in, tensors out. Nothing here knows a model, a tokenizer or a batch.
+"""Contrastive losses: tensors in, tensors out, independent of models, tokenizers and batches.
 
 Features are normalised here, so the losses do not depend on their length. Logits are computed in float32, inside autocast
 too: at a scale of 100 a cosine in bfloat16 is off by up to 0.4 of a logit.
 
-Three losses take ``(features, classes, targets, scale)``, photos against the unique texts of a batch, and so may serve for
-descriptions and, entity by entity in :func:`region_loss`, for tags: :func:`label_aware_loss` (softmax),
-:func:`sigmoid_loss` and :func:`jensen_shannon_loss`.
+Three losses take ``(features, classes, targets, scale)``, photos against the unique texts of a batch, so they serve for
+descriptions and, per entity in :func:`region_loss`, for tags: :func:`label_aware_loss` (softmax), :func:`sigmoid_loss` and
+:func:`jensen_shannon_loss`.
 """
 
 from collections.abc import Callable
@@ -36,9 +36,9 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
 def label_aware_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
     """Symmetric InfoNCE between photos and the *unique* tag texts of a batch: same-tag photos are positives.
 
-    Towards the texts each photo has one right answer. Towards the photos a text has several; its loss is the mean negative
-    log-probability over them (the outer form of SupCon, Khosla et al., 2020, eq. 2), averaged over the texts. With no
-    tag twice this is :func:`contrastive_loss`.
+    A photo has one positive text. A text has several positive photos; its loss is their mean negative log-probability
+    (SupCon's outer form, Khosla et al., 2020, eq. 2), averaged over the texts. If no tag occurs twice, this is
+    :func:`contrastive_loss`.
 
     Args:
         features: (B, D) one per photo.
@@ -54,10 +54,10 @@ def label_aware_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: 
 
 
 def sigmoid_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """SigLIP's loss (Zhai et al., 2023): each pair of a photo and a text is a yes-no question of its own.
+    """SigLIP's loss (Zhai et al., 2023): each photo-text pair is a binary classification of its own.
 
-    The negative log-likelihood summed over all B x C pairs and divided by B. There is no softmax over the batch, so photos of
-    one text are all positives of it, and blocks of photos add up exactly: never more than ``BLOCK`` rows of logits exist.
+    The negative log-likelihood summed over all B x C pairs and divided by B. Without a softmax over the batch, all photos of a
+    text are its positives, and blocks of photos add up exactly: at most ``BLOCK`` rows of logits exist.
 
     Args:
         features, classes, targets, scale: as for :func:`label_aware_loss`.
@@ -77,17 +77,16 @@ def _pair_terms(features: Tensor, classes: Tensor, targets: Tensor, scale: Tenso
 
 
 def rolled_negatives(targets: Tensor, count: int) -> Tensor:
-    """Negatives without a softmax: for each photo, ``count`` photos further on whose text is another one; (B,) -> (B, count).
+    """Chooses negatives without a softmax: (B,) -> (B, count) further photos with another text.
 
-    Where no text occurs twice these are the batch rolled by 1, 2, ... in the order of the texts. Photos of the same text stand
-    together in that order and are stepped over as a group. Fewer other photos than ``count`` repeat; where the whole batch
-    has one text there is none, which -1 says.
+    If no text occurs twice, these are the batch rolled by 1, 2, ... in the order of the texts; photos of the same text are
+    stepped over as a group. If there are fewer than ``count`` other photos they repeat; -1 if all photos share one text.
     """
     order = targets.argsort(stable=True)
     _, group, sizes = targets.unique(return_inverse=True, return_counts=True)
     size, end = sizes[group].unsqueeze(1), sizes.cumsum(0)[group].unsqueeze(1)  # (B, 1)
     place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device)).unsqueeze(1)
-    step = place - (end - size) + torch.arange(count, device=order.device)  # (B, count), place within the group first
+    step = place - (end - size) + torch.arange(count, device=order.device)  # (B, count), position within the group first
     others = (len(targets) - size).clamp(min=1)
     return order[(end + step % others) % len(targets)].masked_fill(size == len(targets), -1)
 
@@ -98,12 +97,12 @@ def jensen_shannon_loss(
     """CLIP-Lite's loss (Shrivastava et al., AISTATS 2023): the Jensen-Shannon bound on the mutual information.
 
     ``softplus(-f)`` of each photo with its own text plus the mean ``softplus(f)`` with ``negatives`` texts of other photos,
-    the critic f being the scaled cosine, plus the bias of a model that has one. Per photo, so the batch may be small.
+    where the critic f is the scaled cosine plus the model's bias, if any. Per photo, so the batch may be small.
 
     Args:
         features, classes, targets, scale: as for :func:`label_aware_loss`.
         bias: the model's logit bias, if it has one.
-        negatives: texts a photo is set against; chosen by :func:`rolled_negatives`, never the photo's own text.
+        negatives: negative texts per photo; chosen by :func:`rolled_negatives`, never the photo's own text.
     """
     others = rolled_negatives(targets, negatives)  # (B, k)
     columns = torch.cat([targets.unsqueeze(1), targets[others]], dim=1)  # (B, 1 + k)

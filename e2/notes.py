@@ -9,6 +9,6 @@ from rich.text import Text
 
 @functools.cache
 def note(message: str) -> None:
-    """Prints it, unless this process has before; of several processes only the first speaks."""
+    """Prints a message once per program; of several processes only the first prints."""
     if os.environ.get("RANK", "0") == "0":
         Console(stderr=True).print(Text(f"note: {message}"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""One spelling of each command-line option for all commands, and what several commands do with them."""
+"""Command-line options shared by all commands, and functions that parse them."""
 
 import functools
 import inspect
@@ -30,7 +30,7 @@ CaptionColumn = Annotated[str, typer.Option(help="column with the descriptions")
 IdColumn = Annotated[str, typer.Option(help="column with the product ids")]
 Delimiter = Annotated[str | None, typer.Option(help="between cells of csv and tsv, e.g. ';' or tab; detected if not given")]
 Encoding = Annotated[str | None, typer.Option(help="of csv, tsv and jsonl, e.g. cp1252; detected if not given")]
-MISSING = "words for nothing, e.g. 'n/a,unknown', or '' for none; NA, None, nan, ... in csv if not given"
+MISSING = "words for a missing value, e.g. 'n/a,unknown', or '' for none; NA, None, nan, ... in csv if not given"
 MissingValues = Annotated[str | None, typer.Option(help=MISSING)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what an earlier call wrote to --out")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
@@ -43,9 +43,9 @@ _given: ContextVar[dict[str, str | None] | None] = ContextVar("given", default=N
 
 
 def add_table_options(app: typer.Typer) -> None:
-    """Gives every command that names the columns of a table the options of how its text is read, `TABLE_OPTIONS`.
+    """Adds `TABLE_OPTIONS`, which say how a table's text is read, to every command that names columns of a table.
 
-    What they say reaches `columns_of` by itself: no command has to hand it on.
+    Their values reach `columns_of` directly: no command has to pass them on.
     """
     for group in app.registered_groups:
         if group.typer_instance:
@@ -81,7 +81,7 @@ def parse_words(text: str) -> tuple[str, ...]:
 
 
 def columns_of(tags: str | None, names: tuple[str, str, str]):
-    """The options that say how a table is read, as (entities or None, Columns)."""
+    """Turns the options on how a table is read into (entities or None, Columns)."""
     from e2.data import Columns, parse_tags
 
     entities, mapping = parse_tags(tags) if tags else (None, {})
@@ -93,7 +93,7 @@ def columns_of(tags: str | None, names: tuple[str, str, str]):
 
 
 def open_data(spec: str, split: str | None, tags: str | None, names: tuple[str, str, str], on_bad_row: str):
-    """The split that a command asks for."""
+    """Opens the split that a command asks for."""
     from e2.data import open_catalogue
 
     entities, columns = columns_of(tags, names)
@@ -132,5 +132,5 @@ class ListOptions(TyperCommand):
 
 
 def say(result: dict, as_json: bool, line: str) -> None:
-    """Prints a result for programs (stdout, JSON) or for people."""
+    """Prints a result as JSON for programs, or as a line for people."""
     print(json.dumps(result, indent=2) if as_json else line)

@@ -1,8 +1,8 @@
-"""Which files are e2's own, so that it never replaces or removes what another program or a person made.
+"""Keeps track of e2's own files, so that it never replaces or removes anyone else's.
 
-Every folder that e2 writes to holds a *ledger*, ``.e2-files``: a JSON line ``[name, kind]`` for each name it wrote there.
-Only names in the ledger are ever replaced or removed. `e2.files.atomic_path` asks it for single files; `claim` for folders
-that hold one thing (a run, a captioner, embeddings, ...), which may be unfinished, finished, or somebody else's.
+Every folder that e2 writes to holds a *ledger*, ``.e2-files``: a JSON line ``[name, kind]`` for each name it wrote there. Only
+names in the ledger are ever replaced or removed. `e2.files.atomic_path` asks it for single files; `claim` for folders that
+hold one thing (a run, a captioner, embeddings, ...), which may be unfinished, finished, or foreign.
 """
 
 import contextlib
@@ -28,25 +28,25 @@ class OutputKind:
     """A kind of output folder."""
 
     name: str  # for messages, with its article: "a run"
-    finished: str = ""  # the file that is there once it is whole; empty: it appears whole or not at all
-    begun: str = ""  # pattern of what is there before that
-    names: tuple[str, ...] = ()  # all else that it consists of, where the names are known beforehand
+    finished: str = ""  # the file that marks it complete; empty: it appears whole or not at all
+    begun: str = ""  # pattern of the files of an unfinished one
+    names: tuple[str, ...] = ()  # its other files, if their names are known beforehand
 
 
 def is_ours(path: Path) -> bool:
-    """Whether e2 wrote this file or folder."""
+    """True if e2 wrote this file or folder."""
     return path.name in {name for name, _ in _ledger(path.parent)}
 
 
 def record(path: Path, kind: str = FILE) -> None:
-    """Notes in the ledger beside it that ``path`` is e2's. One short append: processes that write at once lose no line."""
+    """Notes in the ledger that ``path`` is e2's. One short append: concurrent processes lose no line."""
     if (path.name, kind) not in _ledger(path.parent):
         with open(path.parent / LEDGER, "a", encoding="utf-8") as file:
             file.write(json.dumps([path.name, kind]) + "\n")
 
 
 def record_folder(folder: Path, kind: OutputKind, further: Iterable[str] = ()) -> None:
-    """Notes in a folder's own ledger what it is, and the names that belong to it; makes the folder if need be.
+    """Notes a folder's kind and the names that belong to it in its own ledger; makes the folder if need be.
 
     Raises:
         InputError: it cannot be written.
@@ -63,7 +63,7 @@ def require_ours(target: Path) -> None:
     """Refuses to replace a file that e2 did not write.
 
     Raises:
-        InputError: it is there and not in the ledger, or it is a folder or a device.
+        InputError: it exists but not in the ledger, or it is a folder or a device.
     """
     if not os.path.lexists(target):
         return
@@ -76,10 +76,10 @@ def require_ours(target: Path) -> None:
 
 
 def claim_file(target: Path, *, overwrite: bool) -> None:
-    """Makes sure that an output file may be written.
+    """Checks that an output file may be written.
 
     Raises:
-        InputError: it is there and ``overwrite`` was not given, or e2 did not write it.
+        InputError: it exists and ``overwrite`` was not given, or e2 did not write it.
     """
     require_ours(target)
     if target.exists() and not overwrite:
@@ -87,24 +87,24 @@ def claim_file(target: Path, *, overwrite: bool) -> None:
 
 
 def claim(out: Path, kind: OutputKind, *, resume: bool = False, overwrite: bool = False, remove: bool = True) -> State:
-    """Makes sure that a folder may be written, and says how far an earlier output of this kind has come.
+    """Checks that a folder may be written; returns the state of an earlier output of this kind.
 
     Args:
         out: the folder.
-        kind: what is to be written there.
-        resume: an unfinished or finished one is to be gone on with.
-        overwrite: an earlier one is to be replaced.
-        remove: remove the replaced one now; otherwise the caller replaces it once the new one is whole.
+        kind: kind of output to write.
+        resume: continue an unfinished or finished one.
+        overwrite: replace an earlier one.
+        remove: remove the old one now; otherwise the caller replaces it once the new one is complete.
 
     Returns:
         ``begun`` or ``finished`` where ``resume`` finds one, else ``new``.
 
     Raises:
-        InputError: the folder is of another kind, holds files that e2 did not write, or holds an output of this kind that is
-            neither to be resumed nor replaced.
+        InputError: the folder is of another kind, holds files that e2 did not write, or holds an output that is to be neither
+            resumed nor replaced.
     """
     restore(out)
-    if (LEDGER, kind.name) in _ledger(aside(out)):  # of a process that was killed once the new one had its place
+    if (LEDGER, kind.name) in _ledger(aside(out)):  # left by a process that was killed after the new one had taken its place
         _remove_folder(aside(out), kind)
     state = state_of(out, kind)
     if state != "new" and resume and not overwrite:
@@ -112,7 +112,7 @@ def claim(out: Path, kind: OutputKind, *, resume: bool = False, overwrite: bool 
     _refuse_others(out, kind)
     if state != "new" and not overwrite:
         noun = kind.name.removeprefix("a ").removeprefix("an ")
-        way = "go on with --resume, replace it by --overwrite" if kind.begun else "replace it by --overwrite"
+        way = "continue with --resume, replace it by --overwrite" if kind.begun else "replace it by --overwrite"
         what = f"an unfinished {noun}" if state == "begun" else f"a finished {noun} already"
         raise InputError(f"--out {out} holds {what}; {way}, or choose another folder")
     if remove:
@@ -121,10 +121,10 @@ def claim(out: Path, kind: OutputKind, *, resume: bool = False, overwrite: bool 
 
 
 def claim_results(out: Path, *names: str) -> None:
-    """Refuses, before any work is done, a folder of results in which one of ``names`` could not be written.
+    """Refuses, before any work, a folder of results in which one of ``names`` could not be written.
 
     Raises:
-        InputError: ``out`` is a file, or one of the names is there and not e2's to replace.
+        InputError: ``out`` is a file, or one of the names exists and e2 did not write it.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"cannot write {out / names[0] if names else out}: {out} is a file; choose another --out")
@@ -133,7 +133,7 @@ def claim_results(out: Path, *names: str) -> None:
 
 
 def state_of(out: Path, kind: OutputKind) -> State:
-    """How far an output of this kind has come; what is not in the ledger does not count."""
+    """State of an output of this kind; files not in the ledger do not count."""
     if (LEDGER, kind.name) not in _ledger(out):
         return "new"
     if not kind.finished or (out / kind.finished).is_file():
@@ -142,15 +142,15 @@ def state_of(out: Path, kind: OutputKind) -> State:
 
 
 def aside(out: Path) -> Path:
-    """The name that an output has for the moment in which another takes its place."""
+    """Temporary name of an output while another takes its place."""
     out = Path(os.path.realpath(out))
     return out.with_name(f".{out.name}.replaced")
 
 
 def restore(path: Path) -> None:
-    """Gives an output its name back, if a process was killed in that moment; ``path`` is the output or a file in it."""
+    """Restores an output left under its temporary name by a killed process; ``path`` is the output or a file in it."""
     for out in (path, path.parent):
-        with contextlib.suppress(OSError, ValueError):  # another process does the same, or it is no path
+        with contextlib.suppress(OSError, ValueError):  # another process did the same, or it is no path
             if not out.exists() and _ledger(aside(out)):
                 aside(out).rename(os.path.realpath(out))
 
@@ -184,7 +184,7 @@ def _refuse_others(out: Path, kind: OutputKind) -> None:
 
 
 def _make_way(out: Path, kind: OutputKind) -> None:
-    """Removes an earlier output: what marks it as finished first, so that no half of it ever looks whole."""
+    """Removes an earlier output, first the file that marks it complete, so that no half of it ever looks whole."""
     own = {name for name, written in _ledger(out) if written == kind.name} - {LEDGER}
     for name in sorted(own, key=lambda name: name != kind.finished):
         for path in (out / name, *out.glob(f".{glob.escape(name)}.*.tmp*")):
@@ -195,12 +195,12 @@ def _make_way(out: Path, kind: OutputKind) -> None:
 
 
 def _is_passing(name: str) -> bool:
-    """Whether a name is a lock, the ledger or a temporary file of a killed process."""
+    """True for a lock, the ledger or a temporary file of a killed process."""
     return name == LEDGER or (name.startswith(".") and (name.endswith(".lock") or ".tmp" in name))
 
 
 def _ledger(folder: Path) -> set[tuple[str, str]]:
-    """The names and kinds noted in a folder; a line that a killed process cut is left out."""
+    """Names and kinds noted in a folder's ledger; skips a line cut short by a killed process."""
     try:
         lines = (folder / LEDGER).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

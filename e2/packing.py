@@ -1,8 +1,8 @@
-"""Packed texts: several short ones share a row, each blind to the others, so that next to no work is done on padding.
+"""Packs several short texts into a row, masked from each other, so that little work is spent on padding.
 
-A batch of training holds descriptions and tags: some 10 to 50 tokens and some 4 of CLIP's 77. In a causal tower each text may
-stand anywhere in a row, as long as it keeps its own positions and sees itself only: same embeddings, same gradients. (Packing
-is usual for language models; Krell et al., 2021; for images NaViT, Dehghani et al., NeurIPS 2023.)
+Descriptions have 10 to 50 of CLIP's 77 tokens, tags about 4. In a causal tower each text may
+stand anywhere in a row, provided it keeps its own positions and sees only itself: same embeddings, same gradients. (Packing is
+usual for language models; Krell et al., 2021; for images NaViT, Dehghani et al., NeurIPS 2023.)
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from e2.foreign import OpenClip
 from e2.lookup import lookup
 from e2.texts import LENGTH_STEP, CausalTower, causal_tower, encode_text
 
-ROW_LENGTH = 80  # places of a row, if no text is longer
-ROW_STEP = 4  # numbers of rows are multiples of it, again to meet few shapes
+ROW_LENGTH = 80  # tokens per row, if no text is longer
+ROW_STEP = 4  # numbers of rows are multiples of this, to limit the number of shapes
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Where texts stand in a table of rows.
+    """Layout of texts in a table of rows.
 
     Attributes:
-        starts: place of each text's first token, counted through all rows.
+        starts: position of each text's first token, counted over all rows.
         rows, length: of the table.
     """
 
@@ -34,9 +34,9 @@ class Packing:
 
 
 def pack(lengths: Sequence[int]) -> Packing:
-    """Texts into few rows by best-fit-decreasing: the longest first, each into the row where the least room is left over."""
+    """Packs texts into rows by best-fit-decreasing: longest first, each into the row with the least room left."""
     length = max(ROW_LENGTH, -(-max(lengths) // LENGTH_STEP) * LENGTH_STEP)
-    by_room: list[list[int]] = [[] for _ in range(length + 1)]  # free places -> rows
+    by_room: list[list[int]] = [[] for _ in range(length + 1)]  # free positions -> rows
     starts, rows = [0] * len(lengths), 0
     for text in sorted(range(len(lengths)), key=lambda text: -lengths[text]):
         room = next((room for room in range(lengths[text], length + 1) if by_room[room]), None)
@@ -60,7 +60,7 @@ def encode_packed(clip: OpenClip, tokens: Tensor) -> Tensor:
     texts, positions = (torch.arange(tokens.shape[1], device=tokens.device) <= ends[:, None]).nonzero(as_tuple=True)
 
     def table(values: Tensor) -> Tensor:
-        """One value for each token -> (rows, length), 0 where there is none."""
+        """Lays out one value per token -> (rows, length), 0 elsewhere."""
         flat = values.new_zeros(packing.rows * packing.length)
         flat[starts[texts] + positions] = values
         return flat.view(packing.rows, packing.length)
@@ -70,11 +70,11 @@ def encode_packed(clip: OpenClip, tokens: Tensor) -> Tensor:
 
 
 def run_rows(tower: CausalTower, tokens: Tensor, positions: Tensor, owners: Tensor) -> Tensor:
-    """open_clip's steps for rows (R, P) -> (R, P, width); a token sees those of its own owner up to itself."""
+    """Runs open_clip's steps on rows (R, P) -> (R, P, width); a token sees its own owner's tokens up to itself."""
     parts = tower.parts
     dtype = parts.transformer.get_cast_dtype()
     x = parts.token_embedding(tokens).to(dtype) + lookup(parts.positional_embedding, positions).to(dtype)
-    seen = (owners[:, :, None] == owners[:, None, :]).tril()  # (R, P, P); free places see each other
+    seen = (owners[:, :, None] == owners[:, None, :]).tril()  # (R, P, P); free positions see each other
     mask = torch.zeros(seen.shape, dtype=dtype, device=x.device).masked_fill(~seen, -torch.inf)
     heads = parts.transformer.resblocks[0].attn.num_heads
     return parts.ln_final(parts.transformer(x, attn_mask=mask.repeat_interleave(heads, dim=0)))

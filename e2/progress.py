@@ -1,4 +1,4 @@
-"""How far long work is: a bar where somebody is looking, a line now and then in a log."""
+"""Progress of long work: a bar on a terminal, a line now and then in a log."""
 
 import sys
 import time
@@ -14,11 +14,11 @@ Step = TypeVar("Step")
 
 
 class LogLines:
-    """At most one line in half a minute on stderr, e.g. ``Captions: 1,280 of 30,000``; short work writes none.
+    """Writes at most one line per half minute to stderr, e.g. ``Captions: 1,280 of 30,000``; short work writes none.
 
     Args:
-        what: is being done.
-        total: how many steps there are; None = nobody knows.
+        what: name of the work.
+        total: number of steps; None = unknown.
     """
 
     def __init__(self, what: str, total: int | None):
@@ -33,13 +33,13 @@ class LogLines:
 
 
 def with_progress(steps: Iterable[Step], what: str, total: int | None, progress: bool = True) -> Iterable[Step]:
-    """The steps with a progress bar on stderr; where stderr is a file, which a bar would fill with control codes, with lines.
+    """Yields the steps with a progress bar on stderr, or with log lines if stderr is a file.
 
     Args:
         steps: of the work, done as they are taken.
-        what: stands before the bar.
-        total: how many there are; None = nobody knows.
-        progress: False = nothing at all.
+        what: label of the bar.
+        total: number of steps; None = unknown.
+        progress: False = no output.
     """
     if not progress:
         return steps

@@ -1,17 +1,17 @@
 """Cross-modal retrieval: from features and ground truth to ranks, recalls and SumR. Pure functions, no model, no sorting.
 
-All that ranks uses these: the checkpoint's choice in training (``e2.training.validation``) and every benchmark.
+Used for choosing checkpoints in training (``e2.training.validation``) and by every benchmark.
 
-The rank of a query is that of its best positive. It is found by counting: the gallery is multiplied block by block and each
-score compared with the score of the query's best positive. One product serves both directions (rows are images, columns
-texts), and no more than one block of it is ever in memory.
+The rank of a query is that of its best positive. It is counted: scores are computed block by block and compared with that of
+the query's best positive. One product serves both directions (rows are images, columns texts), and only one block is ever in
+memory.
 
-Ties. Two cosines within ``TIE_TOLERANCE`` of each other count as equal: float32 products of the same two vectors may differ
-in the last bits with their place in a block. ``Ranks`` holds both bounds: *optimistic* counts the negatives that are strictly
+Ties. Two cosines within ``TIE_TOLERANCE`` of each other count as equal: float32 products of the same two vectors may differ in
+the last bits with their place in a block. ``Ranks`` holds both bounds: *optimistic* counts the negatives that are strictly
 better than the best positive, *pessimistic* those that are better or equal. The headline recall is the *expected* one, as if
-ties were broken at random: with 2 better and 1 equal negative, R@3 counts half a hit. Why this one: identical texts of two
-products are common in catalogues; the optimistic rank would reward a collapsed encoder with 100 %, the pessimistic one would
-make such texts unfindable for any encoder, and what sorting gives is the expected value plus chance.
+ties were broken at random: with 2 better and 1 equal negative, R@3 counts half a hit. Reason: products with identical texts
+are common in catalogues; the optimistic rank would give a collapsed encoder 100 %, the pessimistic one would make such texts
+unfindable, and sorting gives the expected value plus noise.
 
 Protocols after FAME-ViL (full gallery with product ids as ground truth, `RecallAtK_general`; sampled candidates,
 `RecallAtK_kaleido`) and CLIP_benchmark (a hit is *any* positive in the top k).
@@ -30,12 +30,12 @@ KS = (1, 5, 10)
 TIE_TOLERANCE = 1e-6  # of a cosine; several times the rounding error of float32 dot products of unit vectors
 TIE_POLICY = f"expected recall under random order of ties; ties are cosines within {TIE_TOLERANCE}"
 BLOCK = (1024, 4096)  # images x texts: 16 MB of scores, small enough for a CPU's cache, large enough for its gemm
-MANY_PAIRS = 16_384  # more positives than this in one block: its whole product costs less memory than gathering them
+MANY_PAIRS = 16_384  # with more positives than this in a block, its whole product costs less memory than gathering them
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Per query, how many negatives come before the best positive; 0 is the top.
+    """Number of negatives ranked before each query's best positive; 0 is the top.
 
     Attributes:
         optimistic: (Q,) int64, negatives strictly better.
@@ -53,7 +53,7 @@ class Ranks:
             tensor([[0.0000, 0.5000, 1.0000]], dtype=torch.float64)
         """
         k = torch.tensor(ks, dtype=torch.float64, device=self.optimistic.device)
-        places = (self.pessimistic - self.optimistic + 1)[:, None]  # the positive may stand on any of them
+        places = (self.pessimistic - self.optimistic + 1)[:, None]  # the positive may take any of these ranks
         return ((k - self.optimistic[:, None]) / places).clamp(0, 1)
 
 
@@ -63,7 +63,7 @@ def recalls(ranks: Ranks, ks: Sequence[int] = KS) -> dict[int, float]:
 
 
 def retrieval_metrics(image_to_text: dict[int, float], text_to_image: dict[int, float]) -> dict[str, float]:
-    """The named metrics of both directions and SumR, the sum of all of them (0 to 600 for three ks)."""
+    """Names the recalls of both directions and adds SumR, the sum of all of them (0 to 600 for three ks)."""
     metrics = {f"image_to_text_R@{k}": value for k, value in image_to_text.items()}
     metrics |= {f"text_to_image_R@{k}": value for k, value in text_to_image.items()}
     return {**metrics, "SumR": sum(metrics.values())}
@@ -86,7 +86,7 @@ def cross_modal_ranks(
         image_groups: (I,) integer ids, on the device of the features; an image and a text of equal id are positives.
         text_groups: (T,) integer ids.
         tolerance: cosines this close are tied.
-        block: images x texts multiplied at a time.
+        block: images x texts per block.
 
     Returns:
         image -> text ranks of the I images, text -> image ranks of the T texts.
@@ -114,17 +114,17 @@ def query_ranks(
     tolerance: float = TIE_TOLERANCE,
     block: tuple[int, int] = BLOCK,
 ) -> Ranks:
-    """One direction of :func:`cross_modal_ranks`: here the gallery may hold what no query asks for.
+    """Ranks of one direction of :func:`cross_modal_ranks`; the gallery may hold items that no query asks for.
 
     Args:
         queries: (Q, D) features of any scale.
         gallery: (G, D) features.
         query_groups: (Q,) integer ids; each occurs in the gallery.
-        gallery_groups: (G,) integer ids; equal ones are right answers.
+        gallery_groups: (G,) integer ids; equal ones are positives.
         tolerance, block: as there.
 
     Raises:
-        InputError: features that are not finite, or a query without any right answer.
+        InputError: features that are not finite, or a query without any positive.
     """
     blocks = _Blocks(_Unit(queries, "query"), _Unit(gallery, "gallery"), query_groups, gallery_groups, block)
     best, _ = _best_positives(blocks)
@@ -161,7 +161,7 @@ def candidate_ranks(
 
 
 class _Unit:
-    """(N, D) features read as float32 rows of length 1, made when asked for: a normalised copy would take their memory again.
+    """Unit-length float32 rows of (N, D) features, made on demand: a normalised copy would double the memory.
 
     Raises:
         NotFinite: features that are not finite.
@@ -181,23 +181,23 @@ class _Unit:
         return self.features[rows].float() / self.lengths[rows]
 
     def like(self, value: float) -> Tensor:
-        """(N,) of one value."""
+        """(N,) filled with one value."""
         return torch.full_like(self.lengths[:, 0], value)
 
 
 class _Blocks:
-    """The score matrix of two sides, a block at a time, each with its positive pairs."""
+    """Score matrix of two sides, a block at a time, with the positive pairs of each block."""
 
     def __init__(self, queries: _Unit, gallery: _Unit, query_groups: Tensor, gallery_groups: Tensor, block: tuple[int, int]):
         self.queries, self.gallery, self.query_groups = queries, gallery, query_groups
         self.row_blocks = [slice(start, start + block[0]) for start in range(0, len(queries), block[0])]
         col_blocks = [slice(start, start + block[1]) for start in range(0, len(gallery), block[1])]
-        # Of each block of columns its ids, and where they stood.
+        # For each block of columns: its ids and their original positions.
         self.col_blocks = [(cols, *gallery_groups[cols].sort()) for cols in col_blocks]
         self.size = min(block[0], len(queries)) * min(block[1], len(gallery))
 
     def positives(self) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
-        """(row slice, column slice, row of each positive pair, column of each), pairs counted from the block's corner."""
+        """Yields (row slice, column slice, row and column of each positive pair), counted from the block's corner."""
         for rows in self.row_blocks:
             wanted = self.query_groups[rows]
             for cols, groups, places in self.col_blocks:
@@ -208,16 +208,16 @@ class _Blocks:
                 yield rows, cols, row, places[start[row] + nth]
 
     def negatives(self) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
-        """(row slice, column slice, cosines with -inf for positives, scratch space of the same shape)."""
+        """Yields (row slice, column slice, cosines with -inf for positives, scratch space of the same shape)."""
         buffer = self.queries.lengths.new_empty(self.size)
         for rows, cols, row, col in self.positives():
             scores = self.queries[rows] @ self.gallery[cols].T  # (b, g)
-            scores[row, col] = -torch.inf  # positives never stand in each other's way
+            scores[row, col] = -torch.inf  # positives never compete with each other
             yield rows, cols, scores, buffer[: scores.numel()].view_as(scores)
 
 
 def _best_positives(blocks: _Blocks) -> tuple[Tensor, Tensor]:
-    """(Q,), (G,): the cosine of the best positive of each query and of each row of the gallery; -inf where there is none."""
+    """Cosine of the best positive of each query (Q,) and gallery row (G,); -inf if there is none."""
     queries, gallery = blocks.queries, blocks.gallery
     best_of_query, best_of_row = queries.like(-torch.inf), gallery.like(-torch.inf)
     for rows, cols, row, col in blocks.positives():
@@ -237,7 +237,7 @@ def _require_positives(best: Tensor, what: str) -> None:
 
 
 class _Counts:
-    """Counts, over the blocks, of the negatives better than and as good as each query's best positive."""
+    """Counts, over the blocks, negatives better than and equal to each query's best positive."""
 
     def __init__(self, best: Tensor, tolerance: float):
         self.clearly_better = best + tolerance

@@ -1,4 +1,4 @@
-"""One way to compare spellings, for every part that looks for a catalogue's values in a text.
+"""Compares spellings, for everything that looks for a catalogue's values in a text.
 
 Case, accents, hyphens, apostrophes and spaces do not count, nor do plural and possessive endings, British and American
 spelling, and ``&`` for *and*: *T-Shirts*, ``tshirt``, ``tee shirt`` and ``tee`` are one, as are *Levi's* and ``LEVIS``. A
@@ -22,14 +22,14 @@ from nltk.stem.snowball import SnowballStemmer
 T = TypeVar("T")
 
 _MARKS = "\u0300-\u036f\u00ad\u200b-\u200d\u2060\ufe0f"  # combining accents, and letters that are not seen
-_IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # a word each: nothing parts them
+_IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # each is a word: these scripts use no spaces
 _LETTERS = rf"(?:[^\W_{_IDEOGRAPH}][{_MARKS}]*)+"
 _WORD = re.compile(rf"[{_IDEOGRAPH}]|{_LETTERS}(?:['’ʼ]{_LETTERS})*|&")
-_STOP = re.compile(r"[,;:!?()]|\.(?=\s)")  # what ends a phrase; "U.S. Polo" may go over it, being spelled with one itself
-_PLURAL_ONLY = ("shorts", "tights", "flats", "heels", "glasses", "bottoms")  # their singulars mean another thing here
+_STOP = re.compile(r"[,;:!?()]|\.(?=\s)")  # ends a phrase; "U.S. Polo" may cross it, as it is spelled with one itself
+_PLURAL_ONLY = ("shorts", "tights", "flats", "heels", "glasses", "bottoms")  # their singulars mean something else here
 _IRREGULAR = {"women": "woman", "men": "man", "children": "child", "feet": "foot", "scarves": "scarf", "leaves": "leaf"}
 _VARIANTS = {"jewellery": "jewelry", "pyjama": "pajama", "aluminium": "aluminum", "&": "and", "tee": "tshirt"}
-_AMERICAN = (  # endings and stems; both spellings come to one, so that a rule may reach too far without harm
+_AMERICAN = (  # endings and stems; both spellings map to one, so a rule may overreach without harm
     (re.compile(r"grey"), "gray"),
     (re.compile(r"(?<=\w\w)our(?=$|s$|ed|ing|ful|less|ist)"), "or"),
     (re.compile(r"(?<=[aeiou])ll(?=e[nd]$|ing$)"), "l"),
@@ -38,7 +38,7 @@ _AMERICAN = (  # endings and stems; both spellings come to one, so that a rule m
     (re.compile(r"is(?=e[sd]?$|ing$|ations?$)"), "iz"),
     (re.compile(r"chequ"), "check"),
 )
-_OTHER_THINGS = ("t-shirt", "off white")  # no shirts, not white: known even where a catalogue has no word for them
+_OTHER_THINGS = ("t-shirt", "off white")  # negations and function words, known even if a catalogue has no word for them
 _COMMON = re.compile(
     "a|all|also|an|and|any|are|as|at|be|but|by|can|do|for|from|get|has|have|he|her|him|his|how|i|if|in|into|is|it|its|just|like|"
     "made|me|more|most|my|no|nor|not|of|off|on|one|only|or|our|out|over|own|she|so|some|such|than|that|the|their|them|then|"
@@ -59,7 +59,7 @@ class Word:
 
 @dataclass(frozen=True)
 class PhraseMatch(Generic[T]):
-    """Characters ``start`` to ``end`` of a text spell a phrase that stands for ``items``."""
+    """A match: characters ``start`` to ``end`` of a text spell a phrase that stands for ``items``."""
 
     start: int
     end: int
@@ -67,15 +67,15 @@ class PhraseMatch(Generic[T]):
 
 
 def words(text: str) -> list[Word]:
-    """The words of a text in its order."""
+    """Words of a text, in order."""
     return [Word(_common(match.group()), match.start(), match.end()) for match in _WORD.finditer(text)]
 
 
 @lru_cache(maxsize=2**16)
 def spelling(text: str) -> str:
-    """The common spelling of a value, without spaces: two values with the same one are the same.
+    """Normalised spelling of a value, without spaces: values of equal spelling are the same.
 
-    Numbers stay apart: *4.5* is not *45*. A text without a letter or a digit has its own characters for a spelling.
+    Numbers stay apart: *4.5* is not *45*. A text without letters or digits is its own spelling.
 
     Example:
         >>> spelling("Tee-Shirts") == spelling("t shirt"), spelling("Mod'acc") == spelling("Mod-Acc")
@@ -85,7 +85,7 @@ def spelling(text: str) -> str:
 
 
 def by_spelling(values: Iterable[str]) -> dict[str, str]:
-    """Spelling -> the first of the values that have it."""
+    """Maps each spelling to the first value that has it."""
     found: dict[str, str] = {}
     for value in values:
         found.setdefault(spelling(value), value)
@@ -94,7 +94,7 @@ def by_spelling(values: Iterable[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=2**16)
 def stem(word: str) -> str:
-    """What a word shares with its adjective and verb forms: *striped* and *stripes*, *hooded* and *hood*.
+    """Stem that a word shares with its adjective and verb forms: *striped* and *stripes*, *hooded* and *hood*.
 
     Coarser than a spelling (Snowball's stemmer, Porter 2001): to recognise a wish, not to tell values apart.
     """
@@ -102,12 +102,11 @@ def stem(word: str) -> str:
 
 
 class Phrases(Generic[T]):
-    """Phrases to be found in texts.
+    """Finds phrases in texts.
 
     Args:
-        phrases: phrase -> what it stands for, or such pairs. Phrases of one spelling stand for all their items together.
-            A phrase that is a common English word, or a single letter or two (the brands *AND*, *W*), is found only as it
-            is written.
+        phrases: phrase -> its item, or such pairs. Phrases of one spelling stand for all their items together. A phrase that
+            is a common English word, or a single letter or two (the brands *AND*, *W*), is found only as it is written.
     """
 
     def __init__(self, phrases: Mapping[str, T] | Iterable[tuple[str, T]]):
@@ -131,7 +130,7 @@ class Phrases(Generic[T]):
                 self._over_stops.add(key)
 
     def find(self, text: str) -> list[PhraseMatch[T]]:
-        """The phrases in a text, in its order: the longest at each place, none overlapping another."""
+        """Phrases in a text, in order: the longest at each position, without overlaps."""
         found: list[PhraseMatch[T]] = []
         text_words, place = words(text), 0
         while place < len(text_words):
@@ -143,7 +142,7 @@ class Phrases(Generic[T]):
         return found
 
     def _longest_at(self, text: str, text_words: list[Word], place: int) -> tuple[int, str]:
-        """Number of words and key of the longest phrase that begins at a word; 0 for none."""
+        """Length in words and key of the longest phrase that begins at a word; 0 if none does."""
         longest, joined, start = (0, ""), "", text_words[place].start
         for length, word in enumerate(islice(text_words, place, None), start=1):
             joined = _join([joined, word.spelling])
@@ -167,7 +166,7 @@ def _join(spellings: Iterable[str]) -> str:
 
 @lru_cache(maxsize=2**16)
 def _common(written: str) -> str:
-    """The spelling that all forms of a word share."""
+    """Spelling shared by all forms of a word."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", written) if c.isalnum() or c in "'’ʼ&").casefold()
     word = re.sub(r"['’ʼ]", "", re.sub(r"['’ʼ]s$", "", plain))
     for pattern, american in _AMERICAN:

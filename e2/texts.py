@@ -1,8 +1,8 @@
-"""Texts: tokenising them once, cutting them where nothing is lost, and encoding them with a text tower.
+"""Tokenises texts once, trims their padding, and encodes them with a text tower.
 
-In a causal tower that reads its answer at the end-of-text token, no position behind that token can change the answer. So a
-batch may be cut to its longest text: same embeddings, same gradients, a fraction of the work (a product text has some 20
-tokens of CLIP's 77). ``e2.packing`` goes further for training.
+A causal tower that pools at the end-of-text token never sees the positions behind it. So a batch may be cut to its longest
+text: same embeddings, same gradients, a fraction of the work (a product text has about 20 of CLIP's 77 tokens). ``e2.packing``
+goes further for training.
 """
 
 import hashlib
@@ -19,24 +19,24 @@ from torch import Tensor, nn
 
 from e2.foreign import OpenClip
 
-LENGTH_STEP = 8  # lengths are multiples of it: kernels are prepared, and kept in memory, once per shape
+LENGTH_STEP = 8  # lengths are multiples of this: kernels are prepared, and cached, once per shape
 
 
 @dataclass(frozen=True)
 class CausalTower:
-    """The parts of a causal text tower that answers at its end-of-text token; open_clip keeps them in two places."""
+    """Parts of a causal text tower that pools at its end-of-text token; open_clip keeps them in two places."""
 
     parts: OpenClip  # holds embeddings, transformer, final norm, projection and mask
     pool_type: str
     eos_id: int | None
 
     def ends(self, tokens: Tensor) -> Tensor:
-        """(B, L) -> (B,) the place that the answer is read at."""
+        """Position of each text's end, which the tower pools at: (B, L) -> (B,)."""
         marks = tokens.eq(self.eos_id) if self.pool_type == "eos" and self.eos_id is not None else tokens
         return marks.int().argmax(dim=-1)
 
     def project(self, x: Tensor) -> Tensor:
-        """(B, width) -> (B, D), where the tower has a projection."""
+        """Projects (B, width) -> (B, D), if the tower has a projection."""
         projection = self.parts.text_projection
         if projection is None:
             return x
@@ -44,10 +44,10 @@ class CausalTower:
 
 
 def causal_tower(clip: OpenClip) -> CausalTower | None:
-    """The text tower, if no place behind the end of a text can reach its answer; None for all others.
+    """Returns the text tower if positions behind the end of a text cannot affect its embedding, else None.
 
-    Others are bidirectional towers (SigLIP), those that read the last place or append a token of their own (CoCa), and
-    Hugging Face's: padding is part of what they see.
+    Bidirectional towers (SigLIP), those that pool at the last position or append a token (CoCa), and Hugging Face's see the
+    padding.
     """
     if isinstance(clip, open_clip.CLIP):
         tower = CausalTower(clip, clip.text_pool_type, clip.text_eos_id)
@@ -59,12 +59,12 @@ def causal_tower(clip: OpenClip) -> CausalTower | None:
 
 
 def can_cut(clip: OpenClip) -> bool:
-    """Whether cutting a batch to its longest text provably leaves the embeddings as they are."""
+    """True if cutting a batch to its longest text provably keeps the embeddings."""
     return causal_tower(clip) is not None
 
 
 def cut_to_longest(clip: OpenClip, tokens: Tensor) -> Tensor:
-    """(B, L) -> (B, longest text of the batch), or unchanged where the tower looks at padding."""
+    """Cuts (B, L) to the longest text of the batch; unchanged if the tower sees padding."""
     tower = causal_tower(clip)
     if tower is None:
         return tokens
@@ -73,7 +73,7 @@ def cut_to_longest(clip: OpenClip, tokens: Tensor) -> Tensor:
 
 
 def encode_text(clip: OpenClip, tokens: Tensor) -> Tensor:
-    """Token ids (B, L) -> (B, D), like ``clip.encode_text`` but for causal towers also at lengths below the context's."""
+    """Token ids (B, L) -> (B, D), like ``clip.encode_text`` but causal towers also take shorter lengths than the context."""
     length, tower = tokens.shape[1], causal_tower(clip)
     if tower is None or length == clip.context_length:
         return clip.encode_text(tokens)
@@ -86,9 +86,9 @@ def encode_text(clip: OpenClip, tokens: Tensor) -> Tensor:
 
 
 def truncated(tokenizer: Any, texts: Sequence[str]) -> int:
-    """How many texts lose words at the context length: one more place would change what the model sees."""
+    """Counts the texts that lose words at the context length: one more token would change what the model sees."""
     length = tokenizer.context_length
-    if isinstance(tokenizer, HFTokenizer):  # pads on either side and may end without a mark: count, do not compare
+    if isinstance(tokenizer, HFTokenizer):  # may pad on either side and end without a mark: count, do not compare
         whole = tokenizer.tokenizer([tokenizer.clean_fn(text) for text in texts]).input_ids
         return sum(len(ids) > length for ids in whole)
     texts = list(texts)
@@ -96,10 +96,10 @@ def truncated(tokenizer: Any, texts: Sequence[str]) -> int:
 
 
 def text_keys(tokens: Tensor) -> Tensor:
-    """What the model sees of each text, as one number: (B, L) token ids -> (B,) int64, equal for equal rows.
+    """Hashes what the model sees of each text: (B, L) token ids -> (B,) int64, equal for equal rows.
 
-    Texts that differ in what a tokenizer drops (case, spaces, words beyond the context length) are one and the same to the
-    model: no encoder can tell them apart, so they are no rivals. The same in every process (Python's own hash is salted).
+    Texts that differ in what a tokenizer drops (case, spaces, words beyond the context length) are the same to the model, so
+    they must not be negatives of each other. Equal in every process (Python's own hash is salted).
     """
     rows = tokens.cpu().to(torch.int64).numpy()
     digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows)
@@ -107,7 +107,7 @@ def text_keys(tokens: Tensor) -> Tensor:
 
 
 def distinct(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,) -> the first row of each different key (U,), by appearance, and for every row the place of its key among them."""
+    """First row of each distinct key (U,), in order of appearance, and for every row (B,) the index of its key among them."""
     places: dict[int, int] = {}
     place = torch.tensor([places.setdefault(key, len(places)) for key in keys.tolist()], dtype=torch.long)
     first = torch.full((len(places),), len(keys)).scatter_reduce(0, place, torch.arange(len(keys)), "amin")
@@ -115,7 +115,7 @@ def distinct(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class TextTable:
-    """Unique texts of a batch, each once, with the place of every text that was asked for."""
+    """Unique texts of a batch, and the index of each text among them."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []

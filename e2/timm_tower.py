@@ -1,10 +1,10 @@
-"""timm's ``VisionTransformer`` inside open_clip's ``TimmModel`` behind the tower seam: SigLIP, SigLIP 2, Marqo-FashionSigLIP.
+"""Adapts timm's ``VisionTransformer`` in open_clip's ``TimmModel`` to `Tower`: SigLIP, SigLIP 2, Marqo-FashionSigLIP.
 
-SigLIP has no class token: a learned query attends over the patches (a ``map`` pool) and the pooled output takes the class
-token's place. Selection tokens join the patches before the pool and read them one-way in the blocks, as everywhere. An
-entity's tokens are summarised by the backbone's own pool, so that the summaries live in the same space as the pooled photo;
-what the gates let through is added to the pooled photo. The pool never sees tokens and patches together: a softmax over both
-would change the photo's embedding before anything was learned.
+SigLIP has no class token: a learned query attends over the patches (a ``map`` pool) and its output takes the class token's
+place. Selection tokens join the patches before the pool and read them one-way in the blocks, as in every tower. The backbone's
+own pool summarises an entity's tokens, so that the summaries share the space of the pooled photo, to which their gated sum is
+added. The pool never sees tokens and patches together: a softmax over both would change the photo's embedding before any
+training.
 """
 
 from functools import reduce
@@ -18,11 +18,11 @@ from e2.errors import InputError
 from e2.tower import Tower
 
 POOLS = ("token", "avg", "avgmax", "max", "map")
-OWN_STEPS = ("forward", "forward_features", "pool", "forward_head")  # a subclass with others computes something else
+OWN_STEPS = ("forward", "forward_features", "pool", "forward_head")  # a subclass may compute something else
 
 
 class TimmTower(Tower):
-    """A view of a timm ViT.
+    """View of a timm ViT.
 
     Raises:
         InputError: another architecture, an unreadable pool, or a head that is not linear.
@@ -55,7 +55,7 @@ class TimmTower(Tower):
 
     @property
     def proj(self) -> Tensor:
-        """(W, D), the identity where the pooled output is the embedding (SigLIP)."""
+        """(W, D); the identity if the pooled output is the embedding (SigLIP)."""
         identity = torch.eye(self.width, device=self.trunk.patch_embed.proj.weight.device)
         return reduce(lambda x, linear: x @ linear.weight.mT, self.linears, identity)
 
@@ -76,7 +76,7 @@ class TimmTower(Tower):
 
 
 def _linear_layers(head: list[nn.Module]) -> list[nn.Linear]:
-    """The linear layers of a head that has nothing else but dropout."""
+    """Linear layers of a head that otherwise holds only dropout."""
     passing = (nn.Identity, nn.Dropout)
     for layer in head:
         if not isinstance(layer, (nn.Linear, *passing)):

@@ -1,4 +1,4 @@
-"""The one seam between E2 and an image tower: everything E2 needs to know of a backbone's ViT.
+"""Interface between E2 and an image tower: everything E2 needs to know about a backbone's ViT.
 
 Counts, widths and grids are read from the tower, never assumed. ``e2.native_tower`` and ``e2.timm_tower`` hold the families.
 """
@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Tower(ABC):
-    """A view of an image tower; it holds no parameters itself.
+    """View of an image tower; it holds no parameters itself.
 
     Attributes:
         width: W, channels of the residual stream.
@@ -20,9 +20,9 @@ class Tower(ABC):
         grid: (rows, columns) of the patch grid.
         patch_size: pixels along a patch's side (the shorter one).
         num_prefix_tokens: P, tokens in front of the patches (class token, registers; none in SigLIP).
-        pools_class_token: the embedding is read off the class token, row 0. Otherwise the pooled output takes its place.
+        pools_class_token: the embedding comes from the class token, row 0; otherwise from the pooled output.
         blocks: the transformer blocks, each called as ``block(x, attn_mask=mask)``.
-        checkpointing: blocks keep no activations in training but compute them again.
+        checkpointing: recompute the blocks' activations in the backward pass.
     """
 
     width: int
@@ -41,12 +41,12 @@ class Tower(ABC):
     @property
     @abstractmethod
     def norm(self) -> nn.Module:
-        """The final norm; region norms start from it."""
+        """Final norm; region norms start from it."""
 
     @property
     @abstractmethod
     def proj(self) -> Tensor:
-        """The backbone's own projection, (W, D); region projections start from it."""
+        """The backbone's projection, (W, D); region projections start from it."""
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
@@ -54,38 +54,39 @@ class Tower(ABC):
 
     @abstractmethod
     def norm_tokens(self, tokens: Tensor) -> Tensor:
-        """(S, W) -> (S, W): what the tower does to its rows between position embedding and first block."""
+        """Normalises (S, W) as the tower does its rows between position embedding and first block."""
 
     @abstractmethod
     def pool(self, x: Tensor, read: Tensor | float = 0.0) -> Tensor:
         """(B, P + N, W) -> (B, D): the backbone's own pooling, norm and projection.
 
-        ``read`` (B, W) is added to what was pooled: the way of the selection tokens where no class token carries them.
+        ``read`` (B, W) is added to the pooled output: the selection tokens' contribution if there is no class token.
         """
 
     def merge(self, tokens: Tensor) -> Tensor:
-        """(B, k, W) -> (B, W): one summary of several normed tokens."""
+        """Summarises several normed tokens: (B, k, W) -> (B, W)."""
         return tokens.mean(dim=1)
 
     def embed_with(self, images: Tensor, tokens: Tensor) -> Tensor:
-        """(B, 3, H, W), (S, W) -> (B, S + P + N, W): tokens without positions in front, all ready for the first block.
+        """(B, 3, H, W), (S, W) -> (B, S + P + N, W): tokens without positions first, ready for the first block.
 
-        The norm in front of the blocks works row by row: norming the tokens apart gives what norming the sequence gives.
+        The norm before the blocks works row by row, so the tokens may be normed separately.
         """
         stream = self.embed(images)
         tokens = self.norm_tokens(tokens).to(stream.dtype).expand(len(images), -1, -1)
         return torch.cat([tokens, stream], dim=1)
 
     def run(self, block: nn.Module, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        """One block, (B, L, W) -> (B, L, W)."""
+        """Runs one block, (B, L, W) -> (B, L, W)."""
         if self.checkpointing and torch.is_grad_enabled():
             return checkpoint(block, x, attn_mask=attn_mask, use_reentrant=False)
         return block(x, attn_mask=attn_mask)
 
 
 def one_way_mask(num_readable: int, num_tokens: int, like: Tensor) -> Tensor:
-    """Additive attention mask (R + S, R + S) under which the S selection tokens see the R positions of the image in front of
-    them, and not the other way round: the backbone's own stream stays exactly what it was."""
+    """Additive attention mask (R + S, R + S) under which the S selection tokens see the R image positions in front of them
+    but not vice versa, so that the backbone's own stream is unchanged.
+    """
     mask = torch.zeros(num_readable + num_tokens, num_readable + num_tokens, device=like.device, dtype=like.dtype)
     mask[:num_readable, num_readable:] = float("-inf")
     return mask

@@ -1,4 +1,4 @@
-"""Which view of an image tower fits it: open_clip's own ViTs and timm's."""
+"""Opens the view that fits an image tower: open_clip's own ViTs or timm's."""
 
 import open_clip.transformer
 from open_clip.timm_model import TimmModel
@@ -11,7 +11,7 @@ from e2.tower import Tower
 
 
 def open_tower(visual: nn.Module) -> Tower:
-    """The view of a backbone's image tower.
+    """Returns the view of a backbone's image tower.
 
     Raises:
         InputError: the tower is no ViT that E2 can read.

@@ -1,3 +1,3 @@
-"""The code version that results and checkpoints carry."""
+"""Code version recorded in results and checkpoints."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Weights from files of others into an open_clip model: found, read without running anyone's code, fitted, accounted for."""
+"""Loads foreign weights into an open_clip model: reads them without running code, adapts them, accounts for every tensor."""
 
 import math
 import pickle
@@ -30,10 +30,10 @@ OF_OPENAI = ("input_resolution", "context_length", "vocab_size")  # numbers in O
 
 @dataclass
 class Weights:
-    """What a file or folder holds.
+    """Content of a weights file or folder.
 
-    ``config`` is open_clip's model configuration where one lies beside the weights; empty otherwise. ``of_openai``: they are
-    OpenAI's own, so trained with QuickGELU.
+    ``config`` is open_clip's model configuration if it lies beside the weights, else empty. ``of_openai``: OpenAI's own
+    weights, trained with QuickGELU.
     """
 
     state: dict[str, Tensor]
@@ -43,14 +43,14 @@ class Weights:
 
 
 def read_weights(path: Path) -> Weights:
-    """Weights under open_clip's names.
+    """Reads weights under open_clip's names.
 
     Args:
-        path: a weights file (safetensors, or a torch file of tensors); a folder of transformers' CLIP or SigLIP, of an E2
-            checkpoint (its backbone is taken) or of an open_clip model.
+        path: a weights file (safetensors, or a torch file of tensors), or a folder of transformers' CLIP or SigLIP, an E2
+            checkpoint (whose backbone is taken) or an open_clip model.
 
     Raises:
-        InputError: nothing there, damaged, no weights of a CLIP, or a pickle of more than tensors.
+        InputError: missing, damaged, no weights of a CLIP, or a pickle of more than tensors.
     """
     folder = path if path.is_dir() else path.parent
     if is_transformers(folder) and (path.is_dir() or _named_by_transformers(path)):
@@ -83,7 +83,7 @@ def _named_by_transformers(path: Path) -> bool:
 
 
 def _transformers_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a transformers checkpoint: a single file or shards with an index."""
+    """Reads all tensors of a transformers checkpoint: a single file, or shards with an index."""
     if path.is_file():
         return _tensors(path)
     shards = set(read_json(path / "model.safetensors.index.json").get("weight_map", {}).values())
@@ -94,7 +94,7 @@ def _transformers_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, out of their wrappers, without the prefix that distributed training leaves."""
+    """Reads the tensors of a file, unwrapped and without the prefix that distributed training adds."""
     if is_torchscript(path):
         raise InputError(
             f"{path} is a TorchScript archive (as OpenAI's .pt files are): code as well as weights, which is not run; if you "
@@ -118,13 +118,13 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether a file is what ``torch.jit.save`` writes; nothing of it is loaded."""
+    """True if ``torch.jit.save`` wrote the file; nothing is loaded."""
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile, ValueError):  # damaged: whoever reads it will say so
+    except (OSError, zipfile.BadZipFile, ValueError):  # damaged: whoever reads it will report it
         return False
 
 
@@ -137,7 +137,7 @@ def load_weights_into(clip: OpenClip, weights: Weights, source: Path) -> None:
     state = convert_state_dict(clip, dict(weights.state))
     if "positional_embedding" in state and not hasattr(clip, "positional_embedding"):
         state = convert_to_custom_text_state_dict(state)
-    for name in ("logit_scale", "logit_bias"):  # a number in some models, a vector of one in others
+    for name in ("logit_scale", "logit_bias"):  # a scalar in some models, a vector in others
         target = getattr(clip, name, None)
         if name in state and target is not None:
             state[name] = state[name].reshape(target.shape)
@@ -157,7 +157,7 @@ def fit_positions(visual: OpenClip, state: dict[str, Tensor], image_size: Any, s
     """Resamples the position table in ``state`` to the tower's grid: bicubic with antialiasing, open_clip's own rule.
 
     Args:
-        image_size: that the table was learned at, a number or (height, width); None = a square one.
+        image_size: size that the table was learned at, a number or (height, width); None = square.
     """
     native = "visual.positional_embedding" in state and hasattr(visual, "grid_size")
     trunk: Any = getattr(visual, "trunk", None)
@@ -178,7 +178,7 @@ def fit_positions(visual: OpenClip, state: dict[str, Tensor], image_size: Any, s
 
 
 def _grid(image_size: Any, patch: tuple[int, int], patches: int) -> tuple[int, int] | None:
-    """The grid that a table of so many patches belongs to; None where that cannot be known."""
+    """Grid of a position table of so many patches; None if unknown."""
     if image_size is not None:
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
         grid = (height // patch[0], width // patch[1])

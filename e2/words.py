@@ -1,4 +1,4 @@
-"""Word-level text features: what a text tower holds at each position before it pools, in the embedding space."""
+"""Word-level text features: the text tower's output at each position before pooling, in the embedding space."""
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +9,10 @@ from e2.texts import causal_tower, encode_text
 
 
 def words_tower(clip: OpenClip) -> OpenClip:
-    """The module that holds final norm and projection of the text tower.
+    """Module that holds the text tower's final norm and projection.
 
     Raises:
-        InputError: the tower is not open_clip's own, or appends a token to read its answer at (CoCa).
+        InputError: the tower is not open_clip's own, or appends a token to pool at (CoCa).
     """
     tower = getattr(clip, "text", clip)
     if not hasattr(tower, "ln_final") or getattr(tower, "cls_emb", None) is not None:
@@ -21,7 +21,7 @@ def words_tower(clip: OpenClip) -> OpenClip:
 
 
 def read_words(clip: OpenClip, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Token ids (B, L) -> text embeddings (B, D), word embeddings (B, L, D) and which positions are words, (B, L).
+    """Token ids (B, L) -> text embeddings (B, D), word embeddings (B, L, D) and a mask of words, (B, L).
 
     Words go through the tower's own final norm and projection; the first result is ``encode_text``'s, in the same pass.
     """
@@ -43,11 +43,11 @@ def read_words(clip: OpenClip, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def word_positions(clip: OpenClip, tokens: Tensor) -> Tensor:
     """(B, L) -> (B, L) bool: true from the start mark to the end mark, false for padding.
 
-    In a causal tower the text ends where its answer is read (CLIP's padding is 0, which is also the token of "!").
-    Elsewhere the padding is the run of the row's last token; the first of the run is kept, as it may be the end mark.
+    A causal tower's text ends where it is pooled (CLIP's padding is 0, which is also the token of "!"). Otherwise the padding
+    is the final run of the last token; the first of the run is kept, as it may be the end mark.
     """
     places, tower = torch.arange(tokens.shape[1], device=tokens.device), causal_tower(clip)
     if tower is not None:
         return places <= tower.ends(tokens).unsqueeze(1)
-    words = (tokens != tokens[:, -1:]) * places  # place of each token that differs from the last
+    words = (tokens != tokens[:, -1:]) * places  # position of each token that differs from the last
     return places <= words.amax(dim=-1, keepdim=True) + 1

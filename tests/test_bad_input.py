@@ -142,7 +142,7 @@ CASES = [
     (TRAIN + " --data {tables}/norows.parquet --tags brand", "norows.parquet", "no rows"),
     (TRAIN + " --data {tables}/one.parquet --tags brand", "one.parquet", "1 product"),
     (TRAIN + " --data {tables}/two.parquet --tags brand", "two.parquet", "at least 3"),
-    (TRAIN + " --data {tables}/twice.parquet --tags brand", "twice.parquet", "'caption' stands twice"),
+    (TRAIN + " --data {tables}/twice.parquet --tags brand", "twice.parquet", "'caption' occurs twice"),
     (TRAIN + " --data {tables}/untagged.parquet --tags brand", "untagged.parquet", "no product has a value"),
     (TRAIN + " --data {tables}/control.parquet --tags brand", "8 of 8 rows", "--on-bad-row skip"),
     (TRAIN + " --data {tables}/control.parquet --tags brand --on-bad-row skip", "all rows are unusable"),
@@ -160,7 +160,7 @@ CASES = [
     ("data import {tables}/half.parquet --out {out}", "half.parquet", "cannot be read"),
     ("data import {tables}/sound.parquet --to excel --out {out}", "excel", "parquet or webdataset"),
     ("data make shop --out {out}", "boutique only"),
-    (EMBED + " --data {tables}/twice.parquet --out {out}", "twice.parquet", "stands twice"),
+    (EMBED + " --data {tables}/twice.parquet --out {out}", "twice.parquet", "occurs twice"),
     ("evaluate retrieval --model {run} --data {tables}/one.parquet --workers 0 --device cpu --out {out}", "1 product", "two"),
     (RETRIEVAL.replace("split val", "split night") + " --model {run}", "'night'", "train, val"),
     # settings

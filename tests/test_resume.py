@@ -1,4 +1,4 @@
-"""A stopped training goes on with the products it was begun with: others are refused in one line, and nothing is lost."""
+"""A stopped training continues with the products it was begun with: others are refused in one line, and nothing is lost."""
 
 import shutil
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_a_changed_table_is_refused(stopped, change, split):
         answer = train(stopped, "--resume")
     finally:
         table.write_bytes(sound)
-    assert answer.status == 2 and f"{split} products have changed since it was begun" in answer.line
+    assert answer.status == 2 and f"{split} products have changed since the start" in answer.line
     assert contents(stopped / "run") == before
 
 

@@ -121,7 +121,7 @@ def _name(row: dict[str, Any]) -> Any:
 
 
 class _Repeated(Exception):
-    """A key that stands twice in one JSON object; JSON readers would take the last one without a word."""
+    """A key that occurs twice in one JSON object; JSON readers would take the last one without a word."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

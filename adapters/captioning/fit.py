@@ -84,7 +84,7 @@ def fit_captioner(
 
     Raises:
         InputError: settings or texts that cannot work, or are not those to resume with; nothing is written then.
-        TrainingStopped: stopped on the way; go on with ``resume``.
+        TrainingStopped: stopped on the way; continue with ``resume``.
 
     Example:
         >>> fit_captioner("capdec", encoder, ["a red tee", "a blue shirt", ...], "runs/capdec", epochs=10)

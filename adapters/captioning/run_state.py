@@ -60,7 +60,7 @@ def load_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, co
 
 
 def require_same_settings(out: Path, before: dict, now: dict) -> None:
-    """Refuses to go on with a fit that was begun otherwise.
+    """Refuses to continue with a fit that was begun otherwise.
 
     Args:
         out: the captioner's folder, for the message.

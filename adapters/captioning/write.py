@@ -154,7 +154,7 @@ def claim_captions(out: Path, *, resume: bool, overwrite: bool) -> None:
     part = _part(out)
     require_ours(part)
     if part.exists() and not (resume or overwrite):
-        raise InputError(f"{part} is of a run that did not end; go on with --resume, or use --overwrite")
+        raise InputError(f"{part} is of a run that did not end; continue with --resume, or use --overwrite")
 
 
 def photos_fingerprint(photos: Sequence[PhotoToCaption]) -> str:

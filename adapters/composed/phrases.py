@@ -102,7 +102,7 @@ def phrases_from_model(name: str, concepts: Sequence[str], *, count: int = 8, se
 
 
 def _phrase(start: str, text: str) -> str | None:
-    """The start and the sentence that a model goes on with; None where that is no plain text."""
+    """The start and the sentence that a model continues with; None where that is no plain text."""
     sentence = re.split(r"(?<=[.!?])\s", text.strip(), maxsplit=1)[0]
     try:
         return f"{start} {read_caption(sentence)}"

@@ -2,7 +2,7 @@
 
 The grammar is one of scopes. *Not*, *without*, *anything but* ... and, weaker, *too*, *less* ... open a negative scope.
 It ends at a comma or another mark, at *but*, at words that begin anew (*I want*, *more*), at a verb or *with*, *in*
-behind the first value in it, and at *and* before a value of another sort ("no stripes and black"); *or* goes on with
+behind the first value in it, and at *and* before a value of another sort ("no stripes and black"); *or* continues with
 it. *Replace X with Y* and *from X to Y* have both scopes. Outside of them values are wanted.
 """
 

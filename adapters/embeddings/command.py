@@ -54,7 +54,7 @@ def embed(
     from e2.data.hub_stream import PREFIX
 
     if resume and overwrite:
-        raise InputError("--resume goes on with embeddings and --overwrite replaces them; choose one")
+        raise InputError("--resume continues with embeddings and --overwrite replaces them; choose one")
     if out.suffix in (".csv", ".json", ".jsonl", ".npy", ".npz", ".tsv"):
         raise InputError(f"--out {out}: embeddings are written as parquet; name a folder, or a file that ends in .parquet")
     claim_embeddings(out, resume=resume, overwrite=overwrite)

@@ -118,7 +118,7 @@ def write_embeddings(
 
     Raises:
         InputError: unknown ``what`` or ``text``, no regions, an unreadable image, a place that cannot be written or holds
-            something already, or shards to go on with that were made otherwise.
+            something already, or shards to continue with that were made otherwise.
     """
     unknown = set(what) - set(KINDS)
     if unknown or not what:
@@ -208,7 +208,7 @@ def _digest(products: Sequence[Product], text: str) -> str:
 
 
 def _check_same(path: Path, facts: Mapping[str, str]) -> None:
-    """Raises InputError: a shard to go on with was made otherwise, or of other products."""
+    """Raises InputError: a shard to continue with was made otherwise, or of other products."""
     try:
         found = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException) as error:

@@ -62,12 +62,12 @@ def build_index(
         catalogue: one split.
         out: a folder, or ``http://HOST:PORT/COLLECTION`` on a Milvus server.
         features: what `e2 embed` wrote of that split with that encoder; None = the photos are embedded.
-        resume: go on with a build that was stopped.
+        resume: continue with a build that was stopped.
         overwrite: replace an index that is there, once the new one is whole.
         progress: show a progress bar.
 
     Raises:
-        InputError: there is an index already (and neither ``resume`` nor ``overwrite``), the one to go on with is of another
+        InputError: there is an index already (and neither ``resume`` nor ``overwrite``), the one to continue is of another
             encoder or catalogue, the features are, or a photo cannot be read.
     """
     out = str(out)

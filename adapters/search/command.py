@@ -43,7 +43,7 @@ def build(
         Path | None,
         typer.Option(help="vectors that e2 embed wrote of this split with this encoder: nothing is embedded again"),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with a build that was stopped")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="continue with a build that was stopped")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an index in --out")] = False,
     image_column: ImageColumn = "image",
     caption_column: CaptionColumn = "caption",
@@ -64,7 +64,7 @@ def build(
     from e2.adapters.search.engines import claim_place
 
     if resume and overwrite:
-        raise InputError("--resume goes on with an index and --overwrite replaces it; choose one")
+        raise InputError("--resume continues with an index and --overwrite replaces it; choose one")
     claim_place(out, resume=resume, overwrite=overwrite)
     catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
     model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)

@@ -56,7 +56,7 @@ def create_store(place: str, manifest: Manifest, *, overwrite: bool = False) -> 
 
 
 def resume_store(place: str) -> Store | None:
-    """The index that a build at a place goes on with: one that is to replace another, else the one there; None: neither.
+    """The index that a build at a place continues with: one that is to replace another, else the one there; None: neither.
 
     Raises:
         InputError: another process is building it, or it is damaged.

@@ -90,7 +90,7 @@ class LocalStore:
 
     @classmethod
     def resume(cls, path: Path) -> "LocalStore | None":
-        """What a build goes on with: one that was to replace the index, else the index; None where there is none.
+        """What a build continues with: one that was to replace the index, else the index; None where there is none.
 
         Raises:
             InputError: another process is replacing it, or it is damaged.

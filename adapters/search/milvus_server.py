@@ -104,11 +104,11 @@ class Server:
         if status is grpc.StatusCode.PERMISSION_DENIED:
             return f"the Milvus server at {self.uri} knows the user but does not allow this: {text[:300]}; ask for the right"
         if status in OUTAGE or getattr(error, "code", None) == 2:
-            return f"no Milvus server answers at {self.uri}; start it, or mend the address; a build goes on with --resume"
+            return f"no Milvus server answers at {self.uri}; start it, or fix the address; a build continues with --resume"
         if getattr(error, "code", None) == NOT_FOUND:
             return f"{self.place} was replaced or removed meanwhile by another process; begin again"
         if isinstance(error, MilvusException) and _passes(error) and error.code != 1:  # 1 is any error of Milvus Lite
-            return f"the Milvus server at {self.uri} is not ready: {text[:300]}; try again; a build goes on with --resume"
+            return f"the Milvus server at {self.uri} is not ready: {text[:300]}; try again; a build continues with --resume"
         return f"the Milvus server at {self.uri} refused: {text[:300]}"
 
     def _without_secrets(self, text: str) -> str:

@@ -88,7 +88,7 @@ class MilvusStore:
 
     @classmethod
     def resume(cls, place: str) -> "MilvusStore | None":
-        """What a build goes on with: one that was to replace the index, else the index; None where there is none.
+        """What a build continues with: one that was to replace the index, else the index; None where there is none.
 
         Raises:
             InputError: no server, or a collection that is no index.
@@ -350,7 +350,7 @@ def _refuse(place: str, there: dict[str, Any] | None, overwrite: bool) -> None:
     if MANIFEST not in _properties(there):
         raise InputError(f"{place} is there already and is no index of e2 index build; choose another collection")
     if not overwrite:
-        raise InputError(f"{place} holds an index already; go on with --resume, or replace it by --overwrite")
+        raise InputError(f"{place} holds an index already; continue with --resume, or replace it by --overwrite")
 
 
 def _made(server: Server, manifest: Manifest) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Entry:
         if not np.isfinite(self.vector).all():
             raise InputError(
                 f"product {printable(self.product_id[:40])}: its vector holds NaN or infinity; nothing of its block was "
-                "written; mend the encoder or the features, then go on with --resume"
+                "written; fix the encoder or the features, then continue with --resume"
             )
 
 

@@ -1,12 +1,11 @@
-"""What a caption says of the product itself, among all the values that stand in it.
+"""Finds what a caption claims of the product itself, among all the values in it.
 
 Left out are values that are denied (*not red*, *without a hood*), that belong to what is worn with it (*pair it with jeans*),
-or that tell of a part: *a navy lining*, *white stripes*, *the heel of a boot*, *a patch in gold on black*. A brand or a season
-that a part shows is the product's. Of what is left a caption makes one claim per tag: the first value, and those in the same
+or that describe a part: *a navy lining*, *white stripes*, *the heel of a boot*, *a patch in gold on black*. A brand or a
+season on a part is the product's. Of the rest, a caption makes one claim per tag: the first value, and those in the same
 clause (*black and white*), up to *with* and the like.
 
-These are rules of English, by words and their places: product titles (*Puma Men Black Logo T-shirt*) are no sentences for a
-parser.
+The rules use English words and their order: product titles (*Puma Men Black Logo T-shirt*) are no sentences for a parser.
 """
 
 import re
@@ -27,7 +26,7 @@ _DENIAL = re.compile(
     r"unlike\b|lack(?:s|ing)?\b)",
     re.IGNORECASE,
 )
-_DENIED = re.compile(r"(?:[^\w.,:;!?]*(?!but\b)\w+){0,5}", re.IGNORECASE)  # how far a denial reaches
+_DENIED = re.compile(r"(?:[^\w.,:;!?]*(?!but\b)\w+){0,5}", re.IGNORECASE)  # reach of a denial
 _OTHERS = re.compile(
     r"\b(?:pair(?:s|ed|ing)?(?! of\b)|team(?:s|ed|ing)?|wear|wears|worn|match(?:es|ed|ing)?|styl(?:es?|ed|ing)|goes|go|"
     r"combin(?:es?|ed|ing)|looks?|works?|layer(?:s|ed)?|perfect|ideal|great)\b(?:\W+\w+){0,4}?"
@@ -48,12 +47,12 @@ _PARTS = _COMPONENTS | _PATTERNS
 _WHOLE = spellings(WHOLE)
 
 
-FAR, MODIFIERS = 8, 4  # words around a value that are looked at; that may stand between a colour and its part
+FAR, MODIFIERS = 8, 4  # words considered around a value; that may stand between a colour and its part
 
 
 @dataclass(frozen=True)
 class _Token:
-    """A word, whether it is a small one, and what stands between it and the word before."""
+    """A word, whether it is a small one, and the characters between it and the previous word."""
 
     spelling: str
     little: bool
@@ -63,16 +62,16 @@ class _Token:
 
     @property
     def goes_on(self) -> bool:
-        """Whether a phrase of nouns and adjectives goes on with it."""
+        """True if it continues a phrase of nouns and adjectives."""
         return not self.little and self.gap in ("", "-")
 
 
 def claims(text: str, found: Sequence[PhraseMatch[Item]]) -> list[PhraseMatch[Item]]:
-    """Those of the values found in a text that it claims for the product, in its order.
+    """Selects the values found in a text that it claims for the product, in order.
 
     Args:
         text: a caption.
-        found: of `Phrases.find`, with entity and value as items.
+        found: result of `Phrases.find`, with entity and value as items.
     """
     others = [*_denied(text), *(match.span("others") for match in _OTHERS.finditer(text))]
     claimed: dict[str, tuple[int, int]] = {}  # entity -> the clause that claims it
@@ -105,7 +104,7 @@ def _clause_end(text: str, start: int, end: int) -> int:
 
 
 def _sentences(text: str, found: Sequence[PhraseMatch[Item]]) -> Iterator["_Sentence"]:
-    """The sentences of a text; a stop inside a value (*U.S. Polo*) ends none."""
+    """Splits a text into sentences; a stop inside a value (*U.S. Polo*) ends none."""
     start, inside, rest = 0, {i for f in found for i in range(f.start, f.end)}, deque(found)
     for end in [stop.end() for stop in _SENTENCE_END.finditer(text) if stop.start() not in inside] + [len(text)]:
         here = []
@@ -125,7 +124,7 @@ class _Sentence:
         self._values = {i for f in found for i in range(f.start, f.end)}
 
     def of_parts(self) -> list[bool]:
-        """Whether each value tells of a part, as does what is listed right after such a value."""
+        """Flags values that describe a part, including what is listed right after such a value."""
         all_of_them = self._is_part(list(takewhile(lambda token: token.goes_on, self.tokens[1:]))) and (
             self.tokens[0].spelling in _ARTICLES
         )
@@ -136,13 +135,13 @@ class _Sentence:
         return told
 
     def is_aside(self, f: PhraseMatch[Item], entity: str) -> bool:
-        """*heel* in "the heel of a boot"; for a garment also *belt* in "with a belt"."""
+        """True for *heel* in "the heel of a boot"; for a garment also *belt* in "with a belt"."""
         little = [t.spelling for t in self._before(f) if t.little and t.spelling not in _ARTICLES]
         governed = is_garment(entity) and little[-1:] in (["with"], ["under"], ["over"])
         return governed or bool(_OF_A_WHOLE.match(self.text, f.end))
 
     def _before(self, f: PhraseMatch[Item]) -> list[_Token]:
-        """The words before a value, back to a punctuation mark."""
+        """Words before a value, back to a punctuation mark."""
         place = start = self._places[f.start]
         while start > max(0, place - FAR) and self.tokens[start].gap in ("", "-"):
             start -= 1
@@ -152,7 +151,7 @@ class _Sentence:
         return bool(phrase) and phrase[-1].spelling in _PARTS and phrase[-1].start not in self._values
 
     def _modifies_part(self, f: PhraseMatch[Item]) -> bool:
-        """*white* in "white breton stripes", but not in "white check shirt"; *steel* in "steel strap watch"."""
+        """True for *white* in "white breton stripes", but not in "white check shirt"; for *steel* in "steel strap watch"."""
         place = self._places[f.start]
         after = (token for token in self.tokens[place : place + FAR] if token.start >= f.end)
         phrase = list(takewhile(lambda token: token.goes_on, after))
@@ -160,7 +159,7 @@ class _Sentence:
         return component or (len(phrase) <= MODIFIERS and self._is_part(phrase))
 
     def _in_part(self, f: PhraseMatch[Item]) -> bool:
-        """*cream* in "a check in cream", "a hem banded in cream" and "lined with cream satin"."""
+        """True for *cream* in "a check in cream", "a hem banded in cream" and "lined with cream satin"."""
         near = self._before(f)[-3:]
         if len(near) < 2 or near[-1].spelling not in ("in", "of", "with", "by"):
             return False

@@ -1,10 +1,10 @@
-"""`e2 evaluate captioning`: scores of one or several captioners on a split, with intervals and paired differences.
+"""Scores one or several captioners on a split, with intervals and paired differences, for `e2 evaluate captioning`.
 
-Measured are the COCO caption scores (`metrics`), which tags the captions name (`tag_scores`), how
-varied they are (`variety`), and, given an encoder, whether it finds the photo by its caption.
+Scores: COCO caption scores (`metrics`), named tags (`tag_scores`), variety (`variety`) and, given an encoder, retrieval of the
+photo by its caption.
 
 Every corpus score here is a function of per-product counts or values; the bootstrap resamples products, sums those, and
-applies the same function (see `_metrics`), with the same draws for all captioners.
+applies the same function (see `_metrics`), with the same resamples for all captioners.
 """
 
 import re
@@ -50,7 +50,7 @@ WORDS = re.compile(r"\w")
 
 
 class WritesCaptions(Protocol):
-    """What is asked of a captioner here; `e2.adapters.captioning` has them."""
+    """Interface of captioners, as in `e2.adapters.captioning`."""
 
     info: dict[str, Any]
 
@@ -59,13 +59,13 @@ class WritesCaptions(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """Captions to be scored.
+    """Captions to score.
 
     Attributes:
         captions: product id -> caption.
-        info: where they come from, ``path`` first of all.
-        failed: product id -> why it has none; such a product counts as one with an empty caption.
-        notes: what a reader of the scores should know.
+        info: their origin, ``path`` first.
+        failed: product id -> why it has none; it counts as an empty caption.
+        notes: notes for readers of the scores.
     """
 
     captions: Mapping[str, str]
@@ -75,7 +75,7 @@ class Candidate:
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Candidate":
-        """Captions in a file; see `e2.adapters.captioning.files`."""
+        """Reads captions from a file; see `e2.adapters.captioning.files`."""
         file = read_captions(path)
         further = f"captions of further photos of a product, not scored: {file.further:,}"
         return cls(file.captions, {"path": str(path), "method": "file"}, file.failed, (further,) if file.further else ())
@@ -83,17 +83,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CaptionTruth:
-    """What the captions are held against: P products in the catalogue's order, and the values that tags can have."""
+    """Ground truth for captions: P products in the catalogue's order, and the values that tags can have."""
 
     catalogue: ArrowCatalogue | Subset
     product_ids: list[str]
     references: list[list[str]]
     tags: list[Mapping[str, str]]
     vocabulary: TagVocabulary
-    of: int  # products of the split, of which these are some
+    of: int  # products of the split, of which these are a part
 
     def only(self, rows: Sequence[int]) -> "CaptionTruth":
-        """Some of the products."""
+        """Selects some of the products."""
         return replace(
             self,
             catalogue=Subset(self.catalogue, rows),
@@ -110,10 +110,10 @@ def read_truth(
     further: Sequence[Catalogue] = (),
     skip_wordless: bool = False,
 ) -> CaptionTruth:
-    """Passes once over the catalogue's texts and tags.
+    """Reads the catalogue's texts and tags in one pass.
 
     Args:
-        catalogue: the split to measure on.
+        catalogue: the split to evaluate on.
         text: the references, ``caption`` or ``full``.
         further: other splits, whose tag values a caption may name wrongly.
         skip_wordless: leave out products without a word in any reference, instead of refusing.
@@ -130,7 +130,7 @@ def read_truth(
         count = len(products) - len(kept)
         raise InputError(
             f"{catalogue.name} split {catalogue.split}: {count:,} of {len(products):,} products have no word in their "
-            f"references (first: {wordless}); mend them, or leave them out by --on-bad-row skip"
+            f"references (first: {wordless}); fix them, or leave them out by --on-bad-row skip"
         )
     vocabulary = TagVocabulary([p.tags for p in products] + [p.tags for other in further for p in without_photos(other)])
     ids, tags = [p.product_id for p in products], [p.tags for p in products]
@@ -139,7 +139,7 @@ def read_truth(
 
 
 def captioned_by_all(candidates: Sequence[Candidate | WritesCaptions], truth: CaptionTruth) -> CaptionTruth:
-    """The products that every file of captions covers: those that several can be compared on.
+    """Selects the products that every file of captions covers, for comparison.
 
     Raises:
         InputError: there are none.
@@ -153,7 +153,7 @@ def captioned_by_all(candidates: Sequence[Candidate | WritesCaptions], truth: Ca
 
 
 def write_captions(captioner: WritesCaptions, truth: CaptionTruth) -> Candidate:
-    """A captioner's captions of each product's first photo."""
+    """Captions each product's first photo."""
     captions = captioner.caption(ProductImages.first(truth.catalogue))
     return Candidate(dict(zip(truth.product_ids, captions, strict=True)), dict(captioner.info))
 
@@ -172,9 +172,9 @@ def evaluate_captioning(
     """Scores captioners, or captions made elsewhere, on the same products.
 
     Args:
-        candidates: captions, or captioners that write them now.
-        truth: of `read_truth`.
-        text: which text the references are; stands in the record.
+        candidates: captions, or captioners that write them.
+        truth: result of `read_truth`.
+        text: kind of text of the references; kept in the record.
         seed: of the bootstrap.
         out: folder for ``metrics.json`` and ``captions.jsonl`` (several candidates: a folder each, and ``comparison.json``).
             Captions are written before they are scored, so that a failing Java loses none.
@@ -184,7 +184,7 @@ def evaluate_captioning(
 
     Raises:
         InputError: no candidate or one twice, products without a caption.
-        JavaFailed: what scores the captions fails; written captions stay.
+        JavaFailed: a scorer fails; written captions are kept.
     """
     paths = [candidate.info["path"] for candidate in candidates]
     check_different(paths, "captioners or caption files")
@@ -213,7 +213,7 @@ def evaluate_captioning(
 
 @dataclass(frozen=True)
 class _Measured:
-    """Per product: the COCO scores, mentions, counts of tags, lengths and repetition, and hits of self-retrieval."""
+    """Scores per product: COCO scores, tag mentions and counts, lengths and repetition, and self-retrieval hits."""
 
     captions: dict[str, str]
     scores: CaptionScores
@@ -224,7 +224,7 @@ class _Measured:
     encoder: dict[str, Any] | None
 
     def columns(self) -> dict[str, np.ndarray]:
-        """(P, K) of everything that corpus metrics are functions of."""
+        """Columns (P, K) that the corpus metrics are computed from."""
         found = dict(self.scores.counts)
         found |= {name: self.scores.per_caption[name][:, None] for name in ("ROUGE-L", "CIDEr") if name in self.scores.metrics}
         found |= {"tags": self.tags.reshape(len(self.tags), -1), "variety": self.variety}
@@ -247,7 +247,7 @@ def _measure(
 
 
 def _metrics(means: Mapping[str, np.ndarray], products: int, entities: Sequence[str]) -> dict[str, np.ndarray]:
-    """Mean columns (..., K) over products -> metric -> (...); serves the corpus and every resample alike."""
+    """Computes metrics (...) from columns averaged over products (..., K), for the corpus and every resample alike."""
     metrics: dict[str, np.ndarray] = {}
     bleu = 100 * corpus_bleu(products * means["BLEU"])
     metrics |= {name: bleu[..., place] for place, name in enumerate(BLEU)}
@@ -314,7 +314,7 @@ def _failures(candidate: Candidate, truth: CaptionTruth) -> list[str]:
 
 
 def _reference_tags(truth: CaptionTruth) -> dict[str, float]:
-    """The tag scores of the first references themselves: what people name, a ceiling for what captions learn to name."""
+    """Tag scores of the first references: what people name, a ceiling for captions."""
     entities = truth.catalogue.tags
     mentions = [truth.vocabulary.find(texts[0]) for texts in truth.references]
     counts = tag_counts(mentions, truth.tags, entities).sum(axis=0)
@@ -346,7 +346,7 @@ def _rows(measured: _Measured, truth: CaptionTruth) -> list[dict[str, Any]]:
 
 
 def _captions_of(candidate: Candidate, truth: CaptionTruth) -> dict[str, str]:
-    """The captions of the products to be scored, in their order; captions of other products are of no concern."""
+    """Captions of the products to score, in order; captions of other products are ignored."""
     _require_captions(candidate, truth)
     return {name: candidate.captions.get(name, "") for name in truth.product_ids}
 
@@ -367,14 +367,14 @@ def _photos(encoder: Encoder, truth: CaptionTruth) -> torch.Tensor:
 
 
 def claim_scores(out: str | Path | None, paths: Sequence[str]) -> None:
-    """Refuses, before anything is measured, a folder in which the scores of some captioners could not be written.
+    """Refuses, before any evaluation, an output folder in which some captioners' scores could not be written.
 
     Args:
         out: the folder; None: nothing is written.
         paths: of captioners and caption files.
 
     Raises:
-        InputError: it is a file, or a file there is not e2's to replace.
+        InputError: it is a file, or a file in it was not written by e2.
     """
     for place in filter(None, _folders(out, paths)):
         claim_results(place, NAME, caption_files.NAME)
@@ -392,7 +392,7 @@ def _folders(out: str | Path | None, paths: Sequence[str]) -> list[Path | None]:
 
 
 def results_table(comparison: Comparison) -> RenderableType:
-    """Metrics by captioner, then the paired differences; see `metrics_table`."""
+    """Tabulates metrics by captioner, then the paired differences; see `metrics_table`."""
     first = comparison.results[0]
     title = "captions of {dataset}, {split}, references {text}, {n} products".format_map(first)
     title += f" of {first['n_of']}" if first["n"] < first["n_of"] else ""

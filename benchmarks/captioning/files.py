@@ -1,4 +1,4 @@
-"""The captions that `e2 evaluate captioning` writes with their scores."""
+"""Captions that `e2 evaluate captioning` writes with their scores."""
 
 import json
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows that `write_rows` wrote.
+    """Reads the rows that `write_rows` wrote.
 
     Raises:
         InputError: the file is missing or damaged.

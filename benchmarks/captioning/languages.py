@@ -1,4 +1,4 @@
-"""Whether texts are in English, as far as a warning needs to know."""
+"""Guesses whether texts are in English, well enough for a warning."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ LETTERS = re.compile(r"[^\W\d_]")
 
 
 def not_english(texts: Sequence[str]) -> str | None:
-    """Why texts seem not to be English: most letters are of another script, or their small words another language's.
+    """Explains why texts seem not to be English: another script, or another language's function words; None if they do.
 
     Product names without small words pass for English.
     """

@@ -1,11 +1,11 @@
-"""METEOR 1.5 by pycocoevalcap's jar (Denkowski and Lavie, "Meteor Universal", WMT 2014).
+"""Computes METEOR 1.5 with pycocoevalcap's jar (Denkowski and Lavie, "Meteor Universal", WMT 2014).
 
 The jar aligns each caption with its references and gives 23 counts; `meteor_score` is the paper's formula over them, for one
-caption or for the sums of a corpus (that is the corpus score, and what a bootstrap resamples).
+caption or for summed counts (the corpus score, which a bootstrap resamples).
 
-Most of the jar's time and memory goes into reading a table of five million paraphrases. Only those whose every word occurs in
-the texts can ever match, so it is given these only. Most of the rest goes into its normalizer, some twenty regular expressions
-that leave plain words as they are; so that is given the other texts only, each once. The counts stay the same.
+The jar spends most time and memory on a table of five million paraphrases. Only those whose words all occur in the texts can
+match, so it is given only these. Most of the rest goes into its normalizer, some twenty regular expressions that leave plain
+words alone; so it is given only the other texts, each once. The counts stay the same.
 """
 
 import gzip
@@ -31,22 +31,22 @@ from e2.files import atomic_path
 FOLDER = Path(str(files("pycocoevalcap") / "meteor"))
 JAR = FOLDER / "meteor-1.5.jar"
 COUNTS = 23  # numbers per caption; see _fields
-CHUNKS = 20  # place of the number of pieces that the matched words form
+CHUNKS = 20  # index of the number of chunks that the matched words form
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75  # the jar's parameters for English
 STAGES = np.array([1.0, 0.6, 0.8, 0.6])  # weights of exact, stem, synonym and paraphrase matches
 JAVA_HEAP = "-Xmx2G"
 TIMEOUT_S, TIMEOUT_PER_CAPTION_S = 300, 0.05
-PER_PROCESS = 2000  # captions from which a second Java pays
+PER_PROCESS = 2000  # captions from which a second Java process pays off
 AS_TEXT = csv.ConvertOptions(column_types={"line": pa.string()}, strings_can_be_null=False)
 BLOCK = 2**24  # bytes of the table at a time
 TOO_LONG = (
     1000  # words: the aligner's memory and time grow with their square, and 21,000 words of one caption fail a whole run
 )
-PLAIN = re.compile("[a-z0-9 ]*")  # the normalizer changes nothing
+PLAIN = re.compile("[a-z0-9 ]*")  # texts that the normalizer leaves alone
 
 
 def meteor_counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]], java: Path) -> np.ndarray:
-    """(N, 23) counts of the best reference's alignment, for tokenized captions and references; zeros where one is `too_long`.
+    """Counts (N, 23) of the best reference's alignment, for tokenized captions and references; zeros if one is `too_long`.
 
     Raises:
         JavaFailed: Java fails, hangs, or gives other than one line of 23 numbers per caption.
@@ -59,7 +59,7 @@ def meteor_counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
 
 
 def too_long(hypothesis: str, references: Sequence[str]) -> bool:
-    """Whether METEOR leaves out a caption for its own length or its references'."""
+    """True if METEOR leaves out a caption for its own length or its references'."""
     return any(text.count(" ") >= TOO_LONG for text in (hypothesis, *references))
 
 
@@ -82,15 +82,15 @@ def _counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]], java
 
 
 def normalized(texts: Iterable[str], java: Path) -> dict[str, str]:
-    """Each text as the jar's option ``-norm`` makes it, by the jar's own normalizer where that can make a difference.
+    """Normalises each text as the jar's option ``-norm`` does, by the jar's own normalizer if it could make a difference.
 
     Raises:
-        JavaFailed: it fails, or loses count of the lines.
+        JavaFailed: it fails, or gives a wrong number of lines.
     """
     normal = {text: text for text in texts}
     hard = [text for text in normal if not PLAIN.fullmatch(text)]
     if hard:
-        arguments = ["-cp", str(JAR), "edu.cmu.meteor.util.Normalizer", "en", "true"]  # true: punctuation stays
+        arguments = ["-cp", str(JAR), "edu.cmu.meteor.util.Normalizer", "en", "true"]  # true: keep punctuation
         lines = _lines_of(java, arguments, hard)
         if len(lines) != len(hard):
             raise JavaFailed(f"METEOR's normalizer of {java} gave {len(lines)} lines for {len(hard)} texts")
@@ -118,7 +118,7 @@ def _fields(counts: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _without_whole_chunks(counts: np.ndarray) -> np.ndarray:
-    """A caption that matches its reference in one piece has no penalty: its chunk counts neither for it nor in a corpus."""
+    """Drops the chunk of captions that match in one piece, which have no penalty, alone or in a corpus."""
     lengths, _, content, function = _fields(counts)
     whole = ((content + function).sum(-1) == lengths).all(-1) & (counts[:, CHUNKS] == 1)
     counts[whole, CHUNKS] = 0
@@ -126,7 +126,7 @@ def _without_whole_chunks(counts: np.ndarray) -> np.ndarray:
 
 
 def _without_bars(text: str) -> str:
-    """``|||`` separates the fields of the jar's requests."""
+    """Removes ``|||``, which separates the fields of the jar's requests."""
     return text.replace("|||", "").replace("  ", " ")
 
 
@@ -142,13 +142,15 @@ def _align(lines: list[str], table: Path, java: Path) -> np.ndarray:
 
 
 def _lines_of(java: Path, arguments: Sequence[str], lines: Sequence[str]) -> list[str]:
-    """What one of the jar's programs prints, line by line, for lines as input."""
+    """Lines that one of the jar's programs prints for lines of input."""
     timeout = TIMEOUT_S + TIMEOUT_PER_CAPTION_S * len(lines)
     return run_java(java, arguments, "".join(f"{line}\n" for line in lines), timeout=timeout).split("\n")[:-1]
 
 
 def write_paraphrases(words: set[str], path: Path) -> None:
-    """The part of METEOR's table that consists of the words, in the jar's format: a probability (unread) and two phrases."""
+    """Writes the entries of METEOR's table that consist of the words, in the jar's format: a probability (unread) and two
+    phrases.
+    """
     table = _paraphrases()
     column, starts = table["word"].chunk(0), np.flatnonzero(table["starts"].to_numpy())
     names, ids = column.dictionary.to_pylist(), column.indices.to_numpy()
@@ -162,7 +164,7 @@ def write_paraphrases(words: set[str], path: Path) -> None:
 
 
 def _paraphrases() -> pa.Table:
-    """All words of all phrases, two phrases an entry; kept in the cache, as the original takes long to read.
+    """All words of all phrases, two phrases per entry; cached, as the original is slow to read.
 
     Columns: ``word`` (dictionary-encoded) and ``starts``, whether it is the first of its phrase.
     """
@@ -176,12 +178,12 @@ def _paraphrases() -> pa.Table:
         with atomic_path(cached, cache=True) as temporary:
             feather.write_feather(table, temporary, compression="lz4", chunksize=len(table))  # in one piece: no copies
     except (InputError, OSError):
-        pass  # a home that cannot be written to costs the time again
+        pass  # a cache that cannot be written only costs time
     return table
 
 
 def _read_paraphrases(source: Path) -> pa.Table:
-    """Every first line of three is a probability, which the jar does not use; the others are phrases."""
+    """Reads the phrases; the first of every three lines is a probability, which the jar does not use."""
     parts, line = [], 0
     whole_lines = csv.ParseOptions(delimiter="\x01", quote_char=False, ignore_empty_lines=False)
     with csv.open_csv(source, csv.ReadOptions(column_names=["line"], block_size=BLOCK), whole_lines, AS_TEXT) as batches:

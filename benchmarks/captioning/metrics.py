@@ -1,11 +1,11 @@
 """Caption scores of the COCO protocol: BLEU@1-4, METEOR, ROUGE-L and CIDEr-D, as pycocoevalcap computes them.
 
-Tokenizer and METEOR are pycocoevalcap's jars, the other scores equal its own to rounding (`scorers`). Texts
-are tokenized once, METEOR runs beside the others, and what breaks the originals (line separators, locales, METEOR that hangs,
-one image, no Java, ...) is guarded here and in `java`, `tokens` and `meteor`.
+Tokenizer and METEOR are pycocoevalcap's jars, the other scores equal its own to rounding (`scorers`). Texts are tokenized
+once, METEOR runs in parallel, and what breaks the originals (line separators, locales, hanging METEOR, one image, no Java,
+...) is handled here and in `java`, `tokens` and `meteor`.
 
-Scale: percent, CIDEr times 100, as papers print them. Corpus BLEU and METEOR come from summed counts and are no means of the
-captions' own values; ROUGE-L and CIDEr are means.
+Scale: percent, CIDEr times 100, as papers print them. Corpus BLEU and METEOR come from summed counts; ROUGE-L and CIDEr are
+means over captions.
 
 Example:
     >>> scores = score_captions({"a": "a red dress"}, {"a": ["a red dress"]}, java="none")
@@ -29,7 +29,7 @@ from e2.errors import InputError
 
 BLEU = ("BLEU@1", "BLEU@2", "BLEU@3", "BLEU@4")
 METRICS = (*BLEU, "METEOR", "ROUGE-L", "CIDEr")
-FEW_IMAGES = 50  # below, CIDEr's document frequencies say little
+FEW_IMAGES = 50  # with fewer, CIDEr's document frequencies say little
 SHOWN = 3  # ids named in a message
 
 
@@ -40,12 +40,12 @@ class CaptionScores:
     Attributes:
         ids: N, the order of every array here.
         tokens: N captions as the scorers saw them.
-        metrics: name -> corpus value; a metric that cannot be had is absent here and explained in ``missing``.
+        metrics: name -> corpus value; an unavailable metric is absent and explained in ``missing``.
         per_caption: name -> (N,) values on the same scale.
-        counts: what corpus ``BLEU`` (N, 10) and ``METEOR`` (N, 23) are computed from, see `corpus_bleu` and `meteor_score`.
+        counts: counts for corpus ``BLEU`` (N, 10) and ``METEOR`` (N, 23), see `corpus_bleu` and `meteor_score`.
         tokenizer: its name; scores after different tokenizers are not comparable.
         missing: metric -> why it is absent.
-        notes: what a reader of the scores should know.
+        notes: notes for readers of the scores.
     """
 
     ids: list[str]
@@ -97,14 +97,14 @@ def score_captions(
         per_caption["CIDEr"] = 100 * cider
         metrics["CIDEr"] = float(per_caption["CIDEr"].mean())
     else:
-        missing["CIDEr"] = "it weighs words by how rare they are among images, which one image cannot tell"
+        missing["CIDEr"] = "it weights words by their rarity among images, which one image cannot show"
     tokenizer = PTB if executable else NLTK
     notes = _notes(hypotheses, refs) + (_meteor_notes(ids, hypotheses, refs) if executable else [])
     return CaptionScores(ids, hypotheses, metrics, per_caption, counts, tokenizer, missing, notes)
 
 
 def corpus_bleu(counts: np.ndarray) -> np.ndarray:
-    """(..., 10) BLEU counts, summed over captions -> (..., 4) BLEU@1-4 in 0..1.
+    """Computes BLEU@1-4 in 0..1, (..., 4), from summed counts (..., 10).
 
     Papineni et al., "BLEU", ACL 2002, section 2.3, with the closest reference length, and pycocoevalcap's small numbers
     against division by zero.
@@ -139,7 +139,7 @@ def _first(names: list) -> str:
 
 
 def _tokenized(captions: list[str], references: list[Sequence[str]], java: Path | None) -> tuple[list[str], list[list[str]]]:
-    """Captions and references through the tokenizer in one go."""
+    """Tokenises captions and references together."""
     tokens = tokenize([*captions, *(text for texts in references for text in texts)], java)
     rest = iter(tokens[len(captions) :])
     return tokens[: len(captions)], [[next(rest) for _ in texts] for texts in references]
@@ -150,7 +150,7 @@ def _notes(hypotheses: list[str], references: list[list[str]]) -> list[str]:
     if 1 < len(hypotheses) < FEW_IMAGES:
         notes.append(f"CIDEr on {len(hypotheses)} images says little: it needs {FEW_IMAGES} or more to weigh words by rarity")
     if len({text for texts in references for text in texts}) == 1 < len(hypotheses):
-        notes.append("all references are the same text, so that CIDEr is 0 by definition")
+        notes.append("all references are the same text, so CIDEr is 0 by definition")
     if empty := sum(not text for text in hypotheses):
         notes.append(f"captions without a word, which score 0: {empty:,}")
     return notes

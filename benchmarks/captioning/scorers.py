@@ -1,4 +1,4 @@
-"""BLEU, CIDEr-D and ROUGE-L of many captions at once: pycocoevalcap's numbers in a fraction of its time.
+"""Computes BLEU, CIDEr-D and ROUGE-L of many captions at once: pycocoevalcap's numbers in a fraction of its time.
 
 Words and n-grams become integers, which NumPy counts for all texts together, once for BLEU and CIDEr-D. ROUGE-L's longest
 common subsequence takes one bit per word (Hyyrö, "Bit-Parallel LCS-length Computation Revisited", AWOCA 2004).
@@ -10,12 +10,12 @@ from itertools import chain
 import numpy as np
 
 ORDERS = 4  # n-grams of one to four words
-SIGMA = 6.0  # words; CIDEr-D's tolerance of another length
+SIGMA = 6.0  # words; CIDEr-D's tolerance for differing lengths
 BETA = 1.2  # ROUGE-L's weight of recall
 
 
 def ngram_scores(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """What BLEU@1-4 is computed from, and CIDEr-D (Papineni et al., ACL 2002; Vedantam et al., CVPR 2015).
+    """Computes counts for BLEU@1-4, and CIDEr-D (Papineni et al., ACL 2002; Vedantam et al., CVPR 2015).
 
     Args:
         hypotheses: N captions, words between blanks.
@@ -26,7 +26,7 @@ def ngram_scores(hypotheses: Sequence[str], references: Sequence[Sequence[str]])
     """
     texts = [text.split() for text in chain(hypotheses, chain.from_iterable(references))]
     sizes = np.array([len(refs) for refs in references])
-    caption = np.repeat(np.arange(len(sizes)), sizes)  # that a reference belongs to
+    caption = np.repeat(np.arange(len(sizes)), sizes)  # caption that a reference belongs to
     own, theirs = np.split(np.array([len(words) for words in texts]), [len(sizes)])
     found, cosines = zip(*(_compare(text, ngram, caption, len(sizes)) for text, ngram in _ngrams(texts)), strict=True)
     guessed = np.maximum(own[:, None] - np.arange(ORDERS), 0)
@@ -37,12 +37,14 @@ def ngram_scores(hypotheses: Sequence[str], references: Sequence[Sequence[str]])
 
 
 def rouge_l(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
-    """(N,) ROUGE-L in 0..1 (Lin and Och, ACL 2004), from the best precision and the best recall among the references."""
+    """Computes ROUGE-L (N,) in 0..1 (Lin and Och, ACL 2004), from the best precision and the best recall among the
+    references.
+    """
     return np.array([_rouge_l(text, refs) for text, refs in zip(hypotheses, references, strict=True)])
 
 
 def _ngrams(texts: list[list[str]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For 1- to 4-grams: (K,) texts that they stand in and (K,) numbers, the same for equal n-grams."""
+    """Yields for 1- to 4-grams (K,) their texts and (K,) numbers, equal for equal n-grams."""
     vocabulary: dict[str, int] = {}
     words = np.array([vocabulary.setdefault(word, len(vocabulary)) for word in chain.from_iterable(texts)], dtype=np.int64)
     lengths = [len(text) for text in texts]
@@ -56,12 +58,12 @@ def _ngrams(texts: list[list[str]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _compare(text: np.ndarray, ngram: np.ndarray, caption: np.ndarray, captions: int) -> tuple[np.ndarray, np.ndarray]:
-    """n-grams of one order in captions and references.
+    """Compares n-grams of one order in captions and references.
 
     Args:
         text: (K,) captions are 0 to N - 1, the R references follow.
-        ngram: (K,) what stands there.
-        caption: (R,) that a reference belongs to.
+        ngram: (K,) n-gram number.
+        caption: (R,) caption of each reference.
         captions: N.
 
     Returns:
@@ -93,7 +95,7 @@ def _compare(text: np.ndarray, ngram: np.ndarray, caption: np.ndarray, captions:
 
 
 def _closest(own: np.ndarray, theirs: np.ndarray, caption: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """(N,) length of the reference whose length is closest to the caption's, the shorter of two as close."""
+    """Length (N,) of the reference closest in length to the caption; ties go to the shorter."""
     ranked = np.lexsort((theirs, abs(theirs - own[caption]), caption))
     return theirs[ranked][np.cumsum(sizes) - sizes]
 
@@ -112,9 +114,9 @@ def _rouge_l(hypothesis: str, references: Sequence[str]) -> float:
 
 
 def _longest_common(places: dict[str, int], length: int, words: list[str]) -> int:
-    """Length of the longest common subsequence of ``words`` and a text of ``length`` words, given each word's places in it.
+    """Length of the longest common subsequence of ``words`` and a text of ``length`` words, given each word's positions.
 
-    Every zero bit of ``row`` is a place where the table of the textbook algorithm steps up by one.
+    Each zero bit of ``row`` marks a step in the textbook algorithm's table.
     """
     everywhere = row = (1 << length) - 1
     for word in words:

@@ -1,9 +1,9 @@
-"""Which tags a caption names: right ones, wrong ones, and where they stand in the text.
+"""Scores the tags that a caption names, right or wrong, with their position in the text.
 
-A tag is named where its words stand in the caption in any spelling (`e2.spelling`: ``tshirt`` names *T-Shirts*, ``shirt`` does
-not), or a synonym that is no value itself (*jumper* for *Sweaters*), and the caption says it of the product
-(`claims`). Where several values fit, the longest wins over all entities: ``Red Tape`` names the brand and
-not the colour. Percentages in a value need not be named (*100% Cotton* by ``cotton``), nor all parts of *Necklace and Chains*.
+A tag is named if its words occur in the caption in any spelling (`e2.spelling`: ``tshirt`` names *T-Shirts*, ``shirt`` does
+not), or a synonym that is no value itself (*jumper* for *Sweaters*), and the caption claims it of the product (`claims`). If
+several values fit, the longest wins over all entities: ``Red Tape`` names the brand and not the colour. Percentages in a value
+need not be named (*100% Cotton* by ``cotton``), nor all parts of *Necklace and Chains*.
 
 A caption makes one claim per entity. It is right if one of its values is the product's (*black and white* for *Black*), wrong
 if none is, and neither if one is but wider or narrower (*blue* for *Navy Blue*).
@@ -20,7 +20,7 @@ from e2.benchmarks.captioning.tag_words import is_garment, related, synonyms
 from e2.spelling import Phrases, spelling
 
 COUNTS = ("right", "wrong", "known", "named")  # per caption and entity, see `tag_counts`
-FEW = 0.01  # a precision is that of at least this share of the captions
+FEW = 0.01  # precision is reported if at least this share of captions claims a value
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TagMention:
 
 
 class TagVocabulary:
-    """All values of a catalogue's tags, to be found in texts.
+    """Finds all values of a catalogue's tags in texts.
 
     Args:
         tags: the tags of any number of products, entity -> value.
@@ -51,13 +51,13 @@ class TagVocabulary:
         )
 
     def find(self, text: str) -> list[TagMention]:
-        """What a text claims, in its order; a phrase that is a value of several entities gives a mention for each."""
+        """Finds a text's claims, in order; a phrase that is a value of several entities gives a mention for each."""
         claimed = claims(text, self.phrases.find(text))
         return [TagMention(f.start, f.end, entity, value) for f in claimed for entity, value in sorted(f.items)]
 
 
 def _phrases(entity: str, value: str) -> Iterator[tuple[str, bool]]:
-    """What names a value, and whether that is the value's own name."""
+    """Yields names of a value, and whether each is the value's own name."""
     without_numbers = re.sub(r"\d+(?:[.,]\d+)?\s*%?", " ", value).strip()
     parts = re.split(r"\s+(?:and|&)\s+", value, flags=re.IGNORECASE) if is_garment(entity) else []
     for name in filter(None, dict.fromkeys((value, without_numbers, *parts))):
@@ -66,7 +66,7 @@ def _phrases(entity: str, value: str) -> Iterator[tuple[str, bool]]:
 
 
 def verdict(entity: str, mentions: Sequence[TagMention], tags: Mapping[str, str]) -> bool | None:
-    """Whether a caption's claim on an entity is right, None where that cannot be said (see the module)."""
+    """Judges a caption's claim on an entity: right, wrong, or None if undecidable (see the module)."""
     named = [m.value for m in mentions if m.entity == entity]
     if entity not in tags or not named:
         return None
@@ -76,7 +76,7 @@ def verdict(entity: str, mentions: Sequence[TagMention], tags: Mapping[str, str]
 
 
 def is_right(mention: TagMention, mentions: Sequence[TagMention], tags: Mapping[str, str]) -> bool | None:
-    """Whether one of a caption's mentions names the product's own value; False where the claim that it is part of is wrong."""
+    """Judges one mention: right if it is the product's own value, False if the claim that it is part of is wrong."""
     if mention.entity in tags and spelling(mention.value) == spelling(tags[mention.entity]):
         return True
     return None if verdict(mention.entity, mentions, tags) is not False else False
@@ -85,9 +85,9 @@ def is_right(mention: TagMention, mentions: Sequence[TagMention], tags: Mapping[
 def tag_counts(
     mentions: Sequence[Sequence[TagMention]], tags: Sequence[Mapping[str, str]], entities: Sequence[str]
 ) -> np.ndarray:
-    """(N, E, 4) per caption and entity, each 0 or 1: its claim is right, is wrong, the true value is known, there is a claim.
+    """Counts (N, E, 4) per caption and entity, each 0 or 1: claim right, claim wrong, true value known, claim made.
 
-    Where the truth is not known nothing counts.
+    All are 0 where the truth is unknown.
     """
     counts = np.zeros((len(mentions), len(entities), len(COUNTS)))
     for row, (found, true) in enumerate(zip(mentions, tags, strict=True)):
@@ -100,7 +100,7 @@ def tag_counts(
 
 
 def rarely_named(counts: np.ndarray, entities: Sequence[str]) -> dict[str, str]:
-    """Entities that too few captions claim a value of for a precision to mean anything: entity -> how many of how many.
+    """Entities claimed by too few captions for a meaningful precision: entity -> how many of how many.
 
     Args:
         counts: (E, 4) summed over captions.
@@ -110,10 +110,10 @@ def rarely_named(counts: np.ndarray, entities: Sequence[str]) -> dict[str, str]:
 
 
 def tag_metrics(counts: np.ndarray, entities: Sequence[str]) -> dict[str, np.ndarray]:
-    """(..., E, 4) summed or mean counts -> percentages, each of shape (...); NaN where nothing was named or known.
+    """Converts (..., E, 4) summed or mean counts to percentages, (...) each; NaN if nothing was named or known.
 
-    ``tag_precision_ENTITY``: of the claims that are right or wrong, the right ones. ``tag_recall_ENTITY``: of the products
-    whose value is known, those whose caption names it. ``tag_precision`` and ``tag_recall``: over all entities together.
+    ``tag_precision_ENTITY``: share of right ones among right and wrong claims. ``tag_recall_ENTITY``: share of products with a
+    known value whose caption names it. ``tag_precision`` and ``tag_recall``: over all entities together.
     """
     metrics = {}
     columns = {f"_{entity}": counts[..., place, :] for place, entity in enumerate(entities)}

@@ -1,14 +1,14 @@
-"""What fashion words mean to the tag scores: names of tags, parts of a garment, synonyms, and words with a wider meaning."""
+"""Vocabulary of the tag scores: names of tags, parts of a garment, synonyms, and broader words."""
 
 import re
 
 from e2.benchmarks.composed.data.garment import garment_tag
 from e2.spelling import spelling, words
 
-# Tags that a part shares with its product. Any other (colour, composition, ...) is told of the one or of the other.
+# Tags that a part shares with its product. Any other (colour, composition, ...) describes only one of the two.
 WHOLE = "brand, maker, designer, label, season, gender, wearer, usage, occasion, age, year, collection"
 
-# A colour or a cloth of one of these is not the product's.
+# A colour or a material of one of these is not the product's.
 COMPONENTS = (
     "lining, insole, outsole, midsole, sole, heel, cuff, collar, lapel, sleeve, hood, hem, pocket, button, zip, zipper, fly, "
     "strap, handle, toe, toecap, trim, trimming, piping, edge, edging, border, waistband, bow, patch, badge, logo, bezel, "
@@ -40,7 +40,7 @@ SYNONYMS = (
     "multi, multicolour, multicoloured",
     "gold, golden",
 )
-BROADER = {  # a word -> words that are kinds of it
+BROADER = {  # a word -> narrower words
     "top": "t-shirt, shirt, blouse, tunic, kurti, tank top",
     "bracelet": "bangle",
     "stockings": "tights",
@@ -63,7 +63,7 @@ MANY_COLOURS = "multi, multicolour, multicoloured"
 
 
 def spellings(listed: str) -> frozenset[str]:
-    """Spellings of words between commas."""
+    """Spellings of comma-separated words."""
     return frozenset(map(spelling, listed.split(", ")))
 
 
@@ -73,7 +73,7 @@ _ADDED, _MANY_COLOURS = spellings(ADDED), spellings(MANY_COLOURS)
 
 
 def is_garment(entity: str) -> bool:
-    """Whether a tag says what kind of thing a product is."""
+    """True if a tag names the product's kind."""
     return garment_tag([entity]) is not None
 
 
@@ -83,7 +83,7 @@ def synonyms(value: str) -> list[str]:
 
 
 def related(one: str, other: str) -> bool:
-    """Whether one of two values is wider than the other: *blue* and *navy blue*, *green* and *olive*, *top* and *tunic*."""
+    """True if one of two values includes the other: *blue* and *navy blue*, *green* and *olive*, *top* and *tunic*."""
     if {spelling(one), spelling(other)} & _MANY_COLOURS:
         return True  # one of several colours
     short, long = sorted(map(_words, (one, other)), key=len)
@@ -94,5 +94,5 @@ def related(one: str, other: str) -> bool:
 
 
 def _words(value: str) -> list[str]:
-    """A value's words; a T-shirt is one, and no kind of shirt."""
+    """Words of a value; a T-shirt is one, and no kind of shirt."""
     return re.sub(r"\bt shirt\b", "tshirt", " ".join(word.spelling for word in words(value))).split()

@@ -1,4 +1,4 @@
-"""Captions -> lower-case words separated by single blanks, as the COCO caption scores are defined on.
+"""Tokenises captions into lower-case words separated by single blanks, as COCO caption scores require.
 
 Two tokenizers: pycocoevalcap's (Stanford CoreNLP 3.4.1's PTBTokenizer, a jar) and, without Java, nltk's Treebank word
 tokenizer after a split into sentences. Scores after different tokenizers are not comparable, so every result names its own.
@@ -16,8 +16,8 @@ from e2.benchmarks.captioning.java import JavaFailed, run_java
 
 PTB = "PTB (CoreNLP 3.4.1, pycocoevalcap)"
 NLTK = "nltk Treebank (no Java; not comparable with PTB scores)"
-# All that str.splitlines breaks at, and all that Java's readLine does: one of these in a caption would shift every later
-# caption to the wrong image.
+# All line breaks of str.splitlines and Java's readLine: one of these in a caption would shift every later caption to the wrong
+# image.
 LINE_BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 SURROGATES = range(0xD800, 0xE000)  # halves of characters, which UTF-8 cannot encode
 CLEANING = dict.fromkeys(map(ord, LINE_BREAKS), " ") | dict.fromkeys(SURROGATES)
@@ -26,15 +26,16 @@ PTB_TIMEOUT_S, PTB_TIMEOUT_PER_TEXT_S = 120, 0.01
 
 
 def clean(text: str) -> str:
-    """The text on one line, without surrogates."""
+    """Puts the text on one line, without surrogates."""
     return text.translate(CLEANING)
 
 
 def tokenize(texts: Sequence[str], java: Path | None) -> list[str]:
-    """One string of tokens per text, by the PTB tokenizer, or by nltk's where ``java`` is None. Equal texts are done once.
+    """Tokenises texts by the PTB tokenizer, or nltk's if ``java`` is None, to one string of tokens each; equal texts only
+    once.
 
     Raises:
-        JavaFailed: the tokenizer does not run, or loses count of the lines.
+        JavaFailed: the tokenizer does not run, or gives a wrong number of lines.
     """
     unique = list(dict.fromkeys(clean(text) for text in texts))
     tokenized = [_treebank(text) for text in unique] if java is None else _penn(unique, java)

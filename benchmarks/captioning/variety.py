@@ -1,4 +1,4 @@
-"""How varied and how long a set of captions is, and how often a caption repeats itself."""
+"""Measures variety, length and repetition of captions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ import numpy as np
 
 
 def words_and_repetition(tokens: Sequence[str]) -> np.ndarray:
-    """(N, 2) per tokenized caption: its words; 1 where it says three words in a row twice, or one word twice in a row."""
+    """(N, 2) per tokenized caption: number of words; 1 if it repeats three words in a row, or one word at once."""
     return np.array([(len(words), _repeats(words)) for words in map(str.split, tokens)], dtype=float).reshape(-1, 2)
 
 
 def distinct(tokens: Sequence[str], n: int) -> float:
-    """Distinct-n (Li et al., NAACL 2016): different n-grams among all n-grams of all captions, percent; 0 without any."""
+    """Distinct-n (Li et al., NAACL 2016): distinct n-grams among all n-grams of all captions, percent; 0 without any."""
     counts = Counter(gram for text in tokens for gram in _grams(text.split(), n))
     return 100 * len(counts) / max(1, counts.total())
 

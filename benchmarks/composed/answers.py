@@ -1,4 +1,4 @@
-"""How one method on one encoder did on every query of a composed-retrieval task, and the figures that follow from it."""
+"""Ranks of one method and encoder on every query of a composed-retrieval task, and the metrics computed from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from e2.files import atomic_path
 from e2.ranks import Ranks, candidate_ranks
 
 TOP = 50  # results kept for each query
-JUDGED = (10, 50)  # places in which hard negatives are counted
+JUDGED = (10, 50)  # ranks in which hard negatives are counted
 SUBSET_KS = (1, 2, 3)
 BOUNDS = ("expected", "pessimistic", "optimistic")
 
@@ -27,9 +27,9 @@ class ComposedAnswers:
     """One value per wording, query and measure; W wordings, Q queries, C measures.
 
     Attributes:
-        task: what was asked.
+        task: the task.
         names: C names of measures, such as ``R@10``.
-        values: for each of ``BOUNDS`` (W, Q, C) shares between 0 and 1, ties settled so.
+        values: for each of ``BOUNDS`` (W, Q, C) shares between 0 and 1, with ties resolved that way.
         optimistic: (W, Q) wrong answers clearly above the best right one.
         pessimistic: (W, Q) wrong answers above it or tied.
         top: (W, Q, 50) gallery rows, best first, -1 for none.
@@ -43,17 +43,17 @@ class ComposedAnswers:
     top: np.ndarray
 
     def metrics(self) -> dict[str, float]:
-        """In percent: the mean over categories of each measure, then each category's own where there are several."""
+        """Metrics in percent: each measure's mean over categories, then by category if there are several."""
         return dict(zip(self.metric_names, self._figures(self.values["expected"]), strict=True))
 
     def tie_bounds(self) -> dict[str, list[float]]:
-        """[pessimistic, optimistic] value of each metric that ties can move."""
+        """[pessimistic, optimistic] value of each metric that ties affect."""
         low, high = (self._figures(self.values[bound]) for bound in BOUNDS[1:])
         return {name: [a, b] for name, a, b in zip(self.metric_names, low, high, strict=True) if a < b}
 
     def samples(self, resamples: int, seed: int) -> np.ndarray:
-        """(resamples, M) bootstrapped metrics in percent, columns in the order of ``metrics``."""
-        each = self.values["expected"].mean(axis=0)  # a query's wordings stand and fall together
+        """Bootstraps the metrics in percent: (resamples, M), columns in the order of ``metrics``."""
+        each = self.values["expected"].mean(axis=0)  # a query's wordings are resampled together
         measures = [Measure(each[rows], self.task.clusters[rows]) for rows in self._rows]
         means = 100 * resampled_means(measures, resamples=resamples, seed=seed)
         means = means.reshape(resamples, len(self._rows), len(self.names))
@@ -61,7 +61,7 @@ class ComposedAnswers:
         return average if len(self._rows) == 1 else np.concatenate([average, means.reshape(resamples, -1)], axis=1)
 
     def paraphrases(self) -> dict[str, Any] | None:
-        """How much the wording matters; None for a single one.
+        """Influence of the wording; None for a single one.
 
         ``by_wording``: each metric in each wording, ``deviation``: their standard deviation, ``within_query``: the standard
         deviation over the wordings of one query, averaged over queries; both in points.
@@ -80,7 +80,7 @@ class ComposedAnswers:
         }
 
     def hard_negatives(self) -> dict[str, dict[str, float]] | None:
-        """Mean number of results of each kind in the top K, all wordings together; None where the task has no judge."""
+        """Mean number of results of each kind in the top K, over all wordings; None if the task has no judge."""
         if self.task.judge is None:
             return None
         counts = {}
@@ -90,7 +90,7 @@ class ComposedAnswers:
         return counts
 
     def save(self, path: Path) -> None:
-        """Writes every query's values, ranks and results (``.npz``), so that any later run can be paired with it."""
+        """Writes every query's values, ranks and results (``.npz``), so that later runs can be paired with it."""
         task = self.task
         with atomic_path(path) as temporary:
             np.savez_compressed(
@@ -122,7 +122,7 @@ class ComposedAnswers:
         return [np.flatnonzero(self.task.categories == category) for category in self._categories]
 
     def _figures(self, values: np.ndarray) -> list[float]:
-        """(W, Q, C) values -> metrics in percent."""
+        """Converts (W, Q, C) values to metrics in percent."""
         means = np.array([100 * values[:, rows].mean(axis=(0, 1)) for rows in self._rows])  # (categories, C)
         return [*means.mean(axis=0).tolist(), *(means.ravel().tolist() if len(means) > 1 else [])]
 
@@ -155,14 +155,14 @@ def answer(task: Task, vectors: Sequence[Tensor], gallery: Tensor) -> ComposedAn
 
 
 def hidden_top(task: Task, queries: Tensor, gallery: Tensor, k: int = TOP) -> np.ndarray:
-    """(Q, k) best gallery rows, for a test set whose answers are hidden (one category)."""
+    """Finds the (Q, k) best gallery rows, for a test set with hidden answers (one category)."""
     (rows,) = task.galleries.values()
     excluded = _local(rows, len(gallery))[task.references] if task.exclude_reference else None
     return _global(rows, best_rows(queries, gallery[rows], k, excluded=excluded))
 
 
 def subset_top(task: Task, queries: Tensor, gallery: Tensor, k: int = max(SUBSET_KS)) -> np.ndarray:
-    """(Q, k) best of each query's own short list; -1 where it is shorter."""
+    """Finds the (Q, k) best rows of each query's own short list; -1 if it is shorter."""
     lists = torch.from_numpy(task.subset).to(gallery.device)
     scores = torch.einsum("qd,qcd->qc", queries, gallery[lists]).masked_fill(lists < 0, -torch.inf)
     best = lists.gather(1, scores.topk(min(k, lists.shape[1]), dim=1).indices).cpu().numpy()
@@ -170,7 +170,7 @@ def subset_top(task: Task, queries: Tensor, gallery: Tensor, k: int = max(SUBSET
 
 
 def _values(task: Task, found: AnswerRanks, recalled: AnswerRanks, subset: Ranks | None, bound: str) -> np.ndarray:
-    """(q, C) all measures of some queries."""
+    """Computes all measures of some queries, (q, C)."""
     columns = [recalled.settled(bound).hits(task.recall_ks)]
     if task.map_ks:
         columns.append(found.settled(bound).average_precision(task.map_ks))
@@ -181,7 +181,7 @@ def _values(task: Task, found: AnswerRanks, recalled: AnswerRanks, subset: Ranks
 
 
 def _subset_ranks(task: Task, queries: Tensor, gallery: Tensor, rows: np.ndarray) -> Ranks:
-    """Ranks within each query's own short list."""
+    """Ranks each query's own short list."""
     assert task.subset is not None
     query_rows, lists = (torch.from_numpy(array).to(gallery.device) for array in (rows, task.subset[rows]))
     return candidate_ranks(queries, gallery, query_rows, lists)
@@ -207,7 +207,7 @@ def _search(
 
 
 def _local(members: np.ndarray, total: int) -> np.ndarray:
-    """(G,) row of all targets -> row within one category's gallery, -1 for those outside."""
+    """Maps rows of all targets to rows of one category's gallery (G,), -1 outside."""
     local = np.full(total, -1)
     local[members] = np.arange(len(members))
     return local

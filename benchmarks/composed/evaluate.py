@@ -1,7 +1,7 @@
-"""`e2 evaluate composed`: methods x encoders on one task, each pair with intervals, pairs compared on the same queries.
+"""Evaluates methods x encoders on one task, with intervals, on the same queries, for `e2 evaluate composed`.
 
-The photos of a task are encoded once for each encoder and shared by all methods. Each pair is written as soon as it is done,
-so that a method that fails later takes nothing along.
+The photos of a task are encoded once per encoder and shared by all methods. Each pair is written as soon as it is done, so a
+method that fails later loses nothing.
 """
 
 import itertools
@@ -48,13 +48,13 @@ OF_A_PAIR = (NAME, ANSWERS, STEPS, EXAMPLES, "cirr_recall.json", "cirr_recall_su
 
 @dataclass(frozen=True)
 class ComposedComparison:
-    """What an evaluation gives.
+    """Result of an evaluation.
 
     Attributes:
         results: one record for each pair of encoder and method, as in its ``metrics.json``.
-        differences: second minus first with paired intervals: methods against the baselines on one encoder (has
-            ``encoder``), encoders against the first of them with one method (has ``method``).
-        both_halves: for each pair, by the first of its metrics, whether it beats the photo alone and the words alone.
+        differences: second minus first with paired intervals: methods against the baselines on one encoder (has ``encoder``),
+            encoders against the first of them with one method (has ``method``).
+        both_halves: for each pair, whether it beats the photo alone and the words alone by its first metric.
     """
 
     results: list[dict[str, Any]]
@@ -62,7 +62,7 @@ class ComposedComparison:
     both_halves: list[dict[str, Any]]
 
     def record(self) -> dict[str, Any]:
-        """As in ``comparison.json``."""
+        """The record in ``comparison.json``."""
         return {"results": self.results, "differences": self.differences, "both_halves_needed": self.both_halves}
 
 
@@ -89,14 +89,14 @@ def evaluate_composed(
     examples: int = 0,
     resamples: int = RESAMPLES,
 ) -> ComposedComparison:
-    """Measures every method on every encoder.
+    """Evaluates every method on every encoder.
 
     Args:
         encoders: one or several different ones.
         task: with known answers.
-        methods: which composers run.
+        methods: composers to run.
         out: folder: ``comparison.json``, and for each pair ``ENCODER/METHOD/`` with ``metrics.json``, ``queries.npz`` (every
-            query's values), ``steps.jsonl`` (where a method has steps to show) and ``examples.png`` (if asked for).
+            query's values), ``steps.jsonl`` (if a method has steps to show) and ``examples.png`` (if asked for).
         seed: of the bootstrap and of the examples.
         examples: queries to draw for each pair; 0 = none.
         resamples: of the bootstrap.
@@ -130,17 +130,17 @@ def evaluate_composed(
 def write_submissions(
     encoders: Sequence[Encoder], task: Task, methods: Methods, write: Callable[..., list[Path]], out: str | Path
 ) -> list[Path]:
-    """For test sets whose answers only a server knows: one folder of submission files for each pair.
+    """Writes a folder of submission files for each pair, for test sets with hidden answers.
 
     Args:
         encoders: one or several different ones.
         task: with hidden answers.
-        methods: which composers run.
+        methods: composers to run.
         write: (folder, task, top rows[, top rows of the short lists]) -> files, of the data set.
         out: folder.
 
     Raises:
-        InputError: queries or photos were left out, so that no server would take the files; or what a composer refuses.
+        InputError: queries or photos were left out, so that no server would accept the files; or what a composer refuses.
     """
     refuse_incomplete(f"{task.benchmark} {task.split}", task.facts)
     written = []
@@ -159,7 +159,7 @@ def write_submissions(
 def _composed(
     encoders: Sequence[Encoder], task: Task, methods: Methods
 ) -> Iterator[tuple[Encoder, Composer, Tensor, list[Composed], float]]:
-    """Encoder, composer, gallery vectors, composed queries of each wording and the seconds that composing took."""
+    """Yields encoder, composer, gallery vectors, composed queries of each wording and composing time in seconds."""
     check_different([encoder.info["path"] for encoder in encoders], "encoders")
     methods.check(encoders)
     chosen = [methods.composers(encoder) for encoder in encoders]  # all of them, before the first photo is encoded
@@ -174,7 +174,7 @@ def _composed(
 
 
 def _encoded(encoder: Encoder, task: Task) -> np.ndarray:
-    """(I, D) of the photos; where one of a published data set fails, all that would are counted."""
+    """Encodes the photos, (I, D); if one of a published data set fails, counts all that would."""
     try:
         return encoder.encode_images(task.images)
     except InputError:
@@ -223,13 +223,13 @@ def _measured(
 
 
 def _rewriting(composed: Sequence[Composed]) -> dict[str, Any] | None:
-    """How often a method's rewriting worked, over all wordings; None for a method that rewrites nothing."""
+    """Success of a method's rewriting, over all wordings; None for a method that rewrites nothing."""
     found = [each for wording in composed for each in wording.rewritings]
     return tally(found) if found else None
 
 
 def _differences(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
-    """Methods against the baselines on each encoder, then encoders against the first with each method."""
+    """Compares methods with the baselines on each encoder, then encoders with the first for each method."""
     found = []
     for first, second in itertools.product(pairs, pairs):
         same_encoder, same_method = first.encoder == second.encoder, first.method == second.method
@@ -244,7 +244,7 @@ def _differences(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
 
 
 def _both_halves(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
-    """Whether photo and words together beat either alone: the lower ends of both paired intervals lie above zero."""
+    """True where photo and words together beat either alone: both paired intervals lie above zero."""
     found = []
     for pair in pairs:
         alone = {other.method: other for other in pairs if other.encoder == pair.encoder and other.method in ("image", "text")}
@@ -271,17 +271,17 @@ def _tensor(vectors: np.ndarray, encoder: Encoder) -> Tensor:
 
 
 def claim_pairs(out: str | Path | None, encoders: Sequence[str], methods: Methods) -> None:
-    """Refuses, before anything is measured, a folder in which the results of some encoders could not be written.
+    """Refuses, before any evaluation, a folder in which the results of some encoders could not be written.
 
     Raises:
-        InputError: it is a file, or a file there is not e2's to replace.
+        InputError: it is a file, or a file in it was not written by e2.
     """
     folders = [f"{_label(encoders, encoder)}/{method}" for encoder in encoders for method in methods.names]
     claim_comparison(out, QUERIES, *(f"{folder}/{name}" for folder in folders for name in OF_A_PAIR))
 
 
 def _label(encoders: Sequence[str], encoder: str) -> str:
-    """A folder name for an encoder, numbered as two may end alike."""
+    """Folder name for an encoder, numbered as two names may be equal."""
     return f"{encoders.index(encoder) + 1}_" + re.sub(r"[^\w.-]+", "_", encoder.rstrip("/").rpartition("/")[2])
 
 
@@ -290,7 +290,7 @@ def _title(pair: _Pair) -> str:
 
 
 def _write_steps(path: Path, task: Task, composed: Sequence[Composed]) -> None:
-    """What each query went through, one JSON object a line; nothing where a method has no steps."""
+    """Writes each query's steps, one JSON object per line; nothing if the method has no steps."""
     if not any(each.steps for each in composed):
         return
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:

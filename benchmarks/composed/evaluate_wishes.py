@@ -1,6 +1,6 @@
-"""How often a search finds what its wish does not want: the share of the first ten hits that have the unwanted value.
+"""Measures the share of a search's first ten hits that have a value that the wish rejects.
 
-Each pattern is asked of products that have the value and of as many that have not, with their own descriptions as captions:
+Each pattern is asked of products with the value and as many without, with their own descriptions as captions:
 
     python -m e2.benchmarks.composed.evaluate_wishes --encoder runs/mine --data boutique \\
         --tags colour,sub_category --out wishes.json
@@ -29,8 +29,8 @@ from e2.options import open_data
 from e2.spelling import spelling
 
 TOP = 10
-PRODUCTS = 40  # with the value, and without, that each pattern is asked of
-PATTERNS = {  # of which kind, or which thing, the unwanted value is -> wishes; {other} is another value of the kind
+PRODUCTS = 40  # products with the value, and as many without, for each pattern
+PATTERNS = {  # kind of the unwanted value, or which thing it is -> wishes; {other} is another value of the kind
     "colour": (
         "I don’t want {value}",
         "anything but {value}",
@@ -66,7 +66,7 @@ class Question:
     Attributes:
         row: the product.
         wish: the words.
-        value: what it does not want.
+        value: the unwanted value.
     """
 
     row: int
@@ -75,7 +75,7 @@ class Question:
 
 
 class Shop:
-    """A catalogue's photos, descriptions and tags as wishes meet them."""
+    """A catalogue's photos, descriptions and tags as searched by wishes."""
 
     def __init__(self, encoder: Encoder, catalogue: Catalogue):
         self.encoder, self.entities = encoder, catalogue.tags
@@ -89,17 +89,17 @@ class Shop:
         self._texts: dict[str, np.ndarray] = {}
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """(N, D), each text once."""
+        """Encodes each text once, (N, D)."""
         if missing := [text for text in dict.fromkeys(texts) if text not in self._texts]:
             self._texts |= zip(missing, self.encoder.encode_texts(missing, progress=False), strict=True)
         return np.stack([self._texts[text] for text in texts])
 
     def having(self, unwanted: Unwanted) -> np.ndarray:
-        """(N,) bool: the products that have a value, by tag or description."""
+        """Mask (N,) of the products that have a value, by tag or description."""
         return np.array([unwanted.among(values) for values in self.values])
 
     def questions(self, kind: str, pattern: str, rng: np.random.Generator) -> Iterator[Question]:
-        """Up to `PRODUCTS` that have the value and as many that have not."""
+        """Yields up to `PRODUCTS` questions on products with the value and as many without."""
         if kind not in ENTITIES:
             value = self.editor.lexicon.value_of(kind)
             assert value is not None
@@ -118,10 +118,10 @@ class Shop:
 
 
 def shares(shop: Shop, kind: str, pattern: str, *, seed: int = 0) -> dict[str, float]:
-    """Percent of the first hits that have the unwanted value, and how many wishes were asked.
+    """Percentage of the first hits that have the unwanted value, and number of wishes.
 
-    ``words``: searched by the wish's own words; ``rewritten``: by the description that the rules make of it; ``turned``: that
-    query turned away from the value; ``search``: the same without products whose tags or descriptions have it, as searches do.
+    ``words``: by the wish's own words; ``rewritten``: by the rules' description; ``turned``: that query moved away from the
+    value; ``search``: the same without products whose tags or descriptions have it, as searches do.
     """
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     for question in shop.questions(kind, pattern, np.random.default_rng(seed)):

@@ -1,4 +1,4 @@
-"""A sheet of composed queries: reference, wish and the first results, right ones framed."""
+"""Draws a sheet of composed queries: reference, wish and the first results, right ones framed."""
 
 import textwrap
 import warnings
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure  # drawn without pyplot: no window, no state left behind
+from matplotlib.figure import Figure  # drawn without pyplot: no window, no global state
 from PIL import Image, ImageOps
 
 from e2.adapters.composed.base import Wish
@@ -16,14 +16,14 @@ from e2.benchmarks.composed.data.task import Task
 from e2.data.images import load_image
 from e2.files import atomic_path
 
-SHOWN = 6  # results a query
+SHOWN = 6  # results per query
 SIDE = 224  # pixels of each photo
 RIGHT, WRONG = "#2e8b57", "#d8d8d8"
 LINE, LINES = 26, 7  # characters and lines of a text
 
 
 def save_examples(task: Task, answers: ComposedAnswers, path: Path, *, count: int, title: str, seed: int = 0) -> None:
-    """Writes a PNG with one row for each of ``count`` queries drawn by ``seed``, in their first wording."""
+    """Writes a PNG with one row for each of ``count`` queries selected by ``seed``, in their first wording."""
     assert task.answers is not None
     queries = np.sort(np.random.default_rng(seed).choice(len(task), min(count, len(task)), replace=False))
     figure = Figure(figsize=(1.9 * (SHOWN + 2), 2.1 * len(queries) + 0.5), layout="constrained")

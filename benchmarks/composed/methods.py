@@ -1,4 +1,4 @@
-"""Which composers a comparison runs on an encoder: methods by name, learnt ones with the folder fitted for that encoder."""
+"""Chooses the composers of a comparison: methods by name, learnt ones with the folder fitted for the encoder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,23 +13,23 @@ from e2.adapters.encoder import Encoder
 from e2.data.product import Catalogue
 from e2.errors import InputError
 
-BASELINES = ("image", "text", "sum")  # what the others are held against
+BASELINES = ("image", "text", "sum")  # compared with all others
 DEFAULT = (*BASELINES, "slerp")
 
 
 class Methods:
-    """A choice of methods for several encoders.
+    """Methods for several encoders.
 
     Args:
         names: methods; none: the baselines, and those of ``folders``.
         folders: of `e2 compose fit`; each knows its method and its encoder.
-        preset: how captions of a wish are joined and prompts are written; None: each method's own.
+        preset: style of joining a wish's captions and writing prompts; None: each method's own.
         settings: ``METHOD.KEY=VALUE``, options of single methods; ``{encoder}`` in a value is the name of the encoder's folder
             (``cirevl.captions=runs/decap-{encoder}``).
-        catalogue: that is searched, if it is one: methods know its words as in a search.
+        catalogue: searched catalogue, if any: methods know its words as in a search.
 
     Raises:
-        InputError: an unknown method, one named twice, a folder that is none, or settings of a method that does not run.
+        InputError: an unknown method, one named twice, an invalid folder, or settings of a method that does not run.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Methods:
             raise InputError(f"{idle[0]} has settings or a --composer but does not run; add it to --method")
 
     def check(self, encoders: Sequence[Encoder]) -> None:
-        """Refuses what would fail after hours: a folder that fits no encoder.
+        """Refuses early a folder that fits no encoder.
 
         Raises:
             InputError: such a folder.
@@ -68,7 +68,7 @@ class Methods:
                 )
 
     def composers(self, encoder: Encoder) -> list[Composer]:
-        """One of each method.
+        """Makes a composer of each method.
 
         Raises:
             InputError: a learnt method without a folder for this encoder, or options it does not have.
@@ -91,12 +91,12 @@ class Methods:
 
 
 def _filled(value: Any, encoder: Encoder) -> Any:
-    """A setting with the encoder's name in its place."""
+    """Replaces ``{encoder}`` in a setting by the encoder's name."""
     return value.replace("{encoder}", Path(encoder.info["path"]).name) if isinstance(value, str) else value
 
 
 def _parsed(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """``METHOD.KEY=VALUE`` -> method -> key -> value; values in YAML."""
+    """Parses ``METHOD.KEY=VALUE`` into method -> key -> value; values in YAML."""
     found: dict[str, dict[str, Any]] = {}
     for setting in settings:
         name, dot, rest = setting.partition(".")

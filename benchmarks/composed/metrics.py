@@ -1,14 +1,14 @@
-"""Composed retrieval: from query and gallery vectors and right answers to ranks, recalls and mAP. Pure functions, no model.
+"""Metrics of composed retrieval: ranks, recalls and mAP from query and gallery vectors and right answers. Pure functions.
 
 A query may have several right answers, and its reference may be left out of the gallery (`excluded`). Two figures:
 
-- R@K: a query is found if *any* of its right answers is among the top K (a hit rate, as the field's protocols have it; where a
-  query has one right answer it is the recall). Ranks count the wrong answers above the best right one.
+- R@K: a query is found if *any* of its right answers is among the top K (a hit rate, as in the field's protocols; for a single
+  right answer it is the recall). Ranks count the wrong answers above the best right one.
 - mAP@K as CIRCO defines it: AP@K = sum over places j <= K of P(j) rel(j), divided by min(number of right answers, K).
 
-Ties are those of `e2/ranks.py`: cosines within ``TIE_TOLERANCE`` of each other, and the headline is the *expected*
-value under a random order of ties. For mAP that has a closed form (McSherry and Najork, "Computing information retrieval
-performance measures efficiently in the presence of tied scores", ECIR 2008). Both bounds are there too.
+Ties are those of `e2/ranks.py`: cosines within ``TIE_TOLERANCE`` of each other, and the headline is the *expected* value under
+a random order of ties. For mAP that has a closed form (McSherry and Najork, "Computing information retrieval performance
+measures efficiently in the presence of tied scores", ECIR 2008). Both bounds are given, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,18 +22,18 @@ from e2.errors import InputError
 from e2.finite import require_finite
 from e2.ranks import TIE_TOLERANCE, Ranks
 
-BLOCK_SCORES = 1 << 23  # of queries x gallery at a time: 32 MB
+BLOCK_SCORES = 1 << 23  # queries x gallery at a time: 32 MB
 
 
 @dataclass(frozen=True)
 class AnswerRanks:
-    """Where the right answers of Q queries stand; N pairs of a query and a right answer, by query, then best first.
+    """Ranks of the right answers of Q queries: N pairs of a query and a right answer, by query, then best first.
 
     Attributes:
         query: (N,) int64, the query of each pair.
         better: (N,) int64, wrong answers that score clearly higher.
         better_or_equal: (N,) int64, wrong answers that score higher or tie.
-        top: (Q, K) int64, rows of the gallery as they are shown, best first; -1 where the gallery is shorter.
+        top: (Q, K) int64, rows of the gallery in display order, best first; -1 if the gallery is shorter.
     """
 
     query: np.ndarray
@@ -42,20 +42,20 @@ class AnswerRanks:
     top: np.ndarray
 
     def ranks(self) -> Ranks:
-        """Of each query's best right answer, among the wrong ones."""
+        """Ranks of each query's best right answer among the wrong ones."""
         first = _firsts(self.query)
         return Ranks(torch.from_numpy(self.better[first]), torch.from_numpy(self.better_or_equal[first]))
 
     def hits(self, ks: Sequence[int]) -> np.ndarray:
-        """(Q, K) the probability that any right answer is in the top k."""
+        """Probability (Q, K) that any right answer is in the top k."""
         return self.ranks().hits(ks).numpy()
 
     def average_precision(self, ks: Sequence[int]) -> np.ndarray:
-        """(Q, K) expected AP@k."""
+        """Expected AP@k, (Q, K)."""
         return expected_average_precision(self.query, self.better, self.better_or_equal, ks)
 
     def settled(self, bound: str) -> "AnswerRanks":
-        """The same as if all ties fell one way, ``optimistic`` (right answers first), ``pessimistic``, or ``expected``."""
+        """Resolves all ties one way: ``optimistic`` (right answers first), ``pessimistic``, or ``expected``."""
         if bound == "expected":
             return self
         counts = {"optimistic": self.better, "pessimistic": self.better_or_equal}[bound]
@@ -76,9 +76,9 @@ def find(
     Args:
         queries: (Q, D) features of any scale.
         gallery: (G, D) features, on the same device.
-        answers: for each query the gallery rows that are right, one or more, each once.
+        answers: right gallery rows of each query, one or more, without repetition.
         excluded: (Q,) the gallery row that a query may not return (its reference), or -1; None: nothing is excluded.
-        top: how many results to keep for each query.
+        top: results to keep per query.
         tolerance: cosines this close are tied.
 
     Raises:
@@ -94,14 +94,14 @@ def find(
 
 
 def best_rows(queries: Tensor, gallery: Tensor, k: int, *, excluded: np.ndarray | None = None) -> np.ndarray:
-    """(Q, k) gallery rows, best first, for test sets whose answers are hidden; -1 beyond the gallery."""
+    """Finds the (Q, k) best gallery rows, for test sets with hidden answers; -1 beyond the gallery."""
     return np.concatenate([_best(scores, k) for _, scores in _score_blocks(queries, gallery, excluded)])
 
 
 def expected_average_precision(
     query: np.ndarray, better: np.ndarray, better_or_equal: np.ndarray, ks: Sequence[int]
 ) -> np.ndarray:
-    """(Q, K) AP@k, expected over random orders of ties.
+    """Computes AP@k (Q, K), expected over random orders of ties.
 
     Right answers of one query with equal counts form a group with the wrong answers that they tie with. With r right answers
     and c results before a group of n with m right ones, place i of the group is right with probability m / n, and then has
@@ -133,7 +133,7 @@ def expected_average_precision(
 
 
 def unit(features: Tensor, what: str) -> Tensor:
-    """(N, D) float32 rows of length 1.
+    """Normalises to (N, D) float32 rows of length 1.
 
     Raises:
         NotFinite: features with NaN or infinity.
@@ -143,7 +143,7 @@ def unit(features: Tensor, what: str) -> Tensor:
 
 
 def _score_blocks(queries: Tensor, gallery: Tensor, excluded: np.ndarray | None) -> Iterator[tuple[slice, Tensor]]:
-    """Cosines (b, G) of some queries at a time, -inf for what a query may not return."""
+    """Yields cosines (b, G) of some queries at a time, -inf for excluded rows."""
     queries, gallery = unit(queries, "query"), unit(gallery, "gallery")
     step = max(1, BLOCK_SCORES // len(gallery))
     for start in range(0, len(queries), step):
@@ -156,7 +156,7 @@ def _score_blocks(queries: Tensor, gallery: Tensor, excluded: np.ndarray | None)
 
 
 def _best(scores: Tensor, k: int) -> np.ndarray:
-    """(b, k) rows of the highest scores, best first; -1 for places that no result has."""
+    """Rows (b, k) of the highest scores, best first; -1 if there are fewer results."""
     values, rows = scores.topk(min(k, scores.shape[1]), dim=1)
     found = rows.masked_fill(values == -torch.inf, -1).cpu().numpy()
     return np.pad(found, ((0, 0), (0, k - found.shape[1])), constant_values=-1)
@@ -165,10 +165,10 @@ def _best(scores: Tensor, k: int) -> np.ndarray:
 def _counts(
     scores: np.ndarray, start: int, answers: Sequence[np.ndarray], tolerance: float
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(query, better, better or equal) for the right answers of each query of a block, which it overwrites."""
+    """Computes (query, better, better or equal) for the right answers of each query of a block, which it overwrites."""
     right = [row[answers[start + i]] for i, row in enumerate(scores)]
     for i, row in enumerate(scores):
-        row[answers[start + i]] = -np.inf  # right answers never stand in each other's way
+        row[answers[start + i]] = -np.inf  # right answers never compete with each other
     scores.sort(axis=1)  # one sort serves any number of right answers
     counted = []
     for i, (row, mine) in enumerate(zip(scores, right, strict=True)):
@@ -190,5 +190,5 @@ def _check_answers(answers: Sequence[np.ndarray], excluded: np.ndarray | None, g
 
 
 def _firsts(query: np.ndarray) -> np.ndarray:
-    """(Q,) where each query's pairs begin."""
+    """Index (Q,) of each query's first pair."""
     return np.flatnonzero(np.r_[True, np.diff(query) != 0])

@@ -1,4 +1,4 @@
-"""How many of how many: queries, photos and products that a result leaves out, and rewritings that failed."""
+"""Notes on results: counts of queries, photos and products left out, and of failed rewritings."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +17,13 @@ def notes(results: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def rewriting_line(counts: dict[str, Any] | None) -> str | None:
-    """What to know of rewritings, ``3 of 40 rewritings failed (2 refused, 1 no answer within 60 s)``; None for nothing."""
+    """Line on rewritings, ``3 of 40 rewritings failed (2 refused, 1 no answer within 60 s)``; None for nothing to report."""
     if not counts:
         return None
     total, told = sum(counts[status] for status in ("rewritten", "kept", "failed")), []
     if counts["failed"]:
         reasons = ", ".join(f"{count:,} {printable(reason)}" for reason, count in counts["reasons"].items())
-        told.append(f"{counts['failed']:,} of {total:,} rewritings failed ({reasons}): caption and wish stand in for them")
+        told.append(f"{counts['failed']:,} of {total:,} rewritings failed ({reasons}): caption and wish are used instead")
     if counts["kept"]:
         told.append(f"{counts['kept']:,} of {total:,} captions kept as they were")
     if counts["not_understood"]:
@@ -32,7 +32,7 @@ def rewriting_line(counts: dict[str, Any] | None) -> str | None:
 
 
 def _data_notes(data: dict[str, Any]) -> list[str]:
-    """Of a published data set its coverage; of a catalogue its complete products, and what right answers keep."""
+    """Coverage of a published data set; for a catalogue, its complete products and the kept tags."""
     if line := coverage_line(data):
         return [line]
     if "queries" not in data:

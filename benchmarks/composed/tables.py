@@ -1,4 +1,4 @@
-"""What `e2 evaluate composed` shows in a terminal: all pairs of encoder and method, and their paired differences."""
+"""Terminal tables of `e2 evaluate composed`: all pairs of encoder and method, and paired differences."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,11 +10,11 @@ from e2.benchmarks.core.comparison import cell, difference_cell
 from e2.benchmarks.core.names import ends
 from e2.ranks import TIE_POLICY
 
-NAMES, METRIC = 28, 22  # columns of a terminal that an encoder with its method takes, and a metric with its interval
+NAMES, METRIC = 28, 22  # terminal columns of an encoder with its method, and of a metric with its interval
 
 
 def results_tables(comparison: ComposedComparison, width: int) -> Iterator[Table]:
-    """Encoders and methods by metric, in as many tables as a terminal of some width needs."""
+    """Tabulates encoders and methods by metric, in as many tables as the terminal's width requires."""
     names = _headline(comparison.results[0]["metrics"])
     each = max(2, (width - NAMES) // METRIC)
     for start in range(0, len(names), each):
@@ -22,7 +22,7 @@ def results_tables(comparison: ComposedComparison, width: int) -> Iterator[Table
 
 
 def results_table(comparison: ComposedComparison, names: Sequence[str] | None = None) -> Table:
-    """Encoders and methods by metric, percent with 95 % intervals. Users' names are ``Text``, never markup."""
+    """Tabulates encoders and methods by metric, percent with 95 % intervals. Users' names are ``Text``, never markup."""
     first, short = comparison.results[0], _short_names(comparison)
     title = "{protocol}: {dataset}, {split}, {n:,} queries, gallery of {gallery:,}".format_map(first)
     table = Table("encoder", "method", title=Text(title), caption=f"percent, 95 % intervals over references; {TIE_POLICY}")
@@ -36,9 +36,9 @@ def results_table(comparison: ComposedComparison, names: Sequence[str] | None = 
 
 
 def differences_table(comparison: ComposedComparison) -> Table | None:
-    """Paired differences, * where zero lies outside the interval; None where there are none.
+    """Tabulates paired differences, * marking intervals that exclude zero; None without any.
 
-    Shows R@10 and one mAP, and leaves out the differences to the words alone; the files have everything.
+    Shows R@10 and one mAP, without the differences from the words alone; the files have everything.
     """
     rows = [row for row in comparison.differences if row["first"] != "text"]
     if not rows:
@@ -58,9 +58,9 @@ def differences_table(comparison: ComposedComparison) -> Table | None:
 
 
 def details_table(comparison: ComposedComparison) -> Table | None:
-    """Mean number of right and half-right results in the top 10, and mAP@10 from the worst to the best wording.
+    """Tabulates mean numbers of right and half-right results in the top 10, and mAP@10 from the worst to the best wording.
 
-    None where the task knows no tags.
+    None if the task has no tags.
     """
     if not comparison.results[0]["hard_negatives"]:
         return None
@@ -77,11 +77,11 @@ def details_table(comparison: ComposedComparison) -> Table | None:
 
 
 def _short_names(comparison: ComposedComparison) -> dict[str, str]:
-    """Path of each encoder -> the end of it, where the ends differ."""
+    """Path of each encoder -> its end, if the ends differ."""
     paths = list(dict.fromkeys(record["model"]["path"] for record in comparison.results))
     return dict(zip(paths, ends(paths), strict=True))
 
 
 def _headline(metrics: dict[str, float]) -> list[str]:
-    """Averages over categories; those of single categories stay in the files."""
+    """Averages over categories; single categories are in the files."""
     return [name for name in metrics if "_" not in name.removeprefix("R_subset")]

@@ -1,4 +1,4 @@
-"""Composed-retrieval benchmarks by name: the published data sets, and those drawn from a tagged catalogue."""
+"""Composed-retrieval benchmarks by name: published data sets, and those made from a tagged catalogue."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -38,7 +38,7 @@ def published_task(
     missing: str = "error",
     gallery: str | None = None,
 ) -> Task:
-    """A published data set.
+    """Loads a published data set.
 
     Args:
         benchmark: its name.
@@ -58,7 +58,7 @@ def published_task(
     load, usual = PUBLISHED[benchmark]
     options = {"gallery": gallery} if gallery and benchmark == "fashioniq" else {}
     if gallery and not options:
-        raise InputError(f"--gallery chooses FashionIQ's gallery; {benchmark} has one only")
+        raise InputError(f"--gallery chooses FashionIQ's gallery; {benchmark} has only one")
     return load(annotations, images, split=split or usual, missing=missing, **options)
 
 
@@ -71,12 +71,12 @@ def open_tagged(
     columns: Columns | None = None,
     on_bad_row: str = "error",
 ) -> tuple[Catalogue, tuple[str, ...]]:
-    """A catalogue with its tags and those that right answers keep, which need not be among the tags named.
+    """Opens a catalogue with its tags and those that right answers keep, which need not be among the given ones.
 
     Args:
         spec, split, columns, on_bad_row: of `open_catalogue`.
-        tags: as ``--tags`` names them; None: those that the source is known to have.
-        keep: likewise; None: what the garment is, among the tags or else the columns.
+        tags: as in ``--tags``; None: the source's defaults.
+        keep: likewise; None: the kind of garment, among the tags or else the columns.
 
     Raises:
         InputError: what `open_catalogue` or `kept_tags` refuses.
@@ -106,16 +106,16 @@ def draw_task(
     wordings: int = WORDINGS,
     seed: int = 0,
 ) -> tuple[Task, TaggedQueries]:
-    """A benchmark from a catalogue's tags, and its list of queries.
+    """Makes a benchmark from a catalogue's tags, and its list of queries.
 
     Args:
         benchmark: ``attribute-swap`` or ``attribute-drop``.
         catalogue: one split, with its tags.
-        queries: a saved list to use instead of drawing one.
-        target: what is searched for, ``image`` or ``text``; None: images for swaps, texts for drops.
-        text: which text is searched for, ``caption`` or ``full``.
-        keep: tags of the catalogue that wishes leave as they are unless they name them; None: what the garment is.
-        swap, changes, size, wordings, seed: of the draw.
+        queries: a saved list to use instead of a new one.
+        target: what to search, ``image`` or ``text``; None: images for swaps, texts for drops.
+        text: kind of text to search, ``caption`` or ``full``.
+        keep: tags of the catalogue that stay unless a wish names them; None: the kind of garment.
+        swap, changes, size, wordings, seed: of the random selection.
 
     Raises:
         InputError: unknown options, a list of other products, or a catalogue without such queries.

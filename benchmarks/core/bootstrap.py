@@ -1,9 +1,9 @@
-"""Bootstrap intervals of means over queries, resampled by product.
+"""Bootstraps means over queries, resampled by product.
 
-Photos and texts of one product succeed and fail together, so the product is what is drawn (a cluster bootstrap: Field and
-Welsh, "Bootstrapping clustered data", JRSS B 2007). A resample draws as many products as there are, with replacement; a
-product drawn twice counts with all its queries twice. One draw serves all measures and, with the same seed, all models on the
-same queries: that makes SumR's interval joint over both directions, and differences of two models paired.
+Photos and texts of one product succeed and fail together, so products are resampled (a cluster bootstrap: Field and Welsh,
+"Bootstrapping clustered data", JRSS B 2007). A resample draws as many products as there are, with replacement; a product drawn
+twice counts twice with all its queries. All measures and, with the same seed, all models on the same queries share the
+resamples: so SumR's interval is joint over both directions, and differences of two models are paired.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Measure:
-    """Per-query values of which means are reported.
+    """Per-query values whose means are reported.
 
     Attributes:
         values: (Q, K) one column per mean, e.g. hits in the top 1, 5 and 10.
-        products: (Q,) the product that each query belongs to; ids are shared between measures.
+        products: (Q,) product of each query; ids are shared between measures.
     """
 
     values: np.ndarray
@@ -30,10 +30,9 @@ class Measure:
 
 
 def resampled_means(measures: Sequence[Measure], *, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """(resamples, sum of K): the means of all measures' columns, side by side, in each resample.
+    """Computes the means of all measures' columns, side by side, in each resample: (resamples, sum of K).
 
-    Memory is one pass over the products per resample, whatever the number of resamples. A mean is NaN in a resample that
-    drew no product with queries of its measure.
+    Resamples are drawn one at a time, to save memory. A mean is NaN in a resample without queries of its measure.
 
     Raises:
         NotFinite: a value is NaN or infinite.
@@ -54,7 +53,7 @@ def resampled_means(measures: Sequence[Measure], *, resamples: int = RESAMPLES, 
 
 
 def _per_product(measure: Measure, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(P, K) sums of the values and (P, K) numbers of queries of each product."""
+    """Sums (P, K) the values and counts (P, K) the queries of each product."""
     place = np.searchsorted(products, measure.products)
     columns = [np.bincount(place, weights=column, minlength=len(products)) for column in measure.values.T]
     count = np.bincount(place, minlength=len(products)).astype(float)
@@ -62,7 +61,7 @@ def _per_product(measure: Measure, products: np.ndarray) -> tuple[np.ndarray, np
 
 
 def interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """The percentile interval of one bootstrapped quantity.
+    """Computes the percentile interval of one bootstrapped quantity.
 
     For two models, give the difference of their samples (same queries, resamples and seed): the interval is paired, and far
     narrower than the two models' own intervals suggest.

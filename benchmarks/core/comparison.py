@@ -1,4 +1,4 @@
-"""Encoders measured on the same products: their records side by side, paired differences, files and a table."""
+"""Compares encoders evaluated on the same products: records, paired differences, files and a table."""
 
 import itertools
 import re
@@ -24,14 +24,14 @@ from e2.files import write_json
 from e2.outputs import claim_results
 
 COMPARISON = "comparison.json"
-SIDE_BY_SIDE = 3  # encoders that a terminal has room for as columns, with their differences
-A_TABLE = 3  # metrics beside each other where encoders are rows
+SIDE_BY_SIDE = 3  # encoders that fit a terminal as columns, with their differences
+A_TABLE = 3  # metrics per table if encoders are rows
 IN_FILE = f"; paired differences are in {COMPARISON} (--out)"
 
 
 @dataclass(frozen=True)
 class MeasuredEncoder:
-    """One encoder's ``record`` and its bootstrap ``samples``, metric -> (resamples,), drawn alike for all encoders."""
+    """One encoder's ``record`` and bootstrap ``samples``, metric -> (resamples,), of resamples shared by all encoders."""
 
     record: dict[str, Any]
     samples: Mapping[str, np.ndarray]
@@ -54,7 +54,7 @@ def check_different(paths: Sequence[str], what: str) -> None:
     """Refuses nothing to measure, or one thing twice.
 
     Raises:
-        InputError: saying which were given.
+        InputError: naming the given ones.
     """
     if not paths or len(set(paths)) < len(paths):
         raise InputError(f"give one or several different {what}, got {', '.join(paths) or 'none'}")
@@ -95,12 +95,12 @@ def recorded(
 
 
 def intervals(samples: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
-    """The 95 % interval of each metric."""
+    """95 % interval of each metric."""
     return {name: interval(values) for name, values in samples.items()}
 
 
 def compare(measured: Sequence[MeasuredEncoder]) -> Comparison:
-    """All records, and the differences of the metrics that both of a pair have."""
+    """Collects all records, and differences of the metrics that both of a pair have."""
     differences = [
         {"first": first.record["model"]["path"], "second": second.record["model"]["path"], **paired_difference(first, second)}
         for first, second in itertools.combinations(measured, 2)
@@ -120,10 +120,10 @@ def paired_difference(first: MeasuredEncoder, second: MeasuredEncoder) -> dict[s
 
 
 def claim_comparison(out: str | Path | None, *further: str) -> None:
-    """Refuses, before anything is measured, a folder in which `write_comparison` could not write.
+    """Refuses, before any evaluation, a folder in which `write_comparison` could not write.
 
     Raises:
-        InputError: it is a file, or a file there is not e2's to replace; ``further`` names are checked too.
+        InputError: it is a file, or a file in it was not written by e2; ``further`` names are checked too.
     """
     if out is not None:
         earlier = [str(path.relative_to(out)) for path in Path(out).glob(f"*/{NAME}")]
@@ -131,7 +131,7 @@ def claim_comparison(out: str | Path | None, *further: str) -> None:
 
 
 def write_comparison(out: Path, comparison: Comparison) -> None:
-    """``metrics.json``; for several encoders one in a folder each, and ``comparison.json``. By the main process alone."""
+    """Writes ``metrics.json``; for several encoders one in a folder each, and ``comparison.json``. Main process only."""
     if not processes().is_main_process:
         return
     if len(comparison.results) == 1:
@@ -144,15 +144,15 @@ def write_comparison(out: Path, comparison: Comparison) -> None:
 
 
 def short_names(comparison: Comparison) -> list[str]:
-    """The end of each encoder's path, where the ends differ."""
+    """End of each encoder's path, if the ends differ."""
     return ends([record["model"]["path"] for record in comparison.results])
 
 
 def metrics_table(comparison: Comparison, names: Sequence[str], title: str, caption: str, digits: int = 1) -> RenderableType:
-    """Metrics by encoder with their intervals, then the paired differences; * where zero lies outside.
+    """Tabulates metrics by encoder with intervals, then paired differences; * marks intervals that exclude zero.
 
-    Beyond three encoders columns would be too narrow to read: then an encoder is a row, a few metrics make a table, and the
-    differences stay in the file. Names come from users, so they are ``Text``, never markup.
+    With more than three encoders, columns would be too narrow: then encoders are rows, a few metrics make a table, and
+    differences are only in the file. Names come from users, so they are ``Text``, never markup.
     """
     if len(comparison.results) > SIDE_BY_SIDE:
         parts = [names[start : start + A_TABLE] for start in range(0, len(names), A_TABLE)]
@@ -172,7 +172,7 @@ def metrics_table(comparison: Comparison, names: Sequence[str], title: str, capt
 
 
 def _rows(comparison: Comparison, names: Sequence[str], digits: int) -> Table:
-    """An encoder a row."""
+    """Tabulates an encoder per row."""
     columns = (Column(Text(name.replace("_", " ")), justify="right", no_wrap=True) for name in names)
     table = Table(Column(overflow="fold"), *columns)
     for short, record in zip(short_names(comparison), comparison.results, strict=True):
@@ -181,7 +181,7 @@ def _rows(comparison: Comparison, names: Sequence[str], digits: int) -> Table:
 
 
 def cell(record: Mapping[str, Any], name: str, digits: int = 1) -> str:
-    """Value and interval; empty where an encoder has no such metric."""
+    """Formats value and interval; empty if an encoder has no such metric."""
     if name not in record["metrics"]:
         return ""
     value, bounds = f"{record['metrics'][name]:.{digits}f}", record["ci95"].get(name)
@@ -189,7 +189,7 @@ def cell(record: Mapping[str, Any], name: str, digits: int = 1) -> str:
 
 
 def difference_cell(difference: Mapping[str, Any], name: str, digits: int = 1) -> str:
-    """The same of a paired difference, with a star where its interval supports one."""
+    """Formats a difference and its interval, with a star if that excludes zero."""
     if name not in difference["metrics"]:
         return ""
     value, bounds = difference["metrics"][name], difference["ci95"].get(name)

@@ -1,4 +1,4 @@
-"""The look of all figures: colours that colour-blind eyes tell apart, quiet axes, three files a figure."""
+"""Style of all figures: colour-blind safe colours, quiet axes, three files per figure."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -8,13 +8,13 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure  # drawn without pyplot: no window, no state left behind
+from matplotlib.figure import Figure  # drawn without pyplot: no window, no global state
 
 from e2.files import atomic_path
 
-FIGURE, CURVES = "figure", "curves"  # names without their endings
+FIGURE, CURVES = "figure", "curves"  # names without suffixes
 ENDINGS = ("png", "svg", "pdf")
-# Okabe and Ito (2008), without yellow, which white paper swallows. A method keeps its colour in all figures.
+# Okabe and Ito (2008), without yellow, which is invisible on white. A method has the same colour in all figures.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
 OF_METHOD = {
     "e2": "#D55E00",
@@ -41,12 +41,12 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # names come from users, who may mean their dollars
     "svg.fonttype": "none",  # text stays text
     "pdf.fonttype": 42,
-    "svg.hashsalt": "e2",  # the same numbers give the same file
+    "svg.hashsalt": "e2",  # equal numbers give equal files
 }
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name: a method's own, else the next one that is free."""
+    """Assigns each name a colour: a method's own, or else the next free one."""
     names = list(names)
     taken = {OF_METHOD[name] for name in names if name in OF_METHOD}
     free = [colour for colour in COLOURS if colour not in taken] or list(COLOURS)
@@ -56,10 +56,10 @@ def colours(names: Iterable[str]) -> dict[str, str]:
 
 @contextmanager
 def figure_file(path: Path, size: tuple[float, float], columns: int = 1) -> Iterator[list[Axes]]:
-    """Axes side by side to draw on, then ``path`` + .png, .svg and .pdf, each whole or not at all.
+    """Yields axes side by side, then writes ``path`` + .png, .svg and .pdf, each whole or not at all.
 
     Args:
-        path: without its ending.
+        path: without suffix.
         size: of the whole, in inches.
     """
     with matplotlib.rc_context(STYLE):

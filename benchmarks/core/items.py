@@ -1,4 +1,4 @@
-"""The images and texts of a catalogue as flat lists, each with the product it belongs to."""
+"""Lists the images and texts of a catalogue, each with its product."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from e2.adapters.product_images import ProductImages
 from e2.data.product import Catalogue, require_text, without_photos
 from e2.errors import InputError
 
-CATEGORY = "sub_category"  # the entity that sampled protocols draw their negatives from
+CATEGORY = "sub_category"  # the entity whose values sampled protocols draw negatives within
 
 
 @dataclass(frozen=True)
 class Items:
-    """All that is retrieved, or embedded.
+    """Images and texts to retrieve or embed.
 
     Attributes:
         product_ids: P ids.
@@ -22,7 +22,7 @@ class Items:
         image_products: (I,) int64, row of each image's product.
         texts: T texts.
         text_products: (T,) int64, row of each text's product.
-        text_indices: (T,) int64, which of the product's captions.
+        text_indices: (T,) int64, index among the product's captions.
     """
 
     product_ids: list[str]
@@ -35,7 +35,7 @@ class Items:
 
 
 def read_items(catalogue: Catalogue, text: str, *, first_only: bool = False) -> Items:
-    """Passes once over the catalogue's texts; images stay where they are.
+    """Reads the catalogue's texts in one pass, without images.
 
     Args:
         catalogue: one split.
@@ -66,7 +66,7 @@ def read_items(catalogue: Catalogue, text: str, *, first_only: bool = False) -> 
 
 
 def _rows(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Counts per product -> product of each item, number of the item within its product."""
+    """Expands counts per product to the product of each item and its number within the product."""
     products = np.repeat(np.arange(len(counts)), counts)
     first = np.cumsum(counts) - counts
     return products, np.arange(len(products)) - first[products]

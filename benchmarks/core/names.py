@@ -1,4 +1,4 @@
-"""How tables, figures and pages call catalogues and encoders: shortly, unless two would then be called alike."""
+"""Short names of catalogues and encoders for tables, figures and pages, unless ambiguous."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def short_name(spec: str) -> str:
-    """The kind of a SPEC, or the last part of a path.
+    """Shortens a SPEC to its kind, or a path to its last part.
 
     >>> [short_name(spec) for spec in ("/data/fashion-products", "boutique:seed=1,size=80", "fashiongen:/data/fg", "a.csv")]
     ['fashion-products', 'boutique', 'fashiongen', 'a.csv']
@@ -16,21 +16,21 @@ def short_name(spec: str) -> str:
 
 
 def short_names(specs: Iterable[str]) -> list[str]:
-    """The same of several."""
+    """Shortens several SPECs."""
     specs = list(specs)
     return distinct([short_name(spec) for spec in specs], specs)
 
 
 def ends(paths: Sequence[str]) -> list[str]:
-    """The last part of each encoder's path."""
+    """Last part of each encoder's path."""
     return distinct([path.rstrip("/").rpartition("/")[2] for path in paths], paths)
 
 
 def distinct(short: list[str], whole: Sequence[str]) -> list[str]:
-    """The short names, or the whole ones if two of the short were alike."""
+    """Returns the short names, or the whole ones if two of the short are equal."""
     return short if len(set(short)) == len(short) else list(whole)
 
 
 def measured_on(record: Mapping[str, Any]) -> str:
-    """``boutique, test``: catalogue and split of a record."""
+    """Catalogue and split of a record: ``boutique, test``."""
     return f"{short_name(record['dataset'])}, {record['split']}"

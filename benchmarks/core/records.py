@@ -1,4 +1,4 @@
-"""``metrics.json``: what every command that measures writes, so that any result says what it is a result of."""
+"""Record ``metrics.json`` of every evaluation, with full provenance."""
 
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ NAME = "metrics.json"
 
 
 class MeasuredData(Protocol):
-    """What a result is about: a split of a catalogue, or a task drawn from one."""
+    """Data of a result: a split of a catalogue, or a task drawn from one."""
 
     @property
     def name(self) -> str: ...
@@ -35,7 +35,7 @@ def metrics_record(
     seconds: float,
     **further: Any,
 ) -> dict[str, Any]:
-    """The record of the design, ``n`` in products; ``further`` facts follow the fixed keys.
+    """Builds the record, ``n`` in products; ``further`` facts follow the fixed keys.
 
     Raises:
         NotFinite: a metric is NaN or infinite.

@@ -1,4 +1,4 @@
-"""What intervals support: the one place that decides what tables, pages and terminals mark, colour or set bold."""
+"""Decides by intervals what tables, pages and terminals mark, colour or set bold."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,7 +6,8 @@ Bounds = Sequence[float]  # low and high end of a 95 % interval
 
 
 def sign(value: float, bounds: Bounds | None, digits: int = 1) -> int:
-    """1 or -1 where a difference's interval lies above or below zero, 0 where it holds zero or nothing is left after rounding.
+    """Returns 1 or -1 if a difference's interval lies above or below zero, 0 if it includes zero or the difference rounds to
+    zero.
 
     Example:
         >>> sign(0.8, (0.1, 1.5)), sign(0.8, (-0.1, 1.7)), sign(-0.04, (-0.06, -0.02))
@@ -19,7 +20,7 @@ def sign(value: float, bounds: Bounds | None, digits: int = 1) -> int:
 
 
 def signed(value: float, digits: int = 1) -> str:
-    """``+0.8``; what rounds to zero is ``+0.0`` from either side."""
+    """Formats a difference: ``+0.8``; values that round to zero are ``+0.0``."""
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
@@ -30,13 +31,13 @@ def leader(
     *,
     lowest: bool = False,
 ) -> int | None:
-    """Place of the value that is ahead of every other by what the intervals support; None where there is none.
+    """Index of the value that leads every other one by the intervals; None if there is none.
 
     Args:
-        values: None where there is none.
-        bounds: their own intervals, which must not meet where no paired difference is known.
-        paired: interval of the difference of two places, the first less the second, where it was measured.
-        lowest: a smaller value is ahead.
+        values: None if missing.
+        bounds: their own intervals, which must not overlap if no paired difference is known.
+        paired: interval of the difference of two indices, the first minus the second, if measured.
+        lowest: smaller values lead.
 
     Example:
         >>> leader([40.0, 30.0, None], [(38, 42), (29, 31), None]), leader([40.0, 39.0], [(38, 42), (37, 41)])
@@ -58,7 +59,7 @@ def leader(
 
 
 def interval_of_pair(differences: Sequence[dict], first: str, second: str, name: str) -> Bounds | None:
-    """Interval of ``first`` less ``second`` in records of paired differences (``second`` less ``first`` each), if there."""
+    """Interval of ``first`` minus ``second`` in records of paired differences (``second`` minus ``first`` each), if any."""
     for pair in differences:
         if name in pair["ci95"] and {pair["first"], pair["second"]} == {first, second}:
             low, high = pair["ci95"][name]

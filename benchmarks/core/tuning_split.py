@@ -1,4 +1,4 @@
-"""Which other split of a catalogue settings are found on, so that none is chosen on the products that are measured."""
+"""Chooses a split for tuning, so that no setting is chosen on the evaluated products."""
 
 from e2.errors import InputError
 
@@ -6,12 +6,12 @@ PREFERRED = ("val", "train")
 
 
 def tuning_split(spec: str, measured: str | None, purpose: str) -> str:
-    """``val`` where there is one that is not measured, else ``train``.
+    """Returns ``val`` if it exists and is not evaluated, else ``train``.
 
     Args:
         spec: of the data source.
-        measured: the split that the metrics are of.
-        purpose: what is found on the other one, for the message.
+        measured: the evaluated split.
+        purpose: what the other split is for, for the message.
 
     Raises:
         InputError: there is no other split.
@@ -22,6 +22,6 @@ def tuning_split(spec: str, measured: str | None, purpose: str) -> str:
     if not others:
         there = ", ".join(splits_of(spec))
         raise InputError(
-            f"{purpose} on val or train, but {spec} has {there} and {measured} is measured; give a folder with both"
+            f"{purpose} on val or train, but {spec} has {there} and {measured} is evaluated; give a folder with both"
         )
     return others[0]

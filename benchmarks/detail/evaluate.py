@@ -1,13 +1,11 @@
-"""`e2 evaluate detail`: how recall grows as the query says more, field by field, and what each field is worth.
+"""Evaluates recall as the query gains fields, and each field's contribution, for `e2 evaluate detail`.
 
-Fields are the catalogue's entities and, last, the description, which says more than they do together. The order of the
-entities is found greedily on a tuning split, by exact recall (mean over k, averaged over all encoders), and measured on
-another: all encoders answer the same queries, so their differences are paired. A query is made of every product that has all
-fields; the gallery holds all products' photos.
+Fields are the catalogue's entities and, last, the description. The entities are ordered greedily on a tuning split, by exact
+recall (mean over k and encoders), and evaluated on another. All encoders answer the same queries, so their differences are
+paired. Every product that has all fields gives a query; the gallery holds all products' photos.
 
-Reported per number of fields: ``matching_R@k_N`` and ``exact_R@k_N`` (see `metrics`); the gain of each field, which
-is the full query's exact recall (mean over k) less that of the query without it; and how many texts lose words at the
-context length.
+Reported per number of fields: ``matching_R@k_N`` and ``exact_R@k_N`` (see `metrics`); each field's gain, the full query's
+exact recall (mean over k) minus that without the field; and the number of texts truncated at the context length.
 """
 
 import time
@@ -46,11 +44,11 @@ KINDS = ("matching", "exact")
 
 @dataclass(frozen=True)
 class Shelf:
-    """A split to be searched.
+    """A split to search.
 
     Attributes:
-        catalogue: it.
-        records: per product what it has of the fields, field -> text.
+        catalogue: the split.
+        records: field -> text of each product.
         asked: rows of the products that have all fields: each gives a query.
         photos: all photos, and ``owners`` the product of each.
     """
@@ -63,7 +61,7 @@ class Shelf:
 
 
 class Searcher:
-    """One encoder in one shelf: its photos are encoded once, a text never twice."""
+    """Searches one shelf with one encoder; photos and texts are encoded once."""
 
     def __init__(self, encoder: Encoder, shelf: Shelf):
         self.encoder, self.shelf = encoder, shelf
@@ -72,13 +70,13 @@ class Searcher:
         self.seen = self._seen()
 
     def _seen(self) -> list[dict[str, int]]:
-        """The records by what the encoder sees: values that its tokenizer makes one (Nike, nike) are the same."""
+        """Records as the encoder sees them: values that its tokenizer makes equal (Nike, nike) are the same."""
         texts = list({text for record in self.shelf.records for text in record.values()})
         keys = dict(zip(texts, self.encoder.text_keys(texts), strict=True))
         return [{field: keys[text] for field, text in record.items()} for record in self.shelf.records]
 
     def hits(self, fields: Sequence[str]) -> np.ndarray:
-        """(Q, 2 * K) hits in the top 1, 5 and 10 of queries that list these fields: matching, then exact."""
+        """(Q, 2 * K) hits in the top 1, 5 and 10 of queries with these fields: matching, then exact."""
         queries = torch.from_numpy(self._encode(self.queries(fields))).to(self.encoder.device)
         groups = fitting(fields, self.seen)
         found = []
@@ -89,11 +87,11 @@ class Searcher:
         return np.concatenate(found, axis=1)
 
     def exact_recall(self, fields: Sequence[str]) -> float:
-        """Mean over queries and k, in percent: what the order is chosen by."""
+        """Mean exact recall over queries and k, in percent, by which the order is chosen."""
         return 100 * float(self.hits(fields)[:, len(KS) :].mean())
 
     def queries(self, fields: Sequence[str]) -> list[str]:
-        """One per product that is asked for."""
+        """Queries, one per product asked for."""
         return [write_query(fields, self.shelf.records[row]) for row in self.shelf.asked]
 
     def _encode(self, texts: list[str]) -> np.ndarray:
@@ -112,12 +110,12 @@ def evaluate_detail(
     out: str | Path | None = None,
     resamples: int = RESAMPLES,
 ) -> Comparison:
-    """Measures several encoders on the same queries of growing detail.
+    """Evaluates several encoders on the same queries of growing detail.
 
     Args:
         encoders: one or several.
-        catalogue: the split that is measured.
-        tuning: another, which the order of the fields is found on.
+        catalogue: the split to evaluate.
+        tuning: another split, for ordering the fields.
         seed: of the bootstrap.
         out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``detail.png``.
         resamples: of the bootstrap.
@@ -143,7 +141,7 @@ def evaluate_detail(
 
 
 def fields_of(catalogue: Catalogue) -> tuple[str, ...]:
-    """The entities in their order, then the description.
+    """Entities in order, then the description.
 
     Raises:
         InputError: there are no entities.
@@ -154,7 +152,7 @@ def fields_of(catalogue: Catalogue) -> tuple[str, ...]:
 
 
 def read_shelf(catalogue: Catalogue, fields: Sequence[str]) -> Shelf:
-    """Reads texts and tags; photos stay where they are.
+    """Reads texts and tags, but no photos.
 
     Raises:
         InputError: fewer than two products have all fields.
@@ -198,14 +196,14 @@ def _measure(searcher: Searcher, order: list[str], facts: Mapping[str, Any], see
 
 
 def measured_queries(searcher: Searcher, order: Sequence[str]) -> np.ndarray:
-    """(Q, 2 * fields * kinds * K) hits of the first field, the first two and so on, then of all fields but each one."""
+    """(Q, 2 * fields * kinds * K) hits for the first field, the first two and so on, then for all fields but each one."""
     prefixes = [tuple(order[:count]) for count in range(1, len(order) + 1)]
     without = [tuple(other for other in order if other != field) for field in order]
     return np.concatenate([searcher.hits(fields) for fields in (*prefixes, *without)], axis=1)
 
 
 def named_metrics(means: np.ndarray, order: Sequence[str]) -> dict[str, np.ndarray]:
-    """(..., 2 * fields * kinds * K) hits as of `measured_queries`, or means of them -> metrics in percent, (...) each."""
+    """Converts (..., 2 * fields * kinds * K) hits of `measured_queries`, or their means, to metrics in percent, (...) each."""
     table = 100 * means.reshape(*means.shape[:-1], 2 * len(order), len(KINDS), len(KS))
     metrics: dict[str, np.ndarray] = {}
     for kind, name in enumerate(KINDS):
@@ -217,7 +215,7 @@ def named_metrics(means: np.ndarray, order: Sequence[str]) -> dict[str, np.ndarr
 
 
 def _step(searcher: Searcher, fields: tuple[str, ...]) -> dict[str, Any]:
-    """What the queries of so many fields are like."""
+    """Describes the queries of so many fields."""
     texts, shelf = searcher.queries(fields), searcher.shelf
     groups = fitting(fields, searcher.seen)
     sizes = np.bincount(groups[groups >= 0])
@@ -230,16 +228,16 @@ def _step(searcher: Searcher, fields: tuple[str, ...]) -> dict[str, Any]:
 
 
 def results_table(comparison: Comparison) -> RenderableType:
-    """Recalls by number of fields, then what each field is worth; * marks differences that are clear of zero."""
+    """Tabulates recalls by number of fields, then each field's gain; * marks differences clear of zero."""
     first = comparison.results[0]
     order = ", + ".join(first["order"])
     title = "detail of the query on {dataset}, {split}, {n_queries:,} queries, {n_images:,} photos".format_map(first)
     cut = ", ".join(f"{step['texts_cut']:.1f}" for step in first["steps"])
     caption = (
-        f"fields: {order}; texts that lose words at the context length: {cut} %. Percent, 95 % intervals over "
-        f"products; gain: exact recall (mean of R@1, 5, 10) that the full query loses without the field"
+        f"fields: {order}; texts truncated at the context length: {cut} %. Percent, 95 % intervals over products; gain: loss "
+        "of exact recall (mean of R@1, 5, 10) when the full query lacks the field"
     )
     steps = range(1, len(first["order"]) + 1)
     names = [f"{kind}_R@{KS[-1]}_{step}" for kind in KINDS for step in steps]
-    names += [f"gain_{field}" for field in first["order"]]  # the other recalls stay in the files
+    names += [f"gain_{field}" for field in first["order"]]  # the other recalls are in the files
     return metrics_table(comparison, names, title, caption)

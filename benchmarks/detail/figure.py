@@ -1,4 +1,4 @@
-"""The figure of `e2 evaluate detail`: recall over the number of fields in the query, and what each field is worth."""
+"""Figure of `e2 evaluate detail`: recall by number of fields in the query, and each field's gain."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from e2.benchmarks.core.figures import GREY, INK, colours, figure_file
 from e2.benchmarks.core.names import measured_on
 
 NAME = "detail"
-K = 10  # of the recalls drawn
+K = 10  # k of the recalls drawn
 
 
 Scores = Mapping[str, Mapping]  # name -> {"metrics": ..., "ci95": ...}
@@ -26,10 +26,10 @@ def save_curves(comparison: Comparison, out: Path) -> None:
 
 
 def draw_detail(scores: Scores, order: Sequence[str], title: str, path: Path, cut: Sequence[float] = ()) -> None:
-    """Left: recall over the fields in their order. Right: what the full query loses without each of them.
+    """Draws recall by number of fields (left) and each field's gain (right).
 
     Args:
-        cut: percent of the texts, for each number of fields, that lose words at the context length.
+        cut: percent of texts truncated at the context length, for each number of fields.
     """
     paint = colours(scores)
     with figure_file(path, (7.2 + 1.0 * len(order), 4.4), 2) as (curves, gains):
@@ -51,7 +51,7 @@ def _draw_curve(axes: Axes, one: Mapping, kind: str, steps: int, colour: str, st
 
 
 def _mark_cut(axes: Axes, cut: Sequence[float]) -> None:
-    """A line where the first texts lose words at the context length; none where none do."""
+    """Marks the number of fields from which texts are truncated at the context length, if any."""
     first = next((place for place, share in enumerate(cut) if share > 0), None)
     if first is not None:
         axes.axvline(first, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
@@ -79,5 +79,5 @@ def _draw_gains(axes: Axes, scores: Scores, order: Sequence[str], paint: Mapping
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     axes.grid(True, axis="x")
-    axes.set_xlabel("points of exact recall lost without the field")
+    axes.set_xlabel("exact recall lost without the field, points")
     axes.set_title("leaving one field out")

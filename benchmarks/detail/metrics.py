@@ -1,9 +1,8 @@
-"""Recall as a query says more: which fields it lists, which products fit it, and in which order fields help most.
+"""Recall by detail of the query: the fields it lists, the products that fit it, and the most helpful order of fields.
 
-A query lists some *fields* of a product, tags or the description, one after another. Several products may fit a vague one. Two
-readings of success, per query: *matching*, a product all of whose listed fields are the same is among the top k; *exact*, the
-very product that the query was written for is. More detail makes the first harder by itself (fewer products fit) and the
-second easier, so their curves meet where a query says enough to single out its product.
+A query lists some *fields* of a product: tags or the description. Several products may fit a vague one, so a query counts as
+*matching* if any product with the same listed fields is in the top k, and as *exact* if its own product is. More detail makes
+the first harder (fewer products fit) and the second easier; the curves meet once a query singles out its product.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -14,12 +13,12 @@ JOIN = ". "  # between fields, as in a product's full text
 
 
 def write_query(fields: Sequence[str], record: dict[str, str]) -> str:
-    """The listed fields of one product in words, e.g. ``"Shirts. Blue. Nike"``."""
+    """Writes the listed fields of one product as a query, e.g. ``"Shirts. Blue. Nike"``."""
     return JOIN.join(record[field].rstrip(" .") for field in fields)
 
 
 def fitting(fields: Sequence[str], records: Sequence[Mapping[str, Hashable]]) -> np.ndarray:
-    """(P,) int64: products of equal number have all listed fields, and the same; -1 for one that lacks a listed field."""
+    """Numbers products by their listed fields, equal ones alike: (P,) int64; -1 if a listed field is missing."""
     numbers: dict[tuple[Hashable, ...], int] = {}
     found = np.empty(len(records), dtype=np.int64)
     for row, record in enumerate(records):
@@ -31,14 +30,14 @@ def fitting(fields: Sequence[str], records: Sequence[Mapping[str, Hashable]]) ->
 
 
 def greedy_order(fields: Sequence[str], score: Callable[[tuple[str, ...]], float]) -> tuple[list[str], list[dict[str, float]]]:
-    """Adds, time after time, the field whose addition scores highest; of equal ones the first.
+    """Orders fields greedily: adds the field with the highest score each time; ties go to the first.
 
     Args:
-        fields: to be ordered.
-        score: of a query that lists these fields in this order; higher is better.
+        fields: to order.
+        score: of queries with these fields in this order; higher is better.
 
     Returns:
-        All fields in the order found, and per step what each candidate scored.
+        All fields in the order found, and each candidate's score per step.
     """
     order: list[str] = []
     steps = []

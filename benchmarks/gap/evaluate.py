@@ -1,11 +1,11 @@
-"""`e2 evaluate gap`: the modality gap, alignment and uniformity, of descriptions and of tags, and what narrowing the gap does.
+"""Evaluates the modality gap, alignment and uniformity of descriptions and tags, and the effect of narrowing the gap, for `e2
+evaluate gap`.
 
-Measured on the first photo and the first text of each product. Per entity, a product's tag text is set against its image
-embedding (``ENTITY_gap`` ...) and, of an E2 model, against the entity's region embedding (``ENTITY_region_gap`` ...).
+Measured on the first photo and the first text of each product. Per entity, a product's tag text is paired with its image
+embedding (``ENTITY_gap`` ...) and, in an E2 model, with the entity's region embedding (``ENTITY_region_gap`` ...).
 
-The sweep moves photos and texts towards each other along the offset between their means (Liang et al., 2022), by several
-shares of it, and measures retrieval and, given captioners, captions. The offset, and the share that is called best, come from
-another split than the one that is measured.
+The sweep moves photos and texts towards each other by several shares of the offset between their means (Liang et al., 2022),
+and evaluates retrieval and, given captioners, captions. The offset and the best share come from a tuning split.
 """
 
 import time
@@ -48,7 +48,7 @@ POINTS = 400  # of each kind in the picture
 
 @dataclass(frozen=True)
 class Options:
-    """Of the bootstrap, and how many products are captioned."""
+    """Options: the bootstrap's, and the number of products to caption."""
 
     seed: int
     resamples: int
@@ -57,7 +57,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Subjects:
-    """What is looked at: a split's ``items`` and tags, the items of the ``tuning`` split, and the values of each entity."""
+    """Data of an evaluation: a split's ``items`` and tags, the items of the ``tuning`` split, and each entity's values."""
 
     catalogue: Catalogue
     items: Items
@@ -86,7 +86,7 @@ def evaluate_gap(
         tuning: another, for the offset and the best share of it.
         text: ``caption`` or ``full``.
         captioners: each of one of the encoders.
-        captioned: how many products, the first ones, are captioned.
+        captioned: number of products to caption, the first ones.
         seed: of the bootstrap.
         out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``gap.png``.
         resamples: of the bootstrap.
@@ -197,7 +197,7 @@ def _kinds(
 def _described(
     kinds: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], options: Options
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """The figures of each kind, and their bootstrap samples."""
+    """Figures of each kind, and their bootstrap samples."""
     metrics: dict[str, float] = {}
     samples: dict[str, np.ndarray] = {}
     for prefix, (products, images, texts) in kinds.items():
@@ -212,7 +212,7 @@ def _described(
 def _captions(
     captioner: Captioner, photos: np.ndarray, gap: np.ndarray, subjects: Subjects, options: Options
 ) -> dict[str, Any]:
-    """The sweep of one captioner, and who it is."""
+    """Sweeps one captioner; also says which."""
     count = min(options.captioned, len(photos))
     references = [[text] for text in subjects.items.texts[:count]]
     sweep = caption_sweep(captioner, photos[:count], gap, references, seed=options.seed, resamples=options.resamples)
@@ -221,17 +221,17 @@ def _captions(
 
 
 def results_table(comparison: Comparison) -> RenderableType:
-    """The figures of descriptions and the relative gaps of tags, by encoder; * marks differences that are clear of zero."""
+    """Tabulates figures of descriptions and relative gaps of tags by encoder; * marks differences clear of zero."""
     first = comparison.results[0]
     title = "modality gap on {dataset}, {split}, {n:,} products, text {text}".format_map(first)
     caption = "gap: of unit vectors; uniformity: lower is more even; SumR in points; 95 % intervals over products"
     known = dict.fromkeys(name for record in comparison.results for name in record["metrics"])
-    names = [name for name in known if name in HEADLINE or name.endswith("_relative_gap")]  # the others stay in the files
+    names = [name for name in known if name in HEADLINE or name.endswith("_relative_gap")]  # the others are in the files
     return metrics_table(comparison, names, title, caption, digits=3)
 
 
 def sweep_table(comparison: Comparison) -> Table:
-    """What narrowing does: SumR, and each captioner's CIDEr, by the share of the offset."""
+    """Tabulates the effect of narrowing: SumR, and each captioner's CIDEr, by share of the offset."""
     table = Table("amount", title="Narrowed afterwards", caption="0: as trained, 1: the means meet; * clear of the value at 0")
     curves = []
     for record in comparison.results:

@@ -1,4 +1,4 @@
-"""The figure of `e2 evaluate gap`: both clouds of each encoder in a plane, and what narrowing the gap does."""
+"""Figure of `e2 evaluate gap`: both clouds of each encoder in a plane, and the effect of narrowing the gap."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,7 +57,7 @@ def _draw_sweep(axes: Axes, rows: Sequence[Mapping[str, Any]], metric: str, labe
 def _finish(axes: Axes, title: str) -> None:
     axes.axvline(0, color=GREY, linewidth=1)
     axes.axvline(1, color=GREY, linewidth=1, linestyle=(0, (3, 2)))
-    axes.set_xlabel("share of the gap that is closed", color=INK)
+    axes.set_xlabel("share of the gap closed", color=INK)
     axes.set_ylim(bottom=0)
     axes.grid(True)
     axes.legend(loc="lower left", fontsize=9)

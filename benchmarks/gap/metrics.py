@@ -1,14 +1,14 @@
-"""The modality gap and what goes with it, of paired unit vectors. NumPy in, NumPy out; no model.
+"""Modality gap, alignment and uniformity of paired unit vectors. NumPy in, NumPy out; no model.
 
 - *gap*: the distance between the mean image vector and the mean text vector (Liang et al., "Mind the gap", NeurIPS 2022).
 - *relative gap*: the same as a share of the root-mean-square distance between an image and the text of a random product. 1
-  would be two points, 0 one cloud: unlike the plain gap it does not shrink merely because everything lies close together.
-- *alignment*: the mean squared distance between an image and its own text; *uniformity*: the logarithm of the mean of
-  exp(-2 * squared distance) over pairs of different products, the lower the more evenly spread (Wang and Isola, ICML 2020).
+  means two points, 0 one cloud; unlike the plain gap, it does not shrink merely because all vectors are close.
+- *alignment*: the mean squared distance between an image and its own text; *uniformity*: the logarithm of the mean of exp(-2 *
+  squared distance) over pairs of different products, the lower the more evenly spread (Wang and Isola, ICML 2020).
 
-`figures` gives each as the mean of one value per product, so that a bootstrap over products needs no more than means. For the
-gap and the uniformity, which are no means, these are the first-order (influence function) values: their mean is exact, and
-resampling them gives the interval of the delta method.
+`figures` gives each as the mean of one value per product, so that a bootstrap over products needs only means. For the gap and
+the uniformity these are first-order (influence function) values: their mean is exact, and resampling them gives the delta
+method's interval.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ import numpy as np
 
 from e2.finite import require_finite
 
-BLOCK = 2048  # rows whose distances to all others are held at a time
+BLOCK = 2048  # rows whose distances to all others are computed at a time
 SHARPNESS = 2.0  # t of the uniformity
 
 
 @dataclass(frozen=True)
 class Clouds:
-    """Some of one encoder's photos and texts in the plane of their first two components; ``shares`` of the variance."""
+    """Some photos and texts of an encoder, projected on their first two principal components; ``shares`` of the variance."""
 
     images: np.ndarray
     texts: np.ndarray
@@ -31,7 +31,7 @@ class Clouds:
 
 
 def figures(images: np.ndarray, texts: np.ndarray) -> dict[str, np.ndarray]:
-    """What stands above, in one value per product whose mean it is.
+    """Computes each measure as one value per product, whose mean it is.
 
     Args:
         images, texts: (N, D) unit vectors, row by row of the same product.
@@ -46,7 +46,7 @@ def figures(images: np.ndarray, texts: np.ndarray) -> dict[str, np.ndarray]:
     require_finite(texts, "text vectors")
     images, texts = images.astype(np.float64), texts.astype(np.float64)
     image, text = images.mean(axis=0), texts.mean(axis=0)
-    gap, apart = np.linalg.norm(image - text), np.sqrt(max(2 - 2 * image @ text, 1e-12))  # apart: of random pairs
+    gap, apart = np.linalg.norm(image - text), np.sqrt(max(2 - 2 * image @ text, 1e-12))  # of random pairs
     gap_change = ((images - image) - (texts - text)) @ (image - text) / max(gap, 1e-12)  # (N,) of mean 0, as the next
     apart_change = -((images - image) @ text + (texts - text) @ image) / apart
     return {
@@ -59,13 +59,15 @@ def figures(images: np.ndarray, texts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _log_of_mean(potentials: np.ndarray) -> np.ndarray:
-    """Values of mean log(U), U the mean over pairs; leaving one product out changes U twice, as either of a pair."""
+    """Values of mean log(U), U being the mean over pairs; leaving one product out changes U twice, once for each member of a
+    pair.
+    """
     mean = max(potentials.mean(), np.finfo(float).tiny)
     return np.log(mean) + 2 * (potentials - mean) / mean
 
 
 def potentials(features: np.ndarray) -> np.ndarray:
-    """(N, D) unit vectors -> (N,): for each the mean of exp(-2 * squared distance) to the N - 1 others."""
+    """Computes for each of (N, D) unit vectors the mean of exp(-2 * squared distance) to the N - 1 others, (N,)."""
     sums = np.empty(len(features))
     for start in range(0, len(features), BLOCK):
         cosines = features[start : start + BLOCK] @ features.T
@@ -74,28 +76,28 @@ def potentials(features: np.ndarray) -> np.ndarray:
 
 
 def chance_gap(images: np.ndarray, texts: np.ndarray) -> float:
-    """The gap to expect from drawing so many vectors alone, were both kinds of one cloud: sqrt(var / N) of both together."""
+    """Expected gap between samples of this size if both kinds were one cloud: sqrt(var / N) of both together."""
     return float(np.sqrt(sum((1 - np.square(x.mean(axis=0)).sum()) / len(x) for x in (images, texts))))
 
 
 def offset(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
-    """(D,) from the mean text to the mean image."""
+    """Vector (D,) from the mean text to the mean image."""
     return images.mean(axis=0) - texts.mean(axis=0)
 
 
 def moved(features: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """(N, D) unit vectors moved by (D,) and put back on the sphere."""
+    """Moves (N, D) unit vectors by (D,) and renormalises them."""
     shifted = features + step
     return (shifted / np.maximum(np.linalg.norm(shifted, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
 def narrowed(images: np.ndarray, texts: np.ndarray, gap: np.ndarray, amount: float) -> tuple[np.ndarray, np.ndarray]:
-    """Each kind moved by half of ``amount`` times the (D,) offset towards the other: 0 stays, 1 closes, below 0 widens."""
+    """Moves each kind half of ``amount`` times the (D,) offset to the other: 0 keeps, 1 closes, below 0 widens the gap."""
     return moved(images, -amount / 2 * gap), moved(texts, amount / 2 * gap)
 
 
 def plane(images: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both clouds in the plane of their two first principal components.
+    """Projects both clouds on their first two principal components.
 
     Returns:
         (N, 2), (M, 2), and the two components' shares of the variance.

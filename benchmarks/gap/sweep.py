@@ -1,4 +1,4 @@
-"""What narrowing the modality gap afterwards does: to retrieval, and to captions written from photos moved to the texts."""
+"""Narrows the modality gap after training, and evaluates retrieval and captions from the moved photos."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,16 +20,16 @@ Pairs = tuple[np.ndarray, np.ndarray]  # (N, D) photos and (N, D) texts, row by 
 
 
 def retrieval_sweep(pairs: Pairs, tuning: Pairs, *, seed: int, resamples: int) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Retrieval over `AMOUNTS`.
+    """Evaluates retrieval over `AMOUNTS`.
 
     Args:
-        pairs: of the products that are measured.
-        tuning: of others, which the offset is taken from.
+        pairs: of the evaluated products.
+        tuning: of others, which give the offset.
         seed: of the bootstrap.
         resamples: of the bootstrap.
 
     Returns:
-        Per amount a row: ``amount``, ``gap`` that is left, ``metrics``, ``ci95`` of SumR, its ``gain`` over amount 0 with
+        Per amount a row: ``amount``, remaining ``gap``, ``metrics``, ``ci95`` of SumR, its ``gain`` over amount 0 with
         ``gain_ci95`` (paired), and ``tuning_SumR``; and (amounts, resamples) samples of SumR.
     """
     gap = offset(*tuning)
@@ -51,7 +51,7 @@ def retrieval_sweep(pairs: Pairs, tuning: Pairs, *, seed: int, resamples: int) -
 
 
 def square_answers(images: np.ndarray, texts: np.ndarray) -> Answers:
-    """One photo and one text per product, each against all of the other kind."""
+    """Ranks one photo and one text per product against all of the other kind."""
     products = np.arange(len(images))
     groups = torch.from_numpy(products)
     ranks = cross_modal_ranks(torch.from_numpy(images), torch.from_numpy(texts), groups, groups)
@@ -67,13 +67,13 @@ def caption_sweep(
     seed: int,
     resamples: int,
 ) -> list[dict[str, Any]]:
-    """Caption scores over `AMOUNTS`. The texts that the captioner learned from stay; the photos go all the way to them.
+    """Scores captions over `AMOUNTS`. The captioner's texts stay; the photos move the full distance.
 
     Args:
         captioner: of the encoder that embedded the photos; its tags are read from the photos as they are.
         photos: (N, D).
         gap: (D,) from the mean text to the mean photo.
-        references: N times the true texts.
+        references: true texts of each of N products.
         seed: of the bootstrap.
         resamples: of the bootstrap.
 

@@ -1,13 +1,13 @@
-"""Where a CLIP's image tower looks: maps over its patches that need no selection tokens, as baselines for these.
+"""Maps over an image tower's patches that need no selection tokens, as baselines for these.
 
-- ``attention``: what the class token attends to in the last block, mean over heads (Caron et al., DINO, 2021).
-- ``rollout``: attention through all blocks, residuals counted by half (Abnar and Zuidema, ACL 2020).
-- ``gradient``: of the cosine between photo and text, per pixel, absolute, summed up in each patch (Simonyan et al., 2014).
-- ``grad-cam``: the same gradient on the patches that enter the last block, times these (Selvaraju et al., ICCV 2017).
+- ``attention``: the class token's attention in the last block, mean over heads (Caron et al., DINO, 2021).
+- ``rollout``: attention through all blocks, residuals weighted by half (Abnar and Zuidema, ACL 2020).
+- ``gradient``: absolute gradient of the photo-text cosine per pixel, summed in each patch (Simonyan et al., 2014).
+- ``grad-cam``: the same gradient on the last block's input patches, times these (Selvaraju et al., ICCV 2017).
 
-They work for every ViT behind ``e2.towers``, open_clip's own and timm's, and for an E2 model. Where no class token is pooled,
-the pooling stands in for it: SigLIP's attention pool, or an even mean over patches. In an E2 model they follow class token and
-patches only; what the selection tokens bring to the image embedding past the attention is not in them.
+They work for every ViT that ``e2.towers`` supports and for E2 models. If no class token is pooled, the pooling replaces it:
+SigLIP's attention pool, or an even mean over patches. In an E2 model they follow class token and patches only, and leave out
+what the selection tokens add to the image embedding.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ GRADIENT = ("gradient", "grad-cam")
 
 @torch.no_grad()
 def attention_maps(encoder: Encoder, pixels: Tensor) -> dict[str, Tensor]:
-    """The maps of `ATTENTION`: (B, 3, H, W) -> (B, rows, columns) each, summing to 1.
+    """Computes the maps of `ATTENTION`: (B, 3, H, W) -> (B, rows, columns) each, summing to 1.
 
     Raises:
         InputError: the image tower is no ViT that E2 can read.
@@ -51,12 +51,12 @@ def attention_maps(encoder: Encoder, pixels: Tensor) -> dict[str, Tensor]:
 
 
 def _read_back(rows: Tensor, weights: Tensor) -> Tensor:
-    """From shares of a block's output (B, R) to shares of its input, by its attention (B, R, R)."""
+    """Propagates shares of a block's output (B, R) to its input, by its attention (B, R, R)."""
     return (rows.unsqueeze(1) @ weights).squeeze(1)
 
 
 def gradient_maps(encoder: Encoder, pixels: Tensor, texts: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """The maps of `GRADIENT` for each of several texts a photo.
+    """Computes the maps of `GRADIENT` for several texts per photo.
 
     Args:
         encoder: any with such a tower.
@@ -91,14 +91,14 @@ def _per_patch(tower: Tower, slopes: Tensor) -> Tensor:
 
 
 def _grad_cam(encoder: Encoder, tower: Tower, values: Tensor, slopes: Tensor) -> Tensor:
-    """Channels weighted by their mean slope over the patches, summed, negative evidence dropped."""
+    """Weights channels by their mean gradient over the patches, sums them and drops negative evidence."""
     own = [_stream(encoder, tower, x.float(), (-2,))[:, tower.num_prefix_tokens :] for x in (values, slopes)]  # (B, N, W)
     weights = own[1].mean(dim=1, keepdim=True)
     return _shares((own[0] * weights).sum(dim=-1).relu().unflatten(-1, tower.grid))
 
 
 def _pooled(tower: Tower, pool: Tensor | None, like: Tensor) -> Tensor:
-    """How much of each row of the last block's output goes into the embedding, (B, R)."""
+    """Share of each row of the last block's output in the embedding, (B, R)."""
     if pool is not None:
         return pool
     shares = like.new_zeros(like.shape[0], like.shape[-1])
@@ -114,7 +114,7 @@ def _patch_shares(tower: Tower, rows: Tensor) -> Tensor:
 
 
 def _shares(found: Tensor) -> Tensor:
-    """Scaled to sum to 1; an empty map (no positive evidence) says nothing and becomes even."""
+    """Scales to sum 1; an empty map (no positive evidence) becomes uniform."""
     total = found.sum(dim=(-2, -1), keepdim=True)
     return torch.where(total > 0, found / total.clamp(min=torch.finfo(found.dtype).tiny), 1 / found[0].numel())
 
@@ -124,7 +124,7 @@ def _length(tower: Tower) -> int:
 
 
 def _stream(encoder: Encoder, tower: Tower, x: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Class token and patches of a sequence; selection tokens stand behind them, in the published layout in front."""
+    """Class token and patches of a sequence, without selection tokens (at the end; in the published layout, in front)."""
     for dim in dims:
         x = x.narrow(dim, x.shape[dim] - _length(tower) if encoder.tokens_first else 0, _length(tower))
     return x
@@ -133,8 +133,8 @@ def _stream(encoder: Encoder, tower: Tower, x: Tensor, dims: tuple[int, ...]) ->
 class _Recorder(TorchFunctionMode):
     """Records attention weights, mean over heads, wherever a tower computes them.
 
-    All attention of open_clip and timm goes through one of two functions, so these are what is watched; whether a block is
-    running is told by hooks.
+    All attention of open_clip and timm goes through one of two functions, which are wrapped; hooks tell which block is
+    running.
 
     Attributes:
         blocks: (B, L, L) of each block that still has all patches, in order.
@@ -158,7 +158,7 @@ class _Recorder(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _record(self, weights: Tensor) -> None:
-        """(B, queries, keys)."""
+        """Records (B, queries, keys)."""
         if self.inside and weights.shape[-1] >= self.length:
             self.blocks.append(weights.float())
         elif weights.shape[-1] == self.length and weights.shape[-2] < self.length:
@@ -166,6 +166,6 @@ class _Recorder(TorchFunctionMode):
 
 
 def _weights(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **_: Any) -> Tensor:
-    """What ``F.scaled_dot_product_attention`` weighs the values by, mean over heads: (B, queries, keys)."""
+    """Computes the weights of ``F.scaled_dot_product_attention``, mean over heads: (B, queries, keys)."""
     logits = (query @ key.mT).float() * query.shape[-1] ** -0.5
     return (logits if attn_mask is None else logits + attn_mask).softmax(dim=-1).mean(dim=1)

@@ -1,15 +1,15 @@
-"""`e2 evaluate grounding`: does a selection token look where the tag is? Against maps of plain towers, the centre and chance.
+"""Evaluates whether selection tokens look at their tags, against maps of plain towers, the centre and chance, for `e2
+evaluate grounding`.
 
-Truths (say which one):
+Ground truths (name the one used):
 
-- ``boxes``: the true place of each tag, known for the built-in catalogue.
-- ``windows``: the part of the photo that suits the tag's text best when cropped or when all around it is blurred, found by
-  the encoder itself (ReCLIP); an agreement of two ways to look, which needs no boxes.
+- ``boxes``: the true location of each tag, known for the built-in catalogue.
+- ``windows``: the part of the photo that suits the tag's text best when cropped or with blurred surroundings, according to the
+  encoder itself (ReCLIP); measures agreement, without boxes.
 
 Metrics are called ``MEASURE/MAP/ENTITY``. Measures: ``pointing`` (the strict pointing game), ``near`` (with the published
-tolerance of 15 pixels, on a photo of 224) and ``mass`` (share of the weight inside), all in percent; see
-``metrics``. Maps: ``tokens`` (all fusion blocks), ``tokens@LAYER``, those of ``attention_maps``,
-``centre`` and ``random``.
+tolerance of 15 pixels, on a photo of 224) and ``mass`` (share of the weight inside), all in percent; see ``metrics``. Maps:
+``tokens`` (all fusion blocks), ``tokens@LAYER``, those of ``attention_maps``, ``centre`` and ``random``.
 """
 
 import time
@@ -57,18 +57,18 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class TagBoxes:
-    """Where each entity's tag is to be found: entity -> (N, 4) boxes in an encoder's view, NaN where there is none."""
+    """Boxes of each entity's tag: entity -> (N, 4) in an encoder's view, NaN if unknown."""
 
     boxes: dict[str, np.ndarray]
 
     def known(self, entity: str) -> np.ndarray:
-        """(N,) bool."""
+        """Mask (N,) of products whose box is known."""
         return ~np.isnan(self.boxes[entity]).any(axis=1)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """``values``: metric -> (N,) per product, in percent, NaN where an entity's place is not known."""
+    """Scores, metric -> (N,) per product, in percent, NaN where an entity's location is unknown."""
 
     values: dict[str, np.ndarray]
 
@@ -76,10 +76,12 @@ class Scores:
         return {name: float(np.nanmean(values)) for name, values in self.values.items()}
 
     def samples(self, resamples: int, seed: int) -> dict[str, np.ndarray]:
-        """Bootstrapped means, metric -> (resamples,); the same products are drawn for all metrics and encoders."""
+        """Bootstraps the means, metric -> (resamples,); all metrics and encoders share the resampled products."""
         count = len(next(iter(self.values.values())))
         measures = [_measure(values) for values in self.values.values()]
-        all_products = Measure(np.zeros((count, 1)), np.arange(count))  # keeps the draw the same whatever is known
+        all_products = Measure(
+            np.zeros((count, 1)), np.arange(count)
+        )  # keeps the resamples the same whichever boxes are known
         means = resampled_means([*measures, all_products], resamples=resamples, seed=seed)
         return dict(zip(self.values, means.T[:-1], strict=True))
 
@@ -99,18 +101,18 @@ def evaluate_grounding(
     Args:
         encoders: one or several, with or without selection tokens.
         catalogue: one split; its ``tags`` are the entities.
-        truth: ``boxes`` or ``windows``; None: boxes where the catalogue knows some.
-        products: at most so many, drawn by ``seed``.
-        seed: of that draw and of the bootstrap.
+        truth: ``boxes`` or ``windows``; None: boxes if the catalogue has some.
+        products: at most so many, selected at random by ``seed``.
+        seed: of that selection and of the bootstrap.
         out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``).
         resamples: of the bootstrap.
 
     Returns:
-        Records in which ``tokens_minus`` holds the paired differences between an encoder's tokens and every other map of
-        its own, and of the other encoders where the truth is the same for all.
+        Records; ``tokens_minus`` holds paired differences between an encoder's tokens and every other map of its own and, if
+        all share one ground truth, of the other encoders.
 
     Raises:
-        InputError: unknown truth, no tags, boxes that the catalogue does not know, or an image tower that is no ViT.
+        InputError: unknown truth, no tags, no boxes in the catalogue, or an image tower that is no ViT.
     """
     check_encoders(encoders)
     claim_comparison(out, *FIGURES)
@@ -139,7 +141,7 @@ def evaluate_grounding(
 
 
 def grounding_tables(comparison: Comparison) -> list[Table]:
-    """The strict pointing game and the one with tolerance: maps by entity, with intervals."""
+    """Tabulates the strict pointing game and the one with tolerance: maps by entity, with intervals."""
     first = comparison.results[0]
     what = {"boxes": "true boxes", "windows": "best windows"}[first["protocol"]]
     titles = {"pointing": "Pointing game", "near": f"Pointing game, tolerance {first['tolerance_of_near']}"}
@@ -162,7 +164,7 @@ def grounding_tables(comparison: Comparison) -> list[Table]:
 def true_boxes(
     encoder: Encoder, products: Sequence[Product], sizes: Sequence[tuple[int, int]], entities: Sequence[str]
 ) -> TagBoxes:
-    """The catalogue's boxes in the encoder's view; ``sizes``: (width, height) of each product's photo."""
+    """Transforms the catalogue's boxes to the encoder's view; ``sizes``: (width, height) of each product's photo."""
     boxes = {entity: np.full((len(products), 4), np.nan) for entity in entities}
     for row, (product, size) in enumerate(zip(products, sizes, strict=True)):
         view = view_of(encoder, size)
@@ -173,7 +175,7 @@ def true_boxes(
 
 
 def score_maps(maps: Maps, truth: TagBoxes) -> Scores:
-    """Every measure of every map, in percent."""
+    """Scores every map by every measure, in percent."""
     values: dict[str, np.ndarray] = {}
     for name, by_entity in maps.items():
         for entity in (entity for entity in truth.boxes if entity in by_entity):
@@ -188,7 +190,8 @@ def score_maps(maps: Maps, truth: TagBoxes) -> Scores:
 def score_encoder(
     encoder: Encoder, products: Sequence[Product], photos: Sequence[Image.Image], entities: Sequence[str], kind: str
 ) -> tuple[Scores, dict[str, Any]]:
-    """Every map of an encoder on N products and their photos; and what the scores rest on: grid, places, what can be reached.
+    """Scores every map of an encoder on N products and their photos; also returns facts: grid, known locations, reachable
+    scores.
 
     Args:
         kind: ``boxes`` or ``windows``.
@@ -221,7 +224,7 @@ def _windows(
 
 
 def _windows_in_boxes(windows: TagBoxes, boxes: TagBoxes) -> dict[str, float]:
-    """How far the windows can be trusted where the truth is known: percent of them whose middle lies in the true box."""
+    """Percent of the windows whose middle lies in the true box, if known: a check of the windows."""
     shares = {}
     for entity, true in boxes.boxes.items():
         both = boxes.known(entity) & windows.known(entity)
@@ -235,7 +238,7 @@ def _check_truth(truth: str, catalogue: Catalogue, products: Sequence[Product]) 
     if truth not in TRUTHS:
         raise InputError(f"unknown truth {truth!r}; choose {', '.join(TRUTHS)}")
     if truth == "boxes" and not any(product.regions for product in products):
-        raise InputError(f"{catalogue.name} knows no boxes; leave out --truth, or give --truth windows")
+        raise InputError(f"{catalogue.name} has no boxes; leave out --truth, or give --truth windows")
 
 
 def _measure(values: np.ndarray) -> Measure:
@@ -244,9 +247,9 @@ def _measure(values: np.ndarray) -> Measure:
 
 
 def _add_token_differences(comparison: Comparison, samples: Sequence[Samples]) -> None:
-    """For each encoder with tokens: these minus each other map; value, low, high.
+    """Adds, for each encoder with tokens, their difference from each other map: value, low, high.
 
-    Against other encoders' maps too where all are asked for the same places: windows are each encoder's own.
+    Includes other encoders' maps if all share the same boxes: windows are each encoder's own.
     """
     names = short_names(comparison)
     for own, record in zip(samples, comparison.results, strict=True):

@@ -1,4 +1,4 @@
-"""The figure of `e2 evaluate grounding`: the pointing game by entity, selection tokens beside the maps that need none."""
+"""Figure of `e2 evaluate grounding`: the pointing game by entity, selection tokens beside other maps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from e2.benchmarks.grounding.maps import TOKENS, maps_of, own_map
 
 NAME = "grounding"
 CHANCE, CHANCE_LABEL = "random", "chance"
-NAME_WIDTH = 12  # letters of an entity's name on a line
-HATCHES = ("", "///", "...")  # one per encoder; colours tell the maps apart
+NAME_WIDTH = 12  # letters of an entity's name per line
+HATCHES = ("", "///", "...")  # one per encoder; colours distinguish the maps
 PAINT = dict(zip((TOKENS, "attention", "rollout", "gradient", "grad-cam", "centre"), (COLOURS[1], *COLOURS[2:6], GREY)))  # noqa: B905
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One map of one encoder: a bar at each entity."""
+    """Bars of one map of one encoder, one per entity."""
 
     label: str
     record: Mapping[str, Any]
@@ -39,8 +39,8 @@ class Bar:
 def save_bars(comparison: Comparison, out: Path) -> None:
     """Writes ``out/grounding.png``, ``.svg`` and ``.pdf``: the strict game left, with tolerance right; dashes are chance.
 
-    Up to three encoders show all their maps; of more, each shows one. Chance is drawn bar by bar: it depends on an encoder's
-    grid, and on its own windows where these are the truth.
+    Up to three encoders show all their maps, more show one each. Chance is drawn per bar: it depends on an encoder's grid and,
+    if used, its windows.
     """
     records, names = comparison.results, short_names(comparison)
     entities = list(records[0]["places"])
@@ -57,7 +57,7 @@ def save_bars(comparison: Comparison, out: Path) -> None:
 
 
 def all_maps(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list[Bar]:
-    """A colour for each map, a hatch for each encoder."""
+    """Gives each map a colour and each encoder a hatch."""
     return [
         Bar(own if len(names) == 1 else f"{name}: {own}", record, own, PAINT[own], hatch)
         for name, record, hatch in zip(names, records, HATCHES)  # noqa: B905 - fewer names than hatches
@@ -67,7 +67,7 @@ def all_maps(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list
 
 
 def one_map_each(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list[Bar]:
-    """An encoder's tokens, or its gradient map where it has none: both know the tag they look for."""
+    """Chooses an encoder's tokens, or else its gradient map: both use the tag."""
     paint = colours(names)
     own = [own_map(record["metrics"]) for record in records]
     return [Bar(f"{name}: {map_}", record, map_, paint[name]) for name, record, map_ in zip(names, records, own, strict=True)]

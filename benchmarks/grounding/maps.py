@@ -1,4 +1,4 @@
-"""The maps that are asked where they point: an encoder's selection tokens, its tower's own maps, and two that know nothing."""
+"""Collects the maps to evaluate: an encoder's selection tokens, its tower's own maps, and two uninformed ones."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -12,23 +12,23 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.tag_reader import trained_prompt
 from e2.benchmarks.grounding.attention_maps import attention_maps, gradient_maps
 
-TOKENS = "tokens"  # of all fusion blocks together; one block's are called tokens@LAYER
-WITHOUT_TOKENS = "gradient"  # the map that stands for an encoder without: the other kind that knows the tag
+TOKENS = "tokens"  # over all fusion blocks; one block's are called tokens@LAYER
+WITHOUT_TOKENS = "gradient"  # substitute for encoders without tokens: the other kind of map that uses the tag
 Maps = dict[str, dict[str, np.ndarray]]  # map -> entity -> (N, rows, columns) float32
 
 
 def maps_of(scores: Iterable[str]) -> list[str]:
-    """The maps that ``MEASURE/MAP/ENTITY`` scores are of."""
+    """Maps among ``MEASURE/MAP/ENTITY`` scores."""
     return list(dict.fromkeys(name.split("/", 2)[1] for name in scores if name.count("/") >= 2))
 
 
 def own_map(scores: Iterable[str]) -> str:
-    """The map that speaks for the encoder so scored: its tokens', where it has some."""
+    """Map that represents the scored encoder: its tokens' if it has some."""
     return TOKENS if TOKENS in maps_of(scores) else WITHOUT_TOKENS
 
 
 def tag_texts(encoder: Encoder, tags: Sequence[Mapping[str, str]], entities: Sequence[str]) -> dict[str, np.ndarray]:
-    """entity -> (N, D), the embedding of each product's own tag, worded as the encoder was trained; zeros without a tag."""
+    """Embeds each product's own tag, worded as in training: entity -> (N, D); zeros without a tag."""
     prompt = trained_prompt(encoder)
     wanted = {(entity, own[entity]): None for own in tags for entity in entities if entity in own}
     vectors = encoder.encode_texts([prompt.format(tag=tag, entity=entity) for entity, tag in wanted], progress=False)
@@ -41,10 +41,10 @@ def tag_texts(encoder: Encoder, tags: Sequence[Mapping[str, str]], entities: Seq
 
 
 def read_maps(encoder: Encoder, photos: Sequence[Image.Image], texts: Mapping[str, np.ndarray]) -> Maps:
-    """Every map of every photo.
+    """Computes every map of every photo.
 
     Args:
-        encoder: any with a ViT; its selection tokens are read where it has some.
+        encoder: any with a ViT; its selection tokens are used if it has some.
         photos: N of them.
         texts: entity -> (N, D), as `tag_texts` gives them.
 
@@ -66,7 +66,7 @@ def read_maps(encoder: Encoder, photos: Sequence[Image.Image], texts: Mapping[st
 
 
 def centre(grid: tuple[int, int]) -> np.ndarray:
-    """All weight on the patches nearest to the middle: one, two or four of them, (rows, columns)."""
+    """Puts all weight on the patches nearest to the middle: one, two or four of them, (rows, columns)."""
     rows, columns = (np.abs(np.arange(cells) - (cells - 1) / 2) < 1 for cells in grid)
     near = (rows[:, None] & columns[None, :]).astype(np.float32)
     return near / near.sum()

@@ -1,11 +1,10 @@
-"""Does a map over a photo's patches point at the place it should? Pure measures, no model.
+"""Measures whether a map over a photo's patches points at the right location. Pure functions, no model.
 
 The pointing game (Zhang et al., "Top-down Neural Attention by Excitation Backprop", IJCV 2018, section 4.1): the map's maximum
 is a hit if it lies in the box; theirs grants a tolerance of 15 pixels around it. Here the maximum is a patch, its point the
 patch's centre, and the tolerance is a share of the photo's sides, so that coarse and fine maps play the same game: 0 is the
-strict one. Where several patches share the maximum, the score is the share of them that hit: what drawing one of them gives
-on average. So a uniform map *is* the random baseline, exactly, and two tokens on different patches score half a point for one
-of them.
+strict one. If several patches share the maximum, the score is the share of them that hit, the expectation of a random choice.
+So a uniform map *is* the random baseline exactly.
 
 Legend: B photos, k tokens; boxes are x0, y0, x1, y1 in 0..1 of what the encoder sees (`e2.benchmarks.grounding.view`).
 """
@@ -16,12 +15,12 @@ TIE = 1e-6  # relative; weights that differ by less are equal up to rounding
 
 
 def pointing(weights: np.ndarray, boxes: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
-    """Hits of the pointing game: (B, k, rows, columns) weights, (B, 4) boxes -> (B,) in 0..1.
+    """Scores the pointing game: (B, k, rows, columns) weights, (B, 4) boxes -> (B,) in 0..1.
 
     Args:
-        weights: not negative; the tokens' weights are added up first.
-        boxes: of the thing to point at.
-        tolerance: by what share of the photo's sides the box is enlarged on every side.
+        weights: non-negative; summed over tokens first.
+        boxes: targets.
+        tolerance: share of the photo's sides by which the box grows on every side.
     """
     total = np.asarray(weights, dtype=np.float64).sum(axis=1)
     best = total >= total.max(axis=(1, 2), keepdims=True) * (1 - TIE)  # (B, rows, columns)
@@ -30,7 +29,7 @@ def pointing(weights: np.ndarray, boxes: np.ndarray, tolerance: float = 0.0) -> 
 
 
 def mass_in_box(weights: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Share of the weight that lies in the box: (B, k, rows, columns), (B, 4) -> (B,) in 0..1.
+    """Computes the share of the weight that lies in the box: (B, k, rows, columns), (B, 4) -> (B,) in 0..1.
 
     A patch's weight is spread evenly over its area, so a patch that the box covers by half counts half.
     """
@@ -39,7 +38,7 @@ def mass_in_box(weights: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def reachable(boxes: np.ndarray, grid: tuple[int, int], tolerance: float = 0.0) -> np.ndarray:
-    """What the best possible map scores in the pointing game, (B,): 0 where a small box lies between all centres."""
+    """Pointing score of the best possible map, (B,): 0 where a small box lies between all centres."""
     return centres_inside(boxes, grid, tolerance).any(axis=(1, 2)).astype(float)
 
 

@@ -1,6 +1,6 @@
-"""A picture of what each entity's selection tokens chose: one row a product, one column an entity.
+"""Draws the patches that each entity's selection tokens chose: one row per product, one column per entity.
 
-Beside a plain encoder each product gets a second row: where that one looks, on the whole and for each tag's text.
+With a plain encoder, each product gets a second row: its attention overall and for each tag's text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,25 +20,25 @@ from e2.errors import InputError
 from e2.files import atomic_path
 
 CELL = 224  # pixels of a photo in the picture
-UNCHOSEN = 0.28  # brightness left to patches that no token chose
-COLOURS = ("#ffb000", "#00c2d1", "#ff4f79", "#7ee081")  # of the frames, first fusion block first
+UNCHOSEN = 0.28  # brightness of patches that no token chose
+COLOURS = ("#ffb000", "#00c2d1", "#ff4f79", "#7ee081")  # colours of the frames, first fusion block first
 WHOLE, FOR_TEXT = "attention", "grad-cam"  # the plain encoder's maps
 
 
 def draw_selections(
     encoder: Encoder, products: Sequence[Product], path: Path, *, plain: Encoder | None = None, name: str = "CLIP"
 ) -> None:
-    """Draws the selections of an E2 encoder on each product's first photo and writes a picture; the ending says which kind.
+    """Draws an E2 encoder's selections on each product's first photo; the file's ending sets the format.
 
-    The brighter a place, the more weight it has; places with more than a quarter of a fusion block's weight are framed in the
-    block's colour. A dashed box is the true place where the catalogue knows it.
+    Brighter patches have more weight; those with more than a quarter of a fusion block's weight are framed in the block's
+    colour. A dashed box is the true location, if known.
 
     Args:
         encoder: has selection tokens.
         products: one or more.
         path: ends in .png, .svg or .pdf.
-        plain: another encoder, whose class-token attention and Grad-CAM for each tag stand below the selections.
-        name: of that one.
+        plain: another encoder, whose class-token attention and Grad-CAM for each tag are drawn below the selections.
+        name: of the plain encoder.
 
     Raises:
         InputError: the encoder has no selection tokens, or there is no product.
@@ -58,7 +58,7 @@ def draw_selections(
 
 
 def lit(photo: Image.Image, weights: Mapping[int, np.ndarray]) -> np.ndarray:
-    """The photo with every patch dimmed but those that some token chose; (height, width, 3) uint8."""
+    """Dims all patches of the photo that no token chose; (height, width, 3) uint8."""
     total = np.sum(list(weights.values()), axis=0)
     mask = Image.fromarray((255 * (total / total.max()).clip(0, 1)).astype(np.uint8)).resize(
         photo.size, Image.Resampling.NEAREST
@@ -68,7 +68,7 @@ def lit(photo: Image.Image, weights: Mapping[int, np.ndarray]) -> np.ndarray:
 
 
 def _draw_tokens(axes: np.ndarray, encoder: Encoder, products: Sequence[Product], photos: Sequence[Image.Image]) -> None:
-    """One row of axes a product."""
+    """Draws one row of axes per product."""
     chosen = encoder.selections(photos)  # entity -> {layer: (B, k, rows, columns)}
     for row, (product, photo) in enumerate(zip(products, photos, strict=True)):
         view = view_of(encoder, photo.size)
@@ -112,7 +112,7 @@ def _show(axis: Axes, pixels: np.ndarray, title: str) -> None:
 
 
 def _frames(axis: Axes, weights: Mapping[int, np.ndarray]) -> None:
-    """Frames the places with more than a quarter of a block's weight, and of four even shares."""
+    """Frames patches with more than a quarter of a block's weight and four times an even share."""
     for colour, grid in zip(COLOURS, weights.values(), strict=False):
         rows, columns = grid.shape
         for y, x in zip(*np.nonzero(grid > max(grid.sum() / grid.size * 4, 0.25)), strict=True):

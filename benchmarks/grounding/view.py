@@ -1,4 +1,4 @@
-"""From a photo to what an encoder sees of it: its transform squashes, crops or pads, and boxes move with it."""
+"""Maps photos and boxes to what an encoder sees: its transform squashes, crops or pads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,15 +10,14 @@ from PIL import Image
 from e2.adapters.encoder import Encoder
 from e2.data.product import Box
 
-PADDING = "white"  # of pictures for people; the encoder's own padding may be black
+PADDING = "white"  # padding in pictures for people; the encoder's own may be black
 
 
 @dataclass(frozen=True)
 class EncoderView:
     """Photo coordinates -> view coordinates, both 0..1: ``x * scale + shift``, across and down.
 
-    The view is the encoder's input, on which its patch grid lies. Where it crops, scales exceed 1; where it pads, they fall
-    short of it.
+    The view is the encoder's input, covered by its patch grid. Scales exceed 1 if it crops and are below 1 if it pads.
     """
 
     scale: tuple[float, float]
@@ -26,13 +25,13 @@ class EncoderView:
     size: tuple[int, int]  # width and height of the encoder's input in pixels
 
     def box(self, box: Box) -> Box | None:
-        """The photo's box in the view, cut at its edges; None where nothing of it is seen."""
+        """Transforms a photo's box to the view, clipped at its edges; None if it is out of view."""
         corners = np.array(box, dtype=np.float64).reshape(2, 2) * self.scale + self.shift
         (x0, y0), (x1, y1) = corners.clip(0, 1)
         return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
     def picture(self, photo: Image.Image, side: int) -> Image.Image:
-        """What the encoder sees, in as much detail as the photo has; ``side`` is its longer side in pixels."""
+        """Renders the view in as much detail as the photo has; ``side`` is its longer side in pixels."""
         width, height = (round(side * edge / max(self.size)) for edge in self.size)
         whole = photo.convert("RGB").resize((max(1, round(width * self.scale[0])), max(1, round(height * self.scale[1]))))
         picture = Image.new("RGB", (width, height), PADDING)
@@ -41,7 +40,7 @@ class EncoderView:
 
 
 def view_of(encoder: Encoder, size: tuple[int, int]) -> EncoderView:
-    """How the encoder sees photos of that (width, height).
+    """Returns the encoder's view of photos of that (width, height).
 
     Raises:
         InputError: the encoder does not say how it resizes.
@@ -50,7 +49,7 @@ def view_of(encoder: Encoder, size: tuple[int, int]) -> EncoderView:
 
 
 def view_for(config: Mapping[str, Any], size: tuple[int, int]) -> EncoderView:
-    """As open_clip's ``image_transform`` for evaluation does it, from its configuration (``size``, ``resize_mode``)."""
+    """Follows open_clip's evaluation ``image_transform``, from its configuration (``size``, ``resize_mode``)."""
     height, width = config["size"] if isinstance(config["size"], (tuple, list)) else (config["size"],) * 2
     filling = np.array([width / size[0], height / size[1]])  # factors by which the photo would fill the input exactly
     factors = {"squash": filling, "longest": np.full(2, filling.min()), "shortest": np.full(2, filling.max())}

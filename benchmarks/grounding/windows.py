@@ -1,8 +1,8 @@
-"""The part of a photo that suits a text best, found by the encoder itself: no box has to be known.
+"""Finds the part of a photo that suits a text best with the encoder itself, without known boxes.
 
-ReCLIP's isolated proposal scoring (Subramanian et al., ACL 2022, section 3.1): every window is scored by cropping to it and by
-blurring all around it; the score is the sum of both cosines with the text. Windows here are a fixed grid of squares of a
-quarter and of half the view's side, half of them overlapping the next.
+ReCLIP's isolated proposal scoring (Subramanian et al., ACL 2022, section 3.1): a window's score is the sum of the text's
+cosines with the crop and with the photo blurred around the window. The windows form a fixed grid of squares with a quarter and
+half of the view's side, overlapping by half.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from e2.adapters.encoder import Encoder
 from e2.benchmarks.grounding.view import view_of
 from e2.data.product import Box
 
-SIDES = (4, 2)  # a window's side is one over this of the view's
+SIDES = (4, 2)  # inverse window sides as a share of the view's
 BLUR = 100 / 640  # radius as a share of the longer side: ReCLIP's 100 pixels on photos of about 640
-VIEWS = 2  # of a window: cropped, and all around it blurred
+VIEWS = 2  # of a window: cropped, and blurred around it
 
 
 def windows() -> np.ndarray:
@@ -27,11 +27,11 @@ def windows() -> np.ndarray:
 
 
 def best_windows(encoder: Encoder, photos: Sequence[Image.Image], texts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """For each photo and entity the window that suits the text best.
+    """Finds, for each photo and entity, the window that suits the text best.
 
     Args:
         encoder: scores the windows.
-        photos: N of them.
+        photos: N photos.
         texts: entity -> (N, D), normalised.
 
     Returns:
@@ -69,6 +69,6 @@ class _WindowViews(Sequence[Image.Image]):
 
 
 def pixel_box(box: Sequence[float] | Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A box of 0..1 in whole pixels, at least one each way."""
+    """Converts a box in 0..1 to whole pixels, at least one each way."""
     x0, y0, x1, y1 = (round(edge * size[i % 2]) for i, edge in enumerate(box))
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)

@@ -1,11 +1,11 @@
-"""`e2 evaluate probe`: what linear probes read off frozen embeddings, entity by entity, with intervals.
+"""Evaluates linear probes on frozen embeddings, per entity, with intervals, for `e2 evaluate probe`.
 
-A probe is fitted on train, its penalty chosen on val, and its accuracy measured on the products of another split. Of an E2
-model the entity's region embedding is probed too, and reported apart: it was trained to tell just that tag.
+A probe is fitted on train, its penalty chosen on val, and its accuracy measured on the products of another split. For an E2
+model, the entity's region embedding, which was trained on just that tag, is probed too and reported separately.
 
-Every product counts that carries the tag. A value that train does not have cannot be told; such products count as wrong, and
-how many there are stands in the record. Spellings of one value (*Nike*, *nike*) are one class. ``balanced`` accuracy is the
-mean over the values, so that rare ones weigh as much as common ones. Each product is seen by its first photo.
+Every product with the tag counts. Products with a value that train lacks count as wrong; their number is in the record.
+Spellings of one value (*Nike*, *nike*) are one class. ``balanced`` accuracy is the mean over the values, so that rare ones
+weigh as much as common ones. Only each product's first photo is used.
 """
 
 import time
@@ -44,7 +44,7 @@ MEAN = "mean_accuracy"
 
 @dataclass(frozen=True)
 class Splits:
-    """``fit`` is what probes learn from, ``val`` what chooses their penalty, ``test`` what they are measured on."""
+    """Splits of the probe: ``fit`` to train it, ``val`` to choose its penalty, ``test`` to evaluate it."""
 
     fit: Catalogue
     val: Catalogue
@@ -59,9 +59,9 @@ class Labels:
     """One entity's labels.
 
     Attributes:
-        values: C values that the fitted split has; class c is ``values[c]``.
-        rows: for each split the products that carry the tag.
-        classes: for each split the class of each of these, -1 for a value that the fitted split lacks.
+        values: C values of the training split; class c is ``values[c]``.
+        rows: for each split, the products with the tag.
+        classes: for each split, the classes of these; -1 for a value that the training split lacks.
         names: the values of the test products in ``rows``, each in one spelling.
     """
 
@@ -83,7 +83,7 @@ def evaluate_probe(
 
     Args:
         encoders: one or several.
-        splits: of one catalogue; their entities are probed.
+        splits: of one catalogue, whose entities are probed.
         seed: of the bootstrap.
         out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``probe.png``.
         resamples: of the bootstrap.
@@ -104,7 +104,7 @@ def evaluate_probe(
 
 
 def read_labels(splits: Splits) -> dict[str, Labels]:
-    """Entity -> its labels, from texts alone.
+    """Reads each entity's labels, without photos.
 
     Raises:
         InputError: see `evaluate_probe`.
@@ -130,7 +130,7 @@ def _labels_of(entity: str, values: list[str], tags: list[list[Mapping[str, str]
 
 @dataclass(frozen=True)
 class Probed:
-    """What became of one probe: (Q,) whether each test product that carries the tag is told rightly, and how it was fitted."""
+    """Result of one probe: (Q,) whether it is right on each test product with the tag, and facts of the fit."""
 
     labels: Labels
     right: np.ndarray
@@ -138,7 +138,7 @@ class Probed:
 
 
 def probe_all(encoder: Encoder, splits: Splits, labels: Mapping[str, Labels]) -> dict[str, Probed]:
-    """``ENTITY`` -> the probe of the image embeddings; ``ENTITY_region`` -> that of its region embedding."""
+    """Probes the image embeddings (``ENTITY``) and region embeddings (``ENTITY_region``)."""
     images, regions = zip(*(_features(encoder, split) for split in splits.all()), strict=True)
     features = {entity: (images, own) for entity, own in labels.items()}
     for place, entity in enumerate(encoder.tags):
@@ -148,7 +148,7 @@ def probe_all(encoder: Encoder, splits: Splits, labels: Mapping[str, Labels]) ->
 
 
 def probe_entity(features: Sequence[np.ndarray], labels: Labels, device: torch.device) -> Probed:
-    """Fits and measures one probe.
+    """Fits and evaluates one probe.
 
     Args:
         features: (N, D) of all products of each split.
@@ -163,7 +163,7 @@ def probe_entity(features: Sequence[np.ndarray], labels: Labels, device: torch.d
 
 
 def majority(labels: Labels) -> float:
-    """What always answering the most frequent value of the fitted split comes to, in percent."""
+    """Accuracy in percent of always predicting the training split's most frequent value."""
     return 100 * float((labels.classes[-1] == np.bincount(labels.classes[0]).argmax()).mean())
 
 
@@ -198,7 +198,7 @@ def _features(encoder: Encoder, catalogue: Catalogue) -> tuple[np.ndarray, np.nd
 def _scores(
     probed: Mapping[str, Probed], entities: Sequence[str], resamples: int, seed: int
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """The metrics, in percent, and their bootstrap samples: values of an entity are measures of their own."""
+    """Metrics in percent and their bootstrap samples; each value of an entity is a measure of its own."""
     measures: list[Measure] = []
     places: dict[str, slice] = {}
     for name, one in probed.items():
@@ -213,7 +213,7 @@ def _scores(
 
 
 def _named(means: np.ndarray, places: Mapping[str, slice], entities: Sequence[str]) -> dict[str, np.ndarray]:
-    """(R, K) means of all measures -> metric -> (R,). A value that a resample did not draw is left out of its balance."""
+    """Converts (R, K) means of all measures to metrics, (R,) each. A resample's balance leaves out absent values."""
     metrics = {MEAN: np.mean([means[:, places[entity].start] for entity in entities], axis=0)}
     for name, place in places.items():
         metrics[f"{name}_accuracy"] = means[:, place.start]
@@ -235,16 +235,16 @@ def _facts(labels: Labels) -> dict[str, Any]:
 
 
 def results_table(comparison: Comparison) -> RenderableType:
-    """Accuracies by encoder side by side, beside those of region embeddings and of the commonest value."""
+    """Tabulates accuracies by encoder, beside those of region embeddings and of the most frequent value."""
     first = comparison.results[0]
     title = "linear probes on {dataset}, {split}, {n:,} products".format_map(first)
     unseen = sum(facts["products_of_unseen_values"] for facts in first["entities"].values())
     caption = (
-        f"percent, 95 % intervals over products; fitted on {first['fitted_on']['n']:,} products; "
-        f"{unseen:,} tags whose value these lack count as wrong"
+        f"percent, 95 % intervals over products; fitted on {first['fitted_on']['n']:,} products; {unseen:,} tags with values "
+        "absent there count as wrong"
     )
     rows = ("accuracy", "region_accuracy", "majority")
     names = [MEAN, *(f"{entity}_{row}" for entity in first["entities"] for row in rows)]
     known = {name for record in comparison.results for name in record["metrics"]}
-    names = [name for name in names if name in known]  # balanced accuracies stay in the files
+    names = [name for name in names if name in known]  # balanced accuracies are in the files
     return metrics_table(comparison, names, title, caption)

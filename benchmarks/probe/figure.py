@@ -1,4 +1,4 @@
-"""Bars of linear probes' accuracies, by entity and encoder, beside always answering the commonest value."""
+"""Draws linear probes' accuracies by entity and encoder, beside always predicting the most frequent value."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ def save_bars(comparison: Comparison, out: Path) -> None:
 
 
 def draw_probes(scores: Scores, entities: Sequence[str], title: str, path: Path) -> None:
-    """A group of bars per entity; pale, hatched ones are those of region embeddings."""
+    """Draws a group of bars per entity; pale, hatched ones are those of region embeddings."""
     paint = colours(scores)
     bars = [(name, part) for name, one in scores.items() for part in _parts(one["metrics"], entities)]
     width, places = 0.8 / len(bars), np.arange(len(entities))
@@ -49,7 +49,7 @@ def draw_probes(scores: Scores, entities: Sequence[str], title: str, path: Path)
 
 
 def _parts(metrics: Mapping[str, float], entities: Sequence[str]) -> tuple[str, ...]:
-    """Image embeddings, then region embeddings where the encoder has any."""
+    """Image embeddings, then region embeddings if the encoder has any."""
     return ("", "_region") if any(f"{entity}_region_accuracy" in metrics for entity in entities) else ("",)
 
 

@@ -1,9 +1,9 @@
-"""Linear probes: how much of a tag a straight cut through frozen embeddings can tell. Tensors in, tensors out.
+"""Linear probes: tag classification from frozen embeddings. Tensors in, tensors out.
 
 A probe is a multinomial logistic regression. It minimises the mean cross-entropy plus ``decay / 2`` times the squared weights
 (not the biases), which is convex; scikit-learn's ``LogisticRegression(C=1 / (decay * N))`` finds the same. The embeddings are
-whitened first: a probe then does not care in which units an encoder writes what it knows, one range of penalties suits all
-encoders, and L-BFGS converges. The decay is chosen on held-out products, as in CLIP (Radford et al., 2021, A.3).
+whitened first, so that probes do not depend on an encoder's scales, one range of penalties suits all encoders, and L-BFGS
+converges. The decay is chosen on held-out products, as in CLIP (Radford et al., 2021, A.3).
 """
 
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from torch.nn import functional as F
 from e2.finite import require_finite
 
 DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # strong to weak
-PATIENCE = 2  # weaker penalties without a better held-out accuracy before the search ends
-LEAST_VARIANCE = 1e-4  # of a direction, as a share of the mean: one that hardly varies is not blown up to full size
-ROWS = 8192  # photos whose scores are held at a time
-ITERATIONS = 150  # of L-BFGS, from the next stronger penalty's answer
+PATIENCE = 2  # weaker penalties tried without a better held-out accuracy before the search ends
+LEAST_VARIANCE = 1e-4  # floor of a direction's variance, as a share of the mean: nearly constant ones are not blown up
+ROWS = 8192  # photos scored at a time
+ITERATIONS = 150  # L-BFGS iterations, from the next stronger penalty's solution
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """Takes (N, D) embeddings to (N, D + 1) inputs: uncorrelated components of variance 1, then a column of ones."""
+    """Whitens (N, D) embeddings to (N, D + 1) inputs: uncorrelated components of variance 1, then a column of ones."""
 
     centre: Tensor  # (D,)
-    directions: Tensor  # (D, D), one a column
+    directions: Tensor  # (D, D), one per column
 
     @classmethod
     def of(cls, features: Tensor) -> "Whitening":
-        """From the (N, D) embeddings that a probe is fitted to."""
+        """Fits the whitening to (N, D) embeddings."""
         centre = features.mean(dim=0)
         spread = (features - centre).double()
         variances, directions = torch.linalg.eigh(spread.T @ spread / len(spread))
@@ -47,10 +47,10 @@ class Probe:
     """A fitted probe.
 
     Attributes:
-        whitening: what embeddings go through first.
+        whitening: applied to embeddings first.
         weights: (D + 1, C), the last row holds the biases.
-        decay: the penalty that was chosen.
-        val_accuracy: share of the held-out products that it tells rightly.
+        decay: the chosen penalty.
+        val_accuracy: accuracy on held-out products.
     """
 
     whitening: Whitening
@@ -59,12 +59,12 @@ class Probe:
     val_accuracy: float
 
     def predict(self, features: Tensor) -> Tensor:
-        """(N, D) -> (N,) the likeliest class."""
+        """Predicts the likeliest class: (N, D) -> (N,)."""
         return _predict(self.whitening(features), self.weights)
 
 
 def fit_probe(train: Tensor, targets: Tensor, val: Tensor, val_targets: Tensor) -> Probe:
-    """Fits for one decay after another, from strong to weak, and keeps the one that does best on val; ties: the stronger.
+    """Fits probes from strong to weak decay and keeps the best on val; ties go to the stronger.
 
     Args:
         train: (N, D) embeddings.
@@ -95,13 +95,13 @@ def fit_probe(train: Tensor, targets: Tensor, val: Tensor, val_targets: Tensor) 
 
 
 def fit_logistic(inputs: Tensor, targets: Tensor, decay: float, *, start: Tensor) -> Tensor:
-    """The minimum of mean cross-entropy + decay / 2 * squared weights.
+    """Minimises mean cross-entropy + decay / 2 * squared weights.
 
     Args:
         inputs: (N, D + 1), the last column ones.
         targets: (N,) int64.
-        decay: penalty of all rows of the weights but the last.
-        start: (D + 1, C) where to begin; left as it is.
+        decay: penalty of all rows of the weights except the last.
+        start: (D + 1, C) initial weights; not modified.
 
     Returns:
         (D + 1, C)
@@ -129,7 +129,7 @@ def fit_logistic(inputs: Tensor, targets: Tensor, decay: float, *, start: Tensor
 
 
 def objective(inputs: Tensor, targets: Tensor, decay: float, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Value and gradient, block by block: all scores of many photos and classes at once would not fit into memory."""
+    """Computes value and gradient in blocks: scores of many photos and classes at once would not fit into memory."""
     loss, gradient = weights.new_zeros(()), torch.zeros_like(weights)
     for rows, right in zip(inputs.split(ROWS), targets.split(ROWS), strict=True):
         log_p = (rows @ weights).log_softmax(dim=1)

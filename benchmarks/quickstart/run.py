@@ -1,4 +1,6 @@
-"""The main job on the built-in data: train ``clip`` and ``e2`` at equal budget, evaluate both, show what the tokens chose."""
+"""Runs the main job on built-in data: trains ``clip`` and ``e2`` at equal budget, evaluates both, shows the tokens'
+selections.
+"""
 
 from pathlib import Path
 
@@ -27,15 +29,15 @@ PICTURED = 8  # test products in the picture
 
 
 def quickstart(out: Path, *, resume: bool = False, overwrite: bool = False) -> Comparison:
-    """Runs everything below ``out`` and returns the two models' comparison.
+    """Runs everything in ``out`` and returns the two models' comparison.
 
     Args:
         out: folder for the runs, their results and the picture.
-        resume: keep what an earlier, stopped quickstart finished.
+        resume: keep the finished parts of a stopped quickstart.
         overwrite: start afresh.
 
     Raises:
-        TrainingStopped: a training was interrupted; ``resume`` goes on.
+        TrainingStopped: a training was interrupted; ``resume`` continues.
     """
     console = Console(stderr=True)
     for method in METHODS:
@@ -55,7 +57,7 @@ def quickstart(out: Path, *, resume: bool = False, overwrite: bool = False) -> C
 
 
 NEXT = """
-Everything lies in {out}; {picture} shows what each entity's tokens chose.
+Everything is in {out}; {picture} shows what each entity's tokens chose.
 
 Now your own catalogue, a folder with train, val and test tables (parquet, csv, tsv or jsonl) of photos, descriptions and tags:
   e2 data info catalogue --tags brand,season --out runs/info

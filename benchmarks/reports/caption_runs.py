@@ -1,4 +1,4 @@
-"""What `e2 evaluate captioning` wrote, read back: captioners' scores and captions, of the same products."""
+"""Reads results of `e2 evaluate captioning`: captioners' scores and captions of the same products."""
 
 import json
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ ALIKE = ("dataset", "split", "text", "n", "tokenizer")  # must agree for runs to
 
 @dataclass(frozen=True)
 class CaptionRun:
-    """One captioner's ``metrics.json`` and ``captions.jsonl``, and a ``name`` that tells it from the others."""
+    """A captioner's ``metrics.json`` and ``captions.jsonl``, with a unique ``name``."""
 
     name: str
     record: dict[str, Any]
     rows: list[dict[str, Any]]
 
     def values(self, metric: str) -> np.ndarray:
-        """(P,) the captions' own scores."""
+        """Scores (P,) of the single captions."""
         return np.array([row["scores"][metric] for row in self.rows])
 
 
 def read_runs(folders: Sequence[Path]) -> tuple[list[CaptionRun], list[dict[str, Any]]]:
-    """The runs in all folders, and the paired differences where they were measured together.
+    """Reads the runs in all folders, with paired differences of those evaluated together.
 
     Raises:
         InputError: no results there, or runs of different products, references or tokenizers.
@@ -55,7 +55,7 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[CaptionRun], list[dict[str,
 
 
 def _names(paths: Sequence[str]) -> list[str]:
-    """The last part of each path, or all of it where that does not tell them apart."""
+    """Last part of each path, or the whole path if the last parts are ambiguous."""
     short = [Path(path).name or path for path in paths]
     return [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]
 

@@ -1,4 +1,4 @@
-"""The caption report's tables: scores by captioner, and the paired differences between them."""
+"""Tables of the caption report: scores by captioner, and paired differences."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ LOWER_IS_BETTER, NEITHER = ("repetition",), ("mean_length",)
 
 
 def score_table(runs: Sequence[CaptionRun], differences: Sequence[dict[str, Any]] = ()) -> Table:
-    """Metric by captioner; the best is marked where it is clear of all others, by paired differences where there are any."""
+    """Tabulates metrics by captioner; the best is marked if clear of all others, by paired differences if there are any."""
     names = dict.fromkeys(name for run in runs for name in run.record["metrics"])
     rows = {}
     for name in names:
@@ -35,7 +35,7 @@ def score_table(runs: Sequence[CaptionRun], differences: Sequence[dict[str, Any]
 
 
 def difference_table(differences: Sequence[dict[str, Any]], runs: Sequence[CaptionRun]) -> Table | None:
-    """Metric by pair of captioners that were measured together; None where none were."""
+    """Tabulates metrics by pair of captioners evaluated together; None if there are none."""
     if not differences:
         return None
     short = {run.record["model"]["path"]: run.name for run in runs}

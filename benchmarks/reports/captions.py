@@ -1,4 +1,4 @@
-"""`e2 report captions`: captioners side by side on one page, from the folders that `e2 evaluate captioning` wrote."""
+"""Compares captioners on one page, from folders of `e2 evaluate captioning`, for `e2 report captions`."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,11 @@ from e2.outputs import claim_results
 
 PAGE, MARKDOWN, LATEX = "index.html", "tables.md", "tables.tex"
 PHOTO, LOOK = 256, 224  # pixels
-WORST, TELLING, LOOKS = 6, 12, 6  # products: worst of a captioner, telling two apart, with selections
+WORST, TELLING, LOOKS = 6, 12, 6  # products shown: worst of a captioner, telling two apart, with selections
 CHARTS = ("BLEU@1", "BLEU@4", "METEOR", "ROUGE-L", "CIDEr")
 MAIN = ("METEOR", "ROUGE-L")  # the first that all runs have orders the gallery
-BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")  # would turn the order of what follows
-UNSHOWN = ("metrics", "ci95", "reference_tags", "missing", "notes", "entities")  # facts with a place of their own, or none
+BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")  # would break the order of what follows
+UNSHOWN = ("metrics", "ci95", "reference_tags", "missing", "notes", "entities")  # facts shown elsewhere, or not at all
 
 
 def write_report(
@@ -48,12 +48,12 @@ def write_report(
     Args:
         folders: of ``e2 evaluate captioning --out``: of one captioner, or of a comparison of several.
         out: folder to write to.
-        data: SPEC of the photos; None: the one that was measured on.
-        encoder: whose selection tokens are shown; None: that of the first captioner which has one with tokens.
-        products: in the gallery.
+        data: SPEC of the photos; None: that of the evaluation.
+        encoder: encoder whose selection tokens are shown; None: that of the first captioner that has one with tokens.
+        products: number in the gallery.
         columns: image, caption and id column of tables.
         on_bad_row: of the catalogue, ``error`` or ``skip``.
-        seed: of the choice of products that nothing else recommends.
+        seed: of the random selection of further products.
 
     Returns:
         The page's path.
@@ -101,8 +101,8 @@ def write_report(
 def choose_products(
     runs: Sequence[CaptionRun], worst: Sequence[Sequence[int]], metric: str, limit: int, seed: int
 ) -> list[int]:
-    """Rows for the gallery, in order: each captioner's worst, those that tell two captioners apart most, then a sample in
-    which sub-categories take turns. All worst cases are there whatever the limit.
+    """Chooses rows for the gallery, in order: each captioner's worst, those on which two captioners differ most, then a
+    sample with sub-categories in turn. All worst cases are included whatever the limit.
     """
     telling = dict.fromkeys(row for rows in worst for row in rows)
     for first, second in itertools.permutations(runs, 2):
@@ -129,7 +129,7 @@ def _charts(runs: Sequence[CaptionRun], metrics: Sequence[str]) -> list[Ridges]:
 def _gallery_note(shown: int, total: int, runs: int) -> str:
     if shown == total:
         return f"All {total:,} products."
-    kinds = "the worst of each captioner, those that tell captioners apart most" if runs > 1 else "the worst"
+    kinds = "the worst of each captioner, those on which captioners differ most" if runs > 1 else "the worst"
     return f"{shown:,} of {total:,} products: {kinds}, and a sample over all sub-categories."
 
 
@@ -141,7 +141,7 @@ def _page_data(
     metrics: Sequence[str],
     main: str,
 ) -> dict[str, Any]:
-    """What the page's script shows; places of products are those in the gallery."""
+    """Data for the page's script; products are numbered as in the gallery."""
     categories = sorted({runs[0].rows[row][CATEGORY] or "none" for row in rows})
     places = {row: place for place, row in enumerate(rows)}
     return {
@@ -170,7 +170,7 @@ def _caption(row: dict[str, Any], metrics: Sequence[str]) -> dict[str, Any]:
 
 
 def _marks(mentions: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """Start, end, kind and explanation of each marked span; one may name values of several entities, and is right by any."""
+    """Start, end, kind and explanation of each marked span; with values of several entities it is right if any is."""
     spans: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
     for mention in mentions:
         spans.setdefault((mention["start"], mention["end"]), []).append(mention)
@@ -186,7 +186,7 @@ def _marks(mentions: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
 def _photos_of(
     run: CaptionRun, data: str | None, columns: tuple[str, str, str], on_bad_row: str
 ) -> tuple[Catalogue, dict[str, int]]:
-    """The catalogue and the place of each product in it."""
+    """The catalogue, and each product's row in it."""
     spec, split = data or run.record["dataset"], run.record["split"]
     try:
         catalogue = open_data(spec, split, None, columns, on_bad_row)
@@ -199,7 +199,7 @@ def _photos_of(
 
 
 def _looks(name: str | None, runs: Sequence[CaptionRun], products: Sequence[Product]) -> dict[str, Any]:
-    """What the section on selection tokens shows."""
+    """Data for the section on selection tokens."""
     nothing = {
         "looks": [],
         "looks_encoder": "",
@@ -217,7 +217,7 @@ def _looks(name: str | None, runs: Sequence[CaptionRun], products: Sequence[Prod
 
 
 def _encoders_of(runs: Sequence[CaptionRun]) -> list[str]:
-    """Encoders of the captioners that still lie where they lay."""
+    """Encoders of the captioners that still exist at their paths."""
     named = (run.record["model"].get("encoder") for run in runs)
     paths = (found["path"] for found in named if isinstance(found, dict) and "path" in found)
     return [path for path in dict.fromkeys(paths) if Path(path).is_dir()]
@@ -243,12 +243,12 @@ def _looked_at(encoder: Encoder, products: Sequence[Product], tags: Sequence[Map
 
 
 def _chosen(photo: Image.Image, layers: Mapping[int, np.ndarray], row: int) -> Image.Image:
-    """The photo with the patches dimmed that no token of the entity chose in any block."""
+    """Dims the patches of the photo that no token of the entity chose in any block."""
     return Image.fromarray(lit(photo, {layer: weights[row].sum(axis=0) for layer, weights in layers.items()}))
 
 
 def _settings(runs: Sequence[CaptionRun]) -> dict[str, list[str]]:
-    """Everything the runs were made with, flat: ``model.path`` and so on."""
+    """Settings of all runs, flat: ``model.path`` and so on."""
     flat = [dict(_flat({key: value for key, value in run.record.items() if key not in UNSHOWN})) for run in runs]
     return {key: [str(found.get(key, "–")) for found in flat] for key in dict.fromkeys(key for found in flat for key in found)}
 

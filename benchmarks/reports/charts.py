@@ -1,4 +1,4 @@
-"""Numbers for inline SVG charts; the template draws them, so that colours follow the page's theme."""
+"""Computes numbers for inline SVG charts; the template draws them, so that colours follow the page's theme."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ WIDTH, HEIGHT = 320.0, 44.0  # of one ridge, in SVG units
 
 @dataclass(frozen=True)
 class Ridge:
-    """The distribution of one series: an SVG path, the places of its mean and median, and both in words."""
+    """Distribution of one series: an SVG path, the positions of its mean and median, and both in words."""
 
     path: str
     mean_x: float
@@ -21,7 +21,7 @@ class Ridge:
 
 @dataclass(frozen=True)
 class Ridges:
-    """Distributions of one quantity, one below the other on one axis from 0 to ``top``; values above stand in the last bin."""
+    """Distributions of one quantity below each other on one axis from 0 to ``top``; the last bin includes higher values."""
 
     name: str
     top: float
@@ -29,7 +29,7 @@ class Ridges:
 
 
 def ridges(name: str, series: list[np.ndarray], top: float | None = None) -> Ridges:
-    """The histograms of several series as outlines, each up to its own peak, on an axis to ``top`` or the 99th percentile."""
+    """Outlines the histograms of several series, each up to its own peak, on an axis to ``top`` or the 99th percentile."""
     top = top or max(1.0, float(np.percentile(np.concatenate(series), 99)))
     return Ridges(name, top, [_ridge(values, top) for values in series])
 

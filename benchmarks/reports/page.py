@@ -1,4 +1,4 @@
-"""The frame of every report page: one HTML file that opens offline, by day and night, on paper, phone and desktop.
+"""Frame of every report page: one HTML file that opens offline, in light and dark mode, on paper, phone and desktop.
 
 Texts of catalogues and captioners are untrusted. Jinja2 escapes every value; data for scripts travels as JSON in which ``<``,
 ``>``, ``&`` and quotes are escaped; scripts set text by ``textContent`` only; and the page's content security policy forbids
@@ -15,7 +15,7 @@ from e2.version import __version__
 
 
 def render(template: str, **values: Any) -> str:
-    """A page out of a template that extends ``page.html``; ``title`` is required there."""
+    """Renders a template that extends ``page.html``, which requires ``title``."""
     environment = Environment(
         loader=PackageLoader("e2.benchmarks.reports"),
         autoescape=True,
@@ -24,7 +24,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     text = environment.get_template(template).render(version=__version__, **values)
-    return text.encode("utf-8", "replace").decode()  # half characters have no UTF-8
+    return text.encode("utf-8", "replace").decode()  # surrogates have no UTF-8
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:

@@ -1,4 +1,4 @@
-"""Photos inside a page, as small WebP data URIs."""
+"""Embeds photos in a page, as small WebP data URIs."""
 
 import base64
 import io

@@ -1,6 +1,6 @@
-"""`e2 report study`: everything that studies and evaluations measured, on one page that opens offline.
+"""Shows all results of studies and evaluations on one page that opens offline, for `e2 report study`.
 
-The sentences at the top are made from the numbers by one rule (``study_findings``), and so is the list of what E2 loses.
+The sentences at the top and the list of E2's losses are made from the numbers by one rule (``study_findings``).
 """
 
 import base64
@@ -30,7 +30,7 @@ from e2.outputs import claim_results
 PAGE, MARKDOWN, LATEX, FOLDER = "index.html", "tables.md", "tables.tex", "figures"
 SELECTIONS, EXAMPLES = "selections", "examples"
 LOOKS, QUERIES = 4, 6  # products with overlays, retrieval examples
-LONG = 14  # rows; longer tables are folded
+LONG = 14  # rows; longer tables are collapsed
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ def write_report(
     """Writes ``index.html``, ``tables.md``, ``tables.tex`` and every figure as PNG, SVG and PDF in ``figures/``.
 
     Args:
-        folders: searched for results of `e2 study` and `e2 evaluate`.
+        folders: folders to search for results of `e2 study` and `e2 evaluate`.
         out: folder to write to.
-        models: encoders that are shown at work, the baseline first; none: numbers only.
-        catalogue: one split that they are shown on; needed with ``models``.
-        text: that queries are made of, ``caption`` or ``full``.
+        models: encoders shown at work, the baseline first; none: numbers only.
+        catalogue: split to show them on; needed with ``models``.
+        text: of the queries, ``caption`` or ``full``.
         seed: of the choice of products and queries.
 
     Returns:
@@ -78,7 +78,7 @@ def write_report(
     names = _names(models)
     looks, examples = "", []
     if encoders and catalogue is None:
-        raise InputError("--model shows encoders at work: say on which photos by --data")
+        raise InputError("--model shows encoders at work: name the photos by --data")
     if encoders and catalogue is not None:
         looks = _selections(encoders, names, catalogue, out / FOLDER, seed)
         examples = find_examples(encoders, catalogue, text=text, count=QUERIES, seed=seed)
@@ -116,7 +116,7 @@ def _section(result: StudyResult, place: int, figures: Path) -> Section:
 
 
 def _copy(figure: Path, folder: Path, name: str) -> None:
-    """All three forms of a figure."""
+    """Copies all three forms of a figure."""
     for ending in FIGURES:
         source = figure.with_suffix(ending)
         if source.is_file():
@@ -129,7 +129,7 @@ def _svg_uri(path: Path) -> str:
 
 
 def _selections(encoders: Sequence[Encoder], names: Sequence[str], catalogue: Catalogue, folder: Path, seed: int) -> str:
-    """The overlays of the first encoder with tokens, the first without below; as a data URI, empty without tokens."""
+    """Draws the overlays of the first encoder with tokens, above the first without; as a data URI, empty without tokens."""
     from PIL import Image
 
     tokens = next((encoder for encoder in encoders if encoder.tags), None)
@@ -171,7 +171,7 @@ def _navigation(sections: Sequence[Section], looks: str, examples: Sequence[Exam
 
 
 def _source(result: StudyResult) -> dict[str, str]:
-    """Where a result comes from, for those who want to check it."""
+    """Source of a result, for those who want to check it."""
     record = result.records[0]
     seeds = record["seed"] if isinstance(record["seed"], list) else [record["seed"]]
     paths = [one["model"]["path"] for one in result.records] if not result.study else []
@@ -188,5 +188,5 @@ def _source(result: StudyResult) -> dict[str, str]:
 
 
 def _names(models: Sequence[str]) -> list[str]:
-    """The last part of each model's path, or all of it where that does not tell them apart."""
+    """Last part of each model's path, or the whole path if the last parts are ambiguous."""
     return distinct([re.split(r"[/:]", model.rstrip("/"))[-1] for model in models], models)

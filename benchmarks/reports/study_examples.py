@@ -1,4 +1,4 @@
-"""Retrieval examples: what each encoder finds for the same words, the right answer framed."""
+"""Retrieval examples: each encoder's results for the same query, the right answer framed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ SIDE = 160  # pixels of a photo
 
 @dataclass(frozen=True)
 class ExampleHit:
-    """One photo that was found, and whether it is of the product that was meant."""
+    """A retrieved photo, and whether it is of the product meant."""
 
     photo: Image.Image
     product_id: str
@@ -36,8 +36,8 @@ class Example:
 
     Attributes:
         text: the words.
-        ranks: per encoder the place of the right photo, 1 the first.
-        hits: per encoder the first few photos.
+        ranks: per encoder, the rank of the right photo from 1.
+        hits: per encoder, the first few photos.
     """
 
     text: str
@@ -46,14 +46,14 @@ class Example:
 
 
 def choose_queries(ranks: np.ndarray, count: int, seed: int) -> list[int]:
-    """Which queries to show: in turn one that gained most from the last encoder, one that lost most, one at random.
+    """Chooses queries in turn: the one that gains most from the last encoder, the one that loses most, one at random.
 
     Args:
-        ranks: (encoders, T) places, first encoder the baseline.
-        count: how many.
+        ranks: (encoders, T), the baseline first.
+        count: number of queries.
         seed: of the random ones.
     """
-    gain = np.log(ranks[0]) - np.log(ranks[-1])  # from place 50 to 5 counts as much as from 10 to 1
+    gain = np.log(ranks[0]) - np.log(ranks[-1])  # from rank 50 to 5 counts as much as from 10 to 1
     orders = [np.argsort(-gain, kind="stable"), np.argsort(gain, kind="stable")]
     orders.append(np.random.default_rng(seed).permutation(ranks.shape[1]))
     turns = [int(order[place]) for place in range(min(count, ranks.shape[1])) for order in orders]
@@ -90,7 +90,7 @@ def _hits(items: Items, places: np.ndarray, query: int) -> list[ExampleHit]:
 
 
 def draw_examples(examples: Sequence[Example], names: Sequence[str], paths: Sequence[Path]) -> None:
-    """One picture, a row per query, the encoders' photos side by side; ``paths`` end in .png, .svg or .pdf."""
+    """Draws a row per query, the encoders' photos side by side; ``paths`` end in .png, .svg or .pdf."""
     columns = TOP * len(names) + len(names) - 1  # a gap between encoders
     figure = Figure(figsize=(1.15 * columns, 1.62 * len(examples) + 0.3), dpi=140)
     axes = figure.subplots(len(examples), columns, squeeze=False)

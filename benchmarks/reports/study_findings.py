@@ -1,7 +1,7 @@
-"""What the numbers say of E2, in sentences: where it is ahead, where it is behind, and where nothing can be told.
+"""Summarises E2's results in sentences: where it is ahead, behind, or neither.
 
-One rule for all: a paired difference counts only if its 95 % interval does not hold zero. No sentence is written by hand, so
-none can be kinder than the numbers.
+One rule for all: a paired difference counts only if its 95 % interval excludes zero. All sentences are generated, so none can
+be kinder than the numbers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,18 @@ from e2.benchmarks.reports.study_records import StudyResult
 from e2.benchmarks.studies.tables import in_words
 
 AHEAD, BEHIND, OPEN = "ahead", "behind", "open"
-MAIN_METRICS = {"retrieval": ("SumR",), "probe": ("_accuracy",)}  # endings of the metrics that are told
+MAIN_METRICS = {"retrieval": ("SumR",), "probe": ("_accuracy",)}  # endings of the reported metrics
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison that E2 takes part in.
+    """One comparison that involves E2.
 
     Attributes:
         ours, theirs: what is compared.
-        measure: in what.
+        measure: measure compared.
         value, low, high: the difference, ours minus theirs, and its interval.
-        where: data and split, and how many seeds or products it rests on.
+        where: data, split, and number of seeds or products.
     """
 
     ours: str
@@ -46,7 +46,7 @@ class Finding:
 
 
 def findings(results: Sequence[StudyResult]) -> list[Finding]:
-    """All of them, studies first."""
+    """Collects all findings, studies first."""
     return [found for result in results for found in _of(result)]
 
 
@@ -60,10 +60,10 @@ def _of(result: StudyResult) -> Iterator[Finding]:
 
 
 def _of_study(result: StudyResult) -> Iterator[Finding]:
-    """E2 against what is no E2: the headline metric, and every other column in which it is not ahead.
+    """Compares E2 with other methods: the headline metric, and every other column in which it is not ahead.
 
-    So a gain is told once and each loss by its name. Of ablations only those are told in which E2 as it is loses to a change
-    of itself; the others are in the tables.
+    So a gain is reported once and each loss separately. Ablations are reported only if unchanged E2 loses; others are in the
+    tables.
     """
     record = result.records[0]
     if not record.get("differences"):  # one variant, or catalogues (`dataset`), which have no seeds either
@@ -78,7 +78,7 @@ def _of_study(result: StudyResult) -> Iterator[Finding]:
         ranked = (name for name in record["columns"] if name not in record.get("described", ()))
         for metric in dict.fromkeys([record["headline"], *ranked]):
             value = pair["metrics"][metric]
-            low, high = pair["ci95"].get(metric, (0.0, 0.0))  # no width: not resampled, or the same by construction
+            low, high = pair["ci95"].get(metric, (0.0, 0.0))  # zero width: not resampled, or the same by construction
             if changed:
                 found = Finding(first, second, in_words(metric), -value, -high, -low, place)
                 told = found.verdict == BEHIND
@@ -110,7 +110,7 @@ def _of_evaluation(result: StudyResult) -> Iterator[Finding]:
 
 
 def _of_grounding(result: StudyResult) -> Iterator[Finding]:
-    """The strict game: an encoder's tokens against the best of all other maps, entity by entity."""
+    """Compares, in the strict game, an encoder's tokens with the best of all other maps per entity."""
     for name, record in zip(result.names, result.records, strict=True):
         for entity in record["places"] if "tokens_minus" in record else ():
             key = f"pointing/{entity}"

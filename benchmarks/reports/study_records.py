@@ -1,4 +1,4 @@
-"""Finding what studies and evaluations wrote, and saying it in tables."""
+"""Finds results of studies and evaluations, and tabulates them."""
 
 import json
 from collections import defaultdict
@@ -19,12 +19,12 @@ from e2.benchmarks.studies.registry import STUDIES
 from e2.benchmarks.studies.tables import differences_table, in_words, variants_table
 from e2.errors import InputError
 
-EVALUATIONS = {  # benchmark -> (title, the question it answers), in the order of the page
+EVALUATIONS = {  # benchmark -> (title, question), in the order of the page
     "retrieval": ("Retrieval", "How often is the right photo, or the right text, among the first?"),
     "probe": ("Linear probes", "How much of each tag can be read off frozen embeddings?"),
     "grounding": ("Grounding", "Does a selection token look where the tag is?"),
     "gap": ("Modality gap", "How far apart do photos and texts lie?"),
-    "detail": ("Detail of the query", "How does recall grow with what the query says?"),
+    "detail": ("Detail of the query", "How does recall grow as the query says more?"),
 }
 FIGURES = (".svg", ".png", ".pdf")
 GROUNDING = {"pointing": "pointing game", "near": "with a tolerance of 15 of 224 pixels"}
@@ -32,13 +32,13 @@ GROUNDING = {"pointing": "pointing game", "near": "with a tolerance of 15 of 224
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What one folder holds.
+    """Results in one folder.
 
     Attributes:
-        folder: where it is.
+        folder: its path.
         records: of one study, or one per encoder.
         differences: paired, second minus first.
-        label: tells it from another of the same study on the same data; empty where there is none.
+        label: distinguishes it from others of the same study on the same data; empty if there are none.
     """
 
     folder: Path
@@ -52,12 +52,12 @@ class StudyResult:
 
     @property
     def kind(self) -> str:
-        """The study's name, or the evaluation's."""
+        """Name of the study or evaluation."""
         return self.records[0]["protocol" if self.study else "benchmark"]
 
     @property
     def products(self) -> str:
-        """Data and split, for people; the SPECs stand in the tables and under Sources."""
+        """Data and split, for people; the SPECs are in the tables and under Sources."""
         record = self.records[0]
         if self.study and self.kind == "dataset":
             return f"{' and '.join(short_specs(record['metrics']))}, {record['split']}"
@@ -65,12 +65,12 @@ class StudyResult:
 
     @property
     def where(self) -> str:
-        """The same, told apart from others of its kind."""
+        """Data and split, distinguished from other results of the kind."""
         return self.products + (f" ({self.label})" if self.label else "")
 
     @property
     def names(self) -> list[str]:
-        """Of the encoders of an evaluation."""
+        """Names of an evaluation's encoders."""
         return short_names(Comparison(self.records, self.differences))
 
     @property
@@ -82,12 +82,12 @@ class StudyResult:
         return self.records[0]["question"] if self.study else EVALUATIONS[self.kind][1]
 
     def figures(self) -> list[Path]:
-        """The vector form of each figure that lies beside the numbers."""
+        """Vector form of each figure beside the numbers."""
         return sorted(self.folder.glob("*.svg"), key=lambda path: (path.stem == "curves", path.name))
 
 
 def find_results(folders: Sequence[Path]) -> list[StudyResult]:
-    """Everything in the folders and below that the page can show, studies first.
+    """Finds everything in and below the folders that the page can show, studies first.
 
     Raises:
         InputError: nothing there, or a file that is no such record.
@@ -111,7 +111,7 @@ def find_results(folders: Sequence[Path]) -> list[StudyResult]:
 
 
 def _told_apart(results: Sequence[StudyResult]) -> list[StudyResult]:
-    """Where several studied the same on the same data (one for longer, say), the ends of their folders say which is which."""
+    """Labels results of the same study on the same data (one for longer, say) by the ends of their folders."""
     alike: dict[tuple[bool, str, str], list[Path]] = defaultdict(list)
     for result in results:
         alike[result.study, result.kind, result.where].append(result.folder)
@@ -120,7 +120,7 @@ def _told_apart(results: Sequence[StudyResult]) -> list[StudyResult]:
 
 
 def _ends(folders: Sequence[Path]) -> dict[Path, str]:
-    """Folder -> as much of its end as tells it from the others; nothing of a single one."""
+    """Maps each folder to as much of its end as distinguishes it; nothing for a single one."""
     if len(folders) == 1:
         return {folders[0]: ""}
     depth = 1
@@ -130,7 +130,7 @@ def _ends(folders: Sequence[Path]) -> dict[Path, str]:
 
 
 def tables_of(result: StudyResult) -> list[Table]:
-    """The tables of a result, the telling one first."""
+    """Tables of a result, the most telling first."""
     record = result.records[0]
     if result.study:
         if result.kind == "dataset":
@@ -142,7 +142,7 @@ def tables_of(result: StudyResult) -> list[Table]:
 
 
 def _read(file: Path) -> StudyResult | None:
-    """None for records of other kinds.
+    """Reads a record; None for records of other kinds.
 
     Raises:
         InputError: it cannot be read as a record.
@@ -157,7 +157,7 @@ def _read(file: Path) -> StudyResult | None:
 
 
 def _grounding_table(result: StudyResult, measure: str) -> Table:
-    """A row per map, a column per entity; a map that leads an entity by what the intervals support stands out."""
+    """Tabulates a row per map, a column per entity; a map that leads an entity by the intervals stands out."""
     entities = list(result.records[0]["places"])
     rows = [
         (name, record, own)
@@ -177,7 +177,7 @@ def _grounding_table(result: StudyResult, measure: str) -> Table:
 
 
 def _metrics_table(result: StudyResult) -> Table:
-    """A row per metric that has an interval somewhere, a column per encoder and per difference."""
+    """Tabulates a row per metric that has an interval, a column per encoder and per difference."""
     names = dict.fromkeys(name for record in result.records for name in record["ci95"])
     short = dict(zip((record["model"]["path"] for record in result.records), result.names, strict=True))
     head = [*result.names, *(f"{short[pair['second']]} − {short[pair['first']]}" for pair in result.differences)]

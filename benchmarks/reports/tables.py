@@ -1,4 +1,4 @@
-"""One table, three forms: HTML (by the macro in ``parts.html``), Markdown and LaTeX. Texts are escaped in each."""
+"""A table in three forms: HTML (by the macro in ``parts.html``), Markdown and LaTeX. Texts are escaped in each."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,9 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A value, its ``interval`` in words, and whether it is the ``best`` of its row; or, of a difference, whether it is clear
-    of zero, and then whether it lies ``below``."""
+    """A value with its ``interval`` in words; flagged if the ``best`` of its row or, for a difference, if clear of zero and
+    ``below`` it.
+    """
 
     text: str
     interval: str = ""
@@ -35,10 +36,10 @@ class Table:
     """Rows of cells, each with a name in front.
 
     Attributes:
-        title: what stands above.
+        title: heading above it.
         head: names of the columns, without that of the rows' names.
         rows: name -> cells, as many as the head.
-        note: what stands below.
+        note: text below it.
     """
 
     title: str
@@ -76,7 +77,7 @@ def write_texts(out: Path, names: tuple[str, str], tables: Sequence[Table], head
 
 
 def to_markdown(table: Table) -> str:
-    """GitHub's Markdown; best cells are bold."""
+    """Writes GitHub's Markdown; best cells are bold."""
     lines = [f"**{_markdown(table.title)}**", "", _markdown_row([table.corner, *table.head])]
     lines.append("|" + "---|" * (1 + len(table.head)))
     for name, cells in table.rows.items():
@@ -89,7 +90,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A booktabs table; best cells are bold, intervals small behind them."""
+    """Writes a booktabs table; best cells are bold, intervals small after them."""
     columns = "l" + "r" * len(table.head)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}. {_latex(table.note)}}}"]
     lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(map(_latex, [table.corner, *table.head])) + r" \\"]

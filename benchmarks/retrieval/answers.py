@@ -1,4 +1,4 @@
-"""How one encoder did on every query of a protocol, and the figures that follow from it."""
+"""Ranks of one encoder on every query of a protocol, and the metrics computed from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from e2.ranks import KS, Ranks, candidate_ranks, cross_modal_ranks, retrieval_me
 
 @dataclass(frozen=True)
 class Direction:
-    """One direction's queries, as one sequence over all runs of a protocol (a full gallery is one run).
+    """Queries of one direction, over all runs of a protocol (a full gallery is one run).
 
     Attributes:
         ranks: of Q queries.
@@ -28,11 +28,11 @@ class Direction:
     runs: np.ndarray
 
     def hits(self) -> np.ndarray:
-        """(Q, K)"""
+        """Hits (Q, K)."""
         return self.ranks.hits(KS).cpu().numpy()
 
     def hits_if_settled(self, bound: str) -> np.ndarray:
-        """(Q, K) as if all ties fell one way, ``optimistic`` or ``pessimistic``."""
+        """Hits (Q, K) if all ties fell one way, ``optimistic`` or ``pessimistic``."""
         settled = getattr(self.ranks, bound)
         return Ranks(settled, settled).hits(KS).cpu().numpy()
 
@@ -45,11 +45,11 @@ class Answers:
     text_to_image: Direction
 
     def metrics(self) -> dict[str, float]:
-        """The headline figures, in percent, all runs together (each has the same number of queries)."""
+        """Headline metrics in percent, over all runs (of equally many queries)."""
         return _metrics([side.hits() for side in self._sides()])
 
     def tie_bounds(self) -> dict[str, list[float]]:
-        """[pessimistic, optimistic] value of each metric that ties can move."""
+        """[pessimistic, optimistic] value of each metric that ties affect."""
         low, high = (
             _metrics([side.hits_if_settled(bound) for side in self._sides()]) for bound in ("pessimistic", "optimistic")
         )
@@ -58,7 +58,7 @@ class Answers:
     def spread(self) -> dict[str, float]:
         """Standard deviation of each metric between runs.
 
-        It tells how much the drawn lists matter; runs share products, so it is no interval for the metric.
+        Shows the influence of the sampled lists; runs share products, so it is no confidence interval.
         """
         runs = [
             _metrics([side.hits()[side.runs == run] for side in self._sides()]) for run in np.unique(self.image_to_text.runs)
@@ -66,7 +66,7 @@ class Answers:
         return {name: float(np.std([run[name] for run in runs], ddof=min(1, len(runs) - 1))) for name in runs[0]}
 
     def samples(self, resamples: int, seed: int) -> np.ndarray:
-        """(resamples, 7) bootstrapped metrics in percent, columns in the order of ``metrics``."""
+        """Bootstraps the metrics in percent: (resamples, 7), columns in the order of ``metrics``."""
         measures = [Measure(side.hits(), side.products) for side in self._sides()]
         means = 100 * resampled_means(measures, resamples=resamples, seed=seed)
         return np.concatenate([means, means.sum(axis=1, keepdims=True)], axis=1)
@@ -76,7 +76,7 @@ class Answers:
 
 
 def answer(encoder: Encoder, items: Items, lists: CandidateLists | None, progress: bool = True) -> Answers:
-    """Encodes all items and ranks the full gallery, or the candidates where there are lists."""
+    """Encodes all items and ranks the full gallery or, given lists, their candidates."""
     images = torch.from_numpy(encoder.encode_images(items.images, progress)).to(encoder.device)
     texts = torch.from_numpy(encoder.encode_texts(items.texts, progress)).to(encoder.device)
     if lists is None:
@@ -96,7 +96,7 @@ def _one_run(ranks: Ranks, products: np.ndarray) -> Direction:
 def _listed(
     queries: torch.Tensor, gallery: torch.Tensor, rows: np.ndarray, candidates: np.ndarray, products: np.ndarray
 ) -> Direction:
-    """Rows (R, Q) and candidates (R, Q, 101) of all runs in one go."""
+    """Ranks rows (R, Q) among candidates (R, Q, 101) of all runs at once."""
     runs = np.repeat(np.arange(len(rows)), rows.shape[1])
     rows, candidates = rows.reshape(-1), candidates.reshape(-1, candidates.shape[-1])
     where = queries.device
@@ -105,5 +105,5 @@ def _listed(
 
 
 def _metrics(hits: Sequence[np.ndarray]) -> dict[str, float]:
-    """The named metrics from both directions' (Q, K) hits."""
+    """Names the metrics of both directions' (Q, K) hits."""
     return retrieval_metrics(*(dict(zip(KS, (100 * side.mean(axis=0)).tolist(), strict=True)) for side in hits))

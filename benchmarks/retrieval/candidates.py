@@ -1,16 +1,16 @@
 """Sampled candidate lists ("sample-100"): each query against its positive and 100 negatives of the same sub-category.
 
-Two published ways to draw them, and one for catalogues without sub-categories; they give different numbers:
+Two published rules, and one for catalogues without sub-categories; their results differ:
 
 - ``fame-vil`` (FAME-ViL, `RecallAtK_kaleido`): 1,000 random queries per direction, over all photos or all texts; one random
-  positive of the query's product; negatives are photos or texts of other products, several of one product allowed. Where the
+  positive of the query's product; negatives are photos or texts of other products, several of one product allowed. If the
   sub-category has too few, random ones of other sub-categories fill the list.
 - ``authors`` (E2, `fashiongen_eval_sample.py`): each product has one random photo and one random text; at most 100 other
   products of the sub-category, without fill, so lists of small sub-categories are shorter (and easier).
 - ``any``: as ``fame-vil``, with negatives from the whole split. For AmazonFashion, which has no sub-categories; easier, as
-  most negatives are another kind of garment. How E2's paper drew its lists there was not at hand.
+  most negatives are other kinds of garment. E2's paper does not give its rule there.
 
-All are drawn from a seed here and can be saved, so that models, and people, can be compared on the same lists.
+All are drawn from a seed and can be saved, so that models are compared on the same lists.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ QUERIES, NEGATIVES, RUNS = 1000, 100, 5
 
 @dataclass(frozen=True)
 class CandidateGallery:
-    """What can be drawn: the product of each image and text, as row numbers of the catalogue.
+    """Items to draw from: the product of each image and text, as row numbers of the catalogue.
 
     Attributes:
         image_products: (I,) int64.
@@ -42,7 +42,7 @@ class CandidateGallery:
     categories: Sequence[str]
 
     def fingerprint(self) -> str:
-        """A hash of all of it: candidate lists are row numbers, worthless on another catalogue."""
+        """Hash of the gallery: candidate lists are row numbers, invalid for another catalogue."""
         digest = hashlib.sha256("\n".join(self.categories).encode())
         digest.update(self.image_products.astype("<i8").tobytes() + self.text_products.astype("<i8").tobytes())
         return digest.hexdigest()
@@ -50,7 +50,7 @@ class CandidateGallery:
 
 @dataclass(frozen=True)
 class CandidateLists:
-    """Drawn lists of all runs, both directions.
+    """Candidate lists of all runs, both directions.
 
     Attributes:
         image_queries: (R, Q) rows of images.
@@ -58,7 +58,7 @@ class CandidateLists:
         text_queries: (R, Q') rows of texts.
         image_candidates: (R, Q', 101) rows of images.
         rule: one of `RULES`.
-        gallery: fingerprint of what they were drawn from.
+        gallery: fingerprint of their gallery.
     """
 
     image_queries: np.ndarray
@@ -107,7 +107,7 @@ def draw_candidates(gallery: CandidateGallery, *, rule: str = "fame-vil", seed: 
 
 
 def _draw_run(gallery: CandidateGallery, rule: str, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """One run: image queries, their texts, text queries, their images."""
+    """Draws one run: image queries, their texts, text queries, their images."""
     categories = np.unique(np.asarray(gallery.categories), return_inverse=True)[1]
     if rule == "any":
         categories = np.zeros_like(categories)
@@ -127,7 +127,7 @@ def _one_each(products: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 class _Side:
-    """The images or the texts that may be drawn: rows, their products and sub-categories."""
+    """The images or texts to draw from: rows, their products and sub-categories."""
 
     def __init__(self, rows: np.ndarray, products: np.ndarray, categories: np.ndarray):
         self.rows, self.products = rows, products[rows]
@@ -139,7 +139,7 @@ class _Side:
         return members[self.products[members] == product]
 
     def negatives(self, product: int, category: int, fill: bool, rng: np.random.Generator) -> np.ndarray:
-        """Up to ``NEGATIVES`` places of other products."""
+        """Draws up to ``NEGATIVES`` rows of other products."""
         members = self.members[category]
         pool = members[self.products[members] != product]
         if len(pool) >= NEGATIVES:

@@ -1,6 +1,6 @@
-"""`e2 evaluate retrieval`: encodes a split with one or several encoders, ranks, and reports with intervals.
+"""Evaluates retrieval on a split with one or several encoders, with intervals, for `e2 evaluate retrieval`.
 
-Protocols (say which one, numbers differ by tens of points):
+Protocols (name the one used: results differ by tens of points):
 
 - ``full``: every photo against every text of the split and back, products as ground truth.
 - ``first-photo``: the authors' variant, one photo and one text per product, a square matrix.
@@ -58,7 +58,7 @@ def evaluate_retrieval(
         text: ``caption`` or ``full`` (description and tags).
         seed: of the sampled lists and of the bootstrap.
         out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``candidates.npz``.
-        rule: of ``sample-100``, where the negatives come from: ``fame-vil``, ``authors`` or ``any``.
+        rule: source of negatives in ``sample-100``: ``fame-vil``, ``authors`` or ``any``.
         candidates: saved lists to use instead of drawing new ones; they bring their own rule.
         resamples: of the bootstrap.
 
@@ -93,7 +93,7 @@ def evaluate_retrieval(
 
 
 def results_table(comparison: Comparison) -> RenderableType:
-    """Metrics by encoder, then the paired differences; see `metrics_table`."""
+    """Tabulates metrics by encoder, then the paired differences; see `metrics_table`."""
     first = comparison.results[0]
     title = "{protocol} retrieval on {dataset}, {split}, text {text}, {n} products".format_map(first)
     return metrics_table(
@@ -112,7 +112,7 @@ def _lists(items: Items, rule: str, seed: int, candidates: str | Path | None) ->
 
 
 def _facts(items: Items, lists: CandidateLists | None) -> dict[str, Any]:
-    """What holds for all encoders."""
+    """Facts that hold for all encoders."""
     facts: dict[str, Any] = {
         "n_images": len(items.images),
         "n_texts": len(items.texts),

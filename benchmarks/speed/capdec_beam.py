@@ -1,4 +1,4 @@
-"""`e2 speed capdec-beam`: CapDec's beam search against the textbook way, with the same weights and the same captions."""
+"""Times CapDec's beam search against the textbook way, with the same weights and captions, for `e2 speed capdec-beam`."""
 
 from typing import Any
 
@@ -25,11 +25,11 @@ def run(
     repeats: int = 3,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Seconds per caption of both ways; CapDec's own sizes (GPT-2 small, prefix 40) by default.
+    """Measures seconds per caption of both; CapDec's own sizes (GPT-2 small, prefix 40) by default.
 
     Args:
-        images: the batch of ours.
-        reference_images: how many of them the textbook way decodes, one by one (it takes some twenty seconds each).
+        images: our batch.
+        reference_images: number that the textbook way decodes, one by one (about twenty seconds each).
 
     Returns:
         ``ratio``, ``ratio_min``, ``ratio_max`` (ours / textbook, per caption), ``speedup``, seconds per caption of both.
@@ -56,7 +56,7 @@ def run(
 
 @torch.inference_mode()
 def beam_textbook(gpt2: GPT2Model, context: Tensor, beam: int, tokens: int) -> tuple[list[int], float]:
-    """One image (1, P, W); the whole prefix of every beam is read again for each token, as in the original."""
+    """Decodes one image (1, P, W); reads the whole prefix of every beam again for each token, as the original does."""
     embedded, ids, totals = context, torch.zeros(1, 0, dtype=torch.long), torch.zeros(1)
     for step in range(tokens):
         hidden = gpt2(inputs_embeds=embedded, use_cache=False).last_hidden_state

@@ -1,4 +1,4 @@
-"""`e2 speed captioning-scores`: our wrapper against pycocoevalcap's tokenizer and scorers one after another."""
+"""Times our caption scoring against pycocoevalcap's tokenizer and scorers in sequence, for `e2 speed captioning-scores`."""
 
 import contextlib
 import io
@@ -26,14 +26,14 @@ def run(n: int = 30_000, references: int = 1, repeats: int = 3, seed: int = 0) -
     Args:
         n: captions.
         references: per caption.
-        repeats: rounds, ours and reference in turn, after one of each to warm up.
+        repeats: rounds of ours and reference, after one of each to warm up.
         seed: of the texts.
 
     Returns:
-        What `harness.compare` gives, with ``n``, ``references`` and ``largest_difference`` of the scores (0..1).
+        The result of `harness.compare`, with ``n``, ``references`` and ``largest_difference`` of the scores (0..1).
 
     Raises:
-        InputError: there is no Java, without which the reference cannot run.
+        InputError: no Java, which the reference needs.
     """
     java = find_java()
     if java is None:
@@ -47,7 +47,7 @@ def run(n: int = 30_000, references: int = 1, repeats: int = 3, seed: int = 0) -
 
 
 def one_after_another(captions: dict[str, str], references: dict[str, list[str]]) -> dict[str, float]:
-    """pycocoevalcap as its `COCOEvalCap.evaluate` calls it, without SPICE."""
+    """Runs pycocoevalcap as its `COCOEvalCap.evaluate` does, without SPICE."""
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.meteor.meteor import Meteor
@@ -65,7 +65,7 @@ def one_after_another(captions: dict[str, str], references: dict[str, list[str]]
 
 
 def fashion_texts(n: int, references: int, seed: int) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Random references of 8 to 18 words with a brand, and captions that keep most words of the first."""
+    """Makes random references of 8 to 18 words with a brand, and captions that keep most words of the first."""
     rng = random.Random(seed)
     captions, refs = {}, {}
     for i in range(n):

@@ -1,4 +1,4 @@
-"""`e2 speed decap-greedy`: DeCap's greedy decoding against the textbook way, with the same weights and the same captions."""
+"""Times DeCap's greedy decoding against the textbook way, with the same weights and captions, for `e2 speed decap-greedy`."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from e2.adapters.captioning.mappers import make_mapper
 from e2.adapters.captioning.model import CaptionModel
 from e2.benchmarks.speed.harness import compare
 
-NO_STOP = -1  # both ways write all tokens, so that chance does not decide how much is compared
+NO_STOP = -1  # both write all tokens, so that the amount compared is fixed
 
 
 def run(
@@ -26,11 +26,11 @@ def run(
     repeats: int = 3,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Seconds per caption of both ways; DeCap's own sizes by default.
+    """Measures seconds per caption of both; DeCap's own sizes by default.
 
     Args:
-        images: the batch of ours.
-        reference_images: how many of them the textbook way decodes, one by one (it takes seconds each).
+        images: our batch.
+        reference_images: number that the textbook way decodes, one by one (seconds each).
 
     Returns:
         ``ratio``, ``ratio_min``, ``ratio_max`` (ours / textbook, per caption), ``speedup``, seconds per caption of both.
@@ -56,7 +56,7 @@ def run(
 
 @torch.inference_mode()
 def greedy_textbook(model: CaptionModel, feature: Tensor, tokens: int) -> list[int]:
-    """One image; the whole prefix is read again for each token, as in the original."""
+    """Decodes one image; reads the whole prefix again for each token, as the original does."""
     embedded, ids = model.mapper(feature), []
     for _ in range(tokens):
         hidden = model.language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
@@ -70,7 +70,9 @@ def greedy_textbook(model: CaptionModel, feature: Tensor, tokens: int) -> list[i
 def sharp_model(
     layers: int, heads: int, width: int, vocabulary: int, *, prefix: int, positions: int, seed: int
 ) -> CaptionModel:
-    """Random weights, large enough that the best tokens differ from step to step and lie far above the second best."""
+    """Builds a model with random weights, scaled so that the best tokens differ between steps and lie far above the second
+    best.
+    """
     torch.manual_seed(seed)
     config = GPT2Config(vocab_size=vocabulary, n_positions=positions, n_embd=width, n_layer=layers, n_head=heads)
     model = CaptionModel(make_mapper("linear", 512, width, prefix), GPT2Model(config)).eval()
@@ -81,7 +83,7 @@ def sharp_model(
 
 
 def per_caption(found: dict[str, float], images: int, reference_images: int) -> dict[str, Any]:
-    """A comparison of unequal numbers of images, per caption."""
+    """Converts a comparison of unequal numbers of images to times per caption."""
     scale = reference_images / images
     ratios = {name: found[name] * scale for name in ("ratio", "ratio_min", "ratio_max")}
     seconds = {"ours_s": found["ours_s"] / images, "reference_s": found["reference_s"] / reference_images}

@@ -1,8 +1,8 @@
-"""`e2 speed growth`: time and memory of embedding and of evaluation as the catalogue grows.
+"""Measures time and memory of embedding and evaluation as the catalogue grows, for `e2 speed growth`.
 
-Embedding runs `e2 embed` itself, over a few photos again and again, as far as photos allow; evaluation ranks a fixed number
-of images among ever more random texts, and these among the images. Both should take time in proportion, and no more memory
-than the features themselves. (All products against all products is quadratic by nature: see `retrieval`.)
+Embedding runs `e2 embed` itself over repeated photos; evaluation ranks a fixed number of images among ever more random texts,
+and these among the images. Both should take linear time, and no more memory than the features. (All products against all
+products is quadratic: see `retrieval`.)
 """
 
 import io
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure  # drawn without pyplot: no window, no state left behind
+from matplotlib.figure import Figure  # drawn without pyplot: no window, no global state
 from PIL import Image
 
 from e2.adapters.embeddings.write import write_embeddings
@@ -27,26 +27,26 @@ from e2.files import atomic_path
 from e2.ranks import cross_modal_ranks
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-PHOTOS = 16  # different ones
+PHOTOS = 16  # distinct ones
 PICTURE = "growth.svg"
 
 
 def run(
     *, sizes: Sequence[int] = SIZES, most_photos: int = 10_000, queries: int = 1000, width: int = 512, repeats: int = 3
 ) -> dict[str, Any]:
-    """Measures each size in a process of its own for memory, and in this one for time (the least of ``repeats``).
+    """Measures memory of each size in a process of its own, and time in this one (the minimum of ``repeats``).
 
     Args:
         sizes: products, in growing order.
-        most_photos: no embedding beyond so many.
-        queries: images that are ranked, whatever the number of texts.
+        most_photos: largest number to embed.
+        queries: images to rank, whatever the number of texts.
         width: of the random vectors.
         repeats: of the evaluation's timing.
 
     Returns:
         ``embed`` and ``evaluate``: for each size ``products``, ``seconds``, ``per_product_us`` and ``beyond_features_bytes``
-        (peak less that of the same process at no products); ``embed_per_product_ratio`` and ``evaluate_per_product_ratio``:
-        time per product at the largest size / at the one before, 1 if it grows in proportion.
+        (peak minus that of the same process without products); ``embed_per_product_ratio`` and ``evaluate_per_product_ratio``:
+        time per product at the largest size / at the one before, 1 for linear growth.
     """
     threads = torch.get_num_threads()
     embedded, evaluated = [], []
@@ -66,7 +66,7 @@ def run(
 
 
 def evaluation_seconds(queries: int, products: int, width: int, repeats: int) -> float:
-    """The least of several, as others at work on the machine only ever add."""
+    """Returns the minimum of several times, as other programs can only add to it."""
     images, texts = random_unit(queries, width, False), random_unit(products, width, False)
     return min(seconds(lambda: evaluate(images, texts)) for _ in range(repeats))
 
@@ -76,13 +76,13 @@ def point(products: int, time: float, beyond: int) -> dict[str, float]:
 
 
 def last_ratio(points: list[dict[str, float]]) -> float:
-    """Time per product at the last size over that at the one before."""
+    """Ratio of time per product at the last size to that at the one before."""
     return points[-1]["per_product_us"] / points[-2]["per_product_us"] if len(points) > 1 else 1.0
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """A catalogue of a few photos under ever new ids."""
+    """A catalogue that repeats a few photos under new ids."""
 
     photos: list[bytes]
     products: int
@@ -98,7 +98,7 @@ class Repeated:
 
 
 def embed(products: int, threads: int) -> None:
-    """`e2 embed` with our smallest backbone, to a file that is thrown away."""
+    """Runs `e2 embed` with our smallest backbone, to a temporary file."""
     torch.set_num_threads(threads)
     encoder = load_encoder("open_clip:e2-nano", device="cpu", workers=0)
     photos = [noise_photo(seed) for seed in range(PHOTOS)]
@@ -114,7 +114,7 @@ def noise_photo(seed: int) -> bytes:
 
 
 def evaluate(images: torch.Tensor, texts: torch.Tensor) -> None:
-    """Ranks of the images among the texts and the other way round; text i belongs to image i modulo their number."""
+    """Ranks images among texts and vice versa; text i belongs to image i modulo their number."""
     rows = torch.arange(len(images))
     for ranks in cross_modal_ranks(images, texts, rows, torch.arange(len(texts)) % len(images)):
         ranks.hits()
@@ -130,7 +130,7 @@ def make_and_evaluate(queries: int, products: int, width: int, threads: int) -> 
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
-    """Both quantities over the number of products, on logarithmic axes."""
+    """Draws both quantities over the number of products, on logarithmic axes."""
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     time, memory = figure.subplots(1, 2)
     for name in ("embed", "evaluate"):

@@ -1,6 +1,6 @@
-"""Timing two ways of doing the same thing in turn, and peak memory in processes of their own.
+"""Times two implementations in turn, and measures peak memory in separate processes.
 
-Machines are noisy and differ, so absolute times say little; the ratio of two ways measured side by side says something.
+Machines are noisy and differ, so ratios of side-by-side measurements say more than absolute times.
 """
 
 import multiprocessing
@@ -23,7 +23,7 @@ def compare(
 ) -> dict[str, float]:
     """Runs both once to warm up, then ``repeats`` times in turn (ours, reference, ours, ...).
 
-    Without ``warm_up`` the first round counts as well, for what takes minutes.
+    Without ``warm_up`` the first round counts as well, for slow functions.
 
     Returns:
         ``ratio``: median over the rounds of our time / reference time; ``ratio_min``, ``ratio_max``: its extremes;
@@ -43,7 +43,7 @@ def compare(
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """Wall time of one call."""
+    """Measures the wall time of one call."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
@@ -69,7 +69,7 @@ def use_threads(threads: int) -> None:
 
 
 def peak_memory(function: Callable[..., Any], *arguments: Any) -> int:
-    """Peak resident bytes of a fresh process that calls ``function(*arguments)`` (a module-level function).
+    """Measures peak resident bytes of a fresh process that calls ``function(*arguments)`` (a module-level function).
 
     Raises:
         RuntimeError: the process died.
@@ -93,7 +93,7 @@ def _report_peak(send: Any, function: Callable[..., Any], arguments: tuple) -> N
 
 
 def _own_peak() -> int:
-    """Peak resident bytes of this process. Linux's ``ru_maxrss`` would count its parent's memory at the start as well."""
+    """Peak resident bytes of this process. Linux's ``ru_maxrss`` would include its parent's memory at the start."""
     status = Path("/proc/self/status")
     if status.is_file():
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))

@@ -1,9 +1,8 @@
-"""`e2 speed index-engines`: what could keep an index without a server, side by side on the same random products.
+"""Compares index engines on the same random products, for `e2 speed index-engines`.
 
-``local`` is ours whole (`local_store`), ``milvus-lite`` the same products in a Milvus Lite file
-(`milvus_store`), ``milvus`` on the server that ``server`` names, whose memory is not counted. The others are
-bare FAISS indexes of the vectors, without ids, tags or anything on disk: what to expect of the vectors' part alone. Each runs
-in a process of its own, one query at a time, one after another.
+``local`` is our complete index (`local_store`), ``milvus-lite`` a Milvus Lite file (`milvus_store`), ``milvus`` the given
+``server``, whose memory is not counted. The others are bare FAISS indexes of the vectors, without ids, tags or files, as lower
+bounds. Each runs in a process of its own, one query at a time.
 """
 
 import json
@@ -23,8 +22,8 @@ from e2.benchmarks.speed.harness import one_by_one, peak_memory, seconds, use_th
 from e2.errors import InputError
 
 ENGINES = ("local", "milvus-lite", "faiss-flat", "faiss-ivf-flat", "faiss-ivf-sq8", "faiss-hnsw")
-NEIGHBOURS, WIDTH_OF_BUILD, WIDTH_OF_SEARCH = 32, 100, 128  # of HNSW: links of a vector, and how far it looks
-PROBES = 64  # clusters that IVF looks into
+NEIGHBOURS, WIDTH_OF_BUILD, WIDTH_OF_SEARCH = 32, 100, 128  # HNSW: links per vector, and search depth
+PROBES = 64  # clusters that IVF searches
 COLLECTION = "e2_speed"  # on a server; replaced by each run
 SELECTIVE = "a hundredth"
 DELETED = 1000
@@ -45,11 +44,11 @@ def run(
     """Returns ``points``: for each engine seconds, milliseconds, peak bytes and recalls.
 
     Args:
-        products: how many.
+        products: number of products.
         width: of a vector.
         queries: searched one after another.
-        top_k: hits of each, and what recall counts.
-        engines: which.
+        top_k: hits of each query, also for recall.
+        engines: names of the engines.
         server: ``http://HOST:PORT`` of a Milvus server, for the engine ``milvus``.
 
     Raises:
@@ -85,7 +84,7 @@ def measured(engine: str, place: str, where: str, products: int, width: int, que
 
 
 def _with_products(engine: str, place: str, products: int, width: int, top_k: int) -> Built:
-    """A whole index, as `e2 index build` makes it."""
+    """Builds a whole index, as `e2 index build` does."""
     name = {"local": "local", "milvus-lite": "lite.db", "milvus": COLLECTION}[engine]
     took, store = 0.0, create_store(f"{place}/{name}", index_vectors.manifest(width), overwrite=True)
     for entries in index_vectors.entries(products, width):

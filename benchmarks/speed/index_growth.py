@@ -1,8 +1,9 @@
-"""`e2 speed index-growth`: an embedded index as the catalogue grows, built, opened, searched, filtered and changed.
+"""Measures building, opening, searching, filtering and changing an embedded index as the catalogue grows, for `e2 speed
+index-growth`.
 
-Products are random (`index_vectors`), without photos: what is timed is the index alone. Recall is against an
-exact search by NumPy, of the same queries, one at a time as users send them. Each stage runs in a process of its own, whose
-peak memory counts the pages of the index's files that it has mapped, and that the system may drop at any time.
+Products are random (`index_vectors`), without photos: only the index is timed. Recall is against an exact search by NumPy with
+the same queries, one at a time. Each stage runs in a process of its own, whose peak memory includes mapped pages of the
+index's files, which the system may drop at any time.
 """
 
 import json
@@ -24,7 +25,7 @@ from e2.benchmarks.speed import index_vectors
 from e2.benchmarks.speed.harness import one_by_one, peak_memory, seconds, use_threads
 
 SIZES = (10_000, 100_000, 1_000_000)
-CHANGED = 1000  # products that are replaced, added and deleted
+CHANGED = 1000  # products replaced, added and deleted
 
 
 def run(
@@ -36,8 +37,8 @@ def run(
         sizes: products.
         width: of a vector.
         queries: searched one after another.
-        top_k: hits of each, and what recall counts.
-        folder: where indexes are built; empty: a temporary one.
+        top_k: hits of each query, also for recall.
+        folder: folder for indexes; empty: a temporary one.
     """
     with tempfile.TemporaryDirectory(dir=folder or None) as place:
         return {"points": [_size(Path(place), size, width, queries, top_k) for size in sizes], "width": width}
@@ -89,7 +90,7 @@ def search(index: Path, answer: Path, size: int, width: int, queries: int, top_k
 
 
 def change(index: Path, answer: Path, size: int, width: int, queries: int, top_k: int, threads: int) -> None:
-    """Replaces, adds and deletes products, and checks that searches see it."""
+    """Replaces, adds and deletes products, and checks that searches see the change."""
     use_threads(threads)
     store = LocalStore.open(index)
     entries = next(index_vectors.entries(CHANGED, width))

@@ -1,6 +1,6 @@
-"""The growth of an index as a picture: ``python -m e2.benchmarks.speed.index_picture PICTURE.png metrics.json ...``.
+"""Draws the growth of an index: ``python -m e2.benchmarks.speed.index_picture PICTURE.png metrics.json ...``.
 
-Each file is one of `e2 speed index-growth`; points of the same width are joined.
+Each file is a result of `e2 speed index-growth`; points of the same width are joined.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure  # drawn without pyplot: no window, no state left behind
+from matplotlib.figure import Figure  # drawn without pyplot: no window, no global state
 from matplotlib.ticker import PercentFormatter
 
 from e2.files import atomic_path
@@ -19,7 +19,7 @@ COLOURS = ("#30638e", "#c1666b", "#5b8c5a")
 
 
 def draw(files: Sequence[Path], path: Path) -> None:
-    """Time to build, latency, recall and memory over the number of products."""
+    """Draws build time, latency, recall and memory over the number of products."""
     records = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     points: dict[int, list[dict]] = {}
     for record in records:

@@ -1,7 +1,7 @@
-"""Random products for measurements of indexes: clustered unit vectors and tags, made block by block, so that any number fits.
+"""Makes random products for index measurements: clustered unit vectors and tags, block by block, so that any number fits.
 
-Block b is the same whoever makes it. Vectors scatter around a thousand centres (cosine to one's centre 0.8), tags are uniform:
-a colour is a tenth of the products, a brand a hundredth, a line some hundred products whatever their number.
+Block b is always the same. Vectors scatter around a thousand centres (cosine to the centre 0.8), tags are uniform: a colour is
+a tenth of the products, a brand a hundredth, a line about a hundred products.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ def manifest(width: int) -> Manifest:
 
 
 def block(number: int, width: int) -> np.ndarray:
-    """(BLOCK, D) unit vectors."""
+    """Makes (BLOCK, D) unit vectors."""
     rng = np.random.default_rng([1, number])
     vectors = _centres(width)[rng.integers(0, CENTRES, BLOCK)]
     vectors += SCATTER * rng.standard_normal(vectors.shape, dtype=np.float32)
@@ -32,12 +32,12 @@ def block(number: int, width: int) -> np.ndarray:
 
 
 def queries(count: int, width: int) -> np.ndarray:
-    """(Q, D) from the same distribution, none of them a product."""
+    """Draws (Q, D) queries from the same distribution, none of them a product."""
     return block(2**31, width)[:count]
 
 
 def tags(row: int, total: int) -> dict[str, str]:
-    """Of product ``row`` of ``total``."""
+    """Tags of product ``row`` of ``total``."""
     lines = max(1, total // OF_A_LINE)
     mixed = row * 2_654_435_761 % 2**32  # neighbours get unlike tags
     return {"colour": f"c{mixed % COLOURS}", "brand": f"b{mixed // 16 % BRANDS}", "line": f"l{mixed // 2048 % lines}"}
@@ -50,7 +50,7 @@ def passing(name: str, total: int) -> np.ndarray:
 
 
 def entries(total: int, width: int) -> Iterator[list[Entry]]:
-    """All products, a block at a time."""
+    """Yields all products, a block at a time."""
     for start in range(0, total, BLOCK):
         vectors = block(start // BLOCK, width)[: total - start]
         yield [
@@ -59,7 +59,7 @@ def entries(total: int, width: int) -> Iterator[list[Entry]]:
 
 
 def nearest(asked: np.ndarray, total: int, k: int, kept: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Exact rows (Q, <= k), in any order, among those of each mask of ``kept`` (N,): plain NumPy, block by block."""
+    """Finds exact nearest rows (Q, <= k), unordered, within each mask of ``kept`` (N,): plain NumPy, in blocks."""
     scores = [np.empty((len(asked), 0), np.float32) for _ in kept]
     rows = [np.empty((len(asked), 0), np.int64) for _ in kept]
     for start in range(0, total, BLOCK):
@@ -75,7 +75,7 @@ def nearest(asked: np.ndarray, total: int, k: int, kept: Sequence[np.ndarray]) -
 
 
 def recall(found: Sequence[Sequence[str]], exact: np.ndarray) -> float:
-    """Share of the exact neighbours that were found, mean over queries; ids are row numbers."""
+    """Share of the exact neighbours found, averaged over queries; ids are row numbers."""
     return float(np.mean([len(set(map(int, ids)) & set(best)) / len(best) for ids, best in zip(found, exact, strict=True)]))
 
 

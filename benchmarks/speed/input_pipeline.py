@@ -1,7 +1,7 @@
-"""Whether photos are decoded as fast as a model learns from them: JPEG tables and tar shards, at 224 px.
+"""Measures whether photos are decoded as fast as a model trains: JPEG tables and tar shards, at 224 px.
 
-The model is replaced by a sleep as long as its step, so that the answer for a GPU can be had without one. Speeds a core are
-per second of processor time, which other programs on the machine disturb little.
+A sleep as long as the model's step replaces it, so that a GPU can be simulated. Speeds per core are per second of processor
+time, which other programs disturb little.
 """
 
 import io
@@ -25,12 +25,12 @@ from e2.data.loader import StepSampler, TrainingViews, training_loader
 from e2.data.transforms import training_transform
 from e2.factory import create_model_and_transforms, get_tokenizer
 
-BACKBONE = "e2-nano"  # gives mean colours and a tokenizer, like any other
+BACKBONE = "e2-nano"  # provides mean colours and a tokenizer, like any other
 SIZE = 224  # of the model's input
-WIDTH, HEIGHT = 384, 512  # of the photos: 3:4, as shops show clothes
-ASSUMED_IMAGES_PER_SECOND = 2000  # of training ViT-B/32 on one GPU; `train-step` measures it for the GPU in question
-MOST_WAITING = 0.05  # share of the time that a model may stand still beside a loader that keeps up
-TIMED = 200  # photos of the measurements in one process
+WIDTH, HEIGHT = 384, 512  # of the photos: 3:4, as in shops
+ASSUMED_IMAGES_PER_SECOND = 2000  # of training ViT-B/32 on one GPU; `train-step` measures it for a given GPU
+MOST_WAITING = 0.05  # largest share of time waiting for a loader that keeps up
+TIMED = 200  # photos for the single-process measurements
 
 
 def run(
@@ -40,19 +40,19 @@ def run(
     model_images_per_second: float = ASSUMED_IMAGES_PER_SECOND,
     batch_size: int = 128,
 ) -> dict[str, Any]:
-    """Measures a table and shards of the same drawn photos.
+    """Measures a table and shards of the same generated photos.
 
     Args:
         images: photos in each, at least two batches.
         workers: processes that decode.
-        model_images_per_second: the speed of the model that the sleep stands for.
-        batch_size: photos a step.
+        model_images_per_second: simulated speed of the model.
+        batch_size: photos per step.
 
     Returns:
         For ``table`` and ``shards`` each: ``images_per_core_second``; ``cores_needed`` to feed the model; beside the sleeping
         model, after its first batch, ``images_per_second``, ``waiting`` (share of the time) and ``keeps_up``. Besides
-        ``loader_to_bare_ratio``: time of a training view / time to decode and transform the same photo and nothing else, one
-        process; ``shards_to_table_ratio``: time of a view out of shards / out of the table; and the arguments.
+        ``loader_to_bare_ratio``: time of a training view / time to only decode and transform the same photo, in one
+        process; ``shards_to_table_ratio``: time of a view from shards / from the table; and the arguments.
     """
     torch.set_num_threads(1)
     change = transform()
@@ -80,7 +80,7 @@ def run(
 
 
 def make_catalogues(folder: Path, images: int) -> dict[str, ArrowCatalogue]:
-    """The same products as a parquet table and as shards."""
+    """Writes the same products as a parquet table and as shards."""
     rows = [{"product_id": str(i), "image": photo(i), "caption": f"A garment, number {i}"} for i in range(images)]
     pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet")
     import_catalogue(str(folder / "train.parquet"), folder / "shards", to="webdataset", progress=False)
@@ -89,7 +89,7 @@ def make_catalogues(folder: Path, images: int) -> dict[str, ArrowCatalogue]:
 
 
 def photo(seed: int) -> bytes:
-    """A JPEG of soft shapes with some noise, about as large in bytes as a shop's photo of these dimensions."""
+    """Makes a JPEG of soft shapes with some noise, about as large in bytes as a shop's photo of these dimensions."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 256, (12, 9, 3), dtype=np.uint8))
     shapes = np.asarray(coarse.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
@@ -100,26 +100,26 @@ def photo(seed: int) -> bytes:
 
 
 def transform() -> Callable:
-    """Training's own transform at the model's size."""
+    """Builds training's own transform at the model's size."""
     visual = create_model_and_transforms(BACKBONE)[0].visual
     visual.preprocess_cfg = {**visual.preprocess_cfg, "size": (SIZE, SIZE)}
     return training_transform(visual, "light")
 
 
 def see(views: TrainingViews) -> None:
-    """Training views of the first products, in this process."""
+    """Makes training views of the first products, in this process."""
     for index in range(min(TIMED, len(views))):
         views[(0, index)]
 
 
 def decode(catalogue: ArrowCatalogue, change: Callable) -> None:
-    """The same photos decoded and transformed, and nothing else."""
+    """Decodes and transforms the same photos, and nothing else."""
     for index in range(min(TIMED, len(catalogue))):
         change(load_image(catalogue[index].images[0]))
 
 
 def measure(views: TrainingViews, workers: int, batch_size: int, model_images_per_second: float) -> dict[str, Any]:
-    """What a core decodes, and the loader beside the sleeping model."""
+    """Measures a core's decoding speed, and the loader beside the sleeping model."""
     start = time.process_time()
     see(views)
     a_core = min(TIMED, len(views)) / (time.process_time() - start)
@@ -137,7 +137,7 @@ def measure(views: TrainingViews, workers: int, batch_size: int, model_images_pe
 
 
 def waiting_and_working(batches: Iterable, step_seconds: float) -> tuple[float, float]:
-    """Seconds that a model of the given step would stand still and work, after its first batch."""
+    """Seconds that a model of the given step would wait and work, after its first batch."""
     waited, worked, batches = 0.0, 0.0, iter(batches)
     next(batches)  # processes start only now
     asked = time.perf_counter()

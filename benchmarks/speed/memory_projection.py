@@ -1,4 +1,4 @@
-"""`e2 speed memory-projection`: peak memory and time of DeCap's projection, against the product written out."""
+"""Measures peak memory and time of DeCap's projection against the plain product, for `e2 speed memory-projection`."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from e2.benchmarks.speed.harness import peak_memory, seconds
 def run(
     *, entries: int = 500_000, images: int = 1000, width: int = 512, half: bool = False, plain: bool = False
 ) -> dict[str, Any]:
-    """Peak bytes of a fresh process that projects; each measurement is a process of its own.
+    """Measures peak bytes of a fresh process that projects.
 
     Args:
         entries: rows of the memory.
         half: keep the memory in float16.
-        plain: also measure softmax(images @ memory.T) @ memory written out, which holds images x entries numbers.
+        plain: also measure plain softmax(images @ memory.T) @ memory, which holds images x entries numbers.
 
     Returns:
         ``peak_bytes``, ``peak_gb`` and ``seconds`` (of a twentieth of the images, in this process, scaled); with ``plain``
@@ -43,7 +43,7 @@ def project_random(entries: int, images: int, width: int, half: bool, plain: boo
 
 
 def random_unit(rows: int, width: int, half: bool) -> torch.Tensor:
-    """(rows, width) unit vectors, made part by part so that making them does not set the peak."""
+    """Makes (rows, width) unit vectors, in parts so that making them does not set the peak."""
     table = torch.empty(rows, width, dtype=torch.float16 if half else torch.float32)
     for part in table.split(8192):
         part.copy_(F.normalize(torch.randn(part.shape), dim=-1))

@@ -1,8 +1,7 @@
-"""`e2 speed oti`: textual inversion of 64 images in one batch against one image after the other, at ViT-B/32's text tower.
+"""Times textual inversion of 64 images in one batch against one by one, at ViT-B/32's text tower, for `e2 speed oti`.
 
-The reference is written plainly, as SEARLE's loop reads with a batch of one: all 77 positions, the phrase without the word
-encoded anew at each step. A few steps are enough for a ratio, as every step costs the same. Both ways take the same draws, so
-their vectors are compared, too.
+The reference follows SEARLE's loop with a batch of one: all 77 positions, the phrase without the word encoded at each step.
+All steps cost the same, so a few suffice. Both use the same random numbers, so their vectors are compared, too.
 """
 
 import numpy as np
@@ -57,7 +56,7 @@ def run(*, images: int = IMAGES, steps: int = 1, repeats: int = 3, backbone: str
 
 
 def random_encoder(backbone: str, device: str) -> Encoder:
-    """Random weights take the same time as trained ones."""
+    """Builds an encoder with random weights, which take the same time as trained ones."""
     torch.manual_seed(0)
     model, _, preprocess = open_clip.create_model_and_transforms(backbone)
     info = {"path": backbone, "weights_sha256": "random"}
@@ -74,7 +73,7 @@ def _template(encoder: Encoder) -> tuple[Tensor, Tensor]:
 def _single(
     clip, feature: Tensor, initial: Tensor, templates: Prompts, book: PhraseBook, rows: Tensor, config: OtiConfig
 ) -> Tensor:
-    """One image, plainly."""
+    """Inverts one image, plainly."""
     word = initial.clone().requires_grad_()
     mean = initial.clone()
     optimizer = torch.optim.AdamW([word], lr=config.lr, weight_decay=config.weight_decay)
@@ -100,7 +99,7 @@ def _plain_tokens(book: PhraseBook, row: int) -> Tensor:
 
 
 def _encode(clip, tokens: Tensor, positions: Tensor, word: Tensor) -> Tensor:
-    """Embeddings, the word in its place, all positions, the whole tower."""
+    """Encodes with the word inserted, at all positions, through the whole tower."""
     x = clip.token_embedding(tokens).clone()
     x[0, positions[0][positions[0] != NOWHERE]] = word
     x = clip.transformer(x + clip.positional_embedding, attn_mask=clip.attn_mask)

@@ -1,4 +1,4 @@
-"""What a measurement of speed writes and shows: its numbers, its settings and the machine."""
+"""Record of a speed measurement: numbers, settings and machine."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ from e2.version import __version__
 
 
 def measure(name: str, run: Callable[..., dict[str, Any]], options: dict[str, Any]) -> dict[str, Any]:
-    """Runs a measurement: the record of ``metrics.json``, with what is no number in ``details``."""
+    """Runs a measurement and builds the record of ``metrics.json``, with non-numbers in ``details``."""
     start = time.perf_counter()
     found = run(**options)
     settings = {**defaults(run), **options}
@@ -34,7 +34,7 @@ def measure(name: str, run: Callable[..., dict[str, Any]], options: dict[str, An
 
 
 def flat(found: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested results by joined names, ``table_waiting``."""
+    """Flattens nested results to joined names, ``table_waiting``."""
     plain: dict[str, Any] = {}
     for key, value in found.items():
         plain |= flat(value, f"{prefix}{key}_") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -42,14 +42,14 @@ def flat(found: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Where it was measured."""
+    """Describes the machine."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": gpu,
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,  # others at work disturb the times
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,  # other programs disturb the times
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": platform.system(),
@@ -57,7 +57,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells."""
+    """Name of the processor, if the system tells."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text().splitlines() if facts.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -65,7 +65,7 @@ def processor() -> str:
 
 
 def speed_table(record: dict[str, Any]) -> Table:
-    """All numbers; bytes as megabytes, seconds and ratios to three digits."""
+    """Tabulates all numbers; bytes as megabytes, seconds and ratios to three digits."""
     facts = record["machine"]
     where = f"{facts['gpu'] or facts['processor']}, {facts['cores']} cores, {facts['threads']} threads, torch {facts['torch']}"
     settings = ", ".join(f"{key}={value}" for key, value in record["settings"].items())

@@ -1,4 +1,4 @@
-"""The measurements of `e2 speed` by name, and their options read from their own signatures."""
+"""Measurements of `e2 speed` by name, with options read from their signatures."""
 
 import importlib
 import inspect
@@ -24,7 +24,7 @@ MEASUREMENTS = {  # name -> module of this package
 
 
 def measurement(name: str) -> Callable[..., dict[str, Any]]:
-    """The function that measures.
+    """Returns the measuring function.
 
     Raises:
         InputError: there is none of that name.
@@ -35,12 +35,12 @@ def measurement(name: str) -> Callable[..., dict[str, Any]]:
 
 
 def defaults(run: Callable) -> dict[str, Any]:
-    """Option -> default of a measurement."""
+    """Maps a measurement's options to defaults."""
     return {name: parameter.default for name, parameter in inspect.signature(run).parameters.items()}
 
 
 def read_options(run: Callable, settings: Iterable[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` texts as arguments of ``run``, each of its default's type; several values are parted by commas.
+    """Parses ``KEY=VALUE`` texts into arguments of ``run``, each of its default's type; commas separate several values.
 
     Raises:
         InputError: an option that the measurement does not have, or a value of another type.

@@ -1,4 +1,4 @@
-"""`e2 speed retrieval`: recalls of both directions over a full gallery, against the bare product of the same blocks."""
+"""Times recalls both ways over a full gallery against the bare product of the same blocks, for `e2 speed retrieval`."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ from e2.ranks import BLOCK, cross_modal_ranks
 
 
 def run(*, products: int = 100_000, width: int = 512, repeats: int = 1, seed: int = 0) -> dict[str, Any]:
-    """Times products x products cosines, and takes the memory that ranking takes beyond the features.
+    """Times products x products cosines, and measures the memory of ranking beyond the features.
 
     Args:
         products: one image and one text each.
         width: of the vectors.
-        repeats: rounds; there is no warm-up, as one round of the full size takes minutes.
+        repeats: rounds; without warm-up, as one round of the full size takes minutes.
         seed: of the vectors.
 
     Returns:
-        What `harness.compare` gives; ``beyond_features_bytes``, the peak of a process that ranks less that of a process
-        that only makes the features, and ``reference_beyond_features_bytes``; the arguments.
+        The result of `harness.compare`; ``beyond_features_bytes``, the peak of a process that ranks minus that of one that
+        only makes the features, and ``reference_beyond_features_bytes``; the arguments.
     """
     torch.manual_seed(seed)
     timed = compare_on(random_unit(products, width, False), random_unit(products, width, False), repeats)
@@ -40,29 +40,29 @@ def run(*, products: int = 100_000, width: int = 512, repeats: int = 1, seed: in
 
 
 def compare_on(images: Tensor, texts: Tensor, repeats: int) -> dict[str, float]:
-    """Both ways on these features, which are gone from memory afterwards."""
+    """Compares both on these features, which are freed afterwards."""
     return compare(lambda: rank(images, texts), lambda: bare_product(images, texts), repeats, warm_up=False)
 
 
 def rank(images: Tensor, texts: Tensor) -> None:
-    """What `e2 evaluate retrieval` does with the features."""
+    """Ranks the features as `e2 evaluate retrieval` does."""
     groups = torch.arange(len(images))
     for ranks in cross_modal_ranks(images, texts, groups, groups):
         ranks.hits()
 
 
 def bare_product(images: Tensor, texts: Tensor) -> None:
-    """Every block of scores, looked at by nobody."""
+    """Computes every block of scores, and ignores them."""
     for rows in images.split(BLOCK[0]):
         for columns in texts.split(BLOCK[1]):
             rows @ columns.T  # noqa: B018
 
 
 def nothing(images: Tensor, texts: Tensor) -> None:
-    """The features alone."""
+    """Does nothing with the features."""
 
 
 def make_and(work, products: int, width: int, threads: int) -> None:
-    """In a process of its own."""
+    """Makes features and works on them, in a process of its own."""
     torch.set_num_threads(threads)
     work(random_unit(products, width, False), random_unit(products, width, False))

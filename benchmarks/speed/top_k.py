@@ -1,4 +1,4 @@
-"""`e2 speed top-k`: our exact blockwise search against FAISS's flat index, same vectors, same hits asserted."""
+"""Times our exact blockwise search against FAISS's flat index on the same vectors, with equal hits, for `e2 speed top-k`."""
 
 import numpy as np
 import torch

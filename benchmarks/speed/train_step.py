@@ -1,8 +1,8 @@
-"""`e2 speed train-step`: a step of `e2 train` against plain CLIP fine-tuning as it is usually written.
+"""Times a step of `e2 train` against plain CLIP fine-tuning as usually written, for `e2 speed train-step`.
 
 Ours is the training loop's own step: selection tokens, region loss, gradient clipping, each description and tag text encoded
-once and no further than it reaches. The plain one is open_clip's model, its `ClipLoss` and PyTorch's AdamW, 77 places for each
-description, no tag texts. Both see the same photos and descriptions, already decoded and tokenised.
+once and without padding. The plain one is open_clip's model, its `ClipLoss` and PyTorch's AdamW, with 77 tokens per
+description and no tag texts. Both see the same photos and descriptions, already decoded and tokenised.
 """
 
 import dataclasses
@@ -26,9 +26,9 @@ from e2.data.transforms import training_transform
 from e2.factory import get_tokenizer
 from e2.training.train import prepare, ready, take_step
 
-DATA = "boutique:train=1024,val=16,test=16,size=64"  # photos are resized; what counts is the length of its texts
+DATA = "boutique:train=1024,val=16,test=16,size=64"  # photos are resized; only the length of the texts matters
 TAGS = ("brand", "season", "sub_category", "composition")
-BATCHES = 1  # on which both step again and again
+BATCHES = 1  # batches that both repeat
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -43,7 +43,7 @@ def run(
     repeats: int = 3,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Times both in turn, and takes the peak memory of each by itself.
+    """Times both in turn, and measures the peak memory of each separately.
 
     Args:
         backbone: one of open_clip's or ours, with random weights.
@@ -56,8 +56,8 @@ def run(
         seed: of weights, order and noise.
 
     Returns:
-        What `harness.compare` gives, seconds per step; ``peak_bytes``, ``reference_peak_bytes`` (of a process of its own, on a
-        GPU of what is allocated there) and ``memory_ratio``; images per second of both; what was encoded; the arguments.
+        The result of `harness.compare`, seconds per step; ``peak_bytes``, ``reference_peak_bytes`` (of a separate process; on
+        a GPU, of its allocations) and ``memory_ratio``; images per second of both; sizes of what was encoded; the arguments.
     """
     settings = {
         "backbone": backbone,
@@ -92,7 +92,7 @@ def run(
 
 
 def loaded_batches(config: TrainConfig) -> list[Batch]:
-    """The first batches of a run as its data workers hand them over."""
+    """First batches of a run, as its data workers deliver them."""
     register_backbones()
     visual = open_clip.create_model(config.backbone).visual
     views = TrainingViews(
@@ -108,7 +108,7 @@ def loaded_batches(config: TrainConfig) -> list[Batch]:
 
 
 class OurSteps:
-    """A step of `e2 train` on each of the batches."""
+    """Runs a step of `e2 train` on each of the batches."""
 
     def __init__(self, config: TrainConfig, batches: list[Batch]):
         train, val = (
@@ -123,7 +123,7 @@ class OurSteps:
 
 
 class PlainSteps:
-    """A step of plain CLIP fine-tuning on each of the batches, with open_clip alone."""
+    """Runs a step of plain CLIP fine-tuning on each of the batches, with open_clip alone."""
 
     def __init__(self, config: TrainConfig, batches: list[Batch]):
         on_gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
@@ -149,7 +149,7 @@ class PlainSteps:
 
 
 def plain_optimizer(model: nn.Module) -> torch.optim.Optimizer:
-    """As in open_clip's training: AdamW, no decay for vectors and numbers."""
+    """Makes open_clip's training optimizer: AdamW, no decay for vectors and scalars."""
     flat = [p for p in model.parameters() if p.ndim < 2]
     rest = [p for p in model.parameters() if p.ndim >= 2]
     groups = [{"params": flat, "weight_decay": 0.0}, {"params": rest, "weight_decay": 0.2}]
@@ -163,7 +163,7 @@ def finish(device: torch.device) -> None:
 
 
 def peak(kind: type, config: TrainConfig) -> int:
-    """Peak bytes of two rounds of one way."""
+    """Peak bytes of two rounds of one implementation."""
     if config.device == "cpu" or not torch.cuda.is_available():
         return peak_memory(two_rounds, kind, config, torch.get_num_threads())
     torch.cuda.empty_cache()
@@ -173,7 +173,7 @@ def peak(kind: type, config: TrainConfig) -> int:
 
 
 def two_rounds(kind: type, config: TrainConfig, threads: int) -> None:
-    """The second one has the optimizer's state from the start."""
+    """Runs two rounds; the second has the optimizer's state from the start."""
     torch.set_num_threads(threads)
     step = kind(config, loaded_batches(config))
     step()
@@ -181,7 +181,7 @@ def two_rounds(kind: type, config: TrainConfig, threads: int) -> None:
 
 
 def text_sizes(batches: list[Batch]) -> dict[str, float]:
-    """What the texts of a batch are like, on average."""
+    """Average sizes of the texts of a batch."""
     return {
         "description_tokens": statistics.mean(float(lengths(batch)[batch.text_index].mean()) for batch in batches),
         "longest_text": statistics.mean(int(lengths(batch).max()) for batch in batches),
@@ -190,5 +190,5 @@ def text_sizes(batches: list[Batch]) -> dict[str, float]:
 
 
 def lengths(batch: Batch) -> torch.Tensor:
-    """(U,) tokens of each text, start and end among them."""
+    """Tokens of each text (U,), start and end included."""
     return (batch.tokens.argmax(dim=-1) + 1).float()

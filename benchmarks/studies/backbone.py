@@ -1,4 +1,4 @@
-"""`backbone`: the methods on smaller and larger towers."""
+"""Study `backbone`: the methods on smaller and larger towers."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ METHODS = ("clip", "multifield", "e2")
 
 
 def variants(context: Context) -> list[Variant]:
-    """Every method on every backbone of ``--backbone a,b,c``, else on ours; each against those before it on the same one."""
+    """Every method on every backbone of ``--backbone a,b,c``, or else ours; each against those before it on the same one."""
     asked = context.common.backbone
     names = OURS if asked == TrainConfig.backbone else asked.split(",")
     return [

@@ -1,4 +1,4 @@
-"""The figure of an ablation: each variant's headline metric with its interval, and the paired differences beside it."""
+"""Figure of an ablation: each variant's headline metric with its interval, beside the paired differences."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from e2.benchmarks.studies.tables import in_words
 
 
 def draw_bars(record: Mapping[str, Any], path: Path) -> None:
-    """Left: means over seeds, from zero. Right, where there are any: the differences, which such bars hide."""
+    """Draws means over seeds from zero (left) and, if any, the differences (right), which such bars hide."""
     pairs = record["differences"]
     height = 1.3 + 0.42 * max(len(record["metrics"]), len(pairs))
     with figure_file(path, (10 if pairs else 5.5, height), 1 + bool(pairs)) as axes:

@@ -1,4 +1,4 @@
-"""What a study is made of: variants of one training, a measure, and who is set against whom."""
+"""Parts of a study: variants of one training, a measure, and the comparisons."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ class Variant:
 
     Attributes:
         label: its name in tables, figures and files.
-        settings: what differs from the study's common training, by dotted name as `e2 train --set` spells it, e.g.
-            ``{"method": "clip"}`` or ``{"model.selector": "soft"}``; wins over all that the user gave.
-        against: labels of the variants that it is compared with, in paired differences.
-        series, x: place in a figure over a number (batch size, parameters): the curve, and where on it.
+        settings: changes of the study's common training, by dotted name as in `e2 train --set`, e.g. ``{"method": "clip"}`` or
+            ``{"model.selector": "soft"}``; they override the user's settings.
+        against: labels of the variants to compare it with, in paired differences.
+        series, x: curve and position in a figure over a number (batch size, parameters).
     """
 
     label: str
@@ -36,13 +36,13 @@ class Variant:
 
 @dataclass(frozen=True)
 class StudyMeasurement:
-    """What a measure says of one encoder.
+    """Measurements of one encoder.
 
     Attributes:
         metrics: name -> value; percent unless the name says otherwise.
-        items: metric -> what each of the P products of the split adds to it, for intervals: (P,) values whose mean the metric
-            is (NaN: the product has none), or (P, T, 2) sums and counts, the metric being the sum over T terms of
-            ``sums.sum(0) / counts.sum(0)`` (SumR has six). A metric without items is reported without an interval.
+        items: metric -> contribution of each of the split's P products, for intervals: (P,) values whose mean is the metric
+            (NaN: none), or (P, T, 2) sums and counts, the metric being the sum over T terms of ``sums.sum(0) / counts.sum(0)``
+            (SumR has six). A metric without items is reported without an interval.
     """
 
     metrics: dict[str, float]
@@ -51,16 +51,16 @@ class StudyMeasurement:
 
 @dataclass(frozen=True)
 class Context:
-    """What the user asked for.
+    """Settings of a study.
 
     Attributes:
         data: the SPECs; training studies take one, ``dataset`` several.
         out, runs: folders of the results, and of the trainings, which studies may share.
-        common: what all trainings share; its seed is not used, its texts are those that are measured too.
+        common: settings shared by all trainings; its seed is not used, its kind of text is also evaluated.
         seeds: of the trainings.
-        split: that is measured.
+        split: to evaluate.
         chosen: labels of the variants to run; None = all.
-        old_data: ``forgetting`` only: the SPEC that the start model knows.
+        old_data: ``forgetting`` only: SPEC of data that the start model knows.
     """
 
     data: tuple[str, ...]
@@ -74,11 +74,11 @@ class Context:
 
     @property
     def text(self) -> str:
-        """``caption`` or ``full``."""
+        """Kind of text: ``caption`` or ``full``."""
         return self.common.data.measured_text
 
     def open(self, split: str, spec: str | None = None) -> ArrowCatalogue:
-        """A split of the study's catalogue, or of another with the same entities.
+        """Opens a split of the study's catalogue, or of another with the same entities.
 
         Raises:
             InputError: no such data or split, or several catalogues where one is needed.
@@ -88,7 +88,7 @@ class Context:
         return self._open(spec or self.data[0], split, self.common.data.tags or None)
 
     def open_old(self) -> ArrowCatalogue:
-        """The split of ``old_data`` that is measured; without entities, which the start model may not know.
+        """Opens the evaluated split of ``old_data``, without entities, which the start model may not know.
 
         Raises:
             InputError: none was named, or it cannot be read.
@@ -104,12 +104,12 @@ class Context:
 
     @cached_property
     def entities(self) -> tuple[str, ...]:
-        """The entities that the trainings learn from: those given, else the catalogue's own."""
+        """Entities to train on: the given ones, or else the catalogue's own."""
         return self.common.data.tags or self.open(self.split).tags
 
 
 class Study(Protocol):
-    """What `e2 study NAME` runs: writes ``metrics.json``, tables and figures into ``context.out``, returns the record."""
+    """A study for `e2 study NAME`: writes ``metrics.json``, tables and figures into ``context.out`` and returns the record."""
 
     name: str
     title: str
@@ -123,7 +123,7 @@ Figure = Callable[[Mapping[str, Any], Path], None]  # the record, the file's pat
 
 
 def methods(*names: str, against: Sequence[str] = ()) -> list[Variant]:
-    """A variant per training method, each compared with those of ``against`` that stand before it."""
+    """Makes a variant per training method, each compared with those of ``against`` before it."""
     return [
         Variant(name, {"method": name}, tuple(other for other in names[:place] if other in against))
         for place, name in enumerate(names)

@@ -1,4 +1,4 @@
-"""`batch-size`: the methods over small and large batches, which see equally many products (the paper's table 5)."""
+"""Study `batch-size`: the methods with small and large batches, on equally many products (the paper's table 5)."""
 
 from functools import partial
 
@@ -10,11 +10,11 @@ from e2.benchmarks.studies.trained import TrainedStudy
 SIZES = (16, 32, 64, 128, 256, 512)
 METHODS = ("clip", "multifield", "e2")
 CHUNK = 128  # products encoded at a time: larger batches take no more memory, and their gradients are exact
-EPOCHS = 10  # of `e2 train`, where no length is given
+EPOCHS = 10  # default of `e2 train`
 
 
 def variants(context: Context) -> list[Variant]:
-    """Every method at every size that the catalogue fills; each method against those before it at the same size."""
+    """Every method at every size that the catalogue fills; each against those before it at the same size."""
     seen, products = products_seen(context), learned_products(context)
     return [
         Variant(
@@ -31,7 +31,7 @@ def variants(context: Context) -> list[Variant]:
 
 
 def settings_of(size: int, context: Context, seen: int) -> dict[str, int | None]:
-    """What a batch size changes; nothing where it is the common one, so that other studies' trainings serve here too."""
+    """Settings changed by a batch size; none for the common one, so that trainings of other studies are shared."""
     if size == context.common.data.batch_size:
         return {}
     length = {"epochs": None, "steps": max(1, round(seen / size))}
@@ -43,7 +43,7 @@ def learned_products(context: Context) -> int:
 
 
 def products_seen(context: Context) -> int:
-    """How many products a training of the length that was asked for learns from, counted as often as it sees them."""
+    """Products that a training of the requested length sees, with repetition."""
     config = training_config(context, Variant("common", {}), 0)
     products = learned_products(context)
     batch = min(config.data.batch_size, products)
@@ -56,5 +56,5 @@ STUDY = TrainedStudy(
     question="Is the gain over plain contrastive training largest at small batches?",
     variants=variants,
     figure=partial(draw_lines, over="x", label="batch size"),
-    note="All sizes share the learning rate; sizes are to be read across the methods rather than along one.",
+    note="All sizes share the learning rate; compare methods at one size rather than sizes of one method.",
 )

@@ -1,4 +1,4 @@
-"""Training curves of a study: SumR on val as training goes on, each seed thin, the mean of a variant thick."""
+"""Draws training curves of a study: SumR on val during training, seeds thin, a variant's mean thick."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from e2.benchmarks.core.figures import colours, figure_file
 
 Curve = list[tuple[float, float]]  # x, SumR
 
-STROKES, MARKERS = ("-", "--", ":", "-."), "os^DvP"  # what tells variants of one colour apart
+STROKES, MARKERS = ("-", "--", ":", "-."), "os^DvP"  # distinguishes variants of one colour
 
 
 def draw_curves(record: Mapping[str, Any], path: Path) -> None:
-    """From the ``history`` of the record's runs."""
+    """Draws the ``history`` of the record's runs."""
     counted, histories = learning_curves(record)
     series = {label: variant["series"] or label for label, variant in record["variants"].items()}
     paint = colours(series.values())
@@ -39,7 +39,7 @@ def draw_curves(record: Mapping[str, Any], path: Path) -> None:
 
 
 def learning_curves(record: Mapping[str, Any]) -> tuple[str, dict[str, list[Curve]]]:
-    """What the x axis counts, and the curves of each variant: steps, or products where a step is not as many for all."""
+    """Label of the x axis and each variant's curves: over steps, or over products if batches differ."""
     common = record["model"]["data"]["batch_size"]
     batch = {label: variant["settings"].get("data.batch_size", common) for label, variant in record["variants"].items()}
     products = len(set(batch.values())) > 1

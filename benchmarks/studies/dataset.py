@@ -1,4 +1,4 @@
-"""`dataset`: statistics and long tails of several catalogues side by side (the paper's table 6). Nothing is trained."""
+"""Study `dataset`: statistics and long tails of several catalogues side by side (the paper's table 6). Nothing is trained."""
 
 import itertools
 import time
@@ -25,27 +25,27 @@ from e2.errors import InputError
 from e2.files import write_json
 from e2.version import __version__
 
-TOP = 0.1  # the share of an entity's values whose products are counted together
-PANELS = 4  # entities in the figure at most
+TOP = 0.1  # share of an entity's values whose products are counted together
+PANELS = 4  # most entities in the figure
 
 Counts = Mapping[str, Counter[str]]  # entity -> value -> products
 
 
 @dataclass(frozen=True)
 class DatasetStudy:
-    """See :class:`e2.benchmarks.studies.base.Study`."""
+    """Study of catalogues; see :class:`e2.benchmarks.studies.base.Study`."""
 
     name: str = "dataset"
     title: str = "The catalogues"
     question: str = "How large are the catalogues, how long their texts, and how long the tails of their tags?"
 
     def run(self, context: Context) -> dict[str, Any]:
-        """Reads every split of every catalogue; photos are not decoded beyond the check that opening does.
+        """Reads every split of every catalogue; decodes photos only in the check on opening.
 
         Raises:
             InputError: a catalogue given twice, or one that cannot be read.
         """
-        import open_clip  # takes seconds, and only the tokenizer is needed
+        import open_clip  # imported here as it takes seconds, and only the tokenizer is needed
 
         start = time.perf_counter()
         if len(set(context.data)) < len(context.data):
@@ -85,7 +85,7 @@ class DatasetStudy:
 
 
 def statistics(info: Mapping[str, Any], counts: Counts) -> dict[str, float]:
-    """Sizes over all splits, and of every entity: values, how many stand on one product only, and how heavy the head is."""
+    """Sizes over all splits and, per entity: values, how many occur on one product only, and the weight of the head."""
     splits = info["splits"].values()
     found = {name: sum(split[name] for split in splits) for name in ("products", "images", "captions")}
     found["words a caption"] = _mean(splits, "caption_words_mean")
@@ -111,7 +111,7 @@ def _total(splits: Sequence[Mapping[str, Any]], kind: str) -> int:
 
 
 def statistics_table(title: str, metrics: Mapping[str, Mapping[str, float]]) -> Table:
-    """A row per statistic, a column per catalogue."""
+    """Tabulates a row per statistic, a column per catalogue."""
     names = dict.fromkeys(name for found in metrics.values() for name in found)
     rows = {name: [Cell(_words(found.get(name))) for found in metrics.values()] for name in names}
     return Table(
@@ -126,7 +126,7 @@ def _words(value: float | None) -> str:
 
 
 def draw_tails(counts: Mapping[str, Counts], path: Path) -> None:
-    """For each entity (brand first), products per value against the value's rank, a curve per catalogue."""
+    """Draws products per value by the value's rank for each entity (brand first), a curve per catalogue."""
     entities = list(dict.fromkeys(entity for found in counts.values() for entity in found))
     entities = sorted(entities, key=lambda entity: entity != "brand")[:PANELS]
     if not entities:

@@ -1,6 +1,6 @@
-"""`detail`: recall as the query says more, a field at a time (``e2.benchmarks.detail.evaluate``).
+"""Study `detail`: recall as the query gains fields (``e2.benchmarks.detail.evaluate``).
 
-Fields come in the order of ``--tags``, the description last: all variants and seeds must answer the same queries.
+Fields come in the order of ``--tags``, then the description: all variants and seeds must answer the same queries.
 `e2 evaluate detail` finds the best order for given models.
 """
 
@@ -28,7 +28,7 @@ def variants(context: Context) -> list[Variant]:
 
 
 def recalls(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
-    """``exact_R@k_N`` and ``matching_R@k_N`` of queries of N fields, and ``gain_FIELD``."""
+    """Measures ``exact_R@k_N`` and ``matching_R@k_N`` of queries of N fields, and ``gain_FIELD``."""
     order = fields_of(catalogue)
     searcher = Searcher(encoder, read_shelf(catalogue, order))
     values = named_metrics(measured_queries(searcher, order), order)
@@ -39,7 +39,7 @@ def recalls(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMe
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:
-    """Curves and gains, means over seeds."""
+    """Draws curves and gains, means over seeds."""
     scores = {label: {"metrics": record["metrics"][label], "ci95": record["ci95"][label]} for label in record["metrics"]}
     first = next(iter(scores.values()))["metrics"]
     order = [name.removeprefix("gain_") for name in first if name.startswith("gain_")]
@@ -48,7 +48,7 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
 
 @dataclass(frozen=True)
 class DetailStudy(TrainedStudy):
-    """A study with a column for each number of fields."""
+    """Study with a column for each number of fields."""
 
     def run(self, context: Context) -> dict[str, Any]:
         count = len(fields_of(context.open(context.split)))
@@ -63,5 +63,5 @@ STUDY = DetailStudy(
     variants=variants,
     measure=recalls,
     figure=draw,
-    note="Columns: R@10 of the very product by queries of so many fields, in the order of --tags, the description last.",
+    note="Columns: exact R@10 by number of fields in the query, in the order of --tags, the description last.",
 )

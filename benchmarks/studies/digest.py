@@ -1,4 +1,4 @@
-"""What names a study's ingredients: hashes of the products that were learned from, and of the code."""
+"""Hashes of a study's ingredients: training products and code."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from e2.data import Catalogue
 
 
 def catalogue_digest(catalogue: Catalogue) -> str:
-    """Changes with any id, text, tag or photo of the split, and with their order; not with where they lie."""
+    """Hash that changes with any id, text, tag or photo of the split and with their order, but not with their location."""
     digest = hashlib.sha256()
     for row in range(len(catalogue)):
         product = catalogue[row]

@@ -1,4 +1,4 @@
-"""`forgetting`: the old domain before and after fine-tuning, and between: WiSE-FT weights (``e2.training.wise_ft``)."""
+"""Study `forgetting`: the old domain before and after fine-tuning, and between (WiSE-FT weights, ``e2.training.wise_ft``)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the trained weights; 0 = th
 
 
 def variants(context: Context) -> list[Variant]:
-    """The methods, fine-tuned from the same weights.
+    """Methods, fine-tuned from the same weights.
 
     Raises:
         InputError: no start model, or no data that it knows.
@@ -33,7 +33,7 @@ def variants(context: Context) -> list[Variant]:
 
 
 def both_domains(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
-    """``new/ALPHA/NAME`` and ``old/ALPHA/NAME`` for every share of the trained weights, e.g. ``old/0.4/SumR``.
+    """Measures ``new/ALPHA/NAME`` and ``old/ALPHA/NAME`` for every share of the trained weights, e.g. ``old/0.4/SumR``.
 
     Old data are measured on the split of the same name, by their descriptions.
 
@@ -54,7 +54,7 @@ def both_domains(encoder: Encoder, catalogue: Catalogue, context: Context) -> St
 
 
 def draw_paths(record: Mapping[str, Any], path: Path) -> None:
-    """SumR on old against new data: a path per variant from the start model to the trained one."""
+    """Draws SumR on old against new data: a path per variant from the start model to the trained one."""
     paint = colours(record["metrics"])
     with figure_file(path, (6.5, 5)) as (axes,):
         for label, metrics in record["metrics"].items():

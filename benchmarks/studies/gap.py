@@ -1,7 +1,7 @@
-"""`gap`: training temperatures that narrow the modality gap, and what that does to retrieval (Yaras et al., CPAL 2025).
+"""Study `gap`: training temperatures that narrow the modality gap, and their effect on retrieval (Yaras et al., CPAL 2025).
 
-A learnt temperature falls during training and keeps the gap open; a fixed or rising one lets it close. What narrowing does
-*after* training, to retrieval and to captions, is measured by `e2 evaluate gap`.
+A learnt temperature falls during training and keeps the gap open; a fixed or rising one lets it close. For narrowing *after*
+training, see `e2 evaluate gap`.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ CLOSED = "gap_closed"
 
 
 def variants(context: Context) -> list[Variant]:
-    """``clip`` and ``e2`` with a learnt temperature, and with each schedule against their own."""
+    """Methods ``clip`` and ``e2`` with a learnt temperature, and with each schedule against their own."""
     found = []
     for method in ("clip", "e2"):
         found.append(Variant(method, {"method": method}))
@@ -37,8 +37,8 @@ def variants(context: Context) -> list[Variant]:
 
 
 def gap_and_retrieval(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
-    """Recalls both ways over the full gallery; ``gap``, ``alignment`` ... of first photos and texts; ``gap_closed``."""
-    remembered = cast(Encoder, EncodedOnce(encoder))  # all of it that `answer` calls
+    """Measures recalls over the full gallery; ``gap``, ``alignment`` ... of first photos and texts; ``gap_closed``."""
+    remembered = cast(Encoder, EncodedOnce(encoder))  # the only parts that `answer` calls
     items = read_items(catalogue, context.text)
     measured = retrieval_of(answer(remembered, items, None), len(catalogue))
     photos, texts = (np.unique(products, return_index=True)[1] for products in (items.image_products, items.text_products))
@@ -49,7 +49,7 @@ def gap_and_retrieval(encoder: Encoder, catalogue: Catalogue, context: Context) 
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:
-    """SumR over the gap, an arrow from each method's learnt temperature to its schedules."""
+    """Draws SumR over the gap, with an arrow from each method's learnt temperature to its schedules."""
     metrics, ci95 = record["metrics"], record["ci95"]
     paint = colours(label for label, variant in record["variants"].items() if "loss.temperature" not in variant["settings"])
     with figure_file(path, (6.8, 4.6)) as (axes,):

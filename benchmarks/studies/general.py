@@ -1,8 +1,8 @@
-"""A general catalogue: a stand-in for the web, to pre-train a start model on where no pre-trained weights can be had.
+"""Makes a general catalogue, a stand-in for web data, to pre-train a start model without pre-trained weights.
 
-Pre-trained CLIPs have seen photos with short, general words and little of a shop's language. This rewrites any catalogue so:
-each caption names the category and the colour and nothing else; brands, seasons, compositions and descriptions are dropped. It
-should hold other products than the one to fine-tune on: other drawings of boutique (another seed) or another shop.
+Pre-trained CLIPs have seen photos with short, general texts and little of a shop's language. So each caption names only
+category and colour; brands, seasons, compositions and descriptions are dropped. Its products should differ from those to
+fine-tune on: boutique with another seed, or another shop.
 
     e2 data general boutique:train=6000,val=300,test=1000,seed=100 --out runs/general-data
     e2 train --data runs/general-data --method clip --epochs 10 --out runs/general
@@ -33,12 +33,12 @@ TEMPLATES = (
     "this is a {category}; its colour is {colour}",
 )
 WITHOUT_COLOUR = "a photo of a {category}"
-ROWS = 1000  # written at a time
+ROWS = 1000  # rows written at a time
 SCHEMA = pa.schema([("product_id", pa.string()), ("image", IMAGE), ("caption", pa.string())])
 
 
 def general_caption(product: Product, row: int) -> str | None:
-    """The product's category and colour in one of a few wordings, in turn; None without a category.
+    """Names the product's category and colour in one of a few wordings, in turn; None without a category.
 
     >>> general_caption(Product("7", (b"",), ("A tee by Nike",), {"sub_category": "Tshirts", "colour": "Navy Blue"}), 1)
     'navy blue tshirts'
@@ -57,7 +57,7 @@ def write_general(catalogues: Sequence[Catalogue], out: Path) -> dict[str, int]:
         Split -> products.
 
     Raises:
-        InputError: ``out`` is there already, or a split has no product with a category.
+        InputError: ``out`` exists, or a split has no product with a category.
     """
     claim(out, GENERAL, remove=False)
     written = {}

@@ -1,4 +1,4 @@
-"""`grounding`: do selection tokens look where the tag is, and does what a method learns move where its tower looks?"""
+"""Study `grounding`: where selection tokens look, and whether training changes where the tower looks."""
 
 import numpy as np
 
@@ -10,11 +10,12 @@ from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant, metho
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data import Catalogue
 
-PRODUCTS = {"boxes": 1000, "windows": 200}  # that are looked at, at most; windows take 116 views a photo
+PRODUCTS = {"boxes": 1000, "windows": 200}  # most products used; windows take 116 views per photo
 
 
 def looks(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
-    """``MEASURE/MAP/ENTITY`` as `e2 evaluate grounding`, and ``pointing``, ``near`` and ``mass``: means over the entities.
+    """Measures ``MEASURE/MAP/ENTITY`` as `e2 evaluate grounding` does, and ``pointing``, ``near`` and ``mass``: means over
+    the entities.
 
     The means are of the tokens, or of the gradient map where an encoder has none.
     """
@@ -44,5 +45,5 @@ STUDY = TrainedStudy(
     columns=("pointing", "near", "mass"),
     headline="pointing",
     note=f"Percent, means over the entities; {TOKENS} for e2, the {WITHOUT_TOKENS} map for encoders without. "
-    f"Looked at: the first {PRODUCTS['boxes']} products where boxes are known, else {PRODUCTS['windows']}.",
+    f"Measured on the first {PRODUCTS['boxes']} products where boxes are known, else {PRODUCTS['windows']}.",
 )

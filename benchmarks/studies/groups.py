@@ -1,7 +1,6 @@
-"""`groups`: each entity's tokens and loss left out in turn, and all of them (the ablation of the paper's table 8).
+"""Study `groups`: leaves out each entity's tokens and loss in turn, and all of them (the ablation of the paper's table 8).
 
-An entity that is taught takes room in the embedding: what a photo shares with the texts nearest to it says how much, and at
-whose cost.
+The tags that a photo shares with its nearest texts show how much of the embedding each entity takes up, and at whose cost.
 """
 
 from typing import cast
@@ -21,15 +20,15 @@ from e2.data.product import without_photos
 from e2.errors import InputError
 from e2.spelling import spelling
 
-NEAREST = 10  # texts of a photo that are looked at
+NEAREST = 10  # nearest texts of a photo to count
 SAME = f"same_{{entity}}@{NEAREST}"
 
 
 def variants(context: Context) -> list[Variant]:
-    """``e2`` with all entities; without each one; with none, which is plain contrastive training.
+    """Method ``e2`` with all entities; without each one; with none, which is plain contrastive training.
 
     Raises:
-        InputError: fewer than two entities, of which none can be left out.
+        InputError: fewer than two entities.
     """
     entities = context.entities
     if len(entities) < 2:
@@ -42,14 +41,15 @@ def variants(context: Context) -> list[Variant]:
 
 
 def retrieval_and_neighbours(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
-    """Recalls as in other studies, and ``same_ENTITY@10``: how many of a photo's ten nearest texts share its tag, in percent.
+    """Measures recalls as other studies do, and ``same_ENTITY@10``: the percentage of a photo's ten nearest texts that share
+    its tag.
 
-    Photos without the tag count for nothing; a text without it has another.
+    Photos without the tag are left out; a text without it counts as different.
 
     Raises:
         InputError: no product has a tag of an entity.
     """
-    remembered = cast(Encoder, EncodedOnce(encoder))  # all of it that is called here
+    remembered = cast(Encoder, EncodedOnce(encoder))  # the only parts of it called here
     items = read_items(catalogue, context.text)
     found = retrieval_of(answer(remembered, items, None), len(catalogue))
     images, texts = remembered.encode_images(items.images), remembered.encode_texts(items.texts)
@@ -78,5 +78,5 @@ STUDY = TrainedStudy(
     columns=("SumR",),
     by_entity=SAME,
     described=True,
-    note=f"same ENTITY: how many of a photo's {NEAREST} nearest texts share its tag, in percent.",
+    note=f"same ENTITY: percentage of a photo's {NEAREST} nearest texts that share its tag.",
 )

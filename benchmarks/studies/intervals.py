@@ -1,11 +1,10 @@
 """Intervals over products *and* seeds, for means over seeds and for paired differences of variants.
 
-Every variant is trained with the same seeds and measured on the same products, so the values form a crossed table, seeds by
-products. A resample draws as many products as there are, with replacement, and as many seeds, with replacement, and takes
-every drawn product under every drawn seed: both are resampled independently (Owen, "The pigeonhole bootstrap", Annals of
-Applied Statistics 2007), which counts the chance of the test set and that of the training, and errs on the wide side. One draw
-serves all variants and metrics: a difference pairs the same products and the same seeds. The percentile interval of a few
-seeds is rough: three seeds have ten different draws. With one seed it covers the products alone.
+Every variant is trained with the same seeds and evaluated on the same products, so the values form a crossed table, seeds by
+products. A resample draws products and seeds independently with replacement and takes every drawn product under every drawn
+seed (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007). So it covers the randomness of test set and
+training, and errs on the wide side. All variants and metrics share the resamples: differences pair products and seeds.
+Intervals of few seeds are rough: three seeds have ten distinct resamples. With one seed they cover the products only.
 """
 
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ BLOCK = 100  # resamples at a time
 
 
 def terms(items: np.ndarray) -> np.ndarray:
-    """Items of a metric (P,) or (P, T, 2) as (P, T, 2) sums and counts; a NaN value counts for nothing."""
+    """Converts items of a metric (P,) or (P, T, 2) to (P, T, 2) sums and counts, without NaN values."""
     if items.ndim == 3:
         return items
     present = ~np.isnan(items)
@@ -25,19 +24,19 @@ def terms(items: np.ndarray) -> np.ndarray:
 
 
 def value(items: np.ndarray) -> float:
-    """The metric itself."""
+    """Computes the metric from its items."""
     sums, counts = np.moveaxis(terms(items).sum(axis=0), -1, 0)
     return float((sums / counts).sum())
 
 
 def resampled(table: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """The mean over seeds of several metrics, in each resample of products and seeds.
+    """Averages several metrics over seeds in each resample of products and seeds.
 
     Args:
         table: (S, P, M, T, 2) sums and counts of S seeds, P products and M metrics, padded with terms of sum 0 and count 1.
 
     Returns:
-        (resamples, M); the same ``seed`` draws the same products and seeds for every table of as many of them.
+        (resamples, M); the same ``seed`` gives the same resamples for tables of equal S and P.
     """
     seeds, products = table.shape[:2]
     flat = table.transpose(1, 0, 2, 3, 4).reshape(products, -1)
@@ -51,7 +50,7 @@ def resampled(table: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -
 
 
 def _draws(products: int, seeds: int, resamples: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """How often each product (R, P) and each seed (R, S) is drawn, in blocks of resamples."""
+    """Yields how often each product (R, P) and each seed (R, S) is drawn, in blocks of resamples."""
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, BLOCK):
         count = min(BLOCK, resamples - start)
@@ -59,6 +58,6 @@ def _draws(products: int, seeds: int, resamples: int, seed: int) -> Iterator[tup
 
 
 def _times_drawn(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
-    """(count, size): in each of ``count`` draws of ``size`` out of ``size``, how often each came."""
+    """Draws ``size`` out of ``size`` items ``count`` times: how often each came, (count, size)."""
     drawn = rng.integers(size, size=(count, size))
     return np.stack([np.bincount(row, minlength=size) for row in drawn]).astype(float)

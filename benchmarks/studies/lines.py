@@ -1,4 +1,4 @@
-"""The figure of a study over a number (batch size, parameters): a curve per series, and the paired differences beside it."""
+"""Figure of a study over a number (batch size, parameters): a curve per series, beside the paired differences."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ Point = tuple[float, float, list[float] | None]  # x, value, interval
 
 
 def draw_lines(record: Mapping[str, Any], path: Path, *, over: str, label: str) -> None:
-    """Curves with intervals; variants without a series are level lines.
+    """Draws curves with intervals; variants without a series are horizontal lines.
 
     Args:
-        over: what of a variant is the x: ``x``, ``parameters`` or ``added_parameters``.
+        over: the variant's x value: ``x``, ``parameters`` or ``added_parameters``.
         label: of that axis.
     """
     paint = colours(variant["series"] or name for name, variant in record["variants"].items())
@@ -68,7 +68,7 @@ def _draw_differences(axes: Axes, record: Mapping[str, Any], over: str, paint: M
 
 def _curve(axes: Axes, points: list[Point], colour: str, label: str, stroke: str = "-") -> None:
     xs, ys, bounds = zip(*sorted(points, key=lambda point: point[0]), strict=True)
-    inside = colour if stroke == "-" else "white"  # where a curve is one point, its stroke cannot be seen
+    inside = colour if stroke == "-" else "white"  # a curve of one point shows no line
     axes.plot(xs, ys, stroke, marker="o", color=colour, markerfacecolor=inside, markersize=5, linewidth=1.8, label=label)
     if all(bounds):
         lows, highs = zip(*bounds, strict=True)
@@ -77,7 +77,7 @@ def _curve(axes: Axes, points: list[Point], colour: str, label: str, stroke: str
 
 
 def _log_axis(axes: Axes, ticks: set[float]) -> None:
-    """A log axis that names the places that were measured."""
+    """Makes a log axis with ticks at the measured values."""
     axes.set_xscale("log")
     axes.set_xticks(sorted(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1e6:.3g} M" if x >= 1e5 else f"{x:,.0f}"))

@@ -1,4 +1,4 @@
-"""`main`: the methods at equal budget, on every protocol."""
+"""Study `main`: the methods at equal budget, on every protocol."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from e2.training.presets import preset
 
 
 def variants(context: Context) -> list[Variant]:
-    """Every method against plain contrastive training, and what has tokens against the control without them too."""
+    """Every method against plain contrastive training; methods with tokens also against the control without."""
     plain = methods("clip", "filip", "clip-lite", "multifield", "e2", against=("clip", "multifield"))
     return [*plain, Variant("e2-paper", paper_settings(context), against=("clip", "multifield", "e2"))]
 

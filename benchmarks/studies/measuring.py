@@ -1,4 +1,4 @@
-"""Measuring a trained run once, and keeping what came out until run, data or code change."""
+"""Measures a trained run once, and keeps the result until run, data or code change."""
 
 import json
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from e2.benchmarks.studies.runs import TrainedRun
 from e2.data import Catalogue
 from e2.files import atomic_path
 
-Facts = dict[str, Any]  # the size of the model: parameters, added_parameters
+Facts = dict[str, Any]  # model sizes: parameters, added_parameters
 
 
 def measured_once(
     path: Path, measure: Measure, run: TrainedRun, catalogue: Catalogue, context: Context, data: str
 ) -> tuple[StudyMeasurement, Facts]:
-    """What ``measure`` says of a run; from the file ``path``, where it was said already.
+    """Measures a run, or reads the earlier result from the file ``path``.
 
     Args:
         data: digest of the catalogue.
@@ -48,7 +48,7 @@ def _write(path: Path, measured: StudyMeasurement, facts: Facts, said_of: Mappin
 
 
 def _read(path: Path, said_of: Mapping[str, str]) -> tuple[StudyMeasurement, Facts] | None:
-    """None where there is nothing, or something else."""
+    """Reads an earlier result; None if there is none, or it is of something else."""
     try:
         with safe_open(path, "numpy") as file:
             texts = file.metadata() or {}

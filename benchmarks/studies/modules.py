@@ -1,4 +1,4 @@
-"""`modules`: the parts of the method, one changed at a time."""
+"""Study `modules`: the parts of the method, one changed at a time."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from e2.benchmarks.studies.base import Context, Variant
 from e2.benchmarks.studies.runs import training_config
 from e2.benchmarks.studies.trained import TrainedStudy
 
-SWITCHES: dict[str, dict[str, Any]] = {  # label -> what differs from ``e2``; one that is the default by now is left out
+SWITCHES: dict[str, dict[str, Any]] = {  # label -> differences from ``e2``; those that have become the default are left out
     "without-tokens": {"method": "multifield"},
     "without-fusion": {"model.layers": []},
     "without-region-loss": {"loss.region_weight": 0.0},
@@ -26,7 +26,7 @@ SWITCHES: dict[str, dict[str, Any]] = {  # label -> what differs from ``e2``; on
 
 
 def variants(context: Context) -> list[Variant]:
-    """``e2`` and every switch that changes it."""
+    """Method ``e2`` and each of its switches."""
     whole = Variant("e2", {"method": "e2"})
     changed = [Variant(label, {**whole.settings, **change}, against=("e2",)) for label, change in SWITCHES.items()]
     default = training_config(context, whole, 0)

@@ -1,4 +1,4 @@
-"""`probe`: what a straight cut through frozen image embeddings tells of each entity (``e2.benchmarks.probe.evaluate``)."""
+"""Study `probe`: linear probes of each entity on frozen image embeddings (``e2.benchmarks.probe.evaluate``)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ def variants(context: Context) -> list[Variant]:
 
 
 def accuracies(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
-    """``ENTITY_accuracy`` and its mean over the entities; ``ENTITY_region_accuracy`` and ``ENTITY_majority`` beside them."""
+    """Measures ``ENTITY_accuracy`` and its mean over the entities, ``ENTITY_region_accuracy`` and ``ENTITY_majority``."""
     splits = Splits(context.open(FIT), context.open(VAL), catalogue)
     labels = read_labels(splits)
     probed = probe_all(encoder, splits, labels)
@@ -36,19 +36,19 @@ def accuracies(encoder: Encoder, catalogue: Catalogue, context: Context) -> Stud
 
 
 def _hits(probed: Probed, products: int) -> np.ndarray:
-    """(P,) 100 where told rightly, 0 where not, NaN where the tag is missing."""
+    """(P,) 100 if right, 0 if wrong, NaN if the tag is missing."""
     hits = np.full(products, np.nan)
     hits[probed.labels.rows[-1]] = 100.0 * probed.right
     return hits
 
 
 def _share(hits: np.ndarray, entities: int) -> np.ndarray:
-    """(P,) -> (P, 2) sums and counts of one of so many terms of a mean."""
+    """Converts (P,) to (P, 2) sums and counts of one of so many terms of a mean."""
     return np.stack([np.nan_to_num(hits) / entities, ~np.isnan(hits)], axis=1)
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:
-    """Bars by entity, means over seeds."""
+    """Draws bars by entity, means over seeds."""
     scores = {label: {"metrics": record["metrics"][label], "ci95": record["ci95"][label]} for label in record["metrics"]}
     entities = [name.removesuffix("_accuracy") for name in record["columns"] if name != MEAN]
     draw_probes(scores, entities, f"{measured_on(record)}, {record['n']:,} products", path)
@@ -57,12 +57,12 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
 STUDY = TrainedStudy(
     name="probe",
     title="Linear probes",
-    question="Which tags does a straight cut through the frozen image embedding tell?",
+    question="Which tags can a linear probe read from the frozen image embedding?",
     variants=variants,
     measure=accuracies,
     columns=(MEAN,),
     by_entity="{entity}_accuracy",
     headline=MEAN,
     figure=draw,
-    note="Percent of the products that carry the tag; the probes' penalty is chosen on val.",
+    note="Percent of the products with the tag; the probes' penalty is chosen on val.",
 )

@@ -1,11 +1,11 @@
-"""The studies by name. A new one is one module with a ``STUDY``, and one line here."""
+"""Studies by name. A new one is one module with a ``STUDY``, and one line here."""
 
 import importlib
 from typing import TYPE_CHECKING
 
 from e2.errors import InputError
 
-if TYPE_CHECKING:  # the command line imports this module for the names alone
+if TYPE_CHECKING:  # the command line imports this module only for the names
     from e2.benchmarks.studies.base import Study
 
 STUDIES = {  # name -> module of this package
@@ -25,7 +25,7 @@ STUDIES = {  # name -> module of this package
 
 
 def study_named(name: str) -> "Study":
-    """The study.
+    """Returns the study of that name.
 
     Raises:
         InputError: there is none of that name.

@@ -1,4 +1,4 @@
-"""What was measured -> the record of a study: means over seeds, paired differences, intervals, and where it all came from."""
+"""Builds a study's record: means over seeds, paired differences, intervals, and provenance."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ PRODUCTS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """One variant with one seed; ``facts``: the size of its model."""
+    """Measurement of one variant with one seed; ``facts``: the size of its model."""
 
     variant: Variant
     seed: int
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def identity(study: Any, context: Context, catalogue: Catalogue) -> dict[str, Any]:
-    """What tells this study's results from another's: known before anything is trained."""
+    """Identifies a study's results before anything is trained."""
     settings = json.loads(json.dumps(to_dict(context.common)))  # as it will be read back
     del settings["device"], settings["seed"], settings["data"]["workers"]
     return {
@@ -59,7 +59,7 @@ def identity(study: Any, context: Context, catalogue: Catalogue) -> dict[str, An
 def study_record(
     study: Any, context: Context, catalogue: Catalogue, outcomes: Sequence[Outcome], digests: Mapping[str, str]
 ) -> dict[str, Any]:
-    """All that ``metrics.json`` says. ``outcomes``: every variant with the same seeds."""
+    """Builds the content of ``metrics.json``. ``outcomes``: every variant with the same seeds."""
     variants = list({outcome.variant.label: outcome.variant for outcome in outcomes}.values())
     seeds = sorted({outcome.seed for outcome in outcomes})
     groups = {v.label: [outcome for outcome in outcomes if outcome.variant.label == v.label] for v in variants}
@@ -93,9 +93,9 @@ def study_record(
 
 
 def _older_code(outcomes: Sequence[Outcome]) -> str:
-    """Says so where runs were trained before the code changed: they are used all the same."""
+    """Notes runs trained by earlier code, which are used all the same."""
     older = sum(outcome.run.record["code_sha256"] != code_digest("e2") for outcome in outcomes)
-    return f"{older} of {len(outcomes)} trainings were done by another state of the code than this." if older else ""
+    return f"{older} of {len(outcomes)} trainings were done by another version of the code." if older else ""
 
 
 def _means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -103,7 +103,7 @@ def _means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _samples(group: Sequence[Outcome]) -> dict[str, np.ndarray]:
-    """Metric -> (resamples,) of one variant. Metrics over other products (another data set's) have draws of their own."""
+    """Metric -> (resamples,) of one variant. Metrics over other products (another data set's) have their own resamples."""
     items = [{name: terms(values) for name, values in outcome.measured.items.items()} for outcome in group]
     samples: dict[str, np.ndarray] = {}
     for products in sorted({len(values) for values in items[0].values()}):
@@ -115,7 +115,7 @@ def _samples(group: Sequence[Outcome]) -> dict[str, np.ndarray]:
 
 
 def _padded(items: np.ndarray, most: int) -> np.ndarray:
-    """(P, T, 2) with further terms that add 0 / P to the metric."""
+    """Pads (P, T, 2) with terms that add 0 / P to the metric."""
     empty = np.broadcast_to(np.array([0.0, 1.0]), (len(items), most - items.shape[1], 2))
     return np.concatenate([items, empty], axis=1)
 
@@ -127,7 +127,7 @@ def _intervals(samples: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
 def _difference(
     first: Sequence[Outcome], second: Sequence[Outcome], before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
-    """Second minus first, of every metric that both have."""
+    """Computes second minus first, for every metric that both have."""
     pairs = [(a.measured.metrics, b.measured.metrics) for a, b in zip(first, second, strict=True)]
     by_seed = {name: [b[name] - a[name] for a, b in pairs] for name in pairs[0][0] if name in pairs[0][1]}
     return {
@@ -155,7 +155,7 @@ def _run(outcome: Outcome) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The commit of the working tree, ``-dirty`` where files were changed since; None outside one."""
+    """Commit of the working tree, ``-dirty`` if files have changed since; None outside one."""
     try:
         say = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],

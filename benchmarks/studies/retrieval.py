@@ -1,4 +1,4 @@
-"""The measure of most studies: recalls both ways over the full gallery; for ``main`` three more protocols beside it."""
+"""Measures recalls both ways over the full gallery, as most studies do; ``main`` adds three more protocols."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -14,17 +14,17 @@ from e2.benchmarks.studies.base import Context, StudyMeasurement
 from e2.data import Catalogue
 from e2.data.product import TEXTS
 
-CANDIDATES_SEED = 0  # of the sampled lists: the same for every variant and seed, as every variant must face the same
+CANDIDATES_SEED = 0  # of the sampled lists: shared by every variant and seed
 
 
 def retrieval(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
-    """``image_to_text_R@1`` ... ``SumR``: all products as candidates, the text that was trained on."""
+    """Measures ``image_to_text_R@1`` ... ``SumR`` over the full gallery, by the kind of text of the training."""
     return retrieval_of(answer(encoder, read_items(catalogue, context.text), None), len(catalogue))
 
 
 def all_protocols(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
-    """The same, and ``PROTOCOL/TEXT/NAME`` for each text and for full and, where there are sub-categories, sample-100."""
-    remembered = cast(Encoder, EncodedOnce(encoder))  # all of it that `answer` calls
+    """Measures the same, and ``PROTOCOL/TEXT/NAME`` for each text, for full and, given sub-categories, sample-100."""
+    remembered = cast(Encoder, EncodedOnce(encoder))  # the only parts that `answer` calls
     measured = StudyMeasurement({}, {})
     for text in TEXTS:
         items = read_items(catalogue, text)
@@ -42,7 +42,7 @@ def all_protocols(encoder: Encoder, catalogue: Catalogue, context: Context) -> S
 
 
 class EncodedOnce:
-    """An encoder that remembers the images and the texts of the one catalogue that it is asked for."""
+    """Encoder that caches the images and texts of one catalogue."""
 
     def __init__(self, encoder: Encoder):
         self.encoder, self.device = encoder, encoder.device
@@ -61,7 +61,7 @@ class EncodedOnce:
 
 
 def retrieval_of(answers: Answers, products: int) -> StudyMeasurement:
-    """Metrics, and what each of so many products adds to them."""
+    """Converts answers to metrics and each product's contribution to them."""
     sides = [_items(side, products) for side in (answers.image_to_text, answers.text_to_image)]  # (P, K, 2) each
     both = np.concatenate(sides, axis=1)
     metrics = answers.metrics()
@@ -70,7 +70,7 @@ def retrieval_of(answers: Answers, products: int) -> StudyMeasurement:
 
 
 def _items(side: Direction, products: int) -> np.ndarray:
-    """(P, K, 2): per product, summed hits in percent and the number of its queries."""
+    """(P, K, 2): summed hits in percent and number of queries per product."""
     sums = np.zeros((products, side.hits().shape[1]))
     np.add.at(sums, side.products, 100 * side.hits())
     counts = np.bincount(side.products, minlength=products).astype(float)

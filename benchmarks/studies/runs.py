@@ -1,8 +1,8 @@
-"""The trainings of the studies: a folder each, found again by all that decides its outcome, so that nothing is trained twice.
+"""Trains the variants of studies, in folders keyed by everything that decides the outcome, so that nothing is trained twice.
 
-``RUNS/KEY-LABEL-SEED/`` is an ordinary folder of `e2 train`; ``RUNS/KEY-LABEL-SEED.json`` says what it was trained on and by
-which code. The key is a hash of all settings (but the device and the number of workers), of the products in train and val, and
-of the pre-trained weights. A change of the code does not change it: such runs are used, and named in the results.
+``RUNS/KEY-LABEL-SEED/`` is an ordinary folder of `e2 train`; ``RUNS/KEY-LABEL-SEED.json`` records its data and code. The key
+is a hash of all settings (except device and number of workers), the products in train and val, and the pre-trained weights,
+but not of the code: runs of earlier code are used, and named in the results.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ class TrainedRun:
     Attributes:
         folder: its checkpoint.
         record: its ``.json``: label, settings, hashes of data, weights and code.
-        summary: what `e2 train` said of it.
+        summary: the summary of `e2 train`.
     """
 
     folder: Path
@@ -40,14 +40,14 @@ class TrainedRun:
 
 
 def trained(context: Context, variant: Variant, seed: int, digests: Mapping[str, str]) -> TrainedRun:
-    """The run of a variant with a seed: found finished, gone on with, or begun.
+    """Returns the run of a variant with a seed: finished before, resumed or new.
 
     Args:
         digests: of the catalogue's train and val splits (``learned_digests``).
 
     Raises:
-        InputError: settings or data that do not fit, or a run's folder that does not hold what its name says.
-        TrainingStopped: the training was interrupted; the same command goes on.
+        InputError: settings or data that do not fit, or a run's folder with unexpected content.
+        TrainingStopped: the training was interrupted; the same command continues.
     """
     config = training_config(context, variant, seed)
     facts = {"settings": _deciding(config), "data_sha256": dict(digests), "pretrained_sha256": _weights_digest(config)}
@@ -62,7 +62,7 @@ def trained(context: Context, variant: Variant, seed: int, digests: Mapping[str,
 
 
 def training_config(context: Context, variant: Variant, seed: int) -> TrainConfig:
-    """All settings of one training: what is common, then what the variant changes.
+    """Merges the settings of one training: the common ones, then the variant's.
 
     Raises:
         InputError: settings that do not exist or do not go together.
@@ -72,7 +72,7 @@ def training_config(context: Context, variant: Variant, seed: int) -> TrainConfi
 
 
 def learned_splits(context: Context) -> list[str]:
-    """What trainings see: train and, where there is one, val."""
+    """Splits that trainings use: train and, if there is one, val."""
     splits = splits_of(context.data[0])
     return [split for split in ("train", "val") if split in splits] or list(splits[:1])
 
@@ -83,14 +83,14 @@ def learned_digests(context: Context) -> dict[str, str]:
 
 
 def _deciding(config: TrainConfig) -> dict[str, Any]:
-    """The settings that decide a run's outcome."""
+    """Settings that decide a run's outcome."""
     values = to_dict(config)
     del values["device"], values["data"]["workers"]
     return json.loads(json.dumps(values))  # as it will be read back
 
 
 def _weights_digest(config: TrainConfig) -> str | None:
-    """Hash of the pre-trained weights where they are a file or a checkpoint; a tag names its weights for good."""
+    """Hash of pre-trained weights given as a file or checkpoint; a tag is a permanent name."""
     path = Path(config.pretrained or "")
     if config.pretrained is None or not path.exists():
         return None
@@ -99,16 +99,16 @@ def _weights_digest(config: TrainConfig) -> str | None:
 
 
 def _folder(runs: Path, key: str, name: str) -> Path:
-    """Where the run of this key is, whatever the study that trained it called it, or will be."""
+    """Folder of this key's run, old or new, whatever the study that trained it called it."""
     found = sorted(runs.glob(f"{key}-*.json"))
     return found[0].with_suffix("") if found else runs / f"{key}-{re.sub(r'[^a-zA-Z0-9-]+', '-', name)}"
 
 
 def _record(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """What stands beside the folder; written before the training begins.
+    """Reads or writes the record beside the folder; written before the training begins.
 
     Raises:
-        InputError: it is damaged or says something else.
+        InputError: it is damaged or differs.
     """
     path = folder.parent / f"{folder.name}.json"
     if path.exists():

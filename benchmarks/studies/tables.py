@@ -1,4 +1,4 @@
-"""A study's record as Markdown and LaTeX: the variants, then the paired differences."""
+"""Writes a study's record as Markdown and LaTeX: the variants, then the paired differences."""
 
 import re
 from collections.abc import Mapping
@@ -9,18 +9,18 @@ from e2.benchmarks.core.support import interval_of_pair, leader
 from e2.benchmarks.reports.tables import Cell, Table, difference_cell, value_cell, write_texts
 
 MARKDOWN, LATEX = "table.md", "table.tex"
-FIELDS = re.compile(r"(exact|matching)_(R@\d+)_(\d+)")  # of the study of detail
-DOMAINS = re.compile(r"(new|old)/([\d.]+)/(.+)")  # of the study of forgetting
+FIELDS = re.compile(r"(exact|matching)_(R@\d+)_(\d+)")  # names in the detail study
+DOMAINS = re.compile(r"(new|old)/([\d.]+)/(.+)")  # names in the forgetting study
 
 
 def write_tables(record: Mapping[str, Any], out: Path) -> None:
-    """``table.md`` and ``table.tex`` of a study by training."""
+    """Writes ``table.md`` and ``table.tex`` of a training study."""
     tables = [variants_table(record), *([differences_table(record)] if record["differences"] else [])]
     write_texts(out, (MARKDOWN, LATEX), tables, f"# {record['title']}\n\n{record['question']}\n\n")
 
 
 def variants_table(record: Mapping[str, Any]) -> Table:
-    """A row per variant: mean over seeds (interval), and what it adds to the backbone; who leads a column stands out."""
+    """Tabulates a row per variant: mean over seeds (interval) and size beside the backbone; leaders of a column stand out."""
     columns = record["columns"]
     ranked = set(columns) - set(record.get("described", ())) if len(record["metrics"]) > 1 else set()
     best = {name: _best(record, name) for name in ranked}
@@ -36,7 +36,7 @@ def variants_table(record: Mapping[str, Any]) -> Table:
 
 
 def differences_table(record: Mapping[str, Any]) -> Table:
-    """A row per pair; what is clear of zero stands out."""
+    """Tabulates a row per pair; differences clear of zero stand out."""
     columns = record["columns"]
     rows = {}
     for pair in record["differences"]:
@@ -46,8 +46,8 @@ def differences_table(record: Mapping[str, Any]) -> Table:
 
 
 def in_words(metric: str) -> str:
-    """``image_to_text_R@1`` -> ``image to text R@1``; ``exact_R@10_5`` -> ``exact R@10, 5 fields``; ``old/0.6/SumR`` -> ``SumR
-    on old data (0.6)``.
+    """Spells out a metric: ``image_to_text_R@1`` -> ``image to text R@1``; ``exact_R@10_5`` -> ``exact R@10, 5 fields``;
+    ``old/0.6/SumR`` -> ``SumR on old data (0.6)``.
     """
     return DOMAINS.sub(r"\3 on \1 data (\2)", FIELDS.sub(_fields_in_words, metric)).replace("_", " ")
 
@@ -58,13 +58,13 @@ def _fields_in_words(found: re.Match[str]) -> str:
 
 
 def added(facts: Mapping[str, Any]) -> str:
-    """``82,432 (1.9 %)``: parameters beside the backbone's."""
+    """Parameters relative to the backbone's: ``82,432 (1.9 %)``."""
     count, share = facts["added_parameters"], facts["added_parameters"] / facts["parameters"]
     return f"{count:,} ({100 * share:.1f} %)" if count else "0"
 
 
 def _best(record: Mapping[str, Any], name: str) -> str | None:
-    """The variant that leads a column by what the intervals support."""
+    """Variant that leads a column, if the intervals support it."""
     labels = list(record["metrics"])
     place = leader(
         [record["metrics"][label][name] for label in labels],

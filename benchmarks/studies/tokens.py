@@ -1,4 +1,4 @@
-"""`tokens`: selection tokens per entity against what they cost (the paper's table 10)."""
+"""Study `tokens`: selection tokens per entity against their cost (the paper's table 10)."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ COUNTS = (1, 2, 4, 8)
 
 
 def variants(context: Context) -> list[Variant]:
-    """``e2`` with so many tokens for each entity, against both controls without tokens."""
+    """Method ``e2`` with several numbers of tokens per entity, against both controls without tokens."""
     counted = [
         Variant(f"e2@{count}", {"method": "e2", "model.tokens": count}, ("clip", "multifield"), series="e2", x=count)
         for count in COUNTS

@@ -1,4 +1,4 @@
-"""A study by training: each variant with each seed, trained or found trained, measured, compared, written down."""
+"""Runs a training study: trains each variant with each seed, or finds it trained, measures, compares and reports."""
 
 import json
 import time
@@ -27,18 +27,18 @@ from e2.outputs import claim_results
 
 @dataclass(frozen=True)
 class TrainedStudy:
-    """Variants of one training.
+    """Study of variants of one training.
 
     Attributes:
         name, title, question: the question in one sentence.
-        variants: what to train, given what the user asked for.
-        measure: of each encoder; it sees the split that is measured.
-        columns: metrics of the tables; all metrics stand in ``metrics.json``.
+        variants: variants to train, given the settings.
+        measure: measures an encoder on the evaluated split.
+        columns: metrics of the tables; all metrics are in ``metrics.json``.
         by_entity: a further column for each entity, e.g. ``"{entity}_accuracy"``.
-        described: these columns describe; more is not better.
+        described: these columns are descriptive; more is not better.
         headline: the metric of the figure.
         figure: draws the record.
-        note: what a reader of the table has to know.
+        note: note for readers of the table.
     """
 
     name: str
@@ -54,11 +54,11 @@ class TrainedStudy:
     note: str = ""
 
     def run(self, context: Context) -> dict[str, Any]:
-        """Trains, measures and writes; after each seed the results of all seeds so far stand in ``context.out``.
+        """Trains, measures and writes; after each seed ``context.out`` holds the results so far.
 
         Raises:
-            InputError: what does not fit, among it an ``out`` that holds another study.
-            TrainingStopped: interrupted; the same call goes on.
+            InputError: unsuitable settings, or an ``out`` that holds another study.
+            TrainingStopped: interrupted; the same call continues.
         """
         console, start = Console(stderr=True), time.perf_counter()
         variants = chosen(self.variants(context), context.chosen)
@@ -83,7 +83,7 @@ class TrainedStudy:
         return record
 
     def write(self, out: Path, record: dict[str, Any]) -> None:
-        """Files of the results; ``metrics.json`` last, as it says that the others are there."""
+        """Writes the results, ``metrics.json`` last, as it says that the others are complete."""
         write_tables(record, out)
         self.figure(record, out / FIGURE)
         draw_curves(record, out / CURVES)
@@ -91,7 +91,7 @@ class TrainedStudy:
 
 
 def chosen(variants: list[Variant], labels: tuple[str, ...] | None) -> list[Variant]:
-    """The variants of these labels.
+    """Selects the variants with these labels.
 
     Raises:
         InputError: a label that the study does not have.
@@ -104,10 +104,10 @@ def chosen(variants: list[Variant], labels: tuple[str, ...] | None) -> list[Vari
 
 
 def refuse_another(path: Path, identity: Mapping[str, Any]) -> None:
-    """Keeps the results of another study, or of other data or another budget, from being replaced.
+    """Protects the results of another study, data or budget from being replaced.
 
     Raises:
-        InputError: ``path`` holds such.
+        InputError: ``path`` holds such results.
     """
     if not path.exists():
         return

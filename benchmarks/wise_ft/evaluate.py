@@ -1,4 +1,4 @@
-"""`e2 wise-ft`: a trained model between its start and its end, measured step by step on new and old data."""
+"""Evaluates weights between a start model and its trained version on new and old data, for `e2 wise-ft`."""
 
 import shutil
 from collections.abc import Sequence
@@ -33,12 +33,12 @@ def sweep(
     save: float | None = None,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Measures retrieval at every alpha and writes ``OUT/wise_ft.json``.
+    """Evaluates retrieval at every alpha and writes ``OUT/wise_ft.json``.
 
     Args:
         folder: a run that started from pre-trained weights.
         alphas: shares of the trained weights, 0 to 1.
-        catalogues: new data, and old data where given.
+        catalogues: new data and, if given, old data.
         out: folder for the measurements and the saved model.
         protocol, text, seed: of ``evaluate_retrieval``.
         save: also write the model of this alpha to ``out`` as a checkpoint.
@@ -48,12 +48,12 @@ def sweep(
         One entry per alpha: ``alpha`` and ``results``, one record per catalogue.
 
     Raises:
-        InputError: a run that cannot be interpolated, an alpha out of range, or a checkpoint in ``out`` already.
+        InputError: a run that cannot be interpolated, an alpha out of range, or an existing checkpoint in ``out``.
     """
     for alpha in (*alphas, *([] if save is None else [save])):
         check_alpha(alpha)
     if not alphas:
-        raise InputError("--alphas names no share; write for example 0,0.5,1")
+        raise InputError("--alphas is empty; write for example 0,0.5,1")
     claim_sweep(out, save)
     start, trained = both_ends(folder)
     encoder = load_encoder(folder, **options)
@@ -72,10 +72,10 @@ def sweep(
 
 
 def claim_sweep(out: Path, save: float | None) -> None:
-    """Refuses, before any work is done, a folder that `sweep` could not write to.
+    """Refuses, before any work, a folder that `sweep` could not write to.
 
     Raises:
-        InputError: a checkpoint is there, or a file that is not e2's to replace.
+        InputError: it holds a checkpoint, or a file that e2 did not write.
     """
     claim_results(out, NAME)
     if (out / CONFIG).exists() or (save is not None and any((out / name).exists() for name in (WEIGHTS, TOKENIZER))):
@@ -83,7 +83,7 @@ def claim_sweep(out: Path, save: float | None) -> None:
 
 
 def _save(folder: Path, weights: dict, alpha: float, out: Path) -> None:
-    """A checkpoint like the run's own, with other weights."""
+    """Saves a checkpoint like the run's own, with other weights."""
     write_weights(weights, out / WEIGHTS, {**read_metadata(folder / WEIGHTS), MARK: str(alpha)})
     if (folder / TOKENIZER).is_dir():
         shutil.copytree(folder / TOKENIZER, out / TOKENIZER, dirs_exist_ok=True)
@@ -92,7 +92,7 @@ def _save(folder: Path, weights: dict, alpha: float, out: Path) -> None:
 
 
 def sweep_table(entries: Sequence[dict[str, Any]]) -> Table:
-    """SumR by alpha, a column per data set, the best of each marked."""
+    """Tabulates SumR by alpha, a column per data set, the best of each marked."""
     table = Table("alpha", caption="SumR (95 % interval); 0 = start model, 1 = trained model; * = best of the column")
     columns = list(zip(*(entry["results"] for entry in entries), strict=True))
     for column in columns:

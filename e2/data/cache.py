@@ -1,4 +1,4 @@
-"""The folder for what is worth keeping between runs: ``$E2_CACHE``, else ``~/.cache/e2``. Safe to delete."""
+"""Cache folder, ``$E2_CACHE`` or else ``~/.cache/e2``. Safe to delete."""
 
 import hashlib
 import json
@@ -15,17 +15,17 @@ from e2.files import atomic_path
 
 
 def cache_folder() -> Path:
-    """Where cached things lie; the folder need not exist yet."""
+    """Cache folder, which need not exist yet."""
     return Path(os.environ.get("E2_CACHE") or Path.home() / ".cache" / "e2")
 
 
 def key(*parts: object) -> str:
-    """A short name for any JSON-able description: equal descriptions give equal names."""
+    """Short name for any JSON-able description: equal descriptions give equal names."""
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:24]
 
 
 def file_stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """Path, size in bytes and time of change of each file: when these stay, so did the contents."""
+    """Path, size in bytes and modification time of each file; unchanged stamps mean unchanged contents."""
     stamps = []
     for file in files:
         status = file.stat()
@@ -34,7 +34,7 @@ def file_stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
 
 
 def digest_of_stamps(files: Iterable[Path]) -> str:
-    """The same for very many files, which may be missing, in one hash and without their paths."""
+    """One hash over the stamps of very many files, which may be missing, without their paths."""
     stamps = np.fromiter((_size_and_time(file) for file in files), dtype=np.dtype((np.int64, 2)))
     return hashlib.sha256(stamps.tobytes()).hexdigest()
 
@@ -48,11 +48,11 @@ def _size_and_time(file: Path) -> tuple[int, int]:
 
 
 def mapped_table(path: Path, make: Callable[[], Iterator[pa.Table]]) -> pa.Table:
-    """A table that is written once and from then on mapped into memory, which all processes share.
+    """Writes a table once and maps it into memory, which all processes share.
 
     Args:
-        path: where it lies; the name must change whenever what ``make`` yields does.
-        make: gives the table in parts, at least one, while no other process does the same.
+        path: its file; the name must change whenever ``make`` yields anything else.
+        make: yields the table in parts, at least one; only one process at a time calls it.
 
     Raises:
         InputError: the cache cannot be written.

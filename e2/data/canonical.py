@@ -1,11 +1,11 @@
-"""One text for one value, however a table's format spells it.
+"""Gives each value one text, however a table's format spells it.
 
 The same product number is 4006381333931 in JSON, 4006381333931.0 in a data frame's CSV and 4.006381333931e+12 where Arrow
 writes it; a spreadsheet says TRUE where JSON says true. Ids and tags are compared as texts, so each value gets the text that
-JSON would give it. What only looks like a number keeps its leading zeros.
+JSON would give it. Values with leading zeros are no numbers and keep them.
 
-Ids are stricter: one that is a text in its format is kept letter by letter, as other files name the product by it. CSV and TSV
-know texts alone; see `ids_of_texts`.
+Ids that are texts in their format are kept verbatim, as other files refer to them. CSV and TSV have only texts; see
+`ids_of_texts`.
 """
 
 import re
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from e2.data.edges import among, edges, holds, trimmed
 
-# What `canonical` may change, for Arrow to find among millions of cells
+# Candidates for `canonical`, for Arrow to find among millions of cells
 CANDIDATES = (
     r"^(?:(?i:true|false)$|[+-]?[0-9]+\.[0-9]*$|[+-]?[0-9]\.?[0-9]*[eE][+-][0-9]{1,3}$|[0-9]{4}-[0-9]{2}-[0-9]{2}[ T])"
 )
@@ -32,14 +32,14 @@ SECOND = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)\.0+", re.ASCII)
 
 
 def canonical(text: str, number: bool = True) -> str:
-    """The one spelling of a value.
+    """Returns the canonical spelling of a value.
 
     >>> [canonical(text) for text in ("TRUE", "2010.0", "19.90", "4.006381333931e+12", "007", "2013-01-01 00:00:00")]
     ['true', '2010', '19.9', '4006381333931', '007', '2013-01-01']
 
     Args:
         text: a cell without blanks around it.
-        number: whether zeros behind a point mean nothing; in an id they may (3.1 and 3.10), except those of a whole number.
+        number: drop trailing zeros after the point; in an id (3.1 and 3.10) only those of a whole number.
     """
     if text.lower() in ("true", "false"):
         return text.lower()
@@ -52,7 +52,7 @@ def canonical(text: str, number: bool = True) -> str:
 
 
 def strings(cells: pa.Array) -> pa.Array:
-    """Cells of any scalar type as trimmed strings in `canonical` form; null where blank or not a number (NaN)."""
+    """Converts cells of any scalar type to trimmed `canonical` strings; null if blank or NaN."""
     if pa.types.is_floating(cells.type):
         cells = pc.if_else(pc.is_nan(cells), pa.scalar(None, cells.type), cells)
     texts = trimmed(cells.cast(pa.string()))
@@ -62,10 +62,10 @@ def strings(cells: pa.Array) -> pa.Array:
 
 
 def ids_of_texts(ids: pa.ChunkedArray) -> pa.ChunkedArray:
-    """All ids of a table whose format knows texts alone (CSV), with numbers set right that a program has spoilt.
+    """Repairs the ids of a table whose format has only texts (CSV) and whose numbers a program has respelled.
 
-    Data frames write the number 2010 as 2010.0, others write 4.006381333931e+12. The first is a number only where all ids are,
-    the second whatever stands beside it. Where two ids would become one, all are kept as they are.
+    Data frames write the number 2010 as 2010.0, others write 4.006381333931e+12. The first is taken for a number only if all
+    ids are, the second always. If two ids would become one, all are kept as they are.
     """
     texts = ids.combine_chunks()
     if not holds(texts, ".+"):
@@ -76,7 +76,7 @@ def ids_of_texts(ids: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _respelled(texts: pa.Array, places: np.ndarray, pattern: str, number: bool = True) -> pa.Array:
-    """The strings, in `canonical` form those at some places that match a pattern."""
+    """Respells those of some strings that match a pattern in `canonical` form."""
     hits = np.asarray(pc.fill_null(pc.match_substring_regex(texts.take(pa.array(places)), pattern), False))
     if not hits.any():
         return texts

@@ -1,4 +1,4 @@
-"""Products out of Arrow columns: no image is read, decoded or copied before it is asked for."""
+"""Products out of Arrow columns: images are read, decoded and copied only on demand."""
 
 import contextlib
 import copy
@@ -19,38 +19,38 @@ from e2.data.product import Box, Product
 
 
 class ImageStore(Protocol):
-    """Where the images of a catalogue lie. Picklable; opens files in the process that reads them."""
+    """Reader of a catalogue's images. Picklable; opens files in the process that reads them."""
 
     may_be_damaged: bool  # whether opening the catalogue has to decode each image once
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:
-        """The encoded image that one entry of an ``images`` cell stands for.
+        """Reads the encoded image of one entry of an ``images`` cell.
 
         Raises:
             BadImage: it cannot be read.
         """
 
     def digest(self, images: pa.ChunkedArray) -> str:
-        """Changes when an image does without the source's own files changing; empty where that cannot be."""
+        """Digest that changes when an image does without the source's own files changing; empty if that is impossible."""
 
 
 @dataclass(frozen=True)
 class FilesAndBytes:
-    """Images inside the table itself, or files beside it."""
+    """Images inside the table, or files beside it."""
 
     root: Path  # what relative paths are relative to
     may_be_damaged = True
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:
-        """The entry's bytes, or else its path.
+        """Returns the entry's bytes, or else its path.
 
         Raises:
-            BadImage: the path is a URL, or one of Windows that leads nowhere.
+            BadImage: the path is a URL, or a Windows path that leads nowhere.
         """
         return entry["bytes"] if entry["bytes"] is not None else photo_path(self.root, entry["path"])
 
     def digest(self, images: pa.ChunkedArray) -> str:
-        """Sizes and times of the files."""
+        """Digest of the files' sizes and modification times."""
         return cache.digest_of_stamps(self._files(images))
 
     def _files(self, images: pa.ChunkedArray) -> Iterator[Path]:
@@ -62,7 +62,7 @@ class FilesAndBytes:
 
 
 class Photos(Sequence[bytes | Path]):
-    """The encoded images of one product, each read when it is asked for. Equals, and pickles as, a tuple of them."""
+    """Encoded images of one product, read on demand. Equals, and pickles as, a tuple of them."""
 
     def __init__(self, cell: pa.ListScalar, store: ImageStore):
         self._entries, self._store = cell.values, store
@@ -86,7 +86,7 @@ class Photos(Sequence[bytes | Path]):
 
 @dataclass(eq=False)
 class ArrowCatalogue:
-    """One split of a catalogue over a table as `e2.data.columns.normalise` makes it.
+    """One split of a catalogue, over a table made by `e2.data.columns.normalise`.
 
     Pickles as the recipe to load the table again, so that sending it to a worker process moves no image.
     """
@@ -96,10 +96,10 @@ class ArrowCatalogue:
     tags: tuple[str, ...]
     load: Callable[[], pa.Table]  # must be picklable and give the same rows each time
     images: ImageStore
-    columns: tuple[str, ...] = ()  # everything the source has, for messages about what could be a tag
-    rows: np.ndarray | None = None  # the usable rows of the table; None: all
-    bad_rows: dict[str, int] = field(default_factory=dict)  # cause -> how many rows were left out
-    notes: dict[str, dict[str, int]] = field(default_factory=dict)  # what was noted -> value -> in how many usable rows
+    columns: tuple[str, ...] = ()  # all columns of the source, for messages about possible tags
+    rows: np.ndarray | None = None  # the table's usable rows; None: all
+    bad_rows: dict[str, int] = field(default_factory=dict)  # cause -> number of rows left out
+    notes: dict[str, dict[str, int]] = field(default_factory=dict)  # note -> value -> number of usable rows
     with_images: bool = True
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class ArrowCatalogue:
         return self.table.num_rows if self.rows is None else len(self.rows)
 
     def __getitem__(self, index: int) -> Product:
-        row = range(len(self))[index]  # counts negative indices from the end, raises IndexError beyond it
+        row = range(len(self))[index]  # accepts negative indices, raises IndexError beyond the end
         row = row if self.rows is None else int(self.rows[row])
         tags = ((entity, self._cell(f"tag:{entity}", row)) for entity in self.tags)
         return Product(
@@ -136,7 +136,7 @@ class ArrowCatalogue:
         return (self[row] for row in range(len(self)))
 
     def text_only(self) -> "ArrowCatalogue":
-        """The same with empty bytes for each image: to pass over a large catalogue's texts without reading its photos."""
+        """Same catalogue with empty image bytes: passes over a large catalogue's texts without reading photos."""
         clone = copy.copy(self)
         clone.with_images = False
         return clone
@@ -178,12 +178,12 @@ class Subset:
         return (self[row] for row in range(len(self)))
 
     def text_only(self) -> "Subset":
-        """The same with empty bytes for each image."""
+        """Same subset with empty image bytes."""
         return Subset(self.catalogue.text_only(), self.indices)
 
 
 def parse_regions(cell: str | None) -> dict[str, Box]:
-    """Entity -> box from a ``regions`` cell; empty for anything else, as the column of a stranger may mean otherwise."""
+    """Parses entity -> box from a ``regions`` cell; empty for anything else, as other data may use the name differently."""
     try:
         found = json.loads(cell or "{}")
         boxes = {str(entity): box for entity, box in found.items() if len(box) == 4}

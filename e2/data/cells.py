@@ -1,4 +1,4 @@
-"""What one cell of a table holds: a value, several of them, an object, or nothing."""
+"""Content of a table cell: a value, several of them, an object, or nothing."""
 
 import ast
 import contextlib
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from e2.data.canonical import canonical
 from e2.data.edges import BLANKS_AND_BEYOND, among, edges, holds
 
-LONGEST, DEEPEST = 100_000, 100  # letters and brackets of a cell that is read as a list
+LONGEST, DEEPEST = 100_000, 100  # characters and brackets of a cell that is read as a list
 NO_COMMA = re.compile(r"""(?<=['"])\s+(?=['"])""")  # as NumPy prints arrays: ['a.jpg' 'b.jpg']
 IMAGE_ENDINGS = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif", "jp2")
 ONE_PATH = re.compile(rf"[a-zA-Z][a-zA-Z0-9+.-]+://.+|.+\.(?:{'|'.join(IMAGE_ENDINGS)})", re.IGNORECASE | re.DOTALL)
@@ -21,7 +21,7 @@ SEPARATORS = re.compile(r"\s*[|;,\n]\s*")
 
 
 def literal(cell: str) -> list | dict | None:
-    """The list or object that a cell spells, in JSON or as Python and NumPy print it; None for any other text.
+    """Parses a list or object in JSON or as Python and NumPy print it; None for any other text.
 
     >>> literal("['red', None]"), literal("[sale] Red dress")
     (['red', None], None)
@@ -37,7 +37,7 @@ def literal(cell: str) -> list | dict | None:
 
 
 def plain(value: object) -> str | None:
-    """A value out of JSON as a text: objects and nested lists stay JSON, which `literal` reads.
+    """Turns a JSON value into text: objects and nested lists stay JSON, which `literal` reads.
 
     >>> plain(True), plain(2010.0), plain(float("nan")), plain({"en": "red"})
     ('true', '2010', None, '{"en": "red"}')
@@ -54,7 +54,7 @@ def plain(value: object) -> str | None:
 
 
 def strings_of(values: Iterable[str | None]) -> pa.Array:
-    """Texts as a column; half of a surrogate pair, which JSON may escape, becomes a question mark."""
+    """Makes a column of texts; half a surrogate pair, which JSON may escape, becomes a question mark."""
     values = list(values)
     try:
         return pa.array(values, pa.string())
@@ -63,13 +63,13 @@ def strings_of(values: Iterable[str | None]) -> pa.Array:
 
 
 def values_in(cell: str) -> list[str | None]:
-    """The values of a text cell: those of the list that it spells, or itself."""
+    """Values of a text cell: those of the list in it, or the cell itself."""
     found = literal(cell)
     return [plain(value) for value in found] if isinstance(found, list) else [cell]
 
 
 def paths_in(cell: str) -> list[str | None]:
-    """The paths or URLs of a text cell: a list's, those between separators where each is one, or the cell as it is.
+    """Paths or URLs of a text cell: those of a list, those between separators if each is one, or the cell itself.
 
     >>> paths_in("a.jpg;b.jpg"), paths_in("red, blue.jpg"), paths_in('{"path": "a.jpg"}')
     (['a.jpg', 'b.jpg'], ['red, blue.jpg'], ['a.jpg'])
@@ -84,14 +84,14 @@ def paths_in(cell: str) -> list[str | None]:
 
 
 def flattened(cells: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The cells without their lists, and the row that each value belongs to."""
+    """Flattens lists; also returns each value's row."""
     if not is_list(cells.type):
         return cells, np.arange(len(cells))
     return pc.list_flatten(cells), np.asarray(pc.list_parent_indices(cells))
 
 
 def may_be_literals(texts: pa.StringArray) -> np.ndarray:
-    """Which texts begin with a bracket that `literal` reads."""
+    """Mask of the texts that begin with a bracket that `literal` reads."""
     opening = among(edges(texts)[0], b"[{" + BLANKS_AND_BEYOND)
     if not opening.any():
         return opening
@@ -99,7 +99,7 @@ def may_be_literals(texts: pa.StringArray) -> np.ndarray:
 
 
 def may_be_paths(texts: pa.StringArray) -> np.ndarray:
-    """Which texts may hold several paths."""
+    """Mask of the texts that may hold several paths."""
     if not holds(texts, "|;,\n"):
         return may_be_literals(texts)
     return may_be_literals(texts) | np.asarray(pc.fill_null(pc.match_substring_regex(texts, r"[|;,\n]"), False))
@@ -111,7 +111,7 @@ def spread(
     parts: Callable[[str], list[str | None]],
     may: Callable[[pa.StringArray], np.ndarray],
 ) -> tuple[pa.Array, np.ndarray]:
-    """The same with text cells that hold several values taken apart by ``parts``; only those that ``may`` finds are tried."""
+    """Splits text cells that hold several values by ``parts``; only those that ``may`` selects are tried."""
     if not is_text(values.type):
         return values, rows
     values = values.cast(pa.string())
@@ -124,7 +124,7 @@ def spread(
 
 
 def grouped(values: pa.Array, rows: np.ndarray, keep: pa.Array, count: int) -> pa.ListArray:
-    """The values that are kept, as one list for each of ``count`` rows."""
+    """Groups the kept values into one list for each of ``count`` rows."""
     kept = np.asarray(keep)
     if not kept.all():
         values, rows = values.filter(keep), rows[kept]
@@ -133,16 +133,16 @@ def grouped(values: pa.Array, rows: np.ndarray, keep: pa.Array, count: int) -> p
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether its cells hold several values."""
+    """True if its cells hold several values."""
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether its values are strings, in whatever layout."""
+    """True if its values are strings, in any layout."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def is_binary(kind: pa.DataType) -> bool:
-    """Whether its values are bytes."""
+    """True if its values are bytes."""
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)

@@ -1,4 +1,4 @@
-"""Finds the rows of a catalogue that cannot be used, by cause, decoding every image once and remembering the verdict."""
+"""Finds a catalogue's unusable rows by cause; decodes every image once and caches the verdict."""
 
 import contextlib
 import itertools
@@ -24,36 +24,36 @@ from e2.errors import InputError, printable
 from e2.files import atomic_path
 
 ROWS_PER_TASK = 64
-VERSION = 2  # of the verdicts in the cache; counts up whenever the same files get another verdict
+VERSION = 2  # version of the cached verdicts; counts up whenever the same files get another verdict
 MISSING, UNREADABLE = "missing image file", "unreadable image"
 REMOTE, WINDOWS = "image named by URL", "Windows image path"
 DUPLICATE, FURTHER = "duplicate id", "a further photo of it"
 HINTS = {
     "malformed row": 'quote cells that hold the delimiter or a line break, and double the quotation marks within them ("")',
     "no JSON object": "write one object a line",
-    REMOTE: "URLs are not fetched yet: save the photos and write the names of the files",
-    WINDOWS: "write / for backslashes, and paths relative to the table instead of a drive such as C:\\",
+    REMOTE: "URLs are not fetched: save the photos and give their file names",
+    WINDOWS: "write / instead of \\, and paths relative to the table instead of a drive such as C:\\",
 }
 TASKS_AHEAD = 256  # handed to the threads at a time, so that memory does not grow with the catalogue
 SHOWN = 10  # bad rows that an error names
 
 
 class BadRow(NamedTuple):
-    """A row that cannot be used."""
+    """An unusable row."""
 
-    row: int  # its place in the table, from 0
-    cause: str  # no id, no text, no image, broken image, one of those above, or what the reader says of a malformed row
-    detail: str = ""  # what exactly is wrong
+    row: int  # row number in the table, from 0
+    cause: str  # no id, no text, no image, broken image, one of those above, or the reader's cause for a malformed row
+    detail: str = ""  # details
 
 
 def find_bad_rows(
     table: pa.Table, images: ImageStore, identity: Sequence[object] | None = None, progress: bool = False
 ) -> list[BadRow]:
-    """Every unusable row of a normalised table, in order, each with the weightiest cause that applies.
+    """Finds every unusable row of a normalised table, in order, each with its most serious cause.
 
-    Of several rows with one id the first that can be used is taken; those behind it are duplicates.
+    Of several rows with one id the first usable one is kept; later ones are duplicates.
 
-    ``identity`` (JSON-able) changes whenever the images may have; the verdict on them is cached under it. None: not cached.
+    ``identity`` (JSON-able) changes whenever the images may have; their verdict is cached under it. None: not cached.
     """
     bad = {found.row: found for found in _bad_texts(table)}
     if not images.may_be_damaged:
@@ -74,17 +74,17 @@ def require_policy(on_bad_row: str) -> None:
 
 
 def count_causes(bad_rows: Sequence[BadRow]) -> dict[str, int]:
-    """Cause -> number of rows, the most frequent first."""
+    """Counts the rows of each cause, most frequent first."""
     return dict(Counter(found.cause for found in bad_rows).most_common())
 
 
 def describe(counts: dict[str, int]) -> str:
-    """The counts in words, e.g. ``12 broken image, 3 no text``."""
+    """Lists the counts in words, e.g. ``12 broken image, 3 no text``."""
     return ", ".join(f"{count:,} {cause}" for cause, count in counts.items())
 
 
 def hints(bad_rows: Sequence[BadRow]) -> list[str]:
-    """What to do about causes whose name does not say it, a line for each, with how many rows it is about."""
+    """Advice for causes whose name does not give it, one line each, with the number of rows concerned."""
     counts = Counter(found.cause for found in bad_rows)
     lines = [f"{counts[cause]:,} {cause}: {hint}" for cause, hint in HINTS.items() if counts[cause]]
     if further := sum(found.detail == FURTHER for found in bad_rows):
@@ -94,20 +94,20 @@ def hints(bad_rows: Sequence[BadRow]) -> list[str]:
 
 
 def complain(where: str, table: pa.Table, bad_rows: Sequence[BadRow], first_row: int = 1, skip: bool = False) -> InputError:
-    """The error that counts the bad rows and names the first ten, one a line.
+    """Builds the error that counts the bad rows and lists the first ten.
 
     Args:
         where: names the table.
         table: the rows.
-        bad_rows: those that cannot be used.
+        bad_rows: the unusable ones.
         first_row: the number of the table's first row.
-        skip: the bad ones were to be left out, and no other is there.
+        skip: bad rows were to be left out, but no others exist.
     """
     ids, counts = table.column("product_id"), describe(count_causes(bad_rows))
     if skip:
-        lines = [f"{where}: there are no products: all rows are unusable ({counts}); mend them, or name another split or file"]
+        lines = [f"{where}: there are no products: all rows are unusable ({counts}); fix them, or name another split or file"]
     else:
-        advice = "mend them, or leave them out by --on-bad-row skip"
+        advice = "fix them, or leave them out by --on-bad-row skip"
         lines = [f"{where}: {len(bad_rows):,} of {table.num_rows:,} rows cannot be used ({counts}); {advice}"]
     for row, cause, detail in bad_rows[:SHOWN]:
         identifier = ids[row].as_py()
@@ -117,7 +117,7 @@ def complain(where: str, table: pa.Table, bad_rows: Sequence[BadRow], first_row:
 
 
 def count_notes(table: pa.Table, rows: np.ndarray | None = None) -> dict[str, dict[str, int]]:
-    """What was noted of the usable rows: what -> value -> how many, the most frequent first."""
+    """Counts the notes on the usable rows: what -> value -> number of rows, most frequent first."""
     if NOTES not in table.schema.names:
         return {}
     notes = table.column(NOTES) if rows is None else table.column(NOTES).take(pa.array(rows))
@@ -128,7 +128,7 @@ def count_notes(table: pa.Table, rows: np.ndarray | None = None) -> dict[str, di
 
 
 def tell_notes(notes: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """The same in words, a line each, e.g. ``brand taken as missing: 3 ('None' 2, 'NA' 1)``."""
+    """Puts the notes into words, a line each, e.g. ``brand taken as missing: 3 ('None' 2, 'NA' 1)``."""
     lines = []
     for what, values in notes.items():
         named = ", ".join(f"{printable(value)[:40]!r} {count:,}" for value, count in list(values.items())[:SHOWN])
@@ -137,7 +137,7 @@ def tell_notes(notes: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _bad_texts(table: pa.Table) -> Iterator[BadRow]:
-    """Rows that are bad by themselves, whatever their images show; the weightiest cause of a row comes last."""
+    """Rows that are bad regardless of their images; the most serious cause of a row comes last."""
     for cause, role, rows in (
         ("no image", "image", _empty(table.column("images"))),
         ("no text", "caption", _empty(table.column("captions"))),
@@ -152,18 +152,18 @@ def _bad_texts(table: pa.Table) -> Iterator[BadRow]:
 
 
 def _notes_of(table: pa.Table, row: int, role: str) -> str:
-    """What was noted of a row and explains what it lacks."""
+    """Notes on a row that explain what it lacks."""
     notes = table.column(NOTES)[row].as_py() if NOTES in table.schema.names else None
     told = [note for note in notes or () if note["what"].split()[0] in (role, "files")]
     return "; ".join(f"{note['what']}: {note['value']!r}" for note in told)
 
 
 def _duplicates(table: pa.Table, bad: Collection[int]) -> Iterator[BadRow]:
-    """Rows behind the first usable one of their id."""
+    """Rows after the first usable one of their id."""
     ids = table.column("product_id").combine_chunks()
     numbers = np.asarray(pc.fill_null(pc.index_in(ids, pc.unique(ids)), -1))
     usable = np.setdiff1d(np.arange(len(numbers)), np.fromiter(bad, np.int64, len(bad)))
-    first = np.full(len(numbers) + 1, len(numbers))  # of each id; the last place is for rows without one
+    first = np.full(len(numbers) + 1, len(numbers))  # of each id; the last entry is for rows without one
     kept, places = np.unique(numbers[usable], return_index=True)
     first[kept] = usable[places]
     first[-1] = len(numbers)
@@ -184,15 +184,15 @@ def _cached_bad_images(table: pa.Table, images: ImageStore, identity: Sequence[o
         return [BadRow(*found) for found in json.loads(file.read_text())]
     found = list(_bad_images(table.column("images"), images, progress))
     if any(bad.cause == UNREADABLE or (bad.cause == MISSING and not stamps) for bad in found):
-        return found  # next time the disk may be well again, or the file there
-    # A home that cannot be written costs time, nothing else.
+        return found  # a later try may succeed
+    # A cache that cannot be written only costs time.
     with contextlib.suppress(InputError, OSError), atomic_path(file, cache=True) as temporary:
         temporary.write_text(json.dumps(found))
     return found
 
 
 def _bad_images(cells: pa.ChunkedArray, images: ImageStore, progress: bool) -> Iterator[BadRow]:
-    """Decodes all images with a few threads: Pillow's decoders leave Python's lock."""
+    """Decodes all images with a few threads: Pillow's decoders release Python's lock."""
     block = ROWS_PER_TASK * TASKS_AHEAD
     bar = Progress(console=Console(stderr=True), disable=not progress, transient=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool, bar:

@@ -1,8 +1,8 @@
-"""Random changes of brightness, contrast, saturation and hue in one pass over the pixels.
+"""Randomly changes brightness, contrast, saturation and hue in one pass over the pixels.
 
-torchvision's ``ColorJitter`` goes over the photo once for each and to HSV and back for the hue, which took four tenths of a
-training view's time. Each is a linear map of the colours (hue: a turn about the grey axis) and they commute, so that
-one matrix and one offset do them all; only values beyond black and white are cut once, at the end, and not after each.
+torchvision's ``ColorJitter`` makes a pass for each, and goes to HSV and back for the hue, which took 40 % of a training view's
+time. The changes are linear maps of the colours (hue: a rotation about the grey axis) and commute, so one matrix and one
+offset do them all; values are clipped once, at the end.
 """
 
 import math
@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601, by which Pillow makes a photo grey
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, which Pillow uses to make a photo grey
 TO_YIQ = np.array([LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])  # luma, and the plane of the hues
 
 
 class ColourJitter:
-    """Changes RGB photos at random, by PyTorch's generator.
+    """Jitters the colours of RGB photos, using PyTorch's generator.
 
     Args:
         strength: brightness, contrast and saturation are multiplied by 1 - ``strength`` to 1 + ``strength``.
-        turn: the hue moves by up to so much of the colour circle, either way.
+        turn: largest hue rotation either way, as a share of the colour circle.
     """
 
     def __init__(self, strength: float, turn: float):
@@ -36,7 +36,7 @@ class ColourJitter:
 
 
 def jittered(photo: Image.Image, brightness: float, contrast: float, saturation: float, turn: float) -> Image.Image:
-    """The RGB photo after factors of brightness, contrast (about its mean grey), saturation and a turn of the hue.
+    """Applies factors of brightness, contrast (about the mean grey) and saturation, and a hue rotation, to a photo.
 
     Args:
         photo: in RGB.
@@ -52,7 +52,7 @@ def jittered(photo: Image.Image, brightness: float, contrast: float, saturation:
 
 
 def _of_colours(saturation: float, turn: float) -> np.ndarray:
-    """(3, 3) map of RGB that keeps luma."""
+    """Builds the (3, 3) map of RGB that keeps luma."""
     angle = -2 * math.pi * turn  # from red to yellow to green, as HSV counts; the other way round in this plane
     about = saturation * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     return np.linalg.inv(TO_YIQ) @ np.block([[np.ones((1, 1)), np.zeros((1, 2))], [np.zeros((2, 1)), about]]) @ TO_YIQ

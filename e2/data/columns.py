@@ -1,7 +1,7 @@
-"""Which columns of a table are what, and how each becomes one of the few forms that a catalogue keeps.
+"""Normalises a table's columns to the few forms that a catalogue keeps.
 
-A table may hold images as bytes, paths or structs of both (the Hugging Face convention), one or several a product,
-captions likewise, and ids and tags of any scalar type. `normalise` turns all of that, column-wise, into
+A table may hold images as bytes, paths or structs of both (the Hugging Face convention), one or several per product, captions
+likewise, and ids and tags of any scalar type. `normalise` turns them, column-wise, into
 
 | column | type | meaning |
 |---|---|---|
@@ -10,8 +10,8 @@ captions likewise, and ids and tags of any scalar type. `normalise` turns all of
 | `captions` | list of string | empty where missing |
 | `tag:ENTITY` | string | null where missing |
 | `regions` | string | JSON of entity -> box, null where unknown |
-| `e2:malformed` | string | cause and detail, by a colon, of a row that could not be read; null where it could |
-| `e2:notes` | list of struct of what and value | what is to be told of the row, e.g. which cell was taken as missing |
+| `e2:malformed` | string | cause and detail, joined by a colon, of an unreadable row; else null |
+| `e2:notes` | list of struct of what and value | notes on the row, e.g. a cell taken as missing |
 """
 
 import functools
@@ -31,17 +31,17 @@ from e2.errors import InputError, first_line, printable
 
 IMAGE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
 NOTE = pa.struct([("what", pa.string()), ("value", pa.string())])
-# What spreadsheets and data frames write for "nothing", in any case
+# Words that spreadsheets and data frames write for "nothing", in any case
 MISSING_WORDS = ("#n/a", "n/a", "na", "null", "nan", "none", "<na>")
 REGIONS, MALFORMED, NOTES = "regions", "e2:malformed", "e2:notes"
-WORDS = r"[\p{L}\p{N}\p{So}]"  # letters, digits and pictures: what a text is made of
+WORDS = r"[\p{L}\p{N}\p{So}]"  # letters, digits and pictures: a text needs some
 LETTERS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 MARKUP = re.compile(r"<[^>]*>")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """How a table is read: the names of its columns and, of text tables, what else cannot be told from the ending."""
+    """Describes how a table is read: names of its columns and, for text tables, what the ending does not tell."""
 
     image: str = "image"
     caption: str = "caption"
@@ -49,24 +49,24 @@ class Columns:
     tags: Mapping[str, str] = field(default_factory=dict)  # entity -> column; not listed: named like the entity
     delimiter: str | None = None  # between the cells of csv and tsv; None: detected
     encoding: str | None = None  # of csv, tsv and jsonl; None: detected
-    missing_values: tuple[str, ...] | None = None  # words for "nothing"; None: `MISSING_WORDS` where a format has no nulls
+    missing_values: tuple[str, ...] | None = None  # words for "nothing"; None: `MISSING_WORDS` if the format has no nulls
 
     def of_tag(self, entity: str) -> str:
-        """The column that holds an entity."""
+        """Column that holds an entity."""
         return self.tags.get(entity, entity)
 
     def needed(self, tags: Sequence[str]) -> dict[str, str]:
-        """Column -> the option that names it, for every column that must be there."""
+        """Column -> option that names it, for every required column."""
         named = {self.of_tag(entity): "--tags" for entity in tags}
         return named | {self.id: "--id-column", self.caption: "--caption-column", self.image: "--image-column"}
 
     def identity(self) -> list[object]:
-        """A JSON-able description of what decides which image belongs to which row."""
+        """JSON-able description of everything that decides which image belongs to which row."""
         return [self.image, self.delimiter, self.encoding, self.missing_values]
 
 
 def parse_tags(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Reads ``--tags``: entities parted by commas, each with its column where that has another name.
+    """Parses ``--tags``: entities separated by commas, each with its column if named differently.
 
     >>> parse_tags("brand,colour=baseColour")
     (('brand', 'colour'), {'brand': 'brand', 'colour': 'baseColour'})
@@ -80,13 +80,13 @@ def parse_tags(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
         if not entity or (equals and not column):
             raise InputError(f"--tags {text!r}: {part!r} lacks a name; write ENTITY or ENTITY=COLUMN")
         if entity in columns:
-            raise InputError(f"--tags {text!r}: {entity!r} stands twice; name each entity once")
+            raise InputError(f"--tags {text!r}: {entity!r} occurs twice; name each entity once")
         columns[entity] = column or entity
     return tuple(columns), columns
 
 
 class Notes:
-    """What is to be told of the rows of one batch."""
+    """Notes on the rows of a batch."""
 
     def __init__(self, count: int):
         self._of_row: list[list[dict[str, str]] | None] = [None] * count
@@ -99,33 +99,33 @@ class Notes:
             self._of_row[row] = [*(self._of_row[row] or []), {"what": what, "value": value}]
 
     def drop(self, values: pa.Array, rows: np.ndarray, gone: np.ndarray, what: str) -> pa.Array:
-        """The strings with null for those that are ``gone``, which are noted."""
+        """Replaces strings that are ``gone`` by null, and notes them."""
         if not gone.any():
             return values
         self.add(rows[gone].tolist(), what, values.filter(pa.array(gone)).to_pylist())
         return pc.if_else(pa.array(gone), pa.scalar(None, pa.string()), values)
 
     def column(self) -> pa.Array:
-        """The notes as a column, null for rows without any."""
+        """Notes as a column, null for rows without any."""
         return pa.array(self._of_row, pa.list_(NOTE)) if self.any else pa.nulls(len(self._of_row), pa.list_(NOTE))
 
 
 def normalise(
     batch: pa.RecordBatch | pa.Table, tags: Sequence[str], columns: Columns, where: str, nulls: bool = True
 ) -> pa.Table:
-    """Turns rows as they were read into the catalogue's own columns (see the head of this file).
+    """Turns rows as read into the catalogue's own columns (see the module's docstring).
 
-    A column that is not in ``batch`` is left out; that it should be there was checked before.
+    Columns not in ``batch`` are left out; required ones were checked before.
 
     Args:
         batch: the rows; may also have the columns ``e2:malformed`` and ``e2:notes``.
         tags: the entities.
-        columns: what the columns are called.
+        columns: names of the columns.
         where: names the file in messages.
-        nulls: whether the format has a null of its own, so that an id or a tag "None" is a text like any other.
+        nulls: the format has a null of its own, so that an id or a tag "None" is an ordinary text.
 
     Raises:
-        InputError: a column has a type that cannot mean what it should.
+        InputError: a column has an unsuitable type.
     """
     notes = Notes(batch.num_rows)
     given = NOTES in batch.schema.names and batch.column(NOTES).null_count < batch.num_rows
@@ -153,7 +153,7 @@ def normalise(
             done[target] = convert(cells)
         except (pa.ArrowException, TypeError) as error:
             role = target.removeprefix("tag:")
-            # The type and the error name a stranger's fields
+            # The type and the error contain untrusted field names
             reason = printable(f"({cells.type}) cannot be read as {role}: {first_line(error)}")
             raise InputError(f"{where}: column {column!r} {reason}") from error
     malformed = batch.column(MALFORMED) if MALFORMED in batch.schema.names else pa.nulls(batch.num_rows, pa.string())
@@ -161,13 +161,13 @@ def normalise(
 
 
 class _Texts:
-    """Reads columns of texts, with the words that mean "nothing" in them; notes what it drops."""
+    """Reads columns of texts, knowing the words that mean "nothing"; notes what it drops."""
 
     def __init__(self, notes: Notes, words: Sequence[str]):
         self.notes, self.words = notes, words
 
     def ids(self, cells: pa.Array) -> pa.Array:
-        """Ids: texts letter by letter, numbers as `canonical` strings, null for blanks and words that mean nothing."""
+        """Reads ids: texts verbatim, numbers as `canonical` strings, null for blanks and words that mean nothing."""
         values, rows = cell.flattened(cells)
         if not (cell.is_text(values.type) or cell.is_binary(values.type)):
             return _joined(self.known(strings(values), rows, "id"), rows, cells)
@@ -177,20 +177,20 @@ class _Texts:
         return _joined(values, rows, cells)
 
     def one(self, cells: pa.Array, role: str) -> pa.Array:
-        """Any scalar column as `canonical` strings, null for blanks and words that mean nothing.
+        """Reads any scalar column as `canonical` strings, null for blanks and words that mean nothing.
 
         Several values in one cell (a list) are joined by commas.
         """
         return _joined(*self.values(cells, role), cells)
 
     def captions(self, cells: pa.Array) -> pa.ListArray:
-        """A column of one or several texts a row as lists, without those that hold no word."""
+        """Reads a column of one or several texts per row as lists, without those that hold no word."""
         values, rows = self.values(cells, "caption")
         values = self.notes.drop(values, rows, _wordless(values), "caption of markup alone")
         return cell.grouped(values, rows, values.is_valid(), len(cells))
 
     def values(self, cells: pa.Array, role: str) -> tuple[pa.Array, np.ndarray]:
-        """All values of a column and the row of each."""
+        """Returns all values of a column and the row of each."""
         values, rows = cell.spread(*cell.flattened(cells), cell.values_in, cell.may_be_literals)
         values = self.known(strings(values), rows, role)
         objects = among(edges(values)[0], b"{")
@@ -199,7 +199,7 @@ class _Texts:
         return self.notes.drop(values, rows, objects, f"{role} is an object, taken as missing"), rows
 
     def known(self, values: pa.Array, rows: np.ndarray, role: str) -> pa.Array:
-        """The strings without the words that mean nothing; where none is known, what looks like one is noted."""
+        """Drops words that mean nothing; if none is known, notes what looks like one."""
         odd = among_words(values, self.words or MISSING_WORDS)
         if self.words:
             return self.notes.drop(values, rows, odd, f"{role} taken as missing (--missing-values sets the words)")
@@ -210,7 +210,7 @@ class _Texts:
 
 
 def _joined(values: pa.Array, rows: np.ndarray, cells: pa.Array) -> pa.Array:
-    """One string for each cell out of all values and their rows."""
+    """Joins the values of each cell into one string."""
     if len(values) == len(cells) and not cell.is_list(cells.type):
         return values
     joined = pc.binary_join(cell.grouped(values, rows, values.is_valid(), len(cells)), ", ")
@@ -218,7 +218,7 @@ def _joined(values: pa.Array, rows: np.ndarray, cells: pa.Array) -> pa.Array:
 
 
 def _wordless(values: pa.Array) -> np.ndarray:
-    """Which texts hold nothing but markup and punctuation, e.g. ``<br>``, ``&nbsp;`` or ``-``."""
+    """Mask of texts that hold only markup and punctuation, e.g. ``<br>``, ``&nbsp;`` or ``-``."""
     found = ~among(edges(values)[0], LETTERS) & np.asarray(values.is_valid())
     if holds(values, "<&"):
         found |= np.asarray(pc.fill_null(pc.match_substring_regex(values, "[<&]"), False))
@@ -238,7 +238,7 @@ def _unescaped(text: str) -> str:
 
 
 def images(cells: pa.Array, texts: _Texts | None = None) -> pa.ListArray:
-    """A column of one or several images a row, as bytes, paths or structs of both, as lists of structs."""
+    """Converts a column of one or several images per row (bytes, paths or structs of both) to lists of structs."""
     contents, paths, rows = _contents_and_paths(cells, texts)
     contents = contents.cast(pa.large_binary())
     present = pc.or_(contents.is_valid(), paths.is_valid())
@@ -246,7 +246,7 @@ def images(cells: pa.Array, texts: _Texts | None = None) -> pa.ListArray:
 
 
 def image_places(cells: pa.Array, first_row: int) -> pa.ListArray:
-    """The same images as lists of (row, place in what `images` gives for that row), without touching their bytes."""
+    """Converts the same images to lists of (row, index in what `images` gives for that row), without touching their bytes."""
     contents, paths, rows = _contents_and_paths(cells, None)
     present = pc.or_(contents.is_valid(), paths.is_valid())
     kept = rows[np.asarray(present)]
@@ -256,7 +256,7 @@ def image_places(cells: pa.Array, first_row: int) -> pa.ListArray:
 
 
 def _contents_and_paths(cells: pa.Array, texts: _Texts | None) -> tuple[pa.Array, pa.Array, np.ndarray]:
-    """The bytes and the path of each image of a column, and the row it belongs to."""
+    """Bytes, path and row of each image of a column."""
     values, rows = cell.spread(*cell.flattened(cells), cell.paths_in, cell.may_be_paths)
     none = pa.nulls(len(values))
     if pa.types.is_struct(values.type):

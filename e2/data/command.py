@@ -1,4 +1,4 @@
-"""`e2 data info`, `import` and `make`."""
+"""Commands `e2 data info`, `import` and `make`."""
 
 import json as jsonlib
 from pathlib import Path
@@ -42,16 +42,16 @@ def info(
 def import_(
     spec: Annotated[str, typer.Argument(metavar="SPEC")],
     out: Out,
-    tags: Annotated[str | None, typer.Option(help="entities to keep; other columns of a table stay behind")] = None,
+    tags: Annotated[str | None, typer.Option(help="entities to keep; other columns of a table are dropped")] = None,
     image_column: ImageColumn = "image",
     caption_column: CaptionColumn = "caption",
     id_column: IdColumn = "product_id",
     on_bad_row: OnBadRow = "error",
-    to: Annotated[str, typer.Option(help="parquet (a table a split) or webdataset (tar shards)")] = "parquet",
-    shard_size: Annotated[int, typer.Option(min=1, help="products in a shard")] = 1000,
+    to: Annotated[str, typer.Option(help="parquet (a table per split) or webdataset (tar shards)")] = "parquet",
+    shard_size: Annotated[int, typer.Option(min=1, help="products per shard")] = 1000,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier import in --out")] = False,
 ) -> None:
-    """Write any catalogue as parquet tables or as tar shards, photos inside. `hf-stream:ORG/NAME` is passed over once.
+    """Write any catalogue as parquet tables or as tar shards, photos inside. `hf-stream:ORG/NAME` is read once.
 
     Example: `e2 data import products:~/fashion --to webdataset --out runs/products`
     """

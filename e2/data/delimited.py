@@ -1,4 +1,4 @@
-"""The rows of a delimited file, one by one: a row that is not whole is handed on as such, and takes no other with it."""
+"""Reads a delimited file row by row; a malformed row is reported as such and damages no other."""
 
 import collections
 import csv
@@ -13,10 +13,10 @@ import pyarrow.csv
 from e2.data.dialect import foreign_byte
 from e2.errors import printable
 
-PIECE = 1 << 20  # letters that are looked at together
-LONGEST_TEXT = 1000  # lines: a quotation mark that opens and is still open after so many does not belong to a cell
-LONGEST_CELL = 16 << 20  # letters
-SHOWN = 80  # letters of a malformed row
+PIECE = 1 << 20  # characters looked at together
+LONGEST_TEXT = 1000  # lines: a quotation mark still open after so many does not open a cell
+LONGEST_CELL = 16 << 20  # characters
+SHOWN = 80  # characters of a malformed row
 
 
 class Row(NamedTuple):
@@ -25,14 +25,14 @@ class Row(NamedTuple):
     line: int
     cells: list[str]
     malformed: str | None = None  # why it cannot be used
-    note: str | None = None  # what its reader should know
+    note: str | None = None  # notes for its reader
 
 
 class Delimited:
-    """The rows of an open file that are not blank.
+    """Reads the rows of an open file, except blank ones.
 
-    A cell in quotation marks may span lines. Where one opens that never closes, or closes so late that whole rows lie within
-    it, the mark is taken for a character (5" heels) and each line for a row.
+    A cell in quotation marks may span lines. If a mark never closes, or only after whole rows, it is taken for a character (5"
+    heels) and each line for a row.
 
     Args:
         text: the file, opened with ``newline=""``, from its header on.
@@ -47,13 +47,13 @@ class Delimited:
         header = None
         while header is None and self._source.ahead():
             header = self._row()
-        self.header = header.cells if header else []  # empty where the file is
+        self.header = header.cells if header else []  # empty if the file is
 
     def parts(self, places: Sequence[int]) -> Iterator[pa.Table | list[Row]]:
-        """Yields the rows below the header, some thousand at a time.
+        """Yields the rows below the header, a few thousand at a time.
 
-        Where each line is a whole row, as is the rule, they are a table of strings with the columns at some places (0, 1, ...)
-        in that order; else rows, of which some may be malformed.
+        If each line is a whole row, as usual, they are a table of strings with the columns at ``places`` (0, 1, ...) in that
+        order; otherwise rows, some of which may be malformed.
         """
         while piece := self._source.ahead():
             table = _plain_table(piece, self._delimiter, len(self.header), places)
@@ -69,7 +69,7 @@ class Delimited:
                 yield rows
 
     def _row(self, width: int = 0) -> Row | None:
-        """The row that begins on the next line, of so many cells (0: any number); None for a blank one."""
+        """Reads the row that begins on the next line, of so many cells (0: any number); None for a blank one."""
         row = _next_row(self._source, self._reader)
         if row:
             row = _checked(row, self._source, self._delimiter, width or len(row.cells))
@@ -78,11 +78,11 @@ class Delimited:
 
 
 class _Lines:
-    """Lines for a csv reader that can be looked at ahead and handed back; keeps those of the row under way."""
+    """Lines for a csv reader, with look-ahead and push-back; keeps those of the current row."""
 
     def __init__(self, text: TextIO, first_line: int):
         self._text, self._waiting = text, collections.deque[str]()
-        self._piece = ""  # read, but not yet parted into lines; comes behind those that wait
+        self._piece = ""  # read, but not yet split into lines; comes after the pending ones
         self.taken: list[str] = []
         self.number, self.unclosed = first_line, False
 
@@ -101,17 +101,17 @@ class _Lines:
         raise StopIteration
 
     def begin(self) -> None:
-        """The next line begins a row."""
+        """Marks the next line as the beginning of a row."""
         self.number += len(self.taken)
         self.taken, self.unclosed = [], False
 
     def hand_back(self) -> None:
-        """Leaves only the first line to the row under way."""
+        """Leaves only the first line to the current row."""
         self._waiting.extendleft(reversed(self.taken[1:]))
         del self.taken[1:]
 
     def ahead(self) -> str:
-        """A piece of whole lines, which stay the next ones; empty at the end."""
+        """Peeks at a piece of whole lines, which stay the next ones; empty at the end."""
         if self._waiting:
             self._piece = "".join(self._waiting) + self._piece
             self._waiting.clear()
@@ -120,7 +120,7 @@ class _Lines:
         return self._piece
 
     def drop(self, lines: int) -> None:
-        """Passes over the piece that was looked at."""
+        """Skips the piece that was peeked at."""
         self.number += lines
         self._piece = ""
 
@@ -131,8 +131,8 @@ def _count_lines(piece: str) -> int:
 
 
 def _plain_table(piece: str, delimiter: str, width: int, places: Sequence[int]) -> pa.Table | None:
-    """The rows of some lines by Arrow, which is many times faster; None unless each line is one whole row."""
-    end = delimiter.join(["end"] * width)  # a cell that is still open would swallow it
+    """Parses lines with Arrow, which is many times faster; None unless each line is one whole row."""
+    end = delimiter.join(["end"] * width)  # an open cell would swallow it
     wanted = [f"f{place}" for place in dict.fromkeys([*places, 0])]
     try:
         data = "".join([piece, "" if piece.endswith(("\n", "\r")) else "\n", end]).encode()
@@ -152,7 +152,7 @@ def _plain_table(piece: str, delimiter: str, width: int, places: Sequence[int]) 
 
 
 def _next_row(source: _Lines, reader: Iterator[list[str]]) -> Row | None:
-    """The next row as the csv reader sees it; None for a blank one."""
+    """Reads the next row with the csv reader; None for a blank one."""
     try:
         cells = next(reader)
     except csv.Error as error:
@@ -164,14 +164,14 @@ def _next_row(source: _Lines, reader: Iterator[list[str]]) -> Row | None:
 def _problem(cells: list[str], width: int, lines: list[str]) -> str | None:
     byte = next(filter(None, map(foreign_byte, lines)), None)
     if byte:
-        return f"byte {byte} is not of the file's encoding"
+        return f"byte {byte} is not valid in the file's encoding"
     if len(cells) != width:
         return f"{len(cells)} cells, not {width}"
     return None
 
 
 def _checked(row: Row, source: _Lines, delimiter: str, width: int) -> Row:
-    """The row with what is wrong with it, or that of its first line alone where a stray quotation mark has run on."""
+    """Describes what is wrong with the row, reduced to its first line if a stray quotation mark has run on."""
     row = row._replace(malformed=row.malformed or _problem(row.cells, width, source.taken))
     if len(source.taken) > 1 or source.unclosed:
         like_rows = [line.count(delimiter) == width - 1 and f"{delimiter} " not in line for line in source.taken]
@@ -196,7 +196,7 @@ def _first_line(row: Row, line: str, delimiter: str, width: int) -> Row:
 
 
 def _open_quote(line: str, delimiter: str) -> bool:
-    """Whether a cell of the line is still open at its end."""
+    """True if a cell of the line is still open at its end."""
     following = "end"
     *_, last = csv.reader([line, following], delimiter=delimiter)
     return last != [following]

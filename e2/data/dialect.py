@@ -1,4 +1,4 @@
-"""How a text table is written: compression, encoding, and what stands between its cells. Detected, unless it is given."""
+"""Detects how a text table is written, unless told: compression, encoding and delimiter."""
 
 import codecs
 import csv
@@ -16,7 +16,7 @@ from e2.data import cache
 from e2.errors import InputError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-SPELLED = {"tab": "\t", "\\t": "\t"}  # what a shell makes easy to type
+SPELLED = {"tab": "\t", "\\t": "\t"}  # easy to type in a shell
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16's, which begins alike
@@ -28,33 +28,33 @@ WESTERN = "cp1252"  # the eight-bit encoding of spreadsheets in Western Europe a
 OTHERS = [WESTERN, "cp1251", "cp932", "gb18030", "big5", "euc_kr"]  # those that can be told apart by their letters
 HEAD, PIECE = 1 << 16, 1 << 20
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's
-FOREIGN = re.compile("[\udc80-\udcff]")  # bytes that the encoding does not know
+FOREIGN = re.compile("[\udc80-\udcff]")  # bytes that are invalid in the encoding
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How to read one text table."""
+    """Dialect of a text table."""
 
     encoding: str
     delimiter: str  # JSON lines have none: empty
     skip: int = 0  # lines before the header
-    detected: str = ""  # what was found out and is not what the ending says, in words
+    detected: str = ""  # what was detected and differs from what the ending implies, in words
 
 
 def dialect_of(file: Path, own: str, delimiter: str | None = None, encoding: str | None = None) -> Dialect:
-    """Finds out what is not given; remembered until the file changes.
+    """Detects what is not given; cached until the file changes.
 
     Args:
         file: the table, maybe compressed.
-        own: the delimiter that the file's ending promises, empty for JSON lines.
+        own: the delimiter that the file's ending implies, empty for JSON lines.
         delimiter, encoding: set by the user.
 
     Raises:
-        InputError: an unknown encoding, a delimiter of several letters, or a file that cannot be read.
+        InputError: an unknown encoding, a delimiter of several characters, or a file that cannot be read.
     """
     if encoding:
         try:
-            "".encode(encoding)  # of a text encoding: codecs knows base64 and its like too
+            "".encode(encoding)  # a text encoding: codecs also knows base64 and the like
         except (LookupError, ValueError):
             raise InputError(f"--encoding {encoding!r} is unknown; write e.g. utf-8, utf-16 or cp1252") from None
     delimiter = SPELLED.get(delimiter, delimiter) if delimiter else None
@@ -80,13 +80,13 @@ def _dialect(file: Path, stamp: tuple[str, int, int], own: str, delimiter: str |
 
 
 def open_text(file: Path, encoding: str) -> TextIO:
-    """A text table's lines as they are written; bytes that the encoding does not know become lone surrogates."""
+    """Opens a text table; bytes invalid in the encoding become lone surrogates."""
     opener = gzip.open if _compressed(file) else open
     return cast(TextIO, opener(file, "rt", encoding=encoding, errors="surrogateescape", newline=""))
 
 
 def foreign_byte(line: str) -> str | None:
-    """The first byte of a line that its encoding does not know, e.g. ``0xe9``; None as a rule."""
+    """First byte of a line that is invalid in its encoding, e.g. ``0xe9``; usually None."""
     found = None if line.isascii() else FOREIGN.search(line)
     return f"0x{ord(found[0]) - 0xDC00:02x}" if found else None
 
@@ -96,7 +96,7 @@ def _compressed(file: Path) -> bool:
 
 
 def _delimiter(lines: list[str], own: str) -> str:
-    """What parts the header into most columns."""
+    """Chooses the delimiter that splits the header into most columns."""
 
     def columns(delimiter: str) -> int:
         return max(map(len, itertools.islice(csv.reader(lines, delimiter=delimiter), 1)), default=0)
@@ -105,7 +105,7 @@ def _delimiter(lines: list[str], own: str) -> str:
 
 
 def _encoding(file: Path) -> str:
-    """UTF-8 unless a mark at the beginning, zero bytes, or more foreign than good letters say otherwise."""
+    """Chooses UTF-8 unless a byte order mark, zero bytes, or more foreign than valid letters say otherwise."""
     opener = gzip.open if _compressed(file) else open
     with cast(IO[bytes], opener(file, "rb")) as data:
         head = data.read(HEAD)
@@ -117,7 +117,7 @@ def _encoding(file: Path) -> str:
         good, foreign, sample = 0, 0, bytearray()
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         for piece in itertools.chain([head], iter(functools.partial(data.read, PIECE), b"")):
-            if piece.isascii() and not decoder.getstate()[0]:  # nothing is left of a letter
+            if piece.isascii() and not decoder.getstate()[0]:  # no letter remains
                 continue
             text = decoder.decode(piece)
             bad = len(FOREIGN.findall(text))

@@ -1,4 +1,4 @@
-"""Quick looks at a column of strings, which spare most columns the slow ones: its bytes are read, no string is made."""
+"""Quick checks of a column of strings, on its raw bytes, that spare most columns the slow ones."""
 
 import functools
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-BLANKS_AND_BEYOND = bytes([*range(1, 33), *range(128, 256)])  # blanks of ASCII, and bytes of letters that may be blanks
+BLANKS_AND_BEYOND = bytes([*range(1, 33), *range(128, 256)])  # ASCII blanks, and bytes of letters that may be blanks
 
 
 def edges(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
-    """The first and the last byte of each string, 0 where it is empty; anything where it is null."""
+    """First and last byte of each string, 0 if empty; undefined for nulls."""
     offsets, data = _bytes_of(texts)
     starts, ends = offsets[:-1], offsets[1:]
     if not len(data):
@@ -21,7 +21,7 @@ def edges(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def among(found: np.ndarray, letters: bytes) -> np.ndarray:
-    """Which bytes are one of some letters."""
+    """Mask of the bytes that are among some letters."""
     return _table(letters)[found]
 
 
@@ -33,14 +33,14 @@ def _table(letters: bytes) -> np.ndarray:
 
 
 def holds(texts: pa.StringArray, letters: str) -> bool:
-    """Whether one of some ASCII letters may stand anywhere in a column."""
+    """True if one of some ASCII letters may occur anywhere in a column."""
     offsets, data = _bytes_of(texts)
     everything = data[offsets[0] : offsets[-1]].tobytes() if len(texts) else b""
     return any(letter.encode() in everything for letter in letters)
 
 
 def trimmed(texts: pa.StringArray) -> pa.StringArray:
-    """The strings without blanks around them; null where nothing is left."""
+    """Strips blanks; strings left empty become null."""
     first, last = edges(texts)
     if among(first, BLANKS_AND_BEYOND).any() or among(last, BLANKS_AND_BEYOND).any():
         texts = pc.utf8_trim_whitespace(texts)
@@ -50,14 +50,14 @@ def trimmed(texts: pa.StringArray) -> pa.StringArray:
 
 
 def among_words(texts: pa.StringArray, words: Iterable[str]) -> np.ndarray:
-    """Which strings are one of some words, in any case."""
+    """Mask of the strings that are among some words, ignoring case."""
     words = [word.lower() for word in words if word]
     found = np.zeros(len(texts), bool)
     if not words:
         return found
     first, last = edges(texts)
     spellings = [spelling.encode() for word in words for spelling in (word, word.upper())]
-    wide = bytes(range(128, 256))  # other letters may have these for their small ones
+    wide = bytes(range(128, 256))  # other letters may have these as their lower case
     near = among(first, bytes(word[0] for word in spellings) + wide) & among(
         last, bytes(word[-1] for word in spellings) + wide
     )
@@ -70,7 +70,7 @@ def among_words(texts: pa.StringArray, words: Iterable[str]) -> np.ndarray:
 
 
 def _bytes_of(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each string starts in the bytes of all, with the end of the last; and these bytes."""
+    """Start of each string in the joint bytes, with the end of the last; and these bytes."""
     _, offsets, data = texts.buffers()
     found = (
         np.frombuffer(offsets, np.int32, len(texts) + 1, 4 * texts.offset) if offsets else np.zeros(len(texts) + 1, np.int32)

@@ -1,4 +1,4 @@
-"""Any catalogue as parquet tables, one file a split, or as tar shards."""
+"""Writes any catalogue as parquet tables, one per split, or as tar shards."""
 
 import io
 import itertools
@@ -44,16 +44,15 @@ def import_catalogue(
     """Writes a whole data source into ``out``, with the images inside, as their own bytes (Fashion-Gen's pixels as PNG).
 
     ``parquet``: ``SPLIT.parquet``, which Hugging Face ``datasets`` reads too, with the columns product_id, image and caption
-    (lists where a product has several), one per entity, and regions (JSON) where they are known. ``webdataset``:
-    ``SPLIT-000000.tar`` and so on, ``shard_size`` products each. Besides what `open_catalogue` takes, ``spec`` may be a
-    stream, ``hf-stream:ORG/NAME``.
+    (lists if a product has several), one per entity, and regions (JSON) if known. ``webdataset``: ``SPLIT-000000.tar`` and so
+    on, ``shard_size`` products each. Besides what `open_catalogue` takes, ``spec`` may be a stream, ``hf-stream:ORG/NAME``.
 
     Returns:
         Split -> number of products.
 
     Raises:
-        InputError: what `open_catalogue` raises, an unknown ``to``, ``out`` is there already and ``overwrite`` is not given,
-            or it holds anything but the files of an earlier import.
+        InputError: what `open_catalogue` raises, an unknown ``to``, ``out`` exists without ``overwrite``, or it holds anything
+            but an earlier import.
     """
     if to not in FORMATS:
         raise InputError(f"--to {to!r} is unknown; choose {' or '.join(FORMATS)}")
@@ -78,13 +77,13 @@ def _open_all(spec: str, **options: Any) -> Mapping[str, ArrowCatalogue | Stream
 
 
 def _shown(products: ArrowCatalogue | Stream, what: str, progress: bool) -> Iterable[Product]:
-    """The products with a progress bar; of a stream nobody knows how long it is."""
+    """Shows a progress bar; a stream's length is unknown."""
     total = None if isinstance(products, Stream) else len(products)
     return with_progress(iter(products), what, total, progress)
 
 
 def _write_parquet(file: Path, shown: Iterable[Product], products: ArrowCatalogue | Stream) -> int:
-    """Columns hold lists where a product has several values, or where that cannot be known beforehand."""
+    """Writes one split; columns hold lists if a product has several values or that cannot be known beforehand."""
     several_images = several_captions = isinstance(products, Stream)
     for product in () if isinstance(products, Stream) else products.text_only():
         several_images |= len(product.images) > 1
@@ -123,7 +122,7 @@ def _contents(image: bytes | Path) -> dict[str, Any]:
 
 
 def _compact(product: Product) -> Product:
-    """The product with images that came as bare pixels (BMP) packed as PNG; all others stay the bytes they are."""
+    """Packs images given as bare pixels (BMP) as PNG; others keep their bytes."""
     images = tuple(_packed(image) if isinstance(image, bytes) and image[:2] == b"BM" else image for image in product.images)
     return Product(product.product_id, images, product.captions, product.tags, product.regions)
 

@@ -1,4 +1,4 @@
-"""Packages that only some data sources need."""
+"""Imports packages that only some data sources need."""
 
 import importlib
 from types import ModuleType
@@ -10,7 +10,7 @@ def needed(package: str, source: str) -> ModuleType:
     """Imports a package of the extra ``sources``.
 
     Raises:
-        InputError: it is not installed; says how to.
+        InputError: it is not installed; the message says how to.
     """
     try:
         return importlib.import_module(package)

@@ -1,9 +1,9 @@
 """``fashiongen:DIR``: the HDF5 files of Fashion-Gen (Rostamzadeh et al. 2018), ``fashiongen_256_256_{train,validation}.h5``.
 
 A row is a photo (``input_image``, uint8, H x W x 3) with byte-string fields in Latin-1 (``input_description``,
-``input_productID``, ...); the rows of one productID are the photos of one product. The published "validation" file is what
-papers test on, so it is served as ``test``, and ``val`` is cut out of the train file by product: 2 % of its products, at most
-2,000, drawn by a fixed seed. Texts are read when the catalogue is opened; a photo is read when it is asked for.
+``input_productID``, ...); the rows of one productID are the photos of one product. Papers test on the published "validation"
+file, so it is served as ``test``; ``val`` is split off the train file: 2 % of its products, at most 2,000, drawn with a fixed
+seed. Texts are read when the catalogue is opened, photos on demand.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ HELD_OUT, MOST_HELD_OUT, HELD_OUT_SEED = 0.02, 2000, 0
 PREFIX = "input_"
 RENAMED = {"productID": "product_id", "description": "caption", "subcategory": "sub_category"}
 PHOTOS = f"{PREFIX}image"
-ROWS_AT_ONCE = 8192  # fixed-length texts are padded: all of them at once would take gigabytes
+ROWS_AT_ONCE = 8192  # fixed-length texts are padded: reading all of them at once would take gigabytes
 
 
 class FashionGenSource:
-    """The files in a folder; ``argument`` is what follows the colon of the SPEC."""
+    """Fashion-Gen's files in a folder; ``argument`` is the part of the SPEC after the colon."""
 
     entities = ("composition", "season", "brand", "sub_category", "category", "gender")
     one_split = False
@@ -49,19 +49,19 @@ class FashionGenSource:
         self.files = found | ({"val": found["train"]} if "train" in found else {})
 
     def splits(self) -> tuple[str, ...]:
-        """Of the files that are there."""
+        """Splits of the files that exist."""
         return tuple(split for split in ("train", "val", "test") if split in self.files)
 
     def columns(self, split: str) -> tuple[str, ...]:
-        """The file's fields by our names."""
+        """Names of the file's fields in our terms."""
         return tuple(_fields(self.files[split]))
 
     def identity(self, split: str) -> list[object]:
-        """Changes when the file does."""
+        """Identity that changes with the file."""
         return [split, *cache.file_stamps([self.files[split]])]
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
-        """The picklable recipe that gives the products of a split, their photos as row numbers."""
+        """Picklable function that loads the products of a split, their photos as row numbers."""
         require_columns(self.files[split], self.columns(split), columns.needed(tags))
         return functools.partial(load_split, self.files[split], split, tuple(tags), columns)
 
@@ -72,17 +72,17 @@ class FashionGenSource:
 
 @dataclass(frozen=True)
 class PixelRows:
-    """Photos that are rows of a pixel array. They come as BMP, which is little more than the pixels themselves."""
+    """Photos as rows of a pixel array, served as BMP, which is little more than the pixels."""
 
     file: Path
     field: str
-    may_be_damaged = False  # any pixels are a picture, so there is nothing to decode beforehand
+    may_be_damaged = False  # any pixels are a picture, so there is nothing to check beforehand
 
     def read(self, entry: dict[str, Any]) -> bytes:
-        """One photo.
+        """Reads one photo.
 
         Raises:
-            BadImage: the file has gone, or this part of it is damaged.
+            BadImage: the file is gone, or this part of it is damaged.
         """
         row = entry["row"]
         try:
@@ -94,14 +94,14 @@ class PixelRows:
         return picture.getvalue()
 
     def digest(self, images: pa.ChunkedArray) -> str:
-        """Nothing lies outside the file."""
+        """Empty: nothing lies outside the file."""
         return ""
 
 
 def load_split(file: Path, split: str, tags: Sequence[str], columns: Columns) -> pa.Table:
-    """The products of one split as a normalised table: one row for all photos of a productID, in the file's order.
+    """Loads the products of one split as a normalised table: one row per productID with all its photos, in the file's order.
 
-    A product's captions are the different descriptions of its rows, its tags the first that is there.
+    A product's captions are the distinct descriptions of its rows, its tags the first non-missing ones.
     """
     rows = _text_rows(file, tags, columns)
     ids, first = rows.column("product_id").combine_chunks().dictionary_encode(), 0
@@ -130,7 +130,7 @@ def load_split(file: Path, split: str, tags: Sequence[str], columns: Columns) ->
 
 
 def _held_out(products: int) -> np.ndarray:
-    """Which products of the train file are the val split, ascending; none where there are fewer than two."""
+    """Products of the train file that form the val split, ascending; none if there are fewer than two."""
     count = min(MOST_HELD_OUT, max(1, round(HELD_OUT * products))) if products > 1 else 0
     return np.sort(np.random.default_rng(HELD_OUT_SEED).permutation(products)[:count])
 
@@ -140,7 +140,7 @@ def _different(texts: Sequence[Sequence[str]], rows: np.ndarray) -> list[str]:
 
 
 def _text_rows(file: Path, tags: Sequence[str], columns: Columns) -> pa.Table:
-    """The normalised texts of every photo; those without a productID are left as null."""
+    """Normalised texts of every photo; rows without a productID are left as null."""
     fields = _fields(file)
     wanted = [name for name in dict.fromkeys(columns.needed(tags)) if name != columns.image]
     with _clear_errors(file):
@@ -158,7 +158,7 @@ def _text_rows(file: Path, tags: Sequence[str], columns: Columns) -> pa.Table:
             for start in range(0, count, ROWS_AT_ONCE)
         ]
     if not parts:
-        raise InputError(f"{file}: there are no rows; name a folder with the whole files")
+        raise InputError(f"{file}: there are no rows; name a folder with the complete files")
     return pa.concat_tables(parts)
 
 
@@ -175,13 +175,13 @@ def _check_shapes(file: Path, opened: Any, fields: dict[str, str], image: str, t
 
 
 def _texts(cells: np.ndarray) -> list[str]:
-    """Byte strings (Latin-1), strings or numbers, (N,) or (N, 1), as strings."""
+    """Decodes byte strings (Latin-1), strings or numbers, (N,) or (N, 1), to strings."""
     flat = cells.reshape(-1).tolist()
     return [cell.decode("latin-1").rstrip("\0") if isinstance(cell, bytes) else str(cell) for cell in flat]
 
 
 def _fields(file: Path) -> dict[str, str]:
-    """Our name -> the file's name of each of its fields."""
+    """Maps our field names to the file's."""
     with _clear_errors(file):
         names = [name for name in _opened(file, os.getpid()) if name.startswith(PREFIX)]
     plain = (name.removeprefix(PREFIX) for name in names)
@@ -190,7 +190,7 @@ def _fields(file: Path) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=4)
 def _opened(file: Path, process: int) -> Any:
-    """The file, opened once in every process: HDF5's handles do not survive a fork."""
+    """Opens the file once per process: HDF5's handles do not survive a fork."""
     return needed("h5py", "fashiongen").File(file, "r")
 
 
@@ -198,7 +198,7 @@ def _opened(file: Path, process: int) -> Any:
 def _clear_errors(file: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, KeyError) as error:  # what h5py raises on damaged files
+    except (OSError, RuntimeError, KeyError) as error:  # raised by h5py on damaged files
         raise InputError(f"{file}: cannot be read as HDF5 ({_reason(error)}); fetch it again") from error
 
 

@@ -1,4 +1,4 @@
-"""What a file that is no usable photo is instead, by its first bytes: for messages that help."""
+"""Recognises files that are no usable photos by their first bytes, for helpful messages."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ KINDS = (  # pattern at the start -> what such a file is
     (rb"....ftyp(avif|avis)", AVIF),
     (rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", "a video"),
     (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg", "a drawing (SVG); save it as PNG"),
-    (rb"\s*<(!doctype html|html|head|body)", "a web page (HTML), saved in the place of a photo"),
+    (rb"\s*<(!doctype html|html|head|body)", "a web page (HTML), saved in place of a photo"),
     (rb"%PDF", "a PDF"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript file (EPS), which may run code; save it as PNG"),
     (rb"8BPS", "a Photoshop file; save it as PNG or JPEG"),
@@ -20,14 +20,14 @@ KINDS = (  # pattern at the start -> what such a file is
     (rb"\s*[{\[]", "a text file (JSON)"),
     (rb"\s*<", "a text file (XML)"),
 )
-HEAD = 512  # bytes that are looked at
+HEAD = 512  # bytes looked at
 
 
 def kind_of(content: bytes, formats: Sequence[str]) -> str | None:
-    """What a file's content is, in a few words that follow "it is"; None where nobody knows.
+    """Describes a file's content in a few words that follow "it is"; None if unknown.
 
     Args:
-        formats: that Pillow reads here; a file of these that it does not take is damaged.
+        formats: those that Pillow reads here; a file of these that it rejects is damaged.
     """
     head = content[:HEAD]
     found = next((kind for pattern, kind in KINDS if re.match(pattern, head, re.DOTALL | re.IGNORECASE)), None)

@@ -1,6 +1,7 @@
-"""What tells the products of one catalogue from those of another, so that a resumed job does not mix two of them.
+"""Fingerprints a catalogue's products, so that a resumed job does not mix two catalogues.
 
-Ids, texts, tags and the sizes (or names) of the photos are hashed, in order; no photo is read. A million take seconds.
+Ids, texts, tags and the sizes (or names) of the photos are hashed, in order; no photo is read. A million products take
+seconds.
 """
 
 import hashlib
@@ -15,11 +16,11 @@ from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.product import Catalogue
 from e2.errors import InputError
 
-ROWS = 65_536  # hashed at a time
+ROWS = 65_536  # products hashed at a time
 
 
 def fingerprint(catalogue: Catalogue) -> str:
-    """SHA-256 over the products of a split, in hexadecimal digits."""
+    """SHA-256 over the products of a split, in hexadecimal."""
     if isinstance(catalogue, Subset):
         return digest([fingerprint(catalogue.catalogue), np.asarray(catalogue.indices, np.int64).tobytes().hex()])
     if isinstance(catalogue, ArrowCatalogue):
@@ -28,21 +29,21 @@ def fingerprint(catalogue: Catalogue) -> str:
 
 
 def facts(catalogue: Catalogue) -> dict[str, Any]:
-    """What a resumable state keeps of its data, for `require_same`."""
+    """Facts about its data that a resumable state keeps, for `require_same`."""
     return {"products": len(catalogue), "sha256": fingerprint(catalogue)}
 
 
 def require_same(what: str, noted: dict[str, Any] | None, found: dict[str, Any]) -> None:
-    """Refuses data that are not those a job was begun with; counts are told where they differ.
+    """Refuses data that differ from those a job was started with; differing counts are reported.
 
     Raises:
-        InputError: they are others.
+        InputError: the data differ.
     """
     if noted is None or noted == found:
         return
     counts = next((f"{noted[name]:,} then, {found[name]:,} now" for name in found if name != "sha256"), "")
-    how = counts if counts and not _same_count(noted, found) else "same number, other content"
-    raise InputError(f"{what} have changed since it was begun ({how}); resume with the same, or start anew by --overwrite")
+    how = counts if counts and not _same_count(noted, found) else "same number, different content"
+    raise InputError(f"{what} have changed since the start ({how}); resume with the same data, or start anew by --overwrite")
 
 
 def _same_count(noted: dict[str, Any], found: dict[str, Any]) -> bool:
@@ -50,7 +51,7 @@ def _same_count(noted: dict[str, Any], found: dict[str, Any]) -> bool:
 
 
 def digest(lines: Iterable[str]) -> str:
-    """SHA-256 over texts, so that no two lists of texts share one by where they are split."""
+    """SHA-256 over texts; their boundaries count."""
     sha = hashlib.sha256()
     for line in lines:
         data = line.encode("utf-8", "surrogatepass")
@@ -70,7 +71,7 @@ def _lines_of_table(catalogue: ArrowCatalogue) -> Iterator[str]:
 
 
 def _photos(images: pa.ChunkedArray) -> Iterator[tuple[Any, ...]]:
-    """How many photos each product has; then of each photo its size where its bytes are there, and its path or place."""
+    """Number of photos per product; then each photo's size if its bytes are there, and its path or location."""
     for chunk in images.chunks:
         yield from ((count,) for count in pc.list_value_length(chunk).to_pylist())
     for chunk in images.chunks:

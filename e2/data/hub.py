@@ -1,7 +1,7 @@
 """``hf:ORG/NAME[:CONFIG][@REVISION]`` or ``hf:PATH``: a Hugging Face data set, read by the package ``datasets``.
 
 A PATH is a table, a folder that ``load_dataset`` understands, or one that ``save_to_disk`` wrote. Texts are read when the
-catalogue is opened; photos stay in ``datasets``' memory-mapped files until they are asked for.
+catalogue is opened, photos on demand from ``datasets``' memory-mapped files.
 """
 
 import functools
@@ -29,7 +29,7 @@ ROWS_AT_ONCE = 4096
 
 
 class HubSource:
-    """A data set; ``argument`` is what follows the colon of the SPEC."""
+    """A Hugging Face data set; ``argument`` is the part of the SPEC after the colon."""
 
     entities: tuple[str, ...] = ()  # a data set doesn't tell which of its columns are tags
 
@@ -39,7 +39,7 @@ class HubSource:
         self.one_split = Path(argument).expanduser().is_file()
 
     def splits(self) -> tuple[str, ...]:
-        """The splits there are, train, val and test first."""
+        """Splits that exist; train, val and test first."""
         return tuple(self.names)
 
     def columns(self, split: str) -> tuple[str, ...]:
@@ -47,12 +47,12 @@ class HubSource:
         return tuple(self._rows(split).column_names)
 
     def identity(self, split: str) -> list[object]:
-        """Changes when the data set's own files do."""
+        """Identity that changes with the data set's own files."""
         files = [Path(part["filename"]) for part in self._rows(split).cache_files]
         return [self.argument, split, *cache.file_stamps(files)]
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
-        """The picklable recipe that gives the products of a split, their photos as places in the data set."""
+        """Picklable function that loads the products of a split, their photos as locations in the data set."""
         require_columns(Path(f"hf:{self.argument}"), self.columns(split), columns.needed(tags))
         return functools.partial(load_split, self.argument, self.names[split], tuple(tags), columns)
 
@@ -66,7 +66,7 @@ class HubSource:
 
 @dataclass(frozen=True)
 class HubImages:
-    """Photos of a data set's column."""
+    """Photos in a data set's column."""
 
     argument: str
     split: str
@@ -74,10 +74,10 @@ class HubImages:
     may_be_damaged = True
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:
-        """One photo.
+        """Reads one photo.
 
         Raises:
-            UnreadableImage: the data set's file cannot be read any more.
+            UnreadableImage: the data set's file can no longer be read.
         """
         try:
             cells = _column(self.argument, self.split, self.column)[entry["row"]].column(self.column).combine_chunks()
@@ -86,7 +86,7 @@ class HubImages:
         return FilesAndBytes(folder_of(self.argument)).read(images(cells)[0][entry["place"]].as_py())
 
     def digest(self, images: pa.ChunkedArray) -> str:
-        """Nothing lies outside the data set's files; of files that it names by path, changes go unnoticed."""
+        """Empty: nothing lies outside the data set's files; changes in files that it names by path go unnoticed."""
         return ""
 
 
@@ -96,7 +96,7 @@ def _column(argument: str, split: str, column: str) -> Any:
 
 
 def load_split(argument: str, split: str, tags: Sequence[str], columns: Columns) -> pa.Table:
-    """The rows of one split as a normalised table: texts in memory, photos as (row, place in the row)."""
+    """Loads the rows of one split as a normalised table: texts in memory, photos as (row, index in the row)."""
     rows = opened(argument)[split]
     wanted = [name for name in dict.fromkeys([*columns.needed(tags), REGIONS]) if name in rows.column_names]
     parts, first_row = [], 0
@@ -111,7 +111,7 @@ def load_split(argument: str, split: str, tags: Sequence[str], columns: Columns)
 
 
 def named_classes(batch: pa.Table, features: Any) -> pa.Table:
-    """The batch with the names of classes where ``datasets`` keeps their numbers."""
+    """Replaces class numbers, as ``datasets`` stores them, by names."""
     for column in batch.column_names:
         names = getattr(features[column], "names", None) if features else None
         if names is not None:
@@ -121,30 +121,30 @@ def named_classes(batch: pa.Table, features: Any) -> pa.Table:
 
 
 def split_names(found: Any) -> dict[str, str]:
-    """Our name -> the data set's own name of each split, train, val and test first."""
+    """Maps our split names to the data set's; train, val and test first."""
     names = {OTHER_NAMES.get(str(name), str(name)): str(name) for name in found}
     return {split: names[split] for split in sorted(names, key=lambda split: (*SPLITS, split).index(split))}
 
 
 def folder_of(argument: str) -> Path:
-    """What relative image paths are relative to."""
+    """Folder that image paths are relative to."""
     path = Path(argument).expanduser()
     return path if path.is_dir() else path.parent if path.is_file() else Path()
 
 
 @functools.lru_cache(maxsize=2)
 def opened(argument: str, streaming: bool = False) -> Any:
-    """The data set as ``datasets`` has it: its own name of each split -> rows.
+    """Opens the data set with ``datasets``: its own split names -> rows.
 
     Raises:
-        InputError: ``datasets`` is not installed, or no such data set, configuration or revision is to be had.
+        InputError: ``datasets`` is not installed, or the data set, configuration or revision is not available.
     """
     datasets = needed("datasets", "hf")
     try:
         return _load(datasets, argument, streaming)
     except InputError:
         raise
-    except Exception as error:  # datasets and the hub client raise many kinds; each means: not to be had
+    except Exception as error:  # datasets and the hub client raise many kinds; each means: not available
         reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
         raise InputError(
             f"hf:{argument}: cannot be loaded ({reason}); check name, configuration and network, or load it once online"

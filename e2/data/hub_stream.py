@@ -1,6 +1,6 @@
-"""``hf-stream:...``: a Hugging Face data set passed over once, nothing of it kept, to be imported without a second copy.
+"""``hf-stream:...``: streams a Hugging Face data set once, so that it can be imported without a second copy.
 
-Training and measuring need products in any order and more than once, so only ``e2 data import`` takes a stream.
+Training and evaluation need random access, so only ``e2 data import`` takes a stream.
 """
 
 from collections import Counter
@@ -25,23 +25,23 @@ ROWS_AT_ONCE = 256
 
 
 def refuse_stream(argument: str) -> NoReturn:
-    """What every command but the import says of a stream."""
+    """Refuses a stream, as every command but the import does."""
     raise InputError(
-        f"{PREFIX}{argument}: a stream can only be passed over once; "
-        f"write it down by `e2 data import {PREFIX}{argument} --to webdataset --out DIR`, or use hf:{argument}"
+        f"{PREFIX}{argument}: a stream can only be read once; write it to disk by `e2 data import {PREFIX}{argument} --to "
+        f"webdataset --out DIR`, or use hf:{argument}"
     )
 
 
 class Stream:
     """The usable products of one split, once and in order. ``bad_rows`` counts, by cause, those left out so far.
 
-    Rows are checked as they come. What is remembered of a row is 8 bytes of its id's hash in a set, to notice doubles.
+    Rows are checked as they come. To notice duplicates, 8 bytes of each id's hash are kept.
     """
 
     def __init__(self, argument: str, split: str, *, tags: Sequence[str], columns: Columns, on_bad_row: str, progress: bool):
         self.name, self.split, self.tags = f"{PREFIX}{argument}", split, tuple(tags)
         self.bad_rows: Counter[str] = Counter()
-        self.notes: dict[str, Counter[str]] = {}  # what was noted -> value -> in how many usable rows
+        self.notes: dict[str, Counter[str]] = {}  # note -> value -> number of usable rows
         self._argument, self._columns = argument, columns
         self._on_bad_row, self._progress = on_bad_row, progress
         found = opened(argument, streaming=True)
@@ -88,7 +88,7 @@ class Stream:
 
 
 def _doubles(table: pa.Table, bad: set[int], seen: set[int]) -> list[check.BadRow]:
-    """Rows whose id an earlier batch had already; notes the others."""
+    """Finds rows whose id occurred in an earlier batch; remembers the others."""
     found = []
     for row, identifier in enumerate(table.column("product_id").to_pylist()):
         if row not in bad:
@@ -101,7 +101,7 @@ def _doubles(table: pa.Table, bad: set[int], seen: set[int]) -> list[check.BadRo
 def open_streams(
     spec: str, *, tags: Sequence[str] | None, columns: Columns | None, on_bad_row: str, progress: bool
 ) -> dict[str, Stream]:
-    """Split -> its products, of an ``hf-stream:`` SPEC.
+    """Opens the splits of an ``hf-stream:`` SPEC: name -> products.
 
     Raises:
         InputError: no such data set.

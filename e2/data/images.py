@@ -1,6 +1,6 @@
-"""Any image file that a catalogue may hold -> an upright 8-bit RGB picture, or one clear reason why not.
+"""Reads any image file of a catalogue as an upright 8-bit RGB picture, or gives one clear reason why not.
 
-Photos come from strangers: the formats are an allow-list, pixel counts are bounded before anything is decoded, and whatever
+Photos are untrusted: the formats are an allow-list, pixel counts are bounded before anything is decoded, and whatever
 a decoder raises on damaged bytes becomes `BadImage`.
 """
 
@@ -21,13 +21,13 @@ ImageSource = Image.Image | Path | str | bytes
 
 
 class BadImage(InputError):
-    """An image that cannot be used. ``cause`` says why in a few words, without naming the file."""
+    """An unusable image. ``cause`` says why in a few words, without naming the file."""
 
     def __init__(self, where: str, cause: str):
         super().__init__(f"{where}: {cause}; replace the image, or leave the product out by --on-bad-row skip")
         self.where, self.cause = where, cause
 
-    def __reduce__(self):  # exceptions rebuild from their message only, which would lose the cause between workers
+    def __reduce__(self):  # exceptions are rebuilt from their message only, which would lose the cause between processes
         return type(self), (self.where, self.cause)
 
 
@@ -36,20 +36,20 @@ class MissingImage(BadImage):
 
 
 class UnreadableImage(BadImage):
-    """The disk or the network would not give the image now; that may pass, so the verdict is not to be remembered."""
+    """The disk or network failed to deliver the image; that may pass, so the verdict is not cached."""
 
 
 def load_image(source: bytes | Path, enough: int | None = None) -> Image.Image:
     """Decodes the first frame of an image file to RGB, turned upright by its EXIF orientation.
 
-    Transparent pixels are laid on white (as shops show them), grey of more than 8 bits is scaled to 8, and palettes and
-    CMYK are converted.
+    Transparency is composited on white (as in shops), grey of more than 8 bits is scaled to 8, and palettes and CMYK are
+    converted.
 
     Args:
-        source: an encoded image, or where it lies.
-        enough: pixels a side that the caller will make of it. A JPEG of four times as many or more is then decoded at a
-            half, a quarter or an eighth of its size, never below twice ``enough``: several times faster, and after the
-            caller's own resizing hardly to be told apart. None: all pixels.
+        source: an encoded image, or its path.
+        enough: pixels per side that the caller will resize to. A JPEG of four times that or more is decoded at a half, a
+            quarter or an eighth of its size, never below twice ``enough``: several times faster, and nearly the same after
+            resizing. None: full size.
 
     Raises:
         BadImage: no such file, not an image, damaged, truncated, too large (decompression bombs), or too thin.
@@ -61,7 +61,7 @@ def load_image(source: bytes | Path, enough: int | None = None) -> Image.Image:
 
 
 def as_photo(source: ImageSource, enough: int | None = None) -> Image.Image:
-    """The same for a picture that was opened or drawn already, of any mode; `load_image` for all other sources.
+    """Same as `load_image`, but also takes an opened or drawn picture of any mode.
 
     Raises:
         BadImage: it cannot be used.
@@ -75,7 +75,7 @@ def as_photo(source: ImageSource, enough: int | None = None) -> Image.Image:
 def check_image(source: bytes | Path) -> None:
     """Raises what `load_image` would, at a fraction of the cost for JPEG.
 
-    Draft mode reads every coded byte, so that it notices a cut file, but computes an eighth of the pixels each way.
+    Draft mode reads every coded byte, so it notices truncated files, but computes an eighth of the pixels each way.
     """
     with _opened(source) as image:
         if image.format in ("JPEG", "MPO"):
@@ -86,7 +86,7 @@ def check_image(source: bytes | Path) -> None:
 
 
 def why_no_photo(source: bytes | Path) -> str | None:
-    """Why an image cannot be used, in a few words without its name; None where it can."""
+    """Says why an image cannot be used, in a few words without its name; None if it can."""
     try:
         check_image(source)
     except BadImage as error:
@@ -95,7 +95,7 @@ def why_no_photo(source: bytes | Path) -> str | None:
 
 
 def reading_rules() -> tuple[object, ...]:
-    """What the verdict on an image depends on, besides the image."""
+    """Everything that the verdict on an image depends on, besides the image."""
     return PIL.__version__, known_formats(), MAX_PIXELS, MAX_RATIO
 
 
@@ -103,7 +103,7 @@ def reading_rules() -> tuple[object, ...]:
 def _opened(source: bytes | Path) -> Iterator[Image.Image]:
     where = f"image of {len(source):,} bytes" if isinstance(source, bytes) else printable(str(source))
     if not isinstance(source, bytes):
-        if not _is_file(source):  # also keeps a hostile table from having us read /dev/zero
+        if not _is_file(source):  # also keeps a hostile table from making us read /dev/zero
             raise MissingImage(where, "there is no such file")
         source = _read(Path(source))  # in one go; Pillow would seek over the file many times
     if not source:
@@ -120,7 +120,7 @@ def _opened(source: bytes | Path) -> Iterator[Image.Image]:
 
 @contextlib.contextmanager
 def _told(where: str) -> Iterator[None]:
-    """Whatever is raised within becomes a `BadImage` of that name: on damaged data decoders raise nearly anything."""
+    """Turns whatever is raised within into a `BadImage` of that name: decoders raise nearly anything on damaged data."""
     try:
         yield
     except BadImage:

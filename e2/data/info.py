@@ -1,4 +1,4 @@
-"""What is in a catalogue: sizes, tags, texts and overlaps of its splits, as a table, as JSON and as pictures."""
+"""Describes a catalogue: sizes, tags, texts and overlaps of its splits, as a table, JSON and pictures."""
 
 import itertools
 import json
@@ -36,15 +36,15 @@ def write_info(
 ) -> dict[str, Any]:
     """Describes all splits of a data source; with ``out``, also writes info.json, tags.png and contact_sheet.png there.
 
-    Texts are measured by CLIP's own tokenizer, at its 77 tokens.
+    Text lengths are in tokens of CLIP's tokenizer, against its limit of 77.
 
     Returns:
-        What `catalogue_info` does.
+        The result of `catalogue_info`.
 
     Raises:
-        InputError: what `open_catalogue` raises, or ``out`` cannot be written.
+        InputError: as for `open_catalogue`, or ``out`` cannot be written.
     """
-    import open_clip  # takes seconds, and only the tokenizer is needed
+    import open_clip  # imported here as it takes seconds, and only the tokenizer is needed
 
     if out is not None:
         claim_results(Path(out), "info.json", "tags.png", "contact_sheet.png")
@@ -73,8 +73,8 @@ def catalogue_info(
         context_length: the most tokens that a text may have, start and end included, before it is cut.
 
     Returns:
-        A JSON-able dict: ``data``, ``tags``, ``context_length``, ``splits`` (split -> description), and
-        ``shared_ids`` ("train & test" -> number of products in both; such products leak from one to the other).
+        A JSON-able dict: ``data``, ``tags``, ``context_length``, ``splits`` (split -> description), and ``shared_ids`` ("train
+        & test" -> number of products in both; such products leak between splits).
     """
     first = next(iter(catalogues.values()))
     texts_only = {split: catalogue.text_only() for split, catalogue in catalogues.items()}
@@ -134,7 +134,7 @@ def _entity_info(values: Counter[str], products: int) -> dict[str, Any]:
 
 
 def tag_counts(catalogues: Iterable[ArrowCatalogue | Subset], tags: Sequence[str]) -> dict[str, Counter[str]]:
-    """Entity -> value -> number of products that have it, over several splits."""
+    """Counts products: entity -> value -> number over several splits."""
     counts: dict[str, Counter[str]] = {entity: Counter() for entity in tags}
     for product in itertools.chain.from_iterable(catalogue.text_only() for catalogue in catalogues):
         for entity, value in product.tags.items():
@@ -143,7 +143,7 @@ def tag_counts(catalogues: Iterable[ArrowCatalogue | Subset], tags: Sequence[str
 
 
 def info_table(info: Mapping[str, Any]) -> Table:
-    """The same for a terminal: a column for each split."""
+    """Tabulates the description for a terminal, a column per split."""
     table = Table(title=escape(info["data"]), title_justify="left")
     table.add_column("")
     for split in info["splits"]:
@@ -170,7 +170,7 @@ def info_table(info: Mapping[str, Any]) -> Table:
         table.add_row("  most frequent", *(_top_words(found["top"]) for found in entities))
     leaks = [f"{count:,} product ids are in both {pair}" for pair, count in info["shared_ids"].items() if count]
     if leaks:
-        table.caption = escape("; ".join(leaks) + ": what is measured there is too good")
+        table.caption = escape("; ".join(leaks) + ": results there will be too good")
     return table
 
 

@@ -1,4 +1,4 @@
-"""The pictures of `e2 data info`: the long tail of each entity's values, and a sheet of sample products."""
+"""Draws the pictures of `e2 data info`: the long tail of each entity's values, and a sheet of sample products."""
 
 import math
 import textwrap
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure  # drawn without pyplot: no window, no state left behind
+from matplotlib.figure import Figure  # drawn without pyplot: no window, no global state
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from PIL import Image, ImageOps
 
@@ -19,7 +19,7 @@ from e2.files import atomic_path
 
 COLOURS = ("#2a6f97", "#c1666b", "#4d9078", "#b08968", "#7d5ba6", "#d08c3f", "#457b9d", "#6b705c")
 PANELS_PER_ROW = 3
-NAMED_VALUES = 4  # values written beside each curve
+NAMED_VALUES = 4  # values labelled beside each curve
 SHEET_ROWS, SHEET_COLUMNS = 4, 6
 CAPTION_WIDTH, CAPTION_LINES = 26, 3
 
@@ -27,7 +27,7 @@ CAPTION_WIDTH, CAPTION_LINES = 26, 3
 def save_tag_plot(counts: Mapping[str, Counter[str]], out: Path) -> None:
     """Writes ``out/tags.png``: for each entity, products per value against the value's rank, both on log axes.
 
-    A straight fall is a long tail: a few values on most products, and many values on a handful.
+    A straight decline is a long tail: a few values on most products, and many values on a handful.
     """
     panels = max(1, len(counts))
     across = 2 if panels == 4 else min(PANELS_PER_ROW, panels)
@@ -60,7 +60,7 @@ def _draw_tail(axes: Axes, entity: str, values: Sequence[tuple[str, int]], colou
     axes.set_xlim(0.9, max(2, len(values)) * 1.3)
     axes.set_ylim(0.8, sizes[0] * 2.2)
     for place in np.unique(np.geomspace(1, len(values), NAMED_VALUES).round().astype(int)) - 1:
-        last = place > 0 and place == len(values) - 1  # stands left of its point, under the falling curve
+        last = place > 0 and place == len(values) - 1  # left of its point, below the falling curve
         axes.annotate(
             textwrap.shorten(values[place][0], 22, placeholder="..."),
             (ranks[place], sizes[place]),
@@ -74,7 +74,7 @@ def _draw_tail(axes: Axes, entity: str, values: Sequence[tuple[str, int]], colou
 
 
 def save_contact_sheet(catalogue: Catalogue, out: Path, *, seed: int = 0) -> None:
-    """Writes ``out/contact_sheet.png``: up to 24 products drawn by ``seed``, each with the start of its caption."""
+    """Writes ``out/contact_sheet.png``: up to 24 random products, each with the start of its caption."""
     count = min(SHEET_ROWS * SHEET_COLUMNS, len(catalogue))
     chosen = np.random.default_rng(seed).choice(len(catalogue), count, replace=False)
     down = math.ceil(count / SHEET_COLUMNS)
@@ -90,7 +90,7 @@ def save_contact_sheet(catalogue: Catalogue, out: Path, *, seed: int = 0) -> Non
 
 
 def _square(image: Image.Image, side: int = 256) -> np.ndarray:
-    """The whole photo on a white square, (side, side, 3)."""
+    """Pads the photo with white to (side, side, 3)."""
     return np.asarray(ImageOps.pad(image, (side, side), color="white"))
 
 

@@ -1,7 +1,7 @@
 """``products:DIR``: the folder layout of Kaggle's "Fashion Product Images" (P. Aggarwal): styles.csv, images/ID.jpg.
 
-The set has no splits and no brands. Splits are made by a hash of the product's name, so that products of the same
-name (the same article photographed again, or in another size) stay together; brands are read off the names.
+The set has no splits and no brands. Splits are made by a hash of the product's name, so that products of the same name (the
+same article again, or in another size) stay together; brands are derived from the names.
 """
 
 import functools
@@ -27,12 +27,12 @@ RENAMED = {
     "baseColour": "colour",
     "productDisplayName": "caption",
 }
-WELL_KNOWN = 5  # so many products make a brand well known
+WELL_KNOWN = 5  # products that make a brand well known
 WEARER = re.compile(r"\s+(men|women|unisex|boys|girls|kids|man|woman|boy|girl|infant)('?s)?\b", re.IGNORECASE)
 
 
 class KaggleSource:
-    """The catalogue in a folder; ``argument`` is what follows the colon of the SPEC."""
+    """The catalogue in a folder; ``argument`` is the part of the SPEC after the colon."""
 
     entities = ("gender", "category", "sub_category", "colour", "season", "year", "usage", "brand")
     one_split = False
@@ -44,19 +44,19 @@ class KaggleSource:
             raise InputError(f"products:{argument}: no styles.csv in there; name the folder that holds it")
 
     def splits(self) -> tuple[str, ...]:
-        """Made by us: see the head of this file."""
+        """Splits made by us: see the module's docstring."""
         return ("train", "val", "test")
 
     def columns(self, split: str) -> tuple[str, ...]:
-        """The columns of styles.csv by our names, with the image and the brand."""
+        """Columns of styles.csv by our names, with image and brand."""
         return tuple(read_styles(self.file).schema.names)
 
     def identity(self, split: str) -> list[object]:
-        """Changes when styles.csv does."""
+        """Identity that changes with styles.csv."""
         return [split, *cache.file_stamps([self.file])]
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
-        """The picklable recipe that gives the normalised table of a split."""
+        """Picklable function that loads the normalised table of a split."""
         require_columns(self.file, self.columns(split), columns.needed(tags))
         return functools.partial(load_split, self.file, split, tuple(tags), columns)
 
@@ -66,7 +66,7 @@ class KaggleSource:
 
 
 def load_split(file: Path, split: str, tags: Sequence[str], columns: Columns) -> pa.Table:
-    """The products of one split as a normalised table."""
+    """Loads the products of one split as a normalised table."""
     table = read_styles(file)
     names = table.column("caption").to_pylist()
     table = table.filter(pa.array([split_of(name) == split for name in names], pa.bool_()))
@@ -74,7 +74,7 @@ def load_split(file: Path, split: str, tags: Sequence[str], columns: Columns) ->
 
 
 def split_of(name: str) -> str:
-    """train, val or test, decided by the product's name alone, whatever else is in the catalogue."""
+    """Assigns train, val or test by the product's name alone, whatever else is in the catalogue."""
     digest = hashlib.sha256(" ".join(name.lower().split()).encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     for split, share in SHARES.items():
@@ -84,11 +84,11 @@ def split_of(name: str) -> str:
     return "train"
 
 
-@functools.lru_cache(maxsize=1)  # a split is opened after the other
+@functools.lru_cache(maxsize=1)  # splits are opened one after the other
 def _read_styles(stamp: tuple[str, int, int]) -> pa.Table:
     file = Path(stamp[0])
     try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")  # not splitlines, to which U+2028 and the like end a line
+        lines = file.read_text(encoding="utf-8-sig").split("\n")  # not splitlines, which also splits at U+2028 and the like
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 text (byte {error.start:,}); save it as UTF-8") from error
     header = lines[0].split(",") if lines else []
@@ -96,7 +96,7 @@ def _read_styles(stamp: tuple[str, int, int]) -> pa.Table:
         raise InputError(
             f"{file}: the columns must be id, ..., productDisplayName (it has {printable(', '.join(header)) or 'none'})"
         )
-    # The last cell, the name, may hold commas without being quoted
+    # The last cell, the name, may hold unquoted commas
     rows = [line.split(",", len(header) - 1) for line in lines[1:] if line.strip()]
     rows = [row + [""] * (len(header) - len(row)) for row in rows]
     table = {RENAMED.get(name, name): list(cells) for name, cells in zip(header, zip(*rows, strict=True), strict=True)}
@@ -107,7 +107,7 @@ def _read_styles(stamp: tuple[str, int, int]) -> pa.Table:
 
 
 def read_styles(file: Path) -> pa.Table:
-    """All rows of styles.csv with our column names, and the columns image (a path) and brand.
+    """Reads styles.csv with our column names, adding the columns image (a path) and brand.
 
     Raises:
         InputError: not UTF-8, or not the known header.
@@ -116,11 +116,10 @@ def read_styles(file: Path) -> pa.Table:
 
 
 def brands_of(names: Sequence[str]) -> list[str | None]:
-    """The brand of each display name, in its most frequent spelling; None where it cannot be told.
+    """Derives the brand of each display name, in its most frequent spelling; None if unknown.
 
-    That is the words before Men, Women, ...; when few products have just these words (``Reebok Track Pants``), the
-    longest well-known brand that they begin with. Of names without Men, Women, ... it is the longest brand that
-    begins the name.
+    The brand is the words before Men, Women, ...; if few products have just these words (``Reebok Track Pants``), the longest
+    well-known brand that they begin with. Without Men, Women, ... it is the longest brand that begins the name.
     """
     found = [WEARER.split(name, maxsplit=1)[0].strip() if WEARER.search(name) else "" for name in names]
     counts = Counter(brand.lower() for brand in found if brand)

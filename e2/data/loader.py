@@ -1,7 +1,7 @@
 """Training batches: any step's batch follows from (seed, step) alone.
 
-Order, choice among several photos and captions, and augmentation are functions of (seed, epoch, product), independent of the
-number of workers and of what ran before. So a resumed run needs no stored random state to go on bit for bit.
+Order, choice of photo and caption, and augmentation are functions of (seed, epoch, product), independent of the number of
+workers and of earlier steps. So a resumed run continues bit for bit without stored random state.
 """
 
 import contextlib
@@ -23,20 +23,20 @@ from e2.data.mixed_text import mixed_text
 from e2.data.product import Catalogue, Product
 from e2.texts import TextTable, distinct, text_keys
 
-STAND_INS = 10  # products tried in the place of one; when all fail it is no single photo that is broken
+STAND_INS = 10  # replacements tried for a lost product; if all fail, more than a single photo is broken
 DESCRIPTION = "description"  # an entity of this name stands for the product's own description
 
 
 def mixed_seed(*parts: int) -> int:
-    """One well-mixed 63-bit seed from several small numbers."""
+    """Mixes several small numbers into one 63-bit seed."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @contextlib.contextmanager
 def drawing_from(seed: int) -> Iterator[None]:
-    """Seeds the CPU's generator, from which torchvision draws, and puts it back afterwards.
+    """Seeds the CPU's generator, which torchvision uses, and restores it afterwards.
 
-    ``torch.manual_seed`` notes for each accelerator where it was called from; once a photo that took a fifth of the time.
+    ``torch.manual_seed`` records its caller for each accelerator; per photo that took a fifth of the time.
     """
     state = torch.get_rng_state()
     torch.default_generator.manual_seed(seed)
@@ -53,28 +53,28 @@ class TrainingView:
     image: Tensor  # (3, H, W)
     text: str
     tags: tuple[str | None, ...]  # text of each entity's tag
-    lost: tuple[str, ...] = ()  # photos that should have been seen instead but broke, one message each
+    lost: tuple[str, ...] = ()  # photos that broke and were replaced, one message each
 
 
 @dataclass
 class NoView:
-    """Nothing to be seen: why."""
+    """A view without a photo: says why."""
 
     lost: tuple[str, ...]
 
 
 class Loaded(NamedTuple):
-    """A step's batch as a worker sends it; the messages of the photos lost on the way."""
+    """A step's batch as a worker sends it, with messages of the photos lost on the way."""
 
-    batch: Batch | None  # None: nothing may stand in for them
+    batch: Batch | None  # None: no replacement was possible
     lost: tuple[str, ...]
 
 
 class TrainingViews(Dataset):
     """Products seen with a random photo, caption and augmentation; indexed by (epoch, product).
 
-    In the place of a photo that cannot be read ``on_bad_row="skip"`` shows the product's next photo, or, when it has no
-    other, a product that (seed, epoch, product) decides. ``error`` gives a `NoView`.
+    With ``on_bad_row="skip"`` an unreadable photo is replaced by the product's next one, or else by a product chosen from
+    (seed, epoch, product). ``error`` gives a `NoView`.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class TrainingViews(Dataset):
         return view or NoView(tuple(lost))
 
     def _view(self, epoch: int, index: int, lost: list[str]) -> TrainingView | None:
-        """One product, unless its photos are lost; adds what became of them to ``lost``."""
+        """View of one product, unless its photos are lost; adds their messages to ``lost``."""
         product = self.catalogue[index]
         with drawing_from(mixed_seed(self.seed, epoch, index)):
             first = int(torch.randint(len(product.images), ()))
@@ -135,7 +135,7 @@ class TrainingViews(Dataset):
 class StepSampler(Sampler):
     """Yields, for the steps from ``start`` on, lists of (epoch, product).
 
-    Each epoch is a fresh permutation; a last incomplete batch is left out, so that every step has the same number of
+    Each epoch is a fresh permutation; an incomplete last batch is dropped, so that every step has the same number of
     negatives. With several processes each takes its slice of every batch.
     """
 
@@ -162,7 +162,7 @@ class StepSampler(Sampler):
 
 
 class Collate:
-    """Views -> a step's batch; every text of the step is tokenised once, and those of equal tokens are one."""
+    """Collates views into a step's batch; every text is tokenised once, and texts of equal tokens are one."""
 
     def __init__(self, tokenizer: Callable):
         self.tokenizer = tokenizer
@@ -187,12 +187,12 @@ class Collate:
 def training_loader(
     views: TrainingViews, sampler: StepSampler, tokenizer: Callable, *, workers: int, pin_memory: bool
 ) -> Iterator[Batch]:
-    """Batches in step order, decoded by ``workers`` processes ahead of the model.
+    """Yields batches in step order, decoded by ``workers`` processes ahead of the model.
 
     Raises:
-        LostPhoto: a photo broke since it was checked, and nothing may stand in for it.
+        LostPhoto: a photo broke since it was checked and may not be replaced.
     """
-    lost = LostPhotos("another photo stands in for one that cannot be read any more")
+    lost = LostPhotos("another photo replaces one that can no longer be read")
     loader = DataLoader(
         views,
         batch_sampler=sampler,
@@ -213,5 +213,5 @@ def training_loader(
 
 
 def leave_stopping_to_the_parent(worker: int) -> None:
-    """A Ctrl-C in a terminal reaches the workers too; the parent still needs them to end its step in good order."""
+    """Ignores Ctrl-C in workers: the parent needs them to finish its step."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,7 +1,7 @@
-"""Photos that broke after they were checked: a disk that fails, a file that is replaced while a run reads it.
+"""Handles photos that broke after they were checked: a disk fails, a file is replaced during a run.
 
-One of them shall not end a run of days. With ``--on-bad-row skip`` another stands in for it, always the same one, and it is
-counted; with ``error`` the run stops between two steps, saying which it was.
+With ``--on-bad-row skip`` another photo, always the same one, replaces it, and it is counted; with ``error`` the run stops
+between two steps and names it.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ NAMED = 10  # lost photos that are named; the rest are only counted
 
 
 class LostPhoto(InputError):
-    """A photo could not be read in the middle of a run, and nothing may or can stand in for it."""
+    """A photo could not be read during a run and may not or cannot be replaced."""
 
 
 class LostPhotos:
-    """Says on stderr which photos were lost, each message once, and counts them.
+    """Names lost photos on stderr, each message once, and counts them.
 
     Attributes:
-        count: photos lost so far, each time that one was to be seen.
+        count: losses so far; a photo counts each time it was needed.
     """
 
     def __init__(self, what: str):
@@ -30,7 +30,7 @@ class LostPhotos:
         self._named: set[str] = set()
 
     def note(self, messages: Sequence[str]) -> None:
-        """Takes the messages of the photos lost in one batch, none as a rule."""
+        """Records the messages of the photos lost in one batch, usually none."""
         self.count += len(messages)
         for message in dict.fromkeys(messages):
             if message not in self._named and len(self._named) < NAMED:
@@ -39,7 +39,7 @@ class LostPhotos:
                 say(f"{self.what}: {message}{last}")
 
     def close(self) -> None:
-        """The total, where there is one."""
+        """Prints the total, if any."""
         if self.count:
             say(f"{self.what}: {self.count:,} times in all")
 

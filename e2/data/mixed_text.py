@@ -1,7 +1,7 @@
-"""Texts of all lengths for training (``--text mixed``).
+"""Makes texts of all lengths for training (``--text mixed``).
 
-People search by a word or two. A text tower that has learnt from whole descriptions only does not read those well: so half of
-the time a few of the product's tags stand for it, as somebody would type them.
+People search by a word or two. A text tower trained on whole descriptions only does not read those well, so half of the time a
+few of the product's tags replace the description.
 """
 
 import torch
@@ -10,11 +10,11 @@ from e2.data.product import Product
 
 
 def mixed_text(product: Product, caption: int) -> str:
-    """The description or, half of the time, one to all of the tags in any order; the draws are torch's (CPU generator).
+    """Returns the description or, half of the time, one to all of the tags in any order, drawn by torch's CPU generator.
 
     Args:
-        product: with a description; one without tags is always described.
-        caption: which of its descriptions.
+        product: one without tags always gets its description.
+        caption: index of the description.
     """
     tags = list(product.tags.values())
     if not tags or torch.rand(()) < 0.5:

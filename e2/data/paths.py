@@ -1,4 +1,4 @@
-"""Where a photo's path leads: what a table says, to a file on this machine or to a clear no."""
+"""Resolves a photo's path in a table to a file, or explains why it cannot."""
 
 import os
 import re
@@ -17,18 +17,18 @@ class RemoteImage(BadImage):
 
 
 class WindowsImage(MissingImage):
-    """The path of an image is written the Windows way and leads nowhere."""
+    """The path of an image is in Windows style and leads nowhere."""
 
 
 def photo_path(root: Path, text: str) -> Path:
-    """The file that a table means by a path, absolute, relative to ``root`` or as ``file://``.
+    """Resolves a path from a table: absolute, relative to ``root`` or ``file://``.
 
     Raises:
         RemoteImage: it is a URL.
         WindowsImage: it has backslashes or a drive, and there is no such file.
     """
     if REMOTE.match(text):
-        raise RemoteImage(text, "it is a URL, and URLs are not fetched yet")
+        raise RemoteImage(text, "it is a URL, and URLs are not fetched")
     if text[:5].lower() == "file:":
         return Path(urllib.request.url2pathname(urllib.parse.urlsplit(text).path))
     path = root / text

@@ -20,18 +20,18 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1, each in 0..1 of the i
 class Product:
     """One record of a catalogue.
 
-    A missing tag is absent from ``tags`` (never an empty string). ``regions`` holds the box of an entity where it
-    is known, which is the case for the built-in catalogue only.
+    A missing tag is absent from ``tags`` (never an empty string). ``regions`` holds an entity's box if known, which is only
+    the case in the built-in catalogue.
     """
 
     product_id: str
-    images: Sequence[bytes | Path]  # encoded image files, in memory or on disk, maybe read when asked for; at least one
+    images: Sequence[bytes | Path]  # encoded image files, in memory or on disk, maybe read on demand; at least one
     captions: tuple[str, ...]  # descriptions; at least one
     tags: Mapping[str, str] = field(default_factory=dict)
     regions: Mapping[str, Box] = field(default_factory=dict)
 
     def text(self, kind: str, caption: int = 0) -> str:
-        """The text that stands for the product: its description, or the *full* text (description, then the tags)."""
+        """Text of the product: its description, or the *full* text (description, then the tags)."""
         require_text(kind)
         return self.captions[caption] if kind == "caption" else full_text(self.captions[caption], self.tags)
 
@@ -43,23 +43,23 @@ def require_text(kind: str) -> None:
 
 
 def full_text(description: str, tags: Mapping[str, str]) -> str:
-    """Description followed by the tags in words, e.g. ``"A red tee. Nike. Summer"`` (design: *full text*)."""
+    """Joins the description and the tags, e.g. ``"A red tee. Nike. Summer"``."""
     return ". ".join([description.rstrip(" ."), *tags.values()])
 
 
 class Catalogue(Protocol):
-    """One split of a data source: a sequence of products with its name and its entities."""
+    """One split of a data source: a sequence of products, with a name and entities."""
 
     @property
     def name(self) -> str:
-        """The SPEC it was read from."""
+        """SPEC it was read from."""
 
     @property
     def split(self) -> str: ...
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The entities, in a fixed order."""
+        """Entities, in a fixed order."""
 
     def __len__(self) -> int: ...
 
@@ -67,12 +67,12 @@ class Catalogue(Protocol):
 
 
 def is_catalogue(data: object) -> TypeIs[Catalogue]:
-    """Whether it is a catalogue, where texts alone may stand in its place."""
+    """True for a catalogue, as opposed to a list of texts."""
     return hasattr(data, "tags") and hasattr(data, "split")
 
 
 def texts_only(catalogue: Catalogue) -> Catalogue:
-    """The same products with their photos left unread, where the source can (it says so by a method ``text_only``)."""
+    """Same products without reading their photos, if the source supports that (a method ``text_only``)."""
     return catalogue.text_only() if hasattr(catalogue, "text_only") else catalogue
 
 

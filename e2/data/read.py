@@ -1,7 +1,7 @@
-"""Parquet, CSV, TSV and JSON-lines files as batches of Arrow columns, with errors that a person can act on.
+"""Reads parquet, CSV, TSV and JSON-lines files as batches of Arrow columns, with actionable errors.
 
-Text tables are read as texts: guessed types would turn the id 007 into 7. A row that cannot be read stays in its place, with
-what is wrong with it in the column ``e2:malformed`` and null in all others.
+Text tables are read as texts: guessed types would turn the id 007 into 7. An unreadable row stays in its position, with the
+cause in the column ``e2:malformed`` and null in all others.
 """
 
 import contextlib
@@ -29,37 +29,37 @@ FORMATS = (".parquet", *TEXTS)
 OWN_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 ENDING = re.compile(r"(\.parquet|(?:\.csv|\.tsv|\.jsonl|\.ndjson)(?:\.gz)?)$", re.IGNORECASE)
 ROWS_PER_BATCH = 4096
-JSON_ROWS_FOR_NAMES = 1000  # JSON rows may differ in their keys; so many of them tell which columns there are, as a rule
+JSON_ROWS_FOR_NAMES = 1000  # JSON rows may differ in their keys; this many usually show all columns
 
 
 def format_of(file: Path) -> str | None:
-    """Which of `FORMATS` a file's ending means, in any case, compressed or not; None for other files."""
+    """Format implied by a file's ending, in any case, compressed or not; None for other files."""
     found = ENDING.search(file.name)
     return found[1].lower().removesuffix(".gz").replace(".ndjson", ".jsonl") if found else None
 
 
 def stem_of(file: Path) -> str:
-    """The file's name without its ending."""
+    """File name without its ending."""
     return ENDING.sub("", file.name)
 
 
 def has_nulls(file: Path) -> bool:
-    """Whether the format tells nothing from the word "None"."""
+    """True if the format has a null that differs from the word "None"."""
     return format_of(file) not in OWN_DELIMITERS
 
 
 def dialect(file: Path, columns: Columns) -> Dialect:
-    """How a text table is written.
+    """Dialect of a text table.
 
     Raises:
-        InputError: it is missing, or what the user says of it is wrong.
+        InputError: the file is missing, or the user's settings are wrong.
     """
     with _clear_errors(file):
         return dialect_of(file, OWN_DELIMITERS.get(str(format_of(file)), ""), columns.delimiter, columns.encoding)
 
 
 def column_names(file: Path, columns: Columns, needed: Collection[str] = ()) -> list[str]:
-    """The columns of a table file. JSON rows are gone through until those that are ``needed`` have come.
+    """Columns of a table file. JSON rows are read until all ``needed`` ones have occurred.
 
     Raises:
         InputError: the file is missing, empty or not what its ending says.
@@ -128,8 +128,8 @@ def _read_json(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[
 
 
 def _values(objects: Sequence[dict], name: str) -> list[Any]:
-    """The objects' values under a name, None where there is none."""
-    with contextlib.suppress(KeyError):  # as a rule all have the same keys, and this is faster
+    """Values of the objects under a name, None if absent."""
+    with contextlib.suppress(KeyError):  # usually all have the same keys, and this is faster
         return list(map(operator.itemgetter(name), objects))
     return [row.get(name) for row in objects]
 
@@ -150,8 +150,8 @@ def _json_names(file: Path, columns: Columns, needed: Collection[str]) -> list[s
 
 
 def _json_rows(file: Path, columns: Columns) -> Iterator[dict | str]:
-    """Each row, or what is wrong with it."""
-    # Not pyarrow.json: that turns texts which look like dates into dates, and fails on columns of mixed types
+    """Yields each row, or what is wrong with it."""
+    # Not pyarrow.json: it turns texts that look like dates into dates, and fails on columns of mixed types
     decode = json.JSONDecoder().raw_decode
     with open_text(file, dialect(file, columns).encoding) as lines:
         for number, line in enumerate(lines, start=1):
@@ -170,7 +170,7 @@ def _json_rows(file: Path, columns: Columns) -> Iterator[dict | str]:
 
 def _json_row(line: str, number: int) -> dict | str:
     if byte := foreign_byte(line):
-        return f"malformed row: line {number:,}, byte {byte} is not of the file's encoding"
+        return f"malformed row: line {number:,}, byte {byte} is not valid in the file's encoding"
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -181,7 +181,7 @@ def _json_row(line: str, number: int) -> dict | str:
 
 
 def json_column(values: Sequence[Any]) -> pa.Array:
-    """Values out of JSON, of any and mixed types, as one column of texts or of lists of texts."""
+    """Turns JSON values of any and mixed types into one column of texts or lists of texts."""
     kinds = set(map(type, values))
     if list not in kinds:
         return strings_of(values if kinds <= {str, type(None)} else map(plain, values))

@@ -1,4 +1,4 @@
-"""Any opened picture -> an upright 8-bit RGB photo. Of other packages it needs NumPy and Pillow only.
+"""Turns any opened picture into an upright 8-bit RGB photo; needs only NumPy and Pillow.
 
 Exports carry a copy of this file (`e2.adapters.export.photo_files`), so that programs without E2 see the same pixels.
 """
@@ -10,24 +10,24 @@ import importlib
 import numpy as np
 from PIL import Image, ImageOps
 
-# An allow-list: photos come from strangers, and Pillow would hand an EPS to Ghostscript.
+# An allow-list: photos are untrusted, and Pillow would hand an EPS to Ghostscript.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIF")
-HEIF_PLUGINS = ("pillow_heif", "pi_heif")  # either gives Pillow the format, where it is installed
+HEIF_PLUGINS = ("pillow_heif", "pi_heif")  # either package adds the format to Pillow
 MAX_PIXELS = 89_478_485  # Pillow's own limit, which it merely warns about
-MAX_RATIO = 2000  # of the longer side to the shorter one; a thinner picture shows nothing
-SEEN_RATIO = 20  # what is longer is cut to this before its shorter side is enlarged, which bounds what that makes
+MAX_RATIO = 2000  # ratio of the sides; a thinner picture shows nothing
+SEEN_RATIO = 20  # longer pictures are cropped to this ratio before their shorter side is enlarged, which bounds the result
 ORIENTATION = 0x0112  # EXIF's tag
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 UNBOUNDED = ("I", "F")  # grey modes whose values have no set range
 
 
 class UnusablePhoto(ValueError):
-    """A picture that no model should see; the message says why in a few words."""
+    """An unusable picture; the message says why in a few words."""
 
 
 @functools.cache
 def known_formats() -> tuple[str, ...]:
-    """Those of the allow-list that this Pillow and its plugins read."""
+    """Formats of the allow-list that this Pillow and its plugins read."""
     Image.init()
     for plugin in HEIF_PLUGINS:
         with contextlib.suppress(ImportError):
@@ -37,7 +37,7 @@ def known_formats() -> tuple[str, ...]:
 
 
 def check_size(image: Image.Image) -> None:
-    """Refuses, before anything is decoded, pictures of too many pixels or next to no width."""
+    """Refuses pictures of too many pixels or too thin, before decoding."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise UnusablePhoto(f"{width} x {height} pixels are too many (decompression bomb)")
@@ -46,13 +46,13 @@ def check_size(image: Image.Image) -> None:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as Pillow opens or draws it -> RGB, turned upright by its EXIF orientation.
+    """Converts any Pillow picture to RGB, turned upright by its EXIF orientation.
 
-    Transparent pixels are laid on white, as shops show them; grey of more than 8 bits is scaled to 8; palettes and CMYK are
-    converted. What is upright RGB already comes back as it is.
+    Transparency is composited on white, as in shops; grey of more than 8 bits is scaled to 8; palettes and CMYK are converted.
+    Upright RGB is returned as it is.
 
     Raises:
-        UnusablePhoto: too large, too thin, or of values that are no numbers.
+        UnusablePhoto: too large, too thin, or NaN values.
         Exception: whatever Pillow's decoders raise on damaged data.
     """
     check_size(image)
@@ -67,7 +67,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def trimmed(photo: Image.Image) -> Image.Image:
-    """The middle of a very long photo, up to 20 times as long as wide; any other as it is."""
+    """Crops a very long photo to its middle, 20 times as long as wide."""
     width, height = (min(side, SEEN_RATIO * min(photo.size)) for side in photo.size)
     left, top = (photo.width - width) // 2, (photo.height - height) // 2
     return photo if (width, height) == photo.size else photo.crop((left, top, left + width, top + height))
@@ -76,20 +76,20 @@ def trimmed(photo: Image.Image) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return image if image.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
-    except Exception:  # a damaged EXIF block, which raises nearly anything, spoils no pixels: take the photo as it lies
+    except Exception:  # a damaged EXIF block, which raises nearly anything, spoils no pixels: leave the photo unrotated
         return image
 
 
 def _eight_bit(image: Image.Image) -> np.ndarray:
-    """(H, W) grey of 16 bits, or of a range that only the values tell (0..1, 0..255 or 16 bits) -> bytes."""
+    """Converts (H, W) grey of 16 bits, or of a range that only the values tell (0..1, 0..255 or 16 bits), to bytes."""
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
-        raise UnusablePhoto("it holds values that are no numbers")
+        raise UnusablePhoto("it holds values that are not numbers")
     highest = values.max() if image.mode in UNBOUNDED else np.inf
     if image.mode == "F" and highest <= 1:
         values = np.rint(255 * values)
     elif highest > 255:
         values = values / 256
-    if "transparency" in image.info:  # of a PNG: the one grey that is not there
+    if "transparency" in image.info:  # PNG: the one grey value that means transparent
         values[np.asarray(image) == image.info["transparency"]] = 255
     return np.clip(values, 0, 255).astype(np.uint8)

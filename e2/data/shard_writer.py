@@ -1,4 +1,4 @@
-"""Products as tar shards in WebDataset's layout, which `e2.data.shards` and the package ``webdataset`` read."""
+"""Writes products as tar shards in WebDataset's layout, which `e2.data.shards` and the package ``webdataset`` read."""
 
 import io
 import itertools
@@ -39,7 +39,7 @@ def write_shard(file: Path, products: Iterable[Product], first: int) -> int:
 
 
 def _files(product: Product) -> Iterator[tuple[str, bytes]]:
-    """Ending and contents of each file of a product's sample."""
+    """Yields ending and content of each file of a product's sample."""
     for number, image in enumerate(product.images):
         contents = image if isinstance(image, bytes) else image.read_bytes()
         yield (f"{number}." if number else "") + _ending(contents), contents

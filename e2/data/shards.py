@@ -1,10 +1,10 @@
 """``webdataset:PATTERN``: tar shards in WebDataset's layout, read at random.
 
-Neighbouring files of a tar with one name up to its first dot are a sample: ``000017.jpg`` (more photos: ``000017.1.jpg``),
+Adjacent files of a tar whose names agree up to the first dot are a sample: ``000017.jpg`` (more photos: ``000017.1.jpg``),
 ``000017.json`` with the product's id, caption(s), tags and regions, or ``000017.txt`` with the caption alone. Endings may be
-in any case. Names with dots are understood where each sample has a text: ``size 2.5.jpg`` and ``size 2.5.txt``. Each shard is
-gone through once to note where its photos lie; from then on a photo is one read at a known place, so that shards are shuffled,
-shared among processes and resumed exactly like any other catalogue. That needs shards on a mounted file system.
+in any case. Names may contain dots if each sample has a text: ``size 2.5.jpg`` and ``size 2.5.txt``. Each shard is indexed
+once; from then on a photo is one read at a known offset, so shards are shuffled, shared among processes and resumed like any
+other catalogue. They must lie on a mounted file system.
 """
 
 import functools
@@ -32,7 +32,7 @@ from e2.data.read import JSON_ROWS_FOR_NAMES, json_column
 from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, require_columns
 from e2.errors import InputError
 
-FORMAT = 3  # of what lies in the cache; counts up whenever the same shards give other samples
+FORMAT = 3  # version of the cache; counts up whenever the same shards give other samples
 TEXT_ENDINGS = ("json", "txt")
 REMOTE = re.compile(r"pipe:|[a-zA-Z][a-zA-Z0-9+]+://")
 PLACE = pa.struct([("offset", pa.int64()), ("size", pa.int64())])
@@ -43,9 +43,9 @@ SAMPLES_AT_ONCE = 4096
 
 
 class ShardSource:
-    """Shards by a folder or a pattern of braces and wild cards; ``argument`` is what follows the colon of the SPEC.
+    """Shards given by a folder or a pattern of braces and wild cards; ``argument`` is the part of the SPEC after the colon.
 
-    Shards called ``train-000000.tar``, ``val-...`` and ``test-...`` are splits; of other names they are one split together.
+    Shards called ``train-000000.tar``, ``val-...`` and ``test-...`` are splits; shards of other names form one split.
     """
 
     entities: tuple[str, ...] = ()  # the json doesn't tell which of its keys are tags
@@ -55,11 +55,11 @@ class ShardSource:
         self.one_split = not set(self.files) & set(SPLITS)
 
     def splits(self) -> tuple[str, ...]:
-        """The splits there are, train, val and test first."""
+        """Splits that exist; train, val and test first."""
         return tuple(sorted(self.files, key=lambda split: (*SPLITS, split).index(split)))
 
     def columns(self, split: str, needed: Collection[str] = ()) -> tuple[str, ...]:
-        """What the layout itself gives, and the keys of the first samples, or of more until the ``needed`` ones have come."""
+        """Columns of the layout, and keys of the first samples, or of more until the ``needed`` ones have occurred."""
         names = dict.fromkeys([Columns.id, Columns.image, Columns.caption])
         samples = (cell for file in self.files[split] for cell in shard_index(file).column("json"))
         for number, sample in enumerate(samples):
@@ -69,11 +69,11 @@ class ShardSource:
         return tuple(names)
 
     def identity(self, split: str) -> list[object]:
-        """Changes when a shard does."""
+        """Identity that changes when a shard does."""
         return list(cache.file_stamps(self.files[split]))
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
-        """The picklable recipe that gives the products of a split, their photos as places in the shards."""
+        """Picklable function that loads the products of a split, their photos as locations in the shards."""
         needed = columns.needed(tags)
         require_columns(self.files[split][0], self.columns(split, needed), needed)
         return functools.partial(load_shards, self.files[split], tuple(tags), columns)
@@ -85,21 +85,21 @@ class ShardSource:
 
 @dataclass(frozen=True)
 class TarImages:
-    """Photos at known places of tar files."""
+    """Photos at known offsets in tar files."""
 
     files: tuple[Path, ...]
     may_be_damaged = True
 
     def read(self, entry: dict[str, Any]) -> bytes:
-        """The bytes of one photo.
+        """Reads the bytes of one photo.
 
         Raises:
-            BadImage: the shard has gone or ends too early.
+            BadImage: the shard is gone or truncated.
         """
         file, offset, size = self.files[entry["shard"]], entry["offset"], entry["size"]
         where = f"{file}, byte {offset:,}"
         try:
-            opened = _opened(file)  # held by name: once nobody holds it, it is closed
+            opened = _opened(file)  # referenced by name: closed once nobody uses it
             contents = os.pread(opened.fileno(), size, offset)
         except FileNotFoundError:
             raise MissingImage(where, "there is no such file") from None
@@ -110,20 +110,20 @@ class TarImages:
         return contents
 
     def digest(self, images: pa.ChunkedArray) -> str:
-        """Nothing lies outside the shards."""
+        """Empty: nothing lies outside the shards."""
         return ""
 
 
-@functools.lru_cache(maxsize=128)  # an open file each; what falls out is closed
+@functools.lru_cache(maxsize=128)  # an open file each; evicted ones are closed
 def _opened(file: Path) -> BinaryIO:
     return file.open("rb", buffering=0)  # positions are given with each read, so processes and threads may share it
 
 
 def shards_by_split(argument: str) -> dict[str, tuple[Path, ...]]:
-    """Split -> its shards, in order.
+    """Maps each split to its shards, in order.
 
     Raises:
-        InputError: no shards, some that are missing, remote ones, or names of splits beside other names.
+        InputError: no shards, missing or remote ones, or split names mixed with other names.
     """
     files = _files(argument)
     found: dict[str, list[Path]] = {}
@@ -154,7 +154,7 @@ def _files(argument: str) -> tuple[Path, ...]:
 
 
 def load_shards(files: Sequence[Path], tags: Sequence[str], columns: Columns) -> pa.Table:
-    """All samples of some shards as a normalised table, mapped from the cache, photos as (shard, offset, size)."""
+    """Loads all samples of some shards as a normalised table, mapped from the cache, photos as (shard, offset, size)."""
     path = cache.cache_folder() / "shards" / f"{cache.key(FORMAT, cache.file_stamps(files), tags, columns)}.arrow"
     return cache.mapped_table(path, lambda: _normalised(files, tags, columns))
 
@@ -179,17 +179,17 @@ def _texts(samples: pa.Table, tags: Sequence[str], columns: Columns, where: str)
 
 
 def _scattered(samples: pa.Table) -> pa.Array:
-    """Which samples' files lie apart in the shard: what is wrong with these, null for all others."""
+    """Error of each sample whose files are not adjacent in the shard, null for others."""
     keys = samples.column("key").combine_chunks().dictionary_encode()
     numbers = np.asarray(keys.indices)
     again = np.bincount(numbers, minlength=len(keys.dictionary))[numbers] > 1
-    parts = again & np.asarray(samples.column("endings").is_valid())  # a whole sample that comes twice is a duplicate
+    parts = again & np.asarray(samples.column("endings").is_valid())  # a whole sample that occurs twice is a duplicate
     reason = "files not adjacent: those of a sample must follow one another in the tar, as tar --sort=name puts them"
     return pa.array([reason if part else None for part in parts.tolist()], pa.string())
 
 
 def _row(sample: dict[str, Any], columns: Columns) -> dict[str, Any]:
-    """A sample's json, filled up from its txt and its name."""
+    """Completes a sample's json from its txt and its name."""
     row = _object(sample["json"])
     if row.get(columns.caption) is None:
         row[columns.caption] = sample["txt"]
@@ -199,7 +199,7 @@ def _row(sample: dict[str, Any], columns: Columns) -> dict[str, Any]:
 
 
 def _object(cell: str | None) -> dict[str, Any]:
-    """A JSON object; empty for anything else, which leaves the sample without a text: a bad row, named and counted."""
+    """Parses a JSON object; empty for anything else, which leaves the sample without a text: a bad row, named and counted."""
     try:
         found = json.loads(cell or "{}")
     except (ValueError, RecursionError):
@@ -218,10 +218,10 @@ def _places(samples: pa.Table, shard: int) -> pa.ListArray:
 
 
 def shard_index(file: Path) -> pa.Table:
-    """What is in a shard and where (`SAMPLES`), remembered in the cache until the file changes.
+    """Indexes a shard (`SAMPLES`), cached until the file changes.
 
     Raises:
-        InputError: no tar file, a compressed one, or one that is cut.
+        InputError: no tar file, a compressed one, or a truncated one.
     """
     path = cache.cache_folder() / "shards" / f"{cache.key(FORMAT, cache.file_stamps([file]))}.arrow"
     return cache.mapped_table(path, lambda: _sample_tables(file))
@@ -241,7 +241,7 @@ def _samples(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _samples_of(key: str, members: Sequence["Member"]) -> Iterator[dict[str, Any]]:
-    """The samples among files with one name up to the first dot: one, or one for each text with a photo of its name."""
+    """Splits files with one name up to the first dot into samples: one, or one per text with a photo of its name."""
     texts: dict[str, dict[str, str]] = {}
     for member in members:
         if member.text is not None:
@@ -269,23 +269,23 @@ class Member(NamedTuple):
     """One file of a tar."""
 
     key: str  # folder and name up to the first dot
-    ending: str  # all behind that
+    ending: str  # the rest
     place: dict[str, int]
-    text: str | None  # the contents of a text
+    text: str | None  # content of a text
 
     @property
     def stem(self) -> str:
-        """The ending without its last part."""
+        """Ending without its last part."""
         return self.ending.rpartition(".")[0]
 
     @property
     def kind(self) -> str:
-        """The last part of the ending, in lower case."""
+        """Last part of the ending, in lower case."""
         return self.ending.rpartition(".")[2].lower()
 
 
 def _members(file: Path) -> Iterator[Member]:
-    """The files of a tar in order, but those whose name begins with a dot."""
+    """Yields the files of a tar in order, except those whose names begin with a dot."""
     try:
         with tarfile.open(file, "r:") as tar:
             for info in tar:
@@ -301,6 +301,6 @@ def _members(file: Path) -> Iterator[Member]:
 
 
 def _natural(ending: str) -> tuple[int, str]:
-    """``jpg`` before ``1.jpg`` before ``10.jpg``."""
+    """Sort key that puts ``jpg`` before ``1.jpg`` before ``10.jpg``."""
     number, dot, _ = ending.partition(".")
     return (int(number) if dot and number.isdecimal() else -1, ending)

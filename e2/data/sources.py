@@ -1,4 +1,4 @@
-"""``--data SPEC``: which source a SPEC means, and the one way in which every command opens it.
+"""Opens ``--data SPEC`` for every command.
 
 A new kind of source is one file with a class like those in `SOURCES`, and one line there.
 """
@@ -27,30 +27,30 @@ from e2.outputs import restore
 
 
 class Source(Protocol):
-    """What stands behind a SPEC: splits of rows that can be loaded as normalised tables."""
+    """A data source: splits of rows that can be loaded as normalised tables."""
 
     @property
     def entities(self) -> tuple[str, ...]:
-        """The tags that are taken when none are named."""
+        """Default tags."""
 
     @property
     def one_split(self) -> bool:
-        """Whether it is a single file, which answers to every split's name."""
+        """True for a single file, which serves every split's name."""
 
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits, in the order in which to show them."""
+        """Names of the splits, in display order."""
 
     def columns(self, split: str) -> tuple[str, ...]:
-        """All columns that the rows of a split have."""
+        """All columns of a split's rows."""
 
     def identity(self, split: str) -> list[object]:
-        """A JSON-able description that changes whenever the rows of the split may have."""
+        """JSON-able description that changes whenever the rows of the split may have."""
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> Callable[[], pa.Table]:
-        """The picklable recipe for the split's table in the form of `e2.data.columns.normalise`."""
+        """Picklable function that loads the split's table in the form of `e2.data.columns.normalise`."""
 
     def images(self, split: str, columns: Columns) -> ImageStore:
-        """What reads the entries of the table's ``images`` cells."""
+        """Reader for the entries of the table's ``images`` cells."""
 
 
 SOURCES: dict[str, Callable[[str], Source]] = {
@@ -65,7 +65,7 @@ SOURCES: dict[str, Callable[[str], Source]] = {
 
 
 def splits_of(spec: str) -> tuple[str, ...]:
-    """The splits of a data source; a single file is one split, named like the file.
+    """Returns the splits of a data source; a single file is one split, named after the file.
 
     Raises:
         InputError: an unknown kind of SPEC, or nothing there.
@@ -82,16 +82,16 @@ def open_catalogue(
     on_bad_row: str = "error",
     progress: bool = True,
 ) -> ArrowCatalogue:
-    """Opens one split of a data source, with its unusable rows found and refused or left out.
+    """Opens one split of a data source; refuses or leaves out unusable rows.
 
-    Every image is decoded once, which is remembered in the cache until the files change.
+    Every image is decoded once; the verdict is cached until the files change.
 
     Args:
         spec: ``boutique[:key=value,...]``, ``products:DIR``, ``fashiongen:DIR``, ``amazon-fashion:DIR``,
             ``webdataset:PATTERN``, ``hf:ORG/NAME[:CONFIG][@REVISION]``, or the path of a table or of a folder of tables.
-        split: its name; may be left out where there is only one. A single file answers to every name.
-        tags: the entities to read. None: those that the source is known to have (tables: none).
-        columns: the columns of a table that mean image, caption, id and each tag.
+        split: its name; optional if there is only one. A single file serves every name.
+        tags: the entities to read. None: the source's defaults (tables: none).
+        columns: the table's columns of image, caption, id and each tag.
         on_bad_row: ``error`` raises, ``skip`` leaves unusable rows out and counts them in ``bad_rows``.
         progress: show a bar while images are checked, and say what was skipped (on stderr).
 

@@ -1,4 +1,4 @@
-"""Catalogues that are tables: one file, or a folder with a file or shards for each split."""
+"""Catalogues in tables: one file, or a folder with a file or shards for each split."""
 
 import functools
 import re
@@ -13,7 +13,7 @@ from e2.data.catalogue import FilesAndBytes
 from e2.data.columns import REGIONS, Columns, normalise
 from e2.errors import InputError, printable
 
-FORMAT = 2  # of what lies in the cache; counts up whenever the same files give other rows
+FORMAT = 2  # version of the cache; counts up whenever the same files give other rows
 IN_MEMORY_BYTES = 2 << 30  # larger catalogues keep their images in a memory-mapped copy
 SPLITS = ("train", "val", "test")
 FURTHER_PHOTOS = "additional_image_link"  # in the feeds of Google's Merchant Center
@@ -22,7 +22,7 @@ SHARD = re.compile(r"[-_.]\d+(-of-\d+)?$")
 
 
 class TableSource:
-    """A table file, which is one split whatever it is called, or a folder of them.
+    """A table file, which serves any split's name, or a folder of them.
 
     In a folder a split is ``train.parquet``, shards like ``train-00000-of-00004.parquet``, or a folder ``train/``
     of files; also all of these inside ``data/`` (as the Hugging Face hub lays them out). Endings: parquet, csv, tsv,
@@ -38,7 +38,7 @@ class TableSource:
         self._columns = columns or Columns()
 
     def splits(self) -> tuple[str, ...]:
-        """The splits there are, train, val and test first."""
+        """Splits that exist; train, val and test first."""
         return tuple(sorted(self.files, key=lambda split: (*SPLITS, split).index(split)))
 
     def columns(self, split: str) -> tuple[str, ...]:
@@ -46,11 +46,11 @@ class TableSource:
         return tuple(read.column_names(self.files[split][0], self._columns))
 
     def identity(self, split: str) -> list[object]:
-        """Changes when a file does."""
+        """Identity that changes when a file does."""
         return list(cache.file_stamps(self.files[split]))
 
     def remarks(self, split: str) -> list[str]:
-        """What a user should know of how a split is read: dialects that its endings do not say, photos left unread."""
+        """Remarks for the user: dialects that the file's ending does not imply, and photos left unread."""
         found: dict[str, Path] = {}
         for file in self.files[split]:
             if read.format_of(file) != ".parquet":
@@ -62,17 +62,17 @@ class TableSource:
         return lines
 
     def _further_photos(self, file: Path) -> int:
-        """How many rows have photos in the column that shops' feeds keep further ones in."""
+        """Counts rows with photos in the column in which shop feeds keep further ones."""
         if FURTHER_PHOTOS not in read.column_names(file, self._columns):
             return 0
         batches = read.read_batches(file, [FURTHER_PHOTOS], self._columns)
         return sum(len(cell or "") > 0 for batch in batches for cell in batch.column(FURTHER_PHOTOS).to_pylist())
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
-        """The picklable recipe that gives the normalised table of a split.
+        """Picklable function that loads the normalised table of a split.
 
         Raises:
-            InputError: a file lacks a column that is needed.
+            InputError: a file lacks a required column.
         """
         needed, keys = columns.needed(tags), dict[str, None]()
         for file in self.files[split]:
@@ -91,7 +91,7 @@ class TableSource:
 
 
 def are_text_tables(path: Path) -> bool:
-    """Whether a file or all files of a folder are texts, which have no types of their own."""
+    """True if a file, or all files of a folder, are texts, which are untyped."""
     try:
         files = [path] if path.is_file() else [file for found in _files_of_folder(path).values() for file in found]
     except InputError:
@@ -101,17 +101,17 @@ def are_text_tables(path: Path) -> bool:
 
 
 def require_columns(file: Path, present: Sequence[str], needed: dict[str, str]) -> None:
-    """Raises an `InputError` that lists the columns there are, unless all ``needed`` (column -> option) are there once."""
+    """Raises an `InputError` that lists the columns, unless all ``needed`` (column -> option) occur exactly once."""
     for column, option in needed.items():
         if present.count(column) > 1:
-            raise InputError(f"{file}: the column {column!r} stands twice in it; rename one of them")
+            raise InputError(f"{file}: the column {column!r} occurs twice in it; rename one of them")
         if column not in present:
             there = printable(", ".join(present)) or "none"
             raise InputError(f"{file}: no column {column!r}; it has {there}; name the right one by {option}")
 
 
 def load_table(files: Sequence[Path], tags: Sequence[str], columns: Columns) -> pa.Table:
-    """Reads the files of a split, in order, into one normalised table: in memory, or, of big files, the texts only."""
+    """Reads a split's files, in order, into one normalised table: in memory or, if large, the texts only."""
     wanted = [*columns.needed(tags), REGIONS]
     small = sum(file.stat().st_size for file in files) <= IN_MEMORY_BYTES
     if not small:
@@ -135,7 +135,7 @@ def _normalised(files: Sequence[Path], wanted: Sequence[str], tags: Sequence[str
 
 
 def _mapped_images(files: Sequence[Path], columns: Columns) -> pa.Table:
-    """The images as an Arrow file in the cache, that the operating system pages in as they are used."""
+    """Copies the images to an Arrow file in the cache, which the operating system pages in on demand."""
     path = cache.cache_folder() / "images" / f"{cache.key(FORMAT, cache.file_stamps(files), columns.identity())}.arrow"
     return cache.mapped_table(path, lambda: _normalised(files, [columns.image], (), columns))
 

@@ -1,8 +1,8 @@
-"""From a photo to the model's input, for evaluation and for training.
+"""Transforms a photo to the model's input, for evaluation and for training.
 
-Evaluation resizes as the backbone's own transform does. Training starts from the same rule, a little larger, and cuts a random
-window: so the model sees a photo in training the way it will see it later. (``RandomResizedCrop`` would cut squares out of
-tall photos that evaluation squashes or pads whole.)
+Evaluation resizes as the backbone's own transform does. Training resizes a little larger by the same rule and crops a random
+window, so that photos look as they will in evaluation. (``RandomResizedCrop`` would crop squares out of tall photos that
+evaluation squashes or pads.)
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,8 +28,8 @@ class Augmentation:
     """How far a training view may stray from the photo."""
 
     enlarge: float  # the photo is resized to this times the input size before the window is cut
-    flip: float  # probability of a mirror image
-    jitter: float  # strength of changes of brightness, contrast and saturation; hue moves by a tenth of it
+    flip: float  # probability of mirroring
+    jitter: float  # strength of changes of brightness, contrast and saturation; hue changes by a tenth of it
 
 
 AUGMENTATIONS = {
@@ -40,10 +40,10 @@ AUGMENTATIONS = {
 
 
 class PhotoTransform(transforms.Compose):
-    """Any photo -> (3, H, W): upright RGB first, whatever kind it is, then the steps.
+    """Turns any photo into (3, H, W): upright RGB first, then the steps.
 
     Attributes:
-        enough: the longer side that photos are resized to, in pixels, where a JPEG may be decoded at less than its full size
+        enough: longer side of resized photos in pixels, if a JPEG may be decoded at reduced size
             (`e2.data.images.load_image`); None: it may not.
     """
 
@@ -52,7 +52,7 @@ class PhotoTransform(transforms.Compose):
         self.enough = enough
 
     def __call__(self, photo: ImageSource) -> Tensor:
-        """A picture of Pillow's of any mode, or an image file as a path or bytes.
+        """Transforms a Pillow picture of any mode, or an image file given by path or bytes.
 
         Raises:
             BadImage: it cannot be used.
@@ -61,9 +61,9 @@ class PhotoTransform(transforms.Compose):
 
 
 class ResizePixels:
-    """torchvision's ``Resize`` of a photo as a tensor of bytes: a quarter of Pillow's time, within two levels of its pixels.
+    """Resizes byte tensors with torchvision: a quarter of Pillow's time, within two levels of its pixels.
 
-    At the hardest edges bicubic may differ by more: there the order of its two passes shows, which Pillow 13 chooses by size.
+    Bicubic may differ more at the hardest edges, where the order of its two passes matters, which Pillow 13 chooses by size.
     """
 
     def __init__(self, resize: transforms.Resize):
@@ -78,7 +78,7 @@ class ResizePixels:
 
 
 def photo_transform(rule: Mapping[str, Any]) -> PhotoTransform:
-    """The evaluation transform.
+    """Builds the evaluation transform.
 
     Args:
         rule: fields of open_clip's ``PreprocessCfg``, such as an image tower's ``preprocess_cfg``.
@@ -90,7 +90,7 @@ def photo_transform(rule: Mapping[str, Any]) -> PhotoTransform:
 
 
 def training_transform(visual: OpenClip, augment: str) -> PhotoTransform:
-    """The transform with random changes, for an open_clip image tower.
+    """Builds the training transform of an open_clip image tower.
 
     Raises:
         InputError: unknown augmentation.

@@ -1,4 +1,4 @@
-"""Training methods by name: which features meet which texts. The loop is the same for all."""
+"""Training methods by name: which features are contrasted with which texts. All share one training loop."""
 
 from e2.errors import InputError
 from e2.methods.base import Method
@@ -21,7 +21,7 @@ METHODS: dict[str, type[Method]] = {
 
 
 def method_class(name: str) -> type[Method]:
-    """The method of that name.
+    """Returns the method of that name.
 
     Raises:
         InputError: there is none.

@@ -1,6 +1,6 @@
-"""What a training method is: features of a batch, then losses on them.
+"""Base class of training methods: features of a batch, then losses on them.
 
-The two phases are apart so that a batch may be larger than a device (``grad_cache``) or spread over several processes
+The two phases are separate so that a batch may exceed a device (``grad_cache``) or spread over several processes
 (``e2.distributed``): features are computed part by part, the losses always see the whole batch.
 """
 
@@ -20,18 +20,18 @@ from e2.packing import encode_packed
 
 
 class Method(nn.Module):
-    """A model with the loss it is trained by; called with a batch it returns ``{"..._loss": weighted term}``.
+    """A model with its training loss; called with a batch it returns ``{"..._loss": weighted term}``.
 
-    The terms sum to the loss. A method overrides ``image_features`` and ``text_features`` where it needs more than the
-    embeddings; they work row by row, so that any part of a batch may be passed. It overrides ``losses`` to say what meets
-    what; there the rows of the whole batch are present, those of other processes too, while ``batch.images`` is not to be
-    used. Parameters of its own (a critic, say) are trained like E2's new ones and are not part of the saved model.
+    The terms sum to the loss. A method overrides ``image_features`` and ``text_features`` if it needs more than the
+    embeddings; they work row by row, so any part of a batch may be passed. It overrides ``losses`` to choose the pairs to
+    contrast; it sees the rows of the whole batch, including other processes', but must not use ``batch.images``. Its own
+    parameters (a critic, say) are trained like E2's new ones and are not saved with the model.
     """
 
-    uses_tags = False  # whether it learns from the tags of a catalogue that has them
-    needs_tags = False  # whether it learns nothing without them
+    uses_tags = False  # whether it uses tags if the catalogue has them
+    needs_tags = False  # whether it needs tags
     uses_tokens = False
-    weights: tuple[str, ...] = ("global_weight",)  # settings of the loss that say how much each of its terms counts
+    weights: tuple[str, ...] = ("global_weight",)  # weights of the loss's terms
 
     def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):
         super().__init__()
@@ -47,11 +47,11 @@ class Method(nn.Module):
         self.start = StartTower(model) if loss.distill_weight else None
 
     def own_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the method that are none of the model."""
+        """Parameters of the method that do not belong to the model."""
         return [p for name, p in self.named_parameters() if not name.startswith("model.")]
 
     def draw_noise(self, count: int, device: torch.device) -> dict[int, Tensor]:
-        """Selection noise for so many products: layer -> (count, S, N); empty without a reader."""
+        """Draws selection noise for ``count`` products: layer -> (count, S, N); empty without a reader."""
         if self.model.reader is None:
             return {}
         return self.model.reader.draw_noise(count, device)
@@ -70,22 +70,22 @@ class Method(nn.Module):
         return Features(self.image_features(batch.images, batch.noise), self.text_features(batch.tokens))
 
     def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
-        """The loss between photos (B, D) and unique texts (C, D), ``targets`` (B,) being each photo's text."""
+        """Computes the loss between photos (B, D) and unique texts (C, D); ``targets`` (B,) is each photo's text."""
         if self.sigmoid:
             assert self.model.logit_bias is not None
             return sigmoid_loss(features, classes, targets, scale, self.model.logit_bias)
         return label_aware_loss(features, classes, targets, scale)
 
     def description_loss(self, images: Tensor, texts: Tensor, text_index: Tensor) -> Tensor:
-        """The loss between photos (B, D) and their descriptions, rows ``text_index`` (B,) of ``texts`` (U, D)."""
+        """Computes the loss between photos (B, D) and their descriptions, rows ``text_index`` (B,) of ``texts`` (U, D)."""
         scale = self.model.logit_scale.exp()
-        if not self.sigmoid:  # as usual in CLIP, two products of one description are rivals
+        if not self.sigmoid:  # as usual in CLIP, two products of one description are negatives of each other
             return contrastive_loss(images, lookup(texts, text_index), scale)
         rows, targets = text_index.unique(return_inverse=True)
         return self.pair_loss(images, lookup(texts, rows), targets, scale)
 
     def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
-        """The weighted terms; here the global image-text loss, and the distance from the start model where asked for."""
+        """Computes the weighted terms: the global image-text loss and, if configured, the distance from the start model."""
         image = features.images["image"]
         term = self.description_loss(image, features.texts["text"], batch.text_index)
         losses = {"global_loss": self.loss.global_weight * term}

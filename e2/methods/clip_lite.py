@@ -1,10 +1,10 @@
 """``clip-lite``: a bound on the mutual information instead of a softmax over the batch (CLIP-Lite, Shrivastava et al.,
 AISTATS 2023).
 
-Each photo is told apart from ``loss.negatives`` other texts (the paper: one), so a batch of 8 does. Descriptions are
-learned from, and tags where the catalogue has them, against the image embedding as in ``multifield``: a negative then is
-another *tag*, not merely another product's. The critic is CLIP's own scaled cosine, so that the result is a CLIP; the
-paper's deeper critic heads, its prior-matching term and its clustered negatives are left out.
+Each photo is contrasted with ``loss.negatives`` other texts (the paper: one), so a batch of 8 suffices. Descriptions and, if
+present, tags are contrasted with the image embedding as in ``multifield``; a tag's negative is another *tag*, not merely
+another product's. The critic is CLIP's own scaled cosine, so that the result is a CLIP; the paper's deeper critic heads,
+prior-matching term and clustered negatives are left out.
 """
 
 from functools import partial
@@ -19,7 +19,7 @@ from e2.methods.region import MultiField
 
 class ClipLite(MultiField):
     needs_tags = False
-    compares = False  # each pair is judged on its own
+    compares = False  # each pair is scored independently
 
     def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
         loss = partial(jensen_shannon_loss, bias=self.model.logit_bias, negatives=self.loss.negatives)

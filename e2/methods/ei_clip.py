@@ -1,18 +1,17 @@
-"""``ei-clip``: entity-aware texts after EI-CLIP (Ma et al., CVPR 2022); the method on the text side, as ``e2`` is on the
-image side.
+"""``ei-clip``: entity-aware texts after EI-CLIP (Ma et al., CVPR 2022), the text-side counterpart of ``e2``.
 
-The paper takes entities (brand, category, ...) for confounders between photo and description: learned apart from the
-running text, picked out per product, and intervened on. No code was published; assumed here are
+The paper treats entities (brand, category, ...) as confounders between photo and description: learned apart from the running
+text, selected per product, and intervened on. No code was published; assumed here are
 
-- the entities: the tags of the catalogue. Each has a branch of its own over the text tower (``e2.entity_branch``), set
-  against the photo by the loss that ``multifield`` uses for tags;
-- the selection: attention of a description over its own product's tags, with "none" among the choices;
-- the intervention: the description plus the expected entity under that selection, set against the photo like a description.
-  The sum over an entity's values that a backdoor adjustment asks for is left to the batch, whose texts hold them.
+- the entities: the tags of the catalogue. Each has its own branch over the text tower (``e2.entity_branch``), contrasted with
+  the photo by ``multifield``'s tag loss;
+- the selection: attention of a description over its product's tags, with "none" as a choice;
+- the intervention: the description plus the expected entity under that selection, contrasted with the photo like a
+  description. The batch stands in for a backdoor adjustment's sum over an entity's values.
 
-The global loss is the mean of that of the plain and that of the entity-aware description, so its weight is the other
-methods'. Plain descriptions stay in it because queries come without tags: entity-aware text of no entity *is* the plain
-text, the branches serve training alone, and what is saved and measured is one CLIP like the others.
+The global loss is the mean over plain and entity-aware descriptions, so its weight means the same as in other methods. Plain
+descriptions stay in because queries come without tags: without entities, the entity-aware text *is* the plain text. The
+branches serve training only; the saved and evaluated model is a plain CLIP.
 """
 
 from collections.abc import Sequence
@@ -40,7 +39,7 @@ class EiClip(Method):
         self.entities = EntityTexts(tags, open_tower(model.visual).output_dim)
 
     def text_features(self, tokens: Tensor) -> dict[str, Tensor]:
-        """Adds each text as each entity reads it, (u, E, D)."""
+        """Adds each text as read by each entity's branch, (u, E, D)."""
         features = super().text_features(tokens)
         return {**features, "entities": self.entities(features["text"])}
 
@@ -62,7 +61,7 @@ class EiClip(Method):
         return {**losses, "region_loss": self.loss.region_weight * term}
 
     def entity_aware_texts(self, features: Features, batch: Batch) -> Tensor:
-        """(B, D): each product's description with what its own tags add."""
+        """(B, D): each product's description with its tags' contribution."""
         present = batch.tag_index >= 0  # (B, E)
         entities = features.texts["entities"]  # (U, E, D)
         places = batch.tag_index.clamp(min=0) * entities.shape[1] + torch.arange(entities.shape[1], device=entities.device)

@@ -1,9 +1,9 @@
-"""``filip``: photo and description meet token by token as well (FILIP, Yao et al., ICLR 2022; ``e2.late_interaction``).
+"""``filip``: also compares photo and description token by token (FILIP, Yao et al., ICLR 2022; ``e2.late_interaction``).
 
 The paper trains on the late interaction alone and keeps every patch and word of the catalogue for retrieval. Here the global
-loss stays beside it, and the model is measured, indexed and saved as what the other methods give: one vector per photo and
-per text. So the comparison says what token-wise *training* is worth at the same index and the same cost of a query, not
-what late interaction at search time is worth. ``loss.global_weight=0`` leaves the paper's loss.
+loss is kept, and the model is evaluated, indexed and saved like the others: one vector per photo and per text. So the
+comparison measures token-wise *training* at equal search cost, not late interaction at search time. ``loss.global_weight=0``
+gives the paper's loss.
 """
 
 import math
@@ -24,7 +24,7 @@ from e2.words import read_words, words_tower
 
 
 class Filip(Method):
-    """Its own parameter is the temperature: means of best cosines spread less than cosines, so they need their own scale.
+    """Trains with late interaction, with its own temperature: means of best cosines spread less than cosines.
 
     Raises:
         InputError: an image tower without patches, or a text tower without words.
@@ -34,9 +34,9 @@ class Filip(Method):
 
     def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):
         super().__init__(model, loss, tags)
-        open_tower(model.visual)  # what has no patches or words is refused now rather than in the first step
+        open_tower(model.visual)  # refuse unsuitable towers now rather than in the first step
         words_tower(model.clip)
-        self.late_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # the paper's start
+        self.late_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # the paper's initial value
 
     def image_features(self, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> dict[str, Tensor]:
         """Adds the patches (b, N, D), each as the tower would pool and project it alone."""
@@ -50,7 +50,7 @@ class Filip(Method):
         return features if self.start is None else {**features, "start": self.start(images)}
 
     def text_features(self, tokens: Tensor) -> dict[str, Tensor]:
-        """Adds the words (u, context length, D). Padding is zeros, so that parts of a batch cut to other lengths fit."""
+        """Adds the words (u, context length, D). Zero-padded, so that parts of a batch cut to other lengths fit."""
         text, words, mask = read_words(self.model.clip, tokens)
         words = words.masked_fill(~mask.unsqueeze(-1), 0.0)
         return {"text": text, "words": F.pad(words, (0, 0, 0, self.model.context_length - words.shape[1]))}

@@ -1,7 +1,7 @@
-"""``e2``: the tag texts meet the region embeddings of the selection tokens.
+"""``e2``: contrasts tag texts with the region embeddings of the selection tokens.
 
-``multifield`` sets them against the *image embedding* instead. It has no selection tokens: the control that tells whether
-tokens or mere tag supervision help.
+``multifield``, the control without selection tokens, contrasts them with the *image embedding*: it shows whether the tokens
+help or tag supervision alone does.
 """
 
 import math
@@ -30,11 +30,11 @@ class RegionContrastive(Method):
 
     @property
     def compares(self) -> bool:
-        """Whether texts are set against each other (softmax), so that only what tells them apart matters."""
+        """True if texts are contrasted with each other (softmax), so that only their differences matter."""
         return not self.sigmoid
 
     def tag_scale(self) -> Tensor:
-        """The logit scale of the tags: one per entity, (E,), learned beside the model; or the model's own, ()."""
+        """Logit scale of the tags: one per entity, (E,), learned beside the model; or the model's own, ()."""
         if self.log_tag_scales is None:
             return self.model.logit_scale.exp()
         most = self.loss.max_logit_scale
@@ -42,7 +42,7 @@ class RegionContrastive(Method):
         return (logs if most is None else logs.clamp(max=math.log(most))).exp()
 
     def tag_features(self, features: Features, entities: int) -> Tensor:
-        """(B, E, D) features that the tag texts are set against."""
+        """(B, E, D) features that the tag texts are contrasted with."""
         return features.images["regions"]
 
     def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:

@@ -1,1 +1,1 @@
-"""The training loop and all that only it needs."""
+"""The training loop and its parts."""

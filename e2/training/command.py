@@ -1,4 +1,4 @@
-"""`e2 train`."""
+"""Command `e2 train`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,7 +41,7 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. optim.lr=1e-4")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on where a stopped run was")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="continue a stopped run")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier run in --out")] = False,
     json: Json = False,
 ) -> None:

@@ -1,8 +1,8 @@
-"""Batches larger than a device: the gradients of the whole batch, with the memory of one chunk.
+"""Computes the gradients of a batch larger than a device, with the memory of one chunk.
 
 GradCache (Gao et al., 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"): features are computed
-chunk by chunk without a graph; the losses on all of them give the gradient of each feature; then every chunk is encoded once
-more, with a graph, and takes its share of that gradient down to the weights. The price is one more forward pass.
+chunk by chunk without a graph; the losses on all of them give each feature's gradient; then every chunk is encoded again, with
+a graph, and backpropagates its share. The price is one more forward pass.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ from e2.methods import Method
 
 
 class CachedFeatures:
-    """The features of a batch, encoded in chunks; ``backward`` carries their gradients on to the weights.
+    """The features of a batch, encoded in chunks; ``backward`` propagates their gradients to the weights.
 
     Args:
-        method: encodes; row by row, so that chunks give what the whole gives.
-        batch: its images may still lie on the CPU, they follow chunk by chunk.
+        method: encodes row by row, so that chunks equal the whole.
+        batch: its images may be on the CPU; they follow chunk by chunk.
         chunk_size: products, and texts, at a time.
         context: entered anew around each pass (autocast must not hand a cast made without a graph to a pass with one).
 
@@ -47,21 +47,21 @@ class CachedFeatures:
 
     @staticmethod
     def _leaves(parts: list["_Part"]) -> dict[str, Tensor]:
-        """The parts' features joined, as leaves."""
+        """Joins the parts' features, as leaves."""
         joined = {name: torch.cat([part.features[name] for part in parts]) for name in parts[0].features}
         for part in parts:
             part.features = {}
         return {name: tensor.requires_grad_() for name, tensor in joined.items()}
 
     def backward(self) -> None:
-        """After the losses' backward pass: encodes each chunk again and adds to the weights' gradients."""
+        """Encodes each chunk again and adds to the weights' gradients; call it after the losses' backward pass."""
         for parts, leaves in ((self.image_parts, self.features.images), (self.text_parts, self.features.texts)):
             for part in parts:
                 part.backward({name: leaf.grad[part.rows] for name, leaf in leaves.items() if leaf.grad is not None})
 
 
 class _Part:
-    """Some rows: encoded once without a graph and once with it, both times with the same random numbers."""
+    """Some rows, encoded once without a graph and once with it, with the same random numbers."""
 
     def __init__(self, encode: Callable, rows: slice, device: torch.device, context: Callable):
         self.encode, self.rows, self.device, self.context = encode, rows, device, context

@@ -16,7 +16,7 @@ LR_SCRATCH, NEW_LR_FACTOR_SCRATCH, LR_PRETRAINED, NEW_LR_PRETRAINED = 1e-3, 2, 2
 
 
 def peak_rates(config: OptimConfig, pretrained: bool) -> dict[str, float]:
-    """Peak learning rate of the backbone (``old``) and of what E2 adds (``new``)."""
+    """Peak learning rate of the backbone (``old``) and of E2's additions (``new``)."""
     old = config.lr if config.lr is not None else (LR_PRETRAINED if pretrained else LR_SCRATCH)
     new = config.new_lr
     if new is None:
@@ -40,15 +40,15 @@ def undecayed(model: E2) -> set[int]:
 def make_optimizer(
     model: E2, config: OptimConfig, pretrained: bool, further: Iterable[nn.Parameter] = ()
 ) -> torch.optim.AdamW:
-    """AdamW over a few groups: old and new parameters, with and without weight decay.
+    """Makes AdamW with a few groups: old and new parameters, with and without weight decay.
 
-    Parameters that never learn (frozen towers) are left out. ``further`` ones, of the method, count as new.
+    Frozen parameters are left out. The method's own, ``further``, count as new.
     """
     freeze_towers(model, config)
     further = list(further)
     flat = undecayed(model) | {id(p) for p in further if p.ndim < 2}
     new, rates = {id(p) for p in (*model.new_parameters(), *further)}, peak_rates(config, pretrained)
-    groups: dict[tuple[str, bool, bool], list[nn.Parameter]] = {}  # numbers apart: they are not sharded as the others are
+    groups: dict[tuple[str, bool, bool], list[nn.Parameter]] = {}  # scalars apart: they are not sharded like the others
     for p in (*model.parameters(), *further):
         if p.requires_grad:
             groups.setdefault(("new" if id(p) in new else "old", id(p) not in flat, p.ndim > 0), []).append(p)
@@ -74,7 +74,7 @@ def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> lis
 
 
 def freeze_towers(model: E2, config: OptimConfig) -> None:
-    """Keeps all but the last so many groups of a tower from learning, by open_clip's own locking."""
+    """Freezes all but the last layer groups of a tower, by open_clip's own locking."""
     if config.image_layers is not None:
         model.lock_image_tower(config.image_layers)
     if config.text_layers is not None:
@@ -99,14 +99,14 @@ def set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int, config: O
 
 
 def named_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """The optimizer's tensors as (``parameter/field``, tensor); sharded ones as they are."""
+    """Yields the optimizer's tensors as (``parameter/field``, tensor), sharded ones as they are."""
     for name, p in model.named_parameters():
         for field, tensor in optimizer.state.get(p, {}).items():
             yield f"{name}/{field}", tensor
 
 
 def load_named_state(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Puts back what :func:`named_state` gave."""
+    """Restores the result of :func:`named_state`."""
     parameters = dict(model.named_parameters())
     for key, tensor in tensors.items():
         name, field = key.rsplit("/", 1)

@@ -1,4 +1,4 @@
-"""Named starting points of a training run; anything may still be overridden."""
+"""Named starting points of a training run; any setting may still be overridden."""
 
 from typing import Any
 
@@ -31,11 +31,11 @@ PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The settings of a preset that differ from the defaults.
+    """Settings of a preset that differ from the defaults.
 
     Raises:
         InputError: there is none of that name.
     """
-    if name not in tuple(PRESETS):  # out of a file it may be a list, which has no hash
+    if name not in tuple(PRESETS):  # from a file it may be a list, which has no hash
         raise InputError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]

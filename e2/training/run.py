@@ -1,4 +1,4 @@
-"""From what a user asks for to a training run: settings resolved, data opened, the run's folder looked after."""
+"""Starts or resumes a training run: resolves settings, opens data, prepares the folder."""
 
 import contextlib
 import dataclasses
@@ -29,7 +29,7 @@ from e2.training.train import train
 from e2.training.validation import FirstPhotos, validate
 from e2.training.wise_ft import interpolate_checkpoint
 
-HELD_OUT, MOST_HELD_OUT = 0.05, 2000  # of the train products, where a catalogue has no val split
+HELD_OUT, MOST_HELD_OUT = 0.05, 2000  # share of the train products, if a catalogue has no val split
 
 
 def start_run(
@@ -41,14 +41,14 @@ def start_run(
     resume: bool = False,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Trains a model as asked and returns the summary that is also written to ``out/summary.json``.
+    """Trains a model and returns the summary, which is also written to ``out/summary.json``.
 
     Args:
         out: the run's folder.
         options: settings by dotted name, e.g. ``{"method": "e2", "data.data": "boutique", "data.tags": "brand,season"}``.
-        config_file: YAML file with settings; ``options`` win over it, and it over the preset.
-        settings: further ``KEY=VALUE`` settings; these win over all.
-        resume: go on with the stopped run in ``out``; where none has begun yet, start it.
+        config_file: YAML file with settings; ``options`` override it, and it overrides the preset.
+        settings: further ``KEY=VALUE`` settings, which override all others.
+        resume: continue the stopped run in ``out``, or start one.
         overwrite: replace an earlier run in ``out``.
 
     Raises:
@@ -91,12 +91,12 @@ def run_to_the_end(config: TrainConfig, out: Path, *, resume: bool) -> dict[str,
     if processes().is_main_process:
         with atomic_path(out / SUMMARY) as path:
             path.write_text(json.dumps(summary, indent=2) + "\n")
-        remove_state(out)  # last: until the summary is there, the run is not finished
+        remove_state(out)  # last: without the summary the run is not finished
     return summary
 
 
 def read_summary(out: Path) -> dict[str, Any]:
-    """What a finished run said.
+    """Reads the summary of a finished run.
 
     Raises:
         InputError: the file is damaged.
@@ -109,7 +109,7 @@ def read_summary(out: Path) -> dict[str, Any]:
 
 
 def interpolate(config: TrainConfig, alpha: float, val_data: Catalogue, out: Path) -> dict[str, Any]:
-    """Moves the saved weights back towards the start model, and measures them: what changes in the summary."""
+    """Moves the saved weights back towards the start model and evaluates them; returns changes of the summary."""
     on_main(lambda: interpolate_checkpoint(out, alpha))
     model, transform, tokenizer = load(out)
     device = processes().device
@@ -126,10 +126,10 @@ def interpolate(config: TrainConfig, alpha: float, val_data: Catalogue, out: Pat
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Keeps a second run out of the folder while this one lasts. The lock lies beside the folder, which may not exist yet.
+    """Keeps other runs out of the folder. The lock lies beside the folder, which may not exist yet.
 
     Raises:
-        InputError: another run is at work there, or the place cannot be written.
+        InputError: another run uses the folder, or the lock cannot be written.
     """
     lock = FileLock(out.absolute().parent / f".{out.absolute().name}.lock", thread_local=False)
 
@@ -152,7 +152,7 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def resolve(options: Mapping[str, Any], config_file: Path | None, settings: Sequence[str]) -> TrainConfig:
-    """Defaults, then preset, then file, then options, then single settings."""
+    """Merges settings: defaults, then preset, file, options and single settings."""
     from_file = read_yaml(config_file) if config_file else {}
     changes = as_changes(options, settings)
     name = changes.get("preset", from_file.get("preset", "default"))
@@ -186,7 +186,7 @@ def _merge_into(base: dict[str, Any], extra: Mapping[str, Any]) -> None:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Settings from a YAML file.
+    """Reads settings from a YAML file.
 
     Raises:
         InputError: missing, not YAML, or no mapping.
@@ -203,12 +203,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def resume_settings(out: Path, options: Mapping[str, Any], config_file: Path | None, settings: Sequence[str]) -> TrainConfig:
-    """The stored settings of a stopped or finished run. Device and workers may differ; anything else that does is refused.
+    """Returns the stored settings of a run. Device and workers may change; other differences are refused.
 
     Raises:
-        InputError: a setting given now contradicts the stored one; both are named.
+        InputError: a given setting contradicts the stored one; both are named.
     """
-    finished = (out / SUMMARY).exists()  # then a state, if there still is one, was being removed
+    finished = (out / SUMMARY).exists()  # then a leftover state was being removed
     values = read_config(out)["training"] if finished else read_state(out)[2]
     stored = from_dict(TrainConfig, values, f"the settings stored in {out}")
     asked = merged(stored, read_yaml(config_file) if config_file else {}, str(config_file))
@@ -229,20 +229,20 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def remove_leftovers(out: Path) -> None:
-    """Removes what a killed run had no time to: our own files half-written under temporary names."""
+    """Removes half-written temporary files that a killed run left."""
     names = [out / name for name in (CONFIG, WEIGHTS, LAST, SUMMARY, "log.csv", TOKENIZER)] + [out / STATE_FOLDER / "step-*"]
     for path in itertools.chain.from_iterable(name.parent.glob(f".{name.name}.*.tmp*") for name in names):
         path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
 
 def data_columns(data: DataConfig) -> Columns:
-    """How the tables of a run are read."""
+    """Columns of a run's tables."""
     names = (data.image_column, data.caption_column, data.id_column)
     return Columns(*names, data.tag_columns, data.delimiter, data.encoding, data.missing_values)
 
 
 def open_splits(config: TrainConfig) -> tuple[Catalogue, Catalogue]:
-    """The products to learn from and those that choose the checkpoint.
+    """Returns the training products and those that choose the checkpoint.
 
     A catalogue without a val split gives up 5 % of its train products (at most 2,000), chosen by the seed.
     """
@@ -250,7 +250,7 @@ def open_splits(config: TrainConfig) -> tuple[Catalogue, Catalogue]:
     columns = data_columns(data)
     splits = splits_of(data.data)
 
-    # ``description`` is no column but the product's own text, unless it was given another column's name.
+    # ``description`` is no column but the product's own text, unless mapped to another column.
     tags = [tag for tag in data.tags if tag != DESCRIPTION or data.tag_columns.get(tag, tag) != DESCRIPTION]
 
     def open_split(name: str) -> ArrowCatalogue:
@@ -260,7 +260,7 @@ def open_splits(config: TrainConfig) -> tuple[Catalogue, Catalogue]:
             tags=tags if data.tags else None,
             columns=columns,
             on_bad_row=data.on_bad_row,
-            progress=processes().is_main_process,  # what was left out is said once
+            progress=processes().is_main_process,  # report left-out rows once only
         )
 
     train_data = open_split("train" if "train" in splits else splits[0])

@@ -1,4 +1,4 @@
-"""What a training run tells: a progress bar for people, ``log.csv`` for programs, TensorBoard for curves."""
+"""Reports of a training run: a progress bar for people, ``log.csv`` for programs, TensorBoard for curves."""
 
 import csv
 import os
@@ -15,7 +15,7 @@ from e2.files import atomic_path
 from e2.model import E2
 
 EVERY = 10  # steps between rows
-QUIET_EVERY = 60.0  # seconds between lines where the output is no terminal
+QUIET_EVERY = 60.0  # seconds between lines if the output is no terminal
 FIELDS = [
     "step", "loss", "global_loss", "region_loss", "late_loss", "distill_loss",
     "grad_norm", "lr", "logit_scale", "images_per_second", "data_wait",
@@ -25,7 +25,7 @@ FIELDS = [
 
 
 class RunLog:
-    """Logs one run; on resume, rows of steps that will be done again are dropped."""
+    """Logs one run; on resume, drops rows of steps that will be repeated."""
 
     def __init__(self, out: Path, steps: int, start: int, *, show: bool):
         self.path, self.steps, self.start, self.show = out / "log.csv", steps, start, show
@@ -69,10 +69,10 @@ class RunLog:
         model: E2,
         waited: float,
     ) -> bool:
-        """Counts a step; every few steps writes a row and returns True.
+        """Counts a step; every few steps, writes a row and returns True.
 
-        ``waited``: seconds since the last row that the loop stood still for want of data; ``data_wait`` is their share of
-        the time. Near 0 the model sets the pace, above some 0.05 more ``--workers`` would help.
+        ``waited``: seconds since the last row spent waiting for data; ``data_wait`` is their share of the time. Above about
+        0.05, more ``--workers`` would help.
         """
         self.images += images
         if step % EVERY and step != self.steps:
@@ -100,7 +100,7 @@ class RunLog:
         return True
 
     def evaluation(self, step: int, metrics: dict[str, float], better: bool) -> None:
-        """Writes an evaluation's row and says it."""
+        """Writes an evaluation's row and prints it."""
         self._write({"step": step, **metrics})
         names = "image_to_text_R@1", "text_to_image_R@1", "SumR"
         told = "  ".join(f"{name} {metrics[name]:.2f}" for name in names)
@@ -121,7 +121,7 @@ class RunLog:
 
 
 def drop_rows_after(path: Path, step: int) -> None:
-    """Removes rows of later steps, and a last row that a kill cut off."""
+    """Removes rows of later steps, and an incomplete last row."""
     if not path.exists():
         return
     with open(path, newline="", errors="replace") as file:

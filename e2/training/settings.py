@@ -1,4 +1,4 @@
-"""``KEY=VALUE`` settings of a command line, for every command that takes some."""
+"""Parses ``KEY=VALUE`` settings of a command line."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from e2.errors import InputError, printable
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` settings of a command line, the values in YAML; of a key given twice the last.
+    """Parses ``KEY=VALUE`` settings with values in YAML; the last one of a key wins.
 
     Raises:
         InputError: a setting of another form, or a value that is not YAML.
@@ -38,14 +38,14 @@ def _yaml_value(text: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        number = json.loads(text, parse_constant=str)  # 1e-4 is a number, which YAML 1.1 takes for a word
+        number = json.loads(text, parse_constant=str)  # 1e-4 is a number, but a word in YAML 1.1
     except ValueError:
         return value
     return number if isinstance(number, float) else value
 
 
 def require_finite(config: Any) -> None:
-    """Checks the numbers of a dataclass: comparisons with NaN are all false, so that it would pass checks of a range.
+    """Refuses NaN and infinity in a dataclass: NaN would pass range checks.
 
     Raises:
         InputError: one is NaN or infinite.

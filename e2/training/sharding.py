@@ -1,7 +1,7 @@
-"""Weights, gradients and optimizer moments spread over the processes (FSDP), for models too large for one device.
+"""Shards weights, gradients and optimizer moments over the processes (FSDP), for models too large for one device.
 
-Asked for by accelerate's configuration (``distributed_type: FSDP``). The sharding is done here and not by accelerate, because
-CLIP's logit scale is a number without dimensions, which FSDP cannot cut: such parameters stay whole in every process.
+Enabled by accelerate's configuration (``distributed_type: FSDP``). Done here rather than by accelerate, because FSDP cannot
+shard scalars such as CLIP's logit scale: these stay whole in every process.
 """
 
 import warnings
@@ -20,7 +20,7 @@ BLOCKS = ("ResidualAttentionBlock", "CustomResidualAttentionBlock", "Block")  # 
 
 
 def shard(method: Method, device: torch.device, processes: int, blocks: Sequence[str] = BLOCKS) -> None:
-    """Cuts every transformer block, and what is left as one more unit, into as many parts as there are processes.
+    """Shards every transformer block, and the rest as one more unit, over the processes.
 
     Args:
         method: changed in place; its parameters become ``DTensor``.
@@ -29,11 +29,11 @@ def shard(method: Method, device: torch.device, processes: int, blocks: Sequence
     Raises:
         InputError: no module of these classes is in the model.
     """
-    warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)  # of in-place changes, which we do not make
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)  # about in-place changes, which we do not make
     mesh = init_device_mesh(device.type, (processes,))
     units = [module for module in method.modules() if type(module).__name__ in blocks]
     if not units:
-        raise InputError(f"FSDP found no {' or '.join(blocks)} in the model; mend fsdp_transformer_layer_cls_to_wrap")
+        raise InputError(f"FSDP found no {' or '.join(blocks)} in the model; correct fsdp_transformer_layer_cls_to_wrap")
     for unit in units:
         fully_shard(unit, mesh=mesh)
     fully_shard(method, mesh=mesh, ignored_params={p for p in method.parameters() if p.ndim == 0})
@@ -42,12 +42,12 @@ def shard(method: Method, device: torch.device, processes: int, blocks: Sequence
 
 
 def sharded_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """The norm of the whole gradient, some of it sharded: the same in every process."""
+    """Norm of the whole, partly sharded gradient: the same in every process."""
     return torch.stack([_norm(p.grad) for p in parameters if p.grad is not None]).norm()
 
 
 def scale_down(parameters: Iterable[nn.Parameter], limit: float, norm: float) -> None:
-    """Clips the whole gradient, of that norm, to the limit."""
+    """Clips the whole gradient, whose norm is given, to the limit."""
     if norm > limit:
         for p in parameters:
             if p.grad is not None:

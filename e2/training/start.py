@@ -1,4 +1,4 @@
-"""The model that a run starts from, rebuilt from the run's settings alone."""
+"""Rebuilds the model that a run starts from, from the run's settings alone."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from e2.model import E2
 
 
 def start_model(config: TrainConfig) -> tuple[E2, Callable, Callable]:
-    """Model, training transform and evaluation transform before the first step. Seeds PyTorch."""
+    """Returns model, training transform and evaluation transform before the first step. Seeds PyTorch."""
     torch.manual_seed(config.seed)
     return create_model_and_transforms(
         config.backbone,

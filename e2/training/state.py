@@ -1,8 +1,8 @@
-"""The state of a training run on disk: what an exact resume needs, replaced as a whole.
+"""Training state on disk: everything that an exact resume needs, replaced as a whole.
 
 ``training/step-00001200/`` holds ``state.safetensors`` (weights, optimizer moments) and ``state.json`` (everything else). A
-folder appears under its final name only when it is complete, and older ones go only afterwards: a run killed at any moment
-leaves at least one whole state.
+folder gets its final name only when complete, and older ones are removed afterwards: a run killed at any moment leaves at
+least one complete state.
 """
 
 import json
@@ -34,14 +34,14 @@ RUN = OutputKind(
 
 @dataclass
 class Progress:
-    """Where a run stands."""
+    """Progress of a run."""
 
     step: int = 0  # steps done
     best: float = -1.0  # best validation SumR so far
     best_step: int = 0
     evaluations_without_best: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry per evaluation
-    scaler: dict[str, Any] = field(default_factory=dict)  # of fp16's gradient scaling
+    scaler: dict[str, Any] = field(default_factory=dict)  # fp16's gradient scaling
 
 
 def state_tensors(method: Method, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -51,7 +51,7 @@ def state_tensors(method: Method, optimizer: torch.optim.Optimizer) -> dict[str,
 
 
 def save_state(out: Path, tensors: dict[str, torch.Tensor], progress: Progress, config: dict) -> Path:
-    """Writes the state of ``progress.step`` and then removes older ones."""
+    """Writes the state of ``progress.step``, then removes older ones."""
     target = out / FOLDER / f"step-{progress.step:08d}"
     if not target.exists():
         with atomic_folder(target) as folder:
@@ -63,7 +63,7 @@ def save_state(out: Path, tensors: dict[str, torch.Tensor], progress: Progress, 
 
 
 def begin(out: Path, data: Mapping[str, Catalogue]) -> None:
-    """Makes the folder a new run's, in place of an earlier one, and notes what it learns from."""
+    """Prepares the folder for a new run, replacing an earlier one, and records its data."""
     claim(out, RUN, overwrite=True)
     record_folder(out, RUN)
     with atomic_path(out / FOLDER / DATA) as path:
@@ -71,7 +71,7 @@ def begin(out: Path, data: Mapping[str, Catalogue]) -> None:
 
 
 def check_data(out: Path, data: Mapping[str, Catalogue]) -> None:
-    """Refuses to go on with a run on other products than it was begun with.
+    """Refuses to resume a run on other products than it was started with.
 
     Raises:
         InputError: the products differ; the split is named.
@@ -79,25 +79,25 @@ def check_data(out: Path, data: Mapping[str, Catalogue]) -> None:
     record_folder(out, RUN)
     try:
         noted = json.loads((out / FOLDER / DATA).read_text())
-    except (OSError, ValueError):  # of a version that noted nothing
+    except (OSError, ValueError):  # from a version that recorded nothing
         return
     for split, products in data.items():
         require_same(f"{out}: {split} products", noted.get(split), facts(products))
 
 
 def remove_state(out: Path) -> None:
-    """Removes what only a resume needs."""
+    """Removes the files that only a resume needs."""
     if is_ours(out / FOLDER):
         shutil.rmtree(out / FOLDER, ignore_errors=True)
 
 
 def states(out: Path) -> list[Path]:
-    """The complete states of a run, oldest first."""
+    """Complete states of a run, oldest first."""
     return sorted((out / FOLDER).glob("step-*"))
 
 
 def read_state(out: Path) -> tuple[Path, Progress, dict[str, Any]]:
-    """The newest state's folder, progress and configuration.
+    """Reads the newest state's folder, progress and configuration.
 
     Raises:
         InputError: there is none, or it is damaged.
@@ -114,10 +114,10 @@ def read_state(out: Path) -> tuple[Path, Progress, dict[str, Any]]:
 
 
 def progress_of(values: dict[str, Any]) -> Progress:
-    """The progress that :func:`save_state` wrote.
+    """Parses the progress that :func:`save_state` wrote.
 
     Raises:
-        TypeError, ValueError: it did not write this.
+        TypeError, ValueError: it was written by something else.
     """
     progress, usual = Progress(**values), Progress()
     for name in asdict(usual):
@@ -130,7 +130,7 @@ def progress_of(values: dict[str, Any]) -> Progress:
 
 
 def load_state(folder: Path, method: Method, optimizer: torch.optim.Optimizer) -> None:
-    """Puts weights and optimizer moments back.
+    """Loads weights and optimizer moments.
 
     Raises:
         InputError: the file is damaged or of another model.

@@ -1,4 +1,4 @@
-"""How a long run is stopped: at the end of a step, never within one."""
+"""Stops a long run at the end of a step, never within one."""
 
 import signal
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class stop_signals:
-    """Turns Ctrl-C and SIGTERM into a question the loop asks after each step, so that no step is cut in two."""
+    """Turns Ctrl-C and SIGTERM into a flag that the loop checks after each step."""
 
     def __enter__(self) -> Callable[[], bool]:
         self.raised = False

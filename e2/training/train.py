@@ -1,8 +1,8 @@
 """Training: one loop for every method, resumable bit for bit.
 
-``OUT/`` is a checkpoint folder of the best weights so far (by validation SumR; of equal ones the latest), which in the end
-also holds the last ones, ``last.safetensors``; ``OUT/training/`` holds the state to resume from until the run is finished;
-``OUT/log.csv`` and ``OUT/tensorboard/`` hold the curves.
+``OUT/`` is a checkpoint folder of the best weights so far (by validation SumR; ties go to the latest) and, in the end, the
+last ones, ``last.safetensors``; ``OUT/training/`` holds the state to resume from until the run is finished; ``OUT/log.csv``
+and ``OUT/tensorboard/`` hold the curves.
 """
 
 import contextlib
@@ -42,12 +42,12 @@ from e2.training.state import Progress, begin, load_state, read_state, save_stat
 from e2.training.stopping import stop_signals
 from e2.training.validation import FirstPhotos, validate
 
-FEW = 50  # products to validate by; below, R@1 moves by more than 2 points with one of them
+FEW = 50  # products to validate on; with fewer, one product moves R@1 by more than 2 points
 
 
 @dataclass
 class Run:
-    """Everything one training run consists of."""
+    """State of one training run."""
 
     config: TrainConfig
     out: Path
@@ -60,8 +60,8 @@ class Run:
     steps: int
     steps_per_epoch: int
     progress: Progress
-    start_sha256: str | None  # of the pre-trained backbone; None = random weights
-    waited: float = 0.0  # seconds that the loop stood still for want of data, since the last log row
+    start_sha256: str | None  # hash of the pre-trained backbone; None = random weights
+    waited: float = 0.0  # seconds spent waiting for data since the last log row
 
     @property
     def model(self):
@@ -69,12 +69,12 @@ class Run:
 
     @property
     def batch_size(self) -> int:
-        """Products of a step, over all processes."""
+        """Products per step, over all processes."""
         return min(self.config.data.batch_size, len(self.views))
 
     @property
     def sharded(self) -> bool:
-        """Whether the weights are spread over the processes (FSDP)."""
+        """True if the weights are sharded over the processes (FSDP)."""
         return isinstance(self.method, FSDPModule)
 
     @property
@@ -87,13 +87,13 @@ class Run:
 
 
 def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: Path, *, resume: bool = False) -> Progress:
-    """Trains a model; leaves the best and the last weights in ``out``, and the state, for the caller to remove in the end.
+    """Trains a model; leaves the best and last weights in ``out``, and the state, which the caller removes.
 
     Args:
         config: all settings.
-        train_data, val_data: products to learn from and held-out products that choose the checkpoint.
+        train_data, val_data: training products, and held-out products that choose the checkpoint.
         out: the run's folder.
-        resume: go on from ``out/training``; the configuration must be the one stored there.
+        resume: continue from ``out/training``; the configuration must be the one stored there.
 
     Raises:
         InputError: settings that do not fit the data or each other.
@@ -163,10 +163,10 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
-    """Device, processes and precision of a run.
+    """Sets up device, processes and precision of a run.
 
     Raises:
-        InputError: a GPU is asked for and there is none, or a precision that the device lacks.
+        InputError: no GPU where one is requested, or a precision that the device lacks.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch sees no GPU here; use --device cpu, or auto")
@@ -178,12 +178,12 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
 
 
 def spread(accelerator: Accelerator, method: Method) -> None:
-    """Shards the weights where accelerate's configuration says FSDP; otherwise every process keeps them whole.
+    """Shards the weights if accelerate's configuration says FSDP; otherwise every process keeps them whole.
 
-    Whole ones take no wrapper: ``e2.distributed`` averages the gradients.
+    Whole weights need no wrapper: ``e2.distributed`` averages the gradients.
 
     Raises:
-        InputError: a kind of parallelism that this loop does not know.
+        InputError: an unsupported kind of parallelism.
     """
     kind = accelerator.distributed_type
     if kind == DistributedType.FSDP:
@@ -194,7 +194,7 @@ def spread(accelerator: Accelerator, method: Method) -> None:
 
 
 def check_data(config: TrainConfig, train_data: Catalogue) -> None:
-    """Refuses what cannot be trained on."""
+    """Refuses data that cannot be trained on."""
     if len(train_data) < 2:
         raise InputError(f"{train_data.name}: contrastive training needs at least 2 products, the split has {len(train_data)}")
     if config.data.batch_size < 2:
@@ -209,12 +209,12 @@ def check_data(config: TrainConfig, train_data: Catalogue) -> None:
 
 
 def any_tag(products: Catalogue, entities: Sequence[str]) -> bool:
-    """Whether there is anything to learn from; looks no further than the first product that has a tag."""
+    """True if some product has a tag; stops at the first."""
     return DESCRIPTION in entities or any(products[i].tags.keys() & set(entities) for i in range(len(products)))
 
 
 def fit(run: Run) -> None:
-    """The loop: batch, step, log, evaluate, save."""
+    """Runs the loop: batch, step, log, evaluate, save."""
     config, accelerator, progress = run.config, run.accelerator, run.progress
     if progress.step >= run.steps or out_of_patience(run):
         return
@@ -237,7 +237,7 @@ def fit(run: Run) -> None:
 
 
 def introduce(run: Run, log: RunLog) -> None:
-    """Says what is trained on what, and whether there is enough to choose a checkpoint by."""
+    """Reports what is trained on what, and warns if there are too few products to choose a checkpoint."""
     config, validate = run.config, len(run.val)
     told = f"{config.method} of {config.backbone} on {run.accelerator.device.type}: {len(run.views):,} products to train on"
     log.say(f"{told}, {validate:,} to validate; {run.steps:,} steps of {run.batch_size}")
@@ -247,10 +247,10 @@ def introduce(run: Run, log: RunLog) -> None:
 
 
 def take_step(run: Run, batch: Batch) -> tuple[dict[str, Tensor], float]:
-    """One step of learning; the loss's terms and the gradient's norm before clipping.
+    """Takes one training step; returns the loss's terms and the gradient norm before clipping.
 
     Raises:
-        TrainingStopped: the loss or a gradient is not finite; the weights are as they were.
+        TrainingStopped: the loss or a gradient is not finite; the weights are unchanged.
     """
     set_rates(run.optimizer, run.progress.step, run.steps, run.config.optim)
     set_temperature(run)
@@ -271,7 +271,7 @@ def out_of_patience(run: Run) -> bool:
 
 
 def batches(run: Run) -> Iterator[Batch]:
-    """The run's remaining batches, ready for a step."""
+    """Yields the run's remaining batches, ready for a step."""
     accelerator, data = run.accelerator, run.config.data
     sampler = StepSampler(
         len(run.views),
@@ -293,27 +293,27 @@ def batches(run: Run) -> Iterator[Batch]:
 
 
 def ready(run: Run, batch: Batch) -> Batch:
-    """A loaded batch on the device, its texts cut; photos that are encoded in chunks stay where they are."""
+    """Moves a batch to the device and trims its texts; photos to be encoded in chunks stay on the CPU."""
     batch.tokens = cut_to_longest(run.model.clip, batch.tokens)
     return batch.to(run.accelerator.device, photos=run.config.data.chunk_size is None)
 
 
 @contextlib.contextmanager
 def stopped_by_lost_photo(run: Run) -> Iterator[None]:
-    """Ends a run in good order when a photo that was sound at its start cannot be read any more."""
+    """Ends a run cleanly when a photo that was readable at its start no longer is."""
     try:
         yield
     except LostPhoto as lost:
         if run.accelerator.num_processes == 1:  # others would wait for a process that saves
             save(run)
         raise TrainingStopped(
-            f"stopped at step {run.progress.step}: {lost}; mend it and go on with --resume --out {run.out}; "
-            "with --on-bad-row skip, chosen at the start, another photo stands in for such a one"
+            f"stopped at step {run.progress.step}: {lost}; restore it and continue with --resume --out {run.out}; with "
+            "--on-bad-row skip, chosen at the start, another photo replaces such a one"
         ) from lost
 
 
 def draw_noise(run: Run, batch: Batch) -> None:
-    """Draws the step's selection noise: for the whole batch, whatever part of it this process and this chunk hold."""
+    """Draws the step's selection noise for the whole batch, whatever part this process and chunk hold."""
     step, rank, device = run.progress.step, run.accelerator.process_index, run.accelerator.device
     torch.manual_seed(mixed_seed(run.config.seed, step, 0))
     noise = run.method.draw_noise(run.batch_size, device)
@@ -324,7 +324,7 @@ def draw_noise(run: Run, batch: Batch) -> None:
 
 
 def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
-    """Leaves the gradients of the whole batch's loss in the parameters, and returns the loss's terms.
+    """Computes the gradients of the whole batch's loss; returns the loss's terms.
 
     Raises:
         TrainingStopped: the loss is not finite.
@@ -348,7 +348,7 @@ def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def precision(run: Run) -> Iterator[None]:
-    """Autocast as configured, and the fastest attention."""
+    """Enters autocast as configured, with the fastest attention."""
     chunked = run.accelerator.device.type == "cpu" and run.config.precision == "bf16"
     with run.accelerator.autocast(), chunked_attention() if chunked else contextlib.nullcontext():
         yield
@@ -366,7 +366,7 @@ def clip_gradients(run: Run) -> float:
     """Clips the whole gradient and returns its norm before clipping.
 
     Raises:
-        TrainingStopped: it is not finite. In fp16 it may be: the loss's scaler leaves such a step out and scales less.
+        TrainingStopped: it is not finite (allowed in fp16, whose loss scaler skips the step and scales less).
     """
     learning = [p for p in run.method.parameters() if p.grad is not None]
     if run.sharded:
@@ -387,21 +387,21 @@ def clip_gradients(run: Run) -> float:
 
 
 def not_finite(run: Run, what: str) -> TrainingStopped:
-    """The stop at numbers that are none, before they reach the weights or the choice of a checkpoint."""
+    """Builds the stop for non-finite numbers, before they reach the weights or the choice of a checkpoint."""
     best = f"the best checkpoint (step {run.progress.best_step}) is in {run.out}"
     kept = best if run.progress.best_step else "none was saved yet"
     return TrainingStopped(f"{what}; {kept}; lower optim.lr or use --precision fp32")
 
 
 def clamp_scale(run: Run) -> None:
-    """Keeps exp(logit_scale) within CLIP's bound; the sigmoid loss has none (pre-trained SigLIP stands at 117)."""
+    """Keeps exp(logit_scale) within CLIP's bound; the sigmoid loss has none (pre-trained SigLIP's is 117)."""
     if run.config.loss.max_logit_scale is not None and not run.method.sigmoid:
         with torch.no_grad():
             run.model.logit_scale.clamp_(0.0, torch.tensor(run.config.loss.max_logit_scale).log().item())
 
 
 def set_temperature(run: Run) -> None:
-    """Sets the temperature where it follows a schedule (Yaras et al., CPAL 2025: a rising one narrows the modality gap)."""
+    """Sets the temperature by its schedule, if any (Yaras et al., CPAL 2025: a rising one narrows the modality gap)."""
     if run.config.loss.temperature is not None:
         first, last = run.config.loss.temperature
         temperature = first + (last - first) * run.progress.step / max(1, run.steps - 1)
@@ -410,7 +410,7 @@ def set_temperature(run: Run) -> None:
 
 
 def evaluate(run: Run, log: RunLog) -> None:
-    """Validates, and keeps the weights when none were better so far: of equal ones the latest, which have learnt longest.
+    """Validates and keeps the weights if none were better; ties go to the latest, trained longest.
 
     Raises:
         TrainingStopped: the model's features are not finite.
@@ -439,7 +439,7 @@ def evaluate(run: Run, log: RunLog) -> None:
 
 
 def keep_weights(run: Run, name: str) -> None:
-    """Writes the weights as they are into a file of the checkpoint folder, with the step and its validation."""
+    """Writes the current weights to a file of the checkpoint folder, with the step and its validation."""
     weights, last = weights_of(run.model), run.progress.history[-1]
     if run.accelerator.is_main_process:
         said = {"step": str(last["step"]), "val_SumR": f"{last['SumR']:.4f}"}
@@ -457,7 +457,7 @@ def gathered_weights(run: Run) -> Iterator[None]:
 
 
 def save(run: Run) -> None:
-    """Writes the resumable state (main process)."""
+    """Writes the resumable state (main process only)."""
     if run.accelerator.scaler is not None:
         run.progress.scaler = run.accelerator.scaler.state_dict()
     tensors = state_tensors(run.method, run.optimizer)

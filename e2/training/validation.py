@@ -1,6 +1,6 @@
-"""The quick look at held-out products during training: recalls both ways, one photo and one text a product.
+"""Quick validation on held-out products during training: recalls both ways, one photo and one text per product.
 
-The full evaluators (protocols, several photos and captions, intervals) live in ``benchmarks``; this one only chooses
+The full evaluators (protocols, several photos and captions, intervals) are in ``benchmarks``; this one only chooses
 checkpoints.
 """
 
@@ -22,9 +22,9 @@ from e2.texts import cut_to_longest, text_keys
 
 
 class FirstPhotos(Dataset):
-    """Each product's first photo and first text, and what became of the photo if it cannot be read any more.
+    """Each product's first photo and first text, with a message if the photo can no longer be read.
 
-    A white picture stands in for it, which finds nothing: a photo that broke since it was checked does not end a run.
+    A white picture, which matches nothing, replaces it, so that a broken photo does not end a run.
     """
 
     def __init__(self, catalogue: Catalogue, transform: Callable, text: str):
@@ -45,10 +45,10 @@ class FirstPhotos(Dataset):
 def validate(
     model: E2, products: FirstPhotos, tokenizer: Callable, *, batch_size: int, workers: int, device: torch.device
 ) -> dict[str, float]:
-    """R@1, R@5, R@10 both ways and their sum ``SumR``, in percent, all products as candidates.
+    """Computes R@1, R@5, R@10 both ways and their sum ``SumR``, in percent, with all products as candidates.
 
-    Products whose texts are the same tokens share them: each of their photos is a right answer. Ties count as in
-    ``e2.ranks``. With several processes each encodes its share.
+    Products with the same text tokens share them: each of their photos is a positive. Ties count as in ``e2.ranks``. With
+    several processes each encodes its share.
 
     Raises:
         NotFinite: features with NaN or infinity.
@@ -58,7 +58,7 @@ def validate(
     images: list[Tensor] = []
     texts: list[Tensor] = []
     keys: list[Tensor] = []
-    lost = LostPhotos("validation goes on without a photo that cannot be read any more")
+    lost = LostPhotos("validation goes on without a photo that can no longer be read")
     with torch.inference_mode():
         own = Subset(products, own_rows(len(products)))
         for pixels, batch, messages in DataLoader(
@@ -79,7 +79,7 @@ def validate(
 
 
 def sum_recalls(images: Tensor, texts: Tensor, groups: Tensor) -> dict[str, float]:
-    """Recalls from features (N, D), (N, D); rows of one group are right answers to each other.
+    """Computes recalls from features (N, D), (N, D); rows of one group are positives of each other.
 
     Raises:
         NotFinite: features with NaN or infinity.

@@ -1,13 +1,13 @@
-"""Weights between the start model and the trained one: a remedy against forgetting that costs nothing at inference.
+"""Interpolates between the weights of the start model and the trained one, against forgetting, at no inference cost.
 
 WiSE-FT (Wortsman et al., CVPR 2022, "Robust fine-tuning of zero-shot models"): (1 - alpha) * start + alpha * trained. At 0
-this is the start model, at 1 the trained one; in between often better than either on old and new data together.
+this is the start model, at 1 the trained one; values between are often better than either on old and new data together.
 
-*All* weights are interpolated, E2's new ones too, from where they started: gates and shares are zero there, so alpha = 0 gives
-the start model's embeddings exactly. Trained tokens over half-restored weights would give neither model's.
+*All* weights are interpolated, including E2's new ones: gates and shares start at zero, so alpha = 0 gives the start model's
+embeddings exactly.
 
-The start model is rebuilt from the run's settings (weights and seed) and proved by the hash in ``config.json``; a copy beside
-each run would double its size on the disk.
+The start model is rebuilt from the run's settings (weights and seed) and verified by the hash in ``config.json``; keeping a
+copy would double a run's size on disk.
 """
 
 from pathlib import Path
@@ -24,26 +24,26 @@ MARK = "wise_ft"  # metadata of interpolated weights
 
 
 def interpolated(start: dict[str, Tensor], trained: dict[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """(1 - alpha) * start + alpha * trained, exact at both ends; what is no float stays as trained."""
+    """Computes (1 - alpha) * start + alpha * trained, exact at both ends; non-float tensors stay as trained."""
     return {name: torch.lerp(start[name], end, alpha) if end.is_floating_point() else end for name, end in trained.items()}
 
 
 def check_alpha(alpha: float) -> None:
-    """Refuses what lies beyond both models."""
+    """Refuses an alpha outside 0 to 1."""
     if not 0 <= alpha <= 1:
         raise InputError(f"alpha must lie between 0 (start model) and 1 (trained model), got {alpha}")
 
 
 def is_interpolated(folder: Path) -> bool:
-    """Whether the checkpoint's weights were interpolated already."""
+    """True if the checkpoint's weights are interpolated."""
     return MARK in read_metadata(folder / WEIGHTS)
 
 
 def both_ends(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The weights that a run started from, and those that it ended with.
+    """Returns the weights that a run started from and those that it ended with.
 
     Raises:
-        InputError: no checkpoint, no pre-trained start, a start that cannot be had again, or weights already interpolated.
+        InputError: no checkpoint, no pre-trained start, a start that is no longer available, or weights already interpolated.
     """
     content = read_config(folder)
     if content.get("start_sha256") is None:
@@ -55,12 +55,12 @@ def both_ends(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     with torch.random.fork_rng():
         start, _, _ = start_model(config)
     if tensors_sha256(start.clip.state_dict()) != content["start_sha256"]:
-        raise InputError(f"the weights {config.pretrained or config.backbone} are others now than when {folder} was trained")
+        raise InputError(f"the weights {config.pretrained or config.backbone} have changed since {folder} was trained")
     return weights_of(start), trained
 
 
 def interpolate_checkpoint(folder: Path, alpha: float) -> None:
-    """Replaces a checkpoint's weights by interpolated ones, unless that was done before."""
+    """Replaces a checkpoint's weights by interpolated ones, unless done before."""
     check_alpha(alpha)
     if is_interpolated(folder):
         return

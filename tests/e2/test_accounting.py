@@ -77,7 +77,7 @@ def test_weights_that_do_not_tell_their_activation_are_told_of(two_activations, 
     torch.save(model.state_dict(), tmp_path / "bare.pt")
     create_backbone(two_activations, str(tmp_path / "bare.pt"))
     said = capsys.readouterr().err
-    assert "does not say what activation" in said and "name test-act-quickgelu" in said
+    assert "does not say what activation" in said and "choose test-act-quickgelu" in said
     create_backbone(f"{two_activations}-quickgelu", str(tmp_path / "bare.pt"))
     assert not capsys.readouterr().err
 

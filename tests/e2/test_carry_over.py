@@ -92,12 +92,12 @@ def test_what_does_not_fit_is_named_once(run, tiny, options, named, capsys):
     for _ in range(2):
         e2.create_model_and_transforms(tiny, str(run), tags=TAGS, **options)
     said = capsys.readouterr().err
-    assert named in said and said.count("note: going on from") == 1
+    assert named in said and said.count("note: continuing from") == 1
 
 
 def test_a_model_without_tags_tells_what_it_leaves_out(run, tiny, capsys):
     assert not e2.create_model_and_transforms(tiny, str(run))[0].goes_on
-    assert "a model without tags has no place for: they are left out" in capsys.readouterr().err
+    assert "a model without tags cannot use them: they are left out" in capsys.readouterr().err
 
 
 def test_tokens_without_a_config_are_told(run, tiny, tmp_path, capsys):
@@ -110,7 +110,7 @@ def test_a_config_of_other_entities_is_damage(run, tiny, tmp_path):
     save_file(load_file(run / "model.safetensors"), tmp_path / "model.safetensors")
     config = json.loads((run / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "model": {**config["model"], "tags": ["brand"]}}))
-    with pytest.raises(e2.InputError, match="not those of the entities"):
+    with pytest.raises(e2.InputError, match="do not match the entities"):
         e2.create_model_and_transforms(tiny, str(tmp_path), tags=TAGS)
 
 

@@ -1,1 +1,1 @@
-"""The data sets of composed retrieval, one protocol a file, each read into a `Task`."""
+"""Data sets of composed retrieval, one protocol per file, each read into a `Task`."""

@@ -1,8 +1,8 @@
-"""Queries that need both halves, after ReMuQ (Luo et al., ACL 2023, arXiv 2306.00424): words leave out what the photo shows.
+"""Draws queries that need both photo and words, after ReMuQ (Luo et al., ACL 2023, arXiv 2306.00424).
 
-The reference and what is wanted differ in one tag, so that the photo alone finds the wrong product. The words say all wanted
-tags but one, which the reference shares; they are kept only if some other product fits the words with another value of that
-tag, so that the words alone cannot tell. Right is every product with all wanted tags, what the garment is among them.
+The reference and the wanted product differ in one tag, so the photo alone finds the wrong product. The words name all wanted
+tags but one, which the reference shares; some other product must fit the words with another value of that tag, so the words
+alone do not suffice. Every product with all wanted tags, including the kind of garment, is right.
 """
 
 import itertools
@@ -33,10 +33,10 @@ def draw_drops(
 
     Args:
         products: of one split.
-        swap: the tags that may differ between the photo and what is wanted; None: all but the kept ones.
-        size: queries; fewer come where the catalogue has fewer.
-        wordings: in how many ways each wish is said, 1 to 5.
-        seed: of the draw.
+        swap: tags that may differ between the photo and the wanted product; None: all but the kept ones.
+        size: queries; fewer if the catalogue has fewer.
+        wordings: number of wordings of each wish, 1 to 5.
+        seed: of the random selection.
 
     Raises:
         InputError: options out of range, unknown tags, or a catalogue without any such query.
@@ -45,8 +45,8 @@ def draw_drops(
     queries = list(itertools.islice(_queries(products, swap, wordings, seed), size))
     if not queries:
         raise InputError(
-            f"{products.catalogue.name}: no product fits words about {', '.join(products.table.entities)} less one of them "
-            "only with its photo; name other --tags"
+            f"{products.catalogue.name}: no product fits words about {', '.join(products.table.entities)} minus one only "
+            "with its photo; name other --tags"
         )
     return TaggedQueries(settings_of(NAME, products, swap, 1, size, seed), tuple(queries))
 
@@ -61,7 +61,7 @@ def _queries(products: TaggedProducts, swap: Sequence[str] | None, wordings: int
 
 
 def _fitting(table: TagTable) -> list[Counter[tuple[int, ...]]]:
-    """For each entity left out: the other tags -> how many values of it products with these have."""
+    """For each entity left out: the other tags -> number of its values among products with these."""
     tuples = np.unique(table.codes, axis=0)
     return [Counter(_without(row, dropped) for row in tuples) for dropped in range(len(table.entities))]
 

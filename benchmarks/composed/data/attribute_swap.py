@@ -1,7 +1,7 @@
-"""The attribute-swap benchmark: "this one, but in black instead of navy blue", from any tagged catalogue.
+"""Attribute-swap benchmark: "this one, but in black instead of navy blue", from any tagged catalogue.
 
-A query is a product's photo and a change of one tag (or of two at once); right is every product that has the changed tags as
-wished *and* all other tags as the reference, among them what the garment is.
+A query is a product's photo and a change of one tag (or of two at once); a right answer has the changed tags as wished *and*
+all other tags of the reference, including the kind of garment.
 """
 
 import itertools
@@ -31,10 +31,10 @@ def draw_swaps(
     Args:
         products: of one split.
         swap: the tags that may change; None: all but the kept ones.
-        changes: at most how many change at once, 1 or 2.
-        size: queries; fewer come where the catalogue has fewer pairs.
-        wordings: in how many ways each wish is said, 1 to 5.
-        seed: of the draw.
+        changes: most changes at once, 1 or 2.
+        size: queries; fewer if the catalogue has fewer pairs.
+        wordings: number of wordings of each wish, 1 to 5.
+        seed: of the random selection.
 
     Raises:
         InputError: options out of range, unknown tags, or a catalogue without any pair.
@@ -60,8 +60,10 @@ def _query(products: TaggedProducts, pair: Pair, wordings: int) -> TaggedQuery:
 
 
 def check_draw(changes: int, size: int, wordings: int) -> None:
-    """Raises:
-    InputError: an option out of range.
+    """Checks the options.
+
+    Raises:
+        InputError: an option out of range.
     """
     if changes not in (1, 2):
         raise InputError(f"--changes {changes} is out of range; choose 1 or 2")
@@ -74,7 +76,7 @@ def check_draw(changes: int, size: int, wordings: int) -> None:
 def settings_of(
     name: str, products: TaggedProducts, swap: Sequence[str] | None, changes: int, size: int, seed: int
 ) -> dict[str, object]:
-    """How a list was drawn."""
+    """Settings of a list."""
     return {
         "benchmark": name,
         "dataset": products.catalogue.name,

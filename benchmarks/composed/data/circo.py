@@ -1,4 +1,4 @@
-"""CIRCO (Baldrati et al., ICCV 2023, arXiv 2303.15247): several right answers a query among COCO's unlabelled photos.
+"""CIRCO (Baldrati et al., ICCV 2023, arXiv 2303.15247): several right answers per query among COCO's unlabelled photos.
 
 mAP@K counts all right answers, recall the annotated target only. The reference stays in the gallery. Answers of ``test`` are
 hidden: results go to the authors' server (`write_submission`).
@@ -38,10 +38,10 @@ PHOTO_LIST = "image_info_unlabeled2017.json"
 
 
 def load_circo(annotations: str | Path, images: str | Path, *, split: str = "val", missing: str = "error") -> Task:
-    """One split as a task; the gallery is every photo that COCO's list of unlabelled photos names.
+    """Loads one split as a task; the gallery is every photo in COCO's list of unlabelled photos.
 
     Args:
-        annotations: folder with ``SPLIT.json`` of CIRCO and ``image_info_unlabeled2017.json`` of COCO, or above
+        annotations: folder with ``SPLIT.json`` of CIRCO and ``image_info_unlabeled2017.json`` of COCO, or the parent of
             ``annotations/`` and ``COCO2017_unlabeled/annotations/``.
         images: folder of the photos, in any folders below it.
         split: ``val`` or ``test`` (hidden answers).
@@ -85,7 +85,7 @@ def load_circo(annotations: str | Path, images: str | Path, *, split: str = "val
 
 
 def _photos(path: Path) -> dict[str, str]:
-    """File name without suffix -> COCO's id."""
+    """Maps file names without suffix to COCO's ids."""
     photos = required(read_json(path, dict), "images", list, str(path))
     return {
         Path(required(photo, "file_name", str, f"{path}, image {place}")).stem: required_id(photo, "id", str(path))
@@ -94,7 +94,7 @@ def _photos(path: Path) -> dict[str, str]:
 
 
 def _query(entry: Any, where: str) -> PublishedQuery:
-    """One annotation; ids of answers are the annotated target's and those of the other right photos."""
+    """Reads one annotation; ids of answers are the annotated target's and those of the other right photos."""
     answers = []
     if isinstance(entry, dict) and entry.get("target_img_id") is not None:
         answers = [entry["target_img_id"], *required(entry, "gt_img_ids", list, where)]

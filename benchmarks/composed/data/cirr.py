@@ -1,7 +1,7 @@
-"""CIRR (Liu et al., ICCV 2021, arXiv 2108.04024), release rc2: recall without the reference, and within six alike photos.
+"""CIRR (Liu et al., ICCV 2021, arXiv 2108.04024), release rc2: recall without the reference, and within six similar photos.
 
-R_subset@K ranks only the six members of a query's set less the reference. Targets of ``test1`` are hidden: results go to the
-authors' server as two JSON files (`write_submission`).
+R_subset@K ranks only a query's set of six without the reference. Targets of ``test1`` are hidden: results go to the authors'
+server as two JSON files (`write_submission`).
 """
 
 from pathlib import Path
@@ -36,7 +36,7 @@ SUBMITTED, SUBMITTED_SUBSET = 50, 3  # names a query in the server's two files
 
 
 def load_cirr(annotations: str | Path, images: str | Path, *, split: str = "val", missing: str = "error") -> Task:
-    """One split as a task; the gallery is all photos of the split.
+    """Loads one split as a task; the gallery is all photos of the split.
 
     Args:
         annotations: the published folder with ``captions/cap.rc2.SPLIT.json`` and ``image_splits/split.rc2.SPLIT.json``.
@@ -78,7 +78,7 @@ def load_cirr(annotations: str | Path, images: str | Path, *, split: str = "val"
 
 
 def _query(entry: Any, where: str) -> PublishedQuery:
-    """One annotation; its other photos are the members of its set."""
+    """Reads one annotation; its other photos are the members of its set."""
     hidden = isinstance(entry, dict) and entry.get("target_hard") is None
     members = texts_of(required(required(entry, "img_set", dict, where), "members", list, where), f"{where}: 'members'")
     return PublishedQuery(
@@ -92,7 +92,7 @@ def _query(entry: Any, where: str) -> PublishedQuery:
 
 
 def _subset(queries: list[PublishedQuery], rows: dict[str, int]) -> np.ndarray:
-    """(Q, 5) rows of each query's set without its reference, the target first where it is known; -1 for none."""
+    """Rows (Q, 5) of each query's set without its reference, the target first if known; -1 for none."""
     sets = [dict.fromkeys([*query.answers, *query.others]) for query in queries]
     lists = [[rows[name] for name in names if name != query.reference] for names, query in zip(sets, queries, strict=True)]
     longest = max(map(len, lists))
@@ -105,7 +105,7 @@ def write_submission(out: Path, task: Task, top: np.ndarray, subset_top: np.ndar
     Args:
         out: folder.
         task: of any split.
-        top: (Q, 50) best gallery rows, the reference left out.
+        top: (Q, 50) best gallery rows without the reference.
         subset_top: (Q, 3) best rows of each query's set, -1 where it is smaller.
     """
     files = {"recall": top[:, :SUBMITTED], "recall_subset": subset_top[:, :SUBMITTED_SUBSET]}

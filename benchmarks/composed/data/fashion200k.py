@@ -1,7 +1,7 @@
 """Fashion200k (Han et al., ICCV 2017) by the protocol of TIRG (Vo et al., CVPR 2019, arXiv 1812.07119).
 
 A query is a test photo and "replace A with B", the first words in which the captions of source and target differ. The gallery
-is every test photo but the query's own; right is any photo whose caption *string* equals the target's.
+is every test photo except the query's own; any photo whose caption *string* equals the target's is right.
 """
 
 from pathlib import Path
@@ -18,11 +18,11 @@ SPELLED_OUT = {".": "dotmark", "?": "questionmark", "&": "andmark", "*": "starma
 
 
 def load_fashion200k(annotations: str | Path, images: str | Path, *, split: str = "test", missing: str = "error") -> Task:
-    """The test queries of TIRG.
+    """Loads the test queries of TIRG.
 
     Args:
         annotations: folder with ``test_queries.txt`` and the categories' ``*_test_detect_all.txt``, at any depth.
-        images: folder below which the labels' paths lead to photos.
+        images: folder that the labels' paths are relative to.
         split: ``test``, the only one with published queries.
         missing: ``error`` or ``skip``.
 
@@ -62,7 +62,7 @@ def load_fashion200k(annotations: str | Path, images: str | Path, *, split: str 
 
 
 def modification(source: str, target: str) -> str:
-    """``replace A with B`` by the first words that the other caption lacks (the last word where it lacks none).
+    """Words ``replace A with B`` with the first words that the other caption lacks (the last word if it lacks none).
 
     Example:
         >>> modification("black leather jacket", "red leather jacket")
@@ -75,7 +75,7 @@ def modification(source: str, target: str) -> str:
 
 
 def _captions(root: Path) -> dict[str, str]:
-    """Photo path -> caption with punctuation spelled out, from every ``*test_detect_all.txt`` below a folder.
+    """Maps photo paths to captions with punctuation spelled out, from every ``*test_detect_all.txt`` below a folder.
 
     A line holds path, detection score and caption, separated by tabs.
     """
@@ -100,7 +100,7 @@ def _spelled_out(caption: str) -> str:
 
 
 def _queries(root: Path, captions: dict[str, str]) -> list[PublishedQuery]:
-    """The queries: paths of source and target, a pair a line."""
+    """Reads the queries: paths of source and target, a pair per line."""
     path = next(iter(sorted(root.rglob("test_queries.txt"))), None)
     if path is None:
         raise InputError(f"{root} holds no test_queries.txt; TIRG publishes it, put it beside Fashion200k's labels")

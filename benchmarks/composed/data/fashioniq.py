@@ -1,10 +1,11 @@
-"""FashionIQ (Wu et al., CVPR 2021): two captions say how a target differs from a candidate photo; dresses, shirts, tops.
+"""FashionIQ (Wu et al., CVPR 2021): two captions describe the change from a candidate photo to a target; dresses, shirts,
+tops.
 
-Test targets are hidden: everybody reports val. The reference stays in the gallery. Papers' numbers also differ by how the two
-captions are joined: a query carries both, and a composer's preset (`adapters/composed/presets.py`) joins them.
+Test targets are hidden: papers report val. The reference stays in the gallery. Papers also differ in joining the two captions:
+a query holds both, and a composer's preset (`adapters/composed/presets.py`) joins them.
 
 Galleries: ``original`` = all photos of a category's split; ``val-union`` = references and targets only (VAL, CVPR 2020), with
-clearly higher numbers.
+clearly higher results.
 """
 
 from pathlib import Path
@@ -26,7 +27,7 @@ KS = (10, 50)
 
 
 def read_entries(annotations: str | Path, category: str, split: str) -> list[PublishedQuery]:
-    """``captions/cap.CATEGORY.SPLIT.json`` as published.
+    """Reads ``captions/cap.CATEGORY.SPLIT.json`` as published.
 
     Raises:
         InputError: no such file, a damaged one, or hidden targets.
@@ -34,12 +35,12 @@ def read_entries(annotations: str | Path, category: str, split: str) -> list[Pub
     name = f"cap.{category}.{split}.json"
     path = find_annotation(Path(annotations), f"captions/{name}", name)
     if split == "test":
-        raise InputError("the targets of FashionIQ's test split are not published; measure on --split val")
+        raise InputError("the targets of FashionIQ's test split are not published; evaluate on --split val")
     return [_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(read_json(path, list))]
 
 
 def _entry(entry: object, where: str) -> PublishedQuery:
-    """Two photos and two captions, of which one may be empty."""
+    """Two photos and two captions, one of which may be empty."""
     captions = texts_of(required(entry, "captions", list, where), f"{where}: 'captions'")
     if len(captions) != 2:
         raise InputError(f"{where}: needs two captions, has {len(captions)}; get the file again from its publisher")
@@ -62,14 +63,14 @@ def load_fashioniq(
     gallery: str = "original",
     missing: str = "error",
 ) -> Task:
-    """The three categories as one task.
+    """Loads the three categories as one task.
 
     Args:
         annotations: the published folder with ``captions`` and ``image_splits``.
         images: folder with the photos, ``NAME.jpg`` or the like, also in folders below.
         split: ``val`` or ``train``.
         gallery: ``original`` or ``val-union``.
-        missing: ``error`` asks for all published queries and photos; ``skip`` measures on what is there and says so.
+        missing: ``error`` requires all published queries and photos; ``skip`` evaluates on what is there and reports it.
 
     Raises:
         InputError: anything missing, damaged or unknown.

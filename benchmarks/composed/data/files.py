@@ -1,4 +1,4 @@
-"""Annotation files and photo folders as data sets publish them."""
+"""Reads annotation files and photo folders as data sets publish them."""
 
 import json
 import os
@@ -12,10 +12,10 @@ MISSING = ("error", "skip")
 
 
 def find_annotation(folder: Path, *places: str) -> Path:
-    """The first of several places below a folder where a file may lie.
+    """Finds the first of several possible paths of a file below a folder.
 
     Raises:
-        InputError: it lies in none.
+        InputError: none exists.
     """
     for place in places:
         if (folder / place).is_file():
@@ -24,7 +24,7 @@ def find_annotation(folder: Path, *places: str) -> Path:
 
 
 def read_json(path: Path, kind: type) -> Any:
-    """A JSON file with a list or an object at its top.
+    """Reads a JSON file with a list or an object at its top.
 
     Raises:
         InputError: it is no JSON, or something else is at its top.
@@ -39,10 +39,10 @@ def read_json(path: Path, kind: type) -> Any:
 
 
 def required(entry: Any, name: str, kind: type, where: str) -> Any:
-    """A field of an annotation entry.
+    """Returns a field of an annotation entry.
 
     Raises:
-        InputError: it is absent or of another kind; the message says in which entry.
+        InputError: it is absent or of another kind; the message names the entry.
     """
     value = entry.get(name) if isinstance(entry, dict) else None
     if not isinstance(value, kind):
@@ -51,7 +51,7 @@ def required(entry: Any, name: str, kind: type, where: str) -> Any:
 
 
 def required_id(entry: Any, name: str, where: str) -> str:
-    """A field of an annotation entry that names something by a number, or by a string of digits.
+    """Returns an id field of an annotation entry, a number or a string of digits.
 
     Raises:
         InputError: it is absent, or neither.
@@ -60,7 +60,7 @@ def required_id(entry: Any, name: str, where: str) -> str:
 
 
 def number_text(value: Any, what: str) -> str:
-    """``17``, ``"17"`` and ``"000017"`` -> ``"17"``.
+    """Normalises ``17``, ``"17"`` and ``"000017"`` to ``"17"``.
 
     Raises:
         InputError: it is no whole number; ``what`` begins the message.
@@ -73,10 +73,10 @@ def number_text(value: Any, what: str) -> str:
 
 
 def texts_of(values: Any, what: str) -> list[str]:
-    """A list of strings, as annotated.
+    """Checks a list of strings.
 
     Raises:
-        InputError: it is none; ``what`` begins the message.
+        InputError: it is no such list; ``what`` begins the message.
     """
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise InputError(f"{what} is no list of texts; get the file again from its publisher")
@@ -84,7 +84,7 @@ def texts_of(values: Any, what: str) -> list[str]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file.
+    """Reads the lines of a text file.
 
     Raises:
         InputError: it is no UTF-8 text, or cannot be read.
@@ -96,7 +96,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def photos_by_name(folder: Path) -> dict[str, Path]:
-    """Name without its suffix -> path, of all photos in a folder and the folders below; one pass, no file is opened.
+    """Maps names without suffix to paths, for all photos in and below a folder, without opening them.
 
     Raises:
         InputError: no such folder, or no photo in it.
@@ -106,7 +106,7 @@ def photos_by_name(folder: Path) -> dict[str, Path]:
     found = {
         Path(name).stem: Path(place) / name
         for place, _, names in os.walk(folder, followlinks=True)
-        for name in sorted(names, reverse=True)  # of two suffixes the first in the alphabet stays
+        for name in sorted(names, reverse=True)  # of two suffixes, the alphabetically first is kept
         if name.lower().endswith(SUFFIXES)
     }
     if not found:
@@ -115,15 +115,15 @@ def photos_by_name(folder: Path) -> dict[str, Path]:
 
 
 def check_counts(what: str, found: int, published: int | None, missing: str) -> None:
-    """Refuses annotations that are not the published ones: a dropped query changes every figure.
+    """Refuses annotations that differ from the published ones: a dropped query changes every metric.
 
     Raises:
-        InputError: another number under ``error``; ``skip`` lets it pass (it stands in the result's coverage).
+        InputError: another number under ``error``; ``skip`` accepts it (see the result's coverage).
     """
     if published is not None and found != published and missing == "error":
         raise InputError(
             f"{what}: {found:,} in these annotations, {published:,} as published; "
-            "get them again, or measure on what is there by --missing skip"
+            "get them again, or evaluate on what is there by --missing skip"
         )
 
 

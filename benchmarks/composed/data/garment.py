@@ -1,11 +1,11 @@
-"""Which tag says what kind of thing a product is. Without it a black bag would be right for "this dress, but in black"."""
+"""Finds the tag for the kind of garment. Without it a black bag would be right for "this dress, but in black"."""
 
 from collections.abc import Iterable, Sequence
 
 from e2.errors import InputError
 from e2.spelling import spelling
 
-NAMES = (  # how catalogues call it, the finest first
+NAMES = (  # names of it in catalogues, the finest first
     "article type",
     "sub category",
     "product type",
@@ -20,7 +20,7 @@ NAMES = (  # how catalogues call it, the finest first
 
 
 def plain_name(name: str) -> str:
-    """The name of a tag or column in its common spelling, without a ``name`` at its end.
+    """Normalises the name of a tag or column, without a ``name`` at its end.
 
     >>> plain_name("subCategory"), plain_name("Product_Type_Name"), plain_name("baseColour")
     ('subcategory', 'producttype', 'basecolor')
@@ -32,7 +32,7 @@ PLACES = {plain_name(name): place for place, name in enumerate(NAMES)}
 
 
 def garment_tag(names: Iterable[str]) -> str | None:
-    """The finest of the names that mean a kind of garment, None where there is none.
+    """Returns the finest name that means a kind of garment, or None.
 
     >>> garment_tag(["category", "articleType", "brand"])
     'articleType'
@@ -42,16 +42,16 @@ def garment_tag(names: Iterable[str]) -> str | None:
 
 
 def kept_tags(keep: Sequence[str] | None, tags: Sequence[str], columns: Sequence[str] = (), *, name: str) -> tuple[str, ...]:
-    """The tags that right answers share with the reference unless a wish changes them.
+    """Returns the tags that right answers share with the reference unless a wish changes them.
 
     Args:
-        keep: as the user names them; None: the garment's, looked for among the tags, then among all columns.
-        tags: of the catalogue as it was opened.
-        columns: all that it has.
+        keep: the user's choice; None: the garment's, looked up among the tags, then all columns.
+        tags: of the opened catalogue.
+        columns: all of its columns.
         name: of the catalogue, for the message.
 
     Raises:
-        InputError: no tags at all, or none to keep is named and none is known by its name.
+        InputError: no tags, or none to keep is given or recognised.
     """
     if not tags:
         raise InputError(f"{name}: a benchmark from tags needs some; name them by --tags brand,colour,...")

@@ -1,4 +1,4 @@
-"""Wrong results that are half right: the change without the garment, the garment without the change."""
+"""Counts wrong results that are half right: the change without the garment, the garment without the change."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class HardNegatives:
-    """Wrong answers that are half right.
+    """Tags by which half-right wrong answers are counted.
 
     Attributes:
         tags: (G, E) codes of the gallery.
@@ -22,7 +22,7 @@ class HardNegatives:
     changed: np.ndarray
 
     def count(self, top: np.ndarray) -> dict[str, np.ndarray]:
-        """(Q, k) gallery rows, -1 for none -> how many of each kind a query has in its top k, (Q,) each."""
+        """Counts each kind in the top k: (Q, k) gallery rows, -1 for none -> (Q,) each."""
         shown = self.tags[top]  # (Q, k, E)
         as_wanted = shown == self.wanted[:, None]
         change = (as_wanted | ~self.changed[:, None]).all(axis=2)

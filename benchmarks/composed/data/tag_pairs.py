@@ -1,10 +1,10 @@
-"""Pairs of products that are equal in all but some tags, drawn from a catalogue of any size.
+"""Draws pairs of products that are equal in all but some tags, from a catalogue of any size.
 
-Products are grouped by their tuple of tags, and tuples by what is left without the changing tags, so that nothing quadratic is
-done. Draws are balanced: every set of changing tags gives as many pairs as the others where it has them, and within a set the
-values of one entity (the brand, where there is one) take turns, so that the largest brand does not fill the list.
+Products are grouped by their tuple of tags, and tuples by their unchanged tags, so that nothing is quadratic. Selection is
+balanced: every set of changing tags gives equally many pairs if it has them, and within a set the values of one entity (the
+brand, if any) take turns, so that the largest brand does not fill the list.
 
-Values spelled two ways (*T-shirt*, *Tshirts*) are one: `e2.spelling` compares them.
+Values spelled in two ways (*T-shirt*, *Tshirts*) are one: `e2.spelling` compares them.
 """
 
 import itertools
@@ -17,7 +17,7 @@ import numpy as np
 from e2.errors import InputError
 from e2.spelling import by_spelling, spelling
 
-TURNS = "brand"  # the entity whose values take turns; another catalogue: the one with most values
+TURNS = "brand"  # the entity whose values take turns; otherwise the one with most values
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TagTable:
 
     Attributes:
         entities: E names.
-        codes: (P, E) int64, each value's place in ``values``.
+        codes: (P, E) int64, each value's index in ``values``.
         values: for each entity its values, each in its most frequent spelling.
     """
 
@@ -36,17 +36,17 @@ class TagTable:
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[str]], entities: Sequence[str]) -> "TagTable":
-        """P rows of E values each."""
+        """Builds the table from P rows of E values each."""
         columns = [_coded(column) for column in zip(*rows, strict=True)]
         return cls(tuple(entities), np.stack([codes for codes, _ in columns], axis=1), tuple(values for _, values in columns))
 
     def named(self, codes: np.ndarray) -> dict[str, str]:
-        """(E,) codes as tags, e.g. ``table.named(table.codes[product])``."""
+        """Converts (E,) codes to tags, e.g. ``table.named(table.codes[product])``."""
         return {name: self.values[place][code] for place, (name, code) in enumerate(zip(self.entities, codes, strict=True))}
 
 
 def _coded(column: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(P,) codes of one entity's values, and what they stand for."""
+    """Codes one entity's values: (P,) codes, and their values."""
     frequent = sorted(Counter(column).items(), key=lambda counted: (-counted[1], counted[0]))
     shown = by_spelling(value for value, _ in frequent)
     place = {key: code for code, key in enumerate(sorted(shown))}
@@ -56,12 +56,12 @@ def _coded(column: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Pair:
-    """A reference product, the tuple of tags that is wished for, and the products that have it.
+    """A reference product, the wished tuple of tags, and the products that have it.
 
     Attributes:
         reference: row of the reference.
         wanted: (E,) codes.
-        changed: places of the entities that change.
+        changed: indices of the entities that change.
         answers: (A,) rows of the right products, in order.
     """
 
@@ -72,12 +72,12 @@ class Pair:
 
 
 def draw_pairs(table: TagTable, swaps: Sequence[tuple[int, ...]], seed: int) -> Iterator[Pair]:
-    """All pairs that a catalogue has, in random but balanced order; take as many as are needed.
+    """Yields all pairs of a catalogue, in random but balanced order.
 
     Args:
         table: the products' tags.
-        swaps: sets of places of entities that change together.
-        seed: of the draw.
+        swaps: sets of indices of entities that change together.
+        seed: of the random order.
     """
     rng = np.random.default_rng(seed)
     groups = _Groups(table.codes)
@@ -93,10 +93,10 @@ def draw_pairs(table: TagTable, swaps: Sequence[tuple[int, ...]], seed: int) -> 
 
 
 def swap_sets(table: TagTable, names: Sequence[str], changes: int) -> list[tuple[int, ...]]:
-    """The sets of entities that change together: all single ones, and all twos where ``changes`` is 2.
+    """Returns the sets of entities that change together: all single ones, and all pairs if ``changes`` is 2.
 
     Raises:
-        InputError: an unknown entity, or none that has two values.
+        InputError: an unknown entity, or none with two values.
     """
     unknown = [name for name in names if name not in table.entities]
     if unknown:
@@ -128,7 +128,7 @@ def _turn_taker(table: TagTable) -> int:
 
 
 def _stream(groups: _Groups, changed: tuple[int, ...], turns: np.ndarray, rng: np.random.Generator) -> Iterator[Pair]:
-    """Pairs of one set of changing tags, in passes: each takes every reference tuple once, with another partner."""
+    """Yields pairs of one set of changing tags, in passes: each takes every reference tuple once, with another partner."""
     rest = np.delete(groups.tuples, changed, axis=1)
     _, bucket = np.unique(rest, axis=0, return_inverse=True)  # tuples that are equal in all other tags
     bucket = bucket.ravel()
@@ -153,7 +153,7 @@ def _stream(groups: _Groups, changed: tuple[int, ...], turns: np.ndarray, rng: n
 
 
 def _in_turns(tuples: np.ndarray, turns: np.ndarray, rng: np.random.Generator) -> list[int]:
-    """The tuples in random order, but the first of every turn-taker's before the second of any."""
+    """Shuffles tuples, the first of every turn-taker before the second of any."""
     tuples = rng.permutation(tuples)
     who = turns[tuples]
     order = np.argsort(who, kind="stable")

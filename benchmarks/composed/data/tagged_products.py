@@ -1,6 +1,6 @@
-"""The products of a catalogue that queries from tags are about.
+"""Products of a catalogue for queries from tags.
 
-Products that lack one of the tags are left out, and counted: nobody can say whether they meet a wish.
+Products that lack a tag are left out and counted: whether they meet a wish is unknown.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from e2.errors import InputError
 
 
 class TaggedProducts:
-    """The products of a split that have every tag, in one pass over its texts.
+    """Products of a split that have every tag, read in one pass over its texts.
 
     Args:
         catalogue: one split.
-        text: which text stands for a product, ``caption`` or ``full``.
-        keep: the tags, among the catalogue's, that stay as they are unless a wish changes them; None: what the garment is.
+        text: text of a product, ``caption`` or ``full``.
+        keep: tags of the catalogue that stay unless a wish changes them; None: the kind of garment.
 
     Raises:
-        InputError: no tags named, none that says what the garment is, unknown text, or fewer than two complete products.
+        InputError: no tags, none for the kind of garment, unknown text, or fewer than two complete products.
     """
 
     def __init__(self, catalogue: Catalogue, text: str = "caption", keep: Sequence[str] | None = None):
@@ -55,26 +55,28 @@ class TaggedProducts:
         return len(self.rows)
 
     def changing(self, swap: Sequence[str] | None) -> list[str]:
-        """The tags that wishes may change: those named, or all but the kept ones."""
+        """Tags that wishes may change: the given ones, or all but the kept ones."""
         return list(swap or (name for name in self.table.entities if name not in self.keep))
 
     @property
     def incomplete(self) -> int:
-        """Products left out because a tag is missing."""
+        """Number of products left out for a missing tag."""
         return len(self.catalogue) - len(self)
 
     @cached_property
     def places(self) -> dict[str, int]:
-        """Id -> place."""
+        """Id -> row."""
         return {name: place for place, name in enumerate(self.ids)}
 
     def images(self) -> ProductImages:
-        """The first photo of each product, read when asked for."""
+        """First photo of each product, read on demand."""
         return ProductImages.first(self.catalogue, self.rows)
 
     def place(self, name: str) -> int:
-        """Raises:
-        InputError: a list of queries names a product that is not here.
+        """Row of a product.
+
+        Raises:
+            InputError: a list of queries names a product that is not here.
         """
         if name not in self.places:
             raise InputError(

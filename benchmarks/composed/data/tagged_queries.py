@@ -1,4 +1,4 @@
-"""Composed queries on any tagged catalogue: as a list that can be saved and used again, and as a `Task`."""
+"""Composed queries on any tagged catalogue, as a list that can be saved and as a `Task`."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ class TaggedQuery:
         reference: id of the product whose photo is shown.
         wanted: all tags that a right answer has.
         changed: the entities in which the reference differs.
-        dropped: the entity that the wish does not name and only the photo shows; None where the wish names the changes only.
+        dropped: the entity that only the photo shows; None if the wish names only the changes.
         wishes: one for each wording.
         answers: ids of all right products.
     """
@@ -42,7 +42,7 @@ class TaggedQuery:
 
 @dataclass(frozen=True)
 class TaggedQueries:
-    """A list of queries and how it was drawn: ``benchmark``, ``dataset``, ``split``, ``tags``, ``keep``, further settings."""
+    """A list of queries and its settings: ``benchmark``, ``dataset``, ``split``, ``tags``, ``keep`` and others."""
 
     settings: dict[str, Any]
     queries: tuple[TaggedQuery, ...]
@@ -78,13 +78,13 @@ class TaggedQueries:
                 f"{path} is no list of composed queries ({error!r}); give a queries.json that e2 evaluate wrote"
             ) from error
         if len(wordings) != 1 or "benchmark" not in settings:
-            raise InputError(f"{path} is empty or cut; give a queries.json that e2 evaluate wrote")
+            raise InputError(f"{path} is empty or truncated; give a queries.json that e2 evaluate wrote")
         if not settings.get("keep"):
             raise InputError(f"{path} does not say which tags right answers keep: an older version drew it; draw a new list")
         return cls(settings, tuple(queries))
 
     def statistics(self) -> dict[str, Any]:
-        """What the list is made of."""
+        """Statistics of the list."""
         answers = np.array([len(query.answers) for query in self.queries])
         brands = Counter(query.wanted["brand"] for query in self.queries if "brand" in query.wanted)
         return {
@@ -103,12 +103,12 @@ class TaggedQueries:
 
 
 def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str = "image") -> Task:
-    """The list as a task on its products. The reference may not be returned: whoever asks has it already.
+    """Makes the list a task on its products. The reference may not be returned: the user already has it.
 
     Args:
         listed: the queries.
         products: of the catalogue that they were drawn from.
-        target: what is searched for, ``image`` or ``text`` (the products' descriptions).
+        target: what to search, ``image`` or ``text`` (the products' descriptions).
 
     Raises:
         InputError: unknown target, or the list belongs to other products.
@@ -125,8 +125,8 @@ def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str 
     for query, places in zip(queries, answers, strict=True):
         if set(query.answers) != {products.ids[place] for place in places}:
             raise InputError(
-                f"the right answers of query {query.reference!r} are others in {products.catalogue.name} than in the list; "
-                "the catalogue has changed, draw a new list"
+                f"the right answers of query {query.reference!r} differ in {products.catalogue.name} from the list's; the "
+                "catalogue has changed, draw a new list"
             )
     settings = listed.settings
     categories = np.array(["+".join([query.dropped] if query.dropped else query.changed) for query in queries])
@@ -161,7 +161,7 @@ def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str 
 
 
 def _codes(table: TagTable, query: TaggedQuery) -> np.ndarray:
-    """(E,) the wanted tags as codes."""
+    """Codes (E,) of the wanted tags."""
     codes = []
     for name, values in zip(table.entities, table.values, strict=True):
         value = query.wanted.get(name)

@@ -1,4 +1,4 @@
-"""What every composed-retrieval protocol is to its runner: photos, queries of a photo and a wish, galleries, right answers."""
+"""Interface between composed-retrieval protocols and their runner: photos, queries, galleries, right answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from e2.adapters.composed.base import Wish
 
 
 class TopJudge(Protocol):
-    """Looks at what stands in the top places besides right answers."""
+    """Counts kinds of wrong results in the top ranks."""
 
     def count(self, top: np.ndarray) -> dict[str, np.ndarray]:
-        """(Q, k) gallery rows, -1 for none -> (Q,) how many of each named kind."""
+        """Counts each named kind: (Q, k) gallery rows, -1 for none -> (Q,)."""
 
 
 @dataclass(frozen=True)
@@ -22,27 +22,27 @@ class Task:
 
     Attributes:
         benchmark: its name, ``fashioniq``, ``attribute-swap`` and so on.
-        protocol: everything that numbers depend on, in one name.
+        protocol: everything that results depend on, in one name.
         name: of the data.
         split: of the data.
         images: I photos, those of references and galleries, read lazily.
         image_names: I names.
         references: (Q,) int64 rows of ``images``.
-        wordings: W lists of Q wishes: the same wishes in other words. A wish is a string, or the captions that make it up.
-        answers: for each query the gallery rows that are right; None where they are hidden (a server's test set).
-        categories: (Q,) the name of each query's category; figures are averaged over categories without weights.
+        wordings: W lists of Q wishes: the same wishes in other words. A wish is a string or several captions.
+        answers: right gallery rows of each query; None if hidden (a server's test set).
+        categories: (Q,) category of each query; metrics are averaged over categories without weights.
         galleries: category -> gallery rows that its queries search.
-        exclude_reference: whether the reference photo (or its text) may not be returned.
-        clusters: (Q,) int64, what the bootstrap draws.
+        exclude_reference: the reference photo (or its text) may not be returned.
+        clusters: (Q,) int64, units of the bootstrap.
         recall_ks: cut-offs of R@K.
-        map_ks: cut-offs of mAP@K; none where the protocol has no mAP.
-        texts: T texts to be found; None: photos are.
+        map_ks: cut-offs of mAP@K, if the protocol has any.
+        texts: T texts to find; None: photos.
         text_names: T names.
-        recall_answers: as ``answers``, where recalls count fewer (CIRCO: the annotated target only).
+        recall_answers: as ``answers``, if recalls count fewer (CIRCO: only the annotated target).
         subset: (Q, 1 + C) rows, the right answer first, of R_subset@K (CIRR).
         judge: counts hard negatives (attribute-swap).
-        facts: what else belongs into the result.
-        query_names: Q names under which a server or a later run knows the queries.
+        facts: further facts for the result.
+        query_names: Q names of the queries for a server or a later run.
     """
 
     benchmark: str
@@ -78,14 +78,14 @@ class Task:
 
 
 class Picked(Sequence[Any]):
-    """Some of a lazy sequence's items, in any order and any number, still read when asked for."""
+    """Some of a lazy sequence's items, in any order, with repetition, still read on demand."""
 
     def __init__(self, items: Any, rows: np.ndarray):
         self.items, self.rows = items, rows
 
     @property
     def names(self) -> list[str]:
-        """The items' names, where they have some (an ``AttributeError`` else, so that ``hasattr`` tells)."""
+        """Names of the items, if they have some (otherwise an ``AttributeError``, for ``hasattr``)."""
         names = self.items.names
         return [names[int(row)] for row in self.rows]
 

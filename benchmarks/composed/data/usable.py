@@ -1,7 +1,7 @@
-"""What of a published data set can be measured: photos that are there and whole, queries that have theirs and a wish.
+"""Finds the usable part of a published data set: intact photos, and queries with photos and a wish.
 
-All else is counted by cause. ``--missing error`` refuses it, ``--missing skip`` leaves it out; a submission, which a server
-takes whole only, is refused where anything was left out (`refuse_incomplete`).
+The rest is counted by cause. ``--missing error`` refuses it, ``--missing skip`` leaves it out; incomplete submissions, which
+servers reject, are refused (`refuse_incomplete`).
 """
 
 from collections import Counter
@@ -27,12 +27,12 @@ KINDS = ("queries", "photos")
 
 @dataclass(frozen=True)
 class UsablePhotos:
-    """The photos of a list that can be used.
+    """Usable photos of a list.
 
     Attributes:
         paths: name -> file, in the order of the list.
-        left_out: name -> why, of the others that the list names.
-        repeated: how often the list names a photo again.
+        left_out: name -> why, for the others in the list.
+        repeated: number of repetitions in the list.
     """
 
     paths: dict[str, Path]
@@ -41,7 +41,7 @@ class UsablePhotos:
 
     @property
     def causes(self) -> Counter[str]:
-        """How many names of the list are left out for what."""
+        """Counts the names left out by cause."""
         return Counter(self.left_out.values()) + Counter({TWICE: self.repeated})
 
 
@@ -50,11 +50,11 @@ class PublishedQuery:
     """One query of a published set.
 
     Attributes:
-        name: under which a server or a later run knows it.
+        name: its name for a server or a later run.
         reference: name of its photo.
-        answers: names of the right photos, the annotated target first; none where they are hidden.
+        answers: names of the right photos, the annotated target first; none if hidden.
         captions: the wish as annotated, one caption or several.
-        where: file and place of its annotation.
+        where: file and position of its annotation.
         others: names of further photos that it needs.
     """
 
@@ -67,21 +67,21 @@ class PublishedQuery:
 
     @property
     def target(self) -> str:
-        """The annotated right photo."""
+        """Annotated right photo."""
         return self.answers[0]
 
 
 def usable_photos(listed: Iterable[str], found: Mapping[str, Path], missing: str, folder: Path) -> UsablePhotos:
-    """Looks for every photo, and under ``skip`` reads each: a damaged one would stop the run when it is encoded.
+    """Looks up every photo and, under ``skip``, reads each: a damaged one would stop the run later.
 
     Args:
         listed: names, as the data set lists them.
-        found: name -> file, of the photos that are there.
+        found: name -> file, of the existing photos.
         missing: ``error`` or ``skip``.
         folder: for messages.
 
     Raises:
-        InputError: a photo is missing or named twice under ``error``, or none can be used.
+        InputError: a photo is missing or named twice under ``error``, or none is usable.
     """
     check_missing(missing)
     listed = list(listed)
@@ -98,7 +98,7 @@ def usable_photos(listed: Iterable[str], found: Mapping[str, Path], missing: str
 
 
 def refuse_damaged(paths: Mapping[str, Path]) -> None:
-    """Says which photos are why encoding failed.
+    """Names the damaged photos that made encoding fail.
 
     Raises:
         InputError: some cannot be read.
@@ -110,23 +110,23 @@ def refuse_damaged(paths: Mapping[str, Path]) -> None:
 def usable_queries(
     queries: Sequence[PublishedQuery], photos: Iterable[str], missing: str, what: str
 ) -> tuple[list[PublishedQuery], Counter[str]]:
-    """The queries whose photos can all be used and whose wish says something, and how many others there are, by cause.
+    """Selects queries with usable photos and a non-empty wish; counts the others by cause.
 
     Args:
         queries: as annotated.
-        photos: names of those that can be used.
+        photos: names of the usable ones.
         missing: ``error`` or ``skip``.
         what: the data set and its split, for messages.
 
     Raises:
-        InputError: a query without a usable wish under ``error``, or no query can be used.
+        InputError: a query without a usable wish under ``error``, or no usable query.
     """
     photos = set(photos)
     usable, left_out = [], Counter[str]()
     for query in queries:
         fault = wish_fault(query.captions if isinstance(query.captions, str) else " ".join(query.captions))
         if fault and missing == "error":
-            raise InputError(f"{query.where}: the wish {fault}, or measure on the rest by --missing skip")
+            raise InputError(f"{query.where}: the wish {fault}, or evaluate on the rest by --missing skip")
         if fault:
             left_out[NO_WISH] += 1
         elif photos.issuperset((query.reference, *query.answers, *query.others)):
@@ -175,10 +175,10 @@ def one_gallery(
 
 
 def answers_hidden(queries: Sequence[PublishedQuery]) -> bool:
-    """Whether only a server knows the answers, which goes for all queries of a split or for none.
+    """True if only a server knows the answers, which holds for all queries of a split or for none.
 
     Raises:
-        InputError: some have answers and some have not, or two have one name: a server's file could hold one of them only.
+        InputError: only some have answers, or two share a name, of which a server's file could hold only one.
     """
     seen: set[str] = set()
     for query in queries:
@@ -191,7 +191,7 @@ def answers_hidden(queries: Sequence[PublishedQuery]) -> bool:
 
 
 class Count(NamedTuple):
-    """How many are measured on, stand in the annotations, were published (None: not known), and were left out for what."""
+    """Numbers evaluated, annotated, published (None: unknown), and left out by cause."""
 
     used: int
     annotated: int
@@ -204,13 +204,13 @@ class Count(NamedTuple):
 
 
 def coverage(queries: Count, photos: Count) -> dict[str, Any]:
-    """What a result says about a data set, or about one category of it."""
+    """Coverage of a data set, or of one category of it, for a result."""
     left_out = {"queries": dict(queries.left_out), "photos": dict(photos.left_out)}
     return {"queries": queries.numbers, "photos": photos.numbers, "left_out": left_out}
 
 
 def covered(facts: Mapping[str, Any]) -> dict[str, Count]:
-    """``queries`` and ``photos`` of a task's facts, added up over its categories; empty for a task that is not published."""
+    """Adds up ``queries`` and ``photos`` of a task's facts over its categories; empty for an unpublished task."""
     found = facts.get("coverage")
     if not found:
         return {}
@@ -219,7 +219,9 @@ def covered(facts: Mapping[str, Any]) -> dict[str, Count]:
 
 
 def coverage_line(facts: Mapping[str, Any]) -> str | None:
-    """In words: ``22 of 24 queries (2 without a photo), 23 of 24 photos (1 missing); published are 6,016 queries``."""
+    """Puts the coverage into words: ``22 of 24 queries (2 without a photo), 23 of 24 photos (1 missing); published are 6,016
+    queries``.
+    """
     told, published = [], []
     for kind, part in covered(facts).items():
         told.append(f"{part.used:,} of {part.annotated:,} {kind}{_causes(part.left_out)}")
@@ -231,7 +233,7 @@ def coverage_line(facts: Mapping[str, Any]) -> str | None:
 
 
 def refuse_incomplete(task_name: str, facts: Mapping[str, Any]) -> None:
-    """A submission must hold every query, ranked among every photo.
+    """Refuses an incomplete submission, which must hold every query, ranked among every photo.
 
     Raises:
         InputError: something was left out.
@@ -253,8 +255,8 @@ def _causes(left_out: Mapping[str, int]) -> str:
 
 
 def _damaged(paths: Mapping[str, Path]) -> dict[str, str]:
-    """Name -> what is wrong, of the photos that cannot be read."""
-    with ThreadPoolExecutor() as pool:  # Pillow's decoders leave Python's lock
+    """Unreadable photos: name -> what is wrong."""
+    with ThreadPoolExecutor() as pool:  # Pillow's decoders release Python's lock
         causes = pool.map(_fault, paths.values())
         return {
             name: cause
@@ -272,12 +274,12 @@ def _fault(path: Path) -> str | None:
 
 
 def _complaint(photos: UsablePhotos, damaged: Mapping[str, str], listed: int, folder: Path) -> str:
-    """What is wrong with the photos, the worst first, and how to mend it."""
+    """Describes what is wrong with the photos, the worst first, and the remedy."""
     absent = [name for name, cause in photos.left_out.items() if cause == ABSENT]
     if absent:
         return (
             f"{folder} lacks {len(absent):,} of {listed:,} photos, {printable(absent[0])} for one; "
-            "complete it, or measure on what is there by --missing skip"
+            "complete it, or evaluate on what is there by --missing skip"
         )
     if damaged:
         return f"{folder}: {_damage(damaged, listed)}"
@@ -288,5 +290,5 @@ def _damage(damaged: Mapping[str, str], total: int) -> str:
     name, cause = next(iter(damaged.items()))
     return (
         f"{len(damaged):,} of {total:,} photos are damaged, {printable(name)} for one ({printable(cause)}); "
-        "replace them, or measure on the rest by --missing skip"
+        "replace them, or evaluate on the rest by --missing skip"
     )

@@ -1,4 +1,4 @@
-"""A change of tags in natural words: five wordings for each kind of change, "in black instead of navy blue" and the like."""
+"""Words changes of tags: five wordings for each kind of change, "in black instead of navy blue" and the like."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from e2.benchmarks.composed.data.garment import PLACES, plain_name
 
 WORDINGS = 5
 
-_LEADS = ("", "is ", "the same, but ", "change ", "I want it ")  # what stands once before all changes of a wish
+_LEADS = ("", "is ", "the same, but ", "change ", "I want it ")  # said once before all changes of a wish
 _JOINERS = (" and ", " and ", " and ", " and ", ", and ")  # between two changes
-_TAILS = {  # kind of change -> what follows each lead
+_TAILS = {  # kind of change -> continuation of each lead
     "colour": (
         "in {new} instead of {old}",
         "{new} rather than {old}",
@@ -67,7 +67,7 @@ _TAILS = {  # kind of change -> what follows each lead
         "with the {entity} {new}, not {old}",
     ),
 }
-_KINDS = {  # how catalogues call their tags, as `plain_name` spells it -> kind of change
+_KINDS = {  # names of tags in catalogues, spelled by `plain_name` -> kind of change
     **dict.fromkeys(("color", "basecolor"), "colour"),
     **dict.fromkeys(("brand", "maker", "designer"), "brand"),
     "season": "season",
@@ -76,7 +76,7 @@ _KINDS = {  # how catalogues call their tags, as `plain_name` spells it -> kind 
     "gender": "gender",
     **dict.fromkeys(("usage", "occasion"), "usage"),
 }
-_DESCRIBED = {  # how a tag stands in a description of what is wanted
+_DESCRIBED = {  # a tag's wording in a description
     "colour": "in {}",
     "brand": "by {}",
     "season": "for {}",
@@ -97,7 +97,7 @@ class Change:
 
 
 def wish(changes: Sequence[Change], wording: int) -> str:
-    """Says a change of one or several tags, in one of the five wordings.
+    """Words a change of one or several tags, in one of the five wordings.
 
     Example:
         >>> wish([Change("colour", "Navy Blue", "Black")], 0)
@@ -112,7 +112,7 @@ def wish(changes: Sequence[Change], wording: int) -> str:
 
 
 def description(tags: dict[str, str], wording: int) -> str:
-    """Says what is wanted by all of its tags.
+    """Describes a product by all its tags.
 
     Example:
         >>> description({"colour": "Red", "sub_category": "Dress", "brand": "Zeta"}, 1)
@@ -129,12 +129,12 @@ def description(tags: dict[str, str], wording: int) -> str:
 
 
 def kind_of(entity: str) -> str:
-    """The kind of change that a tag's name means."""
+    """Kind of change that a tag's name implies."""
     return _KINDS.get(plain_name(entity), "other")
 
 
 def _spoken(kind: str, value: str) -> str:
-    """A tag's value inside a sentence: brands keep their capitals, single things get an article."""
+    """Words a tag's value inside a sentence: brands keep their capitals, single things get an article."""
     if kind == "brand":
         return value
     value = value.lower()

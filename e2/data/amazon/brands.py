@@ -1,7 +1,7 @@
-"""Brands as sellers type them -> one spelling a brand.
+"""Normalises brands as sellers type them to one spelling each.
 
-The same maker stands in the metadata as ``Nike``, ``NIKE®``, ``by Nike``, ``Brand: Nike`` and ``Visit the NIKE Store``. With
-the brand as the only tag, each further spelling would be a class of its own and a false negative for the others.
+The metadata gives the same maker as ``Nike``, ``NIKE®``, ``by Nike``, ``Brand: Nike`` and ``Visit the NIKE Store``. As the
+brand is the only tag, each further spelling would be a class of its own and a false negative for the others.
 """
 
 import re
@@ -21,7 +21,7 @@ PLACEHOLDERS = frozenset(  # as `brand_key` gives them
 
 
 def clean_brand(text: str) -> str:
-    """A brand without what surrounds it on the shop's pages.
+    """Strips a brand of what surrounds it on the shop's pages.
 
     >>> clean_brand("Visit the Levi&#39;s® Store"), clean_brand("by\\n   Nike,")
     ("Levi's", 'Nike')
@@ -35,7 +35,7 @@ def clean_brand(text: str) -> str:
 
 
 def brand_key(brand: str) -> str:
-    """Equal for all spellings of a brand: letters and digits only, without case and accents; empty where there are none.
+    """Key shared by all spellings of a brand: letters and digits only, without case and accents; may be empty.
 
     >>> brand_key("Levi's") == brand_key("LEVIS"), brand_key("Hermès"), brand_key("-")
     (True, 'hermes', '')
@@ -44,5 +44,5 @@ def brand_key(brand: str) -> str:
 
 
 def is_placeholder(key: str) -> bool:
-    """Whether a brand's key says that there is none (``Unknown``, ``Generic``, ``N/A``)."""
+    """True if a brand's key means "none" (``Unknown``, ``Generic``, ``N/A``)."""
     return key in PLACEHOLDERS

@@ -1,4 +1,4 @@
-"""`e2 data amazon-fashion`: metadata -> plan -> photos -> tar shards; may be killed at any moment and resumed."""
+"""Builds AmazonFashion: metadata -> plan -> photos -> tar shards; may be killed at any moment and resumed."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ STATE, FAILURES, LOCK = "build.sqlite", "failures.jsonl", ".build.lock"
 DATABASE = tuple(f"{STATE}{ending}" for ending in ("", "-journal", "-wal", "-shm"))
 BUILD = OutputKind("a build of Amazon's catalogue", finished=STATISTICS, begun=STATE, names=(*DATABASE, FAILURES))
 AHEAD = 2  # photos handed to the threads, per connection
-OUTAGE = 200  # so many photos in a row unreachable: is it they, or the network?
+OUTAGE = 200  # after so many unreachable photos in a row, suspect the network
 
 
 def build_amazon_fashion(
@@ -45,24 +45,24 @@ def build_amazon_fashion(
     """Builds the data set in a folder: ``SPLIT-000000.tar`` and so on, ``statistics.json``, ``failures.jsonl``.
 
     Photos keep the bytes that the server sent. The order of products, their splits and their shards follow from the metadata
-    and the selection alone, not from which photo came first. A product none of whose photos came is left out.
+    and the selection alone, not from the order of arrival. Products without any fetched photo are left out.
 
     Args:
-        meta: Amazon Reviews metadata (2018 or 2023), a JSON object a line, plain or gzip.
+        meta: Amazon Reviews metadata (2018 or 2023), a JSON object per line, plain or gzip.
         out: a new or empty folder, or that of an earlier build.
-        selection: what to take of the metadata.
-        manners: how to ask the servers; may differ from one part of a resumed build to the next.
-        resume: go on with a stopped build; no photo that was fetched is fetched again.
+        selection: which products to take.
+        manners: limits on requests; may change when a build is resumed.
+        resume: continue a stopped build; no photo is fetched twice.
         overwrite: replace an earlier build.
         progress: show bars (on stderr).
 
     Returns:
-        What `e2.data.amazon.statistics.statistics` does.
+        The result of `e2.data.amazon.statistics.statistics`.
 
     Raises:
         InputError: no such file or nothing usable in it, a folder that holds other things, other settings than those of the
             build to resume, or another process that builds there.
-        TrainingStopped: the network is gone; what was fetched is kept.
+        TrainingStopped: the network is down; fetched photos are kept.
     """
     meta, out, selection = Path(meta), Path(out), selection or Selection()
     if selection.val + selection.test >= 1:
@@ -131,7 +131,7 @@ def _require_same(noted: dict[str, Any], given: dict[str, Any]) -> None:
 
 
 def _fetch_all(journal: Journal, fetcher: PhotoFetcher, out: Path, shard_size: int, progress: bool) -> None:
-    """Fetches what is pending and writes each shard as soon as all its photos are in or lost."""
+    """Fetches pending photos and writes each shard once all its photos are fetched or lost."""
     pending = journal.open_shards()
     for shard in [shard for shard, count in pending.items() if not count]:  # killed before they were written
         _write(journal, shard, out, shard_size)
@@ -151,7 +151,7 @@ def _fetch_all(journal: Journal, fetcher: PhotoFetcher, out: Path, shard_size: i
 
 
 class FetchResult(NamedTuple):
-    """What came of a photo; not ``final``: it has a second turn."""
+    """Result for a photo; if not ``final``, it gets a second turn."""
 
     photo: PhotoToFetch
     fetched: Fetched
@@ -159,10 +159,10 @@ class FetchResult(NamedTuple):
 
 
 def _fetched(fetcher: PhotoFetcher, photos: Iterator[PhotoToFetch]) -> Iterator[FetchResult]:
-    """Each photo with what came of it, as it comes; few are under way at a time, so that memory stays flat.
+    """Yields photos with their results as they complete; few are in flight, so memory stays flat.
 
-    A photo that failed in a way that may pass has a second turn, after `OUTAGE` others that did or at the end. So an outage
-    that ends by itself costs none, while no more shards than that wait for their last photos.
+    A photo with a temporary failure gets a second turn, after `OUTAGE` others like it or at the end. So a passing outage loses
+    none, and few shards wait for their last photos.
     """
     running: dict[Future[Fetched], PhotoToFetch] = {}
     again: deque[PhotoToFetch] = deque()
@@ -189,17 +189,17 @@ def _fetched(fetcher: PhotoFetcher, photos: Iterator[PhotoToFetch]) -> Iterator[
 
 
 def _done(running: dict[Future[Fetched], PhotoToFetch], second: Container[int]) -> Iterator[FetchResult]:
-    """Waits for the next to be done."""
+    """Waits for the next results."""
     for future in wait(running, return_when=FIRST_COMPLETED).done:
         photo, fetched = running.pop(future), future.result()
         yield FetchResult(photo, fetched, final=not fetched.outage or photo.number in second)
 
 
 def _trusted(results: Iterable[FetchResult], online: Callable[[], bool]) -> Iterator[FetchResult]:
-    """Holds back losses that an outage may have caused until a server answers again, or proves to be there when asked.
+    """Holds back losses that an outage may have caused until a server answers again.
 
     Raises:
-        TrainingStopped: the network is gone; what is held back stays pending, to be fetched by a resumed build.
+        TrainingStopped: the network is down; what is held back stays pending for a resumed build.
     """
     held: list[FetchResult] = []
     for result in results:
@@ -216,7 +216,7 @@ def _trusted(results: Iterable[FetchResult], online: Callable[[], bool]) -> Iter
 
 
 def _online(journal: Journal, fetcher: PhotoFetcher) -> bool:
-    """Whether a photo that came before still comes."""
+    """True if a photo that was fetched before can be fetched again."""
     photo = journal.one_that_came()
     return photo is not None and not fetcher.fetch(photo.urls).outage
 
@@ -225,7 +225,7 @@ def _gone(held: list[FetchResult]) -> TrainingStopped:
     url, reason = held[-1].fetched.failures[-1]
     return TrainingStopped(
         f"{len(held):,} photos in a row could not be reached (last: {printable(url)}, {reason}); "
-        "go on with --resume when the network is back"
+        "continue with --resume when the network is back"
     )
 
 

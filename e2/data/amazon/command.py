@@ -1,4 +1,4 @@
-"""`e2 data amazon-fashion`."""
+"""Command `e2 data amazon-fashion`."""
 
 import json as jsonlib
 from pathlib import Path
@@ -12,24 +12,24 @@ from e2.options import Json, Out, Seed
 def amazon_fashion(
     meta: Annotated[Path, typer.Option(help="Amazon Reviews metadata, e.g. meta_AMAZON_FASHION.jsonl.gz (2018 or 2023)")],
     out: Out,
-    photos: Annotated[int, typer.Option(min=1, help="of a product, at most")] = 1,
+    photos: Annotated[int, typer.Option(min=1, help="per product, at most")] = 1,
     min_brand_products: Annotated[int, typer.Option(min=1, help="leave out brands with fewer products")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="products to take, drawn at random; all if not given")] = None,
     val: Annotated[float, typer.Option(min=0, max=1, help="share of the products for validation")] = 0.05,
     test: Annotated[float, typer.Option(min=0, max=1, help="share of the products for the test")] = 0.05,
-    shard_size: Annotated[int, typer.Option(min=1, help="products in a tar shard")] = 1000,
-    rate: Annotated[float, typer.Option(min=0.01, help="requests a second to one host, at most")] = 20.0,
-    connections: Annotated[int, typer.Option(min=1, help="requests under way at once")] = 16,
+    shard_size: Annotated[int, typer.Option(min=1, help="products per tar shard")] = 1000,
+    rate: Annotated[float, typer.Option(min=0.01, help="requests per second to one host, at most")] = 20.0,
+    connections: Annotated[int, typer.Option(min=1, help="concurrent requests")] = 16,
     timeout: Annotated[float, typer.Option(min=0.1, help="seconds for one attempt at a photo")] = 30.0,
-    retries: Annotated[int, typer.Option(min=0, help="further attempts after a failure that may pass")] = 3,
+    retries: Annotated[int, typer.Option(min=0, help="further attempts after a temporary failure")] = 3,
     seed: Seed = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with a stopped build")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="continue a stopped build")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier build in --out")] = False,
     json: Json = False,
 ) -> None:
     """Build the AmazonFashion data set: products with title, brand and photo out of Amazon Reviews metadata.
 
-    The photos are fetched from the web, at `--rate`, into tar shards. What came is read by `--data amazon-fashion:OUT`.
+    Photos are fetched from the web, at `--rate`, into tar shards, to be read by `--data amazon-fashion:OUT`.
 
     Example: `e2 data amazon-fashion --meta meta_AMAZON_FASHION.jsonl.gz --out data/amazon`
     """

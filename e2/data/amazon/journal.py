@@ -1,4 +1,4 @@
-"""How far a build has got: the plan's SQLite file, with what came of each photo and, until its shard is written, its bytes."""
+"""State of a build: the plan's SQLite file, with the result of each photo and, until its shard is written, its bytes."""
 
 import contextlib
 import errno
@@ -58,19 +58,19 @@ class PhotoToFetch:
 
 
 class Journal:
-    """The state of a build. Of one thread; every method leaves a whole state on the disk, whenever the process is killed."""
+    """State of a build. For one thread; every method leaves a consistent state on disk, even if the process is killed."""
 
     def __init__(self, file: Path):
         self._db = sqlite3.connect(file, isolation_level=None)  # each statement is a transaction
-        # What is committed survives the end of the process; only a power cut may take the last photos, which are fetched again
+        # Commits survive the end of the process; only a power cut may lose the last photos, which are fetched again
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         self._db.close()
 
     def note(self, name: str) -> Any:
-        """A JSON value that was noted under a name, or None."""
+        """JSON value noted under a name, or None."""
         found = self._db.execute("SELECT value FROM note WHERE name = ?", [name]).fetchone()
         return json.loads(found[0]) if found else None
 
@@ -79,11 +79,11 @@ class Journal:
         self._db.execute("REPLACE INTO note VALUES (?, ?)", [name, json.dumps(value)])
 
     def open_shards(self) -> dict[Shard, int]:
-        """Shards still to be written -> how many of their photos are pending."""
+        """Shards still to be written -> number of their pending photos."""
         return {(split, shard): pending for split, shard, pending in self._db.execute(OPEN_SHARDS)}
 
     def pending(self) -> Iterator[PhotoToFetch]:
-        """Photos that nothing has come of yet, in the plan's order; others may be recorded meanwhile."""
+        """Pending photos, in the plan's order; others may be recorded meanwhile."""
         last = -1
         while rows := self._db.execute(PENDING, [last, ROWS_AT_ONCE]).fetchall():
             for number, split, shard, urls in rows:
@@ -91,14 +91,14 @@ class Journal:
             last = rows[-1][0]
 
     def one_that_came(self) -> PhotoToFetch | None:
-        """Some photo that was fetched, if there is one."""
+        """Some fetched photo, if there is one."""
         rows = self._db.execute(CAME).fetchall()
         return next(
             (PhotoToFetch(number, (split, shard), tuple(json.loads(urls))) for number, split, shard, urls in rows), None
         )
 
     def record(self, photo: PhotoToFetch, fetched: Fetched) -> None:
-        """What came of a photo."""
+        """Records the result for a photo."""
         state = "failed" if fetched.contents is None else "fetched"
         self._db.execute("BEGIN")
         with self._db:  # commits
@@ -109,21 +109,21 @@ class Journal:
             self._db.execute("UPDATE photo SET state = ?, contents = ? WHERE number = ?", done)
 
     def products(self, shard: Shard) -> Iterator[Product]:
-        """The products of a shard of which a photo was got, one after the other from the disk."""
+        """Yields a shard's products that have a photo, one after the other from disk."""
         rows = self._db.execute(PHOTOS_OF_SHARD, shard)
         for (product_id, title, brand), photos in itertools.groupby(rows, key=lambda row: row[:3]):
             yield Product(product_id, tuple(contents for *_, contents in photos), (title,), {"brand": brand})
 
     def shard_is_written(self, shard: Shard) -> None:
-        """Its photos' bytes are needed no more."""
+        """Drops the bytes of a written shard's photos."""
         self._db.execute(SHARD_IS_WRITTEN, shard)
 
     def stored(self) -> Iterator[tuple[str, str, str, int]]:
-        """Split, title, brand and number of photos of each product that lies in a shard."""
+        """Split, title, brand and number of photos of each product in a written shard."""
         yield from self._db.execute(STORED)
 
     def failures(self) -> Iterator[dict[str, Any]]:
-        """Each URL that gave no photo; ``lost`` where no other URL gave that photo either."""
+        """Each URL that gave no photo; ``lost`` if no other URL gave that photo either."""
         for product_id, url, reason, lost in self._db.execute(FAILURES):
             yield {"product_id": product_id, "url": url, "reason": reason, "lost": bool(lost)}
 
@@ -132,7 +132,7 @@ class Journal:
         return dict(self._db.execute("SELECT state, count(*) FROM photo GROUP BY state"))
 
     def lost_by_reason(self) -> dict[str, int]:
-        """Why photos were lost, by the first of their URLs -> how many, the most frequent first."""
+        """Reasons for lost photos, by the first of their URLs -> count, most frequent first."""
         query = """
         SELECT reason FROM failure JOIN photo ON photo.number = failure.photo WHERE state = 'failed'
         GROUP BY photo HAVING failure.rowid = min(failure.rowid)
@@ -142,10 +142,10 @@ class Journal:
 
 @contextlib.contextmanager
 def clear_errors(file: Path) -> Iterator[None]:
-    """SQLite's errors as those that the command line explains.
+    """Translates SQLite's errors for the command line.
 
     Raises:
-        OSError: the disk is full or refuses.
+        OSError: the disk is full or fails.
         InputError: the file is damaged.
     """
     try:

@@ -1,4 +1,4 @@
-"""Amazon Reviews metadata, one JSON object a line, in both layouts -> listings, or the reason why a line is none.
+"""Reads Amazon Reviews metadata, one JSON object per line in either layout, as listings or reasons for rejection.
 
 - 2018 (J. Ni, J. Li, J. McAuley: Justifying Recommendations using Distantly-Labeled Reviews, EMNLP 2019): ``asin``, ``title``,
   ``brand``, ``imageURL`` and ``imageURLHighRes``; in the first release ``image``, thumbnails only.
@@ -22,27 +22,27 @@ from e2.errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
 MIN_TITLE_WORDS = 3
-PAGE_CODE = re.compile(r"getTime|function\s*\(|\bvar\s+\w+\s*=")  # scripts of the page that were taken for a title
-SIZE_MODIFIER = re.compile(r"\._[^/]*_(?=\.\w+$)")  # in .../I/41Gl4._US40_.jpg; without it the shop gives the whole photo
+PAGE_CODE = re.compile(r"getTime|function\s*\(|\bvar\s+\w+\s*=")  # scripts of the page that were scraped as a title
+SIZE_MODIFIER = re.compile(r"\._[^/]*_(?=\.\w+$)")  # in .../I/41Gl4._US40_.jpg; without it the shop serves the whole photo
 URL = re.compile(r"https?://[^\s/]+/\S*")
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A product that can be used, if a photo of it can be fetched."""
+    """A product that is usable if one of its photos can be fetched."""
 
     product_id: str
     title: str
     brand: str
-    photos: tuple[tuple[str, ...], ...]  # for each view the URLs of its photo, the most suitable first; at least one
+    photos: tuple[tuple[str, ...], ...]  # for each view the URLs of its photo, best first; at least one
 
 
 class Unusable(Exception):
-    """A line that gives no listing; the message is the reason in a few words."""
+    """A line that gives no listing; the message is a short reason."""
 
 
 def read_lines(file: Path) -> Iterator[bytes]:
-    """The lines of a metadata file, plain or gzip (told by its contents, as names lie).
+    """Yields the lines of a metadata file, plain or gzip (detected by content).
 
     Raises:
         InputError: no such file, or a damaged archive.
@@ -67,7 +67,7 @@ def _opened(file: Path) -> BinaryIO | gzip.GzipFile:
 
 
 def listing_of(line: bytes) -> Listing:
-    """What a line says of a product.
+    """Parses a line into a listing.
 
     Raises:
         Unusable: it is damaged, or lacks something.
@@ -116,7 +116,10 @@ def _photos(row: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
 
 
 def _views_2023(images: list[Any]) -> Iterator[tuple[str, ...]]:
-    """``large`` (about 500 pixels) comes first: ``hi_res`` is several times the bytes, and training sees 224 or so."""
+    """Yields the photo URLs of each view; ``large`` (about 500 pixels) comes first: ``hi_res`` has several times the bytes,
+    and
+    training uses about 224 pixels.
+    """
     entries = [image for image in images if isinstance(image, dict)]
     for image in sorted(entries, key=lambda image: image.get("variant") != "MAIN"):
         yield _text(image.get("large")), _text(image.get("hi_res")), _whole(_text(image.get("thumb")))
@@ -129,7 +132,7 @@ def _views_2018(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _whole(thumbnail: str) -> str:
-    """The URL of the photo that a thumbnail was made from."""
+    """URL of the photo that a thumbnail was made from."""
     return SIZE_MODIFIER.sub("", thumbnail)
 
 

@@ -1,7 +1,7 @@
-"""Fetches one photo from the web at a time, from many threads, and believes nothing that the server says about it.
+"""Fetches photos from the web, in many threads, without trusting the servers.
 
-Built on urllib3 rather than on img2dataset. That tool has no rate limit per host (its issue #62), loses what a network outage
-fails (#333, #452) and downloads a killed shard anew (#358), and it pins pandas below 3 and webdataset below 0.3.
+Built on urllib3 rather than img2dataset, which has no rate limit per host (its issue #62), loses photos in a network outage
+(#333, #452), downloads a killed shard anew (#358), and pins pandas below 3 and webdataset below 0.3.
 """
 
 import random
@@ -19,34 +19,34 @@ from e2.data.images import BadImage, check_image, known_formats
 from e2.version import __version__
 
 AGENT = f"e2-fashion/{__version__} (builds a research data set; honours X-Robots-Tag)"
-REFUSALS = ("noai", "noimageai")  # in X-Robots-Tag: the owner wants no model trained on it
+REFUSALS = ("noai", "noimageai")  # in X-Robots-Tag: the owner forbids training on it
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses after which a later attempt may succeed
 REDIRECTS = 5
 MIN_SIDE = 64  # pixels; shops answer for lost photos with a dot or an icon
 MAX_BYTES = 20 << 20
 CHUNK = 1 << 16
-REASONS = (  # urllib3's errors, the more special ones first; those that may pass are True
+REASONS = (  # urllib3's errors, specific ones first; True for temporary ones
     (urllib3.exceptions.ResponseError, "redirects without end", False),
     (urllib3.exceptions.LocationValueError, "bad url", False),
     (urllib3.exceptions.SSLError, "bad certificate", False),
     (urllib3.exceptions.NewConnectionError, "no connection", True),  # a kind of timeout to urllib3
     (urllib3.exceptions.TimeoutError, "timeout", True),
 )
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds between attempts: doubled each time; longest that a server may ask for
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds between attempts: doubled each time; longest pause that a server may ask for
 
 
 @dataclass(frozen=True)
 class Manners:
-    """How the servers are asked."""
+    """Limits on requests to servers."""
 
     rate: float = 20.0  # requests a second to one host, at most
-    connections: int = 16  # requests under way at once
+    connections: int = 16  # concurrent requests
     timeout: float = 30.0  # seconds for one attempt, up to the photo's last byte
-    retries: int = 3  # further attempts after a failure that may pass
+    retries: int = 3  # further attempts after a temporary failure
 
 
 class PhotoError(Exception):
-    """No photo. ``reason`` says why in a few words; ``passing``: a later attempt may succeed, after ``pause`` seconds."""
+    """A failed fetch. ``reason`` is short; ``passing``: a later attempt may succeed, after ``pause`` seconds."""
 
     def __init__(self, reason: str, *, passing: bool = False, pause: float = 0.0):
         super().__init__(reason)
@@ -55,15 +55,15 @@ class PhotoError(Exception):
 
 @dataclass(frozen=True)
 class Fetched:
-    """What came of a photo's URLs, tried in their order."""
+    """Result of trying a photo's URLs in order."""
 
     contents: bytes | None  # None: all failed
     failures: tuple[tuple[str, str], ...]  # (URL, reason) of each that failed
-    outage: bool = False  # all failed in ways that may pass, as they do when the network is gone
+    outage: bool = False  # all failures were temporary, as when the network is down
 
 
 class RateLimit:
-    """Spreads requests to each host evenly over time; for many threads."""
+    """Spreads requests to each host evenly over time; thread-safe."""
 
     def __init__(self, rate: float):
         self.interval = 1 / rate
@@ -79,13 +79,13 @@ class RateLimit:
         time.sleep(turn - now)
 
     def hold(self, host: str, seconds: float) -> None:
-        """Nobody's turn comes for so long: the host has asked for a pause."""
+        """Pauses requests to a host that has asked for it."""
         with self._lock:
             self._next[host] = max(self._next.get(host, 0.0), time.monotonic() + seconds)
 
 
 class PhotoFetcher:
-    """Shared by all threads of a build."""
+    """Fetches photos; shared by all threads of a build."""
 
     def __init__(self, manners: Manners):
         self.manners = manners
@@ -99,7 +99,7 @@ class PhotoFetcher:
         )
 
     def fetch(self, urls: Sequence[str]) -> Fetched:
-        """The first of a photo's URLs that gives a photo."""
+        """Fetches the first of a photo's URLs that gives a photo."""
         failures: list[tuple[str, str]] = []
         outage = True
         for url in urls:
@@ -150,9 +150,9 @@ class PhotoFetcher:
 
 
 def _let_go(response: urllib3.BaseHTTPResponse) -> None:
-    """Gives the connection back, for the next request or, where bytes are left on it, closed."""
+    """Returns the connection to the pool, or closes it if bytes are left on it."""
     if response.length_remaining == 0:
-        response.drain_conn()  # of nothing; but after ``read1`` alone http.client takes the answer for unfinished
+        response.drain_conn()  # reads nothing; but after ``read1`` alone http.client takes the response for unfinished
     else:
         response.close()
     response.release_conn()
@@ -166,12 +166,12 @@ def _host(url: str) -> str:
 
 
 def _seconds(retry_after: str) -> float:
-    """Of a Retry-After in seconds; a date counts as none."""
+    """Seconds of a Retry-After header; a date counts as none."""
     return float(retry_after) if retry_after.strip().isdecimal() else 0.0
 
 
 def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """All bytes, which a server may send without end or one a minute; ``read1`` returns whatever has come."""
+    """Reads all bytes, which a server may send endlessly or very slowly; ``read1`` returns what has arrived."""
     contents = bytearray()
     while part := response.read1(CHUNK):
         contents += part
@@ -183,7 +183,7 @@ def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
 
 
 def _named(error: urllib3.exceptions.HTTPError) -> PhotoError:
-    """One of urllib3's errors by our few reasons."""
+    """Maps urllib3's errors to our few reasons."""
     cause = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason else error
     for kind, reason, passing in REASONS:
         if isinstance(cause, kind):
@@ -192,7 +192,7 @@ def _named(error: urllib3.exceptions.HTTPError) -> PhotoError:
 
 
 def _require_photo(contents: bytes) -> None:
-    """Decodes it: neither the name nor the declared type says what the bytes are."""
+    """Decodes the bytes: neither name nor declared type says what they are."""
     try:
         check_image(contents)
     except BadImage as error:

@@ -1,7 +1,7 @@
-"""Which products a build takes, in which split and shard each goes, and which photos that takes: one SQLite file.
+"""Plans a build in one SQLite file: the products, their splits and shards, and their photos.
 
-SQLite, because the file is the state of a build too (`e2.data.amazon.journal`): it grows past memory, and every change of it
-is there whole or not at all, whenever the process is killed.
+SQLite, because the file is also the build's state (`e2.data.amazon.journal`): it may exceed memory, and every change is
+atomic.
 """
 
 import hashlib
@@ -58,15 +58,15 @@ CREATE INDEX failure_by_photo ON failure (photo);
 
 @dataclass(frozen=True)
 class Selection:
-    """What of the metadata a build takes, and how it is laid out. The same selection of the same file gives the same plan."""
+    """Selection of the metadata and its layout. The same selection of the same file gives the same plan."""
 
-    photos: int = 1  # of a product, at most
+    photos: int = 1  # per product, at most
     min_brand_products: int = 1  # products of rarer brands are left out
     limit: int | None = None  # products, drawn at random; None: all
     val: float = 0.05  # share of the titles
     test: float = 0.05
-    seed: int = 0  # of the splits and of the draw
-    shard_size: int = 1000  # products in a shard, at most
+    seed: int = 0  # of the splits and of the random selection
+    shard_size: int = 1000  # products per shard, at most
 
 
 def write_plan(file: Path, lines: Iterable[bytes], selection: Selection) -> dict[str, Any]:
@@ -117,9 +117,9 @@ def _add(plan: sqlite3.Connection, listing: Listing, selection: Selection) -> No
 
 
 def split_of(title: str, selection: Selection) -> str:
-    """train, val or test, by the seed and the title alone, whatever else is in the file.
+    """Assigns train, val or test by the seed and the title alone, whatever else is in the file.
 
-    By the title, not by the id: one article in several colours or sizes has several ids and one title. Apart, its copies would
+    By title rather than id: one article in several colours or sizes has several ids and one title, and its copies must not
     leak from training into the test.
     """
     chance = _chance("split", selection.seed, title)
@@ -129,6 +129,6 @@ def split_of(title: str, selection: Selection) -> str:
 
 
 def _chance(*parts: object) -> float:
-    """A number in 0..1 that only the parts decide."""
+    """Pseudo-random number in 0..1 determined by the parts."""
     digest = hashlib.sha256("\n".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,4 +1,4 @@
-"""What a build gave, beside what is known of FashionGen: the columns of the paper's Table 6 (whose cells were not at hand)."""
+"""Statistics of a build beside FashionGen's figures: the columns of the paper's Table 6 (whose cells were not at hand)."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -28,14 +28,14 @@ class Tally:
         self.brands: Counter[str] = Counter()
 
     def add(self, title: str, brand: str, photos: int) -> None:
-        """Counts a product in."""
+        """Adds a product."""
         self.pairs += photos
         self.words += len(title.split())
         self.named += brand_key(brand) in brand_key(title)
         self.brands[brand] += 1
 
     def figures(self) -> dict[str, Any]:
-        """JSON-able."""
+        """JSON-able figures."""
         products = self.brands.total()
         return {
             "pairs": self.pairs,
@@ -47,13 +47,13 @@ class Tally:
 
 
 def statistics(journal: Journal) -> dict[str, Any]:
-    """Counts of a finished build.
+    """Computes the statistics of a finished build.
 
     Returns:
         ``metadata`` (lines, left_out by reason, products planned), ``photos`` (planned, fetched, lost by reason), ``splits``
         (split -> figures), ``total`` (the same over all splits) and ``fashiongen`` (with its source). Figures: ``pairs`` of a
-        photo and a title, ``products``, ``brands``, ``words_mean`` of a title over products, ``brand_in_title_percent`` of the
-        products, whose title gives the tag away.
+        photo and a title, ``products``, ``brands``, ``words_mean`` of a title over products, ``brand_in_title_percent``, the
+        share of products whose title gives the tag away.
     """
     splits, total = {split: Tally() for split in SPLITS}, Tally()
     for split, title, brand, photos_stored in journal.stored():
@@ -71,7 +71,7 @@ def statistics(journal: Journal) -> dict[str, Any]:
 
 
 def statistics_tables(found: Mapping[str, Any]) -> Group:
-    """The same for a terminal: what became of lines and photos, then the figures beside FashionGen's."""
+    """Tabulates the statistics for a terminal: lines and photos, then figures beside FashionGen's."""
     metadata, photos = found["metadata"], found["photos"]
     funnel = Table("metadata and photos", "", title_justify="left")
     funnel.columns[1].justify = "right"

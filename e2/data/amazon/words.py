@@ -1,4 +1,4 @@
-"""Text out of scraped pages as one plain line."""
+"""Turns scraped text into one plain line."""
 
 import html
 import re
@@ -7,7 +7,7 @@ MARKUP = re.compile(r"<[^<>]*>")
 
 
 def plain_text(text: str) -> str:
-    """Entities resolved, markup and unprintable characters left out, blanks single.
+    """Resolves entities, drops markup and unprintable characters, and collapses blanks.
 
     >>> plain_text("Men&#39;s <b>Tee</b>\\n &amp; Cap")
     "Men's Tee & Cap"

@@ -256,7 +256,7 @@ def test_a_finished_fit_is_resumed_as_it_is(method, encoder, other_encoder, cata
         given = {"encoder": encoder, "catalogue": catalogue, "options": options} | other
         with pytest.raises(InputError, match=said):
             fit_captioner(method, given["encoder"], given["catalogue"], tmp_path / "c", resume=True, **given["options"])
-    with pytest.raises(InputError, match="holds a finished captioner already; go on with --resume, replace it by"):
+    with pytest.raises(InputError, match="holds a finished captioner already; continue with --resume, replace it by"):
         fit_captioner(method, encoder, catalogue, tmp_path / "c", **options)
     assert before == {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "c").iterdir()}
 

@@ -1,4 +1,4 @@
-"""Embeddings as tables: which vector is whose, shards that a killed run leaves and another goes on with, flat memory."""
+"""Embeddings as tables: which vector is whose, shards that a killed run leaves and another continues with, flat memory."""
 
 import json
 
@@ -140,7 +140,7 @@ def test_a_stopped_run_goes_on_without_doubles(row_of_five, tmp_path, monkeypatc
         write_embeddings(colour_encoder(), row_of_five, out, **options)
     (folder / ".part-000001.parquet.abc.tmp.parquet").write_text("half")  # what SIGKILL would have left
     assert not out.is_file() and not (folder / MANIFEST).exists()
-    with pytest.raises(InputError, match="go on with --resume"):
+    with pytest.raises(InputError, match="continue with --resume"):
         write_embeddings(colour_encoder(), row_of_five, out, **options)
     first = (folder / "part-000000.parquet").stat().st_mtime_ns
     encoder = colour_encoder()
@@ -256,7 +256,7 @@ def test_the_command(shop, tiny, tmp_path):
     assert answer.status == 0 and f"wrote 120 vectors of 60 products to {tmp_path / 'e'}" in answer.out
     assert "part-000001.parquet: products up to 50" in answer.err
     catalogue = [*line, "--data", shop, "--split", "train"]
-    assert "go on with --resume" in run_command(*catalogue).line
+    assert "continue with --resume" in run_command(*catalogue).line
     assert "not" in run_command(*catalogue, "--resume").line  # the data set has another name
     assert "choose one" in run_command(*catalogue, "--resume", "--overwrite").line
     assert run_command(*catalogue, "--overwrite").status == 0

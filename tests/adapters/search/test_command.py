@@ -194,7 +194,7 @@ def test_mistakes_are_one_line(index, shop, encoder, photo, tmp_path):
         (("info", "--index", tmp_path), "is no index"),
         (("delete", "--index", index, "--ids", " , "), "there is no id"),
         (("delete", "--index", index, "--ids", "@none"), "cannot be read"),
-        ((*build, "--out", index, *TAGS), "holds a finished index already; go on with --resume"),
+        ((*build, "--out", index, *TAGS), "holds a finished index already; continue with --resume"),
         ((*build, "--out", index, "--resume", "--overwrite", *TAGS), "choose one"),
         ((*build, "--out", photo, *TAGS), "is there already and is no folder"),
     ):

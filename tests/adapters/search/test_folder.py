@@ -48,7 +48,7 @@ def test_files_of_others_are_kept_and_keep_the_folder(path, name):
     store.delete(["id 3"])
     store.finish()
     for overwrite in (True, False):
-        with pytest.raises(InputError, match=r"holds other files|go on with --resume"):
+        with pytest.raises(InputError, match=r"holds other files|continue with --resume"):
             create_store(str(path), manifest(), overwrite=overwrite)
     assert (path / name).read_text() == inside.read_text() == "mine" and captions(path) == {"of 30"}
 

@@ -101,7 +101,7 @@ def test_what_is_killed_goes_on(milvus, shop, news, tmp_path, monkeypatch, who, 
     if who == "client":
         assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     elif done.returncode:
-        assert "goes on with --resume" in done.stderr, done.stderr[-2000:]
+        assert "continues with --resume" in done.stderr, done.stderr[-2000:]
     wait(milvus)
     if done.returncode:
         act(milvus, table, "resume" if action in ("build", "overwrite") else action)

@@ -519,7 +519,7 @@ def test_only_outages_are_tried_again_and_not_for_ever(monkeypatch):
         server.call("query", patience=30)
     for failure, message in (
         (error(grpc.StatusCode.UNAVAILABLE), "no Milvus server answers"),
-        (MilvusException(101, "collection not loaded"), "is not ready: collection not loaded; .* goes on with --resume"),
+        (MilvusException(101, "collection not loaded"), "is not ready: collection not loaded; .* continues with --resume"),
         (MilvusException(65535, "attempt #0: stack trace: /a/b.go:51"), "is not ready: attempt #0"),
     ):
         raised[:] = [failure]

@@ -306,7 +306,7 @@ def test_java_home_and_path_are_searched_and_a_broken_one_is_passed_over(monkeyp
     (tmp_path / "home" / "bin").mkdir(parents=True)
     fake_java(tmp_path / "home" / "bin", "echo broken >&2; exit 3")
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "home"))
-    with pytest.raises(JavaFailed, match="failed with status 3: broken; mend it, or go without METEOR by --java none"):
+    with pytest.raises(JavaFailed, match="failed with status 3: broken; fix it, or go without METEOR by --java none"):
         find_java()
     (tmp_path / "java").symlink_to(java)
     assert find_java() == tmp_path / "java"

@@ -106,7 +106,7 @@ def test_wishes_that_say_nothing_or_too_much_are_left_out(tmp_path):
     path = tmp_path / "cirr/captions/cap.rc2.test1.json"
     first, second = json.loads(path.read_text())
     write(path, [first, {**second, "caption": " "}])
-    with pytest.raises(InputError, match="cap.rc2.test1.json, entry 1: the wish is empty; .* or measure on the rest by"):
+    with pytest.raises(InputError, match="cap.rc2.test1.json, entry 1: the wish is empty; .* or evaluate on the rest by"):
         load_cirr(tmp_path / "cirr", tmp_path / "cirr", split="test1")
 
 
@@ -128,7 +128,7 @@ def test_failed_rewritings_are_counted_in_file_and_notes(tmp_path, capsys):
     record = json.loads((tmp_path / "out/1_stub/mute/metrics.json").read_text())
     assert record["rewriting"]["failed"] == 2 == record["n"] and found.results[0]["rewriting"] is None
     assert notes(found.results)[1] == (
-        "mute on stub: 2 of 2 rewritings failed (2 no answer within 60 s): caption and wish stand in for them"
+        "mute on stub: 2 of 2 rewritings failed (2 no answer within 60 s): caption and wish are used instead"
     )
     task = load_cirr(tmp_path / "cirr", small_cirr(tmp_path / "cirr", "test1"), split="test1")
     write_submissions([colour_encoder()], task, Chosen(Mute), cirr.write_submission, tmp_path / "hand-in")

@@ -186,7 +186,7 @@ def test_bad_questions_get_one_line(tiny, shelf):
     bare = Shelf([Product("p", [png("red")], ("a shirt",), {"colour": "red"})] * 2, tags=("colour",))
     with pytest.raises(InputError, match="unknown truth 'pixels'; choose boxes, windows"):
         evaluate_grounding([small(tiny)], shelf, truth="pixels")
-    with pytest.raises(InputError, match="knows no boxes"):
+    with pytest.raises(InputError, match="has no boxes"):
         evaluate_grounding([small(tiny)], bare, truth="boxes")
     with pytest.raises(InputError, match="has no tags"):
         evaluate_grounding([small(tiny)], Shelf(bare.products, tags=()))

@@ -158,7 +158,7 @@ def test_a_stopped_build_is_neither_mixed_with_another_nor_thrown_away(shop, tmp
         with pytest.raises(ZeroDivisionError):
             build_amazon_fashion(meta, out, manners=QUICK, progress=False)
     before = contents(out)
-    with pytest.raises(InputError, match="unfinished build .* go on with --resume"):
+    with pytest.raises(InputError, match="unfinished build .* continue with --resume"):
         build_amazon_fashion(meta, out, manners=QUICK, progress=False)
     with pytest.raises(InputError, match="other settings .*seed was 0, is 3"):
         build_amazon_fashion(meta, out, selection=Selection(seed=3), manners=QUICK, resume=True, progress=False)

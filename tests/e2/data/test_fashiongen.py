@@ -123,7 +123,7 @@ def test_another_field_is_the_caption_and_pose_a_tag(folder):
 
 def test_worker_processes_open_the_file_themselves(folder):
     catalogue = Subset(open_catalogue(f"fashiongen:{folder}", "train", progress=False), range(6))
-    assert catalogue[0].images[0]  # opened here already, which a forked worker must not go on with
+    assert catalogue[0].images[0]  # opened here already, which a forked worker must not continue with
     loader = DataLoader(catalogue, 2, num_workers=2, collate_fn=list, multiprocessing_context="fork")
     assert [product for batch in loader for product in batch] == list(catalogue)
     assert list(pickle.loads(pickle.dumps(catalogue))) == list(catalogue)  # what a spawned worker gets

@@ -107,7 +107,7 @@ def test_bad_rows_of_a_stream(tmp_path, monkeypatch, capsys):
 
 
 def test_a_stream_elsewhere_gets_one_clear_line(folder):
-    with pytest.raises(InputError, match="only be passed over once; write it down by `e2 data import hf-stream:"):
+    with pytest.raises(InputError, match="only be read once; write it to disk by `e2 data import hf-stream:"):
         open_catalogue(f"hf-stream:{folder}", "train")
 
 

@@ -125,7 +125,7 @@ def test_training_with_skip_ends_well(folder, tiny, tmp_path, capsys):
     progress = train(config_of(tiny, "skip"), catalogue, catalogue, tmp_path / "run")
     assert progress.step == 4 and (tmp_path / "run/model.safetensors").exists()
     said = capsys.readouterr().err
-    assert "another photo stands in" in said and "validation goes on without" in said
+    assert "another photo replaces" in said and "validation goes on without" in said
 
 
 def test_training_with_error_stops_in_one_line_and_goes_on_where_it_was(folder, tiny, tmp_path):

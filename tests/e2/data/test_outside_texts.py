@@ -385,11 +385,11 @@ def test_names_with_separators_are_one_photo(shop, name):
 
 
 PATHS = {
-    "https": ("https://cdn.example.com/p/0.jpg?v=1&w=8", "image named by URL", "URLs are not fetched yet"),
-    "of no scheme": ("//cdn.example.com/p/0.jpg", "image named by URL", "URLs are not fetched yet"),
-    "bucket": ("s3://shop/0.jpg", "image named by URL", "URLs are not fetched yet"),
-    "data": ("data:image/png;base64,iVBORw0KGgo=", "image named by URL", "URLs are not fetched yet"),
-    "two": ("https://a.example/0.jpg,https://a.example/1.jpg", "image named by URL", "URLs are not fetched yet"),
+    "https": ("https://cdn.example.com/p/0.jpg?v=1&w=8", "image named by URL", "URLs are not fetched"),
+    "of no scheme": ("//cdn.example.com/p/0.jpg", "image named by URL", "URLs are not fetched"),
+    "bucket": ("s3://shop/0.jpg", "image named by URL", "URLs are not fetched"),
+    "data": ("data:image/png;base64,iVBORw0KGgo=", "image named by URL", "URLs are not fetched"),
+    "two": ("https://a.example/0.jpg,https://a.example/1.jpg", "image named by URL", "URLs are not fetched"),
     "backslash": (r"im\0.jpg", "Windows image path", "write / for backslashes"),
     "drive": (r"C:\shop\0.jpg", "Windows image path", "write / for backslashes"),
     "drive with slashes": ("C:/shop/0.jpg", "Windows image path", "write / for backslashes"),

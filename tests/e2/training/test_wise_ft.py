@@ -93,7 +93,7 @@ def test_what_cannot_be_interpolated_is_refused(shop, tiny, start_file, run, tmp
     before = start_file.read_bytes()
     try:
         save_file({name: value + 1 for name, value in load_file(start_file).items()}, start_file)
-        with pytest.raises(e2.InputError, match="others now"):
+        with pytest.raises(e2.InputError, match="have changed since"):
             both_ends(run)
     finally:
         start_file.write_bytes(before)

@@ -114,7 +114,7 @@ def test_wrong_fashioniq_options(tmp_path):
     for options, message in (
         ({"gallery": "half"}, "choose original or val-union"),
         ({"missing": "maybe"}, "choose error or skip"),
-        ({"split": "test"}, "not published; measure on --split val"),
+        ({"split": "test"}, "not published; evaluate on --split val"),
     ):
         with pytest.raises(InputError, match=message):
             load_fashioniq(root, root / "images", **options)
