@@ -1,6 +1,6 @@
-"""The one narrow interface through which adapters and benchmarks see an encoder, and ``load_encoder``.
+"""The interface through which adapters and benchmarks use an encoder, and ``load_encoder``.
 
-Any CLIP-like model goes behind it: an E2 checkpoint, any open_clip model by name, tag, file or hub repository, or ONNX graphs.
+It wraps any CLIP-like model: an E2 checkpoint, any open_clip model by name, tag, file or hub repository, or ONNX graphs.
 """
 
 import contextlib
@@ -29,21 +29,21 @@ from e2.towers import open_tower
 
 
 class Encoder:
-    """Images and texts -> L2-normalised float32 NumPy vectors.
+    """Encodes images and texts as L2-normalised float32 NumPy vectors.
 
-    Started several times over (``torchrun``), the processes share the work, and each gets all vectors: so all of them must
-    ask for the same; or else each works with an encoder of its own, see `alone`.
+    Several processes (``torchrun``) share the work and each gets all vectors, so all must make the same calls; see `alone` for
+    a process of its own.
 
     Args:
         model: an E2 or open_clip model.
         preprocess: PIL image -> (3, H, W).
         tokenizer: list of strings -> (B, L); has ``context_length``.
-        info: where the model comes from: ``path``, ``weights_sha256``, ``backbone``, ``method``; stands in every result.
+        info: origin of the model, for every result: ``path``, ``weights_sha256``, ``backbone``, ``method``.
         device: cpu, cuda or auto.
-        precision: of the forward pass, fp32, bf16 or fp16; the vectors are float32 always.
+        precision: of the forward pass, fp32, bf16 or fp16; the vectors are always float32.
         batch_size: images or texts at a time.
-        workers: processes that decode images; 0 = none but this one.
-        loss: settings of the loss that the model was trained with, where that is known: how its tags are read.
+        workers: processes that decode images; 0 = only this one.
+        loss: settings of the training loss, if known: how its tags are read.
 
     Attributes:
         tags: the entities of ``encode_regions``, empty for plain CLIP.
@@ -78,13 +78,13 @@ class Encoder:
         self._alone = False
 
     def alone(self) -> "Encoder":
-        """The same for this process alone: it encodes all that it is asked for, whatever other processes do."""
+        """Returns a copy for this process alone, which encodes everything it is given, whatever other processes do."""
         own = copy.copy(self)
         own._alone = True
         return own
 
     def encode_images(self, images: Sequence[ImageSource], progress: bool = True, *, normalize: bool = True) -> np.ndarray:
-        """N images (PIL, paths or encoded bytes; any sequence, read lazily) -> (N, D).
+        """Encodes N images (PIL, paths or encoded bytes; any sequence, read lazily): (N, D).
 
         Args:
             images: N of them.
@@ -98,7 +98,7 @@ class Encoder:
         return _gathered(self._iterate(images, self.model.encode_image, progress, normalize), len(images))
 
     def encode_regions(self, images: Sequence[ImageSource], progress: bool = True) -> np.ndarray:
-        """N images -> (N, E, D), one vector per entity in the order of ``tags``.
+        """Encodes N images to one vector per entity, in the order of ``tags``: (N, E, D).
 
         Raises:
             InputError: the model has no entities, or an image cannot be read.
@@ -106,7 +106,7 @@ class Encoder:
         return _gathered(self.iterate_images(images, regions=True, progress=progress), len(images))
 
     def encode_images_and_regions(self, images: Sequence[ImageSource], progress: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """N images -> (N, D) and (N, E, D): both of the above, each image decoded and read once.
+        """Encodes N images to (N, D) and (N, E, D), reading each image once.
 
         Raises:
             InputError: the model has no entities, or an image cannot be read.
@@ -118,7 +118,7 @@ class Encoder:
     def iterate_images(
         self, images: Sequence[ImageSource], *, regions: bool = False, progress: bool = True
     ) -> Iterator[np.ndarray]:
-        """The same in order, batch by batch, for what must not be held in memory at once: (B, D) or (B, E, D) each."""
+        """Yields vectors in order, (B, D) or (B, E, D) per batch, for data that do not fit into memory at once."""
         if regions:
             self._check_regions()
         return self._iterate(images, self.model.encode_regions if regions else self.model.encode_image, progress)
@@ -134,7 +134,7 @@ class Encoder:
             raise InputError(f"{self.info['path']} has no regions; they need a model trained by `e2 train --method e2`")
 
     def _image_and_regions(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, 1 + E, D): the image embedding in front of the region embeddings."""
+        """Image embedding followed by the region embeddings: (B, 3, H, W) -> (B, 1 + E, D)."""
         reading = self.model.read(pixels)
         return torch.cat([reading.image.unsqueeze(1), reading.regions], dim=1)
 
@@ -177,16 +177,16 @@ class Encoder:
         return vectors
 
     def truncated(self, texts: Sequence[str]) -> int:
-        """How many texts lose words at the context length: one more place would change what the model sees."""
+        """Counts the texts that lose words at the context length: one more token would change what the model sees."""
         return sum(truncated(self.tokenizer, texts[start : start + 1024]) for start in range(0, len(texts), 1024))
 
     def text_keys(self, texts: Sequence[str]) -> list[int]:
-        """What the model sees of each text, as a number: equal for those that its tokenizer makes one."""
+        """Hashes what the model sees of each text: equal for texts that its tokenizer makes equal."""
         parts = (self.tokenizer(list(texts[start : start + 1024])) for start in range(0, len(texts), 1024))
         return [key for tokens in parts for key in text_keys(tokens).tolist()]
 
     def autocast(self) -> torch.autocast:
-        """The context in which the model computes in this encoder's precision."""
+        """Context in which the model computes in this encoder's precision."""
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
     # --- for methods that look inside ---------------------------------------------------------------------------
@@ -283,7 +283,7 @@ class Encoder:
 
     @torch.inference_mode()
     def _vectors(self, encode: Callable[[Tensor], Tensor], batch: Tensor, size: int, normalize: bool) -> np.ndarray:
-        """The vectors of the ``size`` rows of which ``batch`` is this process's share.
+        """Encodes the ``size`` rows of which ``batch`` is this process's share.
 
         Raises:
             NotFinite: NaN or infinity among them.
@@ -297,7 +297,7 @@ class Encoder:
 
 
 def load_encoder(name: str | Path, **options: Any) -> Encoder:
-    """An encoder by name.
+    """Loads an encoder by name.
 
     Args:
         name: an E2 checkpoint folder or a weights file in it (``RUN/last.safetensors``), ``open_clip:MODEL/PRETRAINED`` (a
@@ -318,7 +318,7 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
 
 
 def _gathered(batches: Iterator[np.ndarray], total: int) -> np.ndarray:
-    """All batches in one array, written in place: joining them afterwards would need the memory twice."""
+    """Collects all batches in one array, written in place: joining them would double the memory."""
     vectors, start = np.empty((0, 0), dtype=np.float32), 0
     for batch in batches:
         if not start:

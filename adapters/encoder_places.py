@@ -1,7 +1,7 @@
-"""The encoder that a captioner, a composer or an index was made with: noted, found again, and told from others.
+"""Records, finds and checks the encoder that a captioner, a composer or an index was made with.
 
-Its place is noted as seen from the folder of what was made with it, and in full: so it is found from any working directory,
-and after both moved together. The hash of its weights decides: any encoder that has the same will do.
+Its path is recorded relative to the product's folder and in full, so that it is found from any working directory, and after
+both moved together. The hash of its weights decides: any encoder with the same hash will do.
 """
 
 import os
@@ -17,11 +17,11 @@ PREFIXED = re.compile(r"(local-dir:|transformers:|onnx:|onnx-int8:|open_clip:[^/
 
 
 def noted(info: dict[str, Any], folder: Path | None) -> dict[str, Any]:
-    """An encoder's ``info`` with its ``places``, where it is one of files: the names under which it loads from anywhere.
+    """Adds ``places`` to an encoder's ``info`` if it has files: names under which it loads from anywhere.
 
     Args:
         info: of an `Encoder`.
-        folder: that is made with it, to which the first place is relative; None: none.
+        folder: folder made with it, to which the first place is relative; None: none.
     """
     prefix, path = _split(str(info["path"]))
     if not path or not os.path.exists(path):  # a name that packages or the hub know
@@ -34,22 +34,22 @@ def noted(info: dict[str, Any], folder: Path | None) -> dict[str, Any]:
 def load_noted(
     info: Mapping[str, Any], folder: Path | None, holder: str, among: Sequence[Encoder] = (), **options: Any
 ) -> Encoder:
-    """The encoder that was noted, from wherever it is found with the same weights.
+    """Loads the recorded encoder from wherever it is found with the same weights.
 
     Args:
-        info: as `noted` gave it.
-        folder: that was made with it, where it lies now.
-        holder: what messages call that.
-        among: encoders at hand, of which one is taken if it has these weights.
+        info: result of `noted`.
+        folder: folder made with it, at its present path.
+        holder: its name in messages.
+        among: loaded encoders, used if one has these weights.
         options: of `load_encoder`.
 
     Raises:
-        InputError: it is nowhere, or what is there has other weights.
+        InputError: it is not found, or has other weights.
     """
     for encoder in among:
         if _weights(encoder.info) == _weights(info):
             return encoder
-    problem = "its place was not noted"
+    problem = "its path was not recorded"
     for place in dict.fromkeys(_places(info, folder)):
         try:
             found = load_encoder(place, **options)
@@ -59,16 +59,16 @@ def load_noted(
         if _weights(found.info) == _weights(info):
             return found
         problem = f"{place} has other weights than when it was used"
-    raise InputError(f"the encoder of {holder} is not found: {problem}; say where it lies now by --encoder")
+    raise InputError(f"the encoder of {holder} is not found: {problem}; give its path by --encoder")
 
 
 def check_noted(info: Mapping[str, Any], encoder: Encoder, holder: str, remedy: str) -> None:
-    """Refuses an encoder whose embeddings mean something else.
+    """Refuses an encoder with other weights.
 
     Args:
-        info: as `noted` gave it.
-        encoder: to be used.
-        holder: what was made with the noted one, for the message.
+        info: result of `noted`.
+        encoder: encoder to use.
+        holder: what was made with the recorded one, for the message.
         remedy: what to do, for the message.
 
     Raises:
@@ -79,7 +79,7 @@ def check_noted(info: Mapping[str, Any], encoder: Encoder, holder: str, remedy: 
 
 
 def _places(info: Mapping[str, Any], folder: Path | None) -> Iterator[str]:
-    """The names to try, with what is relative to the folder seen from here; a file may say anything."""
+    """Yields the names to try, relative ones resolved; a file may say anything."""
     places = info.get("places")
     for place in places if isinstance(places, list) else ():
         prefix, path = _split(str(place))
@@ -89,7 +89,7 @@ def _places(info: Mapping[str, Any], folder: Path | None) -> Iterator[str]:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """An encoder's name as what stands before a path, and the path."""
+    """Splits an encoder's name into prefix and path."""
     prefix, path = PREFIXED.fullmatch(name).groups(default="")  # type: ignore[union-attr] # anything matches
     return prefix, path
 

@@ -1,4 +1,4 @@
-"""Decoding images in worker processes, in order, any sequence of them."""
+"""Decodes any sequence of images in worker processes, in order."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -19,7 +19,7 @@ def image_batches(
     rows: Sequence[Sequence[int]] | None = None,
     pin: bool = False,
 ) -> Iterator[Tensor]:
-    """Yields (B, 3, H, W) in the order of ``images``, or for each batch of ``rows``; read one by one inside the workers.
+    """Yields (B, 3, H, W) in the order of ``images``, or per batch of ``rows``; workers read the images one by one.
 
     Raises:
         InputError: no images, or one that cannot be read; the message names it.

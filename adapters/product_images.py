@@ -11,12 +11,12 @@ from e2.errors import InputError
 
 
 class ProductImages(Sequence[Image.Image]):
-    """Images of a catalogue, decoded when asked for (by an encoder's workers), so that none is kept.
+    """Images of a catalogue, decoded on demand (by an encoder's workers) and not kept.
 
     Args:
-        catalogue: where they are.
+        catalogue: their catalogue.
         products: (I,) row of each image's product.
-        indices: (I,) which of the product's images.
+        indices: (I,) index among the product's images.
     """
 
     def __init__(self, catalogue: Catalogue, products: np.ndarray, indices: np.ndarray):
@@ -24,13 +24,13 @@ class ProductImages(Sequence[Image.Image]):
 
     @classmethod
     def first(cls, catalogue: Catalogue, products: np.ndarray | None = None) -> "ProductImages":
-        """The first image of each product; ``products``: which, in which order; None = all."""
+        """Selects the first image of each product; ``products``: rows in order; None = all."""
         products = np.arange(len(catalogue)) if products is None else products
         return cls(catalogue, products, np.zeros_like(products))
 
     @property
     def names(self) -> list[str]:
-        """Product id of each image; captions made elsewhere are looked up by them."""
+        """Product id of each image, by which existing captions are looked up."""
         light = texts_only(self.catalogue)
         return [light[int(row)].product_id for row in self.products]
 

@@ -1,10 +1,9 @@
-"""The tags that an encoder reads off a photo: per entity the nearest tag text, kept where it is near enough.
+"""Reads tags from a photo with an encoder: per entity the nearest tag text, if near enough.
 
 An encoder with regions compares each entity's region embedding with the texts of that entity's values; any other CLIP, and an
-entity without a region, compares the image embedding. Regions that were trained against centred tag texts are compared with
-such here too: less their mean, the texts say what sets each value apart. What counts as near enough is a cosine per entity,
-set by hand or found by `TagReader.calibrate` on labelled photos. Spellings of one value (*Nike*,
-*nike*) are one (`e2.spelling`).
+entity without a region, compares the image embedding. Regions trained with mean-centred tag texts are compared with such here
+too. The threshold is a cosine per entity, set by hand or by `TagReader.calibrate` on labelled photos. Spellings of one value
+(*Nike*, *nike*) are one (`e2.spelling`).
 """
 
 from collections import Counter
@@ -17,22 +16,22 @@ from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
 from e2.spelling import by_spelling, spelling
 
-ALWAYS, NEVER = -2.0, 2.0  # thresholds that no cosine misses, and that none reaches (unlike infinities these fit in JSON)
+ALWAYS, NEVER = -2.0, 2.0  # thresholds below and above every cosine (unlike infinities these fit in JSON)
 PLAIN = "{tag}"
-ROWS = 1024  # photos compared at a time: photos x values must not be held for millions at once
+ROWS = 1024  # photos compared at a time: photos x values for millions would not fit
 
 
 def tag_vocabulary(catalogue: Catalogue, entities: Sequence[str] | None = None) -> dict[str, list[str]]:
-    """Every value that a catalogue's products carry, per entity, the frequent first (equally frequent ones by name).
+    """Collects all values of a catalogue's tags per entity, most frequent first (ties by name).
 
-    Each value stands there once, in its most frequent spelling.
+    Each value occurs once, in its most frequent spelling.
 
     Args:
-        catalogue: one split; photos are not read where the source can leave them.
-        entities: which; all of the catalogue's when None.
+        catalogue: one split; photos are not read if the source can skip them.
+        entities: entities to use; None: all of the catalogue's.
 
     Raises:
-        InputError: no entities, or one that no product carries.
+        InputError: no entities, or one that no product has.
     """
     entities = tuple(catalogue.tags if entities is None else entities)
     if not entities:
@@ -49,7 +48,7 @@ def tag_vocabulary(catalogue: Catalogue, entities: Sequence[str] | None = None) 
 
 
 def _frequent_first(counts: Counter[str]) -> list[str]:
-    """The values whose spellings are counted, each in its most frequent one."""
+    """Merges counted spellings to values, each in its most frequent one."""
     names = by_spelling(sorted(counts, key=lambda value: (-counts[value], value)))
     totals: Counter[str] = Counter()
     for value, count in counts.items():
@@ -58,18 +57,18 @@ def _frequent_first(counts: Counter[str]) -> list[str]:
 
 
 class TagReader:
-    """Nearest tag texts of photos.
+    """Finds the nearest tag texts of photos.
 
     Args:
         encoder: any; its texts embed the values, its ``tags`` name the entities of ``region_features``.
-        vocabulary: entity -> values, as `tag_vocabulary` gives them; of spellings of one value the first is kept.
-        prompt: text of a value, which may name {entity}; None: as the encoder was trained, else the bare value.
-        thresholds: entity -> least cosine of a tag that is read; an entity left out reads its nearest value always.
+        vocabulary: entity -> values, as in `tag_vocabulary`; the first spelling of a value is kept.
+        prompt: text of a value, which may name {entity}; None: as in the encoder's training, or else the bare value.
+        thresholds: entity -> least cosine for reading a tag; without one, the nearest value is always read.
 
     Attributes:
         values: entity -> (V, D) float32, the embedded values.
-        compared: the same, centred where the encoder was trained so.
-        thresholds: as above, complete.
+        compared: the same, mean-centred if the encoder was trained so.
+        thresholds: as above, for all entities.
 
     Raises:
         InputError: an entity without values.
@@ -99,7 +98,7 @@ class TagReader:
         self.thresholds = dict.fromkeys(self.vocabulary, ALWAYS) | dict(thresholds or {})
 
     def scores(self, image_features: np.ndarray, region_features: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Cosines of N photos to every value.
+        """Computes the cosines of N photos to every value.
 
         Args:
             image_features: (N, D), L2-normalised.
@@ -119,7 +118,7 @@ class TagReader:
         region_features: np.ndarray | None = None,
         thresholds: Mapping[str, float] | None = None,
     ) -> list[dict[str, str]]:
-        """Per photo the nearest value of each entity whose cosine reaches the threshold; entities below it are absent.
+        """Reads each photo's nearest value of each entity; entities below the threshold are absent.
 
         Args:
             image_features, region_features: as for `scores`.
@@ -134,10 +133,10 @@ class TagReader:
     def read_pooled(
         self, image_features: np.ndarray, *, top_k: int = 3, threshold: float = 0.2, temperature: float = 0.01
     ) -> list[list[str]]:
-        """ViECap's way: of all entities' values together the up to ``top_k`` with softmax(cosine / temperature) > threshold.
+        """Reads as ViECap does: up to ``top_k`` of all entities' values with softmax(cosine / temperature) > threshold.
 
         Returns:
-            Per photo the values, likeliest first.
+            Values of each photo, likeliest first.
         """
         pooled = np.concatenate(list(self.values.values()))
         names = [value for values in self.vocabulary.values() for value in values]
@@ -159,12 +158,12 @@ class TagReader:
         *,
         precision: float = 0.8,
     ) -> dict[str, float]:
-        """Sets, and returns, per entity the least threshold at which the read tags are right often enough.
+        """Sets and returns, per entity, the least threshold at which read tags reach the precision.
 
         Args:
             image_features, region_features: N labelled photos that the encoder has not seen.
-            tags: N true tags; a photo without the entity's tag says nothing about that entity.
-            precision: share of read tags that must be right.
+            tags: N true tags; photos without an entity's tag do not count for it.
+            precision: required share of right tags among those read.
 
         Raises:
             InputError: a precision outside 0..1, or no photo with a tag.
@@ -183,7 +182,7 @@ class TagReader:
         return self.thresholds
 
     def _nearest(self, image_features, region_features) -> Iterator[dict[str, tuple[int, float]]]:
-        """Per photo: entity -> (nearest value, its cosine)."""
+        """Yields for each photo: entity -> (nearest value, its cosine)."""
         for start in range(0, len(image_features), ROWS):
             rows = slice(start, start + ROWS)
             scores = self.scores(image_features[rows], None if region_features is None else region_features[rows])
@@ -198,12 +197,12 @@ class TagReader:
 
 
 def trained_prompt(encoder: Encoder) -> str:
-    """How an E2 writes a tag as a text (``loss.region_prompt``); the bare value for any other encoder."""
+    """Prompt by which an E2 words a tag (``loss.region_prompt``); the bare value for any other encoder."""
     return encoder.loss.get("region_prompt", PLAIN)
 
 
 def centre(texts: np.ndarray) -> np.ndarray:
-    """Unit vectors of how each text differs from the mean, (V, D) -> (V, D); one alone stays as it is."""
+    """Mean-centres texts and normalises them, (V, D) -> (V, D); a single one is unchanged."""
     if len(texts) == 1:
         return texts
     apart = texts - texts.mean(axis=0)
@@ -211,7 +210,7 @@ def centre(texts: np.ndarray) -> np.ndarray:
 
 
 def least_threshold(scores: np.ndarray, right: np.ndarray, precision: float) -> float:
-    """The least threshold t such that among scores >= t at least ``precision`` are right; `NEVER` where there is none.
+    """Finds the least threshold t such that at least ``precision`` of scores >= t are right; `NEVER` if there is none.
 
     Args:
         scores: (N,).

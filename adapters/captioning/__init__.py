@@ -1,4 +1,4 @@
-"""Captions from a text-only training: DeCap, CapDec, and the nearest caption as their control, on any encoder.
+"""Captioners trained on text only, for any encoder: DeCap, CapDec, and the nearest caption as a control.
 
 >>> captioner = fit_captioner("decap", load_encoder("runs/mine"), open_catalogue("catalogue.parquet", "train"), "runs/decap")
 >>> captioner.caption(["photo.jpg"])

@@ -1,7 +1,7 @@
-"""A trained captioner: an encoder, what leads from its embeddings to a decoder, and the decoder; and its folder on disk.
+"""A trained captioner: an encoder, a mapping to a decoder, and the decoder; saved in a folder.
 
 A captioner is a checkpoint like an encoder: ``model.safetensors`` (decoder and memory), ``config.json``, the tokenizer's
-files, and for ``nearest`` the texts in ``memory.txt``. It holds for one encoder only, which ``config.json`` names by its hash.
+files, and for ``nearest`` the texts in ``memory.txt``. It belongs to one encoder, which ``config.json`` names by its hash.
 """
 
 import json
@@ -32,24 +32,24 @@ from e2.config import from_dict
 from e2.errors import InputError
 from e2.version import __version__
 
-FORMAT = 1  # raised when a reader of today could not read what is written
+FORMAT = 1  # raised when older readers cannot read what is written
 MEMORY, MEMORY_TEXTS, MODEL = "memory", "memory.txt", "model."
 BATCH_SIZE = 64
 
 
 @dataclass(eq=False)
 class Captioner:
-    """Photos -> captions.
+    """Captions photos.
 
     Attributes:
         encoder: whose embeddings it reads.
         config: all settings.
-        info: ``path``, ``weights_sha256``, ``method``, ``text``, ``prompt`` and ``encoder``: stands in every result.
+        info: ``path``, ``weights_sha256``, ``method``, ``text``, ``prompt`` and ``encoder``, for every result.
         model, tokenizer: the decoder; None for ``nearest``.
         memory: (M, D) text embeddings of ``decap`` and ``nearest``.
         memory_texts: M texts of ``nearest``.
         tag_reader: reads the tags of the prompt; None without a prompt.
-        training: what `fit_captioner` noted: losses, noise, thresholds.
+        training: record of `fit_captioner`: losses, noise, thresholds.
     """
 
     encoder: Encoder
@@ -63,7 +63,7 @@ class Captioner:
     info: dict[str, Any] = field(default_factory=dict)
 
     def caption(self, images: Sequence[ImageSource], *, progress: bool = True, **decoding: Any) -> list[str]:
-        """N images (PIL, paths or encoded bytes) -> N captions.
+        """Captions N images (PIL, paths or encoded bytes).
 
         Args:
             images: any sequence, read lazily.
@@ -83,7 +83,7 @@ class Captioner:
         return self._captions(image_features, self.read_tags(image_features, regions), how)
 
     def look(self, images: Sequence[ImageSource], *, progress: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
-        """N images -> (N, D) image embeddings, and (N, E, D) region embeddings where captions depend on them."""
+        """Embeds N images: (N, D) image embeddings, and (N, E, D) region embeddings if captions depend on them."""
         if self.reads_regions:
             return self.encoder.encode_images_and_regions(images, progress=progress)
         return self.encoder.encode_images(images, progress=progress), None
@@ -96,12 +96,12 @@ class Captioner:
         tags: Sequence[Mapping[str, str]] | None = None,
         **decoding: Any,
     ) -> list[str]:
-        """The same from embeddings of the captioner's encoder.
+        """Captions embeddings of the captioner's encoder.
 
         Args:
             image_features: (N, D), L2-normalised.
             region_features: (N, E, D), entities in the order of the encoder's ``tags``; used for reading tags.
-            tags: N tags to prompt with, instead of those that are read.
+            tags: N tags to prompt with, instead of those read from the photo.
             decoding: any of `Decoding`.
 
         Raises:
@@ -114,21 +114,21 @@ class Captioner:
         return self._captions(image_features, tags, how)
 
     def decoding(self, **options: Any) -> Decoding:
-        """Decoding options, checked; the captioner's own length where none is given.
+        """Checks decoding options; the default length is the captioner's own.
 
         Raises:
-            InputError: an unknown option or a value that makes no sense.
+            InputError: an unknown option or an invalid value.
         """
         return from_dict(Decoding, {"max_tokens": self.config.max_tokens, **options}, "decoding")
 
     @property
     def reads_regions(self) -> bool:
-        """Whether region embeddings change the captions."""
+        """True if region embeddings change the captions."""
         pooled = self.config.prompt == "entities"
         return self.tag_reader is not None and not pooled and any(e in self.encoder.tags for e in self.tag_reader.vocabulary)
 
     def read_tags(self, image_features: np.ndarray, region_features: np.ndarray | None = None) -> list[dict[str, str]]:
-        """Per photo the tags that its prompt will name; empty without a prompt."""
+        """Reads the tags that each photo's prompt will name; empty without a prompt."""
         if self.tag_reader is None:
             return [{} for _ in image_features]
         if self.config.prompt == "entities":
@@ -139,7 +139,7 @@ class Captioner:
     def hypotheses(
         self, image_features: np.ndarray, tags: Sequence[Mapping[str, str]], how: Decoding
     ) -> Iterator[list[Hypothesis]]:
-        """Per photo all hypotheses of the search, best first."""
+        """Yields all hypotheses of the search for each photo, best first."""
         model, tokenizer = self._decoder()
         model.eval()
         ids = [tokenizer.encode(prompt_text(self.config.prompt, found)) for found in tags]
@@ -151,12 +151,12 @@ class Captioner:
                 yield from decode(model.language_model, context, mask, how, stop_id=tokenizer.stop_id, banned=banned)
 
     def _decoder(self) -> tuple[CaptionModel, Tokenizer]:
-        """Model and tokenizer, which all methods but ``nearest`` have."""
+        """Model and tokenizer, which all methods except ``nearest`` have."""
         assert self.model is not None and self.tokenizer is not None
         return self.model, self.tokenizer
 
     def conditions(self, image_features: np.ndarray) -> Tensor:
-        """What the decoder sees of N photos: DeCap's projection onto the memory, CapDec's image embedding as it is.
+        """Condition of the decoder for N photos: DeCap's projection onto the memory, or CapDec's unchanged image embedding.
 
         Raises:
             InputError: embeddings of another width than the encoder's.
@@ -179,7 +179,7 @@ class Captioner:
         return captions
 
     def _most_similar(self, texts: list[str], image: np.ndarray) -> str:
-        """The text whose embedding lies nearest to the image's."""
+        """Text whose embedding is nearest to the image's."""
         return texts[int(np.argmax(self.encoder.encode_texts(texts, progress=False) @ image))]
 
     def save(self, folder: Path, home: Path) -> None:
@@ -219,7 +219,7 @@ class Captioner:
 
 
 def require_finite_features(features: np.ndarray) -> None:
-    """Refuses embeddings that mean nothing, of which captions could be written all the same.
+    """Refuses non-finite embeddings, which would still give captions.
 
     Raises:
         InputError: some of the (N, D) are NaN or infinite.
@@ -232,12 +232,12 @@ def require_finite_features(features: np.ndarray) -> None:
 def load_captioner(
     path: str | Path, encoder: Encoder | None = None, *, among: Sequence[Encoder] = (), **encoder_options: Any
 ) -> Captioner:
-    """A captioner from its folder.
+    """Loads a captioner from its folder.
 
     Args:
-        path: what `fit_captioner` wrote.
-        encoder: the one it was fitted to; None: found by itself, see `load_noted`.
-        among: encoders at hand, of which that one is taken if it is there.
+        path: folder that `fit_captioner` wrote.
+        encoder: the one it was fitted to; None: found automatically, see `load_noted`.
+        among: loaded encoders, searched first.
         encoder_options: ``device``, ``batch_size`` ... of `load_encoder`, when ``encoder`` is None.
 
     Raises:
@@ -269,7 +269,7 @@ def load_captioner(
 
 
 def captioner_info(captioner: Captioner, folder: Path) -> dict[str, Any]:
-    """Where a captioner comes from, for results."""
+    """Origin of a captioner, for results."""
     config = captioner.config
     return {
         "path": str(folder),
@@ -282,7 +282,7 @@ def captioner_info(captioner: Captioner, folder: Path) -> dict[str, Any]:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """The ``config.json`` of a captioner.
+    """Reads the ``config.json`` of a captioner.
 
     Raises:
         InputError: it is missing, damaged, newer than this version, or of something else.

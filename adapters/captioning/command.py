@@ -1,4 +1,4 @@
-"""`e2 caption`: fit, write, sweep."""
+"""Commands `e2 caption fit`, `write` and `sweep`."""
 
 import json as jsonlib
 from pathlib import Path
@@ -25,14 +25,14 @@ from e2.options import (
     open_data,
 )
 
-caption_app = typer.Typer(help="Captions from a text-only training.", no_args_is_help=True)
+caption_app = typer.Typer(help="Captions from text-only training.", no_args_is_help=True)
 
 EncoderName = Annotated[str, typer.Option(help=ENCODERS)]
-Texts = Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue, or a UTF-8 file with one text a line")]
+Texts = Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue, or a UTF-8 file with one text per line")]
 Steps = Annotated[int | None, typer.Option(min=1, help="length of the training, instead of --epochs")]
 Epochs = Annotated[float | None, typer.Option(help="length of the training")]
 LanguageModel = Annotated[str | None, typer.Option(help="GPT-2 folder or hub name; none: a small new one")]
-Resume = Annotated[bool, typer.Option("--resume", help="go on where a stopped run was")]
+Resume = Annotated[bool, typer.Option("--resume", help="continue a stopped run")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what is in --out")]
 Beam = Annotated[int, typer.Option(help="hypotheses per image; 1 is greedy")]
 
@@ -46,7 +46,7 @@ def fit(
     split: Split = "train",
     text: Text = "caption",
     tags: Tags = None,
-    prompt: Annotated[str, typer.Option(help="none, tags (read off the photo) or entities (ViECap's)")] = "none",
+    prompt: Annotated[str, typer.Option(help="none, tags (read from the photo) or entities (ViECap's)")] = "none",
     epochs: Epochs = None,
     steps: Steps = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
@@ -54,15 +54,15 @@ def fit(
     tokenizer: Annotated[str | None, typer.Option(help="sentencepiece (learned from the texts) or clip")] = None,
     vocabulary: Annotated[int | None, typer.Option(min=1, help="pieces of a SentencePiece tokenizer")] = None,
     language_model: LanguageModel = None,
-    freeze_language_model: Annotated[bool, typer.Option("--freeze-language-model", help="train the mapper alone")] = False,
+    freeze_language_model: Annotated[bool, typer.Option("--freeze-language-model", help="train only the mapper")] = False,
     mapper: Annotated[str | None, typer.Option(help="linear, mlp or transformer")] = None,
     prefix_length: Annotated[int | None, typer.Option(min=1, help="tokens that stand for the embedding")] = None,
     variance: Annotated[float | None, typer.Option(help="CapDec's noise per component")] = None,
     target_cosine: Annotated[float | None, typer.Option(help="the noise as a cosine instead")] = None,
     calibrate: Annotated[str | None, typer.Option(help="the noise from the data instead: like-texts or image-gap")] = None,
-    modality_offset: Annotated[bool, typer.Option("--modality-offset", help="train on texts moved to the photos")] = False,
+    modality_offset: Annotated[bool, typer.Option("--modality-offset", help="train on texts shifted to the photos")] = False,
     memory_temperature: Annotated[float | None, typer.Option(help="of DeCap's memory")] = None,
-    memory_size: Annotated[int | None, typer.Option(min=1, help="texts in the memory at most")] = None,
+    memory_size: Annotated[int | None, typer.Option(min=1, help="most texts in the memory")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting of a captioner")] = None,
     caption_column: CaptionColumn = "caption",
     image_column: ImageColumn = "image",
@@ -125,12 +125,12 @@ def write(
     captioner: Annotated[Path, typer.Option(help="folder that e2 caption fit wrote")],
     data: Annotated[str, typer.Option(metavar="DIR|SPEC", help="a folder of photos, or a catalogue")],
     out: Annotated[Path, typer.Option(help="JSON-lines file to write, or a .csv")],
-    encoder: Annotated[str | None, typer.Option(help="where the captioner's encoder lies now, if it moved")] = None,
+    encoder: Annotated[str | None, typer.Option(help="path of the captioner's encoder, if it moved")] = None,
     split: Split = None,
     beam: Beam = 1,
     max_tokens: Annotated[int | None, typer.Option(help="length of a caption")] = None,
     length_penalty: Annotated[float, typer.Option(help="beams rank by log-probability / length ** this")] = 1.0,
-    no_repeat_ngram: Annotated[int, typer.Option(help="n of the n-grams that may not come twice; 0: none")] = 0,
+    no_repeat_ngram: Annotated[int, typer.Option(help="n of the n-grams that may not repeat; 0: none")] = 0,
     top_p: Annotated[float | None, typer.Option(help="sample from the likeliest tokens of this total probability")] = None,
     temperature: Annotated[float, typer.Option(help="of the decoder")] = 1.0,
     rerank: Annotated[bool, typer.Option("--rerank", help="choose among beams by similarity to the photo")] = False,
@@ -179,7 +179,7 @@ def sweep(
     split: Split = "train",
     photos_split: Annotated[str, typer.Option(help="split whose photos are captioned and scored")] = "val",
     variances: Annotated[str, typer.Option(help="comma-separated")] = "0,0.001,0.004,0.016,0.03,0.06",
-    products: Annotated[int, typer.Option(min=1, help="at most so many are captioned")] = 500,
+    products: Annotated[int, typer.Option(min=1, help="most photos to caption")] = 500,
     beam: Beam = 1,
     epochs: Epochs = None,
     steps: Steps = None,
@@ -225,7 +225,7 @@ def sweep(
 
 
 def open_texts(texts: str, split: str | None, tags: str | None, columns: tuple[str, str, str], on_bad_row: str):
-    """What ``--data`` names: the texts, held-out photos to calibrate on if there are any, and a name for messages."""
+    """Opens ``--data``: the texts, held-out photos to calibrate on if there are any, and a name for messages."""
     from e2.adapters.captioning.corpus import read_lines
 
     if texts.endswith(".txt"):
@@ -236,12 +236,12 @@ def open_texts(texts: str, split: str | None, tags: str | None, columns: tuple[s
     try:
         photos = open_data(texts, "val", tags, columns, on_bad_row) if split != "val" else source
     except InputError:
-        photos = source  # a catalogue of one split: its own photos are the only ones at hand
+        photos = source  # a catalogue of one split: only its own photos are available
     return source, photos, texts
 
 
 def open_photos(images: str, split: str | None, columns: tuple[str, str, str], on_bad_row: str, out: Path):
-    """What ``--data`` names: a folder of photos, unless tables lie in it (``out`` aside); else a catalogue."""
+    """Opens ``--data``: a folder of photos, unless it holds tables (besides ``out``); else a catalogue."""
     from e2.adapters.captioning.write import CataloguePhotos, FolderPhotos
     from e2.data.sources import SOURCES
 
@@ -258,10 +258,10 @@ def open_photos(images: str, split: str | None, columns: tuple[str, str, str], o
 
 
 def parse_variances(text: str) -> list[float]:
-    """Comma-separated numbers.
+    """Parses comma-separated numbers.
 
     Raises:
-        InputError: something that is no number.
+        InputError: not a number.
     """
     try:
         return [float(part) for part in text.split(",")]

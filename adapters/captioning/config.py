@@ -1,4 +1,4 @@
-"""Settings of a captioner, with the defaults of its method; stored whole in its ``config.json``."""
+"""Settings of a captioner, with the defaults of its method; stored completely in its ``config.json``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -18,36 +18,36 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 @dataclass(frozen=True)
 class CaptionerConfig:
-    """What a captioner is and how it learns.
+    """Settings of a captioner and its training.
 
     Attributes:
         method: ``decap``, ``capdec``, or ``nearest`` (the memory's nearest text, no training).
         text: ``caption`` or ``full``.
         prompt: ``none``, ``tags`` or ``entities`` (ViECap's).
-        tag_dropout: how often a true tag is left out of a prompt in training.
-        tag_precision: share of read tags that should be right, by which thresholds are set where labelled photos are at hand.
-        max_tokens: length of a caption, the stop token included.
+        tag_dropout: probability of dropping a true tag from a prompt in training.
+        tag_precision: target precision of read tags, for thresholds set on labelled photos.
+        max_tokens: length of a caption, including the stop token.
         tokenizer: ``sentencepiece`` or ``clip``; a pre-trained language model brings its own.
-        vocabulary: pieces of a SentencePiece tokenizer, at most.
-        language_model: a GPT-2 folder or hub name; None: a new one of the next three.
+        vocabulary: most pieces of a SentencePiece tokenizer.
+        language_model: a GPT-2 folder or hub name; None: a new one of the following size.
         layers, heads, width: of a new language model.
         dropout: of a new language model.
-        tune_language_model: False trains the mapper alone (CapDec's ``--only_prefix``).
+        tune_language_model: False trains only the mapper (CapDec's ``--only_prefix``).
         mapper: ``linear``, ``mlp`` or ``transformer``.
-        prefix_length: tokens that stand for the embedding.
+        prefix_length: tokens that represent the embedding.
         mapper_layers: of the transformer mapper.
         variance: CapDec's noise, per component.
         target_cosine: the noise by its cosine to the clean vector, instead of ``variance``.
-        calibration: the noise by the corpus (``like-texts``) or by photos (``image-gap``), instead of both.
+        calibration: the noise from the corpus (``like-texts``) or photos (``image-gap``), instead of either.
         uniform: noise from a ball of radius sqrt(variance).
-        modality_offset: train on texts moved by mean(photos) - mean(texts).
-        memory_size: DeCap's texts at most, a random sample of more.
+        modality_offset: train on texts shifted by mean(photos) - mean(texts).
+        memory_size: most texts in DeCap's memory; of more, a random sample.
         memory_precision: fp16 or fp32.
         temperature: of DeCap's projection.
         label_smoothing, lr, weight_decay, warmup (share of the steps), clip_norm, batch_size: training.
-        epochs, steps: its length; with neither five epochs, and 600 steps or more.
-        precision: of training; ``auto`` is bf16 where the processor has instructions for it.
-        validation_size: texts that are held out, at most.
+        epochs, steps: its length; default: five epochs, and at least 600 steps.
+        precision: of training; ``auto`` is bf16 if the processor supports it.
+        validation_size: most held-out texts.
         seed: of everything random.
     """
 
@@ -107,7 +107,7 @@ class CaptionerConfig:
         if self.max_tokens < 2:
             raise InputError(f"max_tokens {self.max_tokens}: must be 2 or more, a token and the stop token")
         if not (self.steps is None or self.steps >= 1) or not (self.epochs is None or self.epochs > 0):
-            raise InputError("a captioner learns for one step or more: raise --steps or --epochs")
+            raise InputError("a captioner trains for one step or more: raise --steps or --epochs")
         for name in ("vocabulary", "temperature", "lr", "clip_norm"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} {getattr(self, name)}: must be above 0")
@@ -124,10 +124,10 @@ class CaptionerConfig:
 
 
 def default_config(method: str, **options: Any) -> CaptionerConfig:
-    """The settings of a method; options that are given win.
+    """Default settings of a method, with the given options.
 
     Raises:
-        InputError: an unknown method, option or value, or a value of the wrong kind.
+        InputError: an unknown method, option or value, or a value of the wrong type.
     """
     defaults: dict[str, dict[str, Any]] = {
         "decap": {"label_smoothing": 0.1},  # the paper's
@@ -140,7 +140,7 @@ def default_config(method: str, **options: Any) -> CaptionerConfig:
 
 
 def further_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` settings of the command line, beside the method.
+    """Parses further ``KEY=VALUE`` settings of the command line.
 
     Raises:
         InputError: a setting of another form, or one that a captioner does not have.

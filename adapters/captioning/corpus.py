@@ -1,7 +1,7 @@
-"""The texts that a captioner learns from: of a catalogue, of a text file, or of any list; from twenty to millions.
+"""Training texts of a captioner, from a catalogue, a text file or any list; from twenty to millions.
 
-Texts lie in one block of bytes with their ends beside it, tags as numbers: about the size of the file, whatever Python adds to
-each string.
+Texts are stored in one block of bytes with their ends, tags as numbers: about the size of the file, without Python's overhead
+per string.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class TextBlock(Sequence[str]):
         return self.block[self.ends[row] : self.ends[row + 1]].decode()
 
     def digests(self) -> np.ndarray:
-        """(N,) 64-bit hashes, for telling texts apart without comparing them."""
+        """64-bit hashes (N,), for comparing texts quickly."""
         places = zip(self.ends[:-1].tolist(), self.ends[1:].tolist(), strict=True)
         found = (hashlib.blake2b(self.block[start:end], digest_size=8).digest() for start, end in places)
         return np.frombuffer(b"".join(found), dtype=np.uint64)
@@ -43,14 +43,14 @@ class TextBlock(Sequence[str]):
 
 @dataclass
 class Corpus:
-    """Distinct texts for the encoder, and the rows that are trained on (the same text may stand for several products).
+    """Distinct texts for the encoder, and the training rows (several products may share a text).
 
     Attributes:
         texts: U distinct texts, in order of first appearance.
-        rows: (R,) which text each row is.
+        rows: (R,) text of each row.
         tags: (R, E) the row's value of each entity, -1 for a missing one; E = 0 without tags.
         vocabulary: entity -> values that ``tags`` numbers.
-        products: (R,) number of the row's product; only equality means something.
+        products: (R,) number of the row's product; only equality matters.
     """
 
     texts: Sequence[str]
@@ -65,12 +65,12 @@ class Corpus:
         return {entity: values[value] for (entity, values), value in pairs if value >= 0}
 
     def fingerprint(self) -> str:
-        """SHA-256 of the texts, and of which product has which text and tags."""
+        """SHA-256 of the texts and of each product's text and tags."""
         parts = (np.asarray(self.rows, np.int64), np.asarray(self.tags, np.int64), np.asarray(self.products, np.int64))
         return digest([*self.texts, *(part.tobytes().hex() for part in parts), repr(self.vocabulary)])
 
     def like_groups(self) -> np.ndarray:
-        """(U,) texts of the same product, or of products whose tags are all equal, share a number; -1: of no such group."""
+        """Group of each text (U,): texts of the same product, or of products with equal tags, share a number; -1: no group."""
         keys = self.products[:, None] if not self.tags.shape[1] else self.tags
         whole = np.ones(len(keys), bool) if not self.tags.shape[1] else (self.tags >= 0).all(axis=1)
         _, numbers = np.unique(keys, axis=0, return_inverse=True)
@@ -80,12 +80,12 @@ class Corpus:
 
 
 def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary: dict[str, list[str]] | None = None) -> Corpus:
-    """All captions of a split, with the product's tags where a vocabulary numbers them.
+    """Collects all captions of a split, with the product's tags that are in the vocabulary.
 
     Args:
-        catalogue: one split; photos are not read where the source can leave them.
+        catalogue: one split; photos are not read if the source can skip them.
         text: ``caption`` or ``full``.
-        vocabulary: of `e2.adapters.tag_reader.tag_vocabulary`, whose spelling a tag takes; values outside it count as missing.
+        vocabulary: of `e2.adapters.tag_reader.tag_vocabulary`, whose spelling is used; values outside it count as missing.
 
     Raises:
         InputError: unknown kind of text, or fewer than two distinct texts.
@@ -110,7 +110,7 @@ def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary:
 
 
 def corpus_of_texts(texts: Iterable[str], name: str = "the list of texts") -> Corpus:
-    """Any texts, without tags; blank ones are left out.
+    """Collects any texts, without tags; blank ones are left out.
 
     Raises:
         InputError: fewer than two distinct texts.
@@ -120,7 +120,7 @@ def corpus_of_texts(texts: Iterable[str], name: str = "the list of texts") -> Co
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    """The lines of a UTF-8 text file, one by one.
+    """Yields the lines of a UTF-8 text file.
 
     Raises:
         InputError: no such file, or not UTF-8; the message names the line.
@@ -140,7 +140,9 @@ def read_lines(path: str | Path) -> Iterator[str]:
 
 
 def held_out(corpus: Corpus, count: int) -> np.ndarray:
-    """(U,) bool, about ``count`` texts, a twentieth at most, by hash: a text is in for all its products or out for all."""
+    """Mask (U,) of about ``count`` held-out texts, at most a twentieth, chosen by hash: a text is held out for all its
+    products or none.
+    """
     share = min(0.05, count / len(corpus.texts))
     digests = TextBlock(corpus.texts).digests() if not isinstance(corpus.texts, TextBlock) else corpus.texts.digests()
     chosen = digests < np.uint64(share * 2**64)

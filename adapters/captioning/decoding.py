@@ -1,8 +1,8 @@
-"""Decoding captions from contexts: greedy, nucleus sampling and beam search, many images at once, with a cache.
+"""Decodes captions of many images at once: greedily, by nucleus sampling or by beam search, with a cache.
 
-The beam is CapDec's, which transformers' search cannot give: at *every* step hypotheses are ranked by their log-probability
-over length, and a stopped one stays in the beam at the score it has. What transformers gives exactly (bans, no repeated
-n-grams, temperature, the nucleus) are its own processors.
+The beam search is CapDec's, which transformers does not offer: at *every* step hypotheses are ranked by log-probability over
+length, and a stopped one stays in the beam with its score. Bans, repeated n-grams, temperature and nucleus use transformers'
+own processors.
 """
 
 from dataclasses import dataclass
@@ -25,22 +25,22 @@ from e2.training.settings import require_finite
 
 Processors = Any  # a LogitsProcessorList: its hints ask for the tensor types of PyTorch before 0.4
 
-SHRINK_AT = 0.75  # finished items are dropped when so few others are left: each drop copies the cache
+SHRINK_AT = 0.75  # finished items are dropped once few others are left: each drop copies the cache
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How captions are written.
+    """Options of decoding.
 
     Attributes:
         beam: hypotheses per image; 1 is greedy.
-        max_tokens: length at most, the stop token included.
+        max_tokens: maximum length, including the stop token.
         length_penalty: hypotheses rank by log-probability / length ** this; 1 is CapDec's.
-        no_repeat_ngram: n of the n-grams that may not occur twice; 0 allows all.
+        no_repeat_ngram: n of the n-grams that may not repeat; 0 allows all.
         temperature: divides the logits.
         top_p: sample from the likeliest tokens of this total probability; None: no sampling.
         seed: of the sampling.
-        rerank: choose among the beams by the similarity of image and text, not by probability.
+        rerank: choose among the beams by similarity to the image, not by probability.
     """
 
     beam: int = 1
@@ -60,7 +60,7 @@ class Decoding:
             f"no_repeat_ngram {self.no_repeat_ngram}: must be 0 (off) or more": self.no_repeat_ngram >= 0,
             f"temperature {self.temperature}: must be above 0": self.temperature > 0,
             f"top_p {self.top_p}: must lie above 0 and up to 1": self.top_p is None or 0 < self.top_p <= 1,
-            "top_p samples one caption an image: use it with beam 1": self.top_p is None or self.beam == 1,
+            "top_p samples one caption per image: use it with beam 1": self.top_p is None or self.beam == 1,
             "rerank chooses among beams: use it with beam 2 or more": not self.rerank or self.beam > 1,
         }
         broken = [message for message, holds in checks.items() if not holds]
@@ -70,7 +70,7 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One decoded text: its ids, the stop token included where it was reached, and log-probability / length ** penalty."""
+    """One decoded text: its ids, including the stop token if reached, and log-probability / length ** penalty."""
 
     ids: list[int]
     score: float
@@ -91,7 +91,7 @@ def decode(
         banned: ids that are never chosen (rows of the vocabulary without a token, padding, unknown).
 
     Returns:
-        Per item its hypotheses, the best first.
+        Hypotheses of each item, best first.
 
     Raises:
         InputError: more beams than tokens to choose from, or a context and length beyond the model's positions.
@@ -124,11 +124,11 @@ def _processors(how: Decoding, banned: tuple[int, ...]) -> Processors:
 
 
 def _single(state: GPT2Steps, how: Decoding, stop_id: int, processors: Processors) -> list[list[Hypothesis]]:
-    """One hypothesis an item, by the likeliest token or by sampling."""
+    """Decodes one hypothesis per item, by the likeliest token or by sampling."""
     logits = state.logits
     device, items = logits.device, len(logits)
     generator = torch.Generator(device=device).manual_seed(how.seed)
-    # Each item draws from its own row of random numbers, so that who else is in the batch or has ended changes nothing.
+    # Each item draws from its own row of random numbers, independent of the rest of the batch.
     draws = None if how.top_p is None else torch.rand(items, how.max_tokens, generator=generator, device=device)
     tokens = torch.zeros(items, 0, dtype=torch.long, device=device)
     sums, running = torch.zeros(items, device=device), torch.arange(items, device=device)
@@ -155,15 +155,17 @@ def _single(state: GPT2Steps, how: Decoding, stop_id: int, processors: Processor
 
 
 def _drawn(log_p: Tensor, draws: Tensor) -> Tensor:
-    """One token per row by inverting the cumulative distribution: (N, V), (N,) in 0..1 -> (N,)."""
+    """Samples one token per row by inverting the cumulative distribution: (N, V), (N,) in 0..1 -> (N,)."""
     cumulative = log_p.exp().cumsum(dim=-1)
     place = torch.searchsorted(cumulative, draws[:, None] * cumulative[:, -1:], right=True)[:, 0]
-    last = log_p.shape[1] - 1 - log_p.isfinite().int().flip(1).argmax(dim=1)  # rounding must not reach a token of no chance
+    last = (
+        log_p.shape[1] - 1 - log_p.isfinite().int().flip(1).argmax(dim=1)
+    )  # rounding must not reach a token of probability zero
     return torch.minimum(place, last)
 
 
 def _beam_search(state: GPT2Steps, how: Decoding, stop_id: int, processors: Processors) -> list[list[Hypothesis]]:
-    """B hypotheses an item, ranked at each step by sum / length ** penalty."""
+    """Searches with B hypotheses per item, ranked at each step by sum / length ** penalty."""
     beams, penalty = how.beam, how.length_penalty
     log_p = processors(state.logits.new_zeros(len(state.logits), 0, dtype=torch.long), state.logits).float().log_softmax(-1)
     sums, first = log_p.topk(beams, dim=-1)  # (N, B)
@@ -196,9 +198,9 @@ def _beam_search(state: GPT2Steps, how: Decoding, stop_id: int, processors: Proc
 
 
 def _continuations(logits: Tensor, tokens: Tensor, stopped: Tensor, processors: Processors) -> tuple[Tensor, Tensor]:
-    """The B best next tokens of each hypothesis, which are all that a beam of B can need.
+    """Finds the B best next tokens of each hypothesis, all that a beam of B can need.
 
-    A stopped hypothesis has one continuation: token 0 at no cost, cut off in the end.
+    A stopped hypothesis has one continuation: token 0 at no cost, removed at the end.
 
     Returns:
         Log-probabilities and ids, each (N, B, B).
@@ -215,7 +217,7 @@ def _continuations(logits: Tensor, tokens: Tensor, stopped: Tensor, processors: 
 
 
 def _ranked(tokens: Tensor, sums: Tensor, lengths: Tensor, penalty: float) -> list[Hypothesis]:
-    """The beam of one item, best first, each cut at its length."""
+    """Ranks the beam of one item, best first, each hypothesis cut to its length."""
     scores = sums / lengths**penalty
     return [
         Hypothesis(tokens[beam, : int(lengths[beam])].tolist(), scores[beam].item())

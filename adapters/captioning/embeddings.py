@@ -1,4 +1,4 @@
-"""Text embeddings, computed once: in memory for a few, as a file in the cache for many, where every later fit finds them."""
+"""Embeds texts once: in memory for a few, in a cached file for many, which later fits reuse."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +10,12 @@ from e2.adapters.encoder import Encoder
 from e2.data.cache import cache_folder, key
 from e2.files import atomic_path
 
-LARGE = 10_000  # texts from which keeping is worth a file
+LARGE = 10_000  # number of texts from which caching is worth a file
 CHUNK = 65_536  # texts encoded between writes
 
 
 def embed_texts(encoder: Encoder, texts: Sequence[str], *, progress: bool = True) -> np.ndarray:
-    """(N, D) float32, L2-normalised; of many texts a read-only map of a file in `cache_folder`.
+    """Embeds texts: (N, D) float32, L2-normalised; for many texts, a read-only map of a file in `cache_folder`.
 
     Args:
         encoder: any.

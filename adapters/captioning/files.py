@@ -1,8 +1,8 @@
-"""Captions in a file, of whatever origin: one reader for all commands.
+"""Reads and writes files of captions.
 
-Understood are JSON lines, JSON lists of rows (COCO results among them), COCO annotations, ``{"id": "caption"}`` in JSON, and
-CSV or TSV tables, with ids in ``product_id``, ``image_id``, ``image`` or ``id``; all in UTF-8, with or without a mark. What
-`e2 caption write` writes is of these forms.
+Formats: JSON lines, JSON lists of rows (COCO results among them), COCO annotations, ``{"id": "caption"}`` in JSON, and CSV or
+TSV tables, with ids in ``product_id``, ``image_id``, ``image`` or ``id``; all in UTF-8, with or without a byte order mark; so
+the output of `e2 caption write` can be read.
 """
 
 import csv
@@ -22,13 +22,13 @@ SHOWN = 3  # ids in a message
 
 @dataclass
 class CaptionFile:
-    """What a file holds.
+    """Content of a file of captions.
 
     Attributes:
-        path: where it was read.
-        captions: id -> caption; of a product with several photos (rows with an ``index``) the first photo's.
+        path: its path.
+        captions: id -> caption; for a product with several photos (rows with an ``index``), the first photo's.
         failed: id -> why it has no caption (`e2 caption write` notes photos that cannot be read).
-        further: captions of further photos, which are left out.
+        further: number of captions of further photos, which are left out.
     """
 
     path: Path
@@ -38,11 +38,11 @@ class CaptionFile:
 
     @property
     def ids(self) -> list[str]:
-        """Of captions and failures."""
+        """Ids of captions and failures."""
         return [*self.captions, *self.failed]
 
     def some_ids(self) -> str:
-        """The first of the file's own ids, for a message."""
+        """First of the file's own ids, for a message."""
         return ", ".join(printable(name) for name in self.ids[:SHOWN]) + (", ..." if len(self.ids) > SHOWN else "")
 
 
@@ -50,7 +50,7 @@ def read_captions(path: str | Path) -> CaptionFile:
     """Reads a file of captions.
 
     Raises:
-        InputError: no such file, not UTF-8, none of the forms above, an id twice, what is no id or no caption, nothing.
+        InputError: no such file, not UTF-8, none of the forms above, a repeated id, an invalid id or caption, or no captions.
     """
     path = Path(path)
     found, places = CaptionFile(path), set()
@@ -71,7 +71,7 @@ def read_captions(path: str | Path) -> CaptionFile:
 
 
 def _id(name: Any, path: Path, where: str) -> str:
-    """An id as text; COCO's are whole numbers. Others might have had zeros or digits more where they come from."""
+    """Converts an id to text; COCO's are whole numbers. Other numbers may have lost zeros or digits."""
     if isinstance(name, str) or (isinstance(name, int) and not isinstance(name, bool)):
         return str(name)
     shown = "no id" if name is None else f"the id {json.dumps(name)[:40]}"
@@ -88,7 +88,7 @@ def _caption(row: dict[str, Any], name: str, path: Path, where: str) -> str:
 
 
 def _entries(path: Path) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """Where it stands, id and row of each caption."""
+    """Yields location, id and row of each caption."""
     text = _text(path)
     try:
         found = json.loads(text, object_pairs_hook=_once)
@@ -121,7 +121,7 @@ def _name(row: dict[str, Any]) -> Any:
 
 
 class _Repeated(Exception):
-    """A key that occurs twice in one JSON object; JSON readers would take the last one without a word."""
+    """A key that occurs twice in one JSON object; JSON readers would silently take the last one."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _text(path: Path) -> str:
 
 
 def _lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a table, or of JSON lines, by the first line."""
+    """Yields rows of a table or of JSON lines, depending on the first line."""
     first = next((line for line in text.split("\n") if line.strip()), "")
     delimiter = next((mark for mark in ",;\t" if _is_heading(first, mark)), None)
     if delimiter:
@@ -155,9 +155,9 @@ def _lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             row = json.loads(line, object_pairs_hook=_once)
         except _Repeated as repeated:
-            raise InputError(f"{path}, line {number}: {printable(str(repeated))} stands there twice") from repeated
+            raise InputError(f"{path}, line {number}: {printable(str(repeated))} occurs twice") from repeated
         except (ValueError, RecursionError) as error:
-            plain = "plain lines of text tell no ids" if not first.lstrip().startswith(("{", "[")) else "this is not JSON"
+            plain = "plain text lines have no ids" if not first.lstrip().startswith(("{", "[")) else "this is not JSON"
             raise InputError(f"{path}, line {number}: {plain}; {FORMS}") from error
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number} is no row with an id and a caption; {FORMS}")
@@ -178,15 +178,15 @@ def _is_heading(line: str, delimiter: str) -> bool:
 
 
 def json_line(row: dict[str, Any]) -> str:
-    """A row of JSON lines. Line separators inside texts are escaped, as some readers break lines at them."""
+    """Writes a row of JSON lines. Line separators inside texts are escaped, as some readers break lines at them."""
     line = json.dumps(row, ensure_ascii=False, allow_nan=False)
     for separator in "\x85\u2028\u2029":
         line = line.replace(separator, f"\\u{ord(separator):04x}")
-    return line.encode("utf-8", "backslashreplace").decode() + "\n"  # halves of letters come as \udXXX, JSON's own way
+    return line.encode("utf-8", "backslashreplace").decode() + "\n"  # surrogates come as \udXXX, JSON's own way
 
 
 def write_table(rows: Callable[[], Iterator[dict[str, Any]]], table: Path) -> None:
-    """Rows, gone through twice, as CSV, or TSV by the file's ending; several tags stand in their cell as JSON."""
+    """Writes rows, read twice, as CSV or, by the file's ending, TSV; several tags share a cell as JSON."""
     columns = list(dict.fromkeys(name for row in rows() for name in row))
     with open(table, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, dialect="excel-tab" if table.suffix.lower() == ".tsv" else "excel")

@@ -1,4 +1,4 @@
-"""`fit_captioner`: from texts and an encoder to a captioner on disk."""
+"""Fits a captioner from texts and an encoder."""
 
 import shutil
 import tempfile
@@ -39,12 +39,12 @@ from e2.files import share
 from e2.outputs import OutputKind, claim, record, record_folder
 
 CAPTIONER = OutputKind("a captioner", finished=CONFIG, begun=FOLDER, names=(FOLDER,))
-PHOTOS = 500  # labelled photos that thresholds, gap and offset are taken from
+PHOTOS = 500  # labelled photos that give thresholds, gap and offset
 
 
 @dataclass(frozen=True)
 class CalibrationPhotos:
-    """A few photos with what their catalogue says of them; row by row of the same product."""
+    """A few photos with their catalogue's texts and tags; row by row of the same product."""
 
     images: np.ndarray  # (N, D)
     regions: np.ndarray | None  # (N, E, D)
@@ -70,21 +70,21 @@ def fit_captioner(
 
     Args:
         method: ``decap``, ``capdec`` or ``nearest``.
-        encoder: any; it stays as it is.
-        texts: a catalogue's split, whose photos are not looked at, or any texts.
+        encoder: any; it is not changed.
+        texts: a catalogue's split, whose photos are not used, or any texts.
         out: the captioner's folder.
-        photos: held-out products, of which a few photos serve tag thresholds (``prompt="tags"``),
-            ``calibration="image-gap"`` and ``modality_offset``; nothing else needs any.
-        entities: tags of the prompt; None: all that the catalogue has.
-        name: what messages call the texts.
-        resume: go on where a stopped fit was; a finished captioner is returned as it is.
-        overwrite: replace what is in ``out``.
+        photos: held-out products; a few of their photos are used for tag thresholds (``prompt="tags"``),
+            ``calibration="image-gap"`` and ``modality_offset``.
+        entities: tags of the prompt; None: all of the catalogue's.
+        name: name of the texts in messages.
+        resume: continue a stopped fit; a finished captioner is returned as it is.
+        overwrite: replace the content of ``out``.
         progress: show bars.
         settings: any of `CaptionerConfig`.
 
     Raises:
-        InputError: settings or texts that cannot work, or are not those to resume with; nothing is written then.
-        TrainingStopped: stopped on the way; continue with ``resume``.
+        InputError: invalid settings or texts, or others than those of the fit to resume; nothing is written.
+        TrainingStopped: stopped; continue with ``resume``.
 
     Example:
         >>> fit_captioner("capdec", encoder, ["a red tee", "a blue shirt", ...], "runs/capdec", epochs=10)
@@ -118,7 +118,7 @@ def fit_captioner(
 
 
 def finished_captioner(out: Path, encoder: Encoder, config: CaptionerConfig, origin: dict[str, str | None]) -> Captioner:
-    """The captioner of a fit that has ended, if it was the same fit.
+    """Loads the captioner of a finished fit, if it was the same fit.
 
     Raises:
         InputError: it had other settings, texts or photos, or another encoder.
@@ -129,10 +129,10 @@ def finished_captioner(out: Path, encoder: Encoder, config: CaptionerConfig, ori
 
 
 def make_reader(encoder: Encoder, texts: Any, config: CaptionerConfig, entities: Sequence[str] | None) -> TagReader | None:
-    """The reader of the prompt's tags.
+    """Makes the reader of the prompt's tags.
 
     Raises:
-        InputError: a prompt is asked for and the texts have no tags.
+        InputError: a prompt is requested but the texts have no tags.
     """
     if config.prompt == "none" or config.method == "nearest":
         return None
@@ -146,7 +146,7 @@ def needs_photos(config: CaptionerConfig) -> bool:
 
 
 def look_at(catalogue: Catalogue, encoder: Encoder, config: CaptionerConfig, progress: bool) -> CalibrationPhotos:
-    """Embeds the first photo of up to `PHOTOS` products, chosen by the seed, with their texts; bad photos are passed over."""
+    """Embeds the first photo of up to `PHOTOS` products, chosen by the seed, with their texts; skips bad photos."""
     rows = np.random.default_rng(config.seed).permutation(len(catalogue))[:PHOTOS]
     images, products = [], []
     for product in (catalogue[int(row)] for row in np.sort(rows)):
@@ -178,7 +178,7 @@ def train_decoder(
     resume: bool,
     progress: bool,
 ) -> None:
-    """Fills in tokenizer and model."""
+    """Trains tokenizer and model."""
     config = captioner.config
     torch.manual_seed(config.seed)
     disturb, noise = make_noise(config, corpus, embeddings, seen)
@@ -208,7 +208,7 @@ def train_decoder(
 
 
 def make_noise(config: CaptionerConfig, corpus: Corpus, embeddings: np.ndarray, seen: CalibrationPhotos | None):
-    """CapDec's disturbance of a batch, and what it is for the record; none for DeCap.
+    """Makes CapDec's noise for a batch, and its description for the record; none for DeCap.
 
     Raises:
         InputError: photos are needed and there are none.
@@ -241,7 +241,7 @@ def _noisy(x: Tensor, variance: float, offset: Tensor | None, uniform: bool) -> 
 
 
 def make_tokenizer(config: CaptionerConfig, corpus: Corpus) -> Tokenizer:
-    """The tokenizer of the settings; a SentencePiece model learns the prompts' words too."""
+    """Makes the tokenizer of the settings; a SentencePiece model learns the prompts' words too."""
     if config.language_model is not None:
         return PretrainedTokenizer(config.language_model)
     if config.tokenizer == "clip":
@@ -252,7 +252,7 @@ def make_tokenizer(config: CaptionerConfig, corpus: Corpus) -> Tokenizer:
 
 
 def longest_prompt(config: CaptionerConfig, reader: TagReader | None, tokenizer: Tokenizer) -> int:
-    """Tokens that the longest prompt of the vocabulary can take."""
+    """Number of tokens of the longest possible prompt."""
     if reader is None:
         return 0
 
@@ -263,11 +263,11 @@ def longest_prompt(config: CaptionerConfig, reader: TagReader | None, tokenizer:
     pooled = sorted((value for values in reader.vocabulary.values() for value in values), key=size)[-3:]
     several = {str(place): value for place, value in enumerate(pooled)}
     prompts = [prompt_text(config.prompt, longest), prompt_text(config.prompt, several)]
-    return max(map(size, prompts)) + len(longest)  # a piece more at each seam, should pieces join differently there
+    return max(map(size, prompts)) + len(longest)  # an extra piece at each seam, in case pieces join differently there
 
 
 def keep_memory(captioner: Captioner, corpus: Corpus, embeddings: np.ndarray) -> None:
-    """The support memory: all distinct texts, or a sample of them."""
+    """Keeps the support memory: all distinct texts, or a sample of them."""
     config = captioner.config
     chosen = np.arange(len(corpus.texts))
     if len(chosen) > config.memory_size:
@@ -279,7 +279,7 @@ def keep_memory(captioner: Captioner, corpus: Corpus, embeddings: np.ndarray) ->
 
 
 def write_captioner(captioner: Captioner, out: Path) -> Captioner:
-    """Puts the finished files beside the training state, the one that says "finished" last, and removes the state."""
+    """Puts the finished files beside the training state, the one that marks completion last, and removes the state."""
     with tempfile.TemporaryDirectory(dir=made(out), prefix=".finished.", suffix=".tmp") as folder:
         captioner.save(Path(folder), out)
         share(Path(folder))
@@ -292,10 +292,10 @@ def write_captioner(captioner: Captioner, out: Path) -> Captioner:
 
 
 def made(folder: Path) -> Path:
-    """The folder, which exists afterwards.
+    """Creates the folder if need be.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""GPT-2 one position at a time, over the weights of transformers' own model, with a cache made for many beams.
+"""Runs GPT-2 one position at a time, on the weights of transformers' own model, with a cache for many beams.
 
-The keys and values of an item lie in one buffer: first those of its context (prefix and prompt, shared by all its beams), then
-one slot per beam and step. Beams that change parents move no memory: a slot stays where it was written, and a mask says which
-slots are a hypothesis's own past. So each step is one attention call per layer, five beams of an item side by side.
+An item's keys and values share one buffer: first those of its context (prefix and prompt, shared by all beams), then one slot
+per beam and step. When beams change parents no memory moves: a mask says which slots are a hypothesis's past. So each step is
+one attention call per layer for all beams of an item.
 """
 
 from collections.abc import Callable
@@ -16,17 +16,17 @@ from transformers import GPT2Model
 
 
 class GPT2Steps:
-    """The running state of N items with B hypotheses each.
+    """Decoding state of N items with B hypotheses each.
 
     Args:
         model: in eval mode.
         context: (N, C, W) input embeddings, padded on the left.
         mask: (N, C) True where the context is real.
         beams: B.
-        steps: how many tokens will follow at most.
+        steps: most tokens to follow.
 
     Attributes:
-        logits: (N, V) behind the context.
+        logits: (N, V) after the context.
     """
 
     def __init__(self, model: GPT2Model, context: Tensor, mask: Tensor, beams: int, steps: int):
@@ -55,7 +55,7 @@ class GPT2Steps:
         return self._logits(x)
 
     def follow(self, parents: Tensor) -> None:
-        """Hypothesis b of each item continues what hypothesis ``parents[n, b]`` was: (N, B)."""
+        """Makes hypothesis b of each item continue hypothesis ``parents[n, b]``: (N, B)."""
         index = parents[:, :, None].expand(-1, -1, self.visible.shape[2])
         self.visible = self.visible.gather(1, index)
 
@@ -85,9 +85,9 @@ class GPT2Steps:
         return F.linear(self.gpt2.ln_f(x), self.gpt2.wte.weight)
 
     def _layers(self, x: Tensor, places: slice, seen: Tensor | None) -> Tensor:
-        """(N, T, W) -> (N, T, W); writes T slots at ``places`` and attends to all slots up to them that are ``seen``.
+        """Runs all layers, (N, T, W) -> (N, T, W); writes T slots at ``places`` and attends to the ``seen`` slots up to them.
 
-        At 64 rows a step is many small operations, so this counts them: one write for keys and values, sums in place.
+        At 64 rows a step is many small operations, so these are few: one write for keys and values, sums in place.
         """
         block: Any  # a GPT2Block: its parts are known to transformers, not to nn.Module
         for block, cache in zip(self.gpt2.h, self.cache, strict=True):
@@ -101,7 +101,7 @@ class GPT2Steps:
 
 
 def activation_of(model: GPT2Model) -> Callable[[Tensor], Tensor]:
-    """The model's activation; GPT-2's own, eight operations in transformers, as the one kernel that computes the same."""
+    """The model's activation; GPT-2's own, eight operations in transformers, as one equivalent kernel."""
     if model.config.activation_function in ("gelu_new", "gelu_pytorch_tanh"):
         return partial(F.gelu, approximate="tanh")
     block: Any = model.h[0]
@@ -109,5 +109,5 @@ def activation_of(model: GPT2Model) -> Callable[[Tensor], Tensor]:
 
 
 def additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """A mask of what is seen as what the kernel adds to the scores, so that it is not converted anew in each layer."""
+    """Converts a mask to the kernel's additive form once, rather than in each layer."""
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)

@@ -1,4 +1,4 @@
-"""From one embedding to the prefix of a language model: DeCap's linear map, CapDec's MLP and transformer.
+"""Maps an embedding to the prefix of a language model: DeCap's linear map, CapDec's MLP and transformer.
 
 Sources: DeCap (arXiv 2303.03032), ClipCap (arXiv 2111.09734) whose mappers CapDec uses. Parameter names are the originals',
 so that their weights load.
@@ -14,7 +14,7 @@ MAPPERS = ("linear", "mlp", "transformer")
 
 
 def make_mapper(kind: str, features: int, width: int, length: int, *, layers: int = 8, heads: int = 8) -> nn.Module:
-    """A module (B, features) -> (B, length, width).
+    """Makes a module (B, features) -> (B, length, width).
 
     Args:
         kind: ``linear``, ``mlp`` or ``transformer``.
@@ -49,7 +49,7 @@ class MLPMapper(nn.Module):
 
 
 class TransformerMapper(nn.Module):
-    """The embedding as ``clip_length`` tokens beside ``length`` learned ones, which come out as the prefix."""
+    """Runs the embedding, as ``clip_length`` tokens, with ``length`` learned tokens, whose outputs are the prefix."""
 
     def __init__(self, features: int, width: int, length: int, clip_length: int, layers: int, heads: int = 8):
         super().__init__()

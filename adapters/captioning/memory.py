@@ -1,7 +1,7 @@
-"""DeCap's support memory: an image embedding as a weighted sum of text embeddings, and the nearest text itself.
+"""DeCap's support memory: projects image embeddings to weighted sums of text embeddings, and finds the nearest text.
 
 Source: DeCap (arXiv 2303.03032). The projection is attention whose keys and values are both the memory, so PyTorch's fused
-kernel computes it without ever holding the weights of all images over all texts.
+kernel computes it without materialising all weights.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from e2.errors import InputError
 
 IMAGES = 1024  # per call of the kernel
-FLOATS = 1 << 24  # of a half-precision memory, widened at a time (64 MiB)
+FLOATS = 1 << 24  # rows of a half-precision memory widened at a time (64 MiB)
 TEMPERATURE = 1 / 100
 
 
@@ -23,8 +23,8 @@ def project(images: Tensor, memory: Tensor, temperature: float = TEMPERATURE) ->
 
     Args:
         images: (N, D) float32, L2-normalised.
-        memory: (M, D) float32 or float16, L2-normalised; float16 is widened part by part and added up in float32.
-        temperature: the smaller, the nearer to the nearest text.
+        memory: (M, D) float32 or float16, L2-normalised; float16 is widened in parts and accumulated in float32.
+        temperature: smaller is nearer to the nearest text.
 
     Raises:
         InputError: temperature not above zero, or widths that differ.
@@ -38,7 +38,7 @@ def project(images: Tensor, memory: Tensor, temperature: float = TEMPERATURE) ->
 
 
 def _project(images: Tensor, memory: Tensor, scale: float) -> Tensor:
-    """One kernel call where the memory is float32; else one per part, joined by each part's share of the softmax."""
+    """Calls the kernel once if the memory is float32; else once per part, joined by each part's share of the softmax."""
     if memory.dtype == torch.float32:
         return _attend(images, memory, scale)
     total, log_weight = torch.zeros_like(images), images.new_full((len(images), 1), -torch.inf)
@@ -55,7 +55,7 @@ def _attend(images: Tensor, memory: Tensor, scale: float) -> Tensor:
 
 
 def _log_sum_exp(images: Tensor, memory: Tensor, scale: float) -> Tensor:
-    """(N, 1) log of the softmax's denominator, which the kernel keeps to itself."""
+    """Log (N, 1) of the softmax's denominator, which the kernel does not return."""
     rows = max(1, FLOATS // max(len(images), 1))
     blocks = [(scale * images @ part.T).logsumexp(dim=1, keepdim=True) for part in memory.split(rows)]
     return torch.cat(blocks, dim=1).logsumexp(dim=1, keepdim=True)
@@ -67,7 +67,7 @@ def _widened(memory: Tensor) -> Iterator[Tensor]:
 
 
 def nearest(images: Tensor, memory: Tensor) -> np.ndarray:
-    """(N,) index of the memory's nearest text; of equal ones the first. The control of every captioner (CLIPRe)."""
+    """Index (N,) of the memory's nearest text; ties go to the first. The control of every captioner (CLIPRe)."""
     best = images.new_full((len(images),), -torch.inf)
     index = torch.zeros(len(images), dtype=torch.long, device=images.device)
     start = 0

@@ -1,4 +1,4 @@
-"""The caption decoder of both methods: a mapper makes the prefix, GPT-2 continues it."""
+"""Caption decoder of both methods: a mapper makes the prefix, GPT-2 continues it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ IGNORED = -100  # label of a position that is not learned
 
 
 class CaptionModel(nn.Module):
-    """(embedding, prompt) -> caption.
+    """Decodes a caption from an embedding and a prompt.
 
     Args:
         mapper: (B, D) -> (B, P, W).
-        language_model: GPT-2 of width W, without its head: that is the transposed input embedding, and so stored once.
+        language_model: GPT-2 of width W, without its head, which is the transposed input embedding.
     """
 
     def __init__(self, mapper: nn.Module, language_model: GPT2Model):
@@ -30,31 +30,31 @@ class CaptionModel(nn.Module):
         self.mapper, self.language_model = mapper, language_model
 
     def forward(self, features: Tensor, tokens: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-        """The mean cross-entropy of the labels.
+        """Computes the mean cross-entropy of the labels.
 
         Args:
             features: (B, D).
-            tokens: (B, L) prompt and caption, padded on the right by any id; being causal, no position looks at padding.
-            labels: (B, L) the tokens that are learned, `IGNORED` elsewhere.
+            tokens: (B, L) prompt and caption, padded on the right by any id, which a causal model never sees.
+            labels: (B, L) tokens to learn, `IGNORED` elsewhere.
         """
         hidden = self._hidden(features, tokens)
         learned = labels != IGNORED
-        logits = self._scores(hidden[learned])  # only where a label is: the vocabulary is the widest layer
+        logits = self._scores(hidden[learned])  # only at labels: the vocabulary is the widest layer
         return F.cross_entropy(logits.float(), labels[learned], label_smoothing=label_smoothing)
 
     def logits(self, features: Tensor, tokens: Tensor) -> Tensor:
-        """(B, L, V): before each token what the decoder expects there."""
+        """Predicts each token from those before it: (B, L, V) logits."""
         return self._scores(self._hidden(features, tokens))
 
     def context(self, features: Tensor, prompts: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-        """What decoding starts from: embeddings (B, C, W) padded on the left, and (B, C) True where they are real."""
+        """Context for decoding: embeddings (B, C, W) padded on the left, and mask (B, C) of the real ones."""
         prefix = self.mapper(features)
         ids = pad_sequence([torch.tensor(p[::-1], dtype=torch.long) for p in prompts], batch_first=True).flip(1)
         lengths = torch.tensor([len(p) for p in prompts])
         real = torch.arange(ids.shape[1]).flip(0) < lengths[:, None]
         prompt = self.language_model.wte(ids.to(features.device))
         context, mask = torch.cat([prefix, prompt], dim=1), torch.cat([torch.ones(prefix.shape[:2]).bool(), real], dim=1)
-        # The prefix stands directly before its prompt, so padding goes in front of both.
+        # The prefix directly precedes its prompt, so padding goes before both.
         order = mask.int().argsort(dim=1, stable=True)
         index = order.to(features.device)[:, :, None].expand_as(context)
         return context.gather(1, index), mask.gather(1, order).to(features.device)
@@ -70,7 +70,7 @@ class CaptionModel(nn.Module):
 
 
 def build_model(config: CaptionerConfig, features: int, tokenizer: Tokenizer, language_model: GPT2Model) -> CaptionModel:
-    """The mapper that fits an encoder of D ``features``, before a language model."""
+    """Builds the mapper for an encoder of D ``features`` and joins it to a language model."""
     width = language_model.config.n_embd
     heads = 8 if width % 8 == 0 else language_model.config.n_head
     mapper = make_mapper(config.mapper, features, width, config.prefix_length, layers=config.mapper_layers, heads=heads)
@@ -83,7 +83,7 @@ def build_model(config: CaptionerConfig, features: int, tokenizer: Tokenizer, la
 
 
 def new_language_model(config: CaptionerConfig, tokenizer: Tokenizer, longest_prompt: int) -> GPT2Model:
-    """A small GPT-2 with random weights."""
+    """Makes a small GPT-2 with random weights."""
     return GPT2Model(
         GPT2Config(
             vocab_size=tokenizer.vocab_size,
@@ -102,10 +102,10 @@ def new_language_model(config: CaptionerConfig, tokenizer: Tokenizer, longest_pr
 
 
 def pretrained_language_model(source: str) -> GPT2Model:
-    """GPT-2 from a local folder (safetensors) or, where the name is no folder, from the hub or its cache.
+    """Loads GPT-2 from a local folder (safetensors) or else from the hub or its cache.
 
     Raises:
-        InputError: not to be had, or no GPT-2.
+        InputError: not available, or no GPT-2.
     """
     import json
 
@@ -115,7 +115,7 @@ def pretrained_language_model(source: str) -> GPT2Model:
         model = GPT2Model.from_pretrained(source, use_safetensors=True).float()
     except InputError:
         raise
-    except Exception as error:  # transformers, the hub client and safetensors raise many kinds; each means: not to be had
+    except Exception as error:  # transformers, the hub client and safetensors raise many kinds; each means: not available
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"no language model {source!r}: {reason}; give a local GPT-2 folder or a hub name") from error
     if not model.config.tie_word_embeddings:

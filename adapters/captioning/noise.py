@@ -1,7 +1,7 @@
-"""CapDec's noise on text embeddings in training, and how much of it a corpus asks for.
+"""CapDec's noise on text embeddings in training, and its calibration.
 
-Source: CapDec (arXiv 2211.00575). The Gaussian's variance is per component: the same number is another noise at another width,
-so a target cosine (between the clean vector and the noisy one) can be given in its place.
+Source: CapDec (arXiv 2211.00575). The Gaussian's variance is per component, so its effect depends on the width; a target
+cosine between clean and noisy vector can be given instead.
 """
 
 import math
@@ -20,12 +20,12 @@ PAIRS = 4096  # enough for a mean
 def add_noise(
     x: Tensor, variance: float, *, offset: Tensor | None = None, uniform: bool = False, normalize: bool = True
 ) -> Tensor:
-    """Noisy unit vectors; zero variance leaves the input as it is (the original's rule, the offset included).
+    """Adds noise to unit vectors; zero variance returns the input without noise or offset, as the original does.
 
     Args:
         x: (B, D).
-        variance: per component of the Gaussian; of the uniform ball the square of its radius.
-        offset: (D,) or (1, D), what leads from texts to images.
+        variance: per component of the Gaussian; for the uniform ball, its squared radius.
+        offset: (D,) or (1, D), from texts to images.
         uniform: draw from a ball instead.
         normalize: normalise before the noise as well as after it.
     """
@@ -38,13 +38,13 @@ def add_noise(
 
 
 def _ball(x: Tensor) -> Tensor:
-    """(B, D) points, uniform in the unit ball."""
+    """Draws (B, D) points, uniform in the unit ball."""
     direction = F.normalize(torch.randn_like(x), dim=-1)
     return direction * torch.rand(len(x), 1, device=x.device, dtype=x.dtype) ** (1 / x.shape[1])
 
 
 def variance_of_cosine(cosine: float, width: int) -> float:
-    """The Gaussian's variance at which a noisy unit vector has this cosine to the clean one: 1 / sqrt(1 + D * variance).
+    """Variance at which a noisy unit vector has this cosine to the clean one: 1 / sqrt(1 + D * variance).
 
     Raises:
         InputError: a cosine outside 0..1.
@@ -55,19 +55,19 @@ def variance_of_cosine(cosine: float, width: int) -> float:
 
 
 def cosine_of_variance(variance: float, width: int) -> float:
-    """The inverse of `variance_of_cosine`."""
+    """Inverse of `variance_of_cosine`."""
     return 1 / math.sqrt(1 + width * variance)
 
 
 def variance_of_like_texts(embeddings: np.ndarray, groups: np.ndarray | None, *, seed: int = 0) -> float:
-    """The paper's estimate: the noise's deviation is the mean greatest component difference of texts that mean the same.
+    """Computes the paper's estimate: the noise's deviation is the mean largest component difference of synonymous texts.
 
     (CapDec states 0.016 from captions of the same photo; its root, 0.126, is such a difference of unit vectors.)
 
     Args:
         embeddings: (N, D), L2-normalised, of distinct texts.
-        groups: (N,) texts with equal numbers are of like products; -1 is of none. None, or no group of two: each text's
-            nearest other text counts as its like.
+        groups: (N,) texts of like products share a number; -1: no group. Without groups of two, each text is paired with its
+            nearest.
         seed: of the sample.
 
     Raises:
@@ -84,13 +84,13 @@ def variance_of_like_texts(embeddings: np.ndarray, groups: np.ndarray | None, *,
 
 
 def variance_of_gap(texts: np.ndarray, images: np.ndarray) -> float:
-    """The variance that turns a text as far away, in cosine, as its own photo is.
+    """Variance that moves a text as far, in cosine, as its own photo is.
 
     Args:
         texts, images: (N, D), L2-normalised, row by row of the same product.
 
     Raises:
-        InputError: the pairs do not point the same way at all (the mean cosine is not positive).
+        InputError: the mean cosine of the pairs is not positive.
     """
     cosine = float((texts * images).sum(axis=1).mean())
     if cosine <= 0:
@@ -99,7 +99,7 @@ def variance_of_gap(texts: np.ndarray, images: np.ndarray) -> float:
 
 
 def _like_pairs(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """(P, 2) neighbours within a group, in random order."""
+    """Pairs (P, 2) of neighbours within a group, in random order."""
     order = random.permutation(np.flatnonzero(groups >= 0))
     order = order[np.argsort(groups[order], kind="stable")]
     same = groups[order][:-1] == groups[order][1:]
@@ -108,7 +108,7 @@ def _like_pairs(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _nearest_pairs(embeddings: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """(P, 2) texts of a sample with their nearest other in it."""
+    """Pairs (P, 2) of texts of a sample with their nearest other in it."""
     sample = random.permutation(len(embeddings))[:PAIRS]
     similarity = embeddings[sample] @ embeddings[sample].T
     np.fill_diagonal(similarity, -np.inf)

@@ -1,4 +1,4 @@
-"""The state of an unfinished fit: one file, replaced as a whole, with all that an exact resume needs."""
+"""State of an unfinished fit: one file, replaced as a whole, with all that an exact resume needs."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -21,7 +21,7 @@ MODEL, OPTIMIZER, FACTS = "model/", "optimizer/", "facts"
 
 @dataclass
 class Reached:
-    """Where a fit stands: steps done, and one entry per evaluation."""
+    """Progress of a fit: steps done, and one entry per evaluation."""
 
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -37,7 +37,7 @@ def save_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, re
 
 
 def load_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config: dict) -> Reached:
-    """Puts everything back; a fit that had saved nothing yet starts at step 0.
+    """Loads the state; a fit without one starts at step 0.
 
     Raises:
         InputError: the file is damaged, or of a fit with other settings.
@@ -60,11 +60,11 @@ def load_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, co
 
 
 def require_same_settings(out: Path, before: dict, now: dict) -> None:
-    """Refuses to continue with a fit that was begun otherwise.
+    """Refuses to continue a fit with other settings.
 
     Args:
         out: the captioner's folder, for the message.
-        before, now: all settings by name; beside those of `CaptionerConfig` what texts, photos and encoder were.
+        before, now: all settings by name; those of `CaptionerConfig`, and the texts, photos and encoder.
 
     Raises:
         InputError: some differ; they are named.

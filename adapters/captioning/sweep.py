@@ -1,4 +1,4 @@
-"""CapDec over several noise variances: the paper's one number belongs to one encoder, so it is measured for any other."""
+"""Compares CapDec's noise variances, as the paper's value suits one encoder."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,11 +35,11 @@ def sweep_variances(
 
     Args:
         encoder: any.
-        texts: what is learned from.
+        texts: training texts.
         photos: held-out products (not the ones of the final test), whose captions are the references.
-        out: folder; each captioner stands in ``OUT/variance-V``, and a finished one is not fitted again.
+        out: folder; each captioner is in ``OUT/variance-V``; finished ones are kept.
         variances: per component.
-        count: photos at most.
+        count: most photos.
         scorer: captions, references of each -> scores; None: BLEU@1 and BLEU@4 by `nltk_scores`.
         decoding: options of `Decoding`.
         settings: of `CaptionerConfig`.
@@ -48,7 +48,7 @@ def sweep_variances(
         Per variance ``variance``, ``noise_cosine``, ``val_loss`` and the scores.
 
     Raises:
-        InputError: no variance, a negative one, settings that do not work, or other ones than those of captioners in ``out``.
+        InputError: no variance, a negative one, invalid settings, or other ones than those of captioners in ``out``.
     """
     if not variances or min(variances) < 0:
         raise InputError("the sweep needs one variance or more, none negative, e.g. --variances 0,0.004,0.016")
@@ -67,7 +67,7 @@ def sweep_variances(
 
 
 def nltk_scores(captions: list[str], references: list[list[str]]) -> dict[str, float]:
-    """Corpus BLEU in percent on lower-cased words; for comparing within a sweep, not with published numbers."""
+    """Computes corpus BLEU in percent on lower-cased words; for comparisons within a sweep, not with published results."""
     from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu
 
     words = [caption.lower().split() for caption in captions]
@@ -81,7 +81,7 @@ def nltk_scores(captions: list[str], references: list[list[str]]) -> dict[str, f
 
 
 def sweep_table(rows: list[dict[str, float]]) -> Table:
-    """The rows for a terminal, the best value of each score bold."""
+    """Tabulates the rows for a terminal, the best value of each score bold."""
     table = Table(title="CapDec over noise variances")
     for name in rows[0]:
         table.add_column(name, justify="right")

@@ -1,7 +1,7 @@
-"""Tokenizers of caption decoders, which are never the text tower's: the encoder's own may pad, lower or cut otherwise.
+"""Tokenizers of caption decoders, independent of the text tower's, which may pad, lower or cut differently.
 
-Each has ``vocab_size``, ``stop_id``, ``banned`` (ids that no caption may hold), ``encode`` and ``decode``, and a ``kind`` by
-which `load_tokenizer` finds it again in a captioner's folder.
+Each has ``vocab_size``, ``stop_id``, ``banned`` (ids that no caption may hold), ``encode`` and ``decode``, and a ``kind`` for
+`load_tokenizer`.
 """
 
 import io
@@ -14,12 +14,12 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from e2.errors import InputError
 
-SAMPLE = 500_000  # texts that a vocabulary is learned from; more change it little
+SAMPLE = 500_000  # texts used to learn a vocabulary; more change it little
 FILE = "tokenizer.model"
 
 
 class Tokenizer(Protocol):
-    """What a decoder needs of a tokenizer."""
+    """Interface of tokenizers for a decoder."""
 
     kind: str
     vocab_size: int
@@ -34,7 +34,7 @@ class Tokenizer(Protocol):
 
 
 class SentencePieceTokenizer:
-    """A vocabulary of the corpus's own pieces: small, so the decoder is fast and every row of it is trained."""
+    """Vocabulary of the corpus's own pieces: small, so the decoder is fast and every row of it is trained."""
 
     kind = "sentencepiece"
 
@@ -49,7 +49,7 @@ class SentencePieceTokenizer:
         """Learns up to ``vocab_size`` pieces (byte-pair merges; the same texts in the same order give the same model).
 
         Raises:
-            InputError: no letters in the texts, or more different ones than the vocabulary has room for.
+            InputError: no letters in the texts, or more distinct ones than the vocabulary holds.
         """
         file = io.BytesIO()
         try:
@@ -103,11 +103,11 @@ class ClipTokenizer:
         return self.bpe.decode([i for i in ids if i not in (self.start_id, self.stop_id)]).strip()
 
     def save(self, folder: Path) -> None:
-        """Nothing to save: open_clip brings the table."""
+        """Saves nothing: open_clip brings the table."""
 
 
 class PretrainedTokenizer:
-    """The tokenizer of a pre-trained language model, from a folder or from the hub."""
+    """Tokenizer of a pre-trained language model, from a folder or from the hub."""
 
     kind = "pretrained"
 
@@ -134,7 +134,7 @@ class PretrainedTokenizer:
 
 
 def load_tokenizer(kind: str, folder: Path) -> Tokenizer:
-    """The tokenizer of a captioner's folder.
+    """Loads the tokenizer of a captioner's folder.
 
     Raises:
         InputError: its file is missing or damaged, or the kind is unknown.
@@ -152,7 +152,7 @@ def load_tokenizer(kind: str, folder: Path) -> Tokenizer:
 
 
 def evenly(texts: Sequence[str], count: int = SAMPLE) -> Iterable[str]:
-    """At most ``count`` of the texts, taken at even distances: the same ones each time."""
+    """Takes at most ``count`` of the texts at even distances: always the same ones."""
     step = max(1, -(-len(texts) // count))
     return (texts[row] for row in range(0, len(texts), step))
 

@@ -1,4 +1,4 @@
-"""Training a caption decoder on texts alone: resumable, each step a function of (seed, step)."""
+"""Trains a caption decoder on texts only: resumable, each step a function of (seed, step)."""
 
 import contextlib
 import math
@@ -34,12 +34,12 @@ SAVE_SECONDS = 60.0
 
 @dataclass
 class Examples:
-    """What the decoder learns from, ready to be batched.
+    """Training examples of the decoder, ready for batching.
 
     Attributes:
         corpus: texts and tags.
         embeddings: (U, D) of the distinct texts.
-        tokens, ends: ids of all distinct texts one after another, and where each ends.
+        tokens, ends: concatenated ids of all distinct texts, and their ends.
         tokenizer, config: of the captioner.
     """
 
@@ -55,7 +55,7 @@ class Examples:
         return self.ends[texts + 1] - self.ends[texts]
 
     def batch(self, rows: np.ndarray, random: np.random.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, D) embeddings, (B, L) tokens and labels; ``random`` drops tags, None keeps all."""
+        """Makes a batch: (B, D) embeddings, (B, L) tokens and labels; ``random`` drops tags, None keeps all."""
         sequences, labels = [], []
         for row in rows.tolist():
             text = self.corpus.rows[row]
@@ -75,7 +75,7 @@ class Examples:
 
 
 def tokenized(texts: Sequence[str], tokenizer: Tokenizer, max_tokens: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """All texts' ids in a row, each cut to ``max_tokens`` and closed by the stop token; their ends; how many were cut."""
+    """Concatenates all texts' ids, each cut to ``max_tokens`` with the stop token; their ends; how many were cut."""
     ids: list[np.ndarray] = []
     ends, cut = np.zeros(len(texts) + 1, np.int64), 0
     for row, text in enumerate(texts):
@@ -87,7 +87,7 @@ def tokenized(texts: Sequence[str], tokenizer: Tokenizer, max_tokens: int) -> tu
 
 
 def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """All rows once in random batches of about equal lengths, so that little is padding."""
+    """Batches all rows once, randomly but by similar length, to save padding."""
     random = np.random.default_rng((seed, epoch))
     order = random.permutation(len(lengths))
     batches = []
@@ -137,7 +137,7 @@ class Trainer:
 
         Raises:
             InputError: a state of another run.
-            TrainingStopped: a loss or gradient is not finite, or Ctrl-C or SIGTERM came, at which the state is saved.
+            TrainingStopped: a loss or gradient is not finite; or Ctrl-C or SIGTERM, after saving the state.
         """
         if resume:
             self.reached = load_state(self.out, self.model, self.optimizer, self._settings())
@@ -172,7 +172,7 @@ class Trainer:
         return asdict(self.config) | self.origin
 
     def _step(self, rows: np.ndarray) -> tuple[float, int]:
-        """One update; returns the loss and how many tokens were learned from."""
+        """Updates once; returns the loss and the number of tokens learned from."""
         step, config = self.reached.step, self.config
         features, tokens, labels = self.examples.batch(rows, np.random.default_rng((config.seed, step)))
         torch.manual_seed(mixed_seed(config.seed, step))  # noise and dropout
@@ -193,7 +193,7 @@ class Trainer:
 
     @torch.inference_mode()
     def validation_loss(self) -> float:
-        """Mean cross-entropy per token of the held-out texts, with noise (always the same) and with all tags."""
+        """Mean cross-entropy per token of the held-out texts, with noise (always the same) and all tags."""
         self.model.eval()
         total, count, device = 0.0, 0, self.device
         with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
@@ -212,7 +212,7 @@ class Trainer:
         self.reached.history.append({"step": self.reached.step, "loss": loss, "val_loss": val_loss})
 
     def _batches(self) -> Iterator[np.ndarray]:
-        """The remaining steps' rows."""
+        """Yields the remaining steps' rows."""
         lengths = self.examples.lengths(self.train_rows)
         epoch, done = divmod(self.reached.step, self.steps_per_epoch)
         left = self.steps - self.reached.step
@@ -245,7 +245,7 @@ class Trainer:
 
 
 def run_length(config: CaptionerConfig, steps_per_epoch: int) -> int:
-    """Steps of a run: as asked for, else enough for a small corpus and few epochs of a large one."""
+    """Number of steps: as configured, or else enough for a small corpus and few epochs of a large one."""
     if config.steps is not None:
         return config.steps
     if config.epochs is not None:
@@ -254,20 +254,20 @@ def run_length(config: CaptionerConfig, steps_per_epoch: int) -> int:
 
 
 def make_optimizer(model: CaptionModel, config: CaptionerConfig) -> torch.optim.Optimizer:
-    """AdamW; only matrices decay; a language model that is not tuned stays as it is."""
+    """Makes AdamW; only matrices decay; a frozen language model is left out."""
     model.language_model.requires_grad_(config.tune_language_model)
     groups = decay_groups((p for p in model.parameters() if p.requires_grad), config.weight_decay)
     return torch.optim.AdamW(groups, lr=0.0, eps=1e-6, fused=True)
 
 
 def rate(step: int, steps: int, warmup: float) -> float:
-    """Share of the peak rate at a step (0-based): linear up, then linear down to 0, as in both originals."""
+    """Share of the peak rate at a step (0-based): linear warm-up, then linear decay to 0, as in both originals."""
     rising = max(1, round(warmup * steps))
     return (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)
 
 
 def bf16_is_fast(device: torch.device) -> bool:
-    """Whether the processor multiplies bfloat16 itself; elsewhere autocast would slow training down."""
+    """True if the processor multiplies bfloat16 natively; elsewhere autocast would slow training down."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()  # absent in older PyTorch

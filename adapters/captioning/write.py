@@ -1,6 +1,6 @@
-"""`e2 caption write`: captions of any number of photos as JSON lines; stopped runs go on, bad photos get an ``error``.
+"""Captions any number of photos as JSON lines, for `e2 caption write`; resumable, with an ``error`` for bad photos.
 
-Until the run is complete the lines stand in ``OUT.part`` beside ``OUT``, headed by one line that says what they come from.
+Until complete, the lines are in ``OUT.part`` beside ``OUT``, after a header line on their origin.
 """
 
 import glob
@@ -31,18 +31,18 @@ CHUNK = 128  # photos decoded, captioned and written together
 
 @dataclass(frozen=True)
 class PhotoToCaption:
-    """One photo to caption: how its line names it, and where it is."""
+    """One photo to caption, with its name in the output."""
 
     names: dict[str, Any]
     source: bytes | Path
 
 
 class FolderPhotos(Sequence[PhotoToCaption]):
-    """All files below a folder, in the order of their names: what cannot be read as a photo gets a line that says so.
+    """All files below a folder, in the order of their names; unreadable ones get an error line.
 
     Args:
-        folder: with photos, in folders of their own too.
-        out: a file that the captions go to; it may lie in the folder, and is no photo.
+        folder: with photos, also in subfolders.
+        out: the output file, which may be in the folder and is no photo.
 
     Raises:
         InputError: no such folder, or no file in it.
@@ -52,7 +52,7 @@ class FolderPhotos(Sequence[PhotoToCaption]):
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise InputError(f"there is no folder {folder}; give one with photos, or a catalogue")
-        closed: list[str] = []  # folders that may not be read
+        closed: list[str] = []  # unreadable folders
         walk = os.walk(self.folder, onerror=lambda error: closed.append(str(error.filename)))
         found = [os.path.join(at, name) for at, _, names in walk for name in names if name != LEDGER]
         ours = set() if out is None else {os.path.abspath(path) for path in _own_files(Path(out))}
@@ -64,7 +64,7 @@ class FolderPhotos(Sequence[PhotoToCaption]):
         return len(self.paths)
 
     def fingerprint(self) -> str:
-        """Changes with the names and sizes of the files."""
+        """Fingerprint that changes with the names and sizes of the files."""
         files = ((os.path.relpath(path, self.folder), os.path.getsize(path)) for path in self.paths if os.path.exists(path))
         return digest(map(repr, files))
 
@@ -74,7 +74,7 @@ class FolderPhotos(Sequence[PhotoToCaption]):
 
 
 class CataloguePhotos(Sequence[PhotoToCaption]):
-    """The photos of a split's products; several of one product are numbered by ``index``."""
+    """Photos of a split's products; several of one product are numbered by ``index``."""
 
     def __init__(self, catalogue: Catalogue):
         self.catalogue = catalogue
@@ -86,7 +86,7 @@ class CataloguePhotos(Sequence[PhotoToCaption]):
         return len(self.places)
 
     def fingerprint(self) -> str:
-        """Changes with the products and their photos."""
+        """Fingerprint that changes with the products and their photos."""
         return fingerprint(self.catalogue)
 
     def __getitem__(self, place: int) -> PhotoToCaption:  # type: ignore[override]  # no slices
@@ -106,22 +106,22 @@ def write_captions(
     progress: bool = True,
     **decoding: Any,
 ) -> dict[str, int]:
-    """Captions all photos into a JSON-lines file (a table where its name ends in .csv or .tsv), a chunk at a time.
+    """Captions all photos into a JSON-lines file (a table if its name ends in .csv or .tsv), a chunk at a time.
 
-    A line holds ``product_id`` (and ``index``) or ``image``, then ``caption`` and, where the prompt names tags, ``tags``; or
-    ``error`` in their place.
+    A line holds ``product_id`` (and ``index``) or ``image``, then ``caption`` and, if the prompt names tags, ``tags``; or
+    ``error`` instead.
 
     Args:
         captioner: any.
         photos: `FolderPhotos`, `CataloguePhotos` or any sequence of `PhotoToCaption`.
         out: the file.
-        resume: go on where a stopped run was; with nothing to resume, start.
+        resume: continue a stopped run, or start one.
         overwrite: replace an earlier file.
         progress: show a bar.
         decoding: any of `Decoding`.
 
     Returns:
-        ``photos`` and how many of them are ``errors``.
+        Numbers of ``photos`` and ``errors``.
 
     Raises:
         InputError: ``out`` exists, or is of another run.
@@ -145,20 +145,20 @@ def write_captions(
 
 
 def claim_captions(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Makes sure, before any work is done, that captions may be written to a file.
+    """Checks, before any work, that captions may be written to a file.
 
     Raises:
-        InputError: it is there and not to be replaced, not e2's, or of a run that did not end and is not to be gone on with.
+        InputError: it exists and may not be replaced, is not e2's, or is of an unfinished run that is not to be resumed.
     """
     claim_file(out, overwrite=overwrite)
     part = _part(out)
     require_ours(part)
     if part.exists() and not (resume or overwrite):
-        raise InputError(f"{part} is of a run that did not end; continue with --resume, or use --overwrite")
+        raise InputError(f"{part} is of an unfinished run; continue with --resume, or use --overwrite")
 
 
 def photos_fingerprint(photos: Sequence[PhotoToCaption]) -> str:
-    """Changes with the photos that are to be captioned."""
+    """Fingerprint of the photos to caption."""
     if isinstance(photos, (FolderPhotos, CataloguePhotos)):
         return photos.fingerprint()
     return digest(repr((photo.names, photo.source)) for photo in photos)
@@ -167,7 +167,7 @@ def photos_fingerprint(photos: Sequence[PhotoToCaption]) -> str:
 def caption_chunk(
     captioner: Captioner, photos: Sequence[PhotoToCaption], pool: ThreadPoolExecutor, decoding: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """One record per photo, in order."""
+    """Yields one record per photo, in order."""
     decoded = list(pool.map(_decoded, photos))
     images = [image for image in decoded if isinstance(image, Image.Image)]
     captions, tags = _captioned(captioner, images, decoding) if images else ([], [])
@@ -206,7 +206,7 @@ def _start(part: Path, head: dict[str, Any]) -> None:
 
 
 def _done(part: Path, head: dict[str, Any]) -> int:
-    """How many photos a stopped run has captioned; cuts off a last line that was not written whole.
+    """Counts the photos that a stopped run has captioned; removes an incomplete last line.
 
     Raises:
         InputError: the run was another one.
@@ -223,7 +223,7 @@ def _done(part: Path, head: dict[str, Any]) -> int:
             if not lines and json.loads(line) != head:
                 raise InputError(f"{part} is of other photos, options or another captioner; use --overwrite or another --out")
             lines, size = lines + 1, size + len(line)
-    if lines:  # it has our head
+    if lines:  # it has our header
         os.truncate(part, size)
     return max(lines - 1, 0)
 
@@ -240,12 +240,12 @@ def _part(out: str | Path) -> Path:
 
 
 def _own_files(out: Path) -> list[Path]:
-    """The file, its part, and what a killed run left of it under a temporary name."""
+    """The file, its part, and temporary files of a killed run."""
     return [out, _part(out), *out.parent.glob(f".{glob.escape(out.name)}.*.tmp*")]
 
 
 def _finish(part: Path, out: Path) -> int:
-    """The lines without their head, in place; returns how many are errors."""
+    """Moves the lines without their header to ``out``; returns the number of errors."""
 
     def lines() -> Iterator[str]:
         with open(part, encoding="utf-8") as file:

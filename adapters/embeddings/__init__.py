@@ -1,1 +1,1 @@
-"""`e2 embed`: the vectors of a catalogue in parquet, written and read."""
+"""`e2 embed`: vectors of a catalogue in parquet, written and read."""

@@ -1,4 +1,4 @@
-"""The command `e2 embed`."""
+"""Command `e2 embed`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,8 +32,8 @@ def embed(
     split: Split = None,
     tags: Tags = None,
     text: Text = "caption",
-    what: Annotated[str, typer.Option(help="image,text,region: any of them")] = "image,text",
-    shard_size: Annotated[int, typer.Option(min=1, help="products in a shard")] = 10_000,
+    what: Annotated[str, typer.Option(help="any of image,text,region")] = "image,text",
+    shard_size: Annotated[int, typer.Option(min=1, help="products per shard")] = 10_000,
     resume: Annotated[bool, typer.Option("--resume", help="keep the shards of a run that was stopped")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier run's in --out")] = False,
     image_column: ImageColumn = "image",
@@ -54,7 +54,7 @@ def embed(
     from e2.data.hub_stream import PREFIX
 
     if resume and overwrite:
-        raise InputError("--resume continues with embeddings and --overwrite replaces them; choose one")
+        raise InputError("--resume continues embedding and --overwrite replaces the embeddings; choose one")
     if out.suffix in (".csv", ".json", ".jsonl", ".npy", ".npz", ".tsv"):
         raise InputError(f"--out {out}: embeddings are written as parquet; name a folder, or a file that ends in .parquet")
     claim_embeddings(out, resume=resume, overwrite=overwrite)
@@ -70,7 +70,7 @@ def embed(
 
 
 def _open_stream(spec: str, split: str | None, tags: str | None, names: tuple[str, str, str], on_bad_row: str):
-    """The split of a stream that is asked for."""
+    """Opens the requested split of a stream."""
     from e2.data.hub_stream import open_streams
 
     entities, columns = columns_of(tags, names)

@@ -1,4 +1,4 @@
-"""The vectors that `e2 embed` wrote, read back a few thousand at a time: a folder of shards, or one file."""
+"""Reads the vectors of `e2 embed` a few thousand at a time, from a folder of shards or one file."""
 
 import contextlib
 import json
@@ -14,25 +14,25 @@ from e2.adapters.encoder import Encoder
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
-MANIFEST = "_manifest.json"  # written last; programs that read a folder of parquet pass over names with an underscore
+MANIFEST = "_manifest.json"  # written last; parquet readers skip names with an underscore
 SHARDS = "part-*.parquet"
 ROWS = 8192  # vectors at a time
 
 
 class StoredVectors:
-    """The vectors of one kind, in the order of the products they were made of.
+    """Vectors of one kind, in the order of their products.
 
     Args:
-        path: what `e2 embed --out` wrote.
-        encoder: what they have to be of.
+        path: output of `e2 embed --out`.
+        encoder: the encoder that they must come from.
         kind: ``image``, ``text`` or ``region``.
-        first_only: of each product its first photo or description only.
+        first_only: only each product's first photo or description.
 
     Attributes:
         width: D, of a vector.
 
     Raises:
-        InputError: nothing that `e2 embed` wrote to its end, without vectors of that kind, or of another encoder.
+        InputError: no complete output of `e2 embed`, no vectors of that kind, or another encoder's.
     """
 
     def __init__(self, path: str | Path, encoder: Encoder, kind: str, *, first_only: bool = False):
@@ -56,7 +56,7 @@ class StoredVectors:
 
     def batches(self) -> Iterator[tuple[list[str], np.ndarray]]:
         """Product ids and vectors (B, D), B at most `ROWS`."""
-        options = {"batch_size": ROWS, "batch_readahead": 1, "fragment_readahead": 1}  # by default it runs far ahead
+        options = {"batch_size": ROWS, "batch_readahead": 1, "fragment_readahead": 1}  # by default it reads far ahead
         with self._clear_errors():
             for batch in self._dataset.to_batches(columns=["product_id", "vector"], filter=self._rows, **options):
                 if len(batch):
@@ -74,10 +74,10 @@ class StoredVectors:
 
 
 def _files(path: Path) -> list[Path]:
-    """The shards of a folder in order, or the file itself.
+    """Shards of a folder in order, or the file itself.
 
     Raises:
-        InputError: embedding has not come to its end there, or shards are missing.
+        InputError: embedding is unfinished, or shards are missing.
     """
     if not path.is_dir():
         return [path]
@@ -90,14 +90,14 @@ def _files(path: Path) -> list[Path]:
 
 
 def read_along(features: StoredVectors, catalogue: Catalogue) -> Callable[[Sequence[int]], np.ndarray]:
-    """A function that gives the vectors (N, D) of products by their rows, which have to grow from call to call.
+    """Makes a function that returns the vectors (N, D) of products by rows, which must increase from call to call.
 
     Args:
-        features: one vector a product, made of the same split.
+        features: one vector per product, of the same split.
         catalogue: that split.
 
     Raises:
-        InputError: they are of other products; the function raises it too.
+        InputError: they are of other products; also raised by the function.
     """
     if len(features) != len(catalogue):
         raise InputError(

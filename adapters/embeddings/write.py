@@ -1,13 +1,12 @@
-"""`e2 embed`: the vectors of a whole split as parquet, for anything that searches, clusters or plots.
+"""Writes the vectors of a split as parquet, for `e2 embed`.
 
-Columns: ``product_id`` (string), ``kind`` (``image``, ``region`` or ``text``), ``index`` (which image or caption of the
+Columns: ``product_id`` (string), ``kind`` (``image``, ``region`` or ``text``), ``index`` (of the image or caption within the
 product, from 0), ``entity`` (of a region, else null) and ``vector`` (fixed-size list of float32, L2-normalised).
 
-Products are gone through in blocks. Block k becomes the shard ``part-00000k.parquet``, which appears whole or not at all, and
-process r of W (``accelerate launch``) embeds blocks r, r + W, r + 2W, ... on its own. So memory stays flat however many
-products there are, no process waits for another before the end, and what a killed run has written is kept by any number of
-processes that resume it. The main process then writes ``_manifest.json``, which makes the folder whole; or, where a single
-file is wanted, joins the shards, row group by row group.
+Products are embedded in blocks. Block k becomes the shard ``part-00000k.parquet``, which appears whole or not at all, and
+process r of W (``accelerate launch``) embeds blocks r, r + W, r + 2W, ... So memory stays flat, processes wait for each other
+only at the end, and any number of processes can resume a killed run. The main process then writes ``_manifest.json``, which
+completes the folder, or joins the shards into a single file, row group by row group.
 """
 
 import hashlib
@@ -41,23 +40,23 @@ from e2.training.run import locked
 from e2.version import __version__
 
 KINDS = ("image", "text", "region")
-SHARD_SIZE = 10_000  # products; with 512 numbers a vector about 20 MB for each kind
+SHARD_SIZE = 10_000  # products; with 512 numbers per vector about 20 MB for each kind
 SHARD = re.compile(r"part-\d{6,}\.parquet")
 EMBEDDINGS = OutputKind("embeddings", finished=MANIFEST, begun="part-*.parquet")
-POLL = 0.5  # seconds between two looks for the shards of the other processes
+POLL = 0.5  # seconds between checks for the shards of the other processes
 
 
 @dataclass(frozen=True)
 class EmbedJob:
-    """What is embedded, and how: the same in all processes, and when it is resumed.
+    """Settings of an embedding run: the same in all processes and on resuming.
 
     Attributes:
         encoder: works for this process alone.
-        products: one split; a stream is passed over once, and only a block of it is held.
+        products: one split; a stream is read once, a block at a time.
         what: some of `KINDS`.
         text: ``caption`` or ``full``.
         shard_size: products in a block.
-        folder: where the shards are written.
+        folder: folder for the shards.
         progress: show progress bars, and name each full shard.
     """
 
@@ -70,7 +69,7 @@ class EmbedJob:
     progress: bool
 
     def settings(self) -> dict[str, str]:
-        """What every shard says of itself, as parquet keeps it."""
+        """Settings stored in every shard, as parquet metadata."""
         return {
             "encoder": json.dumps(self.encoder.info),
             "weights_sha256": self.encoder.info["weights_sha256"],
@@ -83,7 +82,7 @@ class EmbedJob:
         }
 
     def shard(self, number: int) -> Path:
-        """The file of a block."""
+        """File of a block."""
         return self.folder / f"part-{number:06d}.parquet"
 
 
@@ -99,26 +98,26 @@ def write_embeddings(
     overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Any] | None:
-    """Embeds all images and texts of a split, and the regions of an encoder that has them.
+    """Embeds all images and texts of a split, and regions if the encoder has them.
 
     Args:
         encoder: any.
         products: one split, or a stream of one.
         out_path: a folder for shards, or a name that ends in ``.parquet`` for a single file, which appears whole or not at
-            all. All processes have to see it.
+            all. All processes must see it.
         what: any of ``image``, ``text`` and ``region``.
         text: ``caption`` or ``full``.
         shard_size: products in a shard.
-        resume: keep the shards that a stopped run left.
+        resume: keep the shards of a stopped run.
         overwrite: replace an earlier run's.
         progress: show progress bars, and name each full shard on stderr.
 
     Returns:
-        The manifest, once all processes have done their share; None in processes other than the main one.
+        The manifest, once all processes are done; None except in the main process.
 
     Raises:
-        InputError: unknown ``what`` or ``text``, no regions, an unreadable image, a place that cannot be written or holds
-            something already, or shards to continue with that were made otherwise.
+        InputError: unknown ``what`` or ``text``, no regions, an unreadable image, an output that cannot be written or exists
+            already, or shards made with other settings.
     """
     unknown = set(what) - set(KINDS)
     if unknown or not what:
@@ -136,10 +135,10 @@ def write_embeddings(
 
 
 def claim_embeddings(out: Path, *, resume: bool, overwrite: bool, remove: bool = False) -> None:
-    """Makes sure, before any work is done, that embeddings may be written to a folder or file.
+    """Checks, before any work, that embeddings may be written to a folder or file.
 
     Raises:
-        InputError: what `e2.outputs.claim` raises.
+        InputError: as for `e2.outputs.claim`.
     """
     folder = _folder_of(out)
     if out != folder:
@@ -148,19 +147,19 @@ def claim_embeddings(out: Path, *, resume: bool, overwrite: bool, remove: bool =
 
 
 def _folder_of(out: Path) -> Path:
-    """Where the shards are written."""
+    """Folder for the shards."""
     return out.parent / f".{out.name}.parts" if out.suffix == ".parquet" else out
 
 
 def _make_room(out: Path, resume: bool, overwrite: bool) -> None:
-    """Clears away what a killed run left half written or what is to be replaced."""
+    """Removes what a killed run left half written, or what is to be replaced."""
     claim_embeddings(out, resume=resume, overwrite=overwrite, remove=True)
     for path in _folder_of(out).glob(".part-*"):
         path.unlink()
 
 
 def _write_shards(job: EmbedJob) -> int:
-    """Embeds this process's blocks. Returns how many there are for all processes together."""
+    """Embeds this process's blocks. Returns the number of blocks of all processes."""
     state, count = processes(), 0
     for number, block in enumerate(_blocks(job.products, job.shard_size)):
         if number % state.num_processes == state.process_index:
@@ -170,7 +169,7 @@ def _write_shards(job: EmbedJob) -> int:
 
 
 def _blocks(products: Catalogue | Stream, size: int) -> Iterator[Callable[[], list[Product]]]:
-    """Functions that give the products of a block: a catalogue is read only by the process that embeds them."""
+    """Yields functions that return the products of a block: a catalogue is read only by the process that embeds them."""
     if isinstance(products, Stream):
         rest = iter(products)
         while block := list(itertools.islice(rest, size)):
@@ -199,7 +198,7 @@ def _write_shard(job: EmbedJob, number: int, products: list[Product]) -> None:
 
 
 def _digest(products: Sequence[Product], text: str) -> str:
-    """Changes with the products' ids, their texts and the number of their photos."""
+    """Digest of the products' ids, texts and numbers of photos."""
     sha = hashlib.sha256()
     for product in products:
         texts = [product.text(text, caption) for caption in range(len(product.captions))]
@@ -208,20 +207,24 @@ def _digest(products: Sequence[Product], text: str) -> str:
 
 
 def _check_same(path: Path, facts: Mapping[str, str]) -> None:
-    """Raises InputError: a shard to continue with was made otherwise, or of other products."""
+    """Checks that a shard was made with the same settings and products.
+
+    Raises:
+        InputError: it was not.
+    """
     try:
         found = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} is damaged; remove it, and go on by --resume") from error
+        raise InputError(f"{path} is damaged; remove it, and continue with --resume") from error
     for name, value in facts.items():
         was = found.get(name.encode(), b"").decode()
-        if was != value and name != "encoder":  # its path may be another
+        if was != value and name != "encoder":  # its path may differ
             told = "of other products" if name in ("products", "digest") else f"with {name} {was}, not {value}"
-            raise InputError(f"{path} was made {told}; resume with what it was begun with, or start anew by --overwrite")
+            raise InputError(f"{path} was made {told}; resume with the same, or start anew by --overwrite")
 
 
 def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Table]]:
-    """Kind -> rows, for each kind that is wanted: images, regions, texts."""
+    """Yields kind -> rows for each requested kind: images, regions, texts."""
     ids, tags = np.array([product.product_id for product in products], dtype=object), job.encoder.tags
     rows, places = _flat([len(product.images) for product in products])
     images, regions = _look(job, products, rows, places)
@@ -240,7 +243,7 @@ def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Ta
 def _look(
     job: EmbedJob, products: list[Product], rows: np.ndarray, places: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Image vectors (N, D) and region vectors (N, E, D) of some photos, each photo read once; None: not wanted."""
+    """Embeds photos as image vectors (N, D) and region vectors (N, E, D), each photo read once; None: not requested."""
     photos = ProductImages(products, rows, places)  # type: ignore[arg-type]  # it asks for nothing but products by row
     wanted = {"image", "region"} & set(job.what)
     if wanted == {"image", "region"}:
@@ -250,7 +253,7 @@ def _look(
 
 
 def _flat(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """How many each product has -> product of each item, number of the item within its product."""
+    """Expands counts per product to the product of each item and its number within the product."""
     return np.repeat(np.arange(len(counts)), counts), np.concatenate([np.arange(count) for count in counts])
 
 
@@ -268,10 +271,10 @@ def _table(
 
 
 def _finish(job: EmbedJob, out: Path, count: int) -> dict[str, Any]:
-    """Waits for all shards, and makes the folder or the file whole."""
+    """Waits for all shards, and completes the folder or the file."""
     shards = [job.shard(number) for number in range(count)]
     for shard in shards:
-        while not shard.exists():  # not a barrier of the process group: that gives up after minutes
+        while not shard.exists():  # not a barrier of the process group, which times out after minutes
             time.sleep(POLL)
     manifest = _manifest(job, shards)
     if out == job.folder:
@@ -284,14 +287,14 @@ def _finish(job: EmbedJob, out: Path, count: int) -> dict[str, Any]:
 
 
 def _manifest(job: EmbedJob, shards: Sequence[Path]) -> dict[str, Any]:
-    """What was embedded, by what, and how many rows of each kind there are.
+    """Describes the embeddings: data, encoder, and number of rows of each kind.
 
     Raises:
-        InputError: there are shards beyond these, of another run.
+        InputError: there are further shards, of another run.
     """
     beyond = sorted({path for path in job.folder.iterdir() if SHARD.fullmatch(path.name)} - set(shards))
     if beyond:
-        raise InputError(f"{beyond[0]} is of products that are not there now; start anew by --overwrite")
+        raise InputError(f"{beyond[0]} is of products that no longer exist; start anew by --overwrite")
     schemas = [pq.read_schema(shard) for shard in shards]
     rows = [json.loads(schema.metadata[b"rows"]) for schema in schemas]
     return {
@@ -319,7 +322,7 @@ def _row_groups(path: Path) -> Iterator[pa.Table]:
 
 
 def _write_parquet(path: Path, metadata: dict[str, str], tables: Iterator[pa.Table]) -> None:
-    """Tables of one schema as a file that appears whole or not at all."""
+    """Writes tables of one schema as a file that appears whole or not at all."""
     first = next(tables)
     schema = first.schema.with_metadata(metadata)
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:

@@ -1,1 +1,1 @@
-"""An encoder for programs that know nothing of E2: ONNX graphs, open_clip folders, transformers repositories, the hub."""
+"""Exports encoders for other programs: ONNX graphs, open_clip folders, transformers repositories, the hub."""

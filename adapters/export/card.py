@@ -1,6 +1,6 @@
-"""The model card of a trained encoder, written from its run: data, metrics with intervals, limits, licence, how to load.
+"""Writes the model card of a trained encoder from its run: data, metrics with intervals, limits, licence, loading.
 
-Nothing in it is claimed that a file does not say; what is not known is said to be unknown.
+Every claim comes from a file; unknowns are stated as such.
 """
 
 import json
@@ -67,7 +67,7 @@ A CLIP for product photos: method `{method}` of the E2 code (after Qi, Zhao and 
 
 
 def read_metrics(paths: Sequence[Path], model: Path) -> list[dict[str, Any]]:
-    """What ``e2 evaluate`` measured of a model.
+    """Reads the results of ``e2 evaluate`` for a model.
 
     Args:
         paths: ``metrics.json`` files, or folders that hold one.
@@ -84,10 +84,10 @@ def read_metrics(paths: Sequence[Path], model: Path) -> list[dict[str, Any]]:
             record["metrics"], record["ci95"], record["dataset"], record["split"], record["benchmark"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             what = "is missing" if not file.is_file() else "is no metrics.json of e2 evaluate, or is damaged"
-            raise InputError(f"{file} {what}; measure again with --out") from error
+            raise InputError(f"{file} {what}; evaluate again with --out") from error
         if measured != ours:
             raise InputError(
-                f"{file} was measured on other weights than {model}; measure this model: e2 evaluate ... --out DIR"
+                f"{file} was measured on other weights than {model}; evaluate this model: e2 evaluate ... --out DIR"
             )
         records.append(record)
     return records
@@ -96,15 +96,15 @@ def read_metrics(paths: Sequence[Path], model: Path) -> list[dict[str, Any]]:
 def model_card(
     model: Path, repo: str, format: str, *, metrics: Sequence[dict[str, Any]], licence: str | None, own_code: bool = False
 ) -> str:
-    """The text of README.md.
+    """Writes the text of README.md.
 
     Args:
         model: the checkpoint folder.
         repo: ORG/NAME.
-        format: what is pushed: e2, open_clip, transformers or onnx.
+        format: format pushed: e2, open_clip, transformers or onnx.
         metrics: records of :func:`read_metrics`.
         licence: identifier for the weights, e.g. cc-by-4.0; None = not stated.
-        own_code: transformers must be allowed to run the code in the folder.
+        own_code: transformers must be allowed to run the folder's code.
     """
     config = read_config(model)
     trust = ", trust_remote_code=True" if own_code else ""
@@ -124,7 +124,7 @@ def model_card(
 
 
 def _header(repo: str, format: str, metrics: Sequence[dict[str, Any]], licence: str | None) -> str:
-    """The block that the hub reads."""
+    """Front matter that the hub reads."""
     from huggingface_hub import EvalResult, ModelCardData
 
     results = [
@@ -155,8 +155,8 @@ def _data(training: dict[str, Any]) -> str:
     pretrained = training.get("pretrained")
     if pretrained:
         start = f"from the weights `{_name(pretrained)}`"
-    elif ":" in str(training.get("backbone", "")):  # a folder or a repository brings weights of its own
-        start = "from the backbone as it comes"
+    elif ":" in str(training.get("backbone", "")):  # a folder or a repository brings its own weights
+        start = "from the backbone's own weights"
     else:
         start = "from random weights"
     length = f"{training['steps']} steps" if training.get("steps") else f"{training.get('epochs')} epochs"
@@ -190,15 +190,15 @@ def _limits(config: dict[str, Any], metrics: Sequence[dict[str, Any]]) -> str:
     size = config["preprocess"]["size"]
     pixels = " x ".join(str(side) for side in (size if isinstance(size, list) else [size, size]))
     lines = [
-        "What is said above holds for that data; other shops, kinds of photos and languages were not measured.",
-        f"It sees photos at {pixels} pixels: what is smaller than a few of these is lost to it.",
+        "These results hold for that data; other shops, kinds of photos and languages were not tested.",
+        f"It sees photos at {pixels} pixels: details smaller than a few of these are lost.",
         f"Texts are cut at {(config.get('tokenizer') or {}).get('context_length', 77)} tokens"
         + "".join(f"; in `{_name(r['dataset'])}` that cut {r['truncated_texts']:,}" for r in metrics if "truncated_texts" in r)
         + ".",
-        "No study of bias was made, neither of people in the photos nor of brands.",
+        "Bias was not studied, neither towards people in the photos nor towards brands.",
     ]
     if config.get("tags"):
-        lines.append("A region embedding follows what the training data calls by that entity; selections are no segmentation.")
+        lines.append("A region embedding follows what the training data calls that entity; selections are no segmentation.")
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -210,15 +210,15 @@ def _licence(licence: str | None) -> str:
 
 
 def _name(place: str) -> str:
-    """The last part of a place, for a code span: a card shows no folders of the one who wrote it."""
+    """Last part of a path, for a code span: a card shows none of its author's folders."""
     return _code(Path(str(place)).name)
 
 
 def _code(text: str) -> str:
-    """Text of strangers as it may stand in a code span of Markdown."""
+    """Escapes untrusted text for a code span of Markdown."""
     return " ".join(str(text).replace("`", "'").split())
 
 
 def _plain(text: str) -> str:
-    """Text of strangers as it may stand in Markdown."""
+    """Escapes untrusted text for Markdown."""
     return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in " ".join(str(text).split()))

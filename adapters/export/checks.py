@@ -1,4 +1,4 @@
-"""Checks of every export: what is compared with PyTorch, how far it may deviate, and what its record says."""
+"""Checks shared by all exports: samples, comparison with PyTorch, tolerance and record."""
 
 import re
 from collections.abc import Iterable
@@ -13,15 +13,15 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.export.record import Exported
 from e2.errors import InputError
 
-TOLERANCE = 1e-4  # largest deviation of a unit vector's component from PyTorch's that an export may show
+TOLERANCE = 1e-4  # largest allowed deviation of a unit vector's component from PyTorch's
 CHECK_SEED = 0
 SAMPLE_TEXTS = ("a red dress", "Nike men's 100% cotton tee, grey & blue", "a", "long " * 100)
-FOLDERS = re.compile(r"(?<![^:])/.*/(?=.)")  # of this machine, in a name such as local-dir:/srv/models/clip
+FOLDERS = re.compile(r"(?<![^:])/.*/(?=.)")  # local path in a name such as local-dir:/srv/models/clip
 PHOTO_RULE = ("size", "mean", "std", "interpolation", "resize_mode", "fill_color")
 
 
 def describe(encoder: Encoder, format: str, deviation: float, further: dict[str, Any]) -> Exported:
-    """The record of an encoder's export."""
+    """Builds the record of an encoder's export."""
     model = encoder.model
     return Exported(
         format=format,
@@ -40,7 +40,7 @@ def describe(encoder: Encoder, format: str, deviation: float, further: dict[str,
 
 
 def photo_rule(encoder: Encoder) -> dict[str, Any]:
-    """How a photo becomes pixels: ``size`` (height, width), ``mean``, ``std``, ``interpolation``, ``resize_mode``."""
+    """Preprocessing of photos: ``size`` (height, width), ``mean``, ``std``, ``interpolation``, ``resize_mode``."""
     rule = dict(encoder.model.visual.preprocess_cfg)
     size = rule["size"]
     return {name: rule[name] for name in PHOTO_RULE if name in rule} | {
@@ -49,25 +49,25 @@ def photo_rule(encoder: Encoder) -> dict[str, Any]:
 
 
 def sample_pixels(encoder: Encoder, count: int) -> Tensor:
-    """(count, 3, H, W): noise that any tower can be asked about, the same each time."""
+    """Makes noise as input for any tower, always the same: (count, 3, H, W)."""
     generator = torch.Generator().manual_seed(CHECK_SEED)
     return torch.randn(count, 3, *photo_rule(encoder)["size"], generator=generator)
 
 
 def sample_tokens(encoder: Encoder) -> Tensor:
-    """(4, L): short texts and one that is cut."""
+    """Tokenises short texts and one that is cut: (4, L)."""
     return encoder.tokenizer(list(SAMPLE_TEXTS))
 
 
 def largest_deviation(pairs: Iterable[tuple[Any, Any]]) -> float:
-    """Over (ours, theirs) of the same shape.
+    """Largest deviation over (ours, theirs) of the same shape.
 
     Raises:
-        InputError: it exceeds the tolerance, so what was written must not be used.
+        InputError: it exceeds the tolerance, so the export must not be used.
     """
     found = [np.abs(np.asarray(a) - np.asarray(b)).max(initial=0.0) for a, b in pairs]
     deviation = float(np.max(found))
-    if not deviation <= TOLERANCE:  # not a number counts as too much
+    if not deviation <= TOLERANCE:  # NaN counts as too much
         raise InputError(
             f"the export deviates from PyTorch by {deviation:.1e}, more than {TOLERANCE:.0e}, and was not written; "
             "please report the model's configuration"

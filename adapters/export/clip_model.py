@@ -1,7 +1,7 @@
-"""A plain CLIP as transformers' own ``CLIPModel``: the way back of ``e2.hf_weights``, by the same table of names.
+"""Converts a plain CLIP to transformers' own ``CLIPModel``: the inverse of ``e2.hf_weights``, with the same table of names.
 
-Only the networks that both libraries build alike are mapped: a ViT with class token and a causal text tower that answers at
-its end-of-text token. What looks alike and is not is found by the comparison that every export ends with.
+Only the networks that both libraries build alike are mapped: a ViT with class token and a causal text tower that pools at its
+end-of-text token. Hidden differences are found by the comparison that ends every export.
 """
 
 from typing import Any
@@ -14,13 +14,13 @@ from e2.foreign import OpenClip
 from e2.hf_weights import NATIVE
 from e2.texts import causal_tower
 
-# PyTorch's, or the class of its own that open_clip has from version 4 on; what scales or norms in between has further ones.
+# PyTorch's, or open_clip's own class from version 4 on; variants that scale or norm in between have further ones
 PLAIN_ATTENTION = {"in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"}
 START_OF_TEXT, END_OF_TEXT = 49406, 49407
 
 
 def maps_onto_clip_model(clip: nn.Module) -> bool:
-    """Whether transformers' ``CLIPModel`` is the same network."""
+    """True if transformers' ``CLIPModel`` is the same network."""
     if not (isinstance(clip, open_clip.CLIP) and isinstance(clip.visual, VisionTransformer)):
         return False
     visual, tower = clip.visual, causal_tower(clip)
@@ -84,7 +84,7 @@ def _activation(layer: nn.Module) -> str:
 
 
 def clip_state(clip: open_clip.CLIP) -> dict[str, Tensor]:
-    """The weights under ``CLIPModel``'s names."""
+    """Renames the weights to ``CLIPModel``'s names."""
     state = clip.state_dict()
     return {
         "logit_scale": state["logit_scale"],

@@ -1,4 +1,4 @@
-"""The command `e2 push`."""
+"""Command `e2 push`."""
 
 import json as jsonlib
 import tempfile
@@ -19,8 +19,8 @@ def push(
         list[Path] | None, typer.Option(help="metrics.json of e2 evaluate for this model, for the card; repeatable")
     ] = None,
     licence: Annotated[str | None, typer.Option("--license", help="of the weights, e.g. cc-by-4.0")] = None,
-    private: Annotated[bool, typer.Option("--private", help="a new repository is seen by its owners only")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="write to --out what would be pushed, and stop")] = False,
+    private: Annotated[bool, typer.Option("--private", help="a new repository is visible only to its owners")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="write to --out what would be pushed, without pushing")] = False,
     out: Annotated[Path | None, typer.Option(help="with --dry-run: folder to write to")] = None,
     json: Json = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""A graph in 8 bits: its linear layers and word vectors, by ONNX Runtime's dynamic quantisation."""
+"""Quantises a graph's linear layers and word vectors to 8 bits, by ONNX Runtime's dynamic quantisation."""
 
 import tempfile
 from collections.abc import Iterable
@@ -9,13 +9,13 @@ from torch import Tensor
 
 from e2.errors import InputError
 
-INT8 = ".int8.onnx"  # ending of these graphs
+INT8 = ".int8.onnx"  # suffix of these graphs
 QUANTISED = ["MatMul", "Gemm", "Gather"]  # linear layers and the table of word vectors; a convolution would become slower
-LEAST_COSINE = 0.9  # to PyTorch's vectors; what 8 bits cost is some 0.001, so below it something went wrong
+LEAST_COSINE = 0.9  # to PyTorch's vectors; 8 bits cost about 0.001, so below it something went wrong
 
 
 def write_int8(path: Path) -> Path:
-    """``NAME.onnx`` -> ``NAME.int8.onnx`` beside it."""
+    """Writes ``NAME.int8.onnx`` beside ``NAME.onnx``."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -23,7 +23,7 @@ def write_int8(path: Path) -> Path:
     target = path.with_suffix(INT8)
     with tempfile.TemporaryDirectory() as temporary:
         folded = Path(temporary) / path.name
-        # A weight that several layers use is transposed in the graph; only folded is it a constant, which 8 bits need.
+        # Weights shared by several layers are transposed in the graph; only folding makes them constants, which 8 bits need.
         quant_pre_process(path, folded, skip_symbolic_shape=True)
         model = onnx.load(folded)
     give_each_layer_its_own_weight(model.graph)
@@ -32,7 +32,7 @@ def write_int8(path: Path) -> Path:
 
 
 def give_each_layer_its_own_weight(graph: Any) -> None:
-    """Copies what two Gemm share: the quantiser transposes a Gemm's weight in place, twice where two use it (up to 1.31)."""
+    """Copies weights shared by Gemms: the quantiser (up to 1.31) transposes them in place, twice if two share one."""
     weights, taken = {tensor.name: tensor for tensor in graph.initializer}, set()
     for node in graph.node:
         if node.op_type != "Gemm" or node.input[1] not in weights:
@@ -46,12 +46,12 @@ def give_each_layer_its_own_weight(graph: Any) -> None:
 
 
 def least_cosine(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Over (PyTorch's, theirs), both of unit length along the last axis.
+    """Least cosine over (PyTorch's, theirs), both of unit length along the last axis.
 
     Raises:
-        InputError: it is so small that what was written is of no use.
+        InputError: it is too small for the graph to be useful.
     """
     least = min(float((ours * theirs).sum(-1).min()) for ours, theirs in pairs)
-    if not least >= LEAST_COSINE:  # not a number counts as too small
+    if not least >= LEAST_COSINE:  # NaN counts as too small
         raise InputError(f"in 8 bits this model's vectors keep a cosine of only {least:.2f} to PyTorch's; leave out --int8")
     return least

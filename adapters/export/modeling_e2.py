@@ -6,7 +6,7 @@
 # Unless required by applicable law or agreed to in writing, software distributed under the License is distributed on an
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the specific
 # language governing permissions and limitations under the License.
-"""E2 for transformers' ``AutoModel``; called as ``CLIPModel`` is, with region embeddings besides.
+"""E2 for transformers' ``AutoModel``; called like ``CLIPModel``, with region embeddings in addition.
 
 In an exported folder this file lies beside copies of the few files of E2 that it needs; of other packages it needs
 ``open_clip_torch``, which builds the backbone, and ``pydantic``, which checks settings.
@@ -30,7 +30,7 @@ from e2.model import E2
 
 
 class E2Config(PretrainedConfig):
-    """Of an `E2Model`.
+    """Configuration of an `E2Model`.
 
     Args:
         backbone: open_clip's model configuration.
@@ -53,7 +53,7 @@ class E2Config(PretrainedConfig):
 
 @dataclass
 class E2Output(ModelOutput):
-    """As ``CLIPOutput``; all embeddings are of unit length."""
+    """Output like ``CLIPOutput``; all embeddings are of unit length."""
 
     logits_per_image: Tensor | None = None  # (B, T)
     logits_per_text: Tensor | None = None  # (T, B)
@@ -70,29 +70,29 @@ class E2Model(PreTrainedModel):
 
     def __init__(self, config: E2Config):
         super().__init__(config)
-        with torch.device("cpu"):  # transformers would have it built without memory, which not all of timm can
+        with torch.device("cpu"):  # transformers would build it without memory, which not all of timm supports
             self.model = E2(build_backbone(config.backbone, config.text_tower), ModelConfig(**config.e2))
-        for module in self.model.modules():  # masks too come from the file: transformers loses what does not
+        for module in self.model.modules():  # load masks from the file too: transformers loses the rest
             module._non_persistent_buffers_set = set()
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """The backbone has initialised itself."""
+        """Does nothing: the backbone has initialised itself."""
 
     def get_image_features(self, pixel_values: Tensor, **_: Any) -> Tensor:
-        """(B, 3, H, W) -> (B, D)."""
+        """Encodes images: (B, 3, H, W) -> (B, D)."""
         return self.model.encode_image(pixel_values)
 
     def get_region_features(self, pixel_values: Tensor, **_: Any) -> Tensor:
-        """(B, 3, H, W) -> (B, E, D)."""
+        """Encodes regions: (B, 3, H, W) -> (B, E, D)."""
         return self.model.encode_regions(pixel_values)
 
     def get_text_features(self, input_ids: Tensor, **_: Any) -> Tensor:
-        """(T, L) -> (T, D). Padding needs no mask: the tower answers at the end of the text."""
+        """Encodes texts: (T, L) -> (T, D). Padding needs no mask: the tower pools at the end of the text."""
         return self.model.encode_text(input_ids)
 
     def forward(self, input_ids: Tensor | None = None, pixel_values: Tensor | None = None, **_: Any) -> E2Output:
-        """Embeddings of what is given, and their scaled similarities when both are."""
+        """Computes embeddings of the given inputs, and scaled similarities if both are given."""
         output = E2Output()
         if input_ids is not None:
             output.text_embeds = F.normalize(self.get_text_features(input_ids), dim=-1)
@@ -109,10 +109,10 @@ class E2Model(PreTrainedModel):
 
 
 def build_backbone(config: dict[str, Any], text_tower: dict[str, Any] | None = None) -> nn.Module:
-    """The open_clip model of a configuration, with random weights."""
+    """Builds the open_clip model of a configuration, with random weights."""
     fields = {name: value for name, value in config.items() if name != "custom_text"}
     if text_tower is None:
         return (open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP)(**fields)
-    with tempfile.TemporaryDirectory() as folder:  # open_clip reads a text tower's configuration from one
+    with tempfile.TemporaryDirectory() as folder:  # open_clip reads a text tower's configuration from a folder
         (Path(folder) / "config.json").write_text(json.dumps(text_tower))
         return open_clip.CustomTextCLIP(**{**fields, "text_cfg": {**fields["text_cfg"], "hf_model_name": folder}})

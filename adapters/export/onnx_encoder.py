@@ -1,4 +1,4 @@
-"""An exported ONNX folder as an :class:`~e2.adapters.encoder.Encoder`, so that everything here runs on it as on PyTorch."""
+"""Loads an exported ONNX folder as an :class:`~e2.adapters.encoder.Encoder`."""
 
 import hashlib
 import json
@@ -18,29 +18,29 @@ from e2.files import file_sha256
 from e2.reader import Reading
 
 IMAGE, TEXT = "image", "text"
-EXACT = ".onnx"  # ending of the graphs that were compared with PyTorch
-ENDINGS = {"onnx:": EXACT, "onnx-int8:": ".int8.onnx"}  # prefix of a name -> ending of the graphs that it stands for
+EXACT = ".onnx"  # suffix of the graphs that were compared with PyTorch
+ENDINGS = {"onnx:": EXACT, "onnx-int8:": ".int8.onnx"}  # prefix of a name -> suffix of its graphs
 
 
 class NotInGraphs(InputError, AttributeError):
-    """Asked for something of a model that its graphs do not hold; for ``getattr`` it is simply not there."""
+    """Something that the graphs do not hold was requested; for ``getattr`` it is simply absent."""
 
 
 @dataclass(frozen=True)
 class OnnxTower:
-    """What is known of an image tower in a graph: how photos are prepared for it, in the words of open_clip."""
+    """Facts about an image tower in a graph: its preprocessing, in open_clip's terms."""
 
     preprocess_cfg: dict[str, Any]
 
 
 class OnnxModel(nn.Module):
-    """Both graphs of a folder, called as an E2 or open_clip model is. Embeddings are of unit length.
+    """Both graphs of a folder, called like an E2 or open_clip model. Embeddings are of unit length.
 
     Args:
-        folder: where the graphs lie.
+        folder: folder of the graphs.
         tags: the entities of the region embeddings.
-        rule: how a photo becomes pixels.
-        ending: of the graphs' names.
+        rule: preprocessing of photos.
+        ending: suffix of the graphs' names.
 
     Raises:
         InputError: onnxruntime is not installed, or a graph is missing or damaged.
@@ -56,12 +56,12 @@ class OnnxModel(nn.Module):
 
     def __getattr__(self, name: str) -> Any:
         raise NotInGraphs(
-            f"{self.__dict__.get('folder')} holds ONNX graphs, which give embeddings and nothing else; for this give the "
+            f"{self.__dict__.get('folder')} holds ONNX graphs, which give only embeddings; for this give the "
             "checkpoint that they were exported from"
         )
 
     def image_outputs(self, pixels: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) -> (B, D) and, of an E2, (B, E, D)."""
+        """Runs the image graph: (B, 3, H, W) -> (B, D) and, for an E2, (B, E, D)."""
         return [torch.from_numpy(output) for output in self.image.run(None, {"pixels": pixels.float().numpy()})]
 
     def read(self, pixels: Tensor) -> Reading:
@@ -79,19 +79,19 @@ class OnnxModel(nn.Module):
 
 
 def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32") -> dict[str, Any]:
-    """The parts of an encoder, by the names of its arguments, from a folder of `e2 export --format onnx`; it runs on the CPU.
+    """Loads an encoder's arguments from a folder of `e2 export --format onnx`; it runs on the CPU.
 
-    The exact graphs give the vectors of the checkpoint that they come from, so they carry its hash: indexes, captioners and
-    composers that were made with it fit. Those in 8 bits give others, and have a hash of their own.
+    The exact graphs give their checkpoint's vectors and carry its hash, so indexes, captioners and composers made with it fit.
+    Those in 8 bits differ, and have their own hash.
 
     Args:
         name: ``onnx:FOLDER``, or ``onnx-int8:FOLDER`` for the graphs in 8 bits.
         device: cpu or auto.
-        precision: fp32; the graphs have their own.
+        precision: fp32; the graphs have their own precision.
 
     Raises:
         InputError: no such export, damaged, without int8 graphs, onnxruntime is not installed, or another device or precision
-            is asked for.
+            is requested.
     """
     if device not in ("auto", "cpu"):
         raise InputError(f"{name} runs on the CPU; choose --device cpu or auto")
@@ -115,10 +115,10 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32") -> di
 
 
 def _checked_graphs(record: Exported, folder: Path, ending: str) -> list[str]:
-    """Names of both graphs, after every file that will be read has proved to be the one that was exported.
+    """Names both graphs, after checking every file to be read against the export's record.
 
     Raises:
-        InputError: a file is missing, or another one.
+        InputError: a file is missing or differs.
     """
     graphs = [f"{name}{ending}" for name in (IMAGE, TEXT)]
     beside = [name for name in record.sha256 if name in (RULE_FILE, FILE) or name.startswith(f"{FOLDER}/")]
@@ -146,5 +146,5 @@ def _session(path: Path):
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base class of its own
+    except Exception as error:  # onnxruntime's errors share no base class of their own
         raise InputError(f"{path} is damaged or not for this onnxruntime: {first_line(error)}; export again") from error

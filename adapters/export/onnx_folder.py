@@ -1,8 +1,8 @@
-"""An encoder as ONNX graphs: ``image.onnx`` and ``text.onnx``, checked against PyTorch before they count as written.
+"""Exports an encoder as ONNX graphs, ``image.onnx`` and ``text.onnx``, checked against PyTorch.
 
-One pass over a photo gives its embedding and, of an E2, its region embeddings: both are outputs of ``image.onnx``. All are of
-unit length, so a dot product is a cosine. The batch is free in size; texts come at the full context length. Selections draw
-noise in training only, so none is left in the graphs.
+``image.onnx`` outputs a photo's embedding and, for an E2, its region embeddings. All are of unit length, so a dot product is a
+cosine. The batch size is free; texts have the full context length. Selections draw noise only in training, so the graphs are
+deterministic.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLik
 
 
 class ImageGraph(nn.Module):
-    """(B, 3, H, W) -> (B, D), and of an E2 (B, E, D) too."""
+    """Image graph: (B, 3, H, W) -> (B, D), and for an E2 (B, E, D) too."""
 
     def __init__(self, model: OpenClip):
         super().__init__()
@@ -44,7 +44,7 @@ class ImageGraph(nn.Module):
 
 
 class TextGraph(nn.Module):
-    """(B, L) -> (B, D)."""
+    """Text graph: (B, L) -> (B, D)."""
 
     def __init__(self, model: OpenClip):
         super().__init__()
@@ -55,7 +55,7 @@ class TextGraph(nn.Module):
 
 
 def write_onnx(encoder: Encoder, folder: Path, *, int8: bool = False) -> Exported:
-    """Writes graphs, tokenizer and the rule for photos into a folder that exists.
+    """Writes graphs, tokenizer and preprocessing into an existing folder.
 
     Args:
         encoder: any; its model is moved to the CPU.
@@ -83,7 +83,7 @@ def write_onnx(encoder: Encoder, folder: Path, *, int8: bool = False) -> Exporte
 
 @torch.inference_mode()
 def _compared(encoder: Encoder, onnx_model: OnnxModel) -> Iterator[tuple[Tensor, Tensor]]:
-    """Outputs of both for batches of other sizes than the one that was traced."""
+    """Yields outputs of both for batches of other sizes than the traced one."""
     pixels, tokens = sample_pixels(encoder, 8), sample_tokens(encoder)
     for batch in (pixels[:1], pixels[1:4], pixels):
         yield from zip(ImageGraph(encoder.model)(batch), onnx_model.image_outputs(batch), strict=True)
@@ -92,21 +92,21 @@ def _compared(encoder: Encoder, onnx_model: OnnxModel) -> Iterator[tuple[Tensor,
 
 
 def _graph(module: nn.Module, example: Tensor, path: Path, input_name: str, output_names: list[str]) -> int:
-    """Writes one graph and gives its opset."""
+    """Writes one graph and returns its opset."""
     import onnx
 
     batch = torch.export.Dim("batch")
     try:
         with torch.no_grad(), _quiet():
-            # Strict: only so does a ``len()`` in the model follow the batch.
+            # Strict: only then does a ``len()`` in the model follow the batch.
             program = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},), strict=True)
             names: dict[str, Any] = {"input_names": [input_name], "output_names": output_names}
             torch.onnx.export(program, (), str(path), dynamo=True, external_data=False, verbose=False, **names)
-    except Exception as error:  # PyTorch raises dozens of kinds, each for something that has no place in a graph
+    except Exception as error:  # PyTorch raises dozens of kinds, each for something that a graph cannot hold
         raise InputError(f"PyTorch cannot express this model as ONNX: {first_line(error)}") from error
     graph = onnx.load(path)
     if noise := RANDOM & {node.op_type for node in graph.graph.node}:
-        raise InputError(f"the graph would draw {', '.join(sorted(noise))}, so its answers would vary; it was not written")
+        raise InputError(f"the graph would draw {', '.join(sorted(noise))}, so its outputs would vary; it was not written")
     return next(entry.version for entry in graph.opset_import if not entry.domain)
 
 
@@ -121,7 +121,7 @@ def _check_installed() -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter reports its progress on stdout and warns of its own internals."""
+    """Silences the exporter, which reports progress on stdout and warns of its own internals."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)

@@ -1,7 +1,7 @@
-"""An encoder as a plain open_clip folder: ``open_clip_config.json`` and ``open_clip_model.safetensors``.
+"""Exports an encoder as a plain open_clip folder: ``open_clip_config.json`` and ``open_clip_model.safetensors``.
 
-open_clip has no place for selection tokens. Models trained by plain methods are written exactly; of an E2, whose image
-embedding goes through its reader, only the backbone can be written, and only when that is asked for.
+open_clip cannot hold selection tokens. Models trained by plain methods are written exactly; of an E2, whose image embedding
+uses its reader, only the backbone can be written, on request.
 """
 
 import json
@@ -26,14 +26,14 @@ from e2.errors import InputError
 from e2.model import E2
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
-PREPROCESS = ("mean", "std", "interpolation", "resize_mode")  # what open_clip itself writes; the size is in the model's
+PREPROCESS = ("mean", "std", "interpolation", "resize_mode")  # what open_clip itself writes; the model holds the size
 
 
 def write_open_clip(encoder: Encoder, folder: Path, *, backbone_only: bool = False) -> Exported:
-    """Writes the folder and loads it back by open_clip to compare.
+    """Writes the folder and reloads it with open_clip to compare.
 
     Args:
-        backbone_only: of an E2, write the towers without the reader.
+        backbone_only: for an E2, write the towers without the reader.
 
     Raises:
         InputError: an E2 without ``backbone_only``, or open_clip computes something else.
@@ -59,10 +59,10 @@ def write_open_clip(encoder: Encoder, folder: Path, *, backbone_only: bool = Fal
 
 
 def model_config(model: E2) -> dict:
-    """open_clip's configuration of the backbone, without weights to fetch from elsewhere or folders of this machine.
+    """Makes open_clip's configuration of the backbone, without remote weights or local paths.
 
-    A text tower or tokenizer of transformers that came from a folder is named ``.``: its files lie beside, and the folder is
-    where open_clip is to be run.
+    A transformers text tower or tokenizer from a folder is named ``.``: its files are copied there, and open_clip is to be run
+    in the folder.
     """
     config = json.loads(json.dumps(model.clip.origin.config))
     text = config["text_cfg"]
@@ -78,7 +78,7 @@ def model_config(model: E2) -> dict:
 
 
 def text_tower(model: E2) -> Any:
-    """The configuration of a text tower of transformers; None for open_clip's own."""
+    """Configuration of a transformers text tower; None for open_clip's own."""
     return model.clip.text.config if model.clip.origin.config["text_cfg"].get("hf_model_name") else None
 
 
@@ -86,7 +86,7 @@ def text_tower(model: E2) -> Any:
 def _compared(encoder: Encoder, folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
     here = os.getcwd()
     os.chdir(folder)  # as its users do
-    logging.disable(logging.WARNING)  # open_clip tells of every file it opens
+    logging.disable(logging.WARNING)  # open_clip logs every file it opens
     try:
         theirs = open_clip.create_model_from_pretrained("local-dir:.", return_transform=False).eval()
         tokenizer = open_clip.get_tokenizer("local-dir:.")

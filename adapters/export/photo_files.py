@@ -1,4 +1,4 @@
-"""What prepares photos in an export: the rule as ``preprocess.json`` and, for Python without E2, ``preprocess.py``."""
+"""Writes an export's preprocessing: the rule ``preprocess.json`` and, for Python without E2, ``preprocess.py``."""
 
 import json
 import runpy
@@ -21,7 +21,7 @@ SIZES = ((40, 56), (90, 30), (33, 200), (7, 5))  # of sample photos
 
 
 def save_preprocessing(rule: dict[str, Any], transform: Callable, folder: Path) -> None:
-    """Writes both files and compares what they make of photos with the encoder's own transform.
+    """Writes both files and compares their result on photos with the encoder's own transform.
 
     Raises:
         InputError: they differ.
@@ -33,7 +33,7 @@ def save_preprocessing(rule: dict[str, Any], transform: Callable, folder: Path) 
 
 
 def _source(module: ModuleType) -> str:
-    """A module's code without its docstring."""
+    """Module's code without its docstring."""
     return Path(str(module.__file__)).read_text().split('"""\n', 1)[1].strip()
 
 

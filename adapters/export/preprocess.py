@@ -1,4 +1,4 @@
-"""From a photo to the pixels that the model in this folder was trained on. Needs NumPy and Pillow only.
+"""Preprocesses photos as the model in this folder was trained. Needs only NumPy and Pillow.
 
 from preprocess import pixels
 
@@ -18,14 +18,14 @@ RULE = Path(__file__).parent / "preprocess.json"
 
 
 def pixels(photo: Any, rule: dict[str, Any] | None = None) -> np.ndarray:
-    """The model's input, float32 (1, 3, H, W).
+    """Computes the model's input, float32 (1, 3, H, W).
 
     Args:
-        photo: a file's path, a file open for reading bytes, or a picture of Pillow's of any mode.
-        rule: size, mean, std, interpolation, resize_mode and fill_color; those in ``preprocess.json`` when None.
+        photo: a file's path, a file open for reading bytes, or a Pillow picture of any mode.
+        rule: size, mean, std, interpolation, resize_mode and fill_color; None: those in ``preprocess.json``.
 
     Raises:
-        ValueError: too large, too thin, or of values that are no numbers.
+        ValueError: too large, too thin, or NaN values.
         OSError: not an image, or damaged.
     """
     rule = rule or json.loads(RULE.read_text())
@@ -36,7 +36,7 @@ def pixels(photo: Any, rule: dict[str, Any] | None = None) -> np.ndarray:
 
 
 def resized(photo: Image.Image, rule: dict[str, Any]) -> Image.Image:
-    """The photo at the model's size: squashed to it, or scaled by one side and then cropped or padded about its middle."""
+    """Resizes the photo to the model's size: squashed, or scaled by one side and then cropped or padded about its middle."""
     height, width = rule["size"]
     filter = Image.Resampling.BILINEAR if rule["interpolation"] == "bilinear" else Image.Resampling.BICUBIC
     if rule["resize_mode"] == "squash":
@@ -46,7 +46,7 @@ def resized(photo: Image.Image, rule: dict[str, Any]) -> Image.Image:
         size = [int(height * side / min(photo.size)) for side in photo.size]
     elif rule["resize_mode"] == "shortest":
         size = [round(side / min(photo.height / height, photo.width / width)) for side in photo.size]
-        filter = Image.Resampling.BICUBIC  # as open_clip does for inputs that are no square
+        filter = Image.Resampling.BICUBIC  # as open_clip does for non-square inputs
     else:
         size = [round(side / max(photo.height / height, photo.width / width)) for side in photo.size]
     photo = photo.resize((size[0], size[1]), filter)
@@ -56,5 +56,5 @@ def resized(photo: Image.Image, rule: dict[str, Any]) -> Image.Image:
 
 
 def _offset(room: int) -> int:
-    """Where a side begins so that it lies in the middle; ``room`` is negative where it is cropped."""
+    """Offset that centres a side; ``room`` is negative if it is cropped."""
     return room // 2 if room > 0 else -round(-room / 2)

@@ -1,4 +1,4 @@
-"""A trained encoder on the Hugging Face hub: the folder that goes there, its card, and the way up."""
+"""Pushes a trained encoder, with its card, to the Hugging Face hub."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ FORMATS = ("e2", "onnx", "open_clip", "transformers")
 def repository_folder(
     model: Path, repo: str, out: Path, *, format: str = "e2", metrics: Sequence[Path] = (), licence: str | None = None
 ) -> None:
-    """Writes the folder that is to be pushed.
+    """Writes the folder to push.
 
     Args:
         model: the checkpoint folder of a run.
@@ -47,7 +47,7 @@ def repository_folder(
 
 
 def check_name(repo: str) -> None:
-    """Refuses what cannot be the name of a repository."""
+    """Refuses an invalid repository name."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -60,7 +60,7 @@ def check_name(repo: str) -> None:
 
 
 def upload(folder: Path, repo: str, *, private: bool = False) -> str:
-    """Pushes a folder, making the repository where there is none; gives its address.
+    """Pushes a folder, creating the repository if need be; returns its address.
 
     Raises:
         InputError: no access, or no network.
@@ -88,7 +88,7 @@ def _copy_checkpoint(model: Path, config: dict[str, Any], folder: Path) -> None:
 
 
 def without_places(value: Any) -> Any:
-    """A configuration with absolute paths cut to their last part: they tell strangers of a machine, and nothing of a model."""
+    """Cuts absolute paths in a configuration to their last part: the rest describes a machine, not a model."""
     if isinstance(value, dict):
         return {key: without_places(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The README.md of an exported folder: what it is, and a few lines that run."""
+"""Writes the README.md of an exported folder, with a few lines of code that run."""
 
 from e2.adapters.export.record import Exported
 from e2.adapters.export.tokenizer_files import FILE
@@ -80,7 +80,7 @@ needs `open_clip_torch` and `pydantic`. `model.get_region_features(pixels)` give
 
 
 def readme(exported: Exported, rule: dict, name: str) -> str:
-    """The text for a folder of that name; ``rule`` says how photos are prepared."""
+    """Writes the text for a folder of that name; ``rule`` is the preprocessing."""
     entities = f"\nEntities, in the order of the region embeddings: {', '.join(exported.tags)}.\n" if exported.tags else ""
     if exported.further.get("backbone_only"):
         entities = (
@@ -120,7 +120,7 @@ def _transformers(exported: Exported, rule: dict) -> str:
 
 
 def _tokenizer(exported: Exported) -> dict[str, str]:
-    """The lines that define ``tokens``, and what to know of them."""
+    """Lines that define ``tokens``, and notes on them."""
     described = exported.further["tokenizer"]
     if described["file"] == FILE:
         return {"tokenizer": CLIP_TOKENIZER, "notes": TOKENIZER_JSON}

@@ -1,4 +1,4 @@
-"""``export.json``: the record of what an export wrote."""
+"""Record ``export.json`` of an export."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -11,23 +11,23 @@ from e2.outputs import restore
 from e2.version import __version__
 
 RECORD = "export.json"
-RULE_FILE = "preprocess.json"  # how a photo becomes pixels
+RULE_FILE = "preprocess.json"  # preprocessing of photos
 
 
 @dataclass
 class Exported:
-    """What ``export.json`` says of a folder.
+    """Content of ``export.json``.
 
     Attributes:
         format: onnx, open_clip or transformers.
         source: the encoder's ``info``.
-        largest_deviation: from PyTorch, over all components of the embeddings that were compared.
+        largest_deviation: from PyTorch, over all components of the compared embeddings.
         tags: the entities, in the order of the region embeddings.
         embed_dim: D.
         context_length: tokens of a text.
-        logit_scale: similarities times it are the logits that training saw.
-        further: what only this format has to say.
-        loss: settings of the loss that it was trained with, by which tags are read.
+        logit_scale: factor from similarities to training's logits.
+        further: facts of this format only.
+        loss: settings of the training loss, by which tags are read.
         files: name -> bytes.
         sha256: name -> hash of the same files.
     """
@@ -57,7 +57,7 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def read_export(folder: str | Path) -> Exported:
-    """The record of an exported folder.
+    """Reads the record of an exported folder.
 
     Raises:
         InputError: there is none, or it is damaged.

@@ -1,8 +1,8 @@
-"""CLIP's tokenizer as a ``tokenizer.json``, which Rust, JavaScript and Python read without PyTorch.
+"""Writes CLIP's tokenizer as a ``tokenizer.json``, which Rust, JavaScript and Python read without PyTorch.
 
-open_clip repairs texts before it splits them (ftfy, then HTML's escapes). A ``tokenizer.json`` knows no such code, so ftfy's
-repairs of single characters are written into it one by one, and the commonest escapes. What is left out is broken encodings,
-which ftfy guesses, and the other escapes: from Python the ids are had exactly, by ``tokens.py`` beside it.
+open_clip repairs texts before it splits them (ftfy, then HTML's escapes). A ``tokenizer.json`` holds no code, so ftfy's
+repairs of single characters and the most common escapes are written into it one by one. Broken encodings, which ftfy guesses,
+and other escapes are left out; in Python, ``tokens.py`` beside it gives exact ids.
 """
 
 import json
@@ -25,7 +25,7 @@ from e2.errors import InputError
 
 FILE, FOLDER, CODE_FILE = "tokenizer.json", "tokenizer", "tokens.py"
 START, END = "<|startoftext|>", "<|endoftext|>"
-# open_clip's, which asks for no case: so a long s is an s, and the iota below (U+0345), a letter in upper case only, is lost.
+# open_clip's, which ignores case: so a long s is an s, and the iota below (U+0345), a letter in upper case only, is lost.
 SPLIT = r"<\|startoftext\|>|<\|endoftext\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}\u0345]+"
 ESCAPES = {"&amp;": "&", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&lt;": "<", "&gt;": ">"}
 ESCAPES |= {"&rsquo;": "'", "&lsquo;": "'", "&rdquo;": '"', "&ldquo;": '"', "&ndash;": "–", "&mdash;": "—", "&eacute;": "é"}
@@ -35,10 +35,10 @@ FINAL_SIGMA = r"(?<=\p{L}\p{M}{0,4})Σ(?!\p{M}*\p{L})"
 
 
 def clip_tokenizer_json(tokenizer: open_clip.SimpleTokenizer) -> Tokenizer:
-    """The same words and merges as open_clip's own tokenizer.
+    """Builds a tokenizer with the words and merges of open_clip's own.
 
     Raises:
-        InputError: it cleans or shortens texts in a way of its own.
+        InputError: it cleans or truncates texts differently.
     """
     if tokenizer.clean_fn is not _clean_lower or tokenizer.reduction_fn is not None:
         raise InputError("this model's tokenizer cleans or shortens texts in a way that no tokenizer.json can hold")
@@ -63,7 +63,7 @@ def clip_tokenizer_json(tokenizer: open_clip.SimpleTokenizer) -> Tokenizer:
 
 
 def _repairs() -> Iterator[normalizers.Normalizer]:
-    """What ftfy does to single characters, in its order, from its own tables."""
+    """Yields ftfy's repairs of single characters, in its order, from its own tables."""
     for escape, letter in ESCAPES.items():
         yield normalizers.Replace(escape, letter)
     windows = {code: bytes([code]).decode("windows-1252", "ignore") for code in range(0x80, 0xA0)}
@@ -78,14 +78,14 @@ def _repairs() -> Iterator[normalizers.Normalizer]:
 
 
 def padded(tokenizer: Tokenizer, length: int) -> Tokenizer:
-    """The tokenizer with every text cut and padded to one length, by open_clip's padding (id 0)."""
+    """Cuts and pads every text to one length, with open_clip's padding (id 0)."""
     tokenizer.enable_truncation(length)
     tokenizer.enable_padding(length=length, pad_id=0, pad_token="!")
     return tokenizer
 
 
 class TokenizerFile:
-    """A ``tokenizer.json`` in the place of open_clip's tokenizer, as ``tokens.py`` reads it: list of strings -> (B, L)."""
+    """Reads a ``tokenizer.json`` in place of open_clip's tokenizer, as ``tokens.py`` does: list of strings -> (B, L)."""
 
     def __init__(self, path: Path, context_length: int):
         self.tokenizer, self.context_length = load(path), context_length
@@ -96,9 +96,9 @@ class TokenizerFile:
 
 
 def save_tokenizer(tokenizer: Any, folder: Path) -> dict[str, int | str]:
-    """Writes the tokenizer beside a model and says what :func:`load_tokenizer` needs to know.
+    """Writes the tokenizer beside a model; returns what :func:`load_tokenizer` needs.
 
-    CLIP's becomes ``tokenizer.json`` and ``tokens.py``; one that comes from the hub keeps its own files, in ``tokenizer/``.
+    CLIP's becomes ``tokenizer.json`` and ``tokens.py``; one from the hub keeps its own files, in ``tokenizer/``.
     """
     length = tokenizer.context_length
     if isinstance(tokenizer, HFTokenizer):
@@ -114,7 +114,7 @@ def _cleaning(tokenizer: HFTokenizer) -> str:
 
 
 def load_tokenizer(folder: Path, described: dict) -> Callable:
-    """What :func:`save_tokenizer` wrote."""
+    """Loads the result of :func:`save_tokenizer`."""
     if described["file"] == FILE:
         return TokenizerFile(folder / FILE, described["context_length"])
     options = {"context_length": described["context_length"], "clean": described["clean"]}
@@ -122,7 +122,7 @@ def load_tokenizer(folder: Path, described: dict) -> Callable:
 
 
 def save_for_transformers(tokenizer: Any, folder: Path) -> dict[str, int | str]:
-    """Writes the files that ``AutoTokenizer`` looks for, and says what :func:`load_tokenizer` needs to know."""
+    """Writes the files that ``AutoTokenizer`` looks for; returns what :func:`load_tokenizer` needs."""
     if isinstance(tokenizer, HFTokenizer):
         tokenizer.tokenizer.model_max_length = tokenizer.context_length
         tokenizer.save_pretrained(str(folder))

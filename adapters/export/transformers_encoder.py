@@ -1,4 +1,4 @@
-"""An exported transformers folder as an :class:`~e2.adapters.encoder.Encoder`: prepared as its users will."""
+"""Loads an exported transformers folder as an :class:`~e2.adapters.encoder.Encoder`, prepared as its users will."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +16,12 @@ from e2.errors import InputError
 
 
 class TransformersTokenizer:
-    """``AutoTokenizer`` called as open_clip's are: list of strings -> (B, L)."""
+    """``AutoTokenizer`` called like open_clip's tokenizers: list of strings -> (B, L)."""
 
     def __init__(self, folder: Path):
         from transformers import AutoTokenizer
 
-        # Without the permission transformers would ask for it: the folder's configuration names code, if not for this.
+        # Otherwise transformers would ask for permission: the folder's configuration names code, if not for this.
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=True)
         self.context_length = self.tokenizer.model_max_length
 
@@ -32,9 +32,9 @@ class TransformersTokenizer:
 
 
 class TransformersModel(nn.Module):
-    """``AutoModel`` of a folder that was just written here, called as an open_clip model is.
+    """``AutoModel`` of a folder just written here, called like an open_clip model.
 
-    Its code is run: it must be our own.
+    Its code is run, so it must be our own.
     """
 
     def __init__(self, folder: Path):
@@ -52,7 +52,7 @@ class TransformersModel(nn.Module):
         self.tags = tuple(getattr(self.model.config, "e2", {}).get("tags", ()))
 
     def preprocess(self, photo: ImageSource) -> Tensor:
-        """(3, H, W)."""
+        """Preprocesses a photo: (3, H, W)."""
         return self.processor(images=as_photo(photo), return_tensors="pt").pixel_values[0]
 
     def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
@@ -66,7 +66,7 @@ class TransformersModel(nn.Module):
 
 
 def load_transformers(folder: str | Path, **options: Any) -> Encoder:
-    """The encoder of a folder that `e2 export --format transformers` wrote.
+    """Loads the encoder of a folder that `e2 export --format transformers` wrote.
 
     Args:
         options: ``device``, ``precision``, ``batch_size``, ``workers`` of :class:`Encoder`.
@@ -83,6 +83,6 @@ def load_transformers(folder: str | Path, **options: Any) -> Encoder:
 
 
 def _normalised(features: Any, normalize: bool) -> Tensor:
-    """From version 5 on, transformers' own models wrap their features."""
+    """Unwraps features: from version 5 on, transformers' own models wrap them."""
     features = features if isinstance(features, torch.Tensor) else features.pooler_output
     return F.normalize(features, dim=-1) if normalize else features

@@ -1,7 +1,7 @@
-"""An encoder as a repository for transformers: ``AutoModel``, ``AutoTokenizer`` and ``AutoImageProcessor`` load it.
+"""Exports an encoder as a repository for transformers: ``AutoModel``, ``AutoTokenizer`` and ``AutoImageProcessor`` load it.
 
-A plain CLIP becomes a ``CLIPModel``, which needs no foreign code. An E2, or a backbone that transformers does not know,
-becomes a folder with its own code (``trust_remote_code=True``): copies of the files of E2 that the model is made of.
+A plain CLIP becomes a ``CLIPModel``, which needs no foreign code. An E2, or a backbone that transformers lacks, becomes a
+folder with its own code (``trust_remote_code=True``): copies of the required files of E2.
 """
 
 import ast
@@ -36,15 +36,15 @@ IMPORT = re.compile(r"^(\s*)from e2\.(\w+) import", re.MULTILINE)
 
 
 def write_transformers(encoder: Encoder, folder: Path) -> Exported:
-    """Writes the folder and loads it back by transformers to compare.
+    """Writes the folder and reloads it with transformers to compare.
 
     Raises:
-        InputError: photos or texts are prepared in a way that transformers cannot, or it computes something else.
+        InputError: transformers cannot prepare photos or texts that way, or its results differ.
     """
     model = encoder.model.to("cpu").eval()
     if not (isinstance(encoder.tokenizer, HFTokenizer) or can_cut(model.clip)):
         raise InputError(
-            "this text tower looks at padding, which transformers' CLIP tokenizer fills otherwise; use --format onnx"
+            "this text tower looks at padding, which transformers' CLIP tokenizer fills differently; use --format onnx"
         )
     rule = photo_rule(encoder)
     (folder / "preprocessor_config.json").write_text(json.dumps(_image_processor(rule), indent=2) + "\n")
@@ -68,7 +68,7 @@ def _clip_model(clip: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _with_code(encoder: Encoder, folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Copies the code and gives configuration and weights of an ``E2Model``."""
+    """Copies the code and returns configuration and weights of an ``E2Model``."""
     for path in [CODE, *needed_files(CODE)]:
         (folder / path.name).write_text(IMPORT.sub(r"\1from .\2 import", path.read_text()))
     model, tower = encoder.model, text_tower(encoder.model)
@@ -80,12 +80,12 @@ def _with_code(encoder: Encoder, folder: Path) -> tuple[dict[str, Any], dict[str
         auto_map={"AutoConfig": f"{CODE.stem}.E2Config", "AutoModel": f"{CODE.stem}.E2Model"},
     )
     made = modeling_e2.E2Model(config)
-    made.model.load_state_dict(model.state_dict(), strict=False)  # its masks, which the model keeps out of its state, stay
+    made.model.load_state_dict(model.state_dict(), strict=False)  # include its masks, which the model keeps out of its state
     return config.to_dict(), made.state_dict()
 
 
 def needed_files(path: Path) -> list[Path]:
-    """The modules of E2 that a file imports, directly or through others."""
+    """Modules of E2 that a file imports, directly or indirectly."""
     found: dict[str, Path] = {}
     waiting = [path]
     while waiting:
@@ -98,7 +98,7 @@ def needed_files(path: Path) -> list[Path]:
 
 
 def _image_processor(rule: dict[str, Any]) -> dict[str, Any]:
-    """The rule for photos in the terms of transformers' ``CLIPImageProcessor``."""
+    """Converts the preprocessing to the terms of transformers' ``CLIPImageProcessor``."""
     height, width = rule["size"]
     if rule["resize_mode"] == "longest" or rule["interpolation"] not in RESAMPLING:
         raise InputError(

@@ -1,4 +1,4 @@
-"""``export``: an encoder into a new folder in one of the formats of others, and that folder as an encoder again."""
+"""Exports an encoder to a new folder in a foreign format, and loads that folder as an encoder."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from e2.outputs import OutputKind, claim
 
 EXPORT = OutputKind("an export", finished="export.json")
 FORMATS = ("onnx", "open_clip", "transformers")
-OPTIONS = {"int8": "onnx", "backbone_only": "open_clip"}  # option -> the format that knows it
+OPTIONS = {"int8": "onnx", "backbone_only": "open_clip"}  # option -> its format
 
 
 def export(encoder: Encoder, out: str | Path, format: str, *, overwrite: bool = False, **options: bool) -> Exported:
@@ -28,8 +28,8 @@ def export(encoder: Encoder, out: str | Path, format: str, *, overwrite: bool = 
         options: ``int8`` of :func:`write_onnx`, ``backbone_only`` of :func:`write_open_clip`.
 
     Raises:
-        InputError: unknown format, an option of another format, a folder that holds something, a model that the format
-            cannot hold, or an encoder that is an export itself.
+        InputError: unknown format, an option of another format, a folder that holds something, a model that the format cannot
+            hold, or an encoder that is an export itself.
     """
     out = Path(out)
     chosen = {name: True for name, value in options.items() if value}
@@ -45,7 +45,7 @@ def export(encoder: Encoder, out: str | Path, format: str, *, overwrite: bool = 
 
 
 def check_format(format: str, options: dict[str, Any]) -> None:
-    """Refuses an unknown format, and options that it does not know."""
+    """Refuses an unknown format, and options of another format."""
     require_choice("format", format, FORMATS)
     for name in options:
         if OPTIONS[name] != format:
@@ -67,7 +67,7 @@ def _writer(format: str):
 
 
 def load_exported(folder: str | Path, **options: Any) -> list[Encoder]:
-    """What was exported, as encoders: the folder read by the program that it is for. Of ONNX with int8 graphs, two.
+    """Loads an export as encoders, read by the program that it is for; two for ONNX with int8 graphs.
 
     Args:
         options: of :class:`Encoder`.

@@ -1,1 +1,1 @@
-"""Any encoder inside benchmark programs and libraries of others; each file follows the other program's own interface."""
+"""Encoders for benchmark programs and libraries of others, each by the other program's own interface."""

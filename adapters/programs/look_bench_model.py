@@ -1,4 +1,4 @@
-"""Any encoder as a model of LookBench (look-bench 0.4): importing this file registers it there under the name ``e2``.
+"""Makes any encoder a model of LookBench (look-bench 0.4): importing this file registers it as ``e2``.
 
 ``python -m e2.adapters.programs.look_bench_model --config look.yaml`` is ``look-bench`` with that model known. In its
 configuration::
@@ -6,8 +6,8 @@ configuration::
     pipeline: {name: evaluation, model: e2, dataset: fashion200k}
     e2: {model_name: runs/mine, input_size: 224, embedding_dim: 512, device: auto}
 
-where ``model_name`` is any encoder's name. LookBench's own wrapper makes photos square and turns them into 8 bits again before
-a model's processor sees them; here each photo goes through the encoder's own transform once, and ``input_size`` is not used.
+where ``model_name`` is any encoder's name. LookBench's own wrapper makes photos square and 8-bit before a model's processor
+sees them; here each photo goes through the encoder's own transform once, and ``input_size`` is not used.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from e2.data.images import as_photo
 
 
 class LookBenchEncoder(nn.Module):
-    """Pixels (B, 3, H, W), one photo or its path -> (B, D) of unit length."""
+    """Encodes pixels (B, 3, H, W), one photo or its path: (B, D) of unit length."""
 
     def __init__(self, encoder: Encoder):
         super().__init__()
@@ -37,13 +37,13 @@ class LookBenchEncoder(nn.Module):
 
 @register_model("e2", metadata={"description": "E2 or any CLIP by its encoder name", "framework": "PyTorch"})
 class LookBenchModel(BaseModel):
-    """LookBench loads a model before it asks for its transform, so the class keeps that of the model loaded last."""
+    """Model class that keeps the transform of the last loaded model, as LookBench asks for it later."""
 
     preprocess: ClassVar[Callable[[Image.Image], Tensor]]
 
     @classmethod
     def load_model(cls, model_name: str, model_path: str | None = None) -> tuple[nn.Module, BaseModel]:
-        """``model_path``, where given, is the encoder's name in the place of ``model_name``."""
+        """Loads a model; ``model_path``, if given, replaces ``model_name`` as the encoder's name."""
         encoder = load_encoder(model_path or model_name)
         cls.preprocess = staticmethod(encoder.preprocess)
         return LookBenchEncoder(encoder), cls()

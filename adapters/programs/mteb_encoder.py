@@ -1,4 +1,6 @@
-"""Any encoder as a model of MTEB (and MIEB, its image half), version 2: ``mteb.evaluate(MtebEncoder("runs/mine"), tasks)``."""
+"""Makes any encoder a model of MTEB (and MIEB, its image half), version 2: ``mteb.evaluate(MtebEncoder("runs/mine"),
+tasks)``.
+"""
 
 from typing import Any
 
@@ -10,23 +12,23 @@ from e2.adapters.encoder import Encoder, load_encoder
 
 
 class MtebEncoder(AbsEncoder):
-    """Texts, photos, or both: then an item's embedding is the sum of its two, as in MTEB's own CLIP models.
+    """Encodes texts, photos, or both: then an item's embedding is the sum of the two, as in MTEB's own CLIP models.
 
     Args:
-        model_name: as of :func:`e2.adapters.encoder.load_encoder`.
-        revision: recorded in the results; the hash of the weights when None.
+        model_name: as for :func:`e2.adapters.encoder.load_encoder`.
+        revision: recorded in the results; None: the hash of the weights.
         device: cpu, cuda or auto.
         options: further ones of :class:`e2.adapters.encoder.Encoder`.
     """
 
-    mteb_model_meta: ModelMeta  # here never None, which the base class allows
+    mteb_model_meta: ModelMeta  # never None here, which the base class allows
 
     def __init__(self, model_name: str, revision: str | None = None, *, device: str | None = None, **options: Any):
         self.model = load_encoder(model_name, device=device or "auto", **options)
         self.mteb_model_meta = model_meta(self.model, revision)
 
     def encode(self, inputs: Any, *, show_progress_bar: bool = False, **_: Any) -> np.ndarray:
-        """Batches of MTEB's loader, with ``text`` or ``image`` or both -> (N, D)."""
+        """Encodes batches of MTEB's loader, with ``text`` or ``image`` or both: (N, D)."""
         parts: dict[str, list] = {"text": [], "image": []}
         for batch in inputs:
             for name, items in parts.items():
@@ -40,7 +42,7 @@ class MtebEncoder(AbsEncoder):
 
 
 def model_meta(encoder: Encoder, revision: str | None = None) -> ModelMeta:
-    """What MTEB writes into its results; what nobody has said stays unknown."""
+    """Metadata for MTEB's results; unknown facts stay unknown."""
     path = str(encoder.info["path"])
     return ModelMeta(
         loader=MtebEncoder,

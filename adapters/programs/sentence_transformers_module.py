@@ -1,4 +1,4 @@
-"""Any encoder as a model of sentence-transformers (version 5.4 or later), for programs that are built on it.
+"""Makes any encoder a model of sentence-transformers (version 5.4 or later).
 
 >>> model = sentence_transformer("runs/mine")  # doctest: +SKIP
 >>> model.encode(["a red dress", "a grey tee"]).shape  # photos in a call of their own  # doctest: +SKIP
@@ -21,14 +21,14 @@ from e2.errors import InputError
 
 
 class EncoderModule(InputModule):
-    """Texts and photos -> ``sentence_embedding`` (B, D) of unit length; trainable like any other module.
+    """Encodes texts and photos as ``sentence_embedding`` (B, D) of unit length; trainable like any other module.
 
     Args:
-        encoder: as of :func:`e2.adapters.encoder.load_encoder`; a saved model keeps the name only.
+        encoder: as for :func:`e2.adapters.encoder.load_encoder`; a saved model keeps only the name.
     """
 
     config_keys = ["encoder"]
-    tokenizer: Any  # of open_clip: texts -> (B, L); the base class knows those of transformers only
+    tokenizer: Any  # open_clip's tokenizer: texts -> (B, L); the base class only knows those of transformers
 
     def __init__(self, encoder: str):
         super().__init__()
@@ -42,11 +42,11 @@ class EncoderModule(InputModule):
         return ["text", "image"]
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **_: Any) -> dict[str, Tensor]:
-        """A batch of texts or a batch of photos, as sentence-transformers sorts them."""
+        """Prepares a batch of texts or a batch of photos, as sentence-transformers sorts them."""
         if all(isinstance(item, Image.Image) for item in inputs):
             return {"pixel_values": torch.stack([self.transform(as_photo(photo)) for photo in inputs])}
         if not all(isinstance(item, str) for item in inputs):
-            raise InputError("give texts or PIL images; other inputs this encoder cannot read")
+            raise InputError("give texts or PIL images; this encoder cannot read other inputs")
         return {"input_ids": self.tokenizer([(prompt or "") + text for text in inputs])}
 
     def forward(self, features: dict[str, Tensor], **_: Any) -> dict[str, Tensor]:
@@ -62,10 +62,10 @@ class EncoderModule(InputModule):
 
 
 def sentence_transformer(encoder: str, **options: Any) -> SentenceTransformer:
-    """A ``SentenceTransformer`` of an encoder.
+    """Makes a ``SentenceTransformer`` of an encoder.
 
     Args:
-        encoder: as of :func:`e2.adapters.encoder.load_encoder`.
+        encoder: as for :func:`e2.adapters.encoder.load_encoder`.
         options: of ``SentenceTransformer``, e.g. ``device``.
 
     Raises:

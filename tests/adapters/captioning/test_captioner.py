@@ -346,7 +346,7 @@ def test_a_stopped_writing_goes_on_where_it_was(decap, encoder, folder, tmp_path
     assert len(part.read_text().splitlines()) == 7  # the head and two chunks
     with open(part, "a") as file:
         file.write('{"image": "torn')
-    with pytest.raises(InputError, match="did not end"):
+    with pytest.raises(InputError, match="of an unfinished run"):
         write_captions(captioner, FolderPhotos(folder), out, progress=False)
     with pytest.raises(InputError, match="other photos, options"):
         write_captions(captioner, FolderPhotos(folder), out, resume=True, progress=False, beam=2)

@@ -67,7 +67,7 @@ def test_what_graphs_cannot_do_is_refused(onnx_folder, options, message):
 def test_what_graphs_do_not_hold_is_told(onnx_folder, tmp_path):
     encoder = load_encoder(f"onnx:{onnx_folder}", workers=0)
     for asked in (lambda: encoder.selections(PHOTOS), lambda: encoder.model.logit_scale):
-        with pytest.raises(InputError, match="embeddings and nothing else; for this give the checkpoint"):
+        with pytest.raises(InputError, match="give only embeddings; for this give the checkpoint"):
             asked()
     for asked in (
         lambda: encoder.encode_images(PHOTOS, normalize=False),

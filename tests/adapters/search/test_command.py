@@ -119,7 +119,7 @@ def test_an_encoder_that_moved_is_named_and_another_is_refused(shop, tiny, model
     save_file(weights_of(model), here / "model.safetensors")
     call("build", "--encoder", here, "--data", shop, "--split", "val", "--out", out, *TAGS)
     there = here.rename(tmp_path / "there")
-    with pytest.raises(InputError, match="say where it lies now by --encoder"):
+    with pytest.raises(InputError, match="give its path by --encoder"):
         hits(out, "--text", "a")
     assert hits(out, "--text", "a", "--encoder", there)
     with pytest.raises(InputError, match="was made with"):
