@@ -87,12 +87,13 @@ class Encoder:
         """Encodes N images (PIL, paths or encoded bytes; any sequence, read lazily): (N, D).
 
         Args:
-            images: N of them.
+            images: N images.
             progress: show a bar.
-            normalize: False gives them as long as the tower makes them, which pseudo-words are made from.
+            normalize: False keeps the tower's own length, as pseudo-words need.
 
         Raises:
-            InputError: an image that cannot be read; the message names it; or an export, which gives unit vectors only.
+            InputError: an unreadable image, which the message names; or ``normalize=False`` for an export, which gives only
+                unit vectors.
         """
         self._check_lengths(normalize)
         return _gathered(self._iterate(images, self.model.encode_image, progress, normalize), len(images))
@@ -150,15 +151,15 @@ class Encoder:
             yield self._vectors(encode, pixels.to(self.device, non_blocking=True), size, normalize)
 
     def encode_texts(self, texts: Sequence[str], progress: bool = True, *, normalize: bool = True) -> np.ndarray:
-        """N texts -> (N, D). Sorted by length on the way, and each batch cut to its longest where that changes nothing.
+        """Encodes N texts, (N, D): sorted by length, and each batch cut to its longest text if that changes nothing.
 
         Args:
-            texts: N of them.
+            texts: N texts.
             progress: show a bar.
             normalize: as for `encode_images`.
 
         Raises:
-            InputError: no texts; or an export, which gives unit vectors only.
+            InputError: no texts; or ``normalize=False`` for an export, which gives only unit vectors.
         """
         self._check_lengths(normalize)
         if not texts:
@@ -192,25 +193,25 @@ class Encoder:
     # --- for methods that look inside ---------------------------------------------------------------------------
 
     def pixels(self, images: Sequence[ImageSource]) -> Iterator[Tensor]:
-        """Photos as the image tower reads them, batch by batch: (B, 3, H, W) on the encoder's device."""
+        """Yields photos as the image tower reads them: (B, 3, H, W) on the encoder's device."""
         for batch in image_batches(images, self.preprocess, self.batch_size, self.workers):
             yield batch.to(self.device)
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, D), not normalised; gradients flow."""
+        """Encodes (B, 3, H, W) -> (B, D), not normalised; gradients flow."""
         return self.model.encode_image(pixels)
 
     def select(self, pixels: Tensor) -> dict[str, dict[int, Tensor]]:
-        """Places that each token chose: entity -> {fusion layer: weights (B, k, rows, columns)}; none without tokens.
+        """Patches that each token chose: entity -> {fusion layer: weights (B, k, rows, columns)}; none without tokens.
 
         Raises:
-            InputError: an export's graphs, which do not say.
+            InputError: an export, whose graphs lack them.
         """
         with torch.inference_mode(), self.autocast():
             return self.model.selections(pixels)
 
     def selections(self, images: Sequence[ImageSource]) -> dict[str, dict[int, np.ndarray]]:
-        """The same for a few images."""
+        """Selections of a few images."""
         (pixels,) = image_batches(images, self.preprocess, len(images), workers=0)
         return {
             entity: {layer: weights.float().cpu().numpy() for layer, weights in layers.items()}
@@ -219,12 +220,12 @@ class Encoder:
 
     @property
     def selects(self) -> bool:
-        """Whether it has selection tokens and tells what they chose; graphs of an export do not."""
+        """True if it has selection tokens and their selections; graphs of an export have none."""
         return bool(self.tags) and hasattr(self.model, "selections")
 
     @property
     def image_tower(self) -> Tower:
-        """The view of its ViT.
+        """View of its ViT.
 
         Raises:
             InputError: the image tower is no ViT that E2 can read.
@@ -233,36 +234,34 @@ class Encoder:
 
     @property
     def tokens_first(self) -> bool:
-        """Whether selection tokens stand in front of the class token (the published layout), not behind the patches."""
+        """True if selection tokens precede the class token (the published layout) rather than follow the patches."""
         return getattr(getattr(self.model, "config", None), "reader", None) == "paper"
 
     @property
     def text_tower(self) -> OpenClip:
-        """The open_clip model that reads its texts, for vectors put in the place of words."""
+        """The open_clip model that reads its texts, for vectors in place of words."""
         return getattr(self.model, "clip", self.model)
 
     @property
     def preprocessing(self) -> Mapping[str, Any]:
-        """How it resizes photos: ``size`` and ``resize_mode`` of open_clip's image transform.
+        """Resizing of photos: ``size`` and ``resize_mode`` of open_clip's image transform.
 
         Raises:
-            InputError: it does not say.
+            InputError: it has no record of it.
         """
         config = getattr(getattr(self.model, "visual", None), "preprocess_cfg", None)
         if not config:
-            raise InputError(
-                f"{self.info['path']} does not say how it resizes photos, so no place can be followed into its input"
-            )
+            raise InputError(f"{self.info['path']} does not say how it resizes photos, so boxes cannot be mapped to its input")
         return config
 
     @property
     def num_parameters(self) -> dict[str, int]:
-        """Weights of the backbone (``parameters``) and of what E2 adds to it (``added_parameters``)."""
+        """Numbers of weights of the backbone (``parameters``) and of E2's additions (``added_parameters``)."""
         total, backbone = (sum(p.numel() for p in model.parameters()) for model in (self.model, self.text_tower))
         return {"parameters": backbone, "added_parameters": total - backbone}
 
     def load_weights(self, weights: dict[str, Tensor], origin: Path) -> None:
-        """Takes on the weights of a checkpoint of the same architecture, which came from ``origin``.
+        """Loads the weights of a checkpoint of the same architecture, from ``origin``.
 
         Raises:
             InputError: they do not fit.
@@ -271,7 +270,7 @@ class Encoder:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """While it lasts, gradients flow through the model, but none are computed for its weights."""
+        """Lets gradients flow through the model without computing them for its weights."""
         learning = [p for p in self.model.parameters() if p.requires_grad]
         for p in learning:
             p.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""An encoder's name -> what an :class:`~e2.adapters.encoder.Encoder` is made of: model, transform, tokenizer and origin."""
+"""Builds the parts of an :class:`~e2.adapters.encoder.Encoder` by its name: model, transform, tokenizer and origin."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from e2.errors import InputError
 from e2.hf_weights import is_transformers
 from e2.outputs import restore
 
-RANDOM_SEED = 0  # of models asked for without weights
+RANDOM_SEED = 0  # seed of models requested without weights
 ALLOWED = (
     "an E2 checkpoint folder (or its last.safetensors), open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, "
     "local-dir:FOLDER, transformers:FOLDER, onnx:FOLDER, onnx-int8:FOLDER or hf-hub:ORG/NAME"
@@ -21,7 +21,7 @@ ALLOWED = (
 
 
 def encoder_parts(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the encoder that `load_encoder` was asked for; ``options`` are those that the user gave.
+    """Arguments of the encoder named by `load_encoder`; ``options`` are the user's.
 
     Raises:
         InputError: unknown name, damaged files, no network.
@@ -35,7 +35,9 @@ def encoder_parts(name: str, options: dict[str, Any]) -> dict[str, Any]:
         return _open_clip(name, backbone, pretrained or None)
     if name.startswith(PLACES) and not (name.startswith("hf-hub:") and "format" in hub_config(name)):
         return _open_clip(name, name, None)
-    if Path(name).is_file() and name.endswith(".safetensors"):  # of a checkpoint, other than its best: RUN/last.safetensors
+    if Path(name).is_file() and name.endswith(
+        ".safetensors"
+    ):  # a checkpoint's weights other than its best: RUN/last.safetensors
         return _checkpoint(name)
     if not name.startswith("hf-hub:") and not Path(name).is_dir():
         raise InputError(f"no encoder {name!r}: give {ALLOWED}")
@@ -45,7 +47,7 @@ def encoder_parts(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checkpoint(name: str) -> dict[str, Any]:
-    """An E2 checkpoint, in a folder or on the hub."""
+    """Loads an E2 checkpoint from a folder or the hub."""
     model, preprocess, tokenizer = e2.load(name)
     folder = _cached_folder(name) if name.startswith("hf-hub:") else Path(name)
     config = read_config(folder)
@@ -60,14 +62,14 @@ def _checkpoint(name: str) -> dict[str, Any]:
 
 
 def _loss_of(config: dict[str, Any]) -> dict[str, Any]:
-    """Of a checkpoint's ``config.json``: settings of the loss it was trained with; none where it does not say."""
+    """Settings of the training loss in a checkpoint's ``config.json``; empty if it has none."""
     training = config["training"]
     loss = training.get("loss") if isinstance(training, dict) else None
     return loss if isinstance(loss, dict) else {}
 
 
 def _open_clip(name: str, backbone: str, pretrained: str | None) -> dict[str, Any]:
-    """Any open_clip model; an E2 without entities is the plain backbone."""
+    """Loads any open_clip model; an E2 without entities is the plain backbone."""
     with torch.random.fork_rng():
         torch.manual_seed(RANDOM_SEED)
         model, _, preprocess = e2.create_model_and_transforms(backbone, pretrained)
@@ -83,7 +85,7 @@ def _open_clip(name: str, backbone: str, pretrained: str | None) -> dict[str, An
 
 
 def _cached_folder(name: str) -> Path:
-    """Where a hub checkpoint that was just loaded lies."""
+    """Local folder of a hub checkpoint that was just loaded."""
     from huggingface_hub import snapshot_download
 
     return Path(snapshot_download(name.removeprefix("hf-hub:"), local_files_only=True))

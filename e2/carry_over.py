@@ -30,7 +30,7 @@ OF_THE_SHAPE = ("tags", "tokens", "layers", "rank")  # settings whose difference
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier run learnt besides its backbone."""
+    """Parts that an earlier run learnt besides its backbone."""
 
     config: ModelConfig
     state: dict[str, Tensor]

@@ -132,15 +132,14 @@ def region_loss(
 
     Args:
         regions: (B, E, D) one embedding per photo and entity.
-        texts: (U, D) features of all unique texts of the batch, or (E, U, D) where each entity reads them in its own way.
-        tag_index: (B, E) row of each tag in ``texts``; -1 where the tag is missing, which leaves that photo out of that
-            entity's term. An entity with no tag at all in the batch does not count.
+        texts: (U, D) features of all unique texts of the batch, or (E, U, D) if each entity has its own.
+        tag_index: (B, E) row of each tag in ``texts``; -1 if the tag is missing, which leaves that photo out of that entity's
+            term. Entities without any tag in the batch do not count.
         scale: the exponentiated logit scale, () or one for each entity, (E,).
-        same_tag_positive: False repeats the published loss, where another product's same tag is a negative. With a softmax its
-            gradient is that of same-tag positives all the same, but frequent tags count by their products (each tag counts
-            once here), and the softmax over the tags is weighted by how often each occurs: a constant is all that the false
-            negatives add. (The mean that ``centred`` takes off then counts products too.)
-        centred: compare with what sets each tag apart from the batch's others of its entity (:func:`centre`).
+        same_tag_positive: False repeats the published loss, where another product's same tag is a negative. With a softmax
+            these false negatives only add a constant, but tags count by the number of their products (here once each), in the
+            softmax over the tags and in ``centred``'s mean, too.
+        centred: contrast with mean-centred tags (:func:`centre`).
         loss: called with ``(features, classes, targets, scale)`` for each entity.
     """
     terms = []
@@ -156,15 +155,15 @@ def region_loss(
             rows, targets = index, torch.arange(len(index), device=index.device)
         classes = centre(lookup(table, rows)) if centred else lookup(table, rows)
         terms.append(loss(regions[kept, entity], classes, targets, scale[entity] if scale.ndim else scale))
-    # Keeps the graph (and so all-reduce across processes) whole where a batch has no tag at all.
+    # Keeps the graph (and so all-reduce across processes) intact if a batch has no tags.
     return torch.stack(terms).mean() if terms else regions.sum() * 0.0
 
 
 def centre(classes: Tensor) -> Tensor:
-    """Unit features less their mean, (C, D) -> (C, D); one alone stays as it is.
+    """Mean-centres unit features, (C, D) -> (C, D); a single one is unchanged.
 
-    A text tower puts all brands into one corner (cosines of 0.95 and more between them after 460 steps from random weights):
-    then no photo can tell one from another, and no gradient pushes them apart.
+    A text tower may put all brands close together (cosines of 0.95 and more after 460 steps from random weights), where no
+    photo distinguishes them and no gradient separates them.
     """
     with torch.autocast(classes.device.type, enabled=False):
         unit = F.normalize(classes.float(), dim=-1)
@@ -172,6 +171,6 @@ def centre(classes: Tensor) -> Tensor:
 
 
 def distillation_loss(features: Tensor, start: Tensor) -> Tensor:
-    """How far features have turned from those of the start model: the mean of 1 - cosine; (B, D), (B, D) -> scalar."""
+    """Computes the mean distance from the start model's features, 1 - cosine: (B, D), (B, D) -> scalar."""
     with torch.autocast(features.device.type, enabled=False):
         return 1 - F.cosine_similarity(features.float(), start.float(), dim=-1).mean()

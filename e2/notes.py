@@ -1,4 +1,4 @@
-"""What a user should know though nothing has failed: a line on stderr, each said once."""
+"""Notes to the user without a failure: a line on stderr, each printed once."""
 
 import functools
 import os

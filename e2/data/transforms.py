@@ -25,7 +25,7 @@ from e2.foreign import OpenClip
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a training view may stray from the photo."""
+    """Strength of the random changes in a training view."""
 
     enlarge: float  # the photo is resized to this times the input size before the window is cut
     flip: float  # probability of mirroring

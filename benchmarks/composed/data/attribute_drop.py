@@ -61,7 +61,7 @@ def _queries(products: TaggedProducts, swap: Sequence[str] | None, wordings: int
 
 
 def _fitting(table: TagTable) -> list[Counter[tuple[int, ...]]]:
-    """For each entity left out: the other tags -> number of its values among products with these."""
+    """Counts, for each entity left out: the other tags -> number of its values among products with these."""
     tuples = np.unique(table.codes, axis=0)
     return [Counter(_without(row, dropped) for row in tuples) for dropped in range(len(table.entities))]
 
