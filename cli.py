@@ -92,7 +92,7 @@ add_table_options(app)
 
 
 def not_written(error: Exception) -> str:
-    """What the disk refused, in one line, and what to do when it is full."""
+    """Describes what the disk refused, in one line, and what to do when it is full."""
     name = getattr(error, "filename", None)
     place = f": {name}" if name else ""
     said = f"{getattr(error, 'strerror', None) or first_line(error)}{place}"

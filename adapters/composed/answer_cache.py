@@ -1,4 +1,4 @@
-"""Answers by question, kept in a file: what was asked once is never asked again."""
+"""Caches answers by question in a file, so that nothing is asked twice."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class AnswerCache:
-    """Answers in memory and appended to a file line by line; a line cut in half is dropped, not fatal."""
+    """Answers in memory, appended to a file line by line; an incomplete line is dropped."""
 
     def __init__(self, path: str | Path | None):
         self._answers: dict[str, str] = {}
@@ -37,8 +37,8 @@ class AnswerCache:
                 record = json.loads(line)
                 self._answers[record["question"]] = str(record["answer"])
             except (ValueError, KeyError, TypeError):
-                continue  # asked again
-        if content and not content.endswith(b"\n"):  # the next answer must not be glued to half a line
+                continue  # ask again
+        if content and not content.endswith(b"\n"):  # do not append the next answer to half a line
             with open(path, "ab") as file:
                 file.write(b"\n")
 

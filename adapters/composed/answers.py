@@ -1,7 +1,6 @@
-"""The one caption in a language model's answer: out of reasoning, chatter, labels and markup, or refused.
+"""Extracts the caption from a language model's answer, without reasoning, chatter, labels and markup, or refuses it.
 
-Models answer in many ways, and whatever is taken here becomes a query. So an answer is taken only if what is left of it looks
-like the caption of a product.
+Whatever is taken here becomes a query, so an answer is accepted only if the rest looks like a product caption.
 """
 
 import ast
@@ -66,15 +65,15 @@ _KEYS = ("new_caption", "edited_caption", "rewritten_caption", "caption", "descr
 
 
 def read_caption(answer: str, caption: str = "", wish: str = "", *, cut: bool = False) -> str:
-    """The caption that an answer holds.
+    """Extracts the caption from an answer.
 
     Args:
-        answer: what the model said.
-        caption, wish: what it was asked about; an echo of the prompt is not an answer.
-        cut: the model was stopped in the middle of the last line, which is not used then.
+        answer: the model's answer.
+        caption, wish: the question; an echo of the prompt is not an answer.
+        cut: the model was stopped within the last line, which is ignored.
 
     Raises:
-        NoCaption: there is none, or nothing that looks like one; says why.
+        NoCaption: there is none, or nothing that looks like one; the message says why.
 
     Example:
         >>> read_caption('<think>They want red.</think> Sure! Here it is:\\n**Caption:** "A red coat"')
@@ -94,7 +93,7 @@ def read_caption(answer: str, caption: str = "", wish: str = "", *, cut: bool = 
 
 
 def _clean(answer: str) -> str:
-    """Without half characters and control codes."""
+    """Removes surrogates and control codes."""
     text = unicodedata.normalize("NFC", answer.encode("utf-8", "ignore").decode())
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     unseen = ("Cc", "Cf", "Co", "Cn")
@@ -102,7 +101,7 @@ def _clean(answer: str) -> str:
 
 
 def _structured(text: str) -> str | None:
-    """The caption of a JSON answer, bare or behind a line of chatter; None where the answer is none."""
+    """Caption of a JSON answer, bare or after a line of chatter; None if the answer is no JSON."""
     start = re.search(r'[{\[]\s*["\'{\[]', text)
     if start is None or (start.start() and text[: start.start()].rstrip()[-1:] not in ":!."):
         return None
@@ -121,7 +120,7 @@ def _structured(text: str) -> str | None:
 
 
 def _value(value: Any) -> str | None:
-    """The first text that a JSON value offers as the caption."""
+    """First text that a JSON value offers as the caption."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -136,7 +135,7 @@ def _value(value: Any) -> str | None:
 
 
 def _best_line(lines: list[str], caption: str, wish: str) -> str:
-    """The line labelled as the result, else the first that is neither chatter nor an echo."""
+    """Chooses the line labelled as the result, or else the first that is neither chatter nor an echo."""
     plain, lines = [], [text for line in lines if (text := _unmarked(line))]
     for line in lines:
         label, text = _label(_INTERJECTION.sub("", line))
@@ -145,11 +144,13 @@ def _best_line(lines: list[str], caption: str, wish: str) -> str:
         if text and not (label and _OTHER.search(label)) and not _is_intro(text):
             plain.append(text)
     fresh = [text for text in plain if _same(text) not in (_same(caption), _same(wish))]
-    return next(iter(fresh or (plain if len(lines) == 1 else [])), "")  # an echo of the caption alone means: nothing changes
+    return next(
+        iter(fresh or (plain if len(lines) == 1 else [])), ""
+    )  # an echo of the caption alone means that nothing changes
 
 
 def _label(line: str) -> tuple[str, str]:
-    """``Edited caption: a red coat`` -> its label and the rest; the label is empty where the colon is part of a caption."""
+    """Splits ``Edited caption: a red coat`` into label and rest; the label is empty if the colon is part of a caption."""
     if _INTRO.match(line) and (quoted := _QUOTED.search(line)):
         return "answer", quoted[1]
     match = _LABEL.match(line)
@@ -166,7 +167,7 @@ def _is_intro(text: str) -> bool:
 
 
 def _unmarked(line: str) -> str:
-    """Without bullets, numbers, quotes and bold marks."""
+    """Strips bullets, numbers, quotes and bold marks."""
     line = line.strip()
     while match := _LIST_MARK.match(line):
         line = line[match.end() :]
@@ -178,7 +179,7 @@ def _same(text: str) -> str:
 
 
 def _plausible(text: str, wish: str) -> str:
-    """The caption in one line, if it is one."""
+    """Puts the caption on one line, or refuses it."""
     text = _unmarked(_REMARK.sub("", " ".join(_TAG.sub("", text).split())))
     if not re.search(r"[^\W\d_]", text):
         raise NoCaption("the answer is empty")

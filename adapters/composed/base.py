@@ -1,6 +1,6 @@
-"""Composed retrieval: a photo and a wish ("this one, but red") -> one query vector. The interface of all methods.
+"""Interface of composed retrieval: a photo and a wish ("this one, but red") give one query vector.
 
-A query vector lives in the encoder's own space, so it finds photos as well as texts: a text as the target needs nothing more.
+Query vectors are in the encoder's own space, so they find photos as well as texts.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +19,7 @@ from e2.errors import InputError
 from e2.finite import require_finite
 
 Wish = str | Sequence[str]  # several captions of one wish (FashionIQ) are joined by the composer's preset
-LONGEST_WISH = 1000  # characters; a text tower reads some 300
+LONGEST_WISH = 1000  # characters; a text tower reads about 300
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Composed:
 
     Attributes:
         vectors: (N, D).
-        steps: what each query went through, in words; empty where there are none.
-        rewritings: what became of each reference's caption, of methods that rewrite one.
+        steps: steps of each query, in words; may be empty.
+        rewritings: rewriting of each reference's caption, if the method rewrites.
     """
 
     vectors: np.ndarray
@@ -38,13 +38,13 @@ class Composed:
 
 
 class References:
-    """The reference photos of N queries; each kind of feature is computed when first asked for, and kept.
+    """Reference photos of N queries; features are computed on demand and kept.
 
     Args:
-        encoder: what encodes them.
-        images: N photos, or None where the features are given.
-        features: (N, D) normalised image embeddings, if at hand.
-        regions: (N, E, D) normalised region embeddings, if at hand.
+        encoder: the encoder.
+        images: N photos, or None if the features are given.
+        features: (N, D) normalised image embeddings, if available.
+        regions: (N, E, D) normalised region embeddings, if available.
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class References:
 
     @property
     def images(self) -> Sequence[ImageSource]:
-        """The photos themselves, for methods that look at more than the image embedding."""
+        """Photos themselves, for methods that need more than the image embedding."""
         if self._images is None:
             raise InputError("this method reads the reference photos themselves; image features alone are not enough")
         return self._images
 
     def once(self, owner: "Composer", make: Callable[[], Any]) -> Any:
-        """What a composer makes of the photos alone: made at its first call, the same at later ones (caption orders)."""
+        """Caches what a composer makes of the photos alone, for use in several caption orders."""
         if owner not in self._kept:
             self._kept[owner] = make()
         return self._kept[owner]
@@ -86,7 +86,7 @@ class References:
 
     @cached_property
     def raw_features(self) -> np.ndarray:
-        """(N, D) as the tower gives them."""
+        """Features (N, D) as the tower gives them."""
         return self.encoder.encode_images(self.images, normalize=False)
 
     @cached_property
@@ -100,13 +100,12 @@ class Composer(ABC):
 
     Args:
         encoder: any.
-        preset: how the captions of a wish are joined and what stands around a pseudo-word; see
-            :mod:`e2.adapters.composed.presets`.
+        preset: joins the captions of a wish and words the text around a pseudo-word; see :mod:`e2.adapters.composed.presets`.
 
     Attributes:
-        name: the method, as users type it.
-        trained: whether the method has something to learn first.
-        needs_text: whether a query without a wish makes sense to it.
+        name: the method's name for users.
+        trained: whether the method must be fitted first.
+        needs_text: whether it needs a wish.
     """
 
     name: ClassVar[str]
@@ -120,7 +119,7 @@ class Composer(ABC):
 
     @property
     def info(self) -> dict[str, Any]:
-        """What stands in every result: method, preset and settings."""
+        """Facts for every result: method, preset and settings."""
         return {"method": self.name, "preset": self.preset.name}
 
     def compose(
@@ -131,22 +130,24 @@ class Composer(ABC):
         image_features: np.ndarray | None = None,
         region_features: np.ndarray | None = None,
     ) -> np.ndarray:
-        """N references and N wishes -> (N, D) L2-normalised float32 query vectors.
+        """Composes N references and N wishes to (N, D) L2-normalised float32 query vectors.
 
         Args:
-            images: N photos; may be None where ``image_features`` are given and the method needs no more.
+            images: N photos; may be None if ``image_features`` suffice for the method.
             texts: N wishes; one of several captions is a sequence of them.
             image_features: (N, D) normalised, from the same encoder.
             region_features: (N, E, D) normalised, from the same encoder.
 
         Raises:
-            InputError: an empty or endless wish, as many wishes as references missing, an unreadable photo.
+            InputError: an empty or overlong wish, different numbers of wishes and references, an unreadable photo.
         """
         references = References(self.encoder, images, image_features, region_features)
         return self.composed(references, texts).vectors
 
     def composed(self, references: References, texts: Sequence[Wish]) -> Composed:
-        """The same with every step in words. Where the preset has several caption orders, their queries are averaged."""
+        """Composes the queries, with every step in words. If the preset has several caption orders, their queries are
+        averaged.
+        """
         if not len(references):
             raise InputError("there are no reference photos to compose queries from")
         if len(texts) != len(references):
@@ -156,7 +157,7 @@ class Composer(ABC):
         return replace(parts[0], vectors=vectors[0] if len(vectors) == 1 else normalised(np.sum(vectors, axis=0)))
 
     def _orders(self, texts: Sequence[Wish]) -> list[list[str]]:
-        """The wishes in each caption order; one order only where no wish has several captions."""
+        """Wishes in each caption order; a single order if no wish has several captions."""
         joined = [[text] if isinstance(text, str) else self.preset.join(text) for text in texts]
         orders = max(map(len, joined))
         rows = [wishes if len(wishes) == orders else wishes * orders for wishes in joined]
@@ -167,7 +168,7 @@ class Composer(ABC):
 
     @abstractmethod
     def _compose(self, references: References, wishes: list[str]) -> Composed:
-        """(N, D) vectors of any length for N references and N checked wishes."""
+        """Composes (N, D) vectors of any length for N references and N checked wishes."""
 
 
 def check_wish(wish: str, number: int) -> None:
@@ -177,14 +178,14 @@ def check_wish(wish: str, number: int) -> None:
 
 
 def wish_fault(wish: str) -> str | None:
-    """Why a text cannot be meant as a wish, and what to do about it; None where it can."""
+    """Explains why a text cannot be a wish, and the remedy; None if it can."""
     if not wish.strip(" .,?!"):
         return 'is empty; say what should differ, e.g. "is red and has a hood"'
     return f"has {len(wish):,} characters; keep it below {LONGEST_WISH:,}" if len(wish) > LONGEST_WISH else None
 
 
 def normalised(vectors: np.ndarray) -> np.ndarray:
-    """Rows of length 1, float32."""
+    """Normalises rows to length 1, float32."""
     vectors = np.asarray(vectors, dtype=np.float32)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 

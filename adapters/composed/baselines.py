@@ -1,4 +1,4 @@
-"""Baselines that learn nothing: image only, text only, their sum, and the arc between them."""
+"""Untrained baselines: image only, text only, their sum, and the arc between them."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ TEXT_WEIGHT = 0.8  # of slerp, in its paper
 
 
 class ImageOnly(Composer):
-    """The reference photo's embedding; the wish is not read."""
+    """Uses the reference photo's embedding, without the wish."""
 
     name = "image"
     needs_text = False
@@ -23,7 +23,7 @@ class ImageOnly(Composer):
 
 
 class TextOnly(Composer):
-    """The bare wish's embedding; the photo is not looked at."""
+    """Uses the bare wish's embedding, without the photo."""
 
     name = "text"
 
@@ -32,7 +32,7 @@ class TextOnly(Composer):
 
 
 class Sum(Composer):
-    """The sum of both embeddings, of their unit vectors (Pic2Word's "mixture")."""
+    """Sums both embeddings as unit vectors (Pic2Word's "mixture")."""
 
     name = "sum"
 
@@ -41,7 +41,7 @@ class Sum(Composer):
 
 
 class RawSum(Composer):
-    """The sum of both embeddings as the towers give them, not normalised before (CLIP4Cir's element-wise sum)."""
+    """Sums both embeddings as the towers give them, unnormalised (CLIP4Cir's element-wise sum)."""
 
     name = "raw-sum"
 
@@ -50,7 +50,7 @@ class RawSum(Composer):
 
 
 class Slerp(Composer):
-    """A point on the arc from the image's to the text's embedding (Jang et al., ECCV 2024, arXiv 2405.00571).
+    """Interpolates on the arc from the image's to the text's embedding (Jang et al., ECCV 2024, arXiv 2405.00571).
 
     Args:
         encoder: any.
@@ -74,12 +74,12 @@ class Slerp(Composer):
 
 
 def slerp(image: np.ndarray, text: np.ndarray, text_weight: float) -> np.ndarray:
-    """Spherical interpolation of unit vectors, (N, D), (N, D) -> (N, D), in the dtype given.
+    """Interpolates unit vectors spherically, (N, D), (N, D) -> (N, D), in the dtype given.
 
     Nearly parallel vectors are mixed along the straight line, which differs from the arc by less than rounding.
 
     Raises:
-        InputError: two vectors point in opposite directions: no arc between them is the shortest.
+        InputError: two vectors point in opposite directions, so no arc is the shortest.
     """
     image = image / np.linalg.norm(image, axis=-1, keepdims=True)
     text = text / np.linalg.norm(text, axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Edits of a caption's text that leave it readable."""
+"""Edits a caption's text so that it stays readable."""
 
 import re
 
@@ -18,13 +18,13 @@ _LINK_FIRST = re.compile(r"^\s*(?:with|and|in|of|for|by|at|on|or)\b", re.IGNOREC
 
 
 def cut_out(caption: str, start: int, end: int, *, thing: bool = False, alone: bool = False) -> str:
-    """The caption without characters ``start`` to ``end`` and the small words that led up to them.
+    """Removes characters ``start`` to ``end`` and the small words leading up to them.
 
     Args:
         caption: the text.
-        start, end: what goes.
-        thing: it is a noun, so that what describes it goes with it: "with white stripes" as a whole.
-        alone: no noun that it describes stands right behind: "in grey" as a whole.
+        start, end: characters to remove.
+        thing: they are a noun, to be removed with its attributes: "with white stripes" as a whole.
+        alone: no noun follows that they describe: "in grey" as a whole.
 
     Example:
         >>> cut_out("a shirt with a hood", 15, 19), cut_out("a striped shirt", 2, 9)
@@ -38,38 +38,38 @@ def cut_out(caption: str, start: int, end: int, *, thing: bool = False, alone: b
             before, behind = f"{before} {link['link']}", behind[goes_on.end() :]
     elif alone and _LED.search(before):
         before = _LED.sub("", before)
-    elif not _GOES_ON.match(behind) or _LINK_FIRST.match(behind):  # nothing follows that the small words could lead up to
+    elif not _GOES_ON.match(behind) or _LINK_FIRST.match(behind):  # the small words lead to nothing now
         before = _LINKS.sub("", before)
     return _tidy(_without_stump(f"{before} {behind}", len(before))) or caption
 
 
 def sentence_at(text: str, place: int) -> tuple[int, int]:
-    """Where the sentence that holds a place starts and ends."""
+    """Start and end of the sentence that contains a position."""
     found = next((each for each in _SENTENCE.finditer(text) if each.start() <= place < each.end()), None)
     return (found.start(), found.end()) if found else (0, len(text))
 
 
 def _without_stump(text: str, place: int) -> str:
-    """Without the sentence that was cut, where "It comes." is all that is left of it and others remain."""
+    """Drops the edited sentence if only a stump ("It comes.") remains and there are others."""
     start, end = sentence_at(text, max(0, place - 1))
     rest = text[:start] + text[end:]
     return rest if rest.strip() and _STUMP.match(text[start:end]) else text
 
 
 def put_instead(caption: str, start: int, end: int, words: str) -> str:
-    """Words in the place of characters ``start`` to ``end``."""
+    """Replaces characters ``start`` to ``end`` by words."""
     return f"{caption[:start]}{words}{caption[end:]}"
 
 
 def put_before(caption: str, place: int | None, words: str) -> str:
-    """Words before a place of the caption; at its end where there is none."""
+    """Inserts words before a position of the caption, or at its end."""
     if place is None:
         return f"{caption.rstrip(' .')}, {words}" if caption.strip() else words
     return f"{caption[:place]}{words} {caption[place:]}"
 
 
 def put_behind(caption: str, words: str) -> str:
-    """A thing that the product has, told at the end."""
+    """Appends a thing that the product has."""
     if not caption.strip():
         return words
     link = "and" if re.search(r"\bwith\b", caption) else "with"

@@ -1,4 +1,4 @@
-"""OpenAI's chat protocol, the little of it that rewriting needs: requests, the text of a response, a server's complaint."""
+"""The parts of OpenAI's chat protocol that rewriting needs: requests, response texts and server errors."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from e2.errors import printable
 
 LONGEST_COMPLAINT = 200  # characters
 _KEYS = re.compile(r"\b(?:sk|pk|rk|hf|gsk|api|key|xai|AIza)[-_][\w*.-]{6,}|\b(?:Bearer|Basic)\s+[\w.+/=*-]{6,}", re.IGNORECASE)
-SCHEMA = {  # structured output: the server holds the model to one caption
+SCHEMA = {  # structured output: the server limits the model to one caption
     "type": "json_schema",
     "json_schema": {
         "name": "caption",
@@ -27,7 +27,7 @@ SCHEMA = {  # structured output: the server holds the model to one caption
 
 
 class NoAnswer(Exception):
-    """A try that failed; ``final`` where another cannot help."""
+    """A failed try; ``final`` if further ones cannot help."""
 
     def __init__(self, reason: str, retry_after: float | None = None, *, final: bool = False):
         super().__init__(reason)
@@ -35,25 +35,25 @@ class NoAnswer(Exception):
 
 
 def chat_address(url: str) -> str:
-    """Where chats are asked for, a query of the address kept."""
+    """Address for chats, keeping a query of the given one."""
     parts = urllib.parse.urlsplit(url)
     return parts._replace(path=f"{parts.path.rstrip('/')}/chat/completions").geturl()
 
 
 def shown_address(url: str) -> str:
-    """The address for messages and records, without a query, which may hold a key."""
+    """Address for messages and records, without a query, which may hold a key."""
     return urllib.parse.urlsplit(url)._replace(query="", fragment="").geturl()
 
 
 def read_text(content: bytes, key_variable: str = "") -> str:
-    """The text of a response.
+    """Extracts the text of a response.
 
     Args:
         content: its body.
-        key_variable: environment variable whose value is never repeated.
+        key_variable: environment variable whose value must not appear in messages.
 
     Raises:
-        NoAnswer: no response of this protocol, one that was cut off, or one without a text; says why.
+        NoAnswer: an invalid, truncated or empty response; the message says why.
     """
     choice = _choice(_decoded(content), key_variable)
     message = choice.get("message")
@@ -72,7 +72,7 @@ def read_text(content: bytes, key_variable: str = "") -> str:
 
 
 def complaint(content: bytes, key_variable: str = "") -> str:
-    """What a server says is wrong, in one bounded line without keys; empty where it says nothing readable."""
+    """Server's error message in one bounded line without keys; empty if unreadable."""
     try:
         value = json.loads(content.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
@@ -86,16 +86,16 @@ def complaint(content: bytes, key_variable: str = "") -> str:
 
 
 def request_form(body: dict[str, Any], left_out: Collection[str]) -> dict[str, Any]:
-    """The request as a server takes it that refuses some of its parameters."""
+    """Builds the request without the parameters that a server refuses."""
     form = {key: value for key, value in body.items() if key not in left_out}
     return form | ({"max_completion_tokens": body["max_tokens"]} if "max_tokens" in left_out else {})
 
 
 def refused_parameter(said: str, form: dict[str, Any], chosen: Collection[str]) -> str | None:
-    """Which of our own defaults to leave out after a server refused a request (HTTP 400, 422); None: none is left.
+    """Chooses a default of ours to drop after a server refused a request (HTTP 400, 422); None if none is left.
 
     Args:
-        said: the server's complaint.
+        said: the server's message.
         form: the request.
         chosen: parameters that the user set, which are never left out.
     """
@@ -103,7 +103,7 @@ def refused_parameter(said: str, form: dict[str, Any], chosen: Collection[str]) 
         return "max_tokens"
     if "temperature" in said and "temperature" in form and "temperature" not in chosen:
         return "temperature"
-    return "response_format" if "response_format" in form else None  # older servers do not say what they dislike
+    return "response_format" if "response_format" in form else None  # older servers do not say which they refuse
 
 
 def _decoded(content: bytes) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _text(content: Any) -> str:
 
 
 def _said(value: Any) -> str:
-    """The sentence in an error body, whichever of the usual fields holds it."""
+    """Message in an error body, whichever of the usual fields holds it."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):

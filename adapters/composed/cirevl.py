@@ -1,6 +1,6 @@
-"""CIReVL (Karthik et al., ICLR 2024): caption the reference, rewrite the caption by the wish, search with the text.
+"""CIReVL (Karthik et al., ICLR 2024): captions the reference, rewrites the caption by the wish, and searches with the text.
 
-Nothing is fitted, and each step can be read: caption, wish, rewritten text.
+Nothing is fitted, and every step is readable: caption, wish, rewritten text.
 """
 
 from typing import Any
@@ -13,13 +13,13 @@ from e2.adapters.encoder import Encoder
 
 
 class CIReVL(Composer):
-    """Text search with the rewritten caption.
+    """Searches with the rewritten caption.
 
     Args:
         encoder: any.
-        captions: where captions of references come from.
+        captions: source of the references' captions.
         rewriter: None = the offline rule-based editor.
-        preset: how several captions of a wish are joined.
+        preset: joins several captions of a wish.
     """
 
     name = "cirevl"

@@ -1,4 +1,4 @@
-"""`e2 compose fit` and `e2 compose search`."""
+"""Commands `e2 compose fit` and `search`."""
 
 import json as jsonlib
 from pathlib import Path
@@ -140,7 +140,7 @@ def search(
     if out:
         save_found(found, out)
     if json:
-        print(jsonlib.dumps(found.record(), indent=2))  # in ASCII: a stranger's text may hold terminal codes
+        print(jsonlib.dumps(found.record(), indent=2))  # ASCII: untrusted text may hold terminal codes
         return
     print_hits(found.steps, found.hits, text)
     if out:
@@ -148,7 +148,7 @@ def search(
 
 
 def read_texts(path: Path) -> list[str]:
-    """Texts, one a line.
+    """Reads texts, one per line.
 
     Raises:
         InputError: no such file, not UTF-8, or nothing in it.

@@ -1,4 +1,4 @@
-"""Rewriting by any OpenAI-compatible server (vLLM, Ollama, llama.cpp, a hosted one): patient, cached, resumable."""
+"""Rewrites captions by any OpenAI-compatible server (vLLM, Ollama, llama.cpp, hosted): with retries, a cache, resumable."""
 
 import concurrent.futures
 import email.utils
@@ -32,26 +32,26 @@ from e2.adapters.composed.rewriting import Rewriting, answered, failed, rewrite_
 from e2.errors import InputError
 from e2.progress import with_progress
 
-LONGEST_WAIT = 60.0  # seconds before another try, whatever a server asks for
+LONGEST_WAIT = 60.0  # longest wait before another try in seconds, whatever a server asks for
 LONGEST_RESPONSE = 1 << 20  # bytes
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
 @dataclass(frozen=True)
 class EndpointConfig:
-    """How to ask.
+    """Settings of an endpoint.
 
     Attributes:
         url: of the API, e.g. ``http://localhost:11434/v1``.
         model: name on that server.
-        key_variable: environment variable that holds the key, where one is needed.
+        key_variable: environment variable that holds the key, if one is needed.
         timeout: seconds for an answer.
         tries: per request.
         wait: seconds before the second try, doubled each time; a server's Retry-After wins.
-        per_minute: requests started at most; 0 = no limit.
+        per_minute: most requests to start; 0 = no limit.
         parallel: requests at a time.
-        on_failure: ``error``, or ``skip``: caption and wish side by side are the text then, and counted as failed.
-        max_tokens: of an answer, reasoning included.
+        on_failure: ``error``, or ``skip``: use caption and wish side by side, and count them as failed.
+        max_tokens: of an answer, including reasoning.
         temperature: 0 = the likeliest answer.
         reasoning_effort: of models that reason: none, minimal, low, medium, high or xhigh; None = the server's default.
     """
@@ -89,18 +89,18 @@ class EndpointConfig:
 
 
 class Endpoint:
-    """Rewriter over a server.
+    """Rewrites captions by a server.
 
     Args:
-        config: how to ask.
-        cache: file of captions taken from answers; what is in it is never asked again, so a stopped run goes on where it was.
+        config: settings.
+        cache: file of accepted captions, which are not asked for again, so that a stopped run can continue.
     """
 
     def __init__(self, config: EndpointConfig, cache: str | Path | None = None):
         self.config = config
         self.cache = AnswerCache(cache)
         self._pace = Pace(config.per_minute)
-        self._left_out: frozenset[str] = frozenset()  # parameters that this server refuses, once that is known
+        self._left_out: frozenset[str] = frozenset()  # parameters that this server refuses, once known
 
     @property
     def info(self) -> dict[str, Any]:
@@ -108,10 +108,10 @@ class Endpoint:
         return {"rewriter": "endpoint", **address, **self._settings}
 
     def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> list[Rewriting]:
-        """N captions and N wishes -> N captions of what is wanted.
+        """Rewrites N captions by N wishes.
 
         Raises:
-            InputError: a question without a usable answer after all tries; those answered before are in the cache.
+            InputError: a question without a usable answer after all tries; earlier answers are in the cache.
         """
         pairs = list(zip(captions, wishes, strict=True))
         questions = {pair: json.dumps(self._body(*pair), sort_keys=True) for pair in dict.fromkeys(pairs)}
@@ -123,7 +123,7 @@ class Endpoint:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        """Of the model, as the protocol calls them."""
+        """Settings of the model, in the protocol's terms."""
         effort = {} if self.config.reasoning_effort is None else {"reasoning_effort": self.config.reasoning_effort}
         return {"temperature": self.config.temperature, "max_tokens": self.config.max_tokens, **effort}
 
@@ -131,7 +131,7 @@ class Endpoint:
         return {"model": self.config.model, "messages": rewrite_messages(caption, wish), **self._settings}
 
     def _ask_all(self, questions: dict[tuple[str, str], str]) -> dict[tuple[str, str], str]:
-        """Fills the cache; returns why captions and wishes are left without an answer."""
+        """Fills the cache; returns the reasons for captions and wishes without an answer."""
         reasons: dict[tuple[str, str], str] = {}
         with concurrent.futures.ThreadPoolExecutor(self.config.parallel) as pool:
             running = {pool.submit(self._ask, *pair): pair for pair in questions}
@@ -144,14 +144,14 @@ class Endpoint:
                         pool.shutdown(wait=False, cancel_futures=True)
                         self._pace.stop()
                         raise InputError(
-                            f"{shown_address(self.config.url)}: {error}; check the server, then run again to go on, or set "
+                            f"{shown_address(self.config.url)}: {error}; check the server, then run again to continue, or set "
                             "on_failure=skip"
                         ) from error
                     reasons[pair] = error.reason
         return reasons
 
     def _ask(self, caption: str, wish: str) -> str:
-        """One question, tried several times."""
+        """Asks one question, with retries."""
         for attempt in range(self.config.tries):
             self._pace.wait()
             try:
@@ -163,7 +163,7 @@ class Endpoint:
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _caption(self, caption: str, wish: str) -> str:
-        """One try, with fewer parameters where the server refuses some."""
+        """Tries once, with fewer parameters if the server refuses some."""
         body = self._body(caption, wish) | {"response_format": SCHEMA}
         chosen = {"temperature"} if self.config.temperature else set()
         while True:
@@ -182,7 +182,7 @@ class Endpoint:
             raise NoAnswer(str(error), final=not self.config.temperature) from error
 
     def _answer(self, form: dict[str, Any]) -> str:
-        """The text that one request brings."""
+        """Sends one request and returns the text."""
         headers = {"Content-Type": "application/json"}
         if key := os.environ.get(self.config.key_variable):
             headers["Authorization"] = f"Bearer {key}"
@@ -198,7 +198,7 @@ class Endpoint:
             raise NoAnswer(str(getattr(error, "reason", None) or error or type(error).__name__)) from error
 
     def _http_error(self, error: urllib.error.HTTPError) -> NoAnswer:
-        """A status other than 200, with the server's own words."""
+        """Describes a status other than 200, with the server's own words."""
         said = complaint(error.read(LONGEST_RESPONSE), self.config.key_variable) or str(error.reason)
         message = f"HTTP {error.code}: {said}"
         if error.code in (401, 403):
@@ -211,11 +211,11 @@ class Endpoint:
 
 
 class Refused(NoAnswer):
-    """The server does not take the request as it is."""
+    """The server refuses the request as it is."""
 
 
 def _retry_after(headers: Any) -> float | None:
-    """Seconds that a server asks to wait: a number or a date."""
+    """Seconds that a server asks to wait, given as a number or a date."""
     value = (headers or {}).get("Retry-After")
     if value is None:
         return None
@@ -227,7 +227,7 @@ def _retry_after(headers: Any) -> float | None:
 
 
 class Pace:
-    """Starts at most so many requests a minute, over all threads, and can be stopped from outside."""
+    """Limits the requests started per minute, over all threads; can be stopped from outside."""
 
     def __init__(self, per_minute: int):
         self._gap = 60 / per_minute if per_minute else 0.0

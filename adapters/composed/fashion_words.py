@@ -1,7 +1,7 @@
-"""What fashion words mean: kinds of attributes, their values, and which words say the same.
+"""Vocabulary of fashion: kinds of attributes, their values, and synonyms.
 
-A line of a kind holds values parted by commas; ``=`` joins the words for one value, the usual one first. Number, hyphens,
-case, British and American spelling and comparatives need no mention: :mod:`e2.spelling` and the lexicon see through them.
+A line of a kind holds comma-separated values; ``=`` joins the words for one value, the usual one first. Number, hyphens, case,
+British and American spelling and comparatives need no entry: :mod:`e2.spelling` and the lexicon see through them.
 """
 
 WORDS = {
@@ -62,15 +62,18 @@ WORDS = {
     "rhinestones, feathers, waist = waistline, hem = hemline, cutout = cut out, shoulder pads, elastic, velcro, "
     "wrap = wrapped, tiers = tiered = layered = layers, empire waist, accents, belted",
 }
-ADDED = ("part", "motif")  # kinds of which a product may have several: none takes another's place
-PLACED_BEHIND = (*ADDED, "sleeves", "neckline")  # kinds that are told after the garment: "Shirt with a hood"
+ADDED = ("part", "motif")  # kinds of which a product may have several: none replaces another
+PLACED_BEHIND = (*ADDED, "sleeves", "neckline")  # kinds named after the garment: "Shirt with a hood"
 NOUNS = (  # words for a pattern that are things of their own: "white stripes" are no white shirt
     *("stripes", "stripe", "checks", "check", "flowers", "flower", "dots", "dot", "spots", "spot"),
     *("prints", "print", "patterns", "pattern", "pinstripes", "pinstripe"),
 )
-PLAIN, ANY_PATTERN = "plain", ("patterned", "printed")  # what no pattern is; what means all of them
-LEAVES = {"sleeves": "sleeveless", "straps": "strapless"}  # what a text encoder hears better than "without sleeves"
-HOLDS = {"hood": {"hoodie": "sweatshirt"}}  # garments that are nothing without the part, and what they are then
+PLAIN, ANY_PATTERN = "plain", ("patterned", "printed")  # no pattern; all patterns
+LEAVES = {
+    "sleeves": "sleeveless",
+    "straps": "strapless",
+}  # wording that a text encoder understands better than "without sleeves"
+HOLDS = {"hood": {"hoodie": "sweatshirt"}}  # garments defined by the part, and what they are without it
 OPPOSITES = {
     "long": "short",
     "short": "long",
@@ -126,7 +129,7 @@ OPPOSITES = {
     "patterned": "plain",
     "printed": "plain",
 }
-ENTITIES = {  # names that catalogues give to a kind
+ENTITIES = {  # names of a kind in catalogues
     "colour": ("colour", "color", "base_colour", "base_color", "colors", "colours"),
     "material": ("material", "composition", "fabric", "materials"),
     "garment": ("sub_category", "subcategory", "category", "article_type", "type", "product_type"),

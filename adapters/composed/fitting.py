@@ -1,4 +1,4 @@
-"""The training loop that all mappings share: AdamW on a frozen encoder, held-out loss, the best weights kept, early stop."""
+"""Training loop shared by all mappings: AdamW on a frozen encoder, held-out loss, the best weights kept, early stop."""
 
 import contextlib
 import copy
@@ -23,15 +23,15 @@ WARMUP = 0.05  # share of the steps
 
 @settings
 class FitConfig:
-    """Of a mapping's training.
+    """Settings of a mapping's training.
 
     Attributes:
-        steps: at most so many.
-        batch_size: texts or photos a step.
+        steps: most steps.
+        batch_size: texts or photos per step.
         lr: peak rate; linear warm-up, then a half cosine to zero.
         weight_decay: AdamW's.
         patience: held-out evaluations without progress before training stops.
-        evaluations: how many, spread evenly over the steps.
+        evaluations: number of evaluations, spread evenly over the steps.
         held_out: share of the data kept for them; at most 1,000 rows.
         input: of the mapping, ``unit`` or ``raw``.
         hidden: width of the mapping's layers; None = the paper's rule.
@@ -53,7 +53,7 @@ class FitConfig:
 
 
 def network_options(config: FitConfig) -> dict[str, Any]:
-    """The options of a mapping network that were set."""
+    """Options set for a mapping network."""
     return {name: value for name in ("hidden", "dropout") if (value := getattr(config, name)) is not None}
 
 
@@ -66,14 +66,14 @@ def fit_mapping(
     *,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Trains a mapping in place and leaves it with the weights of the least held-out loss.
+    """Trains a mapping in place and keeps the weights of the least held-out loss.
 
     Args:
         mapping: on the encoder's device.
         loss: (row numbers (B,) on the CPU, generator for noise on the CPU) -> scalar.
-        rows: how many rows of data there are.
+        rows: number of rows of data.
         config: of the training.
-        encoder: whose text tower the gradients flow through, frozen.
+        encoder: frozen; the gradients flow through its text tower.
         progress: show a bar.
 
     Returns:
@@ -127,7 +127,7 @@ def _split(rows: int, config: FitConfig, generator: torch.Generator) -> tuple[Te
 
 
 def _batches(rows: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Passes over the rows without end, each in a new order; an incomplete batch is left out where there are full ones."""
+    """Yields batches endlessly, each pass in a new order; an incomplete batch is dropped if there are full ones."""
     while True:
         order = rows[torch.randperm(len(rows), generator=generator)]
         full = len(order) // size * size or len(order)
@@ -147,7 +147,7 @@ def _held_out_loss(mapping: nn.Module, loss: Callable, held: Tensor, config: Fit
 
 @contextlib.contextmanager
 def _deterministic(seed: int) -> Iterator[None]:
-    """Dropout draws from the global generator: seeded inside, as before outside."""
+    """Seeds the global generator, which dropout uses, and restores it."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield

@@ -1,10 +1,10 @@
-"""Pseudo-words: vectors put in the place of a word's embedding inside a text tower.
+"""Pseudo-words: vectors that replace a word's embedding inside a text tower.
 
-The vector replaces what the tower's embedding table gives at a position, before anything else happens; all that follows is
-the tower's own forward pass, with its own positions, mask (causal or not), pooling rule and projection. So one way serves
+The vector replaces what the tower's embedding table gives at a position, before anything else happens; all that follows is the
+tower's own forward pass, with its own positions, mask (causal or not), pooling rule and projection. So it works for
 open_clip's native towers, custom ones (SigLIP: no mask, last token) and transformers' models inside open_clip.
 
-A place is found by *position*, never by the id of a sign: users may write "*" or "$" in their wishes.
+Pseudo-words are located by *position*, never by the id of a sign: users may write "*" or "$" in their wishes.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ NOWHERE = -1
 
 @dataclass(frozen=True)
 class Prompts:
-    """Token ids (B, L) and the positions (B, P) of the places in them; -1 fills rows with fewer places."""
+    """Token ids (B, L) and the positions (B, P) of pseudo-words; -1 fills rows with fewer of them."""
 
     tokens: Tensor
     positions: Tensor
@@ -40,10 +40,10 @@ class Prompts:
 
 
 def token_table(clip: OpenClip) -> nn.Embedding:
-    """The module that turns token ids into embeddings.
+    """Returns the module that turns token ids into embeddings.
 
     Raises:
-        InputError: a text tower of a kind that has none in a known place.
+        InputError: a text tower without one in a known place.
     """
     tower: OpenClip = getattr(clip, "text", clip)
     if hasattr(tower, "token_embedding"):
@@ -61,16 +61,16 @@ def token_width(clip: OpenClip) -> int:
 def encode_text_with_tokens(clip: OpenClip, tokens: Tensor, positions: Tensor, vectors: Tensor) -> Tensor:
     """Texts with some words' embeddings replaced -> (B, D), not normalised; gradients reach ``vectors``.
 
-    The batch is cut to its longest text where that changes nothing.
+    The batch is cut to its longest text if that changes nothing.
 
     Args:
         clip: an encoder's ``text_tower``.
         tokens: (B, L) ids.
-        positions: (B,) or (B, P) where to put vectors; -1 = nowhere.
-        vectors: (B, W), the same in all places of its row, or (B, P, W), one for each place; one row serves all texts.
+        positions: (B,) or (B, P) positions of the vectors; -1 = none.
+        vectors: (B, W), shared by all positions of a row, or (B, P, W), one per position; a single row serves all texts.
 
     Raises:
-        InputError: a position behind the end of its text, where nothing would read it.
+        InputError: a position after the end of its text, where it would be ignored.
     """
     positions = positions.reshape(len(tokens), -1)
     if vectors.ndim == 2:
@@ -83,7 +83,7 @@ def encode_text_with_tokens(clip: OpenClip, tokens: Tensor, positions: Tensor, v
 
 
 def _check_inside(clip: nn.Module, tokens: Tensor, positions: Tensor) -> None:
-    """A place at or behind the end-of-text token would be ignored, or would spoil the pooling, without a word."""
+    """Refuses a position at or after the end-of-text token, which would silently be ignored or spoil the pooling."""
     last = torch.full_like(positions[:, :1], tokens.shape[1] - 1)
     if getattr(clip, "text_pool_type", None) == "argmax":
         last = tokens.argmax(dim=1, keepdim=True) - 1
@@ -94,7 +94,7 @@ def _check_inside(clip: nn.Module, tokens: Tensor, positions: Tensor) -> None:
 
 @contextlib.contextmanager
 def _replaced(table: nn.Module, positions: Tensor, vectors: Tensor) -> Iterator[None]:
-    """While it lasts, the table's output holds the vectors at the positions."""
+    """Makes the table's output hold the vectors at the positions, while the context lasts."""
     rows, places = (positions != NOWHERE).nonzero(as_tuple=True)
 
     def put(module: nn.Module, inputs: tuple, embedded: Tensor) -> Tensor:
@@ -108,18 +108,18 @@ def _replaced(table: nn.Module, positions: Tensor, vectors: Tensor) -> Iterator[
 
 
 def place_prompts(tokenizer: Callable, write: Callable[[str, int], str], count: int, *, keep_cut: bool = False) -> Prompts:
-    """Texts with places for pseudo-words -> ids and positions.
+    """Tokenises texts with pseudo-words to ids and positions.
 
-    Each text is tokenised twice, with one of two words in its places: where the ids differ, there the places are.
+    Each text is tokenised twice with different words as pseudo-words, whose positions are where the ids differ.
 
     Args:
         tokenizer: the encoder's.
-        write: (word, number of the text) -> the text with the word in its places.
-        count: how many texts.
-        keep_cut: places that a long text loses at its end are left out, instead of refused.
+        write: (word, number of the text) -> the text with the word for each pseudo-word.
+        count: number of texts.
+        keep_cut: leave out pseudo-words lost at the end of a long text, instead of refusing.
 
     Raises:
-        InputError: a text so long that a place is cut off.
+        InputError: a text so long that a pseudo-word is cut off.
     """
     one, other = _fillers(tokenizer)
     tokens = tokenizer([write(one, i) for i in range(count)])
@@ -137,17 +137,17 @@ def place_prompts(tokenizer: Callable, write: Callable[[str, int], str], count: 
 
 
 def prompts_with_word(tokenizer: Callable, parts: Sequence[tuple[str, str]]) -> Prompts:
-    """``(before, behind)`` of each text -> ids and positions of the word between them."""
+    """Tokenises texts of ``(before, behind)`` to ids and positions of the word between them."""
     return place_prompts(tokenizer, lambda word, i: f"{parts[i][0]}{word}{parts[i][1]}", len(parts))
 
 
 def _places(write: Callable[[str, int], str], number: int) -> int:
-    """How many words were written into the text: its growth when a word grows by one letter."""
+    """Number of words written into the text: its growth when a word grows by one letter."""
     return len(write("__", number)) - len(write("_", number))
 
 
 def _fillers(tokenizer: Callable) -> tuple[str, str]:
-    """Two words that are one token each, so that the texts written with them differ in the places alone."""
+    """Two words of one token each, so that texts with them differ only at their positions."""
     for pair in FILLERS:
         first, second = tokenizer([f"see {word} now" for word in pair])
         if int((first != second).sum()) == 1:

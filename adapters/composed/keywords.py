@@ -1,7 +1,7 @@
-"""Keywords of a caption: the runs of words that name things and their look, which LinCIR replaces by the pseudo-word.
+"""Finds the keywords of a caption, which LinCIR replaces by the pseudo-word.
 
-LinCIR takes runs of nouns, adjectives and determiners from a part-of-speech tagger. Fashion texts are made of little else, so
-here a run is what stands between function words, verbs of being and having, and punctuation: no tagger, any brand name.
+LinCIR takes runs of nouns, adjectives and determiners from a part-of-speech tagger. Fashion texts contain little else, so here
+a run is anything between function words, forms of *be* and *have*, and punctuation: without a tagger, for any brand name.
 """
 
 import re
@@ -43,7 +43,7 @@ def keyword_spans(text: str) -> list[Span]:
 
 
 def with_word(text: str, word: str) -> str:
-    """The caption with every keyword run replaced by the word; ``a photo of <word>`` where nothing else would be left."""
+    """Replaces every keyword run by the word; ``a photo of <word>`` if nothing else would be left."""
     spans = keyword_spans(text)
     if not spans:
         return f"a photo of {word} that {text}"
@@ -51,4 +51,4 @@ def with_word(text: str, word: str) -> str:
     between = [text[start:end].strip() for start, end in zip(starts, ends, strict=True)]
     if not any(letter.isalnum() for part in between for letter in part):
         return f"a photo of {word}"
-    return f" {word} ".join(between).strip()  # spaces around the word make it a token of its own
+    return f" {word} ".join(between).strip()  # spaces make the word a token of its own

@@ -1,4 +1,4 @@
-"""A causal language model of transformers: continues texts, and rewrites captions by wishes without a server."""
+"""Continues texts, and rewrites captions by wishes, with a causal language model of transformers, without a server."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,9 +16,9 @@ class LanguageModel:
 
     Args:
         name: a local folder, or a name on the hub (may download).
-        device: where it runs.
+        device: device to run on.
         batch_size: texts at a time.
-        max_tokens: of an answer, reasoning included.
+        max_tokens: of an answer, including reasoning.
 
     Raises:
         InputError: it cannot be loaded.
@@ -44,7 +44,7 @@ class LanguageModel:
         return {"rewriter": "transformers", "model": self.name}
 
     def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> list[Rewriting]:
-        """N captions and N wishes -> N captions of what is wanted; greedy, so the same each time."""
+        """Rewrites N captions by N wishes; greedy, so deterministic."""
         pairs = list(zip(captions, wishes, strict=True))
         answers = self._generate([self._prompt(*pair) for pair in pairs], self.max_tokens, {"do_sample": False})
         return [_rewriting(answer, cut, *pair) for (answer, cut), pair in zip(answers, pairs, strict=True)]
@@ -59,7 +59,7 @@ class LanguageModel:
     def continue_texts(
         self, texts: Sequence[str], *, count: int = 1, new_tokens: int = 60, temperature: float = 0.0, seed: int = 0
     ) -> list[list[str]]:
-        """``count`` continuations of each text; temperature 0 = greedy (then there is one)."""
+        """Generates ``count`` continuations of each text; temperature 0 = greedy (then only one)."""
         options: dict[str, Any] = {"do_sample": False}
         if temperature > 0:
             options = {"do_sample": True, "num_return_sequences": count, "temperature": temperature}
@@ -71,7 +71,7 @@ class LanguageModel:
 
     @torch.inference_mode()
     def _generate(self, texts: Sequence[str], new_tokens: int, options: dict[str, Any]) -> list[tuple[str, bool]]:
-        """Continuations, those of one text together, and whether each was cut off in the middle."""
+        """Generates continuations, those of one text together, and flags those cut off."""
         found: list[tuple[str, bool]] = []
         ends = torch.tensor([self.tokenizer.eos_token_id, self.tokenizer.pad_token_id], device=self.device)
         for start in range(0, len(texts), self.batch_size):

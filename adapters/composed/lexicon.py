@@ -1,4 +1,4 @@
-"""Finds attribute values in texts: those of the fashion words, and a catalogue's own, in any spelling."""
+"""Finds attribute values in texts, in any spelling: fashion words and a catalogue's own."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from e2.adapters.composed.fashion_words import ENTITIES, PROPERTIES, WORDS
 from e2.spelling import Phrases, Word, spelling, stem, words
 
 ADJECTIVES = ("shade", "length", "fit", "size", "weight", "width", "height", "surface", "style", "colour")  # have comparatives
-ALIKE = 0.83  # of two spellings: one wrong letter in six
-LOOKED_AT = 200  # values of an entity, the frequent ones, that tell which kind it is
-SHORTEST_MISSPELT = 5  # letters; shorter words are too like others
+ALIKE = 0.83  # similarity of two spellings: one wrong letter in six
+LOOKED_AT = 200  # frequent values of an entity used to guess its kind
+SHORTEST_MISSPELT = 5  # letters; shorter words are too similar to others
 
 
 @dataclass(frozen=True)
 class Value:
-    """What a word stands for.
+    """Meaning of a word.
 
     Attributes:
-        kind: the catalogue's entity where it has one of that kind, else ours.
-        name: the catalogue's spelling, else the usual word.
-        concept: the same for all words that mean it.
+        kind: the catalogue's entity of that kind, or else ours.
+        name: the catalogue's spelling, or else the usual word.
+        concept: shared by all synonyms.
     """
 
     kind: str
@@ -32,7 +32,7 @@ class Value:
 
 @dataclass(frozen=True)
 class ValueMention:
-    """A value in a text, and where, in characters."""
+    """A value in a text, with its position in characters."""
 
     value: Value
     start: int
@@ -47,7 +47,7 @@ class Lexicon:
     """Finds values in texts.
 
     Args:
-        vocabulary: entity -> values of a catalogue, the frequent first; a value known by both gets the catalogue's spelling
+        vocabulary: entity -> values of a catalogue, most frequent first; a value known to both gets the catalogue's spelling
             and entity.
     """
 
@@ -83,11 +83,11 @@ class Lexicon:
         self._spellings = {word: value for word, value in reversed(single) if len(word) >= SHORTEST_MISSPELT}
 
     def kind(self, name: str) -> str:
-        """What a catalogue calls one of our kinds."""
+        """Catalogue's name for one of our kinds."""
         return self.kinds.get(name, name)
 
     def mentions(self, text: str) -> list[ValueMention]:
-        """All values in a text, the longest at each place, none overlapping."""
+        """Finds all values in a text, the longest at each position, without overlaps."""
         found = [ValueMention(self._chosen(each.items), each.start, each.end) for each in self._phrases.find(text)]
         taken = [(mention.start, mention.end) for mention in found]
         for word in words(text):
@@ -96,7 +96,7 @@ class Lexicon:
         return _shaded(sorted(found, key=lambda mention: mention.start))
 
     def value_of(self, text: str) -> Value | None:
-        """The value that a text spells as a whole."""
+        """Value that a text spells as a whole."""
         found = self.mentions(text)
         return found[0].value if len(found) == 1 and (found[0].start, found[0].end) == (0, len(text)) else None
 
@@ -106,7 +106,7 @@ class Lexicon:
         return found if found and found.kind == entity else Value(entity, name, spelling(name))
 
     def adjective(self, comparative: str) -> str | None:
-        """``darker`` -> ``dark``, ``baggiest`` -> ``baggy``; None where no known word is compared."""
+        """Reduces ``darker`` to ``dark``, ``baggiest`` to ``baggy``; None if no known word is compared."""
         for ending in ("er", "est"):
             if comparative.endswith(ending) and len(comparative) > len(ending) + 1:
                 root = comparative[: -len(ending)]
@@ -116,7 +116,7 @@ class Lexicon:
         return None
 
     def misspelt(self, word: str) -> Value | None:
-        """The value whose spelling is nearest to a word that nobody knows; None where none is near."""
+        """Value whose spelling is nearest to an unknown word; None if none is near."""
         word = spelling(word)
         if len(word) < SHORTEST_MISSPELT:
             return None
@@ -131,7 +131,7 @@ class Lexicon:
         return self._stems.get(stem(word.spelling))
 
     def _chosen(self, values: Sequence[Value]) -> Value:
-        """The catalogue's before ours; what is a brand and a colour is the colour."""
+        """Prefers the catalogue's values to ours, and colours to brands."""
         return min(values, key=lambda value: (value.kind not in self._catalogue, value.kind == "brand"))
 
 
@@ -141,7 +141,7 @@ def sort_of(value: Value) -> str:
 
 
 def _shaded(mentions: Sequence[ValueMention]) -> list[ValueMention]:
-    """With a shade and the colour behind it as one: "dark grey"."""
+    """Merges a shade and the colour after it: "dark grey"."""
     found: list[ValueMention] = []
     for mention in mentions:
         before = found[-1] if found else None
@@ -153,7 +153,7 @@ def _shaded(mentions: Sequence[ValueMention]) -> list[ValueMention]:
 
 
 def _own_values() -> Iterator[tuple[str, Value]]:
-    """Every fashion word with its value."""
+    """Yields every fashion word with its value."""
     for kind, listed in WORDS.items():
         for group in listed.split(", "):
             alike = [word.strip() for word in group.split(" = ")]
@@ -162,7 +162,7 @@ def _own_values() -> Iterator[tuple[str, Value]]:
 
 
 def _entities(vocabulary: Mapping[str, Sequence[str]], own: Sequence[tuple[str, Value]]) -> dict[str, str]:
-    """Our kind -> the catalogue's entity: by its name, else by what most of its values are."""
+    """Maps our kinds to the catalogue's entities: by name, or else by what most values are."""
     found = {kind: entity for kind, names in ENTITIES.items() for entity in reversed(names) if entity in vocabulary}
     found |= {kind: kind for kind in WORDS if kind in vocabulary}
     words_of = {kind: {spelling(word) for word, value in own if value.kind == kind} for kind in WORDS}

@@ -1,7 +1,7 @@
-"""LinCIR (Gu et al., CVPR 2024): a mapping fitted on texts alone. The default: minutes on a CPU, no photo needed.
+"""LinCIR (Gu et al., CVPR 2024): a mapping fitted on texts only. The default: takes minutes on a CPU, without photos.
 
-A caption's embedding, with noise that covers the way to the photos' side, becomes a word; the caption with its keywords
-replaced by that word must keep its embedding.
+A caption's embedding, with noise to bridge the gap to photos, becomes a word; the caption with its keywords replaced by that
+word must keep its embedding.
 """
 
 from collections.abc import Sequence
@@ -40,12 +40,12 @@ def fit_lincir(encoder: Encoder, texts: Sequence[str], config: FitConfig | None 
 
     Args:
         encoder: any with an open_clip text tower.
-        texts: captions; the same ones count once.
+        texts: captions; duplicates count once.
         config: of the training.
         progress: show bars.
 
     Returns:
-        The mapping (Phi), what came of the training, and the mean length of the raw features.
+        The mapping (Phi), the training's record, and the mean length of the raw features.
     """
     config = config or FitConfig()
     texts = list(dict.fromkeys(text for text in texts if text.strip()))
@@ -66,15 +66,15 @@ def fit_lincir(encoder: Encoder, texts: Sequence[str], config: FitConfig | None 
 
 
 def with_noise(features: Tensor, generator: torch.Generator) -> Tensor:
-    """e + u n with u ~ U(0, 1) per row and n ~ N(0, I): (B, D) -> (B, D)."""
+    """Adds noise: e + u n with u ~ U(0, 1) per row and n ~ N(0, I): (B, D) -> (B, D)."""
     strength = torch.rand(len(features), 1, generator=generator)
     return features + strength * torch.randn(features.shape, generator=generator)
 
 
 def masked_captions(encoder: Encoder, texts: Sequence[str]) -> Prompts:
-    """Captions with their keywords' places open; one that loses all of them at the context's end is "a photo of <word>".
+    """Replaces keywords of captions by the word; a caption that loses all at the context's end becomes "a photo of <word>".
 
-    Tokenised part by part and kept in 32 bits at the length of the longest: millions of captions stay in memory.
+    Tokenised in parts and kept in 32 bits at the longest text's length, so that millions of captions fit in memory.
     """
     parts = [_masked(encoder, texts[start : start + PART]) for start in range(0, len(texts), PART)]
     length, places = (max(getattr(part, name).shape[1] for part in parts) for name in ("tokens", "positions"))

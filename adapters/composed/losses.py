@@ -1,4 +1,4 @@
-"""The losses of the pseudo-word methods: tensors in, scalars out."""
+"""Losses of the pseudo-word methods: tensors in, scalars out."""
 
 import torch
 from torch import Tensor
@@ -14,27 +14,27 @@ pic2word_loss = contrastive_loss  # (image (B, D), text with pseudo-word (B, D),
 
 
 def cosine_losses(left: Tensor, right: Tensor) -> Tensor:
-    """(B, D), (B, D) -> (B,): one minus the cosine of each pair."""
+    """Computes one minus the cosine of each pair: (B, D), (B, D) -> (B,)."""
     return 1 - F.cosine_similarity(left, right, dim=-1)
 
 
 def oti_losses(template: Tensor, image: Tensor, phrase: Tensor, phrase_with_word: Tensor) -> Tensor:
-    """Of optimisation-based textual inversion, per image: (B,) (SEARLE, section 3.1).
+    """Computes the loss of optimisation-based textual inversion per image, (B,) (SEARLE, section 3.1).
 
     Args:
         template: (B, D) text of a template with the pseudo-word.
         image: (B, D).
         phrase: (B, D) text of a phrase about one of the image's concepts.
-        phrase_with_word: (B, D) the same with the pseudo-word in the concept's place.
+        phrase_with_word: (B, D) the same with the pseudo-word instead of the concept.
     """
     weighted = COSINE_WEIGHT * cosine_losses(template, image) + PHRASE_WEIGHT * cosine_losses(phrase, phrase_with_word)
     return weighted / (COSINE_WEIGHT + PHRASE_WEIGHT)
 
 
 def distillation_loss(teacher: Tensor, student: Tensor, temperature: float = DISTIL_TEMPERATURE) -> Tensor:
-    """Contrast of student and teacher tokens, (B, W), (B, W) -> scalar (SEARLE, section 3.2).
+    """Contrasts student and teacher tokens, (B, W), (B, W) -> scalar (SEARLE, section 3.2).
 
-    NT-Xent over the joint set of 2 B tokens: the pair of a token is its counterpart, and only itself is left out of the
+    NT-Xent over the joint set of 2 B tokens: each token's positive is its counterpart, and only itself is left out of the
     denominator.
     """
     joint = F.normalize(torch.cat([teacher, student]).float(), dim=-1)
@@ -45,11 +45,11 @@ def distillation_loss(teacher: Tensor, student: Tensor, temperature: float = DIS
 
 
 def searle_loss(teacher: Tensor, student: Tensor, phrase: Tensor, phrase_with_word: Tensor) -> Tensor:
-    """Of SEARLE's phi: distillation of the inverted tokens, kept among sentences by phrases."""
+    """Computes the loss of SEARLE's phi: distillation of the inverted tokens, with phrases as regularisation."""
     phrases = cosine_losses(phrase, phrase_with_word).mean()
     return DISTIL_WEIGHT * distillation_loss(teacher, student) + DISTIL_PHRASE_WEIGHT * phrases
 
 
 def lincir_loss(predicted: Tensor, features: Tensor) -> Tensor:
-    """Mean squared error between text features, neither normalised (LinCIR, section 3.2)."""
+    """Computes the mean squared error between unnormalised text features (LinCIR, section 3.2)."""
     return F.mse_loss(predicted, features)

@@ -1,4 +1,4 @@
-"""Mapping networks: an embedding (B, D) -> the vector of one pseudo-word (B, W)."""
+"""Mapping networks from an embedding (B, D) to the vector of one pseudo-word (B, W)."""
 
 from torch import Tensor, nn
 
@@ -9,7 +9,7 @@ class Im2Text(nn.Module):
     Args:
         embed_dim: D.
         width: W.
-        hidden: of the layers in between; the paper's 512, whatever the backbone.
+        hidden: of the hidden layers; the paper's 512, for any backbone.
         layers: of Linear, Dropout, ReLU.
         dropout: the paper's 0.1.
     """
@@ -36,7 +36,7 @@ class Phi(nn.Module):
     Args:
         embed_dim: D.
         width: W.
-        hidden: of the two layers in between; the papers' 4 D.
+        hidden: of the two hidden layers; the papers' 4 D.
         dropout: the papers' 0.5.
     """
 

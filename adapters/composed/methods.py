@@ -1,4 +1,4 @@
-"""All methods by name: making one, fitting one, loading a fitted one."""
+"""All methods by name: makes, fits and loads composers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -33,23 +33,23 @@ METHODS: dict[str, type[Composer]] = {
     method.name: method
     for method in (ImageOnly, TextOnly, Sum, RawSum, Slerp, Pic2Word, Searle, SearleOti, LinCIR, CIReVL, SlotFilling)
 }
-FITTED = ("lincir", "pic2word", "searle", "slots")  # what `fit_composer` takes; the first is the default
-SEARLE_PHOTOS = 4096  # inverted at most, by default
+FITTED = ("lincir", "pic2word", "searle", "slots")  # methods of `fit_composer`, the default first
+SEARLE_PHOTOS = 4096  # default number of photos to invert
 
 
 def make_composer(name: str, encoder: Encoder, /, *, path: str | Path | None = None, **options: Any) -> Composer:
-    """A composer by name.
+    """Makes a composer by name.
 
     Args:
         name: one of `METHODS`.
         encoder: any.
-        path: the folder of a fitted one.
+        path: folder of a fitted one.
         options: of the method, e.g. ``preset``, ``text_weight``; ``captions``, ``rewriter`` and the rewriter's options for
             ``cirevl``; ``vocabulary`` for ``slots``; ``phrases`` for ``searle-oti``. Strings are read as
             :mod:`e2.adapters.composed.sources` says.
 
     Raises:
-        InputError: unknown method or option, something it needs is missing, or a folder of another method or encoder.
+        InputError: unknown method or option, a missing requirement, or a folder of another method or encoder.
     """
     method = _method(name)
     if path is not None:
@@ -63,11 +63,11 @@ def make_composer(name: str, encoder: Encoder, /, *, path: str | Path | None = N
 
 
 def load_composer(path: str | Path, encoder: Encoder | None = None, /, **options: Any) -> Composer:
-    """A fitted composer.
+    """Loads a fitted composer.
 
     Args:
         path: the folder that `fit_composer` wrote.
-        encoder: the one it was fitted on; None = found by itself, see `load_noted`.
+        encoder: the one it was fitted on; None = found automatically, see `load_noted`.
         options: as for `make_composer`.
 
     Raises:
@@ -92,15 +92,15 @@ def start_search(
     settings: Sequence[str] = (),
     vocabulary: Mapping[str, Sequence[str]] | None = None,
 ) -> Composer:
-    """The composer that a command asks for; what it needs and is not set comes from what is searched.
+    """Makes the composer of a command; unset requirements come from the searched catalogue.
 
     Args:
         encoder: any.
-        method: by name; None: that of ``folder``.
+        method: its name; None: that of ``folder``.
         folder: a fitted composer's.
-        catalogue: what is searched, where it is at hand.
+        catalogue: searched catalogue, if available.
         settings: ``KEY=VALUE`` options.
-        vocabulary: entity -> values of the tags of an index that is searched.
+        vocabulary: entity -> values of the tags of a searched index.
 
     Raises:
         InputError: neither method nor folder, or what `make_composer` refuses.
@@ -131,19 +131,19 @@ def fit_composer(
     """Fits a composer and writes it to a folder.
 
     Args:
-        name: lincir (texts alone), pic2word (photos alone), searle (photos and phrases) or slots (a tagged catalogue).
-        encoder: which it is for, and for no other.
-        data: one split; for lincir texts will do.
+        name: lincir (texts only), pic2word (photos only), searle (photos and phrases) or slots (a tagged catalogue).
+        encoder: the only encoder that it is for.
+        data: one split; for lincir, texts suffice.
         out: the folder.
         config: of the training.
         oti: of SEARLE's inversion.
         phrases: of SEARLE; see :func:`e2.adapters.composed.sources.phrases_of`.
-        photos: how many products' first photos are used, chosen by the seed; None = all, for searle 4,096.
+        photos: number of products whose first photos are used, chosen by the seed; None = all, for searle 4,096.
         overwrite: replace an earlier composer.
         progress: show bars.
 
     Raises:
-        InputError: a method that is not fitted, too little data, or a folder that holds something.
+        InputError: a method without fitting, too little data, or a non-empty folder.
     """
     if name not in FITTED:
         raise InputError(f"{name} is not fitted; choose {', '.join(FITTED)}" if name in METHODS else _unknown(name))
@@ -162,7 +162,7 @@ def fit_composer(
 
 
 def _fitted(name, encoder, data, config, oti, phrases, photos, progress):
-    """The mapping, what came of the training, and the mean length of the features."""
+    """Returns the mapping, the training's record, and the mean length of the features."""
     if name == "lincir":
         texts = captions_in(data) if is_catalogue(data) else data
         return fit_lincir(encoder, texts, config, progress=progress)
@@ -175,7 +175,7 @@ def _fitted(name, encoder, data, config, oti, phrases, photos, progress):
 
 
 def _photo_features(encoder: Encoder, catalogue: Catalogue, config: FitConfig, photos: int | None) -> tuple[np.ndarray, float]:
-    """(N, D) as the mapping's input wants them, computed once, and the mean length of raw ones."""
+    """Computes the mapping's input (N, D) once, and the mean length of raw features."""
     rows = np.random.default_rng(config.seed).permutation(len(catalogue))[:photos]
     features = encoder.encode_images(ProductImages.first(catalogue, rows), normalize=False)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
@@ -203,7 +203,7 @@ def _catalogue(data: Catalogue | Sequence[str], name: str) -> Catalogue:
 
 
 def _resolved(name: str, encoder: Encoder, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a method with what they name in words made."""
+    """Builds the options of a method that are given by name."""
     if name == "cirevl":
         own = {key: options[key] for key in ("preset",) if key in options}
         rest = {key: value for key, value in options.items() if key not in ("preset", "captions", "rewriter")}

@@ -1,7 +1,6 @@
-"""Optimisation-based textual inversion: the word vector that makes the text tower say what a photo shows (SEARLE, 3.1).
+"""Optimisation-based textual inversion: finds the word vector whose text embeddings match a photo (SEARLE, 3.1).
 
-Images are inverted in batches. Each has its own vector, its own loss and its own random draws, so that a batch gives the same
-as its images one by one.
+Images are inverted in batches. Each has its own vector, loss and random numbers, so that batching does not change results.
 """
 
 from collections.abc import Callable
@@ -29,10 +28,10 @@ class OtiConfig:
         steps: of AdamW per image.
         lr, weight_decay: AdamW's.
         ema: decay of the running mean of the vector, which is the result.
-        init_std: of the vector to begin with.
-        concepts: phrases are drawn from so many of the image's nearest concepts.
+        init_std: of the initial vector.
+        concepts: number of nearest concepts from which an image's phrases are drawn.
         batch_size: images at a time.
-        seed: of the draws; image i draws by (seed, i).
+        seed: of the random numbers; image i uses (seed, i).
     """
 
     steps: Count = 350
@@ -47,7 +46,7 @@ class OtiConfig:
 
 @dataclass(frozen=True)
 class Sentences:
-    """Of one step, a row per image: a template and a phrase with the word, and the plain phrase's features (B, D)."""
+    """Sentences of one step, a row per image: a template and a phrase with the word, and the plain phrase's features."""
 
     template: Prompts
     phrase: Prompts
@@ -57,12 +56,12 @@ class Sentences:
 def invert(
     clip: nn.Module, features: Tensor, initial: Tensor, sentences: Callable[[int], Sentences], config: OtiConfig
 ) -> tuple[Tensor, Tensor]:
-    """One batch of images.
+    """Inverts one batch of images.
 
     Args:
         clip: the tower, frozen.
         features: (B, D) of the images.
-        initial: (B, W) vectors to begin with.
+        initial: (B, W) initial vectors.
         sentences: step -> its sentences.
         config: settings.
 
@@ -74,7 +73,7 @@ def invert(
     """
     words = nn.Parameter(initial.clone())
     mean = initial.clone()
-    # The sum, not the mean, of the losses below: one image does not feel how many others there are.
+    # The sum, not the mean, of the losses: images do not depend on the batch size.
     optimizer = torch.optim.AdamW([words], lr=config.lr, weight_decay=config.weight_decay)
     history = []
     for step in range(config.steps):
@@ -87,21 +86,21 @@ def invert(
         optimizer.step()
         mean.lerp_(words.detach(), 1 - config.ema)
         history.append(losses.detach())
-    require_finite(mean, "words of photos")  # one bad step spoils all that follow
+    require_finite(mean, "words of photos")  # one bad step spoils all later ones
     return mean, torch.stack(history)
 
 
 def invert_images(
     encoder: Encoder, features: np.ndarray, book: PhraseBook, config: OtiConfig | None = None, *, first: int = 0
 ) -> Tensor:
-    """Image features (N, D) -> word vectors (N, W) on the CPU, batch by batch.
+    """Inverts image features (N, D) to word vectors (N, W) on the CPU, batch by batch.
 
     Args:
         encoder: whose text tower is inverted.
         features: (N, D) of any length.
         book: concepts and phrases.
         config: settings.
-        first: number of the first image, which its draws depend on.
+        first: number of the first image, which its random numbers depend on.
     """
     config = config or OtiConfig()
     templates = prompts_with_word(encoder.tokenizer, TEMPLATES).to(encoder.device)
@@ -118,7 +117,7 @@ def invert_images(
 
 
 class _Draws:
-    """All that is random about one image."""
+    """Random choices for one image."""
 
     def __init__(self, config: OtiConfig, number: int):
         self.rng = np.random.default_rng([config.seed, number])
@@ -129,7 +128,7 @@ class _Draws:
 
 
 def _plan(features: Tensor, book: PhraseBook, draws: list[_Draws], config: OtiConfig) -> np.ndarray:
-    """(steps, 2, B): which template and which phrase each image gets at each step."""
+    """Plans each image's template and phrase at each step: (steps, 2, B)."""
     nearest = book.nearest(features, config.concepts)
     plan = np.empty((config.steps, 2, len(draws)), dtype=np.int64)
     for i, draw in enumerate(draws):

@@ -1,7 +1,7 @@
-"""Concepts and phrases about them: they keep an inverted word among real sentences (SEARLE, section 3.1).
+"""Concepts and phrases about them, which keep an inverted word among real sentences (SEARLE, section 3.1).
 
-A source of phrases is anything that gives, per concept, sentences that hold it: a file, the catalogue's own captions, our
-captioner, or a language model of transformers.
+Phrases contain their concept; they come from a file, the catalogue's own captions, our captioner, or a language model of
+transformers.
 """
 
 import json
@@ -30,7 +30,7 @@ Phrases = Mapping[str, Sequence[str]]
 
 
 def frequent_concepts(texts: Iterable[str], count: int = CONCEPTS, least: int = 3) -> list[str]:
-    """The words of keyword runs that most texts hold, the frequent first, then by name."""
+    """Words of keyword runs that occur in most texts, most frequent first, then by name."""
     found: Counter[str] = Counter()
     for text in texts:
         words = {w for start, end in keyword_spans(text) for w in re.findall(r"[^\W\d_]{3,}", text[start:end].lower())}
@@ -40,7 +40,7 @@ def frequent_concepts(texts: Iterable[str], count: int = CONCEPTS, least: int = 
 
 
 def phrases_from_captions(texts: Sequence[str], concepts: Sequence[str], count: int = PHRASES) -> dict[str, list[str]]:
-    """Captions that hold a concept as a word, up to ``count`` each, the first ones."""
+    """Collects the first ``count`` captions that contain each concept as a word."""
     wanted = set(concepts)
     found: dict[str, list[str]] = {concept: [] for concept in concepts}
     for text in dict.fromkeys(texts):
@@ -51,10 +51,10 @@ def phrases_from_captions(texts: Sequence[str], concepts: Sequence[str], count: 
 
 
 def phrases_from_file(path: str | Path) -> dict[str, list[str]]:
-    """A JSON file ``{"concept": ["a phrase that holds the concept", ...], ...}``.
+    """Reads a JSON file ``{"concept": ["a phrase that holds the concept", ...], ...}``.
 
     Raises:
-        InputError: not there, not of this form, or a phrase without its concept.
+        InputError: missing, not of this form, or a phrase without its concept.
     """
     try:
         phrases = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -69,7 +69,7 @@ def phrases_from_file(path: str | Path) -> dict[str, list[str]]:
 
 
 def phrases_from_captioner(captioner: Any, concepts: Sequence[str]) -> dict[str, list[str]]:
-    """What our captioner says when given a concept's text embedding for an image's: one phrase each."""
+    """Captions each concept's text embedding, given in place of an image's: one phrase each."""
     features = captioner.encoder.encode_texts([f"a photo of a {concept}" for concept in concepts])
     captions = captioner.caption_features(features)
     return {
@@ -79,9 +79,9 @@ def phrases_from_captioner(captioner: Any, concepts: Sequence[str]) -> dict[str,
 
 
 def phrases_from_model(name: str, concepts: Sequence[str], *, count: int = 8, seed: int = 0) -> dict[str, list[str]]:
-    """A causal model of transformers goes on after "a photo of <concept> that" (the paper: GPT-Neo, temperature 0.5).
+    """Continues "a photo of <concept> that" with a causal model of transformers (the paper: GPT-Neo, temperature 0.5).
 
-    Concepts of which it says nothing that looks like a phrase are left out.
+    Concepts without a usable phrase are left out.
 
     Raises:
         InputError: the model cannot be loaded, or has no usable phrase for any concept.
@@ -102,7 +102,7 @@ def phrases_from_model(name: str, concepts: Sequence[str], *, count: int = 8, se
 
 
 def _phrase(start: str, text: str) -> str | None:
-    """The start and the sentence that a model continues with; None where that is no plain text."""
+    """Returns the start and the model's sentence; None if that is no plain text."""
     sentence = re.split(r"(?<=[.!?])\s", text.strip(), maxsplit=1)[0]
     try:
         return f"{start} {read_caption(sentence)}"
@@ -112,13 +112,13 @@ def _phrase(start: str, text: str) -> str | None:
 
 @dataclass(frozen=True)
 class PhraseBook:
-    """Phrases made ready: everything that no pseudo-word changes is computed once.
+    """Prepared phrases: everything independent of pseudo-words is computed once.
 
     Attributes:
         concepts: C names.
         concept_features: (C, D) normalised mean over the templates.
-        prompts: M phrases with the place of a pseudo-word where the concept stood (its first occurrence).
-        features: (M, D) of the phrases as they are.
+        prompts: M phrases with a pseudo-word in place of the concept (its first occurrence).
+        features: (M, D) of the unchanged phrases.
         starts: (C + 1,) the phrases of concept c are rows ``starts[c]`` to ``starts[c + 1]``.
     """
 
@@ -129,18 +129,22 @@ class PhraseBook:
     starts: np.ndarray
 
     def nearest(self, features: Tensor, count: int) -> np.ndarray:
-        """(N, D) -> (N, count) concepts by cosine, the nearest first."""
+        """Finds the nearest concepts by cosine, nearest first: (N, D) -> (N, count)."""
         scores = F.normalize(features, dim=-1) @ self.concept_features.T
         return scores.topk(min(count, len(self.concepts)), dim=1).indices.cpu().numpy()
 
     def draw(self, concept: int, number: float) -> int:
-        """A phrase of the concept by a number in 0..1."""
+        """Selects a phrase of the concept by a number in 0..1."""
         start, end = self.starts[concept], self.starts[concept + 1]
         return int(start + number * (end - start))
 
 
 def phrase_book(encoder: Encoder, phrases: Phrases) -> PhraseBook:
-    """Raises InputError where there are no phrases, or one is too long for the tower to reach its concept."""
+    """Prepares phrases for an encoder.
+
+    Raises:
+        InputError: no phrases, or one too long for the tower to reach its concept.
+    """
     phrases = {concept: list(dict.fromkeys(listed)) for concept, listed in phrases.items() if listed}
     if not phrases:
         raise InputError("there are no concept phrases; give texts that share words, or a phrase file by --phrases")
@@ -163,7 +167,7 @@ def _concept_features(encoder: Encoder, concepts: list[str]) -> Tensor:
 
 
 def _around(phrase: str, concept: str) -> tuple[str, str]:
-    """What stands before and behind the concept's first occurrence, as a word where there is one."""
+    """Text before and after the concept's first occurrence, as a word if possible."""
     match = re.search(rf"\b{re.escape(concept)}\b", phrase, re.IGNORECASE) or re.search(
         re.escape(concept), phrase, re.IGNORECASE
     )

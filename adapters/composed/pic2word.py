@@ -1,6 +1,6 @@
-"""Pic2Word (Saito et al., CVPR 2023): a mapping fitted on photos alone.
+"""Pic2Word (Saito et al., CVPR 2023): a mapping fitted on photos only.
 
-The photo's embedding becomes a word, and "a photo of <word>" must lie nearest to its photo within the batch.
+The photo's embedding becomes a word, and "a photo of <word>" must be nearest to its photo within the batch.
 """
 
 import numpy as np
@@ -27,12 +27,12 @@ def fit_pic2word(encoder: Encoder, image_features: np.ndarray, config: FitConfig
 
     Args:
         encoder: any with an open_clip text tower.
-        image_features: (N, D), of unit length for ``config.input`` unit, else raw; computed once, before.
+        image_features: (N, D), of unit length for ``config.input`` unit, else raw.
         config: of the training.
         progress: show a bar.
 
     Returns:
-        The mapping (Im2Text) and what came of the training.
+        The mapping (Im2Text) and the training's record.
     """
     config = config or FitConfig()
     clip = encoder.text_tower

@@ -1,6 +1,6 @@
-"""Query presets: how papers join the captions of a wish, and what they put around a pseudo-word.
+"""Query presets of papers: joining of a wish's captions, and the text around a pseudo-word.
 
-FashionIQ gives two captions a query, and each choice here moves R@10 by points; so each has a name that stands in results.
+FashionIQ gives two captions per query, and each choice here moves R@10 by points, so its name is in the results.
 """
 
 from collections.abc import Sequence
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 from e2.errors import InputError
 
-_MARKS = ".?, "  # what SEARLE strips off both ends of a caption
+_MARKS = ".?, "  # characters that SEARLE strips off both ends of a caption
 
 
 @dataclass(frozen=True)
 class QueryPreset:
-    """One way to write a query.
+    """Style of writing a query.
 
     Attributes:
-        name: as users type it.
+        name: the preset's name for users.
         joiner: between captions.
         stripped: whether captions lose full stops, commas, question marks and spaces at both ends.
         capitalised: whether the first caption is capitalised (which lower-cases the rest of it).
         orders: ``forward``, ``reversed`` or both (queries averaged).
-        around: what stands before and behind a pseudo-word, the wish following; None = no place for one.
+        around: text before and after a pseudo-word, followed by the wish; None = no pseudo-word.
     """
 
     name: str
@@ -32,7 +32,7 @@ class QueryPreset:
     around: tuple[str, str] | None = None
 
     def join(self, captions: Sequence[str]) -> list[str]:
-        """The captions of one wish -> one wish for each order."""
+        """Joins the captions of one wish, once for each order."""
         if not captions:
             raise InputError("a wish of no captions; give at least one")
         parts = [caption.strip(_MARKS) for caption in captions] if self.stripped else list(captions)
@@ -42,7 +42,7 @@ class QueryPreset:
         return [self.joiner.join(directions[order]) for order in self.orders]
 
     def around_word(self, wish: str) -> tuple[str, str]:
-        """What stands before and behind the pseudo-word in the wish's sentence.
+        """Text before and after the pseudo-word in the wish's sentence.
 
         Raises:
             InputError: the preset has no place for a pseudo-word.
@@ -51,7 +51,7 @@ class QueryPreset:
         return before, behind
 
     def prompt(self, word: str, wish: str) -> str:
-        """A pseudo-word (or the word that holds its place) and the wish in one sentence.
+        """Joins a pseudo-word (or its placeholder) and the wish in one sentence.
 
         Raises:
             InputError: the preset has no place for a pseudo-word.
@@ -78,7 +78,7 @@ WITH_WORD = tuple(name for name, preset in PRESETS.items() if preset.around)
 
 
 def query_preset(name: str) -> QueryPreset:
-    """The preset of that name.
+    """Returns the preset of that name.
 
     Raises:
         InputError: there is none.

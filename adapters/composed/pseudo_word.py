@@ -16,14 +16,14 @@ INPUTS = ("unit", "raw")
 
 
 class PseudoWordComposer(Composer):
-    """Maps the reference's embedding to the vector of a word; what the papers' methods share.
+    """Maps the reference's embedding to the vector of a word, as all these methods do.
 
     Args:
         encoder: the one that the mapping was fitted on.
         mapping: (B, D) -> (B, W).
-        input: what the mapping reads; see :func:`mapping_input`.
+        input: input of the mapping; see :func:`mapping_input`.
         preset: with a place for a pseudo-word.
-        origin: what stands in results about the fit.
+        origin: facts about the fit for results.
     """
 
     trained = True
@@ -49,7 +49,7 @@ class PseudoWordComposer(Composer):
 
     @torch.inference_mode()
     def pseudo_words(self, references: References) -> Tensor:
-        """(N, W) on the encoder's device."""
+        """Maps references to words (N, W) on the encoder's device."""
         features = references.raw_features if self.input == "raw" else references.features
         return self.mapping(mapping_input(torch.from_numpy(features).to(self.encoder.device), self.input))
 
@@ -61,10 +61,11 @@ class PseudoWordComposer(Composer):
 
 
 def mapping_input(features: Tensor, kind: str) -> Tensor:
-    """What a mapping reads: (B, D) features, ``raw`` as the tower gives them (the papers), or ``unit``: of length sqrt(D).
+    """Prepares a mapping's input: (B, D) features, ``raw`` as the tower gives them (the papers), or ``unit``: of length
+    sqrt(D).
 
-    ``unit`` needs nothing but normalised embeddings, which searches keep anyway, and is the same for every encoder: elements
-    of variance 1, about what the papers' noise and initial weights are made for.
+    ``unit`` needs only normalised embeddings, which searches keep, and suits every encoder: elements of variance 1, as the
+    papers' noise and initial weights assume.
     """
     if kind not in INPUTS:
         raise InputError(f"unknown mapping input {kind!r}; choose {' or '.join(INPUTS)}")
@@ -73,7 +74,7 @@ def mapping_input(features: Tensor, kind: str) -> Tensor:
 
 @torch.inference_mode()
 def encode_prompts(encoder: Encoder, parts: list[tuple[str, str]], words: Tensor) -> np.ndarray:
-    """N prompts (before, behind the word) with N word vectors (N, W) -> (N, D), sorted by length on the way."""
+    """Encodes N prompts (before, after the word) with N word vectors (N, W) to (N, D), sorted by length."""
     clip = encoder.text_tower
     vectors = np.empty((0, 0), dtype=np.float32)
     order = sorted(range(len(parts)), key=lambda i: len(parts[i][0]) + len(parts[i][1]))

@@ -1,4 +1,4 @@
-"""What reasoning models say before they answer, in the marks of the usual families, taken off an answer."""
+"""Strips the reasoning that usual families of models write before their answers."""
 
 import re
 
@@ -22,14 +22,14 @@ UNFINISHED = "the model was still reasoning when it stopped; raise max_tokens, o
 
 
 class NoCaption(Exception):
-    """An answer that holds no caption; the message says why, without a full stop."""
+    """An answer without a caption; the message says why, without a full stop."""
 
 
 def without_reasoning(answer: str) -> str:
-    """The answer alone.
+    """Returns the answer alone.
 
     Raises:
-        NoCaption: reasoning that was begun and not ended, so that no answer follows.
+        NoCaption: unfinished reasoning, so that no answer follows.
 
     Example:
         >>> without_reasoning("<think>They want red.</think>A red coat"), without_reasoning("so, red.</think>A red coat")

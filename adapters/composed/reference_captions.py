@@ -1,4 +1,4 @@
-"""Captions of reference photos: from our captioner, from an image-to-text model of transformers, or from a file."""
+"""Captions of reference photos: from our captioner, an image-to-text model of transformers, or a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # loads transformers, which files of captions need not wait f
 
 
 class CaptionSource(Protocol):
-    """References -> one caption each."""
+    """Source of a caption for each reference."""
 
     @property
     def info(self) -> dict[str, Any]: ...
@@ -27,7 +27,7 @@ class CaptionSource(Protocol):
 
 
 class OurCaptions:
-    """A captioner of ours (DeCap, CapDec); embeddings of references by its own encoder are not made again."""
+    """Captioner of `e2 caption fit` (DeCap, CapDec); its encoder may be ``among`` those loaded."""
 
     def __init__(self, captioner: "Captioner"):
         self.captioner = captioner
@@ -48,7 +48,7 @@ class TransformersCaptions:
 
     Args:
         name: a local folder, or a name on the hub (may download).
-        device: where it runs.
+        device: device to run on.
         batch_size: photos at a time.
 
     Raises:
@@ -86,7 +86,7 @@ class FileCaptions:
     """Captions in a file, in any form that `e2.adapters.captioning.files` reads.
 
     A photo is looked up by its path as given, by the ends of this path down to the file name, and by the file name without
-    the ending. References that carry ``names`` (one string each) are looked up by those.
+    suffix. References that carry ``names`` (one string each) are looked up by those.
 
     Raises:
         InputError: no such file, not of these forms, or no caption for a photo.
@@ -114,7 +114,7 @@ class FileCaptions:
 
 
 def image_keys(images: Sequence[ImageSource]) -> list[list[str]]:
-    """The names by which each photo may be known, the most telling first."""
+    """Names by which each photo may be known, most specific first."""
     names = getattr(images, "names", None)
     if names is not None:
         return [[str(name)] for name in names]

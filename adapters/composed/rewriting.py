@@ -1,4 +1,4 @@
-"""Rewriting a caption by a wish: what every rewriter gives back, how often it worked, and what a language model is asked."""
+"""Rewriting a caption by a wish: results of rewriters, their counts, and the prompt of language models."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,14 +10,14 @@ Status = Literal["rewritten", "kept", "failed"]
 
 
 class Rewriting(str):
-    """The caption of what is wanted, a text that knows what became of the old one.
+    """Rewritten caption, a text with its status.
 
     Attributes:
         status: ``rewritten``; ``kept``: the caption as it was, because the wish changes nothing in it; or ``failed``: no
-            usable answer came, and caption and wish stand side by side instead.
-        reason: why it was kept or failed.
+            usable answer, so caption and wish are joined instead.
+        reason: reason for keeping or failing.
         not_understood: words of the wish that were left out.
-        unwanted: values that no result should have.
+        unwanted: values that results should not have.
     """
 
     status: Status
@@ -40,7 +40,7 @@ class Rewriting(str):
 
     @property
     def steps(self) -> dict[str, Any]:
-        """What is worth showing besides the text."""
+        """Steps worth showing besides the text."""
         told: dict[str, Any] = {}
         if self.status != "rewritten":
             told[self.status] = self.reason
@@ -52,33 +52,33 @@ class Rewriting(str):
 
 
 class Rewriter(Protocol):
-    """Captions of references and wishes -> captions of what is wanted."""
+    """Rewrites captions of references by wishes."""
 
     @property
     def info(self) -> dict[str, Any]: ...
 
-    def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> Sequence[str]: ...  # Rewriting where more is known
+    def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> Sequence[str]: ...  # Rewriting if more is known
 
 
 def answered(caption: str, answer: str) -> Rewriting:
-    """A language model's caption as a rewriting."""
+    """Turns a language model's caption into a rewriting."""
     if answer.casefold() == caption.casefold():
-        return Rewriting(answer, "kept", "the answer is the caption as it was")
+        return Rewriting(answer, "kept", "the answer is the unchanged caption")
     return Rewriting(answer)
 
 
 def failed(caption: str, wish: str, reason: str) -> Rewriting:
-    """Caption and wish side by side, for want of an answer."""
+    """Joins caption and wish, for lack of an answer."""
     return Rewriting(f"{caption}, {wish}", "failed", reason)
 
 
 def told(rewritten: Sequence[str]) -> list[Rewriting]:
-    """What a rewriter gave; its plain texts are taken as rewritten."""
+    """Results of a rewriter; plain texts count as rewritten."""
     return [each if isinstance(each, Rewriting) else Rewriting(each) for each in rewritten]
 
 
 def tally(rewritings: Iterable[Rewriting]) -> dict[str, Any]:
-    """How many were rewritten, kept, failed (by reason), and how many wishes had words that were not understood.
+    """Counts captions rewritten, kept and failed (by reason), and wishes with words that were not understood.
 
     Example:
         >>> tally([Rewriting("a red coat"), failed("a coat", "red", "no answer within 60 s")])
@@ -99,5 +99,5 @@ INSTRUCTION = (
 
 
 def rewrite_messages(caption: str, wish: str) -> list[dict[str, str]]:
-    """A chat that asks for the caption of the wanted product."""
+    """Builds the chat that asks for the caption of the wanted product."""
     return [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": f"Caption: {caption}\nWish: {wish}"}]

@@ -1,4 +1,4 @@
-"""The offline rewriter: edits a caption, or tags, by what a wish says. No model, every step readable."""
+"""Offline rewriter: edits a caption, or tags, by a wish. No model, every step readable."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -18,14 +18,14 @@ ALREADY = "the caption says so already"
 
 @dataclass(frozen=True)
 class Put:
-    """Values of one kind that are to come, with their words; ``joint`` stands between several."""
+    """Wanted values of one kind, with their words; ``joint`` joins several."""
 
     items: tuple[Item, ...]
     joint: str
 
     @property
     def text(self) -> str:
-        """As a caption says it: things in the wish's words, qualities by their names."""
+        """Wording in a caption: things in the wish's words, qualities by their names."""
         return f" {self.joint} ".join(item.text if _is_thing(item) else item.value.name for item in self.items)
 
     @property
@@ -38,12 +38,12 @@ class Changes:
     """A wish as changes of a product.
 
     Attributes:
-        puts: of kinds that have one value: what takes the place of the old one.
-        parts: things that are added.
-        gone: values that go.
-        unwanted: those of them that no result should have.
-        different: kinds whose present value goes, whichever it is.
-        wish: as it was read.
+        puts: new values of kinds that have one value.
+        parts: things to add.
+        gone: values to remove.
+        unwanted: those of them that results should not have.
+        different: kinds whose present value is to be replaced, whatever it is.
+        wish: as parsed.
     """
 
     puts: dict[str, Put]
@@ -55,7 +55,7 @@ class Changes:
 
     @property
     def nothing(self) -> str:
-        """Why nothing changed, where nothing did."""
+        """Reason why nothing changed, if so."""
         if self.wish.foreign:
             return FOREIGN
         return ALREADY if self.puts or self.parts or self.gone or self.different else NOTHING
@@ -65,7 +65,7 @@ class RuleEditor:
     """Rewrites captions by wishes.
 
     Args:
-        vocabulary: entity -> values of a catalogue: its brands, colours and garments are then known by name.
+        vocabulary: entity -> values of a catalogue, to know its brands, colours and garments by name.
     """
 
     name = "rules"
@@ -78,16 +78,16 @@ class RuleEditor:
         return {"rewriter": self.name}
 
     def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> list[Rewriting]:
-        """N captions and N wishes -> N captions of what is wanted."""
+        """Rewrites N captions by N wishes."""
         return [self.edit_caption(caption, wish) for caption, wish in zip(captions, wishes, strict=True)]
 
     def read(self, wish: str, caption: str = "") -> Changes:
-        """What a wish changes; words of the caption are known too."""
+        """Parses the changes of a wish; words of the caption are known too."""
         known = {stem(word.spelling) for word in words(caption) if len(word.spelling) > 2}
         return self._changes(parse_wish(wish, self.lexicon, known))
 
     def edit_caption(self, caption: str, wish: str) -> Rewriting:
-        """Values of a kind that the wish names take the old one's place; the rest is added or taken out."""
+        """Edits a caption: values named by the wish replace old ones of their kind; the rest is added or removed."""
         changes = self.read(wish, caption)
         edited, unwanted = caption, list(changes.unwanted)
         for kind, put in changes.puts.items():
@@ -105,7 +105,7 @@ class RuleEditor:
         return Rewriting(edited, "kept" if kept else "rewritten", reason, changes.wish.not_understood, unwanted)
 
     def edit_tags(self, tags: Mapping[str, str], wish: str) -> tuple[dict[str, str], Rewriting]:
-        """The tags after the wish (those it names changed, those it takes away left out), and in words what became of them."""
+        """Edits tags by the wish (named ones changed, unwanted ones removed); also returns the result in words."""
         changes = self.read(wish)
         old = {entity: self.lexicon.named(entity, value) for entity, value in tags.items()}
         gone = [e for e, value in old.items() if e in changes.different or any(covers(v, value) for v in changes.gone)]
@@ -138,7 +138,7 @@ class RuleEditor:
         return Changes(joined, parts, gone, tuple(unwanted), wish.different, wish)
 
     def _opposite(self, item: Item) -> Item | None:
-        """What a quality that is to go leaves: long -> short, sleeves -> sleeveless."""
+        """Opposite of a removed quality: long -> short, sleeves -> sleeveless."""
         name = item.value.concept.partition(":")[2] or item.value.name
         other = LEAVES.get(name) if sort_of(item.value) == "part" else OPPOSITES.get(name)
         if other is None and (described := item.text.lower().split())[1:]:  # "long sleeves", "big logo"
@@ -150,7 +150,7 @@ class RuleEditor:
         return Item(value, value.name, True) if value else None
 
     def _put(self, caption: str, kind: str, put: Put, gone: Sequence[Value]) -> str:
-        """In place of the old value of the kind; without one, before the garment, or at the end."""
+        """Inserts values in place of the old one of their kind; without one, before the garment or at the end."""
         old = [mention for mention in self.lexicon.mentions(caption) if mention.kind == kind]
         thing, described = _is_thing(put.items[0]), len(put.items[0].text.split()) > 1
         if put.text.lower() in caption.lower():
@@ -172,7 +172,7 @@ class RuleEditor:
         return put_behind(caption, item.text)
 
     def _without(self, caption: str, value: Value, new: Collection[str]) -> str:
-        """The caption without a value; plain where a pattern has gone."""
+        """Removes a value from the caption; a removed pattern becomes plain."""
         if value.kind == "word":
             said = [w for w in words(caption) if f"word:{stem(w.spelling)}" == value.concept]
             return self._take_out(caption, [ValueMention(value, word.start, word.end) for word in said])
@@ -189,7 +189,7 @@ class RuleEditor:
         return self._plain(caption, [], plain.name) if plain and sort_of(value) == "motif" and not patterns else caption
 
     def _plain(self, caption: str, patterns: Sequence[ValueMention], plain: str) -> str:
-        """In the place of a pattern that was told as a quality, else before the garment."""
+        """Inserts ``plain`` in place of a pattern worded as a quality, or else before the garment."""
         if patterns and not self._thing_at(caption, patterns[0]):
             caption = self._take_out(caption, patterns[1:])
             return put_instead(caption, patterns[0].start, patterns[0].end, plain)
@@ -216,13 +216,13 @@ class RuleEditor:
         return caption
 
     def _garment(self, caption: str) -> ValueMention | None:
-        """The last garment of the first sentence: "denim shirt dress" is a dress."""
+        """Last garment of the first sentence: "denim shirt dress" is a dress."""
         kinds, (_, end) = ("garment", self.lexicon.kind("garment")), sentence_at(caption, 0)
         return next((m for m in reversed(self.lexicon.mentions(caption[:end])) if m.kind in kinds), None)
 
 
 def covers(value: Value, other: Value) -> bool:
-    """Whether who does not want ``value`` does not want ``other``: grey, and dark grey."""
+    """True if rejecting ``value`` also rejects ``other``: grey, and dark grey."""
     if value.concept == other.concept:
         return True
     shades = sort_of(value) == "colour" and value.kind == other.kind and other.concept != "colour:off white"

@@ -1,4 +1,4 @@
-"""SEARLE (Baldrati et al., ICCV 2023): words by inversion of each photo, and a network that learns to give them at once."""
+"""SEARLE (Baldrati et al., ICCV 2023): words by inversion of each photo, and a network trained to predict them."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from e2.adapters.composed.phrases import PhraseBook, Phrases, phrase_book
 from e2.adapters.composed.pseudo_word import PseudoWordComposer, encode_prompts, mapping_input
 from e2.adapters.encoder import Encoder
 
-PHI_CONCEPTS = 150  # phrases for the network are drawn from more concepts than for inversion
+PHI_CONCEPTS = 150  # the network's phrases come from more concepts than the inversion's
 
 
 class Searle(PseudoWordComposer):
@@ -26,7 +26,7 @@ class Searle(PseudoWordComposer):
 
 
 class SearleOti(Composer):
-    """The same with a word inverted from each reference at query time: hundreds of steps a photo, nothing fitted.
+    """Inverts a word from each reference at query time: hundreds of steps per photo, nothing fitted.
 
     Args:
         encoder: any with an open_clip text tower.
@@ -83,7 +83,7 @@ def fit_searle(
         progress: show bars.
 
     Returns:
-        The mapping (Phi) and what came of the training.
+        The mapping (Phi) and the training's record.
     """
     config, oti = config or FitConfig(), oti or OtiConfig()
     clip, book, features = encoder.text_tower, phrase_book(encoder, phrases), torch.from_numpy(image_features)
@@ -103,7 +103,7 @@ def fit_searle(
 
 
 def _drawn(book: PhraseBook, nearest: Tensor, generator: torch.Generator) -> Tensor:
-    """One phrase of one of the nearest concepts for each row: (B, C) -> (B,)."""
+    """Selects one phrase of one of the nearest concepts for each row: (B, C) -> (B,)."""
     numbers = torch.rand(len(nearest), 2, generator=generator)
     concepts = nearest.gather(1, (numbers[:, :1] * nearest.shape[1]).long()).squeeze(1)
     return torch.tensor(

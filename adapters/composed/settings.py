@@ -1,7 +1,7 @@
-"""``--set KEY=VALUE`` of composers and of their fitting: every value checked against the type of what takes it.
+"""Parses ``--set KEY=VALUE`` of composers and of their fitting, and checks every value's type.
 
-One mechanism: `typed` compares values with type hints, by the same rules as the settings of training (`e2.config`), and what
-takes a number checks its range itself. Sources (captions, phrases, vocabularies, rewriters) are named in a word, or objects.
+`typed` compares values with type hints, by the rules of the training settings (`e2.config`); ranges are checked by the
+receiver. Sources (captions, phrases, vocabularies, rewriters) are names or objects.
 """
 
 import math
@@ -17,13 +17,13 @@ from e2.config import from_dict
 from e2.errors import InputError, printable
 from e2.training.settings import parse_settings
 
-SOURCES = {"captions": "captions", "rewriter": "rewrite"}  # option -> what an object in place of a name can do
+SOURCES = {"captions": "captions", "rewriter": "rewrite"}  # option -> method that an object in place of a name must have
 WORDS = {float: "a finite number", int: "a whole number", str: "a text", bool: "true or false", type(None): "null"}
-MADE = ("return", "encoder", "mapping", "input", "origin")  # of constructors: not for users to set
+MADE = ("return", "encoder", "mapping", "input", "origin")  # constructor arguments that users do not set
 
 
 def parse_options(settings: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` settings of one composer.
+    """Parses ``KEY=VALUE`` settings of one composer.
 
     Raises:
         InputError: a setting of another form.
@@ -35,7 +35,7 @@ def parse_options(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def option_hints(method: type) -> dict[str, Any]:
-    """Option -> its type, of a composer; those of its rewriter's server among them."""
+    """Option -> type of a composer, including those of its rewriter's server."""
     hints = typing.get_type_hints(method.__init__)  # type: ignore[misc]  # that of this very class is meant
     if "rewriter" in hints:
         server = typing.get_type_hints(EndpointConfig)
@@ -44,20 +44,20 @@ def option_hints(method: type) -> dict[str, Any]:
 
 
 def composer_options(method: type, options: Mapping[str, Any]) -> dict[str, Any]:
-    """A composer's options, checked.
+    """Checks a composer's options.
 
     Raises:
-        InputError: an option that the method does not have, or a value of the wrong kind.
+        InputError: an option that the method does not have, or a value of the wrong type.
     """
     hints, name = option_hints(method), getattr(method, "name", method.__name__)
     return {key: _option(name, key, value, hints) for key, value in options.items()}
 
 
 def fit_config(settings: Sequence[str], **given: Any) -> FitConfig:
-    """The training's settings; those given as None stay at their defaults.
+    """Makes the training's settings; None means the default.
 
     Raises:
-        InputError: an unknown key, or a value of the wrong kind or out of range.
+        InputError: an unknown key, or a value of the wrong type or out of range.
     """
     values = parse_settings(settings) | {name: value for name, value in given.items() if value is not None}
     hints = typing.get_type_hints(FitConfig)
@@ -68,10 +68,10 @@ def fit_config(settings: Sequence[str], **given: Any) -> FitConfig:
 
 
 def typed(what: str, key: str, value: Any, hint: Any) -> Any:
-    """The value as its type wants it: whole floats become integers, numbers in text numbers, lists tuples.
+    """Converts a value to its type: whole floats to integers, numbers in text to numbers, lists to tuples.
 
     Raises:
-        InputError: it is of the wrong kind, or not finite.
+        InputError: it is of the wrong type, or not finite.
     """
     try:
         found = getattr(from_dict(make_dataclass("Setting", [(key, hint)]), {key: value}), key)
@@ -83,7 +83,7 @@ def typed(what: str, key: str, value: Any, hint: Any) -> Any:
 
 
 def _kind(hint: Any) -> str:
-    """A type in words."""
+    """Describes a type in words."""
     kinds = [WORDS.get(kind, getattr(kind, "__name__", str(kind))) for kind in typing.get_args(hint) or (hint,)]
     return " or ".join(kinds)
 
@@ -103,7 +103,7 @@ def _option(name: str, key: str, value: Any, hints: Mapping[str, Any]) -> Any:
 
 
 def _source(name: str, key: str, value: Any) -> Any:
-    """A name, or an object that can do what is wanted of it."""
+    """Accepts a name, or an object with the required method."""
     if isinstance(value, Path) or isinstance(value, str) and value.strip():
         return value
     if key in SOURCES:

@@ -1,6 +1,6 @@
-"""Slot filling: read the tags off the reference by the region embeddings, change those the wish names, query with the result.
+"""Slot filling: reads the reference's tags by the region embeddings, changes those in the wish, and queries with them.
 
-Natural for E2, whose regions read tags; with a plain CLIP the tags are read off the image embedding.
+Suits E2, whose regions read tags; with a plain CLIP the tags are read from the image embedding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from e2.adapters.tag_reader import TagReader, tag_vocabulary
 from e2.data.product import Catalogue
 from e2.errors import InputError
 
-CALIBRATION = 2000  # products that thresholds are calibrated on, at most
+CALIBRATION = 2000  # most products to calibrate thresholds on
 
 
 class SlotFilling(Composer):
-    """The image moved by the change of its tags' text, mixed with the text of the changed tags.
+    """Moves the image by the change of its tags' text, and mixes in the text of the changed tags.
 
     With i the image, o and n the texts of the tags before and after the wish, and w the text weight, all of unit length, the
     query is (1 - w) (i + n - o) + w n.
@@ -25,11 +25,11 @@ class SlotFilling(Composer):
     Args:
         encoder: any.
         vocabulary: entity -> values, see :func:`e2.adapters.tag_reader.tag_vocabulary`.
-        thresholds: of the tag reader, per entity; tags read with less are not used.
-        text_weight: w: 0 = the moved image alone, 1 = the tags' text alone.
-        preset: how several captions of a wish are joined.
+        thresholds: of the tag reader, per entity.
+        text_weight: w: 0 = only the moved image, 1 = only the tags' text.
+        preset: joins several captions of a wish.
 
-    What a wish wants that is no tag (a hood) stands behind the tags; words that are not understood are left out.
+    Wishes for other things than tags (a hood) follow the tags; words that are not understood are left out.
     """
 
     name = "slots"
@@ -68,12 +68,12 @@ class SlotFilling(Composer):
 
 
 def calibrated_slots(encoder: Encoder, catalogue: Catalogue, *, precision: float = 0.5) -> tuple[SlotFilling, dict[str, Any]]:
-    """Slot filling with a catalogue's vocabulary, and thresholds at which read tags are right at least so often on it.
+    """Makes slot filling with a catalogue's vocabulary, and thresholds that reach the precision on it.
 
     Args:
         encoder: any.
-        catalogue: tagged products, best ones that the encoder has not seen.
-        precision: a wrong tag misleads about as much as a right one helps, so half of them right is where help begins.
+        catalogue: tagged products, preferably unseen by the encoder.
+        precision: of read tags; a wrong tag misleads about as much as a right one helps, so 0.5 breaks even.
 
     Returns:
         The composer and its options, to be stored.

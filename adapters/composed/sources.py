@@ -1,4 +1,4 @@
-"""What composers need besides an encoder, named in a word: vocabularies, concept phrases, captions, rewriters."""
+"""Builds what composers need by name: vocabularies, concept phrases, captions, rewriters."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ Vocabulary = Mapping[str, Sequence[str]]
 
 
 def vocabulary_of(source: Vocabulary | str | Path) -> dict[str, list[str]]:
-    """Entity -> values: as given, from a JSON file of that form, or those of a catalogue's (SPEC's) train split.
+    """Entity -> values: as given, from a JSON file of that form, or from a catalogue's (SPEC's) train split.
 
     Raises:
         InputError: no such file or catalogue, or one without tags.
@@ -47,13 +47,13 @@ def vocabulary_of(source: Vocabulary | str | Path) -> dict[str, list[str]]:
 def catalogue_options(
     method: str, options: Mapping[str, Any], catalogue: Catalogue | None, vocabulary: Vocabulary | None = None
 ) -> dict[str, Any]:
-    """The options of a method with what it can learn from what is searched, unless they are set.
+    """Completes unset options of a method from the searched catalogue.
 
     Args:
-        method: by name.
-        options: that are set.
-        catalogue: what is searched, where it is at hand.
-        vocabulary: entity -> values of its tags, where it is an index.
+        method: its name.
+        options: those set.
+        catalogue: searched catalogue, if available.
+        vocabulary: entity -> values of its tags, for an index.
     """
     rules = method == "cirevl" and options.get("rewriter", "rules") == "rules"
     if (rules or method == "slots") and "vocabulary" not in options:
@@ -66,14 +66,14 @@ def catalogue_options(
 
 
 def captions_in(catalogue: Catalogue) -> list[str]:
-    """All descriptions of a split, photos left unread where the source can."""
+    """All descriptions of a split, without reading photos if possible."""
     return [caption for product in without_photos(catalogue) for caption in product.captions]
 
 
 def phrases_of(source: Phrases | str | Path | None, texts: Sequence[str]) -> Phrases:
     """Concept phrases: as given, from a phrase file, a captioner's folder, ``transformers:NAME``, or (None) from the texts.
 
-    All but the first two speak about the words that the texts use most.
+    All except the first two are about the most frequent words of the texts.
     """
     if isinstance(source, Mapping):
         return source
@@ -92,7 +92,7 @@ def phrases_of(source: Phrases | str | Path | None, texts: Sequence[str]) -> Phr
 
 
 def captions_of(source: CaptionSource | str | Path, encoder: Encoder) -> CaptionSource:
-    """Where captions of references come from: a captioner's folder, a captions file, or ``transformers:NAME``."""
+    """Source of the references' captions: a captioner's folder, a captions file, or ``transformers:NAME``."""
     if not isinstance(source, (str, Path)):
         return source
     if str(source).startswith(HUB):
@@ -113,10 +113,10 @@ def rewriter_of(
     cache: str | Path | None = None,
     **options: Any,
 ) -> Rewriter:
-    """What rewrites captions: ``rules``, the address of an OpenAI-compatible server, or ``transformers:NAME``.
+    """Makes a rewriter of captions: ``rules``, the address of an OpenAI-compatible server, or ``transformers:NAME``.
 
     Args:
-        source: which, or one of your own.
+        source: its name, or one of your own.
         vocabulary: names known to the rules; see :func:`vocabulary_of`.
         cache: file of a server's answers.
         options: of :class:`e2.adapters.composed.endpoint.EndpointConfig`.

@@ -23,16 +23,16 @@ COMPOSER = OutputKind("a composer", finished=CONFIG)
 
 @dataclass(frozen=True)
 class ComposerRecord:
-    """What ``composer.json`` says.
+    """Content of ``composer.json``.
 
     Attributes:
-        method: which composer.
-        network: ``kind`` and the options of the mapping network; empty where there is none.
+        method: name of the composer.
+        network: ``kind`` and the options of the mapping network; empty without one.
         encoder: ``info`` of the encoder it was fitted on.
-        input: what the mapping reads, ``unit`` or ``raw``.
+        input: input of the mapping, ``unit`` or ``raw``.
         feature_norm: mean length of the encoder's raw features that the mapping was fitted on.
         settings: of the fit.
-        training: what came of it.
+        training: record of the training.
     """
 
     method: str
@@ -49,10 +49,10 @@ class ComposerRecord:
 def save_composer(
     folder: str | Path, record: ComposerRecord, mapping: nn.Module | None = None, *, overwrite: bool = False
 ) -> None:
-    """Writes a folder, whole or not at all; without a mapping where the record says all.
+    """Writes a folder, whole or not at all; without a mapping if the record suffices.
 
     Raises:
-        InputError: something is there already (a composer and not ``overwrite``, or anything else), or it cannot be written.
+        InputError: the folder exists (a composer without ``overwrite``, or anything else), or cannot be written.
     """
     with output_folder(folder, COMPOSER, overwrite=overwrite) as temporary:
         if mapping is not None:
@@ -62,7 +62,7 @@ def save_composer(
 
 
 def read_record(folder: str | Path) -> ComposerRecord:
-    """The description of a fitted composer.
+    """Reads the description of a fitted composer.
 
     Raises:
         InputError: no composer, damaged, or of a newer version.
@@ -83,7 +83,7 @@ def read_record(folder: str | Path) -> ComposerRecord:
 
 
 def load_mapping(folder: str | Path, record: ComposerRecord) -> nn.Module:
-    """The mapping network with its weights.
+    """Loads the mapping network with its weights.
 
     Raises:
         InputError: damaged weights, or weights of another network.

@@ -1,6 +1,6 @@
-"""Plain sentences about a photo of something: what a pseudo-word must fit into."""
+"""Plain sentences about a photo of something, for pseudo-words."""
 
-TEMPLATES = (  # (before, behind) the word
+TEMPLATES = (  # (before, after) the word
     ("", ""),
     ("a ", ""),
     ("a photo of a ", ""),

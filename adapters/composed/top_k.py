@@ -1,4 +1,4 @@
-"""Exact search: the best of a gallery of any size for each query, block by block, so that memory stays bounded."""
+"""Searches a gallery of any size exactly, block by block, in bounded memory."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 from e2.errors import InputError
 
 BLOCK_SCORES = 1 << 25  # scores held at a time: 128 MiB of float32
-GROUP = 64  # neighbouring scores of which only the largest is looked at first
+GROUP = 64  # neighbouring scores grouped by their maximum
 
 
 @torch.inference_mode()
@@ -19,19 +19,18 @@ def search(
     exclude: np.ndarray | None = None,
     device: str | torch.device = "cpu",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The ``top_k`` largest inner products of each query with the gallery, exactly, best first.
+    """Finds the ``top_k`` largest inner products of each query with the gallery, exactly, best first.
 
     Args:
         query_vectors: (Q, D).
         gallery: (G, D); a memory-mapped array is read block by block.
         top_k: hits per query; a smaller gallery gives fewer.
-        exclude: (Q,) gallery row that each query leaves out, e.g. its own reference; -1 = none.
-        device: where products are computed.
+        exclude: (Q,) gallery row to leave out for each query, e.g. its own reference; -1 = none.
+        device: device for the computation.
 
     Returns:
-        scores (Q, K) float32 and gallery rows (Q, K) int64, K = min(top_k, G). Among hits of equal scores the lower row comes
-        first (which of equals still gets a place, where not all do, is left open); a place that nothing is left for (gallery
-        of one, and that excluded) holds score -inf and row -1.
+        scores (Q, K) float32 and gallery rows (Q, K) int64, K = min(top_k, G). Hits of equal scores are ordered by row (which
+        of them are included, if not all fit, is undefined); missing hits have score -inf and row -1.
 
     Raises:
         InputError: an empty gallery, top_k below 1, or vectors of another width or not finite.
@@ -57,14 +56,14 @@ def _check(queries: np.ndarray, gallery: np.ndarray, top_k: int) -> None:
 
 
 def _query_parts(queries: Tensor, left_out: Tensor | None, size: int = 1024):
-    """At most so many queries at a time: a block of the gallery is then never too narrow."""
+    """Yields queries in parts: a block of the gallery is then never too narrow."""
     for start in range(0, len(queries), size):
         rows = slice(start, start + size)
         yield queries[rows], None if left_out is None else left_out[rows]
 
 
 def _in_gallery(queries: Tensor, gallery: np.ndarray, top_k: int, left_out: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Running best over the blocks of the gallery."""
+    """Keeps the running best over the blocks of the gallery."""
     size = max(GROUP, BLOCK_SCORES // max(1, len(queries)) // GROUP * GROUP)
     best_scores = queries.new_empty(len(queries), 0)
     best_rows = torch.empty(len(queries), 0, dtype=torch.long, device=queries.device)
@@ -83,16 +82,16 @@ def _in_gallery(queries: Tensor, gallery: np.ndarray, top_k: int, left_out: Tens
 
 
 def _tensor(rows: np.ndarray) -> Tensor:
-    """Without a copy where there need be none; torch wants memory that it might write to."""
+    """Makes a tensor, without a copy if possible; torch wants writable memory."""
     rows = np.ascontiguousarray(rows, dtype=np.float32)
     return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
 
 
 def largest(scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
-    """The ``top_k`` largest of each row (Q, B), in any order.
+    """Finds the ``top_k`` largest of each row (Q, B), in any order.
 
-    Each of them lies in one of the ``top_k`` groups of neighbours with the largest maxima, so that the costly selection
-    sees a small part of the scores only.
+    All lie in the ``top_k`` groups of neighbours with the largest maxima, so that the costly selection sees only a small part
+    of the scores.
     """
     count = scores.shape[1]
     groups = count // GROUP
@@ -108,7 +107,7 @@ def largest(scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
 
 
 def _ordered(scores: Tensor, rows: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
-    """Best first, of equals the lower row: two stable sorts over the few that are left."""
+    """Orders the best, ties by row: two stable sorts over the few candidates."""
     order = rows.argsort(dim=1, stable=True)
     order = order.gather(1, scores.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :top_k]
     return scores.gather(1, order), rows.gather(1, order)

@@ -1,4 +1,4 @@
-"""What a wish wants gone, kept out of the results: by tags and descriptions where they say so, by the score elsewhere."""
+"""Keeps what a wish rejects out of the results: by tags and descriptions if they tell, else by the score."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -11,11 +11,11 @@ from e2.adapters.composed.rule_editor import RuleEditor, covers
 
 
 class Unwanted:
-    """Values that no result should have.
+    """Values that results should not have.
 
     Args:
-        values: what.
-        lexicon: that knows the catalogue's values.
+        values: the values.
+        lexicon: knows the catalogue's values.
     """
 
     def __init__(self, values: Sequence[Value], lexicon: Lexicon):
@@ -29,15 +29,15 @@ class Unwanted:
         return list(dict.fromkeys(value.name for value in self.values))
 
     def in_product(self, tags: Mapping[str, str], description: str = "") -> bool:
-        """Whether a product has any of them, by its tags; where it has no such tag, by its description."""
+        """True if a product has any of them, by its tags or, without such a tag, by its description."""
         return self.among(values_of(self.lexicon, tags, description))
 
     def among(self, values: Iterable[Value]) -> bool:
-        """Whether any of them is among the values of a product."""
+        """True if any of them is among the values of a product."""
         return any(covers(value, other) for other in values for value in self.values)
 
     def of_tags(self, vocabulary: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-        """Entity -> the values of a catalogue that are not wanted: of grey also its dark grey."""
+        """Entity -> unwanted values of a catalogue: with grey also its dark grey."""
         found = {
             entity: [n for n in names if any(covers(value, self.lexicon.named(entity, n)) for value in self.values)]
             for entity, names in vocabulary.items()
@@ -47,14 +47,14 @@ class Unwanted:
     def avoided(
         self, queries: np.ndarray, encode: Callable[[list[str]], np.ndarray], entities: Iterable[str] = ()
     ) -> np.ndarray:
-        """Queries (N, D) mirrored where they lean towards a value: what looks like it scores as low as it scored high.
+        """Mirrors queries (N, D) that lean towards a value, so that what looks like it scores as low as it scored high.
 
-        A value's direction is its text's, less the mean of the words of its kind.
+        A value's direction is its text's minus the mean over words of its kind.
 
         Args:
             queries: normalised.
             encode: texts -> (N, D).
-            entities: of which every product has a tag, so that these values need no such care.
+            entities: tagged in every product, so that their values need no mirroring.
         """
         for value in self.values:
             if value.kind in entities:
@@ -68,12 +68,12 @@ class Unwanted:
 
 
 def values_of(lexicon: Lexicon, tags: Mapping[str, str], description: str) -> list[Value]:
-    """What a product is by its tags, and by its description where it has no such tag."""
+    """Values of a product by its tags or, without such a tag, by its description."""
     known = [lexicon.named(entity, name) for entity, name in tags.items()]
     return known + [mention.value for mention in lexicon.mentions(description) if mention.kind not in tags]
 
 
 def unwanted_of(composed: Composed, wish: str, editor: RuleEditor) -> Unwanted:
-    """What a method made of a wish, or the rules where it says nothing of that."""
+    """Unwanted values found by a method, or else by the rules."""
     told = composed.rewritings[0].unwanted if composed.rewritings else ()
     return Unwanted(told or editor.read(wish).unwanted, editor.lexicon)

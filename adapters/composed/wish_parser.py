@@ -1,9 +1,9 @@
-"""A wish in plain words -> what is to come, what is to go, and the words that were not understood.
+"""Parses a wish in plain words: wanted and unwanted values, and words that were not understood.
 
-The grammar is one of scopes. *Not*, *without*, *anything but* ... and, weaker, *too*, *less* ... open a negative scope.
-It ends at a comma or another mark, at *but*, at words that begin anew (*I want*, *more*), at a verb or *with*, *in*
-behind the first value in it, and at *and* before a value of another sort ("no stripes and black"); *or* continues with
-it. *Replace X with Y* and *from X to Y* have both scopes. Outside of them values are wanted.
+The grammar is one of scopes. *Not*, *without*, *anything but* ... and, weaker, *too*, *less* ... open a negative scope. It
+ends at punctuation, at *but*, at words that start anew (*I want*, *more*), at a verb or *with*, *in* after its first value,
+and at *and* before a value of another kind ("no stripes and black"); *or* continues it. *Replace X with Y* and *from X to Y*
+have both scopes. Elsewhere values are wanted.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ from e2.adapters.composed.wish_words import FOREIGN
 
 _FOREIGN = frozenset(FOREIGN.split())
 _MODIFIERS = ("colour", "material", "pattern", "size", "weight", "width", "height", "shade", "length", "surface", "fit")
-_OF_PARTS = ("size", "width", "height", "length", "shade", "colour", "weight")  # what "the sleeves are too ..." may say
+_OF_PARTS = ("size", "width", "height", "length", "shade", "colour", "weight")  # continuations of "the sleeves are too ..."
 _LISTS = ("no", "without")  # "no logo, text or print" is one list
 
 
@@ -25,9 +25,9 @@ class Item:
     """A value that a wish names.
 
     Attributes:
-        value: what.
-        text: in the wish's words, with what describes it: "two white stripes".
-        wanted: whether it is to come.
+        value: the value.
+        text: in the wish's words, with attributes: "two white stripes".
+        wanted: whether it is wanted.
         weak: less of it, not none of it.
         either: one of the alternatives that *or* joins.
     """
@@ -41,13 +41,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a wish says.
+    """Parsed wish.
 
     Attributes:
-        items: in its order.
-        different: kinds whose present value is to go, whichever it is.
-        not_understood: words that are left out.
-        foreign: whether the wish is in another language than English, of which nothing is taken.
+        items: in order.
+        different: kinds whose present value is to be replaced, whatever it is.
+        not_understood: ignored words.
+        foreign: whether the wish is not in English, so that nothing is taken.
     """
 
     items: tuple[Item, ...] = ()
@@ -83,7 +83,7 @@ def _latin(word: str) -> bool:
 
 
 def _phrases(tokens: Sequence[Token]) -> list[Token]:
-    """Values that describe the thing right behind them become one with it: "two small white stripes"."""
+    """Joins values to the thing right after them that they describe: "two small white stripes"."""
     found: list[Token] = []
     for token in tokens:
         if token.value is not None and is_thing(token.text, token.value):
@@ -94,7 +94,7 @@ def _phrases(tokens: Sequence[Token]) -> list[Token]:
 
 
 def is_thing(text: str, value: Value) -> bool:
-    """Whether words for a value name a thing that a product has (stripes, a hood), no quality of it (striped, hooded)."""
+    """True if words for a value name a thing that a product has (stripes, a hood), not a quality of it (striped, hooded)."""
     last = text.lower().split()[-1]
     return last in NOUNS or value.kind == "word" or (sort_of(value) in ADDED and not last.endswith(("ed", "y")))
 
@@ -107,7 +107,7 @@ def _describes(token: Token) -> bool:
 
 @dataclass
 class _Reader:
-    """Goes through the tokens with the scope that is open."""
+    """Reads the tokens, keeping the open scope."""
 
     tokens: Sequence[Token]
     lexicon: Lexicon
@@ -116,14 +116,14 @@ class _Reader:
     wanted: bool = True
     weak: bool = False
     opened_by: str = ""
-    last: Value | None = None  # the value before in a negative scope
+    last: Value | None = None  # the previous value in a negative scope
     joined: bool = False  # "and" has just been read
     either: bool = False
     any: bool = False
     differs: bool = False
     prefers: bool = False  # "prefer" has been read, and "to" or "over" may follow
     moving: bool = False  # between "replace" or "from" and "with" or "to"
-    part: int | None = None  # place among the items of a part of which more may be said: "the sleeves are ..."
+    part: int | None = None  # index of a part's item that may be described further: "the sleeves are ..."
 
     def read(self) -> None:
         for place, token in enumerate(self.tokens):
@@ -200,7 +200,7 @@ class _Reader:
             self._open(token, weak=False)
 
     def _compares(self, token: Token) -> bool:
-        """Whether the other of two follows: "more black than grey", "prefer black to grey"."""
+        """True if the alternative follows: "more black than grey", "prefer black to grey"."""
         return token.text == "than" or (self.prefers and token.text in ("to", "over"))
 
     def _different(self, token: Token, place: int) -> None:
@@ -244,14 +244,14 @@ class _Reader:
         self.joined = self.either = self.any = self.differs = False
 
     def _goes_on(self, value: Value) -> bool:
-        """Whether the negative scope that holds the value before holds this one too."""
+        """True if the negative scope of the previous value extends to this one."""
         assert self.last is not None
         if self.either:
             return True
         return _alike(self.last, value) if self.joined else sort_of(self.last) != sort_of(value)
 
     def _of_part(self, token: Token, item: Item) -> Item:
-        """``the sleeves are long`` as ``long sleeves``."""
+        """Turns ``the sleeves are long`` into ``long sleeves``."""
         assert self.part is not None
         part = self.items.pop(self.part)
         self.part = None
@@ -262,7 +262,7 @@ class _Reader:
         return self.tokens[place + 1].cue if place + 1 < len(self.tokens) else None
 
     def _is_listed(self, place: int) -> bool:
-        """Whether values alike follow up to an *or*: "no logo, text or print"."""
+        """True if similar values follow up to an *or*: "no logo, text or print"."""
         rest = []
         for token in self.tokens[place + 1 :]:
             if token.value is not None and self.last is not None and _alike(self.last, token.value):
@@ -274,7 +274,7 @@ class _Reader:
         return False
 
     def _moves_on(self, place: int) -> bool:
-        """Whether *to*, *into*, *with* or *for* follows in the clause."""
+        """True if *to*, *into*, *with* or *for* follows in the clause."""
         for token in self.tokens[place + 1 :]:
             if token.cue in (Cue.BREAK, Cue.BUT):
                 return False
@@ -284,6 +284,6 @@ class _Reader:
 
 
 def _alike(first: Value, second: Value) -> bool:
-    """Whether *and* joins both under one negation: two colours, or two things that a product has."""
+    """True if *and* joins both under one negation: two colours, or two things that a product has."""
     things = ("pattern", "word", *PLACED_BEHIND)
     return sort_of(first) == sort_of(second) or (sort_of(first) in things and sort_of(second) in things)

@@ -1,4 +1,4 @@
-"""A wish in tokens: the small words that steer it, the values it names, and the words that nobody knows."""
+"""Tokenises a wish: cue words, values, and unknown words."""
 
 import re
 import unicodedata
@@ -27,7 +27,7 @@ _SHORT = (
 
 
 class Cue(Enum):
-    """What a token does."""
+    """Role of a token."""
 
     NOT = auto()
     LESS = auto()
@@ -57,10 +57,10 @@ class Token:
     """A word or phrase of a wish.
 
     Attributes:
-        cue: what it does.
-        text: as it is written, comparatives as what they come to.
+        cue: its role.
+        text: as written, with comparatives reduced.
         value: of a ``VALUE``.
-        start, end: characters of the wish as `plain_wish` writes it.
+        start, end: characters in `plain_wish`'s result.
     """
 
     cue: Cue
@@ -71,7 +71,7 @@ class Token:
 
 
 _ORDER = (Cue.FILLER, Cue.NUMBER, Cue.VERB, Cue.ANY, Cue.SAME, Cue.DIFFERENT, Cue.BREAK, Cue.CHANGE, Cue.REPLACE, Cue.START)
-_CUES = {  # of a phrase in several lists the last counts
+_CUES = {  # for a phrase in several lists the last counts
     phrase: cue
     for cue in (*_ORDER, Cue.MORE, Cue.LESS, Cue.NOT, Cue.AND, Cue.OR, Cue.BUT, Cue.FREE, Cue.AGAINST)
     for phrase in wish_words.phrases(getattr(wish_words, cue.name))
@@ -81,12 +81,12 @@ _KINDS = {word: kind for kind, listed in PROPERTIES.items() for word in listed.s
 
 
 def tokens_of(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> list[Token]:
-    """The tokens of a wish in its order.
+    """Tokenises a wish, in order.
 
     Args:
         wish: in English.
         lexicon: of values.
-        known: stems of further words that may be meant, those of the caption: they are values of the kind ``word``.
+        known: stems of further words, those of the caption, which are values of the kind ``word``.
     """
     text = plain_wish(wish, lexicon)
     mentions = {mention.start: mention for mention in lexicon.mentions(text)}
@@ -110,7 +110,7 @@ def tokens_of(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> list[
 
 
 def plain_wish(wish: str, lexicon: Lexicon) -> str:
-    """The wish with straight apostrophes, contractions in full and comparatives as the adjective they come from."""
+    """Normalises apostrophes, contractions and comparatives of a wish."""
     text = re.sub(r"['’ʼ`´]", "'", unicodedata.normalize("NFKC", wish))
     text = _NOT.sub(r"\1 not", text)
     for pattern, full in _SHORT:
@@ -126,12 +126,12 @@ def _base(word: str, lexicon: Lexicon) -> str:
 
 
 def _longer(mention: ValueMention, token: Token) -> bool:
-    """Values go before small words; of equal length too, but for the words that steer."""
+    """True if a value takes precedence over a small word: if longer or as long, except for cue words."""
     return mention.end > token.end or token.cue in (Cue.FILLER, Cue.PROPERTY, Cue.NUMBER)
 
 
 def _is_name(text: str, mention: ValueMention) -> bool:
-    """Whether capitals set a small word off as a name, the brand AND."""
+    """True if capitals mark a small word as a name, the brand AND."""
     return text[mention.start : mention.end].isupper() and not text.isupper()
 
 
@@ -149,7 +149,7 @@ def _cue(text: str, words: list[re.Match], place: int) -> Token | None:
 
 
 def _single(text: str, start: int, end: int, lexicon: Lexicon, known: Collection[str]) -> Iterator[Token]:
-    """A word that is no cue and no value as it stands."""
+    """Yields the tokens of a word that is no cue or value as it stands."""
     word = text[start:end]
     root = word[:-4] if word.lower().endswith("less") and len(word) > 6 else ""
     if root and (value := lexicon.value_of(root)):  # "collarless"

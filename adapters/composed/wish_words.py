@@ -1,4 +1,4 @@
-"""The small words of a wish: what negates, compares, joins and parts, and what says nothing about a product."""
+"""Small words of a wish: those that negate, compare, join, separate, or say nothing about a product."""
 
 NOT = """
 not | no | without | except | except for | excluding | other than | apart from | aside from | anything but | everything
@@ -55,9 +55,9 @@ pas avec pour une le les du au aux mais ou et plutôt moins je veux est lieu sau
 sin con para una el los las pero y del al quiero sino menos más sem com não nao uma em por mais amb
 senza di il lo gli della dello nel nella più meno ma invece
 utan med och inte uden og ikke ilman bez nie ale olmadan
-"""  # of German, Dutch, French, Spanish, Portuguese, Italian, Swedish, ...: no English wish holds them
+"""  # German, Dutch, French, Spanish, Portuguese, Italian, Swedish, ... words that no English wish contains
 
 
 def phrases(listed: str) -> list[tuple[str, ...]]:
-    """The words of each phrase of a list above."""
+    """Splits each phrase of a list above into words."""
     return [tuple(phrase.split()) for phrase in listed.split("|")]

@@ -1,1 +1,1 @@
-"""Search in a catalogue: an index of its products' vectors, tags and thumbnails, and the app on top of it."""
+"""Search in a catalogue: an index of its products' vectors, tags and thumbnails, and the app on top."""

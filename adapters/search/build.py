@@ -1,11 +1,10 @@
-"""From a catalogue to an index: `e2 index build` and `e2 index update`.
+"""Builds the index of a catalogue, for `e2 index build` and `e2 index update`.
 
-Products are gone through in blocks. Of each block only those are embedded that the index does not hold as they are now, told
-by a digest of photo, description and tags: so a build that was killed goes on where it was, an update costs what has changed,
-and doing either twice changes nothing. A product is found by its first photo.
+Products are processed in blocks. Only new or changed ones, by a digest of photo, description and tags, are embedded: so a
+killed build resumes, an update costs only the changes, and both are idempotent. A product is found by its first photo.
 
-With several processes (``accelerate launch``) each embeds its share of a block, and the main one writes. Vectors that `e2
-embed` wrote may take the place of embedding.
+With several processes (``accelerate launch``) each embeds its share of a block, and the main one writes. Vectors of `e2 embed`
+may replace embedding.
 """
 
 import hashlib
@@ -32,14 +31,14 @@ from e2.errors import InputError
 from e2.progress import with_progress
 from e2.version import __version__
 
-BLOCK = 1024  # products at a time: what is lost when the process dies
+BLOCK = 1024  # products at a time: the loss if the process dies
 THUMBNAIL, QUALITY = 256, 85  # pixels of the longer side, of JPEG
-Vectors = Callable[[Sequence[int]], np.ndarray]  # rows of a catalogue, growing from call to call -> (N, D)
+Vectors = Callable[[Sequence[int]], np.ndarray]  # rows of a catalogue, increasing from call to call -> (N, D)
 
 
 @dataclass(frozen=True)
 class Written:
-    """How many products were embedded and written, and how many were there already as they are."""
+    """Numbers of products embedded and written, and of unchanged ones."""
 
     written: int
     unchanged: int
@@ -61,14 +60,14 @@ def build_index(
         encoder: any.
         catalogue: one split.
         out: a folder, or ``http://HOST:PORT/COLLECTION`` on a Milvus server.
-        features: what `e2 embed` wrote of that split with that encoder; None = the photos are embedded.
-        resume: continue with a build that was stopped.
-        overwrite: replace an index that is there, once the new one is whole.
+        features: output of `e2 embed` for that split and encoder; None = embed the photos.
+        resume: continue a stopped build.
+        overwrite: replace an existing index, once the new one is complete.
         progress: show a progress bar.
 
     Raises:
-        InputError: there is an index already (and neither ``resume`` nor ``overwrite``), the one to continue is of another
-            encoder or catalogue, the features are, or a photo cannot be read.
+        InputError: an index exists (without ``resume`` or ``overwrite``), index or features are of another encoder or
+            catalogue, or a photo cannot be read.
     """
     out = str(out)
     vectors = _embedding(encoder, catalogue)
@@ -89,10 +88,10 @@ def build_index(
 
 
 def update_index(encoder: Encoder, catalogue: Catalogue, place: str | Path, *, progress: bool = True) -> Written:
-    """Adds a catalogue's products to an index, replacing those of the same ids that have changed.
+    """Adds a catalogue's products to an index, replacing changed ones of the same ids.
 
     Raises:
-        InputError: no index there, one of another encoder, tags that it does not have, or a photo that cannot be read.
+        InputError: no index, one of another encoder, unknown tags, or an unreadable photo.
     """
     store: Store | None = None
 
@@ -114,7 +113,7 @@ def _embedding(encoder: Encoder, catalogue: Catalogue) -> Vectors:
 def entries_of(
     vectors: np.ndarray, workers: int, catalogue: Catalogue, rows: Sequence[int], digests: Sequence[str]
 ) -> Iterator[Entry]:
-    """The products at some rows of a catalogue, with their vectors (N, D); thumbnails are made by ``workers`` threads.
+    """Yields the products at some rows of a catalogue, with their vectors (N, D); ``workers`` threads make thumbnails.
 
     Raises:
         InputError: a photo cannot be read.
@@ -127,7 +126,7 @@ def entries_of(
 
 
 def thumbnail_of(product: Product) -> bytes:
-    """A JPEG of a product's first photo, of at most `THUMBNAIL` pixels a side."""
+    """Makes a JPEG of a product's first photo, at most `THUMBNAIL` pixels per side."""
     small = load_image(product.images[0], enough=THUMBNAIL)
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     contents = io.BytesIO()
@@ -136,7 +135,7 @@ def thumbnail_of(product: Product) -> bytes:
 
 
 def digest_of(product: Product) -> str:
-    """Changes whenever what the index keeps of a product would."""
+    """Digest of everything that the index keeps of a product."""
     image = product.images[0]
     sha = hashlib.sha256(image if isinstance(image, bytes) else _contents(image, product))
     words = [product.captions[0], *(part for tag in sorted(product.tags.items()) for part in tag)]
@@ -153,12 +152,12 @@ def _contents(path: Path, product: Product) -> bytes:
 
 
 def _written(vectors: Vectors, workers: int, catalogue: Catalogue, store: Store | None, progress: bool) -> Written:
-    """Goes through the catalogue; ``store`` is that of the main process, None in the others."""
+    """Processes the catalogue; ``store`` is the main process's, None in the others."""
     written, starts = 0, range(0, len(catalogue), BLOCK)
     for start in with_progress(starts, "Products", len(starts), progress and processes().is_main_process):
         rows, digests = as_on_main(_changed(catalogue, range(start, min(start + BLOCK, len(catalogue))), store))
         if rows:
-            found = vectors(rows)  # of all processes together; before any threads, which a fork would not survive
+            found = vectors(rows)  # over all processes; before any threads, which a fork would not survive
             if store is not None:
                 store.write(list(entries_of(found, workers, catalogue, rows, digests)))
             written += len(rows)
@@ -169,7 +168,7 @@ def _written(vectors: Vectors, workers: int, catalogue: Catalogue, store: Store 
 
 
 def _changed(catalogue: Catalogue, rows: range, store: Store | None) -> tuple[list[int], list[str]]:
-    """The rows that the index does not hold as they are now, and their digests; nothing in processes without a store."""
+    """Rows that are new or changed, and their digests; nothing in processes without a store."""
     if store is None:
         return [], []
     products = {row: catalogue[row] for row in rows}

@@ -1,4 +1,4 @@
-"""A photo and a wish to hits of a catalogue that has no index: what `e2 compose search` does."""
+"""Searches a catalogue without an index by a photo and a wish, for `e2 compose search`."""
 
 import json
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ FILES = ("hits.json", "hits.png")
 
 @dataclass(frozen=True)
 class ComposedResult:
-    """A search's answer.
+    """Answer of a search.
 
     Attributes:
         reference: the photo.
         wish: the words.
         info: of the composer.
-        steps: what the query went through, in words.
+        steps: steps of the query, in words.
         hits: best first.
-        photos: of the hits; None where the catalogue is not at hand.
+        photos: of the hits; None without a catalogue.
     """
 
     reference: Image.Image
@@ -57,14 +57,14 @@ def find(
     target: str = "image",
     top: int = 12,
 ) -> ComposedResult:
-    """Composes one query and searches a catalogue, or what `e2 embed` wrote, with it.
+    """Composes one query and searches a catalogue, or vectors of `e2 embed`.
 
     Args:
         composer: any.
         image: the reference photo's file.
         wish: what should differ.
-        catalogue, index, target: what is searched, see `MemoryStore`.
-        top: hits; a product is listed once, by its best vector.
+        catalogue, index, target: see `MemoryStore`.
+        top: number of hits; a product is listed once, by its best vector.
 
     Raises:
         InputError: a bad photo, wish, index or target.

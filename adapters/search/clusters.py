@@ -1,11 +1,11 @@
-"""Search in millions of vectors without looking at each: FAISS's inverted file with 8-bit codes, then exact scores.
+"""Searches millions of vectors by FAISS's inverted file with 8-bit codes, then exact scores.
 
-Vectors are parted into clusters; a query looks into the nearest ones only, at codes of a byte a dimension. What it finds there
-are candidates: the caller computes their scores from the vectors themselves, so that scores are exact and only a product may
-be missed. Chosen by measurement against HNSW, uncompressed clusters and Milvus Lite (`benchmarks/results/index`).
+Vectors are divided into clusters; a query searches only the nearest ones, on codes of a byte per dimension. The caller
+computes the candidates' scores from the vectors, so that scores are exact and only products may be missed. Chosen by
+measurement against HNSW, uncompressed clusters and Milvus Lite (`benchmarks/results/index`).
 
-Jégou et al., Product Quantization for Nearest Neighbor Search (TPAMI 2011), section IV, has the inverted file; the code is
-FAISS's (MIT).
+Jégou et al., Product Quantization for Nearest Neighbor Search (TPAMI 2011), section IV, describes the inverted file; the code
+is FAISS's (MIT).
 """
 
 from pathlib import Path
@@ -16,17 +16,17 @@ import numpy as np
 from e2.errors import InputError
 from e2.files import atomic_path
 
-PROBES = 64  # clusters that a query looks into
-TRAINED_ON = 64  # vectors a cluster
+PROBES = 64  # clusters searched per query
+TRAINED_ON = 64  # vectors per cluster
 ROWS_AT_ONCE = 65_536
 
 
 class Clusters:
-    """The vectors of some rows, by cluster.
+    """Vectors of some rows, by cluster.
 
     Attributes:
-        upto: it holds all rows below this number that were there when it was written (some may have gone since).
-        trained: how many there were when the clusters were chosen.
+        upto: it holds all rows below this number that existed when it was written (some may be deleted).
+        trained: number of vectors when the clusters were chosen.
     """
 
     def __init__(self, index, upto: int, trained: int):
@@ -34,7 +34,7 @@ class Clusters:
 
     @classmethod
     def of(cls, vectors: np.ndarray, rows: np.ndarray) -> "Clusters":
-        """Chooses clusters for the vectors (S, D) at ``rows`` (N,) and puts these in."""
+        """Chooses clusters for the vectors (S, D) at ``rows`` (N,) and adds these."""
         faiss = _faiss()
         dim, lists = vectors.shape[1], int(4 * np.sqrt(len(rows)))
         index = faiss.IndexIVFScalarQuantizer(
@@ -48,19 +48,19 @@ class Clusters:
         return made
 
     def add(self, vectors: np.ndarray, rows: np.ndarray) -> None:
-        """Puts in further rows."""
+        """Adds further rows."""
         for start in range(0, len(rows), ROWS_AT_ONCE):
             part = rows[start : start + ROWS_AT_ONCE]
             self.index.add_with_ids(np.ascontiguousarray(vectors[part]), part.astype(np.int64))
         self.upto = max(self.upto, int(rows[-1]) + 1) if len(rows) else self.upto
 
     def candidates(self, queries: np.ndarray, count: int, allowed: np.ndarray) -> np.ndarray:
-        """(Q, count) rows that may be the nearest ones; -1 = none.
+        """Finds candidates for the nearest rows, (Q, count); -1 = none.
 
         Args:
             queries: (Q, D).
-            count: how many for each.
-            allowed: (``upto``,) bool, the rows that may be found: the fewer, the more clusters are looked into.
+            count: number per query.
+            allowed: (``upto``,) bool, the rows that may be found: the fewer, the more clusters are searched.
         """
         faiss = _faiss()
         share = max(float(allowed.mean()), 1e-6)
@@ -78,13 +78,17 @@ class Clusters:
 
     @classmethod
     def load(cls, path: Path, upto: int, trained: int) -> "Clusters":
-        """Raises RuntimeError: FAISS cannot read it."""
+        """Loads clusters.
+
+        Raises:
+            RuntimeError: FAISS cannot read the file.
+        """
         faiss = _faiss()
         return cls(faiss.read_index(str(path)), upto, trained)
 
 
 def _faiss():
-    """The package, which only large indexes need."""
+    """Imports the package, which only large indexes need."""
     try:
         import faiss
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""`e2 index build`, `update`, `delete`, `info` and `search`."""
+"""Commands `e2 index build`, `update`, `delete`, `info` and `search`."""
 
 import json as jsonlib
 from pathlib import Path
@@ -145,7 +145,7 @@ def info(index: Index, json: Json = False) -> None:
     record = {**opened.manifest.record(), "facets": opened.facets()}
     opened.close()
     if json:
-        print(jsonlib.dumps(record, indent=2))  # in ASCII: a stranger's text may hold terminal codes
+        print(jsonlib.dumps(record, indent=2))  # ASCII: untrusted text may hold terminal codes
     else:
         Console().print(info_table(shown(index), record))
 
@@ -198,13 +198,13 @@ def search(
         hits, steps = search(opened, query, top, where).hits, query.steps
     opened.close()
     if json:
-        print(jsonlib.dumps({"steps": steps, "hits": [hit.record() for hit in hits]}, indent=2))  # in ASCII, as everywhere
+        print(jsonlib.dumps({"steps": steps, "hits": [hit.record() for hit in hits]}, indent=2))  # ASCII, as elsewhere
     else:
         print_hits(steps, hits)
 
 
 def _ids(text: str) -> list[str]:
-    """``a,b``, ``@FILE`` with an id a line, or for ids with odd letters ``["a,b", ...]``, in a file too; each id once.
+    """Parses ids: ``a,b``, ``@FILE`` with one per line, or for ids with commas a JSON list ``["a,b", ...]``, also in a file.
 
     Raises:
         InputError: no such file, no list of texts, or no id.

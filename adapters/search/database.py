@@ -1,4 +1,4 @@
-"""The SQLite file of an embedded index: whatever is read or written of it in one `Database.moment` is of one moment."""
+"""SQLite file of an embedded index; everything read or written in one `Database.moment` is consistent."""
 
 import contextlib
 import json
@@ -13,15 +13,15 @@ from e2.errors import InputError, first_line
 
 IDS_AT_ONCE = 500  # SQLite takes a limited number of parameters
 PATIENCE = 60  # seconds that one process waits for another
-READ, WRITE, ALONE = "BEGIN", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"  # beside others, beside readers, beside nobody
+READ, WRITE, ALONE = "BEGIN", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"  # with other readers and writers, with readers, alone
 
 
 class Database:
-    """Manifest, ids, descriptions, tags and thumbnails; of several threads, which take turns.
+    """Manifest, ids, descriptions, tags and thumbnails; shared by threads, which take turns.
 
     Args:
-        path: of the file.
-        name: of the index, for messages.
+        path: its path.
+        name: the index's name in messages.
 
     Raises:
         InputError: it is damaged, or of a later version.
@@ -37,7 +37,7 @@ class Database:
 
     @staticmethod
     def make(path: Path, manifest: Manifest) -> None:
-        """Writes one without products."""
+        """Creates a database without products."""
         tags = "".join(f", tag_{place} TEXT NOT NULL" for place in range(len(manifest.entities)))
         with contextlib.closing(_connected(path, "rwc")) as connection:
             connection.executescript(
@@ -53,7 +53,7 @@ class Database:
 
     @contextlib.contextmanager
     def moment(self, begin: str = READ) -> Iterator[None]:
-        """A transaction, committed at the end unless something was raised in it.
+        """Opens a transaction, committed at the end unless an error was raised.
 
         Raises:
             InputError: the file cannot be read or written, the disk is full, or another process holds it too long.
@@ -74,14 +74,18 @@ class Database:
         with self.lock:
             self.connection.close()
 
-    # In a moment
+    # Within a moment
 
     def version(self) -> int:
-        """Changes with every commit of another connection."""
+        """Version that changes with every commit of another connection."""
         return self.one("PRAGMA data_version")
 
     def manifest(self) -> Manifest:
-        """Raises InputError: it is of a later version."""
+        """Reads the manifest.
+
+        Raises:
+            InputError: it is of a later version.
+        """
         return read_manifest(self.one("SELECT value FROM facts WHERE name = 'manifest'"), self.name)
 
     def fact(self, name: str) -> int:
@@ -94,7 +98,7 @@ class Database:
         return self.connection.execute(query).fetchone()[0]
 
     def by_id(self, columns: str, product_ids: Sequence[str], table: str = "products") -> list[tuple]:
-        """Some columns of products. An id that is no Unicode is none that there could be."""
+        """Selects columns of products by ids; ids that are no Unicode cannot exist."""
         ids, found = [name for name in dict.fromkeys(product_ids) if _is_unicode(name)], []
         for start in range(0, len(ids), IDS_AT_ONCE):
             part = ids[start : start + IDS_AT_ONCE]
@@ -112,7 +116,7 @@ class Database:
         return found
 
     def remove(self, product_ids: Sequence[str]) -> int:
-        """Returns how many of them there were."""
+        """Deletes products; returns how many existed."""
         rows = self.by_id("row", product_ids)
         self.connection.executemany("DELETE FROM thumbnails WHERE row = ?", rows)
         self.connection.executemany("DELETE FROM products WHERE row = ?", rows)
@@ -120,13 +124,13 @@ class Database:
 
 
 def _connected(path: Path, mode: str) -> sqlite3.Connection:
-    """For several threads; transactions are begun by hand."""
+    """Connects, for several threads, with explicit transactions."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it can be written as UTF-8: half a surrogate pair cannot."""
+    """True if a text can be written as UTF-8, unlike half a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

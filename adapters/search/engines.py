@@ -1,4 +1,4 @@
-"""Which engine keeps an index: by a path FAISS and SQLite in this process, by a URI a Milvus server."""
+"""Chooses an index's engine: for a path FAISS and SQLite in this process, for a URI a Milvus server."""
 
 import os
 import re
@@ -14,17 +14,17 @@ URI = re.compile(r"https?://|tcp://")
 
 
 def is_uri(place: str) -> bool:
-    """Whether it names a server's collection; the ``.db`` file of a Milvus Lite counts as a server."""
+    """True if it names a server's collection; the ``.db`` file of a Milvus Lite counts as a server."""
     return bool(URI.match(place)) or ".db/" in place or place.endswith(".db")
 
 
 def folder_of(place: str) -> Path | None:
-    """The folder that an index lies in; None on a server."""
+    """Folder of an index; None on a server."""
     return None if is_uri(place) else Path(place)
 
 
 def open_store(place: str) -> Store:
-    """Opens what is there.
+    """Opens an index.
 
     Raises:
         InputError: no index, a damaged one, or no server.
@@ -34,10 +34,10 @@ def open_store(place: str) -> Store:
 
 
 def claim_place(place: str, *, resume: bool, overwrite: bool) -> None:
-    """Makes sure, before anything is embedded, that an index may be built in a folder; a server is asked by `create_store`.
+    """Checks, before embedding, that an index may be built in a folder; for a server, `create_store` does.
 
     Raises:
-        InputError: there is one, neither to be gone on with nor replaced, or something that no build wrote.
+        InputError: an index is there, neither to be resumed nor replaced, or something else.
     """
     if (folder := folder_of(place)) is not None:
         IndexFolder(folder).claim(resume=resume, overwrite=overwrite)
@@ -46,17 +46,17 @@ def claim_place(place: str, *, resume: bool, overwrite: bool) -> None:
 def create_store(place: str, manifest: Manifest, *, overwrite: bool = False) -> Store:
     """Makes an empty index.
 
-    With ``overwrite`` it is made beside the one that is there and takes its place when `Store.finish` is called.
+    With ``overwrite`` it is made beside the existing one and replaces it when `Store.finish` is called.
 
     Raises:
-        InputError: there is one already (and not ``overwrite``), something that is no index, or the place cannot be written.
+        InputError: an index exists (without ``overwrite``), or something else, or it cannot be written.
     """
     engine, where = _engine(place)
     return engine.create(where, manifest, overwrite=overwrite)
 
 
 def resume_store(place: str) -> Store | None:
-    """The index that a build at a place continues with: one that is to replace another, else the one there; None: neither.
+    """Opens the index that a build continues: an unfinished replacement, or else the existing one; None without either.
 
     Raises:
         InputError: another process is building it, or it is damaged.
@@ -66,16 +66,16 @@ def resume_store(place: str) -> Store | None:
 
 
 def exists(place: str) -> bool:
-    """Whether there is an index."""
+    """True if there is an index."""
     engine, where = _engine(place)
     return engine.exists(where)
 
 
 def _engine(place: str) -> tuple[Any, str | Path]:
-    """The class of `Store` for a place, and the place as it takes it."""
+    """Class of the `Store` for a place, and the place in its terms."""
     if not is_uri(place):
         return LocalStore, Path(place)
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else a line for every process that loads photos; read at the import
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # otherwise a line for every process that loads photos; read at import
     try:
         from e2.adapters.search.milvus_store import MilvusStore  # takes a second to import
     except ImportError as error:

@@ -1,19 +1,19 @@
-"""Filters on tags, ``brand == "Nike" and (colour in ["red", "blue"] or not season == "Winter")``: read once, run anywhere.
+"""Parses filters on tags, ``brand == "Nike" and (colour in ["red", "blue"] or not season == "Winter")``, for any engine.
 
-The grammar, in which words in capitals are tokens and keywords may be written in any case:
+The grammar; words in capitals are tokens, keywords may be in any case:
 
     filter := both ("or" both)*
     both   := one ("and" one)*
     one    := "not" one | "(" filter ")" | test
     test   := NAME "==" TEXT | NAME "!=" TEXT | NAME ["not"] "in" "[" TEXT ("," TEXT)* "]"
-    NAME   := a bare word such as sub_category, or a quoted one where it holds blanks
+    NAME   := a bare word such as sub_category, or a quoted one with blanks
     TEXT   := "..." or '...', in which a backslash takes the next character as it is
 
-A product without the tag has the empty text for it: ``season == ""`` finds those without a season, and ``season != "Winter"``
-takes them in. So each test is true or false and ``not`` means the same in every engine.
+A missing tag counts as the empty text: ``season == ""`` finds products without a season, and ``season != "Winter"`` includes
+them. So each test is true or false and ``not`` means the same in every engine.
 
-What was read is a small tree, from which each engine makes its own query. Values reach an engine escaped, names only as the
-engine's own column names, so that no text of a user becomes code.
+Each engine makes its own query from the parsed tree. Values are escaped, and names are the engine's own column names, so that
+no user's text becomes code.
 """
 
 import re
@@ -25,7 +25,7 @@ import numpy as np
 from e2.errors import InputError, printable
 
 LONGEST = 10_000  # characters of a filter; more is a mistake, or an attack on the app
-DEEPEST = 50  # brackets and nots within each other
+DEEPEST = 50  # nesting of brackets and nots
 TOKEN = re.compile(
     r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<symbol>==|!=|[()\[\],])|(?P<word>[^\W\d][\w-]*))""",
     re.DOTALL,
@@ -60,14 +60,14 @@ Filter = OneOf | Not | And | Or
 
 
 def parse_filter(text: str, entities: Sequence[str]) -> Filter:
-    """Reads a filter.
+    """Parses a filter.
 
     Args:
         text: in the grammar above.
-        entities: the names that there are.
+        entities: known names.
 
     Raises:
-        InputError: it does not follow the grammar, or names another entity; the message says where.
+        InputError: a syntax error or unknown entity; the message says where.
 
     >>> parse_filter('brand == "Nike" and not colour in ["red"]', ["brand", "colour"])
     And(parts=(OneOf(entity='brand', values=('Nike',)), Not(inner=OneOf(entity='colour', values=('red',)))))
@@ -78,7 +78,7 @@ def parse_filter(text: str, entities: Sequence[str]) -> Filter:
 
 
 def equals(tags: Mapping[str, str | Sequence[str]]) -> Filter | None:
-    """The filter for one or several values of each tag, all of which must hold; None where nothing is asked.
+    """Makes the filter for one or several values of each tag, all of which must hold; None without any.
 
     >>> equals({"brand": "Nike", "colour": ["red", "blue"]})
     And(parts=(OneOf(entity='brand', values=('Nike',)), OneOf(entity='colour', values=('red', 'blue'))))
@@ -88,7 +88,7 @@ def equals(tags: Mapping[str, str | Sequence[str]]) -> Filter | None:
 
 
 def tags_of(chosen: Sequence[str]) -> dict[str, list[str]]:
-    """``["brand:Nike", "brand:Puma"]`` -> ``{"brand": ["Nike", "Puma"]}``.
+    """Parses ``["brand:Nike", "brand:Puma"]`` -> ``{"brand": ["Nike", "Puma"]}``.
 
     Raises:
         InputError: no colon.
@@ -103,16 +103,16 @@ def tags_of(chosen: Sequence[str]) -> dict[str, list[str]]:
 
 
 def all_of(filters: Iterable[Filter | None]) -> Filter | None:
-    """What passes every filter; None, which passes everything, where there is none.
+    """Joins filters by *and*; None, which passes everything, without any.
 
-    Filters are joined as trees and never as texts: a bracket in one could end the other.
+    Filters are joined as trees, not as texts, where a bracket in one could end the other.
     """
     parts = tuple(part for part in filters if part is not None)
     return And(parts) if len(parts) > 1 else next(iter(parts), None)
 
 
 def entities_of(tree: Filter) -> set[str]:
-    """The tags that a filter names."""
+    """Tags that a filter names."""
     if isinstance(tree, OneOf):
         return {tree.entity}
     parts = (tree.inner,) if isinstance(tree, Not) else tree.parts
@@ -120,13 +120,13 @@ def entities_of(tree: Filter) -> set[str]:
 
 
 def quoted(text: str) -> str:
-    """The text between double quotes, as the grammar reads it back."""
+    """Quotes a text as the grammar reads it back."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def milvus_expression(tree: Filter, column: Callable[[str], str]) -> str:
-    """The filter in Milvus's language; ``column`` gives the field that holds an entity."""
+    """Writes the filter in Milvus's language; ``column`` gives the field that holds an entity."""
     if isinstance(tree, OneOf):
         return f"{column(tree.entity)} in {milvus_list(tree.values)}"
     if isinstance(tree, Not):
@@ -136,7 +136,7 @@ def milvus_expression(tree: Filter, column: Callable[[str], str]) -> str:
 
 
 def mask(tree: Filter, matches: Callable[[str, tuple[str, ...]], np.ndarray]) -> np.ndarray:
-    """(N,) bool: the rows that a filter takes; ``matches(entity, values)`` gives that of a single test."""
+    """Mask (N,) of the rows that pass a filter; ``matches(entity, values)`` gives that of a single test."""
     if isinstance(tree, OneOf):
         return matches(tree.entity, tree.values)
     if isinstance(tree, Not):
@@ -146,7 +146,7 @@ def mask(tree: Filter, matches: Callable[[str, tuple[str, ...]], np.ndarray]) ->
 
 
 def milvus_text(text: str) -> str:
-    """A text in Milvus's language: the one way by which a value gets there, as servers before 2.5 take no parameters."""
+    """Escapes a text for Milvus's language; servers before 2.5 take no parameters."""
     escaped = quoted(text)
     for letter, name in (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         escaped = escaped.replace(letter, name)
@@ -154,13 +154,13 @@ def milvus_text(text: str) -> str:
 
 
 def milvus_list(texts: Iterable[str]) -> str:
-    """Texts as a list of Milvus's language; without those that no product has, as they are no Unicode: half a surrogate."""
+    """Writes texts as a list in Milvus's language, without non-Unicode ones, which no product has."""
     known = (text for text in texts if text.encode(errors="ignore").decode() == text)
     return f"[{', '.join(map(milvus_text, known))}]"
 
 
 class _Parser:
-    """Recursive descent over the tokens, a method for each rule of the grammar."""
+    """Recursive descent over the tokens, a method per rule of the grammar."""
 
     def __init__(self, text: str, entities: Sequence[str]):
         self.text, self.entities, self.depth, self.place = text, entities, 0, 0
@@ -252,7 +252,7 @@ class _Parser:
         return _unquoted(self.tokens[self.place - 1][1])
 
     def _take(self, word: str) -> bool:
-        """Goes past a symbol or a keyword, if it stands here."""
+        """Consumes a symbol or a keyword, if it is next."""
         kind, here, _ = self.tokens[self.place]
         found = kind in ("symbol", "keyword") and here == word
         self.place += found

@@ -1,8 +1,8 @@
-"""The folder of an embedded index, in which one build of it takes the place of another in a single step.
+"""Folder of an embedded index, in which one build replaces another in a single step.
 
-``index.json`` names the sub-folder ``products-........`` that is the index; another one is being built to replace it, or is
-what a process that died left. Who replaces holds the folder's lock all the while: of two only one goes on, and nobody else
-removes what is not finished. Only builds in the folder's ledger, and in them files that these modules write, are ever removed.
+``index.json`` names the sub-folder ``products-........`` of the index; any other is being built to replace it, or was left by
+a dead process. A replacing build holds the folder's lock, so there is only one and nobody removes it unfinished. Only builds
+in the folder's ledger, and in them only these modules' files, are ever removed.
 """
 
 import contextlib
@@ -20,24 +20,24 @@ from e2.files import atomic_path
 from e2.outputs import OutputKind, claim, is_ours, record_folder
 
 POINTER = "index.json"
-INDEX = OutputKind("an index", finished=POINTER, begun=POINTER)  # from its start on an index that can be gone on with
+INDEX = OutputKind("an index", finished=POINTER, begun=POINTER)  # resumable from its start on
 DATABASE = "products.sqlite"
-BUILD = re.compile(r"\.?products-[0-9a-f]{8}")  # with a dot: not whole yet
+BUILD = re.compile(r"\.?products-[0-9a-f]{8}")  # leading dot: incomplete
 VECTORS = re.compile(r"vectors-(\d+)\.f32")
 CLUSTERS = re.compile(r"clusters-(\d+)-(\d+)-(\d+)\.faiss")
-HALF_POINTER = re.compile(rf"\.{re.escape(POINTER)}\.\w+\.tmp\.json")  # of a process that died
+HALF_POINTER = re.compile(rf"\.{re.escape(POINTER)}\.\w+\.tmp\.json")  # left by a dead process
 OWN = re.compile(rf"{re.escape(DATABASE)}(-journal)?|{VECTORS.pattern}|\.?{CLUSTERS.pattern}(\.\w+\.tmp\.faiss)?")
 
 
 class IndexFolder:
-    """See the head of this file. Several processes may use one folder; an object is of one process."""
+    """Folder of an index; see the module's docstring. Processes may share a folder, but not an object."""
 
     def __init__(self, path: Path):
         self.path = path
         self._lock = FileLock(path / ".index.lock", thread_local=False)
 
     def current(self) -> Path | None:
-        """The sub-folder that is the index; None where there is no index.
+        """Sub-folder of the index; None without one.
 
         Raises:
             InputError: ``index.json`` is damaged.
@@ -45,7 +45,7 @@ class IndexFolder:
         return self._pointer()[0]
 
     def _pointer(self) -> tuple[Path | None, Path | None]:
-        """The sub-folder that is the index, and the one whose place it took, which may be there still."""
+        """Sub-folder of the index, and of its predecessor, which may still exist."""
         try:
             text = (self.path / POINTER).read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
@@ -60,10 +60,10 @@ class IndexFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[Callable[[], object]]:
-        """Keeps other processes from replacing the index; the function that it gives makes that last until `unlock`.
+        """Keeps other processes from replacing the index; the yielded function extends the lock until `unlock`.
 
         Raises:
-            InputError: one is at it, or the folder cannot be written.
+            InputError: another process is replacing it, or the folder cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -80,13 +80,13 @@ class IndexFolder:
         self._lock.release()
 
     def unfinished(self) -> Path | None:
-        """What was being built to replace the index when its process died; under the lock."""
+        """Unfinished replacement left by a dead process; requires the lock."""
         current, replaced = self._pointer()
         found = (path for path in self._builds() if not path.name.startswith(".") and path not in (current, replaced))
         return next(found, None) if current else None
 
     def add(self, make: Callable[[Path], None]) -> Path:
-        """A new sub-folder, filled by ``make``; under the lock."""
+        """Makes a new sub-folder, filled by ``make``; requires the lock."""
         self.sweep()
         path = self.path / f"products-{secrets.token_hex(4)}"
         temporary = path.with_name(f".{path.name}")
@@ -97,7 +97,7 @@ class IndexFolder:
         return path
 
     def publish(self, build: Path) -> None:
-        """Makes a sub-folder the index, and removes the former one; under the lock."""
+        """Makes a sub-folder the index, and removes the old one; requires the lock."""
         former = self.current()
         record = {"products": build.name, "replaced": former.name if former else None}
         with atomic_path(self.path / POINTER) as temporary:
@@ -105,7 +105,7 @@ class IndexFolder:
         self.sweep()
 
     def sweep(self) -> None:
-        """Removes all builds but the index, and what processes that died left; under the lock."""
+        """Removes all builds except the index, and leftovers of dead processes; requires the lock."""
         current = self.current()
         for path in self.path.iterdir():
             if HALF_POINTER.fullmatch(path.name):
@@ -115,10 +115,10 @@ class IndexFolder:
                 remove_build(build)
 
     def claim(self, *, resume: bool = False, overwrite: bool = False) -> None:
-        """Makes sure that an index may be built here, by `e2.outputs.claim`.
+        """Checks that an index may be built here, by `e2.outputs.claim`.
 
         Raises:
-            InputError: there is one, neither to be gone on with nor replaced, or something that no build wrote.
+            InputError: an index is there, neither to be resumed nor replaced, or something else.
         """
         claim(self.path, INDEX, resume=resume, overwrite=overwrite, remove=False)
 
@@ -128,7 +128,7 @@ class IndexFolder:
 
 
 def remove_build(build: Path) -> None:
-    """Removes the files of a build, the database first, and its folder if nothing else lies there."""
+    """Removes the files of a build, the database first, and its folder if empty."""
     for path in sorted(build.iterdir(), key=lambda path: path.name != DATABASE):
         if OWN.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A catalogue's index as searches and the app see it, whichever engine keeps it."""
+"""Index of a catalogue for searches and the app, independent of the engine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,14 +17,14 @@ from e2.errors import InputError
 from e2.finite import require_finite
 
 Where = str | Filter | None
-MOST = 10_000  # hits, and how deep one may page; engines slow down, and a Milvus cluster refuses beyond 16,384
+MOST = 10_000  # largest depth of paging; engines slow down, and a Milvus cluster refuses beyond 16,384
 
 
 class ProductSearch:
-    """Products by vectors and tags.
+    """Searches products by vectors and tags.
 
     Args:
-        store: what holds them.
+        store: the engine that holds them.
     """
 
     def __init__(self, store: Searchable):
@@ -35,22 +35,22 @@ class ProductSearch:
 
     @property
     def manifest(self) -> Manifest:
-        """What the index was made of, and how many products it has now."""
+        """Manifest of the index, with the present number of products."""
         return replace(self.store.manifest, count=len(self.store))
 
     @property
     def entities(self) -> tuple[str, ...]:
-        """The tags that filters may name."""
+        """Tags that filters may name."""
         return self.store.manifest.entities
 
     def search(self, vectors: np.ndarray, k: int = 20, where: Where = None, offset: int = 0) -> list[list[IndexHit]]:
-        """The products nearest to each query, best first, each as it is at one moment.
+        """Finds the products nearest to each query, best first, all from one moment.
 
         Args:
             vectors: (Q, D), of any length; (D,) is one query.
-            k: hits of each query; fewer where there are no more.
-            where: a filter, read or in the grammar of `e2.adapters.search.filters`; None or blank: all products.
-            offset: how many of the best to skip, for paging.
+            k: hits per query; fewer if there are no more.
+            where: a filter, parsed or in the grammar of `e2.adapters.search.filters`; None or blank: all products.
+            offset: number of the best to skip, for paging.
 
         Raises:
             InputError: vectors of another width or not finite, a wrong filter, or k and offset out of range.
@@ -60,7 +60,7 @@ class ProductSearch:
         return self.store.search(self._queries(vectors), k, self.filter(where), offset)
 
     def facets(self, where: Where = None) -> dict[str, dict[str, int]]:
-        """Entity -> value -> how many of the products that pass a filter have it, the frequent first.
+        """Counts products that pass a filter: entity -> value -> number, most frequent first.
 
         Raises:
             InputError: a wrong filter.
@@ -68,14 +68,14 @@ class ProductSearch:
         return self.store.facets(self.filter(where))
 
     def filter(self, where: Where = None, tags: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Filter | None:
-        """One filter of what a user wrote and of chosen tags, each read by itself; None: all products.
+        """Joins a user's filter and chosen tags, each parsed separately; None: all products.
 
         Args:
-            where: a filter, read or in the grammar of `e2.adapters.search.filters`.
+            where: a filter, parsed or in the grammar of `e2.adapters.search.filters`.
             tags: entity -> values, of which a product must have one.
 
         Raises:
-            InputError: a wrong filter, or a tag that the index does not have.
+            InputError: a wrong filter, or an unknown tag.
         """
         if isinstance(where, str):
             where = parse_filter(where, self.entities) if where.strip() else None
@@ -93,10 +93,10 @@ class ProductSearch:
 
 
 class ProductIndex(ProductSearch):
-    """Products by vectors, ids and tags. May be asked from several threads at once.
+    """Searches products by vectors, ids and tags. Thread-safe.
 
     Args:
-        store: the engine that keeps them.
+        store: the engine that holds them.
     """
 
     store: Store
@@ -106,7 +106,7 @@ class ProductIndex(ProductSearch):
 
     @property
     def generation(self) -> str:
-        """Changes whenever a product does, or when another index takes this one's place: then it is to be opened again.
+        """Token that changes whenever a product does, or when the index is replaced and must be reopened.
 
         Raises:
             InputError: the index is gone.
@@ -114,12 +114,12 @@ class ProductIndex(ProductSearch):
         return self.store.generation
 
     def get(self, product_ids: Sequence[str]) -> list[IndexHit]:
-        """The products of these ids in their order, with score 1; unknown ones are left out."""
+        """Products of these ids, in order, with score 1; unknown ones are left out."""
         known = self.store.get(product_ids)
         return [known[name] for name in product_ids if name in known]
 
     def vectors(self, product_ids: Sequence[str]) -> np.ndarray:
-        """(N, D) L2-normalised vectors of some products, to search for similar ones.
+        """Returns (N, D) L2-normalised vectors of some products, to search for similar ones.
 
         Raises:
             InputError: an unknown id.
@@ -131,11 +131,11 @@ class ProductIndex(ProductSearch):
         return np.stack([found[name] for name in product_ids]) if found else np.empty((0, self.manifest.dim), np.float32)
 
     def thumbnail(self, product_id: str) -> bytes | None:
-        """A product's photo as a JPEG of at most 256 pixels a side; None if there is no such product."""
+        """Product's photo as a JPEG of at most 256 pixels per side; None if there is no such product."""
         return self.store.thumbnail(product_id)
 
     def delete(self, product_ids: Sequence[str]) -> int:
-        """Takes products out; returns how many of them were there."""
+        """Deletes products; returns how many existed."""
         return self.store.delete(product_ids)
 
     def close(self) -> None:
@@ -147,10 +147,10 @@ def open_index(path_or_uri: str | Path, encoder: Encoder | None = None) -> Produ
 
     Args:
         path_or_uri: a folder of `e2 index build`, or ``http://HOST:PORT/COLLECTION`` on a Milvus server.
-        encoder: what queries will be made with; None where the index's own vectors are enough.
+        encoder: encoder for queries; None if the index's own vectors suffice.
 
     Raises:
-        InputError: no index there, or one made by another encoder than ``encoder``.
+        InputError: no index, or one of another encoder.
     """
     store = open_store(str(path_or_uri))
     if encoder is not None:
@@ -163,7 +163,7 @@ def open_index(path_or_uri: str | Path, encoder: Encoder | None = None) -> Produ
 
 
 def check_encoder(manifest: Manifest, encoder: Encoder, where: str) -> None:
-    """Refuses an encoder whose vectors do not compare with the index's.
+    """Refuses an encoder whose vectors are not comparable with the index's.
 
     Raises:
         InputError: it has other weights.
@@ -173,11 +173,11 @@ def check_encoder(manifest: Manifest, encoder: Encoder, where: str) -> None:
 
 
 def encoder_of(place: str, name: str | None = None, **options: Any) -> Encoder:
-    """The encoder that an index was built with.
+    """Loads the encoder that an index was built with.
 
     Args:
-        place: of the index.
-        name: where the encoder lies now; None: found by itself, see `load_noted`.
+        place: the index's path or URI.
+        name: the encoder's present path; None: found automatically, see `load_noted`.
         options: of `load_encoder`.
 
     Raises:

@@ -1,18 +1,18 @@
-"""The embedded engine: SQLite for products, a flat file of vectors, FAISS for fast search among many. No server.
+"""Embedded engine: SQLite for products, a flat file of vectors, FAISS for fast search among many. No server.
 
-A build lies in a sub-folder of the index's folder (`e2.adapters.search.folder`), with
+A build is a sub-folder of the index's folder (`e2.adapters.search.folder`), with
 
-- ``products.sqlite``: manifest, ids, descriptions, tags and thumbnails. The truth about what the index holds;
-- ``vectors-G.f32``: float32, row after row; SQLite says which row is whose. Rows are only appended, a replaced or deleted
-  product's row is left until so many are dead that the file is written anew, as generation G + 1;
-- ``clusters-G-U-T.faiss``: of rows below U, trained on T; can always be made again (`e2.adapters.search.clusters`).
+- ``products.sqlite``: manifest, ids, descriptions, tags and thumbnails. The authority on what the index holds;
+- ``vectors-G.f32``: float32, row after row; SQLite maps products to rows. Rows are only appended; those of replaced or deleted
+  products stay until there are so many that the file is rewritten, as generation G + 1;
+- ``clusters-G-U-T.faiss``: rows below U, trained on T; can always be rebuilt (`e2.adapters.search.clusters`).
 
 A write is one transaction of SQLite, and so is what a search reads: vectors are on disk before a write commits, a row of a
 generation never becomes another product's, and files are removed only while nobody reads. So a process that dies leaves
-products whole or not at all, and what other processes write meanwhile shows all at once.
+products whole or not at all, and writes of other processes appear all at once.
 
-Why not Milvus Lite, which needs no server either: measured side by side (`benchmarks/results/index`) it took many times as
-long to build, to search and to filter, and only one process may open it.
+Milvus Lite needs no server either, but took many times as long to build, search and filter (`benchmarks/results/index`), and
+only one process may open it.
 """
 
 import contextlib
@@ -35,19 +35,19 @@ from e2.adapters.search.store import Entry, IndexHit, Manifest
 from e2.errors import InputError, first_line
 
 ROWS_AT_ONCE = 65_536
-TRIES = 3  # searches that a write may overtake; the next one keeps writers waiting
-MOST_DEAD = 0.5  # of the live rows, before the vectors are written anew
-MOST_WAITING = 0.02  # of the rows may wait outside the clusters; they are looked at one by one
-GROWTH = 2.0  # times as many products as the clusters were trained on: they are chosen anew
+TRIES = 3  # searches that a write may overtake; the next one makes writers wait
+MOST_DEAD = 0.5  # of the live rows, before the vectors are rewritten
+MOST_WAITING = 0.02  # of the rows may be outside the clusters; they are searched exhaustively
+GROWTH = 2.0  # growth factor after which clusters are chosen anew
 
 
 class LocalStore:
-    """A `Store` in a folder. See the head of this file.
+    """A `Store` in a folder; see the module's docstring.
 
     Args:
         folder: of the index.
         build: the sub-folder.
-        replaces: whether ``build`` takes the index's place when it is finished; the folder is locked until then.
+        replaces: whether ``build`` replaces the index when finished; the folder is locked until then.
 
     Raises:
         InputError: it is damaged, or of a later version.
@@ -56,21 +56,25 @@ class LocalStore:
     def __init__(self, folder: IndexFolder, build: Path, *, replaces: bool = False):
         self.folder, self.build, self.replaces = folder, build, replaces
         self._database = Database(build / DATABASE, str(folder.path))
-        self._kept: tuple[int, Snapshot] | None = None  # the database's version, and what was read at it
-        self._writes = 0  # by this object, which that version leaves out
+        self._kept: tuple[int, Snapshot] | None = None  # the database's version, and the snapshot read then
+        self._writes = 0  # changes by this object, which that version excludes
         self.manifest, self.entities = self._database.manifest(), self._database.entities
 
     @classmethod
     def exists(cls, path: Path) -> bool:
-        """Raises InputError: there is one, damaged."""
+        """True if there is an index.
+
+        Raises:
+            InputError: there is one, damaged.
+        """
         return IndexFolder(path).current() is not None
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest, *, overwrite: bool = False) -> "LocalStore":
-        """An empty index; with ``overwrite`` it takes the place of the one there when it is finished.
+        """Creates an empty index; with ``overwrite`` it replaces the existing one when finished.
 
         Raises:
-            InputError: something is there already (an index and not ``overwrite``, or anything else), or it cannot be written.
+            InputError: an index exists (without ``overwrite``), or something else, or it cannot be written.
         """
         folder = IndexFolder(path)
         folder.claim(overwrite=overwrite)
@@ -90,7 +94,7 @@ class LocalStore:
 
     @classmethod
     def resume(cls, path: Path) -> "LocalStore | None":
-        """What a build continues with: one that was to replace the index, else the index; None where there is none.
+        """Opens what a build continues: an unfinished replacement, or else the index; None without either.
 
         Raises:
             InputError: another process is replacing it, or it is damaged.
@@ -107,13 +111,17 @@ class LocalStore:
 
     @classmethod
     def open(cls, path: Path) -> "LocalStore":
-        """Raises InputError: no index, a damaged one, or one of a later version."""
+        """Opens an index.
+
+        Raises:
+            InputError: no index, a damaged one, or one of a later version.
+        """
         folder = IndexFolder(path)
         while build := folder.current():
             try:
                 return cls(folder, build)
             except InputError:
-                if folder.current() == build:  # else it was replaced just now
+                if folder.current() == build:  # otherwise it was replaced just now
                     raise
         raise InputError(f"{path} is no index; build one by e2 index build --out {path}")
 
@@ -189,7 +197,7 @@ class LocalStore:
         self._cluster()
         with self._writing():
             self._set_complete(True)
-        with contextlib.suppress(InputError):  # somebody reads for minutes: the next one removes them
+        with contextlib.suppress(InputError):  # a reader is busy for minutes: the next write removes them
             self._remove_old_files()
         if self.replaces:
             self.folder.publish(self.build)
@@ -204,7 +212,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Snapshot]:
-        """The products as they are now, in a transaction; read again only after a write, of this process or another."""
+        """Yields the current products, in a transaction; reloads them only after a write by any process."""
         with self._database.moment():
             version = self._database.version()
             if self._kept is None or self._kept[0] != version:
@@ -229,7 +237,7 @@ class LocalStore:
         return Snapshot(generation, ids, rows, columns, self._all_vectors(generation), self._clusters(generation))
 
     def _all_vectors(self, generation: int) -> np.ndarray:
-        """(next row, D) float32 mapped from disk, copy on write: PyTorch wants arrays that could be written to."""
+        """Maps (next row, D) float32 from disk, copy on write: PyTorch wants writable arrays."""
         shape = (self._database.fact("next_row"), self.manifest.dim)
         if not shape[0]:
             return np.empty(shape, np.float32)
@@ -240,24 +248,24 @@ class LocalStore:
         return np.memmap(path, np.float32, mode="c", shape=shape)
 
     def _clusters(self, generation: int) -> Clusters | None:
-        """The newest ones of a generation; None where there are none, or FAISS cannot read them."""
+        """Newest clusters of a generation; None if there are none, or FAISS cannot read them."""
         if (newest := max(self._cluster_names(generation), default=None)) is None:
             return None
         _, upto, trained = newest
         kept = self._kept[1] if self._kept else None
         if kept and kept.clusters and (kept.generation, kept.clusters.upto, kept.clusters.trained) == newest:
             return kept.clusters
-        with contextlib.suppress(RuntimeError):  # a damaged file costs speed only
+        with contextlib.suppress(RuntimeError):  # a damaged file only costs speed
             return Clusters.load(self._cluster_file(*newest), upto, trained)
         return None
 
     def _cluster_names(self, generation: int) -> list[tuple[int, int, int]]:
-        """``generation``, ``upto`` and ``trained`` of each file of clusters of a generation."""
+        """``generation``, ``upto`` and ``trained`` of each cluster file of a generation."""
         found = (match.groups() for match in map(CLUSTERS.fullmatch, os.listdir(self.build)) if match)
         return [(generation, int(upto), int(trained)) for of, upto, trained in found if int(of) == generation]
 
     def _described(self, found: list[list[tuple[str, float]]], offset: int) -> list[list[IndexHit]]:
-        """The hits after the first ``offset`` with their words; in the moment of the products that were searched."""
+        """Adds texts and tags to the hits after the first ``offset``, in the transaction of the search."""
         known = self._database.hits([product_id for hits in found for product_id, _ in hits[offset:]])
         return [[replace(known[product_id], score=score) for product_id, score in hits[offset:]] for hits in found]
 
@@ -271,11 +279,11 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _writing(self, begin: str = WRITE) -> Iterator[sqlite3.Connection]:
-        """A transaction that no other writer can come between.
+        """Opens a transaction that excludes other writers.
 
         Raises:
-            InputError: another index took this one's place, the folder may not be written, the disk is full, or another
-                writer holds it too long.
+            InputError: the index was replaced, the folder is not writable, the disk is full, or another writer holds it too
+                long.
         """
         with self._database.lock:
             try:
@@ -284,7 +292,7 @@ class LocalStore:
                     yield self._database.connection
             finally:
                 self._writes += 1
-                self._kept = self._kept and (-1, self._kept[1])  # read again, the clusters may be kept
+                self._kept = self._kept and (-1, self._kept[1])  # reload; the clusters may be kept
 
     def _check_in_place(self) -> None:
         if not self.replaces and self.folder.current() != self.build:
@@ -297,7 +305,7 @@ class LocalStore:
             self.folder.unlock()
 
     def _append(self, start: int, vectors: np.ndarray) -> None:
-        """Writes rows from ``start`` on, over what a process left there that died before it committed."""
+        """Writes rows from ``start`` on, overwriting uncommitted ones of a dead process."""
         path = self._vector_file(self._database.fact("generation"))
         with path.open("r+b" if path.exists() else "xb") as file:
             if file.seek(0, os.SEEK_END) < 4 * start * self.manifest.dim:
@@ -312,7 +320,7 @@ class LocalStore:
         self._database.set("manifest", json.dumps(self.manifest.record()))
 
     def _compact(self) -> None:
-        """Where many rows are dead: writes the live vectors to a file of their own, and numbers rows anew."""
+        """Rewrites the live vectors to a new file and renumbers rows, if many rows are dead."""
         with self._writing() as connection:
             rows = np.array(connection.execute("SELECT row FROM products ORDER BY row").fetchall(), np.int64).ravel()
             if self._database.fact("next_row") <= len(rows) * (1 + MOST_DEAD) + EXACT:
@@ -324,14 +332,14 @@ class LocalStore:
                     file.write(np.ascontiguousarray(vectors[rows[start : start + ROWS_AT_ONCE]]).tobytes())
                 file.flush()
                 os.fsync(file.fileno())
-            moves = [(new, int(old)) for new, old in enumerate(rows)]  # ascending: never onto one that is to move yet
+            moves = [(new, int(old)) for new, old in enumerate(rows)]  # ascending: never onto one that is still to move
             for table in ("products", "thumbnails"):
                 connection.executemany(f"UPDATE {table} SET row = ? WHERE row = ?", moves)
             self._database.set("next_row", len(rows))
             self._database.set("generation", generation + 1)
 
     def _cluster(self) -> None:
-        """Chooses clusters, or puts into them what waits outside; others may write meanwhile, rows keep their products."""
+        """Chooses clusters, or adds the rows outside them; others may write meanwhile, as rows keep their products."""
         snapshot = self._snapshot()
         clusters, rows, generation = snapshot.clusters, snapshot.rows, snapshot.generation
         if len(snapshot) <= EXACT:
@@ -347,7 +355,7 @@ class LocalStore:
         clusters.save(self._cluster_file(generation, clusters.upto, clusters.trained))
 
     def _remove_old_files(self) -> None:
-        """What an earlier generation, or a process that died, left; while nobody reads or writes."""
+        """Removes files of earlier generations or dead processes, while nobody reads or writes."""
         with self._writing(ALONE):
             generation = self._database.fact("generation")
             kept = {self._vector_file(generation).name}

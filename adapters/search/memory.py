@@ -1,4 +1,4 @@
-"""A catalogue in memory, searched as an index is: for `e2 compose search`, which builds none."""
+"""Searches a catalogue in memory like an index, for `e2 compose search`, which builds none."""
 
 from collections import Counter
 from functools import cached_property
@@ -26,12 +26,12 @@ class MemoryStore:
 
     Args:
         encoder: of the vectors.
-        catalogue: what is searched; beside an index the descriptions and tags of what that finds.
-        index: a folder or file of `e2 embed`, in the place of embedding the catalogue.
+        catalogue: searched catalogue; with an index, source of descriptions and tags.
+        index: output of `e2 embed`, instead of embedding the catalogue.
         target: image (photos; the first of each product without an index) or text (descriptions).
 
     Raises:
-        InputError: neither catalogue nor index, or another target; and at the first search an unreadable photo, or an index
+        InputError: neither catalogue nor index, or another target; at the first search also an unreadable photo, or an index
             without such vectors or of another encoder.
     """
 
@@ -67,7 +67,7 @@ class MemoryStore:
         rows = np.flatnonzero(self._passing(where, ids))
         if not len(rows):
             return [[] for _ in queries]
-        most = (k + offset) * max(Counter(ids).values())  # vectors, among which are so many products
+        most = (k + offset) * max(Counter(ids).values())  # vectors that contain so many products
         scores, best = exact_search(queries, vectors[rows], most, device=self.encoder.device)
         found = []
         for line in zip(scores.tolist(), best.tolist(), strict=True):
@@ -84,23 +84,23 @@ class MemoryStore:
         return {entity: {value: n for value, n in found.most_common() if value} for entity, found in counts.items()}
 
     def photo(self, product_id: str) -> bytes | Path | None:
-        """Its first photo, where the catalogue is at hand."""
+        """First photo of a product, if there is a catalogue."""
         if self.catalogue is None or product_id not in self._rows:
             return None
         return self.catalogue[self._rows[product_id]].images[0]
 
     @cached_property
     def _vectors(self) -> tuple[np.ndarray, list[str]]:
-        """(N, D), and the product of each."""
+        """Vectors (N, D), and the product of each."""
         if self.index is not None:
             return read_vectors(self.index, self.encoder, self.target)
-        assert self.catalogue is not None  # one of both is there
+        assert self.catalogue is not None  # one of them is given
         if self.target == "image":
             return self.encoder.encode_images(ProductImages.first(self.catalogue)), self._ids
         return self.encoder.encode_texts([product.captions[0] for product in without_photos(self.catalogue)]), self._ids
 
     def _passing(self, where: Filter | None, ids: list[str]) -> np.ndarray:
-        """(N,) bool: which of these products pass a filter."""
+        """Mask (N,) of the products that pass a filter."""
         if where is None:
             return np.ones(len(ids), dtype=bool)
         return mask(where, lambda entity, values: np.array([self._tag(name, entity) in values for name in ids], dtype=bool))
@@ -116,7 +116,7 @@ class MemoryStore:
 
 
 def read_vectors(path: str | Path, encoder: Encoder, kind: str) -> tuple[np.ndarray, list[str]]:
-    """The vectors (N, D) of one kind that `e2 embed` wrote, and the product of each.
+    """Reads the vectors (N, D) of one kind that `e2 embed` wrote, and the product of each.
 
     Raises:
         InputError: not such a folder or file, without vectors of that kind, or of another encoder.

@@ -1,4 +1,4 @@
-"""Products as rows of a Milvus collection: its fields, and how what is too long for one is told or made to fit."""
+"""Converts products to rows of a Milvus collection, reporting or shortening what is too long."""
 
 import base64
 import io
@@ -11,12 +11,15 @@ from rich.console import Console
 from e2.adapters.search.store import Entry, IndexHit, Manifest
 from e2.errors import InputError, printable
 
-WORD_BYTES, TEXT_BYTES = 4096, 65_535  # of an id or a tag, of a description or a thumbnail; the latter is Milvus's own limit
-SMALLEST = 16  # pixels that a thumbnail is made smaller to at most
+WORD_BYTES, TEXT_BYTES = (
+    4096,
+    65_535,
+)  # bytes of an id or a tag, of a description or a thumbnail; the latter is Milvus's own limit
+SMALLEST = 16  # smallest side that a thumbnail is reduced to
 
 
 def column(entities: tuple[str, ...], entity: str) -> str:
-    """The field of a tag: entities may have any name, fields may not."""
+    """Field of a tag: entities may have any name, fields may not."""
     return f"tag_{entities.index(entity)}"
 
 
@@ -37,7 +40,7 @@ def schema(manifest: Manifest) -> CollectionSchema:
 
 
 def row_of(entry: Entry, manifest: Manifest) -> dict[str, object]:
-    """A product as a row. A description that is too long is cut, a thumbnail made smaller.
+    """Converts a product to a row. Too long a description is cut, too large a thumbnail reduced.
 
     Raises:
         InputError: an id or a tag is too long or no text, the vector is of another width, or a long thumbnail is no image.
@@ -66,7 +69,7 @@ def hit_of(row: dict, score: float, entities: tuple[str, ...]) -> IndexHit:
 
 
 def bytes_of(row: dict) -> int:
-    """Roughly what a row takes on the wire."""
+    """Approximate size of a row on the wire."""
     return sum(value.nbytes if isinstance(value, np.ndarray) else 4 * len(value) for value in row.values())
 
 
@@ -90,7 +93,7 @@ def _fitting_caption(entry: Entry) -> str:
 
 
 def _fitting_thumbnail(entry: Entry) -> str:
-    """In base64; of noise, which no JPEG makes small, with fewer pixels."""
+    """Encodes a thumbnail in base64; noisy ones, which JPEG cannot compress, with fewer pixels."""
     jpeg = entry.thumbnail
     while len(text := base64.b64encode(jpeg).decode()) > TEXT_BYTES:
         try:

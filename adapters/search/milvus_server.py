@@ -1,7 +1,7 @@
-"""A Milvus server, or the file of a Milvus Lite: where it is, how one signs in, and what went wrong, in one line.
+"""Connects to a Milvus server, or the file of a Milvus Lite; errors become one line.
 
 A place is ``http://HOST:PORT/COLLECTION``, or ``FILE.db`` or ``FILE.db/COLLECTION``. User and password, or a key, come from
-``$MILVUS_TOKEN`` (``USER:PASSWORD`` or the key) or stand in the URI; they are never printed.
+``$MILVUS_TOKEN`` (``USER:PASSWORD`` or the key) or are in the URI; they are never printed.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ from e2.errors import InputError, first_line, printable
 
 COLLECTION = "products"
 USER = re.compile(r"//(.*)@")
-CONNECT, READ, WRITE = 10, 10, 180  # seconds that a call may take, an outage of the server included
+CONNECT, READ, WRITE = 10, 10, 180  # seconds that a call may take, including a server outage
 PAUSE = 0.5  # seconds between tries
 NOT_FOUND = 100  # Milvus's own code
-# Milvus's own codes of what passes: not ready, unavailable, too busy, or a collection, replica, channel, segment or node that
-# is still being loaded after a restart. All else, a query that it cannot read above all, would fail again.
+# Milvus's own codes of temporary errors: not ready, unavailable, too busy, or a collection, replica, channel, segment or node
+# still loading after a restart. Others, above all an invalid query, would fail again.
 PASSING = {1, 2, 3, 4, 8, 101, 103, 106, 401, 500, 501, 503, 600, 601, 602, 901, 902, 903, 905}
-TRIED = "attempt #"  # begins the message, with a code of its own, where one part of a server waited for another in vain
+TRIED = "attempt #"  # begins the message, with its own code, when parts of a server waited for each other in vain
 OUTAGE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -36,7 +36,7 @@ class Server:
     """A connection, and the collection that a place names.
 
     Raises:
-        InputError: nothing answers, or it refuses the sign-in.
+        InputError: no answer, or the sign-in is refused.
     """
 
     def __init__(self, place: str):
@@ -52,7 +52,7 @@ class Server:
             self._client = MilvusClient(self.uri, token=self.token, timeout=CONNECT)
 
     def call(self, name: str, *arguments, patience: float = READ, **options) -> Any:
-        """Calls a method of pymilvus's client, again and again for ``patience`` seconds while the server is out of order.
+        """Calls a method of pymilvus's client, with retries for ``patience`` seconds while the server fails.
 
         Raises:
             InputError: it failed.
@@ -69,11 +69,11 @@ class Server:
                     time.sleep(PAUSE)
 
     def describe(self, name: str) -> dict[str, Any] | None:
-        """A collection, by its name or an alias; None: there is none."""
+        """Describes a collection, by its name or an alias; None: there is none."""
         if not self.call("has_collection", name):
             return None
         found = self.call("describe_collection", name)
-        real = found["collection_name"]  # by an alias a server may tell properties that have changed since
+        real = found["collection_name"]  # by an alias, servers may return outdated properties
         return found if real == name else self.call("describe_collection", real)
 
     def close(self) -> None:
@@ -81,13 +81,13 @@ class Server:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Turns what pymilvus raises into one line."""
+        """Turns pymilvus's errors into one line."""
         try:
             yield
         except (MilvusException, grpc.RpcError, OSError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(self._message(error)) from None  # the cause may hold the token
+            raise InputError(self._message(error)) from None  # the cause may contain the token
 
     def _message(self, error: Exception) -> str:
         status = _status(error)
@@ -118,7 +118,7 @@ class Server:
 
 
 def parts(place: str) -> tuple[str, str]:
-    """A place as (what to connect to, collection)."""
+    """Splits a place into (connection, collection)."""
     start, slash, name = place.rpartition("/")
     if place.endswith(".db") or not slash or start.endswith("/"):  # a file; or http://HOST:PORT alone
         return place, COLLECTION
@@ -126,7 +126,7 @@ def parts(place: str) -> tuple[str, str]:
 
 
 def _status(error: BaseException) -> grpc.StatusCode | None:
-    """The status of gRPC behind an error, which pymilvus wraps, or which it raises from itself."""
+    """Status of gRPC behind an error, which pymilvus wraps or raises from itself."""
     for each in (error, error.__cause__):
         code = getattr(each, "code", None)
         code = code() if callable(code) else code
@@ -136,14 +136,14 @@ def _status(error: BaseException) -> grpc.StatusCode | None:
 
 
 def _passes(error: MilvusException) -> bool:
-    """Whether a call that failed may do better later; subclasses are of the client's own checks."""
+    """True if a failed call may succeed later; subclasses are the client's own checks."""
     if type(error) is not MilvusException:
         return _status(error) in OUTAGE
     return _status(error) in OUTAGE or error.code in PASSING or error.message.startswith(TRIED)
 
 
 def _is_held(path: Path) -> bool:
-    """Whether another process has a Milvus Lite open."""
+    """True if another process has a Milvus Lite open."""
     import fcntl
 
     try:

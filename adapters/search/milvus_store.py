@@ -1,18 +1,17 @@
-"""A Milvus server as the engine, for catalogues that outgrow one machine: ``http://HOST:PORT/COLLECTION``.
+"""Milvus server as the engine, for catalogues that outgrow one machine: ``http://HOST:PORT/COLLECTION``.
 
-What the place names is an alias. It stands for a collection ``COLLECTION_e2_TIME``, so that `build --overwrite` fills another
-and moves the alias in one step. The manifest is a property of the collection: one without is not ours, and never touched. Of
-several builds that are to replace an index the first to finish does: it removes the others', and these are told at their next
-write. Milvus Lite is taken as well: the tests run this code on one.
+The name is an alias of a collection ``COLLECTION_e2_TIME``, so that `build --overwrite` fills another and moves the alias in
+one step. The manifest is a property of the collection; one without it is not ours, and never touched. Of several builds that
+replace an index the first to finish wins: it removes the others', which fail at their next write. Milvus Lite works as well,
+and is used in tests.
 
-Searches look at every vector (index ``FLAT``) up to `EXACT` products: exact whatever a filter leaves, which Milvus's HNSW was
-not. Beyond, ``IVF_FLAT`` looks into all clusters where there is a filter and into some where there is none. Of rows written
-since `finish` the server makes clusters of its own and looks into some of them, whatever is asked; so each product that passes
-a filter is looked at here until the next `finish`, if they are few. How much all this finds stands in
-``benchmarks/results/index``. A search that gives fewer hits than products pass is done again by looking at each.
+Up to `EXACT` products, searches are exhaustive (index ``FLAT``), so exact under any filter, which Milvus's HNSW was not.
+Beyond, ``IVF_FLAT`` searches all clusters under a filter and some without. The server clusters rows written since `finish` by
+itself and searches only some of these clusters; so until the next `finish`, if few products pass a filter, all are searched
+here. ``benchmarks/results/index`` has the recalls. A search with fewer hits than products that pass is repeated exhaustively.
 
-Consistency is ``Session``: a store sees what it wrote itself, and all that was written before it was opened; what other
-processes write meanwhile shows within a second or so. What is read to be changed waits for every write before it (``Strong``).
+Consistency is ``Session``: a store sees its own writes, and all those before it was opened; later writes of other processes
+appear within about a second. Reads before changes wait for every earlier write (``Strong``).
 """
 
 import base64
@@ -39,22 +38,22 @@ from e2.adapters.search.store import Entry, IndexHit, Manifest, read_manifest, s
 from e2.errors import InputError
 
 MANIFEST = "e2.manifest"  # properties of a collection
-CHANGED = "e2.changed"  # another text after each write
-ORDER = 3600  # seconds that a server may take to order many vectors
-EXACT = 1_000_000  # products up to which every vector is looked at
-SHARE = 8  # one of so many clusters is looked into where there is no filter
+CHANGED = "e2.changed"  # changes after each write
+ORDER = 3600  # seconds that a server may take to cluster many vectors
+EXACT = 1_000_000  # products up to which every vector is searched
+SHARE = 8  # share of clusters searched without a filter, as a divisor
 IDS_AT_ONCE = 500
-ROWS_AT_ONCE = 5_000  # of an answer: Milvus gives 16,384 at most
+ROWS_AT_ONCE = 5_000  # rows of an answer: Milvus gives at most 16,384
 MESSAGE = 16 << 20  # bytes of a write: a server takes 64 MB
 
 
 class MilvusStore:
-    """A `Store` on a server. See the head of this file.
+    """A `Store` on a server; see the module's docstring.
 
     Args:
-        server: where the collection lies.
-        description: the server's, of the collection.
-        replaces: of the one that stands at the place until `finish`; None where this one does.
+        server: server of the collection.
+        description: the server's description of the collection.
+        replaces: name of the collection to replace at `finish`; None if this is the current one.
 
     Raises:
         InputError: the collection is no index, or the server does not answer.
@@ -66,7 +65,7 @@ class MilvusStore:
         self.entities = self.manifest.entities
         self._tags: tuple[str, dict[str, Column]] | None = None  # of all products, and the change after which they were read
         self._call("load_collection", patience=WRITE)
-        self._clusters = int(self._call("describe_index", "vector").get("nlist", 0))  # 0: every vector is looked at
+        self._clusters = int(self._call("describe_index", "vector").get("nlist", 0))  # 0: every vector is searched
         self._settle()
 
     @classmethod
@@ -77,7 +76,11 @@ class MilvusStore:
 
     @classmethod
     def open(cls, place: str) -> "MilvusStore":
-        """Raises InputError: no server, no such collection, or one that is no index."""
+        """Opens an index.
+
+        Raises:
+            InputError: no server, no such collection, or one that is no index.
+        """
         with contextlib.ExitStack() as stack:
             server = _connected(place, stack)
             if server is not None and (found := server.describe(server.collection)):
@@ -88,7 +91,7 @@ class MilvusStore:
 
     @classmethod
     def resume(cls, place: str) -> "MilvusStore | None":
-        """What a build continues with: one that was to replace the index, else the index; None where there is none.
+        """Opens what a build continues: an unfinished replacement, or else the index; None without either.
 
         Raises:
             InputError: no server, or a collection that is no index.
@@ -104,10 +107,10 @@ class MilvusStore:
 
     @classmethod
     def create(cls, place: str, manifest: Manifest, *, overwrite: bool = False) -> "MilvusStore":
-        """An empty collection; with ``overwrite`` it takes the place of the one there when it is finished.
+        """Creates an empty collection; with ``overwrite`` it replaces the existing one when finished.
 
         Raises:
-            InputError: no server, or something is there already (an index and not ``overwrite``, or a collection of others).
+            InputError: no server, or something exists (an index without ``overwrite``, or a foreign collection).
         """
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(contextlib.closing(Server(place)))
@@ -167,7 +170,7 @@ class MilvusStore:
         return {row["product_id"]: row["digest"] for row in found}
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
-        """Counted here, as a server has no such call; the tags of all products are read again after a change."""
+        """Counts here, as a server has no such call; rereads the tags of all products after a change."""
         found = self._all_tags()
         places: np.ndarray | slice = slice(None)
         if where is not None:
@@ -175,7 +178,7 @@ class MilvusStore:
         return {entity: counted(column, places) for entity, column in found.items()}
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Products are whole or absent; of many, sent in several messages, a process that dies may leave some."""
+        """Writes products, each whole or not at all; of many, sent in several messages, a dying process may leave some."""
         entries = list({entry.product_id: entry for entry in entries}.values())  # the last of an id counts
         rows = [row_of(entry, self.manifest) for entry in entries]
         self._note(complete=False)
@@ -184,11 +187,11 @@ class MilvusStore:
         self._note()
 
     def delete(self, product_ids: Sequence[str]) -> int:
-        there = list(self.digests(product_ids))  # a server does not tell how many it deleted
+        there = list(self.digests(product_ids))  # a server does not report how many it deleted
         for part in _portions(there):
             self._call("delete", filter=f"product_id in {milvus_list(part)}", patience=WRITE)
         self._note()
-        self._settle()  # a server of 2.3 does not tell when it deletes: ``Session`` would not wait
+        self._settle()  # a server of 2.3 does not report deletions: ``Session`` would not wait
         return len(there)
 
     def finish(self) -> None:
@@ -205,7 +208,7 @@ class MilvusStore:
         return self._server.call(name, self._name, *arguments, **options)
 
     def _note(self, complete: bool | None = None) -> None:
-        """Notes a change where every process sees it, and whether the index is complete now; None: as it was."""
+        """Records a change for every process, and whether the index is complete now; None: unchanged."""
         properties = {CHANGED: secrets.token_hex(8)}
         if complete is not None:
             self.manifest = replace(self.manifest, complete=complete)
@@ -213,11 +216,15 @@ class MilvusStore:
         self._call("alter_collection_properties", properties=properties, patience=WRITE)
 
     def _settle(self) -> None:
-        """Waits until the server shows all that was written until now."""
+        """Waits until the server shows everything written so far."""
         self._count(None, consistency_level="Strong", patience=WRITE)
 
     def _take_empty_place(self) -> None:
-        """Raises InputError: another process did meanwhile."""
+        """Takes an unused name.
+
+        Raises:
+            InputError: another process did meanwhile.
+        """
         left = self._others()
         try:
             self._call("create_alias", self._server.collection, patience=WRITE)
@@ -228,20 +235,20 @@ class MilvusStore:
         self._remove(left)
 
     def _take_place(self, old: str) -> None:
-        """Moves the alias here; what it stood for and all other builds until now are removed after that.
+        """Moves the alias here, then removes its old target and all other builds.
 
         Raises:
-            InputError: another build did meanwhile; this one is removed then.
+            InputError: another build did meanwhile; this one is removed.
         """
         alias, left = self._server.collection, self._others()
         now = (self._server.describe(alias) or {}).get("collection_name")
         if now not in (None, old, self._name):
             self._give_up("another build of it was finished first, and stands")
-        if now == alias:  # of an earlier version, a collection of that very name
+        if now == alias:  # from an earlier version: a collection of that very name
             self._remove([old])
         if now in (None, alias):
             self._take_empty_place()
-        elif now == old:  # else another process went on with the same build, and was earlier
+        elif now == old:  # otherwise another process finished the same build earlier
             self._call("alter_alias", alias, patience=WRITE)
             self._remove(left)
         self._replaces = None
@@ -261,7 +268,7 @@ class MilvusStore:
     # The vectors' index
 
     def _order(self) -> None:
-        """Chooses clusters once there are more products than can be looked at one by one, and waits until all are in them."""
+        """Chooses clusters if there are too many products for exhaustive search, and waits until all are in them."""
         products = self._count(None, patience=WRITE)
         if products > EXACT and not self._clusters:
             clusters = 4 * isqrt(products)
@@ -275,7 +282,7 @@ class MilvusStore:
             time.sleep(1)
 
     def _is_ordered(self) -> bool:
-        """Whether nothing was written since the last `finish`, whichever process did it."""
+        """True if nothing was written since the last `finish` of any process."""
         properties = _properties(self._call("describe_collection"))
         return read_manifest(properties.get(MANIFEST), self._server.place).complete
 
@@ -283,7 +290,7 @@ class MilvusStore:
 
     @property
     def _described(self) -> list[str]:
-        """The fields that `hit_of` reads."""
+        """Fields that `hit_of` reads."""
         return ["product_id", "caption", *columns(self.entities)]
 
     def _expression(self, where: Filter | None) -> str:
@@ -300,7 +307,7 @@ class MilvusStore:
         return self._call("query", filter=expression, output_fields=fields, consistency_level=consistency_level, **options)
 
     def _pages(self, where: Filter | None, fields: list[str]) -> Iterator[list[dict]]:
-        """The fields and ids of all products that pass, by id: pymilvus's own iterator pastes ids between quotes unescaped."""
+        """Yields fields and ids of all products that pass, by id; pymilvus's own iterator does not escape ids."""
         passing, last = self._expression(where), ""
         self._settle()  # no consistency level holds for an iterator
         while True:
@@ -313,7 +320,7 @@ class MilvusStore:
             last = max(row["product_id"] for row in rows)
 
     def _all_tags(self) -> dict[str, Column]:
-        """Entity -> the tag of every product."""
+        """Reads entity -> the tag of every product."""
         changed = _properties(self._call("describe_collection")).get(CHANGED, "")
         if self._tags is None or self._tags[0] != changed:
             read: dict[str, list[pa.Array]] = {entity: [] for entity in self.entities}
@@ -324,7 +331,7 @@ class MilvusStore:
         return self._tags[1]
 
     def _looked_at_each(self, queries: np.ndarray, k: int, where: Filter | None) -> list[list[IndexHit]]:
-        """The best ``k`` of the products that pass, by their vectors."""
+        """Searches the products that pass exhaustively for the best ``k``."""
         found: list[list[IndexHit]] = [[] for _ in queries]
         for rows in self._pages(where, ["vector", *self._described[1:]]):
             scores = queries @ np.asarray([row["vector"] for row in rows], np.float32).T
@@ -336,7 +343,7 @@ class MilvusStore:
 
 
 def _connected(place: str, stack: contextlib.ExitStack) -> Server | None:
-    """A server, which the stack closes; None for the file of a Milvus Lite that is not there: connecting would make it."""
+    """Opens a server, which the stack closes; None for a missing Milvus Lite file, which connecting would create."""
     uri = parts(shown(place))[0]
     if uri.endswith(".db") and not Path(uri).exists():
         return None
@@ -344,7 +351,11 @@ def _connected(place: str, stack: contextlib.ExitStack) -> Server | None:
 
 
 def _refuse(place: str, there: dict[str, Any] | None, overwrite: bool) -> None:
-    """Raises InputError: what is there may not be replaced."""
+    """Refuses to replace what must be kept.
+
+    Raises:
+        InputError: it exists and may not be replaced.
+    """
     if there is None:
         return
     if MANIFEST not in _properties(there):
@@ -354,7 +365,7 @@ def _refuse(place: str, there: dict[str, Any] | None, overwrite: bool) -> None:
 
 
 def _made(server: Server, manifest: Manifest) -> dict[str, Any]:
-    """The server's description of a new collection."""
+    """Creates a collection; returns the server's description."""
     name = f"{server.collection}_e2_{time.time_ns():016x}"
     properties = {MANIFEST: json.dumps(manifest.record()), CHANGED: ""}
     options = {"schema": schema(manifest), "index_params": _index(), "consistency_level": "Session"}
@@ -367,7 +378,7 @@ def _properties(description: dict[str, Any]) -> dict[str, str]:
 
 
 def _builds(server: Server) -> list[dict[str, Any]]:
-    """All collections that were made for the place, the earliest first."""
+    """All collections made for the place, earliest first."""
     own = re.compile(rf"{re.escape(server.collection)}_e2_[0-9a-f]{{16}}")
     found = [server.describe(name) for name in sorted(server.call("list_collections")) if own.fullmatch(name)]
     return [description for description in found if description and MANIFEST in _properties(description)]
@@ -386,7 +397,7 @@ def _portions(ids: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _messages(rows: Sequence[dict]) -> Iterator[list[dict]]:
-    """The rows in parts that a server takes at once."""
+    """Splits rows into messages that a server accepts."""
     part: list[dict] = []
     size = 0
     for row in rows:

@@ -1,6 +1,6 @@
-"""What a user asks for -> a query vector -> hits: words, a photo, both, or a product of the index.
+"""Turns words, a photo, both, or a product of the index into a query vector, and that into hits.
 
-The one way from a photo and a wish to products, for `e2 compose search`, `e2 index search` and the app.
+Shared by `e2 compose search`, `e2 index search` and the app.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,19 +21,19 @@ from e2.adapters.search.store import IndexHit
 from e2.data.images import load_image
 from e2.errors import InputError
 
-METHOD = "slerp"  # of a photo and words, where none is chosen: needs no fitting
-MOST_VALUES = 2000  # of an entity that tags are read from: each is a text to embed
-MORE = 50  # hits looked through beyond those asked for, where descriptions may name what is not wanted
+METHOD = "slerp"  # default method for a photo and words: needs no fitting
+MOST_VALUES = 2000  # values of an entity to read tags from: each is a text to embed
+MORE = 50  # further hits checked, as descriptions may name something unwanted
 
 
 @dataclass(frozen=True)
 class IndexQuery:
-    """What is searched for.
+    """A query to an index.
 
     Attributes:
         vector: (1, D).
-        unwanted: what a wish wants gone; None where there is no wish.
-        steps: what a composed query went through, in words.
+        unwanted: values that a wish rejects; None without a wish.
+        steps: steps of a composed query, in words.
         product_id: the product that it started from, which is no hit.
     """
 
@@ -43,13 +43,13 @@ class IndexQuery:
     product_id: str | None = None
 
     def leaves_out(self, hit: IndexHit) -> bool:
-        """Whether a product is no hit: the one it started from, or one with what is not wanted, by tags or description."""
+        """True if a product is no hit: the one it started from, or one with unwanted values, by tags or description."""
         return hit.product_id == self.product_id or bool(self.unwanted and self.unwanted.in_product(hit.tags, hit.caption))
 
 
 @dataclass(frozen=True)
 class Found:
-    """Hits, best first, and how many products to skip for the next ones; None: there are no more."""
+    """Hits, best first, and the offset of the next ones; None: there are no more."""
 
     hits: list[IndexHit]
     next_offset: int | None
@@ -65,16 +65,16 @@ def query_of(
     settings: Sequence[str] = (),
     vocabulary: Mapping[str, Sequence[str]] | None = None,
 ) -> IndexQuery:
-    """The query for words, for a photo, or for a photo and what should differ.
+    """Makes the query for words, for a photo, or for a photo and what should differ.
 
     Args:
-        encoder: that of the index.
+        encoder: the index's.
         text: words; with a photo the wish.
         image: a photo's file.
-        method: of composed retrieval, for both; None: that of ``composer``, else `METHOD`.
+        method: of composed retrieval, for both; None: that of ``composer``, or else `METHOD`.
         composer: folder of `e2 compose fit`.
         settings: ``KEY=VALUE`` of the method, e.g. ``text_weight=0.5``.
-        vocabulary: entity -> values of the index's tags, which a wish may name and ``slots`` reads off the photo.
+        vocabulary: entity -> values of the index's tags, which a wish may name and ``slots`` reads from the photo.
 
     Raises:
         InputError: neither text nor photo, a bad photo, or what `e2 compose search` refuses.
@@ -93,7 +93,7 @@ def query_of(
 
 
 def composed_query(composer: Composer, image: str | Path, wish: str, vocabulary: Mapping[str, Sequence[str]]) -> IndexQuery:
-    """The query of a photo's file (by whose name captions are looked up) and a wish; see `careful`."""
+    """Makes the query of a photo's file (captions are looked up by its name) and a wish; see `careful`."""
     found = composer.composed(References(composer.encoder, [Path(image)]), [wish])
     return careful(found, wish, RuleEditor(vocabulary), composer.encoder.encode_texts, vocabulary)
 
@@ -101,14 +101,14 @@ def composed_query(composer: Composer, image: str | Path, wish: str, vocabulary:
 def careful(
     found: Composed, wish: str, editor: RuleEditor, encode: Callable[[list[str]], np.ndarray], entities: Iterable[str]
 ) -> IndexQuery:
-    """One composed query, kept away from what its wish wants gone ("anything but red").
+    """Makes a composed query avoid what its wish rejects ("anything but red").
 
     Args:
         found: of one reference and one wish.
         wish: the words.
-        editor: which knows the values of what is searched.
+        editor: knows the values of the searched products.
         encode: texts -> (N, D).
-        entities: of which products have tags.
+        entities: tags of the products.
     """
     unwanted = unwanted_of(found, wish, editor)
     steps = (dict(found.steps[0]) if found.steps else {}) | ({"unwanted": unwanted.names} if unwanted else {})
@@ -116,9 +116,9 @@ def careful(
 
 
 def search(products: ProductSearch, query: IndexQuery, k: int, where: Where = None, offset: int = 0) -> Found:
-    """The next ``k`` products after ``offset`` that pass a filter and have nothing that is not wanted.
+    """Finds the next ``k`` products after ``offset`` that pass a filter and have no unwanted values.
 
-    Tags are looked at by the index; what only descriptions say is left out of the products that it gives.
+    The index filters by tags; unwanted values in descriptions are filtered out here.
 
     Raises:
         InputError: a wrong filter, or k and offset out of range.
@@ -135,12 +135,12 @@ def search(products: ProductSearch, query: IndexQuery, k: int, where: Where = No
 
 
 def without(unwanted: Unwanted, vocabulary: Mapping[str, Iterable[str]]) -> Filter | None:
-    """The filter that keeps out what is not wanted, as far as tags say; None where none does."""
+    """Makes the filter against unwanted values, as far as tags tell; None without any."""
     return all_of(Not(OneOf(entity, tuple(values))) for entity, values in unwanted.of_tags(vocabulary).items())
 
 
 def similar(index: ProductIndex, product_id: str, k: int, where: Where = None) -> list[IndexHit]:
-    """The ``k`` products nearest to one of the index, itself left out.
+    """Finds the ``k`` products nearest to one of the index, without itself.
 
     Raises:
         InputError: no such product, or a wrong filter.
@@ -149,6 +149,6 @@ def similar(index: ProductIndex, product_id: str, k: int, where: Where = None) -
 
 
 def vocabulary_of(products: ProductSearch) -> dict[str, list[str]]:
-    """Entity -> the values that products carry, of which tags are read; the frequent first."""
+    """Collects entity -> values of the products, from which tags are read; most frequent first."""
     found = {entity: [value for value in values if value][:MOST_VALUES] for entity, values in products.facets().items()}
     return {entity: values for entity, values in found.items() if values}

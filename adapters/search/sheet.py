@@ -1,4 +1,4 @@
-"""A contact sheet of what a composed search found."""
+"""Draws a contact sheet of a composed search."""
 
 import math
 import textwrap
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure  # drawn without pyplot: no window, no state left behind
+from matplotlib.figure import Figure  # drawn without pyplot: no window, no global state
 from PIL import Image, ImageOps
 
 from e2.adapters.search.store import IndexHit
@@ -22,7 +22,7 @@ COLUMNS, WIDTH, LINES = 5, 26, 3
 def save_sheet(
     reference: Image.Image, wish: str, hits: Sequence[IndexHit], photos: Sequence[bytes | Path | None], path: Path
 ) -> None:
-    """A PNG: the reference with the wish, then the hits with scores, descriptions and tags."""
+    """Writes a PNG: the reference with the wish, then the hits with scores, descriptions and tags."""
     down = math.ceil((1 + len(hits)) / COLUMNS)
     figure = Figure(figsize=(2.1 * COLUMNS, 3.1 * down), layout="constrained")
     axes = figure.subplots(down, COLUMNS, squeeze=False).ravel()

@@ -1,4 +1,4 @@
-"""The products of a local index at one moment, as arrays in memory: what searches and counts run over."""
+"""Products of a local index at one moment, as arrays in memory, for searches and counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from e2.adapters.composed.top_k import search as exact_search
 from e2.adapters.search.clusters import Clusters
 from e2.adapters.search.filters import Filter, mask
 
-EXACT = 50_000  # products among which every vector is looked at: tens of milliseconds at width 512
-SPARE = 4  # candidates for each hit that is asked for, whose exact scores decide
+EXACT = 50_000  # products up to which every vector is searched: tens of milliseconds at width 512
+SPARE = 4  # candidates per requested hit, whose exact scores decide
 FEWEST = 200  # candidates
 BLOCK = 16_384  # rows gathered at a time
-KEPT = 8  # filters whose products are remembered, for the next page and for counts: of a million some 10 MB each
+KEPT = 8  # filters whose products are cached, for the next page and for counts: about 10 MB each for a million
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Column:
 
     @classmethod
     def of(cls, parts: Sequence[pa.Array]) -> "Column":
-        """Of the texts of all products, in their order."""
+        """Builds the column from the texts of all products, in order."""
         encoded = (pa.concat_arrays(parts) if parts else pa.array([], pa.string())).dictionary_encode()
         return cls(encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist())
 
@@ -36,7 +36,7 @@ class Column:
         return {value: place for place, value in enumerate(self.values)}
 
     def matches(self, values: Sequence[str]) -> np.ndarray:
-        """(N,) bool: whose value is one of these."""
+        """Mask (N,) of the products with one of these values."""
         wanted = np.zeros(len(self.values), dtype=bool)
         wanted[[self.places[value] for value in values if value in self.places]] = True
         return wanted[self.codes]
@@ -44,13 +44,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Passed:
-    """The products that a filter takes.
+    """Products that pass a filter.
 
     Attributes:
-        places: (P,) of them among the N, ascending; a slice for all.
+        places: (P,) their indices among the N, ascending; a slice for all.
         rows: (P,) of their vectors.
-        held: how many of them, the first ones, the clusters may hold.
-        allowed: (U,) bool, which rows of the clusters they are.
+        held: number of them, the first ones, that the clusters may hold.
+        allowed: (U,) bool, their rows in the clusters.
     """
 
     places: np.ndarray | slice
@@ -66,10 +66,10 @@ class Snapshot:
     Attributes:
         generation: of the numbering of rows.
         ids: (N,) of products.
-        rows: (N,) ascending, where each one's vector is.
+        rows: (N,) ascending, row of each one's vector.
         columns: entity -> its tags.
-        all_vectors: (S, D) float32, mapped from disk; rows of deleted products are left in it.
-        clusters: for fast search among many; None: look at all.
+        all_vectors: (S, D) float32, mapped from disk, including rows of deleted products.
+        clusters: for fast search among many; None: search all.
     """
 
     generation: int
@@ -84,7 +84,7 @@ class Snapshot:
         return len(self.rows)
 
     def search(self, queries: np.ndarray, k: int, where: Filter | None) -> list[list[tuple[str, float]]]:
-        """The best ``k`` of the products that pass, for each query (Q, D)."""
+        """Finds the best ``k`` of the products that pass, for each query (Q, D)."""
         passed = self._passing(where)
         if not len(passed.rows):
             return [[] for _ in queries]
@@ -99,12 +99,12 @@ class Snapshot:
         ]
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
-        """Entity -> value -> products, the frequent first; a missing tag is not counted."""
+        """Counts products: entity -> value -> number, most frequent first; missing tags are not counted."""
         places = self._passing(where).places
         return {entity: counted(column, places) for entity, column in self.columns.items()}
 
     def _passing(self, where: Filter | None) -> Passed:
-        """What a filter takes, remembered."""
+        """Products that pass a filter, cached."""
         if (found := self._passed.get(where)) is None:
             found = self._found(where)
             for oldest in list(self._passed)[: max(0, len(self._passed) - KEPT + 1)]:
@@ -126,7 +126,7 @@ class Snapshot:
         return Passed(places, rows, held, allowed)
 
     def _exact(self, queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and rows (Q, <= k) of the best among ``rows``, every one looked at."""
+        """Searches ``rows`` exhaustively: scores and rows (Q, <= k) of the best."""
         if len(rows) == len(self.all_vectors):
             return exact_search(queries, self.all_vectors, k)
         scores, best = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
@@ -139,8 +139,8 @@ class Snapshot:
         return scores, best
 
     def _clustered(self, queries: np.ndarray, passed: Passed, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The same among what the clusters give, and all rows that they do not hold yet."""
-        assert self.clusters is not None  # `search` looks at every vector where there are none
+        """Searches candidates of the clusters, and all rows outside them."""
+        assert self.clusters is not None  # `search` is exhaustive without clusters
         candidates = self.clusters.candidates(queries, max(FEWEST, SPARE * k), passed.allowed)
         scores = np.full((len(queries), k), -np.inf, np.float32)
         best = np.full((len(queries), k), -1, np.int64)

@@ -1,4 +1,4 @@
-"""What an index consists of, and what an engine that keeps it can do."""
+"""Parts of an index, and the interface of engines that keep it."""
 
 import json
 import re
@@ -11,29 +11,29 @@ import numpy as np
 from e2.adapters.search.filters import Filter
 from e2.errors import InputError, printable
 
-USER = re.compile(r"^(\w+://).*@")  # with a password, of a URI
-FORMAT = 1  # raised when a reader of today could not read what is written
+USER = re.compile(r"^(\w+://).*@")  # password of a URI
+FORMAT = 1  # raised when older readers cannot read what is written
 
 
 def shown(place: str) -> str:
-    """Where an index is, for messages and records: a URI without user and password."""
+    """Shows an index's place in messages and records: a URI without user and password."""
     return USER.sub(r"\1", place)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an index was made of.
+    """Description of an index.
 
     Attributes:
         encoder: its ``path``, ``weights_sha256``, ``backbone`` and ``method``.
         data: the SPEC that it was built from.
-        split: of that.
-        entities: the tags that its products have, which filters may name.
+        split: its split.
+        entities: tags of its products, which filters may name.
         dim: D, the width of a vector.
-        created: when, ISO 8601 in UTC.
+        created: date, ISO 8601 in UTC.
         version: of this code.
-        complete: whether the build came to its end.
-        count: products at the moment.
+        complete: whether the build was finished.
+        count: present number of products.
     """
 
     encoder: dict[str, Any]
@@ -52,10 +52,10 @@ class Manifest:
 
 
 def read_manifest(text: str | None, where: str) -> Manifest:
-    """A manifest as it was stored, in JSON.
+    """Reads a stored JSON manifest.
 
     Raises:
-        InputError: it is none, or was written by a later version.
+        InputError: it is no manifest, or of a later version.
     """
     names = {field.name for field in fields(Manifest)}
     try:
@@ -69,18 +69,18 @@ def read_manifest(text: str | None, where: str) -> Manifest:
 
 @dataclass(frozen=True)
 class Entry:
-    """One product of an index; whatever engine keeps it, its vector is checked here.
+    """One product of an index, with its vector checked for all engines.
 
     Attributes:
         product_id: unique.
-        digest: of the photo, the description and the tags that it was made from: equal ones need not be made again.
+        digest: of photo, description and tags: equal ones need not be embedded again.
         caption: the description.
         tags: entity -> value; missing ones are absent.
         thumbnail: a small JPEG.
         vector: (D,), L2-normalised.
 
     Raises:
-        InputError: the vector is not finite: no search would ever order it.
+        InputError: the vector is not finite, so no search could rank it.
     """
 
     product_id: str
@@ -116,28 +116,28 @@ class Searchable(Protocol):
 
     @property
     def manifest(self) -> Manifest:
-        """As it was when the store was opened."""
+        """Manifest as of the opening of the store."""
 
     def __len__(self) -> int: ...
 
     def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
-        """For each of the queries (Q, D) the next ``k`` products after the best ``offset``, described as they were then."""
+        """Finds, for each query (Q, D), the ``k`` products after the best ``offset``, with their descriptions at that time."""
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
-        """Entity -> value -> how many products, the frequent first."""
+        """Counts products: entity -> value -> number, most frequent first."""
 
 
 class Store(Searchable, Protocol):
-    """An engine. Products are named by their ids; what is unknown is left out of answers.
+    """Engine of an index. Products are named by their ids; unknown ones are left out of answers.
 
-    Several processes may read and write one index at a time: each answer is of one moment, each write is whole or not at all.
+    Several processes may read and write one index: each answer is from one moment, each write is whole or not at all.
     """
 
     @property
     def generation(self) -> str:
-        """``INDEX WRITES``: changes whenever a product does, whichever process did it.
+        """Token ``INDEX WRITES`` that changes whenever any process changes a product.
 
-        The first word changes when another index takes this one's place: then the place is to be opened again.
+        The first word changes when the index is replaced and must be reopened.
 
         Raises:
             InputError: the index is gone, or its server does not answer.
@@ -153,18 +153,18 @@ class Store(Searchable, Protocol):
     def digests(self, product_ids: Sequence[str]) -> dict[str, str]: ...
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Adds products, or replaces those of the same ids: all of them or, when the process dies, none.
+        """Adds products, or replaces those of the same ids: all of them or, if the process dies, none.
 
-        From then on the manifest says that the index is not complete, until `finish`: a restart must tell a stopped build.
+        Until `finish`, the manifest then marks the index as incomplete, so that a restart recognises a stopped build.
         """
 
     def delete(self, product_ids: Sequence[str]) -> int:
-        """Returns how many of them there were."""
+        """Deletes products; returns how many existed."""
 
     def finish(self) -> None:
-        """After writing: puts what was written in order for fast search, and notes that the index is complete.
+        """Prepares what was written for fast search, and marks the index as complete.
 
-        One that was created to replace another takes its place only now.
+        An index that replaces another takes its place only now.
         """
 
     def close(self) -> None: ...

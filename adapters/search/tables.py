@@ -1,4 +1,4 @@
-"""Hits and facts of an index for the terminal: texts of a catalogue whole, never as markup, what is invisible written out."""
+"""Tabulates hits and facts of an index for the terminal, with whole, unformatted, escaped texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from rich.text import Text
 
 from e2.adapters.search.store import IndexHit
 
-VALUES = 8  # of a tag that are named
+VALUES = 8  # values of a tag that are listed
 
 
 def print_hits(steps: Mapping[str, Any], hits: Sequence[IndexHit], wish: str | None = None) -> None:
-    """What a query went through, a line a step, then the hits."""
+    """Prints the steps of a query, one per line, then the hits."""
     console = Console()
     for name, value in steps.items():
         console.print(written_out(f"{name}: {_in_words(value)}"), markup=False, highlight=False)
@@ -28,7 +28,7 @@ def _in_words(value: Any) -> str:
 
 
 def hits_table(hits: Sequence[IndexHit], title: Text | None = None) -> Table:
-    """Rank, score, id, description and tags."""
+    """Tabulates rank, score, id, description and tags."""
     table = Table(title=title)
     for name in ("rank", "score"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -41,7 +41,7 @@ def hits_table(hits: Sequence[IndexHit], title: Text | None = None) -> Table:
 
 
 def info_table(place: str, record: Mapping[str, Any]) -> Table:
-    """The manifest, then each tag with its most frequent values."""
+    """Tabulates the manifest, then each tag with its most frequent values."""
     table = Table(show_header=False)
     table.add_row("index", Text(written_out(place)))
     encoder = record["encoder"]

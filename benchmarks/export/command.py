@@ -76,7 +76,7 @@ def export(
 
 
 def summary_of(out: Path, deviation: float, files: dict[str, int], further: dict) -> str:
-    """What was written, in lines."""
+    """Summarises what was written, in lines."""
     sizes = "\n".join(f"  {name}  {size / 1e6:.1f} MB" for name, size in files.items() if size > 1e5)
     told = f", opset {further['opset']}" if "opset" in further else ""
     return f"wrote {out}{told}, at most {deviation:.1e} from PyTorch\n{sizes}"

@@ -1,4 +1,5 @@
 """The search app: one page for people and a JSON API for programs, over a product index.
 
-``models`` asks the models (many users at once), ``service`` answers searches, ``api`` puts both on HTTP, ``server`` runs it.
+``models`` runs the models for many users at once, ``service`` answers searches, ``api`` serves both on HTTP, ``server`` runs
+it.
 """

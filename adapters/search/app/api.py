@@ -1,7 +1,7 @@
-"""The app on HTTP: the page for people, and the JSON API that the page itself uses.
+"""Serves the app on HTTP: the page for people, and the JSON API that the page itself uses.
 
-No part of a request ever names a file: assets are a table made at the start, photos and thumbnails come out of the index or
-out of memory by id.
+No part of a request ever names a file: assets are a fixed table, photos and thumbnails come from the index or from memory by
+id.
 """
 
 import hashlib
@@ -32,8 +32,8 @@ from e2.version import __version__
 STATUS = {NotFound: 404, Unavailable: 503, TooLarge: 413, WrongType: 415, InputError: 400}
 PROBLEMS: dict[int | str, dict[str, Any]] = {400: {"model": schemas.Problem}, 404: {"model": schemas.Problem}}
 UPLOAD_PROBLEMS = PROBLEMS | {413: {"model": schemas.Problem}, 415: {"model": schemas.Problem}}
-LONGEST_TEXT = 500  # characters; a text tower reads some 300
-LONGEST_ID, LONGEST_VALUE = 2000, 2000  # of products and their tags: more than catalogues have, less than an address holds
+LONGEST_TEXT = 500  # characters; a text tower reads about 300
+LONGEST_ID, LONGEST_VALUE = 2000, 2000  # products and tags: more than catalogues have, less than an address holds
 DAY = "private, max-age=86400"
 
 PHOTO = Query(max_length=LONGEST_ID + 8, description="`upload:...` as `/api/photos` gave it, or `product:ID`")
@@ -42,12 +42,12 @@ ProductId = Annotated[str, Query(alias="id", max_length=LONGEST_ID, description=
 
 
 def create_app(service: SearchService, *, hosts: Sequence[str] = ("127.0.0.1", "localhost", "[::1]")) -> FastAPI:
-    """The web application over a service.
+    """Builds the web application over a service.
 
     Args:
-        service: what answers.
-        hosts: names under which browsers may ask; ``*`` = any. A foreign name that leads here is an attack from a web page
-            on whoever looks at it (DNS rebinding).
+        service: answers the requests.
+        hosts: host names that browsers may use; ``*`` = any. Other names pointing here are an attack by a web page (DNS
+            rebinding).
     """
     app = FastAPI(title="E2 search", version=__version__, docs_url=None, redoc_url=None, description=DESCRIPTION)
     app.add_middleware(OwnPagesOnly)
@@ -69,7 +69,7 @@ def _add_api(app: FastAPI, service: SearchService) -> None:
     def search(
         q: Annotated[str, Query(max_length=LONGEST_TEXT, description="words; beside a photo what should differ")] = "",
         photo: Annotated[str | None, PHOTO] = None,
-        method: Annotated[str | None, Query(max_length=50, description="how a photo and words are put together")] = None,
+        method: Annotated[str | None, Query(max_length=50, description="how photo and words are combined")] = None,
         weight: Annotated[float, Query(ge=0, le=1, description="of the words, for the method slerp")] = TEXT_WEIGHT,
         tag: Annotated[
             list[Annotated[str, Query(max_length=LONGEST_VALUE)]],
@@ -92,7 +92,7 @@ def _add_api(app: FastAPI, service: SearchService) -> None:
     def thumbnail(request: Request, product_id: ProductId) -> Response:
         jpeg = service.thumbnail(product_id)
         headers = {"Cache-Control": "private, no-cache", "ETag": f'"{hashlib.sha256(jpeg).hexdigest()[:32]}"'}
-        if request.headers.get("if-none-match") == headers["ETag"]:  # asked each time, as an index may be built anew
+        if request.headers.get("if-none-match") == headers["ETag"]:  # looked up each time, as an index may be rebuilt
             return Response(status_code=304, headers=headers)
         return JpegResponse(jpeg, headers=headers)
 
@@ -156,7 +156,7 @@ def _add_pages(app: FastAPI, service: SearchService) -> None:
 
 
 def _tell_problems(app: FastAPI) -> None:
-    """Every problem is one line of JSON; what went wrong inside stays in the log."""
+    """Reports every problem as one line of JSON; internal errors stay in the log."""
 
     @app.exception_handler(InputError)
     def refused(request: Request, error: InputError) -> JSONResponse:
@@ -173,7 +173,7 @@ def _tell_problems(app: FastAPI) -> None:
         return JSONResponse({"error": str(error.detail)}, error.status_code, headers=error.headers)
 
     @app.exception_handler(Exception)
-    def fault(request: Request, error: Exception) -> JSONResponse:  # answered outside of all middleware
+    def fault(request: Request, error: Exception) -> JSONResponse:  # answered outside all middleware
         return JSONResponse({"error": "something went wrong on the server; its log says what"}, 500, HEADERS)
 
 

@@ -1,4 +1,4 @@
-"""Many threads, one model: requests that come while it is busy are answered together by its next pass."""
+"""Batches requests of many threads to one model: those that arrive while it is busy share its next pass."""
 
 import threading
 from collections import OrderedDict, deque
@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class BatchedItem:
-    """An item that waits: what runs it, how many at once, and where the answer goes."""
+    """A waiting item: its function, batch limit, and future answer."""
 
     run: Callable[[list[Any]], Sequence[Any]]
     most: int
@@ -22,10 +22,10 @@ class BatchedItem:
 
 
 class ModelThread:
-    """The one thread that computes with a model, first come first served.
+    """The only thread that runs a model, first come first served.
 
-    Items of the same kind that queue when it turns to one of them are answered in one pass, so a lone request is answered at
-    once, and a crowd in few passes. The thread ends with the process.
+    Queued items of the same kind are answered in one pass, so a lone request is answered at once, and many in few passes. The
+    thread ends with the process.
     """
 
     def __init__(self):
@@ -34,7 +34,7 @@ class ModelThread:
         threading.Thread(target=self._work, name="model", daemon=True).start()
 
     def batched(self, run: Callable[[list[Item]], Sequence[Answer]], most: int = 32) -> Callable[[Item], Answer]:
-        """What asks for single items, from any thread.
+        """Makes a function that asks for single items, from any thread.
 
         Args:
             run: N items -> N answers.
@@ -66,7 +66,7 @@ class ModelThread:
                         job.future.set_exception(error)
 
     def _next_jobs(self) -> list[BatchedItem]:
-        """The oldest job, and those of its kind."""
+        """Takes the oldest job, and those of its kind."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs)
             first = self._jobs[0]
@@ -77,12 +77,12 @@ class ModelThread:
 
 
 class Remembered(Generic[Item, Answer]):
-    """Answers by key, the ``kept`` last used ones; unlike ``functools.lru_cache`` the key may be a part of the item.
+    """Caches the ``kept`` last used answers; unlike in ``functools.lru_cache``, the key may be a part of the item.
 
     Args:
         ask: item -> answer.
-        key: item -> what it is known by.
-        kept: answers at most.
+        key: item -> its key.
+        kept: most answers.
     """
 
     def __init__(self, ask: Callable[[Item], Answer], key: Callable[[Item], Hashable], kept: int):

@@ -1,4 +1,4 @@
-"""`e2 app`."""
+"""Command `e2 app`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +15,14 @@ Index = Annotated[
 
 def app(
     index: Index = None,
-    encoder: Annotated[str | None, typer.Option(help="that of the index; needed only where it was moved")] = None,
+    encoder: Annotated[str | None, typer.Option(help="the index's; needed only if it was moved")] = None,
     captioner: Annotated[Path | None, typer.Option(help="folder of e2 caption fit, to describe photos")] = None,
     composer: Annotated[
         list[Path] | None,
         typer.Option(help="folder of e2 compose fit: a further way to search with photo and words; repeatable"),
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="on the built-in catalogue; trains what is missing, once")] = False,
-    out: Annotated[Path, typer.Option(help="folder where the demo is kept")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="folder of the demo")] = Path("runs/demo"),
     host: Annotated[str, typer.Option(help="address to listen on; others than this one open the app to others")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 7860,
     batch_size: BatchSize = 64,

@@ -1,4 +1,4 @@
-"""`e2 app --demo`: the built-in catalogue with an encoder, a captioner and an index, made once and kept."""
+"""Makes the demo once: the built-in catalogue with an encoder, a captioner and an index."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ DESCRIBING = 250  # steps of its captioner; its validation loss hardly falls aft
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo consists of."""
+    """Parts of the demo."""
 
     encoder: Encoder
     captioner: Captioner
@@ -30,10 +30,10 @@ class Demo:
 
 
 def make_demo(folder: Path, encoder_name: str | None, captioner: Path | None = None, **encoder_options: object) -> Demo:
-    """Makes what is missing, saying so on stderr: minutes the first time, seconds later on. Stopped, it goes on.
+    """Makes the missing parts, with notes on stderr: minutes the first time, seconds later. Resumes if stopped.
 
     Args:
-        folder: where everything is kept.
+        folder: folder of everything.
         encoder_name: any encoder; None = a small one is trained here.
         captioner: folder of the encoder's captioner; None = one is trained here.
         encoder_options: of `load_encoder`.

@@ -1,4 +1,4 @@
-"""Which part of a photo the encoder saw: patches are drawn over that part."""
+"""Finds the part of a photo that the encoder saw, over which patches are drawn."""
 
 from e2.errors import InputError
 
@@ -6,7 +6,7 @@ Box = tuple[float, float, float, float]
 
 
 def seen_box(photo: tuple[int, int], size: tuple[int, int], resize_mode: str) -> Box:
-    """The box (x0, y0, x1, y1) of the model's input, in shares of the photo's width and height.
+    """Computes the box (x0, y0, x1, y1) of the model's input, in shares of the photo's width and height.
 
     ``squash``: the whole photo. ``shortest``: the middle, where the longer side is cut. ``longest``: more than the photo,
     whose shorter side is padded, so that the box reaches beyond 0 and 1.

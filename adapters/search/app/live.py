@@ -1,4 +1,4 @@
-"""The index that a running app searches: the one that is at its place now."""
+"""The index that a running app searches: the current one at its path."""
 
 import logging
 import threading
@@ -9,22 +9,22 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.search.index import ProductIndex, open_index
 from e2.errors import InputError
 
-EVERY = 1.0  # seconds between two looks at the place
-LOG = logging.getLogger("uvicorn.error")  # the server's own: the command line silences all but its messages
+EVERY = 1.0  # seconds between checks of the path
+LOG = logging.getLogger("uvicorn.error")  # the server's own logger: the command line silences other messages
 
 
 class Unavailable(InputError):
-    """There is no index to search for now."""
+    """No index can be searched now."""
 
 
 class LiveIndex:
-    """Follows what is written to an index, and opens the one that takes its place. Asked by many threads.
+    """Follows changes of an index, and opens its replacement. Thread-safe.
 
     Args:
-        index: as it was opened at the start.
+        index: opened at the start.
         place: path or URI.
-        encoder: that of the app; an index of another one cannot be searched.
-        changed: called in a thread of its own after every change.
+        encoder: the app's; an index of another encoder cannot be searched.
+        changed: called in a separate thread after every change.
     """
 
     def __init__(self, index: ProductIndex, place: str, encoder: Encoder, changed: Callable[[], None]):
@@ -34,10 +34,10 @@ class LiveIndex:
         self._looked, self._lock = time.monotonic(), threading.Lock()
 
     def now(self) -> ProductIndex:
-        """The index; what it is may be a second old.
+        """Returns the index, at most about a second old.
 
         Raises:
-            Unavailable: it is gone, cannot be reached, or was built anew with another encoder.
+            Unavailable: it is gone, unreachable, or was rebuilt with another encoder.
         """
         with self._lock:
             if time.monotonic() - self._looked > EVERY:
@@ -52,13 +52,13 @@ class LiveIndex:
     def _look(self) -> None:
         try:
             if (generation := self._index.generation) != self._generation:
-                if generation.split()[0] != self._generation.split()[0]:  # the former one may be in use: nobody closes it
+                if generation.split()[0] != self._generation.split()[0]:  # the old one may be in use: do not close it
                     self._index = open_index(self.place, self.encoder)
                     generation = self._index.generation
                 self._generation = generation
                 threading.Thread(target=self._changed, name="changed index", daemon=True).start()
             self._problem = None
-        except InputError as error:  # its text names folders of the server, which do not concern visitors
+        except InputError as error:  # its text names folders of the server, which visitors should not see
             if self._problem != str(error):
                 LOG.warning("the index cannot be searched now: %s", error)
             self._problem = str(error)

@@ -1,4 +1,4 @@
-"""What the app asks its models: texts and photos to vectors, tags read, where tokens looked, captions, composed queries."""
+"""Runs the app's models: text and photo vectors, tags, selections, captions, composed queries."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -20,27 +20,27 @@ from e2.adapters.search.queries import IndexQuery, careful
 from e2.adapters.tag_reader import TagReader
 from e2.errors import InputError
 
-KEPT = 4096  # texts, and photos, whose vectors are remembered: some 10 MB at 512 numbers each
-BLEND = "slerp"  # the method with a weight; it needs no composer, so each query may have a weight of its own
-RUNNERS_UP = 3  # values of an entity that are named for a photo, the nearest first
+KEPT = 4096  # texts, and photos, whose vectors are cached: about 10 MB at 512 numbers each
+BLEND = "slerp"  # the method with a weight; it needs no composer, so each query may have its own weight
+RUNNERS_UP = 3  # values of an entity shown for a photo, nearest first
 
 
 @dataclass(frozen=True)
 class Look:
-    """What the encoder makes of a photo: its embedding (D,), and those of its entities (E, D) where there are any."""
+    """Embeddings of a photo: its own (D,), and those of its entities (E, D) if any."""
 
     features: np.ndarray
     regions: np.ndarray | None
 
 
 class Models:
-    """An encoder and what goes with it, for many threads at once.
+    """Encoder, captioner and composers, for many threads at once.
 
     Args:
         encoder: any.
-        vocabulary: entity -> values that tags are read from and wishes name; empty for a catalogue without tags.
+        vocabulary: entity -> values for reading tags and parsing wishes; empty for a catalogue without tags.
         captioner: of the same encoder; None = no captions.
-        composers: further methods, fitted to the encoder; a fitted ``slots`` takes the place of the plain one.
+        composers: further methods, fitted to the encoder; a fitted ``slots`` replaces the plain one.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Models:
         self._read(vocabulary)
 
     def with_vocabulary(self, vocabulary: Mapping[str, Sequence[str]]) -> "Models":
-        """The same models for a catalogue that has changed; what they said of texts and photos is kept."""
+        """Returns the models for a changed catalogue, with cached results for texts and photos."""
         other = copy.copy(self)
 
         def take_in(vocabularies: list[Mapping[str, Sequence[str]]]) -> list["Models"]:
@@ -72,7 +72,7 @@ class Models:
         return self._thread.batched(take_in, most=1)(vocabulary)
 
     def _read(self, vocabulary: Mapping[str, Sequence[str]]) -> None:
-        """Takes a vocabulary in; embeds it, so only before there are other threads, or in that of the models."""
+        """Embeds a vocabulary; only before other threads start, or in the models' thread."""
         self.vocabulary = {entity: list(values) for entity, values in vocabulary.items()}
         self.editor = RuleEditor(vocabulary)
         slots = next((c for c in self._fitted if isinstance(c, SlotFilling)), None)
@@ -86,20 +86,20 @@ class Models:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Ways to search with a photo and a wish, the default first: what our own measurements put first, if it is there."""
+        """Methods for a photo and a wish, the default first: our best measured, if available."""
         return (*self.composers, BLEND)
 
     def compose(self, method: str, photo: SentPhoto, wish: str, weight: float = TEXT_WEIGHT) -> IndexQuery:
-        """A photo and a wish -> one query.
+        """Composes a query from a photo and a wish.
 
         Args:
             method: one of `methods`.
             photo: the reference.
             wish: what should differ.
-            weight: of ``slerp``: 0 = the photo alone, 1 = the words alone.
+            weight: of ``slerp``: 0 = only the photo, 1 = only the words.
 
         Raises:
-            InputError: an unknown method, or an empty or endless wish.
+            InputError: an unknown method, or an empty or overlong wish.
         """
         look = self.look(photo)
         if method == BLEND:
@@ -110,7 +110,7 @@ class Models:
         return self._careful(self._composed[method]((photo, look, wish)), wish)
 
     def read_tags(self, photo: SentPhoto) -> dict[str, list[tuple[str, float]]]:
-        """The nearest values of each entity with their cosines, the nearest first; empty for a catalogue without tags."""
+        """Reads the nearest values of each entity with their cosines, nearest first; empty for a catalogue without tags."""
         if self.reader is None:
             return {}
         look = self.look(photo)
@@ -122,7 +122,7 @@ class Models:
         }
 
     def _careful(self, found: Composed, wish: str) -> IndexQuery:
-        """The query of one wish, kept away from what the wish wants gone."""
+        """Makes the query of one wish avoid what the wish rejects."""
         encode = lambda texts: np.stack([self.text(text) for text in texts])  # noqa: E731 - remembered ones
         return careful(found, wish, self.editor, encode, self.vocabulary)
 
@@ -137,7 +137,7 @@ class Models:
         return [Look(features, regions) for features, regions in zip(*both, strict=True)]
 
     def _selections(self, photos: list[SentPhoto]) -> list[dict[str, dict[int, np.ndarray]]]:
-        """Per photo: entity -> {fusion layer: weight of each patch (rows, columns), over the entity's tokens}."""
+        """Selections of each photo: entity -> {fusion layer: weight of each patch (rows, columns), over its tokens}."""
         if not self.encoder.selects:
             return [{} for _ in photos]
         chosen = self.encoder.selections([photo.jpeg for photo in photos])
@@ -153,7 +153,7 @@ class Models:
 
 
 def _composing(composer: Composer) -> Callable[[list[tuple[SentPhoto, Look, str]]], list[Composed]]:
-    """What asks a composer: N (photo, look, wish) -> N queries, each by itself."""
+    """Makes a function that asks a composer: N (photo, look, wish) -> N separate queries."""
 
     def run(items: list[tuple[SentPhoto, Look, str]]) -> list[Composed]:
         photos, looks, wishes = zip(*items, strict=True)
@@ -168,7 +168,7 @@ def _composing(composer: Composer) -> Callable[[list[tuple[SentPhoto, Look, str]
 
 
 def _stacked(looks: Sequence[Look]) -> tuple[np.ndarray, np.ndarray | None]:
-    """(N, D) features and (N, E, D) regions, or None, of N looks."""
+    """Stacks N looks: (N, D) features and (N, E, D) regions, or None."""
     regions = [look.regions for look in looks if look.regions is not None]
     assert len(regions) in (0, len(looks))  # one encoder made them all
     return np.stack([look.features for look in looks]), np.stack(regions) if regions else None

@@ -1,6 +1,6 @@
-"""Photos that strangers send: checked before they are decoded, kept small, in memory only, the oldest forgotten.
+"""Handles uploaded photos: checked before decoding, kept small, in memory only, the oldest dropped.
 
-A photo has no name that could lead to a file: it is known by the hash of its pixels.
+A photo has no name that could refer to a file: its id is the hash of its pixels.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from e2.errors import InputError
 
 MAX_BYTES = 16 * 2**20  # of an upload
 MAX_PIXELS = {"JPEG": 50_000_000, "MPO": 50_000_000, "PNG": 16_000_000, "WEBP": 16_000_000}
-SIDE = 768  # pixels of the longer side that is kept: more than any encoder here reads
+SIDE = 768  # pixels of the longer side kept: more than any encoder here reads
 QUALITY = 90
-KEPT = 256  # uploaded photos: at some 100 kB each, some 25 MB
+KEPT = 256  # uploaded photos: about 100 kB each, 25 MB in all
 
-_decoding = threading.Lock()  # one upload at a time: a large photo takes hundreds of megabytes while it is decoded
+_decoding = threading.Lock()  # one upload at a time: decoding a large photo takes hundreds of megabytes
 
 
 class TooLarge(InputError):
@@ -29,7 +29,7 @@ class TooLarge(InputError):
 
 
 class WrongType(InputError):
-    """An upload that is no photo of a kind that the app takes."""
+    """An upload that is no photo of an accepted kind."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SentPhoto:
     """A photo ready for the models.
 
     Attributes:
-        id: by which it is known: ``upload:HASH`` or ``product:ID``.
+        id: ``upload:HASH`` or ``product:ID``.
         jpeg: the encoded picture.
     """
 
@@ -46,18 +46,18 @@ class SentPhoto:
 
     @cached_property
     def digest(self) -> bytes:
-        """Of the picture: what models said of it holds as long as this is the same, which an id is not."""
+        """Digest of the picture, by which models' results are cached; an id is not enough."""
         return hashlib.sha256(self.jpeg).digest()
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """(width, height), off the header: decoded pictures would fill the memory."""
+        """(width, height), from the header: decoded pictures would fill the memory."""
         with Image.open(io.BytesIO(self.jpeg), formats=["JPEG"]) as image:
             return image.size
 
 
 def read_upload(body: bytes) -> SentPhoto:
-    """An upload as a photo: upright, RGB, at most `SIDE` pixels a side, without the metadata it came with (places, names).
+    """Reads an upload as a photo: upright, RGB, at most `SIDE` pixels per side, without its metadata (places, names).
 
     Raises:
         TooLarge: more than `MAX_BYTES`, or pixels than `MAX_PIXELS` (decompression bombs; read off the header).
@@ -74,7 +74,7 @@ def read_upload(body: bytes) -> SentPhoto:
     except BadImage as error:
         raise InputError(f"this photo cannot be used: {error.cause}") from error
     jpeg = io.BytesIO()
-    Image.frombytes("RGB", image.size, image.tobytes()).save(jpeg, "JPEG", quality=QUALITY)  # new: nothing comes along
+    Image.frombytes("RGB", image.size, image.tobytes()).save(jpeg, "JPEG", quality=QUALITY)  # a new picture: no metadata
     return SentPhoto("upload:" + hashlib.sha256(jpeg.getvalue()).hexdigest()[:32], jpeg.getvalue())
 
 
@@ -95,7 +95,7 @@ def _check_header(body: bytes) -> None:
 
 
 class PhotoShelf:
-    """Uploaded photos by id, at most ``kept`` of them, the longest unused forgotten first. Threads may share it."""
+    """Uploaded photos by id, at most ``kept`` of them, least recently used dropped first. Thread-safe."""
 
     def __init__(self, kept: int = KEPT):
         self.kept = kept

@@ -1,4 +1,4 @@
-"""What stands between strangers and the app: headers that bind the browser, and a bound on how much it reads."""
+"""Protects the app from strangers: headers that bind the browser, and limits on what it reads."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -14,12 +14,12 @@ from e2.errors import InputError
 READING = ("GET", "HEAD", "OPTIONS")
 UPLOAD_SECONDS = 60  # for a whole photo; one that drips in would hold its connection for ever
 HEADERS = {
-    # Scripts, styles and data come from this server alone, so that no text of a catalogue can become code.
+    # Scripts, styles and data come only from this server, so that no catalogue text can become code.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",  # addresses hold what people searched for
+    "Referrer-Policy": "no-referrer",  # addresses contain search terms
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -42,7 +42,7 @@ class SecureHeaders:
 
 
 class OwnPagesOnly:
-    """Refuses what would write when a page of another site asks for it: browsers say so, programs say nothing."""
+    """Refuses writing requests that a page of another site makes: browsers say so, programs say nothing."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -56,7 +56,7 @@ class OwnPagesOnly:
 
 
 def is_foreign(headers: Headers) -> bool:
-    """Whether a browser says that a page of another site asks: by Sec-Fetch-Site, which pages cannot set, or else Origin."""
+    """True if a browser says that a page of another site asks: by Sec-Fetch-Site, which pages cannot set, or else Origin."""
     if site := headers.get("sec-fetch-site"):
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
@@ -64,7 +64,7 @@ def is_foreign(headers: Headers) -> bool:
 
 
 class EndsUnread:
-    """Closes the connection after an answer to a request with a body: what is left of one could drip in for ever."""
+    """Closes the connection after answering a request with a body, the rest of which could drip in for ever."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -81,11 +81,11 @@ class EndsUnread:
 
 
 async def bounded_body(request: Request) -> bytes:
-    """The body of a request, read no further than `MAX_BYTES` and no longer than `UPLOAD_SECONDS`.
+    """Reads the body of a request, at most `MAX_BYTES` and `UPLOAD_SECONDS`.
 
     Raises:
-        TooLarge: there is more, as announced or as it comes.
-        InputError: it takes too long, or is broken off.
+        TooLarge: it is larger, as announced or as received.
+        InputError: it takes too long, or is aborted.
     """
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > MAX_BYTES:
@@ -95,7 +95,7 @@ async def bounded_body(request: Request) -> bytes:
     except asyncio.TimeoutError:  # not TimeoutError's alias before Python 3.11
         raise InputError(f"the photo did not arrive within {UPLOAD_SECONDS} seconds; try again") from None
     except ClientDisconnect:
-        raise InputError("the upload was broken off") from None
+        raise InputError("the upload was aborted") from None
 
 
 async def _read(request: Request) -> bytes:

@@ -1,4 +1,4 @@
-"""What the JSON API answers."""
+"""Answers of the JSON API."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ from e2.adapters.search.store import IndexHit
 
 
 class About(BaseModel):
-    """The index and what can be done with it."""
+    """The index and the available functions."""
 
     products: int
     data: str = Field(description="what the index was built from")
@@ -18,7 +18,7 @@ class About(BaseModel):
     entities: list[str] = Field(description="tags that filters may name")
     methods: list[str] = Field(description="ways to search with a photo and a wish, the default first")
     captions: bool = Field(description="whether photos can be described")
-    looks: bool = Field(description="whether selection tokens show where they looked")
+    looks: bool = Field(description="whether it is known where selection tokens look")
 
 
 class IndexedProduct(BaseModel):
@@ -36,12 +36,12 @@ class ProductPage(BaseModel):
     products: list[IndexedProduct]
     next_offset: int | None = Field(description="where the next page starts; null: nothing more")
     facets: dict[str, dict[str, int]] = Field(description="tag -> value -> products under the other filters")
-    method: str | None = Field(description="how photo and words were put together; null where there was only one of them")
-    steps: dict[str, Any] = Field(description="what a composed query went through, in words")
+    method: str | None = Field(description="how photo and words were combined; null if there was only one of them")
+    steps: dict[str, Any] = Field(description="steps of a composed query, in words")
 
 
 class Uploaded(BaseModel):
-    """A photo that was taken in: ask with its id while the server keeps it."""
+    """An uploaded photo: use its id while the server keeps it."""
 
     photo: str
     width: int
@@ -49,35 +49,35 @@ class Uploaded(BaseModel):
 
 
 class Read(BaseModel):
-    """A value that was read off a photo."""
+    """A value read from a photo."""
 
     value: str
     cosine: float
 
 
 class Layer(BaseModel):
-    """What an entity's tokens chose at one fusion block: a weight for each patch of the grid."""
+    """Selections of an entity's tokens at one fusion block: a weight for each patch of the grid."""
 
     layer: int
     weights: list[list[float]]
 
 
 class ReadOff(BaseModel):
-    """Tags read off a photo, and where the selection tokens looked for them."""
+    """Tags read from a photo, and where the selection tokens looked for them."""
 
-    tags: dict[str, list[Read]] = Field(description="nearest values of each tag, the nearest first")
+    tags: dict[str, list[Read]] = Field(description="nearest values of each tag, nearest first")
     looks: dict[str, list[Layer]]
     seen: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 of the grid, in shares of the photo")
 
 
 class Caption(BaseModel):
-    """What the captioner says of a photo."""
+    """Caption of a photo."""
 
     caption: str
 
 
 class Problem(BaseModel):
-    """What is wrong, in a line."""
+    """A problem, in one line."""
 
     error: str
 
@@ -96,7 +96,7 @@ def about_of(service: SearchService) -> About:
 
 
 def without_folders(name: str) -> str:
-    """A data set's or encoder's name for visitors, whom the server's folders do not concern.
+    """Strips folders of the server from a data set's or encoder's name, for visitors.
 
     Example:
         >>> without_folders("products:/srv/shop/autumn"), without_folders("hf-hub:shop/fashion-clip")

@@ -1,4 +1,4 @@
-"""Runs the app: on this machine alone unless told otherwise."""
+"""Runs the app, on this machine only unless told otherwise."""
 
 import asyncio
 import contextlib
@@ -17,9 +17,9 @@ from e2.adapters.search.app.service import SearchService
 from e2.errors import InputError
 
 MOST_AT_ONCE = 512  # connections; more are told to come back later, before memory runs out
-KEEP_ALIVE = 75  # seconds; uvicorn's 5 closes connections just when people come back to them
-HEAD_SECONDS = 10  # for the head of a request: silent connections would use up those that there are
-LEAVE_SECONDS = 2  # after Ctrl-C for requests that are being answered
+KEEP_ALIVE = 75  # seconds; uvicorn's 5 would close connections just when people return to them
+HEAD_SECONDS = 10  # for the head of a request: silent connections would use up the limit
+LEAVE_SECONDS = 2  # after Ctrl-C, for requests being answered
 OPENED = (
     "everyone who reaches {host} can search here and send photos; the app asks for no password. It answers to any host name, "
     "so that pages of other sites can read it through the browser of whoever can reach it. In a network that you trust, or "
@@ -31,8 +31,8 @@ def serve(service: SearchService, host: str, port: int) -> None:
     """Serves until it is interrupted.
 
     Args:
-        service: what answers.
-        host: address to listen on; anything but a loopback address opens the app to others, and is warned of.
+        service: answers the requests.
+        host: address to listen on; other than loopback addresses open the app to others, with a warning.
         port: 0 = any that is free.
 
     Raises:
@@ -46,12 +46,12 @@ def serve(service: SearchService, host: str, port: int) -> None:
         console.print(f"warning: {OPENED.format(host=host)}", style="yellow", markup=False)
     console.print(f"{len(service.index):,} products; open {address} (API: {address}/docs), stop by Ctrl-C")
     app = create_app(service) if local else create_app(service, hosts=["*"])
-    with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises once more when it has stopped
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it has stopped
         server_of(app).run(sockets=[listener])
 
 
 def server_of(app: FastAPI) -> uvicorn.Server:
-    """What serves the app, bounded in every way that a stranger could hold it up."""
+    """Builds the server, with limits on everything by which a stranger could block it."""
     config = uvicorn.Config(
         app,
         http=PatientOnce,
@@ -67,7 +67,7 @@ def server_of(app: FastAPI) -> uvicorn.Server:
 
 
 class PatientOnce(H11Protocol):
-    """uvicorn's HTTP with a bound on the time that a request's head may take, for which it has no setting."""
+    """uvicorn's HTTP with a time limit on a request's head, for which it has no setting."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
@@ -75,7 +75,7 @@ class PatientOnce(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:  # the head is there
+        if self.conn.their_state is not h11.IDLE:  # the head has arrived
             self._wait_no_more()
         elif self._waiting is None:
             self._waiting = self.loop.call_later(HEAD_SECONDS, self.transport.close)
@@ -91,12 +91,12 @@ class PatientOnce(H11Protocol):
 
 
 def _is_no_farewell(record: logging.LogRecord) -> bool:
-    """False for the requests that Ctrl-C broke off, of which uvicorn logs a traceback each."""
+    """False for requests aborted by Ctrl-C, for each of which uvicorn logs a traceback."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
+    """True if only this machine can reach it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Searches: from what a user asks for to a page of products with the filters that narrow it."""
+"""Answers searches with a page of products and the filters that narrow it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,27 +16,27 @@ from e2.adapters.search.queries import Found, IndexQuery, search, vocabulary_of
 from e2.adapters.search.store import IndexHit
 from e2.errors import InputError
 
-BROWSE = "fashion"  # what products are ordered by while nothing is searched for
+BROWSE = "fashion"  # order of products without a search
 DEEPEST = 1000  # products that one search can be paged through
 
 
 class NotFound(InputError):
-    """A product, a photo or a method that is not there."""
+    """A product, a photo or a method that does not exist."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a user asks for; every part may be missing.
+    """A user's search; every part may be missing.
 
     Attributes:
-        text: words; beside a photo the wish, what should differ.
+        text: words; with a photo the wish, what should differ.
         photo: ``upload:HASH`` or ``product:ID``.
-        method: how photo and words are put together; None = the default.
+        method: method for photo and words; None = the default.
         weight: of the words, in 0..1, for ``slerp``.
-        tags: entity -> values, of which a product must carry one.
-        where: a filter in the words of `e2 index search --filter`, in addition.
-        k: products on a page.
-        offset: products before it.
+        tags: entity -> values, of which a product must have one.
+        where: a further filter as in `e2 index search --filter`.
+        k: products per page.
+        offset: products to skip.
     """
 
     text: str = ""
@@ -54,11 +54,11 @@ class Page:
     """A page of a search's answer.
 
     Attributes:
-        hits: best first; the product that the search started from is left out, and so is what has something unwanted.
-        next_offset: where the next page starts; None = nothing more.
-        facets: entity -> value -> products. The entity's own choice is left aside, so that further values can be chosen.
-        method: how photo and words were put together; None where there was only one of them.
-        steps: what a composed query went through, in words.
+        hits: best first, without the product that the search started from and those with unwanted values.
+        next_offset: start of the next page; None = no more.
+        facets: entity -> value -> products. The entity's own filter is ignored, so that further values can be chosen.
+        method: method for photo and words; None if there was only one of them.
+        steps: steps of a composed query, in words.
     """
 
     hits: list[IndexHit]
@@ -70,7 +70,7 @@ class Page:
 
 @dataclass(frozen=True)
 class PhotoReading:
-    """What the encoder reads off a photo.
+    """Tags and selections that the encoder reads from a photo.
 
     Attributes:
         tags: entity -> nearest values with their cosines.
@@ -84,13 +84,13 @@ class PhotoReading:
 
 
 class SearchService:
-    """Answers for many threads at once.
+    """Answers searches of many threads at once.
 
     Args:
         index: of products.
-        models: the index's encoder and what goes with it.
+        models: the index's encoder and further models.
         shelf: uploaded photos.
-        place: where the index lies, to notice what becomes of it; None: it stays as it is.
+        place: path of the index, to follow changes; None: it does not change.
     """
 
     def __init__(self, index: ProductIndex, models: Models, shelf: PhotoShelf | None = None, place: str | None = None):
@@ -100,21 +100,21 @@ class SearchService:
 
     @property
     def index(self) -> ProductIndex:
-        """As it is now; a request asks once.
+        """The current index; a request asks once.
 
         Raises:
-            Unavailable: there is none to search.
+            Unavailable: none can be searched.
         """
         return self._now()
 
     def _renew(self) -> None:
-        """After the index has changed: tags are read, and wishes understood, in the words that it has now."""
+        """Renews the vocabulary of tags and wishes after the index has changed."""
         vocabulary = vocabulary_of(self.index)
         if vocabulary != self.models.vocabulary:
             self.models = self.models.with_vocabulary(vocabulary)
 
     def search(self, asked: Search) -> Page:
-        """One page.
+        """Returns one page.
 
         Raises:
             NotFound: the photo is no longer kept, or there is no such product.
@@ -129,7 +129,7 @@ class SearchService:
         return Page(found.hits, more, facets_of(index, asked), method, query.steps)
 
     def photo(self, photo_id: str) -> SentPhoto:
-        """An uploaded photo, or a product's.
+        """Returns an uploaded photo, or a product's.
 
         Raises:
             NotFound: neither.
@@ -143,7 +143,7 @@ class SearchService:
         return photo
 
     def product(self, product_id: str) -> IndexHit:
-        """One product.
+        """Returns one product.
 
         Raises:
             NotFound: there is none with this id.
@@ -154,7 +154,7 @@ class SearchService:
         return found[0]
 
     def thumbnail(self, product_id: str) -> bytes:
-        """The JPEG that the index holds of a product.
+        """Returns the product's JPEG in the index.
 
         Raises:
             NotFound: there is none with this id.
@@ -165,7 +165,7 @@ class SearchService:
         return jpeg
 
     def read(self, photo_id: str) -> PhotoReading:
-        """Tags, and where the selection tokens looked.
+        """Reads tags, and where the selection tokens looked.
 
         Raises:
             NotFound: no such photo.
@@ -176,7 +176,7 @@ class SearchService:
         return PhotoReading(self.models.read_tags(photo), self.models.selections(photo), seen)
 
     def caption(self, photo_id: str) -> str:
-        """A caption of a photo.
+        """Captions a photo.
 
         Raises:
             NotFound: no such photo.
@@ -185,7 +185,7 @@ class SearchService:
         return self.models.caption(self.photo(photo_id))
 
     def _query(self, asked: Search) -> tuple[IndexQuery, str | None]:
-        """What is searched for, and by which method photo and words are put together."""
+        """Makes the query, and names the method that combines photo and words."""
         text = asked.text.strip() if asked.text.strip(" .,?!") else ""
         if asked.photo is None:
             return IndexQuery(self.models.text(text or BROWSE)[None]), None
@@ -200,7 +200,7 @@ class SearchService:
 
 
 def facets_of(index: ProductIndex, search: Search) -> dict[str, dict[str, int]]:
-    """Counts under a search's filters, those of each entity under the filters on the others."""
+    """Counts under a search's filters, each entity's under the filters on the others."""
     facets = dict(index.facets(index.filter(search.where, search.tags)))
     for entity in search.tags:
         others = {name: values for name, values in search.tags.items() if name != entity}

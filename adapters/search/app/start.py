@@ -1,4 +1,4 @@
-"""From what the command line names to a service that answers."""
+"""Builds the service that the command line asks for."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,14 +24,14 @@ def start_service(
     demo_folder: Path,
     **encoder_options: Any,
 ) -> SearchService:
-    """Loads everything that the app asks.
+    """Loads everything that the app needs.
 
     Args:
         index: path or URI; None = the demo.
-        encoder: that of the index; None = loaded from where it lay when the index was built, or made by the demo.
+        encoder: the index's; None = loaded from its recorded path, or made by the demo.
         captioner: folder; None = the demo's, or no captions.
         composers: folders of fitted composers.
-        demo_folder: where the demo is kept.
+        demo_folder: folder of the demo.
         encoder_options: of `load_encoder`.
 
     Raises:
@@ -52,6 +52,6 @@ def service_of(
     composers: Sequence[Path] = (),
     place: str | None = None,
 ) -> SearchService:
-    """A service over what is loaded; tags are read from the values that the index's products carry."""
+    """Builds a service from loaded parts; tags are read from the values in the index."""
     fitted = [load_composer(folder, encoder) for folder in composers]
     return SearchService(index, Models(encoder, vocabulary_of(index), captioner, fitted), place=place)
