@@ -32,7 +32,7 @@ HINTS = {
     "malformed row": 'quote cells that hold the delimiter or a line break, and double the quotation marks within them ("")',
     "no JSON object": "write one object a line",
     REMOTE: "URLs are not fetched: save the photos and give their file names",
-    WINDOWS: "write / instead of \\, and paths relative to the table instead of a drive such as C:\\",
+    WINDOWS: "write / for backslashes, and paths relative to the table instead of a drive such as C:\\",
 }
 TASKS_AHEAD = 256  # handed to the threads at a time, so that memory does not grow with the catalogue
 SHOWN = 10  # bad rows that an error names
