@@ -9,7 +9,7 @@ ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS wheel
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE cli.py ./
+COPY pyproject.toml setup.py README.md LICENSE cli.py ./
 COPY e2 e2
 COPY adapters adapters
 COPY benchmarks benchmarks
@@ -17,7 +17,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:${PYTHON}-slim
 ARG TORCH_INDEX=
-ARG EXTRAS=app,sources
+ARG EXTRAS=app,captioning,sources
 # The default wheels bring CUDA along; those for CPUs alone come from PyTorch's own index and are a tenth of the size.
 RUN pip install --no-cache-dir torch torchvision ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"}
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \

@@ -17,7 +17,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Generic, TypeVar
 
-from nltk.stem.snowball import SnowballStemmer
+from e2.extras import extra
 
 T = TypeVar("T")
 
@@ -98,6 +98,8 @@ def stem(word: str) -> str:
 
     Coarser than a spelling (Snowball's stemmer, Porter 2001): to recognise a wish, not to tell values apart.
     """
+    with extra("composed", "a wish in words"):
+        from nltk.stem.snowball import SnowballStemmer
     return SnowballStemmer("english").stem(_common(word))
 
 

@@ -13,6 +13,10 @@ from e2.adapters.encoder import Encoder
 from e2.data.images import load_image
 from e2.data.product import Catalogue
 from e2.errors import InputError
+from e2.extras import extra
+
+with extra("captioning", "BLEU of a sweep"):
+    from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu
 
 VARIANCES = (0.0, 0.001, 0.004, PAPER_VARIANCE, 0.03, 0.06)
 Scorer = Callable[[list[str], list[list[str]]], dict[str, float]]  # captions, references of each -> named scores
@@ -68,8 +72,6 @@ def sweep_variances(
 
 def nltk_scores(captions: list[str], references: list[list[str]]) -> dict[str, float]:
     """Computes corpus BLEU in percent on lower-cased words; for comparisons within a sweep, not with published results."""
-    from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu
-
     words = [caption.lower().split() for caption in captions]
     reference_words = [[text.lower().split() for text in texts] for texts in references]
     smooth = SmoothingFunction().method1  # a corpus of titles may share no four words

@@ -9,10 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import sentencepiece
 from open_clip.tokenizer import SimpleTokenizer
 
 from e2.errors import InputError
+from e2.extras import extra
+
+with extra("captioning", "captioning"):
+    import sentencepiece
 
 SAMPLE = 500_000  # texts used to learn a vocabulary; more change it little
 FILE = "tokenizer.model"

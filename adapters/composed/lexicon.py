@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-from rapidfuzz import process
-from rapidfuzz.distance import DamerauLevenshtein
+from functools import partial
 
 from e2.adapters.composed.fashion_words import ENTITIES, PROPERTIES, WORDS
+from e2.extras import extra
 from e2.spelling import Phrases, Word, spelling, stem, words
 
 ADJECTIVES = ("shade", "length", "fit", "size", "weight", "width", "height", "surface", "style", "colour")  # have comparatives
@@ -52,6 +51,10 @@ class Lexicon:
     """
 
     def __init__(self, vocabulary: Mapping[str, Sequence[str]] | None = None):
+        with extra("composed", "a wish in words"):
+            from rapidfuzz.distance.DamerauLevenshtein import normalized_similarity
+            from rapidfuzz.process import extractOne
+        self._nearest = partial(extractOne, scorer=normalized_similarity, score_cutoff=ALIKE)
         vocabulary = vocabulary or {}
         own = [(word, value) for word, value in _own_values()]
         self.kinds = _entities(vocabulary, own)
@@ -120,9 +123,7 @@ class Lexicon:
         word = spelling(word)
         if len(word) < SHORTEST_MISSPELT:
             return None
-        near = process.extractOne(
-            word, self._spellings.keys(), scorer=DamerauLevenshtein.normalized_similarity, score_cutoff=ALIKE
-        )
+        near = self._nearest(word, self._spellings.keys())
         return self._spellings[near[0]] if near and near[0][0] == word[0] else None
 
     def _of_stem(self, word: Word) -> Value | None:

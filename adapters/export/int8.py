@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from e2.errors import InputError
+from e2.extras import extra
 
 INT8 = ".int8.onnx"  # suffix of these graphs
 QUANTISED = ["MatMul", "Gemm", "Gather"]  # linear layers and the table of word vectors; a convolution would become slower
@@ -16,9 +17,10 @@ LEAST_COSINE = 0.9  # to PyTorch's vectors; 8 bits cost about 0.001, so below it
 
 def write_int8(path: Path) -> Path:
     """Writes ``NAME.int8.onnx`` beside ``NAME.onnx``."""
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+    with extra("onnx", "a graph in 8 bits"):
+        import onnx
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+        from onnxruntime.quantization.shape_inference import quant_pre_process
 
     target = path.with_suffix(INT8)
     with tempfile.TemporaryDirectory() as temporary:

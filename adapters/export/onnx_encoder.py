@@ -14,6 +14,7 @@ from e2.adapters.export.record import RECORD, RULE_FILE, Exported, read_export
 from e2.adapters.export.tokenizer_files import FILE, FOLDER, load_tokenizer
 from e2.data.transforms import photo_transform
 from e2.errors import InputError, first_line
+from e2.extras import extra
 from e2.files import file_sha256
 from e2.reader import Reading
 
@@ -137,10 +138,8 @@ def _identity(record: Exported, graphs: Sequence[str], ending: str) -> str:
 
 
 def _session(path: Path):
-    try:
+    with extra("onnx", "an encoder of ONNX graphs"):
         import onnxruntime
-    except ImportError as error:
-        raise InputError("ONNX graphs need onnxruntime; install it by pip install 'e2-fashion[onnx]'") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3

@@ -25,6 +25,7 @@ from e2.adapters.export.photo_files import save_preprocessing
 from e2.adapters.export.record import Exported
 from e2.adapters.export.tokenizer_files import save_tokenizer
 from e2.errors import InputError, first_line
+from e2.extras import extra
 from e2.foreign import OpenClip
 
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
@@ -64,7 +65,10 @@ def write_onnx(encoder: Encoder, folder: Path, *, int8: bool = False) -> Exporte
     Raises:
         InputError: onnx is not installed, PyTorch cannot express the model in ONNX, or the graphs deviate from it.
     """
-    _check_installed()
+    with extra("onnx", "ONNX export"):
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
     model = encoder.model.to("cpu").eval()
     regions = ["region_embeddings"] if encoder.tags else []
     image, text = (folder / f"{name}{EXACT}" for name in (IMAGE, TEXT))
@@ -93,8 +97,8 @@ def _compared(encoder: Encoder, onnx_model: OnnxModel) -> Iterator[tuple[Tensor,
 
 def _graph(module: nn.Module, example: Tensor, path: Path, input_name: str, output_names: list[str]) -> int:
     """Writes one graph and returns its opset."""
-    import onnx
-
+    with extra("onnx", "ONNX export"):
+        import onnx
     batch = torch.export.Dim("batch")
     try:
         with torch.no_grad(), _quiet():
@@ -108,15 +112,6 @@ def _graph(module: nn.Module, example: Tensor, path: Path, input_name: str, outp
     if noise := RANDOM & {node.op_type for node in graph.graph.node}:
         raise InputError(f"the graph would draw {', '.join(sorted(noise))}, so its outputs would vary; it was not written")
     return next(entry.version for entry in graph.opset_import if not entry.domain)
-
-
-def _check_installed() -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"ONNX export needs {error.name}; install it by pip install 'e2-fashion[onnx]'") from error
 
 
 @contextlib.contextmanager

@@ -14,12 +14,15 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from look_bench.models import BaseModel, register_model
 from PIL import Image
 from torch import Tensor, nn
 
 from e2.adapters.encoder import Encoder, load_encoder
 from e2.data.images import as_photo
+from e2.extras import extra
+
+with extra("programs", "LookBench's wrapper"):
+    from look_bench.models import BaseModel, register_model
 
 
 class LookBenchEncoder(nn.Module):
@@ -54,6 +57,7 @@ class LookBenchModel(BaseModel):
 
 
 if __name__ == "__main__":
-    from look_bench.main import main
+    with extra("programs", "LookBench"):
+        from look_bench.main import main
 
     main()

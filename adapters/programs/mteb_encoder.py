@@ -5,10 +5,13 @@ tasks)``.
 from typing import Any
 
 import numpy as np
-from mteb.models.abs_encoder import AbsEncoder
-from mteb.models.model_meta import ModelMeta, ScoringFunction
 
 from e2.adapters.encoder import Encoder, load_encoder
+from e2.extras import extra
+
+with extra("programs", "MTEB's wrapper"):
+    from mteb.models.abs_encoder import AbsEncoder
+    from mteb.models.model_meta import ModelMeta, ScoringFunction
 
 
 class MtebEncoder(AbsEncoder):

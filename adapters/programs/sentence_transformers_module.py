@@ -10,14 +10,17 @@ from typing import Any
 
 import torch
 from PIL import Image
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import InputModule
 from torch import Tensor
 from torch.nn import functional as F
 
 from e2.adapters.encoder import load_encoder
 from e2.data.images import as_photo
 from e2.errors import InputError
+from e2.extras import extra
+
+with extra("programs", "a sentence-transformers module"):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import InputModule
 
 
 class EncoderModule(InputModule):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from e2.errors import InputError
+from e2.extras import extra
 from e2.files import atomic_path
 
 PROBES = 64  # clusters searched per query
@@ -89,8 +89,6 @@ class Clusters:
 
 def _faiss():
     """Imports the package, which only large indexes need."""
-    try:
+    with extra("search", "an index of so many products"):
         import faiss
-    except ImportError as error:
-        raise InputError("so many products need the package faiss-cpu: pip install 'e2-fashion[search]'") from error
     return faiss

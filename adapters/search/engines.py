@@ -8,7 +8,7 @@ from typing import Any
 from e2.adapters.search.folder import IndexFolder
 from e2.adapters.search.local_store import LocalStore
 from e2.adapters.search.store import Manifest, Store
-from e2.errors import InputError
+from e2.extras import extra
 
 URI = re.compile(r"https?://|tcp://")
 
@@ -76,8 +76,6 @@ def _engine(place: str) -> tuple[Any, str | Path]:
     if not is_uri(place):
         return LocalStore, Path(place)
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # otherwise a line for every process that loads photos; read at import
-    try:
+    with extra("search", f"{place}: a Milvus server"):
         from e2.adapters.search.milvus_store import MilvusStore  # takes a second to import
-    except ImportError as error:
-        raise InputError(f"{place}: a Milvus server needs the package pymilvus: pip install 'e2-fashion[search]'") from error
     return MilvusStore, place

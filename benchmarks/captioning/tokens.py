@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from nltk.tokenize import TreebankWordTokenizer
-from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
-
 from e2.benchmarks.captioning.java import JavaFailed, run_java
+from e2.extras import extra
+
+with extra("captioning", "caption scores"):
+    from nltk.tokenize import TreebankWordTokenizer
+    from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
 
 PTB = "PTB (CoreNLP 3.4.1, pycocoevalcap)"
 NLTK = "nltk Treebank (no Java; not comparable with PTB scores)"

@@ -10,6 +10,7 @@ from e2.benchmarks.captioning.java import find_java
 from e2.benchmarks.captioning.metrics import BLEU, score_captions
 from e2.benchmarks.speed.harness import compare
 from e2.errors import InputError
+from e2.extras import extra
 
 VOCABULARY = (
     "a the of with in and on red blue navy green black white cotton linen wool denim leather silk dress shirt jacket coat "
@@ -48,12 +49,12 @@ def run(n: int = 30_000, references: int = 1, repeats: int = 3, seed: int = 0) -
 
 def one_after_another(captions: dict[str, str], references: dict[str, list[str]]) -> dict[str, float]:
     """Runs pycocoevalcap as its `COCOEvalCap.evaluate` does, without SPICE."""
-    from pycocoevalcap.bleu.bleu import Bleu
-    from pycocoevalcap.cider.cider import Cider
-    from pycocoevalcap.meteor.meteor import Meteor
-    from pycocoevalcap.rouge.rouge import Rouge
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
+    with extra("captioning", "this measurement"):
+        from pycocoevalcap.bleu.bleu import Bleu
+        from pycocoevalcap.cider.cider import Cider
+        from pycocoevalcap.meteor.meteor import Meteor
+        from pycocoevalcap.rouge.rouge import Rouge
+        from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
     tokenizer = PTBTokenizer()
     refs = tokenizer.tokenize({name: [{"caption": text} for text in texts] for name, texts in references.items()})
     hypotheses = tokenizer.tokenize({name: [{"caption": text}] for name, text in captions.items()})

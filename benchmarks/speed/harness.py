@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from e2.extras import extra
+
 Answer = TypeVar("Answer")
 
 
@@ -62,8 +64,8 @@ def one_by_one(ask: Callable[[Any], Answer], queries: Iterable[Any]) -> tuple[di
 
 def use_threads(threads: int) -> None:
     """Lets PyTorch and FAISS compute with so many."""
-    import faiss
-
+    with extra("search", "this measurement"):
+        import faiss
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
 

@@ -20,6 +20,7 @@ from e2.adapters.search.index import ProductIndex
 from e2.benchmarks.speed import index_vectors
 from e2.benchmarks.speed.harness import one_by_one, peak_memory, seconds, use_threads
 from e2.errors import InputError
+from e2.extras import extra
 
 ENGINES = ("local", "milvus-lite", "faiss-flat", "faiss-ivf-flat", "faiss-ivf-sq8", "faiss-hnsw")
 NEIGHBOURS, WIDTH_OF_BUILD, WIDTH_OF_SEARCH = 32, 100, 128  # HNSW: links per vector, and search depth
@@ -99,7 +100,8 @@ def _with_products(engine: str, place: str, products: int, width: int, top_k: in
 
 
 def _bare_faiss(engine: str, place: str, products: int, width: int, top_k: int) -> Built:
-    import faiss
+    with extra("search", "this measurement"):
+        import faiss
 
     lists, product = int(4 * np.sqrt(products)), faiss.METRIC_INNER_PRODUCT
     kind = {
@@ -116,7 +118,7 @@ def _bare_faiss(engine: str, place: str, products: int, width: int, top_k: int) 
         "IVF": faiss.SearchParametersIVF,
     }
     (make,) = (options[name] for name in options if kind.startswith(name))
-    extra = {"nprobe": PROBES} if "IVF" in kind else {"efSearch": WIDTH_OF_SEARCH} if "HNSW" in kind else {}
+    breadth = {"nprobe": PROBES} if "IVF" in kind else {"efSearch": WIDTH_OF_SEARCH} if "HNSW" in kind else {}
     if isinstance(index, faiss.IndexHNSW):
         index.hnsw.efConstruction = WIDTH_OF_BUILD
     took = seconds(lambda: (index.train(vectors), index.add(vectors)))
@@ -124,7 +126,7 @@ def _bare_faiss(engine: str, place: str, products: int, width: int, top_k: int) 
     selector = faiss.IDSelectorBitmap(products, faiss.swig_ptr(bits))
 
     def search(query: np.ndarray, filtered: bool, bits: np.ndarray = bits) -> list[str]:
-        parameters = make(**extra, sel=selector) if filtered else make(**extra)
+        parameters = make(**breadth, sel=selector) if filtered else make(**breadth)
         return [str(row) for row in index.search(query[None], top_k, params=parameters)[1][0] if row >= 0]
 
     return took, search, None

@@ -5,6 +5,7 @@ import torch
 
 from e2.adapters.composed.top_k import search
 from e2.benchmarks.speed.harness import compare, use_threads
+from e2.extras import extra
 
 
 def run(
@@ -20,7 +21,8 @@ def run(
         repeats: rounds.
         threads: for both; 0 = torch's number.
     """
-    import faiss
+    with extra("search", "this measurement"):
+        import faiss
 
     threads = threads or torch.get_num_threads()
     use_threads(threads)

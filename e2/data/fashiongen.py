@@ -21,10 +21,10 @@ from PIL import Image
 
 from e2.data import cache
 from e2.data.columns import Columns, normalise
-from e2.data.extras import needed
 from e2.data.images import BadImage
 from e2.data.tables import require_columns
 from e2.errors import InputError, printable
+from e2.extras import extra
 
 FILES = {"train": "fashiongen_256_256_train.h5", "test": "fashiongen_256_256_validation.h5"}
 HELD_OUT, MOST_HELD_OUT, HELD_OUT_SEED = 0.02, 2000, 0
@@ -191,7 +191,9 @@ def _fields(file: Path) -> dict[str, str]:
 @functools.lru_cache(maxsize=4)
 def _opened(file: Path, process: int) -> Any:
     """Opens the file once per process: HDF5's handles do not survive a fork."""
-    return needed("h5py", "fashiongen").File(file, "r")
+    with extra("sources", "fashiongen"):
+        import h5py
+    return h5py.File(file, "r")
 
 
 @contextlib.contextmanager

@@ -17,11 +17,11 @@ import pyarrow.compute as pc
 from e2.data import cache
 from e2.data.catalogue import FilesAndBytes
 from e2.data.columns import REGIONS, Columns, image_places, images, normalise
-from e2.data.extras import needed
 from e2.data.images import UnreadableImage
 from e2.data.read import TEXTS
 from e2.data.tables import OTHER_NAMES, SPLITS, are_text_tables, require_columns
 from e2.errors import InputError, printable
+from e2.extras import extra
 
 NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<config>[^@]+))?(@(?P<revision>.+))?")
 BUILDERS = {".parquet": "parquet", ".json": "json"}  # text tables are read by `TableSource`
@@ -139,7 +139,8 @@ def opened(argument: str, streaming: bool = False) -> Any:
     Raises:
         InputError: ``datasets`` is not installed, or the data set, configuration or revision is not available.
     """
-    datasets = needed("datasets", "hf")
+    with extra("sources", "hf"):
+        import datasets
     try:
         return _load(datasets, argument, streaming)
     except InputError:

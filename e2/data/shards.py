@@ -14,7 +14,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,11 +26,11 @@ import pyarrow as pa
 from e2.data import cache
 from e2.data.cells import IMAGE_ENDINGS
 from e2.data.columns import MALFORMED, NOTE, NOTES, REGIONS, Columns, normalise
-from e2.data.extras import needed
 from e2.data.images import BadImage, MissingImage, UnreadableImage
 from e2.data.read import JSON_ROWS_FOR_NAMES, json_column
 from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, require_columns
 from e2.errors import InputError
+from e2.extras import extra
 
 FORMAT = 3  # version of the cache; counts up whenever the same shards give other samples
 TEXT_ENDINGS = ("json", "txt")
@@ -144,13 +144,19 @@ def _files(argument: str) -> tuple[Path, ...]:
     pattern = os.path.expanduser(argument)
     if os.path.isdir(pattern):
         pattern = os.path.join(glob.escape(pattern), "*.tar")
-    names = needed("braceexpand", "webdataset").braceexpand(pattern) if "{" in pattern else [pattern]
+    names = _braces_expanded(pattern) if "{" in pattern else [pattern]
     found = [Path(file) for name in names for file in (sorted(glob.glob(name)) if glob.has_magic(name) else [name])]
     missing = [file for file in found if not file.is_file()]
     if missing or not found:
         lost = f"; {missing[0]} and {len(missing) - 1:,} more are missing" if len(missing) > 1 else ""
         raise InputError(f"{spec}: there is no such shard{lost}; name a folder of .tar files or a pattern like {{00..15}}.tar")
     return tuple(found)
+
+
+def _braces_expanded(pattern: str) -> Iterable[str]:
+    with extra("sources", "webdataset"):
+        from braceexpand import braceexpand
+    return braceexpand(pattern)
 
 
 def load_shards(files: Sequence[Path], tags: Sequence[str], columns: Columns) -> pa.Table:

@@ -4,15 +4,20 @@ import csv
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
+from e2.errors import InputError
+from e2.extras import extra
 from e2.files import atomic_path
 from e2.model import E2
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 EVERY = 10  # steps between rows
 QUIET_EVERY = 60.0  # seconds between lines if the output is no terminal
@@ -40,7 +45,7 @@ class RunLog:
             self.rows = csv.DictWriter(self.file, FIELDS, restval="")
             if self.file.tell() == 0:
                 self.rows.writeheader()
-            self.board = SummaryWriter(self.path.parent / "tensorboard", purge_step=self.start)
+            self.board = self._open_board()
         self.bar = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -57,7 +62,8 @@ class RunLog:
         self.bar.stop()
         if self.show:
             self.file.close()
-            self.board.close()
+            if self.board:
+                self.board.close()
 
     def step(
         self,
@@ -108,7 +114,17 @@ class RunLog:
         self.images, self.since = 0, time.monotonic()  # evaluation is not training time
 
     def say(self, line: str) -> None:
-        self.console.print(line, highlight=False, soft_wrap=True)
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _open_board(self) -> "SummaryWriter | None":
+        """Writes for TensorBoard; None, said in one line, where it is not installed: ``log.csv`` holds the same."""
+        try:
+            with extra("tensorboard", "a curve in TensorBoard"):
+                from torch.utils.tensorboard import SummaryWriter
+        except InputError as missing:
+            self.say(f"{missing}; log.csv holds the same values")
+            return None
+        return SummaryWriter(self.path.parent / "tensorboard", purge_step=self.start)
 
     def _write(self, row: dict) -> None:
         if not self.show:
@@ -116,7 +132,7 @@ class RunLog:
         self.rows.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
         self.file.flush()
         for name, value in row.items():
-            if name != "step":
+            if self.board and name != "step":
                 self.board.add_scalar(name, value, row["step"])
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from e2.errors import InputError
+from e2.extras import extra
 from e2.options import BatchSize, Device, Precision
 
 Index = Annotated[
@@ -33,13 +34,9 @@ def app(
 
     Example: `e2 app --demo`, or `e2 app --index runs/index --captioner runs/decap`
     """
-    try:
-        import fastapi  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"e2 app needs the package {error.name}: pip install 'e2-fashion[app]'") from error
-    from e2.adapters.search.app.server import serve
-    from e2.adapters.search.app.start import start_service
+    with extra("app", "e2 app"):
+        from e2.adapters.search.app.server import serve
+        from e2.adapters.search.app.start import start_service
 
     if demo == (index is not None):
         raise InputError("choose what to search in: --index PATH|URI, or --demo for the built-in catalogue")

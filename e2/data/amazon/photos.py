@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
-import urllib3
 from PIL import Image
-from urllib3.util import parse_url
 
 from e2.data.images import BadImage, check_image, known_formats
+from e2.extras import extra
 from e2.version import __version__
+
+with extra("sources", "amazon-fashion"):
+    import urllib3
+    from urllib3.util import parse_url
 
 AGENT = f"e2-fashion/{__version__} (builds a research data set; honours X-Robots-Tag)"
 REFUSALS = ("noai", "noimageai")  # in X-Robots-Tag: the owner forbids training on it
