@@ -7,7 +7,6 @@ import os
 import sys
 from typing import Any, TextIO
 
-import typer
 from safetensors import SafetensorError
 from typer.core import TyperGroup
 
@@ -33,7 +32,7 @@ from e2.benchmarks.wise_ft.command import wise_ft
 from e2.data.amazon.command import amazon_fashion
 from e2.data.command import import_, info, make
 from e2.errors import InputError, TrainingStopped, first_line
-from e2.options import ListOptions, add_table_options
+from e2.options import Commands
 from e2.training.command import train
 
 
@@ -47,7 +46,7 @@ class InOrder(TyperGroup):
         return [*self.ORDER, *self.FURTHER]
 
 
-app = typer.Typer(
+app = Commands(
     name="e2",
     cls=InOrder,
     help="E2: train a fashion CLIP that reads details, measure it, plug it into anything built on CLIP.",
@@ -57,7 +56,7 @@ app = typer.Typer(
 )
 app.command()(quickstart)
 
-data_app = typer.Typer(help="Look at a catalogue, or write one.", no_args_is_help=True)
+data_app = Commands(help="Look at a catalogue, or write one.", no_args_is_help=True)
 data_app.command()(info)
 data_app.command("import")(import_)
 data_app.command()(make)
@@ -67,9 +66,9 @@ app.add_typer(data_app, name="data")
 
 app.command()(train)
 
-evaluate_app = typer.Typer(help="Measure a model.", no_args_is_help=True)
+evaluate_app = Commands(help="Measure a model.", no_args_is_help=True)
 for measure in (retrieval, captioning, composed, probe, grounding, gap, detail):
-    evaluate_app.command(cls=ListOptions)(measure)
+    evaluate_app.command()(measure)
 app.add_typer(evaluate_app, name="evaluate")
 
 app.add_typer(caption_app, name="caption")
@@ -83,12 +82,10 @@ app.command("wise-ft")(wise_ft)
 app.command()(study)
 app.command()(speed)
 
-report_app = typer.Typer(help="Pages to look at.", no_args_is_help=True)
-report_app.command("captions", cls=ListOptions)(report_captions)
-report_app.command("study", cls=ListOptions)(report_study)
+report_app = Commands(help="Pages to look at.", no_args_is_help=True)
+report_app.command("captions")(report_captions)
+report_app.command("study")(report_study)
 app.add_typer(report_app, name="report")
-
-add_table_options(app)
 
 
 def not_written(error: Exception) -> str:

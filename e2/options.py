@@ -1,12 +1,13 @@
-"""Command-line options shared by all commands, and functions that parse them."""
+"""Options of the command line, spelled once: single ones, and groups that a command takes as one parameter."""
 
 import functools
 import inspect
 import json
-from collections.abc import Callable
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, get_args
 
 import typer
 from typer.core import TyperCommand
@@ -14,90 +15,192 @@ from typer.core import TyperCommand
 from e2.errors import InputError
 
 SPECS = "boutique, a table or folder, fashiongen:, amazon-fashion:, products:, webdataset: or hf:"
+ENCODERS = "checkpoint folder, open_clip:MODEL/PRETRAINED, onnx:FOLDER, ..."
 Data = Annotated[str, typer.Option("--data", metavar="SPEC", help=SPECS)]
 Split = Annotated[str | None, typer.Option(help="train, val or test")]
 Tags = Annotated[str | None, typer.Option(help="entities, e.g. brand,season or brand=maker_column")]
-Out = Annotated[Path, typer.Option(help="folder to write to")]
 Text = Annotated[str, typer.Option(help="caption (description) or full (description, then tags)")]
-Seed = Annotated[int, typer.Option(min=0)]
-Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
-Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16")]
-BatchSize = Annotated[int, typer.Option(min=1)]
-Workers = Annotated[int, typer.Option(min=0, help="processes that decode photos")]
-OnBadRow = Annotated[str, typer.Option(help="error (stop, naming the rows) or skip (leave out and count)")]
-ImageColumn = Annotated[str, typer.Option(help="column with the photos")]
-CaptionColumn = Annotated[str, typer.Option(help="column with the descriptions")]
-IdColumn = Annotated[str, typer.Option(help="column with the product ids")]
-Delimiter = Annotated[str | None, typer.Option(help="between cells of csv and tsv, e.g. ';' or tab; detected if not given")]
-Encoding = Annotated[str | None, typer.Option(help="of csv, tsv and jsonl, e.g. cp1252; detected if not given")]
-MISSING = "words for a missing value, e.g. 'n/a,unknown', or '' for none; NA, None, nan, ... in csv if not given"
-MissingValues = Annotated[str | None, typer.Option(help=MISSING)]
+Models = Annotated[list[str], typer.Option("--model", help=f"{ENCODERS}; repeatable")]
+EncoderName = Annotated[str, typer.Option("--encoder", help=ENCODERS)]
+Out = Annotated[Path, typer.Option(help="folder to write to")]
+Resume = Annotated[bool, typer.Option("--resume", help="go on where a stopped run was")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what an earlier call wrote to --out")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
-ENCODERS = "checkpoint folder, open_clip:MODEL/PRETRAINED, onnx:FOLDER, ..."
-Models = Annotated[list[str], typer.Option("--model", help=f"{ENCODERS}; repeatable")]
+Seed = Annotated[int, typer.Option(min=0)]
+BatchSize = Annotated[int, typer.Option(min=1)]
+Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
+Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16")]
+Workers = Annotated[int, typer.Option(min=0, help="processes that decode photos")]
+ImageSize = Annotated[str | None, typer.Option(help="of the photos, e.g. 96 or 96x64 (height x width)")]
+Delimiter = Annotated[str | None, typer.Option(help="between cells of csv and tsv, e.g. ';' or tab; detected if not given")]
+Encoding = Annotated[str | None, typer.Option(help="of csv, tsv and jsonl, e.g. cp1252; detected if not given")]
+OnBadRow = Annotated[str, typer.Option(help="error (stop, naming the rows) or skip (leave out and count)")]
+MISSING_VALUES = "words for nothing, e.g. 'n/a,unknown', or '' for none; NA, None, nan, ... in csv if not given"
+MissingValues = Annotated[str | None, typer.Option(help=MISSING_VALUES)]
 
 
-TABLE_OPTIONS = {"delimiter": Delimiter, "encoding": Encoding, "missing_values": MissingValues}
-_given: ContextVar[dict[str, str | None] | None] = ContextVar("given", default=None)
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """How tables are read: the names of their columns, their text, and what becomes of bad rows."""
+
+    panel: ClassVar[str] = "Tables"
+
+    image_column: Annotated[str, typer.Option(help="column with the photos")] = "image"
+    caption_column: Annotated[str, typer.Option(help="column with the descriptions")] = "caption"
+    id_column: Annotated[str, typer.Option(help="column with the product ids")] = "product_id"
+    delimiter: Delimiter = None
+    encoding: Encoding = None
+    missing_values: MissingValues = None
+    on_bad_row: OnBadRow = "error"
+
+    def read(self, tags: str | None) -> dict[str, Any]:
+        """Keyword arguments of `open_catalogue`: entities, columns and what becomes of bad rows."""
+        from e2.data import Columns, parse_tags
+
+        entities, mapping = parse_tags(tags) if tags else (None, {})
+        names = (self.image_column, self.caption_column, self.id_column)
+        missing = None if self.missing_values is None else parse_words(self.missing_values)
+        columns = Columns(*names, mapping, self.delimiter, self.encoding, missing)
+        return {"tags": entities, "columns": columns, "on_bad_row": self.on_bad_row}
+
+    def open(self, spec: str, split: str | None, tags: str | None = None):
+        """The split of a catalogue that a command asks for."""
+        from e2.data import open_catalogue
+
+        return open_catalogue(spec, split, **self.read(tags))
 
 
-def add_table_options(app: typer.Typer) -> None:
-    """Adds `TABLE_OPTIONS`, which say how a table's text is read, to every command that names columns of a table.
+@dataclass(frozen=True, kw_only=True)
+class CatalogueOptions:
+    """A catalogue's split with its tags."""
 
-    Their values reach `columns_of` directly: no command has to pass them on.
+    data: Data
+    split: Split = None
+    tags: Tags = None
+    table: TableOptions = TableOptions()
+
+    def open(self, split: str | None = None):
+        """The split that is asked for, or another one."""
+        return self.table.open(self.data, split or self.split, self.tags)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredOptions(CatalogueOptions):
+    """A catalogue's split that models are measured on."""
+
+    split: Annotated[str, typer.Option(help="train, val or test")] = "test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """How an encoder runs; ``vars(...)`` are keyword arguments of `load_encoder`."""
+
+    panel: ClassVar[str] = "Encoder"
+
+    batch_size: BatchSize = 64
+    device: Device = "auto"
+    precision: Precision = "fp32"
+    workers: Workers = 2
+
+
+class Commands(typer.Typer):
+    """A Typer whose commands may take groups of options: parameters annotated with a dataclass of options."""
+
+    def command(self, *names: Any, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Registers a function as a command; see `flat` and `ListOptions`."""
+        register = super().command(*names, **{"cls": ListOptions, **settings})
+
+        def registered(function: Callable[..., Any]) -> Callable[..., Any]:
+            register(flat(function))
+            return function
+
+        return registered
+
+
+def flat(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with the options of its groups as parameters of its own, as Typer reads them."""
+    signature = inspect.signature(function, eval_str=True)
+    groups = {name: p.annotation for name, p in signature.parameters.items() if is_dataclass(p.annotation)}
+
+    @functools.wraps(function)
+    def command(**options: Any) -> Any:
+        return function(**{name: _gathered(group, options) for name, group in groups.items()}, **options)
+
+    singles = sorted(_singles(signature.parameters.values()), key=lambda one: one[1])  # those of no panel come first
+    parameters = [_in_panel(parameter, panel) if panel else parameter for parameter, panel in singles]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # what Typer reads
+    return command
+
+
+def _singles(parameters: Iterable[inspect.Parameter], panel: str = "") -> Iterator[tuple[inspect.Parameter, str]]:
+    """Parameters, those of groups in their place, each with the panel of the help that it belongs to."""
+    for parameter in parameters:
+        group = parameter.annotation
+        if is_dataclass(group):
+            yield from _singles(map(_option, fields(group)), getattr(group, "panel", panel))
+        else:
+            yield parameter.replace(kind=parameter.KEYWORD_ONLY), panel
+
+
+def _option(option: Field) -> inspect.Parameter:
+    default = inspect.Parameter.empty if option.default is MISSING else option.default
+    return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option.type)
+
+
+def _in_panel(parameter: inspect.Parameter, panel: str) -> inspect.Parameter:
+    kind, option = get_args(parameter.annotation)
+    option = copy(option)
+    option.rich_help_panel = panel
+    return parameter.replace(annotation=Annotated[kind, option])
+
+
+def _gathered(group: Any, options: dict[str, Any]) -> Any:
+    """A group, its options taken out of those of the command."""
+    kinds = {option.name: option.type for option in fields(group)}
+    return group(**{name: _gathered(of, options) if is_dataclass(of) else options.pop(name) for name, of in kinds.items()})
+
+
+class ListOptions(TyperCommand):
+    """A command whose repeatable options also take several values at once: ``--method a b`` is ``--method a --method b``.
+
+    Not where there are positional arguments, which the list would swallow.
     """
-    for group in app.registered_groups:
-        if group.typer_instance:
-            add_table_options(group.typer_instance)
-    for command in app.registered_commands:
-        options = inspect.signature(command.callback).parameters if command.callback else {}
-        if command.callback and "id_column" in options and not TABLE_OPTIONS.keys() & options.keys():
-            command.callback = _with_table_options(command.callback)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if any(option.param_type_name == "argument" for option in self.params):
+            return super().parse_args(ctx, args)
+        repeatable = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
+        spread: list[str] = []
+        current = None
+        for word in args:
+            if word.startswith("-"):
+                current = word if word in repeatable else None
+            elif current and spread[-1] != current:
+                spread.append(current)
+            spread.append(word)
+        return super().parse_args(ctx, spread)
 
 
-def _with_table_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(command)
-    def wrapped(**options: Any) -> Any:
-        token = _given.set({name: options.pop(name) for name in TABLE_OPTIONS})
-        try:
-            return command(**options)
-        finally:
-            _given.reset(token)
-
-    signature = inspect.signature(command, eval_str=True)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    extra = [inspect.Parameter(name, keyword, default=None, annotation=kind) for name, kind in TABLE_OPTIONS.items()]
-    places = [*signature.parameters]
-    known = [parameter.replace(kind=keyword) for parameter in signature.parameters.values()]
-    known[places.index("id_column") + 1 : places.index("id_column") + 1] = extra
-    wrapped.__signature__ = signature.replace(parameters=known)  # type: ignore[attr-defined]  # what Typer reads
-    return wrapped
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given: not None, and no switch that is off."""
+    return {name: value for name, value in options.items() if value is not None and value is not False}
 
 
 def parse_words(text: str) -> tuple[str, ...]:
-    """Reads ``--missing-values``: ``"n/a, unknown"`` -> ``("n/a", "unknown")``."""
+    """Reads a list of words: ``"n/a, unknown"`` -> ``("n/a", "unknown")``."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def columns_of(tags: str | None, names: tuple[str, str, str]):
-    """Turns the options on how a table is read into (entities or None, Columns)."""
-    from e2.data import Columns, parse_tags
+def parse_numbers(option: str, text: str) -> list[float]:
+    """Reads a list of numbers: ``"0, 0.5"`` -> ``[0.0, 0.5]``.
 
-    entities, mapping = parse_tags(tags) if tags else (None, {})
-    image, caption, product_id = names
-    given = dict(_given.get() or {})
-    words = given.pop("missing_values", None)
-    missing = None if words is None else parse_words(words)
-    return entities, Columns(image=image, caption=caption, id=product_id, tags=mapping, missing_values=missing, **given)
-
-
-def open_data(spec: str, split: str | None, tags: str | None, names: tuple[str, str, str], on_bad_row: str):
-    """Opens the split that a command asks for."""
-    from e2.data import open_catalogue
-
-    entities, columns = columns_of(tags, names)
-    return open_catalogue(spec, split, tags=entities, columns=columns, on_bad_row=on_bad_row)
+    Raises:
+        InputError: something that is no number.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{option} {text}: write numbers with commas between them, e.g. 0,0.5,1") from error
 
 
 def parse_size(text: str) -> int | list[int]:
@@ -112,25 +215,17 @@ def parse_size(text: str) -> int | list[int]:
     return int(sides[0]) if len(sides) == 1 else [int(side) for side in sides]
 
 
-class ListOptions(TyperCommand):
-    """A command whose repeatable options also take several values at once: ``--method a b`` is ``--method a --method b``.
+def show(record: Any, as_json: bool, *shown: Any) -> None:
+    """Prints a result: as JSON (in ASCII, for a stranger's text may hold terminal codes), or lines and tables for people."""
+    if as_json:
+        print(json.dumps(asdict(record) if is_dataclass(record) else record, indent=2))  # type: ignore[arg-type]
+        return
+    from rich.console import Console
 
-    For commands without positional arguments only, or the list would swallow them.
-    """
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        repeatable = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
-        spread: list[str] = []
-        current = None
-        for word in args:
-            if word.startswith("-"):
-                current = word if word in repeatable else None
-            elif current and spread[-1] != current:
-                spread.append(current)
-            spread.append(word)
-        return super().parse_args(ctx, spread)
+    for one in shown:
+        print(one) if isinstance(one, str) else Console().print(one)
 
 
-def say(result: dict, as_json: bool, line: str) -> None:
-    """Prints a result as JSON for programs, or as a line for people."""
-    print(json.dumps(result, indent=2) if as_json else line)
+def wrote(sizes: dict[str, int], out: Path) -> str:
+    """The line that says which splits were written."""
+    return f"wrote {', '.join(f'{split} ({count:,} products)' for split, count in sizes.items())} to {out}"

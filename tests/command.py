@@ -3,9 +3,12 @@
 import contextlib
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
+
+import typer
 
 from e2 import cli
 from e2.outputs import LEDGER
@@ -46,6 +49,16 @@ def run_command(*arguments: object) -> Answer:
         except SystemExit as leave:
             status = leave.code or 0
     return Answer(status, out.getvalue(), err.getvalue())
+
+
+def every_command(command: Any = None, name: str = "e2") -> Iterator[tuple[str, Any]]:
+    """Each command of the command line with its full name."""
+    command = command or typer.main.get_command(cli.app)
+    if not hasattr(command, "commands"):
+        yield name, command
+        return
+    for word, below in command.commands.items():
+        yield from every_command(below, f"{name} {word}")
 
 
 def names_in(folder: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """Commands `e2 caption fit`, `write` and `sweep`."""
 
-import json as jsonlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,69 +8,96 @@ import typer
 
 from e2.errors import InputError
 from e2.options import (
-    ENCODERS,
     BatchSize,
-    CaptionColumn,
+    Commands,
     Device,
-    IdColumn,
-    ImageColumn,
+    EncoderName,
     Json,
     OnBadRow,
     Out,
+    Overwrite,
+    Resume,
     Seed,
     Split,
+    TableOptions,
     Tags,
     Text,
     Workers,
-    open_data,
+    given,
+    parse_numbers,
+    show,
 )
 
-caption_app = typer.Typer(help="Captions from text-only training.", no_args_is_help=True)
+caption_app = Commands(help="Captions from a text-only training.", no_args_is_help=True)
 
-EncoderName = Annotated[str, typer.Option(help=ENCODERS)]
-Texts = Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue, or a UTF-8 file with one text per line")]
 Steps = Annotated[int | None, typer.Option(min=1, help="length of the training, instead of --epochs")]
 Epochs = Annotated[float | None, typer.Option(help="length of the training")]
 LanguageModel = Annotated[str | None, typer.Option(help="GPT-2 folder or hub name; none: a small new one")]
-Resume = Annotated[bool, typer.Option("--resume", help="continue a stopped run")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what is in --out")]
+MaxTokens = Annotated[int | None, typer.Option(help="length of a caption")]
 Beam = Annotated[int, typer.Option(help="hypotheses per image; 1 is greedy")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionerOptions:
+    """Settings of a captioner, by the names that its configuration has."""
+
+    text: Text = "caption"
+    prompt: Annotated[str, typer.Option(help="none, tags (read off the photo) or entities (ViECap's)")] = "none"
+    epochs: Epochs = None
+    steps: Steps = None
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None
+    max_tokens: MaxTokens = None
+    tokenizer: Annotated[str | None, typer.Option(help="sentencepiece (learned from the texts) or clip")] = None
+    vocabulary: Annotated[int | None, typer.Option(min=1, help="pieces of a SentencePiece tokenizer")] = None
+    language_model: LanguageModel = None
+    mapper: Annotated[str | None, typer.Option(help="linear, mlp or transformer")] = None
+    prefix_length: Annotated[int | None, typer.Option(min=1, help="tokens that stand for the embedding")] = None
+    variance: Annotated[float | None, typer.Option(help="CapDec's noise per component")] = None
+    target_cosine: Annotated[float | None, typer.Option(help="the noise as a cosine instead")] = None
+    calibration: Annotated[
+        str | None, typer.Option("--calibrate", help="the noise from the data instead: like-texts or image-gap")
+    ] = None
+    modality_offset: Annotated[bool, typer.Option("--modality-offset", help="train on texts moved to the photos")] = False
+    temperature: Annotated[float | None, typer.Option("--memory-temperature", help="of DeCap's memory")] = None
+    memory_size: Annotated[int | None, typer.Option(min=1, help="texts in the memory at most")] = None
+    seed: Seed = 0
+    precision: Annotated[str, typer.Option(help="of the training: auto, fp32 or bf16")] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingOptions:
+    """How captions are written, by the names of `Decoding`."""
+
+    beam: Beam = 1
+    max_tokens: MaxTokens = None
+    length_penalty: Annotated[float, typer.Option(help="beams rank by log-probability / length ** this")] = 1.0
+    no_repeat_ngram: Annotated[int, typer.Option(help="n of the n-grams that may not come twice; 0: none")] = 0
+    top_p: Annotated[float | None, typer.Option(help="sample from the likeliest tokens of this total probability")] = None
+    temperature: Annotated[float, typer.Option(help="of the decoder")] = 1.0
+    rerank: Annotated[bool, typer.Option("--rerank", help="choose among beams by similarity to the photo")] = False
+    seed: Seed = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotosTable(TableOptions):
+    """A table whose bad rows get no caption."""
+
+    on_bad_row: OnBadRow = "skip"
 
 
 @caption_app.command()
 def fit(
     method: Annotated[str, typer.Option(help="decap, capdec or nearest")],
     encoder: EncoderName,
-    data: Texts,
+    data: Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue, or a UTF-8 file with one text a line")],
     out: Out,
+    options: CaptionerOptions,
+    table: TableOptions,
     split: Split = "train",
-    text: Text = "caption",
     tags: Tags = None,
-    prompt: Annotated[str, typer.Option(help="none, tags (read from the photo) or entities (ViECap's)")] = "none",
-    epochs: Epochs = None,
-    steps: Steps = None,
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="length of a caption")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="sentencepiece (learned from the texts) or clip")] = None,
-    vocabulary: Annotated[int | None, typer.Option(min=1, help="pieces of a SentencePiece tokenizer")] = None,
-    language_model: LanguageModel = None,
-    freeze_language_model: Annotated[bool, typer.Option("--freeze-language-model", help="train only the mapper")] = False,
-    mapper: Annotated[str | None, typer.Option(help="linear, mlp or transformer")] = None,
-    prefix_length: Annotated[int | None, typer.Option(min=1, help="tokens that stand for the embedding")] = None,
-    variance: Annotated[float | None, typer.Option(help="CapDec's noise per component")] = None,
-    target_cosine: Annotated[float | None, typer.Option(help="the noise as a cosine instead")] = None,
-    calibrate: Annotated[str | None, typer.Option(help="the noise from the data instead: like-texts or image-gap")] = None,
-    modality_offset: Annotated[bool, typer.Option("--modality-offset", help="train on texts shifted to the photos")] = False,
-    memory_temperature: Annotated[float | None, typer.Option(help="of DeCap's memory")] = None,
-    memory_size: Annotated[int | None, typer.Option(min=1, help="most texts in the memory")] = None,
+    freeze_language_model: Annotated[bool, typer.Option("--freeze-language-model", help="train the mapper alone")] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting of a captioner")] = None,
-    caption_column: CaptionColumn = "caption",
-    image_column: ImageColumn = "image",
-    id_column: IdColumn = "product_id",
-    on_bad_row: OnBadRow = "error",
-    seed: Seed = 0,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="of the training: auto, fp32 or bf16")] = "auto",
     resume: Resume = False,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -85,39 +112,24 @@ def fit(
     from e2.outputs import claim
 
     claim(out, CAPTIONER, resume=resume, overwrite=overwrite, remove=False)
-    given: dict[str, Any] = {
-        "text": text,
-        "prompt": prompt,
-        "epochs": epochs,
-        "steps": steps,
-        "batch_size": batch_size,
-        "seed": seed,
-    }
-    given |= {"max_tokens": max_tokens, "tokenizer": tokenizer, "vocabulary": vocabulary, "precision": precision}
-    given |= {"language_model": language_model, "mapper": mapper, "prefix_length": prefix_length, "variance": variance}
-    given |= {"target_cosine": target_cosine, "calibration": calibrate, "modality_offset": modality_offset or None}
-    given |= {"temperature": memory_temperature, "memory_size": memory_size}
-    given |= {"tune_language_model": False if freeze_language_model else None}
-    settings = {name: value for name, value in given.items() if value is not None} | further_settings(set_ or [])
-    columns = (image_column, caption_column, id_column)
-    source, photos, name = open_texts(data, split, tags, columns, on_bad_row)
+    settings = given(**vars(options)) | ({"tune_language_model": False} if freeze_language_model else {})
+    settings |= further_settings(set_ or [])
+    texts, photos = open_texts(data, split, tags, table)
     captioner = fit_captioner(
         method,
         load_encoder(encoder, device=device),
-        source,
+        texts,
         out,
         photos=photos,
-        name=name,
+        name=data,
         resume=resume,
         overwrite=overwrite,
         **settings,
     )
     summary = {name: value for name, value in captioner.training.items() if name != "history"}
-    if json:
-        print(jsonlib.dumps({"out": str(out), **captioner.info, **summary}, indent=2, ensure_ascii=False))
-    else:
-        loss = f", validation loss {summary['val_loss']:.3f}" if summary.get("val_loss") is not None else ""
-        print(f"learned from {summary['texts']:,} texts{loss}; captioner in {out}")
+    loss = f", validation loss {summary['val_loss']:.3f}" if summary.get("val_loss") is not None else ""
+    line = f"learned from {summary['texts']:,} texts{loss}; captioner in {out}"
+    show({"out": str(out), **captioner.info, **summary}, json, line)
 
 
 @caption_app.command()
@@ -125,20 +137,10 @@ def write(
     captioner: Annotated[Path, typer.Option(help="folder that e2 caption fit wrote")],
     data: Annotated[str, typer.Option(metavar="DIR|SPEC", help="a folder of photos, or a catalogue")],
     out: Annotated[Path, typer.Option(help="JSON-lines file to write, or a .csv")],
-    encoder: Annotated[str | None, typer.Option(help="path of the captioner's encoder, if it moved")] = None,
+    decoding: DecodingOptions,
+    table: PhotosTable,
+    encoder: Annotated[str | None, typer.Option(help="where the captioner's encoder lies now, if it moved")] = None,
     split: Split = None,
-    beam: Beam = 1,
-    max_tokens: Annotated[int | None, typer.Option(help="length of a caption")] = None,
-    length_penalty: Annotated[float, typer.Option(help="beams rank by log-probability / length ** this")] = 1.0,
-    no_repeat_ngram: Annotated[int, typer.Option(help="n of the n-grams that may not repeat; 0: none")] = 0,
-    top_p: Annotated[float | None, typer.Option(help="sample from the likeliest tokens of this total probability")] = None,
-    temperature: Annotated[float, typer.Option(help="of the decoder")] = 1.0,
-    rerank: Annotated[bool, typer.Option("--rerank", help="choose among beams by similarity to the photo")] = False,
-    image_column: ImageColumn = "image",
-    caption_column: CaptionColumn = "caption",
-    id_column: IdColumn = "product_id",
-    on_bad_row: OnBadRow = "skip",
-    seed: Seed = 0,
     batch_size: BatchSize = 64,
     device: Device = "auto",
     workers: Workers = 2,
@@ -155,20 +157,13 @@ def write(
     from e2.adapters.encoder import load_encoder
 
     claim_captions(out, resume=resume, overwrite=overwrite)
-    decoding: dict[str, Any] = {
-        "beam": beam,
-        "length_penalty": length_penalty,
-        "no_repeat_ngram": no_repeat_ngram,
-        "top_p": top_p,
-    }
-    decoding |= {"temperature": temperature, "rerank": rerank, "seed": seed}
-    decoding |= {} if max_tokens is None else {"max_tokens": max_tokens}
     options: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers}
-    photos = open_photos(data, split, (image_column, caption_column, id_column), on_bad_row, out)
-    loaded = load_captioner(captioner, load_encoder(encoder, **options) if encoder else None, **({} if encoder else options))
-    counts = write_captions(loaded, photos, out, resume=resume, overwrite=overwrite, **decoding)
+    photos = open_photos(data, split, table, out)
+    moved = load_encoder(encoder, **options) if encoder else None
+    loaded = load_captioner(captioner, moved, **({} if encoder else options))
+    counts = write_captions(loaded, photos, out, resume=resume, overwrite=overwrite, **given(**vars(decoding)))
     errors = f", {counts['errors']:,} of them errors (see their lines)" if counts["errors"] else ""
-    print(jsonlib.dumps(counts) if json else f"wrote {counts['photos']:,} lines to {out}{errors}")
+    show(counts, json, f"wrote {counts['photos']:,} lines to {out}{errors}")
 
 
 @caption_app.command()
@@ -176,6 +171,7 @@ def sweep(
     encoder: EncoderName,
     data: Annotated[str, typer.Option(metavar="SPEC", help="a catalogue with a val split")],
     out: Out,
+    table: TableOptions,
     split: Split = "train",
     photos_split: Annotated[str, typer.Option(help="split whose photos are captioned and scored")] = "val",
     variances: Annotated[str, typer.Option(help="comma-separated")] = "0,0.001,0.004,0.016,0.03,0.06",
@@ -184,10 +180,6 @@ def sweep(
     epochs: Epochs = None,
     steps: Steps = None,
     language_model: LanguageModel = None,
-    caption_column: CaptionColumn = "caption",
-    image_column: ImageColumn = "image",
-    id_column: IdColumn = "product_id",
-    on_bad_row: OnBadRow = "error",
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
@@ -196,74 +188,53 @@ def sweep(
 
     Example: `e2 caption sweep --encoder runs/mine --data boutique --out runs/sweep`
     """
-    from rich.console import Console
-
     from e2.adapters.captioning.sweep import sweep_table, sweep_variances
     from e2.adapters.encoder import load_encoder
-    from e2.files import atomic_path
+    from e2.files import write_json
     from e2.outputs import claim_results
 
     claim_results(out, "sweep.json")
-    columns = (image_column, caption_column, id_column)
-    given: dict[str, Any] = {"epochs": epochs, "steps": steps, "language_model": language_model, "seed": seed}
     rows = sweep_variances(
         load_encoder(encoder, device=device),
-        open_data(data, split, None, columns, on_bad_row),
-        open_data(data, photos_split, None, columns, on_bad_row),
+        table.open(data, split),
+        table.open(data, photos_split),
         out,
-        variances=parse_variances(variances),
+        variances=parse_numbers("--variances", variances),
         count=products,
         decoding={"beam": beam},
-        **{name: value for name, value in given.items() if value is not None},
+        **given(epochs=epochs, steps=steps, language_model=language_model, seed=seed),
     )
-    with atomic_path(out / "sweep.json") as path:
-        path.write_text(jsonlib.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    if json:
-        print(jsonlib.dumps(rows, indent=2))
-    else:
-        Console().print(sweep_table(rows))
+    write_json(out / "sweep.json", rows)
+    show(rows, json, sweep_table(rows), f"wrote sweep.json and a captioner for each variance to {out}")
 
 
-def open_texts(texts: str, split: str | None, tags: str | None, columns: tuple[str, str, str], on_bad_row: str):
-    """Opens ``--data``: the texts, held-out photos to calibrate on if there are any, and a name for messages."""
+def open_texts(data: str, split: str | None, tags: str | None, table: TableOptions):
+    """The texts that ``--data`` names, and held-out photos to calibrate on if there are any."""
     from e2.adapters.captioning.corpus import read_lines
 
-    if texts.endswith(".txt"):
+    if data.endswith(".txt"):
         if tags:
-            raise InputError(f"--tags names columns, and {texts} has none: give a catalogue")
-        return read_lines(texts), None, texts
-    source = open_data(texts, split, tags, columns, on_bad_row)
+            raise InputError(f"--tags names columns, and {data} has none: give a catalogue")
+        return read_lines(data), None
+    source = table.open(data, split, tags)
     try:
-        photos = open_data(texts, "val", tags, columns, on_bad_row) if split != "val" else source
+        return source, source if split == "val" else table.open(data, "val", tags)
     except InputError:
-        photos = source  # a catalogue of one split: only its own photos are available
-    return source, photos, texts
+        return source, source  # a catalogue of one split: its own photos are the only ones at hand
 
 
-def open_photos(images: str, split: str | None, columns: tuple[str, str, str], on_bad_row: str, out: Path):
-    """Opens ``--data``: a folder of photos, unless it holds tables (besides ``out``); else a catalogue."""
+def open_photos(data: str, split: str | None, table: TableOptions, out: Path):
+    """The photos that ``--data`` names: of a folder, unless tables lie in it (``out`` aside); else of a catalogue."""
     from e2.adapters.captioning.write import CataloguePhotos, FolderPhotos
     from e2.data.sources import SOURCES
 
-    folder = Path(images).expanduser()
+    folder = Path(data).expanduser()
     tables, ours = (".parquet", ".csv", ".tsv", ".jsonl"), out.absolute()
 
     def is_table(path: Path) -> bool:
         return path.suffix in tables and path.absolute() != ours and not path.name.startswith(".")
 
-    nowhere = not folder.exists() and images.partition(":")[0] not in SOURCES
+    nowhere = not folder.exists() and data.partition(":")[0] not in SOURCES
     if nowhere or (folder.is_dir() and not any(map(is_table, folder.iterdir()))):
         return FolderPhotos(folder, out)
-    return CataloguePhotos(open_data(images, split, None, columns, on_bad_row))
-
-
-def parse_variances(text: str) -> list[float]:
-    """Parses comma-separated numbers.
-
-    Raises:
-        InputError: not a number.
-    """
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InputError(f"--variances {text}: give numbers, e.g. 0,0.004,0.016") from error
+    return CataloguePhotos(table.open(data, split))

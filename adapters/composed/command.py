@@ -1,6 +1,5 @@
 """Commands `e2 compose fit` and `search`."""
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated
 
@@ -8,35 +7,29 @@ import typer
 
 from e2.errors import InputError, printable
 from e2.options import (
-    ENCODERS,
-    BatchSize,
-    CaptionColumn,
-    Device,
-    IdColumn,
-    ImageColumn,
+    Commands,
+    EncoderName,
+    EncoderOptions,
     Json,
-    ListOptions,
-    OnBadRow,
     Out,
     Overwrite,
-    Precision,
     Seed,
     Split,
+    TableOptions,
     Tags,
-    Workers,
-    open_data,
+    show,
 )
 
-compose_app = typer.Typer(help="Search with a photo and a wish.", no_args_is_help=True)
-EncoderName = Annotated[str, typer.Option(help=ENCODERS)]
-OptionalData = Annotated[str | None, typer.Option("--data", metavar="SPEC", help="boutique, a table or folder, products:DIR")]
+compose_app = Commands(help="Search with a photo and a wish.", no_args_is_help=True)
 
 
-@compose_app.command(cls=ListOptions)
+@compose_app.command()
 def fit(
     encoder: Annotated[str, typer.Option(help="checkpoint folder, open_clip:MODEL/PRETRAINED, ...; exports fit slots only")],
     out: Out,
     data: Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue; for lincir also a file, a text a line")],
+    table: TableOptions,
+    loading: EncoderOptions,
     method: Annotated[str, typer.Option(help="lincir, pic2word, searle or slots")] = "lincir",
     split: Split = "train",
     tags: Tags = None,
@@ -47,15 +40,7 @@ def fit(
     steps: Annotated[int | None, typer.Option(min=1, help="length of the training")] = None,
     oti_steps: Annotated[int, typer.Option(min=1, help="of searle's inversion of each photo")] = 350,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. lr=1e-4")] = None,
-    image_column: ImageColumn = "image",
-    caption_column: CaptionColumn = "caption",
-    id_column: IdColumn = "product_id",
-    on_bad_row: OnBadRow = "error",
     seed: Seed = 0,
-    batch_size: BatchSize = 64,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    workers: Workers = 2,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -72,31 +57,27 @@ def fit(
 
     claim(out, COMPOSER, overwrite=overwrite, remove=False)
     config = fit_config(set_ or [], seed=seed, steps=steps)
-    model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
-    if data.endswith(".txt"):
-        source = read_texts(Path(data))
-    else:
-        source = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
+    model = load_encoder(encoder, **vars(loading))
+    source = read_texts(data) if data.endswith(".txt") else table.open(data, split, tags)
     oti = OtiConfig(steps=oti_steps, seed=seed)
     fit_composer(method, model, source, out, config=config, oti=oti, phrases=phrases, photos=products, overwrite=overwrite)
     training = read_record(out).training
-    if json:
-        print(jsonlib.dumps({"method": method, "out": str(out), **training}, indent=2))
-    else:
-        told = f": {training['steps']} steps, held-out loss {training['held_out_loss']:.4f}" if training else ""
-        print(f"wrote {method} to {out}{told}")
+    told = f": {training['steps']} steps, held-out loss {training['held_out_loss']:.4f}" if training else ""
+    show({"method": method, "out": str(out), **training}, json, f"wrote {method} to {out}{told}")
 
 
-@compose_app.command(cls=ListOptions)
+@compose_app.command()
 def search(
     image: Annotated[str, typer.Option(help="the reference photo")],
     text: Annotated[str, typer.Option(help='what should differ, e.g. "is red and has a hood"')],
     encoder: EncoderName,
+    table: TableOptions,
+    loading: EncoderOptions,
     method: Annotated[
         str | None, typer.Option(help="image, text, sum, slerp, cirevl, slots, ...; else what --composer is")
     ] = None,
     composer: Annotated[Path | None, typer.Option(help="folder of e2 compose fit")] = None,
-    data: OptionalData = None,
+    data: Annotated[str | None, typer.Option(metavar="SPEC", help="boutique, a table or folder, products:DIR")] = None,
     features: Annotated[Path | None, typer.Option(help="vectors that e2 embed wrote; else computed from --data")] = None,
     split: Split = None,
     tags: Tags = None,
@@ -106,14 +87,6 @@ def search(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="options of the method, e.g. text_weight=0.7")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="folder for hits.json and hits.png")] = None,
-    image_column: ImageColumn = "image",
-    caption_column: CaptionColumn = "caption",
-    id_column: IdColumn = "product_id",
-    on_bad_row: OnBadRow = "error",
-    batch_size: BatchSize = 64,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    workers: Workers = 2,
     json: Json = False,
 ) -> None:
     """Search a catalogue with a photo and a wish.
@@ -123,7 +96,7 @@ def search(
     from e2.adapters.composed.methods import start_search
     from e2.adapters.encoder import load_encoder
     from e2.adapters.search.catalogue import FILES, find, save_found
-    from e2.adapters.search.tables import print_hits
+    from e2.adapters.search.tables import hits_shown
     from e2.outputs import claim_results
 
     if out:
@@ -132,31 +105,25 @@ def search(
         raise InputError("nothing to search in: give --data SPEC, --features FILE, or both")
     if not Path(image).is_file():
         raise InputError(f"--image {printable(image)}: there is no such file; give the reference photo")
-    columns = (image_column, caption_column, id_column)
-    catalogue = None if data is None else open_data(data, split, tags, columns, on_bad_row)
-    model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
-    chosen = start_search(model, method, composer, catalogue, set_ or [])
+    catalogue = None if data is None else table.open(data, split, tags)
+    chosen = start_search(load_encoder(encoder, **vars(loading)), method, composer, catalogue, set_ or [])
     found = find(chosen, image, text, catalogue=catalogue, index=features, target=target, top=top)
+    written = []
     if out:
         save_found(found, out)
-    if json:
-        print(jsonlib.dumps(found.record(), indent=2))  # ASCII: untrusted text may hold terminal codes
-        return
-    print_hits(found.steps, found.hits, text)
-    if out:
-        print(f"wrote hits.json and hits.png to {out}")
+        written.append(f"wrote hits.json and hits.png to {out}")
+    show(found.record(), json, *hits_shown(found.steps, found.hits, text), *written)
 
 
-def read_texts(path: Path) -> list[str]:
-    """Reads texts, one per line.
+def read_texts(path: str) -> list[str]:
+    """Texts, one a line.
 
     Raises:
         InputError: no such file, not UTF-8, or nothing in it.
     """
-    try:
-        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read texts from {path}: {error}; give a UTF-8 file with a text a line") from error
+    from e2.adapters.captioning.corpus import read_lines
+
+    texts = [line.strip() for line in read_lines(path) if line.strip()]
     if not texts:
         raise InputError(f"{path} holds no text; give a UTF-8 file with a text a line")
     return texts

@@ -1,6 +1,5 @@
 """Command `e2 push`."""
 
-import json as jsonlib
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from e2.errors import InputError
-from e2.options import Json
+from e2.options import Json, show
 
 
 def push(
@@ -39,4 +38,4 @@ def push(
         address = None if dry_run else upload(folder, repo, private=private)
     answer = {"repo": repo, "folder": None if out is None else str(out), "address": address}
     done = f"wrote what would be pushed to {out}" if dry_run else f"pushed to {address}"
-    print(jsonlib.dumps(answer, indent=2) if json else done)
+    show(answer, json, done)

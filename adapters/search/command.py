@@ -9,24 +9,19 @@ import typer
 from e2.adapters.search.store import shown
 from e2.errors import InputError
 from e2.options import (
-    ENCODERS,
-    BatchSize,
-    CaptionColumn,
-    Data,
+    CatalogueOptions,
+    Commands,
     Device,
-    IdColumn,
-    ImageColumn,
+    EncoderName,
+    EncoderOptions,
     Json,
-    OnBadRow,
+    Overwrite,
     Precision,
-    Split,
-    Tags,
-    Workers,
-    open_data,
+    Resume,
+    show,
 )
 
-index_app = typer.Typer(help="Build and search the index of a catalogue.", no_args_is_help=True)
-EncoderName = Annotated[str, typer.Option(help=ENCODERS)]
+index_app = Commands(help="Build and search the index of a catalogue.", no_args_is_help=True)
 OwnEncoder = Annotated[str | None, typer.Option(help="where the index's encoder lies now, if it was moved")]
 Index = Annotated[str, typer.Option("--index", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
 Place = Annotated[str, typer.Option("--out", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
@@ -35,24 +30,15 @@ Place = Annotated[str, typer.Option("--out", metavar="PATH|URI", help="folder, o
 @index_app.command()
 def build(
     encoder: EncoderName,
-    data: Data,
+    catalogue: CatalogueOptions,
     out: Place,
-    split: Split = None,
-    tags: Tags = None,
+    loading: EncoderOptions,
     features: Annotated[
         Path | None,
         typer.Option(help="vectors that e2 embed wrote of this split with this encoder: nothing is embedded again"),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="continue with a build that was stopped")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an index in --out")] = False,
-    image_column: ImageColumn = "image",
-    caption_column: CaptionColumn = "caption",
-    id_column: IdColumn = "product_id",
-    on_bad_row: OnBadRow = "error",
-    batch_size: BatchSize = 64,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    workers: Workers = 2,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Embed a catalogue's photos and keep them with descriptions, tags and thumbnails, ready to be searched.
@@ -66,32 +52,20 @@ def build(
     if resume and overwrite:
         raise InputError("--resume continues with an index and --overwrite replaces it; choose one")
     claim_place(out, resume=resume, overwrite=overwrite)
-    catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
-    model = load_encoder(encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
-    done = build_index(model, catalogue, out, features=features, resume=resume, overwrite=overwrite)
+    products = catalogue.open()
+    model = load_encoder(encoder, **vars(loading))
+    done = build_index(model, products, out, features=features, resume=resume, overwrite=overwrite)
     kept = f" ({done.unchanged:,} were there already)" if done.unchanged else ""
-    _say(
-        {"index": shown(out), "written": done.written, "unchanged": done.unchanged},
-        json,
-        f"wrote {done.written:,} products{kept} to {shown(out)}",
-    )
+    record = {"index": shown(out), "written": done.written, "unchanged": done.unchanged}
+    show(record, json, f"wrote {done.written:,} products{kept} to {shown(out)}")
 
 
 @index_app.command()
 def update(
     index: Index,
-    data: Data,
+    catalogue: CatalogueOptions,
+    loading: EncoderOptions,
     encoder: OwnEncoder = None,
-    split: Split = None,
-    tags: Tags = None,
-    image_column: ImageColumn = "image",
-    caption_column: CaptionColumn = "caption",
-    id_column: IdColumn = "product_id",
-    on_bad_row: OnBadRow = "error",
-    batch_size: BatchSize = 64,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    workers: Workers = 2,
     json: Json = False,
 ) -> None:
     """Add a catalogue's products to an index, and replace those of the same ids that have changed.
@@ -101,11 +75,10 @@ def update(
     from e2.adapters.search.build import update_index
     from e2.adapters.search.index import encoder_of
 
-    catalogue = open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
-    model = encoder_of(index, encoder, device=device, precision=precision, batch_size=batch_size, workers=workers)
-    done = update_index(model, catalogue, index)
+    products = catalogue.open()
+    done = update_index(encoder_of(index, encoder, **vars(loading)), products, index)
     line = f"wrote {done.written:,} new or changed products to {shown(index)}; {done.unchanged:,} are as they were"
-    _say({"index": shown(index), "written": done.written, "unchanged": done.unchanged}, json, line)
+    show({"index": shown(index), "written": done.written, "unchanged": done.unchanged}, json, line)
 
 
 @index_app.command()
@@ -127,7 +100,7 @@ def delete(
     missing = f"; {len(asked) - deleted:,} were not there" if deleted < len(asked) else ""
     products = "product" if deleted == 1 else "products"
     said = f"deleted {deleted:,} {products} from {shown(index)}{missing}"
-    _say({"index": shown(index), "deleted": deleted, "asked": len(asked)}, json, said)
+    show({"index": shown(index), "deleted": deleted, "asked": len(asked)}, json, said)
 
 
 @index_app.command()
@@ -136,18 +109,13 @@ def info(index: Index, json: Json = False) -> None:
 
     Example: `e2 index info --index runs/index`
     """
-    from rich.console import Console
-
     from e2.adapters.search.index import open_index
     from e2.adapters.search.tables import info_table
 
     opened = open_index(index)
     record = {**opened.manifest.record(), "facets": opened.facets()}
     opened.close()
-    if json:
-        print(jsonlib.dumps(record, indent=2))  # ASCII: untrusted text may hold terminal codes
-    else:
-        Console().print(info_table(shown(index), record))
+    show(record, json, info_table(shown(index), record))
 
 
 @index_app.command()
@@ -180,7 +148,7 @@ def search(
     from e2.adapters.search.filters import tags_of
     from e2.adapters.search.index import encoder_of, open_index
     from e2.adapters.search.queries import query_of, search, similar, vocabulary_of
-    from e2.adapters.search.tables import print_hits
+    from e2.adapters.search.tables import hits_shown
 
     if like is not None and (text is not None or image is not None):
         raise InputError("--like stands alone; leave out --text and --image")
@@ -197,10 +165,7 @@ def search(
         query = query_of(model, text=text, image=image, vocabulary=vocabulary_of(opened), **options)
         hits, steps = search(opened, query, top, where).hits, query.steps
     opened.close()
-    if json:
-        print(jsonlib.dumps({"steps": steps, "hits": [hit.record() for hit in hits]}, indent=2))  # ASCII, as elsewhere
-    else:
-        print_hits(steps, hits)
+    show({"steps": steps, "hits": [hit.record() for hit in hits]}, json, *hits_shown(steps, hits))
 
 
 def _ids(text: str) -> list[str]:
@@ -228,7 +193,3 @@ def _ids(text: str) -> list[str]:
     if not ids:
         raise InputError(f"--ids {text[:40]}: there is no id; write --ids a,b or --ids @FILE")
     return list(dict.fromkeys(ids))
-
-
-def _say(record: dict[str, Any], as_json: bool, line: str) -> None:
-    print(jsonlib.dumps(record, indent=2) if as_json else line)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -12,13 +11,11 @@ from e2.adapters.search.store import IndexHit
 VALUES = 8  # values of a tag that are listed
 
 
-def print_hits(steps: Mapping[str, Any], hits: Sequence[IndexHit], wish: str | None = None) -> None:
-    """Prints the steps of a query, one per line, then the hits."""
-    console = Console()
-    for name, value in steps.items():
-        console.print(written_out(f"{name}: {_in_words(value)}"), markup=False, highlight=False)
+def hits_shown(steps: Mapping[str, Any], hits: Sequence[IndexHit], wish: str | None = None) -> list[str | Table]:
+    """The steps of a query, a line each, then a table of the hits."""
+    lines = [written_out(f"{name}: {_in_words(value)}") for name, value in steps.items()]
     title = None if wish is None else Text(f"like the photo, but: {written_out(wish)}")
-    console.print(hits_table(hits, title) if hits else "no product passes the filter")
+    return [*lines, hits_table(hits, title) if hits else "no product passes the filter"]
 
 
 def _in_words(value: Any) -> str:

@@ -7,26 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from e2.errors import InputError
-from e2.options import (
-    BatchSize,
-    CaptionColumn,
-    Device,
-    IdColumn,
-    ImageColumn,
-    Json,
-    Models,
-    OnBadRow,
-    Precision,
-    Seed,
-    Split,
-    Tags,
-    Text,
-    Workers,
-)
+from e2.options import EncoderOptions, Json, Models, Seed, Split, TableOptions, Tags, Text
 
 
 def composed(
     model: Models,
+    table: TableOptions,
+    loading: EncoderOptions,
     method: Annotated[list[str] | None, typer.Option(help="image, text, sum, slerp, ...; repeatable")] = None,
     benchmark: Annotated[
         str, typer.Option(help="attribute-swap, attribute-drop, fashioniq, cirr, circo or fashion200k")
@@ -58,15 +45,7 @@ def composed(
     missing: Annotated[str, typer.Option(help="photos or queries missing from a published set: error or skip")] = "error",
     examples: Annotated[int, typer.Option(min=0, help="queries to draw as examples.png, a picture a method")] = 0,
     tags: Tags = None,
-    image_column: ImageColumn = "image",
-    caption_column: CaptionColumn = "caption",
-    id_column: IdColumn = "product_id",
-    on_bad_row: OnBadRow = "error",
-    batch_size: BatchSize = 64,
     seed: Seed = 0,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    workers: Workers = 2,
     json: Json = False,
 ) -> None:
     """Search by a photo and a wish: methods x encoders, with 95 % intervals and paired differences.
@@ -78,7 +57,6 @@ def composed(
     from e2.benchmarks.composed.evaluate import QUERIES, claim_pairs, evaluate_composed
     from e2.benchmarks.composed.methods import Methods
     from e2.benchmarks.composed.tasks import TAGGED, draw_task, open_tagged, published_task
-    from e2.data import Columns
 
     if examples and out is None:
         raise InputError("--examples draws into a folder; name it by --out")
@@ -88,9 +66,8 @@ def composed(
         _refuse(benchmark, annotations=annotations, images=images, gallery=gallery)
         if data is None:
             raise InputError(f"{benchmark} draws its queries from a catalogue; name it by --data")
-        columns = Columns(image=image_column, caption=caption_column, id=id_column)
         saved = ",".join(TaggedQueries.load(queries).settings["keep"]) if queries and not keep else keep
-        catalogue, kept = open_tagged(data, split or "test", tags=tags, keep=saved, columns=columns, on_bad_row=on_bad_row)
+        catalogue, kept = open_tagged(data, split or "test", tags=tags, keep=saved, table=table)
         chosen = [name.strip() for name in swap.split(",")] if swap else None
         options: dict[str, Any] = {"keep": kept, "swap": chosen, "changes": changes, "size": size}
         options |= {"wordings": wordings, "seed": seed}
@@ -101,8 +78,7 @@ def composed(
     else:
         _refuse(benchmark, data=data, target=target, keep=keep, swap=swap, queries=queries, tags=tags)
         task = published_task(benchmark, annotations, images, split=split, missing=missing, gallery=gallery)
-    loading = {"device": device, "precision": precision, "batch_size": batch_size, "workers": workers}
-    encoders = [load_encoder(name, **loading) for name in model]
+    encoders = [load_encoder(name, **vars(loading)) for name in model]
     if task.answers is None:
         _submit(encoders, task, methods, out)
         return

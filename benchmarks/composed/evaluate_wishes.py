@@ -25,7 +25,7 @@ from e2.adapters.tag_reader import tag_vocabulary
 from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
 from e2.files import write_json
-from e2.options import open_data
+from e2.options import TableOptions
 from e2.spelling import spelling
 
 TOP = 10
@@ -151,7 +151,7 @@ def main(
     seed: int = 0,
 ) -> None:
     """Measure every pattern and write the shares."""
-    catalogue = open_data(data, split, tags or None, ("image", "caption", "product_id"), "error")
+    catalogue = TableOptions().open(data, split, tags or None)
     model = load_encoder(encoder, device="cpu", workers=0)
     shop = Shop(model, catalogue)
     rows = {f"{kind}: {p}": shares(shop, kind, p, seed=seed) for kind, patterns in PATTERNS.items() for p in patterns}

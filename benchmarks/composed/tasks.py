@@ -14,9 +14,10 @@ from e2.benchmarks.composed.data.tagged_products import TaggedProducts
 from e2.benchmarks.composed.data.tagged_queries import TaggedQueries, tagged_task
 from e2.benchmarks.composed.data.task import Task
 from e2.benchmarks.composed.data.wishes import WORDINGS
-from e2.data import Columns, open_catalogue, parse_tags
+from e2.data import open_catalogue, parse_tags
 from e2.data.product import Catalogue
 from e2.errors import InputError
+from e2.options import TableOptions
 
 PUBLISHED: dict[str, tuple[Callable[..., Task], str]] = {  # loader and the split that papers report
     "fashioniq": (load_fashioniq, "val"),
@@ -68,28 +69,28 @@ def open_tagged(
     *,
     tags: str | None = None,
     keep: str | None = None,
-    columns: Columns | None = None,
-    on_bad_row: str = "error",
+    table: TableOptions | None = None,
 ) -> tuple[Catalogue, tuple[str, ...]]:
     """Opens a catalogue with its tags and those that right answers keep, which need not be among the given ones.
 
     Args:
-        spec, split, columns, on_bad_row: of `open_catalogue`.
-        tags: as in ``--tags``; None: the source's defaults.
-        keep: likewise; None: the kind of garment, among the tags or else the columns.
+        spec, split: of `open_catalogue`.
+        tags: as ``--tags`` names them; None: those that the source is known to have.
+        keep: likewise; None: what the garment is, among the tags or else the columns.
+        table: how tables are read.
 
     Raises:
         InputError: what `open_catalogue` or `kept_tags` refuses.
     """
-    entities, own = parse_tags(tags) if tags else (None, {})
     wanted, further = parse_tags(keep) if keep else ((), {})
-    columns = replace(columns or Columns(), tags={**further, **own})
-    catalogue = open_catalogue(spec, split, tags=entities, columns=columns, on_bad_row=on_bad_row)
+    reading = (table or TableOptions()).read(tags)
+    reading["columns"] = replace(reading["columns"], tags={**further, **reading["columns"].tags})
+    catalogue = open_catalogue(spec, split, **reading)
     kept = kept_tags(wanted, catalogue.tags, catalogue.columns, name=spec)
     if set(kept) <= set(catalogue.tags):
         return catalogue, kept
-    entities = tuple(dict.fromkeys((*catalogue.tags, *kept)))
-    return open_catalogue(spec, split, tags=entities, columns=columns, on_bad_row=on_bad_row), kept
+    reading["tags"] = tuple(dict.fromkeys((*catalogue.tags, *kept)))
+    return open_catalogue(spec, split, **reading), kept
 
 
 def draw_task(

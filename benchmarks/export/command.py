@@ -7,27 +7,14 @@ from typing import Annotated
 
 import typer
 
-from e2.options import (
-    BatchSize,
-    CaptionColumn,
-    Device,
-    IdColumn,
-    ImageColumn,
-    Json,
-    OnBadRow,
-    Overwrite,
-    Split,
-    Tags,
-    Text,
-    Workers,
-    open_data,
-)
+from e2.options import BatchSize, Device, Json, Out, Overwrite, Split, TableOptions, Tags, Text, Workers
 
 
 def export(
     model: Annotated[str, typer.Option(help="checkpoint folder, open_clip:MODEL/PRETRAINED, ...; no export of one")],
     format: Annotated[str, typer.Option(help="onnx, open_clip or transformers")],
-    out: Annotated[Path, typer.Option(help="folder to write to")],
+    out: Out,
+    table: TableOptions,
     int8: Annotated[bool, typer.Option("--int8", help="onnx: also graphs in 8 bits")] = False,
     backbone_only: Annotated[
         bool, typer.Option("--backbone-only", help="open_clip: without an E2's tokens: to fine-tune, not to search")
@@ -36,10 +23,6 @@ def export(
     split: Split = "test",
     text: Text = "caption",
     tags: Tags = None,
-    image_column: ImageColumn = "image",
-    caption_column: CaptionColumn = "caption",
-    id_column: IdColumn = "product_id",
-    on_bad_row: OnBadRow = "error",
     batch_size: BatchSize = 64,
     device: Device = "auto",
     workers: Workers = 2,
@@ -59,7 +42,7 @@ def export(
     from e2.outputs import claim, record
 
     claim(out, EXPORT, overwrite=overwrite, remove=False)
-    catalogue = None if data is None else open_data(data, split, tags, (image_column, caption_column, id_column), on_bad_row)
+    catalogue = None if data is None else table.open(data, split, tags)
     options = {"device": device, "batch_size": batch_size, "workers": workers}
     encoder = load_encoder(model, **options)
     written = write(encoder, out, format, overwrite=overwrite, int8=int8, backbone_only=backbone_only)

@@ -1,17 +1,14 @@
 """`e2 quickstart`."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from e2.options import Out
+from e2.options import Out, Overwrite, Resume
 
 
 def quickstart(
     out: Out = Path("runs/quickstart"),
-    resume: Annotated[bool, typer.Option("--resume", help="keep what an earlier quickstart finished")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="start afresh")] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train `clip` and `e2` on the built-in catalogue, compare them, and draw what the tokens chose (minutes).
 

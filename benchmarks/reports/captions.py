@@ -20,7 +20,7 @@ from e2.benchmarks.reports.tables import write_texts
 from e2.data import Catalogue, Product, load_image
 from e2.data.product import without_photos
 from e2.errors import InputError
-from e2.options import open_data
+from e2.options import TableOptions
 from e2.outputs import claim_results
 
 PAGE, MARKDOWN, LATEX = "index.html", "tables.md", "tables.tex"
@@ -39,8 +39,7 @@ def write_report(
     data: str | None = None,
     encoder: str | None = None,
     products: int = 200,
-    columns: tuple[str, str, str] = ("image", "caption", "product_id"),
-    on_bad_row: str = "error",
+    table: TableOptions | None = None,
     seed: int = 0,
 ) -> Path:
     """Writes ``index.html``, ``tables.md`` and ``tables.tex``.
@@ -48,12 +47,11 @@ def write_report(
     Args:
         folders: of ``e2 evaluate captioning --out``: of one captioner, or of a comparison of several.
         out: folder to write to.
-        data: SPEC of the photos; None: that of the evaluation.
-        encoder: encoder whose selection tokens are shown; None: that of the first captioner that has one with tokens.
-        products: number in the gallery.
-        columns: image, caption and id column of tables.
-        on_bad_row: of the catalogue, ``error`` or ``skip``.
-        seed: of the random selection of further products.
+        data: SPEC of the photos; None: the one that was measured on.
+        encoder: whose selection tokens are shown; None: that of the first captioner which has one with tokens.
+        products: in the gallery.
+        table: how the catalogue's tables are read.
+        seed: of the choice of products that nothing else recommends.
 
     Returns:
         The page's path.
@@ -67,7 +65,7 @@ def write_report(
     main = next(name for name in MAIN if name in metrics)
     worst = [list(np.argsort(run.values(main), kind="stable")[:WORST]) for run in runs]
     rows = choose_products(runs, worst, main, products, seed)
-    catalogue, places = _photos_of(runs[0], data, columns, on_bad_row)
+    catalogue, places = _photos_of(runs[0], data, table or TableOptions())
     shown = [catalogue[places[row["product_id"]]] for row in (runs[0].rows[row] for row in rows)]
     looks = _looks(encoder, runs, shown[:: max(1, len(shown) // LOOKS)][:LOOKS])
     tables = [table for table in (score_table(runs, differences), difference_table(differences, runs)) if table]
@@ -183,13 +181,11 @@ def _marks(mentions: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     return marks
 
 
-def _photos_of(
-    run: CaptionRun, data: str | None, columns: tuple[str, str, str], on_bad_row: str
-) -> tuple[Catalogue, dict[str, int]]:
-    """The catalogue, and each product's row in it."""
+def _photos_of(run: CaptionRun, data: str | None, table: TableOptions) -> tuple[Catalogue, dict[str, int]]:
+    """The catalogue and the place of each product in it."""
     spec, split = data or run.record["dataset"], run.record["split"]
     try:
-        catalogue = open_data(spec, split, None, columns, on_bad_row)
+        catalogue = table.open(spec, split)
     except InputError as error:
         raise InputError(f"the photos cannot be found ({error}); say where they are by --data") from error
     places = {product.product_id: row for row, product in enumerate(without_photos(catalogue))}

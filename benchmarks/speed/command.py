@@ -1,6 +1,5 @@
 """The command `e2 speed`."""
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from e2.benchmarks.speed.registry import MEASUREMENTS
 from e2.errors import InputError
-from e2.options import Json
+from e2.options import Json, show
 
 
 def speed(
@@ -38,7 +37,6 @@ def speed(
 
 def _measure(name: str, run, options: dict, out: Path | None, threads: int | None, json: bool) -> None:
     import torch
-    from rich.console import Console
 
     from e2.benchmarks.core.records import NAME
     from e2.benchmarks.speed import growth
@@ -55,7 +53,4 @@ def _measure(name: str, run, options: dict, out: Path | None, threads: int | Non
         write_json(out / NAME, record)
         if name == "growth":
             growth.draw(record["details"], out / growth.PICTURE)
-    if json:
-        print(jsonlib.dumps(record, indent=2))
-    else:
-        Console().print(speed_table(record))
+    show(record, json, speed_table(record))

@@ -1,23 +1,19 @@
 """Commands `e2 data info`, `import` and `make`."""
 
-import json as jsonlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from e2.errors import InputError
-from e2.options import CaptionColumn, IdColumn, ImageColumn, Json, OnBadRow, Out, Seed, Tags, columns_of
+from e2.options import Json, Out, Overwrite, Seed, TableOptions, Tags, show, wrote
 
 
 def info(
     spec: Annotated[str, typer.Argument(metavar="SPEC")],
+    table: TableOptions,
     out: Annotated[Path | None, typer.Option(help="folder for info.json, tags.png and contact_sheet.png")] = None,
     tags: Tags = None,
-    image_column: ImageColumn = "image",
-    caption_column: CaptionColumn = "caption",
-    id_column: IdColumn = "product_id",
-    on_bad_row: OnBadRow = "error",
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -25,31 +21,21 @@ def info(
 
     Example: `e2 data info catalogue.parquet --tags brand,season --out runs/info`
     """
-    from rich.console import Console
-
     from e2.data.info import info_table, write_info
 
-    names, columns = columns_of(tags, (image_column, caption_column, id_column))
-    found = write_info(spec, out, tags=names, columns=columns, on_bad_row=on_bad_row, seed=seed)
-    if json:
-        print(jsonlib.dumps(found, indent=2, ensure_ascii=False))
-    else:
-        Console().print(info_table(found))
-        if out:
-            print(f"wrote info.json, tags.png and contact_sheet.png to {out}")
+    found = write_info(spec, out, **table.read(tags), seed=seed)
+    lines = [f"wrote info.json, tags.png and contact_sheet.png to {out}"] if out else []
+    show(found, json, info_table(found), *lines)
 
 
 def import_(
     spec: Annotated[str, typer.Argument(metavar="SPEC")],
     out: Out,
-    tags: Annotated[str | None, typer.Option(help="entities to keep; other columns of a table are dropped")] = None,
-    image_column: ImageColumn = "image",
-    caption_column: CaptionColumn = "caption",
-    id_column: IdColumn = "product_id",
-    on_bad_row: OnBadRow = "error",
-    to: Annotated[str, typer.Option(help="parquet (a table per split) or webdataset (tar shards)")] = "parquet",
-    shard_size: Annotated[int, typer.Option(min=1, help="products per shard")] = 1000,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier import in --out")] = False,
+    table: TableOptions,
+    tags: Annotated[str | None, typer.Option(help="entities to keep; other columns of a table stay behind")] = None,
+    to: Annotated[str, typer.Option(help="parquet (a table a split) or webdataset (tar shards)")] = "parquet",
+    shard_size: Annotated[int, typer.Option(min=1, help="products in a shard")] = 1000,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write any catalogue as parquet tables or as tar shards, photos inside. `hf-stream:ORG/NAME` is read once.
 
@@ -57,16 +43,13 @@ def import_(
     """
     from e2.data.export import import_catalogue
 
-    names, columns = columns_of(tags, (image_column, caption_column, id_column))
-    options: dict[str, Any] = {"on_bad_row": on_bad_row, "to": to, "shard_size": shard_size, "overwrite": overwrite}
-    sizes = import_catalogue(spec, out, tags=names, columns=columns, **options)
-    print(f"wrote {', '.join(f'{split} ({count:,} products)' for split, count in sizes.items())} to {out}")
+    print(wrote(import_catalogue(spec, out, **table.read(tags), to=to, shard_size=shard_size, overwrite=overwrite), out))
 
 
 def make(
     out: Out,
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="boutique or boutique:train=...,seed=...")] = "boutique",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier one in --out")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw the built-in catalogue into a folder of parquet tables.
 
@@ -76,5 +59,4 @@ def make(
 
     if spec.partition(":")[0] != "boutique":
         raise InputError(f"e2 data make draws boutique only, not {spec}; use e2 data import for other catalogues")
-    sizes = import_catalogue(spec, out, overwrite=overwrite)
-    print(f"wrote {', '.join(f'{split} ({count:,} products)' for split, count in sizes.items())} to {out}")
+    print(wrote(import_catalogue(spec, out, overwrite=overwrite), out))

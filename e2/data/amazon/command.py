@@ -1,12 +1,11 @@
 """Command `e2 data amazon-fashion`."""
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from e2.options import Json, Out, Seed
+from e2.options import Json, Out, Overwrite, Resume, Seed, show
 
 
 def amazon_fashion(
@@ -23,8 +22,8 @@ def amazon_fashion(
     timeout: Annotated[float, typer.Option(min=0.1, help="seconds for one attempt at a photo")] = 30.0,
     retries: Annotated[int, typer.Option(min=0, help="further attempts after a temporary failure")] = 3,
     seed: Seed = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="continue a stopped build")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier build in --out")] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Build the AmazonFashion data set: products with title, brand and photo out of Amazon Reviews metadata.
@@ -33,8 +32,6 @@ def amazon_fashion(
 
     Example: `e2 data amazon-fashion --meta meta_AMAZON_FASHION.jsonl.gz --out data/amazon`
     """
-    from rich.console import Console
-
     from e2.data.amazon.build import build_amazon_fashion
     from e2.data.amazon.photos import Manners
     from e2.data.amazon.planning import Selection
@@ -43,8 +40,5 @@ def amazon_fashion(
     selection = Selection(photos, min_brand_products, limit, val, test, seed, shard_size)
     manners = Manners(rate, connections, timeout, retries)
     found = build_amazon_fashion(meta, out, selection=selection, manners=manners, resume=resume, overwrite=overwrite)
-    if json:
-        print(jsonlib.dumps(found, indent=2, ensure_ascii=False))
-    else:
-        Console().print(statistics_tables(found))
-        print(f"wrote {found['total']['products']:,} products to {out}; read them by --data amazon-fashion:{out}")
+    line = f"wrote {found['total']['products']:,} products to {out}; read them by --data amazon-fashion:{out}"
+    show(found, json, statistics_tables(found), line)

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from e2.adapters.composed.fitting import FitConfig
@@ -11,7 +10,7 @@ from e2.adapters.composed.methods import fit_composer
 from e2.adapters.encoder import load_encoder
 from e2.benchmarks.composed.command import composed
 from e2.errors import InputError
-from e2.options import ListOptions
+from e2.options import Commands
 from tests.benchmarks.composed.data.test_benchmarks import small_cirr
 from tests.command import names_in
 
@@ -20,8 +19,8 @@ TAGS = ("--tags", "brand,colour", "--keep", "colour", "--swap", "brand,colour")
 
 @pytest.fixture(scope="module")
 def e2():
-    app = typer.Typer()
-    app.command(cls=ListOptions)(composed)
+    app = Commands()
+    app.command()(composed)
 
     def run(*arguments):
         found = CliRunner().invoke(app, [*map(str, arguments), "--workers", "0", "--device", "cpu"])
