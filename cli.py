@@ -8,7 +8,6 @@ import sys
 from typing import Any, TextIO
 
 from safetensors import SafetensorError
-from typer.core import TyperGroup
 
 from e2.adapters.captioning.command import caption_app
 from e2.adapters.composed.command import compose_app
@@ -32,11 +31,11 @@ from e2.benchmarks.wise_ft.command import wise_ft
 from e2.data.amazon.command import amazon_fashion
 from e2.data.command import import_, info, make
 from e2.errors import InputError, TrainingStopped, first_line
-from e2.options import Commands
+from e2.options import CommandGroup, Commands
 from e2.training.command import train
 
 
-class InOrder(TyperGroup):
+class InOrder(CommandGroup):
     """Commands in the order of use: Typer would list groups of commands behind all single ones."""
 
     ORDER = ("quickstart", "data", "train", "evaluate", "caption", "compose", "index", "app", "embed")
@@ -50,13 +49,12 @@ app = Commands(
     name="e2",
     cls=InOrder,
     help="E2: train a fashion CLIP that reads details, measure it, plug it into anything built on CLIP.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
 app.command()(quickstart)
 
-data_app = Commands(help="Look at a catalogue, or write one.", no_args_is_help=True)
+data_app = Commands(help="Look at a catalogue, or write one.")
 data_app.command()(info)
 data_app.command("import")(import_)
 data_app.command()(make)
@@ -66,7 +64,7 @@ app.add_typer(data_app, name="data")
 
 app.command()(train)
 
-evaluate_app = Commands(help="Measure a model.", no_args_is_help=True)
+evaluate_app = Commands(help="Measure a model.")
 for measure in (retrieval, captioning, composed, probe, grounding, gap, detail):
     evaluate_app.command()(measure)
 app.add_typer(evaluate_app, name="evaluate")
@@ -82,7 +80,7 @@ app.command("wise-ft")(wise_ft)
 app.command()(study)
 app.command()(speed)
 
-report_app = Commands(help="Pages to look at.", no_args_is_help=True)
+report_app = Commands(help="Pages to look at.")
 report_app.command("captions")(report_captions)
 report_app.command("study")(report_study)
 app.add_typer(report_app, name="report")

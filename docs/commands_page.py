@@ -88,7 +88,9 @@ def row(parameter: Any) -> str:
     """One option (or argument) as a line of the table."""
     spelled = " ".join(parameter.opts) if parameter.opts[0].startswith("-") else (parameter.metavar or parameter.name).upper()
     default = "required" if parameter.required else shown(parameter.default)
-    return f"| `{spelled}` | {default} | {cell(getattr(parameter, 'help', None) or '')} |"
+    choices = ", ".join(f"`{choice}`" for choice in parameter.type_descriptor.choices or ())
+    told = "; ".join(filter(None, (choices, cell(getattr(parameter, "help", None) or ""))))
+    return f"| `{spelled}` | {default} | {told} |"
 
 
 def shown(default: Any) -> str:

@@ -4,38 +4,42 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
-from e2.errors import InputError
+from e2.errors import InputError, printable
 
 SPECS = "boutique, a table or folder, fashiongen:, amazon-fashion:, products:, webdataset: or hf:"
 ENCODERS = "checkpoint folder, open_clip:MODEL/PRETRAINED, onnx:FOLDER, ..."
 Data = Annotated[str, typer.Option("--data", metavar="SPEC", help=SPECS)]
 Split = Annotated[str | None, typer.Option(help="train, val or test")]
 Tags = Annotated[str | None, typer.Option(help="entities, e.g. brand,season or brand=maker_column")]
-Text = Annotated[str, typer.Option(help="caption (description) or full (description, then tags)")]
+TextKind = Literal["caption", "full"]
+Text = Annotated[TextKind, typer.Option(help="the description, or the description and then the tags")]
 Models = Annotated[list[str], typer.Option("--model", help=f"{ENCODERS}; repeatable")]
 EncoderName = Annotated[str, typer.Option("--encoder", help=ENCODERS)]
 Out = Annotated[Path, typer.Option(help="folder to write to")]
-Resume = Annotated[bool, typer.Option("--resume", help="go on where a stopped run was")]
+Resume = Annotated[bool, typer.Option("--resume", help="continue a stopped run")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what an earlier call wrote to --out")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 Seed = Annotated[int, typer.Option(min=0)]
 BatchSize = Annotated[int, typer.Option(min=1)]
-Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
-Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or auto", autocompletion=lambda: ["cpu", "cuda", "auto"])]
+Floats = Literal["fp32", "bf16", "fp16"]
+Precision = Annotated[Floats, typer.Option()]
 Workers = Annotated[int, typer.Option(min=0, help="processes that decode photos")]
 ImageSize = Annotated[str | None, typer.Option(help="of the photos, e.g. 96 or 96x64 (height x width)")]
 Delimiter = Annotated[str | None, typer.Option(help="between cells of csv and tsv, e.g. ';' or tab; detected if not given")]
 Encoding = Annotated[str | None, typer.Option(help="of csv, tsv and jsonl, e.g. cp1252; detected if not given")]
-OnBadRow = Annotated[str, typer.Option(help="error (stop, naming the rows) or skip (leave out and count)")]
-MISSING_VALUES = "words for nothing, e.g. 'n/a,unknown', or '' for none; NA, None, nan, ... in csv if not given"
+Lacking = Literal["error", "skip"]
+OnBadRow = Annotated[Lacking, typer.Option(help="stop and name the rows, or leave them out and count")]
+MISSING_VALUES = "words for a missing value, e.g. 'n/a,unknown', or '' for none; NA, None, nan, ... in csv if not given"
 MissingValues = Annotated[str | None, typer.Option(help=MISSING_VALUES)]
 
 
@@ -106,9 +110,12 @@ class EncoderOptions:
 class Commands(typer.Typer):
     """A Typer whose commands may take groups of options: parameters annotated with a dataclass of options."""
 
-    def command(self, *names: Any, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Registers a function as a command; see `flat` and `ListOptions`."""
-        register = super().command(*names, **{"cls": ListOptions, **settings})
+    def __init__(self, *, cls: type[TyperGroup] | None = None, **settings: Any) -> None:
+        super().__init__(cls=cls or CommandGroup, no_args_is_help=True, **settings)
+
+    def command(self, name: str | None = None, **settings: Any) -> Any:
+        """Registers a function as a command; see `flat` and `Command`."""
+        register = super().command(name, **{"cls": Command, **settings})
 
         def registered(function: Callable[..., Any]) -> Callable[..., Any]:
             register(flat(function))
@@ -160,15 +167,19 @@ def _gathered(group: Any, options: dict[str, Any]) -> Any:
     return group(**{name: _gathered(of, options) if is_dataclass(of) else options.pop(name) for name, of in kinds.items()})
 
 
-class ListOptions(TyperCommand):
+class Command(TyperCommand):
     """A command whose repeatable options also take several values at once: ``--method a b`` is ``--method a --method b``.
 
-    Not where there are positional arguments, which the list would swallow.
+    Not where there are positional arguments, which the list would swallow. Wrong use is told in one line.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with one_line(ctx):
+            return super().parse_args(ctx, self._spread(args))
+
+    def _spread(self, args: list[str]) -> list[str]:
         if any(option.param_type_name == "argument" for option in self.params):
-            return super().parse_args(ctx, args)
+            return args
         repeatable = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
         spread: list[str] = []
         current = None
@@ -178,7 +189,39 @@ class ListOptions(TyperCommand):
             elif current and spread[-1] != current:
                 spread.append(current)
             spread.append(word)
-        return super().parse_args(ctx, spread)
+        return spread
+
+
+class CommandGroup(TyperGroup):
+    """A group that tells wrong use in one line."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with one_line(ctx) if args else nullcontext():  # without any the help is printed, by way of an exception
+            return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        with one_line(ctx):
+            return super().resolve_command(ctx, args)
+
+
+@contextmanager
+def one_line(ctx: Any) -> Iterator[None]:
+    """Tells wrong use of a command line as what it is, bad input."""
+    try:
+        yield
+    except typer.TyperException as error:
+        raise InputError(_wrong_use(error, ctx)) from error
+
+
+def _wrong_use(error: typer.TyperException, ctx: Any) -> str:
+    option = getattr(error, "param", None)
+    choices = getattr(getattr(option, "type_descriptor", None), "choices", None)
+    if choices and isinstance(error.__cause__, ValueError):  # pydantic's, which knows the value
+        value = error.__cause__.errors()[0]["input"]  # type: ignore[attr-defined]
+        name = option.opts[0] if option.opts[0].startswith("-") else option.metavar  # type: ignore[union-attr]
+        *others, last = map(str, choices)
+        return f"{name} {printable(repr(value))}: choose {', '.join(others)} or {last}"
+    return f"{' '.join(error.format_message().split()).rstrip('.')}; see {ctx.command_path} --help"
 
 
 def given(**options: Any) -> dict[str, Any]:

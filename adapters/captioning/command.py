@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,7 +28,7 @@ from e2.options import (
     show,
 )
 
-caption_app = Commands(help="Captions from a text-only training.", no_args_is_help=True)
+caption_app = Commands(help="Captions from text-only training.")
 
 Steps = Annotated[int | None, typer.Option(min=1, help="length of the training, instead of --epochs")]
 Epochs = Annotated[float | None, typer.Option(help="length of the training")]
@@ -42,26 +42,30 @@ class CaptionerOptions:
     """Settings of a captioner, by the names that its configuration has."""
 
     text: Text = "caption"
-    prompt: Annotated[str, typer.Option(help="none, tags (read off the photo) or entities (ViECap's)")] = "none"
+    prompt: Annotated[
+        Literal["none", "tags", "entities"], typer.Option(help="tags are read off the photo; entities are ViECap's")
+    ] = "none"
     epochs: Epochs = None
     steps: Steps = None
     batch_size: Annotated[int | None, typer.Option(min=1)] = None
     max_tokens: MaxTokens = None
-    tokenizer: Annotated[str | None, typer.Option(help="sentencepiece (learned from the texts) or clip")] = None
+    tokenizer: Annotated[
+        Literal["sentencepiece", "clip"] | None, typer.Option(help="sentencepiece is learned from the texts")
+    ] = None
     vocabulary: Annotated[int | None, typer.Option(min=1, help="pieces of a SentencePiece tokenizer")] = None
     language_model: LanguageModel = None
-    mapper: Annotated[str | None, typer.Option(help="linear, mlp or transformer")] = None
+    mapper: Annotated[Literal["linear", "mlp", "transformer"] | None, typer.Option(help="from embedding to prefix")] = None
     prefix_length: Annotated[int | None, typer.Option(min=1, help="tokens that stand for the embedding")] = None
     variance: Annotated[float | None, typer.Option(help="CapDec's noise per component")] = None
     target_cosine: Annotated[float | None, typer.Option(help="the noise as a cosine instead")] = None
     calibration: Annotated[
-        str | None, typer.Option("--calibrate", help="the noise from the data instead: like-texts or image-gap")
+        Literal["like-texts", "image-gap"] | None, typer.Option("--calibrate", help="the noise from the data instead")
     ] = None
-    modality_offset: Annotated[bool, typer.Option("--modality-offset", help="train on texts moved to the photos")] = False
+    modality_offset: Annotated[bool, typer.Option("--modality-offset", help="train on texts shifted to the photos")] = False
     temperature: Annotated[float | None, typer.Option("--memory-temperature", help="of DeCap's memory")] = None
-    memory_size: Annotated[int | None, typer.Option(min=1, help="texts in the memory at most")] = None
+    memory_size: Annotated[int | None, typer.Option(min=1, help="most texts in the memory")] = None
     seed: Seed = 0
-    precision: Annotated[str, typer.Option(help="of the training: auto, fp32 or bf16")] = "auto"
+    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="of the training")] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,7 @@ class DecodingOptions:
     beam: Beam = 1
     max_tokens: MaxTokens = None
     length_penalty: Annotated[float, typer.Option(help="beams rank by log-probability / length ** this")] = 1.0
-    no_repeat_ngram: Annotated[int, typer.Option(help="n of the n-grams that may not come twice; 0: none")] = 0
+    no_repeat_ngram: Annotated[int, typer.Option(help="n of the n-grams that may not repeat; 0: none")] = 0
     top_p: Annotated[float | None, typer.Option(help="sample from the likeliest tokens of this total probability")] = None
     temperature: Annotated[float, typer.Option(help="of the decoder")] = 1.0
     rerank: Annotated[bool, typer.Option("--rerank", help="choose among beams by similarity to the photo")] = False
@@ -87,15 +91,15 @@ class PhotosTable(TableOptions):
 
 @caption_app.command()
 def fit(
-    method: Annotated[str, typer.Option(help="decap, capdec or nearest")],
+    method: Annotated[Literal["decap", "capdec", "nearest"], typer.Option(help="nearest: of the texts, no training")],
     encoder: EncoderName,
-    data: Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue, or a UTF-8 file with one text a line")],
+    data: Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue, or a UTF-8 file with one text per line")],
     out: Out,
     options: CaptionerOptions,
     table: TableOptions,
     split: Split = "train",
     tags: Tags = None,
-    freeze_language_model: Annotated[bool, typer.Option("--freeze-language-model", help="train the mapper alone")] = False,
+    freeze_language_model: Annotated[bool, typer.Option("--freeze-language-model", help="train only the mapper")] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting of a captioner")] = None,
     device: Device = "auto",
     resume: Resume = False,
@@ -139,7 +143,7 @@ def write(
     out: Annotated[Path, typer.Option(help="JSON-lines file to write, or a .csv")],
     decoding: DecodingOptions,
     table: PhotosTable,
-    encoder: Annotated[str | None, typer.Option(help="where the captioner's encoder lies now, if it moved")] = None,
+    encoder: Annotated[str | None, typer.Option(help="path of the captioner's encoder, if it moved")] = None,
     split: Split = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",

@@ -1,7 +1,7 @@
 """Commands `e2 compose fit` and `search`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,7 +20,9 @@ from e2.options import (
     show,
 )
 
-compose_app = Commands(help="Search with a photo and a wish.", no_args_is_help=True)
+Fitted = Literal["lincir", "pic2word", "searle", "slots"]
+Composition = Literal["image", "text", "sum", "raw-sum", "slerp", "searle-oti", "cirevl", Fitted]
+compose_app = Commands(help="Search with a photo and a wish.")
 
 
 @compose_app.command()
@@ -30,7 +32,7 @@ def fit(
     data: Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue; for lincir also a file, a text a line")],
     table: TableOptions,
     loading: EncoderOptions,
-    method: Annotated[str, typer.Option(help="lincir, pic2word, searle or slots")] = "lincir",
+    method: Annotated[Fitted, typer.Option()] = "lincir",
     split: Split = "train",
     tags: Tags = None,
     phrases: Annotated[
@@ -73,15 +75,13 @@ def search(
     encoder: EncoderName,
     table: TableOptions,
     loading: EncoderOptions,
-    method: Annotated[
-        str | None, typer.Option(help="image, text, sum, slerp, cirevl, slots, ...; else what --composer is")
-    ] = None,
+    method: Annotated[Composition | None, typer.Option(help="what --composer is, if not given")] = None,
     composer: Annotated[Path | None, typer.Option(help="folder of e2 compose fit")] = None,
     data: Annotated[str | None, typer.Option(metavar="SPEC", help="boutique, a table or folder, products:DIR")] = None,
     features: Annotated[Path | None, typer.Option(help="vectors that e2 embed wrote; else computed from --data")] = None,
     split: Split = None,
     tags: Tags = None,
-    target: Annotated[str, typer.Option(help="image (photos) or text (descriptions)")] = "image",
+    target: Annotated[Literal["image", "text"], typer.Option(help="find photos or descriptions")] = "image",
     top: Annotated[int, typer.Option(min=1, help="hits")] = 12,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="options of the method, e.g. text_weight=0.7")
@@ -116,7 +116,7 @@ def search(
 
 
 def read_texts(path: str) -> list[str]:
-    """Texts, one a line.
+    """Reads texts, one per line.
 
     Raises:
         InputError: no such file, not UTF-8, or nothing in it.

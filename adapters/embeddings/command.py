@@ -22,8 +22,8 @@ def embed(
     out: Annotated[Path, typer.Option(help="folder for parquet shards, or one .parquet file")],
     loading: EncoderOptions,
     text: Text = "caption",
-    what: Annotated[str, typer.Option(help="image,text,region: any of them")] = "image,text",
-    shard_size: Annotated[int, typer.Option(min=1, help="products in a shard")] = 10_000,
+    what: Annotated[str, typer.Option(help="any of image,text,region")] = "image,text",
+    shard_size: Annotated[int, typer.Option(min=1, help="products per shard")] = 10_000,
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -49,7 +49,7 @@ def embed(
 
 
 def _open_stream(asked: CatalogueOptions):
-    """The split of a stream that is asked for."""
+    """Opens the requested split of a stream."""
     from e2.data.hub_stream import open_streams
 
     streams = open_streams(asked.data, **asked.table.read(asked.tags), progress=True)

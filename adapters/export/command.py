@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,7 +13,9 @@ from e2.options import Json, show
 def push(
     model: Annotated[Path, typer.Option(help="checkpoint folder")],
     repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="repository on the Hugging Face hub")],
-    format: Annotated[str, typer.Option(help="e2 (the checkpoint), onnx, open_clip or transformers")] = "e2",
+    format: Annotated[
+        Literal["e2", "onnx", "open_clip", "transformers"], typer.Option(help="e2 is the checkpoint as it is")
+    ] = "e2",
     metrics: Annotated[
         list[Path] | None, typer.Option(help="metrics.json of e2 evaluate for this model, for the card; repeatable")
     ] = None,

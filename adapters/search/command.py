@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from e2.adapters.composed.command import Composition
 from e2.adapters.search.store import shown
 from e2.errors import InputError
 from e2.options import (
@@ -21,7 +22,7 @@ from e2.options import (
     show,
 )
 
-index_app = Commands(help="Build and search the index of a catalogue.", no_args_is_help=True)
+index_app = Commands(help="Build and search the index of a catalogue.")
 OwnEncoder = Annotated[str | None, typer.Option(help="where the index's encoder lies now, if it was moved")]
 Index = Annotated[str, typer.Option("--index", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
 Place = Annotated[str, typer.Option("--out", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
@@ -131,7 +132,7 @@ def search(
         list[str] | None, typer.Option(metavar="ENTITY:VALUE", help="only products with it; of one entity any of the values")
     ] = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="hits")] = 12,
-    method: Annotated[str | None, typer.Option(help="for a photo and words: slerp, sum, ... as in e2 compose search")] = None,
+    method: Annotated[Composition | None, typer.Option(help="for a photo and words; as in e2 compose search")] = None,
     composer: Annotated[Path | None, typer.Option(help="folder of e2 compose fit, for a photo and words")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="options of the method, e.g. text_weight=0.5")

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from e2.errors import InputError
-from e2.options import EncoderOptions, Json, MeasuredOptions, Seed, Text, show
+from e2.options import EncoderOptions, Json, Lacking, MeasuredOptions, Seed, Text, show
 
 
 def captioning(
@@ -17,7 +16,7 @@ def captioning(
     captions: Annotated[
         list[Path] | None, typer.Option(help="file of captions: jsonl, csv, COCO results or JSON {id: caption}; repeatable")
     ] = None,
-    missing: Annotated[str, typer.Option(help="products without a caption in a file: error or skip")] = "error",
+    missing: Annotated[Lacking, typer.Option(help="products without a caption in a file")] = "error",
     text: Text = "caption",
     encoder: Annotated[str | None, typer.Option(help="finds each photo by its caption, for self-retrieval R@1")] = None,
     java: Annotated[str, typer.Option(help="for METEOR and the PTB tokenizer: auto, none or a java executable")] = "auto",
@@ -47,8 +46,6 @@ def captioning(
     trained = "train" in splits_of(catalogue.data) and products.split != "train"
     further = [catalogue.open("train")] if trained else []  # its tag values can be named wrongly too
     truth = read_truth(products, text, further=further, skip_wordless=catalogue.table.on_bad_row == "skip")
-    if missing not in ("error", "skip"):
-        raise InputError(f"--missing {missing}: choose error or skip")
     candidates = [Candidate.from_file(path) for path in captions or []]
     if missing == "skip" and candidates:
         truth = captioned_by_all(candidates, truth)

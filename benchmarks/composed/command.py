@@ -2,33 +2,39 @@
 
 import json as jsonlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
+from e2.adapters.composed.command import Composition
 from e2.errors import InputError
-from e2.options import EncoderOptions, Json, Models, Seed, Split, TableOptions, Tags, Text
+from e2.options import EncoderOptions, Json, Lacking, Models, Seed, Split, TableOptions, Tags, Text
+
+COMPOSITIONS = [*get_args(Composition)]
+Benchmark = Literal["attribute-swap", "attribute-drop", "fashioniq", "cirr", "circo", "fashion200k"]
+Prompting = Literal["bare", "pic2word", "searle", "searle_forward", "clip4cir", "fame_vil"]
 
 
 def composed(
     model: Models,
     table: TableOptions,
     loading: EncoderOptions,
-    method: Annotated[list[str] | None, typer.Option(help="image, text, sum, slerp, ...; repeatable")] = None,
-    benchmark: Annotated[
-        str, typer.Option(help="attribute-swap, attribute-drop, fashioniq, cirr, circo or fashion200k")
-    ] = "attribute-swap",
+    method: Annotated[
+        list[str] | None,  # Typer takes no list of choices
+        typer.Option(autocompletion=lambda: COMPOSITIONS, help=f"{', '.join(COMPOSITIONS)}; repeatable"),
+    ] = None,
+    benchmark: Annotated[Benchmark, typer.Option()] = "attribute-swap",
     data: Annotated[str | None, typer.Option(metavar="SPEC", help="of attribute-*: boutique, a table or folder")] = None,
     annotations: Annotated[Path | None, typer.Option(help="folder of a published data set's annotations")] = None,
     images: Annotated[Path | None, typer.Option(help="folder of its photos")] = None,
     split: Split = None,
     composer: Annotated[list[Path] | None, typer.Option(help="folder of e2 compose fit; repeatable")] = None,
-    preset: Annotated[str | None, typer.Option(help="how captions are joined and prompts written, for all methods")] = None,
+    preset: Annotated[Prompting | None, typer.Option(help="how captions are joined and prompts written")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="METHOD.KEY=VALUE", help="option of one method; repeatable")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json of each pair and comparison.json")] = None,
-    target: Annotated[str | None, typer.Option(help="attribute-*: find image or text")] = None,
+    target: Annotated[Literal["image", "text"] | None, typer.Option(help="attribute-*: find photos or descriptions")] = None,
     text: Text = "caption",
     keep: Annotated[
         str | None,
@@ -41,8 +47,8 @@ def composed(
     size: Annotated[int, typer.Option(help="attribute-*: queries")] = 1000,
     wordings: Annotated[int, typer.Option(help="attribute-*: ways to say each wish, 1 to 5")] = 5,
     queries: Annotated[Path | None, typer.Option(help="attribute-*: a saved queries.json to use again")] = None,
-    gallery: Annotated[str | None, typer.Option(help="fashioniq: original or val-union")] = None,
-    missing: Annotated[str, typer.Option(help="photos or queries missing from a published set: error or skip")] = "error",
+    gallery: Annotated[Literal["original", "val-union"] | None, typer.Option(help="fashioniq")] = None,
+    missing: Annotated[Lacking, typer.Option(help="photos or queries missing from a published set")] = "error",
     examples: Annotated[int, typer.Option(min=0, help="queries to draw as examples.png, a picture a method")] = 0,
     tags: Tags = None,
     seed: Seed = 0,

@@ -75,8 +75,8 @@ def open_tagged(
 
     Args:
         spec, split: of `open_catalogue`.
-        tags: as ``--tags`` names them; None: those that the source is known to have.
-        keep: likewise; None: what the garment is, among the tags or else the columns.
+        tags: as in ``--tags``; None: the source's defaults.
+        keep: likewise; None: the kind of garment, among the tags or else the columns.
         table: how tables are read.
 
     Raises:

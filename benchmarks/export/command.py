@@ -3,7 +3,7 @@
 import json as jsonlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,7 +12,7 @@ from e2.options import BatchSize, Device, Json, Out, Overwrite, Split, TableOpti
 
 def export(
     model: Annotated[str, typer.Option(help="checkpoint folder, open_clip:MODEL/PRETRAINED, ...; no export of one")],
-    format: Annotated[str, typer.Option(help="onnx, open_clip or transformers")],
+    format: Annotated[Literal["onnx", "open_clip", "transformers"], typer.Option()],
     out: Out,
     table: TableOptions,
     int8: Annotated[bool, typer.Option("--int8", help="onnx: also graphs in 8 bits")] = False,

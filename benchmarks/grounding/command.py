@@ -1,7 +1,7 @@
 """The command `e2 evaluate grounding`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,7 +13,8 @@ def grounding(
     catalogue: MeasuredOptions,
     loading: EncoderOptions,
     truth: Annotated[
-        str | None, typer.Option(help="boxes (known to boutique) or windows (best crop or blur); boxes if there are some")
+        Literal["boxes", "windows"] | None,
+        typer.Option(help="boxes that the catalogue knows, if not given and there are some; or windows: best crop or blur"),
     ] = None,
     products: Annotated[int, typer.Option(min=1, help="at most so many are looked at")] = 1000,
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json")] = None,

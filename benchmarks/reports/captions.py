@@ -47,11 +47,11 @@ def write_report(
     Args:
         folders: of ``e2 evaluate captioning --out``: of one captioner, or of a comparison of several.
         out: folder to write to.
-        data: SPEC of the photos; None: the one that was measured on.
-        encoder: whose selection tokens are shown; None: that of the first captioner which has one with tokens.
-        products: in the gallery.
+        data: SPEC of the photos; None: that of the evaluation.
+        encoder: encoder whose selection tokens are shown; None: that of the first captioner that has one with tokens.
+        products: number in the gallery.
         table: how the catalogue's tables are read.
-        seed: of the choice of products that nothing else recommends.
+        seed: of the random selection of further products.
 
     Returns:
         The page's path.
@@ -182,7 +182,7 @@ def _marks(mentions: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
 
 
 def _photos_of(run: CaptionRun, data: str | None, table: TableOptions) -> tuple[Catalogue, dict[str, int]]:
-    """The catalogue and the place of each product in it."""
+    """The catalogue, and each product's row in it."""
     spec, split = data or run.record["dataset"], run.record["split"]
     try:
         catalogue = table.open(spec, split)

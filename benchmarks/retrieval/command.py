@@ -1,7 +1,7 @@
 """`e2 evaluate retrieval`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,9 +12,9 @@ def retrieval(
     model: Models,
     catalogue: MeasuredOptions,
     loading: EncoderOptions,
-    protocol: Annotated[str, typer.Option(help="full, first-photo or sample-100")] = "full",
+    protocol: Annotated[Literal["full", "first-photo", "sample-100"], typer.Option()] = "full",
     text: Text = "caption",
-    rule: Annotated[str, typer.Option(help="negatives of sample-100: fame-vil, authors or any")] = "fame-vil",
+    rule: Annotated[Literal["fame-vil", "authors", "any"], typer.Option(help="negatives of sample-100")] = "fame-vil",
     candidates: Annotated[Path | None, typer.Option(help="saved sample-100 lists to use again")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json")] = None,
     seed: Seed = 0,

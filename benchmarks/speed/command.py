@@ -11,7 +11,7 @@ from e2.options import Json, show
 
 
 def speed(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=", ".join(MEASUREMENTS))],
+    name: Annotated[str, typer.Argument(metavar="NAME", help=", ".join(MEASUREMENTS), autocompletion=lambda: [*MEASUREMENTS])],
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json, and the picture of growth")] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="rounds, ours and the reference in turn")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="of both ways; as many as PyTorch takes unless given")] = None,

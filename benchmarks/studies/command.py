@@ -12,7 +12,7 @@ from e2.training.command import TrainingOptions
 
 
 def study(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=", ".join(STUDIES))],
+    name: Annotated[str, typer.Argument(metavar="NAME", help=", ".join(STUDIES), autocompletion=lambda: [*STUDIES])],
     data: Annotated[
         list[str], typer.Option(metavar="SPEC", help="the catalogue; for `dataset` also several, each by its own --data")
     ],

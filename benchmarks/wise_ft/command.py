@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,7 +17,7 @@ def wise_ft(
     alphas: Annotated[str, typer.Option(help="shares of the trained weights, 0 (start model) to 1")] = "0,0.2,0.4,0.6,0.8,1",
     old_data: Annotated[str | None, typer.Option(metavar="SPEC", help="data that the start model is good at")] = None,
     save: Annotated[float | None, typer.Option(help="write the model of this share to --out")] = None,
-    protocol: Annotated[str, typer.Option(help="full or first-photo")] = "full",
+    protocol: Annotated[Literal["full", "first-photo"], typer.Option()] = "full",
     text: Text = "caption",
     seed: Seed = 0,
     json: Json = False,

@@ -1,7 +1,7 @@
 """Commands `e2 data info`, `import` and `make`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,9 +32,9 @@ def import_(
     spec: Annotated[str, typer.Argument(metavar="SPEC")],
     out: Out,
     table: TableOptions,
-    tags: Annotated[str | None, typer.Option(help="entities to keep; other columns of a table stay behind")] = None,
-    to: Annotated[str, typer.Option(help="parquet (a table a split) or webdataset (tar shards)")] = "parquet",
-    shard_size: Annotated[int, typer.Option(min=1, help="products in a shard")] = 1000,
+    tags: Annotated[str | None, typer.Option(help="entities to keep; other columns of a table are dropped")] = None,
+    to: Annotated[Literal["parquet", "webdataset"], typer.Option(help="a table a split, or tar shards")] = "parquet",
+    shard_size: Annotated[int, typer.Option(min=1, help="products per shard")] = 1000,
     overwrite: Overwrite = False,
 ) -> None:
     """Write any catalogue as parquet tables or as tar shards, photos inside. `hf-stream:ORG/NAME` is read once.

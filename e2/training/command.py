@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -10,8 +10,10 @@ from e2.options import (
     SPECS,
     Delimiter,
     Encoding,
+    Floats,
     ImageSize,
     Json,
+    Lacking,
     MissingValues,
     Out,
     Overwrite,
@@ -23,7 +25,7 @@ from e2.options import (
     show,
 )
 
-TEXTS = "caption, full, or mixed: descriptions and short lists of tags"
+Methods = Literal["e2", "clip", "multifield", "filip", "clip-lite", "ei-clip"]
 BACKBONES = "e2-nano (default), ViT-B-32, ...; local-dir:FOLDER, hf-hub:ORG/NAME, transformers:FOLDER"
 DATA = (  # settings of `DataConfig`
     *("text", "batch_size", "chunk_size", "workers", "image_column", "caption_column", "id_column"),
@@ -38,14 +40,16 @@ class TrainingOptions:
     backbone: Annotated[str | None, typer.Option(help=BACKBONES)] = None
     pretrained: Annotated[str | None, typer.Option(help="open_clip weights tag, a weights file or a folder")] = None
     tags: Tags = None
-    text: Annotated[str | None, typer.Option(help=TEXTS)] = None
+    text: Annotated[
+        Literal["caption", "full", "mixed"] | None, typer.Option(help="mixed: descriptions and short lists of tags")
+    ] = None
     epochs: Annotated[float | None, typer.Option(help="length of the run; 10 unless given")] = None
     steps: Annotated[int | None, typer.Option(help="length of the run, instead of --epochs")] = None
     batch_size: Annotated[int | None, typer.Option(help="over all processes; 128 unless given")] = None
     chunk_size: Annotated[int | None, typer.Option(help="products at a time: any batch in little memory")] = None
     image_size: ImageSize = None
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto")] = None
-    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16")] = None
+    device: Annotated[Literal["cpu", "cuda", "auto"] | None, typer.Option()] = None
+    precision: Annotated[Floats | None, typer.Option()] = None
     workers: Annotated[int | None, typer.Option(help="processes that decode photos")] = None
     image_column: Annotated[str | None, typer.Option(help="column with the photos")] = None
     caption_column: Annotated[str | None, typer.Option(help="column with the descriptions")] = None
@@ -53,7 +57,7 @@ class TrainingOptions:
     delimiter: Delimiter = None
     encoding: Encoding = None
     missing_values: MissingValues = None
-    on_bad_row: Annotated[str | None, typer.Option(help="error or skip")] = None
+    on_bad_row: Annotated[Lacking | None, typer.Option(help="stop and name the rows, or leave them out and count")] = None
 
     def settings(self) -> dict[str, Any]:
         """Those that were given, by dotted name."""
@@ -69,8 +73,8 @@ def train(
     out: Out,
     options: TrainingOptions,
     data: Annotated[str | None, typer.Option(metavar="SPEC", help=SPECS)] = None,
-    method: Annotated[str | None, typer.Option(help="e2 (default), clip, multifield, filip, clip-lite or ei-clip")] = None,
-    preset: Annotated[str | None, typer.Option(help="default or paper")] = None,
+    method: Annotated[Methods | None, typer.Option(help="e2 unless given")] = None,
+    preset: Annotated[Literal["default", "paper"] | None, typer.Option()] = None,
     wise_ft: Annotated[float | None, typer.Option(help="1 = as trained, 0 = the start model, between: weights mixed")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with any setting; the command line wins")] = None,

@@ -1,5 +1,6 @@
 """Options of the command line: groups are spread into single options, and the same option is the same everywhere."""
 
+import importlib
 from collections import defaultdict
 from typing import get_args, get_origin
 
@@ -7,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from e2.options import Commands, EncoderOptions, MeasuredOptions
-from tests.command import every_command
+from tests.command import every_command, run_command
 
 COMMANDS = list(every_command())
 TABLE = {"image_column", "caption_column", "id_column", "delimiter", "encoding", "missing_values", "on_bad_row"}
@@ -44,3 +45,56 @@ def test_an_option_is_of_one_kind_everywhere():
             kinds[option.opts[0]].add(get_args(kind)[0] if get_origin(kind) is list else kind)
     words = {name: {kind for kind in found if kind in (int, float, bool)} for name, found in kinds.items()}
     assert {name: kinds[name] for name, numbers in words.items() if numbers and len(kinds[name]) > 1} == {}
+
+
+CHOICES = {  # command and option: the module whose own list says what there is
+    "train --method": ("e2.methods", "METHODS"),
+    "train --preset": ("e2.training.presets", "PRESETS"),
+    "embed --text": ("e2.data.product", "TEXTS"),
+    "embed --precision": ("e2.devices", "PRECISIONS"),
+    "data import --to": ("e2.data.export", "FORMATS"),
+    "caption fit --method": ("e2.adapters.captioning.config", "METHODS"),
+    "caption fit --prompt": ("e2.adapters.captioning.prompt", "PROMPTS"),
+    "caption fit --tokenizer": ("e2.adapters.captioning.config", "TOKENIZERS"),
+    "caption fit --mapper": ("e2.adapters.captioning.mappers", "MAPPERS"),
+    "caption fit --calibrate": ("e2.adapters.captioning.config", "CALIBRATIONS"),
+    "caption fit --precision": ("e2.adapters.captioning.config", "PRECISIONS"),
+    "compose fit --method": ("e2.adapters.composed.methods", "FITTED"),
+    "compose search --method": ("e2.adapters.composed.methods", "METHODS"),
+    "compose search --target": ("e2.adapters.search.memory", "TARGETS"),
+    "index search --method": ("e2.adapters.composed.methods", "METHODS"),
+    "push --format": ("e2.adapters.export.push", "FORMATS"),
+    "export --format": ("e2.adapters.export.writing", "FORMATS"),
+    "evaluate retrieval --protocol": ("e2.benchmarks.retrieval.evaluate", "PROTOCOLS"),
+    "evaluate retrieval --rule": ("e2.benchmarks.retrieval.candidates", "RULES"),
+    "evaluate composed --benchmark": ("e2.benchmarks.composed.tasks", "BENCHMARKS"),
+    "evaluate composed --preset": ("e2.adapters.composed.presets", "PRESETS"),
+    "evaluate composed --gallery": ("e2.benchmarks.composed.data.fashioniq", "GALLERIES"),
+    "evaluate grounding --truth": ("e2.benchmarks.grounding.evaluate", "TRUTHS"),
+}
+
+
+@pytest.mark.parametrize("option", CHOICES)
+def test_choices_are_those_that_there_are(option):
+    module, name = CHOICES[option]
+    command, _, spelled = option.rpartition(" ")
+    (found,) = (one for one in dict(COMMANDS)[f"e2 {command}"].params if spelled in one.opts)
+    assert {*found.type_descriptor.choices} == {*getattr(importlib.import_module(module), name)}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("evaluate retrieval --model x --data y --protocol half", "--protocol 'half': choose full, first-photo or sample-100"),
+        ("embed --model x --data y --out z --on-bad-row maybe", "--on-bad-row 'maybe': choose error or skip"),
+        ("train --out x --batch-size many", "'--batch-size': Input should be a valid integer"),
+        ("train --out x --ephocs 3", "No such option: --ephocs"),
+        ("train --data x", "Missing option '--out'"),
+        ("tarin --out x", "No such command 'tarin'. Did you mean 'train'"),
+        ("evaluate retreival", "No such command 'retreival'"),
+        ("--nonsense", "No such option: --nonsense"),
+    ],
+)
+def test_wrong_use_is_one_line(line, said):
+    answer = run_command(*line.split())
+    assert answer.status == 2 and said in answer.line and answer.err.count("\n") == 1

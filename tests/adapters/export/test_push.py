@@ -126,7 +126,7 @@ def test_places_are_cut_to_their_last_part():
     [
         (("--repo", "fine-clip"), "write ORG/NAME"),
         (("--repo", "shop/../clip"), "--repo shop/../clip"),
-        (("--repo", "shop/clip", "--format", "zip"), "unknown format 'zip'"),
+        (("--repo", "shop/clip", "--format", "zip"), "--format 'zip': choose e2, onnx, open_clip or transformers"),
         (("--repo", "shop/clip", "--metrics", "nowhere"), "nowhere is missing"),
     ],
 )

@@ -211,7 +211,7 @@ def test_the_command_writes_and_measures(clip_checkpoint, shop, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--format", "tflite"), "unknown format 'tflite'"),
+        (("--format", "tflite"), "--format 'tflite': choose onnx, open_clip or transformers"),
         (("--format", "open_clip", "--int8"), "--int8 belongs to --format onnx"),
         (("--format", "onnx", "--backbone-only"), "--backbone-only belongs to --format open_clip"),
     ],

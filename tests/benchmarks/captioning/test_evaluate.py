@@ -5,21 +5,17 @@ import json
 
 import numpy as np
 import pytest
-import typer
 from rich.console import Console
-from typer.testing import CliRunner
 
 from e2.adapters.captioning.files import read_captions
-from e2.benchmarks.captioning import command as captioning_commands
 from e2.benchmarks.captioning.evaluate import Candidate, captioned_by_all, evaluate_captioning, read_truth, results_table
 from e2.benchmarks.captioning.files import read_rows
 from e2.benchmarks.captioning.java import JavaFailed
 from e2.benchmarks.captioning.variety import distinct, words_and_repetition
-from e2.benchmarks.reports.command import report_captions
 from e2.data.product import Product
 from e2.errors import InputError
 from tests.benchmarks.stubs import COLOURS, Shelf, colour_encoder, png
-from tests.command import names_in
+from tests.command import names_in, run_command
 
 
 def test_variety_by_hand():
@@ -148,21 +144,18 @@ def test_a_subset_is_scored_on_request():
 
 
 def test_the_command(shop, tmp_path):
-    app = typer.Typer()
-    app.command()(captioning_commands.captioning)
-    app.command("report")(report_captions)
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({f"val-{i}": f"A {('red', 'green', 'blue', 'grey')[i % 4]} tee" for i in range(12)}))
     options = ["--captions", str(file), "--data", str(shop), "--split", "val", "--tags", "brand,season,colour"]
-    done = CliRunner().invoke(app, ["captioning", *options, "--java", "none", "--out", str(tmp_path / "out"), "--json"])
-    assert done.exit_code == 0, done.output
+    done = run_command("evaluate", "captioning", *options, "--java", "none", "--out", tmp_path / "out", "--json")
+    assert done.status == 0, done
     record = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert record["metrics"]["tag_recall_colour"] == 100 and record["split"] == "val"
     broken = tmp_path / "java"
     broken.write_text("#!/bin/sh\necho no >&2; exit 1\n")
     broken.chmod(0o755)
-    failed = CliRunner().invoke(app, ["captioning", *options, "--java", str(broken), "--out", str(tmp_path / "kept")])
-    assert failed.exit_code == 1 and (tmp_path / "kept" / "captions.jsonl").is_file()
+    failed = run_command("evaluate", "captioning", *options, "--java", broken, "--out", tmp_path / "kept")
+    assert failed.status == 1 and (tmp_path / "kept" / "captions.jsonl").is_file()
 
 
 def test_many_captioners_are_rows_of_a_table(truth):

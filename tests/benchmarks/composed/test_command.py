@@ -85,7 +85,7 @@ def test_a_test_set_with_hidden_answers(e2, tiny, tmp_path):
     ("arguments", "message"),
     [
         ((), "name it by --data"),
-        (("--benchmark", "fashionista"), "unknown benchmark 'fashionista'; choose attribute-swap"),
+        (("--benchmark", "fashionista"), "--benchmark 'fashionista': choose attribute-swap"),
         (("--benchmark", "cirr"), "needs --annotations DIR and --images DIR"),
         (("--benchmark", "cirr", "--swap", "colour"), "--swap means nothing to --benchmark cirr"),
         (("--data", "boutique", "--gallery", "original"), "--gallery means nothing to --benchmark attribute-swap"),
