@@ -89,7 +89,7 @@ def test_delimiter_and_encoding_can_be_set(shop):
     odd = written(shop, "odd.csv", PLAIN.replace(",", "~").replace("Nike", "Łódź").encode("cp1250"))
     options = ("--tags", "brand", "--delimiter", "~", "--encoding", "cp1250")
     answer = run_command("data", "info", odd, *options, "--json")
-    assert "Łódź" in answer.out and "read" not in answer.err
+    assert "Łódź" in str(json.loads(answer.out)) and "read" not in answer.err
     assert "no such" not in run_command("data", "info", written(shop, "t.csv", TABS), "--delimiter", "tab").err
     for unknown in ("klingon", "base64", "rot13", "undefined"):  # the last three are no encodings of texts
         assert f"--encoding {unknown!r} is unknown" in run_command("data", "info", odd, "--encoding", unknown).line
