@@ -5,8 +5,9 @@ import io
 import logging
 import os
 import sys
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
+import typer
 from safetensors import SafetensorError
 
 from e2.adapters.captioning.command import caption_app
@@ -33,6 +34,7 @@ from e2.data.command import import_, info, make
 from e2.errors import InputError, TrainingStopped, first_line
 from e2.options import CommandGroup, Commands
 from e2.training.command import train
+from e2.version import __version__
 
 
 class InOrder(CommandGroup):
@@ -45,6 +47,13 @@ class InOrder(CommandGroup):
         return [*self.ORDER, *self.FURTHER]
 
 
+def print_version(wanted: bool) -> None:
+    """Prints the version and ends the command, if it is asked for."""
+    if wanted:
+        print(f"e2 {__version__}")
+        raise typer.Exit
+
+
 app = Commands(
     name="e2",
     cls=InOrder,
@@ -52,6 +61,17 @@ app = Commands(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=print_version, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Options of `e2` itself."""
+
+
 app.command()(quickstart)
 
 data_app = Commands(help="Look at a catalogue, or write one.")

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from e2 import cli
+from e2.version import __version__
 from tests.command import names_in
 
 TAGS = "brand,season,colour"
@@ -145,3 +146,7 @@ def test_every_command_explains_itself(e2):
         status, stdout, _ = e2(*command, "--help")
         assert status == 0 and "Usage" in stdout
         assert not command or "Example" in stdout
+
+
+def test_the_version_is_printed(e2):
+    assert e2("--version") == (0, f"e2 {__version__}\n", "")

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.console import Console
-from rich.progress import Progress
 
 from e2.data import cache
 from e2.data.catalogue import ImageStore
@@ -22,6 +20,7 @@ from e2.data.images import BadImage, MissingImage, UnreadableImage, check_image,
 from e2.data.paths import RemoteImage, WindowsImage
 from e2.errors import InputError, printable
 from e2.files import atomic_path
+from e2.progress import with_progress
 
 ROWS_PER_TASK = 64
 VERSION = 2  # version of the cached verdicts; counts up whenever the same files get another verdict
@@ -193,16 +192,22 @@ def _cached_bad_images(table: pa.Table, images: ImageStore, identity: Sequence[o
 
 def _bad_images(cells: pa.ChunkedArray, images: ImageStore, progress: bool) -> Iterator[BadRow]:
     """Decodes all images with a few threads: Pillow's decoders release Python's lock."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        checked = _checked(cells, images, pool)
+        for row, bad in with_progress(checked, "checking images", len(cells), progress):
+            if bad:
+                yield BadRow(row, bad.cause, bad.detail)
+
+
+def _checked(cells: pa.ChunkedArray, images: ImageStore, pool: ThreadPoolExecutor) -> Iterator[tuple[int, BadRow | None]]:
+    """Yields each row's number and what is wrong with it, a block of tasks at a time."""
     block = ROWS_PER_TASK * TASKS_AHEAD
-    bar = Progress(console=Console(stderr=True), disable=not progress, transient=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
-        task = bar.add_task("checking images", total=len(cells))
-        for first in range(0, len(cells), block):
-            starts = range(first, min(first + block, len(cells)), ROWS_PER_TASK)
-            slices = (cells.slice(start, ROWS_PER_TASK) for start in starts)
-            for start, found in zip(starts, pool.map(_bad_images_of, slices, itertools.repeat(images)), strict=True):
-                yield from (BadRow(start + row, cause, detail) for row, cause, detail in found)
-                bar.advance(task, min(ROWS_PER_TASK, len(cells) - start))
+    for first in range(0, len(cells), block):
+        starts = range(first, min(first + block, len(cells)), ROWS_PER_TASK)
+        slices = (cells.slice(start, ROWS_PER_TASK) for start in starts)
+        for start, found in zip(starts, pool.map(_bad_images_of, slices, itertools.repeat(images)), strict=True):
+            bad = {row: BadRow(row, cause, detail) for row, cause, detail in found}
+            yield from ((start + row, bad.get(row)) for row in range(min(ROWS_PER_TASK, len(cells) - start)))
 
 
 def _bad_images_of(cells: pa.ChunkedArray, images: ImageStore) -> list[BadRow]:

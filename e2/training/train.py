@@ -239,8 +239,9 @@ def fit(run: Run) -> None:
 def introduce(run: Run, log: RunLog) -> None:
     """Reports what is trained on what, and warns if there are too few products to choose a checkpoint."""
     config, validate = run.config, len(run.val)
-    told = f"{config.method} of {config.backbone} on {run.accelerator.device.type}: {len(run.views):,} products to train on"
-    log.say(f"{told}, {validate:,} to validate; {run.steps:,} steps of {run.batch_size}")
+    millions = sum(parameter.numel() for parameter in run.model.parameters()) / 1e6
+    log.say(f"{config.method} of {config.backbone} ({millions:.1f} million parameters) on {run.accelerator.device.type}")
+    log.say(f"{len(run.views):,} products to train on, {validate:,} to validate; {run.steps:,} steps of {run.batch_size}")
     if validate < FEW:
         few = f"{validate} product{'' if validate == 1 else 's'} to validate by"
         log.say(f"{few}: too few to tell checkpoints apart (take {FEW} or more); {LAST} will hold the last weights")

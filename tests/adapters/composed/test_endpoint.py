@@ -97,7 +97,7 @@ def test_retry_after_is_obeyed(server):
 @pytest.mark.parametrize(
     ("trouble", "message"),
     [
-        (stall, "no answer within 0.4 s; check the server, then run again to go on"),
+        (stall, "no answer within 0.4 s; check the server, then run again to continue"),
         (content(b"hello"), "does not answer like an OpenAI-compatible server"),
         (content(b'{"choices": [{"message": {"content": "  "}}]}'), "empty text"),
         (status(429), "HTTP 429"),

@@ -187,7 +187,7 @@ def test_bad_fits_and_damaged_folders_are_one_line(regional, products, tmp_path)
         (lambda: fit_composer("lincir", regional, [], tmp_path / "a"), "on 0 example"),
         (lambda: fit_composer("pic2word", regional, ["a", "b"], tmp_path / "a"), "pic2word is fitted on a catalogue"),
         (lambda: fit_composer("sum", regional, products, tmp_path / "a"), "sum is not fitted; choose lincir, pic2word"),
-        (lambda: FitConfig(steps=0), "steps must be 1 or more"),
+        (lambda: FitConfig(steps=0), "steps must be at least 1, got 0"),
         (lambda: FitConfig(held_out=1.5), "held_out is a share"),
         (lambda: load_composer(tmp_path), "is no fitted composer"),
     ):

@@ -167,7 +167,7 @@ def test_only_what_was_begun_is_resumed(row_of_five, tmp_path):
         (colour_encoder(), row_of_five, {"shard_size": 3}, "shard_size 2, not 3"),
         (colour_encoder(), row_of_five, {"what": ("text",)}, "what image,text, not text"),
         (colour_encoder(), changed, {}, "part-000002.parquet was made of other products"),
-        (colour_encoder(), fewer, {}, "part-000001.parquet is of products that are not there now"),
+        (colour_encoder(), fewer, {}, "part-000001.parquet is of products that no longer exist"),
     ):
         with pytest.raises(InputError, match=message):
             write_embeddings(encoder, products, out, resume=True, **{**options, **changes})

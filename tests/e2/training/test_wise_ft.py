@@ -85,7 +85,7 @@ def test_train_saves_interpolated_weights_and_says_how_good_they_are(shop, tiny,
 def test_what_cannot_be_interpolated_is_refused(shop, tiny, start_file, run, tmp_path):
     with pytest.raises(e2.InputError, match="--pretrained"):
         train(shop, tiny, tmp_path / "random", None, wise_ft=0.5)
-    with pytest.raises(e2.InputError, match="between 0"):
+    with pytest.raises(e2.InputError, match="wise_ft must be at most 1"):
         train(shop, tiny, tmp_path / "beyond", start_file, wise_ft=1.5)
     train(shop, tiny, tmp_path / "random", None)
     with pytest.raises(e2.InputError, match="not trained from pre-trained"):
