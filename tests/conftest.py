@@ -3,11 +3,16 @@
 import io
 import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 # One thread each, in the processes that tests start as well: models are tiny, and several processes share the machine.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait double the time on a busy machine
+
+# transformers copies the code that a folder brings into one Python package: here, one for each process, not the user's.
+os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="e2-tests-modules-")
 
 import numpy as np
 import pytest
@@ -15,6 +20,11 @@ import torch
 from PIL import Image
 
 import e2
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ["HF_MODULES_CACHE"], ignore_errors=True)
+
 
 TAGS = ("brand", "season", "colour")
 TINY = {  # an open_clip configuration that runs in milliseconds

@@ -188,7 +188,7 @@ def test_bad_fits_and_damaged_folders_are_one_line(regional, products, tmp_path)
         (lambda: fit_composer("pic2word", regional, ["a", "b"], tmp_path / "a"), "pic2word is fitted on a catalogue"),
         (lambda: fit_composer("sum", regional, products, tmp_path / "a"), "sum is not fitted; choose lincir, pic2word"),
         (lambda: FitConfig(steps=0), "steps must be at least 1, got 0"),
-        (lambda: FitConfig(held_out=1.5), "held_out is a share"),
+        (lambda: FitConfig(held_out=1.5), "held_out must be below 1"),
         (lambda: load_composer(tmp_path), "is no fitted composer"),
     ):
         with pytest.raises(InputError, match=message):

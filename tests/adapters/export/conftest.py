@@ -50,13 +50,3 @@ def onnx_folder(e2_checkpoint, tmp_path_factory):
     out = tmp_path_factory.mktemp("exports") / "graphs"
     export(encoder_of(e2_checkpoint), out, "onnx", int8=True)
     return out
-
-
-@pytest.fixture(autouse=True, scope="session")
-def own_code_cache(tmp_path_factory):
-    """transformers copies the code that a folder brings; not into the user's cache. One place: it is a Python package."""
-    import transformers.dynamic_module_utils as dynamic
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dynamic, "HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
-        yield
