@@ -193,34 +193,34 @@ def _cached_bad_images(table: pa.Table, images: ImageStore, identity: Sequence[o
 def _bad_images(cells: pa.ChunkedArray, images: ImageStore, progress: bool) -> Iterator[BadRow]:
     """Decodes all images with a few threads: Pillow's decoders release Python's lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        checked = _checked(cells, images, pool)
-        for row, bad in with_progress(checked, "checking images", len(cells), progress):
-            if bad:
-                yield BadRow(row, bad.cause, bad.detail)
+        verdicts = with_progress(_verdicts(cells, images, pool), "checking images", len(cells), progress)
+        for row, verdict in enumerate(verdicts):
+            if verdict:
+                yield BadRow(row, *verdict)
 
 
-def _checked(cells: pa.ChunkedArray, images: ImageStore, pool: ThreadPoolExecutor) -> Iterator[tuple[int, BadRow | None]]:
-    """Yields each row's number and what is wrong with it, a block of tasks at a time."""
+def _verdicts(cells: pa.ChunkedArray, images: ImageStore, pool: ThreadPoolExecutor) -> Iterator[tuple[str, str] | None]:
+    """Yields the verdict on each row in order, while a block of tasks at a time is worked on."""
     block = ROWS_PER_TASK * TASKS_AHEAD
     for first in range(0, len(cells), block):
         starts = range(first, min(first + block, len(cells)), ROWS_PER_TASK)
         slices = (cells.slice(start, ROWS_PER_TASK) for start in starts)
-        for start, found in zip(starts, pool.map(_bad_images_of, slices, itertools.repeat(images)), strict=True):
-            bad = {row: BadRow(row, cause, detail) for row, cause, detail in found}
-            yield from ((start + row, bad.get(row)) for row in range(min(ROWS_PER_TASK, len(cells) - start)))
+        for found in pool.map(_verdicts_of, slices, itertools.repeat(images)):
+            yield from found
 
 
-def _bad_images_of(cells: pa.ChunkedArray, images: ImageStore) -> list[BadRow]:
-    found = []
-    for row, cell in enumerate(cells):
-        try:
-            for entry in cell.values:
-                check_image(images.read(entry.as_py()))
-        except BadImage as error:
-            found.append(
-                BadRow(row, _cause(error), error.where if isinstance(error, RemoteImage | MissingImage) else error.cause)
-            )
-    return found
+def _verdicts_of(cells: pa.ChunkedArray, images: ImageStore) -> list[tuple[str, str] | None]:
+    return [_verdict(cell, images) for cell in cells]
+
+
+def _verdict(cell: pa.ListScalar, images: ImageStore) -> tuple[str, str] | None:
+    """Cause and detail of a row with a bad image; None for a good row."""
+    try:
+        for entry in cell.values:
+            check_image(images.read(entry.as_py()))
+    except BadImage as error:
+        return _cause(error), error.where if isinstance(error, RemoteImage | MissingImage) else error.cause
+    return None
 
 
 def _cause(error: BadImage) -> str:
