@@ -1,6 +1,7 @@
 """The commands as a user meets them: what they print, where they write, how they fail."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -150,3 +151,9 @@ def test_every_command_explains_itself(e2):
 
 def test_the_version_is_printed(e2):
     assert e2("--version") == (0, f"e2 {__version__}\n", "")
+
+
+def test_the_help_waits_for_no_heavy_package():
+    script = "import sys, e2.cli; print(sorted({'numpy', 'pyarrow', 'torch', 'pydantic', 'matplotlib'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

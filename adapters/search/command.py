@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from e2.adapters.composed.command import Composition
-from e2.adapters.search.store import shown
+from e2.adapters.search.address import shown
 from e2.errors import InputError
 from e2.options import (
     CatalogueOptions,
@@ -106,7 +106,7 @@ def delete(
 
 @index_app.command()
 def info(index: Index, json: Json = False) -> None:
-    """What an index was made of, and the tags that filters may name.
+    """Show what an index was made of, and the tags that filters may name.
 
     Example: `e2 index info --index runs/index`
     """

@@ -1,0 +1,12 @@
+from .catalogue import ArrowCatalogue as ArrowCatalogue
+from .catalogue import Subset as Subset
+from .columns import Columns as Columns
+from .columns import parse_tags as parse_tags
+from .images import BadImage as BadImage
+from .images import load_image as load_image
+from .product import Box as Box
+from .product import Catalogue as Catalogue
+from .product import Product as Product
+from .product import full_text as full_text
+from .sources import open_catalogue as open_catalogue
+from .sources import splits_of as splits_of
