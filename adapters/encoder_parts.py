@@ -35,9 +35,7 @@ def encoder_parts(name: str, options: dict[str, Any]) -> dict[str, Any]:
         return _open_clip(name, backbone, pretrained or None)
     if name.startswith(PLACES) and not (name.startswith("hf-hub:") and "format" in hub_config(name)):
         return _open_clip(name, name, None)
-    if Path(name).is_file() and name.endswith(
-        ".safetensors"
-    ):  # a checkpoint's weights other than its best: RUN/last.safetensors
+    if Path(name).is_file() and name.endswith(".safetensors"):  # RUN/last.safetensors instead of the best weights
         return _checkpoint(name)
     if not name.startswith("hf-hub:") and not Path(name).is_dir():
         raise InputError(f"no encoder {name!r}: give {ALLOWED}")

@@ -88,7 +88,7 @@ def _inside() -> bool:
 
 
 def _is_plain(asked: dict[str, Any]) -> bool:
-    """Whether a batch attends to itself by packed weights, and nothing else is asked for."""
+    """True if a batch attends to itself by packed weights, without any further option."""
     packed = asked["query"] is asked["key"] is asked["value"] and asked["in_proj_weight"] is not None
     extended = any(asked[name] is not None for name in ("bias_k", "key_padding_mask"))
     further = extended or any(asked[name] for name in ("add_zero_attn", "dropout_p", "need_weights", "is_causal"))
@@ -168,7 +168,7 @@ def _peak(logits: Tensor) -> Tensor:
 
 
 def _chunks(query: Tensor, key: Tensor) -> Iterator[slice]:
-    """Which sequences are done at a time."""
+    """Slices of the sequences that are processed together."""
     batch, length, heads, _ = query.shape
     size = max(1, CHUNK * torch.get_num_threads() // (heads * length * key.shape[1]))
     return (slice(start, start + size) for start in range(0, batch, size))

@@ -43,7 +43,7 @@ Deviation = Annotated[float, Field(ge=1e-6)]
 
 @settings
 class Preprocess:
-    """What ``config.json`` says of a photo's way into the model, as far as reading it needs."""
+    """Photo preprocessing in ``config.json``, as far as loading needs it."""
 
     size: int | tuple[int, int]
     mean: tuple[float, float, float]
@@ -75,12 +75,12 @@ def write_weights(weights: dict[str, Tensor], file: Path, metadata: dict[str, st
 
 
 def metadata_of(model: E2) -> dict[str, str]:
-    """What a weights file says of itself without its ``config.json``."""
+    """Metadata to write into a weights file, which then describes itself without ``config.json``."""
     return {"version": __version__, "backbone": model.made_from.get("backbone", ""), "tags": ",".join(model.tags)}
 
 
 def read_metadata(file: Path) -> dict[str, str]:
-    """What a weights file says of itself."""
+    """Reads the metadata of a weights file."""
     with safe_open(file, "pt") as content:
         return content.metadata() or {}
 

@@ -65,7 +65,7 @@ def check_prompt(prompt: str) -> str:
 
 @settings
 class ModelConfig:
-    """What E2 adds to a backbone."""
+    """Parts that E2 adds to a backbone."""
 
     tags: tuple[str, ...] = setting((), "the entities; none = the plain backbone")
     tokens: Count | dict[str, Count] = setting(2, "selection tokens per entity, one number or entity -> number")
@@ -105,7 +105,7 @@ class ModelConfig:
 
 @settings
 class LossConfig:
-    """How the loss is put together."""
+    """Composition of the loss."""
 
     global_weight: Weight = setting(1.0, "of the loss between photos and descriptions")
     region_weight: Weight = setting(3.0, "of the loss between regions and tags, a mean over the entities")
@@ -157,7 +157,7 @@ class OptimConfig:
 
 @settings
 class DataConfig:
-    """What is read."""
+    """Data to read."""
 
     data: str = setting("boutique", "the catalogue: a SPEC, as for --data")
     tags: tuple[str, ...] = setting((), "entities that training uses")

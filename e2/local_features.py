@@ -1,4 +1,4 @@
-"""What each spot of a photo looks like from nearby: a few strided convolutions on the pixels, at twice the patch grid.
+"""Features of small neighbourhoods: a few strided convolutions on the pixels, at twice the patch grid.
 
 A ViT's patches soon hold what the whole photo is about, wherever they lie: a token that picks one of them may find a tag
 in the background, and nothing makes it look at the logo. These features see a few patches around a spot and no more, so a

@@ -1,4 +1,4 @@
-"""Where selection tokens read: the locations of a photo that they choose among, behind one interface."""
+"""Locations of a photo that selection tokens choose among, behind one interface."""
 
 from abc import abstractmethod
 from typing import Any
@@ -27,7 +27,7 @@ class Locations(nn.Module):
 
     @abstractmethod
     def features(self, seen: Any, patches: Tensor) -> Tensor:
-        """What ``forward`` gave, the backbone's patches (B, P, W) after a block -> (B, N, C)."""
+        """Output of ``forward``, the backbone's patches (B, P, W) after a block -> (B, N, C)."""
 
 
 class PatchLocations(Locations):

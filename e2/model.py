@@ -99,7 +99,7 @@ class E2(nn.Module, ModelHubMixin):
         return F.normalize(regions, dim=-1) if normalize else regions
 
     def selections(self, images: Tensor) -> dict[str, dict[int, Tensor]]:
-        """Which locations each token chose: entity -> {fusion layer: weights (B, k, rows, columns)}, summing to 1."""
+        """Locations chosen by each token: entity -> {fusion layer: weights (B, k, rows, columns)}, summing to 1."""
         if self.reader is None:
             return {}
         chosen = self.read(images).selections

@@ -45,7 +45,7 @@ MissingValues = Annotated[str | None, typer.Option(help=MISSING_VALUES)]
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """How tables are read: the names of their columns, their text, and what becomes of bad rows."""
+    """Options for reading tables: names of columns, encoding of the text, treatment of bad rows."""
 
     panel: ClassVar[str] = "Tables"
 
@@ -97,7 +97,7 @@ class MeasuredOptions(CatalogueOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """How an encoder runs; ``vars(...)`` are keyword arguments of `load_encoder`."""
+    """Options for running an encoder; ``vars(...)`` are keyword arguments of `load_encoder`."""
 
     panel: ClassVar[str] = "Encoder"
 

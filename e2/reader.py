@@ -31,7 +31,7 @@ OPENING_SPEED = 10.0
 
 @dataclass
 class Reading:
-    """What one pass over the images gives."""
+    """Result of one pass over the images."""
 
     image: Tensor  # (B, D), not normalised
     regions: Tensor  # (B, E, D), not normalised
@@ -159,7 +159,7 @@ class SelectionReader(nn.Module):
         return torch.stack([tower.merge(own) for own in normed], dim=1)
 
     def gated_read(self, tower: Tower, tokens: Tensor, gate: Tensor) -> Tensor:
-        """What the image takes in of the entities after a fusion block: (B, S, W) -> (B, W)."""
+        """Adds up what the image takes in of the entities after a fusion block: (B, S, W) -> (B, W)."""
         return (self.entity_means(tower, tokens) * (OPENING_SPEED * gate)).sum(dim=1)
 
     def region_embeddings(self, tower: Tower, tokens: Tensor) -> Tensor:

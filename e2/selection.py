@@ -1,4 +1,4 @@
-"""How a selection token chooses among the patches: logits (B, S, N) -> weights (B, S, N) that sum to 1 over the patches.
+"""Choice of a selection token among the patches: logits (B, S, N) -> weights (B, S, N) that sum to 1 over the patches.
 
 Tokens do not compete: the softmax runs over patches, so several tokens may choose the same one (E2, NeurIPS 2024; in
 GroupViT it runs over the tokens).

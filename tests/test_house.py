@@ -86,3 +86,16 @@ def test_an_encoder_is_known_only_through_its_interface():
         and re.search(r"encoder(s\[.*\])?$", ast.unparse(node.value))
     ]
     assert reaching == []
+
+
+def test_docstrings_start_with_a_verb_or_a_noun():
+    opening = re.compile(r"(What|Where|When|How|Who|Which|Whether|Of|That)\b")
+    found = [
+        f"{module}: {text.partition(chr(10))[0]}"
+        for module, tree in modules().items()
+        if not module.startswith("e2.data.boutique")  # any change of its text draws every cached catalogue anew
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if opening.match(text := ast.get_docstring(node) or "")
+    ]
+    assert found == []

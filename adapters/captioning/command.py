@@ -70,7 +70,7 @@ class CaptionerOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingOptions:
-    """How captions are written, by the names of `Decoding`."""
+    """Options for writing captions, under the names of `Decoding`."""
 
     beam: Beam = 1
     max_tokens: MaxTokens = None

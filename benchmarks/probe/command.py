@@ -19,7 +19,7 @@ def probe(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """What a linear probe reads off frozen image embeddings, tag by tag: fitted on train, chosen on val, measured on --split.
+    """Accuracy of linear probes on frozen image embeddings, tag by tag: fitted on train, chosen on val, measured on --split.
 
     Example: `e2 evaluate probe --model runs/clip runs/e2 --data boutique --out runs/probe`
     """
