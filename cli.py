@@ -135,8 +135,8 @@ def main() -> None:
     except TrainingStopped as stop:
         print(f"e2: {stop}", file=sys.stderr)
         sys.exit(1)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionResetError) as error:  # the latter when the process died while it handed over a photo
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise  # a fault of ours, which a traceback helps to fix
         print("e2: a process that decodes photos died (out of memory?); use fewer --workers (and --resume)", file=sys.stderr)
         sys.exit(1)

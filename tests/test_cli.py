@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
@@ -157,3 +158,10 @@ def test_the_help_waits_for_no_heavy_package():
     script = "import sys, e2.cli; print(sorted({'numpy', 'pyarrow', 'torch', 'pydantic', 'matplotlib'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("DataLoader worker (pid 7) is killed"), ConnectionResetError(104, "reset")])
+def test_a_process_that_died_is_told_in_one_line(e2, monkeypatch, error):
+    monkeypatch.setattr(cli, "app", Mock(side_effect=error))
+    status, _, errors = e2("train")
+    assert status == 1 and "--workers" in errors and errors.count("\n") == 1
