@@ -2,25 +2,24 @@
 
 import contextlib
 import json
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from e2.data.amazon.journal import Journal, PhotoToFetch, Shard, clear_errors
+from e2.data.amazon.journal import Journal, Shard, clear_errors
 from e2.data.amazon.metadata import read_lines
-from e2.data.amazon.photos import Fetched, Manners, PhotoFetcher
 from e2.data.amazon.planning import Selection, write_plan
 from e2.data.amazon.source import STATISTICS
 from e2.data.amazon.statistics import statistics
+from e2.data.fetch.photos import Manners, PhotoFetcher
+from e2.data.fetch.turns import fetch_all
 from e2.data.shard_writer import write_shard
-from e2.errors import InputError, TrainingStopped, printable
+from e2.errors import InputError
 from e2.files import atomic_path
 from e2.outputs import OutputKind, claim, claim_results, record, record_folder
 from e2.progress import with_progress
@@ -28,8 +27,6 @@ from e2.progress import with_progress
 STATE, FAILURES, LOCK = "build.sqlite", "failures.jsonl", ".build.lock"
 DATABASE = tuple(f"{STATE}{ending}" for ending in ("", "-journal", "-wal", "-shm"))
 BUILD = OutputKind("a build of Amazon's catalogue", finished=STATISTICS, begun=STATE, names=(*DATABASE, FAILURES))
-AHEAD = 2  # photos handed to the threads, per connection
-OUTAGE = 200  # after so many unreachable photos in a row, suspect the network
 
 
 def build_amazon_fashion(
@@ -139,94 +136,13 @@ def _fetch_all(journal: Journal, fetcher: PhotoFetcher, out: Path, shard_size: i
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not (progress and console.is_terminal)) as bar:
         task, lost = bar.add_task("fetching photos", total=sum(pending.values())), 0
-        for result in _trusted(_fetched(fetcher, journal.pending()), lambda: _online(journal, fetcher)):
-            if not result.final:
-                continue
-            journal.record(result.photo, result.fetched)
-            lost += result.fetched.contents is None
+        for photo, fetched, _ in fetch_all(fetcher, journal.pending(), journal.one_that_came):
+            journal.record(photo, fetched)
+            lost += fetched.contents is None
             bar.update(task, advance=1, description=f"fetching photos ({lost:,} lost)")
-            pending[result.photo.shard] -= 1
-            if not pending[result.photo.shard]:
-                _write(journal, result.photo.shard, out, shard_size)
-
-
-class FetchResult(NamedTuple):
-    """Result for a photo; if not ``final``, it gets a second turn."""
-
-    photo: PhotoToFetch
-    fetched: Fetched
-    final: bool
-
-
-def _fetched(fetcher: PhotoFetcher, photos: Iterator[PhotoToFetch]) -> Iterator[FetchResult]:
-    """Yields photos with their results as they complete; few are in flight, so memory stays flat.
-
-    A photo with a temporary failure gets a second turn, after `OUTAGE` others like it or at the end. So a passing outage loses
-    none, and few shards wait for their last photos.
-    """
-    running: dict[Future[Fetched], PhotoToFetch] = {}
-    again: deque[PhotoToFetch] = deque()
-    second: set[int] = set()
-    with ThreadPoolExecutor(fetcher.manners.connections) as pool:
-        try:
-            while True:
-                photo = None
-                if len(running) < AHEAD * fetcher.manners.connections:
-                    photo = again.popleft() if len(again) > OUTAGE else next(photos, None)
-                    photo = again.popleft() if photo is None and again else photo
-                if photo is not None:
-                    running[pool.submit(fetcher.fetch, photo.urls)] = photo
-                elif not running:
-                    return
-                else:
-                    for result in _done(running, second):
-                        if not result.final:
-                            second.add(result.photo.number)
-                            again.append(result.photo)
-                        yield result
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _done(running: dict[Future[Fetched], PhotoToFetch], second: Container[int]) -> Iterator[FetchResult]:
-    """Waits for the next results."""
-    for future in wait(running, return_when=FIRST_COMPLETED).done:
-        photo, fetched = running.pop(future), future.result()
-        yield FetchResult(photo, fetched, final=not fetched.outage or photo.number in second)
-
-
-def _trusted(results: Iterable[FetchResult], online: Callable[[], bool]) -> Iterator[FetchResult]:
-    """Holds back losses that an outage may have caused until a server answers again.
-
-    Raises:
-        TrainingStopped: the network is down; what is held back stays pending for a resumed build.
-    """
-    held: list[FetchResult] = []
-    for result in results:
-        held.append(result)
-        if result.fetched.outage and len(held) < OUTAGE:
-            continue
-        if result.fetched.outage and not online():
-            raise _gone(held)
-        yield from held
-        held.clear()
-    if held and not online():
-        raise _gone(held)
-    yield from held
-
-
-def _online(journal: Journal, fetcher: PhotoFetcher) -> bool:
-    """True if a photo that was fetched before can be fetched again."""
-    photo = journal.one_that_came()
-    return photo is not None and not fetcher.fetch(photo.urls).outage
-
-
-def _gone(held: list[FetchResult]) -> TrainingStopped:
-    url, reason = held[-1].fetched.failures[-1]
-    return TrainingStopped(
-        f"{len(held):,} photos in a row could not be reached (last: {printable(url)}, {reason}); "
-        "continue with --resume when the network is back"
-    )
+            pending[photo.of] -= 1
+            if not pending[photo.of]:
+                _write(journal, photo.of, out, shard_size)
 
 
 def _write(journal: Journal, shard: Shard, out: Path, shard_size: int) -> None:

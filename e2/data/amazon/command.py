@@ -33,9 +33,9 @@ def amazon_fashion(
     Example: `e2 data amazon-fashion --meta meta_AMAZON_FASHION.jsonl.gz --out data/amazon`
     """
     from e2.data.amazon.build import build_amazon_fashion
-    from e2.data.amazon.photos import Manners
     from e2.data.amazon.planning import Selection
     from e2.data.amazon.statistics import statistics_tables
+    from e2.data.fetch.photos import Manners
 
     selection = Selection(photos, min_brand_products, limit, val, test, seed, shard_size)
     manners = Manners(rate, connections, timeout, retries)

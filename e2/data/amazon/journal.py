@@ -8,11 +8,11 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2.data.amazon.photos import Fetched
+from e2.data.fetch.photos import Fetched
+from e2.data.fetch.turns import PhotoToFetch
 from e2.data.product import Product
 from e2.errors import InputError
 
@@ -21,10 +21,7 @@ PENDING = """
 SELECT photo.number, split, shard, urls FROM photo JOIN product ON product.number = photo.product
 WHERE state = 'pending' AND photo.number > ? ORDER BY photo.number LIMIT ?
 """
-CAME = """
-SELECT photo.number, split, shard, urls FROM photo JOIN product ON product.number = photo.product
-WHERE state IN ('fetched', 'stored') LIMIT 1
-"""
+CAME = "SELECT urls FROM photo WHERE state IN ('fetched', 'stored') LIMIT 1"
 OPEN_SHARDS = """
 SELECT split, shard, sum(state = 'pending') FROM photo JOIN product ON product.number = photo.product
 GROUP BY split, shard HAVING sum(state IN ('pending', 'fetched'))
@@ -46,15 +43,6 @@ SELECT product_id, url, reason, state = 'failed' FROM failure JOIN photo ON phot
 JOIN product ON product.number = photo.product ORDER BY photo.number, failure.rowid
 """
 Shard = tuple[str, int]  # split, number
-
-
-@dataclass(frozen=True)
-class PhotoToFetch:
-    """A photo to fetch."""
-
-    number: int
-    shard: Shard
-    urls: tuple[str, ...]
 
 
 class Journal:
@@ -87,15 +75,13 @@ class Journal:
         last = -1
         while rows := self._db.execute(PENDING, [last, ROWS_AT_ONCE]).fetchall():
             for number, split, shard, urls in rows:
-                yield PhotoToFetch(number, (split, shard), tuple(json.loads(urls)))
+                yield PhotoToFetch(number, tuple(json.loads(urls)), of=(split, shard))
             last = rows[-1][0]
 
-    def one_that_came(self) -> PhotoToFetch | None:
-        """Some fetched photo, if there is one."""
-        rows = self._db.execute(CAME).fetchall()
-        return next(
-            (PhotoToFetch(number, (split, shard), tuple(json.loads(urls))) for number, split, shard, urls in rows), None
-        )
+    def one_that_came(self) -> tuple[str, ...] | None:
+        """URLs of some fetched photo, if there is one."""
+        found = self._db.execute(CAME).fetchone()
+        return found and tuple(json.loads(found[0]))
 
     def record(self, photo: PhotoToFetch, fetched: Fetched) -> None:
         """Records the result for a photo."""

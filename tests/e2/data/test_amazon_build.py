@@ -10,15 +10,16 @@ import time
 import pytest
 
 from e2.data import open_catalogue, splits_of
-from e2.data.amazon import build, photos
+from e2.data.amazon import build
 from e2.data.amazon.build import build_amazon_fashion
-from e2.data.amazon.photos import Manners
 from e2.data.amazon.planning import Selection
+from e2.data.fetch import turns
+from e2.data.fetch.photos import Manners
 from e2.data.images import load_image
 from e2.errors import InputError, TrainingStopped
 from e2.outputs import LEDGER
 from tests.command import contents, run_command
-from tests.e2.data.shop_server import GOOD, SIDE, shop_server
+from tests.e2.data.shop_server import GOOD, REACHING, SIDE, reached, shop_server
 from tests.shared import ROOT
 
 BAD = ("gone", "down", "stall", "short", "html", "cut", "huge", "dot", "noai", "loop")
@@ -27,8 +28,7 @@ QUICK = Manners(rate=10_000, connections=8, timeout=1.5, retries=1)
 
 @pytest.fixture
 def shop(monkeypatch):
-    monkeypatch.setattr(photos, "FIRST_PAUSE", 0.01)
-    with shop_server() as shop:
+    with shop_server() as shop, reached(monkeypatch):
         yield shop
 
 
@@ -122,7 +122,7 @@ def test_a_build_does_not_depend_on_what_came_first(shop, tmp_path):
 def run_until(requests: float, shop, meta, out, *further) -> int:
     """Runs the command in a process of its own, and kills it after so many requests; returns its status."""
     arguments = ["data", "amazon-fashion", "--meta", meta, "--out", out, "--rate", 10_000, "--connections", 4, *further]
-    command = [sys.executable, "-c", "import cli; cli.main()", *map(str, arguments)]
+    command = [sys.executable, "-c", REACHING + "import cli; cli.main()", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     asked_before = shop.asked.total()
@@ -146,7 +146,7 @@ def test_killed_and_resumed_nothing_is_fetched_twice_and_nothing_doubles(shop, t
     assert run_until(float("inf"), shop, meta, out, *same, "--resume") == 0
     assert json.loads((out / "statistics.json").read_text()) == unbroken
     assert contents(out) == contents(tmp_path / "unbroken")
-    under_way = 2 * build.AHEAD * 4  # kills, photos handed to the threads
+    under_way = 2 * turns.AHEAD * 4  # kills, photos handed to the threads
     assert len(shop.asked) == 150 and shop.asked.total() <= 150 + under_way
 
 
@@ -176,7 +176,7 @@ def test_a_stopped_build_is_neither_mixed_with_another_nor_thrown_away(shop, tmp
 
 
 def test_an_outage_stops_the_build_and_loses_nothing(shop, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "OUTAGE", 5)
+    monkeypatch.setattr(turns, "OUTAGE", 5)
     meta = write_meta(tmp_path / "meta.jsonl", [[shop.url("fine", n)] for n in range(40)])
     shop.serves = 12
     for resume in (False, True):
@@ -195,7 +195,7 @@ def test_an_outage_that_ends_by_itself_costs_no_photo(shop, tmp_path):
 
 
 def test_a_host_that_is_gone_for_good_is_no_outage(shop, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "OUTAGE", 5)
+    monkeypatch.setattr(turns, "OUTAGE", 5)
     urls = [[shop.url("fine", n)] for n in range(5)] + [["http://127.0.0.1:1/x.jpg"]] * 12
     meta = write_meta(tmp_path / "meta.jsonl", urls)
     found = build_amazon_fashion(meta, tmp_path / "out", manners=QUICK, progress=False)

@@ -13,15 +13,16 @@ from io import BytesIO
 
 from PIL import Image
 
+from e2.data.fetch.addresses import PrivateAddress, PublicPool
 from e2.data.images import BadImage, check_image, known_formats
 from e2.extras import extra
 from e2.version import __version__
 
-with extra("sources", "amazon-fashion"):
+with extra("sources", "fetching photos"):
     import urllib3
     from urllib3.util import parse_url
 
-AGENT = f"e2-fashion/{__version__} (builds a research data set; honours X-Robots-Tag)"
+AGENT = f"e2-fashion/{__version__} (collects photos to train on; honours X-Robots-Tag)"
 REFUSALS = ("noai", "noimageai")  # in X-Robots-Tag: the owner forbids training on it
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses after which a later attempt may succeed
 REDIRECTS = 5
@@ -93,7 +94,7 @@ class PhotoFetcher:
     def __init__(self, manners: Manners):
         self.manners = manners
         self.rate = RateLimit(manners.rate)
-        self._pool = urllib3.PoolManager(
+        self._pool = PublicPool(
             maxsize=manners.connections,
             block=True,
             headers={"User-Agent": AGENT, "Accept": "image/*"},
@@ -124,7 +125,7 @@ class PhotoFetcher:
         return self._once(url)
 
     def _once(self, url: str) -> bytes:
-        host = _host(url)
+        host = host_of(url)
         self.rate.wait(host)
         deadline = time.monotonic() + self.manners.timeout
         try:
@@ -134,6 +135,8 @@ class PhotoFetcher:
                 contents = _body(response, deadline)
             finally:
                 _let_go(response)
+        except PrivateAddress as error:
+            raise PhotoError("private address") from error
         except urllib3.exceptions.HTTPError as error:
             raise _named(error) from error
         _require_photo(contents)
@@ -161,11 +164,19 @@ def _let_go(response: urllib3.BaseHTTPResponse) -> None:
     response.release_conn()
 
 
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
+    """Host of a web address.
+
+    Raises:
+        PhotoError: it is none, or a file's.
+    """
     try:
-        return parse_url(url).host or ""
+        found = parse_url(url)
     except urllib3.exceptions.LocationParseError:
         raise PhotoError("bad url") from None
+    if found.scheme not in ("http", "https") or not found.host:
+        raise PhotoError("no web address")
+    return found.host
 
 
 def _seconds(retry_after: str) -> float:
