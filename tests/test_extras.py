@@ -227,6 +227,7 @@ def test_the_other_commands_say_which_extra_they_need(base_alone, tmp_path):
     commands = {
         "evaluate captioning --captioner a --data b": "captioning",
         "evaluate gap --model a --data b": "captioning",
+        "evaluate probe --model a --data b": "probe",
         "caption fit --method decap --encoder a --data b --out c": "captioning",
         "app --demo": "app",
         "index search --index http://localhost:19530 --text a": "search",

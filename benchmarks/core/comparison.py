@@ -3,7 +3,7 @@
 import itertools
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,16 @@ A_TABLE = 3  # metrics per table if encoders are rows
 IN_FILE = f"; paired differences are in {COMPARISON} (--out)"
 
 
+Samples = Mapping[str, np.ndarray]  # metric -> (resamples,)
+Measured = tuple[dict[str, float], Samples, dict[str, Any]]  # metrics, their bootstrap samples, further facts for the record
+
+
 @dataclass(frozen=True)
 class MeasuredEncoder:
-    """One encoder's ``record`` and bootstrap ``samples``, metric -> (resamples,), of resamples shared by all encoders."""
+    """One encoder's ``record`` and bootstrap ``samples``, of resamples shared by all encoders."""
 
     record: dict[str, Any]
-    samples: Mapping[str, np.ndarray]
+    samples: Samples
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,10 @@ class Comparison:
     differences: list[dict[str, Any]]
 
 
-def check_encoders(encoders: Sequence[Encoder]) -> None:
-    """Refuses none, or one twice."""
+def check_encoders(encoders: Sequence[Encoder], out: str | Path | None = None, *further: str) -> None:
+    """Refuses no encoder or one twice, and a folder that `claim_comparison` refuses."""
     check_different([encoder.info["path"] for encoder in encoders], "models")
+    claim_comparison(out, *further)
 
 
 def check_different(paths: Sequence[str], what: str) -> None:
@@ -60,41 +65,54 @@ def check_different(paths: Sequence[str], what: str) -> None:
         raise InputError(f"give one or several different {what}, got {', '.join(paths) or 'none'}")
 
 
+def compare_encoders(
+    encoders: Sequence[Encoder],
+    measure: Callable[[Encoder], Measured],
+    benchmark: str,
+    protocol: str,
+    catalogue: MeasuredData,
+    **facts: Any,
+) -> Comparison:
+    """Measures encoders in turn, with their times; ``facts`` are the arguments of `recorded` that all share."""
+    parts = []
+    for encoder in encoders:
+        start = time.perf_counter()
+        metrics, samples, further = measure(encoder)
+        parts.append(recorded(benchmark, protocol, catalogue, encoder, metrics, samples, start, **facts, **further))
+    return compare(parts)
+
+
 def recorded(
     benchmark: str,
     protocol: str,
     catalogue: MeasuredData,
     encoder: Encoder,
     metrics: dict[str, float],
-    samples: Mapping[str, np.ndarray],
+    samples: Samples,
     start: float,
     *,
-    text: str,
-    seed: int,
     resamples: int,
     unit: str = "product",
     **further: Any,
 ) -> MeasuredEncoder:
-    """One encoder's metrics as a record.
+    """Makes a record of one encoder's metrics.
 
     Args:
-        benchmark, protocol, catalogue, metrics, text, seed, further: see `metrics_record`.
+        benchmark, protocol, catalogue, metrics, further: see `metrics_record`.
         encoder: that was measured.
-        samples: metric -> (resamples,), bootstrapped.
+        samples: bootstrapped, for the intervals.
         start: of the measurement, by ``time.perf_counter``.
         resamples, unit: how many, and what was drawn.
 
     Raises:
         NotFinite: a metric is NaN or infinite.
     """
-    ci95, seconds = intervals(samples), time.perf_counter() - start
-    facts: dict[str, Any] = {"model": encoder.info, "metrics": metrics, "ci95": ci95, "seconds": seconds}
-    facts |= {"precision": encoder.precision, **further, "bootstrap": {"resamples": resamples, "unit": unit}}
-    record = metrics_record(benchmark, protocol, catalogue, text=text, seed=seed, **facts)
-    return MeasuredEncoder(record, samples)
+    facts: dict[str, Any] = {"precision": encoder.precision, **further, "bootstrap": {"resamples": resamples, "unit": unit}}
+    facts |= {"metrics": metrics, "ci95": intervals(samples), "seconds": time.perf_counter() - start}
+    return MeasuredEncoder(metrics_record(benchmark, protocol, catalogue, model=encoder.info, **facts), samples)
 
 
-def intervals(samples: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+def intervals(samples: Samples) -> dict[str, tuple[float, float]]:
     """95 % interval of each metric."""
     return {name: interval(values) for name, values in samples.items()}
 
@@ -130,17 +148,22 @@ def claim_comparison(out: str | Path | None, *further: str) -> None:
         claim_results(Path(out), NAME, COMPARISON, *earlier, *further)
 
 
-def write_comparison(out: Path, comparison: Comparison) -> None:
+def write_comparison(out: str | Path | None, comparison: Comparison) -> None:
     """Writes ``metrics.json``; for several encoders one in a folder each, and ``comparison.json``. Main process only."""
-    if not processes().is_main_process:
+    if out is None or not processes().is_main_process:
         return
+    out = Path(out)
     if len(comparison.results) == 1:
         write_json(out / NAME, comparison.results[0])
         return
     for number, (record, name) in enumerate(zip(comparison.results, short_names(comparison), strict=True), start=1):
-        label = re.sub(r"[^\w.-]+", "_", name)
-        write_json(out / f"{number}_{label}" / NAME, record)
+        write_json(out / folder_name(number, name) / NAME, record)
     write_json(out / COMPARISON, asdict(comparison))
+
+
+def folder_name(number: int, name: str) -> str:
+    """Folder for one of several results: numbered, as two names may be equal, and without strange characters."""
+    return f"{number}_" + re.sub(r"[^\w.-]+", "_", name)
 
 
 def short_names(comparison: Comparison) -> list[str]:

@@ -8,8 +8,7 @@ Reported per number of fields: ``matching_R@k_N`` and ``exact_R@k_N`` (see `metr
 exact recall (mean over k) minus that without the field; and the number of texts truncated at the context length.
 """
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,15 @@ from e2.adapters.product_images import ProductImages
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
 from e2.benchmarks.core.comparison import (
     Comparison,
-    MeasuredEncoder,
+    Measured,
     check_encoders,
-    claim_comparison,
-    compare,
+    compare_encoders,
     metrics_table,
-    recorded,
     write_comparison,
 )
+from e2.benchmarks.core.encoded import EncodedOnce
 from e2.benchmarks.core.items import read_items
+from e2.benchmarks.detail.figure import save_curves
 from e2.benchmarks.detail.metrics import fitting, greedy_order, write_query
 from e2.data.loader import DESCRIPTION
 from e2.data.product import Catalogue, without_photos
@@ -47,13 +46,11 @@ class Shelf:
     """A split to search.
 
     Attributes:
-        catalogue: the split.
         records: field -> text of each product.
         asked: rows of the products that have all fields: each gives a query.
         photos: all photos, and ``owners`` the product of each.
     """
 
-    catalogue: Catalogue
     records: list[dict[str, str]]
     asked: np.ndarray
     photos: ProductImages
@@ -66,23 +63,21 @@ class Searcher:
     def __init__(self, encoder: Encoder, shelf: Shelf):
         self.encoder, self.shelf = encoder, shelf
         self.photos = torch.from_numpy(encoder.encode_images(shelf.photos)).to(encoder.device)
-        self.vectors: dict[str, np.ndarray] = {}
-        self.seen = self._seen()
-
-    def _seen(self) -> list[dict[str, int]]:
-        """Records as the encoder sees them: values that its tokenizer makes equal (Nike, nike) are the same."""
-        texts = list({text for record in self.shelf.records for text in record.values()})
-        keys = dict(zip(texts, self.encoder.text_keys(texts), strict=True))
-        return [{field: keys[text] for field, text in record.items()} for record in self.shelf.records]
+        self.encoded = EncodedOnce(encoder)
+        # Records as the encoder sees them: values that its tokenizer makes equal (Nike, nike) are the same.
+        texts = list({text for record in shelf.records for text in record.values()})
+        keys = dict(zip(texts, encoder.text_keys(texts), strict=True))
+        self.seen = [{field: keys[text] for field, text in record.items()} for record in shelf.records]
 
     def hits(self, fields: Sequence[str]) -> np.ndarray:
         """(Q, 2 * K) hits in the top 1, 5 and 10 of queries with these fields: matching, then exact."""
-        queries = torch.from_numpy(self._encode(self.queries(fields))).to(self.encoder.device)
+        device = self.encoder.device
+        queries = torch.from_numpy(self.encoded.encode_texts(self.queries(fields), progress=False)).to(device)
         groups = fitting(fields, self.seen)
         found = []
         for own in (groups, np.arange(len(groups))):
-            wanted, there = own[self.shelf.asked], own[self.shelf.owners]
-            ranks = query_ranks(queries, self.photos, *(torch.from_numpy(x).to(self.encoder.device) for x in (wanted, there)))
+            wanted, there = (torch.from_numpy(own[rows]).to(device) for rows in (self.shelf.asked, self.shelf.owners))
+            ranks = query_ranks(queries, self.photos, wanted, there)
             found.append(ranks.hits(KS).cpu().numpy())
         return np.concatenate(found, axis=1)
 
@@ -93,12 +88,6 @@ class Searcher:
     def queries(self, fields: Sequence[str]) -> list[str]:
         """Queries, one per product asked for."""
         return [write_query(fields, self.shelf.records[row]) for row in self.shelf.asked]
-
-    def _encode(self, texts: list[str]) -> np.ndarray:
-        new = list(dict.fromkeys(text for text in texts if text not in self.vectors))
-        if new:
-            self.vectors.update(zip(new, self.encoder.encode_texts(new, progress=False), strict=True))
-        return np.stack([self.vectors[text] for text in texts])
 
 
 def evaluate_detail(
@@ -116,26 +105,38 @@ def evaluate_detail(
         encoders: one or several.
         catalogue: the split to evaluate.
         tuning: another split, for ordering the fields.
-        seed: of the bootstrap.
-        out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``detail.png``.
-        resamples: of the bootstrap.
+        seed, resamples: of the bootstrap.
+        out: folder for `write_comparison` and ``detail.png``.
 
     Raises:
         InputError: no encoder or one twice, no entities, or a split in which fewer than two products have all fields.
     """
-    check_encoders(encoders)
-    claim_comparison(out, *FIGURES)
+    check_encoders(encoders, out, *FIGURES)
     fields = fields_of(catalogue)
     tried = [Searcher(encoder, read_shelf(tuning, fields)) for encoder in encoders]
     found, tries = greedy_order(fields[:-1], lambda chosen: float(np.mean([one.exact_recall(chosen) for one in tried])))
     order = [*found, fields[-1]]
     shelf = read_shelf(catalogue, fields)
-    facts = {"order": order, "order_from": {"split": tuning.split, "n": len(tried[0].shelf.asked), "tried": tries}}
-    comparison = compare([_measure(Searcher(one, shelf), order, facts, seed, resamples) for one in encoders])
-    if out is not None:
-        from e2.benchmarks.detail.figure import save_curves
+    facts: dict[str, Any] = {
+        "order": order,
+        "order_from": {"split": tuning.split, "n": len(tried[0].shelf.asked), "tried": tries},
+        "tie_policy": TIE_POLICY,
+    }
 
-        write_comparison(Path(out), comparison)
+    def measure(encoder: Encoder) -> Measured:
+        searcher = Searcher(encoder, shelf)
+        values = measured_queries(searcher, order)
+        drawn = resampled_means([Measure(values, shelf.asked)], resamples=resamples, seed=seed)
+        metrics = {name: float(value) for name, value in named_metrics(values.mean(axis=0), order).items()}
+        own = {"n_queries": len(shelf.asked), "n_images": len(shelf.photos)}
+        own["products_without_all_fields"] = len(shelf.records) - len(shelf.asked)
+        steps = [_step(searcher, order[:count]) for count in range(1, len(order) + 1)]
+        return metrics, named_metrics(drawn, order), {**own, **facts, "steps": steps}
+
+    options: dict[str, Any] = {"text": "fields", "seed": seed, "resamples": resamples}
+    comparison = compare_encoders(encoders, measure, "detail", "text-to-image", catalogue, **options)
+    write_comparison(out, comparison)
+    if out is not None:
         save_curves(comparison, Path(out))
     return comparison
 
@@ -166,33 +167,7 @@ def read_shelf(catalogue: Catalogue, fields: Sequence[str]) -> Shelf:
             f"{catalogue.name} split {catalogue.split}: {len(asked)} of {len(records):,} products have all fields "
             f"({counts}); leave rare ones out by --tags"
         )
-    return Shelf(catalogue, records, asked, items.images, items.image_products)
-
-
-def _measure(searcher: Searcher, order: list[str], facts: Mapping[str, Any], seed: int, resamples: int) -> MeasuredEncoder:
-    start = time.perf_counter()
-    shelf, encoder = searcher.shelf, searcher.encoder
-    values = measured_queries(searcher, order)
-    drawn = resampled_means([Measure(values, shelf.asked)], resamples=resamples, seed=seed)
-    metrics = {name: float(value) for name, value in named_metrics(values.mean(axis=0), order).items()}
-    return recorded(
-        "detail",
-        "text-to-image",
-        shelf.catalogue,
-        encoder,
-        metrics,
-        named_metrics(drawn, order),
-        start,
-        text="fields",
-        seed=seed,
-        resamples=resamples,
-        n_queries=len(shelf.asked),
-        n_images=len(shelf.photos),
-        products_without_all_fields=len(shelf.records) - len(shelf.asked),
-        **facts,
-        steps=[_step(searcher, tuple(order[:count])) for count in range(1, len(order) + 1)],
-        tie_policy=TIE_POLICY,
-    )
+    return Shelf(records, asked, items.images, items.image_products)
 
 
 def measured_queries(searcher: Searcher, order: Sequence[str]) -> np.ndarray:
@@ -214,7 +189,7 @@ def named_metrics(means: np.ndarray, order: Sequence[str]) -> dict[str, np.ndarr
     return metrics | gains
 
 
-def _step(searcher: Searcher, fields: tuple[str, ...]) -> dict[str, Any]:
+def _step(searcher: Searcher, fields: Sequence[str]) -> dict[str, Any]:
     """Describes the queries of so many fields."""
     texts, shelf = searcher.queries(fields), searcher.shelf
     groups = fitting(fields, searcher.seen)

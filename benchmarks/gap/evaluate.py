@@ -8,7 +8,6 @@ The sweep moves photos and texts towards each other by several shares of the off
 and evaluates retrieval and, given captioners, captions. The offset and the best share come from a tuning split.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +23,13 @@ from e2.adapters.tag_reader import TagReader, tag_vocabulary
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
 from e2.benchmarks.core.comparison import (
     Comparison,
-    MeasuredEncoder,
+    Measured,
     check_encoders,
-    claim_comparison,
-    compare,
+    compare_encoders,
     metrics_table,
-    recorded,
     write_comparison,
 )
+from e2.benchmarks.core.encoded import first_photos
 from e2.benchmarks.core.items import Items, read_items
 from e2.benchmarks.gap.figure import save_gap
 from e2.benchmarks.gap.metrics import Clouds, chance_gap, figures, offset, plane
@@ -47,19 +45,9 @@ POINTS = 400  # of each kind in the picture
 
 
 @dataclass(frozen=True)
-class Options:
-    """Options: the bootstrap's, and the number of products to caption."""
-
-    seed: int
-    resamples: int
-    captioned: int
-
-
-@dataclass(frozen=True)
 class Subjects:
     """Data of an evaluation: a split's ``items`` and tags, the items of the ``tuning`` split, and each entity's values."""
 
-    catalogue: Catalogue
     items: Items
     tags: list[Mapping[str, str]]
     vocabulary: dict[str, list[str]]
@@ -87,27 +75,44 @@ def evaluate_gap(
         text: ``caption`` or ``full``.
         captioners: each of one of the encoders.
         captioned: number of products to caption, the first ones.
-        seed: of the bootstrap.
-        out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``gap.png``.
-        resamples: of the bootstrap.
+        seed, resamples: of the bootstrap.
+        out: folder for `write_comparison` and ``gap.png``.
 
     Raises:
         InputError: no encoder or one twice, a captioner of another encoder, or a split too small.
     """
-    check_encoders(encoders)
-    claim_comparison(out, *FIGURES)
+    check_encoders(encoders, out, *FIGURES)
     _check_captioners(captioners, encoders)
     subjects = _subjects(catalogue, tuning, text)
-    options = Options(seed, resamples, captioned)
-    parts, clouds = [], []
-    for encoder in encoders:
+    clouds: list[Clouds] = []
+    bootstrap = {"seed": seed, "resamples": resamples}
+
+    def measure(encoder: Encoder) -> Measured:
+        images, regions = first_photos(encoder, catalogue)
+        pairs = images, encoder.encode_texts(subjects.items.texts)
+        moving = encoder.encode_images(subjects.tuning.images), encoder.encode_texts(subjects.tuning.texts)
+        metrics, samples = _described(_kinds(encoder, subjects, pairs, regions), **bootstrap)
+        rows, drawn = retrieval_sweep(pairs, moving, **bootstrap)
+        best = max(range(len(rows)), key=lambda place: (rows[place]["tuning_SumR"], -abs(AMOUNTS[place])))
+        for name, place in (("SumR", AMOUNTS.index(0.0)), ("SumR_narrowed", best)):
+            metrics[name], samples[name] = rows[place]["metrics"]["SumR"], drawn[place]
+        clouds.append(plane(*pairs, np.random.default_rng(seed).permutation(len(images))[:POINTS]))
+        narrowing = {
+            "offset_from": {"split": tuning.split, "n": len(subjects.tuning.texts)},
+            "best_amount": AMOUNTS[best],
+            "gain": rows[best]["gain"],
+            "gain_ci95": rows[best]["gain_ci95"],
+            "sweep": rows,
+        }
+        photos, references = images[:captioned], [[text] for text in subjects.items.texts[:captioned]]
         own = [one for one in captioners if _same(one.encoder, encoder)]
-        one, cloud = _measure(encoder, subjects, text, own, options)
-        parts.append(one)
-        clouds.append(cloud)
-    comparison = compare(parts)
+        captions = [_captions(one, photos, offset(*moving), references, **bootstrap) for one in own]
+        facts = {"chance_gap": chance_gap(*pairs), "narrowing": narrowing, "captioners": captions, "tie_policy": TIE_POLICY}
+        return metrics, samples, facts
+
+    comparison = compare_encoders(encoders, measure, "gap", "first-photo", catalogue, text=text, **bootstrap)
+    write_comparison(out, comparison)
     if out is not None:
-        write_comparison(Path(out), comparison)
         save_gap(comparison, clouds, Path(out))
     return comparison
 
@@ -127,55 +132,11 @@ def _same(first: Encoder, second: Encoder) -> bool:
 
 def _subjects(catalogue: Catalogue, tuning: Catalogue, text: str) -> Subjects:
     return Subjects(
-        catalogue,
         read_items(catalogue, text, first_only=True),
         [product.tags for product in without_photos(catalogue)],
         tag_vocabulary(catalogue) if catalogue.tags else {},
         read_items(tuning, text, first_only=True),
     )
-
-
-def _measure(
-    encoder: Encoder, subjects: Subjects, text: str, captioners: Sequence[Captioner], options: Options
-) -> tuple[MeasuredEncoder, Clouds]:
-    start = time.perf_counter()
-    images, regions = _look(encoder, subjects.items)
-    pairs = images, encoder.encode_texts(subjects.items.texts)
-    tuning = encoder.encode_images(subjects.tuning.images), encoder.encode_texts(subjects.tuning.texts)
-    metrics, samples = _described(_kinds(encoder, subjects, pairs, regions), options)
-    rows, drawn = retrieval_sweep(pairs, tuning, seed=options.seed, resamples=options.resamples)
-    best = max(range(len(rows)), key=lambda place: (rows[place]["tuning_SumR"], -abs(AMOUNTS[place])))
-    for name, place in (("SumR", AMOUNTS.index(0.0)), ("SumR_narrowed", best)):
-        metrics[name], samples[name] = rows[place]["metrics"]["SumR"], drawn[place]
-    one = recorded(
-        "gap",
-        "first-photo",
-        subjects.catalogue,
-        encoder,
-        metrics,
-        samples,
-        start,
-        text=text,
-        seed=options.seed,
-        resamples=options.resamples,
-        chance_gap=chance_gap(*pairs),
-        narrowing={
-            "offset_from": {"split": subjects.tuning.images.catalogue.split, "n": len(subjects.tuning.texts)},
-            "best_amount": AMOUNTS[best],
-            "gain": rows[best]["gain"],
-            "gain_ci95": rows[best]["gain_ci95"],
-            "sweep": rows,
-        },
-        captioners=[_captions(one, pairs[0], offset(*tuning), subjects, options) for one in captioners],
-        tie_policy=TIE_POLICY,
-    )
-    chosen = np.random.default_rng(options.seed).permutation(len(images))[:POINTS]
-    flat_images, flat_texts, shares = plane(*pairs)
-    return one, Clouds(flat_images[chosen], flat_texts[chosen], shares)
-
-
-def _look(encoder: Encoder, items: Items) -> tuple[np.ndarray, np.ndarray | None]:
-    return encoder.encode_images_and_regions(items.images) if encoder.tags else (encoder.encode_images(items.images), None)
 
 
 def _kinds(
@@ -195,7 +156,7 @@ def _kinds(
 
 
 def _described(
-    kinds: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], options: Options
+    kinds: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], *, seed: int, resamples: int
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Figures of each kind, and their bootstrap samples."""
     metrics: dict[str, float] = {}
@@ -203,21 +164,19 @@ def _described(
     for prefix, (products, images, texts) in kinds.items():
         values = figures(images, texts)
         measure = Measure(np.stack(list(values.values()), axis=1), products)
-        drawn = resampled_means([measure], resamples=options.resamples, seed=options.seed)
+        drawn = resampled_means([measure], resamples=resamples, seed=seed)
         metrics |= {prefix + name: float(value.mean()) for name, value in values.items()}
         samples |= {prefix + name: column for name, column in zip(values, drawn.T, strict=True)}
     return metrics, samples
 
 
 def _captions(
-    captioner: Captioner, photos: np.ndarray, gap: np.ndarray, subjects: Subjects, options: Options
+    captioner: Captioner, photos: np.ndarray, gap: np.ndarray, references: list[list[str]], **bootstrap: int
 ) -> dict[str, Any]:
     """Sweeps one captioner; also says which."""
-    count = min(options.captioned, len(photos))
-    references = [[text] for text in subjects.items.texts[:count]]
-    sweep = caption_sweep(captioner, photos[:count], gap, references, seed=options.seed, resamples=options.resamples)
     info = {name: captioner.info[name] for name in ("path", "weights_sha256", "method")}
-    return {**info, "modality_offset": captioner.config.modality_offset, "n": count, "sweep": sweep}
+    facts = {"modality_offset": captioner.config.modality_offset, "n": len(photos)}
+    return {**info, **facts, "sweep": caption_sweep(captioner, photos, gap, references, **bootstrap)}
 
 
 def results_table(comparison: Comparison) -> RenderableType:

@@ -23,7 +23,7 @@ SHARPNESS = 2.0  # t of the uniformity
 
 @dataclass(frozen=True)
 class Clouds:
-    """Some photos and texts of an encoder, projected on their first two principal components; ``shares`` of the variance."""
+    """Photos (N, 2) and texts (N, 2) of an encoder in a plane, and the ``shares`` (2,) of the variance along its axes."""
 
     images: np.ndarray
     texts: np.ndarray
@@ -96,14 +96,10 @@ def narrowed(images: np.ndarray, texts: np.ndarray, gap: np.ndarray, amount: flo
     return moved(images, -amount / 2 * gap), moved(texts, amount / 2 * gap)
 
 
-def plane(images: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Projects both clouds on their first two principal components.
-
-    Returns:
-        (N, 2), (M, 2), and the two components' shares of the variance.
-    """
+def plane(images: np.ndarray, texts: np.ndarray, rows: np.ndarray | slice = slice(None)) -> Clouds:
+    """Projects some rows of both clouds on the first two principal components of all."""
     both = np.concatenate([images, texts]).astype(np.float64)
     both -= both.mean(axis=0)
     variances, directions = np.linalg.eigh(both.T @ both)
     flat = both @ directions[:, [-1, -2]]
-    return flat[: len(images)], flat[len(images) :], variances[[-1, -2]] / variances.sum()
+    return Clouds(flat[: len(images)][rows], flat[len(images) :][rows], variances[[-1, -2]] / variances.sum())

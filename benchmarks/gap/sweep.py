@@ -25,8 +25,7 @@ def retrieval_sweep(pairs: Pairs, tuning: Pairs, *, seed: int, resamples: int) -
     Args:
         pairs: of the evaluated products.
         tuning: of others, which give the offset.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
+        seed, resamples: of the bootstrap.
 
     Returns:
         Per amount a row: ``amount``, remaining ``gap``, ``metrics``, ``ci95`` of SumR, its ``gain`` over amount 0 with
@@ -42,12 +41,17 @@ def retrieval_sweep(pairs: Pairs, tuning: Pairs, *, seed: int, resamples: int) -
         left = float(np.linalg.norm(offset(*shifted)))
         tuned = square_answers(*narrowed(*tuning, gap, amount)).metrics()["SumR"]
         rows.append({"amount": amount, "gap": left, "metrics": answers.metrics(), "tuning_SumR": tuned})
+    _add_gains(rows, "SumR", samples)
+    return rows, np.stack(samples)
+
+
+def _add_gains(rows: list[dict[str, Any]], metric: str, samples: Sequence[np.ndarray]) -> None:
+    """Adds to each row the interval of a metric, and its gain over amount 0 with the paired interval."""
     start = AMOUNTS.index(0.0)
     for row, drawn in zip(rows, samples, strict=True):
         row["ci95"] = list(interval(drawn))
-        row["gain"] = row["metrics"]["SumR"] - rows[start]["metrics"]["SumR"]
+        row["gain"] = row["metrics"][metric] - rows[start]["metrics"][metric]
         row["gain_ci95"] = list(interval(drawn - samples[start]))
-    return rows, np.stack(samples)
 
 
 def square_answers(images: np.ndarray, texts: np.ndarray) -> Answers:
@@ -74,8 +78,7 @@ def caption_sweep(
         photos: (N, D).
         gap: (D,) from the mean text to the mean photo.
         references: true texts of each of N products.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
+        seed, resamples: of the bootstrap.
 
     Returns:
         Per amount ``amount``, ``metrics``, ``ci95`` of CIDEr, its ``gain`` over amount 0 and ``gain_ci95`` (paired).
@@ -90,10 +93,5 @@ def caption_sweep(
         rows.append({"amount": amount, "metrics": {name: scores.metrics[name] for name in CAPTION_SCORES}})
         ciders.append(scores.per_caption["CIDEr"])
     measure = Measure(np.stack(ciders, axis=1), np.arange(len(photos)))
-    samples = resampled_means([measure], resamples=resamples, seed=seed)
-    start = AMOUNTS.index(0.0)
-    for place, row in enumerate(rows):
-        row["ci95"] = list(interval(samples[:, place]))
-        row["gain"] = row["metrics"]["CIDEr"] - rows[start]["metrics"]["CIDEr"]
-        row["gain_ci95"] = list(interval(samples[:, place] - samples[:, start]))
+    _add_gains(rows, "CIDEr", list(resampled_means([measure], resamples=resamples, seed=seed).T))
     return rows

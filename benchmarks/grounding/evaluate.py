@@ -12,8 +12,7 @@ tolerance of 15 pixels, on a photo of 224) and ``mass`` (share of the weight ins
 ``tokens`` (all fusion blocks), ``tokens@LAYER``, those of ``attention_maps``, ``centre`` and ``random``.
 """
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,11 @@ from e2.adapters.product_images import ProductImages
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, interval, resampled_means
 from e2.benchmarks.core.comparison import (
     Comparison,
+    Measured,
+    Samples,
     cell,
     check_encoders,
-    claim_comparison,
-    compare,
-    recorded,
+    compare_encoders,
     short_names,
     write_comparison,
 )
@@ -46,7 +45,6 @@ from e2.errors import InputError
 
 FIGURES = ("grounding.png", "grounding.svg")
 TRUTHS = ("boxes", "windows")
-Samples = Mapping[str, np.ndarray]  # metric -> (resamples,)
 NEAR = 15 / 224  # of a side: 15 pixels around the box, as published, on photos of 224
 MEASURES = {
     "pointing": lambda weights, boxes: pointing(weights, boxes),
@@ -104,7 +102,7 @@ def evaluate_grounding(
         truth: ``boxes`` or ``windows``; None: boxes if the catalogue has some.
         products: at most so many, selected at random by ``seed``.
         seed: of that selection and of the bootstrap.
-        out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``).
+        out: folder for `write_comparison` and ``grounding.png``.
         resamples: of the bootstrap.
 
     Returns:
@@ -114,8 +112,7 @@ def evaluate_grounding(
     Raises:
         InputError: unknown truth, no tags, no boxes in the catalogue, or an image tower that is no ViT.
     """
-    check_encoders(encoders)
-    claim_comparison(out, *FIGURES)
+    check_encoders(encoders, out, *FIGURES)
     rows = np.sort(np.random.default_rng(seed).permutation(len(catalogue))[:products])
     drawn = [catalogue[int(row)] for row in rows]
     entities = [entity for entity in catalogue.tags if any(entity in product.tags for product in drawn)]
@@ -124,18 +121,18 @@ def evaluate_grounding(
     truth = truth or ("boxes" if any(product.regions for product in drawn) else "windows")
     _check_truth(truth, catalogue, drawn)
     photos = ProductImages.first(catalogue, rows)
-    parts = []
-    for encoder in encoders:
-        start = time.perf_counter()
+    samples: list[Samples] = []
+
+    def measure(encoder: Encoder) -> Measured:
         found, facts = score_encoder(encoder, drawn, photos, entities, truth)
-        metrics, samples = found.means(), found.samples(resamples, seed)
-        facts |= {"text": "tag", "seed": seed, "resamples": resamples, "tolerance_of_near": "15 of 224 pixels"}
-        parts.append(recorded("grounding", truth, catalogue, encoder, metrics, samples, start, **facts))
-        parts[-1].record["n"] = len(drawn)
-    comparison = compare(parts)
-    _add_token_differences(comparison, [one.samples for one in parts])
+        samples.append(found.samples(resamples, seed))
+        return found.means(), samples[-1], {**facts, "n": len(drawn), "tolerance_of_near": "15 of 224 pixels"}
+
+    options: dict[str, Any] = {"text": "tag", "seed": seed, "resamples": resamples}
+    comparison = compare_encoders(encoders, measure, "grounding", truth, catalogue, **options)
+    _add_token_differences(comparison, samples)
+    write_comparison(out, comparison)
     if out is not None:
-        write_comparison(Path(out), comparison)
         save_bars(comparison, Path(out))
     return comparison
 

@@ -8,31 +8,28 @@ Spellings of one value (*Nike*, *nike*) are one class. ``balanced`` accuracy is 
 weigh as much as common ones. Only each product's first photo is used.
 """
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from rich.console import RenderableType
 
 from e2.adapters.encoder import Encoder
-from e2.adapters.product_images import ProductImages
 from e2.adapters.tag_reader import tag_vocabulary
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
 from e2.benchmarks.core.comparison import (
     Comparison,
-    MeasuredEncoder,
+    Measured,
     check_encoders,
-    claim_comparison,
-    compare,
+    compare_encoders,
     metrics_table,
-    recorded,
     write_comparison,
 )
+from e2.benchmarks.core.encoded import first_photos
+from e2.benchmarks.probe.figure import save_bars
 from e2.benchmarks.probe.metrics import fit_probe
 from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
@@ -42,16 +39,12 @@ FIGURES = ("probe.png", "probe.svg")
 MEAN = "mean_accuracy"
 
 
-@dataclass(frozen=True)
-class Splits:
+class Splits(NamedTuple):
     """Splits of the probe: ``fit`` to train it, ``val`` to choose its penalty, ``test`` to evaluate it."""
 
     fit: Catalogue
     val: Catalogue
     test: Catalogue
-
-    def all(self) -> tuple[Catalogue, Catalogue, Catalogue]:
-        return self.fit, self.val, self.test
 
 
 @dataclass(frozen=True)
@@ -72,33 +65,37 @@ class Labels:
 
 
 def evaluate_probe(
-    encoders: Sequence[Encoder],
-    splits: Splits,
-    *,
-    seed: int = 0,
-    out: str | Path | None = None,
-    resamples: int = RESAMPLES,
+    encoders: Sequence[Encoder], splits: Splits, *, seed: int = 0, out: str | Path | None = None, resamples: int = RESAMPLES
 ) -> Comparison:
     """Probes several encoders for the same tags on the same products, with paired differences.
 
     Args:
         encoders: one or several.
         splits: of one catalogue, whose entities are probed.
-        seed: of the bootstrap.
-        out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``probe.png``.
-        resamples: of the bootstrap.
+        seed, resamples: of the bootstrap.
+        out: folder for `write_comparison` and ``probe.png``.
 
     Raises:
         InputError: no encoder or one twice, no entities, one with fewer than two values, or a split without any of it.
     """
-    check_encoders(encoders)
-    claim_comparison(out, *FIGURES)
+    check_encoders(encoders, out, *FIGURES)
     labels = read_labels(splits)
-    comparison = compare([_measure(encoder, splits, labels, seed, resamples) for encoder in encoders])
-    if out is not None:
-        from e2.benchmarks.probe.figure import save_bars
+    facts = {
+        "fitted_on": {"split": splits.fit.split, "n": len(splits.fit)},
+        "chosen_on": {"split": splits.val.split, "n": len(splits.val)},
+        "entities": {entity: _facts(own) for entity, own in labels.items()},
+    }
 
-        write_comparison(Path(out), comparison)
+    def measure(encoder: Encoder) -> Measured:
+        probed = probe_all(encoder, splits, labels)
+        metrics, samples = _scores(probed, list(labels), resamples, seed)
+        metrics |= {f"{entity}_majority": majority(own) for entity, own in labels.items()}
+        return metrics, samples, {**facts, "probes": {name: one.facts for name, one in probed.items()}}
+
+    options: dict[str, Any] = {"text": "none", "seed": seed, "resamples": resamples}
+    comparison = compare_encoders(encoders, measure, "probe", "linear", splits.test, **options)
+    write_comparison(out, comparison)
+    if out is not None:
         save_bars(comparison, Path(out))
     return comparison
 
@@ -109,7 +106,7 @@ def read_labels(splits: Splits) -> dict[str, Labels]:
     Raises:
         InputError: see `evaluate_probe`.
     """
-    tags = [[product.tags for product in without_photos(split)] for split in splits.all()]
+    tags = [[product.tags for product in without_photos(split)] for split in splits]
     return {entity: _labels_of(entity, sorted(values), tags, splits) for entity, values in tag_vocabulary(splits.fit).items()}
 
 
@@ -118,7 +115,7 @@ def _labels_of(entity: str, values: list[str], tags: list[list[Mapping[str, str]
     if len(values) < 2:
         raise InputError(f"{where}: {entity} has one value only ({values[0]}), nothing to tell apart; leave it out of --tags")
     rows = tuple(np.flatnonzero([entity in one for one in split]) for split in tags)
-    empty = [split.split for split, found in zip(splits.all(), rows, strict=True) if not len(found)]
+    empty = [split.split for split, found in zip(splits, rows, strict=True) if not len(found)]
     if empty:
         raise InputError(f"{splits.test.name} split {empty[0]}: no product has the tag {entity}; check --tags")
     place = {spelling(value): number for number, value in enumerate(values)}
@@ -139,60 +136,26 @@ class Probed:
 
 def probe_all(encoder: Encoder, splits: Splits, labels: Mapping[str, Labels]) -> dict[str, Probed]:
     """Probes the image embeddings (``ENTITY``) and region embeddings (``ENTITY_region``)."""
-    images, regions = zip(*(_features(encoder, split) for split in splits.all()), strict=True)
+    images, regions = zip(*(first_photos(encoder, split) for split in splits), strict=True)
     features = {entity: (images, own) for entity, own in labels.items()}
     for place, entity in enumerate(encoder.tags):
         if entity in labels:
             features[f"{entity}_region"] = tuple(split[:, place] for split in regions), labels[entity]
-    return {name: probe_entity(vectors, own, encoder.device) for name, (vectors, own) in features.items()}
+    return {name: probe_entity(vectors, own) for name, (vectors, own) in features.items()}
 
 
-def probe_entity(features: Sequence[np.ndarray], labels: Labels, device: torch.device) -> Probed:
-    """Fits and evaluates one probe.
-
-    Args:
-        features: (N, D) of all products of each split.
-        labels: of the entity.
-        device: to compute on.
-    """
-    train, val, test = (torch.from_numpy(split[rows]).to(device) for split, rows in zip(features, labels.rows, strict=True))
-    targets, val_targets, test_targets = (torch.from_numpy(classes).to(device) for classes in labels.classes)
+def probe_entity(features: Sequence[np.ndarray], labels: Labels) -> Probed:
+    """Fits and evaluates one probe on the features (N, D) of all products of each split."""
+    train, val, test = (split[rows] for split, rows in zip(features, labels.rows, strict=True))
+    targets, val_targets, test_targets = labels.classes
     probe = fit_probe(train, targets, val, val_targets)
-    right = (probe.predict(test) == test_targets).cpu().numpy()
-    return Probed(labels, right, {"decay": probe.decay, "val_accuracy": 100 * probe.val_accuracy})
+    facts = {"decay": probe.decay, "val_accuracy": 100 * probe.val_accuracy}
+    return Probed(labels, probe.predict(test) == test_targets, facts)
 
 
 def majority(labels: Labels) -> float:
     """Accuracy in percent of always predicting the training split's most frequent value."""
     return 100 * float((labels.classes[-1] == np.bincount(labels.classes[0]).argmax()).mean())
-
-
-def _measure(encoder: Encoder, splits: Splits, labels: Mapping[str, Labels], seed: int, resamples: int) -> MeasuredEncoder:
-    start = time.perf_counter()
-    probed = probe_all(encoder, splits, labels)
-    metrics, samples = _scores(probed, list(labels), resamples, seed)
-    metrics |= {f"{entity}_majority": majority(own) for entity, own in labels.items()}
-    return recorded(
-        "probe",
-        "linear",
-        splits.test,
-        encoder,
-        metrics,
-        samples,
-        start,
-        text="none",
-        seed=seed,
-        resamples=resamples,
-        fitted_on={"split": splits.fit.split, "n": len(splits.fit)},
-        chosen_on={"split": splits.val.split, "n": len(splits.val)},
-        entities={entity: _facts(own) for entity, own in labels.items()},
-        probes={name: one.facts for name, one in probed.items()},
-    )
-
-
-def _features(encoder: Encoder, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray | None]:
-    photos = ProductImages.first(catalogue)
-    return encoder.encode_images_and_regions(photos) if encoder.tags else (encoder.encode_images(photos), None)
 
 
 def _scores(

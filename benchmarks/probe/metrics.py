@@ -1,69 +1,63 @@
-"""Linear probes: tag classification from frozen embeddings. Tensors in, tensors out.
+"""Linear probes: tag classification from frozen embeddings. NumPy in, NumPy out.
 
-A probe is a multinomial logistic regression. It minimises the mean cross-entropy plus ``decay / 2`` times the squared weights
-(not the biases), which is convex; scikit-learn's ``LogisticRegression(C=1 / (decay * N))`` finds the same. The embeddings are
-whitened first, so that probes do not depend on an encoder's scales, one range of penalties suits all encoders, and L-BFGS
-converges. The decay is chosen on held-out products, as in CLIP (Radford et al., 2021, A.3).
+A probe is scikit-learn's multinomial logistic regression: the mean cross-entropy plus ``decay / 2`` times the squared weights.
+The embeddings are whitened first, so that probes do not depend on an encoder's scales, one range of penalties suits all
+encoders, and L-BFGS converges. The decay is chosen on held-out products, as in CLIP (Radford et al., 2021, A.3).
 """
 
+import copy
+import warnings
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy as np
 
+from e2.extras import extra
 from e2.finite import require_finite
+
+with extra("probe", "linear probes"):
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
 
 DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # strong to weak
 PATIENCE = 2  # weaker penalties tried without a better held-out accuracy before the search ends
 LEAST_VARIANCE = 1e-4  # floor of a direction's variance, as a share of the mean: nearly constant ones are not blown up
-ROWS = 8192  # photos scored at a time
 ITERATIONS = 150  # L-BFGS iterations, from the next stronger penalty's solution
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """Whitens (N, D) embeddings to (N, D + 1) inputs: uncorrelated components of variance 1, then a column of ones."""
+    """Whitens (N, D) embeddings: uncorrelated components of variance 1."""
 
-    centre: Tensor  # (D,)
-    directions: Tensor  # (D, D), one per column
+    centre: np.ndarray  # (D,)
+    directions: np.ndarray  # (D, D), one per column
 
     @classmethod
-    def of(cls, features: Tensor) -> "Whitening":
+    def of(cls, features: np.ndarray) -> "Whitening":
         """Fits the whitening to (N, D) embeddings."""
-        centre = features.mean(dim=0)
-        spread = (features - centre).double()
-        variances, directions = torch.linalg.eigh(spread.T @ spread / len(spread))
-        least = (LEAST_VARIANCE * variances.mean()).clamp(min=1e-12)
-        return cls(centre, (directions / variances.clamp(min=least).sqrt()).float())
+        centre = features.mean(axis=0)
+        variances, directions = np.linalg.eigh(np.cov((features - centre).astype(np.float64).T, bias=True))
+        least = max(LEAST_VARIANCE * variances.mean(), 1e-12)
+        return cls(centre, (directions / np.sqrt(variances.clip(least))).astype(np.float32))
 
-    def __call__(self, features: Tensor) -> Tensor:
-        white = (features - self.centre) @ self.directions
-        return torch.cat([white, white.new_ones(len(white), 1)], dim=1)
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        return (features - self.centre) @ self.directions
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A fitted probe.
-
-    Attributes:
-        whitening: applied to embeddings first.
-        weights: (D + 1, C), the last row holds the biases.
-        decay: the chosen penalty.
-        val_accuracy: accuracy on held-out products.
-    """
+    """A fitted probe, with its ``decay`` and its accuracy on held-out products."""
 
     whitening: Whitening
-    weights: Tensor
+    model: LogisticRegression
     decay: float
     val_accuracy: float
 
-    def predict(self, features: Tensor) -> Tensor:
+    def predict(self, features: np.ndarray) -> np.ndarray:
         """Predicts the likeliest class: (N, D) -> (N,)."""
-        return _predict(self.whitening(features), self.weights)
+        return self.model.predict(self.whitening(features))
 
 
-def fit_probe(train: Tensor, targets: Tensor, val: Tensor, val_targets: Tensor) -> Probe:
+def fit_probe(train: np.ndarray, targets: np.ndarray, val: np.ndarray, val_targets: np.ndarray) -> Probe:
     """Fits probes from strong to weak decay and keeps the best on val; ties go to the stronger.
 
     Args:
@@ -73,74 +67,25 @@ def fit_probe(train: Tensor, targets: Tensor, val: Tensor, val_targets: Tensor) 
         val_targets: (M,) int64, -1 for a class that train does not have.
 
     Raises:
-        NotFinite: embeddings with NaN or infinity.
+        NotFinite: embeddings with NaN or infinity, or weights that become so.
     """
     require_finite(train, "embeddings")
     require_finite(val, "embeddings")
     whitening = Whitening.of(train)
     inputs, val_inputs = whitening(train), whitening(val)
-    weights = inputs.new_zeros(inputs.shape[1], int(targets.max()) + 1)
-    best: Probe | None = None
+    model = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
+    best = Probe(whitening, model, DECAYS[0], -1.0)
     since_best = 0
     for decay in DECAYS:
-        weights = fit_logistic(inputs, targets, decay, start=weights)
-        accuracy = (_predict(val_inputs, weights) == val_targets).double().mean().item()
+        model.set_params(C=1 / (decay * len(inputs)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the weakest penalties stop at ITERATIONS
+            model.fit(inputs, targets)
+        require_finite(model.coef_, "classes' weights")
+        accuracy = float((model.predict(val_inputs) == val_targets).mean())
         since_best += 1
-        if best is None or accuracy > best.val_accuracy:
-            best, since_best = Probe(whitening, weights, decay, accuracy), 0
+        if accuracy > best.val_accuracy:
+            best, since_best = Probe(whitening, copy.copy(model), decay, accuracy), 0
         if since_best == PATIENCE:
             break
-    assert best is not None  # there are decays to try
     return best
-
-
-def fit_logistic(inputs: Tensor, targets: Tensor, decay: float, *, start: Tensor) -> Tensor:
-    """Minimises mean cross-entropy + decay / 2 * squared weights.
-
-    Args:
-        inputs: (N, D + 1), the last column ones.
-        targets: (N,) int64.
-        decay: penalty of all rows of the weights except the last.
-        start: (D + 1, C) initial weights; not modified.
-
-    Returns:
-        (D + 1, C)
-
-    Raises:
-        NotFinite: a gradient is not finite.
-    """
-    weights = start.clone()
-    optimizer = torch.optim.LBFGS(
-        [weights],
-        max_iter=ITERATIONS,
-        history_size=10,
-        tolerance_grad=1e-6,
-        tolerance_change=1e-7,
-        line_search_fn="strong_wolfe",
-    )
-
-    def closure() -> Tensor:
-        loss, weights.grad = objective(inputs, targets, decay, weights)
-        require_finite(weights.grad, "rows of a probe's gradient")
-        return loss
-
-    optimizer.step(closure)
-    return weights.detach()
-
-
-def objective(inputs: Tensor, targets: Tensor, decay: float, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Computes value and gradient in blocks: scores of many photos and classes at once would not fit into memory."""
-    loss, gradient = weights.new_zeros(()), torch.zeros_like(weights)
-    for rows, right in zip(inputs.split(ROWS), targets.split(ROWS), strict=True):
-        log_p = (rows @ weights).log_softmax(dim=1)
-        loss += F.nll_loss(log_p, right, reduction="sum")
-        error = log_p.exp_()
-        error[torch.arange(len(right)), right] -= 1
-        gradient.addmm_(rows.T, error)
-    penalised = weights.clone()
-    penalised[-1] = 0
-    return loss / len(inputs) + decay / 2 * penalised.square().sum(), gradient / len(inputs) + decay * penalised
-
-
-def _predict(inputs: Tensor, weights: Tensor) -> Tensor:
-    return torch.cat([(rows @ weights).argmax(dim=1) for rows in inputs.split(ROWS)])

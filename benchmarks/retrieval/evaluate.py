@@ -7,7 +7,6 @@ Protocols (name the one used: results differ by tens of points):
 - ``sample-100``: one positive among 100 negatives, of the same sub-category or any, 1,000 queries, mean and spread of 5 runs.
 """
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,10 @@ from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.bootstrap import RESAMPLES
 from e2.benchmarks.core.comparison import (
     Comparison,
+    Measured,
     check_encoders,
-    claim_comparison,
-    compare,
+    compare_encoders,
     metrics_table,
-    recorded,
     write_comparison,
 )
 from e2.benchmarks.core.items import CATEGORY, Items, read_items
@@ -67,28 +65,25 @@ def evaluate_retrieval(
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"unknown protocol {protocol!r}; choose {', '.join(PROTOCOLS)}")
-    check_encoders(encoders)
-    claim_comparison(out, LISTS)
+    check_encoders(encoders, out, LISTS)
     items = read_items(catalogue, text, first_only=protocol == "first-photo")
     lists = _lists(items, rule, seed, candidates) if protocol == "sample-100" else None
-    facts, parts = _facts(items, lists), []
-    for encoder in encoders:
-        start = time.perf_counter()
+    facts = _facts(items, lists)
+
+    def measure(encoder: Encoder) -> Measured:
         answers = answer(encoder, items, lists)
         metrics = answers.metrics()
         samples = dict(zip(metrics, answers.samples(resamples, seed).T, strict=True))
-        further: dict[str, Any] = {"truncated_texts": encoder.truncated(items.texts)}
-        further["identical_texts"] = len(items.texts) - len(set(encoder.text_keys(items.texts)))  # it cannot tell these apart
-        further |= {**facts, "tie_bounds": answers.tie_bounds()}
-        if lists is not None:
-            further["spread"] = answers.spread()
-        further |= {"text": text, "seed": seed, "resamples": resamples}
-        parts.append(recorded("retrieval", protocol, catalogue, encoder, metrics, samples, start, **further))
-    comparison = compare(parts)
-    if out is not None:
-        if lists is not None and processes().is_main_process:
-            lists.save(Path(out) / LISTS)
-        write_comparison(Path(out), comparison)
+        identical = len(items.texts) - len(set(encoder.text_keys(items.texts)))  # it cannot tell these apart
+        own = {"truncated_texts": encoder.truncated(items.texts), "identical_texts": identical}
+        spread = {} if lists is None else {"spread": answers.spread()}
+        return metrics, samples, {**own, **facts, "tie_bounds": answers.tie_bounds(), **spread}
+
+    options: dict[str, Any] = {"text": text, "seed": seed, "resamples": resamples}
+    comparison = compare_encoders(encoders, measure, "retrieval", protocol, catalogue, **options)
+    if out is not None and lists is not None and processes().is_main_process:
+        lists.save(Path(out) / LISTS)
+    write_comparison(out, comparison)
     return comparison
 
 
@@ -113,11 +108,7 @@ def _lists(items: Items, rule: str, seed: int, candidates: str | Path | None) ->
 
 def _facts(items: Items, lists: CandidateLists | None) -> dict[str, Any]:
     """Facts that hold for all encoders."""
-    facts: dict[str, Any] = {
-        "n_images": len(items.images),
-        "n_texts": len(items.texts),
-        "tie_policy": TIE_POLICY,
-    }
+    facts: dict[str, Any] = {"n_images": len(items.images), "n_texts": len(items.texts), "tie_policy": TIE_POLICY}
     if lists is not None:
         runs, queries, length = lists.text_candidates.shape
         short = int((lists.text_candidates[..., -1] < 0).sum() + (lists.image_candidates[..., -1] < 0).sum())

@@ -6,18 +6,19 @@ training, see `e2 evaluate gap`.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from e2.adapters.encoder import Encoder
+from e2.benchmarks.core.encoded import encoded_once
 from e2.benchmarks.core.figures import GREY, colours, figure_file
 from e2.benchmarks.core.items import read_items
 from e2.benchmarks.core.names import measured_on
 from e2.benchmarks.gap.metrics import figures
 from e2.benchmarks.retrieval.answers import answer
 from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant
-from e2.benchmarks.studies.retrieval import EncodedOnce, retrieval_of
+from e2.benchmarks.studies.retrieval import retrieval_of
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data import Catalogue
 
@@ -38,7 +39,7 @@ def variants(context: Context) -> list[Variant]:
 
 def gap_and_retrieval(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
     """Measures recalls over the full gallery; ``gap``, ``alignment`` ... of first photos and texts; ``gap_closed``."""
-    remembered = cast(Encoder, EncodedOnce(encoder))  # the only parts that `answer` calls
+    remembered = encoded_once(encoder)
     items = read_items(catalogue, context.text)
     measured = retrieval_of(answer(remembered, items, None), len(catalogue))
     photos, texts = (np.unique(products, return_index=True)[1] for products in (items.image_products, items.text_products))

@@ -3,17 +3,16 @@
 The tags that a photo shares with its nearest texts show how much of the embedding each entity takes up, and at whose cost.
 """
 
-from typing import cast
-
 import numpy as np
 
 from e2.adapters.composed.top_k import search
 from e2.adapters.encoder import Encoder
+from e2.benchmarks.core.encoded import encoded_once
 from e2.benchmarks.core.items import read_items
 from e2.benchmarks.retrieval.answers import answer
 from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant
 from e2.benchmarks.studies.intervals import value
-from e2.benchmarks.studies.retrieval import EncodedOnce, retrieval_of
+from e2.benchmarks.studies.retrieval import retrieval_of
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data import Catalogue
 from e2.data.product import without_photos
@@ -49,7 +48,7 @@ def retrieval_and_neighbours(encoder: Encoder, catalogue: Catalogue, context: Co
     Raises:
         InputError: no product has a tag of an entity.
     """
-    remembered = cast(Encoder, EncodedOnce(encoder))  # the only parts of it called here
+    remembered = encoded_once(encoder)
     items = read_items(catalogue, context.text)
     found = retrieval_of(answer(remembered, items, None), len(catalogue))
     images, texts = remembered.encode_images(items.images), remembered.encode_texts(items.texts)

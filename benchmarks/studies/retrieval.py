@@ -1,12 +1,9 @@
 """Measures recalls both ways over the full gallery, as most studies do; ``main`` adds three more protocols."""
 
-from collections.abc import Sequence
-from typing import cast
-
 import numpy as np
 
 from e2.adapters.encoder import Encoder
-from e2.adapters.image_batches import ImageSource
+from e2.benchmarks.core.encoded import encoded_once
 from e2.benchmarks.core.items import read_items
 from e2.benchmarks.retrieval.answers import Answers, Direction, answer
 from e2.benchmarks.retrieval.candidates import NEGATIVES, CandidateGallery, CandidateLists, draw_candidates
@@ -24,7 +21,7 @@ def retrieval(encoder: Encoder, catalogue: Catalogue, context: Context) -> Study
 
 def all_protocols(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
     """Measures the same, and ``PROTOCOL/TEXT/NAME`` for each text, for full and, given sub-categories, sample-100."""
-    remembered = cast(Encoder, EncodedOnce(encoder))  # the only parts that `answer` calls
+    remembered = encoded_once(encoder)
     measured = StudyMeasurement({}, {})
     for text in TEXTS:
         items = read_items(catalogue, text)
@@ -39,25 +36,6 @@ def all_protocols(encoder: Encoder, catalogue: Catalogue, context: Context) -> S
                 measured.metrics.update({prefix + name: value for name, value in found.metrics.items()})
                 measured.items.update({prefix + name: parts for name, parts in found.items.items()})
     return measured
-
-
-class EncodedOnce:
-    """Encoder that caches the images and texts of one catalogue."""
-
-    def __init__(self, encoder: Encoder):
-        self.encoder, self.device = encoder, encoder.device
-        self.images: np.ndarray | None = None
-        self.texts: dict[tuple[str, ...], np.ndarray] = {}
-
-    def encode_images(self, images: Sequence[ImageSource], progress: bool = True) -> np.ndarray:
-        if self.images is None:
-            self.images = self.encoder.encode_images(images, progress)
-        return self.images
-
-    def encode_texts(self, texts: Sequence[str], progress: bool = True) -> np.ndarray:
-        if tuple(texts) not in self.texts:
-            self.texts[tuple(texts)] = self.encoder.encode_texts(texts, progress)
-        return self.texts[tuple(texts)]
 
 
 def retrieval_of(answers: Answers, products: int) -> StudyMeasurement:

@@ -109,11 +109,11 @@ def test_narrowing_closes_and_widens_the_gap_and_stays_on_the_sphere():
 def test_the_plane_is_scikit_learns_pca():
     decomposition = pytest.importorskip("sklearn.decomposition")
     images, texts = clouds()
-    flat_images, flat_texts, shares = plane(images, texts)
+    flat = plane(images, texts)
     theirs = decomposition.PCA(2).fit(np.concatenate([images, texts]).astype(float))
-    flat = theirs.transform(np.concatenate([images, texts]).astype(float))
-    np.testing.assert_allclose(np.abs(np.concatenate([flat_images, flat_texts])), np.abs(flat), atol=1e-5)
-    np.testing.assert_allclose(shares, theirs.explained_variance_ratio_, atol=1e-6)
+    expected = theirs.transform(np.concatenate([images, texts]).astype(float))
+    np.testing.assert_allclose(np.abs(np.concatenate([flat.images, flat.texts])), np.abs(expected), atol=1e-5)
+    np.testing.assert_allclose(flat.shares, theirs.explained_variance_ratio_, atol=1e-6)
 
 
 def test_the_sweep_is_plain_retrieval_at_zero_and_its_offset_is_the_tuning_splits():

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from e2.benchmarks.core.encoded import EncodedOnce
 from e2.benchmarks.core.items import read_items
 from e2.benchmarks.studies.groups import retrieval_and_neighbours
 from e2.benchmarks.studies.intervals import value
-from e2.benchmarks.studies.retrieval import EncodedOnce, all_protocols, retrieval
+from e2.benchmarks.studies.retrieval import all_protocols, retrieval
 from e2.config import merged
 from e2.data.product import Product
 from e2.errors import InputError
