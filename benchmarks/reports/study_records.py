@@ -16,7 +16,7 @@ from e2.benchmarks.grounding.maps import maps_of
 from e2.benchmarks.reports.tables import Table, difference_cell, value_cell
 from e2.benchmarks.studies.dataset import statistics_table
 from e2.benchmarks.studies.registry import STUDIES
-from e2.benchmarks.studies.tables import differences_table, in_words, variants_table
+from e2.benchmarks.studies.tables import in_words, study_tables
 from e2.errors import InputError
 
 EVALUATIONS = {  # benchmark -> (title, question), in the order of the page
@@ -135,7 +135,7 @@ def tables_of(result: StudyResult) -> list[Table]:
     if result.study:
         if result.kind == "dataset":
             return [statistics_table(record["title"], record["metrics"])]
-        return [variants_table(record), *([differences_table(record)] if record["differences"] else [])]
+        return study_tables(record)
     if result.kind == "grounding":
         return [_grounding_table(result, measure) for measure in GROUNDING]
     return [_metrics_table(result)]

@@ -2,29 +2,19 @@
 
 from functools import partial
 
-from e2.benchmarks.studies.base import Context, Variant
+from e2.benchmarks.studies.base import Context, Variant, every_method_at
 from e2.benchmarks.studies.lines import draw_lines
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.config import TrainConfig
 
 OURS = ("e2-nano", "e2-tiny", "e2-small")
-METHODS = ("clip", "multifield", "e2")
 
 
 def variants(context: Context) -> list[Variant]:
     """Every method on every backbone of ``--backbone a,b,c``, or else ours; each against those before it on the same one."""
     asked = context.common.backbone
     names = OURS if asked == TrainConfig.backbone else asked.split(",")
-    return [
-        Variant(
-            f"{method}@{name}",
-            {"method": method, "backbone": name},
-            against=tuple(f"{other}@{name}" for other in METHODS[:place]),
-            series=method,
-        )
-        for name in names
-        for place, method in enumerate(METHODS)
-    ]
+    return [variant for name in names for variant in every_method_at(name, {"backbone": name})]
 
 
 STUDY = TrainedStudy(

@@ -1,10 +1,10 @@
 """Parts of a study: variants of one training, a measure, and the comparisons."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -99,8 +99,7 @@ class Context:
 
     def _open(self, spec: str, split: str, tags: tuple[str, ...] | None) -> ArrowCatalogue:
         data = self.common.data
-        columns = data_columns(data)
-        return open_catalogue(spec, split, tags=tags, columns=columns, on_bad_row=data.on_bad_row)
+        return open_catalogue(spec, split, tags=tags, columns=data_columns(data), on_bad_row=data.on_bad_row)
 
     @cached_property
     def entities(self) -> tuple[str, ...]:
@@ -108,23 +107,27 @@ class Context:
         return self.common.data.tags or self.open(self.split).tags
 
 
-class Study(Protocol):
-    """A study for `e2 study NAME`: writes ``metrics.json``, tables and figures into ``context.out`` and returns the record."""
-
-    name: str
-    title: str
-    question: str  # in one sentence
-
-    def run(self, context: Context) -> dict[str, Any]: ...
-
-
 Measure = Callable[[Encoder, Catalogue, Context], StudyMeasurement]
 Figure = Callable[[Mapping[str, Any], Path], None]  # the record, the file's path without its ending
+METHODS = ("clip", "multifield", "e2")  # plain contrastive training, tags without tokens, both
 
 
-def methods(*names: str, against: Sequence[str] = ()) -> list[Variant]:
+def methods(*names: str, against: tuple[str, ...] = METHODS[:-1]) -> list[Variant]:
     """Makes a variant per training method, each compared with those of ``against`` before it."""
     return [
         Variant(name, {"method": name}, tuple(other for other in names[:place] if other in against))
         for place, name in enumerate(names)
+    ]
+
+
+def every_method(context: Context) -> list[Variant]:
+    """Every method that tags can help, against plain contrastive training and against the control without tokens."""
+    return methods(*METHODS)
+
+
+def every_method_at(place: str, settings: Mapping[str, Any], x: float | None = None) -> list[Variant]:
+    """The same at one place of a scale, ``METHOD@PLACE``; a curve per method runs through the places."""
+    return [
+        Variant(f"{one.label}@{place}", {**one.settings, **settings}, tuple(f"{o}@{place}" for o in one.against), one.label, x)
+        for one in methods(*METHODS)
     ]

@@ -2,13 +2,12 @@
 
 from functools import partial
 
-from e2.benchmarks.studies.base import Context, Variant
+from e2.benchmarks.studies.base import Context, Variant, every_method_at
 from e2.benchmarks.studies.lines import draw_lines
 from e2.benchmarks.studies.runs import learned_splits, training_config
 from e2.benchmarks.studies.trained import TrainedStudy
 
 SIZES = (16, 32, 64, 128, 256, 512)
-METHODS = ("clip", "multifield", "e2")
 CHUNK = 128  # products encoded at a time: larger batches take no more memory, and their gradients are exact
 EPOCHS = 10  # default of `e2 train`
 
@@ -16,18 +15,8 @@ EPOCHS = 10  # default of `e2 train`
 def variants(context: Context) -> list[Variant]:
     """Every method at every size that the catalogue fills; each against those before it at the same size."""
     seen, products = products_seen(context), learned_products(context)
-    return [
-        Variant(
-            f"{method}@{size}",
-            {"method": method, **settings_of(size, context, seen)},
-            against=tuple(f"{other}@{size}" for other in METHODS[:place]),
-            series=method,
-            x=size,
-        )
-        for size in SIZES
-        if size <= products
-        for place, method in enumerate(METHODS)
-    ]
+    sizes = [size for size in SIZES if size <= products]
+    return [one for size in sizes for one in every_method_at(str(size), settings_of(size, context, seen), size)]
 
 
 def settings_of(size: int, context: Context, seen: int) -> dict[str, int | None]:

@@ -4,7 +4,6 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,12 @@ PANELS = 4  # most entities in the figure
 Counts = Mapping[str, Counter[str]]  # entity -> value -> products
 
 
-@dataclass(frozen=True)
 class DatasetStudy:
-    """Study of catalogues; see :class:`e2.benchmarks.studies.base.Study`."""
+    """Study of catalogues, of which nothing is trained."""
 
-    name: str = "dataset"
-    title: str = "The catalogues"
-    question: str = "How large are the catalogues, how long their texts, and how long the tails of their tags?"
+    name = "dataset"
+    title = "The catalogues"
+    question = "How large are the catalogues, how long their texts, and how long the tails of their tags?"
 
     def run(self, context: Context) -> dict[str, Any]:
         """Reads every split of every catalogue; decodes photos only in the check on opening.
@@ -56,42 +54,36 @@ class DatasetStudy:
             catalogues = {split: context.open(split, spec) for split in splits_of(spec)}
             infos[spec] = catalogue_info(catalogues, tokenizer, tokenizer.context_length)
             counts[spec] = tag_counts(catalogues.values(), infos[spec]["tags"])
-        record = self.record(infos, counts)
-        refuse_another(context.out / NAME, {key: record[key] for key in ("benchmark", "protocol", "dataset", "n")})
-        tables = [statistics_table(self.title, record["metrics"])]
+        metrics = {spec: statistics(infos[spec], counts[spec]) for spec in infos}
+        identity = {
+            "benchmark": "study",
+            "protocol": self.name,
+            "dataset": ", ".join(infos),
+            "n": sum(each["products"] for each in metrics.values()),
+        }
+        refuse_another(context.out / NAME, identity)
+        record = {
+            **identity,
+            **{"title": self.title, "question": self.question, "split": "all", "text": "caption", "seed": None, "model": None},
+            **{"metrics": metrics, "ci95": {}, "info": infos, "version": __version__},
+        }
+        tables = [statistics_table(self.title, metrics)]
         write_texts(context.out, (MARKDOWN, LATEX), tables, f"# {self.title}\n\n{self.question}\n\n")
         draw_tails(counts, context.out / FIGURE)
         write_json(context.out / NAME, {**record, "seconds": round(time.perf_counter() - start, 1)})
         return record
-
-    def record(self, infos: Mapping[str, Any], counts: Mapping[str, Counts]) -> dict[str, Any]:
-        metrics = {spec: statistics(infos[spec], counts[spec]) for spec in infos}
-        return {
-            "benchmark": "study",
-            "protocol": self.name,
-            "title": self.title,
-            "question": self.question,
-            "dataset": ", ".join(infos),
-            "split": "all",
-            "text": "caption",
-            "n": sum(each["products"] for each in metrics.values()),
-            "seed": None,
-            "model": None,
-            "metrics": metrics,
-            "ci95": {},
-            "info": dict(infos),
-            "version": __version__,
-        }
 
 
 def statistics(info: Mapping[str, Any], counts: Counts) -> dict[str, float]:
     """Sizes over all splits and, per entity: values, how many occur on one product only, and the weight of the head."""
     splits = info["splits"].values()
     found = {name: sum(split[name] for split in splits) for name in ("products", "images", "captions")}
-    found["words a caption"] = _mean(splits, "caption_words_mean")
-    found["tokens a caption"] = _mean(splits, "caption_tokens_mean")
-    found["captions cut at the context length, %"] = 100 * _total(splits, "caption") / found["captions"]
-    found["full texts cut at the context length, %"] = 100 * _total(splits, "full") / found["captions"]
+    for unit in ("words", "tokens"):
+        total = sum(split["captions"] * split[f"caption_{unit}_mean"] for split in splits)
+        found[f"{unit} a caption"] = total / found["captions"]
+    for kind, name in (("caption", "captions"), ("full", "full texts")):
+        cut = sum(split["over_context_length"][kind] for split in splits)
+        found[f"{name} cut at the context length, %"] = 100 * cut / found["captions"]
     for entity, values in counts.items():
         sizes = np.sort(list(values.values()))[::-1]
         head = sizes[: max(1, round(TOP * len(sizes)))]
@@ -102,27 +94,19 @@ def statistics(info: Mapping[str, Any], counts: Counts) -> dict[str, float]:
     return found
 
 
-def _mean(splits: Sequence[Mapping[str, Any]], name: str) -> float:
-    return float(np.average([split[name] for split in splits], weights=[split["captions"] for split in splits]))
-
-
-def _total(splits: Sequence[Mapping[str, Any]], kind: str) -> int:
-    return sum(split["over_context_length"][kind] for split in splits)
-
-
 def statistics_table(title: str, metrics: Mapping[str, Mapping[str, float]]) -> Table:
     """Tabulates a row per statistic, a column per catalogue."""
     names = dict.fromkeys(name for found in metrics.values() for name in found)
-    rows = {name: [Cell(_words(found.get(name))) for found in metrics.values()] for name in names}
-    return Table(
-        title, short_names(metrics), rows, "All splits together; tokens are CLIP's, the context length is 77.", "statistic"
-    )
+    rows = {
+        name: [Cell("none" if name not in found else f"{found[name]:{_form(found[name])}}") for found in metrics.values()]
+        for name in names
+    }
+    note = "All splits together; tokens are CLIP's, the context length is 77."
+    return Table(title, short_names(metrics), rows, note, "statistic")
 
 
-def _words(value: float | None) -> str:
-    if value is None:
-        return "none"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.1f}"
+def _form(value: float) -> str:
+    return "," if isinstance(value, int) else ".1f"
 
 
 def draw_tails(counts: Mapping[str, Counts], path: Path) -> None:

@@ -10,7 +10,7 @@ from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.figures import GREY, colours, figure_file
 from e2.benchmarks.core.items import read_items
 from e2.benchmarks.retrieval.answers import answer
-from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant, methods
+from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant, every_method
 from e2.benchmarks.studies.retrieval import retrieval_of
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data import Catalogue
@@ -29,7 +29,7 @@ def variants(context: Context) -> list[Variant]:
     if context.common.pretrained is None:
         raise InputError("the study fine-tunes a model: name its weights by --pretrained")
     context.open_old()
-    return methods("clip", "multifield", "e2", against=("clip", "multifield"))
+    return every_method(context)
 
 
 def both_domains(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:

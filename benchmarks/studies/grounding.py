@@ -6,7 +6,7 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
 from e2.benchmarks.grounding.evaluate import score_encoder
 from e2.benchmarks.grounding.maps import TOKENS, WITHOUT_TOKENS, own_map
-from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant, methods
+from e2.benchmarks.studies.base import Context, StudyMeasurement, every_method
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data import Catalogue
 
@@ -32,15 +32,11 @@ def looks(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeas
     return StudyMeasurement({name: float(np.nanmean(values)) for name, values in items.items()}, items)
 
 
-def variants(context: Context) -> list[Variant]:
-    return methods("clip", "multifield", "e2", against=("clip", "multifield"))
-
-
 STUDY = TrainedStudy(
     name="grounding",
     title="Where tokens look",
     question="Does a selection token look where the tag is?",
-    variants=variants,
+    variants=every_method,
     measure=looks,
     columns=("pointing", "near", "mass"),
     headline="pointing",

@@ -74,8 +74,8 @@ STUDY = TrainedStudy(
     question="Which entity's selection tokens help retrieval, and how much is lost without them?",
     variants=variants,
     measure=retrieval_and_neighbours,
-    columns=("SumR",),
-    by_entity=SAME,
-    described=True,
+    columns=lambda context: ("SumR", *(SAME.format(entity=entity) for entity in context.entities)),
+    described="same_",
+    headline="SumR",
     note=f"same ENTITY: percentage of a photo's {NEAREST} nearest texts that share its tag.",
 )

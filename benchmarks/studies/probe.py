@@ -8,18 +8,14 @@ import numpy as np
 
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.names import measured_on
-from e2.benchmarks.probe.evaluate import MEAN, Probed, Splits, majority, probe_all, read_labels
+from e2.benchmarks.probe.evaluate import MEAN, Splits, majority, probe_all, read_labels
 from e2.benchmarks.probe.figure import draw_probes
-from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant, methods
+from e2.benchmarks.studies.base import Context, StudyMeasurement, every_method
+from e2.benchmarks.studies.tables import scores_of
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data import Catalogue
 
 FIT, VAL = "train", "val"
-
-
-def variants(context: Context) -> list[Variant]:
-    """Every method that tags can help, against plain contrastive training and against the control without tokens."""
-    return methods("clip", "multifield", "e2", against=("clip", "multifield"))
 
 
 def accuracies(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
@@ -27,41 +23,30 @@ def accuracies(encoder: Encoder, catalogue: Catalogue, context: Context) -> Stud
     splits = Splits(context.open(FIT), context.open(VAL), catalogue)
     labels = read_labels(splits)
     probed = probe_all(encoder, splits, labels)
-    items = {f"{name}_accuracy": _hits(one, len(catalogue)) for name, one in probed.items()}
+    items = {f"{name}_accuracy": np.full(len(catalogue), np.nan) for name in probed}  # NaN: without the tag
+    for name, one in probed.items():
+        items[f"{name}_accuracy"][one.labels.rows[-1]] = 100.0 * one.right
     metrics = {name: float(np.nanmean(values)) for name, values in items.items()}
     own = [f"{entity}_accuracy" for entity in labels]
     metrics[MEAN] = float(np.mean([metrics[name] for name in own]))
-    items[MEAN] = np.stack([_share(items[name], len(own)) for name in own], axis=1)
+    each = np.stack([items[name] for name in own], axis=1)  # (P, E): the terms of the mean
+    items[MEAN] = np.stack([np.nan_to_num(each) / len(own), ~np.isnan(each)], axis=2)
     return StudyMeasurement(metrics | {f"{entity}_majority": majority(one) for entity, one in labels.items()}, items)
-
-
-def _hits(probed: Probed, products: int) -> np.ndarray:
-    """(P,) 100 if right, 0 if wrong, NaN if the tag is missing."""
-    hits = np.full(products, np.nan)
-    hits[probed.labels.rows[-1]] = 100.0 * probed.right
-    return hits
-
-
-def _share(hits: np.ndarray, entities: int) -> np.ndarray:
-    """Converts (P,) to (P, 2) sums and counts of one of so many terms of a mean."""
-    return np.stack([np.nan_to_num(hits) / entities, ~np.isnan(hits)], axis=1)
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:
     """Draws bars by entity, means over seeds."""
-    scores = {label: {"metrics": record["metrics"][label], "ci95": record["ci95"][label]} for label in record["metrics"]}
     entities = [name.removesuffix("_accuracy") for name in record["columns"] if name != MEAN]
-    draw_probes(scores, entities, f"{measured_on(record)}, {record['n']:,} products", path)
+    draw_probes(scores_of(record), entities, f"{measured_on(record)}, {record['n']:,} products", path)
 
 
 STUDY = TrainedStudy(
     name="probe",
     title="Linear probes",
     question="Which tags can a linear probe read from the frozen image embedding?",
-    variants=variants,
+    variants=every_method,
     measure=accuracies,
-    columns=(MEAN,),
-    by_entity="{entity}_accuracy",
+    columns=lambda context: (MEAN, *(f"{entity}_accuracy" for entity in context.entities)),
     headline=MEAN,
     figure=draw,
     note="Percent of the products with the tag; the probes' penalty is chosen on val.",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from e2.benchmarks.core.bootstrap import interval
+from e2.benchmarks.core.comparison import intervals
 from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant
 from e2.benchmarks.studies.digest import code_digest
 from e2.benchmarks.studies.intervals import RESAMPLES, resampled, terms
@@ -64,12 +64,12 @@ def study_record(
     seeds = sorted({outcome.seed for outcome in outcomes})
     groups = {v.label: [outcome for outcome in outcomes if outcome.variant.label == v.label] for v in variants}
     samples = {label: _samples(group) for label, group in groups.items()}
-    by_entity = [study.by_entity.format(entity=entity) for entity in context.entities] if study.by_entity else []
+    columns = list(study.columns(context) if callable(study.columns) else study.columns)
     return {
         **identity(study, context, catalogue),
         "seed": seeds,
         "metrics": {label: _means([outcome.measured.metrics for outcome in group]) for label, group in groups.items()},
-        "ci95": {label: _intervals(found) for label, found in samples.items()},
+        "ci95": {label: intervals(found) for label, found in samples.items()},
         "differences": [
             _difference(groups[other], groups[variant.label], samples[other], samples[variant.label])
             for variant in variants
@@ -77,9 +77,9 @@ def study_record(
             if other in groups
         ],
         "bootstrap": (BOTH if len(seeds) > 1 else PRODUCTS).format(resamples=RESAMPLES),
-        "columns": [*study.columns, *by_entity],
-        "described": by_entity if study.described else [],
-        "headline": study.headline,
+        "columns": columns,
+        "described": [name for name in columns if study.described and name.startswith(study.described)],
+        "headline": study.headline or columns[-1],
         "note": " ".join(filter(None, [study.note, _older_code(outcomes)])),
         "variants": {
             v.label: {"settings": dict(v.settings), "series": v.series, "x": v.x, **groups[v.label][0].facts} for v in variants
@@ -120,10 +120,6 @@ def _padded(items: np.ndarray, most: int) -> np.ndarray:
     return np.concatenate([items, empty], axis=1)
 
 
-def _intervals(samples: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
-    return {name: list(interval(values)) for name, values in samples.items()}
-
-
 def _difference(
     first: Sequence[Outcome], second: Sequence[Outcome], before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
@@ -134,7 +130,7 @@ def _difference(
         "first": first[0].variant.label,
         "second": second[0].variant.label,
         "metrics": {name: float(np.mean(values)) for name, values in by_seed.items()},
-        "ci95": _intervals({name: after[name] - values for name, values in before.items() if name in after}),
+        "ci95": intervals({name: after[name] - values for name, values in before.items() if name in after}),
         "by_seed": by_seed,
     }
 

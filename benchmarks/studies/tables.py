@@ -15,8 +15,17 @@ DOMAINS = re.compile(r"(new|old)/([\d.]+)/(.+)")  # names in the forgetting stud
 
 def write_tables(record: Mapping[str, Any], out: Path) -> None:
     """Writes ``table.md`` and ``table.tex`` of a training study."""
-    tables = [variants_table(record), *([differences_table(record)] if record["differences"] else [])]
-    write_texts(out, (MARKDOWN, LATEX), tables, f"# {record['title']}\n\n{record['question']}\n\n")
+    write_texts(out, (MARKDOWN, LATEX), study_tables(record), f"# {record['title']}\n\n{record['question']}\n\n")
+
+
+def scores_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each variant's metrics and intervals, as an evaluation's record holds them."""
+    return {label: {"metrics": found, "ci95": record["ci95"][label]} for label, found in record["metrics"].items()}
+
+
+def study_tables(record: Mapping[str, Any]) -> list[Table]:
+    """Tables of a training study."""
+    return [variants_table(record), *([differences_table(record)] if record["differences"] else [])]
 
 
 def variants_table(record: Mapping[str, Any]) -> Table:
@@ -25,8 +34,7 @@ def variants_table(record: Mapping[str, Any]) -> Table:
     ranked = set(columns) - set(record.get("described", ())) if len(record["metrics"]) > 1 else set()
     best = {name: _best(record, name) for name in ranked}
     rows = {}
-    for label, metrics in record["metrics"].items():
-        scores = {"metrics": metrics, "ci95": record["ci95"][label]}
+    for label, scores in scores_of(record).items():
         cells = [value_cell(scores, name, best.get(name) == label) for name in columns]
         rows[label] = [*cells, Cell(added(record["variants"][label]))]
     seeds = ", ".join(map(str, record["seed"]))
@@ -38,9 +46,10 @@ def variants_table(record: Mapping[str, Any]) -> Table:
 def differences_table(record: Mapping[str, Any]) -> Table:
     """Tabulates a row per pair; differences clear of zero stand out."""
     columns = record["columns"]
-    rows = {}
-    for pair in record["differences"]:
-        rows[f"{pair['second']} − {pair['first']}"] = [difference_cell(pair, name) for name in columns]
+    rows = {
+        f"{pair['second']} − {pair['first']}": [difference_cell(pair, name) for name in columns]
+        for pair in record["differences"]
+    }
     note = "Bold: the interval does not hold zero."
     return Table(f"{record['title']}: paired differences", [*map(in_words, columns)], rows, note, corner="difference")
 

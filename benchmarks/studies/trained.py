@@ -33,10 +33,9 @@ class TrainedStudy:
         name, title, question: the question in one sentence.
         variants: variants to train, given the settings.
         measure: measures an encoder on the evaluated split.
-        columns: metrics of the tables; all metrics are in ``metrics.json``.
-        by_entity: a further column for each entity, e.g. ``"{entity}_accuracy"``.
-        described: these columns are descriptive; more is not better.
-        headline: the metric of the figure.
+        columns: metrics of the tables, or what chooses them; all metrics are in ``metrics.json``.
+        described: columns that begin like this are descriptive; more is not better.
+        headline: the metric of the figure; None: the last column.
         figure: draws the record.
         note: note for readers of the table.
     """
@@ -46,10 +45,9 @@ class TrainedStudy:
     question: str
     variants: Callable[[Context], list[Variant]]
     measure: Measure = retrieval
-    columns: tuple[str, ...] = ("image_to_text_R@1", "text_to_image_R@1", "SumR")
-    by_entity: str | None = None
-    described: bool = False
-    headline: str = "SumR"
+    columns: tuple[str, ...] | Callable[[Context], tuple[str, ...]] = ("image_to_text_R@1", "text_to_image_R@1", "SumR")
+    described: str | None = None
+    headline: str | None = None
     figure: Figure = draw_bars
     note: str = ""
 
@@ -79,15 +77,11 @@ class TrainedStudy:
                 outcomes.append(Outcome(variant, seed, run, measured, facts))
             record = study_record(self, context, catalogue, outcomes, {**learned, **digests})
             record["seconds"] = round(time.perf_counter() - start, 1)
-            self.write(context.out, record)
+            write_tables(record, context.out)
+            self.figure(record, context.out / FIGURE)
+            draw_curves(record, context.out / CURVES)
+            write_json(context.out / NAME, record)  # last: it says that the others are complete
         return record
-
-    def write(self, out: Path, record: dict[str, Any]) -> None:
-        """Writes the results, ``metrics.json`` last, as it says that the others are complete."""
-        write_tables(record, out)
-        self.figure(record, out / FIGURE)
-        draw_curves(record, out / CURVES)
-        write_json(out / NAME, record)
 
 
 def chosen(variants: list[Variant], labels: tuple[str, ...] | None) -> list[Variant]:
