@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from e2.errors import InputError, printable
 
-SPECS = "boutique, a table or folder, fashiongen:, amazon-fashion:, products:, webdataset: or hf:"
+SPECS = "boutique, a table or folder, fashiongen:, amazon-fashion:, products:, shopify:, merchant:, webdataset: or hf:"
 ENCODERS = "checkpoint folder, open_clip:MODEL/PRETRAINED, onnx:FOLDER, ..."
 Data = Annotated[str, typer.Option("--data", metavar="SPEC", help=SPECS)]
 Split = Annotated[str | None, typer.Option(help="train, val or test")]
@@ -105,6 +105,18 @@ class EncoderOptions:
     device: Device = "auto"
     precision: Precision = "fp32"
     workers: Workers = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchOptions:
+    """Limits on requests for photos on the web; ``vars(...)`` are those of `e2.data.fetch.photos.Manners`."""
+
+    panel: ClassVar[str] = "Photos on the web"
+
+    rate: Annotated[float, typer.Option(min=0.01, help="requests per second to one host, at most")] = 20.0
+    connections: Annotated[int, typer.Option(min=1, help="concurrent requests")] = 16
+    timeout: Annotated[float, typer.Option(min=0.1, help="seconds for one attempt at a photo")] = 30.0
+    retries: Annotated[int, typer.Option(min=0, help="further attempts after a temporary failure")] = 3
 
 
 class Commands(typer.Typer):

@@ -18,6 +18,8 @@ NO_COMMA = re.compile(r"""(?<=['"])\s+(?=['"])""")  # as NumPy prints arrays: ['
 IMAGE_ENDINGS = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif", "jp2")
 ONE_PATH = re.compile(rf"[a-zA-Z][a-zA-Z0-9+.-]+://.+|.+\.(?:{'|'.join(IMAGE_ENDINGS)})", re.IGNORECASE | re.DOTALL)
 SEPARATORS = re.compile(r"\s*[|;,\n]\s*")
+URL = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
+BETWEEN_URLS = re.compile(r"[\s|;,]+(?=(?:https?:)?//)", re.IGNORECASE)  # a URL may hold commas and semicolons itself
 
 
 def literal(cell: str) -> list | dict | None:
@@ -26,7 +28,7 @@ def literal(cell: str) -> list | dict | None:
     >>> literal("['red', None]"), literal("[sale] Red dress")
     (['red', None], None)
     """
-    if len(cell) > LONGEST or sum(map(cell.count, "[{(")) > DEEPEST:
+    if not cell.lstrip().startswith(("[", "{")) or len(cell) > LONGEST or sum(map(cell.count, "[{(")) > DEEPEST:
         return None
     readings: tuple[Callable, ...] = (json.loads, lambda text: ast.literal_eval(NO_COMMA.sub(", ", text)))
     for read in readings:
@@ -73,12 +75,16 @@ def paths_in(cell: str) -> list[str | None]:
 
     >>> paths_in("a.jpg;b.jpg"), paths_in("red, blue.jpg"), paths_in('{"path": "a.jpg"}')
     (['a.jpg', 'b.jpg'], ['red, blue.jpg'], ['a.jpg'])
+    >>> paths_in("https://cdn.example/w_200,h_300/a.jpg, https://cdn.example/b")
+    ['https://cdn.example/w_200,h_300/a.jpg', 'https://cdn.example/b']
     """
     found = literal(cell)
     if isinstance(found, list):
         return [plain(value.get("path") or value.get("url")) if isinstance(value, dict) else plain(value) for value in found]
     if isinstance(found, dict):
         return [plain(found.get("path") or found.get("url"))]
+    if URL.match(cell):
+        return list(BETWEEN_URLS.split(cell.strip()))
     parts = [part for part in SEPARATORS.split(cell.strip()) if part]
     return list(parts) if len(parts) > 1 and all(map(ONE_PATH.fullmatch, parts)) else [cell]
 

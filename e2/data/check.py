@@ -30,7 +30,7 @@ DUPLICATE, FURTHER = "duplicate id", "a further photo of it"
 HINTS = {
     "malformed row": 'quote cells that hold the delimiter or a line break, and double the quotation marks within them ("")',
     "no JSON object": "write one object a line",
-    REMOTE: "URLs are not fetched: save the photos and give their file names",
+    REMOTE: "URLs are not fetched here: `e2 data import SPEC --out DIR` fetches the photos",
     WINDOWS: "write / for backslashes, and paths relative to the table instead of a drive such as C:\\",
 }
 TASKS_AHEAD = 256  # handed to the threads at a time, so that memory does not grow with the catalogue
@@ -54,7 +54,7 @@ def find_bad_rows(
 
     ``identity`` (JSON-able) changes whenever the images may have; their verdict is cached under it. None: not cached.
     """
-    bad = {found.row: found for found in _bad_texts(table)}
+    bad = {found.row: found for found in bad_texts(table)}
     if not images.may_be_damaged:
         bad_images = []
     elif identity is None:
@@ -135,7 +135,7 @@ def tell_notes(notes: Mapping[str, Mapping[str, int]]) -> list[str]:
     return lines
 
 
-def _bad_texts(table: pa.Table) -> Iterator[BadRow]:
+def bad_texts(table: pa.Table) -> Iterator[BadRow]:
     """Rows that are bad regardless of their images; the most serious cause of a row comes last."""
     for cause, role, rows in (
         ("no image", "image", _empty(table.column("images"))),

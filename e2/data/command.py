@@ -1,12 +1,20 @@
 """Commands `e2 data info`, `import` and `make`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from e2.errors import InputError
-from e2.options import Json, Out, Overwrite, Seed, TableOptions, Tags, show, wrote
+from e2.options import FetchOptions, Json, Lacking, Out, Overwrite, Resume, Seed, TableOptions, Tags, show, wrote
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportTableOptions(TableOptions):
+    """Options for reading tables that are imported."""
+
+    on_bad_row: Annotated[Lacking | None, typer.Option(help="skip and count (exports), or stop (others) if not given")] = None  # type: ignore[assignment]
 
 
 def info(
@@ -29,21 +37,53 @@ def info(
 
 
 def import_(
-    spec: Annotated[str, typer.Argument(metavar="SPEC")],
-    out: Out,
-    table: TableOptions,
-    tags: Annotated[str | None, typer.Option(help="entities to keep; other columns of a table are dropped")] = None,
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="also the exports of shops: shopify:, merchant:, JSON")],
+    out: Annotated[Path, typer.Option(help="folder to write to; of an export also one table, FILE.parquet")],
+    table: ImportTableOptions,
+    web: FetchOptions,
+    tags: Annotated[str | None, typer.Option(help="columns to keep; of exports all if not given, of tables none")] = None,
+    caption: Annotated[str | None, typer.Option(help="captions from several columns, e.g. '{title}. {description}'")] = None,
+    group_by: Annotated[str | None, typer.Option(help="column that the rows of one product share")] = None,
+    photos: Annotated[int, typer.Option(min=1, help="per product of an export, at most")] = 20,
+    val: Annotated[float, typer.Option(min=0, max=1, help="share of an export's products for validation")] = 0.0,
+    test: Annotated[float, typer.Option(min=0, max=1, help="share of an export's products for the test")] = 0.0,
+    seed: Seed = 0,
     to: Annotated[Literal["parquet", "webdataset"], typer.Option(help="a table a split, or tar shards")] = "parquet",
     shard_size: Annotated[int, typer.Option(min=1, help="products per shard")] = 1000,
+    resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write any catalogue as parquet tables or as tar shards, photos inside. `hf-stream:ORG/NAME` is read once.
 
-    Example: `e2 data import products:~/fashion --to webdataset --out runs/products`
-    """
-    from e2.data.export import import_catalogue
+    Exports of shops (`shopify:FILE`, `merchant:FILE`, JSON, tables with addresses of photos) get one row a product, plain
+    texts and their photos, which are fetched from the web at `--rate`.
 
-    print(wrote(import_catalogue(spec, out, **table.read(tags), to=to, shard_size=shard_size, overwrite=overwrite), out))
+    Example: `e2 data import shopify:products_export.csv --val 0.05 --test 0.1 --out data/shop`
+    """
+    from e2.data.shop.detect import shop_source
+
+    options = table.read(tags)
+    divided = bool(val or test)
+    source = shop_source(
+        spec, options["columns"], group_by=group_by, caption=caption, most_photos=photos, shaped=divided or resume
+    )
+    if source is None:
+        from e2.data.export import import_catalogue
+
+        options["on_bad_row"] = table.on_bad_row or "error"
+        sizes = import_catalogue(spec, out, **options, to=to, shard_size=shard_size, overwrite=overwrite)
+    else:
+        from e2.data.fetch.photos import Manners
+        from e2.data.shop.importing import ImportFormat, import_export
+        from e2.data.shop.shares import Shares
+
+        options["on_bad_row"] = table.on_bad_row or "skip"
+        written = ImportFormat(to, shard_size, Shares(val, test, seed) if divided else None)
+        manners = Manners(**vars(web))
+        sizes = import_export(
+            source, spec, out, **options, written=written, manners=manners, resume=resume, overwrite=overwrite
+        )
+    print(wrote(sizes, out))
 
 
 def make(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from PIL import Image
 
-from e2.data.catalogue import ArrowCatalogue
+from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.columns import REGIONS, Columns
 from e2.data.hub_stream import PREFIX, Stream, open_streams
 from e2.data.product import Product
@@ -64,9 +64,9 @@ def import_catalogue(
         for split, products in splits.items():
             shown = _shown(products, f"writing {split}", progress)
             if to == "parquet":
-                written[split] = _write_parquet(folder / f"{split}.parquet", shown, products)
+                written[split] = write_parquet(folder / f"{split}.parquet", shown, products)
             else:
-                written[split] = write_shards(folder, split, map(_compact, shown), shard_size)
+                written[split] = write_shards(folder, split, map(compact, shown), shard_size)
     return written
 
 
@@ -82,13 +82,28 @@ def _shown(products: ArrowCatalogue | Stream, what: str, progress: bool) -> Iter
     return with_progress(iter(products), what, total, progress)
 
 
-def _write_parquet(file: Path, shown: Iterable[Product], products: ArrowCatalogue | Stream) -> int:
-    """Writes one split; columns hold lists if a product has several values or that cannot be known beforehand."""
+def write_parquet(
+    file: Path,
+    shown: Iterable[Product],
+    products: ArrowCatalogue | Subset | Stream,
+    tags: Mapping[str, pa.DataType] | None = None,
+) -> int:
+    """Writes one split; columns hold lists if a product has several values or that cannot be known beforehand.
+
+    Args:
+        file: the table.
+        shown: its products.
+        products: the same, to look at beforehand.
+        tags: types of the columns of tags; None: texts, for the catalogue's entities.
+
+    Returns:
+        The number of products.
+    """
     several_images = several_captions = isinstance(products, Stream)
     for product in () if isinstance(products, Stream) else products.text_only():
         several_images |= len(product.images) > 1
         several_captions |= len(product.captions) > 1
-    tags = dict.fromkeys([*products.tags, REGIONS], pa.string())
+    tags = {**(dict.fromkeys(products.tags, pa.string()) if tags is None else tags), REGIONS: pa.string()}
     schema = pa.schema(
         {"product_id": pa.string()}
         | {"image": pa.list_(IMAGE) if several_images else IMAGE}
@@ -98,7 +113,7 @@ def _write_parquet(file: Path, shown: Iterable[Product], products: ArrowCatalogu
     shown, written = iter(shown), 0
     with pyarrow.parquet.ParquetWriter(file, schema) as writer:
         while group := list(itertools.islice(shown, ROWS_PER_GROUP)):
-            rows = [_row(_compact(product), several_images, several_captions) for product in group]
+            rows = [_row(compact(product), several_images, several_captions) for product in group]
             writer.write_table(pa.Table.from_pylist(rows, schema))
             written += len(rows)
     return written
@@ -121,7 +136,7 @@ def _contents(image: bytes | Path) -> dict[str, Any]:
     return {"bytes": image.read_bytes(), "path": image.name}
 
 
-def _compact(product: Product) -> Product:
+def compact(product: Product) -> Product:
     """Packs images given as bare pixels (BMP) as PNG; others keep their bytes."""
     images = tuple(_packed(image) if isinstance(image, bytes) and image[:2] == b"BM" else image for image in product.images)
     return Product(product.product_id, images, product.captions, product.tags, product.regions)

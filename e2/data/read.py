@@ -26,7 +26,7 @@ from e2.errors import InputError, printable
 
 TEXTS = (".csv", ".tsv", ".jsonl")
 FORMATS = (".parquet", *TEXTS)
-OWN_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+OWN_DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": ""}  # other endings (.txt): tabs
 ENDING = re.compile(r"(\.parquet|(?:\.csv|\.tsv|\.jsonl|\.ndjson)(?:\.gz)?)$", re.IGNORECASE)
 ROWS_PER_BATCH = 4096
 JSON_ROWS_FOR_NAMES = 1000  # JSON rows may differ in their keys; this many usually show all columns
@@ -45,7 +45,7 @@ def stem_of(file: Path) -> str:
 
 def has_nulls(file: Path) -> bool:
     """True if the format has a null that differs from the word "None"."""
-    return format_of(file) not in OWN_DELIMITERS
+    return format_of(file) in (".parquet", ".jsonl")
 
 
 def dialect(file: Path, columns: Columns) -> Dialect:
@@ -55,7 +55,7 @@ def dialect(file: Path, columns: Columns) -> Dialect:
         InputError: the file is missing, or the user's settings are wrong.
     """
     with _clear_errors(file):
-        return dialect_of(file, OWN_DELIMITERS.get(str(format_of(file)), ""), columns.delimiter, columns.encoding)
+        return dialect_of(file, OWN_DELIMITERS.get(str(format_of(file)), "\t"), columns.delimiter, columns.encoding)
 
 
 def column_names(file: Path, columns: Columns, needed: Collection[str] = ()) -> list[str]:

@@ -21,6 +21,8 @@ from e2.data.hub_stream import refuse_stream
 from e2.data.kaggle import KaggleSource
 from e2.data.lost import say
 from e2.data.shards import ShardSource
+from e2.data.shop.layout import LAYOUTS
+from e2.data.shop.source import ShopSource, export_files
 from e2.data.tables import TableSource, are_text_tables
 from e2.errors import InputError
 from e2.outputs import restore
@@ -64,6 +66,11 @@ SOURCES: dict[str, Callable[[str], Source]] = {
 }
 
 
+def known_kinds() -> tuple[str, ...]:
+    """Words that a SPEC may begin with, before its colon."""
+    return (*SOURCES, *LAYOUTS)
+
+
 def splits_of(spec: str) -> tuple[str, ...]:
     """Returns the splits of a data source; a single file is one split, named after the file.
 
@@ -88,7 +95,8 @@ def open_catalogue(
 
     Args:
         spec: ``boutique[:key=value,...]``, ``products:DIR``, ``fashiongen:DIR``, ``amazon-fashion:DIR``,
-            ``webdataset:PATTERN``, ``hf:ORG/NAME[:CONFIG][@REVISION]``, or the path of a table or of a folder of tables.
+            ``webdataset:PATTERN``, ``hf:ORG/NAME[:CONFIG][@REVISION]``, ``shopify:FILE``, ``merchant:FILE``, or the path of a
+            table or of a folder of tables.
         split: its name; optional if there is only one. A single file serves every name.
         tags: the entities to read. None: the source's defaults (tables: none).
         columns: the table's columns of image, caption, id and each tag.
@@ -114,23 +122,25 @@ def open_catalogue(
     if progress and isinstance(source, TableSource):
         for line in source.remarks(split):
             say(line)
-    _leave_out_bad_rows(catalogue, [*source.identity(split), *columns.identity()], on_bad_row, progress)
+    leave_out_bad_rows(catalogue, [*source.identity(split), *columns.identity()], on_bad_row, progress)
     return catalogue
 
 
 def _source(spec: str, columns: Columns) -> Source:
     kind, colon, argument = spec.partition(":")
-    restore(Path(argument if kind in SOURCES else spec))
+    restore(Path(argument if kind in known_kinds() else spec))
     if kind == "hf" and are_text_tables(Path(argument).expanduser()):  # `datasets` would guess types: 007 becomes 7
         return TableSource(Path(argument).expanduser(), columns)
     if kind in SOURCES:
         return SOURCES[kind](argument)
+    if kind in LAYOUTS:
+        return ShopSource(export_files(spec), kind, columns)
     path = Path(spec).expanduser()
     if path.exists():
         return TableSource(path, columns)
     if colon and kind.replace("-", "").isalnum() and len(kind) > 1:  # one letter: a drive
-        raise InputError(f"{spec}: unknown kind of data {kind!r}; there are {', '.join(SOURCES)} and paths")
-    raise InputError(f"{spec}: there is no such file or folder; name a table, or one of {', '.join(SOURCES)}")
+        raise InputError(f"{spec}: unknown kind of data {kind!r}; there are {', '.join(known_kinds())} and paths")
+    raise InputError(f"{spec}: there is no such file or folder; name a table, or one of {', '.join(known_kinds())}")
 
 
 def _choose_split(spec: str, source: Source, split: str | None) -> str:
@@ -143,7 +153,20 @@ def _choose_split(spec: str, source: Source, split: str | None) -> str:
     raise InputError(f"{spec}: {asked}; choose --split from {', '.join(splits)}")
 
 
-def _leave_out_bad_rows(catalogue: ArrowCatalogue, identity: list[object], on_bad_row: str, progress: bool) -> None:
+def leave_out_bad_rows(
+    catalogue: ArrowCatalogue, identity: list[object] | None, on_bad_row: str, progress: bool = True
+) -> None:
+    """Leaves out unusable rows of a catalogue, counts and tells them.
+
+    Args:
+        catalogue: the rows; changed.
+        identity: JSON-able, changes whenever the images may have; None: the verdicts on them are not cached.
+        on_bad_row: ``error`` raises instead.
+        progress: tell them, and show a bar while images are checked (on stderr).
+
+    Raises:
+        InputError: bad rows, or none that are good.
+    """
     table, where = catalogue.table, f"{catalogue.name}, split {catalogue.split}"
     bad_rows = check.find_bad_rows(table, catalogue.images, identity, progress)
     if bad_rows and on_bad_row == "error":

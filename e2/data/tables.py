@@ -22,7 +22,7 @@ SHARD = re.compile(r"[-_.]\d+(-of-\d+)?$")
 
 
 class TableSource:
-    """A table file, which serves any split's name, or a folder of them.
+    """A table file, or the only one in a folder, which serves any split's name; or a folder of them.
 
     In a folder a split is ``train.parquet``, shards like ``train-00000-of-00004.parquet``, or a folder ``train/``
     of files; also all of these inside ``data/`` (as the Hugging Face hub lays them out). Endings: parquet, csv, tsv,
@@ -32,9 +32,9 @@ class TableSource:
     entities: tuple[str, ...] = ()  # a table doesn't tell which of its columns are tags
 
     def __init__(self, path: Path, columns: Columns | None = None):
-        self.one_split = path.is_file()
         self.root = path if path.is_dir() else path.parent
         self.files = _files_of_folder(path) if path.is_dir() else {read.stem_of(path): _one_file(path)}
+        self.one_split = not self.files.keys() & set(SPLITS) or path.is_file()
         self._columns = columns or Columns()
 
     def splits(self) -> tuple[str, ...]:
@@ -157,6 +157,9 @@ def _files_of_folder(folder: Path) -> dict[str, tuple[Path, ...]]:
                 found.setdefault(split, []).extend(file for file in inside if read.format_of(file))
         if any(found.values()):
             return {split: _alike(split, files) for split, files in found.items() if files}
+    tables = [path for path in (sorted(folder.iterdir()) if folder.is_dir() else ()) if read.format_of(path)]
+    if len(tables) == 1 and tables[0].name != "styles.csv":
+        return {read.stem_of(tables[0]): (tables[0],)}
     kaggle = f"; for the Kaggle layout write products:{folder}" if (folder / "styles.csv").exists() else ""
     raise InputError(f"{folder}: no table in it; expected train/val/test with one of {' '.join(read.FORMATS)}{kaggle}")
 

@@ -2,31 +2,26 @@
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from e2.data.amazon.journal import Journal, Shard, clear_errors
 from e2.data.amazon.metadata import read_lines
 from e2.data.amazon.planning import Selection, write_plan
 from e2.data.amazon.source import STATISTICS
 from e2.data.amazon.statistics import statistics
+from e2.data.fetch.folder import alone_in, database, remove
 from e2.data.fetch.photos import Manners, PhotoFetcher
 from e2.data.fetch.turns import fetch_all
 from e2.data.shard_writer import write_shard
 from e2.errors import InputError
 from e2.files import atomic_path
-from e2.outputs import OutputKind, claim, claim_results, record, record_folder
+from e2.outputs import OutputKind, claim, record, record_folder
 from e2.progress import with_progress
 
-STATE, FAILURES, LOCK = "build.sqlite", "failures.jsonl", ".build.lock"
-DATABASE = tuple(f"{STATE}{ending}" for ending in ("", "-journal", "-wal", "-shm"))
-BUILD = OutputKind("a build of Amazon's catalogue", finished=STATISTICS, begun=STATE, names=(*DATABASE, FAILURES))
+STATE, FAILURES = "build.sqlite", "failures.jsonl"
+BUILD = OutputKind("a build of Amazon's catalogue", finished=STATISTICS, begun=STATE, names=(*database(STATE), FAILURES))
 
 
 def build_amazon_fashion(
@@ -65,41 +60,18 @@ def build_amazon_fashion(
     if selection.val + selection.test >= 1:
         raise InputError(f"--val {selection.val} and --test {selection.test} leave nothing to train on; give smaller shares")
     settings = {"metadata": [meta.name, _size(meta)], **asdict(selection)}
-    with _claimed(out), clear_errors(out / STATE):
+    with alone_in(out), clear_errors(out / STATE):
         if claim(out, BUILD, resume=resume, overwrite=overwrite) != "finished":
             record_folder(out, BUILD)
-            _remove(out.glob(".*.tmp*"))
+            remove(out.glob(".*.tmp*"))
             if not (out / STATE).exists():
                 _plan(meta, out / STATE, selection, settings, progress)
             with contextlib.closing(Journal(out / STATE)) as journal:
                 _require_same(journal.note("settings"), settings)
                 _fetch_all(journal, PhotoFetcher(manners or Manners()), out, selection.shard_size, progress)
                 _finish(journal, out)
-        _remove(out.glob(f"{STATE}*"))
+        remove(out.glob(f"{STATE}*"))
         return json.loads((out / STATISTICS).read_text(encoding="utf-8"))
-
-
-@contextlib.contextmanager
-def _claimed(out: Path) -> Iterator[None]:
-    """Keeps other processes from building in the same folder."""
-    claim_results(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / LOCK, timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise InputError(f"another process builds in {out}; wait for it, or choose another --out") from None
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror}; choose another --out") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _remove(files: Iterable[Path]) -> None:
-    for file in files:
-        file.unlink()
 
 
 def _size(meta: Path) -> int:
@@ -132,17 +104,10 @@ def _fetch_all(journal: Journal, fetcher: PhotoFetcher, out: Path, shard_size: i
     pending = journal.open_shards()
     for shard in [shard for shard, count in pending.items() if not count]:  # killed before they were written
         _write(journal, shard, out, shard_size)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not (progress and console.is_terminal)) as bar:
-        task, lost = bar.add_task("fetching photos", total=sum(pending.values())), 0
-        for photo, fetched, _ in fetch_all(fetcher, journal.pending(), journal.one_that_came):
-            journal.record(photo, fetched)
-            lost += fetched.contents is None
-            bar.update(task, advance=1, description=f"fetching photos ({lost:,} lost)")
-            pending[photo.of] -= 1
-            if not pending[photo.of]:
-                _write(journal, photo.of, out, shard_size)
+    for photo in fetch_all(fetcher, journal, sum(pending.values()), progress):
+        pending[photo.of] -= 1
+        if not pending[photo.of]:
+            _write(journal, photo.of, out, shard_size)
 
 
 def _write(journal: Journal, shard: Shard, out: Path, shard_size: int) -> None:

@@ -5,22 +5,19 @@ from typing import Annotated
 
 import typer
 
-from e2.options import Json, Out, Overwrite, Resume, Seed, show
+from e2.options import FetchOptions, Json, Out, Overwrite, Resume, Seed, show
 
 
 def amazon_fashion(
     meta: Annotated[Path, typer.Option(help="Amazon Reviews metadata, e.g. meta_AMAZON_FASHION.jsonl.gz (2018 or 2023)")],
     out: Out,
+    web: FetchOptions,
     photos: Annotated[int, typer.Option(min=1, help="per product, at most")] = 1,
     min_brand_products: Annotated[int, typer.Option(min=1, help="leave out brands with fewer products")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="products to take, drawn at random; all if not given")] = None,
     val: Annotated[float, typer.Option(min=0, max=1, help="share of the products for validation")] = 0.05,
     test: Annotated[float, typer.Option(min=0, max=1, help="share of the products for the test")] = 0.05,
     shard_size: Annotated[int, typer.Option(min=1, help="products per tar shard")] = 1000,
-    rate: Annotated[float, typer.Option(min=0.01, help="requests per second to one host, at most")] = 20.0,
-    connections: Annotated[int, typer.Option(min=1, help="concurrent requests")] = 16,
-    timeout: Annotated[float, typer.Option(min=0.1, help="seconds for one attempt at a photo")] = 30.0,
-    retries: Annotated[int, typer.Option(min=0, help="further attempts after a temporary failure")] = 3,
     seed: Seed = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -38,7 +35,7 @@ def amazon_fashion(
     from e2.data.fetch.photos import Manners
 
     selection = Selection(photos, min_brand_products, limit, val, test, seed, shard_size)
-    manners = Manners(rate, connections, timeout, retries)
+    manners = Manners(**vars(web))
     found = build_amazon_fashion(meta, out, selection=selection, manners=manners, resume=resume, overwrite=overwrite)
     line = f"wrote {found['total']['products']:,} products to {out}; read them by --data amazon-fashion:{out}"
     show(found, json, statistics_tables(found), line)

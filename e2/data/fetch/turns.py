@@ -4,10 +4,14 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from e2.data.fetch.photos import Fetched, PhotoFetcher
 from e2.errors import TrainingStopped, printable
+from e2.progress import LogLines
 
 AHEAD = 2  # photos handed to the threads, per connection
 OUTAGE = 200  # after so many unreachable photos in a row, suspect the network
@@ -30,25 +34,50 @@ class FetchResult(NamedTuple):
     final: bool = True
 
 
-def fetch_all(
-    fetcher: PhotoFetcher, photos: Iterator[PhotoToFetch], one_that_came: Callable[[], Sequence[str] | None]
-) -> Iterator[FetchResult]:
-    """Yields the final result for each photo, as they complete; few are in flight, so memory stays flat.
+class FetchLedger(Protocol):
+    """Record of the photos to fetch, on disk."""
+
+    def pending(self) -> Iterator[PhotoToFetch]:
+        """Photos still to be fetched; others may be recorded meanwhile."""
+
+    def one_that_came(self) -> Sequence[str] | None:
+        """URLs of a photo that was fetched before, to try whether the network is there; None if none was."""
+
+    def record(self, photo: PhotoToFetch, fetched: Fetched) -> None:
+        """Records the result for a photo."""
+
+
+def fetch_all(fetcher: PhotoFetcher, ledger: FetchLedger, total: int, progress: bool = True) -> Iterator[PhotoToFetch]:
+    """Fetches pending photos and yields each one whose final result was recorded; few are in flight, so memory stays flat.
 
     Args:
         fetcher: fetches one.
-        photos: those that are wanted, numbered.
-        one_that_came: URLs of a photo that was fetched before, to try whether the network is there; None if none was.
+        ledger: names and records them.
+        total: number of pending photos, for the bar.
+        progress: show one (on stderr).
 
     Raises:
-        TrainingStopped: the network is down; what was not yielded is still to be fetched.
+        TrainingStopped: the network is down; what was not recorded is still to be fetched.
     """
 
     def online() -> bool:
-        urls = one_that_came()
+        urls = ledger.one_that_came()
         return urls is not None and not fetcher.fetch(urls).outage
 
-    return (result for result in _trusted(_in_turns(fetcher, photos), online) if result.final)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    lines, done, lost = LogLines("fetching photos", total), 0, 0
+    with Progress(*columns, console=console, transient=True, disable=not (progress and console.is_terminal)) as bar:
+        task = bar.add_task("fetching photos", total=total)
+        for photo, fetched, final in _trusted(_in_turns(fetcher, ledger.pending()), online):
+            if not final:
+                continue
+            ledger.record(photo, fetched)
+            done, lost = done + 1, lost + (fetched.contents is None)
+            bar.update(task, advance=1, description=f"fetching photos ({lost:,} lost)")
+            if progress and not console.is_terminal:
+                lines.tell(done, f"{lost:,} lost")
+            yield photo
 
 
 def _in_turns(fetcher: PhotoFetcher, photos: Iterator[PhotoToFetch]) -> Iterator[FetchResult]:
@@ -110,7 +139,8 @@ def _trusted(results: Iterable[FetchResult], online: Callable[[], bool]) -> Iter
 
 def _gone(held: list[FetchResult]) -> TrainingStopped:
     url, reason = held[-1].fetched.failures[-1]
+    photos = {result.photo.number for result in held}
     return TrainingStopped(
-        f"{len(held):,} photos in a row could not be reached (last: {printable(url)}, {reason}); "
+        f"{len(photos):,} photos in a row could not be reached (last: {printable(url)}, {reason}); "
         "continue with --resume when the network is back"
     )

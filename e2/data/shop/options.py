@@ -1,0 +1,40 @@
+"""Options of Shopify's variants, whose names stand in cells: Option1 Name "Color", Option1 Value "Red"."""
+
+import functools
+import re
+from collections.abc import Iterable, Iterator
+
+from e2.data.shop.layout import OPTION
+from e2.data.shop.rows import ExportRow
+
+NAMING, VALUE = re.compile(r"option(\d+) name"), re.compile(r"option(\d+) value")
+NO_VARIANTS = "title"  # Shopify's name for the option of products without any
+
+
+@functools.cache
+def is_option(name: str) -> bool:
+    """True for a column of names or values of options."""
+    return bool(NAMING.fullmatch(name.casefold()) or VALUE.fullmatch(name.casefold()))
+
+
+def with_options(rows: Iterable[ExportRow], handle: str) -> Iterator[ExportRow]:
+    """Yields the rows with each option as a field, ``option:color``.
+
+    Args:
+        rows: of an export; only the first row of a product names its options.
+        handle: the field that rows of one product share.
+    """
+    names: dict[tuple[str, str], str] = {}
+    for row in rows:
+        product = next(iter(row.fields.get(handle, ())), "")
+        for name in [name for name in row.fields if isinstance(name, str) and is_option(name)]:
+            found, values = NAMING.fullmatch(name.casefold()), row.fields[name]
+            if found and values:
+                names[product, found[1]] = values[0].strip().casefold()
+        for name in [name for name in row.fields if is_option(name)]:
+            values = row.fields.pop(name)
+            found = VALUE.fullmatch(name.casefold())
+            option = names.get((product, found[1])) if found else None
+            if option and option != NO_VARIANTS:
+                row.fields.setdefault(f"{OPTION}{option}", []).extend(values)
+        yield row

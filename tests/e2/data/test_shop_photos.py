@@ -1,0 +1,136 @@
+"""Imports of exports whose photos are on the web: against a server that fails, stalls and lies; killed and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from e2.data import Columns, open_catalogue
+from e2.data.fetch import turns
+from e2.data.fetch.photos import Manners
+from e2.data.shop.detect import shop_source
+from e2.data.shop.importing import import_export
+from e2.errors import InputError, TrainingStopped
+from tests.command import contents, run_command
+from tests.e2.data.conftest import encoded, photo
+from tests.e2.data.shop_server import GOOD, REACHING, reached, shop_server
+from tests.shared import ROOT
+
+QUICK = Manners(rate=10_000, connections=8, timeout=1.5, retries=1)
+REASONS = {
+    "gone": "http 404",
+    "down": "http 503",
+    "stall": "timeout",
+    "short": "connection broke off",
+    "html": "not a photo",
+    "cut": "damaged photo",
+    "huge": "too large",
+    "dot": "smaller than 64 pixels",
+    "noai": "refused by X-Robots-Tag",
+    "loop": "redirects without end",
+}
+
+
+@pytest.fixture
+def shop(monkeypatch):
+    with shop_server() as shop, reached(monkeypatch):
+        yield shop
+
+
+def write_shopify(file, urls):
+    """A product for each list of addresses."""
+    rows = [
+        f"p{number},{title},{url}\n"
+        for number, some in enumerate(urls)
+        for title, url in zip(["Tee", "", ""], some, strict=False)
+    ]
+    file.write_text("Handle,Title,Image Src\n" + "".join(rows))
+    return f"shopify:{file}"
+
+
+def run_import(spec, out, manners=QUICK, **options):
+    return import_export(shop_source(spec, Columns()), spec, out, manners=manners, progress=False, **options)
+
+
+def test_lost_photos_are_counted_and_cost_only_products_without_others(shop, tmp_path):
+    urls = [[shop.url(kind, number)] for number, kind in enumerate([*GOOD, *REASONS])]
+    urls += [[shop.url("gone", 90), shop.url("fine", 91)], ["file:///etc/passwd"], ["ftp://shop.example/a.jpg"], ["im/0.jpg"]]
+    (tmp_path / "im").mkdir()
+    (tmp_path / "im/0.jpg").write_bytes(encoded(photo(0, (80, 80))))
+    run_import(write_shopify(tmp_path / "p.csv", urls), tmp_path / "out")
+    found = {product.product_id: product for product in open_catalogue(str(tmp_path / "out"), progress=False)}
+    assert set(found) == {f"p{number}" for number in [*range(len(GOOD)), 15, 18]} and len(found["p15"].images) == 1
+    report = json.loads((tmp_path / "out/import.json").read_text())
+    lost = dict.fromkeys(REASONS.values(), 1) | {"http 404": 2, "no web address": 2}
+    assert report["photos"] == {"wanted": 19, "fetched": 6, "lost": lost} and report["splits"] == {"p": 7}
+    assert report["left_out"] == {"no photo could be fetched": 12}
+    assert json.loads((tmp_path / "out/failures.json").read_text())["file:///etc/passwd"] == "no web address"
+    assert not list((tmp_path / "out").glob("photos.sqlite*"))
+
+
+def test_private_addresses_are_left_out(tmp_path):
+    with shop_server() as shop:
+        spec = write_shopify(tmp_path / "p.csv", [[shop.url("fine", number)] for number in range(3)])
+        with pytest.raises(InputError, match="3 no photo could be fetched.*\n.*private address"):
+            run_import(spec, tmp_path / "out")
+        assert not shop.connections
+
+
+def test_the_command_tells_what_was_left_out(shop, tmp_path):
+    rows = [{"id": 1, "title": "Tee", "images": [{"src": shop.url("fine", 1)}]}, {"id": 2, "title": "Hat", "images": []}]
+    rows += [{"id": 3, "title": "Cap", "images": [{"src": shop.url("html", 1)}]}]
+    (tmp_path / "p.json").write_text(json.dumps(rows))
+    answer = run_command("data", "import", tmp_path / "p.json", "--out", tmp_path / "out", "--rate", 1000, "--test", 0.4)
+    assert answer.status == 0 and "wrote" in answer.out and "(1 products)" in answer.out
+    for line in ("fetched 1 of 2 photos; lost 1 not a photo", "left out 2 of 3 rows: 1 no image, 1 no photo could be fetched"):
+        assert line in answer.err
+
+
+def test_a_table_with_addresses_of_several_photos_in_a_cell(shop, tmp_path):
+    cell = f"{shop.url('fine', 1)}?size=w_2,h_3, {shop.url('fine', 2)}"
+    (tmp_path / "t.csv").write_text(f'product_id,image,caption,brand\n7,"{cell}",Tee,Acme\n')
+    answer = run_command("data", "info", tmp_path / "t.csv")
+    assert answer.status == 2 and "e2 data import SPEC" in answer.err
+    run_import(str(tmp_path / "t.csv"), tmp_path / "out")
+    (product,) = open_catalogue(str(tmp_path / "out"), tags=("brand",), progress=False)
+    assert len(product.images) == 2 and product.tags == {"brand": "Acme"}
+
+
+def run_until(requests: float, shop, spec, out, *further) -> int:
+    """Runs the command in a process of its own, and kills it after so many requests; returns its status."""
+    arguments = ["data", "import", spec, "--out", out, "--rate", 10_000, "--connections", 4, *further]
+    command = [sys.executable, "-c", REACHING + "import cli; cli.main()", *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+    asked_before = shop.asked.total()
+    while process.poll() is None and shop.asked.total() - asked_before < requests:
+        time.sleep(0.01)
+    process.kill()
+    return process.wait()
+
+
+def test_killed_and_resumed_nothing_is_fetched_twice(shop, tmp_path):
+    shop.pause = 0.02
+    spec = write_shopify(tmp_path / "p.csv", [[shop.url("fine", n)] for n in range(120)])
+    assert run_until(40, shop, spec, tmp_path / "out") == -signal.SIGKILL
+    answer = run_command("data", "import", spec, "--out", tmp_path / "out")
+    assert answer.status == 2 and "continue with --resume" in answer.line
+    assert run_until(float("inf"), shop, spec, tmp_path / "out", "--resume") == 0
+    assert len(shop.asked) == 120 and shop.asked.total() <= 120 + turns.AHEAD * 4
+    assert len(open_catalogue(str(tmp_path / "out"), progress=False)) == 120
+    before = contents(tmp_path / "out")
+    assert run_import(spec, tmp_path / "out", resume=True) == {"p": 120} and contents(tmp_path / "out") == before
+
+
+def test_an_outage_stops_the_import_and_loses_nothing(shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(turns, "OUTAGE", 5)
+    spec = write_shopify(tmp_path / "p.csv", [[shop.url("fine", n)] for n in range(30)])
+    shop.serves = 12
+    with pytest.raises(TrainingStopped, match="photos in a row .*--resume"):
+        run_import(spec, tmp_path / "out.parquet")
+    shop.serves = float("inf")
+    assert run_import(spec, tmp_path / "out.parquet", resume=True) == {"p": 30}
+    assert len(open_catalogue(str(tmp_path / "out.parquet"), progress=False)) == 30
