@@ -61,12 +61,12 @@ def import_(
     Example: `e2 data import shopify:products_export.csv --val 0.05 --test 0.1 --out data/shop`
     """
     from e2.data.shop.detect import shop_source
+    from e2.data.shop.folder import claim_import
 
+    claim_import(out, resume=resume, overwrite=overwrite)  # before any work
     options = table.read(tags)
     divided = bool(val or test)
-    source = shop_source(
-        spec, options["columns"], group_by=group_by, caption=caption, most_photos=photos, shaped=divided or resume
-    )
+    source = shop_source(spec, options["columns"], group_by=group_by, caption=caption, most_photos=photos, shaped=divided)
     if source is None:
         from e2.data.export import import_catalogue
 

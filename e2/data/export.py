@@ -16,14 +16,14 @@ from e2.data.columns import REGIONS, Columns
 from e2.data.hub_stream import PREFIX, Stream, open_streams
 from e2.data.product import Product
 from e2.data.shard_writer import write_shards
+from e2.data.shop.folder import IMPORT
 from e2.data.sources import open_catalogue, splits_of
 from e2.errors import InputError
 from e2.files import output_folder
-from e2.outputs import OutputKind, claim
+from e2.outputs import claim
 from e2.progress import with_progress
 
 FORMATS = ("parquet", "webdataset")
-IMPORT = OutputKind("an imported catalogue")
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # as `datasets` writes it
 ROWS_PER_GROUP = 1000  # so that a reader need not hold more images at once
 PRODUCTS_PER_SHARD = 1000

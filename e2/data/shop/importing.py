@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from e2.data.catalogue import ArrowCatalogue, FilesAndBytes, Subset
 from e2.data.check import bad_texts, complain
 from e2.data.columns import MISSING_WORDS, Columns
-from e2.data.export import IMPORT, compact, write_parquet
+from e2.data.export import compact, write_parquet
 from e2.data.fetch.folder import alone_in, database, remove
 from e2.data.fetch.photos import Manners, PhotoFetcher
 from e2.data.fetch.store import FetchedImages, PhotoStore
@@ -26,18 +26,16 @@ from e2.data.product import Product
 from e2.data.read import has_nulls
 from e2.data.shard_writer import write_shards
 from e2.data.shop.addresses import addresses, all_on_the_web, without_lost
+from e2.data.shop.folder import FAILURES, REPORT, SHOP_IMPORT, STATE, claim_import
 from e2.data.shop.layout import TITLE
 from e2.data.shop.shares import Shares
 from e2.data.shop.source import ShopSource
 from e2.data.sources import leave_out_bad_rows
 from e2.errors import InputError
 from e2.files import atomic_path, write_json
-from e2.outputs import OutputKind, claim, claim_file, record, record_folder, state_of
+from e2.outputs import claim, record, record_folder
 from e2.progress import with_progress
 from e2.version import __version__
-
-STATE, FAILURES, REPORT = "photos.sqlite", "failures.json", "import.json"
-SHOP_IMPORT = OutputKind(IMPORT.name, finished=REPORT, begun=STATE, names=(*database(STATE), FAILURES))
 
 
 @dataclass(frozen=True)
@@ -92,12 +90,10 @@ def import_export(
     written = written or ImportFormat()
     options: dict[str, Any] = {"tags": tags, "columns": columns or Columns(), "on_bad_row": on_bad_row, "written": written}
     options |= {"manners": manners or Manners(), "progress": progress}
-    if out.suffix == ".parquet":
+    if out.suffix == ".parquet" and not out.is_dir():
         return _import_file(source, spec, out, resume=resume, overwrite=overwrite, **options)
     with alone_in(out):
-        if state_of(out, SHOP_IMPORT) == "new":
-            claim(out, IMPORT, overwrite=overwrite)  # one by `import_catalogue`
-        if claim(out, SHOP_IMPORT, resume=resume, overwrite=overwrite) != "finished":
+        if claim_import(out, resume=resume, overwrite=overwrite, remove=True) != "finished":
             record_folder(out, SHOP_IMPORT)
             remove(out.glob(".*.tmp*"))
             with contextlib.closing(PhotoStore(out / STATE)) as store:
@@ -112,7 +108,7 @@ def _import_file(
     """Writes a single table, by way of a folder beside it."""
     if written.to != "parquet" or written.shares or len(source.splits()) > 1:
         raise InputError(f"--out {out} is one table, which holds one split; name a folder")
-    claim_file(out, overwrite=overwrite)
+    claim_import(out, resume=False, overwrite=overwrite)
     folder = out.with_name(f"{out.name}.import")
     sizes = import_export(source, spec, folder, written=written, overwrite=overwrite, **options)
     record(out)

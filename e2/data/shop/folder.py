@@ -1,0 +1,30 @@
+"""Folder of an import that fetches photos: unfinished, it can be resumed."""
+
+from pathlib import Path
+
+from e2.data.fetch.folder import database
+from e2.outputs import OutputKind, State, claim, claim_file, state_of
+
+IMPORT = OutputKind("an imported catalogue")  # one that appears whole or not at all
+STATE, FAILURES, REPORT = "photos.sqlite", "failures.json", "import.json"
+SHOP_IMPORT = OutputKind(IMPORT.name, finished=REPORT, begun=STATE, names=(*database(STATE), FAILURES))
+
+
+def claim_import(out: Path, *, resume: bool, overwrite: bool, remove: bool = False) -> State:
+    """Checks that an import may be written, as `e2.outputs.claim` does for one kind of output.
+
+    Args:
+        out: a folder, or a file whose name ends in .parquet.
+        resume: continue an unfinished import.
+        overwrite: replace an earlier one.
+        remove: remove the earlier one now.
+
+    Raises:
+        InputError: it may not.
+    """
+    if out.suffix == ".parquet" and not out.is_dir():
+        claim_file(out, overwrite=overwrite)
+        return "new"
+    if state_of(out, SHOP_IMPORT) == "new":
+        return claim(out, IMPORT, overwrite=overwrite, remove=remove)
+    return claim(out, SHOP_IMPORT, resume=resume, overwrite=overwrite, remove=remove)
