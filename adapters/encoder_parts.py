@@ -7,16 +7,17 @@ import torch
 
 import e2
 from e2.adapters.export.onnx_encoder import ENDINGS, load_onnx
-from e2.backbones import PLACES, hub_config
+from e2.backbone_sources import PLACES
 from e2.checkpoint import read_config, tensors_sha256, weights_sha256
 from e2.errors import InputError
 from e2.hf_weights import is_transformers
+from e2.hub import hub_config
 from e2.outputs import restore
 
 RANDOM_SEED = 0  # seed of models requested without weights
 ALLOWED = (
     "an E2 checkpoint folder (or its last.safetensors), open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, "
-    "local-dir:FOLDER, transformers:FOLDER, onnx:FOLDER, onnx-int8:FOLDER or hf-hub:ORG/NAME"
+    "local-dir:FOLDER, transformers:FOLDER, pair:IMAGE+TEXT, onnx:FOLDER, onnx-int8:FOLDER or hf-hub:ORG/NAME"
 )
 
 

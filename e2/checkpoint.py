@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from e2.accounting import load_exactly
-from e2.backbones import create_tokenizer, with_text_config
+from e2.backbone_sources import with_text_config
+from e2.backbones import create_tokenizer
 from e2.config import ModelConfig, from_dict, settings, to_dict
 from e2.devices import dtype_of, open_device
 from e2.errors import InputError

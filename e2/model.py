@@ -4,7 +4,7 @@ It *is* an open_clip model for its callers: same method names, ``visual``, ``log
 """
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from e2.config import ModelConfig
 from e2.foreign import OpenClip
+from e2.locking import fresh_parameters, lock_image_tower, lock_text_tower
 from e2.paper import PaperReader
 from e2.reader import Reading, SelectionReader
 from e2.texts import encode_text
@@ -82,6 +83,10 @@ class E2(nn.Module, ModelHubMixin):
         """Everything that E2 adds to the backbone."""
         return iter(()) if self.reader is None else self.reader.parameters()
 
+    def fresh_parameters(self) -> Iterable[nn.Parameter]:
+        """Parameters of the backbone that its pre-trained weights lack, such as the projection between two towers."""
+        return fresh_parameters(self.clip).values()
+
     def read(self, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
         """One pass: image embedding (B, D), region embeddings (B, E, D), neither normalised, and selections.
 
@@ -149,10 +154,10 @@ class E2(nn.Module, ModelHubMixin):
 
     def lock_image_tower(self, unlocked_groups: int = 0, freeze_bn_stats: bool = False) -> None:
         """Freezes the backbone's image tower but its last groups; the reader stays free."""
-        self.clip.lock_image_tower(unlocked_groups, freeze_bn_stats)
+        lock_image_tower(self.clip, unlocked_groups, freeze_bn_stats)
 
     def lock_text_tower(self, unlocked_layers: int = 0, freeze_layer_norm: bool = True) -> None:
-        self.clip.lock_text_tower(unlocked_layers, freeze_layer_norm)
+        lock_text_tower(self.clip, unlocked_layers, freeze_layer_norm)
 
     # --- files and the Hugging Face hub -------------------------------------------------------------------------
 

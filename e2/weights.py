@@ -11,7 +11,7 @@ import torch
 from open_clip.convert import convert_state_dict
 from open_clip.factory import _find_checkpoint_in_dir
 from open_clip.model import convert_to_custom_text_state_dict, resize_text_pos_embed
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor
@@ -22,9 +22,11 @@ from e2.foreign import OpenClip
 from e2.former_names import current_weights
 from e2.hf_weights import is_transformers, open_clip_config, open_clip_state, read_json
 
+OPEN_CLIP_CONFIG = "open_clip_config.json"
 WRAPPERS = ("state_dict", "model_state_dict", "model", "CLIP")  # keys under which training programs keep the weights
 NEW_PREFIX = "reader."  # what E2 adds, in its checkpoints
 POSITION_IDS = "text.transformer.embeddings.position_ids"  # 0, 1, 2, ..., which transformers kept with the weights once
+FRESH = "fresh"  # names in a file's metadata of what has not been trained
 OF_OPENAI = ("input_resolution", "context_length", "vocab_size")  # numbers in OpenAI's own files, which are no weights
 
 
@@ -33,13 +35,14 @@ class Weights:
     """Content of a weights file or folder.
 
     ``config`` is open_clip's model configuration if it lies beside the weights, else empty. ``of_openai``: OpenAI's own
-    weights, trained with QuickGELU.
+    weights, trained with QuickGELU. ``fresh``: beginnings of the names of what has not been trained, and so may be missing.
     """
 
     state: dict[str, Tensor]
     config: dict[str, Any] = field(default_factory=dict)
     preprocess: dict[str, Any] = field(default_factory=dict)
     of_openai: bool = False
+    fresh: tuple[str, ...] = ()
 
 
 def read_weights(path: Path) -> Weights:
@@ -56,22 +59,32 @@ def read_weights(path: Path) -> Weights:
     if is_transformers(folder) and (path.is_dir() or _named_by_transformers(path)):
         config, preprocess = open_clip_config(folder)
         return Weights(open_clip_state(folder, _transformers_tensors(path)), config, preprocess)
-    file = _weights_file(path)
-    state = {name: tensor for name, tensor in current_weights(_tensors(file)).items() if not name.startswith(NEW_PREFIX)}
+    file = weights_file(path)
+    state = {name: tensor for name, tensor in current_weights(read_tensors(file)).items() if not name.startswith(NEW_PREFIX)}
     if "vision_model.embeddings.patch_embedding.weight" in state:
         raise InputError(f"{path} holds weights of transformers: its config.json must lie beside it, give the whole folder")
     stored = read_json(folder / "config.json") if file.name == "model.safetensors" else {}  # of an E2 checkpoint
-    described = read_json(folder / "open_clip_config.json")
+    described = read_json(folder / OPEN_CLIP_CONFIG)
     of_openai = all(name in state for name in OF_OPENAI)
     return Weights(
         {name: tensor for name, tensor in state.items() if not (of_openai and name in OF_OPENAI)},
         stored.get("backbone_config") or described.get("model_cfg") or {},
         stored.get("preprocess") or described.get("preprocess_cfg") or {},
         of_openai,
+        _fresh(file),
     )
 
 
-def _weights_file(path: Path) -> Path:
+def _fresh(file: Path) -> tuple[str, ...]:
+    """Names of what has not been trained, as an export of an untrained backbone notes them."""
+    if file.suffix != ".safetensors":
+        return ()
+    with safe_open(file, "pt") as content:
+        return tuple(filter(None, (content.metadata() or {}).get(FRESH, "").split(",")))
+
+
+def weights_file(path: Path) -> Path:
+    """File of the weights in a folder; a file is itself."""
     found = _find_checkpoint_in_dir(path) if path.is_dir() else path
     if found is None:
         raise InputError(f"folder {path} holds no weights; it needs model.safetensors or open_clip_model.safetensors")
@@ -85,16 +98,20 @@ def _named_by_transformers(path: Path) -> bool:
 def _transformers_tensors(path: Path) -> dict[str, Tensor]:
     """Reads all tensors of a transformers checkpoint: a single file, or shards with an index."""
     if path.is_file():
-        return _tensors(path)
+        return read_tensors(path)
     shards = set(read_json(path / "model.safetensors.index.json").get("weight_map", {}).values())
     names = sorted(shards) or [name for name in ("model.safetensors", "pytorch_model.bin") if (path / name).exists()][:1]
     if not names:
         raise InputError(f"{path} holds no weights; it needs model.safetensors beside config.json")
-    return {name: tensor for file in names for name, tensor in _tensors(path / file).items()}
+    return {name: tensor for file in names for name, tensor in read_tensors(path / file).items()}
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """Reads the tensors of a file, unwrapped and without the prefix that distributed training adds."""
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Reads the tensors of a file, unwrapped and without the prefix that distributed training adds.
+
+    Raises:
+        InputError: damaged, or more than tensors.
+    """
     if is_torchscript(path):
         raise InputError(
             f"{path} is a TorchScript archive (as OpenAI's .pt files are): code as well as weights, which is not run; if you "
@@ -128,8 +145,11 @@ def is_torchscript(path: Path) -> bool:
         return False
 
 
-def load_weights_into(clip: OpenClip, weights: Weights, source: Path) -> None:
+def load_weights_into(clip: OpenClip, weights: Weights, source: Path | str) -> tuple[str, ...]:
     """Fills an open_clip model, every tensor accounted for; position tables are resampled to the model's grid.
+
+    Returns:
+        names of the parameters that stay as they are drawn, or came untrained.
 
     Raises:
         InputError: tensors are missing, left over, or of other shapes.
@@ -150,10 +170,17 @@ def load_weights_into(clip: OpenClip, weights: Weights, source: Path) -> None:
         resize_text_pos_embed(state, clip)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"{source} does not fit the backbone: {first_line(error)}") from error
-    load_exactly(clip, state, f"{source} does not fit the backbone")
+    drawn = _beginning(clip.state_dict(), weights.fresh)
+    load_exactly(clip, {**drawn, **state}, f"{source} does not fit the backbone")
+    return tuple(_beginning(dict(clip.named_parameters()), weights.fresh))
 
 
-def fit_positions(visual: OpenClip, state: dict[str, Tensor], image_size: Any, source: Path) -> None:
+def _beginning(tensors: dict[str, Tensor], beginnings: tuple[str, ...]) -> dict[str, Tensor]:
+    """Tensors whose names begin so."""
+    return {name: tensor for name, tensor in tensors.items() if name.startswith(beginnings)}
+
+
+def fit_positions(visual: OpenClip, state: dict[str, Tensor], image_size: Any, source: Path | str) -> None:
     """Resamples the position table in ``state`` to the tower's grid: bicubic with antialiasing, open_clip's own rule.
 
     Args:

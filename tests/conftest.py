@@ -80,21 +80,26 @@ def vit_e2_tiny(pretrained: bool = False, **options):
 
     sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
     fixed = {**sizes, "class_token": False, "global_pool": "map"}
-    return _create_vision_transformer("vit_tiny_patch16_224", pretrained=False, **{**fixed, **options})
+    return _create_vision_transformer("vit_tiny_patch16_224", pretrained=pretrained, **{**fixed, **options})
 
 
 def vit_e2_tiny_cls(pretrained: bool = False, **options):
     """One with class token, registers, layer scale and a norm in front of the blocks."""
     extras = {"class_token": True, "reg_tokens": 2, "init_values": 0.1, "pre_norm": True, "qk_norm": True}
-    return vit_e2_tiny(**{"global_pool": "token", **extras, **options})
+    return vit_e2_tiny(pretrained, **{"global_pool": "token", **extras, **options})
+
+
+def vit_e2_tiny_mean(pretrained: bool = False, **options):
+    """One with class token and registers that pools by the mean of its patches."""
+    return vit_e2_tiny_cls(pretrained, **{"global_pool": "avg", **options})
 
 
 @pytest.fixture(scope="session")
 def timm_vits() -> None:
-    """Makes the two towers known to timm."""
+    """Makes the towers known to timm."""
     from timm.models import is_model, register_model
 
-    for tower in (vit_e2_tiny, vit_e2_tiny_cls):
+    for tower in (vit_e2_tiny, vit_e2_tiny_cls, vit_e2_tiny_mean):
         if not is_model(tower.__name__):
             register_model(tower)
 
@@ -135,6 +140,39 @@ def sentencepiece_tokenizer(folder: Path) -> None:
         minloglevel=2,
     )
     SiglipTokenizer(str(folder / "spiece.model")).save_pretrained(folder)
+
+
+BERT_WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "tee"]
+
+
+def bert_config():
+    """Configuration of a text encoder of transformers that runs in milliseconds."""
+    from transformers import BertConfig
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    return BertConfig(vocab_size=len(BERT_WORDS), max_position_embeddings=24, **sizes)
+
+
+def bert_tokenizer():
+    """Its tokenizer, of a few words."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(BERT_WORDS)}, unk_token="[UNK]"))
+    made.normalizer, made.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
+    made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]")
+
+
+@pytest.fixture
+def bert(tmp_path) -> Path:
+    """A folder with a text encoder of transformers: configuration, random weights, tokenizer."""
+    from transformers import BertModel
+
+    torch.manual_seed(5)
+    BertModel(bert_config()).save_pretrained(tmp_path / "bert-encoder")
+    bert_tokenizer().save_pretrained(tmp_path / "bert-encoder")
+    return tmp_path / "bert-encoder"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import timm
 import torch
 from open_clip.tokenizer import HFTokenizer
 from safetensors.torch import save_file
@@ -24,6 +25,7 @@ from e2.adapters.export.record import Exported
 from e2.checkpoint import weights_of
 from e2.errors import InputError
 from e2.model import E2
+from e2.weights import FRESH
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 PREPROCESS = ("mean", "std", "interpolation", "resize_mode")  # what open_clip itself writes; the model holds the size
@@ -36,7 +38,7 @@ def write_open_clip(encoder: Encoder, folder: Path, *, backbone_only: bool = Fal
         backbone_only: for an E2, write the towers without the reader.
 
     Raises:
-        InputError: an E2 without ``backbone_only``, or open_clip computes something else.
+        InputError: an E2 without ``backbone_only``, a size open_clip cannot build, or open_clip computes something else.
     """
     model = encoder.model.to("cpu").eval()
     if model.reader is not None and not backbone_only:
@@ -44,8 +46,10 @@ def write_open_clip(encoder: Encoder, folder: Path, *, backbone_only: bool = Fal
             "open_clip has no place for the selection tokens that this model's image embedding goes through; use --format "
             "transformers or onnx, or --backbone-only (without the tokens; --data measures what that costs)"
         )
+    _check_size(model)
     tensors = {name: tensor for name, tensor in weights_of(model).items() if name in model.clip.state_dict()}
-    save_file({name: tensor.clone() for name, tensor in tensors.items()}, folder / WEIGHTS, {"format": "pt"})
+    untrained = {FRESH: ",".join(model.clip.origin.fresh)} if model.clip.origin.fresh else {}
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, folder / WEIGHTS, {"format": "pt", **untrained})
     rule = photo_rule(encoder)
     config = {"model_cfg": model_config(model), "preprocess_cfg": {name: rule[name] for name in PREPROCESS if name in rule}}
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
@@ -56,6 +60,21 @@ def write_open_clip(encoder: Encoder, folder: Path, *, backbone_only: bool = Fal
         tower.save_pretrained(folder)
     deviation = largest_deviation(_compared(encoder, folder))
     return describe(encoder, "open_clip", deviation, {"backbone_only": model.reader is not None})
+
+
+def _check_size(model: E2) -> None:
+    """Refuses a timm tower at another size than timm makes it, which open_clip cannot load weights into."""
+    name = model.clip.origin.config["vision_cfg"].get("timm_model_name")
+    if not name:
+        return
+    with torch.device("meta"):
+        made = getattr(getattr(timm.create_model(name), "patch_embed", None), "img_size", None)
+    seen = tuple(model.visual.image_size)
+    if made not in (None, seen):
+        raise InputError(
+            f"open_clip loads {name} at {made[0]} x {made[1]} pixels only, and this model sees {seen[0]} x {seen[1]}; use "
+            "--format onnx or transformers"
+        )
 
 
 def model_config(model: E2) -> dict:

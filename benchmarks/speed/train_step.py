@@ -16,7 +16,7 @@ import open_clip
 import torch
 from torch import nn
 
-from e2.backbones import register_backbones
+from e2.backbone_sources import register_backbones
 from e2.batch import Batch
 from e2.benchmarks.speed.harness import compare, peak_memory
 from e2.config import TrainConfig, from_dict

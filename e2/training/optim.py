@@ -42,12 +42,14 @@ def make_optimizer(
 ) -> torch.optim.AdamW:
     """Makes AdamW with a few groups: old and new parameters, with and without weight decay.
 
-    Frozen parameters are left out. The method's own, ``further``, count as new.
+    Frozen parameters are left out. The method's own, ``further``, count as new, and so do those of the backbone that its
+    weights lack.
     """
     freeze_towers(model, config)
     further = list(further)
     flat = undecayed(model) | {id(p) for p in further if p.ndim < 2}
-    new, rates = {id(p) for p in (*model.new_parameters(), *further)}, peak_rates(config, pretrained)
+    new = {id(p) for p in (*model.new_parameters(), *model.fresh_parameters(), *further)}
+    rates = peak_rates(config, pretrained)
     groups: dict[tuple[str, bool, bool], list[nn.Parameter]] = {}  # scalars apart: they are not sharded like the others
     for p in (*model.parameters(), *further):
         if p.requires_grad:
@@ -74,7 +76,7 @@ def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> lis
 
 
 def freeze_towers(model: E2, config: OptimConfig) -> None:
-    """Freezes all but the last layer groups of a tower, by open_clip's own locking."""
+    """Freezes all but the last layer groups of a tower, by open_clip's own locking; what is fresh stays free."""
     if config.image_layers is not None:
         model.lock_image_tower(config.image_layers)
     if config.text_layers is not None:

@@ -18,7 +18,7 @@ from e2.adapters.export.writing import export, load_exported
 from e2.backbones import create_backbone, create_tokenizer
 from e2.towers import open_tower
 from e2.training.run import start_run
-from tests.conftest import TINY
+from tests.conftest import TINY, bert_config, bert_tokenizer
 
 CLIP_VOCABULARY = 49408
 
@@ -242,9 +242,9 @@ def test_a_tag_trained_with_quick_gelu_brings_it(monkeypatch, tmp_path):
 
 
 def test_weights_of_siglip_from_a_file_are_seen_through_siglips_preprocessing():
-    from e2.backbones import _usual_preprocessing
+    from e2.backbone_sources import usual_preprocessing
 
-    usual = _usual_preprocessing("ViT-B-16-SigLIP")
+    usual = usual_preprocessing("ViT-B-16-SigLIP")
     assert usual == {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic", "resize_mode": "squash"}
 
 
@@ -414,18 +414,10 @@ def test_position_tables_of_timm_towers_do_not_decay(siglip):
 @pytest.fixture
 def hf_text(tmp_path):
     """Folders of an open_clip model and of the BERT that is its text tower; makes the first by where the tokenizer lies."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, PreTrainedTokenizerFast
-
     bert, folder = tmp_path / "bert", tmp_path / "model"
     folder.mkdir()
-    config = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "tee"]
-    BertConfig(vocab_size=len(words), max_position_embeddings=24, **config).save_pretrained(bert)
-    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    made.normalizer, made.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
-    made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]")
+    bert_config().save_pretrained(bert)
+    tokenizer = bert_tokenizer()
 
     def make(beside: str, named: str) -> Path:
         tokenizer.save_pretrained(folder if beside == "the model" else bert)
