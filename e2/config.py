@@ -195,7 +195,7 @@ class TrainConfig:
         "e2", "which features meet which texts"
     )
     preset: Literal["default", "paper"] = setting("default", "a starting point of all settings; anything may be overridden")
-    backbone: str = setting("e2-nano", "open_clip's name, one of ours, local-dir:, hf-hub: or transformers:")
+    backbone: str = setting("e2-nano", "open_clip's name, one of ours, local-dir:, hf-hub:, transformers: or pair:")
     pretrained: str | None = setting(None, "open_clip's tag, a local file or a folder with weights")
     image_size: Count | tuple[Count, Count] | None = setting(None, "pixels, or height and width; null = the backbone's own")
     epochs: Positive | None = setting(None, "length of the run; one of epochs and steps")

@@ -26,7 +26,7 @@ from e2.options import (
 )
 
 Methods = Literal["e2", "clip", "multifield", "filip", "clip-lite", "ei-clip"]
-BACKBONES = "e2-nano (default), ViT-B-32, ...; local-dir:FOLDER, hf-hub:ORG/NAME, transformers:FOLDER"
+BACKBONES = "e2-nano (default), ViT-B-32, ...; local-dir:FOLDER, hf-hub:ORG/NAME, transformers:FOLDER, pair:IMAGE+TEXT"
 DATA = (  # settings of `DataConfig`
     *("text", "batch_size", "chunk_size", "workers", "image_column", "caption_column", "id_column"),
     *("delimiter", "encoding", "missing_values", "on_bad_row", "tags"),
