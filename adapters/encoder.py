@@ -303,7 +303,8 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
             weights tag, may download, a local file or a folder with weights), ``open_clip:MODEL`` (random weights, which its
             ``info`` says), ``local-dir:FOLDER`` (open_clip's configuration and weights), ``transformers:FOLDER`` (a CLIP or
             SigLIP of transformers, e.g. FashionCLIP), ``pair:IMAGE+TEXT`` (towers of different models), ``onnx:FOLDER`` or
-            ``onnx-int8:FOLDER`` (the graphs of `e2 export --format onnx`), or ``hf-hub:ORG/NAME`` with an E2 checkpoint or a model of open_clip or transformers.
+            ``onnx-int8:FOLDER`` (the graphs of `e2 export --format onnx`), or ``hf-hub:ORG/NAME`` with an E2 checkpoint or a
+            model of open_clip or transformers.
         options: ``device``, ``precision``, ``batch_size``, ``workers`` of :class:`Encoder`.
 
     Raises:

@@ -46,7 +46,7 @@ def pair_source(name: str) -> BackboneSource:
     image_name, text_name = _halves(name)
     image, text = _half(image_name, "vision_cfg"), _half(text_name, "text_cfg")
     own, other = image.config.get("embed_dim"), text.config.get("embed_dim")
-    fresh = SCALES
+    fresh: tuple[str, ...] = SCALES
     if own is None:
         fresh += (IMAGE_PROJECTION,)
     if own is not None or other is None:
