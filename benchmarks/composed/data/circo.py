@@ -9,25 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from e2.benchmarks.composed.data.files import (
-    check_counts,
-    find_annotation,
-    number_text,
-    photos_by_name,
-    read_json,
-    required,
-    required_id,
-)
+from e2.benchmarks.composed.data.files import find_annotation, number_text, photos_by_name, read_json, required, required_id
+from e2.benchmarks.composed.data.published import ALL, Annotated, Rows, build_task, check_names
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.data.usable import (
-    Count,
-    PublishedQuery,
-    answers_hidden,
-    coverage,
-    one_gallery,
-    usable_photos,
-    usable_queries,
-)
+from e2.benchmarks.composed.data.usable import PublishedQuery
 from e2.files import write_json
 
 PUBLISHED = {"val": 220, "test": 800}  # queries
@@ -50,38 +35,23 @@ def load_circo(annotations: str | Path, images: str | Path, *, split: str = "val
     Raises:
         InputError: anything missing, damaged or unknown.
     """
-    root = Path(annotations)
+    root, folder = Path(annotations), Path(images)
     path = find_annotation(root, f"{split}.json", f"annotations/{split}.json")
     photo_list = find_annotation(root, PHOTO_LIST, f"annotations/{PHOTO_LIST}", f"COCO2017_unlabeled/annotations/{PHOTO_LIST}")
     listed = _photos(photo_list)
-    entries = read_json(path, list)
-    check_counts(f"CIRCO {split} queries", len(entries), PUBLISHED.get(split), missing)
-    check_counts("CIRCO photos", len(listed), PUBLISHED_PHOTOS, missing)
-    queries = [_query(entry, f"{path}, entry {place}") for place, entry in enumerate(entries)]
-    hidden = answers_hidden(queries)
-    photos = usable_photos(listed, photos_by_name(Path(images)), missing, Path(images))
-    rows = {listed[stem]: row for row, stem in enumerate(photos.paths)}  # COCO's id -> row
-    usable, left_out = usable_queries(queries, rows, missing, f"CIRCO {split}")
-    return one_gallery(
-        "circo",
-        "circo",
-        split,
-        photos,
-        rows,
-        usable,
-        answers=None if hidden else [np.array([rows[photo] for photo in query.answers]) for query in usable],
-        recall_answers=None if hidden else [np.array([rows[query.target]]) for query in usable],
-        exclude_reference=False,
-        recall_ks=KS,
-        map_ks=KS,
-        facts={
-            "recall_counts": "the annotated target only",
-            "coverage": coverage(
-                queries=Count(len(usable), len(entries), PUBLISHED.get(split), left_out),
-                photos=Count(len(rows), len(listed), PUBLISHED_PHOTOS, photos.causes),
-            ),
-        },
-    )
+    names = {number: name for name, number in listed.items()}
+    queries = [_query(entry, names, f"{path}, entry {place}") for place, entry in enumerate(read_json(path, list))]
+    check_names(queries)
+
+    def fields(usable: list[PublishedQuery], rows: Rows) -> dict[str, Any]:
+        known = {"image_names": [listed[name] for name in rows], "recall_ks": KS, "map_ks": KS, "exclude_reference": False}
+        target = [np.array([rows[query.answers[0]]]) for query in usable if query.answers]
+        return {**known, "recall_answers": target or None}
+
+    published = {ALL: Annotated(queries, list(listed), (PUBLISHED.get(split), PUBLISHED_PHOTOS))}
+    facts = {"recall_counts": "the annotated target only"}
+    found = photos_by_name(folder)
+    return build_task("CIRCO", "circo", split, missing, folder, found, published, fields, facts=facts)
 
 
 def _photos(path: Path) -> dict[str, str]:
@@ -93,15 +63,17 @@ def _photos(path: Path) -> dict[str, str]:
     }
 
 
-def _query(entry: Any, where: str) -> PublishedQuery:
-    """Reads one annotation; ids of answers are the annotated target's and those of the other right photos."""
+def _query(entry: Any, names: dict[str, str], where: str) -> PublishedQuery:
+    """Reads one annotation; the answers are the annotated target and the other right photos. ``names``: COCO's id -> photo."""
     answers = []
     if isinstance(entry, dict) and entry.get("target_img_id") is not None:
         answers = [entry["target_img_id"], *required(entry, "gt_img_ids", list, where)]
+    reference = required_id(entry, "reference_img_id", where)
+    right = dict.fromkeys(number_text(answer, f"{where}: an id of 'gt_img_ids'") for answer in answers)
     return PublishedQuery(
         name=required_id(entry, "id", where),
-        reference=required_id(entry, "reference_img_id", where),
-        answers=tuple(dict.fromkeys(number_text(answer, f"{where}: an id of 'gt_img_ids'") for answer in answers)),
+        reference=names.get(reference, reference),
+        answers=tuple(names.get(answer, answer) for answer in right),
         captions=required(entry, "relative_caption", str, where),
         where=where,
     )

@@ -9,25 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from e2.benchmarks.composed.data.files import (
-    check_counts,
-    find_annotation,
-    photos_by_name,
-    read_json,
-    required,
-    required_id,
-    texts_of,
-)
+from e2.benchmarks.composed.data.files import find_annotation, photos_by_name, read_json, required, required_id, texts_of
+from e2.benchmarks.composed.data.published import ALL, Annotated, Rows, build_task, check_names
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.data.usable import (
-    Count,
-    PublishedQuery,
-    answers_hidden,
-    coverage,
-    one_gallery,
-    usable_photos,
-    usable_queries,
-)
+from e2.benchmarks.composed.data.usable import PublishedQuery
 from e2.files import write_json
 
 PUBLISHED = {"val": 4181}  # queries
@@ -47,34 +32,17 @@ def load_cirr(annotations: str | Path, images: str | Path, *, split: str = "val"
     Raises:
         InputError: anything missing, damaged or unknown.
     """
-    root = Path(annotations)
-    caption_file = find_annotation(root, f"captions/cap.rc2.{split}.json", f"cap.rc2.{split}.json")
+    root, folder = Path(annotations), Path(images)
+    path = find_annotation(root, f"captions/cap.rc2.{split}.json", f"cap.rc2.{split}.json")
     listed = read_json(find_annotation(root, f"image_splits/split.rc2.{split}.json", f"split.rc2.{split}.json"), dict)
-    entries = read_json(caption_file, list)
-    check_counts(f"CIRR {split} queries", len(entries), PUBLISHED.get(split), missing)
-    queries = [_query(entry, f"{caption_file}, entry {place}") for place, entry in enumerate(entries)]
-    hidden = answers_hidden(queries)
-    photos = usable_photos(listed, photos_by_name(Path(images)), missing, Path(images))
-    rows = {name: row for row, name in enumerate(photos.paths)}
-    usable, left_out = usable_queries(queries, rows, missing, f"CIRR {split}")
-    return one_gallery(
-        "cirr",
-        "cirr_rc2",
-        split,
-        photos,
-        rows,
-        usable,
-        answers=None if hidden else [np.array([rows[query.target]]) for query in usable],
-        exclude_reference=True,
-        recall_ks=KS,
-        subset=_subset(usable, rows),
-        facts={
-            "coverage": coverage(
-                queries=Count(len(usable), len(entries), PUBLISHED.get(split), left_out),
-                photos=Count(len(rows), len(listed), None, photos.causes),
-            )
-        },
-    )
+    queries = [_query(entry, f"{path}, entry {place}") for place, entry in enumerate(read_json(path, list))]
+    check_names(queries)
+
+    def fields(usable: list[PublishedQuery], rows: Rows) -> dict[str, Any]:
+        return {"exclude_reference": True, "recall_ks": KS, "subset": _subset(usable, rows)}
+
+    published = {ALL: Annotated(queries, list(listed), (PUBLISHED.get(split), None))}
+    return build_task("CIRR", "cirr_rc2", split, missing, folder, photos_by_name(folder), published, fields)
 
 
 def _query(entry: Any, where: str) -> PublishedQuery:
@@ -91,7 +59,7 @@ def _query(entry: Any, where: str) -> PublishedQuery:
     )
 
 
-def _subset(queries: list[PublishedQuery], rows: dict[str, int]) -> np.ndarray:
+def _subset(queries: list[PublishedQuery], rows: Rows) -> np.ndarray:
     """Rows (Q, 5) of each query's set without its reference, the target first if known; -1 for none."""
     sets = [dict.fromkeys([*query.answers, *query.others]) for query in queries]
     lists = [[rows[name] for name in names if name != query.reference] for names, query in zip(sets, queries, strict=True)]

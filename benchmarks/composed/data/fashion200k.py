@@ -5,12 +5,14 @@ is every test photo except the query's own; any photo whose caption *string* equ
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from e2.benchmarks.composed.data.files import read_lines
+from e2.benchmarks.composed.data.published import ALL, Annotated, Rows, build_task
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.data.usable import Count, PublishedQuery, coverage, one_gallery, usable_photos, usable_queries
+from e2.benchmarks.composed.data.usable import PublishedQuery
 from e2.errors import InputError
 
 KS = (1, 10, 50)
@@ -32,33 +34,19 @@ def load_fashion200k(annotations: str | Path, images: str | Path, *, split: str 
     if split != "test":
         raise InputError(f"Fashion200k has published queries for --split test only, not {split}")
     captions = _captions(Path(annotations))
+    queries = _queries(Path(annotations), captions)
     folder = Path(images)
     found = {name: folder / name for name in captions if (folder / name).is_file()}
-    photos = usable_photos(captions, found, missing, folder)
-    rows = {name: row for row, name in enumerate(photos.paths)}
-    queries = _queries(Path(annotations), captions)
-    by_caption: dict[str, list[int]] = {}
-    for name, row in rows.items():
-        by_caption.setdefault(captions[name], []).append(row)
-    groups = {caption: np.array(members) for caption, members in by_caption.items()}
-    usable, left_out = usable_queries(queries, rows, missing, "Fashion200k")
-    return one_gallery(
-        "fashion200k",
-        "fashion200k_tirg",
-        split,
-        photos,
-        rows,
-        usable,
-        answers=[groups[captions[query.target]] for query in usable],
-        exclude_reference=True,
-        recall_ks=KS,
-        facts={
-            "coverage": coverage(
-                queries=Count(len(usable), len(queries), None, left_out),
-                photos=Count(len(rows), len(captions), None, photos.causes),
-            )
-        },
-    )
+
+    def fields(usable: list[PublishedQuery], rows: Rows) -> dict[str, Any]:
+        by_caption: dict[str, list[int]] = {}
+        for name, row in rows.items():
+            by_caption.setdefault(captions[name], []).append(row)
+        answers = [np.array(by_caption[captions[query.answers[0]]]) for query in usable]
+        return {"answers": answers, "exclude_reference": True, "recall_ks": KS}
+
+    published = {ALL: Annotated(queries, list(captions))}
+    return build_task("Fashion200k", "fashion200k_tirg", split, missing, folder, found, published, fields)
 
 
 def modification(source: str, target: str) -> str:
@@ -88,15 +76,8 @@ def _captions(root: Path) -> dict[str, str]:
             parts = line.split("\t")
             if len(parts) != 3 or not parts[2].split():
                 raise InputError(f"{path} line {number}: needs path, score and caption between tabs; get the file again")
-            captions[parts[0]] = _spelled_out(parts[2])
+            captions[parts[0]] = parts[2].strip().translate(str.maketrans(SPELLED_OUT))
     return captions
-
-
-def _spelled_out(caption: str) -> str:
-    caption = caption.strip()
-    for mark, word in SPELLED_OUT.items():
-        caption = caption.replace(mark, word)
-    return caption
 
 
 def _queries(root: Path, captions: dict[str, str]) -> list[PublishedQuery]:

@@ -10,11 +10,10 @@ clearly higher results.
 
 from pathlib import Path
 
-import numpy as np
-
-from e2.benchmarks.composed.data.files import check_counts, find_annotation, photos_by_name, read_json, required, texts_of
+from e2.benchmarks.composed.data.files import find_annotation, photos_by_name, read_json, required, texts_of
+from e2.benchmarks.composed.data.published import Annotated, build_task
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.data.usable import Count, PublishedQuery, coverage, usable_photos, usable_queries
+from e2.benchmarks.composed.data.usable import PublishedQuery
 from e2.errors import InputError
 
 CATEGORIES = ("dress", "shirt", "toptee")
@@ -56,12 +55,7 @@ def read_gallery(annotations: str | Path, category: str, split: str) -> list[str
 
 
 def load_fashioniq(
-    annotations: str | Path,
-    images: str | Path,
-    *,
-    split: str = "val",
-    gallery: str = "original",
-    missing: str = "error",
+    annotations: str | Path, images: str | Path, *, split: str = "val", gallery: str = "original", missing: str = "error"
 ) -> Task:
     """Loads the three categories as one task.
 
@@ -77,48 +71,23 @@ def load_fashioniq(
     """
     if gallery not in GALLERIES:
         raise InputError(f"unknown FashionIQ gallery {gallery!r}; choose {' or '.join(GALLERIES)}")
-    folder, found = Path(images), photos_by_name(Path(images))
-    all_queries, categories, spans, covered = [], [], {}, {}
-    names: dict[str, int] = {}
-    paths: dict[str, Path] = {}
-    for category in CATEGORIES:
-        entries, listed = read_entries(annotations, category, split), read_gallery(annotations, category, split)
-        published, published_photos = PUBLISHED.get(split, {}).get(category, (None, None))
-        check_counts(f"FashionIQ {category} {split} queries", len(entries), published, missing)
-        check_counts(f"FashionIQ {category} {split} photos", len(listed), published_photos, missing)
-        photos = usable_photos(listed, found, missing, folder)
-        usable, left_out = usable_queries(entries, photos.paths, missing, f"FashionIQ {category}")
-        covered[category] = coverage(
-            queries=Count(len(usable), len(entries), published, left_out),
-            photos=Count(len(photos.paths), len(listed), published_photos, photos.causes),
+    published = {
+        category: Annotated(
+            read_entries(annotations, category, split),
+            read_gallery(annotations, category, split),
+            PUBLISHED.get(split, {}).get(category, (None, None)),
         )
-        paths |= photos.paths
-        members = list(photos.paths) if gallery == "original" else _union(usable)
-        rows = [names.setdefault(name, len(names)) for name in members]
-        spans[category] = np.array(rows)
-        all_queries += usable
-        categories += [category] * len(usable)
-    references = np.array([names[query.reference] for query in all_queries])
-    return Task(
-        benchmark="fashioniq",
-        protocol=f"fiq_{gallery.replace('-', '_')}",
-        name="fashioniq",
-        split=split,
-        images=[paths[name] for name in names],
-        image_names=list(names),
-        references=references,
-        wordings=[[query.captions for query in all_queries]],
-        answers=[np.array([names[query.target]]) for query in all_queries],
-        categories=np.array(categories),
-        galleries=spans,
-        exclude_reference=False,
-        clusters=references,
-        recall_ks=KS,
-        facts={"gallery_protocol": gallery, "coverage": covered},
-        query_names=[query.name for query in all_queries],
+        for category in CATEGORIES
+    }
+    return build_task(
+        "FashionIQ",
+        f"fiq_{gallery.replace('-', '_')}",
+        split,
+        missing,
+        Path(images),
+        photos_by_name(Path(images)),
+        published,
+        lambda usable, rows: {"exclude_reference": False, "recall_ks": KS},
+        referred_only=gallery == "val-union",
+        facts={"gallery_protocol": gallery},
     )
-
-
-def _union(queries: list[PublishedQuery]) -> list[str]:
-    """References and targets, each once, in a fixed order."""
-    return sorted({name for query in queries for name in (query.reference, *query.answers)})

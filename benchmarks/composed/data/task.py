@@ -2,18 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from e2.adapters.composed.base import Wish
-
-
-class TopJudge(Protocol):
-    """Counts kinds of wrong results in the top ranks."""
-
-    def count(self, top: np.ndarray) -> dict[str, np.ndarray]:
-        """Counts each named kind: (Q, k) gallery rows, -1 for none -> (Q,)."""
+from e2.benchmarks.composed.data.hard_negatives import HardNegatives
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ class Task:
     text_names: Sequence[str] = ()
     recall_answers: Sequence[np.ndarray] | None = None
     subset: np.ndarray | None = None
-    judge: TopJudge | None = None
+    judge: HardNegatives | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     query_names: Sequence[str] = ()
 

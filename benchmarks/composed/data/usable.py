@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from e2.adapters.composed.base import Wish, wish_fault
 from e2.benchmarks.composed.data.files import check_missing
-from e2.benchmarks.composed.data.task import Task
 from e2.data.images import BadImage, check_image
 from e2.errors import InputError, printable
 from e2.progress import with_progress
@@ -23,26 +20,6 @@ from e2.progress import with_progress
 TWICE, ABSENT, DAMAGED = "named twice", "missing", "damaged"  # photos
 NO_PHOTO, NO_WISH = "without a photo", "without a usable wish"  # queries
 KINDS = ("queries", "photos")
-
-
-@dataclass(frozen=True)
-class UsablePhotos:
-    """Usable photos of a list.
-
-    Attributes:
-        paths: name -> file, in the order of the list.
-        left_out: name -> why, for the others in the list.
-        repeated: number of repetitions in the list.
-    """
-
-    paths: dict[str, Path]
-    left_out: dict[str, str]
-    repeated: int = 0
-
-    @property
-    def causes(self) -> Counter[str]:
-        """Counts the names left out by cause."""
-        return Counter(self.left_out.values()) + Counter({TWICE: self.repeated})
 
 
 @dataclass(frozen=True)
@@ -65,13 +42,10 @@ class PublishedQuery:
     where: str
     others: tuple[str, ...] = ()
 
-    @property
-    def target(self) -> str:
-        """Annotated right photo."""
-        return self.answers[0]
 
-
-def usable_photos(listed: Iterable[str], found: Mapping[str, Path], missing: str, folder: Path) -> UsablePhotos:
+def usable_photos(
+    listed: Sequence[str], found: Mapping[str, Path], missing: str, folder: Path
+) -> tuple[dict[str, Path], Counter[str]]:
     """Looks up every photo and, under ``skip``, reads each: a damaged one would stop the run later.
 
     Args:
@@ -80,21 +54,31 @@ def usable_photos(listed: Iterable[str], found: Mapping[str, Path], missing: str
         missing: ``error`` or ``skip``.
         folder: for messages.
 
+    Returns:
+        Name -> file in the order of the list, and the number of those left out by cause.
+
     Raises:
         InputError: a photo is missing or named twice under ``error``, or none is usable.
     """
     check_missing(missing)
-    listed = list(listed)
-    names = list(dict.fromkeys(listed))
+    names = dict.fromkeys(listed)
+    absent = [name for name in names if name not in found]
     here = {name: found[name] for name in names if name in found}
     damaged = _damaged(here) if missing == "skip" else {}
-    left_out = {name: DAMAGED if name in here else ABSENT for name in names if name not in here or name in damaged}
-    photos = UsablePhotos(
-        {name: path for name, path in here.items() if name not in damaged}, left_out, len(listed) - len(names)
+    usable = {name: path for name, path in here.items() if name not in damaged}
+    causes = +Counter({ABSENT: len(absent), DAMAGED: len(damaged), TWICE: len(listed) - len(names)})
+    if usable and (missing == "skip" or not causes):
+        return usable, causes
+    if absent:
+        raise InputError(
+            f"{folder} lacks {len(absent):,} of {len(listed):,} photos, {printable(absent[0])} for one; "
+            "complete it, or evaluate on what is there by --missing skip"
+        )
+    if damaged:
+        raise InputError(f"{folder}: {_damage(damaged, len(listed))}")
+    raise InputError(
+        f"{causes[TWICE]:,} of {len(listed):,} photos are named twice; get the list again, or count each once: --missing skip"
     )
-    if not photos.paths or photos.causes and missing == "error":
-        raise InputError(_complaint(photos, damaged, len(listed), folder))
-    return photos
 
 
 def refuse_damaged(paths: Mapping[str, Path]) -> None:
@@ -138,58 +122,6 @@ def usable_queries(
     return usable, left_out
 
 
-def one_gallery(
-    benchmark: str,
-    protocol: str,
-    split: str,
-    photos: UsablePhotos,
-    rows: Mapping[str, int],
-    queries: Sequence[PublishedQuery],
-    **further: Any,
-) -> Task:
-    """A data set as a task whose queries all search all of its photos.
-
-    Args:
-        benchmark, protocol, split: of the task.
-        photos: that are searched.
-        rows: name of a photo in the annotations -> its place among them, in their order.
-        queries: that are asked.
-        further: fields of `Task`.
-    """
-    references = np.array([rows[query.reference] for query in queries])
-    return Task(
-        benchmark=benchmark,
-        protocol=protocol,
-        name=benchmark,
-        split=split,
-        images=list(photos.paths.values()),
-        image_names=list(rows),
-        references=references,
-        wordings=[[query.captions for query in queries]],
-        categories=np.full(len(queries), "all"),
-        galleries={"all": np.arange(len(rows))},
-        clusters=references,
-        query_names=[query.name for query in queries],
-        **further,
-    )
-
-
-def answers_hidden(queries: Sequence[PublishedQuery]) -> bool:
-    """True if only a server knows the answers, which holds for all queries of a split or for none.
-
-    Raises:
-        InputError: only some have answers, or two share a name, of which a server's file could hold only one.
-    """
-    seen: set[str] = set()
-    for query in queries:
-        if bool(query.answers) != bool(queries[0].answers):
-            raise InputError(f"{query.where}: some queries have a target and some have none; get the file again")
-        if query.name in seen:
-            raise InputError(f"{query.where}: a second query {printable(query.name)}; get the file again from its publisher")
-        seen.add(query.name)
-    return bool(queries) and not queries[0].answers
-
-
 class Count(NamedTuple):
     """Numbers evaluated, annotated, published (None: unknown), and left out by cause."""
 
@@ -198,15 +130,13 @@ class Count(NamedTuple):
     published: int | None
     left_out: Mapping[str, int]
 
-    @property
-    def numbers(self) -> dict[str, int | None]:
-        return {"used": self.used, "annotated": self.annotated, "published": self.published}
 
-
-def coverage(queries: Count, photos: Count) -> dict[str, Any]:
-    """Coverage of a data set, or of one category of it, for a result."""
-    left_out = {"queries": dict(queries.left_out), "photos": dict(photos.left_out)}
-    return {"queries": queries.numbers, "photos": photos.numbers, "left_out": left_out}
+def coverage(**counts: Count) -> dict[str, Any]:
+    """Coverage of a data set, or of one category of it, for a result; ``counts``: of `KINDS`."""
+    numbers = {
+        kind: {"used": one.used, "annotated": one.annotated, "published": one.published} for kind, one in counts.items()
+    }
+    return {**numbers, "left_out": {kind: dict(one.left_out) for kind, one in counts.items()}}
 
 
 def covered(facts: Mapping[str, Any]) -> dict[str, Count]:
@@ -224,7 +154,8 @@ def coverage_line(facts: Mapping[str, Any]) -> str | None:
     """
     told, published = [], []
     for kind, part in covered(facts).items():
-        told.append(f"{part.used:,} of {part.annotated:,} {kind}{_causes(part.left_out)}")
+        causes = ", ".join(f"{count:,} {cause}" for cause, count in part.left_out.items())
+        told.append(f"{part.used:,} of {part.annotated:,} {kind}" + (f" ({causes})" if causes else ""))
         if part.published not in (None, part.annotated):
             published.append(f"{part.published:,} {kind}")
     if not told:
@@ -250,19 +181,11 @@ def _added(parts: Sequence[Count]) -> Count:
     return Count(sum(used), sum(annotated), everything, sum(map(Counter, left_out), Counter()))
 
 
-def _causes(left_out: Mapping[str, int]) -> str:
-    return f" ({', '.join(f'{count:,} {cause}' for cause, count in left_out.items())})" if left_out else ""
-
-
 def _damaged(paths: Mapping[str, Path]) -> dict[str, str]:
     """Unreadable photos: name -> what is wrong."""
     with ThreadPoolExecutor() as pool:  # Pillow's decoders release Python's lock
-        causes = pool.map(_fault, paths.values())
-        return {
-            name: cause
-            for name, cause in with_progress(zip(paths, causes, strict=True), "Checking", len(paths), True)
-            if cause
-        }
+        causes = with_progress(pool.map(_fault, paths.values()), "Checking", len(paths), True)
+        return {name: cause for name, cause in zip(paths, causes, strict=True) if cause}
 
 
 def _fault(path: Path) -> str | None:
@@ -271,19 +194,6 @@ def _fault(path: Path) -> str | None:
     except BadImage as error:
         return error.cause
     return None
-
-
-def _complaint(photos: UsablePhotos, damaged: Mapping[str, str], listed: int, folder: Path) -> str:
-    """Describes what is wrong with the photos, the worst first, and the remedy."""
-    absent = [name for name, cause in photos.left_out.items() if cause == ABSENT]
-    if absent:
-        return (
-            f"{folder} lacks {len(absent):,} of {listed:,} photos, {printable(absent[0])} for one; "
-            "complete it, or evaluate on what is there by --missing skip"
-        )
-    if damaged:
-        return f"{folder}: {_damage(damaged, listed)}"
-    return f"{photos.repeated:,} of {listed:,} photos are named twice; get the list again, or count each once: --missing skip"
 
 
 def _damage(damaged: Mapping[str, str], total: int) -> str:

@@ -57,7 +57,7 @@ def test_published_fashioniq_has_its_published_counts(published, gallery):
     entry = read_entries(published[0], "dress", "val")[0]
     assert task.wordings[0][0] == entry.captions
     assert task.image_names[task.references[0]] == entry.reference
-    assert task.image_names[task.answers[0][0]] == entry.target
+    assert task.image_names[task.answers[0][0]] == entry.answers[0]
 
 
 def small_fashioniq(root):
