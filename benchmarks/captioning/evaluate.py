@@ -25,6 +25,7 @@ from e2.adapters.product_images import ProductImages
 from e2.benchmarks.captioning import files as caption_files
 from e2.benchmarks.captioning.meteor import meteor_score
 from e2.benchmarks.captioning.metrics import BLEU, METRICS, CaptionScores, corpus_bleu, score_captions
+from e2.benchmarks.captioning.notes import notes_of
 from e2.benchmarks.captioning.tag_scores import (
     COUNTS,
     TagMention,
@@ -35,8 +36,17 @@ from e2.benchmarks.captioning.tag_scores import (
     tag_metrics,
 )
 from e2.benchmarks.captioning.variety import distinct, words_and_repetition
-from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, interval, resampled_means
-from e2.benchmarks.core.comparison import COMPARISON, Comparison, MeasuredEncoder, check_different, compare, metrics_table
+from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
+from e2.benchmarks.core.comparison import (
+    COMPARISON,
+    Comparison,
+    MeasuredEncoder,
+    check_different,
+    compare,
+    folder_name,
+    intervals,
+    metrics_table,
+)
 from e2.benchmarks.core.items import CATEGORY
 from e2.benchmarks.core.records import NAME, metrics_record
 from e2.data.catalogue import ArrowCatalogue, Subset
@@ -132,8 +142,8 @@ def read_truth(
             f"{catalogue.name} split {catalogue.split}: {count:,} of {len(products):,} products have no word in their "
             f"references (first: {wordless}); fix them, or leave them out by --on-bad-row skip"
         )
-    vocabulary = TagVocabulary([p.tags for p in products] + [p.tags for other in further for p in without_photos(other)])
     ids, tags = [p.product_id for p in products], [p.tags for p in products]
+    vocabulary = TagVocabulary([*tags, *(p.tags for other in further for p in without_photos(other))])
     truth = CaptionTruth(catalogue, ids, references, tags, vocabulary, of=len(products))
     return truth if len(kept) == len(products) else truth.only(kept)
 
@@ -150,12 +160,6 @@ def captioned_by_all(candidates: Sequence[Candidate | WritesCaptions], truth: Ca
         _require_captions(files[0], truth)  # says which ids the file has
         raise InputError("no product has a caption in every file; score them apart")
     return truth if len(rows) == len(truth.product_ids) else truth.only(rows)
-
-
-def write_captions(captioner: WritesCaptions, truth: CaptionTruth) -> Candidate:
-    """Captions each product's first photo."""
-    captions = captioner.caption(ProductImages.first(truth.catalogue))
-    return Candidate(dict(zip(truth.product_ids, captions, strict=True)), dict(captioner.info))
 
 
 def evaluate_captioning(
@@ -175,12 +179,11 @@ def evaluate_captioning(
         candidates: captions, or captioners that write them.
         truth: result of `read_truth`.
         text: kind of text of the references; kept in the record.
-        seed: of the bootstrap.
+        seed, resamples: of the bootstrap.
         out: folder for ``metrics.json`` and ``captions.jsonl`` (several candidates: a folder each, and ``comparison.json``).
             Captions are written before they are scored, so that a failing Java loses none.
         encoder: embeds captions and photos for self-retrieval; None leaves that out.
         java: see `e2.benchmarks.captioning.java.find_java`.
-        resamples: of the bootstrap.
 
     Raises:
         InputError: no candidate or one twice, products without a caption.
@@ -190,13 +193,15 @@ def evaluate_captioning(
     check_different(paths, "captioners or caption files")
     claim_scores(out, paths)
     folders = _folders(out, paths)
-    photos = _photos(encoder, truth) if encoder else None
+    images = ProductImages.first(truth.catalogue)
+    photos = torch.from_numpy(encoder.encode_images(images)) if encoder else None
     scored: list[MeasuredEncoder] = []
     for candidate, folder in zip(candidates, folders, strict=True):
         start = time.perf_counter()
         if not isinstance(candidate, Candidate):
-            candidate = write_captions(candidate, truth)
-        captions = _captions_of(candidate, truth)
+            candidate = Candidate(dict(zip(truth.product_ids, candidate.caption(images), strict=True)), dict(candidate.info))
+        _require_captions(candidate, truth)
+        captions = {name: candidate.captions.get(name, "") for name in truth.product_ids}  # others' are ignored
         if folder:
             rows = ({"product_id": name, "caption": caption} for name, caption in captions.items())
             caption_files.write_rows(folder / caption_files.NAME, rows)
@@ -275,34 +280,26 @@ def _score(
     ends = np.cumsum([column.shape[1] for column in columns.values()])[:-1]
     samples = _metrics(dict(zip(columns, np.split(drawn, ends, axis=1), strict=True)), products, entities)
     values = _metrics({name: column.mean(axis=0) for name, column in columns.items()}, products, entities)
-    rare = rarely_named(measured.tags.sum(axis=0), entities)
-    unsaid = {f"tag_precision_{entity}": f"{entity} is named by {share}" for entity, share in rare.items()}
-    metrics = {name: float(value) for name, value in values.items() if np.isfinite(value) and name not in unsaid}
+    unsaid = rarely_named(measured.tags.sum(axis=0), entities)
+    metrics = _meaningful(values, unsaid)
     metrics |= measured.scores.metrics  # the scorers' own numbers; those above equal them to rounding
-    ci95 = {name: interval(samples[name]) for name in metrics}
+    ci95 = intervals({name: samples[name] for name in metrics})
     metrics |= {f"distinct-{n}": distinct(measured.scores.tokens, n) for n in (1, 2)}
     captions = list(measured.captions.values())
     metrics["unique_captions"] = 100 * len(set(captions)) / products
-    record = metrics_record(
-        "captioning",
-        "coco",
-        truth.catalogue,
-        text=text,
-        seed=seed,
-        model=candidate.info,
-        metrics=metrics,
-        ci95=ci95,
-        seconds=time.perf_counter() - start,
-        tokenizer=measured.scores.tokenizer,
-        missing=measured.scores.missing | unsaid,
-        notes=[*measured.scores.notes, *candidate.notes, *_failures(candidate, truth)],
-        n_of=truth.of,
-        n_references=sum(map(len, truth.references)),
-        reference_tags=_reference_tags(truth),
-        self_retrieval=measured.encoder and {"encoder": measured.encoder, "tie_policy": TIE_POLICY},
-        bootstrap={"resamples": resamples, "unit": "product"},
-        entities=list(entities),
-    )
+    facts: dict[str, Any] = {
+        "tokenizer": measured.scores.tokenizer,
+        "missing": measured.scores.missing | unsaid,
+        "notes": [*measured.scores.notes, *candidate.notes, *_failures(candidate, truth)],
+        "n_of": truth.of,
+        "n_references": sum(map(len, truth.references)),
+        "reference_tags": _reference_tags(truth),
+        "self_retrieval": measured.encoder and {"encoder": measured.encoder, "tie_policy": TIE_POLICY},
+        "bootstrap": {"resamples": resamples, "unit": "product"},
+        "entities": list(entities),
+    }
+    facts |= {"model": candidate.info, "metrics": metrics, "ci95": ci95, "seconds": time.perf_counter() - start}
+    record = metrics_record("captioning", "coco", truth.catalogue, text=text, seed=seed, **facts)
     return MeasuredEncoder(record, {name: samples[name] for name in ci95})
 
 
@@ -318,9 +315,12 @@ def _reference_tags(truth: CaptionTruth) -> dict[str, float]:
     entities = truth.catalogue.tags
     mentions = [truth.vocabulary.find(texts[0]) for texts in truth.references]
     counts = tag_counts(mentions, truth.tags, entities).sum(axis=0)
-    found = tag_metrics(counts, entities) if entities else {}
-    unsaid = {f"tag_precision_{entity}" for entity in rarely_named(counts, entities)}
-    return {name: float(value) for name, value in found.items() if np.isfinite(value) and name not in unsaid}
+    return _meaningful(tag_metrics(counts, entities), rarely_named(counts, entities)) if entities else {}
+
+
+def _meaningful(metrics: Mapping[str, np.ndarray], unsaid: Mapping[str, str]) -> dict[str, float]:
+    """Leaves out precisions of tags that are hardly ever named."""
+    return {name: float(value) for name, value in metrics.items() if np.isfinite(value) and name not in unsaid}
 
 
 def _rows(measured: _Measured, truth: CaptionTruth) -> list[dict[str, Any]]:
@@ -331,24 +331,9 @@ def _rows(measured: _Measured, truth: CaptionTruth) -> list[dict[str, Any]]:
             scores["self_retrieval_R@1"] = 100 * float(measured.hits[i])
         tags = dict(truth.tags[i])
         mentions = [{**asdict(m), "right": is_right(m, measured.mentions[i], tags)} for m in measured.mentions[i]]
-        rows.append(
-            {
-                "product_id": product_id,
-                "caption": caption,
-                "references": truth.references[i],
-                CATEGORY: tags.get(CATEGORY),
-                "scores": scores,
-                "tags": tags,
-                "mentions": mentions,
-            }
-        )
+        row = {"product_id": product_id, "caption": caption, "references": truth.references[i]}
+        rows.append({**row, CATEGORY: tags.get(CATEGORY), "scores": scores, "tags": tags, "mentions": mentions})
     return rows
-
-
-def _captions_of(candidate: Candidate, truth: CaptionTruth) -> dict[str, str]:
-    """Captions of the products to score, in order; captions of other products are ignored."""
-    _require_captions(candidate, truth)
-    return {name: candidate.captions.get(name, "") for name in truth.product_ids}
 
 
 def _require_captions(candidate: Candidate, truth: CaptionTruth) -> None:
@@ -360,10 +345,6 @@ def _require_captions(candidate: Candidate, truth: CaptionTruth) -> None:
             f"{truth.catalogue.name} split {truth.catalogue.split} (first: {printable(missing[0])}; its own ids: {own}); "
             "check --data and --split, or score those that are there by --missing skip"
         )
-
-
-def _photos(encoder: Encoder, truth: CaptionTruth) -> torch.Tensor:
-    return torch.from_numpy(encoder.encode_images(ProductImages.first(truth.catalogue)))
 
 
 def claim_scores(out: str | Path | None, paths: Sequence[str]) -> None:
@@ -387,8 +368,8 @@ def _folders(out: str | Path | None, paths: Sequence[str]) -> list[Path | None]:
         return [None] * len(paths)
     if len(paths) == 1:
         return [Path(out)]
-    labels = [re.sub(r"[^\w.-]+", "_", Path(path).stem if Path(path).is_file() else Path(path).name) for path in paths]
-    return [Path(out) / f"{number}_{label}" for number, label in enumerate(labels, start=1)]
+    labels = [Path(path).stem if Path(path).is_file() else Path(path).name for path in paths]
+    return [Path(out) / folder_name(number, label) for number, label in enumerate(labels, start=1)]
 
 
 def results_table(comparison: Comparison) -> RenderableType:
@@ -397,10 +378,6 @@ def results_table(comparison: Comparison) -> RenderableType:
     title = "captions of {dataset}, {split}, references {text}, {n} products".format_map(first)
     title += f" of {first['n_of']}" if first["n"] < first["n_of"] else ""
     notes = [f"percent, CIDEr x 100; 95 % intervals over products; tokens: {first['tokenizer']}"]
-    by_note: dict[str, list[str]] = {}
-    for record in comparison.results:
-        for note in [*(f"no {name}: {why}" for name, why in record["missing"].items()), *record["notes"]]:
-            by_note.setdefault(note, []).append(record["model"]["path"])
-    notes += [note if len(p) == len(comparison.results) else f"{', '.join(p)}: {note}" for note, p in by_note.items()]
+    notes += notes_of({record["model"]["path"]: record for record in comparison.results})
     names = list(dict.fromkeys(name for record in comparison.results for name in record["metrics"]))
     return metrics_table(comparison, names, title, "\n".join(notes))

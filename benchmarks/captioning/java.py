@@ -10,7 +10,6 @@ import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from e2.errors import InputError
 
@@ -59,9 +58,9 @@ def run_java(java: Path, arguments: Sequence[str], text: str = "", *, timeout: f
     """
     environment = {name: value for name, value in os.environ.items() if name not in OVERRIDES}
     command = [str(java), *OPTIONS, *LIGHT, *arguments]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     try:
-        process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+        process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)  # type: ignore[call-overload]
     except OSError as error:
         raise JavaFailed(f"{java} cannot be started: {error.strerror}") from error
     try:

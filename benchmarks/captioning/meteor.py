@@ -39,9 +39,7 @@ TIMEOUT_S, TIMEOUT_PER_CAPTION_S = 300, 0.05
 PER_PROCESS = 2000  # captions from which a second Java process pays off
 AS_TEXT = csv.ConvertOptions(column_types={"line": pa.string()}, strings_can_be_null=False)
 BLOCK = 2**24  # bytes of the table at a time
-TOO_LONG = (
-    1000  # words: the aligner's memory and time grow with their square, and 21,000 words of one caption fail a whole run
-)
+TOO_LONG = 1000  # words: time and memory grow with their square, and 21,000 words of one caption fail a whole run
 PLAIN = re.compile("[a-z0-9 ]*")  # texts that the normalizer leaves alone
 
 
@@ -64,7 +62,8 @@ def too_long(hypothesis: str, references: Sequence[str]) -> bool:
 
 
 def _counts(hypotheses: Sequence[str], references: Sequence[Sequence[str]], java: Path) -> np.ndarray:
-    texts = [_without_bars(text) for text in (*hypotheses, *chain.from_iterable(references))]
+    # Without the bars that separate the fields of the jar's requests.
+    texts = [text.replace("|||", "").replace("  ", " ") for text in (*hypotheses, *chain.from_iterable(references))]
     normal = normalized(texts, java)
     rest = (normal[text] for text in texts[len(hypotheses) :])
     requests = [
@@ -123,11 +122,6 @@ def _without_whole_chunks(counts: np.ndarray) -> np.ndarray:
     whole = ((content + function).sum(-1) == lengths).all(-1) & (counts[:, CHUNKS] == 1)
     counts[whole, CHUNKS] = 0
     return counts
-
-
-def _without_bars(text: str) -> str:
-    """Removes ``|||``, which separates the fields of the jar's requests."""
-    return text.replace("|||", "").replace("  ", " ")
 
 
 def _align(lines: list[str], table: Path, java: Path) -> np.ndarray:

@@ -100,13 +100,12 @@ def tag_counts(
 
 
 def rarely_named(counts: np.ndarray, entities: Sequence[str]) -> dict[str, str]:
-    """Entities claimed by too few captions for a meaningful precision: entity -> how many of how many.
-
-    Args:
-        counts: (E, 4) summed over captions.
-    """
-    columns = dict(zip(entities, counts.astype(int).tolist(), strict=True))
-    return {e: f"{named:,} of {known:,} captions" for e, (_, _, known, named) in columns.items() if named < FEW * known}
+    """Precisions of entities claimed by too few captions, given counts (E, 4) summed over captions: metric -> why."""
+    return {
+        f"tag_precision_{entity}": f"{entity} is named by {named:,} of {known:,} captions"
+        for entity, (_, _, known, named) in zip(entities, counts.astype(int).tolist(), strict=True)
+        if named < FEW * known
+    }
 
 
 def tag_metrics(counts: np.ndarray, entities: Sequence[str]) -> dict[str, np.ndarray]:
@@ -116,8 +115,9 @@ def tag_metrics(counts: np.ndarray, entities: Sequence[str]) -> dict[str, np.nda
     known value whose caption names it. ``tag_precision`` and ``tag_recall``: over all entities together.
     """
     metrics = {}
-    columns = {f"_{entity}": counts[..., place, :] for place, entity in enumerate(entities)}
-    for name, (right, wrong, known, _) in ((n, np.moveaxis(c, -1, 0)) for n, c in {"": counts.sum(-2), **columns}.items()):
+    columns = {"": counts.sum(-2), **{f"_{entity}": counts[..., place, :] for place, entity in enumerate(entities)}}
+    for name, column in columns.items():
+        right, wrong, known, _ = np.moveaxis(column, -1, 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             metrics[f"tag_precision{name}"] = 100 * right / (right + wrong)
             metrics[f"tag_recall{name}"] = 100 * right / known

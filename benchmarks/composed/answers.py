@@ -69,15 +69,13 @@ class ComposedAnswers:
         values = self.values["expected"]
         if len(values) == 1:
             return None
-        count = len(self.names)
-        figures = np.array([self._figures(wording[None])[:count] for wording in values])
-        within = 100 * values.std(axis=0, ddof=1).mean(axis=0)
-        deviation = figures.std(axis=0, ddof=1)
-        return {
-            "by_wording": {name: column.tolist() for name, column in zip(self.names, figures.T, strict=True)},
-            "deviation": dict(zip(self.names, deviation.tolist(), strict=True)),
-            "within_query": dict(zip(self.names, within.tolist(), strict=True)),
+        figures = np.array([self._figures(wording[None])[: len(self.names)] for wording in values])
+        found = {
+            "by_wording": figures.T,
+            "deviation": figures.std(axis=0, ddof=1),
+            "within_query": 100 * values.std(axis=0, ddof=1).mean(axis=0),
         }
+        return {kind: dict(zip(self.names, columns.tolist(), strict=True)) for kind, columns in found.items()}
 
     def hard_negatives(self) -> dict[str, dict[str, float]] | None:
         """Mean number of results of each kind in the top K, over all wordings; None if the task has no judge."""
@@ -109,17 +107,13 @@ class ComposedAnswers:
     @cached_property
     def metric_names(self) -> list[str]:
         """Names of the metrics, in order."""
-        several = len(self._rows) > 1
-        return [*self.names, *(f"{name}_{category}" for category in self._categories if several for name in self.names)]
-
-    @cached_property
-    def _categories(self) -> list[str]:
-        return list(self.task.galleries)
+        categories = list(self.task.galleries) if len(self._rows) > 1 else []
+        return [*self.names, *(f"{name}_{category}" for category in categories for name in self.names)]
 
     @cached_property
     def _rows(self) -> list[np.ndarray]:
         """Queries of each category."""
-        return [np.flatnonzero(self.task.categories == category) for category in self._categories]
+        return [np.flatnonzero(self.task.categories == category) for category in self.task.galleries]
 
     def _figures(self, values: np.ndarray) -> list[float]:
         """Converts (W, Q, C) values to metrics in percent."""
@@ -136,7 +130,9 @@ def answer(task: Task, vectors: Sequence[Tensor], gallery: Tensor) -> ComposedAn
         gallery: (G, D) of all targets, on the same device.
     """
     assert task.answers is not None
-    names, shape = _names(task), (len(vectors), len(task))
+    subset_ks = SUBSET_KS if task.subset is not None else ()
+    measures = (("R", task.recall_ks), ("mAP", task.map_ks), ("R_subset", subset_ks))
+    names, shape = tuple(f"{name}@{k}" for name, ks in measures for k in ks), (len(vectors), len(task))
     values = {bound: np.empty((*shape, len(names))) for bound in BOUNDS}
     optimistic, pessimistic, top = (np.empty((*shape, *more), dtype=np.int64) for more in ((), (), (TOP,)))
     for wording, queries in enumerate(vectors):
@@ -185,15 +181,6 @@ def _subset_ranks(task: Task, queries: Tensor, gallery: Tensor, rows: np.ndarray
     assert task.subset is not None
     query_rows, lists = (torch.from_numpy(array).to(gallery.device) for array in (rows, task.subset[rows]))
     return candidate_ranks(queries, gallery, query_rows, lists)
-
-
-def _names(task: Task) -> tuple[str, ...]:
-    subset = SUBSET_KS if task.subset is not None else ()
-    return (
-        *(f"R@{k}" for k in task.recall_ks),
-        *(f"mAP@{k}" for k in task.map_ks),
-        *(f"R_subset@{k}" for k in subset),
-    )
 
 
 def _search(

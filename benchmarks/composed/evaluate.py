@@ -6,7 +6,6 @@ method that fails later loses nothing.
 
 import itertools
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from e2.benchmarks.core.comparison import (
     MeasuredEncoder,
     check_different,
     claim_comparison,
+    folder_name,
     paired_difference,
     recorded,
 )
@@ -66,17 +66,7 @@ class ComposedComparison:
         return {"results": self.results, "differences": self.differences, "both_halves_needed": self.both_halves}
 
 
-@dataclass(frozen=True)
-class _Pair(MeasuredEncoder):
-    """One encoder with one method."""
-
-    @property
-    def encoder(self) -> str:
-        return self.record["model"]["path"]
-
-    @property
-    def method(self) -> str:
-        return self.record["method"]
+Pairs = dict[tuple[str, str], MeasuredEncoder]  # by encoder and method
 
 
 def evaluate_composed(
@@ -108,20 +98,21 @@ def evaluate_composed(
         raise InputError(f"the answers of {task.benchmark} {task.split} are hidden; only a submission can be written")
     paths = [encoder.info["path"] for encoder in encoders]
     claim_pairs(out, paths, methods)
-    pairs = []
+    pairs: Pairs = {}
     for encoder, composer, gallery, composed, seconds in _composed(encoders, task, methods):
-        start = time.perf_counter() - seconds
+        start, path = time.perf_counter() - seconds, encoder.info["path"]
         answers = answer(task, [_tensor(each.vectors, encoder) for each in composed], gallery)
         pair = _measured(task, encoder, composer, composed, answers, start, seed, resamples)
-        pairs.append(pair)
+        pairs[path, composer.name] = pair
         if out is not None:
-            folder = Path(out) / _label(paths, encoder.info["path"]) / composer.name
+            folder = Path(out) / _label(paths, path) / composer.name
             write_json(folder / NAME, pair.record)
             answers.save(folder / ANSWERS)
             _write_steps(folder / STEPS, task, composed)
             if examples:
-                save_examples(task, answers, folder / EXAMPLES, count=examples, title=_title(pair), seed=seed)
-    comparison = ComposedComparison([pair.record for pair in pairs], _differences(pairs), _both_halves(pairs))
+                title = f"{composer.name} on {path}: {task.name}, {task.protocol}"
+                save_examples(task, answers, folder / EXAMPLES, count=examples, title=title, seed=seed)
+    comparison = ComposedComparison([pair.record for pair in pairs.values()], _differences(pairs), _both_halves(pairs))
     if out is not None:
         write_json(Path(out) / COMPARISON, comparison.record())
     return comparison
@@ -192,34 +183,25 @@ def _measured(
     start: float,
     seed: int,
     resamples: int,
-) -> _Pair:
+) -> MeasuredEncoder:
     metrics = answers.metrics()
     samples = dict(zip(metrics, answers.samples(resamples, seed).T, strict=True))
-    one = recorded(
-        "composed",
-        task.protocol,
-        task,
-        encoder,
-        metrics,
-        samples,
-        start,
-        text=composer.preset.name,
-        seed=seed,
-        resamples=resamples,
-        unit="reference",
-        method=composer.name,
-        composer=composer.info,
-        gallery=len(task.target_names),
-        reference="left out of the gallery" if task.exclude_reference else "kept in the gallery",
-        recall="a query is found if any right answer is in the top K",
-        tie_policy=TIE_POLICY,
-        tie_bounds=answers.tie_bounds(),
-        paraphrases=answers.paraphrases(),
-        hard_negatives=answers.hard_negatives(),
-        rewriting=_rewriting(composed),
-        data=dict(task.facts),
-    )
-    return _Pair(one.record, one.samples)
+    facts = {
+        "text": composer.preset.name,
+        "method": composer.name,
+        "composer": composer.info,
+        "gallery": len(task.target_names),
+        "reference": "left out of the gallery" if task.exclude_reference else "kept in the gallery",
+        "recall": "a query is found if any right answer is in the top K",
+        "tie_policy": TIE_POLICY,
+        "tie_bounds": answers.tie_bounds(),
+        "paraphrases": answers.paraphrases(),
+        "hard_negatives": answers.hard_negatives(),
+        "rewriting": _rewriting(composed),
+        "data": dict(task.facts),
+    }
+    bootstrap: dict[str, Any] = {"seed": seed, "resamples": resamples, "unit": "reference"}
+    return recorded("composed", task.protocol, task, encoder, metrics, samples, start, **facts, **bootstrap)
 
 
 def _rewriting(composed: Sequence[Composed]) -> dict[str, Any] | None:
@@ -228,41 +210,33 @@ def _rewriting(composed: Sequence[Composed]) -> dict[str, Any] | None:
     return tally(found) if found else None
 
 
-def _differences(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
+def _differences(pairs: Pairs) -> list[dict[str, Any]]:
     """Compares methods with the baselines on each encoder, then encoders with the first for each method."""
     found = []
-    for first, second in itertools.product(pairs, pairs):
-        same_encoder, same_method = first.encoder == second.encoder, first.method == second.method
-        if same_encoder and first.method in BASELINES and second.method not in BASELINES[: BASELINES.index(first.method) + 1]:
-            names = {"encoder": first.encoder, "first": first.method, "second": second.method}
-        elif same_method and not same_encoder and first.encoder == pairs[0].encoder:
-            names = {"method": first.method, "first": first.encoder, "second": second.encoder}
+    first_encoder = next(iter(pairs))[0]
+    for (encoder, method), (other_encoder, other) in itertools.product(pairs, pairs):
+        if encoder == other_encoder and method in BASELINES and other not in BASELINES[: BASELINES.index(method) + 1]:
+            names = {"encoder": encoder, "first": method, "second": other}
+        elif method == other and encoder == first_encoder != other_encoder:
+            names = {"method": method, "first": encoder, "second": other_encoder}
         else:
             continue
-        found.append({**names, **paired_difference(first, second)})
+        found.append({**names, **paired_difference(pairs[encoder, method], pairs[other_encoder, other])})
     return found
 
 
-def _both_halves(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
+def _both_halves(pairs: Pairs) -> list[dict[str, Any]]:
     """True where photo and words together beat either alone: both paired intervals lie above zero."""
     found = []
-    for pair in pairs:
-        alone = {other.method: other for other in pairs if other.encoder == pair.encoder and other.method in ("image", "text")}
-        if pair.method in alone or len(alone) < 2:
+    for (encoder, method), pair in pairs.items():
+        alone = {half: pairs[encoder, half] for half in ("image", "text") if (encoder, half) in pairs}
+        if method in alone or len(alone) < 2:
             continue
         metric = next((name for name in pair.record["metrics"] if name.startswith("mAP")), next(iter(pair.record["metrics"])))
-        gains = {name: paired_difference(other, pair) for name, other in alone.items()}
-        found.append(
-            {
-                "encoder": pair.encoder,
-                "method": pair.method,
-                "metric": metric,
-                "over": {
-                    name: {"gain": gain["metrics"][metric], "ci95": gain["ci95"][metric]} for name, gain in gains.items()
-                },
-                "needed": all(gain["ci95"][metric][0] > 0 for gain in gains.values()),
-            }
-        )
+        gains = {half: paired_difference(other, pair) for half, other in alone.items()}
+        over = {half: {"gain": gain["metrics"][metric], "ci95": gain["ci95"][metric]} for half, gain in gains.items()}
+        needed = all(each["ci95"][0] > 0 for each in over.values())
+        found.append({"encoder": encoder, "method": method, "metric": metric, "over": over, "needed": needed})
     return found
 
 
@@ -281,12 +255,8 @@ def claim_pairs(out: str | Path | None, encoders: Sequence[str], methods: Method
 
 
 def _label(encoders: Sequence[str], encoder: str) -> str:
-    """Folder name for an encoder, numbered as two names may be equal."""
-    return f"{encoders.index(encoder) + 1}_" + re.sub(r"[^\w.-]+", "_", encoder.rstrip("/").rpartition("/")[2])
-
-
-def _title(pair: _Pair) -> str:
-    return f"{pair.method} on {pair.encoder}: {pair.record['dataset']}, {pair.record['protocol']}"
+    """Name of an encoder's folder."""
+    return folder_name(encoders.index(encoder) + 1, encoder.rstrip("/").rpartition("/")[2])
 
 
 def _write_steps(path: Path, task: Task, composed: Sequence[Composed]) -> None:

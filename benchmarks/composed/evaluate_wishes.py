@@ -6,10 +6,10 @@ Each pattern is asked of products with the value and as many without, with their
         --tags colour,sub_category --out wishes.json
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import typer
@@ -22,6 +22,7 @@ from e2.adapters.composed.unwanted import Unwanted, unwanted_of, values_of
 from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.product_images import ProductImages
 from e2.adapters.tag_reader import tag_vocabulary
+from e2.benchmarks.core.encoded import EncodedOnce
 from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
 from e2.files import write_json
@@ -59,15 +60,8 @@ PATTERNS = {  # kind of the unwanted value, or which thing it is -> wishes; {oth
 WAYS = ("words", "rewritten", "turned", "search")
 
 
-@dataclass(frozen=True)
-class Question:
-    """A wish about one product.
-
-    Attributes:
-        row: the product.
-        wish: the words.
-        value: the unwanted value.
-    """
+class Question(NamedTuple):
+    """A wish about the product of a row, and the value that it does not want."""
 
     row: int
     wish: str
@@ -78,7 +72,6 @@ class Shop:
     """A catalogue's photos, descriptions and tags as searched by wishes."""
 
     def __init__(self, encoder: Encoder, catalogue: Catalogue):
-        self.encoder, self.entities = encoder, catalogue.tags
         products = list(without_photos(catalogue))
         self.captions = [product.captions[0] for product in products]
         self.tags = [dict(product.tags) for product in products]
@@ -86,13 +79,7 @@ class Shop:
         self.editor = RuleEditor(self.vocabulary)
         self.values = [values_of(self.editor.lexicon, product.tags, product.captions[0]) for product in products]
         self.photos = encoder.encode_images(ProductImages.first(catalogue))
-        self._texts: dict[str, np.ndarray] = {}
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Encodes each text once, (N, D)."""
-        if missing := [text for text in dict.fromkeys(texts) if text not in self._texts]:
-            self._texts |= zip(missing, self.encoder.encode_texts(missing, progress=False), strict=True)
-        return np.stack([self._texts[text] for text in texts])
+        self.encode = partial(EncodedOnce(encoder).encode_texts, progress=False)
 
     def having(self, unwanted: Unwanted) -> np.ndarray:
         """Mask (N,) of the products that have a value, by tag or description."""
@@ -135,11 +122,8 @@ def shares(shop: Shop, kind: str, pattern: str, *, seed: int = 0) -> dict[str, f
             allowed = kept if way == "search" else np.ones(len(has), dtype=bool)
             scores = np.where(allowed & (np.arange(len(has)) != question.row), shop.photos @ query, -np.inf)
             found[way].append(100 * float(has[np.argsort(-scores, kind="stable")[:TOP]].mean()))
-    return (
-        {way: float(np.mean(values)) for way, values in found.items()} | {"wishes": len(found["words"])}
-        if found["words"]
-        else {}
-    )
+    means = {way: float(np.mean(values)) for way, values in found.items() if values}
+    return {**means, "wishes": len(found["words"])} if means else {}
 
 
 def main(

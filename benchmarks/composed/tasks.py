@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from e2.benchmarks.composed.data import attribute_drop, attribute_swap, circo, cirr
+from e2.benchmarks.composed.data import circo, cirr
+from e2.benchmarks.composed.data.attribute_queries import DROP, SWAP, draw_queries
 from e2.benchmarks.composed.data.circo import load_circo
 from e2.benchmarks.composed.data.cirr import load_cirr
 from e2.benchmarks.composed.data.fashion200k import load_fashion200k
@@ -13,7 +15,6 @@ from e2.benchmarks.composed.data.garment import kept_tags
 from e2.benchmarks.composed.data.tagged_products import TaggedProducts
 from e2.benchmarks.composed.data.tagged_queries import TaggedQueries, tagged_task
 from e2.benchmarks.composed.data.task import Task
-from e2.benchmarks.composed.data.wishes import WORDINGS
 from e2.data import open_catalogue, parse_tags
 from e2.data.product import Catalogue
 from e2.errors import InputError
@@ -25,7 +26,7 @@ PUBLISHED: dict[str, tuple[Callable[..., Task], str]] = {  # loader and the spli
     "circo": (load_circo, "val"),
     "fashion200k": (load_fashion200k, "test"),
 }
-TAGGED = (attribute_swap.NAME, attribute_drop.NAME)
+TAGGED = (SWAP, DROP)
 BENCHMARKS = (*TAGGED, *PUBLISHED)
 SUBMISSIONS: dict[str, Callable[..., list[Path]]] = {"cirr": cirr.write_submission, "circo": circo.write_submission}
 
@@ -64,12 +65,7 @@ def published_task(
 
 
 def open_tagged(
-    spec: str,
-    split: str | None,
-    *,
-    tags: str | None = None,
-    keep: str | None = None,
-    table: TableOptions | None = None,
+    spec: str, split: str | None, *, tags: str | None = None, keep: str | None = None, table: TableOptions | None = None
 ) -> tuple[Catalogue, tuple[str, ...]]:
     """Opens a catalogue with its tags and those that right answers keep, which need not be among the given ones.
 
@@ -101,11 +97,7 @@ def draw_task(
     target: str | None = None,
     text: str = "caption",
     keep: Sequence[str] | None = None,
-    swap: Sequence[str] | None = None,
-    changes: int = 1,
-    size: int = attribute_swap.SIZE,
-    wordings: int = WORDINGS,
-    seed: int = 0,
+    **drawing: Any,
 ) -> tuple[Task, TaggedQueries]:
     """Makes a benchmark from a catalogue's tags, and its list of queries.
 
@@ -116,21 +108,16 @@ def draw_task(
         target: what to search, ``image`` or ``text``; None: images for swaps, texts for drops.
         text: kind of text to search, ``caption`` or ``full``.
         keep: tags of the catalogue that stay unless a wish names them; None: the kind of garment.
-        swap, changes, size, wordings, seed: of the random selection.
+        drawing: options of `draw_queries`.
 
     Raises:
         InputError: unknown options, a list of other products, or a catalogue without such queries.
     """
     listed = None if queries is None else TaggedQueries.load(queries)
     products = TaggedProducts(catalogue, text, keep if listed is None else listed.settings["keep"])
-    if listed is not None:
-        if listed.settings["benchmark"] != benchmark:
-            raise InputError(
-                f"{queries} holds {listed.settings['benchmark']} queries; give --benchmark {listed.settings['benchmark']}"
-            )
-    elif benchmark == attribute_swap.NAME:
-        listed = attribute_swap.draw_swaps(products, swap=swap, changes=changes, size=size, wordings=wordings, seed=seed)
-    else:
-        listed = attribute_drop.draw_drops(products, swap=swap, size=size, wordings=wordings, seed=seed)
-    usual = "image" if benchmark == attribute_swap.NAME else "text"
+    if listed is None:
+        listed = draw_queries(benchmark, products, **drawing)
+    elif (drawn_for := listed.settings["benchmark"]) != benchmark:
+        raise InputError(f"{queries} holds {drawn_for} queries; give --benchmark {drawn_for}")
+    usual = "image" if benchmark == SWAP else "text"
     return tagged_task(listed, products, target=target or usual), listed

@@ -50,14 +50,10 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[CaptionRun], list[dict[str,
         if record.get("benchmark") != "captioning" or not captions or "scores" not in captions[0]:
             raise InputError(f"{folder} holds no scored captions; make them by e2 evaluate captioning --out {folder}")
         _check_alike(folder, record, captions, single[0], records[0], rows[0])
-    names = _names([record["model"]["path"] for record in records])
-    return [CaptionRun(*parts) for parts in zip(names, records, rows, strict=True)], differences
-
-
-def _names(paths: Sequence[str]) -> list[str]:
-    """Last part of each path, or the whole path if the last parts are ambiguous."""
+    paths = [record["model"]["path"] for record in records]
     short = [Path(path).name or path for path in paths]
-    return [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]
+    names = [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]
+    return [CaptionRun(*parts) for parts in zip(names, records, rows, strict=True)], differences
 
 
 def _check_alike(folder: Path, record: dict, rows: list, first: Path, first_record: dict, first_rows: list) -> None:

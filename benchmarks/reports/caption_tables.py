@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from e2.benchmarks.captioning.notes import notes_of
 from e2.benchmarks.core.support import interval_of_pair, leader
 from e2.benchmarks.reports.caption_runs import CaptionRun
 from e2.benchmarks.reports.tables import Table, difference_cell, value_cell
@@ -19,16 +20,11 @@ def score_table(runs: Sequence[CaptionRun], differences: Sequence[dict[str, Any]
         best = None if name in NEITHER else _best(name, values, runs, differences)
         rows[name.replace("_", " ")] = [value_cell(run.record, name, place == best) for place, run in enumerate(runs)]
     first = runs[0].record
-    notes = [
-        f"Percent (CIDEr x 100, length in words), 95 % intervals over {first['n']:,} products; tokens: {first['tokenizer']}"
-    ]
+    scale = "Percent (CIDEr x 100, length in words), 95 % intervals over"
+    notes = [f"{scale} {first['n']:,} products; tokens: {first['tokenizer']}"]
     if first["n"] < first.get("n_of", first["n"]):
         notes.append(f"Scored are {first['n']:,} of {first['n_of']:,} products")
-    by_note: dict[str, list[str]] = {}
-    for run in runs:
-        for note in [*(f"no {name}: {why}" for name, why in run.record["missing"].items()), *run.record["notes"]]:
-            by_note.setdefault(note, []).append(run.name)
-    notes += [note if len(noted) == len(runs) else f"{', '.join(noted)}: {note}" for note, noted in by_note.items()]
+    notes += notes_of({run.name: run.record for run in runs})
     if recall := first["reference_tags"].get("tag_recall"):
         notes.append(f"The references themselves name {recall:.1f} % of the tags")
     return Table(f"Scores on {first['dataset']}, {first['split']}", [run.name for run in runs], rows, ". ".join(notes) + ".")
@@ -42,12 +38,8 @@ def difference_table(differences: Sequence[dict[str, Any]], runs: Sequence[Capti
     head = [f"{short[found['second']]} − {short[found['first']]}" for found in differences]
     names = dict.fromkeys(name for found in differences for name in found["metrics"])
     rows = {name.replace("_", " "): [difference_cell(found, name) for found in differences] for name in names}
-    return Table(
-        "Paired differences",
-        head,
-        rows,
-        "Same products in every resample; green and red: the 95 % interval lies above or below zero.",
-    )
+    note = "Same products in every resample; green and red: the 95 % interval lies above or below zero."
+    return Table("Paired differences", head, rows, note)
 
 
 def _best(

@@ -68,7 +68,7 @@ def write_report(
     catalogue, places = _photos_of(runs[0], data, table or TableOptions())
     shown = [catalogue[places[row["product_id"]]] for row in (runs[0].rows[row] for row in rows)]
     looks = _looks(encoder, runs, shown[:: max(1, len(shown) // LOOKS)][:LOOKS])
-    tables = [table for table in (score_table(runs, differences), difference_table(differences, runs)) if table]
+    scores, compared = score_table(runs, differences), difference_table(differences, runs)
     first = runs[0].record
     page = Path(out) / PAGE
     write_page(
@@ -77,14 +77,11 @@ def write_report(
         title="Captions, side by side" if len(runs) > 1 else "Captions",
         kicker="e2 caption report",
         lead=f"{first['n']:,} products of {first['dataset']}, split {first['split']}; references: {first['text']}",
-        sections=[
-            (name.lower().replace(" ", "-"), name)
-            for name in ("Scores", "Distributions", "Gallery", "Worst", "Tokens", "Settings")
-        ],
+        sections=[(name.lower(), name) for name in ("Scores", "Distributions", "Gallery", "Worst", "Tokens", "Settings")],
         names=[run.name for run in runs],
         n=f"{len(runs[0].rows):,}",
-        scores=tables[0],
-        differences=tables[1] if len(tables) > 1 else None,
+        scores=scores,
+        differences=compared,
         charts=_charts(runs, metrics),
         gallery_note=_gallery_note(len(rows), len(runs[0].rows), len(runs)),
         worst_metric=main,
@@ -92,7 +89,7 @@ def write_report(
         data=_page_data(runs, rows, shown, worst, metrics, main),
         **looks,
     )
-    write_texts(Path(out), (MARKDOWN, LATEX), tables)
+    write_texts(Path(out), (MARKDOWN, LATEX), [scores, *filter(None, [compared])])
     return page
 
 
@@ -115,11 +112,8 @@ def choose_products(
 
 
 def _charts(runs: Sequence[CaptionRun], metrics: Sequence[str]) -> list[Ridges]:
-    charts = [
-        ridges(name, [run.values(name) for run in runs], None if name == "CIDEr" else 100.0)
-        for name in CHARTS
-        if name in metrics
-    ]
+    tops = {name: None if name == "CIDEr" else 100.0 for name in CHARTS if name in metrics}
+    charts = [ridges(name, [run.values(name) for run in runs], top) for name, top in tops.items()]
     lengths = [np.array([len(row["caption"].split()) for row in run.rows], dtype=float) for run in runs]
     return [*charts, ridges("words", lengths)]
 
@@ -196,11 +190,6 @@ def _photos_of(run: CaptionRun, data: str | None, table: TableOptions) -> tuple[
 
 def _looks(name: str | None, runs: Sequence[CaptionRun], products: Sequence[Product]) -> dict[str, Any]:
     """Data for the section on selection tokens."""
-    nothing = {
-        "looks": [],
-        "looks_encoder": "",
-        "looks_reason": "None of the captioners' encoders has selection tokens, or none is here.",
-    }
     for path in [name] if name else _encoders_of(runs):
         encoder = load_encoder(path, device="cpu", workers=0)
         if encoder.tags:
@@ -209,7 +198,8 @@ def _looks(name: str | None, runs: Sequence[CaptionRun], products: Sequence[Prod
             return {"looks": looks, "looks_encoder": path, "looks_reason": ""}
     if name:
         raise InputError(f"{name} has no selection tokens; give --encoder a model trained by `e2 train --method e2`")
-    return nothing
+    reason = "None of the captioners' encoders has selection tokens, or none is here."
+    return {"looks": [], "looks_encoder": "", "looks_reason": reason}
 
 
 def _encoders_of(runs: Sequence[CaptionRun]) -> list[str]:
@@ -222,25 +212,15 @@ def _encoders_of(runs: Sequence[CaptionRun]) -> list[str]:
 def _looked_at(encoder: Encoder, products: Sequence[Product], tags: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
     photos = [load_image(product.images[0]).resize((LOOK, LOOK)) for product in products]
     chosen = encoder.selections(photos)  # entity -> {layer: (B, k, rows, columns)}
-    return [
-        {
-            "photo": data_uri(photo, LOOK),
-            "name": product.product_id,
-            "parts": [
-                {
-                    "picture": data_uri(_chosen(photo, layers, row), LOOK),
-                    "title": ": ".join([entity.replace("_", " "), *filter(None, [tags[row].get(entity)])]),
-                }
-                for entity, layers in chosen.items()
-            ],
-        }
-        for row, (product, photo) in enumerate(zip(products, photos, strict=True))
-    ]
-
-
-def _chosen(photo: Image.Image, layers: Mapping[int, np.ndarray], row: int) -> Image.Image:
-    """Dims the patches of the photo that no token of the entity chose in any block."""
-    return Image.fromarray(lit(photo, {layer: weights[row].sum(axis=0) for layer, weights in layers.items()}))
+    looks = []
+    for row, (product, photo) in enumerate(zip(products, photos, strict=True)):
+        parts = []
+        for entity, layers in chosen.items():
+            picture = Image.fromarray(lit(photo, {layer: weights[row].sum(axis=0) for layer, weights in layers.items()}))
+            title = ": ".join([entity.replace("_", " "), *filter(None, [tags[row].get(entity)])])
+            parts.append({"picture": data_uri(picture, LOOK), "title": title})
+        looks.append({"photo": data_uri(photo, LOOK), "name": product.product_id, "parts": parts})
+    return looks
 
 
 def _settings(runs: Sequence[CaptionRun]) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
 """Computes numbers for inline SVG charts; the template draws them, so that colours follow the page's theme."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,8 +8,7 @@ BINS = 30
 WIDTH, HEIGHT = 320.0, 44.0  # of one ridge, in SVG units
 
 
-@dataclass(frozen=True)
-class Ridge:
+class Ridge(NamedTuple):
     """Distribution of one series: an SVG path, the positions of its mean and median, and both in words."""
 
     path: str
@@ -19,8 +18,7 @@ class Ridge:
     median: float
 
 
-@dataclass(frozen=True)
-class Ridges:
+class Ridges(NamedTuple):
     """Distributions of one quantity below each other on one axis from 0 to ``top``; the last bin includes higher values."""
 
     name: str

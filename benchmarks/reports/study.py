@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from e2.adapters.encoder import Encoder, load_encoder
 from e2.benchmarks.core.names import distinct
@@ -75,11 +76,11 @@ def write_report(
     results = find_results(folders)
     encoders = [load_encoder(name, device="cpu", workers=0) for name in models]
     sections = [_section(result, place, out / FOLDER) for place, result in enumerate(results, start=1)]
-    names = _names(models)
+    names = distinct([re.split(r"[/:]", model.rstrip("/"))[-1] for model in models], models)
     looks, examples = "", []
-    if encoders and catalogue is None:
-        raise InputError("--model shows encoders at work: name the photos by --data")
-    if encoders and catalogue is not None:
+    if encoders:
+        if catalogue is None:
+            raise InputError("--model shows encoders at work: name the photos by --data")
         looks = _selections(encoders, names, catalogue, out / FOLDER, seed)
         examples = find_examples(encoders, catalogue, text=text, count=QUERIES, seed=seed)
         draw_examples(examples, names, [out / FOLDER / f"{EXAMPLES}{ending}" for ending in FIGURES])
@@ -100,38 +101,26 @@ def write_report(
         sources=[_source(result) for result in results],
         long=LONG,
     )
-    tables = [table for section in sections for table in section.tables]
-    write_texts(out, (MARKDOWN, LATEX), tables)
+    write_texts(out, (MARKDOWN, LATEX), [table for section in sections for table in section.tables])
     return page
 
 
-def _section(result: StudyResult, place: int, figures: Path) -> Section:
+def _section(result: StudyResult, place: int, folder: Path) -> Section:
+    """Tabulates a result, and copies all three forms of its figures."""
     anchor = f"{place}-{result.kind}"
     shown = []
     for figure in result.figures():
         name = anchor if figure.stem in ("figure", result.kind) else f"{anchor}-{figure.stem}"
-        _copy(figure, figures, name)
-        shown.append((figure.stem.replace("_", " "), _svg_uri(figure)))
-    return Section(anchor, result.title, result.question, result.where, shown, tables_of(result))
-
-
-def _copy(figure: Path, folder: Path, name: str) -> None:
-    """Copies all three forms of a figure."""
-    for ending in FIGURES:
-        source = figure.with_suffix(ending)
-        if source.is_file():
-            with atomic_path(folder / f"{name}{ending}") as temporary:
+        for source in filter(Path.is_file, (figure.with_suffix(ending) for ending in FIGURES)):
+            with atomic_path(folder / f"{name}{source.suffix}") as temporary:
                 shutil.copyfile(source, temporary)
-
-
-def _svg_uri(path: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+        uri = "data:image/svg+xml;base64," + base64.b64encode(figure.read_bytes()).decode()
+        shown.append((figure.stem.replace("_", " "), uri))
+    return Section(anchor, result.title, result.question, result.where, shown, tables_of(result))
 
 
 def _selections(encoders: Sequence[Encoder], names: Sequence[str], catalogue: Catalogue, folder: Path, seed: int) -> str:
     """Draws the overlays of the first encoder with tokens, above the first without; as a data URI, empty without tokens."""
-    from PIL import Image
-
     tokens = next((encoder for encoder in encoders if encoder.tags), None)
     if tokens is None:
         return ""
@@ -146,18 +135,11 @@ def _selections(encoders: Sequence[Encoder], names: Sequence[str], catalogue: Ca
 
 
 def _shown(example: Example, names: Sequence[str]) -> dict[str, Any]:
-    found = zip(names, example.ranks, example.hits, strict=True)
-    return {
-        "text": example.text,
-        "found": [
-            {
-                "name": name,
-                "rank": rank,
-                "hits": [{"photo": data_uri(hit.photo, SIDE), "id": hit.product_id, "right": hit.right} for hit in hits],
-            }
-            for name, rank, hits in found
-        ],
-    }
+    found = []
+    for name, rank, hits in zip(names, example.ranks, example.hits, strict=True):
+        shown = [{"photo": data_uri(hit.photo, SIDE), "id": hit.product_id, "right": hit.right} for hit in hits]
+        found.append({"name": name, "rank": rank, "hits": shown})
+    return {"text": example.text, "found": found}
 
 
 def _navigation(sections: Sequence[Section], looks: str, examples: Sequence[Example]) -> list[tuple[str, str]]:
@@ -185,8 +167,3 @@ def _source(result: StudyResult) -> dict[str, str]:
         "commit": record.get("commit") or "–",
         "version": record["version"],
     }
-
-
-def _names(models: Sequence[str]) -> list[str]:
-    """Last part of each model's path, or the whole path if the last parts are ambiguous."""
-    return distinct([re.split(r"[/:]", model.rstrip("/"))[-1] for model in models], models)

@@ -61,27 +61,16 @@ def choose_queries(ranks: np.ndarray, count: int, seed: int) -> list[int]:
 
 
 def find_examples(encoders: Sequence[Encoder], catalogue: Catalogue, *, text: str, count: int, seed: int) -> list[Example]:
-    """Ranks every first photo of the split for every first text and picks some queries.
-
-    Args:
-        encoders: one or several, the baseline first.
-        catalogue: one split.
-        text: ``caption`` or ``full``.
-        count: examples.
-        seed: of the choice.
-    """
+    """Ranks every first photo of the split for every first ``text`` and picks some queries; encoders: the baseline first."""
     items = read_items(catalogue, text, first_only=True)
     scores = [encoder.encode_texts(items.texts) @ encoder.encode_images(items.images).T for encoder in encoders]  # (T, I)
     own = np.arange(len(items.texts))
     ranks = np.stack([1 + (score > score[own, own][:, None]).sum(axis=1) for score in scores])
-    return [
-        Example(
-            items.texts[query],
-            [int(rank) for rank in ranks[:, query]],
-            [_hits(items, np.argsort(-score[query], kind="stable")[:TOP], query) for score in scores],
-        )
-        for query in choose_queries(ranks, count, seed)
-    ]
+    examples = []
+    for query in choose_queries(ranks, count, seed):
+        hits = [_hits(items, np.argsort(-score[query], kind="stable")[:TOP], query) for score in scores]
+        examples.append(Example(items.texts[query], ranks[:, query].tolist(), hits))
+    return examples
 
 
 def _hits(items: Items, places: np.ndarray, query: int) -> list[ExampleHit]:

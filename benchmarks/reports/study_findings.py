@@ -47,16 +47,11 @@ class Finding:
 
 def findings(results: Sequence[StudyResult]) -> list[Finding]:
     """Collects all findings, studies first."""
-    return [found for result in results for found in _of(result)]
-
-
-def _of(result: StudyResult) -> Iterator[Finding]:
-    if result.study:
-        yield from _of_study(result)
-    elif result.kind == "grounding":
-        yield from _of_grounding(result)
-    else:
-        yield from _of_evaluation(result)
+    found: list[Finding] = []
+    for result in results:
+        of_kind = _of_study if result.study else _of_grounding if result.kind == "grounding" else _of_evaluation
+        found += of_kind(result)
+    return found
 
 
 def _of_study(result: StudyResult) -> Iterator[Finding]:

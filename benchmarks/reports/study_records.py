@@ -93,15 +93,10 @@ def find_results(folders: Sequence[Path]) -> list[StudyResult]:
         InputError: nothing there, or a file that is no such record.
     """
     results: list[StudyResult] = []
-    for folder in folders:
-        files = sorted([*Path(folder).rglob(NAME), *Path(folder).rglob(COMPARISON)])
-        compared = {file.parent for file in files if file.name == COMPARISON}
-        for file in files:
-            if file.name == NAME and file.parent.parent in compared:
-                continue  # one encoder of a comparison
-            found = _read(file)
-            if found is not None:
-                results.append(found)
+    for folder in map(Path, folders):
+        compared = {file.parent for file in folder.rglob(COMPARISON)}
+        files = [file for file in folder.rglob(NAME) if file.parent.parent not in compared]  # not one encoder of a comparison
+        results += filter(None, map(_read, sorted([*files, *folder.rglob(COMPARISON)])))
     if not results:
         names = ", ".join(map(str, folders))
         raise InputError(f"{names}: no results there; give --results folders that e2 study or e2 evaluate wrote by --out")
@@ -112,21 +107,16 @@ def find_results(folders: Sequence[Path]) -> list[StudyResult]:
 
 def _told_apart(results: Sequence[StudyResult]) -> list[StudyResult]:
     """Labels results of the same study on the same data (one for longer, say) by the ends of their folders."""
-    alike: dict[tuple[bool, str, str], list[Path]] = defaultdict(list)
+    alike: dict[tuple[bool, str, str], list[StudyResult]] = defaultdict(list)
     for result in results:
-        alike[result.study, result.kind, result.where].append(result.folder)
-    labels = [_ends(alike[result.study, result.kind, result.where]) for result in results]
-    return [replace(result, label=ends[result.folder]) for result, ends in zip(results, labels, strict=True)]
-
-
-def _ends(folders: Sequence[Path]) -> dict[Path, str]:
-    """Maps each folder to as much of its end as distinguishes it; nothing for a single one."""
-    if len(folders) == 1:
-        return {folders[0]: ""}
-    depth = 1
-    while len({folder.parts[-depth:] for folder in folders}) < len(set(folders)):
-        depth += 1
-    return {folder: "/".join(folder.parts[-depth:]) for folder in folders}
+        alike[result.study, result.kind, result.where].append(result)
+    labelled = []
+    for group in alike.values():
+        depth = 0 if len(group) == 1 else 1  # as much of the ends as distinguishes them
+        while len({one.folder.parts[len(one.folder.parts) - depth :] for one in group}) < len({one.folder for one in group}):
+            depth += 1
+        labelled += [replace(one, label="/".join(one.folder.parts[len(one.folder.parts) - depth :])) for one in group]
+    return labelled
 
 
 def tables_of(result: StudyResult) -> list[Table]:

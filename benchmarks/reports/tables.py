@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Table:
     head: list[str]
     rows: dict[str, list[Cell]]
     note: str = ""
-    corner: str = field(default="metric")
+    corner: str = "metric"
 
 
 def value_cell(record: Mapping[str, Any], name: str, best: bool = False) -> Cell:
@@ -78,15 +78,11 @@ def write_texts(out: Path, names: tuple[str, str], tables: Sequence[Table], head
 
 def to_markdown(table: Table) -> str:
     """Writes GitHub's Markdown; best cells are bold."""
-    lines = [f"**{_markdown(table.title)}**", "", _markdown_row([table.corner, *table.head])]
-    lines.append("|" + "---|" * (1 + len(table.head)))
-    for name, cells in table.rows.items():
-        bold = (f"**{_markdown(cell.text)}**" if cell.best else _markdown(cell.text) for cell in cells)
-        parts = (
-            f"{text} ({_markdown(cell.interval)})" if cell.interval else text for text, cell in zip(bold, cells, strict=True)
-        )
-        lines.append(f"| {_markdown(name)} | " + " | ".join(parts) + " |")
-    return "\n".join([*lines, "", _markdown(table.note), ""])
+    rows = [map(_markdown, [table.corner, *table.head])]
+    rows += [[_markdown(name), *map(_markdown_cell, cells)] for name, cells in table.rows.items()]
+    head, *lines = (f"| {' | '.join(row)} |" for row in rows)
+    rule = "|" + "---|" * (1 + len(table.head))
+    return "\n".join([f"**{_markdown(table.title)}**", "", head, rule, *lines, "", _markdown(table.note), ""])
 
 
 def to_latex(table: Table) -> str:
@@ -100,8 +96,9 @@ def to_latex(table: Table) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 
-def _markdown_row(names: list[str]) -> str:
-    return "| " + " | ".join(map(_markdown, names)) + " |"
+def _markdown_cell(cell: Cell) -> str:
+    value = f"**{_markdown(cell.text)}**" if cell.best else _markdown(cell.text)
+    return f"{value} ({_markdown(cell.interval)})" if cell.interval else value
 
 
 def _markdown(text: str) -> str:

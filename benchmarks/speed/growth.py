@@ -20,8 +20,7 @@ from PIL import Image
 
 from e2.adapters.embeddings.write import write_embeddings
 from e2.adapters.encoder import load_encoder
-from e2.benchmarks.speed.harness import peak_memory, seconds
-from e2.benchmarks.speed.memory_projection import random_unit
+from e2.benchmarks.speed.harness import nothing, peak_memory, random_unit, seconds, work_on_features
 from e2.data.product import Product
 from e2.files import atomic_path
 from e2.ranks import cross_modal_ranks
@@ -55,19 +54,17 @@ def run(
             time = seconds(partial(embed, size, threads))
             embedded.append(point(size, time, peak_memory(embed, size, threads) - peak_memory(embed, PHOTOS, threads)))
         time = evaluation_seconds(queries, size, width, repeats)
-        beyond = peak_memory(make_and_evaluate, queries, size, width, threads)
-        beyond -= peak_memory(make_only, queries, size, width, threads)
-        evaluated.append(point(size, time, beyond))
-    ratios = {
-        f"{name}_per_product_ratio": last_ratio(points) for name, points in (("embed", embedded), ("evaluate", evaluated))
-    }
-    facts = {"queries": queries, "width": width, "photos": PHOTOS, "threads": threads}
-    return {**ratios, "embed": embedded, "evaluate": evaluated, **facts}
+        sizes_of_both = queries, size, width, threads
+        made, ranked = (peak_memory(work_on_features, work, *sizes_of_both) for work in (nothing, evaluate))
+        evaluated.append(point(size, time, ranked - made))
+    points = {"embed": embedded, "evaluate": evaluated}
+    ratios = {f"{name}_per_product_ratio": last_ratio(found) for name, found in points.items()}
+    return {**ratios, **points, "queries": queries, "width": width, "photos": PHOTOS, "threads": threads}
 
 
 def evaluation_seconds(queries: int, products: int, width: int, repeats: int) -> float:
     """Returns the minimum of several times, as other programs can only add to it."""
-    images, texts = random_unit(queries, width, False), random_unit(products, width, False)
+    images, texts = random_unit(queries, width), random_unit(products, width)
     return min(seconds(lambda: evaluate(images, texts)) for _ in range(repeats))
 
 
@@ -118,15 +115,6 @@ def evaluate(images: torch.Tensor, texts: torch.Tensor) -> None:
     rows = torch.arange(len(images))
     for ranks in cross_modal_ranks(images, texts, rows, torch.arange(len(texts)) % len(images)):
         ranks.hits()
-
-
-def make_only(queries: int, products: int, width: int, threads: int) -> tuple[torch.Tensor, torch.Tensor]:
-    torch.set_num_threads(threads)
-    return random_unit(queries, width, False), random_unit(products, width, False)
-
-
-def make_and_evaluate(queries: int, products: int, width: int, threads: int) -> None:
-    evaluate(*make_only(queries, products, width, threads))
 
 
 def draw(found: dict[str, Any], path: Path) -> None:

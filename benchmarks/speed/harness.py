@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from e2.extras import extra
 
@@ -68,6 +69,24 @@ def use_threads(threads: int) -> None:
         import faiss
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
+
+
+def random_unit(rows: int, width: int, half: bool = False) -> torch.Tensor:
+    """Makes (rows, width) unit vectors, in parts so that making them does not set the peak."""
+    table = torch.empty(rows, width, dtype=torch.float16 if half else torch.float32)
+    for part in table.split(8192):
+        part.copy_(F.normalize(torch.randn(part.shape), dim=-1))
+    return table
+
+
+def work_on_features(work: Callable[..., Any], images: int, texts: int, width: int, threads: int) -> None:
+    """Makes random features of images and texts and works on them: for `peak_memory`."""
+    torch.set_num_threads(threads)
+    work(random_unit(images, width), random_unit(texts, width))
+
+
+def nothing(images: torch.Tensor, texts: torch.Tensor) -> None:
+    """Does nothing with the features: their own memory."""
 
 
 def peak_memory(function: Callable[..., Any], *arguments: Any) -> int:

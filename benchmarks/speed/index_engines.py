@@ -104,23 +104,18 @@ def _bare_faiss(engine: str, place: str, products: int, width: int, top_k: int) 
         import faiss
 
     lists, product = int(4 * np.sqrt(products)), faiss.METRIC_INNER_PRODUCT
-    kind = {
-        "faiss-flat": "Flat",
-        "faiss-ivf-flat": f"IVF{lists},Flat",
-        "faiss-ivf-sq8": f"IVF{lists},SQ8",
-        "faiss-hnsw": f"HNSW{NEIGHBOURS},Flat",
-    }[engine]
+    make, breadth = faiss.SearchParameters, {}
+    kind = {"flat": "Flat", "ivf-flat": f"IVF{lists},Flat", "ivf-sq8": f"IVF{lists},SQ8", "hnsw": f"HNSW{NEIGHBOURS},Flat"}[
+        engine.removeprefix("faiss-")
+    ]
     index = faiss.index_factory(width, kind, product)
     vectors = np.concatenate([index_vectors.block(n, width) for n in range(-(-products // index_vectors.BLOCK))])[:products]
-    options = {
-        "Flat": faiss.SearchParameters,
-        "HNSW": faiss.SearchParametersHNSW,  # type: ignore[attr-defined]  # it is there; the stubs of faiss 1.15 forgot it
-        "IVF": faiss.SearchParametersIVF,
-    }
-    (make,) = (options[name] for name in options if kind.startswith(name))
-    breadth = {"nprobe": PROBES} if "IVF" in kind else {"efSearch": WIDTH_OF_SEARCH} if "HNSW" in kind else {}
+    if "IVF" in kind:
+        make, breadth = faiss.SearchParametersIVF, {"nprobe": PROBES}
     if isinstance(index, faiss.IndexHNSW):
         index.hnsw.efConstruction = WIDTH_OF_BUILD
+        make = faiss.SearchParametersHNSW  # type: ignore[attr-defined]  # it is there; the stubs of faiss 1.15 forgot it
+        breadth = {"efSearch": WIDTH_OF_SEARCH}
     took = seconds(lambda: (index.train(vectors), index.add(vectors)))
     bits = np.packbits(index_vectors.passing(SELECTIVE, products), bitorder="little")
     selector = faiss.IDSelectorBitmap(products, faiss.swig_ptr(bits))

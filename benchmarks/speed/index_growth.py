@@ -20,7 +20,6 @@ import torch
 
 from e2.adapters.search.index import ProductIndex, open_index
 from e2.adapters.search.local_store import LocalStore
-from e2.adapters.search.store import Entry
 from e2.benchmarks.speed import index_vectors
 from e2.benchmarks.speed.harness import one_by_one, peak_memory, seconds, use_threads
 
@@ -95,10 +94,9 @@ def change(index: Path, answer: Path, size: int, width: int, queries: int, top_k
     store = LocalStore.open(index)
     entries = next(index_vectors.entries(CHANGED, width))
     news = index_vectors.block(2**31 + 1, width)
-    replaced = [
-        _with(entry, str(size - 1 - place), vector) for place, (entry, vector) in enumerate(zip(entries, news, strict=False))
-    ]
-    added = [_with(entry, f"new {place}", news[place + CHANGED]) for place, entry in enumerate(entries)]
+    numbered = list(enumerate(entries))
+    replaced = [replace(entry, product_id=str(size - 1 - i), vector=news[i]) for i, entry in numbered]
+    added = [replace(entry, product_id=f"new {i}", vector=news[i + CHANGED]) for i, entry in numbered]
     found = {"replace_s": seconds(lambda: store.write(replaced)), "add_s": seconds(lambda: store.write(added))}
     found["delete_s"] = seconds(lambda: store.delete([str(row) for row in range(CHANGED)]))
     found["finish_after_s"] = seconds(store.finish)
@@ -110,7 +108,3 @@ def change(index: Path, answer: Path, size: int, width: int, queries: int, top_k
     gone = opened.search(index_vectors.block(0, width)[:CHANGED:20], top_k)
     found["deleted_found"] = sum(hit.product_id.isdigit() and int(hit.product_id) < CHANGED for hits in gone for hit in hits)
     answer.write_text(json.dumps(found))
-
-
-def _with(entry: Entry, product_id: str, vector: np.ndarray) -> Entry:
-    return replace(entry, product_id=product_id, vector=vector)

@@ -66,17 +66,9 @@ def run(
         bare = compare(table, lambda: decode(catalogues["table"], change))
         kinds = compare(shards, table)
         found = {kind: measure(view, workers, batch_size, model_images_per_second) for kind, view in views.items()}
-    return {
-        "images": images,
-        "photo_size": [WIDTH, HEIGHT],
-        "model_size": SIZE,
-        "workers": workers,
-        "batch_size": batch_size,
-        "model_images_per_second": model_images_per_second,
-        "loader_to_bare_ratio": bare["ratio"],
-        "shards_to_table_ratio": kinds["ratio"],
-        **found,
-    }
+    sizes = {"images": images, "photo_size": [WIDTH, HEIGHT], "model_size": SIZE, "workers": workers, "batch_size": batch_size}
+    ratios = {"loader_to_bare_ratio": bare["ratio"], "shards_to_table_ratio": kinds["ratio"]}
+    return {**sizes, "model_images_per_second": model_images_per_second, **ratios, **found}
 
 
 def make_catalogues(folder: Path, images: int) -> dict[str, ArrowCatalogue]:

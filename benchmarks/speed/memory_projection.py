@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from e2.adapters.captioning.memory import project
-from e2.benchmarks.speed.harness import peak_memory, seconds
+from e2.benchmarks.speed.harness import peak_memory, random_unit, seconds
 
 
 def run(
@@ -27,7 +27,7 @@ def run(
     found["peak_gb"] = found["peak_bytes"] / 1e9
     if plain:
         found["reference_peak_bytes"] = peak_memory(project_random, entries, images, width, half, True)
-    vectors, memory = random_unit(max(1, images // 20), width, False), random_unit(entries, width, half)
+    vectors, memory = random_unit(max(1, images // 20), width), random_unit(entries, width, half)
     found["seconds"] = 20 * seconds(lambda: project(vectors, memory))
     return {**found, "entries": entries, "images": images, "width": width}
 
@@ -35,16 +35,8 @@ def run(
 def project_random(entries: int, images: int, width: int, half: bool, plain: bool) -> None:
     """Projects random images onto a random memory."""
     torch.set_num_threads(1)
-    vectors, memory = random_unit(images, width, False), random_unit(entries, width, half)
+    vectors, memory = random_unit(images, width), random_unit(entries, width, half)
     if plain:
         F.normalize((100 * vectors @ memory.float().T).softmax(dim=1) @ memory.float(), dim=-1)
     else:
         project(vectors, memory)
-
-
-def random_unit(rows: int, width: int, half: bool) -> torch.Tensor:
-    """Makes (rows, width) unit vectors, in parts so that making them does not set the peak."""
-    table = torch.empty(rows, width, dtype=torch.float16 if half else torch.float32)
-    for part in table.split(8192):
-        part.copy_(F.normalize(torch.randn(part.shape), dim=-1))
-    return table

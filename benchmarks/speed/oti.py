@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from e2.adapters.composed.injection import NOWHERE, Prompts, token_width
+from e2.adapters.composed.injection import NOWHERE, Prompts, prompts_with_word, token_width
 from e2.adapters.composed.oti import OtiConfig, Sentences, invert
 from e2.adapters.composed.phrases import PhraseBook, phrase_book
 from e2.adapters.encoder import Encoder
@@ -31,7 +31,7 @@ def run(*, images: int = IMAGES, steps: int = 1, repeats: int = 3, backbone: str
     rng = np.random.default_rng(0)
     features = torch.from_numpy(rng.normal(size=(images, book.features.shape[1])).astype(np.float32)).to(device)
     initial = torch.from_numpy(rng.normal(0, 0.02, (images, token_width(clip))).astype(np.float32)).to(device)
-    templates = Prompts(*_template(encoder))
+    templates = prompts_with_word(encoder.tokenizer, [("a photo of a ", "")]).to(encoder.device)
     rows = torch.from_numpy(rng.integers(0, len(book.prompts), (steps, images))).to(device)
     config = OtiConfig(steps=steps)
     ours = {"words": initial}
@@ -61,13 +61,6 @@ def random_encoder(backbone: str, device: str) -> Encoder:
     model, _, preprocess = open_clip.create_model_and_transforms(backbone)
     info = {"path": backbone, "weights_sha256": "random"}
     return Encoder(model, preprocess, open_clip.get_tokenizer(backbone), info, device=device)
-
-
-def _template(encoder: Encoder) -> tuple[Tensor, Tensor]:
-    from e2.adapters.composed.injection import prompts_with_word
-
-    prompts = prompts_with_word(encoder.tokenizer, [("a photo of a ", "")]).to(encoder.device)
-    return prompts.tokens, prompts.positions
 
 
 def _single(

@@ -43,12 +43,11 @@ def flat(found: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Describes the machine."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpu": gpu,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,  # other programs disturb the times
         "torch": torch.__version__,
         "python": platform.python_version(),

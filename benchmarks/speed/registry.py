@@ -7,14 +7,14 @@ from typing import Any
 
 from e2.errors import InputError
 
-MEASUREMENTS = {  # name -> module of this package
+MEASUREMENTS = {  # name -> module of this package, and its function if that is not `run`
     "train-step": "train_step",
     "retrieval": "retrieval",
     "growth": "growth",
     "input-pipeline": "input_pipeline",
     "memory-projection": "memory_projection",
-    "decap-greedy": "decap_greedy",
-    "capdec-beam": "capdec_beam",
+    "decap-greedy": "decoding.greedy",
+    "capdec-beam": "decoding.beam",
     "captioning-scores": "captioning_scores",
     "top-k": "top_k",
     "oti": "oti",
@@ -31,7 +31,8 @@ def measurement(name: str) -> Callable[..., dict[str, Any]]:
     """
     if name not in MEASUREMENTS:
         raise InputError(f"unknown measurement {name!r}; choose one of {', '.join(MEASUREMENTS)}")
-    return importlib.import_module(f"e2.benchmarks.speed.{MEASUREMENTS[name]}").run
+    module, _, function = MEASUREMENTS[name].partition(".")
+    return getattr(importlib.import_module(f"e2.benchmarks.speed.{module}"), function or "run")
 
 
 def defaults(run: Callable) -> dict[str, Any]:

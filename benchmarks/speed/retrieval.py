@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from e2.benchmarks.speed.harness import compare, peak_memory
-from e2.benchmarks.speed.memory_projection import random_unit
+from e2.benchmarks.speed.harness import compare, nothing, peak_memory, random_unit, work_on_features
 from e2.ranks import BLOCK, cross_modal_ranks
 
 
@@ -24,11 +23,9 @@ def run(*, products: int = 100_000, width: int = 512, repeats: int = 1, seed: in
         only makes the features, and ``reference_beyond_features_bytes``; the arguments.
     """
     torch.manual_seed(seed)
-    timed = compare_on(random_unit(products, width, False), random_unit(products, width, False), repeats)
-    threads = torch.get_num_threads()
-    made, ranked, multiplied = (
-        peak_memory(make_and, work, products, width, threads) for work in (nothing, rank, bare_product)
-    )
+    timed = compare_on(random_unit(products, width), random_unit(products, width), repeats)
+    sizes = products, products, width, torch.get_num_threads()
+    made, ranked, multiplied = (peak_memory(work_on_features, work, *sizes) for work in (nothing, rank, bare_product))
     return {
         **timed,
         "beyond_features_bytes": ranked - made,
@@ -56,13 +53,3 @@ def bare_product(images: Tensor, texts: Tensor) -> None:
     for rows in images.split(BLOCK[0]):
         for columns in texts.split(BLOCK[1]):
             rows @ columns.T  # noqa: B018
-
-
-def nothing(images: Tensor, texts: Tensor) -> None:
-    """Does nothing with the features."""
-
-
-def make_and(work, products: int, width: int, threads: int) -> None:
-    """Makes features and works on them, in a process of its own."""
-    torch.set_num_threads(threads)
-    work(random_unit(products, width, False), random_unit(products, width, False))

@@ -59,15 +59,10 @@ def run(
         The result of `harness.compare`, seconds per step; ``peak_bytes``, ``reference_peak_bytes`` (of a separate process; on
         a GPU, of its allocations) and ``memory_ratio``; images per second of both; sizes of what was encoded; the arguments.
     """
-    settings = {
-        "backbone": backbone,
-        "precision": precision,
-        "device": device,
-        "steps": 1_000_000,  # of the schedule: no more than the first are taken
-        "seed": seed,
-        "model": {"tags": list(tags)},
-        "data": {"data": data, "tags": list(tags), "batch_size": batch_size},
-    }
+    of_both = {"backbone": backbone, "precision": precision}
+    of_data = {"data": data, "tags": list(tags), "batch_size": batch_size}
+    steps = 1_000_000  # of the schedule: no more than the first are taken
+    settings = {**of_both, "device": device, "steps": steps, "seed": seed, "model": {"tags": list(tags)}, "data": of_data}
     config = from_dict(TrainConfig, settings)
     peaks = [peak(kind, config) for kind in (OurSteps, PlainSteps)]
     batches = loaded_batches(config)
@@ -82,11 +77,8 @@ def run(
         "images_per_second": batch_size / timed["ours_s"],
         "reference_images_per_second": batch_size / timed["reference_s"],
         **text_sizes(batches),
-        "backbone": backbone,
-        "batch_size": batch_size,
-        "precision": precision,
-        "data": data,
-        "tags": list(tags),
+        **of_both,
+        **of_data,
         "device": ours.run.accelerator.device.type,
     }
 

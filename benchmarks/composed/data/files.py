@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,7 @@ def number_text(value: Any, what: str) -> str:
     Raises:
         InputError: it is no whole number; ``what`` begins the message.
     """
-    if isinstance(value, bool) or not (
-        isinstance(value, int) or isinstance(value, str) and value.isdecimal() and len(value) < 20
-    ):
+    if isinstance(value, bool) or not (isinstance(value, int) or re.fullmatch(r"\d{1,19}", str(value))):
         raise InputError(f"{what} is missing or no whole number; get the file again from its publisher")
     return str(int(value))
 

@@ -81,15 +81,11 @@ def draw_pairs(table: TagTable, swaps: Sequence[tuple[int, ...]], seed: int) -> 
     """
     rng = np.random.default_rng(seed)
     groups = _Groups(table.codes)
-    turns = groups.tuples[:, _turn_taker(table)]
+    most = int(np.argmax([len(values) for values in table.values]))
+    turns = groups.tuples[:, table.entities.index(TURNS) if TURNS in table.entities else most]
     streams = [_stream(groups, changed, turns, rng) for changed in swaps]
-    while streams:
-        for stream in list(streams):
-            pair = next(stream, None)
-            if pair is None:
-                streams.remove(stream)
-            else:
-                yield pair
+    for turn in itertools.zip_longest(*streams):
+        yield from (pair for pair in turn if pair is not None)
 
 
 def swap_sets(table: TagTable, names: Sequence[str], changes: int) -> list[tuple[int, ...]]:
@@ -98,8 +94,7 @@ def swap_sets(table: TagTable, names: Sequence[str], changes: int) -> list[tuple
     Raises:
         InputError: an unknown entity, or none with two values.
     """
-    unknown = [name for name in names if name not in table.entities]
-    if unknown:
+    if unknown := [name for name in names if name not in table.entities]:
         raise InputError(f"--swap {', '.join(unknown)}: the catalogue's tags here are {', '.join(table.entities)}")
     places = [table.entities.index(name) for name in names]
     places = [place for place in dict.fromkeys(places) if len(table.values[place]) > 1]
@@ -119,12 +114,6 @@ class _Groups:
     def members(self, group: int) -> np.ndarray:
         """Rows of the products with one tuple, in order."""
         return self._order[self._ends[group - 1] if group else 0 : self._ends[group]]
-
-
-def _turn_taker(table: TagTable) -> int:
-    if TURNS in table.entities:
-        return table.entities.index(TURNS)
-    return int(np.argmax([len(values) for values in table.values]))
 
 
 def _stream(groups: _Groups, changed: tuple[int, ...], turns: np.ndarray, rng: np.random.Generator) -> Iterator[Pair]:

@@ -4,7 +4,6 @@ Products that lack a tag are left out and counted: whether they meet a wish is u
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 
@@ -29,27 +28,24 @@ class TaggedProducts:
 
     def __init__(self, catalogue: Catalogue, text: str = "caption", keep: Sequence[str] | None = None):
         self.keep = kept_tags(keep, catalogue.tags, name=catalogue.name)
-        unread = [name for name in self.keep if name not in catalogue.tags]
-        if unread:
+        if unread := [name for name in self.keep if name not in catalogue.tags]:
             raise InputError(
                 f"{catalogue.name} has no tag {', '.join(unread)} among those opened, but it is to be kept; add it"
             )
         require_text(text)
-        rows, self.ids, self.texts, tags = [], [], [], []
-        for row, product in enumerate(without_photos(catalogue)):
-            if all(product.tags.get(name) for name in catalogue.tags):
-                rows.append(row)
-                self.ids.append(product.product_id)
-                self.texts.append(product.text(text))
-                tags.append([product.tags[name] for name in catalogue.tags])
-        if len(rows) < 2:
+        numbered = enumerate(without_photos(catalogue))
+        complete = [(row, product) for row, product in numbered if all(map(product.tags.get, catalogue.tags))]
+        if len(complete) < 2:
             raise InputError(
-                f"{catalogue.name} split {catalogue.split}: {len(rows)} products have all of the tags "
+                f"{catalogue.name} split {catalogue.split}: {len(complete)} products have all of the tags "
                 f"{', '.join(catalogue.tags)}; name fewer by --tags"
             )
         self.catalogue, self.text = catalogue, text
-        self.rows = np.array(rows)
-        self.table = TagTable.of(tags, catalogue.tags)
+        self.rows = np.array([row for row, _ in complete])
+        self.ids = [product.product_id for _, product in complete]
+        self.texts = [product.text(text) for _, product in complete]
+        self.places = {name: place for place, name in enumerate(self.ids)}
+        self.table = TagTable.of([[product.tags[name] for name in catalogue.tags] for _, product in complete], catalogue.tags)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -62,11 +58,6 @@ class TaggedProducts:
     def incomplete(self) -> int:
         """Number of products left out for a missing tag."""
         return len(self.catalogue) - len(self)
-
-    @cached_property
-    def places(self) -> dict[str, int]:
-        """Id -> row."""
-        return {name: place for place, name in enumerate(self.ids)}
 
     def images(self) -> ProductImages:
         """First photo of each product, read on demand."""

@@ -39,6 +39,12 @@ class TaggedQuery:
     wishes: tuple[str, ...]
     answers: tuple[str, ...]
 
+    @classmethod
+    def read(cls, row: dict[str, Any]) -> "TaggedQuery":
+        """Reads a query of a saved list."""
+        changed, wishes, answers = (tuple(row[name]) for name in ("changed", "wishes", "answers"))
+        return cls(str(row["reference"]), dict(row["wanted"]), changed, row["dropped"], wishes, answers)
+
 
 @dataclass(frozen=True)
 class TaggedQueries:
@@ -60,17 +66,7 @@ class TaggedQueries:
         """
         content = read_json(Path(path), dict)
         try:
-            queries = [
-                TaggedQuery(
-                    str(row["reference"]),
-                    dict(row["wanted"]),
-                    tuple(row["changed"]),
-                    row["dropped"],
-                    tuple(row["wishes"]),
-                    tuple(row["answers"]),
-                )
-                for row in content["queries"]
-            ]
+            queries = [TaggedQuery.read(row) for row in content["queries"]]
             settings = dict(content["settings"])
             wordings = {len(query.wishes) for query in queries}
         except (KeyError, TypeError, ValueError) as error:
@@ -93,11 +89,7 @@ class TaggedQueries:
             "references": len({query.reference for query in self.queries}),
             "by_change": dict(Counter("+".join(query.changed) for query in self.queries)),
             "by_dropped": dict(Counter(query.dropped for query in self.queries if query.dropped)),
-            "right_answers": {
-                "mean": float(answers.mean()),
-                "median": float(np.median(answers)),
-                "largest": int(answers.max()),
-            },
+            "right_answers": {"mean": answers.mean(), "median": float(np.median(answers)), "largest": int(answers.max())},
             "largest_brand_percent": 100 * max(brands.values()) / len(self.queries) if brands else None,
         }
 

@@ -1,7 +1,7 @@
 """Words changes of tags: five wordings for each kind of change, "in black instead of navy blue" and the like."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from e2.benchmarks.composed.data.garment import PLACES, plain_name
 
@@ -9,64 +9,25 @@ WORDINGS = 5
 
 _LEADS = ("", "is ", "the same, but ", "change ", "I want it ")  # said once before all changes of a wish
 _JOINERS = (" and ", " and ", " and ", " and ", ", and ")  # between two changes
-_TAILS = {  # kind of change -> continuation of each lead
-    "colour": (
-        "in {new} instead of {old}",
-        "{new} rather than {old}",
-        "in {new}",
-        "the colour from {old} to {new}",
-        "in {new}, not {old}",
-    ),
-    "brand": (
-        "by {new} instead of {old}",
-        "by {new} rather than {old}",
-        "by {new}",
-        "the brand from {old} to {new}",
-        "by {new}, not by {old}",
-    ),
-    "season": (
-        "for {new} instead of {old}",
-        "for {new} rather than {old}",
-        "for {new}",
-        "the season from {old} to {new}",
-        "for {new}, not for {old}",
-    ),
-    "material": (
-        "made of {new} instead of {old}",
-        "made of {new} rather than {old}",
-        "made of {new}",
-        "the material from {old} to {new}",
-        "made of {new}, not of {old}",
-    ),
-    "type": (
-        "as {new} instead of {old}",
-        "{new} rather than {old}",
-        "as {new}",
-        "the type from {old} to {new}",
-        "as {new}, not as {old}",
-    ),
-    "gender": (
-        "for {new} instead of {old}",
-        "for {new} rather than {old}",
-        "for {new}",
-        "the wearer from {old} to {new}",
-        "for {new}, not for {old}",
-    ),
-    "usage": (
-        "for {new} wear instead of {old} wear",
-        "for {new} rather than {old} wear",
-        "for {new} wear",
-        "the use from {old} to {new}",
-        "for {new} wear, not {old}",
-    ),
-    "other": (
-        "with the {entity} {new} instead of {old}",
-        "of the {entity} {new} rather than {old}",
-        "with the {entity} {new}",
-        "the {entity} from {old} to {new}",
-        "with the {entity} {new}, not {old}",
-    ),
+_WORDED = {  # kind of change -> continuation of each lead
+    "colour": "in {new} instead of {old} | {new} rather than {old} | "
+    "in {new} | the colour from {old} to {new} | in {new}, not {old}",
+    "brand": "by {new} instead of {old} | by {new} rather than {old} | "
+    "by {new} | the brand from {old} to {new} | by {new}, not by {old}",
+    "season": "for {new} instead of {old} | for {new} rather than {old} | "
+    "for {new} | the season from {old} to {new} | for {new}, not for {old}",
+    "material": "made of {new} instead of {old} | made of {new} rather than {old} | "
+    "made of {new} | the material from {old} to {new} | made of {new}, not of {old}",
+    "type": "as {new} instead of {old} | {new} rather than {old} | "
+    "as {new} | the type from {old} to {new} | as {new}, not as {old}",
+    "gender": "for {new} instead of {old} | for {new} rather than {old} | "
+    "for {new} | the wearer from {old} to {new} | for {new}, not for {old}",
+    "usage": "for {new} wear instead of {old} wear | for {new} rather than {old} wear | "
+    "for {new} wear | the use from {old} to {new} | for {new} wear, not {old}",
+    "other": "with the {entity} {new} instead of {old} | of the {entity} {new} rather than {old} | "
+    "with the {entity} {new} | the {entity} from {old} to {new} | with the {entity} {new}, not {old}",
 }
+_TAILS = {kind: tails.split(" | ") for kind, tails in _WORDED.items()}
 _KINDS = {  # names of tags in catalogues, spelled by `plain_name` -> kind of change
     **dict.fromkeys(("color", "basecolor"), "colour"),
     **dict.fromkeys(("brand", "maker", "designer"), "brand"),
@@ -87,8 +48,7 @@ _DESCRIBED = {  # a tag's wording in a description
 _FRAMES = ("{}", "show me {}", "I am looking for {}", "it should be {}", "{}, please")
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One tag and its two values."""
 
     entity: str

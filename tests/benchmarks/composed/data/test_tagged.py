@@ -10,8 +10,7 @@ import pytest
 from e2.adapters.composed.base import References
 from e2.adapters.composed.reference_captions import FileCaptions
 from e2.adapters.product_images import ProductImages
-from e2.benchmarks.composed.data.attribute_drop import draw_drops
-from e2.benchmarks.composed.data.attribute_swap import draw_swaps
+from e2.benchmarks.composed.data.attribute_queries import DROP, SWAP, draw_queries
 from e2.benchmarks.composed.data.tagged_products import TaggedProducts
 from e2.benchmarks.composed.data.tagged_queries import TaggedQueries, tagged_task
 from e2.benchmarks.composed.data.task import Picked
@@ -67,7 +66,7 @@ def by_id(shelf):
 @pytest.mark.parametrize("changes", [1, 2])
 def test_right_answers_are_those_that_looking_at_every_product_finds(shelf, products, changes):
     tags = by_id(shelf)
-    listed = draw_swaps(products, changes=changes, size=150)
+    listed = draw_queries(SWAP, products, changes=changes, size=150)
     assert len(listed.queries) == 150 and products.incomplete == 8
     for query in listed.queries:
         reference = tags[query.reference]
@@ -82,8 +81,8 @@ def test_right_answers_are_those_that_looking_at_every_product_finds(shelf, prod
 
 
 def test_draws_are_seeded_balanced_over_tags_and_not_one_brands(products):
-    listed = draw_swaps(products, swap=TAGS, size=200, seed=3)
-    assert listed == draw_swaps(products, swap=TAGS, size=200, seed=3) != draw_swaps(products, swap=TAGS, size=200, seed=4)
+    listed, again, other = (draw_queries(SWAP, products, swap=TAGS, size=200, seed=seed) for seed in (3, 3, 4))
+    assert listed == again != other
     assert Counter(query.changed[0] for query in listed.queries) == {
         "brand": 50,
         "season": 50,
@@ -95,7 +94,7 @@ def test_draws_are_seeded_balanced_over_tags_and_not_one_brands(products):
     found = listed.statistics()
     assert found["queries"] == 200 and found["wordings"] == 5 and found["largest_brand_percent"] < 35
     assert found["by_change"]["colour"] == 50 and found["right_answers"]["largest"] >= found["right_answers"]["mean"] >= 1
-    colours = draw_swaps(products, swap=["colour"], size=200)
+    colours = draw_queries(SWAP, products, swap=["colour"], size=200)
     assert {query.changed for query in colours.queries} == {("colour",)}
 
 
@@ -105,7 +104,7 @@ def test_a_small_catalogue_gives_every_pair_once():
         [Product(str(i), (PHOTO,), ("x",), {"brand": b, "colour": c}) for i, (b, c) in enumerate(tags)],
         tags=("brand", "colour"),
     )
-    listed = draw_swaps(TaggedProducts(shelf, keep=["colour"]), swap=["brand", "colour"], size=100)
+    listed = draw_queries(SWAP, TaggedProducts(shelf, keep=["colour"]), swap=["brand", "colour"], size=100)
     pairs = {(query.changed, tuple(query.wanted.values())) for query in listed.queries}
     red, blue, puma = ("Nike", "Red"), ("Nike", "Blue"), ("Puma", "Red")
     assert pairs == {(("colour",), blue), (("colour",), red), (("brand",), puma), (("brand",), red)}
@@ -115,7 +114,7 @@ def test_a_small_catalogue_gives_every_pair_once():
 
 def test_drops_leave_out_one_tag_that_the_photo_shows_and_need_both_halves(shelf, products):
     tags = by_id(shelf)
-    for query in draw_drops(products, size=100).queries:
+    for query in draw_queries(DROP, products, size=100).queries:
         reference, dropped = tags[query.reference], query.dropped
         assert reference[dropped] == query.wanted[dropped]  # the photo shows it
         (changed,) = query.changed
@@ -129,7 +128,7 @@ def test_drops_leave_out_one_tag_that_the_photo_shows_and_need_both_halves(shelf
 
 
 def test_hard_negatives_are_counted_by_kind(products):
-    task = tagged_task(draw_swaps(products, size=20), products)
+    task = tagged_task(draw_queries(SWAP, products, size=20), products)
     top = np.random.default_rng(0).integers(0, len(products), (20, 30))
     top[:, -3:] = -1
     counts = task.judge.count(top)
