@@ -67,12 +67,7 @@ class _Token:
 
 
 def claims(text: str, found: Sequence[PhraseMatch[Item]]) -> list[PhraseMatch[Item]]:
-    """Selects the values found in a text that it claims for the product, in order.
-
-    Args:
-        text: a caption.
-        found: result of `Phrases.find`, with entity and value as items.
-    """
+    """Selects those of the values found in a caption (by `Phrases.find`) that it claims for the product, in order."""
     others = [*_denied(text), *(match.span("others") for match in _OTHERS.finditer(text))]
     claimed: dict[str, tuple[int, int]] = {}  # entity -> the clause that claims it
     kept = []

@@ -45,10 +45,10 @@ from e2.benchmarks.core.comparison import (
     compare,
     folder_name,
     intervals,
-    metrics_table,
 )
 from e2.benchmarks.core.items import CATEGORY
 from e2.benchmarks.core.records import NAME, metrics_record
+from e2.benchmarks.core.tables import metrics_table
 from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.product import Catalogue, require_text, without_photos
 from e2.errors import InputError, printable
@@ -69,19 +69,12 @@ class WritesCaptions(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """Captions to score.
+    """Captions to score."""
 
-    Attributes:
-        captions: product id -> caption.
-        info: their origin, ``path`` first.
-        failed: product id -> why it has none; it counts as an empty caption.
-        notes: notes for readers of the scores.
-    """
-
-    captions: Mapping[str, str]
-    info: dict[str, Any]
-    failed: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    captions: Mapping[str, str]  # product id -> caption
+    info: dict[str, Any]  # their origin, ``path`` first
+    failed: Mapping[str, str] = field(default_factory=dict)  # product id -> why it has none; it counts as an empty caption
+    notes: tuple[str, ...] = ()  # notes for readers of the scores
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Candidate":
@@ -348,11 +341,7 @@ def _require_captions(candidate: Candidate, truth: CaptionTruth) -> None:
 
 
 def claim_scores(out: str | Path | None, paths: Sequence[str]) -> None:
-    """Refuses, before any evaluation, an output folder in which some captioners' scores could not be written.
-
-    Args:
-        out: the folder; None: nothing is written.
-        paths: of captioners and caption files.
+    """Refuses, before any evaluation, an output folder in which the scores of captioners or files could not be written.
 
     Raises:
         InputError: it is a file, or a file in it was not written by e2.

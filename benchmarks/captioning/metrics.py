@@ -16,7 +16,7 @@ Example:
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import chain, islice
 
 import numpy as np
 
@@ -75,8 +75,11 @@ def score_captions(
     _check(captions, references)
     executable = find_java(java)
     ids = list(references)
-    hypotheses, refs = _tokenized([captions[name] for name in ids], [references[name] for name in ids], executable)
-    _check_words(ids, refs)
+    tokens = tokenize([*(captions[name] for name in ids), *chain.from_iterable(references.values())], executable)
+    hypotheses, rest = tokens[: len(ids)], iter(tokens[len(ids) :])
+    refs = [list(islice(rest, len(texts))) for texts in references.values()]
+    if empty := [name for name, texts in zip(ids, refs, strict=True) if not any(texts)]:
+        raise InputError(f"{len(empty):,} products have no word in their references; leave them out: {_first(empty)}")
     with ThreadPoolExecutor(1) as pool:
         meteor = pool.submit(meteor_counts, hypotheses, refs, executable) if executable else None
         bleu, cider = ngram_scores(hypotheses, refs)
@@ -129,20 +132,8 @@ def _check(captions: Mapping[str, str], references: Mapping[str, Sequence[str]])
         raise InputError(f"give a list of one or more references for each product: {_first(wrong)}")
 
 
-def _check_words(ids: list[str], references: list[list[str]]) -> None:
-    if empty := [name for name, texts in zip(ids, references, strict=True) if not any(texts)]:
-        raise InputError(f"{len(empty):,} products have no word in their references; leave them out: {_first(empty)}")
-
-
 def _first(names: list) -> str:
     return ", ".join(map(str, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
-
-
-def _tokenized(captions: list[str], references: list[Sequence[str]], java: Path | None) -> tuple[list[str], list[list[str]]]:
-    """Tokenises captions and references together."""
-    tokens = tokenize([*captions, *(text for texts in references for text in texts)], java)
-    rest = iter(tokens[len(captions) :])
-    return tokens[: len(captions)], [[next(rest) for _ in texts] for texts in references]
 
 
 def _notes(hypotheses: list[str], references: list[list[str]]) -> list[str]:

@@ -34,11 +34,7 @@ class TagMention:
 
 
 class TagVocabulary:
-    """Finds all values of a catalogue's tags in texts.
-
-    Args:
-        tags: the tags of any number of products, entity -> value.
-    """
+    """Finds all values of a catalogue's tags in texts, given the tags of any number of products."""
 
     def __init__(self, tags: Iterable[Mapping[str, str]]):
         values = sorted({item for found in tags for item in found.items()})

@@ -24,23 +24,14 @@ BOUNDS = ("expected", "pessimistic", "optimistic")
 
 @dataclass(frozen=True)
 class ComposedAnswers:
-    """One value per wording, query and measure; W wordings, Q queries, C measures.
-
-    Attributes:
-        task: the task.
-        names: C names of measures, such as ``R@10``.
-        values: for each of ``BOUNDS`` (W, Q, C) shares between 0 and 1, with ties resolved that way.
-        optimistic: (W, Q) wrong answers clearly above the best right one.
-        pessimistic: (W, Q) wrong answers above it or tied.
-        top: (W, Q, 50) gallery rows, best first, -1 for none.
-    """
+    """One value per wording, query and measure; W wordings, Q queries, C measures."""
 
     task: Task
-    names: tuple[str, ...]
-    values: dict[str, np.ndarray]
-    optimistic: np.ndarray
-    pessimistic: np.ndarray
-    top: np.ndarray
+    names: tuple[str, ...]  # C names of measures, such as ``R@10``
+    values: dict[str, np.ndarray]  # for each of ``BOUNDS`` (W, Q, C) shares between 0 and 1, with ties resolved that way
+    optimistic: np.ndarray  # (W, Q) wrong answers clearly above the best right one
+    pessimistic: np.ndarray  # (W, Q) wrong answers above it or tied
+    top: np.ndarray  # (W, Q, 50) gallery rows, best first, -1 for none
 
     def metrics(self) -> dict[str, float]:
         """Metrics in percent: each measure's mean over categories, then by category if there are several."""
@@ -141,7 +132,10 @@ def answer(task: Task, vectors: Sequence[Tensor], gallery: Tensor) -> ComposedAn
             search = partial(_search, task, queries, gallery, rows, members)
             found = search(task.answers)
             recalled = found if task.recall_answers is None else search(task.recall_answers)
-            subset = None if task.subset is None else _subset_ranks(task, queries, gallery, rows)
+            subset = None
+            if task.subset is not None:
+                asked, lists = (torch.from_numpy(array).to(gallery.device) for array in (rows, task.subset[rows]))
+                subset = candidate_ranks(queries, gallery, asked, lists)
             for bound in BOUNDS:
                 values[bound][wording, rows] = _values(task, found, recalled, subset, bound)
             ranks = found.ranks()
@@ -174,13 +168,6 @@ def _values(task: Task, found: AnswerRanks, recalled: AnswerRanks, subset: Ranks
         chosen = subset if bound == "expected" else Ranks(*2 * (getattr(subset, bound),))
         columns.append(chosen.hits(SUBSET_KS).cpu().numpy())
     return np.concatenate(columns, axis=1)
-
-
-def _subset_ranks(task: Task, queries: Tensor, gallery: Tensor, rows: np.ndarray) -> Ranks:
-    """Ranks each query's own short list."""
-    assert task.subset is not None
-    query_rows, lists = (torch.from_numpy(array).to(gallery.device) for array in (rows, task.subset[rows]))
-    return candidate_ranks(queries, gallery, query_rows, lists)
 
 
 def _search(

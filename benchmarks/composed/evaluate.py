@@ -48,17 +48,13 @@ OF_A_PAIR = (NAME, ANSWERS, STEPS, EXAMPLES, "cirr_recall.json", "cirr_recall_su
 
 @dataclass(frozen=True)
 class ComposedComparison:
-    """Result of an evaluation.
+    """Result of an evaluation."""
 
-    Attributes:
-        results: one record for each pair of encoder and method, as in its ``metrics.json``.
-        differences: second minus first with paired intervals: methods against the baselines on one encoder (has ``encoder``),
-            encoders against the first of them with one method (has ``method``).
-        both_halves: for each pair, whether it beats the photo alone and the words alone by its first metric.
-    """
-
-    results: list[dict[str, Any]]
+    results: list[dict[str, Any]]  # one record for each pair of encoder and method, as in its ``metrics.json``
+    # second minus first with paired intervals: methods against the baselines on one encoder (has ``encoder``), encoders
+    # against the first of them with one method (has ``method``)
     differences: list[dict[str, Any]]
+    # for each pair, whether it beats the photo alone and the words alone by its first metric
     both_halves: list[dict[str, Any]]
 
     def record(self) -> dict[str, Any]:
@@ -123,12 +119,7 @@ def write_submissions(
 ) -> list[Path]:
     """Writes a folder of submission files for each pair, for test sets with hidden answers.
 
-    Args:
-        encoders: one or several different ones.
-        task: with hidden answers.
-        methods: composers to run.
-        write: (folder, task, top rows[, top rows of the short lists]) -> files, of the data set.
-        out: folder.
+    ``write``: (folder, task, top rows[, top rows of the short lists]) -> files, of the data set.
 
     Raises:
         InputError: queries or photos were left out, so that no server would accept the files; or what a composer refuses.
@@ -186,7 +177,7 @@ def _measured(
 ) -> MeasuredEncoder:
     metrics = answers.metrics()
     samples = dict(zip(metrics, answers.samples(resamples, seed).T, strict=True))
-    facts = {
+    facts: dict[str, Any] = {
         "text": composer.preset.name,
         "method": composer.name,
         "composer": composer.info,
@@ -200,8 +191,8 @@ def _measured(
         "rewriting": _rewriting(composed),
         "data": dict(task.facts),
     }
-    bootstrap: dict[str, Any] = {"seed": seed, "resamples": resamples, "unit": "reference"}
-    return recorded("composed", task.protocol, task, encoder, metrics, samples, start, **facts, **bootstrap)
+    facts |= {"seed": seed, "resamples": resamples, "unit": "reference"}
+    return recorded("composed", task.protocol, task, encoder, metrics, samples, start, **facts)
 
 
 def _rewriting(composed: Sequence[Composed]) -> dict[str, Any] | None:

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # drawn without pyplot: no window, no global state
 from PIL import Image, ImageOps
 
-from e2.adapters.composed.base import Wish
 from e2.benchmarks.composed.answers import ComposedAnswers
 from e2.benchmarks.composed.data.task import Task
 from e2.data.images import load_image
@@ -30,7 +29,8 @@ def save_examples(task: Task, answers: ComposedAnswers, path: Path, *, count: in
     figure.suptitle(textwrap.shorten(title, 140, placeholder="..."), fontsize=10, parse_math=False)
     for row, query in zip(figure.subplots(len(queries), SHOWN + 2, squeeze=False), queries, strict=True):
         _draw_photo(row[0], task.images[int(task.references[query])], "reference")
-        _draw_text(row[1], _said(task.wordings[0][query]), "wish")
+        wish = task.wordings[0][query]
+        _draw_text(row[1], wish if isinstance(wish, str) else " / ".join(wish), "wish")
         right = set(task.answers[query].tolist())
         for place, axes in enumerate(row[2:]):
             _draw_result(axes, task, int(answers.top[0, query, place]), right, place + 1)
@@ -47,8 +47,7 @@ def _draw_result(axes: Axes, task: Task, target: int, right: set[int], place: in
         _draw_photo(axes, task.images[target], str(place))
     else:
         _draw_text(axes, task.texts[target], str(place))
-    for side in axes.spines.values():
-        side.set(color=RIGHT if target in right else WRONG, linewidth=4 if target in right else 1)
+    axes.spines[:].set(color=RIGHT if target in right else WRONG, linewidth=4 if target in right else 1)
 
 
 def _draw_photo(axes: Axes, source: Any, title: str) -> None:
@@ -67,9 +66,4 @@ def _draw_text(axes: Axes, text: str, title: str) -> None:
 def _finish(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=8, color="0.3")
     axes.set(xticks=[], yticks=[])
-    for side in axes.spines.values():
-        side.set(color=WRONG)
-
-
-def _said(wish: Wish) -> str:
-    return wish if isinstance(wish, str) else " / ".join(wish)
+    axes.spines[:].set(color=WRONG)

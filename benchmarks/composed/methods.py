@@ -76,7 +76,9 @@ class Methods:
         return [self._composer(name, encoder) for name in self.names]
 
     def _composer(self, name: str, encoder: Encoder) -> Composer:
-        options = {key: _filled(value, encoder) for key, value in self.options.get(name, {}).items()}
+        own = Path(encoder.info["path"]).name
+        given = self.options.get(name, {}).items()
+        options = {key: value.replace("{encoder}", own) if isinstance(value, str) else value for key, value in given}
         if self.preset is not None:
             options.setdefault("preset", self.preset)
         folder = self.folders.get((name, encoder.info["weights_sha256"]))
@@ -88,11 +90,6 @@ class Methods:
         if folder is None:
             options = catalogue_options(name, options, self.catalogue)
         return make_composer(name, encoder, path=folder, **options)
-
-
-def _filled(value: Any, encoder: Encoder) -> Any:
-    """Replaces ``{encoder}`` in a setting by the encoder's name."""
-    return value.replace("{encoder}", Path(encoder.info["path"]).name) if isinstance(value, str) else value
 
 
 def _parsed(settings: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -27,19 +27,12 @@ BLOCK_SCORES = 1 << 23  # queries x gallery at a time: 32 MB
 
 @dataclass(frozen=True)
 class AnswerRanks:
-    """Ranks of the right answers of Q queries: N pairs of a query and a right answer, by query, then best first.
+    """Ranks of the right answers of Q queries: N pairs of a query and a right answer, by query, then best first."""
 
-    Attributes:
-        query: (N,) int64, the query of each pair.
-        better: (N,) int64, wrong answers that score clearly higher.
-        better_or_equal: (N,) int64, wrong answers that score higher or tie.
-        top: (Q, K) int64, rows of the gallery in display order, best first; -1 if the gallery is shorter.
-    """
-
-    query: np.ndarray
-    better: np.ndarray
-    better_or_equal: np.ndarray
-    top: np.ndarray
+    query: np.ndarray  # (N,) int64, the query of each pair
+    better: np.ndarray  # (N,) int64, wrong answers that score clearly higher
+    better_or_equal: np.ndarray  # (N,) int64, wrong answers that score higher or tie
+    top: np.ndarray  # (Q, K) int64, rows of the gallery in display order, best first; -1 if the gallery is shorter
 
     def ranks(self) -> Ranks:
         """Ranks of each query's best right answer among the wrong ones."""

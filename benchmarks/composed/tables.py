@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from e2.benchmarks.composed.evaluate import ComposedComparison
-from e2.benchmarks.core.comparison import cell, difference_cell
 from e2.benchmarks.core.names import ends
+from e2.benchmarks.core.tables import cell, difference_cell
 from e2.ranks import TIE_POLICY
 
 NAMES, METRIC = 28, 22  # terminal columns of an encoder with its method, and of a metric with its interval
@@ -25,10 +25,10 @@ def results_table(comparison: ComposedComparison, names: Sequence[str] | None = 
     """Tabulates encoders and methods by metric, percent with 95 % intervals. Users' names are ``Text``, never markup."""
     first, short = comparison.results[0], _short_names(comparison)
     title = "{protocol}: {dataset}, {split}, {n:,} queries, gallery of {gallery:,}".format_map(first)
-    table = Table("encoder", "method", title=Text(title), caption=f"percent, 95 % intervals over references; {TIE_POLICY}")
     names = names or _headline(first["metrics"])
-    for name in names:
-        table.add_column(name, justify="right")
+    columns = [Column(name, justify="right") for name in names]
+    caption = f"percent, 95 % intervals over references; {TIE_POLICY}"
+    table = Table("encoder", "method", *columns, title=Text(title), caption=caption)
     for record in comparison.results:
         cells = [cell(record, name) for name in names]
         table.add_row(Text(short[record["model"]["path"]], overflow="fold"), record["method"], *cells)
@@ -45,9 +45,8 @@ def differences_table(comparison: ComposedComparison) -> Table | None:
         return None
     metrics, short = comparison.results[0]["metrics"], _short_names(comparison)
     names = [name for name in metrics if name == "R@10"] + [name for name in metrics if name.startswith("mAP")][:1]
-    table = Table("at", "second − first", title="Paired differences, points")
-    for name in names:
-        table.add_column(name, justify="right")
+    columns = [Column(name, justify="right") for name in names]
+    table = Table("at", "second − first", *columns, title="Paired differences, points")
     for row in rows:
         cells = [difference_cell(row, name) for name in names]
         place, first, second = (
@@ -65,9 +64,9 @@ def details_table(comparison: ComposedComparison) -> Table | None:
     if not comparison.results[0]["hard_negatives"]:
         return None
     short = _short_names(comparison)
-    table = Table("encoder", "method", title="In the top 10, and how much the wording matters")
-    for name in ("right", "right change, wrong garment", "right garment, unchanged", "mAP@10 by wording"):
-        table.add_column(name, justify="right")
+    names = ("right", "right change, wrong garment", "right garment, unchanged", "mAP@10 by wording")
+    columns = [Column(name, justify="right") for name in names]
+    table = Table("encoder", "method", *columns, title="In the top 10, and how much the wording matters")
     for record in comparison.results:
         counts = record["hard_negatives"]["top_10"].values()
         worded = (record["paraphrases"] or {}).get("by_wording", {}).get("mAP@10")

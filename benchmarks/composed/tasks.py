@@ -40,15 +40,7 @@ def published_task(
     missing: str = "error",
     gallery: str | None = None,
 ) -> Task:
-    """Loads a published data set.
-
-    Args:
-        benchmark: its name.
-        annotations: folder of its annotations.
-        images: folder of its photos.
-        split: None: the one that papers report.
-        missing: ``error`` or ``skip``, see `e2.benchmarks.composed.data.files`.
-        gallery: of FashionIQ, ``original`` or ``val-union``.
+    """Loads a published data set; without a split, the one that papers report.
 
     Raises:
         InputError: unknown name, a folder that is not given, or what the loader refuses.

@@ -1,4 +1,4 @@
-"""Compares encoders evaluated on the same products: records, paired differences, files and a table."""
+"""Compares encoders evaluated on the same products: records, paired differences and files."""
 
 import itertools
 import re
@@ -9,24 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Group, RenderableType
-from rich.table import Column, Table
-from rich.text import Text
 
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.bootstrap import interval
 from e2.benchmarks.core.names import ends
 from e2.benchmarks.core.records import NAME, MeasuredData, metrics_record
-from e2.benchmarks.core.support import sign, signed
 from e2.distributed import processes
 from e2.errors import InputError
 from e2.files import write_json
 from e2.outputs import claim_results
 
 COMPARISON = "comparison.json"
-SIDE_BY_SIDE = 3  # encoders that fit a terminal as columns, with their differences
-A_TABLE = 3  # metrics per table if encoders are rows
-IN_FILE = f"; paired differences are in {COMPARISON} (--out)"
 
 
 Samples = Mapping[str, np.ndarray]  # metric -> (resamples,)
@@ -95,14 +88,7 @@ def recorded(
     unit: str = "product",
     **further: Any,
 ) -> MeasuredEncoder:
-    """Makes a record of one encoder's metrics.
-
-    Args:
-        benchmark, protocol, catalogue, metrics, further: see `metrics_record`.
-        encoder: that was measured.
-        samples: bootstrapped, for the intervals.
-        start: of the measurement, by ``time.perf_counter``.
-        resamples, unit: how many, and what was drawn.
+    """Makes a record (`metrics_record`) of one encoder's metrics, their ``samples``, and the time since ``start``.
 
     Raises:
         NotFinite: a metric is NaN or infinite.
@@ -169,53 +155,3 @@ def folder_name(number: int, name: str) -> str:
 def short_names(comparison: Comparison) -> list[str]:
     """End of each encoder's path, if the ends differ."""
     return ends([record["model"]["path"] for record in comparison.results])
-
-
-def metrics_table(comparison: Comparison, names: Sequence[str], title: str, caption: str, digits: int = 1) -> RenderableType:
-    """Tabulates metrics by encoder with intervals, then paired differences; * marks intervals that exclude zero.
-
-    With more than three encoders, columns would be too narrow: then encoders are rows, a few metrics make a table, and
-    differences are only in the file. Names come from users, so they are ``Text``, never markup.
-    """
-    if len(comparison.results) > SIDE_BY_SIDE:
-        parts = [names[start : start + A_TABLE] for start in range(0, len(names), A_TABLE)]
-        return Group(Text(title, style="bold"), *(_rows(comparison, part, digits) for part in parts), Text(caption + IN_FILE))
-    table = Table("metric", title=Text(title), caption=Text(caption))
-    shown = dict(zip((record["model"]["path"] for record in comparison.results), short_names(comparison), strict=True))
-    for path in shown:
-        table.add_column(Text(shown[path]), justify="right", overflow="fold")
-    for difference in comparison.differences:
-        heading = f"{shown[difference['second']]} − {shown[difference['first']]}"
-        table.add_column(Text(heading), justify="right", overflow="fold")
-    for name in names:
-        cells = [cell(record, name, digits) for record in comparison.results]
-        cells += [difference_cell(difference, name, digits) for difference in comparison.differences]
-        table.add_row(Text(name.replace("_", " ")), *cells)
-    return table
-
-
-def _rows(comparison: Comparison, names: Sequence[str], digits: int) -> Table:
-    """Tabulates an encoder per row."""
-    columns = (Column(Text(name.replace("_", " ")), justify="right", no_wrap=True) for name in names)
-    table = Table(Column(overflow="fold"), *columns)
-    for short, record in zip(short_names(comparison), comparison.results, strict=True):
-        table.add_row(Text(short), *(cell(record, name, digits) for name in names))
-    return table
-
-
-def cell(record: Mapping[str, Any], name: str, digits: int = 1) -> str:
-    """Formats value and interval; empty if an encoder has no such metric."""
-    if name not in record["metrics"]:
-        return ""
-    value, bounds = f"{record['metrics'][name]:.{digits}f}", record["ci95"].get(name)
-    return f"{value} ({bounds[0]:.{digits}f} to {bounds[1]:.{digits}f})" if bounds else value
-
-
-def difference_cell(difference: Mapping[str, Any], name: str, digits: int = 1) -> str:
-    """Formats a difference and its interval, with a star if that excludes zero."""
-    if name not in difference["metrics"]:
-        return ""
-    value, bounds = difference["metrics"][name], difference["ci95"].get(name)
-    star = "*" if sign(value, bounds, digits) else ""
-    told = f" ({' to '.join(signed(end, digits) for end in bounds)})" if bounds else ""
-    return f"{signed(value, digits)}{star}{told}"

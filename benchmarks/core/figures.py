@@ -1,12 +1,13 @@
 """Style of all figures: colour-blind safe colours, quiet axes, three files per figure."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # drawn without pyplot: no window, no global state
 
@@ -56,12 +57,7 @@ def colours(names: Iterable[str]) -> dict[str, str]:
 
 @contextmanager
 def figure_file(path: Path, size: tuple[float, float], columns: int = 1) -> Iterator[list[Axes]]:
-    """Yields axes side by side, then writes ``path`` + .png, .svg and .pdf, each whole or not at all.
-
-    Args:
-        path: without suffix.
-        size: of the whole, in inches.
-    """
+    """Yields axes side by side, then writes ``path`` + .png, .svg and .pdf, each whole or not at all; ``size`` in inches."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         yield list(figure.subplots(1, columns, squeeze=False)[0])
@@ -70,3 +66,24 @@ def figure_file(path: Path, size: tuple[float, float], columns: int = 1) -> Iter
                 warnings.filterwarnings("ignore", "Glyph")  # a label may hold characters that the font lacks
                 metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(ending)
                 figure.savefig(temporary, dpi=160, facecolor="white", metadata=metadata)
+
+
+def scores_at(record: Mapping[str, Any], names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Values (N,) and intervals (N, 2) of some metrics of a record; NaN where it has none."""
+    names = list(names)
+    bounds = [record["ci95"].get(name, (np.nan, np.nan)) for name in names]
+    return np.array([record["metrics"].get(name, np.nan) for name in names]), np.array(bounds)
+
+
+def draw_curve(axes: Axes, x: Sequence[float], values: Any, bounds: Any, label: str, colour: str, stroke: Any = "-") -> None:
+    """Draws a curve of values (N,) in the band of their intervals (N, 2)."""
+    axes.fill_between(x, *np.transpose(bounds), color=colour, alpha=0.12, linewidth=0)
+    axes.plot(x, values, color=colour, linestyle=stroke, marker="o", markersize=4, label=label)
+
+
+def label_groups(axes: Axes, names: Iterable[str]) -> None:
+    """Names the groups of vertical bars below the axis, without ticks, and draws the grid behind the bars."""
+    labels = [name.replace("_", " ") for name in names]
+    axes.set_xticks(range(len(labels)), labels, parse_math=False)
+    axes.tick_params(axis="x", length=0)
+    axes.grid(True, axis="y")

@@ -13,34 +13,18 @@ CATEGORY = "sub_category"  # the entity whose values sampled protocols draw nega
 
 @dataclass(frozen=True)
 class Items:
-    """Images and texts to retrieve or embed.
+    """Images and texts to retrieve or embed."""
 
-    Attributes:
-        product_ids: P ids.
-        categories: P sub-categories; empty for a product without the tag.
-        images: I images.
-        image_products: (I,) int64, row of each image's product.
-        texts: T texts.
-        text_products: (T,) int64, row of each text's product.
-        text_indices: (T,) int64, index among the product's captions.
-    """
-
-    product_ids: list[str]
-    categories: list[str]
-    images: ProductImages
-    image_products: np.ndarray
-    texts: list[str]
-    text_products: np.ndarray
-    text_indices: np.ndarray
+    product_ids: list[str]  # P ids
+    categories: list[str]  # P sub-categories; empty for a product without the tag
+    images: ProductImages  # I images
+    image_products: np.ndarray  # (I,) int64, row of each image's product
+    texts: list[str]  # T texts
+    text_products: np.ndarray  # (T,) int64, row of each text's product
 
 
 def read_items(catalogue: Catalogue, text: str, *, first_only: bool = False) -> Items:
-    """Reads the catalogue's texts in one pass, without images.
-
-    Args:
-        catalogue: one split.
-        text: ``caption`` or ``full``.
-        first_only: one image and one text per product, the first ones.
+    """Reads a split's texts, ``caption`` or ``full``, in one pass, without images; ``first_only``: one of each per product.
 
     Raises:
         InputError: an unknown kind of text, or fewer than two products.
@@ -51,22 +35,15 @@ def read_items(catalogue: Catalogue, text: str, *, first_only: bool = False) -> 
     ids: list[str] = []
     categories: list[str] = []
     texts: list[str] = []
-    image_counts: list[int] = []
-    text_counts: list[int] = []
-    for product in without_photos(catalogue):
+    image_of: list[tuple[int, int]] = []  # row of the product, number of the photo among its own
+    text_of: list[int] = []
+    for row, product in enumerate(without_photos(catalogue)):
         ids.append(product.product_id)
         categories.append(product.tags.get(CATEGORY, ""))
-        image_counts.append(1 if first_only else len(product.images))
-        text_counts.append(1 if first_only else len(product.captions))
-        texts.extend(product.text(text, caption) for caption in range(text_counts[-1]))
-    image_products, image_indices = _rows(image_counts)
-    text_products, text_indices = _rows(text_counts)
-    images = ProductImages(catalogue, image_products, image_indices)
-    return Items(ids, categories, images, image_products, texts, text_products, text_indices)
-
-
-def _rows(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Expands counts per product to the product of each item and its number within the product."""
-    products = np.repeat(np.arange(len(counts)), counts)
-    first = np.cumsum(counts) - counts
-    return products, np.arange(len(products)) - first[products]
+        images, captions = (range(1 if first_only else len(all_of)) for all_of in (product.images, product.captions))
+        image_of += ((row, image) for image in images)
+        text_of += (row for _ in captions)
+        texts += (product.text(text, caption) for caption in captions)
+    image_products, numbers = np.array(image_of, dtype=np.int64).T.copy()
+    photos = ProductImages(catalogue, image_products, numbers)
+    return Items(ids, categories, photos, image_products, texts, np.array(text_of, dtype=np.int64))

@@ -6,12 +6,7 @@ PREFERRED = ("val", "train")
 
 
 def tuning_split(spec: str, measured: str | None, purpose: str) -> str:
-    """Returns ``val`` if it exists and is not evaluated, else ``train``.
-
-    Args:
-        spec: of the data source.
-        measured: the evaluated split.
-        purpose: what the other split is for, for the message.
+    """Returns ``val`` if SPEC has it and it is not the ``measured`` split, else ``train``; ``purpose`` begins the message.
 
     Raises:
         InputError: there is no other split.

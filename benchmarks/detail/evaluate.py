@@ -20,16 +20,10 @@ from rich.console import RenderableType
 from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
-from e2.benchmarks.core.comparison import (
-    Comparison,
-    Measured,
-    check_encoders,
-    compare_encoders,
-    metrics_table,
-    write_comparison,
-)
+from e2.benchmarks.core.comparison import Comparison, Measured, check_encoders, compare_encoders, write_comparison
 from e2.benchmarks.core.encoded import EncodedOnce
 from e2.benchmarks.core.items import read_items
+from e2.benchmarks.core.tables import metrics_table
 from e2.benchmarks.detail.figure import save_curves
 from e2.benchmarks.detail.metrics import fitting, greedy_order, write_query
 from e2.data.loader import DESCRIPTION
@@ -43,17 +37,11 @@ KINDS = ("matching", "exact")
 
 @dataclass(frozen=True)
 class Shelf:
-    """A split to search.
+    """A split to search."""
 
-    Attributes:
-        records: field -> text of each product.
-        asked: rows of the products that have all fields: each gives a query.
-        photos: all photos, and ``owners`` the product of each.
-    """
-
-    records: list[dict[str, str]]
-    asked: np.ndarray
-    photos: ProductImages
+    records: list[dict[str, str]]  # field -> text of each product
+    asked: np.ndarray  # rows of the products that have all fields: each gives a query
+    photos: ProductImages  # all photos, and ``owners`` the product of each
     owners: np.ndarray
 
 

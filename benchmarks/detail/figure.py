@@ -7,12 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from e2.benchmarks.core.comparison import Comparison, short_names
-from e2.benchmarks.core.figures import GREY, INK, colours, figure_file
+from e2.benchmarks.core.figures import GREY, INK, colours, draw_curve, figure_file, scores_at
 from e2.benchmarks.core.names import measured_on
 
 NAME = "detail"
 K = 10  # k of the recalls drawn
-
 
 Scores = Mapping[str, Mapping]  # name -> {"metrics": ..., "ci95": ...}
 
@@ -31,23 +30,22 @@ def draw_detail(scores: Scores, order: Sequence[str], title: str, path: Path, cu
     Args:
         cut: percent of texts truncated at the context length, for each number of fields.
     """
-    paint = colours(scores)
+    paint, words = colours(scores), [field.replace("_", " ") for field in order]
     with figure_file(path, (7.2 + 1.0 * len(order), 4.4), 2) as (curves, gains):
         for name, one in scores.items():
             for kind, style in (("exact", "-"), ("matching", (0, (4, 2)))):
-                _draw_curve(curves, one, kind, len(order), paint[name], style, f"{name}, {kind}")
+                recalls = scores_at(one, [f"{kind}_R@{K}_{step}" for step in range(1, len(order) + 1)])
+                draw_curve(curves, range(len(order)), *recalls, f"{name}, {kind}", paint[name], style)
         _mark_cut(curves, cut)
-        _finish_curves(curves, order, title)
+        curves.set_xticks(
+            range(len(order)), [words[0], *(f"+ {word}" for word in words[1:])], rotation=20, ha="right", parse_math=False
+        )
+        curves.set(ylabel=f"text to image R@{K}, %", ylim=(0, None))
+        curves.grid(True)
+        curves.set_title(title, parse_math=False)
         _draw_gains(gains, scores, order, paint)
+        gains.set_yticks(range(len(order)), words, parse_math=False)
         curves.figure.legend(*curves.get_legend_handles_labels(), loc="outside lower center", ncols=len(scores), fontsize=9)
-
-
-def _draw_curve(axes: Axes, one: Mapping, kind: str, steps: int, colour: str, style: object, label: str) -> None:
-    metrics = [f"{kind}_R@{K}_{step}" for step in range(1, steps + 1)]
-    bounds = np.array([one["ci95"][metric] for metric in metrics])
-    axes.fill_between(range(steps), *bounds.T, color=colour, alpha=0.12, linewidth=0)
-    values = [one["metrics"][metric] for metric in metrics]
-    axes.plot(range(steps), values, color=colour, linestyle=style, marker="o", markersize=4, label=label)
 
 
 def _mark_cut(axes: Axes, cut: Sequence[float]) -> None:
@@ -59,23 +57,14 @@ def _mark_cut(axes: Axes, cut: Sequence[float]) -> None:
         axes.annotate(said, (first, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", color=GREY)
 
 
-def _finish_curves(axes: Axes, order: Sequence[str], title: str) -> None:
-    words = [field.replace("_", " ") for field in order]
-    ticks = [words[0], *(f"+ {word}" for word in words[1:])]
-    axes.set_xticks(range(len(order)), ticks, rotation=20, ha="right", parse_math=False)
-    axes.set(ylabel=f"text to image R@{K}, %", ylim=(0, None))
-    axes.grid(True)
-    axes.set_title(title, parse_math=False)
-
-
 def _draw_gains(axes: Axes, scores: Scores, order: Sequence[str], paint: Mapping[str, str]) -> None:
-    height, metrics = 0.8 / len(scores), [f"gain_{field}" for field in order]
+    height = 0.8 / len(scores)
     for place, (name, one) in enumerate(scores.items()):
         y = np.arange(len(order)) + (place - (len(scores) - 1) / 2) * height
-        axes.barh(y, [one["metrics"][metric] for metric in metrics], 0.9 * height, color=paint[name], alpha=0.9)
-        axes.hlines(y, *np.array([one["ci95"][metric] for metric in metrics]).T, color=INK, linewidth=1.2)
+        values, bounds = scores_at(one, [f"gain_{field}" for field in order])
+        axes.barh(y, values, 0.9 * height, color=paint[name], alpha=0.9)
+        axes.hlines(y, *bounds.T, color=INK, linewidth=1.2)
     axes.axvline(0, color=GREY, linewidth=1)
-    axes.set_yticks(range(len(order)), [field.replace("_", " ") for field in order], parse_math=False)
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     axes.grid(True, axis="x")

@@ -30,11 +30,7 @@ def fitting(fields: Sequence[str], records: Sequence[Mapping[str, Hashable]]) ->
 
 
 def greedy_order(fields: Sequence[str], score: Callable[[tuple[str, ...]], float]) -> tuple[list[str], list[dict[str, float]]]:
-    """Orders fields greedily: adds the field with the highest score each time; ties go to the first.
-
-    Args:
-        fields: to order.
-        score: of queries with these fields in this order; higher is better.
+    """Orders fields greedily: adds the field with the highest score of queries each time; ties go to the first.
 
     Returns:
         All fields in the order found, and each candidate's score per step.

@@ -21,16 +21,10 @@ from e2.adapters.captioning.captioner import Captioner
 from e2.adapters.encoder import Encoder
 from e2.adapters.tag_reader import TagReader, tag_vocabulary
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
-from e2.benchmarks.core.comparison import (
-    Comparison,
-    Measured,
-    check_encoders,
-    compare_encoders,
-    metrics_table,
-    write_comparison,
-)
+from e2.benchmarks.core.comparison import Comparison, Measured, check_encoders, compare_encoders, write_comparison
 from e2.benchmarks.core.encoded import first_photos
 from e2.benchmarks.core.items import Items, read_items
+from e2.benchmarks.core.tables import metrics_table
 from e2.benchmarks.gap.figure import save_gap
 from e2.benchmarks.gap.metrics import Clouds, chance_gap, figures, offset, plane
 from e2.benchmarks.gap.sweep import AMOUNTS, Pairs, caption_sweep, retrieval_sweep
@@ -200,10 +194,6 @@ def sweep_table(comparison: Comparison) -> Table:
     for heading, _, _ in curves:
         table.add_column(heading, justify="right", overflow="fold")
     for place, amount in enumerate(AMOUNTS):
-        table.add_row(f"{amount:g}", *(_moved_cell(rows[place], metric) for _, metric, rows in curves))
+        here = [(rows[place]["metrics"][metric], rows[place]["gain_ci95"]) for _, metric, rows in curves]
+        table.add_row(f"{amount:g}", *(f"{value:.1f}{'' if low <= 0 <= high else '*'}" for value, (low, high) in here))
     return table
-
-
-def _moved_cell(row: Mapping[str, Any], metric: str) -> str:
-    low, high = row["gain_ci95"]
-    return f"{row['metrics'][metric]:.1f}{'' if low <= 0 <= high else '*'}"

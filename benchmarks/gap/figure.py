@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from e2.benchmarks.core.comparison import Comparison, short_names
-from e2.benchmarks.core.figures import GREY, INK, colours, figure_file
+from e2.benchmarks.core.figures import GREY, INK, colours, draw_curve, figure_file
 from e2.benchmarks.gap.metrics import Clouds
 
 NAME = "gap"
@@ -47,11 +47,8 @@ def _draw_clouds(axes: Axes, cloud: Clouds, title: str) -> None:
 
 
 def _draw_sweep(axes: Axes, rows: Sequence[Mapping[str, Any]], metric: str, label: str, colour: str, style: str = "-") -> None:
-    amounts = [row["amount"] for row in rows]
-    low, high = zip(*(row["ci95"] for row in rows), strict=True)
-    axes.fill_between(amounts, low, high, color=colour, alpha=0.12, linewidth=0)
-    values = [row["metrics"][metric] for row in rows]
-    axes.plot(amounts, values, color=colour, linestyle=style, marker="o", markersize=4, label=label)
+    values, bounds = [row["metrics"][metric] for row in rows], [row["ci95"] for row in rows]
+    draw_curve(axes, [row["amount"] for row in rows], values, bounds, label, colour, style)
 
 
 def _finish(axes: Axes, title: str) -> None:

@@ -20,12 +20,7 @@ Pairs = tuple[np.ndarray, np.ndarray]  # (N, D) photos and (N, D) texts, row by 
 
 
 def retrieval_sweep(pairs: Pairs, tuning: Pairs, *, seed: int, resamples: int) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Evaluates retrieval over `AMOUNTS`.
-
-    Args:
-        pairs: of the evaluated products.
-        tuning: of others, which give the offset.
-        seed, resamples: of the bootstrap.
+    """Evaluates retrieval of the pairs over `AMOUNTS` of the offset between the tuning pairs.
 
     Returns:
         Per amount a row: ``amount``, remaining ``gap``, ``metrics``, ``ci95`` of SumR, its ``gain`` over amount 0 with

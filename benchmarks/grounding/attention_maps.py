@@ -41,7 +41,13 @@ def attention_maps(encoder: Encoder, pixels: Tensor) -> dict[str, Tensor]:
                 hooks.callback(register(lambda *_, inside=inside: setattr(recorder, "inside", inside)).remove)
         encoder.encode_pixels(pixels)
     weights = [_stream(encoder, tower, own, (-2, -1)) for own in recorder.blocks]  # (B, R, R) each, R = prefix + N
-    pooled = _pooled(tower, recorder.pool, weights[-1])  # (B, R)
+    pooled = recorder.pool  # (B, R)
+    if pooled is None:
+        pooled = weights[-1].new_zeros(weights[-1].shape[:2])
+        if tower.pools_class_token:
+            pooled[:, 0] = 1
+        else:
+            pooled[:, tower.num_prefix_tokens :] = 1 / tower.num_patches
     last = pooled if recorder.pool is not None else _read_back(pooled, weights[-1])
     rolled = pooled
     for own in reversed(weights):
@@ -81,13 +87,9 @@ def gradient_maps(encoder: Encoder, pixels: Tensor, texts: Mapping[str, Tensor])
         for entity, text in texts.items():
             cosines = (image * text).sum(dim=-1)
             slopes = torch.autograd.grad(cosines.sum(), (pixels, last), retain_graph=True)
-            found["gradient"][entity] = _per_patch(tower, slopes[0])
+            found["gradient"][entity] = _shares(F.adaptive_avg_pool2d(slopes[0].float().abs().sum(dim=1), tower.grid))
             found["grad-cam"][entity] = _grad_cam(encoder, tower, last.detach(), slopes[1])
     return found
-
-
-def _per_patch(tower: Tower, slopes: Tensor) -> Tensor:
-    return _shares(F.adaptive_avg_pool2d(slopes.float().abs().sum(dim=1), tower.grid))
 
 
 def _grad_cam(encoder: Encoder, tower: Tower, values: Tensor, slopes: Tensor) -> Tensor:
@@ -95,18 +97,6 @@ def _grad_cam(encoder: Encoder, tower: Tower, values: Tensor, slopes: Tensor) ->
     own = [_stream(encoder, tower, x.float(), (-2,))[:, tower.num_prefix_tokens :] for x in (values, slopes)]  # (B, N, W)
     weights = own[1].mean(dim=1, keepdim=True)
     return _shares((own[0] * weights).sum(dim=-1).relu().unflatten(-1, tower.grid))
-
-
-def _pooled(tower: Tower, pool: Tensor | None, like: Tensor) -> Tensor:
-    """Share of each row of the last block's output in the embedding, (B, R)."""
-    if pool is not None:
-        return pool
-    shares = like.new_zeros(like.shape[0], like.shape[-1])
-    if tower.pools_class_token:
-        shares[:, 0] = 1
-    else:
-        shares[:, tower.num_prefix_tokens :] = 1 / tower.num_patches
-    return shares
 
 
 def _patch_shares(tower: Tower, rows: Tensor) -> Tensor:

@@ -12,8 +12,10 @@ tolerance of 15 pixels, on a photo of 224) and ``mass`` (share of the weight ins
 ``tokens`` (all fusion blocks), ``tokens@LAYER``, those of ``attention_maps``, ``centre`` and ``random``.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +31,16 @@ from e2.benchmarks.core.comparison import (
     Comparison,
     Measured,
     Samples,
-    cell,
     check_encoders,
     compare_encoders,
     short_names,
     write_comparison,
 )
+from e2.benchmarks.core.tables import cell
 from e2.benchmarks.grounding.figure import save_bars
 from e2.benchmarks.grounding.maps import TOKENS, Maps, maps_of, read_maps, tag_texts
 from e2.benchmarks.grounding.metrics import mass_in_box, pointing, reachable
-from e2.benchmarks.grounding.view import view_of
+from e2.benchmarks.grounding.view import view_for
 from e2.benchmarks.grounding.windows import best_windows
 from e2.data import Catalogue, Product
 from e2.errors import InputError
@@ -46,9 +48,9 @@ from e2.errors import InputError
 FIGURES = ("grounding.png", "grounding.svg")
 TRUTHS = ("boxes", "windows")
 NEAR = 15 / 224  # of a side: 15 pixels around the box, as published, on photos of 224
-MEASURES = {
-    "pointing": lambda weights, boxes: pointing(weights, boxes),
-    "near": lambda weights, boxes: pointing(weights, boxes, NEAR),
+MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "pointing": pointing,
+    "near": partial(pointing, tolerance=NEAR),
     "mass": mass_in_box,
 }
 
@@ -76,11 +78,10 @@ class Scores:
     def samples(self, resamples: int, seed: int) -> dict[str, np.ndarray]:
         """Bootstraps the means, metric -> (resamples,); all metrics and encoders share the resampled products."""
         count = len(next(iter(self.values.values())))
-        measures = [_measure(values) for values in self.values.values()]
-        all_products = Measure(
-            np.zeros((count, 1)), np.arange(count)
-        )  # keeps the resamples the same whichever boxes are known
-        means = resampled_means([*measures, all_products], resamples=resamples, seed=seed)
+        known = {name: np.flatnonzero(~np.isnan(values)) for name, values in self.values.items()}
+        measures = [Measure(values[known[name], None], known[name]) for name, values in self.values.items()]
+        everyone = Measure(np.zeros((count, 1)), np.arange(count))  # the same resamples whichever boxes are known
+        means = resampled_means([*measures, everyone], resamples=resamples, seed=seed)
         return dict(zip(self.values, means.T[:-1], strict=True))
 
 
@@ -118,8 +119,12 @@ def evaluate_grounding(
     entities = [entity for entity in catalogue.tags if any(entity in product.tags for product in drawn)]
     if not entities:
         raise InputError(f"{catalogue.name} has no tags to look for; name columns by --tags, e.g. --tags brand,season")
-    truth = truth or ("boxes" if any(product.regions for product in drawn) else "windows")
-    _check_truth(truth, catalogue, drawn)
+    boxed = any(product.regions for product in drawn)
+    truth = truth or ("boxes" if boxed else "windows")
+    if truth not in TRUTHS:
+        raise InputError(f"unknown truth {truth!r}; choose {', '.join(TRUTHS)}")
+    if truth == "boxes" and not boxed:
+        raise InputError(f"{catalogue.name} has no boxes; leave out --truth, or give --truth windows")
     photos = ProductImages.first(catalogue, rows)
     samples: list[Samples] = []
 
@@ -164,7 +169,7 @@ def true_boxes(
     """Transforms the catalogue's boxes to the encoder's view; ``sizes``: (width, height) of each product's photo."""
     boxes = {entity: np.full((len(products), 4), np.nan) for entity in entities}
     for row, (product, size) in enumerate(zip(products, sizes, strict=True)):
-        view = view_of(encoder, size)
+        view = view_for(encoder.preprocessing, size)
         for entity in entities:
             if entity in product.tags and entity in product.regions:
                 boxes[entity][row] = view.box(product.regions[entity]) or np.nan
@@ -187,37 +192,28 @@ def score_maps(maps: Maps, truth: TagBoxes) -> Scores:
 def score_encoder(
     encoder: Encoder, products: Sequence[Product], photos: Sequence[Image.Image], entities: Sequence[str], kind: str
 ) -> tuple[Scores, dict[str, Any]]:
-    """Scores every map of an encoder on N products and their photos; also returns facts: grid, known locations, reachable
-    scores.
+    """Scores every map of an encoder on N products and their photos, by ``boxes`` or ``windows``.
 
-    Args:
-        kind: ``boxes`` or ``windows``.
+    Also returns facts: grid, known locations, reachable scores.
     """
     texts = tag_texts(encoder, [product.tags for product in products], entities)
     maps = read_maps(encoder, photos, texts)
     grid = next(iter(maps["random"].values())).shape[1:]
     known = true_boxes(encoder, products, [photo.size for photo in photos], entities)
-    truth = known if kind == "boxes" else _windows(encoder, products, photos, texts)
+    truth = known
+    if kind == "windows":
+        truth = TagBoxes(best_windows(encoder, photos, texts))
+        for entity, found in truth.boxes.items():
+            found[[entity not in product.tags for product in products]] = np.nan
     facts: dict[str, Any] = {"grid": list(grid), "places": {e: int(truth.known(e).sum()) for e in truth.boxes}}
+    tolerances = {"pointing": 0.0, "near": NEAR}
     facts["reachable"] = {
-        entity: {
-            "pointing": 100 * float(reachable(boxes[truth.known(entity)], grid).mean()),
-            "near": 100 * float(reachable(boxes[truth.known(entity)], grid, NEAR).mean()),
-        }
-        for entity, boxes in truth.boxes.items()
+        e: {name: 100 * float(reachable(boxes[truth.known(e)], grid, t).mean()) for name, t in tolerances.items()}
+        for e, boxes in truth.boxes.items()
     }
     if kind == "windows" and known.boxes:
         facts["windows_centred_in_box"] = _windows_in_boxes(truth, known)
     return score_maps(maps, truth), facts
-
-
-def _windows(
-    encoder: Encoder, products: Sequence[Product], photos: Sequence[Image.Image], texts: dict[str, np.ndarray]
-) -> TagBoxes:
-    boxes = best_windows(encoder, photos, texts)
-    for entity, found in boxes.items():
-        found[[entity not in product.tags for product in products]] = np.nan
-    return TagBoxes(boxes)
 
 
 def _windows_in_boxes(windows: TagBoxes, boxes: TagBoxes) -> dict[str, float]:
@@ -231,41 +227,26 @@ def _windows_in_boxes(windows: TagBoxes, boxes: TagBoxes) -> dict[str, float]:
     return shares
 
 
-def _check_truth(truth: str, catalogue: Catalogue, products: Sequence[Product]) -> None:
-    if truth not in TRUTHS:
-        raise InputError(f"unknown truth {truth!r}; choose {', '.join(TRUTHS)}")
-    if truth == "boxes" and not any(product.regions for product in products):
-        raise InputError(f"{catalogue.name} has no boxes; leave out --truth, or give --truth windows")
-
-
-def _measure(values: np.ndarray) -> Measure:
-    known = np.flatnonzero(~np.isnan(values))
-    return Measure(values[known, None], known)
-
-
 def _add_token_differences(comparison: Comparison, samples: Sequence[Samples]) -> None:
     """Adds, for each encoder with tokens, their difference from each other map: value, low, high.
 
     Includes other encoders' maps if all share the same boxes: windows are each encoder's own.
     """
-    names = short_names(comparison)
-    for own, record in zip(samples, comparison.results, strict=True):
-        if TOKENS not in maps_of(record["metrics"]):
-            continue
-        record["tokens_minus"] = {
-            f"{name}: {other_map}": dict(_token_differences(record, own, other, drawn, other_map))
-            for name, other, drawn in zip(names, comparison.results, samples, strict=True)
-            for other_map in maps_of(other["metrics"])
-            if not other_map.startswith(TOKENS) and (other is record or record["protocol"] == "boxes")
-        }
+    encoders = list(zip(short_names(comparison), comparison.results, samples, strict=True))
+    for (_, record, own), (name, other, drawn) in itertools.product(encoders, encoders):
+        if TOKENS in maps_of(record["metrics"]) and (other is record or record["protocol"] == "boxes"):
+            others = [one for one in maps_of(other["metrics"]) if not one.startswith(TOKENS)]
+            minus = {f"{name}: {one}": _tokens_minus(one, record, own, other, drawn) for one in others}
+            record.setdefault("tokens_minus", {}).update(minus)
 
 
-def _token_differences(
-    record: dict[str, Any], own: Samples, other: dict[str, Any], drawn: Samples, other_map: str
-) -> Iterator[tuple[str, list[float]]]:
-    for measure in MEASURES:
-        for entity in record["places"]:
-            mine, theirs = f"{measure}/{TOKENS}/{entity}", f"{measure}/{other_map}/{entity}"
-            if mine in own and theirs in drawn:
-                value = record["metrics"][mine] - other["metrics"][theirs]
-                yield f"{measure}/{entity}", [value, *interval(own[mine] - drawn[theirs])]
+def _tokens_minus(
+    other_map: str, record: dict[str, Any], own: Samples, other: dict[str, Any], drawn: Samples
+) -> dict[str, list[float]]:
+    found = {}
+    for measure, entity in itertools.product(MEASURES, record["places"]):
+        mine, theirs = f"{measure}/{TOKENS}/{entity}", f"{measure}/{other_map}/{entity}"
+        if mine in own and theirs in drawn:
+            value = record["metrics"][mine] - other["metrics"][theirs]
+            found[f"{measure}/{entity}"] = [value, *interval(own[mine] - drawn[theirs])]
+    return found

@@ -1,15 +1,14 @@
 """Figure of `e2 evaluate grounding`: the pointing game by entity, selection tokens beside other maps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from e2.benchmarks.core.comparison import Comparison, short_names
-from e2.benchmarks.core.figures import COLOURS, GREY, INK, colours, figure_file
+from e2.benchmarks.core.figures import COLOURS, GREY, INK, colours, figure_file, label_groups, scores_at
 from e2.benchmarks.grounding.maps import TOKENS, maps_of, own_map
 
 NAME = "grounding"
@@ -19,8 +18,7 @@ HATCHES = ("", "///", "...")  # one per encoder; colours distinguish the maps
 PAINT = dict(zip((TOKENS, "attention", "rollout", "gradient", "grad-cam", "centre"), (COLOURS[1], *COLOURS[2:6], GREY)))  # noqa: B905
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """Bars of one map of one encoder, one per entity."""
 
     label: str
@@ -28,12 +26,6 @@ class Bar:
     map: str
     colour: str
     hatch: str = ""
-
-    def figures(self, measure: str, entities: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Values (E,) and their intervals (E, 2); NaN where an entity has none."""
-        names = [f"{measure}/{self.map}/{entity}" for entity in entities]
-        bounds = [self.record["ci95"].get(name, (np.nan, np.nan)) for name in names]
-        return np.array([self.record["metrics"].get(name, np.nan) for name in names]), np.array(bounds)
 
 
 def save_bars(comparison: Comparison, out: Path) -> None:
@@ -47,9 +39,8 @@ def save_bars(comparison: Comparison, out: Path) -> None:
     bars = (all_maps if len(names) <= len(HATCHES) else one_map_each)(names, records)
     width = max(10.0, 2.4 * len(entities), 4.5 + 0.16 * len(bars) * len(entities))  # room for the names
     with figure_file(out / NAME, (width, 4.6), 2) as panels:
-        for axes, measure, title in zip(
-            panels, ("pointing", "near"), ("pointing game", "tolerance of 15 of 224 pixels"), strict=True
-        ):
+        titles = {"pointing": "pointing game", "near": "tolerance of 15 of 224 pixels"}
+        for axes, (measure, title) in zip(panels, titles.items(), strict=True):
             _draw(axes, measure, bars, entities)
             axes.set_title(title)
         panels[0].set_ylabel("hits, %")
@@ -77,14 +68,11 @@ def _draw(axes, measure: str, bars: Sequence[Bar], entities: Sequence[str]) -> N
     width = 0.84 / len(bars)
     for place, bar in enumerate(bars):
         x = np.arange(len(entities)) + (place - (len(bars) - 1) / 2) * width
-        values, bounds = bar.figures(measure, entities)
+        values, bounds = scores_at(bar.record, [f"{measure}/{bar.map}/{entity}" for entity in entities])
         axes.bar(x, values, 0.92 * width, color=bar.colour, hatch=bar.hatch, edgecolor="white", linewidth=0, label=bar.label)
         axes.vlines(x, *bounds.T, color=INK, linewidth=1)
-        chance = [bar.record["metrics"][f"{measure}/{CHANCE}/{entity}"] for entity in entities]
+        chance, _ = scores_at(bar.record, [f"{measure}/{CHANCE}/{entity}" for entity in entities])
         known = {"label": CHANCE_LABEL} if place == len(bars) - 1 else {}
         axes.hlines(chance, x - width / 2, x + width / 2, color=INK, linestyle=(0, (2, 1)), linewidth=1.2, zorder=3, **known)
-    names = [fill(entity.replace("_", " "), NAME_WIDTH) for entity in entities]
-    axes.set_xticks(range(len(entities)), names, parse_math=False)
-    axes.tick_params(axis="x", length=0)
+    label_groups(axes, [fill(entity.replace("_", " "), NAME_WIDTH) for entity in entities])
     axes.set_ylim(0, 100)
-    axes.grid(True, axis="y")

@@ -1,6 +1,6 @@
 """Collects the maps to evaluate: an encoder's selection tokens, its tower's own maps, and two uninformed ones."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -41,19 +41,16 @@ def tag_texts(encoder: Encoder, tags: Sequence[Mapping[str, str]], entities: Seq
 
 
 def read_maps(encoder: Encoder, photos: Sequence[Image.Image], texts: Mapping[str, np.ndarray]) -> Maps:
-    """Computes every map of every photo.
-
-    Args:
-        encoder: any with a ViT; its selection tokens are used if it has some.
-        photos: N of them.
-        texts: entity -> (N, D), as `tag_texts` gives them.
+    """Computes every map of N photos; texts: entity -> (N, D), as `tag_texts` gives them.
 
     Raises:
         InputError: the image tower is no ViT that E2 can read, or a photo cannot be read.
     """
     grid = encoder.image_tower.grid
     found: dict[str, dict[str, list[np.ndarray]]] = {}
-    for rows, pixels in _batches(encoder, photos):
+    starts = range(0, len(photos), encoder.batch_size)
+    for start, pixels in zip(track(starts, "Maps", transient=True), encoder.pixels(photos), strict=True):
+        rows = slice(start, start + len(pixels))
         own = {entity: torch.from_numpy(vectors[rows]).to(pixels.device) for entity, vectors in texts.items()}
         for name, entities in _maps_of_batch(encoder, pixels, own).items():
             for entity, batch in entities.items():
@@ -70,12 +67,6 @@ def centre(grid: tuple[int, int]) -> np.ndarray:
     rows, columns = (np.abs(np.arange(cells) - (cells - 1) / 2) < 1 for cells in grid)
     near = (rows[:, None] & columns[None, :]).astype(np.float32)
     return near / near.sum()
-
-
-def _batches(encoder: Encoder, photos: Sequence[Image.Image]) -> Iterator[tuple[slice, Tensor]]:
-    starts = range(0, len(photos), encoder.batch_size)
-    for start, pixels in zip(track(starts, "Maps", transient=True), encoder.pixels(photos), strict=True):
-        yield slice(start, start + len(pixels)), pixels
 
 
 def _maps_of_batch(encoder: Encoder, pixels: Tensor, texts: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:

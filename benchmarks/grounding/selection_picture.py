@@ -14,7 +14,7 @@ from PIL import Image
 
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.grounding.maps import read_maps, tag_texts
-from e2.benchmarks.grounding.view import EncoderView, view_of
+from e2.benchmarks.grounding.view import EncoderView, view_for
 from e2.data import Product, load_image
 from e2.errors import InputError
 from e2.files import atomic_path
@@ -60,9 +60,8 @@ def draw_selections(
 def lit(photo: Image.Image, weights: Mapping[int, np.ndarray]) -> np.ndarray:
     """Dims all patches of the photo that no token chose; (height, width, 3) uint8."""
     total = np.sum(list(weights.values()), axis=0)
-    mask = Image.fromarray((255 * (total / total.max()).clip(0, 1)).astype(np.uint8)).resize(
-        photo.size, Image.Resampling.NEAREST
-    )
+    shares = Image.fromarray((255 * (total / total.max()).clip(0, 1)).astype(np.uint8))
+    mask = shares.resize(photo.size, Image.Resampling.NEAREST)
     light = UNCHOSEN + (1 - UNCHOSEN) * np.asarray(mask, dtype=np.float32)[..., None] / 255
     return (np.asarray(photo) * light).astype(np.uint8)
 
@@ -71,12 +70,12 @@ def _draw_tokens(axes: np.ndarray, encoder: Encoder, products: Sequence[Product]
     """Draws one row of axes per product."""
     chosen = encoder.selections(photos)  # entity -> {layer: (B, k, rows, columns)}
     for row, (product, photo) in enumerate(zip(products, photos, strict=True)):
-        view = view_of(encoder, photo.size)
+        view = view_for(encoder.preprocessing, photo.size)
         seen = view.picture(photo, CELL)
         _show(axes[row, 0], np.asarray(seen), "photo" if row == 0 else "")
         for axis, (entity, layers) in zip(axes[row, 1:], chosen.items(), strict=True):
             weights = {layer: own[row].sum(axis=0) for layer, own in layers.items()}
-            _show(axis, lit(seen, weights), _title(product, entity))
+            _show(axis, lit(seen, weights), f"{entity.replace('_', ' ')}: {product.tags.get(entity, 'none')}")
             _frames(axis, weights)
             _box(axis, view, product, entity)
 
@@ -91,7 +90,7 @@ def _draw_maps(
 ) -> None:
     maps = read_maps(encoder, photos, tag_texts(encoder, [product.tags for product in products], entities))
     for row, (product, photo) in enumerate(zip(products, photos, strict=True)):
-        view = view_of(encoder, photo.size)
+        view = view_for(encoder.preprocessing, photo.size)
         seen = view.picture(photo, CELL)
         _show(axes[row, 0], lit(seen, {0: maps[WHOLE][entities[0]][row]}), f"{name}: {WHOLE}")
         for axis, entity in zip(axes[row, 1:], entities, strict=True):
@@ -99,10 +98,6 @@ def _draw_maps(
             pixels = lit(seen, {0: maps[FOR_TEXT][entity][row]}) if known else np.asarray(seen)
             _show(axis, pixels, f"{name}: {FOR_TEXT}" if known else "no tag")
             _box(axis, view, product, entity)
-
-
-def _title(product: Product, entity: str) -> str:
-    return f"{entity.replace('_', ' ')}: {product.tags.get(entity, 'none')}"
 
 
 def _show(axis: Axes, pixels: np.ndarray, title: str) -> None:

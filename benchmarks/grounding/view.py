@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from e2.adapters.encoder import Encoder
 from e2.data.product import Box
 
 PADDING = "white"  # padding in pictures for people; the encoder's own may be black
@@ -39,17 +38,8 @@ class EncoderView:
         return picture
 
 
-def view_of(encoder: Encoder, size: tuple[int, int]) -> EncoderView:
-    """Returns the encoder's view of photos of that (width, height).
-
-    Raises:
-        InputError: the encoder does not say how it resizes.
-    """
-    return view_for(encoder.preprocessing, size)
-
-
 def view_for(config: Mapping[str, Any], size: tuple[int, int]) -> EncoderView:
-    """Follows open_clip's evaluation ``image_transform``, from its configuration (``size``, ``resize_mode``)."""
+    """Follows open_clip's evaluation ``image_transform`` (``size``, ``resize_mode``) on photos of that (width, height)."""
     height, width = config["size"] if isinstance(config["size"], (tuple, list)) else (config["size"],) * 2
     filling = np.array([width / size[0], height / size[1]])  # factors by which the photo would fill the input exactly
     factors = {"squash": filling, "longest": np.full(2, filling.min()), "shortest": np.full(2, filling.max())}

@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from rich.progress import track
 
 from e2.adapters.encoder import Encoder
-from e2.benchmarks.grounding.view import view_of
+from e2.benchmarks.grounding.view import view_for
 from e2.data.product import Box
 
 SIDES = (4, 2)  # inverse window sides as a share of the view's
@@ -27,12 +27,7 @@ def windows() -> np.ndarray:
 
 
 def best_windows(encoder: Encoder, photos: Sequence[Image.Image], texts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Finds, for each photo and entity, the window that suits the text best.
-
-    Args:
-        encoder: scores the windows.
-        photos: N photos.
-        texts: entity -> (N, D), normalised.
+    """Finds, for each of N photos and entity, the window that suits the text best; texts: entity -> (N, D), normalised.
 
     Returns:
         entity -> (N, 4) boxes in the encoder's view.
@@ -51,7 +46,7 @@ class _WindowViews(Sequence[Image.Image]):
     """The 2 M views of one photo: all crops, then all blurred ones."""
 
     def __init__(self, encoder: Encoder, photo: Image.Image, boxes: np.ndarray):
-        self.seen = view_of(encoder, photo.size).picture(photo, max(photo.size))
+        self.seen = view_for(encoder.preprocessing, photo.size).picture(photo, max(photo.size))
         self.blurred = self.seen.filter(ImageFilter.GaussianBlur(BLUR * max(self.seen.size)))
         self.boxes = boxes
 

@@ -20,15 +20,9 @@ from rich.console import RenderableType
 from e2.adapters.encoder import Encoder
 from e2.adapters.tag_reader import tag_vocabulary
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
-from e2.benchmarks.core.comparison import (
-    Comparison,
-    Measured,
-    check_encoders,
-    compare_encoders,
-    metrics_table,
-    write_comparison,
-)
+from e2.benchmarks.core.comparison import Comparison, Measured, check_encoders, compare_encoders, write_comparison
 from e2.benchmarks.core.encoded import first_photos
+from e2.benchmarks.core.tables import metrics_table
 from e2.benchmarks.probe.figure import save_bars
 from e2.benchmarks.probe.metrics import fit_probe
 from e2.data.product import Catalogue, without_photos
@@ -49,19 +43,12 @@ class Splits(NamedTuple):
 
 @dataclass(frozen=True)
 class Labels:
-    """One entity's labels.
+    """One entity's labels."""
 
-    Attributes:
-        values: C values of the training split; class c is ``values[c]``.
-        rows: for each split, the products with the tag.
-        classes: for each split, the classes of these; -1 for a value that the training split lacks.
-        names: the values of the test products in ``rows``, each in one spelling.
-    """
-
-    values: list[str]
-    rows: tuple[np.ndarray, ...]
-    classes: tuple[np.ndarray, ...]
-    names: np.ndarray
+    values: list[str]  # C values of the training split; class c is ``values[c]``
+    rows: tuple[np.ndarray, ...]  # for each split, the products with the tag
+    classes: tuple[np.ndarray, ...]  # for each split, the classes of these; -1 for a value that the training split lacks
+    names: np.ndarray  # the values of the test products in ``rows``, each in one spelling
 
 
 def evaluate_probe(

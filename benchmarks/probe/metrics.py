@@ -60,11 +60,7 @@ class Probe:
 def fit_probe(train: np.ndarray, targets: np.ndarray, val: np.ndarray, val_targets: np.ndarray) -> Probe:
     """Fits probes from strong to weak decay and keeps the best on val; ties go to the stronger.
 
-    Args:
-        train: (N, D) embeddings.
-        targets: (N,) int64 classes 0..C-1, each of which occurs.
-        val: (M, D) embeddings of other products.
-        val_targets: (M,) int64, -1 for a class that train does not have.
+    Embeddings are (N, D) and (M, D); classes 0..C-1 each occur in train, val may have others, -1.
 
     Raises:
         NotFinite: embeddings with NaN or infinity, or weights that become so.

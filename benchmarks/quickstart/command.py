@@ -5,11 +5,7 @@ from pathlib import Path
 from e2.options import Out, Overwrite, Resume
 
 
-def quickstart(
-    out: Out = Path("runs/quickstart"),
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-) -> None:
+def quickstart(out: Out = Path("runs/quickstart"), resume: Resume = False, overwrite: Overwrite = False) -> None:
     """Train `clip` and `e2` on the built-in catalogue, compare them, and draw what the tokens chose (minutes).
 
     Example: `e2 quickstart`

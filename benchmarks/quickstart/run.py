@@ -16,25 +16,13 @@ from e2.errors import going_on_with
 from e2.training.run import start_run
 
 DATA = "boutique:train=3000,val=200,test=1000,seed=0"
-OPTIONS = {
-    "backbone": "e2-nano",
-    "epochs": 7.0,
-    "precision": "bf16",
-    "seed": 0,
-    "data.data": DATA,
-    "data.batch_size": 128,
-}
+OPTIONS = {"backbone": "e2-nano", "epochs": 7.0, "precision": "bf16", "seed": 0, "data.data": DATA, "data.batch_size": 128}
 METHODS = ("clip", "e2")
 PICTURED = 8  # test products in the picture
 
 
 def quickstart(out: Path, *, resume: bool = False, overwrite: bool = False) -> Comparison:
-    """Runs everything in ``out`` and returns the two models' comparison.
-
-    Args:
-        out: folder for the runs, their results and the picture.
-        resume: keep the finished parts of a stopped quickstart.
-        overwrite: start afresh.
+    """Runs everything in ``out``, or what is left of it, and returns the two models' comparison.
 
     Raises:
         TrainingStopped: a training was interrupted; ``resume`` continues.

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from e2.adapters.encoder import Encoder
-from e2.adapters.product_images import ProductImages
-from e2.benchmarks.core.items import Items, read_items
+from e2.benchmarks.core.items import read_items
 from e2.benchmarks.reports.pictures import shrunk
 from e2.data import Catalogue
 from e2.files import atomic_path
@@ -32,26 +30,16 @@ class ExampleHit:
 
 @dataclass(frozen=True)
 class Example:
-    """One query.
+    """One query."""
 
-    Attributes:
-        text: the words.
-        ranks: per encoder, the rank of the right photo from 1.
-        hits: per encoder, the first few photos.
-    """
-
-    text: str
-    ranks: list[int]
-    hits: list[list[ExampleHit]]
+    text: str  # the words
+    ranks: list[int]  # per encoder, the rank of the right photo from 1
+    hits: list[list[ExampleHit]]  # per encoder, the first few photos
 
 
 def choose_queries(ranks: np.ndarray, count: int, seed: int) -> list[int]:
-    """Chooses queries in turn: the one that gains most from the last encoder, the one that loses most, one at random.
-
-    Args:
-        ranks: (encoders, T), the baseline first.
-        count: number of queries.
-        seed: of the random ones.
+    """Chooses queries by ranks (encoders, T), the baseline's first: one that gains most, one that loses most, one at random,
+    ...
     """
     gain = np.log(ranks[0]) - np.log(ranks[-1])  # from rank 50 to 5 counts as much as from 10 to 1
     orders = [np.argsort(-gain, kind="stable"), np.argsort(gain, kind="stable")]
@@ -68,14 +56,10 @@ def find_examples(encoders: Sequence[Encoder], catalogue: Catalogue, *, text: st
     ranks = np.stack([1 + (score > score[own, own][:, None]).sum(axis=1) for score in scores])
     examples = []
     for query in choose_queries(ranks, count, seed):
-        hits = [_hits(items, np.argsort(-score[query], kind="stable")[:TOP], query) for score in scores]
+        best = [np.argsort(-score[query], kind="stable")[:TOP].tolist() for score in scores]
+        hits = [[ExampleHit(shrunk(items.images[i], SIDE), items.product_ids[i], i == query) for i in own] for own in best]
         examples.append(Example(items.texts[query], ranks[:, query].tolist(), hits))
     return examples
-
-
-def _hits(items: Items, places: np.ndarray, query: int) -> list[ExampleHit]:
-    photos: ProductImages = items.images
-    return [ExampleHit(shrunk(photos[int(place)], SIDE), items.product_ids[place], int(place) == query) for place in places]
 
 
 def draw_examples(examples: Sequence[Example], names: Sequence[str], paths: Sequence[Path]) -> None:
@@ -89,7 +73,11 @@ def draw_examples(examples: Sequence[Example], names: Sequence[str], paths: Sequ
         for place, (hits, rank, name) in enumerate(zip(example.hits, example.ranks, names, strict=True)):
             start = place * (TOP + 1)
             for axis, hit in zip(row[start:], hits, strict=False):
-                _draw_hit(axis, hit)
+                axis.imshow(np.asarray(hit.photo))
+                if hit.right:
+                    axis.set_axis_on()
+                    axis.set(xticks=[], yticks=[])
+                    axis.spines[:].set(color=RIGHT, linewidth=3.5)
             row[start].set_title(f"{name}: place {rank}", fontsize=8, loc="left", parse_math=False)
         said = example.text if len(example.text) <= 190 else example.text[:189] + "…"
         row[0].text(0, -0.04, said, transform=row[0].transAxes, fontsize=7.5, va="top", parse_math=False)
@@ -97,12 +85,3 @@ def draw_examples(examples: Sequence[Example], names: Sequence[str], paths: Sequ
     for path in paths:
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:], facecolor="white")
-
-
-def _draw_hit(axis: Axes, hit: ExampleHit) -> None:
-    axis.imshow(np.asarray(hit.photo))
-    if hit.right:
-        axis.set_axis_on()
-        axis.set(xticks=[], yticks=[])
-        for spine in axis.spines.values():
-            spine.set(color=RIGHT, linewidth=3.5)

@@ -18,22 +18,15 @@ MAIN_METRICS = {"retrieval": ("SumR",), "probe": ("_accuracy",)}  # endings of t
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison that involves E2.
+    """One comparison that involves E2."""
 
-    Attributes:
-        ours, theirs: what is compared.
-        measure: measure compared.
-        value, low, high: the difference, ours minus theirs, and its interval.
-        where: data, split, and number of seeds or products.
-    """
-
-    ours: str
+    ours: str  # ours, theirs: what is compared
     theirs: str
-    measure: str
-    value: float
+    measure: str  # measure compared
+    value: float  # value, low, high: the difference, ours minus theirs, and its interval
     low: float
     high: float
-    where: str
+    where: str  # data, split, and number of seeds or products
 
     @property
     def verdict(self) -> str:

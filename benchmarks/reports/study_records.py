@@ -32,19 +32,12 @@ GROUNDING = {"pointing": "pointing game", "near": "with a tolerance of 15 of 224
 
 @dataclass(frozen=True)
 class StudyResult:
-    """Results in one folder.
+    """Results in one folder."""
 
-    Attributes:
-        folder: its path.
-        records: of one study, or one per encoder.
-        differences: paired, second minus first.
-        label: distinguishes it from others of the same study on the same data; empty if there are none.
-    """
-
-    folder: Path
-    records: list[dict[str, Any]]
-    differences: list[dict[str, Any]]
-    label: str = ""
+    folder: Path  # its path
+    records: list[dict[str, Any]]  # of one study, or one per encoder
+    differences: list[dict[str, Any]]  # paired, second minus first
+    label: str = ""  # distinguishes it from others of the same study on the same data; empty if there are none
 
     @property
     def study(self) -> bool:

@@ -33,19 +33,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells, each with a name in front.
+    """Rows of cells, each with a name in front."""
 
-    Attributes:
-        title: heading above it.
-        head: names of the columns, without that of the rows' names.
-        rows: name -> cells, as many as the head.
-        note: text below it.
-    """
-
-    title: str
-    head: list[str]
-    rows: dict[str, list[Cell]]
-    note: str = ""
+    title: str  # heading above it
+    head: list[str]  # names of the columns, without that of the rows' names
+    rows: dict[str, list[Cell]]  # name -> cells, as many as the head
+    note: str = ""  # text below it
     corner: str = "metric"
 
 
@@ -78,7 +71,7 @@ def write_texts(out: Path, names: tuple[str, str], tables: Sequence[Table], head
 
 def to_markdown(table: Table) -> str:
     """Writes GitHub's Markdown; best cells are bold."""
-    rows = [map(_markdown, [table.corner, *table.head])]
+    rows = [[_markdown(name) for name in (table.corner, *table.head)]]
     rows += [[_markdown(name), *map(_markdown_cell, cells)] for name, cells in table.rows.items()]
     head, *lines = (f"| {' | '.join(row)} |" for row in rows)
     rule = "|" + "---|" * (1 + len(table.head))

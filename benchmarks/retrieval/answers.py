@@ -15,17 +15,11 @@ from e2.ranks import KS, Ranks, candidate_ranks, cross_modal_ranks, retrieval_me
 
 @dataclass(frozen=True)
 class Direction:
-    """Queries of one direction, over all runs of a protocol (a full gallery is one run).
+    """Queries of one direction, over all runs of a protocol (a full gallery is one run)."""
 
-    Attributes:
-        ranks: of Q queries.
-        products: (Q,) the product of each.
-        runs: (Q,) the run of each.
-    """
-
-    ranks: Ranks
-    products: np.ndarray
-    runs: np.ndarray
+    ranks: Ranks  # of Q queries
+    products: np.ndarray  # (Q,) the product of each
+    runs: np.ndarray  # (Q,) the run of each
 
     def hits(self) -> np.ndarray:
         """Hits (Q, K)."""
@@ -50,9 +44,8 @@ class Answers:
 
     def tie_bounds(self) -> dict[str, list[float]]:
         """[pessimistic, optimistic] value of each metric that ties affect."""
-        low, high = (
-            _metrics([side.hits_if_settled(bound) for side in self._sides()]) for bound in ("pessimistic", "optimistic")
-        )
+        bounds = ("pessimistic", "optimistic")
+        low, high = (_metrics([side.hits_if_settled(bound) for side in self._sides()]) for bound in bounds)
         return {name: [low[name], high[name]] for name in low if low[name] < high[name]}
 
     def spread(self) -> dict[str, float]:
@@ -60,9 +53,8 @@ class Answers:
 
         Shows the influence of the sampled lists; runs share products, so it is no confidence interval.
         """
-        runs = [
-            _metrics([side.hits()[side.runs == run] for side in self._sides()]) for run in np.unique(self.image_to_text.runs)
-        ]
+        numbers = np.unique(self.image_to_text.runs)
+        runs = [_metrics([side.hits()[side.runs == run] for side in self._sides()]) for run in numbers]
         return {name: float(np.std([run[name] for run in runs], ddof=min(1, len(runs) - 1))) for name in runs[0]}
 
     def samples(self, resamples: int, seed: int) -> np.ndarray:

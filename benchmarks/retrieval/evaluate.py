@@ -15,15 +15,9 @@ from rich.console import RenderableType
 
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.bootstrap import RESAMPLES
-from e2.benchmarks.core.comparison import (
-    Comparison,
-    Measured,
-    check_encoders,
-    compare_encoders,
-    metrics_table,
-    write_comparison,
-)
+from e2.benchmarks.core.comparison import Comparison, Measured, check_encoders, compare_encoders, write_comparison
 from e2.benchmarks.core.items import CATEGORY, Items, read_items
+from e2.benchmarks.core.tables import metrics_table
 from e2.benchmarks.retrieval.answers import answer
 from e2.benchmarks.retrieval.candidates import CandidateGallery, CandidateLists, draw_candidates, load_candidates
 from e2.data.product import Catalogue

@@ -22,13 +22,7 @@ BRANDS = [f"brand{number}" for number in range(200)]
 
 
 def run(n: int = 30_000, references: int = 1, repeats: int = 3, seed: int = 0) -> dict[str, float]:
-    """Times both ways on the same captions, and checks that their scores agree.
-
-    Args:
-        n: captions.
-        references: per caption.
-        repeats: rounds of ours and reference, after one of each to warm up.
-        seed: of the texts.
+    """Times both ways on the same ``n`` captions, and checks that their scores agree.
 
     Returns:
         The result of `harness.compare`, with ``n``, ``references`` and ``largest_difference`` of the scores (0..1).

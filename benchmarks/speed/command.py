@@ -24,7 +24,9 @@ def speed(
 
     Example: `e2 speed train-step --set backbone=ViT-B-32 --set batch_size=32 --out runs/speed`
     """
+    from e2.benchmarks.core.records import NAME
     from e2.benchmarks.speed.registry import defaults, measurement, read_options
+    from e2.outputs import claim_results
 
     run = measurement(name)
     options = read_options(run, set_ or ())
@@ -32,20 +34,15 @@ def speed(
         if "repeats" not in defaults(run):
             raise InputError(f"--repeats means nothing to {name}; it has {', '.join(defaults(run))}")
         options["repeats"] = repeats
-    _measure(name, run, options, out, threads, json)
+    if out:
+        claim_results(out, NAME)
 
+    import torch  # not before the options are known to be right: it takes seconds
 
-def _measure(name: str, run, options: dict, out: Path | None, threads: int | None, json: bool) -> None:
-    import torch
-
-    from e2.benchmarks.core.records import NAME
     from e2.benchmarks.speed import growth
     from e2.benchmarks.speed.record import measure, speed_table
     from e2.files import write_json
-    from e2.outputs import claim_results
 
-    if out:
-        claim_results(out, NAME)
     if threads:
         torch.set_num_threads(threads)
     record = measure(name, run, options)

@@ -35,12 +35,7 @@ def run(
 ) -> dict[str, Any]:
     """Measures memory of each size in a process of its own, and time in this one (the minimum of ``repeats``).
 
-    Args:
-        sizes: products, in growing order.
-        most_photos: largest number to embed.
-        queries: images to rank, whatever the number of texts.
-        width: of the random vectors.
-        repeats: of the evaluation's timing.
+    Up to ``most_photos`` products are embedded; ``queries`` images are ranked, whatever the number of texts.
 
     Returns:
         ``embed`` and ``evaluate``: for each size ``products``, ``seconds``, ``per_product_us`` and ``beyond_features_bytes``
@@ -53,28 +48,20 @@ def run(
         if size <= most_photos:
             time = seconds(partial(embed, size, threads))
             embedded.append(point(size, time, peak_memory(embed, size, threads) - peak_memory(embed, PHOTOS, threads)))
-        time = evaluation_seconds(queries, size, width, repeats)
+        features = random_unit(queries, width), random_unit(size, width)
+        time = min(seconds(partial(evaluate, *features)) for _ in range(repeats))  # other programs can only add to it
+        del features
         sizes_of_both = queries, size, width, threads
         made, ranked = (peak_memory(work_on_features, work, *sizes_of_both) for work in (nothing, evaluate))
         evaluated.append(point(size, time, ranked - made))
     points = {"embed": embedded, "evaluate": evaluated}
-    ratios = {f"{name}_per_product_ratio": last_ratio(found) for name, found in points.items()}
+    times = {name: [one["per_product_us"] for one in found] for name, found in points.items()}
+    ratios = {f"{name}_per_product_ratio": each[-1] / each[-2] if len(each) > 1 else 1.0 for name, each in times.items()}
     return {**ratios, **points, "queries": queries, "width": width, "photos": PHOTOS, "threads": threads}
-
-
-def evaluation_seconds(queries: int, products: int, width: int, repeats: int) -> float:
-    """Returns the minimum of several times, as other programs can only add to it."""
-    images, texts = random_unit(queries, width), random_unit(products, width)
-    return min(seconds(lambda: evaluate(images, texts)) for _ in range(repeats))
 
 
 def point(products: int, time: float, beyond: int) -> dict[str, float]:
     return {"products": products, "seconds": time, "per_product_us": 1e6 * time / products, "beyond_features_bytes": beyond}
-
-
-def last_ratio(points: list[dict[str, float]]) -> float:
-    """Ratio of time per product at the last size to that at the one before."""
-    return points[-1]["per_product_us"] / points[-2]["per_product_us"] if len(points) > 1 else 1.0
 
 
 @dataclass(frozen=True)

@@ -42,15 +42,9 @@ def run(
     engines: Sequence[str] = ENGINES,
     server: str = "",
 ) -> dict[str, Any]:
-    """Returns ``points``: for each engine seconds, milliseconds, peak bytes and recalls.
+    """Returns ``points``: for each engine seconds, milliseconds, peak bytes and recalls of ``top_k`` hits of single queries.
 
-    Args:
-        products: number of products.
-        width: of a vector.
-        queries: searched one after another.
-        top_k: hits of each query, also for recall.
-        engines: names of the engines.
-        server: ``http://HOST:PORT`` of a Milvus server, for the engine ``milvus``.
+    ``server``: ``http://HOST:PORT`` of a Milvus server, for the engine ``milvus``.
 
     Raises:
         InputError: ``milvus`` without a server.
@@ -104,7 +98,8 @@ def _bare_faiss(engine: str, place: str, products: int, width: int, top_k: int) 
         import faiss
 
     lists, product = int(4 * np.sqrt(products)), faiss.METRIC_INNER_PRODUCT
-    make, breadth = faiss.SearchParameters, {}
+    make: Callable[..., Any] = faiss.SearchParameters
+    breadth: dict[str, int] = {}
     kind = {"flat": "Flat", "ivf-flat": f"IVF{lists},Flat", "ivf-sq8": f"IVF{lists},SQ8", "hnsw": f"HNSW{NEIGHBOURS},Flat"}[
         engine.removeprefix("faiss-")
     ]

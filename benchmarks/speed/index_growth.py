@@ -30,14 +30,10 @@ CHANGED = 1000  # products replaced, added and deleted
 def run(
     *, sizes: Sequence[int] = SIZES, width: int = 128, queries: int = 200, top_k: int = 20, folder: str = ""
 ) -> dict[str, Any]:
-    """Returns ``points``, for each size a record of seconds, milliseconds, bytes and recalls.
+    """Returns ``points``, for each size a record of seconds, milliseconds, bytes and recalls of ``top_k`` hits of single
+    queries.
 
-    Args:
-        sizes: products.
-        width: of a vector.
-        queries: searched one after another.
-        top_k: hits of each query, also for recall.
-        folder: folder for indexes; empty: a temporary one.
+    ``folder``: of the indexes; empty: a temporary one.
     """
     with tempfile.TemporaryDirectory(dir=folder or None) as place:
         return {"points": [_size(Path(place), size, width, queries, top_k) for size in sizes], "width": width}

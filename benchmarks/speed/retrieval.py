@@ -12,11 +12,7 @@ from e2.ranks import BLOCK, cross_modal_ranks
 def run(*, products: int = 100_000, width: int = 512, repeats: int = 1, seed: int = 0) -> dict[str, Any]:
     """Times products x products cosines, and measures the memory of ranking beyond the features.
 
-    Args:
-        products: one image and one text each.
-        width: of the vectors.
-        repeats: rounds; without warm-up, as one round of the full size takes minutes.
-        seed: of the vectors.
+    There is no warm-up: one round of the full size takes minutes.
 
     Returns:
         The result of `harness.compare`; ``beyond_features_bytes``, the peak of a process that ranks minus that of one that

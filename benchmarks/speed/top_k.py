@@ -11,15 +11,9 @@ from e2.extras import extra
 def run(
     *, vectors: int = 1_000_000, width: int = 512, queries: int = 100, top_k: int = 100, repeats: int = 5, threads: int = 0
 ) -> dict:
-    """Returns `compare`'s ratio (ours / FAISS).
+    """Returns `compare`'s ratio (ours / FAISS) of ``queries`` searched together, with ``threads`` or torch's number for both.
 
-    Args:
-        vectors: size of the gallery; a million of 512 take 2 GB, and FAISS's copy as much again.
-        width: of a vector.
-        queries: searched together.
-        top_k: hits of each.
-        repeats: rounds.
-        threads: for both; 0 = torch's number.
+    A million vectors of 512 take 2 GB, and FAISS's copy as much again.
     """
     with extra("search", "this measurement"):
         import faiss

@@ -43,17 +43,9 @@ def run(
     repeats: int = 3,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Times both in turn, and measures the peak memory of each separately.
+    """Times both in turn (``repeats`` rounds of ``BATCHES`` steps), and measures the peak memory of each separately.
 
-    Args:
-        backbone: one of open_clip's or ours, with random weights.
-        batch_size: products a step.
-        precision: of both, fp32 or bf16 (autocast).
-        data: where photos, descriptions and tags come from.
-        tags: the entities of E2.
-        device: cpu, cuda or auto.
-        repeats: rounds of ``BATCHES`` steps of each.
-        seed: of weights, order and noise.
+    The backbone is one of open_clip's or ours, with random weights; precision: fp32 or bf16 (autocast).
 
     Returns:
         The result of `harness.compare`, seconds per step; ``peak_bytes``, ``reference_peak_bytes`` (of a separate process; on

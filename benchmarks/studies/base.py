@@ -17,60 +17,41 @@ from e2.training.run import data_columns
 
 @dataclass(frozen=True)
 class Variant:
-    """One kind of training.
+    """One kind of training."""
 
-    Attributes:
-        label: its name in tables, figures and files.
-        settings: changes of the study's common training, by dotted name as in `e2 train --set`, e.g. ``{"method": "clip"}`` or
-            ``{"model.selector": "soft"}``; they override the user's settings.
-        against: labels of the variants to compare it with, in paired differences.
-        series, x: curve and position in a figure over a number (batch size, parameters).
-    """
-
-    label: str
+    label: str  # its name in tables, figures and files
+    # changes of the study's common training, by dotted name as in `e2 train --set`, e.g. ``{"method": "clip"}`` or
+    # ``{"model.selector": "soft"}``; they override the user's settings
     settings: Mapping[str, Any]
-    against: tuple[str, ...] = ()
-    series: str | None = None
+    against: tuple[str, ...] = ()  # labels of the variants to compare it with, in paired differences
+    series: str | None = None  # series, x: curve and position in a figure over a number (batch size, parameters)
     x: float | None = None
 
 
 @dataclass(frozen=True)
 class StudyMeasurement:
-    """Measurements of one encoder.
+    """Measurements of one encoder."""
 
-    Attributes:
-        metrics: name -> value; percent unless the name says otherwise.
-        items: metric -> contribution of each of the split's P products, for intervals: (P,) values whose mean is the metric
-            (NaN: none), or (P, T, 2) sums and counts, the metric being the sum over T terms of ``sums.sum(0) / counts.sum(0)``
-            (SumR has six). A metric without items is reported without an interval.
-    """
-
-    metrics: dict[str, float]
+    metrics: dict[str, float]  # name -> value; percent unless the name says otherwise
+    # metric -> contribution of each of the split's P products, for intervals: (P,) values whose mean is the metric (NaN:
+    # none), or (P, T, 2) sums and counts, the metric being the sum over T terms of ``sums.sum(0) / counts.sum(0)`` (SumR has
+    # six). A metric without items is reported without an interval
     items: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Context:
-    """Settings of a study.
+    """Settings of a study."""
 
-    Attributes:
-        data: the SPECs; training studies take one, ``dataset`` several.
-        out, runs: folders of the results, and of the trainings, which studies may share.
-        common: settings shared by all trainings; its seed is not used, its kind of text is also evaluated.
-        seeds: of the trainings.
-        split: to evaluate.
-        chosen: labels of the variants to run; None = all.
-        old_data: ``forgetting`` only: SPEC of data that the start model knows.
-    """
-
-    data: tuple[str, ...]
-    out: Path
+    data: tuple[str, ...]  # the SPECs; training studies take one, ``dataset`` several
+    out: Path  # out, runs: folders of the results, and of the trainings, which studies may share
     runs: Path
+    # settings shared by all trainings; its seed is not used, its kind of text is also evaluated
     common: TrainConfig = TrainConfig()
-    seeds: tuple[int, ...] = (0,)
-    split: str = "test"
-    chosen: tuple[str, ...] | None = None
-    old_data: str | None = None
+    seeds: tuple[int, ...] = (0,)  # of the trainings
+    split: str = "test"  # to evaluate
+    chosen: tuple[str, ...] | None = None  # labels of the variants to run; None = all
+    old_data: str | None = None  # ``forgetting`` only: SPEC of data that the start model knows
 
     @property
     def text(self) -> str:

@@ -97,16 +97,13 @@ def statistics(info: Mapping[str, Any], counts: Counts) -> dict[str, float]:
 def statistics_table(title: str, metrics: Mapping[str, Mapping[str, float]]) -> Table:
     """Tabulates a row per statistic, a column per catalogue."""
     names = dict.fromkeys(name for found in metrics.values() for name in found)
-    rows = {
-        name: [Cell("none" if name not in found else f"{found[name]:{_form(found[name])}}") for found in metrics.values()]
-        for name in names
-    }
+    rows = {name: [Cell(_words(found.get(name))) for found in metrics.values()] for name in names}
     note = "All splits together; tokens are CLIP's, the context length is 77."
     return Table(title, short_names(metrics), rows, note, "statistic")
 
 
-def _form(value: float) -> str:
-    return "," if isinstance(value, int) else ".1f"
+def _words(value: float | None) -> str:
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.1f}"
 
 
 def draw_tails(counts: Mapping[str, Counts], path: Path) -> None:

@@ -20,7 +20,7 @@ from e2.data import Catalogue, Product
 from e2.data.export import IMAGE
 from e2.errors import InputError
 from e2.files import output_folder
-from e2.outputs import OutputKind, claim
+from e2.outputs import OutputKind
 
 CATEGORY, COLOUR = "sub_category", "colour"
 GENERAL = OutputKind("a general catalogue")
@@ -59,12 +59,15 @@ def write_general(catalogues: Sequence[Catalogue], out: Path) -> dict[str, int]:
     Raises:
         InputError: ``out`` exists, or a split has no product with a category.
     """
-    claim(out, GENERAL, remove=False)
     written = {}
     with output_folder(out, GENERAL) as folder:
         for catalogue in catalogues:
+            written[catalogue.split] = 0
             with pq.ParquetWriter(folder / f"{catalogue.split}.parquet", SCHEMA) as writer:
-                written[catalogue.split] = sum(_write(writer, rows) for rows in _batches(catalogue))
+                for start in range(0, len(catalogue), ROWS):
+                    rows = list(_rows(catalogue, range(start, min(start + ROWS, len(catalogue)))))
+                    writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+                    written[catalogue.split] += len(rows)
             if not written[catalogue.split]:
                 raise InputError(
                     f"{catalogue.name}, {catalogue.split}: no product has a {CATEGORY}; name its column by --tags"
@@ -72,19 +75,10 @@ def write_general(catalogues: Sequence[Catalogue], out: Path) -> dict[str, int]:
     return written
 
 
-def _batches(catalogue: Catalogue) -> Iterator[list[dict]]:
-    for start in range(0, len(catalogue), ROWS):
-        rows = range(start, min(start + ROWS, len(catalogue)))
-        products = [(catalogue[row], row) for row in rows]
-        yield [_row(product, caption) for product, row in products if (caption := general_caption(product, row))]
-
-
-def _row(product: Product, caption: str) -> dict:
-    photo = product.images[0]
-    encoded = photo.read_bytes() if isinstance(photo, Path) else photo
-    return {"product_id": product.product_id, "image": {"bytes": encoded, "path": None}, "caption": caption}
-
-
-def _write(writer: pq.ParquetWriter, rows: list[dict]) -> int:
-    writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
-    return len(rows)
+def _rows(catalogue: Catalogue, rows: range) -> Iterator[dict]:
+    for row in rows:
+        product = catalogue[row]
+        if caption := general_caption(product, row):
+            photo = product.images[0]
+            encoded = photo.read_bytes() if isinstance(photo, Path) else photo
+            yield {"product_id": product.product_id, "image": {"bytes": encoded, "path": None}, "caption": caption}

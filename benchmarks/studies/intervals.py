@@ -7,8 +7,6 @@ training, and errs on the wide side. All variants and metrics share the resample
 Intervals of few seeds are rough: three seeds have ten distinct resamples. With one seed they cover the products only.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 RESAMPLES = 2000
@@ -40,21 +38,15 @@ def resampled(table: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -
     """
     seeds, products = table.shape[:2]
     flat = table.transpose(1, 0, 2, 3, 4).reshape(products, -1)
-    means = []
-    for drawn_products, drawn_seeds in _draws(products, seeds, resamples, seed):
+    means, rng = [], np.random.default_rng(seed)
+    for start in range(0, resamples, BLOCK):
+        count = min(BLOCK, resamples - start)
+        drawn_products, drawn_seeds = _times_drawn(rng, count, products), _times_drawn(rng, count, seeds)
         drawn = (drawn_products @ flat).reshape(len(drawn_products), seeds, *table.shape[2:])
         with np.errstate(invalid="ignore"):  # a resample without any product that has the metric gives NaN
             each = (drawn[..., 0] / drawn[..., 1]).sum(axis=-1)  # (R, S, M)
         means.append(np.einsum("rs,rsm->rm", drawn_seeds / seeds, each))
     return np.concatenate(means)
-
-
-def _draws(products: int, seeds: int, resamples: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields how often each product (R, P) and each seed (R, S) is drawn, in blocks of resamples."""
-    rng = np.random.default_rng(seed)
-    for start in range(0, resamples, BLOCK):
-        count = min(BLOCK, resamples - start)
-        yield _times_drawn(rng, count, products), _times_drawn(rng, count, seeds)
 
 
 def _times_drawn(rng: np.random.Generator, count: int, size: int) -> np.ndarray:

@@ -16,12 +16,7 @@ Point = tuple[float, float, list[float] | None]  # x, value, interval
 
 
 def draw_lines(record: Mapping[str, Any], path: Path, *, over: str, label: str) -> None:
-    """Draws curves with intervals; variants without a series are horizontal lines.
-
-    Args:
-        over: the variant's x value: ``x``, ``parameters`` or ``added_parameters``.
-        label: of that axis.
-    """
+    """Draws curves with intervals ``over`` the variants' ``x`` or ``parameters``; those without a series are horizontal."""
     paint = colours(variant["series"] or name for name, variant in record["variants"].items())
     with figure_file(path, (10.5, 4.2), 2) as (values, differences):
         _draw_values(values, record, over, paint)

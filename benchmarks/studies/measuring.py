@@ -21,30 +21,17 @@ Facts = dict[str, Any]  # model sizes: parameters, added_parameters
 def measured_once(
     path: Path, measure: Measure, run: TrainedRun, catalogue: Catalogue, context: Context, data: str
 ) -> tuple[StudyMeasurement, Facts]:
-    """Measures a run, or reads the earlier result from the file ``path``.
-
-    Args:
-        data: digest of the catalogue.
-    """
-    said_of = {
-        "weights": run.summary["weights_sha256"],
-        "data": data,
-        "code": code_digest("e2", "e2.adapters", "e2.benchmarks"),
-    }
-    said_of |= {"text": context.text, "old_data": context.old_data or ""}
-    kept = _read(path, said_of)
-    if kept:
+    """Measures a run on the catalogue with the digest ``data``, or reads the earlier result from the file ``path``."""
+    said_of = {"weights": run.summary["weights_sha256"], "data": data, "text": context.text}
+    said_of |= {"old_data": context.old_data or "", "code": code_digest("e2", "e2.adapters", "e2.benchmarks")}
+    if kept := _read(path, said_of):
         return kept
     encoder = load_encoder(run.folder, device=context.common.device, workers=context.common.data.workers)
-    measured = measure(encoder, catalogue, context)
-    _write(path, measured, encoder.num_parameters, said_of)
-    return measured, encoder.num_parameters
-
-
-def _write(path: Path, measured: StudyMeasurement, facts: Facts, said_of: Mapping[str, str]) -> None:
+    measured, facts = measure(encoder, catalogue, context), encoder.num_parameters
+    texts = {"metrics": json.dumps(measured.metrics), "facts": json.dumps(facts), **said_of}
     with atomic_path(path) as temporary:
-        texts = {"metrics": json.dumps(measured.metrics), "facts": json.dumps(facts), **said_of}
         save_file(measured.items, temporary, texts)
+    return measured, facts
 
 
 def _read(path: Path, said_of: Mapping[str, str]) -> tuple[StudyMeasurement, Facts] | None:

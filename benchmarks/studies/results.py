@@ -62,13 +62,18 @@ def study_record(
     """Builds the content of ``metrics.json``. ``outcomes``: every variant with the same seeds."""
     variants = list({outcome.variant.label: outcome.variant for outcome in outcomes}.values())
     seeds = sorted({outcome.seed for outcome in outcomes})
-    groups = {v.label: [outcome for outcome in outcomes if outcome.variant.label == v.label] for v in variants}
+    groups = {variant.label: [one for one in outcomes if one.variant.label == variant.label] for variant in variants}
+    older = sum(outcome.run.record["code_sha256"] != code_digest("e2") for outcome in outcomes)  # used all the same
+    note = f"{older} of {len(outcomes)} trainings were done by another version of the code." if older else ""
     samples = {label: _samples(group) for label, group in groups.items()}
     columns = list(study.columns(context) if callable(study.columns) else study.columns)
     return {
         **identity(study, context, catalogue),
         "seed": seeds,
-        "metrics": {label: _means([outcome.measured.metrics for outcome in group]) for label, group in groups.items()},
+        "metrics": {
+            label: {name: float(np.mean([one.measured.metrics[name] for one in group])) for name in group[0].measured.metrics}
+            for label, group in groups.items()
+        },
         "ci95": {label: intervals(found) for label, found in samples.items()},
         "differences": [
             _difference(groups[other], groups[variant.label], samples[other], samples[variant.label])
@@ -80,7 +85,7 @@ def study_record(
         "columns": columns,
         "described": [name for name in columns if study.described and name.startswith(study.described)],
         "headline": study.headline or columns[-1],
-        "note": " ".join(filter(None, [study.note, _older_code(outcomes)])),
+        "note": " ".join(filter(None, [study.note, note])),
         "variants": {
             v.label: {"settings": dict(v.settings), "series": v.series, "x": v.x, **groups[v.label][0].facts} for v in variants
         },
@@ -90,16 +95,6 @@ def study_record(
         "commit": commit(),
         "version": __version__,
     }
-
-
-def _older_code(outcomes: Sequence[Outcome]) -> str:
-    """Notes runs trained by earlier code, which are used all the same."""
-    older = sum(outcome.run.record["code_sha256"] != code_digest("e2") for outcome in outcomes)
-    return f"{older} of {len(outcomes)} trainings were done by another version of the code." if older else ""
-
-
-def _means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([each[name] for each in metrics])) for name in metrics[0]}
 
 
 def _samples(group: Sequence[Outcome]) -> dict[str, np.ndarray]:
@@ -153,13 +148,7 @@ def _run(outcome: Outcome) -> dict[str, Any]:
 def commit() -> str | None:
     """Commit of the working tree, ``-dirty`` if files have changed since; None outside one."""
     try:
-        say = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        say = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.check_output(say, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL, text=True).strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return say.stdout.strip()

@@ -5,7 +5,7 @@ import numpy as np
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.encoded import encoded_once
 from e2.benchmarks.core.items import read_items
-from e2.benchmarks.retrieval.answers import Answers, Direction, answer
+from e2.benchmarks.retrieval.answers import Answers, answer
 from e2.benchmarks.retrieval.candidates import NEGATIVES, CandidateGallery, CandidateLists, draw_candidates
 from e2.benchmarks.studies.base import Context, StudyMeasurement
 from e2.data import Catalogue
@@ -40,16 +40,13 @@ def all_protocols(encoder: Encoder, catalogue: Catalogue, context: Context) -> S
 
 def retrieval_of(answers: Answers, products: int) -> StudyMeasurement:
     """Converts answers to metrics and each product's contribution to them."""
-    sides = [_items(side, products) for side in (answers.image_to_text, answers.text_to_image)]  # (P, K, 2) each
+    sides = []  # (P, K, 2) each: summed hits in percent and number of queries per product
+    for side in (answers.image_to_text, answers.text_to_image):
+        hits = 100 * side.hits()
+        sums = np.stack([np.bincount(side.products, column, minlength=products) for column in hits.T], axis=1)
+        counts = np.bincount(side.products, minlength=products)[:, None]
+        sides.append(np.stack([sums, np.broadcast_to(counts, sums.shape)], axis=-1))
     both = np.concatenate(sides, axis=1)
     metrics = answers.metrics()
     items = {name: both[:, [place]] for place, name in enumerate(name for name in metrics if name != "SumR")}
     return StudyMeasurement(metrics, {**items, "SumR": both})
-
-
-def _items(side: Direction, products: int) -> np.ndarray:
-    """(P, K, 2): summed hits in percent and number of queries per product."""
-    sums = np.zeros((products, side.hits().shape[1]))
-    np.add.at(sums, side.products, 100 * side.hits())
-    counts = np.bincount(side.products, minlength=products).astype(float)
-    return np.stack([sums, np.repeat(counts[:, None], sums.shape[1], axis=1)], axis=-1)

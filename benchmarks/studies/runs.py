@@ -26,34 +26,29 @@ from e2.version import __version__
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished training.
+    """A finished training."""
 
-    Attributes:
-        folder: its checkpoint.
-        record: its ``.json``: label, settings, hashes of data, weights and code.
-        summary: the summary of `e2 train`.
-    """
-
-    folder: Path
-    record: dict[str, Any]
-    summary: dict[str, Any]
+    folder: Path  # its checkpoint
+    record: dict[str, Any]  # its ``.json``: label, settings, hashes of data, weights and code
+    summary: dict[str, Any]  # the summary of `e2 train`
 
 
 def trained(context: Context, variant: Variant, seed: int, digests: Mapping[str, str]) -> TrainedRun:
-    """Returns the run of a variant with a seed: finished before, resumed or new.
-
-    Args:
-        digests: of the catalogue's train and val splits (``learned_digests``).
+    """Returns the run of a variant with a seed: finished before, resumed or new; ``digests``: see `learned_digests`.
 
     Raises:
         InputError: settings or data that do not fit, or a run's folder with unexpected content.
         TrainingStopped: the training was interrupted; the same command continues.
     """
     config = training_config(context, variant, seed)
-    facts = {"settings": _deciding(config), "data_sha256": dict(digests), "pretrained_sha256": _weights_digest(config)}
+    settings = json.loads(json.dumps(to_dict(config)))  # as they will be read back
+    del settings["device"], settings["data"]["workers"]  # which do not decide the outcome
+    facts = {"settings": settings, "data_sha256": dict(digests), "pretrained_sha256": _weights_digest(config)}
     facts["version"] = __version__
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    folder = _folder(context.runs, key, f"{variant.label}-{seed}")
+    found = sorted(context.runs.glob(f"{key}-*.json"))  # whatever the study that trained it called it
+    name = re.sub(r"[^a-zA-Z0-9-]+", "-", f"{variant.label}-{seed}")
+    folder = found[0].with_suffix("") if found else context.runs / f"{key}-{name}"
     record = _record(folder, facts)
     try:
         return TrainedRun(folder, record, start_run(folder, to_dict(config), resume=True))
@@ -82,13 +77,6 @@ def learned_digests(context: Context) -> dict[str, str]:
     return {split: catalogue_digest(context.open(split)) for split in learned_splits(context)}
 
 
-def _deciding(config: TrainConfig) -> dict[str, Any]:
-    """Settings that decide a run's outcome."""
-    values = to_dict(config)
-    del values["device"], values["data"]["workers"]
-    return json.loads(json.dumps(values))  # as it will be read back
-
-
 def _weights_digest(config: TrainConfig) -> str | None:
     """Hash of pre-trained weights given as a file or checkpoint; a tag is a permanent name."""
     path = Path(config.pretrained or "")
@@ -96,12 +84,6 @@ def _weights_digest(config: TrainConfig) -> str | None:
         return None
     file = path / WEIGHTS if path.is_dir() else path
     return file_sha256(file) if file.is_file() else None
-
-
-def _folder(runs: Path, key: str, name: str) -> Path:
-    """Folder of this key's run, old or new, whatever the study that trained it called it."""
-    found = sorted(runs.glob(f"{key}-*.json"))
-    return found[0].with_suffix("") if found else runs / f"{key}-{re.sub(r'[^a-zA-Z0-9-]+', '-', name)}"
 
 
 def _record(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:

@@ -58,12 +58,8 @@ def in_words(metric: str) -> str:
     """Spells out a metric: ``image_to_text_R@1`` -> ``image to text R@1``; ``exact_R@10_5`` -> ``exact R@10, 5 fields``;
     ``old/0.6/SumR`` -> ``SumR on old data (0.6)``.
     """
-    return DOMAINS.sub(r"\3 on \1 data (\2)", FIELDS.sub(_fields_in_words, metric)).replace("_", " ")
-
-
-def _fields_in_words(found: re.Match[str]) -> str:
-    kind, recall, count = found.groups()
-    return f"{kind} {recall}, {count} field" + "s" * (count != "1")
+    words = FIELDS.sub(lambda found: f"{found[1]} {found[2]}, {found[3]} field{'s' * (found[3] != '1')}", metric)
+    return DOMAINS.sub(r"\3 on \1 data (\2)", words).replace("_", " ")
 
 
 def added(facts: Mapping[str, Any]) -> str:

@@ -27,29 +27,19 @@ from e2.outputs import claim_results
 
 @dataclass(frozen=True)
 class TrainedStudy:
-    """Study of variants of one training.
+    """Study of variants of one training."""
 
-    Attributes:
-        name, title, question: the question in one sentence.
-        variants: variants to train, given the settings.
-        measure: measures an encoder on the evaluated split.
-        columns: metrics of the tables, or what chooses them; all metrics are in ``metrics.json``.
-        described: columns that begin like this are descriptive; more is not better.
-        headline: the metric of the figure; None: the last column.
-        figure: draws the record.
-        note: note for readers of the table.
-    """
-
-    name: str
+    name: str  # name, title, question: the question in one sentence
     title: str
     question: str
-    variants: Callable[[Context], list[Variant]]
-    measure: Measure = retrieval
+    variants: Callable[[Context], list[Variant]]  # variants to train, given the settings
+    measure: Measure = retrieval  # measures an encoder on the evaluated split
+    # metrics of the tables, or what chooses them; all metrics are in ``metrics.json``
     columns: tuple[str, ...] | Callable[[Context], tuple[str, ...]] = ("image_to_text_R@1", "text_to_image_R@1", "SumR")
-    described: str | None = None
-    headline: str | None = None
-    figure: Figure = draw_bars
-    note: str = ""
+    described: str | None = None  # columns that begin like this are descriptive; more is not better
+    headline: str | None = None  # the metric of the figure; None: the last column
+    figure: Figure = draw_bars  # draws the record
+    note: str = ""  # note for readers of the table
 
     def run(self, context: Context) -> dict[str, Any]:
         """Trains, measures and writes; after each seed ``context.out`` holds the results so far.

@@ -33,15 +33,6 @@ def wise_ft(
     catalogues = [catalogue.open()]
     if old_data:
         catalogues.append(replace(catalogue, data=old_data).open())
-    entries = sweep(
-        model,
-        shares,
-        catalogues,
-        out,
-        protocol=protocol,
-        text=text,
-        seed=seed,
-        save=save,
-        **vars(loading),
-    )
+    options = {"protocol": protocol, "text": text, "seed": seed, "save": save, **vars(loading)}
+    entries = sweep(model, shares, catalogues, out, **options)
     show(entries, json, sweep_table(entries))

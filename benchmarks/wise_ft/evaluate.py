@@ -39,10 +39,9 @@ def sweep(
         folder: a run that started from pre-trained weights.
         alphas: shares of the trained weights, 0 to 1.
         catalogues: new data and, if given, old data.
-        out: folder for the measurements and the saved model.
         protocol, text, seed: of ``evaluate_retrieval``.
         save: also write the model of this alpha to ``out`` as a checkpoint.
-        options: of :func:`e2.adapters.encoder.load_encoder`.
+        options: of `load_encoder`.
 
     Returns:
         One entry per alpha: ``alpha`` and ``results``, one record per catalogue.

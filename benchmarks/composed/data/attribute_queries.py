@@ -12,6 +12,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -66,8 +67,9 @@ def draw_queries(
             f"{catalogue.name}: no product fits words about {', '.join(entities)} minus one only with its photo; "
             "name other --tags"
         )
-    settings = {"benchmark": benchmark, "dataset": catalogue.name, "split": catalogue.split, "tags": list(entities)}
-    settings |= {"keep": list(products.keep), "swap": changing, "changes": changes, "size": size, "seed": seed}
+    settings: dict[str, Any] = {"benchmark": benchmark, "dataset": catalogue.name, "split": catalogue.split}
+    settings |= {"tags": list(entities), "keep": list(products.keep), "swap": changing}
+    settings |= {"changes": changes, "size": size, "seed": seed}
     return TaggedQueries(settings, queries)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from e2.benchmarks.composed.data.files import find_annotation, number_text, photos_by_name, read_json, required, required_id
 from e2.benchmarks.composed.data.published import ALL, Annotated, Rows, build_task, check_names
-from e2.benchmarks.composed.data.task import Task
+from e2.benchmarks.composed.data.task import Task, named_rows
 from e2.benchmarks.composed.data.usable import PublishedQuery
 from e2.files import write_json
 
@@ -82,9 +82,6 @@ def _query(entry: Any, names: dict[str, str], where: str) -> PublishedQuery:
 def write_submission(out: Path, task: Task, top: np.ndarray) -> list[Path]:
     """Writes ``circo.json`` for the authors' server: query id -> COCO ids of its 50 best photos, best first."""
     path = out / "circo.json"
-    ids = {
-        name: [int(task.image_names[row]) for row in line[:SUBMITTED] if row >= 0]
-        for name, line in zip(task.query_names, top, strict=True)
-    }
-    write_json(path, ids)
+    ids = named_rows(task, top[:, :SUBMITTED])
+    write_json(path, {name: list(map(int, found)) for name, found in ids.items()})
     return [path]

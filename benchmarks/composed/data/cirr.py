@@ -11,7 +11,7 @@ import numpy as np
 
 from e2.benchmarks.composed.data.files import find_annotation, photos_by_name, read_json, required, required_id, texts_of
 from e2.benchmarks.composed.data.published import ALL, Annotated, Rows, build_task, check_names
-from e2.benchmarks.composed.data.task import Task
+from e2.benchmarks.composed.data.task import Task, named_rows
 from e2.benchmarks.composed.data.usable import PublishedQuery
 from e2.files import write_json
 
@@ -70,19 +70,13 @@ def _subset(queries: list[PublishedQuery], rows: Rows) -> np.ndarray:
 def write_submission(out: Path, task: Task, top: np.ndarray, subset_top: np.ndarray) -> list[Path]:
     """Writes ``cirr_recall.json`` and ``cirr_recall_subset.json`` for the authors' server.
 
-    Args:
-        out: folder.
-        task: of any split.
-        top: (Q, 50) best gallery rows without the reference.
-        subset_top: (Q, 3) best rows of each query's set, -1 where it is smaller.
+    ``top``: (Q, 50) best gallery rows without the reference; ``subset_top``: (Q, 3) of each query's set, -1 where it is
+    smaller.
     """
     files = {"recall": top[:, :SUBMITTED], "recall_subset": subset_top[:, :SUBMITTED_SUBSET]}
     written = []
     for metric, rows in files.items():
-        named = {
-            name: [task.image_names[row] for row in line if row >= 0]
-            for name, line in zip(task.query_names, rows, strict=True)
-        }
+        named = named_rows(task, rows)
         written.append(out / f"cirr_{metric}.json")
         write_json(written[-1], {"version": "rc2", "metric": metric, **named})
     return written

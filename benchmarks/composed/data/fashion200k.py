@@ -16,7 +16,7 @@ from e2.benchmarks.composed.data.usable import PublishedQuery
 from e2.errors import InputError
 
 KS = (1, 10, 50)
-SPELLED_OUT = {".": "dotmark", "?": "questionmark", "&": "andmark", "*": "starmark"}
+SPELLED_OUT = str.maketrans({".": "dotmark", "?": "questionmark", "&": "andmark", "*": "starmark"})
 
 
 def load_fashion200k(annotations: str | Path, images: str | Path, *, split: str = "test", missing: str = "error") -> Task:
@@ -76,7 +76,7 @@ def _captions(root: Path) -> dict[str, str]:
             parts = line.split("\t")
             if len(parts) != 3 or not parts[2].split():
                 raise InputError(f"{path} line {number}: needs path, score and caption between tabs; get the file again")
-            captions[parts[0]] = parts[2].strip().translate(str.maketrans(SPELLED_OUT))
+            captions[parts[0]] = parts[2].strip().translate(SPELLED_OUT)
     return captions
 
 

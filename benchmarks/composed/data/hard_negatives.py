@@ -7,19 +7,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class HardNegatives:
-    """Tags by which half-right wrong answers are counted.
+    """Tags by which half-right wrong answers are counted."""
 
-    Attributes:
-        tags: (G, E) codes of the gallery.
-        reference: (Q, E) codes of the references.
-        wanted: (Q, E) codes of right answers.
-        changed: (Q, E) bool, where they differ.
-    """
-
-    tags: np.ndarray
-    reference: np.ndarray
-    wanted: np.ndarray
-    changed: np.ndarray
+    tags: np.ndarray  # (G, E) codes of the gallery
+    reference: np.ndarray  # (Q, E) codes of the references
+    wanted: np.ndarray  # (Q, E) codes of right answers
+    changed: np.ndarray  # (Q, E) bool, where they differ
 
     def count(self, top: np.ndarray) -> dict[str, np.ndarray]:
         """Counts each kind in the top k: (Q, k) gallery rows, -1 for none -> (Q,) each."""

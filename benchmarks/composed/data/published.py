@@ -16,16 +16,11 @@ ALL = "all"  # category of a data set without categories
 
 
 class Annotated(NamedTuple):
-    """One category as annotated.
+    """One category as annotated."""
 
-    Attributes:
-        queries: all of them.
-        photos: names of all of them, as listed.
-        published: number of queries and of photos that its authors give, None if unknown.
-    """
-
-    queries: list[PublishedQuery]
-    photos: Sequence[str]
+    queries: list[PublishedQuery]  # all of them
+    photos: Sequence[str]  # names of all of them, as listed
+    # number of queries and of photos that its authors give, None if unknown
     published: tuple[int | None, int | None] = (None, None)
 
 

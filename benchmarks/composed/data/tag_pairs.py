@@ -22,17 +22,11 @@ TURNS = "brand"  # the entity whose values take turns; otherwise the one with mo
 
 @dataclass(frozen=True)
 class TagTable:
-    """The tags of P products as integers.
+    """The tags of P products as integers."""
 
-    Attributes:
-        entities: E names.
-        codes: (P, E) int64, each value's index in ``values``.
-        values: for each entity its values, each in its most frequent spelling.
-    """
-
-    entities: tuple[str, ...]
-    codes: np.ndarray
-    values: tuple[tuple[str, ...], ...]
+    entities: tuple[str, ...]  # E names
+    codes: np.ndarray  # (P, E) int64, each value's index in ``values``
+    values: tuple[tuple[str, ...], ...]  # for each entity its values, each in its most frequent spelling
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[str]], entities: Sequence[str]) -> "TagTable":
@@ -56,29 +50,16 @@ def _coded(column: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Pair:
-    """A reference product, the wished tuple of tags, and the products that have it.
+    """A reference product, the wished tuple of tags, and the products that have it."""
 
-    Attributes:
-        reference: row of the reference.
-        wanted: (E,) codes.
-        changed: indices of the entities that change.
-        answers: (A,) rows of the right products, in order.
-    """
-
-    reference: int
-    wanted: np.ndarray
-    changed: tuple[int, ...]
-    answers: np.ndarray
+    reference: int  # row of the reference
+    wanted: np.ndarray  # (E,) codes
+    changed: tuple[int, ...]  # indices of the entities that change
+    answers: np.ndarray  # (A,) rows of the right products, in order
 
 
 def draw_pairs(table: TagTable, swaps: Sequence[tuple[int, ...]], seed: int) -> Iterator[Pair]:
-    """Yields all pairs of a catalogue, in random but balanced order.
-
-    Args:
-        table: the products' tags.
-        swaps: sets of indices of entities that change together.
-        seed: of the random order.
-    """
+    """Yields all pairs that differ in one of ``swaps``, sets of places of entities, in random but balanced order."""
     rng = np.random.default_rng(seed)
     groups = _Groups(table.codes)
     most = int(np.argmax([len(values) for values in table.values]))

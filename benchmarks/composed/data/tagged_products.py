@@ -15,12 +15,9 @@ from e2.errors import InputError
 
 
 class TaggedProducts:
-    """Products of a split that have every tag, read in one pass over its texts.
+    """Products of a split that have every tag, read in one pass over its texts (``caption`` or ``full``).
 
-    Args:
-        catalogue: one split.
-        text: text of a product, ``caption`` or ``full``.
-        keep: tags of the catalogue that stay unless a wish changes them; None: the kind of garment.
+    ``keep``: tags of the catalogue that stay unless a wish changes them; None: the kind of garment.
 
     Raises:
         InputError: no tags, none for the kind of garment, unknown text, or fewer than two complete products.

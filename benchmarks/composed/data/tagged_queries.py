@@ -21,23 +21,14 @@ RECALL_KS, MAP_KS = (1, 10, 50), (10, 50)
 
 @dataclass(frozen=True)
 class TaggedQuery:
-    """A photo of one product and a wish, in several wordings.
+    """A photo of one product and a wish, in several wordings."""
 
-    Attributes:
-        reference: id of the product whose photo is shown.
-        wanted: all tags that a right answer has.
-        changed: the entities in which the reference differs.
-        dropped: the entity that only the photo shows; None if the wish names only the changes.
-        wishes: one for each wording.
-        answers: ids of all right products.
-    """
-
-    reference: str
-    wanted: dict[str, str]
-    changed: tuple[str, ...]
-    dropped: str | None
-    wishes: tuple[str, ...]
-    answers: tuple[str, ...]
+    reference: str  # id of the product whose photo is shown
+    wanted: dict[str, str]  # all tags that a right answer has
+    changed: tuple[str, ...]  # the entities in which the reference differs
+    dropped: str | None  # the entity that only the photo shows; None if the wish names only the changes
+    wishes: tuple[str, ...]  # one for each wording
+    answers: tuple[str, ...]  # ids of all right products
 
     @classmethod
     def read(cls, row: dict[str, Any]) -> "TaggedQuery":
@@ -70,9 +61,8 @@ class TaggedQueries:
             settings = dict(content["settings"])
             wordings = {len(query.wishes) for query in queries}
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{path} is no list of composed queries ({error!r}); give a queries.json that e2 evaluate wrote"
-            ) from error
+            what = f"{path} is no list of composed queries ({error!r})"
+            raise InputError(f"{what}; give a queries.json that e2 evaluate wrote") from error
         if len(wordings) != 1 or "benchmark" not in settings:
             raise InputError(f"{path} is empty or truncated; give a queries.json that e2 evaluate wrote")
         if not settings.get("keep"):
@@ -95,12 +85,11 @@ class TaggedQueries:
 
 
 def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str = "image") -> Task:
-    """Makes the list a task on its products. The reference may not be returned: the user already has it.
+    """Makes a list a task on the products it was drawn from, to find their photos or, by ``target``, descriptions (``text``).
 
-    Args:
-        listed: the queries.
-        products: of the catalogue that they were drawn from.
-        target: what to search, ``image`` or ``text`` (the products' descriptions).
+    The reference may not be returned: the user already has it.
+
+    The reference may not be returned: the user already has it.
 
     Raises:
         InputError: unknown target, or the list belongs to other products.

@@ -12,55 +12,32 @@ from e2.benchmarks.composed.data.hard_negatives import HardNegatives
 
 @dataclass(frozen=True)
 class Task:
-    """A protocol on its data. Gallery rows count targets: photos, or texts where `texts` is given.
+    """A protocol on its data. Gallery rows count targets: photos, or texts where `texts` is given."""
 
-    Attributes:
-        benchmark: its name, ``fashioniq``, ``attribute-swap`` and so on.
-        protocol: everything that results depend on, in one name.
-        name: of the data.
-        split: of the data.
-        images: I photos, those of references and galleries, read lazily.
-        image_names: I names.
-        references: (Q,) int64 rows of ``images``.
-        wordings: W lists of Q wishes: the same wishes in other words. A wish is a string or several captions.
-        answers: right gallery rows of each query; None if hidden (a server's test set).
-        categories: (Q,) category of each query; metrics are averaged over categories without weights.
-        galleries: category -> gallery rows that its queries search.
-        exclude_reference: the reference photo (or its text) may not be returned.
-        clusters: (Q,) int64, units of the bootstrap.
-        recall_ks: cut-offs of R@K.
-        map_ks: cut-offs of mAP@K, if the protocol has any.
-        texts: T texts to find; None: photos.
-        text_names: T names.
-        recall_answers: as ``answers``, if recalls count fewer (CIRCO: only the annotated target).
-        subset: (Q, 1 + C) rows, the right answer first, of R_subset@K (CIRR).
-        judge: counts hard negatives (attribute-swap).
-        facts: further facts for the result.
-        query_names: Q names of the queries for a server or a later run.
-    """
-
-    benchmark: str
-    protocol: str
-    name: str
-    split: str
-    images: Sequence[Any]
-    image_names: Sequence[str]
-    references: np.ndarray
+    benchmark: str  # its name, ``fashioniq``, ``attribute-swap`` and so on
+    protocol: str  # everything that results depend on, in one name
+    name: str  # of the data
+    split: str  # of the data
+    images: Sequence[Any]  # I photos, those of references and galleries, read lazily
+    image_names: Sequence[str]  # I names
+    references: np.ndarray  # (Q,) int64 rows of ``images``
+    # W lists of Q wishes: the same wishes in other words. A wish is a string or several captions
     wordings: Sequence[Sequence[Wish]]
-    answers: Sequence[np.ndarray] | None
-    categories: np.ndarray
-    galleries: Mapping[str, np.ndarray]
-    exclude_reference: bool
-    clusters: np.ndarray
-    recall_ks: tuple[int, ...]
-    map_ks: tuple[int, ...] = ()
-    texts: Sequence[str] | None = None
-    text_names: Sequence[str] = ()
+    answers: Sequence[np.ndarray] | None  # right gallery rows of each query; None if hidden (a server's test set)
+    categories: np.ndarray  # (Q,) category of each query; metrics are averaged over categories without weights
+    galleries: Mapping[str, np.ndarray]  # category -> gallery rows that its queries search
+    exclude_reference: bool  # the reference photo (or its text) may not be returned
+    clusters: np.ndarray  # (Q,) int64, units of the bootstrap
+    recall_ks: tuple[int, ...]  # cut-offs of R@K
+    map_ks: tuple[int, ...] = ()  # cut-offs of mAP@K, if the protocol has any
+    texts: Sequence[str] | None = None  # T texts to find; None: photos
+    text_names: Sequence[str] = ()  # T names
+    # as ``answers``, if recalls count fewer (CIRCO: only the annotated target)
     recall_answers: Sequence[np.ndarray] | None = None
-    subset: np.ndarray | None = None
-    judge: HardNegatives | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    query_names: Sequence[str] = ()
+    subset: np.ndarray | None = None  # (Q, 1 + C) rows, the right answer first, of R_subset@K (CIRR)
+    judge: HardNegatives | None = None  # counts hard negatives (attribute-swap)
+    facts: Mapping[str, Any] = field(default_factory=dict)  # further facts for the result
+    query_names: Sequence[str] = ()  # Q names of the queries for a server or a later run
 
     def __len__(self) -> int:
         return len(self.references)
@@ -69,6 +46,12 @@ class Task:
     def target_names(self) -> Sequence[str]:
         """Names of the gallery rows."""
         return self.image_names if self.texts is None else self.text_names
+
+
+def named_rows(task: Task, top: np.ndarray) -> dict[str, list[str]]:
+    """Names the photos of (Q, k) rows, -1 for none, by query: for a server."""
+    rows = zip(task.query_names, top, strict=True)
+    return {name: [task.image_names[row] for row in line if row >= 0] for name, line in rows}
 
 
 class Picked(Sequence[Any]):

@@ -24,23 +24,14 @@ KINDS = ("queries", "photos")
 
 @dataclass(frozen=True)
 class PublishedQuery:
-    """One query of a published set.
+    """One query of a published set."""
 
-    Attributes:
-        name: its name for a server or a later run.
-        reference: name of its photo.
-        answers: names of the right photos, the annotated target first; none if hidden.
-        captions: the wish as annotated, one caption or several.
-        where: file and position of its annotation.
-        others: names of further photos that it needs.
-    """
-
-    name: str
-    reference: str
-    answers: tuple[str, ...]
-    captions: Wish
-    where: str
-    others: tuple[str, ...] = ()
+    name: str  # its name for a server or a later run
+    reference: str  # name of its photo
+    answers: tuple[str, ...]  # names of the right photos, the annotated target first; none if hidden
+    captions: Wish  # the wish as annotated, one caption or several
+    where: str  # file and position of its annotation
+    others: tuple[str, ...] = ()  # names of further photos that it needs
 
 
 def usable_photos(
@@ -94,13 +85,7 @@ def refuse_damaged(paths: Mapping[str, Path]) -> None:
 def usable_queries(
     queries: Sequence[PublishedQuery], photos: Iterable[str], missing: str, what: str
 ) -> tuple[list[PublishedQuery], Counter[str]]:
-    """Selects queries with usable photos and a non-empty wish; counts the others by cause.
-
-    Args:
-        queries: as annotated.
-        photos: names of the usable ones.
-        missing: ``error`` or ``skip``.
-        what: the data set and its split, for messages.
+    """Selects queries with ``photos`` and a non-empty wish; counts the others by cause. ``what``: the data, for messages.
 
     Raises:
         InputError: a query without a usable wish under ``error``, or no usable query.

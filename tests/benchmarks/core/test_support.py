@@ -2,7 +2,7 @@
 
 import pytest
 
-from e2.benchmarks.core import comparison
+from e2.benchmarks.core import tables
 from e2.benchmarks.core.support import interval_of_pair, leader, sign, signed
 from e2.benchmarks.reports.caption_runs import CaptionRun
 from e2.benchmarks.reports.caption_tables import score_table
@@ -27,7 +27,7 @@ def test_differences_are_marked_by_their_interval_alone(value, bounds, marked, b
     pair = {"metrics": {"m": value}, "ci95": {"m": bounds}}
     cell = difference_cell(pair, "m")
     assert (cell.best, cell.below) == (marked, below) and "-0.0" not in cell.text + cell.interval
-    told = comparison.difference_cell(pair, "m")
+    told = tables.difference_cell(pair, "m")
     assert ("*" in told) is marked and "-0.0" not in told
 
 
