@@ -11,12 +11,13 @@ from torch import Tensor
 
 from e2.adapters.encoder import Encoder
 from e2.adapters.export.record import Exported
+from e2.backbone_sources import PAIR
 from e2.errors import InputError
 
 TOLERANCE = 1e-4  # largest allowed deviation of a unit vector's component from PyTorch's
 CHECK_SEED = 0
 SAMPLE_TEXTS = ("a red dress", "Nike men's 100% cotton tee, grey & blue", "a", "long " * 100)
-FOLDERS = re.compile(r"(?<![^:])/.*/(?=.)")  # local path in a name such as local-dir:/srv/models/clip
+FOLDERS = re.compile(r"(?<![^:@])/(?:.*/)?(?=.)")  # local path in a name such as local-dir:/srv/models/clip
 PHOTO_RULE = ("size", "mean", "std", "interpolation", "resize_mode", "fill_color")
 
 
@@ -26,7 +27,7 @@ def describe(encoder: Encoder, format: str, deviation: float, further: dict[str,
     return Exported(
         format=format,
         source={
-            **{name: FOLDERS.sub("", str(value)) for name, value in encoder.info.items()},
+            **{name: without_folders(str(value)) for name, value in encoder.info.items()},
             "path": Path(str(encoder.info["path"])).name,
         },
         largest_deviation=deviation,
@@ -37,6 +38,11 @@ def describe(encoder: Encoder, format: str, deviation: float, further: dict[str,
         further=further,
         loss=encoder.loss,
     )
+
+
+def without_folders(name: str) -> str:
+    """A backbone's name without the folders that local paths in it lie in."""
+    return "+".join(FOLDERS.sub("", half) for half in name.split("+")) if name.startswith(PAIR) else FOLDERS.sub("", name)
 
 
 def photo_rule(encoder: Encoder) -> dict[str, Any]:

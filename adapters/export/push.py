@@ -8,7 +8,9 @@ from typing import Any
 
 from e2.adapters.encoder import load_encoder
 from e2.adapters.export.card import model_card, read_metrics
+from e2.adapters.export.checks import without_folders
 from e2.adapters.export.writing import export
+from e2.backbone_sources import PLACES
 from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_config
 from e2.config import require_choice
 from e2.errors import InputError, first_line
@@ -93,4 +95,4 @@ def without_places(value: Any) -> Any:
         return {key: without_places(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [without_places(inner) for inner in value]
-    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
+    return without_folders(value) if isinstance(value, str) and value.startswith(("/", *PLACES)) else value

@@ -16,6 +16,7 @@ from torch.testing import assert_close
 
 import e2
 from e2.adapters.encoder import Encoder, load_encoder
+from e2.adapters.export.push import without_places
 from e2.adapters.export.writing import export
 from e2.backbones import create_backbone, create_tokenizer
 from e2.checkpoint import tensors_sha256
@@ -227,12 +228,28 @@ def test_a_pair_is_saved_as_one_open_clip_folder_that_still_knows_what_is_fresh(
     export(encoder, tmp_path / "out", "open_clip")
     shutil.rmtree(bert)
     moved = (tmp_path / "out").rename(tmp_path / "moved")
+    for file in moved.glob("*.json"):
+        assert str(tmp_path) not in file.read_text(), file
     again = create_backbone(f"local-dir:{moved}")[0]
     assert again.origin.fresh == encoder.model.clip.origin.fresh
     words = ["a red tee", "tee"]
     loaded = load_encoder(f"local-dir:{moved}", device="cpu", workers=0)
     assert_close(loaded.encode_texts(words), encoder.encode_texts(words))
     assert loaded.info["weights_sha256"] == encoder.info["weights_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("pair:ViT-B-16@/srv/a/b.safetensors+transformers:/srv/minilm", "pair:ViT-B-16@b.safetensors+transformers:minilm"),
+        ("local-dir:/srv/a+b/clip", "local-dir:clip"),
+        ("/srv/a/clip", "clip"),
+        ("hf-hub:shop/clip", "hf-hub:shop/clip"),
+        ("http://shop/clip", "http://shop/clip"),
+    ],
+)
+def test_what_is_pushed_names_no_folder_of_its_author(value, shown):
+    assert without_places({"backbone": [value]}) == {"backbone": [shown]}
 
 
 def test_a_timm_tower_at_another_size_than_timms_is_no_open_clip_folder(images, texts, tmp_path):
