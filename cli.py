@@ -31,6 +31,7 @@ from e2.benchmarks.studies.command import general, study
 from e2.benchmarks.wise_ft.command import wise_ft
 from e2.data.amazon.command import amazon_fashion
 from e2.data.command import import_, info, make
+from e2.data.entities.command import entities
 from e2.errors import InputError, TrainingStopped, first_line
 from e2.options import CommandGroup, Commands
 from e2.training.command import train
@@ -77,6 +78,7 @@ app.command()(quickstart)
 data_app = Commands(help="Look at a catalogue, or write one.")
 data_app.command()(info)
 data_app.command("import")(import_)
+data_app.command()(entities)
 data_app.command()(make)
 data_app.command()(general)
 data_app.command("amazon-fashion")(amazon_fashion)

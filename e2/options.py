@@ -19,7 +19,9 @@ SPECS = "boutique, a table or folder, fashiongen:, amazon-fashion:, products:, s
 ENCODERS = "checkpoint folder, open_clip:MODEL/PRETRAINED, onnx:FOLDER, ..."
 Data = Annotated[str, typer.Option("--data", metavar="SPEC", help=SPECS)]
 Split = Annotated[str | None, typer.Option(help="train, val or test")]
-Tags = Annotated[str | None, typer.Option(help="entities, e.g. brand,season or brand=maker_column")]
+Tags = Annotated[
+    str | None, typer.Option(help="entities, e.g. brand,season or brand=maker_column; or FILE.yaml of `e2 data entities`")
+]
 TextKind = Literal["caption", "full"]
 Text = Annotated[TextKind, typer.Option(help="the description, or the description and then the tags")]
 Models = Annotated[list[str], typer.Option("--model", help=f"{ENCODERS}; repeatable")]

@@ -19,6 +19,7 @@ import html
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,7 @@ import pyarrow.compute as pc
 from e2.data import cells as cell
 from e2.data.canonical import strings
 from e2.data.edges import among, among_words, edges, holds, trimmed
+from e2.data.entities.rules import ENDINGS, EntityRule, decoded, encoded, read_rules
 from e2.errors import InputError, first_line, printable
 
 IMAGE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
@@ -46,14 +48,19 @@ class Columns:
     image: str = "image"
     caption: str = "caption"
     id: str = "product_id"
-    tags: Mapping[str, str] = field(default_factory=dict)  # entity -> column; not listed: named like the entity
+    tags: Mapping[str, str] = field(default_factory=dict)  # entity -> column, or rule; not listed: named like the entity
     delimiter: str | None = None  # between the cells of csv and tsv; None: detected
     encoding: str | None = None  # of csv, tsv and jsonl; None: detected
     missing_values: tuple[str, ...] | None = None  # words for "nothing"; None: `MISSING_WORDS` if the format has no nulls
 
     def of_tag(self, entity: str) -> str:
         """Column that holds an entity."""
-        return self.tags.get(entity, entity)
+        rule = self.rule_of(entity)
+        return self.tags.get(entity, entity) if rule is None else rule.column
+
+    def rule_of(self, entity: str) -> EntityRule | None:
+        """Rule by which an entity is read out of its column (``--tags FILE.yaml``); None: each value counts."""
+        return decoded(self.tags.get(entity, entity))
 
     def needed(self, tags: Sequence[str]) -> dict[str, str]:
         """Column -> option that names it, for every required column."""
@@ -66,14 +73,17 @@ class Columns:
 
 
 def parse_tags(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Parses ``--tags``: entities separated by commas, each with its column if named differently.
+    """Parses ``--tags``: entities separated by commas, each with its column if named differently; or a file of rules.
 
     >>> parse_tags("brand,colour=baseColour")
     (('brand', 'colour'), {'brand': 'brand', 'colour': 'baseColour'})
 
     Raises:
-        InputError: an empty name or an entity named twice.
+        InputError: an empty name, an entity named twice, or a file that holds no rules (`e2.data.entities.rules`).
     """
+    if text.strip().lower().endswith(ENDINGS):
+        rules = {entity: encoded(rule) for entity, rule in read_rules(Path(text.strip()).expanduser()).items()}
+        return tuple(rules), rules
     columns: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         entity, equals, column = (piece.strip() for piece in part.partition("="))
@@ -142,7 +152,10 @@ def normalise(
         REGIONS: (REGIONS, lambda cells: cells.cast(pa.string())),
     }
     for entity in tags:
-        make[f"tag:{entity}"] = (columns.of_tag(entity), functools.partial(reader.one, role=entity))
+        make[f"tag:{entity}"] = (
+            columns.of_tag(entity),
+            functools.partial(reader.tag, role=entity, rule=columns.rule_of(entity)),
+        )
     done = {}
     for target, (column, convert) in make.items():
         if column not in batch.schema.names:
@@ -182,6 +195,15 @@ class _Texts:
         Several values in one cell (a list) are joined by commas.
         """
         return _joined(*self.values(cells, role), cells)
+
+    def tag(self, cells: pa.Array, role: str, rule: EntityRule | None) -> pa.Array:
+        """Reads an entity: the column as it is, or the values that a rule finds in it."""
+        if rule is None:
+            return self.one(cells, role)
+        values, rows = cell.spread(*cell.flattened(cells), cell.values_in, cell.may_be_literals)
+        values = strings(values)
+        lists = cell.grouped(values, rows, values.is_valid(), len(cells)).to_pylist()
+        return self.one(pa.array(map(rule.read, lists), pa.list_(pa.string())), role)
 
     def captions(self, cells: pa.Array) -> pa.ListArray:
         """Reads a column of one or several texts per row as lists, without those that hold no word."""

@@ -77,7 +77,7 @@ def splits_of(spec: str) -> tuple[str, ...]:
     Raises:
         InputError: an unknown kind of SPEC, or nothing there.
     """
-    return _source(spec, Columns()).splits()
+    return source_of(spec, Columns()).splits()
 
 
 def open_catalogue(
@@ -108,7 +108,7 @@ def open_catalogue(
     """
     check.require_policy(on_bad_row)
     columns = columns or Columns()
-    source = _source(spec, columns)
+    source = source_of(spec, columns)
     split = _choose_split(spec, source, split)
     tags = source.entities if tags is None else tuple(tags)
     catalogue = ArrowCatalogue(
@@ -126,7 +126,12 @@ def open_catalogue(
     return catalogue
 
 
-def _source(spec: str, columns: Columns) -> Source:
+def source_of(spec: str, columns: Columns) -> Source:
+    """Data source that a SPEC names.
+
+    Raises:
+        InputError: an unknown kind of SPEC, or nothing there.
+    """
     kind, colon, argument = spec.partition(":")
     restore(Path(argument if kind in known_kinds() else spec))
     if kind == "hf" and are_text_tables(Path(argument).expanduser()):  # `datasets` would guess types: 007 becomes 7

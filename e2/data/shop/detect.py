@@ -24,6 +24,7 @@ def shop_source(
     caption: str | None = None,
     most_photos: int = MOST_PHOTOS,
     shaped: bool = False,
+    tables: bool = True,
 ) -> ShopSource | None:
     """Source of an export to import; None for data that needs nothing but copying.
 
@@ -34,6 +35,7 @@ def shop_source(
         caption: template.
         most_photos: of a product, at most.
         shaped: read a table product by product in any case.
+        tables: look whether tables have to be shaped; False: they are none of ours.
 
     Raises:
         InputError: there is no such file.
@@ -45,12 +47,12 @@ def shop_source(
     path = Path(spec).expanduser()
     if path.is_file() and (form := kind_of_export(path)) != "table":
         return ShopSource({split_name(path): (path,)}, "merchant" if form == "xml" else "table", columns, **options)
-    if not path.exists():
+    if not path.exists() or not tables:
         return None
-    tables = TableSource(path, columns)
-    if shaped or group_by or caption or not all(_is_plain(file, columns) for some in tables.files.values() for file in some):
-        files = {split: tables.files[split] for split in tables.splits()}
-        return ShopSource(files, "table", columns, one_split=tables.one_split, **options)
+    found = TableSource(path, columns)
+    if shaped or group_by or caption or not all(_is_plain(file, columns) for some in found.files.values() for file in some):
+        files = {split: found.files[split] for split in found.splits()}
+        return ShopSource(files, "table", columns, one_split=found.one_split, **options)
     return None
 
 

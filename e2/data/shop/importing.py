@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from e2.data.catalogue import ArrowCatalogue, FilesAndBytes, Subset
 from e2.data.check import bad_texts, complain
 from e2.data.columns import MISSING_WORDS, Columns
+from e2.data.entities.rules import EntityRule
 from e2.data.export import compact, write_parquet
 from e2.data.fetch.folder import alone_in, database, remove
 from e2.data.fetch.photos import Manners, PhotoFetcher
@@ -241,6 +242,13 @@ class _Import:
         )
 
 
+def _read(lists: pa.ChunkedArray, rule: EntityRule | None) -> pa.ChunkedArray:
+    """Values of a field, or those that a rule finds in it."""
+    if rule is None:
+        return lists
+    return pa.chunked_array([pa.array([rule.read(cell or ()) for cell in lists.to_pylist()], pa.list_(pa.string()))])
+
+
 class _Values:
     """Values of the kept fields of each product, as lists where one has several."""
 
@@ -249,7 +257,7 @@ class _Values:
         ours, table = source.ours(columns), export.products()
         words = columns.missing_values
         self._words = (() if has_nulls(export.files[0]) else MISSING_WORDS) if words is None else words
-        self._lists = {name: table.column(ours.of_tag(name)) for name in kept}
+        self._lists = {name: _read(table.column(ours.of_tag(name)), ours.rule_of(name)) for name in kept}
         self._several = {name: (pc.max(pc.list_value_length(lists)).as_py() or 0) > 1 for name, lists in self._lists.items()}
 
     def types(self) -> dict[str, pa.DataType]:

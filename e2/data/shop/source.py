@@ -11,6 +11,7 @@ from e2.data import read
 from e2.data.canonical import ids_of_texts
 from e2.data.catalogue import FilesAndBytes
 from e2.data.columns import MALFORMED, NOTES, Columns, normalise
+from e2.data.entities.rules import decoded, encoded
 from e2.data.shop.layout import IMAGE, LAYOUTS
 from e2.data.shop.products import Export, require_field
 from e2.errors import InputError
@@ -69,9 +70,15 @@ class ShopSource:
         """Same columns under the names that products have here."""
         if self.layout is LAYOUTS["table"]:
             return replace(columns, id=Columns.id, image=Columns.image, caption=Columns.caption)
-        resolved = {entity: self.layout.name(column) or column for entity, column in columns.tags.items()}
+        resolved = {entity: self._our_column(column) for entity, column in columns.tags.items()}
         caption = columns.caption if columns.caption == Columns.caption else self.layout.name(columns.caption)
         return replace(columns, id=Columns.id, image=IMAGE, caption=caption or columns.caption, tags=resolved)
+
+    def _our_column(self, column: str) -> str:
+        """Our name of a field, or a rule that reads from it."""
+        if rule := decoded(column):
+            return encoded(rule.model_copy(update={"column": self.layout.name(rule.column) or rule.column}))
+        return self.layout.name(column) or column
 
     def images(self, split: str, columns: Columns) -> FilesAndBytes:
         """Files beside the export, or photos inside it."""

@@ -1,0 +1,188 @@
+"""Rules that read an entity out of a column: ``--tags FILE.yaml``.
+
+```yaml
+colour:
+  column: tags
+  separator: "|"          # between several values in a cell
+  values:                 # the ones that count, each with its other spellings; without it all do
+    beige: [nude, tan]
+    black: []
+category:
+  column: category        # Apparel > Shoes > Boots
+  separator: ">"
+  part: -1                # of the path: 1 is the first, -1 the last
+composition:
+  column: description
+  find: fibres            # 95 % polyester, 5 % elastane
+```
+"""
+
+import functools
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from e2.errors import InputError, printable
+
+ENDINGS = (".yaml", ".yml")
+LARGEST = 4 << 20  # bytes of a file of rules
+FIBRE = re.compile(
+    r"(?<![\d.,])\d{1,3}(?:[.,]\d+)?\s?%\s+(?:of\s+)?((?:[^\W\d_]+[- ]){0,2}?[^\W\d_]{3,})(?=\s*(?:[,;.:/()&+|]|\d|and\b|$))"
+)
+
+
+class EntityRule(BaseModel):
+    """Rule for one entity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str
+    separator: str | None = None  # None: a cell is one value, or the list that it holds
+    part: int | None = None  # of a path, from 1, or from the end: -1
+    values: dict[str, tuple[str, ...]] | None = None  # value -> its other spellings; None: all values count
+    find: Literal["cell", "words", "fibres"] = "cell"  # whole values; words within a text; fibres after a percentage
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _listed(cls, values: Any) -> Any:
+        """Lets values be a list, and spellings be left out."""
+        if isinstance(values, list):
+            return {str(value): () for value in values}
+        if isinstance(values, dict):
+            return {str(value): _texts(spellings) for value, spellings in values.items()}
+        return values
+
+    @field_validator("separator", "part")
+    @classmethod
+    def _not_nothing(cls, value: Any) -> Any:
+        if value == "" or value == 0:
+            raise ValueError("may not be empty or 0")
+        return value
+
+    def read(self, texts: Iterable[str]) -> list[str]:
+        """Values in the texts of a cell, each once.
+
+        >>> EntityRule(column="tags", separator="|", values={"grey": ["gray"]}).read(["gray | casual | Grey"])
+        ['grey']
+        >>> EntityRule(column="text", find="fibres").read(["Made of 95 % polyester, 5 % elastane."])
+        ['polyester', 'elastane']
+        """
+        return list(dict.fromkeys(value for text in texts for value in self._in(text)))
+
+    def _in(self, text: str) -> Iterator[str]:
+        if self.find == "words":
+            yield from (self._spelled[found.casefold()] for found in self._pattern.findall(_plain(text)))
+            return
+        for part in self._parts(text):
+            if self.values is None:
+                yield part
+            elif known := self._spelled.get(key_of(part)):
+                yield known
+
+    def _parts(self, text: str) -> list[str]:
+        if self.find == "fibres":
+            return fibres_in(text)
+        parts = [part for part in map(str.strip, text.split(self.separator) if self.separator else [text]) if part]
+        if self.part is None:
+            return parts
+        place = self.part - 1 if self.part > 0 else self.part
+        return parts[place : place + 1 or None]
+
+    @functools.cached_property
+    def _spelled(self) -> dict[str, str]:
+        """Key of each spelling -> value."""
+        return {key_of(spelling): value for value, others in (self.values or {}).items() for spelling in (*others, value)}
+
+    @functools.cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        longest_first = sorted(self._spelled, key=len, reverse=True)
+        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", re.IGNORECASE)
+
+
+def _texts(spellings: Any) -> Any:
+    return (
+        () if spellings is None else tuple(map(str, spellings)) if isinstance(spellings, list | tuple) else (str(spellings),)
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("-", " ").casefold().split())
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def key_of(text: str) -> str:
+    """Key that all spellings of a value share: case, hyphens, underscores and blanks do not count.
+
+    >>> key_of(" Off-White ") == key_of("off white")
+    True
+    """
+    return " ".join(re.sub(r"[-_\s]+", " ", text.casefold()).split())
+
+
+def fibres_in(text: str) -> list[str]:
+    """Names after percentages, in lower case.
+
+    >>> fibres_in("Shell: 80% recycled Polyamide, 20 % elastane. Wash cold")
+    ['recycled polyamide', 'elastane']
+    """
+    return [found.casefold().replace("-", " ") for found in FIBRE.findall(text)]
+
+
+def read_rules(file: Path) -> dict[str, EntityRule]:
+    """Reads entity -> rule from a file that `e2 data entities` wrote or a person.
+
+    Raises:
+        InputError: missing, not YAML, or not such rules.
+    """
+    try:
+        if file.stat().st_size > LARGEST:
+            raise InputError(f"--tags {file}: {file.stat().st_size:,} bytes are no rules; name what e2 data entities wrote")
+        content = yaml.load(file.read_text(encoding="utf-8"), _WithoutAliases)
+    except OSError as error:
+        raise InputError(f"--tags {file}: {error.strerror}; write one by e2 data entities SPEC --out {file}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InputError(f"--tags {file} is no valid YAML: {printable(' '.join(str(error).split()))[:200]}") from error
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"--tags {file}: no entities in it; write NAME: {{column: COLUMN}}, or use e2 data entities")
+    return {str(entity): _rule(str(entity), settings, file) for entity, settings in content.items()}
+
+
+def _rule(entity: str, settings: Any, file: Path) -> EntityRule:
+    settings = {"column": settings} if isinstance(settings, str) else settings
+    try:
+        return EntityRule.model_validate(settings)
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a misspelt name explains the rest
+        place = ".".join(map(str, first["loc"])) or "it"
+        known = ", ".join(EntityRule.model_fields)
+        reason = f"there are {known}" if first["type"] == "extra_forbidden" else first["msg"].lower()
+        raise InputError(f"--tags {file}: {printable(f'{entity}: {place}')}: {printable(reason)}") from None
+
+
+class _WithoutAliases(yaml.SafeLoader):
+    """Loader that refuses aliases, by which a small file may stand for a huge one."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not taken")
+        return super().compose_node(parent, index)
+
+
+def encoded(rule: EntityRule) -> str:
+    """Writes a rule in place of a column's name, so that a run's settings keep it."""
+    return rule.model_dump_json(exclude_defaults=True)
+
+
+@functools.lru_cache(maxsize=256)
+def decoded(column: str) -> EntityRule | None:
+    """Rule that stands in place of a column's name; None for a name."""
+    if not column.startswith('{"column":'):
+        return None
+    try:
+        return EntityRule.model_validate_json(column)
+    except ValidationError:
+        return None
