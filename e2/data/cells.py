@@ -79,14 +79,18 @@ def paths_in(cell: str) -> list[str | None]:
     ['https://cdn.example/w_200,h_300/a.jpg', 'https://cdn.example/b']
     """
     found = literal(cell)
-    if isinstance(found, list):
-        return [plain(value.get("path") or value.get("url")) if isinstance(value, dict) else plain(value) for value in found]
-    if isinstance(found, dict):
-        return [plain(found.get("path") or found.get("url"))]
+    if isinstance(found, list | dict):
+        values = found if isinstance(found, list) else [found]
+        return [plain(_address(value) if isinstance(value, dict) else value) for value in values]
     if URL.match(cell):
         return list(BETWEEN_URLS.split(cell.strip()))
     parts = [part for part in SEPARATORS.split(cell.strip()) if part]
     return list(parts) if len(parts) > 1 and all(map(ONE_PATH.fullmatch, parts)) else [cell]
+
+
+def _address(photo: dict) -> object:
+    """Path or URL in an object that stands for a photo."""
+    return next((photo[name] for name in ("path", "url", "src") if photo.get(name)), None)
 
 
 def flattened(cells: pa.Array) -> tuple[pa.Array, np.ndarray]:

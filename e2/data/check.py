@@ -87,7 +87,7 @@ def hints(bad_rows: Sequence[BadRow]) -> list[str]:
     counts = Counter(found.cause for found in bad_rows)
     lines = [f"{counts[cause]:,} {cause}: {hint}" for cause, hint in HINTS.items() if counts[cause]]
     if further := sum(found.detail == FURTHER for found in bad_rows):
-        hint = "they are not used; put all photos of a product into one cell, as a.jpg|b.jpg"
+        hint = "they are not used; `e2 data import SPEC --group-by ID_COLUMN` puts them together"
         lines.append(f"{further:,} of the {counts[DUPLICATE]:,} rows with a duplicate id hold further photos: {hint}")
     return lines
 

@@ -57,7 +57,7 @@ class TableSource:
                 found.setdefault(read.dialect(file, self._columns).detected, file)
         lines = [f"{file}: read {words} (--delimiter and --encoding say otherwise)" for words, file in found.items() if words]
         if self._columns.image != FURTHER_PHOTOS and (unread := sum(map(self._further_photos, self.files[split]))):
-            advice = f"put them into {self._columns.image}, as a.jpg|b.jpg"
+            advice = "`e2 data import merchant:FILE` takes them"
             lines.append(f"{self.root}: {unread:,} rows have further photos in {FURTHER_PHOTOS}, which are not used; {advice}")
         return lines
 

@@ -1,4 +1,4 @@
-"""Options of Shopify's variants, whose names stand in cells: Option1 Name "Color", Option1 Value "Red"."""
+"""Options of variants whose names stand in cells: Shopify's Option1 Name "Color", Option1 Value "Red", and WooCommerce's."""
 
 import functools
 import re
@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from e2.data.shop.layout import OPTION
 from e2.data.shop.rows import ExportRow
 
-NAMING, VALUE = re.compile(r"option(\d+) name"), re.compile(r"option(\d+) value")
+NAMING = re.compile(r"(?:option|attribute )(\d+) name")
+VALUE = re.compile(r"(?:option|attribute )(\d+) value(\(s\))?")  # several: between commas
 NO_VARIANTS = "title"  # Shopify's name for the option of products without any
 
 
@@ -36,5 +37,7 @@ def with_options(rows: Iterable[ExportRow], handle: str) -> Iterator[ExportRow]:
             found = VALUE.fullmatch(name.casefold())
             option = names.get((product, found[1])) if found else None
             if option and option != NO_VARIANTS:
-                row.fields.setdefault(f"{OPTION}{option}", []).extend(values)
+                several = bool(found and found[2])
+                parts = [part.strip() for value in values for part in (value.split(",") if several else [value])]
+                row.fields.setdefault(f"{OPTION}{option}", []).extend(parts)
         yield row

@@ -36,7 +36,7 @@ def test_error_counts_and_names_each(damaged):
         "duplicate id",
         "no id",
         "duplicate id",
-        "they are not used; put all photos of a product into one cell, as a.jpg|b.jpg",
+        "they are not used; `e2 data import SPEC --group-by ID_COLUMN` puts them together",
     ]
     assert lines[-1].startswith("  1 of the 2 rows with a duplicate id hold further photos")
     assert lines[0].startswith("  row 4, id 'p3'") and "truncated" in lines[2] and "absent.jpg" in lines[1]

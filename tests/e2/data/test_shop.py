@@ -153,6 +153,23 @@ def test_rows_of_any_table_grouped_and_captions_by_a_template(shop_folder):
     assert found["s0"].tags == {"size": "0, 2"}
 
 
+def test_a_table_of_woocommerce_and_objects_in_json_lines(shop_folder):
+    header = "ID,SKU,Name,Description,Categories,Images,Attribute 1 name,Attribute 1 value(s)\n"
+    (shop_folder / "w.csv").write_text(header + '7,a,Tee,<p>Soft</p>,"Shirts > Tees","im/0.jpg, im/1.jpg",Color,"Sky, Navy"\n')
+    found, _ = imported(shop_folder / "w.csv", shop_folder / "out", ("colour", "Categories"))
+    assert found["7"].captions == ("Tee. Soft",) and found["7"].images == photos(shop_folder, 0, 1)
+    assert found["7"].tags == {"colour": "Sky, Navy", "Categories": "Shirts > Tees"}
+    (shop_folder / "s.jsonl").write_text(json.dumps(PRODUCTS_JSON["products"][0]) + "\n")
+    found, _ = imported(f"shopify:{shop_folder / 's.jsonl'}", shop_folder / "lines", ("tags",))
+    assert found["tee"].images == photos(shop_folder, 0, 1) and found["tee"].tags == {"tags": "summer, blue"}
+
+
+def test_the_only_table_of_a_folder_serves_every_split(shop_folder):
+    (shop_folder / "products.csv").write_text(SHOPIFY)
+    imported(f"shopify:{shop_folder / 'products.csv'}", shop_folder / "out")
+    assert len(open_catalogue(str(shop_folder / "out"), "test", progress=False)) == 2
+
+
 def test_several_values_are_lists_in_the_table(shop_folder):
     (shop_folder / "products.csv").write_text(SHOPIFY)
     imported(f"shopify:{shop_folder / 'products.csv'}", shop_folder / "out")
