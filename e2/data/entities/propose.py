@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from e2.data.entities.rules import EntityRule, fibres_in, key_of
+from e2.data.entities.rules import EntityRule, fibres_in, key_of, phrases_of
 from e2.data.entities.words import COLOUR, MATERIAL, meaning_of
 
 Column = Sequence[Sequence[str]]  # the values of each product's cell
@@ -154,8 +154,8 @@ def _sorted_values(name: str, cells: Column, separator: str | None, fibres: froz
 def _composition(name: str, cells: Column, fibres: frozenset[str]) -> Iterator[Proposal]:
     values: dict[str, list[str]] = defaultdict(list)
     for fibre in sorted(fibres):
-        value = _material(fibre) or fibre
-        values[value] += [fibre] if fibre != value else []
+        value, spelling = _material(fibre) or (fibre, fibre)
+        values[value] += [spelling] if spelling not in (value, *values[value]) else []
     yield _counted("composition", EntityRule(column=name, find="fibres", values=_tuples(values)), cells)
 
 
@@ -179,12 +179,10 @@ def _tuples(spellings: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]
     return {value: tuple(others) for value, others in spellings.items()}
 
 
-def _material(text: str) -> str | None:
-    """Material that a text names, also in part: "recycled cotton", "spandex ribbed knit"."""
-    words = text.split()
-    parts = [words[:end] for end in range(len(words), 0, -1)] + [words[start:] for start in range(1, len(words))]
-    found = (meaning_of(" ".join(part)) for part in parts)
-    return next((word.value for word in found if word and word.entity == MATERIAL), None)
+def _material(text: str) -> tuple[str, str] | None:
+    """Material that a text names, and the part of the text that does: "recycled cotton", "spandex ribbed knit"."""
+    found = ((meaning_of(phrase), phrase) for phrase in phrases_of(text))
+    return next(((meant.value, phrase) for meant, phrase in found if meant and meant.entity == MATERIAL), None)
 
 
 def _counted(entity: str, rule: EntityRule, cells: Column, unsorted: Counter[str] | None = None) -> Proposal:

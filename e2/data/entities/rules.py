@@ -78,9 +78,10 @@ class EntityRule(BaseModel):
             yield from (self._spelled[found.casefold()] for found in self._pattern.findall(_plain(text)))
             return
         for part in self._parts(text):
+            phrases = phrases_of(key_of(part)) if self.find == "fibres" else (key_of(part),)
             if self.values is None:
                 yield part
-            elif known := self._spelled.get(key_of(part)):
+            elif known := next((self._spelled[phrase] for phrase in phrases if phrase in self._spelled), None):
                 yield known
 
     def _parts(self, text: str) -> list[str]:
@@ -130,6 +131,17 @@ def fibres_in(text: str) -> list[str]:
     ['recycled polyamide', 'elastane']
     """
     return [found.casefold().replace("-", " ") for found in FIBRE.findall(text)]
+
+
+def phrases_of(text: str) -> list[str]:
+    """A text, its beginnings and its ends, longest first.
+
+    >>> phrases_of("spandex ribbed knit")
+    ['spandex ribbed knit', 'spandex ribbed', 'spandex', 'ribbed knit', 'knit']
+    """
+    words = text.split()
+    parts = [words[:end] for end in range(len(words), 0, -1)] + [words[start:] for start in range(1, len(words))]
+    return [" ".join(part) for part in parts]
 
 
 def read_rules(file: Path) -> dict[str, EntityRule]:
