@@ -1,4 +1,4 @@
-"""Writes the page of all training settings from their classes, while the site is built."""
+"""Writes the page of all settings from their classes, while the site is built."""
 
 import json
 import re
@@ -9,6 +9,9 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
+from e2.adapters.captioning.config import CaptionerConfig
+from e2.adapters.captioning.decoding import Decoding
+from e2.adapters.composed.fitting import FitConfig
 from e2.config import TrainConfig, to_dict
 
 PAGE = "settings.md"
@@ -23,6 +26,11 @@ optim:
 
 or on the command line, where it wins: `--set optim.lr=5e-4`. An unknown name is refused.
 """
+FURTHER = {  # heading -> class
+    "`--set` of `e2 caption fit`": CaptionerConfig,
+    "options of `e2 caption write`": Decoding,
+    "`--set` of `e2 compose fit`": FitConfig,
+}
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -33,13 +41,14 @@ def on_files(files: Files, config: Any) -> Files:
 
 def settings_page() -> str:
     """The page in Markdown."""
-    return "\n".join([INTRO, *section("", TrainConfig)])
+    further = (line for heading, kind in FURTHER.items() for line in section("", kind, heading))
+    return "\n".join([INTRO, *section("", TrainConfig, "run"), *further])
 
 
-def section(prefix: str, kind: Any) -> Iterator[str]:
+def section(prefix: str, kind: Any, heading: str) -> Iterator[str]:
     """A class's settings as a table, those of the classes within below it."""
     hints, defaults = typing.get_type_hints(kind), to_dict(kind())
-    yield from (f"## {prefix.rstrip('.') or 'run'}", "", kind.__doc__, "")
+    yield from (f"## {heading}", "", kind.__doc__, "")
     yield from ("| setting | values | default | meaning |", "|---|---|---|---|")
     for name, field in kind.__pydantic_fields__.items():
         if not is_dataclass(hints[name]):
@@ -48,7 +57,7 @@ def section(prefix: str, kind: Any) -> Iterator[str]:
     yield ""
     for name, hint in hints.items():
         if is_dataclass(hint):
-            yield from section(f"{prefix}{name}.", hint)
+            yield from section(f"{prefix}{name}.", hint, f"{prefix}{name}")
 
 
 def values(hint: Any) -> str:

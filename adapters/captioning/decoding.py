@@ -6,9 +6,10 @@ own processors.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from transformers import (
     GPT2Model,
@@ -20,52 +21,34 @@ from transformers import (
 )
 
 from e2.adapters.captioning.gpt2_steps import GPT2Steps
+from e2.config import Count, Natural, Positive, Seed, setting, settings
 from e2.errors import InputError
-from e2.training.settings import require_finite
 
 Processors = Any  # a LogitsProcessorList: its hints ask for the tensor types of PyTorch before 0.4
 
 SHRINK_AT = 0.75  # finished items are dropped once few others are left: each drop copies the cache
 
 
-@dataclass(frozen=True)
+@settings
 class Decoding:
-    """Options of decoding.
+    """Options of decoding."""
 
-    Attributes:
-        beam: hypotheses per image; 1 is greedy.
-        max_tokens: maximum length, including the stop token.
-        length_penalty: hypotheses rank by log-probability / length ** this; 1 is CapDec's.
-        no_repeat_ngram: n of the n-grams that may not repeat; 0 allows all.
-        temperature: divides the logits.
-        top_p: sample from the likeliest tokens of this total probability; None: no sampling.
-        seed: of the sampling.
-        rerank: choose among the beams by similarity to the image, not by probability.
-    """
-
-    beam: int = 1
-    max_tokens: int = 77
-    length_penalty: float = 1.0
-    no_repeat_ngram: int = 0
-    temperature: float = 1.0
-    top_p: float | None = None
-    seed: int = 0
-    rerank: bool = False
+    beam: Count = setting(1, "hypotheses per image; 1 is greedy")
+    max_tokens: Count = setting(77, "maximum length, including the stop token")
+    length_penalty: float = setting(1.0, "hypotheses rank by log-probability / length ** this; 1 is CapDec's")
+    no_repeat_ngram: Natural = setting(0, "n of the n-grams that may not repeat; 0 allows all")
+    temperature: Positive = setting(1.0, "divides the logits")
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = setting(
+        None, "sample from the likeliest tokens of this total probability; null = no sampling"
+    )
+    seed: Seed = setting(0, "of the sampling")
+    rerank: bool = setting(False, "choose among the beams by similarity to the image, not by probability")
 
     def __post_init__(self) -> None:
-        require_finite(self)
-        checks = {
-            f"beam {self.beam}: must be 1 (greedy) or more": self.beam >= 1,
-            f"max_tokens {self.max_tokens}: must be 1 or more": self.max_tokens >= 1,
-            f"no_repeat_ngram {self.no_repeat_ngram}: must be 0 (off) or more": self.no_repeat_ngram >= 0,
-            f"temperature {self.temperature}: must be above 0": self.temperature > 0,
-            f"top_p {self.top_p}: must lie above 0 and up to 1": self.top_p is None or 0 < self.top_p <= 1,
-            "top_p samples one caption per image: use it with beam 1": self.top_p is None or self.beam == 1,
-            "rerank chooses among beams: use it with beam 2 or more": not self.rerank or self.beam > 1,
-        }
-        broken = [message for message, holds in checks.items() if not holds]
-        if broken:
-            raise InputError(broken[0])
+        if self.top_p is not None and self.beam > 1:
+            raise InputError("top_p samples one caption per image: use it with beam 1")
+        if self.rerank and self.beam == 1:
+            raise InputError("rerank chooses among beams: use it with beam 2 or more")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from e2.errors import InputError
 
-MAPPERS = ("linear", "mlp", "transformer")
-
 
 def make_mapper(kind: str, features: int, width: int, length: int, *, layers: int = 8, heads: int = 8) -> nn.Module:
     """Makes a module (B, features) -> (B, length, width).
@@ -21,10 +19,8 @@ def make_mapper(kind: str, features: int, width: int, length: int, *, layers: in
         layers, heads: of the transformer.
 
     Raises:
-        InputError: unknown kind, or heads that do not divide the width.
+        InputError: heads do not divide the width.
     """
-    if kind not in MAPPERS:
-        raise InputError(f"unknown mapper {kind!r}; choose {', '.join(MAPPERS)}")
     if kind == "transformer":
         if width % heads:
             raise InputError(f"the mapper's {heads} heads do not divide the language model's width {width}")

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-PROMPTS = ("none", "tags", "entities")
-
 
 def prompt_text(kind: str, tags: Mapping[str, str]) -> str:
     """Writes the prompt of one text or photo; never empty except for ``none``, so that the decoder knows where it ends."""

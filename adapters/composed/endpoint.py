@@ -11,9 +11,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from e2.adapters.composed.answer_cache import AnswerCache
 from e2.adapters.composed.answers import read_caption
@@ -29,45 +30,32 @@ from e2.adapters.composed.chat_protocol import (
 )
 from e2.adapters.composed.reasoning import NoCaption
 from e2.adapters.composed.rewriting import Rewriting, answered, failed, rewrite_messages
+from e2.config import Count, Natural, Positive, Weight, setting, settings
 from e2.errors import InputError
 from e2.progress import with_progress
 
 LONGEST_WAIT = 60.0  # longest wait before another try in seconds, whatever a server asks for
 LONGEST_RESPONSE = 1 << 20  # bytes
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
-@dataclass(frozen=True)
+@settings
 class EndpointConfig:
-    """Settings of an endpoint.
+    """Settings of an endpoint."""
 
-    Attributes:
-        url: of the API, e.g. ``http://localhost:11434/v1``.
-        model: name on that server.
-        key_variable: environment variable that holds the key, if one is needed.
-        timeout: seconds for an answer.
-        tries: per request.
-        wait: seconds before the second try, doubled each time; a server's Retry-After wins.
-        per_minute: most requests to start; 0 = no limit.
-        parallel: requests at a time.
-        on_failure: ``error``, or ``skip``: use caption and wish side by side, and count them as failed.
-        max_tokens: of an answer, including reasoning.
-        temperature: 0 = the likeliest answer.
-        reasoning_effort: of models that reason: none, minimal, low, medium, high or xhigh; None = the server's default.
-    """
-
-    url: str
-    model: str
-    key_variable: str = "OPENAI_API_KEY"
-    timeout: float = 60.0
-    tries: int = 5
-    wait: float = 1.0
-    per_minute: int = 0
-    parallel: int = 4
-    on_failure: str = "error"
-    max_tokens: int = 1024
-    temperature: float = 0.0
-    reasoning_effort: str | None = None
+    url: str = setting(..., "of the API, e.g. http://localhost:11434/v1")
+    model: str = setting("", "name on that server")
+    key_variable: str = setting("OPENAI_API_KEY", "environment variable that holds the key, if one is needed")
+    timeout: Positive = setting(60.0, "seconds for an answer")
+    tries: Count = setting(5, "per request")
+    wait: Weight = setting(1.0, "seconds before the second try, doubled each time; a server's Retry-After wins")
+    per_minute: Natural = setting(0, "most requests to start; 0 = no limit")
+    parallel: Count = setting(4, "requests at a time")
+    on_failure: Literal["error", "skip"] = setting("error", "skip: caption and wish side by side, counted as failed")
+    max_tokens: Count = setting(1024, "of an answer, including reasoning")
+    temperature: Annotated[float, Field(ge=0, le=2)] = setting(0.0, "0 = the likeliest answer")
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = setting(
+        None, "of models that reason; null = the server's default"
+    )
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
@@ -75,17 +63,7 @@ class EndpointConfig:
         if "@" in urllib.parse.urlsplit(self.url).netloc:
             raise InputError("an endpoint's address must not hold a password; put the key into an environment variable")
         if not self.model:
-            raise InputError("an endpoint needs the name of a model on it")
-        if self.on_failure not in ("error", "skip"):
-            raise InputError(f"unknown on_failure {self.on_failure!r}; choose error or skip")
-        if self.tries < 1 or self.parallel < 1 or self.timeout <= 0:
-            raise InputError("an endpoint needs 1 or more tries, 1 or more parallel requests and a timeout above 0")
-        if self.wait < 0 or self.per_minute < 0:
-            raise InputError("an endpoint's wait and per_minute cannot be below 0")
-        if self.max_tokens < 1 or not 0 <= self.temperature <= 2:
-            raise InputError("an endpoint needs max_tokens of 1 or more and a temperature in 0..2")
-        if self.reasoning_effort not in (None, *EFFORTS):
-            raise InputError(f"unknown reasoning_effort {self.reasoning_effort!r}; choose {', '.join(EFFORTS)}")
+            raise InputError(f"rewriter {shown_address(self.url)}: it needs model=NAME, the name of a model on it")
 
 
 class Endpoint:

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from e2.adapters.encoder import Encoder
-from e2.config import Count, Fraction, Positive, Seed, Weight, settings
+from e2.config import Count, Fraction, Positive, Seed, Weight, setting, settings
 from e2.errors import InputError
 from e2.finite import clip_finite_gradient, require_finite_loss
 from e2.progress import with_progress
@@ -23,33 +23,19 @@ WARMUP = 0.05  # share of the steps
 
 @settings
 class FitConfig:
-    """Settings of a mapping's training.
+    """Settings of a mapping's training."""
 
-    Attributes:
-        steps: most steps.
-        batch_size: texts or photos per step.
-        lr: peak rate; linear warm-up, then a half cosine to zero.
-        weight_decay: AdamW's.
-        patience: held-out evaluations without progress before training stops.
-        evaluations: number of evaluations, spread evenly over the steps.
-        held_out: share of the data kept for them; at most 1,000 rows.
-        input: of the mapping, ``unit`` or ``raw``.
-        hidden: width of the mapping's layers; None = the paper's rule.
-        dropout: None = the paper's.
-        seed: of weights, order and noise.
-    """
-
-    steps: Count = 1000
-    batch_size: Count = 128
-    lr: Positive = 1e-3
-    weight_decay: Weight = 0.01
-    patience: Count = 5
-    evaluations: Count = 20
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    input: Literal["unit", "raw"] = "unit"
-    hidden: Count | None = None
-    dropout: Fraction | None = None
-    seed: Seed = 0
+    steps: Count = setting(1000, "most steps")
+    batch_size: Count = setting(128, "texts or photos a step")
+    lr: Positive = setting(1e-3, "peak rate; linear warm-up, then a half cosine to zero")
+    weight_decay: Weight = setting(0.01, "AdamW's")
+    patience: Count = setting(5, "held-out evaluations without progress before training stops")
+    evaluations: Count = setting(20, "number of evaluations, spread evenly over the steps")
+    held_out: Annotated[float, Field(gt=0, lt=1)] = setting(0.05, "share of the data kept for them; at most 1,000 rows")
+    input: Literal["unit", "raw"] = setting("unit", "of the mapping: embeddings of unit length, or as the towers give them")
+    hidden: Count | None = setting(None, "width of the mapping's layers; null = the paper's rule")
+    dropout: Fraction | None = setting(None, "of the mapping; null = the paper's")
+    seed: Seed = setting(0, "of weights, order and noise")
 
 
 def network_options(config: FitConfig) -> dict[str, Any]:

@@ -15,33 +15,23 @@ from e2.adapters.composed.losses import oti_losses
 from e2.adapters.composed.phrases import PhraseBook
 from e2.adapters.composed.templates import TEMPLATES
 from e2.adapters.encoder import Encoder
-from e2.config import Count, Seed, Share, Weight, settings
+from e2.config import Count, Seed, Share, Weight, setting, settings
 from e2.finite import require_finite
 from e2.progress import with_progress
 
 
 @settings
 class OtiConfig:
-    """The paper's settings.
+    """The paper's settings."""
 
-    Attributes:
-        steps: of AdamW per image.
-        lr, weight_decay: AdamW's.
-        ema: decay of the running mean of the vector, which is the result.
-        init_std: of the initial vector.
-        concepts: number of nearest concepts from which an image's phrases are drawn.
-        batch_size: images at a time.
-        seed: of the random numbers; image i uses (seed, i).
-    """
-
-    steps: Count = 350
-    lr: Weight = 2e-2
-    weight_decay: Weight = 0.01
-    ema: Share = 0.99
-    init_std: Weight = 0.02
-    concepts: Count = 15
-    batch_size: Count = 64
-    seed: Seed = 0
+    steps: Count = setting(350, "of AdamW per image")
+    lr: Weight = setting(2e-2, "AdamW's")
+    weight_decay: Weight = setting(0.01, "AdamW's")
+    ema: Share = setting(0.99, "decay of the running mean of the vector, which is the result")
+    init_std: Weight = setting(0.02, "of the initial vector")
+    concepts: Count = setting(15, "number of nearest concepts from which an image's phrases are drawn")
+    batch_size: Count = setting(64, "images at a time")
+    seed: Seed = setting(0, "of the random numbers; image i uses (seed, i)")
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
 """Parses ``--set KEY=VALUE`` of composers and of their fitting, and checks every value's type.
 
-`typed` compares values with type hints, by the rules of the training settings (`e2.config`); ranges are checked by the
-receiver. Sources (captions, phrases, vocabularies, rewriters) are names or objects.
+Values are compared with type hints by the rules of the training settings (`e2.config`); ranges are checked by the receiver.
+Sources (captions, phrases, vocabularies, rewriters) are names or objects.
 """
 
+import contextlib
 import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, make_dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from e2.adapters.composed.endpoint import EndpointConfig
 from e2.adapters.composed.fitting import FitConfig
@@ -18,6 +21,7 @@ from e2.errors import InputError, printable
 from e2.training.settings import parse_settings
 
 SOURCES = {"captions": "captions", "rewriter": "rewrite"}  # option -> method that an object in place of a name must have
+TEXTS = TypeAdapter(dict[str, list[str]])  # of vocabularies and phrases
 WORDS = {float: "a finite number", int: "a whole number", str: "a text", bool: "true or false", type(None): "null"}
 MADE = ("return", "encoder", "mapping", "input", "origin")  # constructor arguments that users do not set
 
@@ -60,61 +64,36 @@ def fit_config(settings: Sequence[str], **given: Any) -> FitConfig:
         InputError: an unknown key, or a value of the wrong type or out of range.
     """
     values = parse_settings(settings) | {name: value for name, value in given.items() if value is not None}
-    hints = typing.get_type_hints(FitConfig)
-    for key in values:
-        if key not in hints:
-            raise InputError(f"--set {printable(key)}: unknown setting; there are {', '.join(hints)}")
-    return FitConfig(**{key: typed("--set", key, value, hints[key]) for key, value in values.items()})
+    return from_dict(FitConfig, values, "fit")
 
 
-def typed(what: str, key: str, value: Any, hint: Any) -> Any:
-    """Converts a value to its type: whole floats to integers, numbers in text to numbers, lists to tuples.
-
-    Raises:
-        InputError: it is of the wrong type, or not finite.
-    """
+def _option(name: str, key: str, value: Any, hints: Mapping[str, Any]) -> Any:
+    """Converts a value to its type: whole floats to integers, numbers in text to numbers, lists to tuples."""
+    if key not in hints:
+        raise InputError(f"{name} has no option {printable(key)!r}; it has {', '.join(hints)}")
+    hint, wrong = hints[key], f"{name}: {key}={printable(repr(value))[:80]} is of the wrong kind"
+    if key in ("vocabulary", "phrases", *SOURCES):
+        if not _is_source(key, value):
+            raise InputError(f"{wrong}; name a file or a folder")
+        return value
+    if is_dataclass(value) and isinstance(value, typing.get_args(hint) or hint):
+        return value
     try:
         found = getattr(from_dict(make_dataclass("Setting", [(key, hint)]), {key: value}), key)
     except InputError:
         found = math.nan
     if isinstance(found, float) and not math.isfinite(found):
-        raise InputError(f"{what}: {key}={_shown(value)} is of the wrong kind; it takes {_kind(hint)}")
+        kinds = [WORDS.get(kind, getattr(kind, "__name__", str(kind))) for kind in typing.get_args(hint) or (hint,)]
+        raise InputError(f"{wrong}; it takes {' or '.join(kinds)}")
     return found
 
 
-def _kind(hint: Any) -> str:
-    """Describes a type in words."""
-    kinds = [WORDS.get(kind, getattr(kind, "__name__", str(kind))) for kind in typing.get_args(hint) or (hint,)]
-    return " or ".join(kinds)
-
-
-def _shown(value: Any) -> str:
-    return printable(repr(value))[:80]
-
-
-def _option(name: str, key: str, value: Any, hints: Mapping[str, Any]) -> Any:
-    if key not in hints:
-        raise InputError(f"{name} has no option {printable(key)!r}; it has {', '.join(hints)}")
-    hint = hints[key]
-    if key in ("vocabulary", "phrases", *SOURCES):
-        return _source(name, key, value)
-    given = is_dataclass(value) and isinstance(value, typing.get_args(hint) or hint)
-    return value if given else typed(name, key, value, hint)
-
-
-def _source(name: str, key: str, value: Any) -> Any:
-    """Accepts a name, or an object with the required method."""
+def _is_source(key: str, value: Any) -> bool:
+    """True for a name, or an object with the required method or texts."""
     if isinstance(value, Path) or isinstance(value, str) and value.strip():
-        return value
+        return True
     if key in SOURCES:
-        fits = callable(getattr(value, SOURCES[key], None))
-    else:
-        fits = isinstance(value, Mapping) and bool(value) and all(_are_texts(key, texts) for key, texts in value.items())
-    if not fits:
-        raise InputError(f"{name}: {key}={_shown(value)} is of the wrong kind; name a file or a folder")
-    return value
-
-
-def _are_texts(key: Any, texts: Any) -> bool:
-    listed = isinstance(texts, Sequence) and not isinstance(texts, str)
-    return isinstance(key, str) and listed and all(isinstance(text, str) for text in texts)
+        return callable(getattr(value, SOURCES[key], None))
+    with contextlib.suppress(ValidationError):
+        return bool(TEXTS.validate_python(value))
+    return False

@@ -124,7 +124,7 @@ def rewriter_of(
     if not isinstance(source, str):
         return source
     if source.startswith("http"):
-        return Endpoint(_endpoint_config(source, options), cache)
+        return Endpoint(EndpointConfig(source, **options), cache)
     if options or cache:
         raise InputError(f"rewriter {source!r} takes no {', '.join([*options, *(['cache'] if cache else [])])}")
     if source == "rules":
@@ -134,10 +134,3 @@ def rewriter_of(
 
         return LanguageModel(source.removeprefix(HUB))
     raise InputError(f"unknown rewriter {source!r}; choose rules, http://SERVER/v1 or {HUB}NAME")
-
-
-def _endpoint_config(url: str, options: dict[str, Any]) -> EndpointConfig:
-    try:
-        return EndpointConfig(url, **options)
-    except TypeError as error:
-        raise InputError(f"rewriter {url}: {str(error).split('__init__() ')[-1]}; it needs model=NAME") from error

@@ -1,9 +1,7 @@
 """Parses ``KEY=VALUE`` settings of a command line."""
 
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import yaml
@@ -42,15 +40,3 @@ def _yaml_value(text: str) -> Any:
     except ValueError:
         return value
     return number if isinstance(number, float) else value
-
-
-def require_finite(config: Any) -> None:
-    """Refuses NaN and infinity in a dataclass: NaN would pass range checks.
-
-    Raises:
-        InputError: one is NaN or infinite.
-    """
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{field.name} {value}: must be a finite number")

@@ -2,7 +2,7 @@
 
 import importlib
 from collections import defaultdict
-from typing import get_args, get_origin
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from typer.testing import CliRunner
@@ -53,12 +53,12 @@ CHOICES = {  # command and option: the module whose own list says what there is
     "embed --text": ("e2.data.product", "TEXTS"),
     "embed --precision": ("e2.devices", "PRECISIONS"),
     "data import --to": ("e2.data.export", "FORMATS"),
-    "caption fit --method": ("e2.adapters.captioning.config", "METHODS"),
-    "caption fit --prompt": ("e2.adapters.captioning.prompt", "PROMPTS"),
-    "caption fit --tokenizer": ("e2.adapters.captioning.config", "TOKENIZERS"),
-    "caption fit --mapper": ("e2.adapters.captioning.mappers", "MAPPERS"),
-    "caption fit --calibrate": ("e2.adapters.captioning.config", "CALIBRATIONS"),
-    "caption fit --precision": ("e2.adapters.captioning.config", "PRECISIONS"),
+    "caption fit --method": ("e2.adapters.captioning.config", "CaptionerConfig.method"),
+    "caption fit --prompt": ("e2.adapters.captioning.config", "CaptionerConfig.prompt"),
+    "caption fit --tokenizer": ("e2.adapters.captioning.config", "CaptionerConfig.tokenizer"),
+    "caption fit --mapper": ("e2.adapters.captioning.config", "CaptionerConfig.mapper"),
+    "caption fit --calibrate": ("e2.adapters.captioning.config", "CaptionerConfig.calibration"),
+    "caption fit --precision": ("e2.adapters.captioning.config", "CaptionerConfig.precision"),
     "compose fit --method": ("e2.adapters.composed.methods", "FITTED"),
     "compose search --method": ("e2.adapters.composed.methods", "METHODS"),
     "compose search --target": ("e2.adapters.search.memory", "TARGETS"),
@@ -79,7 +79,15 @@ def test_choices_are_those_that_there_are(option):
     module, name = CHOICES[option]
     command, _, spelled = option.rpartition(" ")
     (found,) = (one for one in dict(COMMANDS)[f"e2 {command}"].params if spelled in one.opts)
-    assert {*found.type_descriptor.choices} == {*getattr(importlib.import_module(module), name)}
+    assert {*found.type_descriptor.choices} == {*known(importlib.import_module(module), *name.split("."))}
+
+
+def known(module, name, setting=None):
+    """The choices that a module lists, or those of a setting of its class."""
+    if setting is None:
+        return getattr(module, name)
+    hint = get_type_hints(getattr(module, name))[setting]
+    return get_args(hint if get_origin(hint) is Literal else get_args(hint)[0])
 
 
 @pytest.mark.parametrize(

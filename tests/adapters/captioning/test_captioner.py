@@ -123,7 +123,7 @@ def test_options_of_decoding_reach_the_decoder(decap, encoder, catalogue):
     reranked = captioner.caption(photos, progress=False, beam=4, rerank=True)
     for texts, chosen, image in zip(choices, reranked, features, strict=True):
         assert chosen == texts[int(np.argmax(encoder.encode_texts(texts) @ image))]
-    with pytest.raises(InputError, match="beam 0"):
+    with pytest.raises(InputError, match="decoding.beam must be at least 1, got 0"):
         captioner.caption(photos, beam=0)
     with pytest.raises(InputError, match="unknown setting beems"):
         captioner.caption(photos, beems=3)
@@ -438,7 +438,7 @@ def test_embeddings_that_are_not_finite_are_refused(decap, encoder):
     ("options", "message"),
     [
         ({"length_penalty": float("nan")}, "length_penalty"),
-        ({"length_penalty": float("inf")}, "must be a finite number"),
+        ({"length_penalty": float("inf")}, "decoding.length_penalty must be finite, got inf"),
         ({"temperature": float("nan")}, "temperature"),
         ({"beam": "many"}, "'many' is not a whole number"),
         ({"colour": 1}, "unknown setting colour"),
@@ -518,7 +518,7 @@ def test_further_wrong_use_is_one_line(decap, encoder, encoder_folder, other_enc
     write = ("write", "--captioner", decap, "--out", tmp_path / "c.jsonl")
     cases = {
         "holds no image": (*write, "--data", tmp_path / "none"),
-        "beam 0": (*write, "--data", folder, "--beam", 0),
+        "decoding.beam must be at least 1": (*write, "--data", folder, "--beam", 0),
         "was made with": (*write, "--data", folder, "--encoder", f"open_clip:{tiny}"),
     }
     for message, arguments in cases.items():

@@ -137,10 +137,10 @@ def test_sampling_follows_the_nucleus_and_the_seed_alone(language_model, context
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"beam": 0}, "beam 0"),
-        ({"max_tokens": 0}, "max_tokens 0"),
-        ({"temperature": 0.0}, "temperature 0.0"),
-        ({"top_p": 1.5}, "top_p 1.5"),
+        ({"beam": 0}, "beam must be at least 1, got 0"),
+        ({"max_tokens": 0}, "max_tokens must be at least 1, got 0"),
+        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
+        ({"top_p": 1.5}, "top_p must be at most 1, got 1.5"),
         ({"top_p": 0.5, "beam": 2}, "beam 1"),
         ({"rerank": True}, "beam 2"),
         ({"beam": 41}, "40 tokens"),

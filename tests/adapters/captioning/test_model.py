@@ -46,8 +46,8 @@ def test_loss_is_of_the_labels_alone_whatever_pads(model):
 def test_mappers_have_their_shape_and_unknown_ones_are_refused():
     for kind in ("linear", "mlp", "transformer"):
         assert make_mapper(kind, 8, 16, 3, layers=1, heads=2)(torch.randn(5, 8)).shape == (5, 3, 16)
-    with pytest.raises(InputError, match="unknown mapper"):
-        make_mapper("magic", 8, 16, 3)
+    with pytest.raises(InputError, match="unknown mapper 'magic'; choose one of linear, mlp, transformer"):
+        CaptionerConfig(mapper="magic")
     with pytest.raises(InputError, match="do not divide"):
         make_mapper("transformer", 8, 15, 3)
 

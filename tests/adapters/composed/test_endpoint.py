@@ -158,12 +158,12 @@ def test_a_cache_cut_in_half_keeps_what_is_whole(tmp_path):
 def test_wrong_settings_are_named():
     for options, message in (
         ({"url": "localhost", "model": "m"}, "is no web address"),
-        ({"url": "http://x", "model": ""}, "name of a model"),
-        ({"url": "http://x", "model": "m", "tries": 0}, "1 or more tries"),
-        ({"url": "http://x", "model": "m", "on_failure": "cry"}, "choose error or skip"),
-        ({"url": "http://x", "model": "m", "max_tokens": 0}, "max_tokens of 1 or more"),
-        ({"url": "http://x", "model": "m", "temperature": -1.0}, "temperature in 0..2"),
-        ({"url": "http://x", "model": "m", "reasoning_effort": "huge"}, "choose none, minimal, low"),
+        ({"url": "http://x", "model": ""}, "needs model=NAME"),
+        ({"url": "http://x", "model": "m", "tries": 0}, "EndpointConfig.tries must be at least 1, got 0"),
+        ({"url": "http://x", "model": "m", "on_failure": "cry"}, "choose one of error, skip"),
+        ({"url": "http://x", "model": "m", "max_tokens": 0}, "max_tokens must be at least 1, got 0"),
+        ({"url": "http://x", "model": "m", "temperature": -1.0}, "temperature must be at least 0, got -1"),
+        ({"url": "http://x", "model": "m", "reasoning_effort": "huge"}, "choose one of none, minimal, low"),
         ({"url": "http://me:geheim@x", "model": "m"}, "must not hold a password"),
     ):
         with pytest.raises(InputError, match=message):

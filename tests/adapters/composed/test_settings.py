@@ -47,9 +47,9 @@ WRONG = [
     ("cirevl", ["captions=FILE", *SERVER, "timeout=soon"], "timeout='soon' is of the wrong kind"),
     ("cirevl", ["captions=FILE", *SERVER, "timeout=.inf"], "timeout=inf is of the wrong kind"),
     ("cirevl", ["captions=FILE", *SERVER, "tries=1.5"], "tries=1.5 is of the wrong kind; it takes a whole number"),
-    ("cirevl", ["captions=FILE", *SERVER, "wait=-1"], "wait and per_minute cannot be below 0"),
+    ("cirevl", ["captions=FILE", *SERVER, "wait=-1"], "EndpointConfig.wait must be at least 0, got -1"),
     ("cirevl", ["captions=FILE", *SERVER, "cache=[a]"], "cache=.* is of the wrong kind"),
-    ("cirevl", ["captions=FILE", "rewriter=http://localhost:9/v1"], "needs model=NAME"),
+    ("cirevl", ["captions=FILE", "rewriter=http://localhost:9/v1"], "it needs model=NAME"),
 ]
 
 
