@@ -43,20 +43,13 @@ class TextBlock(Sequence[str]):
 
 @dataclass
 class Corpus:
-    """Distinct texts for the encoder, and the training rows (several products may share a text).
+    """Distinct texts for the encoder, and the training rows (several products may share a text)."""
 
-    Attributes:
-        texts: U distinct texts, in order of first appearance.
-        rows: (R,) text of each row.
-        tags: (R, E) the row's value of each entity, -1 for a missing one; E = 0 without tags.
-        vocabulary: entity -> values that ``tags`` numbers.
-        products: (R,) number of the row's product; only equality matters.
-    """
-
-    texts: Sequence[str]
-    rows: np.ndarray
-    tags: np.ndarray
-    vocabulary: dict[str, list[str]] = field(default_factory=dict)
+    texts: Sequence[str]  # U distinct texts, in order of first appearance
+    rows: np.ndarray  # (R,) text of each row
+    tags: np.ndarray  # (R, E) the row's value of each entity, -1 for a missing one; E = 0 without tags
+    vocabulary: dict[str, list[str]] = field(default_factory=dict)  # entity -> values that ``tags`` numbers
+    # (R,) number of the row's product; only equality matters
     products: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def tags_of(self, row: int) -> dict[str, str]:

@@ -22,19 +22,14 @@ SHOWN = 3  # ids in a message
 
 @dataclass
 class CaptionFile:
-    """Content of a file of captions.
-
-    Attributes:
-        path: its path.
-        captions: id -> caption; for a product with several photos (rows with an ``index``), the first photo's.
-        failed: id -> why it has no caption (`e2 caption write` notes photos that cannot be read).
-        further: number of captions of further photos, which are left out.
-    """
+    """Content of a file of captions."""
 
     path: Path
+    # id -> caption; for a product with several photos (rows with an ``index``), the first photo's
     captions: dict[str, str] = field(default_factory=dict)
+    # id -> why it has no caption (`e2 caption write` notes photos that cannot be read)
     failed: dict[str, str] = field(default_factory=dict)
-    further: int = 0
+    further: int = 0  # number of captions of further photos, which are left out
 
     @property
     def ids(self) -> list[str]:

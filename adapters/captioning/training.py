@@ -34,19 +34,12 @@ SAVE_SECONDS = 60.0
 
 @dataclass
 class Examples:
-    """Training examples of the decoder, ready for batching.
-
-    Attributes:
-        corpus: texts and tags.
-        embeddings: (U, D) of the distinct texts.
-        tokens, ends: concatenated ids of all distinct texts, and their ends.
-        tokenizer, config: of the captioner.
-    """
+    """Training examples of the decoder, ready for batching."""
 
     corpus: Corpus
-    embeddings: np.ndarray
-    tokens: np.ndarray
-    ends: np.ndarray
+    embeddings: np.ndarray  # (U, D) of the distinct texts
+    tokens: np.ndarray  # concatenated ids of all distinct texts
+    ends: np.ndarray  # their ends
     tokenizer: Tokenizer
     config: CaptionerConfig
 
@@ -100,26 +93,17 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -
 
 @dataclass
 class Trainer:
-    """One run.
+    """One run."""
 
-    Attributes:
-        model: what learns, on its device.
-        examples: all rows.
-        train_rows, val_rows: which are learned, which only measured.
-        disturb: (B, D) -> (B, D), CapDec's noise.
-        out: folder of the resumable state.
-        origin: what texts, photos and encoder are learned from; a resumed training needs the same.
-        progress: show a bar.
-    """
-
-    model: CaptionModel
+    model: CaptionModel  # on its device
     examples: Examples
     train_rows: np.ndarray
-    val_rows: np.ndarray
-    disturb: Callable[[Tensor], Tensor]
-    out: Path
+    val_rows: np.ndarray  # only measured
+    disturb: Callable[[Tensor], Tensor]  # (B, D) -> (B, D), CapDec's noise
+    out: Path  # folder of the resumable state
+    # what texts, photos and encoder are learned from; a resumed training needs the same
     origin: dict[str, str | None] = field(default_factory=dict)
-    progress: bool = True
+    progress: bool = True  # show a bar
 
     def __post_init__(self) -> None:
         self.config = self.examples.config

@@ -24,17 +24,11 @@ LONGEST_WISH = 1000  # characters; a text tower reads about 300
 
 @dataclass(frozen=True)
 class Composed:
-    """Composed queries.
+    """Composed queries."""
 
-    Attributes:
-        vectors: (N, D).
-        steps: steps of each query, in words; may be empty.
-        rewritings: rewriting of each reference's caption, if the method rewrites.
-    """
-
-    vectors: np.ndarray
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    rewritings: list[Rewriting] = field(default_factory=list)
+    vectors: np.ndarray  # (N, D)
+    steps: list[dict[str, Any]] = field(default_factory=list)  # steps of each query, in words; may be empty
+    rewritings: list[Rewriting] = field(default_factory=list)  # rewriting of each reference's caption, if the method rewrites
 
 
 class References:

@@ -16,17 +16,11 @@ SHORTEST_MISSPELT = 5  # letters; shorter words are too similar to others
 
 @dataclass(frozen=True)
 class Value:
-    """Meaning of a word.
+    """Meaning of a word."""
 
-    Attributes:
-        kind: the catalogue's entity of that kind, or else ours.
-        name: the catalogue's spelling, or else the usual word.
-        concept: shared by all synonyms.
-    """
-
-    kind: str
-    name: str
-    concept: str
+    kind: str  # the catalogue's entity of that kind, or else ours
+    name: str  # the catalogue's spelling, or else the usual word
+    concept: str  # shared by all synonyms
 
 
 @dataclass(frozen=True)

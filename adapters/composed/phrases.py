@@ -112,21 +112,13 @@ def _phrase(start: str, text: str) -> str | None:
 
 @dataclass(frozen=True)
 class PhraseBook:
-    """Prepared phrases: everything independent of pseudo-words is computed once.
+    """Prepared phrases: everything independent of pseudo-words is computed once."""
 
-    Attributes:
-        concepts: C names.
-        concept_features: (C, D) normalised mean over the templates.
-        prompts: M phrases with a pseudo-word in place of the concept (its first occurrence).
-        features: (M, D) of the unchanged phrases.
-        starts: (C + 1,) the phrases of concept c are rows ``starts[c]`` to ``starts[c + 1]``.
-    """
-
-    concepts: list[str]
-    concept_features: Tensor
-    prompts: Prompts
-    features: Tensor
-    starts: np.ndarray
+    concepts: list[str]  # C names
+    concept_features: Tensor  # (C, D) normalised mean over the templates
+    prompts: Prompts  # M phrases with a pseudo-word in place of the concept (its first occurrence)
+    features: Tensor  # (M, D) of the unchanged phrases
+    starts: np.ndarray  # (C + 1,) the phrases of concept c are rows ``starts[c]`` to ``starts[c + 1]``
 
     def nearest(self, features: Tensor, count: int) -> np.ndarray:
         """Finds the nearest concepts by cosine, nearest first: (N, D) -> (N, count)."""

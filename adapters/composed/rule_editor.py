@@ -35,22 +35,13 @@ class Put:
 
 @dataclass(frozen=True)
 class Changes:
-    """A wish as changes of a product.
+    """A wish as changes of a product."""
 
-    Attributes:
-        puts: new values of kinds that have one value.
-        parts: things to add.
-        gone: values to remove.
-        unwanted: those of them that results should not have.
-        different: kinds whose present value is to be replaced, whatever it is.
-        wish: as parsed.
-    """
-
-    puts: dict[str, Put]
-    parts: tuple[Item, ...]
-    gone: tuple[Value, ...]
-    unwanted: tuple[Value, ...]
-    different: tuple[str, ...]
+    puts: dict[str, Put]  # new values of kinds that have one value
+    parts: tuple[Item, ...]  # things to add
+    gone: tuple[Value, ...]  # values to remove
+    unwanted: tuple[Value, ...]  # those of them that results should not have
+    different: tuple[str, ...]  # kinds whose present value is to be replaced, whatever it is
     wish: Wish
 
     @property

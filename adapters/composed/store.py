@@ -23,24 +23,14 @@ COMPOSER = OutputKind("a composer", finished=CONFIG)
 
 @dataclass(frozen=True)
 class ComposerRecord:
-    """Content of ``composer.json``.
-
-    Attributes:
-        method: name of the composer.
-        network: ``kind`` and the options of the mapping network; empty without one.
-        encoder: ``info`` of the encoder it was fitted on.
-        input: input of the mapping, ``unit`` or ``raw``.
-        feature_norm: mean length of the encoder's raw features that the mapping was fitted on.
-        settings: of the fit.
-        training: record of the training.
-    """
+    """Content of ``composer.json``."""
 
     method: str
-    network: dict[str, Any]
-    encoder: dict[str, Any]
-    input: str
-    feature_norm: float
-    settings: dict[str, Any]
+    network: dict[str, Any]  # ``kind`` and the options of the mapping network; empty without one
+    encoder: dict[str, Any]  # ``info`` of the encoder it was fitted on
+    input: str  # input of the mapping, ``unit`` or ``raw``
+    feature_norm: float  # mean length of the encoder's raw features that the mapping was fitted on
+    settings: dict[str, Any]  # of the fit
     training: dict[str, Any]
     format: int = FORMAT
     version: str = __version__

@@ -22,38 +22,23 @@ _LISTS = ("no", "without")  # "no logo, text or print" is one list
 
 @dataclass(frozen=True)
 class Item:
-    """A value that a wish names.
-
-    Attributes:
-        value: the value.
-        text: in the wish's words, with attributes: "two white stripes".
-        wanted: whether it is wanted.
-        weak: less of it, not none of it.
-        either: one of the alternatives that *or* joins.
-    """
+    """A value that a wish names."""
 
     value: Value
-    text: str
+    text: str  # in the wish's words, with attributes: "two white stripes"
     wanted: bool
-    weak: bool = False
-    either: bool = False
+    weak: bool = False  # less of it, not none of it
+    either: bool = False  # one of the alternatives that *or* joins
 
 
 @dataclass(frozen=True)
 class Wish:
-    """Parsed wish.
-
-    Attributes:
-        items: in order.
-        different: kinds whose present value is to be replaced, whatever it is.
-        not_understood: ignored words.
-        foreign: whether the wish is not in English, so that nothing is taken.
-    """
+    """Parsed wish."""
 
     items: tuple[Item, ...] = ()
-    different: tuple[str, ...] = ()
-    not_understood: tuple[str, ...] = ()
-    foreign: bool = False
+    different: tuple[str, ...] = ()  # kinds whose present value is to be replaced, whatever it is
+    not_understood: tuple[str, ...] = ()  # ignored words
+    foreign: bool = False  # not in English, so that nothing is taken
 
 
 def parse_wish(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> Wish:

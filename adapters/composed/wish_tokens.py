@@ -54,19 +54,12 @@ class Cue(Enum):
 
 @dataclass(frozen=True)
 class Token:
-    """A word or phrase of a wish.
-
-    Attributes:
-        cue: its role.
-        text: as written, with comparatives reduced.
-        value: of a ``VALUE``.
-        start, end: characters in `plain_wish`'s result.
-    """
+    """A word or phrase of a wish."""
 
     cue: Cue
-    text: str
-    value: Value | None
-    start: int
+    text: str  # as written, with comparatives reduced
+    value: Value | None  # of a ``VALUE``
+    start: int  # character in `plain_wish`'s result
     end: int
 
 

@@ -48,25 +48,15 @@ POLL = 0.5  # seconds between checks for the shards of the other processes
 
 @dataclass(frozen=True)
 class EmbedJob:
-    """Settings of an embedding run: the same in all processes and on resuming.
+    """Settings of an embedding run: the same in all processes and on resuming."""
 
-    Attributes:
-        encoder: works for this process alone.
-        products: one split; a stream is read once, a block at a time.
-        what: some of `KINDS`.
-        text: ``caption`` or ``full``.
-        shard_size: products in a block.
-        folder: folder for the shards.
-        progress: show progress bars, and name each full shard.
-    """
-
-    encoder: Encoder
-    products: Catalogue | Stream
-    what: tuple[str, ...]
-    text: str
-    shard_size: int
-    folder: Path
-    progress: bool
+    encoder: Encoder  # works for this process alone
+    products: Catalogue | Stream  # one split; a stream is read once, a block at a time
+    what: tuple[str, ...]  # some of `KINDS`
+    text: str  # ``caption`` or ``full``
+    shard_size: int  # products in a block
+    folder: Path  # folder for the shards
+    progress: bool  # show progress bars, and name each full shard
 
     def settings(self) -> dict[str, str]:
         """Settings stored in every shard, as parquet metadata."""

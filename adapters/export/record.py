@@ -16,33 +16,19 @@ RULE_FILE = "preprocess.json"  # preprocessing of photos
 
 @dataclass
 class Exported:
-    """Content of ``export.json``.
+    """Content of ``export.json``."""
 
-    Attributes:
-        format: onnx, open_clip or transformers.
-        source: the encoder's ``info``.
-        largest_deviation: from PyTorch, over all components of the compared embeddings.
-        tags: the entities, in the order of the region embeddings.
-        embed_dim: D.
-        context_length: tokens of a text.
-        logit_scale: factor from similarities to training's logits.
-        further: facts of this format only.
-        loss: settings of the training loss, by which tags are read.
-        files: name -> bytes.
-        sha256: name -> hash of the same files.
-    """
-
-    format: str
-    source: dict[str, Any]
-    largest_deviation: float
-    tags: list[str]
-    embed_dim: int
-    context_length: int
-    logit_scale: float
-    further: dict[str, Any] = field(default_factory=dict)
-    loss: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, int] = field(default_factory=dict)
-    sha256: dict[str, str] = field(default_factory=dict)
+    format: str  # onnx, open_clip or transformers
+    source: dict[str, Any]  # the encoder's ``info``
+    largest_deviation: float  # from PyTorch, over all components of the compared embeddings
+    tags: list[str]  # the entities, in the order of the region embeddings
+    embed_dim: int  # D
+    context_length: int  # tokens of a text
+    logit_scale: float  # factor from similarities to training's logits
+    further: dict[str, Any] = field(default_factory=dict)  # facts of this format only
+    loss: dict[str, Any] = field(default_factory=dict)  # settings of the training loss, by which tags are read
+    files: dict[str, int] = field(default_factory=dict)  # name -> bytes
+    sha256: dict[str, str] = field(default_factory=dict)  # name -> hash of the same files
     version: str = __version__
 
     def write(self, folder: Path) -> None:

@@ -24,23 +24,14 @@ FILES = ("hits.json", "hits.png")
 
 @dataclass(frozen=True)
 class ComposedResult:
-    """Answer of a search.
+    """Answer of a search."""
 
-    Attributes:
-        reference: the photo.
-        wish: the words.
-        info: of the composer.
-        steps: steps of the query, in words.
-        hits: best first.
-        photos: of the hits; None without a catalogue.
-    """
-
-    reference: Image.Image
-    wish: str
-    info: dict[str, Any]
-    steps: dict[str, Any]
-    hits: Sequence[IndexHit]
-    photos: Sequence[bytes | Path | None]
+    reference: Image.Image  # the photo
+    wish: str  # the words
+    info: dict[str, Any]  # of the composer
+    steps: dict[str, Any]  # steps of the query, in words
+    hits: Sequence[IndexHit]  # best first
+    photos: Sequence[bytes | Path | None]  # of the hits; None without a catalogue
 
     def record(self) -> dict[str, Any]:
         hits = [{"rank": rank, **hit.record()} for rank, hit in enumerate(self.hits, start=1)]

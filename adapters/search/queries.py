@@ -28,19 +28,12 @@ MORE = 50  # further hits checked, as descriptions may name something unwanted
 
 @dataclass(frozen=True)
 class IndexQuery:
-    """A query to an index.
+    """A query to an index."""
 
-    Attributes:
-        vector: (1, D).
-        unwanted: values that a wish rejects; None without a wish.
-        steps: steps of a composed query, in words.
-        product_id: the product that it started from, which is no hit.
-    """
-
-    vector: np.ndarray
-    unwanted: Unwanted | None = None
-    steps: dict[str, Any] = field(default_factory=dict)
-    product_id: str | None = None
+    vector: np.ndarray  # (1, D)
+    unwanted: Unwanted | None = None  # values that a wish rejects; None without a wish
+    steps: dict[str, Any] = field(default_factory=dict)  # steps of a composed query, in words
+    product_id: str | None = None  # the product that it started from, which is no hit
 
     def leaves_out(self, hit: IndexHit) -> bool:
         """True if a product is no hit: the one it started from, or one with unwanted values, by tags or description."""

@@ -44,40 +44,24 @@ class Column:
 
 @dataclass(frozen=True)
 class Passed:
-    """Products that pass a filter.
+    """Products that pass a filter."""
 
-    Attributes:
-        places: (P,) their indices among the N, ascending; a slice for all.
-        rows: (P,) of their vectors.
-        held: number of them, the first ones, that the clusters may hold.
-        allowed: (U,) bool, their rows in the clusters.
-    """
-
-    places: np.ndarray | slice
-    rows: np.ndarray
-    held: int
-    allowed: np.ndarray
+    places: np.ndarray | slice  # (P,) their indices among the N, ascending; a slice for all
+    rows: np.ndarray  # (P,) of their vectors
+    held: int  # number of them, the first ones, that the clusters may hold
+    allowed: np.ndarray  # (U,) bool, their rows in the clusters
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """N products.
+    """N products."""
 
-    Attributes:
-        generation: of the numbering of rows.
-        ids: (N,) of products.
-        rows: (N,) ascending, row of each one's vector.
-        columns: entity -> its tags.
-        all_vectors: (S, D) float32, mapped from disk, including rows of deleted products.
-        clusters: for fast search among many; None: search all.
-    """
-
-    generation: int
-    ids: pa.StringArray
-    rows: np.ndarray
-    columns: dict[str, Column]
-    all_vectors: np.ndarray
-    clusters: Clusters | None
+    generation: int  # of the numbering of rows
+    ids: pa.StringArray  # (N,) of products
+    rows: np.ndarray  # (N,) ascending, row of each one's vector
+    columns: dict[str, Column]  # entity -> its tags
+    all_vectors: np.ndarray  # (S, D) float32, mapped from disk, including rows of deleted products
+    clusters: Clusters | None  # for fast search among many; None: search all
     _passed: dict[Filter | None, Passed] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -15,29 +15,17 @@ FORMAT = 1  # raised when older readers cannot read what is written
 
 @dataclass(frozen=True)
 class Manifest:
-    """Description of an index.
+    """Description of an index."""
 
-    Attributes:
-        encoder: its ``path``, ``weights_sha256``, ``backbone`` and ``method``.
-        data: the SPEC that it was built from.
-        split: its split.
-        entities: tags of its products, which filters may name.
-        dim: D, the width of a vector.
-        created: date, ISO 8601 in UTC.
-        version: of this code.
-        complete: whether the build was finished.
-        count: present number of products.
-    """
-
-    encoder: dict[str, Any]
-    data: str
-    split: str
-    entities: tuple[str, ...]
-    dim: int
-    created: str
-    version: str
-    complete: bool = False
-    count: int = 0
+    encoder: dict[str, Any]  # its ``path``, ``weights_sha256``, ``backbone`` and ``method``
+    data: str  # the SPEC that it was built from
+    split: str  # its split
+    entities: tuple[str, ...]  # tags of its products, which filters may name
+    dim: int  # D, the width of a vector
+    created: str  # date, ISO 8601 in UTC
+    version: str  # of this code
+    complete: bool = False  # whether the build was finished
+    count: int = 0  # present number of products
     format: int = FORMAT
 
     def record(self) -> dict[str, Any]:
@@ -64,24 +52,16 @@ def read_manifest(text: str | None, where: str) -> Manifest:
 class Entry:
     """One product of an index, with its vector checked for all engines.
 
-    Attributes:
-        product_id: unique.
-        digest: of photo, description and tags: equal ones need not be embedded again.
-        caption: the description.
-        tags: entity -> value; missing ones are absent.
-        thumbnail: a small JPEG.
-        vector: (D,), L2-normalised.
-
     Raises:
         InputError: the vector is not finite, so no search could rank it.
     """
 
-    product_id: str
-    digest: str
-    caption: str
-    tags: Mapping[str, str]
-    thumbnail: bytes
-    vector: np.ndarray
+    product_id: str  # unique
+    digest: str  # of photo, description and tags: equal ones need not be embedded again
+    caption: str  # the description
+    tags: Mapping[str, str]  # entity -> value; missing ones are absent
+    thumbnail: bytes  # a small JPEG
+    vector: np.ndarray  # (D,), L2-normalised
 
     def __post_init__(self):
         if not np.isfinite(self.vector).all():

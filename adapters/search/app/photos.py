@@ -34,15 +34,10 @@ class WrongType(InputError):
 
 @dataclass(frozen=True)
 class SentPhoto:
-    """A photo ready for the models.
+    """A photo ready for the models."""
 
-    Attributes:
-        id: ``upload:HASH`` or ``product:ID``.
-        jpeg: the encoded picture.
-    """
-
-    id: str
-    jpeg: bytes
+    id: str  # ``upload:HASH`` or ``product:ID``
+    jpeg: bytes  # the encoded picture
 
     @cached_property
     def digest(self) -> bytes:

@@ -26,61 +26,38 @@ class NotFound(InputError):
 
 @dataclass(frozen=True)
 class Search:
-    """A user's search; every part may be missing.
+    """A user's search; every part may be missing."""
 
-    Attributes:
-        text: words; with a photo the wish, what should differ.
-        photo: ``upload:HASH`` or ``product:ID``.
-        method: method for photo and words; None = the default.
-        weight: of the words, in 0..1, for ``slerp``.
-        tags: entity -> values, of which a product must have one.
-        where: a further filter as in `e2 index search --filter`.
-        k: products per page.
-        offset: products to skip.
-    """
-
-    text: str = ""
-    photo: str | None = None
-    method: str | None = None
-    weight: float = TEXT_WEIGHT
-    tags: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    where: str | None = None
-    k: int = 24
-    offset: int = 0
+    text: str = ""  # words; with a photo the wish, what should differ
+    photo: str | None = None  # ``upload:HASH`` or ``product:ID``
+    method: str | None = None  # method for photo and words; None = the default
+    weight: float = TEXT_WEIGHT  # of the words, in 0..1, for ``slerp``
+    tags: Mapping[str, Sequence[str]] = field(default_factory=dict)  # entity -> values, of which a product must have one
+    where: str | None = None  # a further filter as in `e2 index search --filter`
+    k: int = 24  # products per page
+    offset: int = 0  # products to skip
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a search's answer.
+    """A page of a search's answer."""
 
-    Attributes:
-        hits: best first, without the product that the search started from and those with unwanted values.
-        next_offset: start of the next page; None = no more.
-        facets: entity -> value -> products. The entity's own filter is ignored, so that further values can be chosen.
-        method: method for photo and words; None if there was only one of them.
-        steps: steps of a composed query, in words.
-    """
-
-    hits: list[IndexHit]
-    next_offset: int | None
+    hits: list[IndexHit]  # best first, without the product that the search started from and those with unwanted values
+    next_offset: int | None  # start of the next page; None = no more
+    # entity -> value -> products. The entity's own filter is ignored, so that further values can be chosen
     facets: dict[str, dict[str, int]]
-    method: str | None
-    steps: dict[str, Any]
+    method: str | None  # method for photo and words; None if there was only one of them
+    steps: dict[str, Any]  # steps of a composed query, in words
 
 
 @dataclass(frozen=True)
 class PhotoReading:
-    """Tags and selections that the encoder reads from a photo.
+    """Tags and selections that the encoder reads from a photo."""
 
-    Attributes:
-        tags: entity -> nearest values with their cosines.
-        selections: entity -> fusion layer -> weight of each patch, (rows, columns); empty for an encoder without tokens.
-        seen: the part of the photo that the patches cover.
-    """
-
-    tags: dict[str, list[tuple[str, float]]]
+    tags: dict[str, list[tuple[str, float]]]  # entity -> nearest values with their cosines
+    # entity -> fusion layer -> weight of each patch, (rows, columns); empty for an encoder without tokens
     selections: dict[str, dict[int, np.ndarray]]
-    seen: Box
+    seen: Box  # the part of the photo that the patches cover
 
 
 class SearchService:
