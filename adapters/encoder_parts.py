@@ -22,11 +22,7 @@ ALLOWED = (
 
 
 def encoder_parts(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the encoder named by `load_encoder`; ``options`` are the user's.
-
-    Raises:
-        InputError: unknown name, damaged files, no network.
-    """
+    """Arguments of the encoder named by `load_encoder`; ``options`` are the user's."""
     restore(Path(name.partition(":")[2] or name))
     if name.startswith(tuple(ENDINGS)):
         own = {key: value for key, value in options.items() if key in ("device", "precision")}

@@ -42,9 +42,6 @@ def load_noted(
         holder: its name in messages.
         among: loaded encoders, used if one has these weights.
         options: of `load_encoder`.
-
-    Raises:
-        InputError: it is not found, or has other weights.
     """
     for encoder in among:
         if _weights(encoder.info) == _weights(info):
@@ -70,9 +67,6 @@ def check_noted(info: Mapping[str, Any], encoder: Encoder, holder: str, remedy: 
         encoder: encoder to use.
         holder: what was made with the recorded one, for the message.
         remedy: what to do, for the message.
-
-    Raises:
-        InputError: its weights have another hash.
     """
     if _weights(info) != _weights(encoder.info):
         raise InputError(f"{holder} was made with {_shown(info)}, not with {_shown(encoder.info)}; {remedy}")

@@ -19,11 +19,7 @@ def image_batches(
     rows: Sequence[Sequence[int]] | None = None,
     pin: bool = False,
 ) -> Iterator[Tensor]:
-    """Yields (B, 3, H, W) in the order of ``images``, or per batch of ``rows``; workers read the images one by one.
-
-    Raises:
-        InputError: no images, or one that cannot be read; the message names it.
-    """
+    """Yields (B, 3, H, W) in the order of ``images``, or per batch of ``rows``; workers read the images one by one."""
     if not len(images):
         raise InputError("there are no images to encode")
     rows = rows or [range(len(images))[start : start + batch_size] for start in range(0, len(images), batch_size)]

@@ -219,11 +219,7 @@ class Captioner:
 
 
 def require_finite_features(features: np.ndarray) -> None:
-    """Refuses non-finite embeddings, which would still give captions.
-
-    Raises:
-        InputError: some of the (N, D) are NaN or infinite.
-    """
+    """Refuses non-finite embeddings, which would still give captions."""
     broken = int((~np.isfinite(features).all(axis=-1)).sum())
     if broken:
         raise InputError(f"{broken:,} of {len(features):,} photos have embeddings that are not finite; check the encoder")
@@ -282,11 +278,7 @@ def captioner_info(captioner: Captioner, folder: Path) -> dict[str, Any]:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Reads the ``config.json`` of a captioner.
-
-    Raises:
-        InputError: it is missing, damaged, newer than this version, or of something else.
-    """
+    """Reads the ``config.json`` of a captioner."""
     path = folder / CONFIG
     if not path.is_file():
         raise InputError(f"{folder} is no captioner: it has no {CONFIG}; give the folder that `e2 caption fit --out` wrote")

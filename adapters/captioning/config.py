@@ -78,11 +78,7 @@ def default_config(method: str, **options: Any) -> CaptionerConfig:
 
 
 def further_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """Parses further ``KEY=VALUE`` settings of the command line.
-
-    Raises:
-        InputError: a setting of another form, or one that a captioner does not have.
-    """
+    """Parses further ``KEY=VALUE`` settings of the command line."""
     known = {field.name for field in fields(CaptionerConfig)} - {"method"}
     found = parse_settings(settings)
     if unknown := [key for key in found if key not in known]:

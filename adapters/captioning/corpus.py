@@ -113,11 +113,7 @@ def corpus_of_texts(texts: Iterable[str], name: str = "the list of texts") -> Co
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    """Yields the lines of a UTF-8 text file.
-
-    Raises:
-        InputError: no such file, or not UTF-8; the message names the line.
-    """
+    """Yields the lines of a UTF-8 text file."""
     number = 0
     try:
         with open(path, encoding="utf-8-sig", newline="\n") as file:

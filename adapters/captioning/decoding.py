@@ -75,9 +75,6 @@ def decode(
 
     Returns:
         Hypotheses of each item, best first.
-
-    Raises:
-        InputError: more beams than tokens to choose from, or a context and length beyond the model's positions.
     """
     if mask is None:
         mask = torch.ones(context.shape[:2], dtype=torch.bool, device=context.device)

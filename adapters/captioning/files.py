@@ -42,11 +42,7 @@ class CaptionFile:
 
 
 def read_captions(path: str | Path) -> CaptionFile:
-    """Reads a file of captions.
-
-    Raises:
-        InputError: no such file, not UTF-8, none of the forms above, a repeated id, an invalid id or caption, or no captions.
-    """
+    """Reads a file of captions."""
     path = Path(path)
     found, places = CaptionFile(path), set()
     for where, name, row in _entries(path):

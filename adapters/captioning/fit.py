@@ -129,11 +129,7 @@ def finished_captioner(out: Path, encoder: Encoder, config: CaptionerConfig, ori
 
 
 def make_reader(encoder: Encoder, texts: Any, config: CaptionerConfig, entities: Sequence[str] | None) -> TagReader | None:
-    """Makes the reader of the prompt's tags.
-
-    Raises:
-        InputError: a prompt is requested but the texts have no tags.
-    """
+    """Makes the reader of the prompt's tags."""
     if config.prompt == "none" or config.method == "nearest":
         return None
     if not getattr(texts, "tags", ()):
@@ -208,11 +204,7 @@ def train_decoder(
 
 
 def make_noise(config: CaptionerConfig, corpus: Corpus, embeddings: np.ndarray, seen: CalibrationPhotos | None):
-    """Makes CapDec's noise for a batch, and its description for the record; none for DeCap.
-
-    Raises:
-        InputError: photos are needed and there are none.
-    """
+    """Makes CapDec's noise for a batch, and its description for the record; none for DeCap."""
     if config.method != "capdec":
         return _undisturbed, {}
     if seen is None and (config.calibration == "image-gap" or config.modality_offset):
@@ -292,11 +284,7 @@ def write_captioner(captioner: Captioner, out: Path) -> Captioner:
 
 
 def made(folder: Path) -> Path:
-    """Creates the folder if need be.
-
-    Raises:
-        InputError: it cannot be created.
-    """
+    """Creates the folder if need be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

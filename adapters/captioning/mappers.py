@@ -17,9 +17,6 @@ def make_mapper(kind: str, features: int, width: int, length: int, *, layers: in
     Args:
         kind: ``linear``, ``mlp`` or ``transformer``.
         layers, heads: of the transformer.
-
-    Raises:
-        InputError: heads do not divide the width.
     """
     if kind == "transformer":
         if width % heads:

@@ -25,9 +25,6 @@ def project(images: Tensor, memory: Tensor, temperature: float = TEMPERATURE) ->
         images: (N, D) float32, L2-normalised.
         memory: (M, D) float32 or float16, L2-normalised; float16 is widened in parts and accumulated in float32.
         temperature: smaller is nearer to the nearest text.
-
-    Raises:
-        InputError: temperature not above zero, or widths that differ.
     """
     if temperature <= 0:
         raise InputError(f"temperature {temperature} of the memory must be above 0")

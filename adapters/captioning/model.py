@@ -102,11 +102,7 @@ def new_language_model(config: CaptionerConfig, tokenizer: Tokenizer, longest_pr
 
 
 def pretrained_language_model(source: str) -> GPT2Model:
-    """Loads GPT-2 from a local folder (safetensors) or else from the hub or its cache.
-
-    Raises:
-        InputError: not available, or no GPT-2.
-    """
+    """Loads GPT-2 from a local folder (safetensors) or else from the hub or its cache."""
     import json
 
     try:

@@ -44,11 +44,7 @@ def _ball(x: Tensor) -> Tensor:
 
 
 def variance_of_cosine(cosine: float, width: int) -> float:
-    """Variance at which a noisy unit vector has this cosine to the clean one: 1 / sqrt(1 + D * variance).
-
-    Raises:
-        InputError: a cosine outside 0..1.
-    """
+    """Variance at which a noisy unit vector has this cosine to the clean one: 1 / sqrt(1 + D * variance)."""
     if not 0 < cosine <= 1:
         raise InputError(f"target cosine {cosine} must lie above 0 and up to 1 (no noise)")
     return (1 / cosine**2 - 1) / width
@@ -69,9 +65,6 @@ def variance_of_like_texts(embeddings: np.ndarray, groups: np.ndarray | None, *,
         groups: (N,) texts of like products share a number; -1: no group. Without groups of two, each text is paired with its
             nearest.
         seed: of the sample.
-
-    Raises:
-        InputError: fewer than two texts.
     """
     if len(embeddings) < 2:
         raise InputError("the noise cannot be calibrated on fewer than two distinct texts; give --variance")
@@ -88,9 +81,6 @@ def variance_of_gap(texts: np.ndarray, images: np.ndarray) -> float:
 
     Args:
         texts, images: (N, D), L2-normalised, row by row of the same product.
-
-    Raises:
-        InputError: the mean cosine of the pairs is not positive.
     """
     cosine = float((texts * images).sum(axis=1).mean())
     if cosine <= 0:

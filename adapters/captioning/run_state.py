@@ -37,11 +37,7 @@ def save_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, re
 
 
 def load_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config: dict) -> Reached:
-    """Loads the state; a fit without one starts at step 0.
-
-    Raises:
-        InputError: the file is damaged, or of a fit with other settings.
-    """
+    """Loads the state; a fit without one starts at step 0."""
     path = out / FOLDER / FILE
     if not path.exists():
         return Reached()
@@ -65,9 +61,6 @@ def require_same_settings(out: Path, before: dict, now: dict) -> None:
     Args:
         out: the captioner's folder, for the message.
         before, now: all settings by name; those of `CaptionerConfig`, and the texts, photos and encoder.
-
-    Raises:
-        InputError: some differ; they are named.
     """
     differing = [name for name in now if before.get(name) != now[name]]
     if differing:

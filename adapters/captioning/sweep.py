@@ -50,9 +50,6 @@ def sweep_variances(
 
     Returns:
         Per variance ``variance``, ``noise_cosine``, ``val_loss`` and the scores.
-
-    Raises:
-        InputError: no variance, a negative one, invalid settings, or other ones than those of captioners in ``out``.
     """
     if not variances or min(variances) < 0:
         raise InputError("the sweep needs one variance or more, none negative, e.g. --variances 0,0.004,0.016")

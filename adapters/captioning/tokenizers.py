@@ -49,11 +49,7 @@ class SentencePieceTokenizer:
 
     @classmethod
     def trained(cls, texts: Iterable[str], vocab_size: int) -> "SentencePieceTokenizer":
-        """Learns up to ``vocab_size`` pieces (byte-pair merges; the same texts in the same order give the same model).
-
-        Raises:
-            InputError: no letters in the texts, or more distinct ones than the vocabulary holds.
-        """
+        """Learns up to ``vocab_size`` pieces (byte-pair merges; the same texts in the same order give the same model)."""
         file = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
@@ -137,11 +133,7 @@ class PretrainedTokenizer:
 
 
 def load_tokenizer(kind: str, folder: Path) -> Tokenizer:
-    """Loads the tokenizer of a captioner's folder.
-
-    Raises:
-        InputError: its file is missing or damaged, or the kind is unknown.
-    """
+    """Loads the tokenizer of a captioner's folder."""
     if kind == ClipTokenizer.kind:
         return ClipTokenizer()
     if kind == PretrainedTokenizer.kind:

@@ -145,11 +145,7 @@ def write_captions(
 
 
 def claim_captions(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Checks, before any work, that captions may be written to a file.
-
-    Raises:
-        InputError: it exists and may not be replaced, is not e2's, or is of an unfinished run that is not to be resumed.
-    """
+    """Checks, before any work, that captions may be written to a file."""
     claim_file(out, overwrite=overwrite)
     part = _part(out)
     require_ours(part)
@@ -206,11 +202,7 @@ def _start(part: Path, head: dict[str, Any]) -> None:
 
 
 def _done(part: Path, head: dict[str, Any]) -> int:
-    """Counts the photos that a stopped run has captioned; removes an incomplete last line.
-
-    Raises:
-        InputError: the run was another one.
-    """
+    """Counts the photos that a stopped run has captioned; removes an incomplete last line."""
     if not part.exists():
         return 0
     lines, size = 0, 0

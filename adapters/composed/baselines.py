@@ -77,9 +77,6 @@ def slerp(image: np.ndarray, text: np.ndarray, text_weight: float) -> np.ndarray
     """Interpolates unit vectors spherically, (N, D), (N, D) -> (N, D), in the dtype given.
 
     Nearly parallel vectors are mixed along the straight line, which differs from the arc by less than rounding.
-
-    Raises:
-        InputError: two vectors point in opposite directions, so no arc is the shortest.
     """
     image = image / np.linalg.norm(image, axis=-1, keepdims=True)
     text = text / np.linalg.norm(text, axis=-1, keepdims=True)

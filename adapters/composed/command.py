@@ -116,11 +116,7 @@ def search(
 
 
 def read_texts(path: str) -> list[str]:
-    """Reads texts, one per line.
-
-    Raises:
-        InputError: no such file, not UTF-8, or nothing in it.
-    """
+    """Reads texts, one per line."""
     from e2.adapters.captioning.corpus import read_lines
 
     texts = [line.strip() for line in read_lines(path) if line.strip()]

@@ -40,11 +40,7 @@ class Prompts:
 
 
 def token_table(clip: OpenClip) -> nn.Embedding:
-    """Returns the module that turns token ids into embeddings.
-
-    Raises:
-        InputError: a text tower without one in a known place.
-    """
+    """Returns the module that turns token ids into embeddings."""
     tower: OpenClip = getattr(clip, "text", clip)
     if hasattr(tower, "token_embedding"):
         return tower.token_embedding
@@ -117,9 +113,6 @@ def place_prompts(tokenizer: Callable, write: Callable[[str, int], str], count: 
         write: (word, number of the text) -> the text with the word for each pseudo-word.
         count: number of texts.
         keep_cut: leave out pseudo-words lost at the end of a long text, instead of refusing.
-
-    Raises:
-        InputError: a text so long that a pseudo-word is cut off.
     """
     one, other = _fillers(tokenizer)
     tokens = tokenizer([write(one, i) for i in range(count)])

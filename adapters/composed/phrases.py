@@ -51,11 +51,7 @@ def phrases_from_captions(texts: Sequence[str], concepts: Sequence[str], count: 
 
 
 def phrases_from_file(path: str | Path) -> dict[str, list[str]]:
-    """Reads a JSON file ``{"concept": ["a phrase that holds the concept", ...], ...}``.
-
-    Raises:
-        InputError: missing, not of this form, or a phrase without its concept.
-    """
+    """Reads a JSON file ``{"concept": ["a phrase that holds the concept", ...], ...}``."""
     try:
         phrases = json.loads(Path(path).read_text(encoding="utf-8"))
         pairs = [(concept, phrase) for concept, listed in phrases.items() for phrase in listed]
@@ -82,9 +78,6 @@ def phrases_from_model(name: str, concepts: Sequence[str], *, count: int = 8, se
     """Continues "a photo of <concept> that" with a causal model of transformers (the paper: GPT-Neo, temperature 0.5).
 
     Concepts without a usable phrase are left out.
-
-    Raises:
-        InputError: the model cannot be loaded, or has no usable phrase for any concept.
     """
     from e2.adapters.composed.language_model import LanguageModel
 
@@ -132,11 +125,7 @@ class PhraseBook:
 
 
 def phrase_book(encoder: Encoder, phrases: Phrases) -> PhraseBook:
-    """Prepares phrases for an encoder.
-
-    Raises:
-        InputError: no phrases, or one too long for the tower to reach its concept.
-    """
+    """Prepares phrases for an encoder."""
     phrases = {concept: list(dict.fromkeys(listed)) for concept, listed in phrases.items() if listed}
     if not phrases:
         raise InputError("there are no concept phrases; give texts that share words, or a phrase file by --phrases")

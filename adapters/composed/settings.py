@@ -27,11 +27,7 @@ MADE = ("return", "encoder", "mapping", "input", "origin")  # constructor argume
 
 
 def parse_options(settings: Sequence[str]) -> dict[str, Any]:
-    """Parses ``KEY=VALUE`` settings of one composer.
-
-    Raises:
-        InputError: a setting of another form.
-    """
+    """Parses ``KEY=VALUE`` settings of one composer."""
     options = parse_settings(settings)
     if "path" in options:
         raise InputError("--set path: name the folder of a fitted composer by --composer")
@@ -48,11 +44,7 @@ def option_hints(method: type) -> dict[str, Any]:
 
 
 def composer_options(method: type, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks a composer's options.
-
-    Raises:
-        InputError: an option that the method does not have, or a value of the wrong type.
-    """
+    """Checks a composer's options."""
     hints, name = option_hints(method), getattr(method, "name", method.__name__)
     return {key: _option(name, key, value, hints) for key, value in options.items()}
 

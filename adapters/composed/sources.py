@@ -28,11 +28,7 @@ Vocabulary = Mapping[str, Sequence[str]]
 
 
 def vocabulary_of(source: Vocabulary | str | Path) -> dict[str, list[str]]:
-    """Entity -> values: as given, from a JSON file of that form, or from a catalogue's (SPEC's) train split.
-
-    Raises:
-        InputError: no such file or catalogue, or one without tags.
-    """
+    """Entity -> values: as given, from a JSON file of that form, or from a catalogue's (SPEC's) train split."""
     if isinstance(source, Mapping):
         return {entity: list(values) for entity, values in source.items()}
     if str(source).endswith(".json"):

@@ -52,11 +52,7 @@ def save_composer(
 
 
 def read_record(folder: str | Path) -> ComposerRecord:
-    """Reads the description of a fitted composer.
-
-    Raises:
-        InputError: no composer, damaged, or of a newer version.
-    """
+    """Reads the description of a fitted composer."""
     path = Path(folder) / CONFIG
     restore(path)
     if not path.is_file():
@@ -73,11 +69,7 @@ def read_record(folder: str | Path) -> ComposerRecord:
 
 
 def load_mapping(folder: str | Path, record: ComposerRecord) -> nn.Module:
-    """Loads the mapping network with its weights.
-
-    Raises:
-        InputError: damaged weights, or weights of another network.
-    """
+    """Loads the mapping network with its weights."""
     options = dict(record.network)
     try:
         mapping = MAPPINGS[options.pop("kind")](**options)

@@ -74,11 +74,7 @@ class StoredVectors:
 
 
 def _files(path: Path) -> list[Path]:
-    """Shards of a folder in order, or the file itself.
-
-    Raises:
-        InputError: embedding is unfinished, or shards are missing.
-    """
+    """Shards of a folder in order, or the file itself."""
     if not path.is_dir():
         return [path]
     files = sorted(path.glob(SHARDS))
@@ -95,9 +91,6 @@ def read_along(features: StoredVectors, catalogue: Catalogue) -> Callable[[Seque
     Args:
         features: one vector per product, of the same split.
         catalogue: that split.
-
-    Raises:
-        InputError: they are of other products; also raised by the function.
     """
     if len(features) != len(catalogue):
         raise InputError(

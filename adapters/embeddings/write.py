@@ -125,11 +125,7 @@ def write_embeddings(
 
 
 def claim_embeddings(out: Path, *, resume: bool, overwrite: bool, remove: bool = False) -> None:
-    """Checks, before any work, that embeddings may be written to a folder or file.
-
-    Raises:
-        InputError: as for `e2.outputs.claim`.
-    """
+    """Checks, before any work, that embeddings may be written to a folder or file (see `e2.outputs.claim`)."""
     folder = _folder_of(out)
     if out != folder:
         claim_file(out, overwrite=resume or overwrite)
@@ -197,11 +193,7 @@ def _digest(products: Sequence[Product], text: str) -> str:
 
 
 def _check_same(path: Path, facts: Mapping[str, str]) -> None:
-    """Checks that a shard was made with the same settings and products.
-
-    Raises:
-        InputError: it was not.
-    """
+    """Checks that a shard was made with the same settings and products."""
     try:
         found = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException) as error:
@@ -277,11 +269,7 @@ def _finish(job: EmbedJob, out: Path, count: int) -> dict[str, Any]:
 
 
 def _manifest(job: EmbedJob, shards: Sequence[Path]) -> dict[str, Any]:
-    """Describes the embeddings: data, encoder, and number of rows of each kind.
-
-    Raises:
-        InputError: there are further shards, of another run.
-    """
+    """Describes the embeddings: data, encoder, and number of rows of each kind; refuses shards of another run."""
     beyond = sorted({path for path in job.folder.iterdir() if SHARD.fullmatch(path.name)} - set(shards))
     if beyond:
         raise InputError(f"{beyond[0]} is of products that no longer exist; start anew by --overwrite")

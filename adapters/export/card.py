@@ -71,9 +71,6 @@ def read_metrics(paths: Sequence[Path], model: Path) -> list[dict[str, Any]]:
 
     Args:
         paths: ``metrics.json`` files, or folders that hold one.
-
-    Raises:
-        InputError: missing, damaged, or measured on other weights.
     """
     records, ours = [], weights_sha256(model)
     for path in paths:

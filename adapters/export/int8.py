@@ -48,11 +48,7 @@ def give_each_layer_its_own_weight(graph: Any) -> None:
 
 
 def least_cosine(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Least cosine over (PyTorch's, theirs), both of unit length along the last axis.
-
-    Raises:
-        InputError: it is too small for the graph to be useful.
-    """
+    """Least cosine over (PyTorch's, theirs), both of unit length along the last axis."""
     least = min(float((ours * theirs).sum(-1).min()) for ours, theirs in pairs)
     if not least >= LEAST_COSINE:  # NaN counts as too small
         raise InputError(f"in 8 bits this model's vectors keep a cosine of only {least:.2f} to PyTorch's; leave out --int8")

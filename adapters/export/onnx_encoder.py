@@ -89,10 +89,6 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32") -> di
         name: ``onnx:FOLDER``, or ``onnx-int8:FOLDER`` for the graphs in 8 bits.
         device: cpu or auto.
         precision: fp32; the graphs have their own precision.
-
-    Raises:
-        InputError: no such export, damaged, without int8 graphs, onnxruntime is not installed, or another device or precision
-            is requested.
     """
     if device not in ("auto", "cpu"):
         raise InputError(f"{name} runs on the CPU; choose --device cpu or auto")
@@ -116,11 +112,7 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32") -> di
 
 
 def _checked_graphs(record: Exported, folder: Path, ending: str) -> list[str]:
-    """Names both graphs, after checking every file to be read against the export's record.
-
-    Raises:
-        InputError: a file is missing or differs.
-    """
+    """Names both graphs, after checking every file to be read against the export's record."""
     graphs = [f"{name}{ending}" for name in (IMAGE, TEXT)]
     beside = [name for name in record.sha256 if name in (RULE_FILE, FILE) or name.startswith(f"{FOLDER}/")]
     for name in graphs + beside:

@@ -62,11 +62,7 @@ def check_name(repo: str) -> None:
 
 
 def upload(folder: Path, repo: str, *, private: bool = False) -> str:
-    """Pushes a folder, creating the repository if need be; returns its address.
-
-    Raises:
-        InputError: no access, or no network.
-    """
+    """Pushes a folder, creating the repository if need be; returns its address."""
     from huggingface_hub import HfApi
 
     api = HfApi()

@@ -43,11 +43,7 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def read_export(folder: str | Path) -> Exported:
-    """Reads the record of an exported folder.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
+    """Reads the record of an exported folder."""
     path = Path(folder) / RECORD
     restore(path)
     try:

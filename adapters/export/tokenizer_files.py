@@ -35,11 +35,7 @@ FINAL_SIGMA = r"(?<=\p{L}\p{M}{0,4})Σ(?!\p{M}*\p{L})"
 
 
 def clip_tokenizer_json(tokenizer: open_clip.SimpleTokenizer) -> Tokenizer:
-    """Builds a tokenizer with the words and merges of open_clip's own.
-
-    Raises:
-        InputError: it cleans or truncates texts differently.
-    """
+    """Builds a tokenizer with the words and merges of open_clip's own."""
     if tokenizer.clean_fn is not _clean_lower or tokenizer.reduction_fn is not None:
         raise InputError("this model's tokenizer cleans or shortens texts in a way that no tokenizer.json can hold")
     names = {tokenizer.sot_token_id: START, tokenizer.eot_token_id: END}

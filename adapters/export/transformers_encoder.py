@@ -70,9 +70,6 @@ def load_transformers(folder: str | Path, **options: Any) -> Encoder:
 
     Args:
         options: ``device``, ``precision``, ``batch_size``, ``workers`` of :class:`Encoder`.
-
-    Raises:
-        InputError: no such export.
     """
     record, model = read_export(folder), TransformersModel(Path(folder))
     if "tokenizer" not in record.further:

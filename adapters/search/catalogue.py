@@ -56,9 +56,6 @@ def find(
         wish: what should differ.
         catalogue, index, target: see `MemoryStore`.
         top: number of hits; a product is listed once, by its best vector.
-
-    Raises:
-        InputError: a bad photo, wish, index or target.
     """
     try:
         reference = load_image(Path(image))

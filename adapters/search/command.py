@@ -170,11 +170,7 @@ def search(
 
 
 def _ids(text: str) -> list[str]:
-    """Parses ids: ``a,b``, ``@FILE`` with one per line, or for ids with commas a JSON list ``["a,b", ...]``, also in a file.
-
-    Raises:
-        InputError: no such file, no list of texts, or no id.
-    """
+    """Parses ids: ``a,b``, ``@FILE`` with one per line, or, for ids with commas, a JSON list ``["a,b", ...]`` or file."""
     words = text.split(",")
     if text.startswith("@"):
         try:

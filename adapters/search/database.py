@@ -53,11 +53,7 @@ class Database:
 
     @contextlib.contextmanager
     def moment(self, begin: str = READ) -> Iterator[None]:
-        """Opens a transaction, committed at the end unless an error was raised.
-
-        Raises:
-            InputError: the file cannot be read or written, the disk is full, or another process holds it too long.
-        """
+        """Opens a transaction, committed at the end unless an error was raised."""
         with self.lock:
             try:
                 self.connection.execute(begin)

@@ -60,11 +60,7 @@ class IndexFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[Callable[[], object]]:
-        """Keeps other processes from replacing the index; the yielded function extends the lock until `unlock`.
-
-        Raises:
-            InputError: another process is replacing it, or the folder cannot be written.
-        """
+        """Keeps other processes from replacing the index; the yielded function extends the lock until `unlock`."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
@@ -115,11 +111,7 @@ class IndexFolder:
                 remove_build(build)
 
     def claim(self, *, resume: bool = False, overwrite: bool = False) -> None:
-        """Checks that an index may be built here, by `e2.outputs.claim`.
-
-        Raises:
-            InputError: an index is there, neither to be resumed nor replaced, or something else.
-        """
+        """Checks that an index may be built here, by `e2.outputs.claim`."""
         claim(self.path, INDEX, resume=resume, overwrite=overwrite, remove=False)
 
     def _builds(self) -> list[Path]:

@@ -71,11 +71,7 @@ class LocalStore:
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest, *, overwrite: bool = False) -> "LocalStore":
-        """Creates an empty index; with ``overwrite`` it replaces the existing one when finished.
-
-        Raises:
-            InputError: an index exists (without ``overwrite``), or something else, or it cannot be written.
-        """
+        """Creates an empty index; with ``overwrite`` it replaces the existing one when finished."""
         folder = IndexFolder(path)
         folder.claim(overwrite=overwrite)
         with folder.locked() as keep:
@@ -111,11 +107,7 @@ class LocalStore:
 
     @classmethod
     def open(cls, path: Path) -> "LocalStore":
-        """Opens an index.
-
-        Raises:
-            InputError: no index, a damaged one, or one of a later version.
-        """
+        """Opens an index."""
         folder = IndexFolder(path)
         while build := folder.current():
             try:
@@ -279,12 +271,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _writing(self, begin: str = WRITE) -> Iterator[sqlite3.Connection]:
-        """Opens a transaction that excludes other writers.
-
-        Raises:
-            InputError: the index was replaced, the folder is not writable, the disk is full, or another writer holds it too
-                long.
-        """
+        """Opens a transaction that excludes other writers."""
         with self._database.lock:
             try:
                 with self._database.moment(begin):

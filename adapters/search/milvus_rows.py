@@ -40,11 +40,7 @@ def schema(manifest: Manifest) -> CollectionSchema:
 
 
 def row_of(entry: Entry, manifest: Manifest) -> dict[str, object]:
-    """Converts a product to a row. Too long a description is cut, too large a thumbnail reduced.
-
-    Raises:
-        InputError: an id or a tag is too long or no text, the vector is of another width, or a long thumbnail is no image.
-    """
+    """Converts a product to a row. Too long a description is cut, too large a thumbnail reduced."""
     vector = np.asarray(entry.vector, np.float32)
     if vector.shape != (manifest.dim,):
         raise InputError(f"the index holds vectors of width {manifest.dim}, not of shape {vector.shape}")

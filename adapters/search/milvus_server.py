@@ -52,11 +52,7 @@ class Server:
             self._client = MilvusClient(self.uri, token=self.token, timeout=CONNECT)
 
     def call(self, name: str, *arguments, patience: float = READ, **options) -> Any:
-        """Calls a method of pymilvus's client, with retries for ``patience`` seconds while the server fails.
-
-        Raises:
-            InputError: it failed.
-        """
+        """Calls a method of pymilvus's client, with retries for ``patience`` seconds while the server fails."""
         end = time.monotonic() + patience
         with self._told():
             while True:

@@ -77,11 +77,7 @@ class MilvusStore:
 
     @classmethod
     def open(cls, place: str) -> "MilvusStore":
-        """Opens an index.
-
-        Raises:
-            InputError: no server, no such collection, or one that is no index.
-        """
+        """Opens an index."""
         with contextlib.ExitStack() as stack:
             server = _connected(place, stack)
             if server is not None and (found := server.describe(server.collection)):
@@ -221,11 +217,7 @@ class MilvusStore:
         self._count(None, consistency_level="Strong", patience=WRITE)
 
     def _take_empty_place(self) -> None:
-        """Takes an unused name.
-
-        Raises:
-            InputError: another process did meanwhile.
-        """
+        """Takes an unused name."""
         left = self._others()
         try:
             self._call("create_alias", self._server.collection, patience=WRITE)
@@ -236,11 +228,7 @@ class MilvusStore:
         self._remove(left)
 
     def _take_place(self, old: str) -> None:
-        """Moves the alias here, then removes its old target and all other builds.
-
-        Raises:
-            InputError: another build did meanwhile; this one is removed.
-        """
+        """Moves the alias here, then removes its old target and all other builds."""
         alias, left = self._server.collection, self._others()
         now = (self._server.describe(alias) or {}).get("collection_name")
         if now not in (None, old, self._name):
@@ -352,11 +340,7 @@ def _connected(place: str, stack: contextlib.ExitStack) -> Server | None:
 
 
 def _refuse(place: str, there: dict[str, Any] | None, overwrite: bool) -> None:
-    """Refuses to replace what must be kept.
-
-    Raises:
-        InputError: it exists and may not be replaced.
-    """
+    """Refuses to replace what must be kept."""
     if there is None:
         return
     if MANIFEST not in _properties(there):

@@ -68,9 +68,6 @@ def query_of(
         composer: folder of `e2 compose fit`.
         settings: ``KEY=VALUE`` of the method, e.g. ``text_weight=0.5``.
         vocabulary: entity -> values of the index's tags, which a wish may name and ``slots`` reads from the photo.
-
-    Raises:
-        InputError: neither text nor photo, a bad photo, or what `e2 compose search` refuses.
     """
     if text is not None and not text.strip():
         raise InputError("the text to search for is empty")

@@ -16,9 +16,6 @@ def seen_box(photo: tuple[int, int], size: tuple[int, int], resize_mode: str) ->
         size: (height, width) of the model's input.
         resize_mode: of open_clip's image transform.
 
-    Raises:
-        InputError: an unknown mode.
-
     Example:
         >>> seen_box((200, 100), (64, 64), "shortest")
         (0.25, 0.0, 0.75, 1.0)

@@ -97,9 +97,6 @@ class Models:
             photo: the reference.
             wish: what should differ.
             weight: of ``slerp``: 0 = only the photo, 1 = only the words.
-
-        Raises:
-            InputError: an unknown method, or an empty or overlong wish.
         """
         look = self.look(photo)
         if method == BLEND:
