@@ -77,10 +77,8 @@ class Captioner:
             >>> load_captioner("runs/decap").caption(["shirt.jpg"], beam=5)
             ['Nike Men Blue T-shirt']
         """
-        how = self.decoding(**decoding)
-        image_features, regions = self.look(images, progress=progress)
-        require_finite_features(image_features)
-        return self._captions(image_features, self.read_tags(image_features, regions), how)
+        self.decoding(**decoding)  # refused before photos are read
+        return self.caption_features(*self.look(images, progress=progress), **decoding)
 
     def look(self, images: Sequence[ImageSource], *, progress: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
         """Embeds N images: (N, D) image embeddings, and (N, E, D) region embeddings if captions depend on them."""

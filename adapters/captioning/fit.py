@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from e2.adapters.captioning.captioner import Captioner, captioner_info, load_captioner
 from e2.adapters.captioning.config import CaptionerConfig, default_config
@@ -206,7 +205,7 @@ def train_decoder(
 def make_noise(config: CaptionerConfig, corpus: Corpus, embeddings: np.ndarray, seen: CalibrationPhotos | None):
     """Makes CapDec's noise for a batch, and its description for the record; none for DeCap."""
     if config.method != "capdec":
-        return _undisturbed, {}
+        return (lambda x: x), {}
     if seen is None and (config.calibration == "image-gap" or config.modality_offset):
         raise InputError("calibration image-gap and modality_offset need photos: give a catalogue with a val split")
     width = embeddings.shape[1]
@@ -221,15 +220,7 @@ def make_noise(config: CaptionerConfig, corpus: Corpus, embeddings: np.ndarray, 
     if config.modality_offset and seen is not None:
         offset = torch.from_numpy(seen.images.mean(axis=0) - seen.texts.mean(axis=0))
     record = {"variance": variance} | ({} if config.uniform else {"noise_cosine": cosine_of_variance(variance, width)})
-    return partial(_noisy, variance=variance, offset=offset, uniform=config.uniform), record
-
-
-def _undisturbed(x: Tensor) -> Tensor:
-    return x
-
-
-def _noisy(x: Tensor, variance: float, offset: Tensor | None, uniform: bool) -> Tensor:
-    return add_noise(x, variance, offset=None if offset is None else offset.to(x.device), uniform=uniform)
+    return partial(add_noise, variance=variance, offset=offset, uniform=config.uniform), record
 
 
 def make_tokenizer(config: CaptionerConfig, corpus: Corpus) -> Tokenizer:
@@ -272,7 +263,7 @@ def keep_memory(captioner: Captioner, corpus: Corpus, embeddings: np.ndarray) ->
 
 def write_captioner(captioner: Captioner, out: Path) -> Captioner:
     """Puts the finished files beside the training state, the one that marks completion last, and removes the state."""
-    with tempfile.TemporaryDirectory(dir=made(out), prefix=".finished.", suffix=".tmp") as folder:
+    with tempfile.TemporaryDirectory(dir=out, prefix=".finished.", suffix=".tmp") as folder:
         captioner.save(Path(folder), out)
         share(Path(folder))
         for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == CONFIG):
@@ -281,12 +272,3 @@ def write_captioner(captioner: Captioner, out: Path) -> Captioner:
     shutil.rmtree(out / FOLDER, ignore_errors=True)
     captioner.info = captioner_info(captioner, out)
     return captioner
-
-
-def made(folder: Path) -> Path:
-    """Creates the folder if need be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror}; choose another --out") from error
-    return folder

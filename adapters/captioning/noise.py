@@ -34,7 +34,7 @@ def add_noise(
     x = F.normalize(x, dim=-1) if normalize else x
     noise = _ball(x) if uniform else torch.randn_like(x)
     x = x + noise * math.sqrt(variance)
-    return F.normalize(x if offset is None else x + offset, dim=-1)
+    return F.normalize(x if offset is None else x + offset.to(x.device), dim=-1)
 
 
 def _ball(x: Tensor) -> Tensor:

@@ -18,27 +18,21 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from e2.adapters.composed.baselines import TEXT_WEIGHT
 from e2.adapters.search.app import schemas
 from e2.adapters.search.app.live import Unavailable
 from e2.adapters.search.app.photos import TooLarge, WrongType, read_upload
-from e2.adapters.search.app.protection import HEADERS, EndsUnread, OwnPagesOnly, SecureHeaders, bounded_body
-from e2.adapters.search.app.service import DEEPEST, NotFound, Search, SearchService
-from e2.adapters.search.filters import LONGEST as LONGEST_FILTER
-from e2.adapters.search.filters import tags_of
+from e2.adapters.search.app.protection import HEADERS, OwnPagesOnly, SecureHeaders, bounded_body
+from e2.adapters.search.app.service import NotFound, SearchService
 from e2.errors import InputError
 from e2.version import __version__
 
 STATUS = {NotFound: 404, Unavailable: 503, TooLarge: 413, WrongType: 415, InputError: 400}
 PROBLEMS: dict[int | str, dict[str, Any]] = {400: {"model": schemas.Problem}, 404: {"model": schemas.Problem}}
 UPLOAD_PROBLEMS = PROBLEMS | {413: {"model": schemas.Problem}, 415: {"model": schemas.Problem}}
-LONGEST_TEXT = 500  # characters; a text tower reads about 300
-LONGEST_ID, LONGEST_VALUE = 2000, 2000  # products and tags: more than catalogues have, less than an address holds
 DAY = "private, max-age=86400"
 
-PHOTO = Query(max_length=LONGEST_ID + 8, description="`upload:...` as `/api/photos` gave it, or `product:ID`")
-Photo = Annotated[str, PHOTO]
-ProductId = Annotated[str, Query(alias="id", max_length=LONGEST_ID, description="a product's id")]
+Photo = Annotated[str, Query(**schemas.PHOTO)]
+ProductId = Annotated[str, Query(alias="id", max_length=schemas.LONGEST_ID, description="a product's id")]
 
 
 def create_app(service: SearchService, *, hosts: Sequence[str] = ("127.0.0.1", "localhost", "[::1]")) -> FastAPI:
@@ -53,7 +47,6 @@ def create_app(service: SearchService, *, hosts: Sequence[str] = ("127.0.0.1", "
     app.add_middleware(OwnPagesOnly)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(SecureHeaders)
-    app.add_middleware(EndsUnread)
     _tell_problems(app)
     _add_pages(app, service)
     _add_api(app, service)
@@ -63,30 +56,15 @@ def create_app(service: SearchService, *, hosts: Sequence[str] = ("127.0.0.1", "
 def _add_api(app: FastAPI, service: SearchService) -> None:
     @app.get("/api/about", tags=["search"], summary="What is here")
     def about() -> schemas.About:
-        return schemas.about_of(service)
+        return service.about()
 
     @app.get("/api/search", tags=["search"], summary="Search by words, by a photo, or by both", responses=PROBLEMS)
-    def search(
-        q: Annotated[str, Query(max_length=LONGEST_TEXT, description="words; beside a photo what should differ")] = "",
-        photo: Annotated[str | None, PHOTO] = None,
-        method: Annotated[str | None, Query(max_length=50, description="how photo and words are combined")] = None,
-        weight: Annotated[float, Query(ge=0, le=1, description="of the words, for the method slerp")] = TEXT_WEIGHT,
-        tag: Annotated[
-            list[Annotated[str, Query(max_length=LONGEST_VALUE)]],
-            Query(max_length=100, description="`entity:value`; values of one entity are alternatives"),
-        ] = [],  # noqa: B006 - FastAPI copies it
-        filter: Annotated[
-            str | None, Query(max_length=LONGEST_FILTER, description='e.g. `brand == "Nike" and colour in ["red", "blue"]`')
-        ] = None,
-        k: Annotated[int, Query(ge=1, le=100, description="products on a page")] = 24,
-        offset: Annotated[int, Query(ge=0, le=DEEPEST, description="products to skip")] = 0,
-    ) -> schemas.ProductPage:
-        asked = Search(q, photo, method, weight, tags_of(tag), filter, k, offset)
-        return schemas.found_of(service.search(asked))
+    def search(asked: Annotated[schemas.Search, Query()]) -> schemas.ProductPage:
+        return service.search(asked)
 
     @app.get("/api/product", tags=["products"], summary="One product", responses=PROBLEMS)
     def product(product_id: ProductId) -> schemas.IndexedProduct:
-        return schemas.product_of(service.product(product_id))
+        return service.product(product_id)
 
     @app.get("/api/thumbnail", tags=["products"], summary="A product's photo", response_class=JpegResponse, responses=PROBLEMS)
     def thumbnail(request: Request, product_id: ProductId) -> Response:
@@ -120,7 +98,7 @@ def _add_api(app: FastAPI, service: SearchService) -> None:
 
     @app.get("/api/read", tags=["photos"], summary="Tags read off a photo, and where the tokens looked", responses=PROBLEMS)
     def read(photo: Photo) -> schemas.ReadOff:
-        return schemas.read_off(service.read(photo))
+        return service.read(photo)
 
     @app.get("/api/caption", tags=["photos"], summary="Describe a photo", responses=PROBLEMS)
     def caption(photo: Photo) -> schemas.Caption:
@@ -136,11 +114,8 @@ def _add_pages(app: FastAPI, service: SearchService) -> None:
 
     @app.get("/", include_in_schema=False)
     def page() -> HTMLResponse:
-        return HTMLResponse(
-            pages.get_template("index.html").render(
-                about=schemas.about_of(service), longest_text=LONGEST_TEXT, version=__version__
-            )
-        )
+        facts = {"about": service.about(), "longest_text": schemas.LONGEST_TEXT, "version": __version__}
+        return HTMLResponse(pages.get_template("index.html").render(**facts))
 
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:

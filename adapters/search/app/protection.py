@@ -27,7 +27,7 @@ HEADERS = {
 
 
 class SecureHeaders:
-    """Puts `HEADERS` on every answer."""
+    """Puts `HEADERS` on every answer, and closes the connection of a request with a body, the rest of which could drip in."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -35,9 +35,12 @@ class SecureHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                MutableHeaders(scope=message).update(further)
             await send(message)
 
+        asked = Headers(scope=scope) if scope["type"] == "http" else {}
+        has_body = "transfer-encoding" in asked or asked.get("content-length", "0") != "0"
+        further = HEADERS | ({"Connection": "close"} if has_body else {})
         await self.app(scope, receive, send_with_headers)
 
 
@@ -61,23 +64,6 @@ def is_foreign(headers: Headers) -> bool:
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
     return origin is not None and urlsplit(origin).netloc != headers.get("host")
-
-
-class EndsUnread:
-    """Closes the connection after answering a request with a body, the rest of which could drip in for ever."""
-
-    def __init__(self, app: ASGIApp):
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_and_close(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Connection"] = "close"
-            await send(message)
-
-        headers = Headers(scope=scope) if scope["type"] == "http" else {}
-        has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-        await self.app(scope, receive, send_and_close if has_body else send)
 
 
 async def bounded_body(request: Request) -> bytes:

@@ -1,12 +1,38 @@
-"""Answers of the JSON API."""
+"""Questions and answers of the JSON API."""
 
-import re
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from e2.adapters.search.app.service import Page, PhotoReading, SearchService
-from e2.adapters.search.store import IndexHit
+from e2.adapters.composed.baselines import TEXT_WEIGHT
+from e2.adapters.search.filters import LONGEST as LONGEST_FILTER
+from e2.adapters.search.filters import tags_of
+
+LONGEST_TEXT = 500  # characters; a text tower reads about 300
+LONGEST_ID, LONGEST_VALUE = 2000, 2000  # products and tags: more than catalogues have, less than an address holds
+DEEPEST = 1000  # products that one search can be paged through
+PHOTO = {"max_length": LONGEST_ID + 8, "description": "`upload:...` as `/api/photos` gave it, or `product:ID`"}
+
+
+class Search(BaseModel):
+    """A search; every part may be missing."""
+
+    q: str = Field("", max_length=LONGEST_TEXT, description="words; beside a photo what should differ")
+    photo: str | None = Field(None, **PHOTO)
+    method: str | None = Field(None, max_length=50, description="how photo and words are combined")
+    weight: float = Field(TEXT_WEIGHT, ge=0, le=1, description="of the words, for the method slerp")
+    tag: list[Annotated[str, Field(max_length=LONGEST_VALUE)]] = Field(
+        [], max_length=100, description="`entity:value`; values of one entity are alternatives"
+    )
+    filter: str | None = Field(
+        None, max_length=LONGEST_FILTER, description='e.g. `brand == "Nike" and colour in ["red", "blue"]`'
+    )
+    k: int = Field(24, ge=1, le=100, description="products on a page")
+    offset: int = Field(0, ge=0, le=DEEPEST, description="products to skip")
+
+    def tags(self) -> dict[str, list[str]]:
+        """Entity -> values, of which a product must have one."""
+        return tags_of(self.tag)
 
 
 class About(BaseModel):
@@ -80,49 +106,3 @@ class Problem(BaseModel):
     """A problem, in one line."""
 
     error: str
-
-
-def about_of(service: SearchService) -> About:
-    manifest, models = service.index.manifest, service.models
-    return About(
-        products=manifest.count,
-        data=without_folders(manifest.data),
-        encoder=without_folders(manifest.encoder["path"]),
-        entities=list(manifest.entities),
-        methods=list(models.methods),
-        captions=models.captioner is not None,
-        looks=bool(models.encoder.tags),
-    )
-
-
-def without_folders(name: str) -> str:
-    """Strips folders of the server from a data set's or encoder's name, for visitors.
-
-    Example:
-        >>> without_folders("products:/srv/shop/autumn"), without_folders("hf-hub:shop/fashion-clip")
-        ('products:autumn', 'hf-hub:shop/fashion-clip')
-    """
-    return re.sub(r"(^|:)/.*/(?=.)", r"\1", name)
-
-
-def product_of(hit: IndexHit) -> IndexedProduct:
-    return IndexedProduct(**hit.record())
-
-
-def found_of(page: Page) -> ProductPage:
-    return ProductPage(
-        products=[product_of(hit) for hit in page.hits],
-        next_offset=page.next_offset,
-        facets=page.facets,
-        method=page.method,
-        steps=page.steps,
-    )
-
-
-def read_off(reading: PhotoReading) -> ReadOff:
-    tags = {e: [Read(value=value, cosine=round(cosine, 4)) for value, cosine in read] for e, read in reading.tags.items()}
-    looks = {
-        entity: [Layer(layer=layer, weights=weights.round(3).tolist()) for layer, weights in layers.items()]
-        for entity, layers in reading.selections.items()
-    }
-    return ReadOff(tags=tags, looks=looks, seen=reading.seen)

@@ -1,63 +1,22 @@
 """Answers searches with a page of products and the filters that narrow it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+import re
+from dataclasses import replace
 
-import numpy as np
-
-from e2.adapters.composed.baselines import TEXT_WEIGHT
-from e2.adapters.search.app.geometry import Box, seen_box
+from e2.adapters.search.app.geometry import seen_box
 from e2.adapters.search.app.live import LiveIndex
 from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
+from e2.adapters.search.app.schemas import DEEPEST, About, IndexedProduct, Layer, ProductPage, Read, ReadOff, Search
 from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.queries import Found, IndexQuery, search, vocabulary_of
-from e2.adapters.search.store import IndexHit
 from e2.errors import InputError
 
 BROWSE = "fashion"  # order of products without a search
-DEEPEST = 1000  # products that one search can be paged through
 
 
 class NotFound(InputError):
     """A product, a photo or a method that does not exist."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """A user's search; every part may be missing."""
-
-    text: str = ""  # words; with a photo the wish, what should differ
-    photo: str | None = None  # ``upload:HASH`` or ``product:ID``
-    method: str | None = None  # method for photo and words; None = the default
-    weight: float = TEXT_WEIGHT  # of the words, in 0..1, for ``slerp``
-    tags: Mapping[str, Sequence[str]] = field(default_factory=dict)  # entity -> values, of which a product must have one
-    where: str | None = None  # a further filter as in `e2 index search --filter`
-    k: int = 24  # products per page
-    offset: int = 0  # products to skip
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page of a search's answer."""
-
-    hits: list[IndexHit]  # best first, without the product that the search started from and those with unwanted values
-    next_offset: int | None  # start of the next page; None = no more
-    # entity -> value -> products. The entity's own filter is ignored, so that further values can be chosen
-    facets: dict[str, dict[str, int]]
-    method: str | None  # method for photo and words; None if there was only one of them
-    steps: dict[str, Any]  # steps of a composed query, in words
-
-
-@dataclass(frozen=True)
-class PhotoReading:
-    """Tags and selections that the encoder reads from a photo."""
-
-    tags: dict[str, list[tuple[str, float]]]  # entity -> nearest values with their cosines
-    # entity -> fusion layer -> weight of each patch, (rows, columns); empty for an encoder without tokens
-    selections: dict[str, dict[int, np.ndarray]]
-    seen: Box  # the part of the photo that the patches cover
 
 
 class SearchService:
@@ -90,20 +49,34 @@ class SearchService:
         if vocabulary != self.models.vocabulary:
             self.models = self.models.with_vocabulary(vocabulary)
 
-    def search(self, asked: Search) -> Page:
-        """Returns one page.
+    def about(self) -> About:
+        manifest = self.index.manifest
+        return About(
+            products=manifest.count,
+            data=without_folders(manifest.data),
+            encoder=without_folders(manifest.encoder["path"]),
+            entities=list(manifest.entities),
+            methods=list(self.models.methods),
+            captions=self.models.captioner is not None,
+            looks=bool(self.models.encoder.tags),
+        )
+
+    def search(self, asked: Search) -> ProductPage:
+        """Returns one page, without the product that the search started from and those with unwanted values.
 
         Raises:
             NotFound: the photo is no longer kept, or there is no such product.
             InputError: a filter that cannot be read, an unknown method or entity.
         """
         index = self.index
-        where = index.filter(asked.where, asked.tags)
+        where = index.filter(asked.filter, asked.tags())
         query, method = self._query(asked)
         k = min(asked.k, DEEPEST - asked.offset)
         found = search(index, query, k, where, asked.offset) if k > 0 else Found([], None)
         more = found.next_offset if (found.next_offset or DEEPEST) < DEEPEST else None
-        return Page(found.hits, more, facets_of(index, asked), method, query.steps)
+        products = [IndexedProduct(**hit.record()) for hit in found.hits]
+        facets = facets_of(index, asked)
+        return ProductPage(products=products, next_offset=more, facets=facets, method=method, steps=query.steps)
 
     def photo(self, photo_id: str) -> SentPhoto:
         """Returns an uploaded photo, or a product's.
@@ -119,7 +92,7 @@ class SearchService:
             raise NotFound("this photo is no longer kept here; choose it again")
         return photo
 
-    def product(self, product_id: str) -> IndexHit:
+    def product(self, product_id: str) -> IndexedProduct:
         """Returns one product.
 
         Raises:
@@ -128,7 +101,7 @@ class SearchService:
         found = self.index.get([product_id])
         if not found:
             raise NotFound("there is no such product in this index")
-        return found[0]
+        return IndexedProduct(**found[0].record())
 
     def thumbnail(self, product_id: str) -> bytes:
         """Returns the product's JPEG in the index.
@@ -141,7 +114,7 @@ class SearchService:
             raise NotFound("there is no such product in this index")
         return jpeg
 
-    def read(self, photo_id: str) -> PhotoReading:
+    def read(self, photo_id: str) -> ReadOff:
         """Reads tags, and where the selection tokens looked.
 
         Raises:
@@ -150,7 +123,15 @@ class SearchService:
         photo = self.photo(photo_id)
         config = self.models.encoder.preprocessing
         seen = seen_box(photo.size, config["size"], config["resize_mode"])
-        return PhotoReading(self.models.read_tags(photo), self.models.selections(photo), seen)
+        tags = {
+            entity: [Read(value=value, cosine=round(cosine, 4)) for value, cosine in nearest]
+            for entity, nearest in self.models.read_tags(photo).items()
+        }
+        looks = {
+            entity: [Layer(layer=layer, weights=weights.round(3).tolist()) for layer, weights in layers.items()]
+            for entity, layers in self.models.selections(photo).items()
+        }
+        return ReadOff(tags=tags, looks=looks, seen=seen)
 
     def caption(self, photo_id: str) -> str:
         """Captions a photo.
@@ -163,7 +144,7 @@ class SearchService:
 
     def _query(self, asked: Search) -> tuple[IndexQuery, str | None]:
         """Makes the query, and names the method that combines photo and words."""
-        text = asked.text.strip() if asked.text.strip(" .,?!") else ""
+        text = asked.q.strip() if asked.q.strip(" .,?!") else ""
         if asked.photo is None:
             return IndexQuery(self.models.text(text or BROWSE)[None]), None
         photo, method = self.photo(asked.photo), None
@@ -178,8 +159,19 @@ class SearchService:
 
 def facets_of(index: ProductIndex, search: Search) -> dict[str, dict[str, int]]:
     """Counts under a search's filters, each entity's under the filters on the others."""
-    facets = dict(index.facets(index.filter(search.where, search.tags)))
-    for entity in search.tags:
-        others = {name: values for name, values in search.tags.items() if name != entity}
-        facets[entity] = index.facets(index.filter(search.where, others)).get(entity, {})
+    tags = search.tags()
+    facets = dict(index.facets(index.filter(search.filter, tags)))
+    for entity in tags:
+        others = {name: values for name, values in tags.items() if name != entity}
+        facets[entity] = index.facets(index.filter(search.filter, others)).get(entity, {})
     return facets
+
+
+def without_folders(name: str) -> str:
+    """Strips folders of the server from a data set's or encoder's name, for visitors.
+
+    Example:
+        >>> without_folders("products:/srv/shop/autumn"), without_folders("hf-hub:shop/fashion-clip")
+        ('products:autumn', 'hf-hub:shop/fashion-clip')
+    """
+    return re.sub(r"(^|:)/.*/(?=.)", r"\1", name)

@@ -13,8 +13,9 @@ from PIL import Image
 from starlette.requests import Request
 
 from e2.adapters.search.app import photos
-from e2.adapters.search.app.api import LONGEST_TEXT, create_app
+from e2.adapters.search.app.api import create_app
 from e2.adapters.search.app.protection import bounded_body
+from e2.adapters.search.app.schemas import LONGEST_TEXT
 from tests.adapters.search.app.conftest import COLOURS, HOSTILE, HOSTILE_ID, png, products
 from tests.conftest import jpeg
 

@@ -7,8 +7,8 @@ import pytest
 
 from e2.adapters.search.app.batching import ModelThread, Remembered
 from e2.adapters.search.app.geometry import seen_box
-from e2.adapters.search.app.schemas import without_folders
 from e2.adapters.search.app.server import is_loopback
+from e2.adapters.search.app.service import without_folders
 from tests.command import run_command
 
 
