@@ -23,36 +23,28 @@ def folder_of(place: str) -> Path | None:
     return None if is_uri(place) else Path(place)
 
 
+def claim_place(place: str, *, resume: bool, overwrite: bool) -> None:
+    """Checks, before embedding, that an index may be built in a folder; for a server, `create_store` does."""
+    if (folder := folder_of(place)) is not None:
+        IndexFolder(folder).claim(resume=resume, overwrite=overwrite)
+
+
 def open_store(place: str) -> Store:
     """Opens an index.
 
     Raises:
         InputError: no index, a damaged one, or no server.
     """
-    engine, where = _engine(place)
-    return engine.open(where)
-
-
-def claim_place(place: str, *, resume: bool, overwrite: bool) -> None:
-    """Checks, before embedding, that an index may be built in a folder; for a server, `create_store` does.
-
-    Raises:
-        InputError: an index is there, neither to be resumed nor replaced, or something else.
-    """
-    if (folder := folder_of(place)) is not None:
-        IndexFolder(folder).claim(resume=resume, overwrite=overwrite)
+    return _engine(place).open(place)
 
 
 def create_store(place: str, manifest: Manifest, *, overwrite: bool = False) -> Store:
-    """Makes an empty index.
-
-    With ``overwrite`` it is made beside the existing one and replaces it when `Store.finish` is called.
+    """Makes an empty index; with ``overwrite`` beside the existing one, which it replaces when `Store.finish` is called.
 
     Raises:
         InputError: an index exists (without ``overwrite``), or something else, or it cannot be written.
     """
-    engine, where = _engine(place)
-    return engine.create(where, manifest, overwrite=overwrite)
+    return _engine(place).create(place, manifest, overwrite=overwrite)
 
 
 def resume_store(place: str) -> Store | None:
@@ -61,21 +53,14 @@ def resume_store(place: str) -> Store | None:
     Raises:
         InputError: another process is building it, or it is damaged.
     """
-    engine, where = _engine(place)
-    return engine.resume(where)
+    return _engine(place).resume(place)
 
 
-def exists(place: str) -> bool:
-    """True if there is an index."""
-    engine, where = _engine(place)
-    return engine.exists(where)
-
-
-def _engine(place: str) -> tuple[Any, str | Path]:
-    """Class of the `Store` for a place, and the place in its terms."""
+def _engine(place: str) -> type[Any]:
+    """Class of the `Store` for a place."""
     if not is_uri(place):
-        return LocalStore, Path(place)
+        return LocalStore
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # otherwise a line for every process that loads photos; read at import
     with extra("search", f"{place}: a Milvus server"):
         from e2.adapters.search.milvus_store import MilvusStore  # takes a second to import
-    return MilvusStore, place
+    return MilvusStore

@@ -32,9 +32,9 @@ OWN = re.compile(rf"{re.escape(DATABASE)}(-journal)?|{VECTORS.pattern}|\.?{CLUST
 class IndexFolder:
     """Folder of an index; see the module's docstring. Processes may share a folder, but not an object."""
 
-    def __init__(self, path: Path):
-        self.path = path
-        self._lock = FileLock(path / ".index.lock", thread_local=False)
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._lock = FileLock(self.path / ".index.lock", thread_local=False)
 
     def current(self) -> Path | None:
         """Sub-folder of the index; None without one.

@@ -30,7 +30,7 @@ from e2.adapters.search.clusters import Clusters
 from e2.adapters.search.database import ALONE, WRITE, Database
 from e2.adapters.search.filters import Filter
 from e2.adapters.search.folder import CLUSTERS, DATABASE, VECTORS, IndexFolder
-from e2.adapters.search.snapshot import EXACT, Column, Snapshot
+from e2.adapters.search.snapshot import EXACT, Column, Columns, Snapshot
 from e2.adapters.search.store import Entry, IndexHit, Manifest
 from e2.errors import InputError, first_line
 
@@ -61,16 +61,7 @@ class LocalStore:
         self.manifest, self.entities = self._database.manifest(), self._database.entities
 
     @classmethod
-    def exists(cls, path: Path) -> bool:
-        """True if there is an index.
-
-        Raises:
-            InputError: there is one, damaged.
-        """
-        return IndexFolder(path).current() is not None
-
-    @classmethod
-    def create(cls, path: Path, manifest: Manifest, *, overwrite: bool = False) -> "LocalStore":
+    def create(cls, path: str | Path, manifest: Manifest, *, overwrite: bool = False) -> "LocalStore":
         """Creates an empty index; with ``overwrite`` it replaces the existing one when finished."""
         folder = IndexFolder(path)
         folder.claim(overwrite=overwrite)
@@ -89,7 +80,7 @@ class LocalStore:
             return store
 
     @classmethod
-    def resume(cls, path: Path) -> "LocalStore | None":
+    def resume(cls, path: str | Path) -> "LocalStore | None":
         """Opens what a build continues: an unfinished replacement, or else the index; None without either.
 
         Raises:
@@ -106,7 +97,7 @@ class LocalStore:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: Path) -> "LocalStore":
+    def open(cls, path: str | Path) -> "LocalStore":
         """Opens an index."""
         folder = IndexFolder(path)
         while build := folder.current():
@@ -224,7 +215,7 @@ class LocalStore:
             for part, cells in zip(parts, zip(*rows, strict=True), strict=True):
                 part.append(pa.array(cells))
         rows, ids = _joined(parts[0], pa.int64()).to_numpy(zero_copy_only=False), _joined(parts[1], pa.string())
-        columns = {entity: Column.of(part) for entity, part in zip(self.entities, parts[2:], strict=True)}
+        columns = Columns({entity: Column.of(part) for entity, part in zip(self.entities, parts[2:], strict=True)})
         generation = self._database.fact("generation")
         return Snapshot(generation, ids, rows, columns, self._all_vectors(generation), self._clusters(generation))
 

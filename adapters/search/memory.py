@@ -5,12 +5,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from e2.adapters.composed.top_k import search as exact_search
 from e2.adapters.embeddings.read import StoredVectors
 from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
-from e2.adapters.search.filters import Filter, mask
+from e2.adapters.search.filters import Filter
+from e2.adapters.search.snapshot import Column, Columns
 from e2.adapters.search.store import IndexHit, Manifest
 from e2.data.product import Catalogue, texts_only, without_photos
 from e2.errors import InputError
@@ -48,40 +50,41 @@ class MemoryStore:
             raise InputError(f"unknown target {target!r}; choose {' or '.join(TARGETS)}")
         self.encoder, self.catalogue, self.index, self.target = encoder, catalogue, index, target
         products = [] if catalogue is None else [(p.product_id, p.tags) for p in without_photos(catalogue)]
-        self._ids, self._tags = [product_id for product_id, _ in products], dict(products)
+        self._ids = [product_id for product_id, _ in products]
         self._rows = {product_id: row for row, product_id in enumerate(self._ids)}
+        tags = [*(tags for _, tags in products), {}]  # the last are those of any other product of an index
+        entities = () if catalogue is None else catalogue.tags
+        columns = {name: Column.of([pa.array([own.get(name, "") for own in tags])]) for name in entities}
+        self._columns = Columns(columns)
 
     @cached_property
     def manifest(self) -> Manifest:
-        searched: tuple[str, str, tuple[str, ...]] = (str(self.index), "", ())
-        if self.catalogue is not None:
-            searched = (self.catalogue.name, self.catalogue.split, tuple(self.catalogue.tags))
+        data, split = (str(self.index), "") if self.catalogue is None else (self.catalogue.name, self.catalogue.split)
         width = self.encoder.encode_texts(["a"], progress=False).shape[1]
-        return Manifest(self.encoder.info, *searched, dim=width, created="", version=__version__, complete=True)
+        return Manifest(self.encoder.info, data, split, tuple(self._columns), width, "", __version__, complete=True)
 
     def __len__(self) -> int:
         return len(set(self._vectors[1]))
 
     def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
         vectors, ids = self._vectors
-        rows = np.flatnonzero(self._passing(where, ids))
+        passes = np.zeros(len(self._ids) + 1, dtype=bool)
+        passes[self._columns.passing(where)] = True
+        rows = np.flatnonzero(passes[[self._rows.get(name, len(self._ids)) for name in ids]])
         if not len(rows):
             return [[] for _ in queries]
         most = (k + offset) * max(Counter(ids).values())  # vectors that contain so many products
         scores, best = exact_search(queries, vectors[rows], most, device=self.encoder.device)
         found = []
         for line in zip(scores.tolist(), best.tolist(), strict=True):
-            products: dict[str, float] = {}
-            for score, place in zip(*line, strict=True):
-                products.setdefault(ids[rows[place]], score)
-            found.append([self._hit(name, products[name]) for name in list(products)[offset : offset + k]])
+            scored: dict[str, float] = {}
+            for score, row in zip(*line, strict=True):
+                scored.setdefault(ids[rows[row]], score)
+            found.append([self._hit(name, scored[name]) for name in list(scored)[offset : offset + k]])
         return found
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
-        ids = list(self._rows)
-        passing = [name for name, passes in zip(ids, self._passing(where, ids), strict=True) if passes]
-        counts = {entity: Counter(self._tag(name, entity) for name in passing) for entity in self.manifest.entities}
-        return {entity: {value: n for value, n in found.most_common() if value} for entity, found in counts.items()}
+        return self._columns.facets(self._columns.passing(where))
 
     def photo(self, product_id: str) -> bytes | Path | None:
         """First photo of a product, if there is a catalogue."""
@@ -98,15 +101,6 @@ class MemoryStore:
         if self.target == "image":
             return self.encoder.encode_images(ProductImages.first(self.catalogue)), self._ids
         return self.encoder.encode_texts([product.captions[0] for product in without_photos(self.catalogue)]), self._ids
-
-    def _passing(self, where: Filter | None, ids: list[str]) -> np.ndarray:
-        """Mask (N,) of the products that pass a filter."""
-        if where is None:
-            return np.ones(len(ids), dtype=bool)
-        return mask(where, lambda entity, values: np.array([self._tag(name, entity) in values for name in ids], dtype=bool))
-
-    def _tag(self, product_id: str, entity: str) -> str:
-        return self._tags[product_id].get(entity, "") if product_id in self._tags else ""
 
     def _hit(self, product_id: str, score: float) -> IndexHit:
         if self.catalogue is None or product_id not in self._rows:

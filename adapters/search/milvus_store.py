@@ -30,12 +30,11 @@ import numpy as np
 import pyarrow as pa
 from pymilvus import MilvusClient
 
-from e2.adapters.search.address import shown
-from e2.adapters.search.filters import Filter, mask, milvus_expression, milvus_list, milvus_text
+from e2.adapters.search.filters import Filter, milvus_expression, milvus_list, milvus_text
 from e2.adapters.search.milvus_rows import bytes_of, column, columns, hit_of, row_of, schema
 from e2.adapters.search.milvus_server import WRITE, Server, parts
-from e2.adapters.search.snapshot import Column, counted
-from e2.adapters.search.store import Entry, IndexHit, Manifest, read_manifest
+from e2.adapters.search.snapshot import Column, Columns
+from e2.adapters.search.store import Entry, IndexHit, Manifest, read_manifest, shown
 from e2.errors import InputError
 
 MANIFEST = "e2.manifest"  # properties of a collection
@@ -64,16 +63,10 @@ class MilvusStore:
         self._server, self._name, self._replaces = server, description["collection_name"], replaces
         self.manifest = read_manifest(_properties(description).get(MANIFEST), server.place)
         self.entities = self.manifest.entities
-        self._tags: tuple[str, dict[str, Column]] | None = None  # of all products, and the change after which they were read
+        self._tags: tuple[str, Columns] | None = None  # of all products, and the change after which they were read
         self._call("load_collection", patience=WRITE)
         self._clusters = int(self._call("describe_index", "vector").get("nlist", 0))  # 0: every vector is searched
         self._settle()
-
-    @classmethod
-    def exists(cls, place: str) -> bool:
-        with contextlib.ExitStack() as stack:
-            server = _connected(place, stack)
-            return server is not None and server.describe(server.collection) is not None
 
     @classmethod
     def open(cls, place: str) -> "MilvusStore":
@@ -169,10 +162,7 @@ class MilvusStore:
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         """Counts here, as a server has no such call; rereads the tags of all products after a change."""
         found = self._all_tags()
-        places: np.ndarray | slice = slice(None)
-        if where is not None:
-            places = np.flatnonzero(mask(where, lambda entity, values: found[entity].matches(values)))
-        return {entity: counted(column, places) for entity, column in found.items()}
+        return found.facets(found.passing(where))
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Writes products, each whole or not at all; of many, sent in several messages, a dying process may leave some."""
@@ -308,15 +298,15 @@ class MilvusStore:
             yield rows
             last = max(row["product_id"] for row in rows)
 
-    def _all_tags(self) -> dict[str, Column]:
-        """Reads entity -> the tag of every product."""
+    def _all_tags(self) -> Columns:
+        """Reads the tags of every product."""
         changed = _properties(self._call("describe_collection")).get(CHANGED, "")
         if self._tags is None or self._tags[0] != changed:
             read: dict[str, list[pa.Array]] = {entity: [] for entity in self.entities}
             for rows in self._pages(None, columns(self.entities)):
                 for entity, values in read.items():
                     values.append(pa.array([row[column(self.entities, entity)] for row in rows], pa.string()))
-            self._tags = (changed, {entity: Column.of(values) for entity, values in read.items()})
+            self._tags = (changed, Columns({entity: Column.of(values) for entity, values in read.items()}))
         return self._tags[1]
 
     def _looked_at_each(self, queries: np.ndarray, k: int, where: Filter | None) -> list[list[IndexHit]]:

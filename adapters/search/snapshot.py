@@ -32,21 +32,41 @@ class Column:
         return cls(encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist())
 
     @cached_property
-    def places(self) -> dict[str, int]:
-        return {value: place for place, value in enumerate(self.values)}
+    def codes_of(self) -> dict[str, int]:
+        return {value: code for code, value in enumerate(self.values)}
 
     def matches(self, values: Sequence[str]) -> np.ndarray:
         """Mask (N,) of the products with one of these values."""
         wanted = np.zeros(len(self.values), dtype=bool)
-        wanted[[self.places[value] for value in values if value in self.places]] = True
+        wanted[[self.codes_of[value] for value in values if value in self.codes_of]] = True
         return wanted[self.codes]
+
+    def counts(self, products: np.ndarray | slice) -> dict[str, int]:
+        """Counts some products: value -> number, most frequent first; missing tags are not counted."""
+        found = np.bincount(self.codes[products], minlength=len(self.values))
+        order = sorted(np.flatnonzero(found), key=lambda code: (-found[code], self.values[code]))
+        return {self.values[code]: int(found[code]) for code in order if self.values[code]}
+
+
+class Columns(dict[str, Column]):
+    """Tags of all products, by entity."""
+
+    def passing(self, where: Filter | None) -> np.ndarray | slice:
+        """Numbers (P,) of the products that pass a filter, ascending; a slice for all."""
+        if where is None:
+            return slice(None)
+        return np.flatnonzero(mask(where, lambda entity, values: self[entity].matches(values)))
+
+    def facets(self, products: np.ndarray | slice) -> dict[str, dict[str, int]]:
+        """Counts some products: entity -> value -> number."""
+        return {entity: column.counts(products) for entity, column in self.items()}
 
 
 @dataclass(frozen=True)
 class Passed:
     """Products that pass a filter."""
 
-    places: np.ndarray | slice  # (P,) their indices among the N, ascending; a slice for all
+    products: np.ndarray | slice  # (P,) their numbers among the N, ascending; a slice for all
     rows: np.ndarray  # (P,) of their vectors
     held: int  # number of them, the first ones, that the clusters may hold
     allowed: np.ndarray  # (U,) bool, their rows in the clusters
@@ -59,7 +79,7 @@ class Snapshot:
     generation: int  # of the numbering of rows
     ids: pa.StringArray  # (N,) of products
     rows: np.ndarray  # (N,) ascending, row of each one's vector
-    columns: dict[str, Column]  # entity -> its tags
+    columns: Columns
     all_vectors: np.ndarray  # (S, D) float32, mapped from disk, including rows of deleted products
     clusters: Clusters | None  # for fast search among many; None: search all
     _passed: dict[Filter | None, Passed] = field(default_factory=dict)
@@ -76,16 +96,15 @@ class Snapshot:
             scores, best = self._exact(queries, passed.rows, k)
         else:
             scores, best = self._clustered(queries, passed, k)
-        places = np.searchsorted(self.rows, best)
+        products = np.searchsorted(self.rows, best)
         return [
-            [(self.ids[int(place)].as_py(), float(score)) for place, score, row in zip(*found, strict=True) if row >= 0]
-            for found in zip(places, scores, best, strict=True)
+            [(self.ids[int(number)].as_py(), float(score)) for number, score, row in zip(*found, strict=True) if row >= 0]
+            for found in zip(products, scores, best, strict=True)
         ]
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         """Counts products: entity -> value -> number, most frequent first; missing tags are not counted."""
-        places = self._passing(where).places
-        return {entity: counted(column, places) for entity, column in self.columns.items()}
+        return self.columns.facets(self._passing(where).products)
 
     def _passing(self, where: Filter | None) -> Passed:
         """Products that pass a filter, cached."""
@@ -97,17 +116,13 @@ class Snapshot:
         return found
 
     def _found(self, where: Filter | None) -> Passed:
-        places: np.ndarray | slice
-        if where is None:
-            places, rows = slice(None), self.rows
-        else:
-            places = np.flatnonzero(mask(where, lambda entity, values: self.columns[entity].matches(values)))
-            rows = self.rows[places]
+        products = self.columns.passing(where)
+        rows = self.rows[products]
         upto = 0 if self.clusters is None else self.clusters.upto
         held = int(np.searchsorted(rows, upto))
         allowed = np.zeros(upto, dtype=bool)
         allowed[rows[:held]] = True
-        return Passed(places, rows, held, allowed)
+        return Passed(products, rows, held, allowed)
 
     def _exact(self, queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Searches ``rows`` exhaustively: scores and rows (Q, <= k) of the best."""
@@ -116,8 +131,8 @@ class Snapshot:
         scores, best = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         for start in range(0, len(rows), BLOCK):
             part = rows[start : start + BLOCK]
-            found, places = exact_search(queries, self.all_vectors[part], k)
-            scores, best = np.concatenate([scores, found], 1), np.concatenate([best, part[places]], 1)
+            found, nearest = exact_search(queries, self.all_vectors[part], k)
+            scores, best = np.concatenate([scores, found], 1), np.concatenate([best, part[nearest]], 1)
             order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             scores, best = np.take_along_axis(scores, order, 1), np.take_along_axis(best, order, 1)
         return scores, best
@@ -134,9 +149,3 @@ class Snapshot:
                 values, order = self._exact(queries[number : number + 1], part, k)
                 scores[number, : values.shape[1]], best[number, : values.shape[1]] = values[0], order[0]
         return scores, best
-
-
-def counted(column: Column, places: np.ndarray | slice) -> dict[str, int]:
-    counts = np.bincount(column.codes[places], minlength=len(column.values))
-    order = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], column.values[code]))
-    return {column.values[code]: int(counts[code]) for code in order if column.values[code]}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from e2.adapters.search.engines import create_store, exists, open_store
+from e2.adapters.search.engines import create_store, open_store
 from e2.adapters.search.filters import equals, quoted
 from e2.adapters.search.index import MOST, ProductIndex, open_index
 from e2.errors import InputError
@@ -118,7 +118,6 @@ def test_what_is_refused(filled, place):
         with pytest.raises(InputError, match=message):
             index.search(vectors, **options)
     index.close()
-    assert exists(place)
     with pytest.raises(InputError, match="--overwrite"):
         create_store(place, manifest())
     store = create_store(place, manifest(), overwrite=True)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from e2.adapters.search import build
-from e2.adapters.search.engines import exists
+from e2.adapters.search.engines import resume_store
 from e2.adapters.search.index import open_index
 from e2.errors import InputError
 from tests.adapters.search.conftest import removed
@@ -73,7 +73,9 @@ def wait(place):
     end = time.monotonic() + 180
     while True:
         try:
-            return exists(place)
+            if store := resume_store(place):
+                store.close()
+            return
         except InputError:
             if time.monotonic() > end:
                 raise
