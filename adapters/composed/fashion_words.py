@@ -74,61 +74,19 @@ LEAVES = {
     "straps": "strapless",
 }  # wording that a text encoder understands better than "without sleeves"
 HOLDS = {"hood": {"hoodie": "sweatshirt"}}  # garments defined by the part, and what they are without it
-OPPOSITES = {
-    "long": "short",
-    "short": "long",
-    "mini": "long",
-    "maxi": "short",
-    "cropped": "long",
-    "long sleeves": "short sleeves",
-    "short sleeves": "long sleeves",
-    "dark": "light",
-    "light": "dark",
-    "bright": "pale",
-    "vibrant": "pale",
-    "pale": "bright",
-    "faded": "bright",
-    "tight": "loose",
-    "slim": "loose",
-    "fitted": "loose",
-    "loose": "fitted",
-    "baggy": "slim",
-    "oversized": "fitted",
-    "boxy": "fitted",
-    "big": "small",
-    "large": "small",
-    "huge": "small",
-    "small": "large",
-    "tiny": "large",
-    "wide": "narrow",
-    "narrow": "wide",
-    "high": "low",
-    "low": "high",
-    "thick": "thin",
-    "thin": "thick",
-    "heavy": "lightweight",
-    "warm": "lightweight",
-    "lightweight": "warm",
-    "shiny": "matt",
-    "sheer": "opaque",
-    "sparkly": "matt",
-    "formal": "casual",
-    "casual": "formal",
-    "sporty": "elegant",
-    "elegant": "casual",
-    "dressy": "casual",
-    "fancy": "simple",
-    "simple": "fancy",
-    "revealing": "modest",
-    "sexy": "modest",
-    "modest": "revealing",
-    "feminine": "masculine",
-    "masculine": "feminine",
-    "colourful": "plain",
-    "plain": "patterned",
-    "patterned": "plain",
-    "printed": "plain",
-}
+_OPPOSITES = (
+    "long = short, short = long, mini = long, maxi = short, cropped = long, long sleeves = short sleeves, "
+    "short sleeves = long sleeves, dark = light, light = dark, bright = pale, vibrant = pale, pale = bright, "
+    "faded = bright, tight = loose, slim = loose, fitted = loose, loose = fitted, baggy = slim, oversized = fitted, "
+    "boxy = fitted, big = small, large = small, huge = small, small = large, tiny = large, wide = narrow, "
+    "narrow = wide, high = low, low = high, thick = thin, thin = thick, heavy = lightweight, warm = lightweight, "
+    "lightweight = warm, shiny = matt, sheer = opaque, sparkly = matt, formal = casual, casual = formal, "
+    "sporty = elegant, elegant = casual, dressy = casual, fancy = simple, simple = fancy, revealing = modest, "
+    "sexy = modest, modest = revealing, feminine = masculine, masculine = feminine, colourful = plain, "
+    "plain = patterned, patterned = plain, printed = plain"
+)
+# a quality -> what it becomes when it is not wanted
+OPPOSITES = dict(pair.split(" = ") for pair in _OPPOSITES.split(", "))
 ENTITIES = {  # names of a kind in catalogues
     "colour": ("colour", "color", "base_colour", "base_color", "colors", "colours"),
     "material": ("material", "composition", "fabric", "materials"),

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from e2.adapters.composed.injection import token_width
 from e2.adapters.encoder import Encoder
 from e2.config import Count, Fraction, Positive, Seed, Weight, setting, settings
 from e2.errors import InputError
@@ -38,9 +39,11 @@ class FitConfig:
     seed: Seed = setting(0, "of weights, order and noise")
 
 
-def network_options(config: FitConfig) -> dict[str, Any]:
-    """Options set for a mapping network."""
-    return {name: value for name in ("hidden", "dropout") if (value := getattr(config, name)) is not None}
+def new_mapping(network: type[nn.Module], features: Tensor, encoder: Encoder, config: FitConfig) -> nn.Module:
+    """Makes an untrained mapping of features (N, D) to words, on the encoder's device."""
+    torch.manual_seed(config.seed)
+    options = {name: value for name in ("hidden", "dropout") if (value := getattr(config, name)) is not None}
+    return network(features.shape[1], token_width(encoder.text_tower), **options).to(encoder.device)
 
 
 def fit_mapping(

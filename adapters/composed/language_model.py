@@ -8,7 +8,7 @@ import torch
 from e2.adapters.composed.answers import read_caption
 from e2.adapters.composed.reasoning import NoCaption
 from e2.adapters.composed.rewriting import Rewriting, answered, failed, rewrite_messages
-from e2.errors import InputError
+from e2.errors import InputError, first_line
 
 
 class LanguageModel:
@@ -31,10 +31,8 @@ class LanguageModel:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(name, padding_side="left")
             self.model = AutoModelForCausalLM.from_pretrained(name).eval().to(device)
         except (OSError, ValueError) as error:
-            reason = (str(error).splitlines() or [""])[0]
-            raise InputError(
-                f"cannot load language model {name!r}: {reason}; give a local folder or a name on the hub"
-            ) from error
+            reason = first_line(error)
+            raise InputError(f"cannot load language model {name!r}: {reason}; give a folder or a name on the hub") from error
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.name, self.device, self.batch_size, self.max_tokens = name, device, batch_size, max_tokens

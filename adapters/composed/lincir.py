@@ -10,15 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from e2.adapters.composed.fitting import FitConfig, fit_mapping, network_options
-from e2.adapters.composed.injection import (
-    NOWHERE,
-    Prompts,
-    encode_text_with_tokens,
-    place_prompts,
-    prompts_with_word,
-    token_width,
-)
+from e2.adapters.composed.fitting import FitConfig, fit_mapping, new_mapping
+from e2.adapters.composed.injection import NOWHERE, Prompts, encode_text_with_tokens, place_prompts, prompts_with_word
 from e2.adapters.composed.keywords import with_word
 from e2.adapters.composed.losses import lincir_loss
 from e2.adapters.composed.mappings import Phi
@@ -35,25 +28,22 @@ class LinCIR(PseudoWordComposer):
     name = "lincir"
 
 
-def fit_lincir(encoder: Encoder, texts: Sequence[str], config: FitConfig | None = None, *, progress: bool = True):
+def fit_lincir(encoder: Encoder, texts: Sequence[str], config: FitConfig, *, progress: bool = True):
     """Fits the mapping on texts.
 
     Args:
         encoder: any with an open_clip text tower.
         texts: captions; duplicates count once.
         config: of the training.
-        progress: show bars.
 
     Returns:
         The mapping (Phi), the training's record, and the mean length of the raw features.
     """
-    config = config or FitConfig()
     texts = list(dict.fromkeys(text for text in texts if text.strip()))
     features = torch.from_numpy(encoder.encode_texts(texts, normalize=False)) if texts else torch.empty(0, 1)
     prompts = masked_captions(encoder, texts) if texts else Prompts(torch.empty(0), torch.empty(0))
     clip = encoder.text_tower
-    torch.manual_seed(config.seed)
-    mapping = Phi(features.shape[1], token_width(clip), **network_options(config)).to(encoder.device)
+    mapping = new_mapping(Phi, features, encoder, config)
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         batch, chosen = features[rows], prompts[rows].to(encoder.device)

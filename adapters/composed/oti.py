@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from e2.adapters.composed.injection import Prompts, encode_text_with_tokens, prompts_with_word, token_width
 from e2.adapters.composed.losses import oti_losses
-from e2.adapters.composed.phrases import PhraseBook
-from e2.adapters.composed.templates import TEMPLATES
+from e2.adapters.composed.phrases import TEMPLATES, PhraseBook
 from e2.adapters.encoder import Encoder
 from e2.config import Count, Seed, Share, Weight, setting, settings
 from e2.finite import require_finite

@@ -21,12 +21,20 @@ from e2.adapters.composed.answers import read_caption
 from e2.adapters.composed.injection import Prompts, prompts_with_word
 from e2.adapters.composed.keywords import keyword_spans
 from e2.adapters.composed.reasoning import NoCaption
-from e2.adapters.composed.templates import TEMPLATES
 from e2.adapters.encoder import Encoder
 from e2.errors import InputError
 
 CONCEPTS, PHRASES = 500, 64  # concepts found in captions; phrases kept per concept
 Phrases = Mapping[str, Sequence[str]]
+_SENTENCES = (
+    "_|a _|a photo of a _|a photo of the _|a photo of one _|a close-up photo of a _|a cropped photo of the _|"
+    "a bright photo of a _|a dark photo of the _|a blurry photo of a _|a good photo of the _|a picture of a _|"
+    "a picture that shows the _|an image of a _|a product photo of a _|a catalogue photo of the _|a view of the _|"
+    "this is a _|here is the _|this photo shows a _|we see a _ in this photo|there is a _ in the picture|"
+    "the _ on a plain background|the _ in a shop"
+)
+# plain sentences about a photo of something: before and after the word
+TEMPLATES = [(before, behind) for before, _, behind in (sentence.partition("_") for sentence in _SENTENCES.split("|"))]
 
 
 def frequent_concepts(texts: Iterable[str], count: int = CONCEPTS, least: int = 3) -> list[str]:

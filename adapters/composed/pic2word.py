@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from e2.adapters.composed.fitting import FitConfig, fit_mapping, network_options
-from e2.adapters.composed.injection import encode_text_with_tokens, prompts_with_word, token_width
+from e2.adapters.composed.fitting import FitConfig, fit_mapping, new_mapping
+from e2.adapters.composed.injection import encode_text_with_tokens, prompts_with_word
 from e2.adapters.composed.losses import pic2word_loss
 from e2.adapters.composed.mappings import Im2Text
 from e2.adapters.composed.pseudo_word import PseudoWordComposer, mapping_input
@@ -22,23 +22,19 @@ class Pic2Word(PseudoWordComposer):
     default_preset = "pic2word"
 
 
-def fit_pic2word(encoder: Encoder, image_features: np.ndarray, config: FitConfig | None = None, *, progress: bool = True):
+def fit_pic2word(encoder: Encoder, image_features: np.ndarray, config: FitConfig, *, progress: bool = True):
     """Fits the mapping on photos.
 
     Args:
         encoder: any with an open_clip text tower.
         image_features: (N, D), of unit length for ``config.input`` unit, else raw.
         config: of the training.
-        progress: show a bar.
 
     Returns:
         The mapping (Im2Text) and the training's record.
     """
-    config = config or FitConfig()
-    clip = encoder.text_tower
-    features = torch.from_numpy(image_features)
-    torch.manual_seed(config.seed)
-    mapping = Im2Text(features.shape[1], token_width(clip), **network_options(config)).to(encoder.device)
+    clip, features = encoder.text_tower, torch.from_numpy(image_features)
+    mapping = new_mapping(Im2Text, features, encoder, config)
     prompt = prompts_with_word(encoder.tokenizer, [("a photo of ", "")]).to(encoder.device)
     scale = clip.logit_scale.detach().exp()
 

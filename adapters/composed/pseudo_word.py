@@ -1,5 +1,6 @@
 """Queries with a pseudo-word: the photo becomes a word, and the text tower reads "a photo of <word> that <wish>"."""
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,37 @@ from e2.errors import InputError
 INPUTS = ("unit", "raw")
 
 
-class PseudoWordComposer(Composer):
-    """Maps the reference's embedding to the vector of a word, as all these methods do.
+class WordComposer(Composer):
+    """Makes a word of each reference and reads it in the wish's sentence; its preset has a place for the word."""
+
+    default_preset = "searle"
+
+    def __init__(self, encoder: Encoder, *, preset: str | None = None):
+        super().__init__(encoder, preset=preset)
+        self.preset.prompt("", "")  # refuses a preset without a place
+
+    @abstractmethod
+    def pseudo_words(self, references: References) -> Tensor:
+        """Makes words (N, W) of references, on the encoder's device."""
+
+    def _compose(self, references: References, wishes: list[str]) -> Composed:
+        words = references.once(self, lambda: self.pseudo_words(references))
+        parts = [self.preset.around_word(wish) for wish in wishes]
+        steps = [{"prompt": self.preset.prompt("<photo>", wish)} for wish in wishes]
+        return Composed(encode_prompts(self.encoder, parts, words), steps)
+
+
+class PseudoWordComposer(WordComposer):
+    """Maps the reference's embedding to the vector of a word.
 
     Args:
         encoder: the one that the mapping was fitted on.
         mapping: (B, D) -> (B, W).
         input: input of the mapping; see :func:`mapping_input`.
-        preset: with a place for a pseudo-word.
         origin: facts about the fit for results.
     """
 
     trained = True
-    default_preset = "searle"
 
     def __init__(
         self,
@@ -39,7 +58,6 @@ class PseudoWordComposer(Composer):
         origin: dict[str, Any] | None = None,
     ):
         super().__init__(encoder, preset=preset)
-        self.preset.prompt("", "")  # refuses a preset without a place
         self.mapping = mapping.to(encoder.device).eval()
         self.input, self.origin = input, origin or {}
 
@@ -49,15 +67,8 @@ class PseudoWordComposer(Composer):
 
     @torch.inference_mode()
     def pseudo_words(self, references: References) -> Tensor:
-        """Maps references to words (N, W) on the encoder's device."""
         features = references.raw_features if self.input == "raw" else references.features
         return self.mapping(mapping_input(torch.from_numpy(features).to(self.encoder.device), self.input))
-
-    def _compose(self, references: References, wishes: list[str]) -> Composed:
-        words = references.once(self, lambda: self.pseudo_words(references))
-        parts = [self.preset.around_word(wish) for wish in wishes]
-        steps = [{"prompt": self.preset.prompt("<photo>", wish)} for wish in wishes]
-        return Composed(encode_prompts(self.encoder, parts, words), steps)
 
 
 def mapping_input(features: Tensor, kind: str) -> Tensor:

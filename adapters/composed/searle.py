@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from e2.adapters.composed.base import Composed, Composer, References
-from e2.adapters.composed.fitting import FitConfig, fit_mapping, network_options
+from e2.adapters.composed.base import References
+from e2.adapters.composed.fitting import FitConfig, fit_mapping, new_mapping
 from e2.adapters.composed.injection import encode_text_with_tokens
 from e2.adapters.composed.losses import searle_loss
 from e2.adapters.composed.mappings import Phi
 from e2.adapters.composed.oti import OtiConfig, invert_images
 from e2.adapters.composed.phrases import PhraseBook, Phrases, phrase_book
-from e2.adapters.composed.pseudo_word import PseudoWordComposer, encode_prompts, mapping_input
+from e2.adapters.composed.pseudo_word import PseudoWordComposer, WordComposer, mapping_input
 from e2.adapters.encoder import Encoder
 
 PHI_CONCEPTS = 150  # the network's phrases come from more concepts than the inversion's
@@ -25,41 +25,28 @@ class Searle(PseudoWordComposer):
     name = "searle"
 
 
-class SearleOti(Composer):
+class SearleOti(WordComposer):
     """Inverts a word from each reference at query time: hundreds of steps per photo, nothing fitted.
 
     Args:
         encoder: any with an open_clip text tower.
         phrases: concept -> phrases; see :mod:`e2.adapters.composed.phrases`.
         oti: settings of the inversion.
-        preset: with a place for a pseudo-word.
     """
 
     name = "searle-oti"
-    default_preset = "searle"
 
     def __init__(self, encoder: Encoder, phrases: Phrases, *, oti: OtiConfig | None = None, preset: str | None = None):
         super().__init__(encoder, preset=preset)
-        self.preset.prompt("", "")
         self.oti = oti or OtiConfig()
         self.book = phrase_book(encoder, phrases)
 
     @property
     def info(self) -> dict[str, Any]:
-        return {
-            **super().info,
-            "steps": self.oti.steps,
-            "concepts": len(self.book.concepts),
-            "phrases": len(self.book.prompts),
-        }
+        facts = {"steps": self.oti.steps, "concepts": len(self.book.concepts), "phrases": len(self.book.prompts)}
+        return {**super().info, **facts}
 
-    def _compose(self, references: References, wishes: list[str]) -> Composed:
-        words = references.once(self, lambda: self._inverted(references))
-        parts = [self.preset.around_word(wish) for wish in wishes]
-        steps = [{"prompt": self.preset.prompt("<photo>", wish)} for wish in wishes]
-        return Composed(encode_prompts(self.encoder, parts, words), steps)
-
-    def _inverted(self, references: References) -> Tensor:
+    def pseudo_words(self, references: References) -> Tensor:
         return invert_images(self.encoder, references.features, self.book, self.oti).to(self.encoder.device)
 
 
@@ -67,12 +54,12 @@ def fit_searle(
     encoder: Encoder,
     image_features: np.ndarray,
     phrases: Phrases,
-    config: FitConfig | None = None,
+    config: FitConfig,
     oti: OtiConfig | None = None,
     *,
     progress: bool = True,
 ):
-    """Inverts the photos, then fits the network to their words.
+    """Inverts photos, then fits the network to their words.
 
     Args:
         encoder: any with an open_clip text tower.
@@ -80,17 +67,14 @@ def fit_searle(
         phrases: concept -> phrases.
         config: of the network's training.
         oti: of the inversion.
-        progress: show bars.
 
     Returns:
         The mapping (Phi) and the training's record.
     """
-    config, oti = config or FitConfig(), oti or OtiConfig()
     clip, book, features = encoder.text_tower, phrase_book(encoder, phrases), torch.from_numpy(image_features)
-    words = invert_images(encoder, image_features, book, oti)
+    words = invert_images(encoder, image_features, book, oti or OtiConfig())
     nearest = torch.from_numpy(book.nearest(features.to(encoder.device), PHI_CONCEPTS))
-    torch.manual_seed(config.seed)
-    mapping = Phi(features.shape[1], words.shape[1], **network_options(config)).to(encoder.device)
+    mapping = new_mapping(Phi, features, encoder, config)
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         student = mapping(mapping_input(features[rows], config.input).to(encoder.device))

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 
 from e2.adapters.composed import wish_words
 from e2.adapters.composed.fashion_words import PROPERTIES
@@ -26,30 +26,11 @@ _SHORT = (
 )
 
 
-class Cue(Enum):
-    """Role of a token."""
-
-    NOT = auto()
-    LESS = auto()
-    MORE = auto()
-    START = auto()
-    VERB = auto()
-    REPLACE = auto()
-    CHANGE = auto()
-    DIFFERENT = auto()
-    SAME = auto()
-    ANY = auto()
-    AND = auto()
-    OR = auto()
-    BUT = auto()
-    FREE = auto()
-    AGAINST = auto()
-    BREAK = auto()
-    NUMBER = auto()
-    FILLER = auto()
-    PROPERTY = auto()
-    VALUE = auto()
-    UNKNOWN = auto()
+Cue = Enum(  # role of a token
+    "Cue",
+    "NOT LESS MORE START VERB REPLACE CHANGE DIFFERENT SAME ANY AND OR BUT FREE AGAINST BREAK NUMBER FILLER PROPERTY VALUE "
+    "UNKNOWN",
+)
 
 
 @dataclass(frozen=True)

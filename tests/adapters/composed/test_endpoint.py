@@ -7,8 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from e2.adapters.composed.answer_cache import AnswerCache
-from e2.adapters.composed.endpoint import Endpoint, EndpointConfig
+from e2.adapters.composed.endpoint import AnswerCache, Endpoint, EndpointConfig
 from e2.adapters.composed.rewriting import tally
 from e2.errors import InputError
 from tests.shared import shared_path
