@@ -11,10 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from e2.adapters.composed.fashion_words import ADDED, NOUNS, PLACED_BEHIND, PROPERTIES
 from e2.adapters.composed.lexicon import Lexicon, Value, sort_of
-from e2.adapters.composed.wish_tokens import Cue, Token, tokens_of
-from e2.adapters.composed.wish_words import FOREIGN
+from e2.adapters.composed.wish_tokens import FOREIGN, Cue, Token, tokens_of
 
-_FOREIGN = frozenset(FOREIGN.split())
 _MODIFIERS = ("colour", "material", "pattern", "size", "weight", "width", "height", "shade", "length", "surface", "fit")
 _OF_PARTS = ("size", "width", "height", "length", "shade", "colour", "weight")  # continuations of "the sleeves are too ..."
 _LISTS = ("no", "without")  # "no logo, text or print" is one list
@@ -56,7 +54,7 @@ def parse_wish(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> Wish
     """
     tokens = tokens_of(wish, lexicon, known)
     unknown = [token.text for token in tokens if token.cue is Cue.UNKNOWN]
-    if any(word.lower() in _FOREIGN or not _latin(word) for word in unknown):
+    if any(word.lower() in FOREIGN or not _latin(word) for word in unknown):
         return Wish(not_understood=tuple(wish.split()), foreign=True)
     reader = _Reader(_phrases(tokens), lexicon)
     reader.read()

@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from e2.adapters.composed import wish_words
-from e2.adapters.composed.fashion_words import PROPERTIES
+from e2.adapters.composed.fashion_words import PROPERTIES, read_words
 from e2.adapters.composed.lexicon import Lexicon, Value, ValueMention
 from e2.spelling import stem
 
@@ -44,12 +43,9 @@ class Token:
     end: int
 
 
-_ORDER = (Cue.FILLER, Cue.NUMBER, Cue.VERB, Cue.ANY, Cue.SAME, Cue.DIFFERENT, Cue.BREAK, Cue.CHANGE, Cue.REPLACE, Cue.START)
-_CUES = {  # for a phrase in several lists the last counts
-    phrase: cue
-    for cue in (*_ORDER, Cue.MORE, Cue.LESS, Cue.NOT, Cue.AND, Cue.OR, Cue.BUT, Cue.FREE, Cue.AGAINST)
-    for phrase in wish_words.phrases(getattr(wish_words, cue.name))
-}
+_LISTS: dict[str, str] = read_words("wish_words.yaml")
+FOREIGN = frozenset(_LISTS.pop("FOREIGN").split())  # words that no English wish contains
+_CUES = {tuple(phrase.split()): Cue[name] for name, listed in _LISTS.items() for phrase in listed.split("|")}
 _LONGEST_CUE = max(map(len, _CUES))
 _KINDS = {word: kind for kind, listed in PROPERTIES.items() for word in listed.split()}
 
