@@ -44,23 +44,17 @@ def encoder_parts(name: str, options: dict[str, Any]) -> dict[str, Any]:
 def _checkpoint(name: str) -> dict[str, Any]:
     """Loads an E2 checkpoint from a folder or the hub."""
     model, preprocess, tokenizer = e2.load(name)
-    folder = _cached_folder(name) if name.startswith("hf-hub:") else Path(name)
+    folder = Path(name)
+    if name.startswith("hf-hub:"):
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(name.removeprefix("hf-hub:"), local_files_only=True))  # which was just loaded
     config = read_config(folder)
-    info = {
-        "path": name,
-        "weights_sha256": weights_sha256(folder),
-        "backbone": config["backbone"],
-        "method": config["method"],
-    }
-    loss = _loss_of(config)
-    return {"model": model, "preprocess": preprocess, "tokenizer": tokenizer, "info": info, "loss": loss}
-
-
-def _loss_of(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings of the training loss in a checkpoint's ``config.json``; empty if it has none."""
-    training = config["training"]
+    info = {"path": name, "weights_sha256": weights_sha256(folder), "backbone": config["backbone"], "method": config["method"]}
+    training = config["training"]  # may lack the settings of the loss
     loss = training.get("loss") if isinstance(training, dict) else None
-    return loss if isinstance(loss, dict) else {}
+    loss = loss if isinstance(loss, dict) else {}
+    return {"model": model, "preprocess": preprocess, "tokenizer": tokenizer, "info": info, "loss": loss}
 
 
 def _open_clip(name: str, backbone: str, pretrained: str | None) -> dict[str, Any]:
@@ -77,10 +71,3 @@ def _open_clip(name: str, backbone: str, pretrained: str | None) -> dict[str, An
     }
     tokenizer = e2.get_tokenizer(backbone, pretrained)
     return {"model": model, "preprocess": preprocess, "tokenizer": tokenizer, "info": info}
-
-
-def _cached_folder(name: str) -> Path:
-    """Local folder of a hub checkpoint that was just loaded."""
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(name.removeprefix("hf-hub:"), local_files_only=True))

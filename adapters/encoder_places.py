@@ -64,7 +64,6 @@ def check_noted(info: Mapping[str, Any], encoder: Encoder, holder: str, remedy: 
 
     Args:
         info: result of `noted`.
-        encoder: encoder to use.
         holder: what was made with the recorded one, for the message.
         remedy: what to do, for the message.
     """

@@ -18,9 +18,7 @@ def embed_texts(encoder: Encoder, texts: Sequence[str], *, progress: bool = True
     """Embeds texts: (N, D) float32, L2-normalised; for many texts, a read-only map of a file in `cache_folder`.
 
     Args:
-        encoder: any.
         texts: distinct texts.
-        progress: show a bar.
     """
     if len(texts) < LARGE:
         return encoder.encode_texts(list(texts), progress=progress)

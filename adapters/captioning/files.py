@@ -8,7 +8,7 @@ the output of `e2 caption write` can be read.
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,8 @@ def _entries(path: Path) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     elif isinstance(found, dict) and set(found) & {"caption", "error"} and set(found) & set(IDS):
         found = [found]  # one row of JSON lines is a JSON object too
     if isinstance(found, dict):
-        yield from ((f"entry {number}", *pair) for number, pair in enumerate(_pairs(found), start=1))
+        for number, (name, caption) in enumerate(found.items(), start=1):
+            yield f"entry {number}", name, {"caption": caption}
     elif isinstance(found, list):
         for number, row in enumerate(found, start=1):
             if not isinstance(row, dict):
@@ -101,10 +102,6 @@ def _entries(path: Path) -> Iterator[tuple[str, Any, dict[str, Any]]]:
             yield f"entry {number}", _name(row), row
     else:
         raise InputError(f"{path} is JSON, but holds no captions; {FORMS}")
-
-
-def _pairs(found: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
-    return ((name, {"caption": caption}) for name, caption in found.items())
 
 
 def _name(row: dict[str, Any]) -> Any:

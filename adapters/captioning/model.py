@@ -1,5 +1,6 @@
 """Caption decoder of both methods: a mapper makes the prefix, GPT-2 continues it."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from transformers import GPT2Config, GPT2Model
 from e2.adapters.captioning.config import CaptionerConfig
 from e2.adapters.captioning.mappers import make_mapper
 from e2.adapters.captioning.tokenizers import Tokenizer
-from e2.errors import InputError
+from e2.errors import InputError, first_line
 
 IGNORED = -100  # label of a position that is not learned
 
@@ -103,8 +104,6 @@ def new_language_model(config: CaptionerConfig, tokenizer: Tokenizer, longest_pr
 
 def pretrained_language_model(source: str) -> GPT2Model:
     """Loads GPT-2 from a local folder (safetensors) or else from the hub or its cache."""
-    import json
-
     try:
         if Path(source).is_dir() and json.loads((Path(source) / "config.json").read_text()).get("model_type") != "gpt2":
             raise InputError(f"{source} holds no GPT-2; --language-model takes a folder of GPT2LMHeadModel.save_pretrained")
@@ -112,8 +111,9 @@ def pretrained_language_model(source: str) -> GPT2Model:
     except InputError:
         raise
     except Exception as error:  # transformers, the hub client and safetensors raise many kinds; each means: not available
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"no language model {source!r}: {reason}; give a local GPT-2 folder or a hub name") from error
+        raise InputError(
+            f"no language model {source!r}: {first_line(error)}; give a local GPT-2 folder or a hub name"
+        ) from error
     if not model.config.tie_word_embeddings:
         raise InputError(f"{source} has an output layer of its own; only GPT-2 with tied embeddings is supported")
     if model.config.scale_attn_by_inverse_layer_idx or not model.config.scale_attn_weights:

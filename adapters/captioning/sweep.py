@@ -38,7 +38,6 @@ def sweep_variances(
     """Fits one CapDec per variance and scores its captions of held-out photos.
 
     Args:
-        encoder: any.
         texts: training texts.
         photos: held-out products (not the ones of the final test), whose captions are the references.
         out: folder; each captioner is in ``OUT/variance-V``; finished ones are kept.

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from open_clip.tokenizer import SimpleTokenizer
 
-from e2.errors import InputError
+from e2.errors import InputError, first_line
 from e2.extras import extra
 
 with extra("captioning", "captioning"):
@@ -116,7 +116,7 @@ class PretrainedTokenizer:
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(source)
         except (OSError, ValueError) as error:
-            raise InputError(f"no tokenizer in {source}: {_first_line(error)}; give a folder that has one") from error
+            raise InputError(f"no tokenizer in {source}: {first_line(error)}; give a folder that has one") from error
         if self.tokenizer.eos_token_id is None:
             raise InputError(f"the tokenizer of {source} has no end-of-text token, without which captions cannot stop")
         self.vocab_size, self.stop_id = len(self.tokenizer), self.tokenizer.eos_token_id
@@ -150,7 +150,3 @@ def evenly(texts: Sequence[str], count: int = SAMPLE) -> Iterable[str]:
     """Takes at most ``count`` of the texts at even distances: always the same ones."""
     step = max(1, -(-len(texts) // count))
     return (texts[row] for row in range(0, len(texts), step))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -114,10 +114,7 @@ def write_captions(
     Args:
         captioner: any.
         photos: `FolderPhotos`, `CataloguePhotos` or any sequence of `PhotoToCaption`.
-        out: the file.
         resume: continue a stopped run, or start one.
-        overwrite: replace an earlier file.
-        progress: show a bar.
         decoding: any of `Decoding`.
 
     Returns:
@@ -155,9 +152,8 @@ def claim_captions(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 def photos_fingerprint(photos: Sequence[PhotoToCaption]) -> str:
     """Fingerprint of the photos to caption."""
-    if isinstance(photos, (FolderPhotos, CataloguePhotos)):
-        return photos.fingerprint()
-    return digest(repr((photo.names, photo.source)) for photo in photos)
+    own = getattr(photos, "fingerprint", None)
+    return own() if own else digest(repr((photo.names, photo.source)) for photo in photos)
 
 
 def caption_chunk(
@@ -165,23 +161,17 @@ def caption_chunk(
 ) -> Iterator[dict[str, Any]]:
     """Yields one record per photo, in order."""
     decoded = list(pool.map(_decoded, photos))
-    images = [image for image in decoded if isinstance(image, Image.Image)]
-    captions, tags = _captioned(captioner, images, decoding) if images else ([], [])
-    results = iter(zip(captions, tags, strict=True))
+    found: Iterator[tuple[str, dict[str, str]]] = iter(())
+    if images := [image for image in decoded if isinstance(image, Image.Image)]:
+        features, regions = captioner.look(images, progress=False)
+        tags = captioner.read_tags(features, regions)
+        found = zip(captioner.caption_features(features, regions, tags=tags, **decoding), tags, strict=True)
     for photo, image in zip(photos, decoded, strict=True):
         if isinstance(image, str):
             yield {**photo.names, "error": image}
             continue
-        caption, found = next(results)
-        yield {**photo.names, "caption": caption, **({"tags": found} if captioner.tag_reader is not None else {})}
-
-
-def _captioned(
-    captioner: Captioner, images: Sequence[Image.Image], decoding: dict[str, Any]
-) -> tuple[list[str], list[dict[str, str]]]:
-    features, regions = captioner.look(images, progress=False)
-    tags = captioner.read_tags(features, regions)
-    return captioner.caption_features(features, regions, tags=tags, **decoding), tags
+        caption, read = next(found)
+        yield {**photo.names, "caption": caption, **({"tags": read} if captioner.tag_reader is not None else {})}
 
 
 def _decoded(photo: PhotoToCaption) -> Image.Image | str:

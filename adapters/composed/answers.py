@@ -68,7 +68,6 @@ def read_caption(answer: str, caption: str = "", wish: str = "", *, cut: bool = 
     """Extracts the caption from an answer.
 
     Args:
-        answer: the model's answer.
         caption, wish: the question; an echo of the prompt is not an answer.
         cut: the model was stopped within the last line, which is ignored.
 

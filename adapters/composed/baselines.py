@@ -53,7 +53,6 @@ class Slerp(Composer):
     """Interpolates on the arc from the image's to the text's embedding (Jang et al., ECCV 2024, arXiv 2405.00571).
 
     Args:
-        encoder: any.
         text_weight: 0 = the image, 1 = the text.
     """
 

@@ -21,7 +21,6 @@ def cut_out(caption: str, start: int, end: int, *, thing: bool = False, alone: b
     """Removes characters ``start`` to ``end`` and the small words leading up to them.
 
     Args:
-        caption: the text.
         start, end: characters to remove.
         thing: they are a noun, to be removed with its attributes: "with white stripes" as a whole.
         alone: no noun follows that they describe: "in grey" as a whole.

@@ -49,7 +49,6 @@ def read_text(content: bytes, key_variable: str = "") -> str:
     """Extracts the text of a response.
 
     Args:
-        content: its body.
         key_variable: environment variable whose value must not appear in messages.
 
     Raises:
@@ -95,8 +94,6 @@ def refused_parameter(said: str, form: dict[str, Any], chosen: Collection[str]) 
     """Chooses a default of ours to drop after a server refused a request (HTTP 400, 422); None if none is left.
 
     Args:
-        said: the server's message.
-        form: the request.
         chosen: parameters that the user set, which are never left out.
     """
     if "max_completion_tokens" in said and "max_tokens" in form:

@@ -16,7 +16,6 @@ class CIReVL(Composer):
     """Searches with the rewritten caption.
 
     Args:
-        encoder: any.
         captions: source of the references' captions.
         rewriter: None = the offline rule-based editor.
         preset: joins several captions of a wish.

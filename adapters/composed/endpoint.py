@@ -70,7 +70,6 @@ class Endpoint:
     """Rewrites captions by a server.
 
     Args:
-        config: settings.
         cache: file of accepted captions, which are not asked for again, so that a stopped run can continue.
     """
 

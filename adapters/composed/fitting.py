@@ -60,10 +60,7 @@ def fit_mapping(
     Args:
         mapping: on the encoder's device.
         loss: (row numbers (B,) on the CPU, generator for noise on the CPU) -> scalar.
-        rows: number of rows of data.
-        config: of the training.
         encoder: frozen; the gradients flow through its text tower.
-        progress: show a bar.
 
     Returns:
         ``steps`` done, ``seconds``, ``held_out_loss`` of the weights kept and ``curve``: (step, held-out loss) pairs.

@@ -109,7 +109,6 @@ def place_prompts(tokenizer: Callable, write: Callable[[str, int], str], count: 
     Each text is tokenised twice with different words as pseudo-words, whose positions are where the ids differ.
 
     Args:
-        tokenizer: the encoder's.
         write: (word, number of the text) -> the text with the word for each pseudo-word.
         count: number of texts.
         keep_cut: leave out pseudo-words lost at the end of a long text, instead of refusing.

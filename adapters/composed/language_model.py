@@ -16,7 +16,6 @@ class LanguageModel:
 
     Args:
         name: a local folder, or a name on the hub (may download).
-        device: device to run on.
         batch_size: texts at a time.
         max_tokens: of an answer, including reasoning.
 

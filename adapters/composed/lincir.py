@@ -34,7 +34,6 @@ def fit_lincir(encoder: Encoder, texts: Sequence[str], config: FitConfig, *, pro
     Args:
         encoder: any with an open_clip text tower.
         texts: captions; duplicates count once.
-        config: of the training.
 
     Returns:
         The mapping (Phi), the training's record, and the mean length of the raw features.

@@ -25,6 +25,7 @@ from e2.adapters.composed.store import COMPOSER, ComposerRecord, load_mapping, r
 from e2.adapters.encoder import Encoder
 from e2.adapters.encoder_places import check_noted, load_noted, noted
 from e2.adapters.product_images import ProductImages
+from e2.config import require_choice
 from e2.data.product import Catalogue, is_catalogue
 from e2.errors import InputError
 from e2.outputs import claim
@@ -51,7 +52,8 @@ def make_composer(name: str, encoder: Encoder, /, *, path: str | Path | None = N
     Raises:
         InputError: unknown method or option, a missing requirement, or a folder of another method or encoder.
     """
-    method = _method(name)
+    require_choice("method", name, tuple(METHODS))
+    method = METHODS[name]
     if path is not None:
         composer = load_composer(path, encoder, **options)
         if composer.name != name:
@@ -74,7 +76,8 @@ def load_composer(path: str | Path, encoder: Encoder | None = None, /, **options
         InputError: no composer, a damaged one, or another encoder.
     """
     record = read_record(path)
-    method = _method(record.method)
+    require_choice("method", record.method, tuple(METHODS))
+    method = METHODS[record.method]
     encoder = encoder or load_noted(record.encoder, Path(path), str(path))
     check_noted(record.encoder, encoder, str(path), "give that one, or fit one for it by e2 compose fit")
     options = composer_options(method, options)
@@ -145,20 +148,22 @@ def fit_composer(
     Raises:
         InputError: a method without fitting, too little data, or a non-empty folder.
     """
+    require_choice("method", name, tuple(METHODS))
     if name not in FITTED:
-        raise InputError(f"{name} is not fitted; choose {', '.join(FITTED)}" if name in METHODS else _unknown(name))
+        raise InputError(f"{name} is not fitted; choose {', '.join(FITTED)}")
     claim(Path(out), COMPOSER, overwrite=overwrite, remove=False)  # before any work is done
     config = config or FitConfig()
     if name == "slots":
         composer, settings = calibrated_slots(encoder, _catalogue(data, name))
-        save_composer(out, _record(name, encoder, out, {}, config, 0.0, settings, {}), overwrite=overwrite)
-        return composer
-    mapping, training, norm = _fitted(name, encoder, data, config, oti, phrases, photos, progress)
-    kind = next(kind for kind, network in MAPPINGS.items() if isinstance(mapping, network))
-    settings = asdict(config) | ({"oti": asdict(oti or OtiConfig())} if name == "searle" else {})
-    record = _record(name, encoder, out, {"kind": kind, **mapping.options}, config, norm, settings, training)
+        mapping, network, norm, training = None, {}, 0.0, {}
+    else:
+        mapping, training, norm = _fitted(name, encoder, data, config, oti, phrases, photos, progress)
+        kind = next(kind for kind, network in MAPPINGS.items() if isinstance(mapping, network))
+        network = {"kind": kind, **mapping.options}
+        settings = asdict(config) | ({"oti": asdict(oti or OtiConfig())} if name == "searle" else {})
+    record = ComposerRecord(name, network, noted(encoder.info, Path(out)), config.input, norm, settings, training)
     save_composer(out, record, mapping, overwrite=overwrite)
-    return load_composer(out, encoder)
+    return composer if mapping is None else load_composer(out, encoder)
 
 
 def _fitted(name, encoder, data, config, oti, phrases, photos, progress):
@@ -180,20 +185,6 @@ def _photo_features(encoder: Encoder, catalogue: Catalogue, config: FitConfig, p
     features = encoder.encode_images(ProductImages.first(catalogue, rows), normalize=False)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return (features if config.input == "raw" else features / lengths), float(lengths.mean())
-
-
-def _record(name, encoder, out, network, config, norm, settings, training) -> ComposerRecord:
-    return ComposerRecord(name, network, noted(encoder.info, Path(out)), config.input, norm, settings, training)
-
-
-def _method(name: str) -> type[Composer]:
-    if name not in METHODS:
-        raise InputError(_unknown(name))
-    return METHODS[name]
-
-
-def _unknown(name: str) -> str:
-    return f"unknown method {name!r}; choose {', '.join(METHODS)}"
 
 
 def _catalogue(data: Catalogue | Sequence[str], name: str) -> Catalogue:

@@ -52,7 +52,6 @@ def invert(
         features: (B, D) of the images.
         initial: (B, W) initial vectors.
         sentences: step -> its sentences.
-        config: settings.
 
     Returns:
         (B, W) the running mean of the vectors, and (steps, B) the losses before each step.
@@ -88,7 +87,6 @@ def invert_images(
         encoder: whose text tower is inverted.
         features: (N, D) of any length.
         book: concepts and phrases.
-        config: settings.
         first: number of the first image, which its random numbers depend on.
     """
     config = config or OtiConfig()

@@ -28,7 +28,6 @@ def fit_pic2word(encoder: Encoder, image_features: np.ndarray, config: FitConfig
     Args:
         encoder: any with an open_clip text tower.
         image_features: (N, D), of unit length for ``config.input`` unit, else raw.
-        config: of the training.
 
     Returns:
         The mapping (Im2Text) and the training's record.

@@ -6,6 +6,7 @@ FashionIQ gives two captions per query, and each choice here moves R@10 by point
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from e2.config import require_choice
 from e2.errors import InputError
 
 _MARKS = ".?, "  # characters that SEARLE strips off both ends of a caption
@@ -83,6 +84,5 @@ def query_preset(name: str) -> QueryPreset:
     Raises:
         InputError: there is none.
     """
-    if name not in PRESETS:
-        raise InputError(f"unknown query preset {name!r}; choose {', '.join(PRESETS)}")
+    require_choice("query preset", name, tuple(PRESETS))
     return PRESETS[name]

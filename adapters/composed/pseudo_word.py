@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from e2.adapters.composed.base import Composed, Composer, References
 from e2.adapters.composed.injection import encode_text_with_tokens, prompts_with_word
 from e2.adapters.encoder import Encoder
-from e2.errors import InputError
+from e2.config import require_choice
 
 INPUTS = ("unit", "raw")
 
@@ -78,8 +78,7 @@ def mapping_input(features: Tensor, kind: str) -> Tensor:
     ``unit`` needs only normalised embeddings, which searches keep, and suits every encoder: elements of variance 1, as the
     papers' noise and initial weights assume.
     """
-    if kind not in INPUTS:
-        raise InputError(f"unknown mapping input {kind!r}; choose {' or '.join(INPUTS)}")
+    require_choice("mapping input", kind, INPUTS)
     return features if kind == "raw" else F.normalize(features, dim=-1) * features.shape[-1] ** 0.5
 
 

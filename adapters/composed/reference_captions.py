@@ -48,7 +48,6 @@ class TransformersCaptions:
 
     Args:
         name: a local folder, or a name on the hub (may download).
-        device: device to run on.
         batch_size: photos at a time.
 
     Raises:

@@ -66,7 +66,6 @@ def fit_searle(
         image_features: (N, D), of unit length for ``config.input`` unit, else raw.
         phrases: concept -> phrases.
         config: of the network's training.
-        oti: of the inversion.
 
     Returns:
         The mapping (Phi) and the training's record.

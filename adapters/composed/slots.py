@@ -23,7 +23,6 @@ class SlotFilling(Composer):
     query is (1 - w) (i + n - o) + w n.
 
     Args:
-        encoder: any.
         vocabulary: entity -> values, see :func:`e2.adapters.tag_reader.tag_vocabulary`.
         thresholds: of the tag reader, per entity.
         text_weight: w: 0 = only the moved image, 1 = only the tags' text.
@@ -71,7 +70,6 @@ def calibrated_slots(encoder: Encoder, catalogue: Catalogue, *, precision: float
     """Makes slot filling with a catalogue's vocabulary, and thresholds that reach the precision on it.
 
     Args:
-        encoder: any.
         catalogue: tagged products, preferably unseen by the encoder.
         precision: of read tags; a wrong tag misleads about as much as a right one helps, so 0.5 breaks even.
 

@@ -14,7 +14,6 @@ class Unwanted:
     """Values that results should not have.
 
     Args:
-        values: the values.
         lexicon: knows the catalogue's values.
     """
 
@@ -52,7 +51,6 @@ class Unwanted:
         A value's direction is its text's minus the mean over words of its kind.
 
         Args:
-            queries: normalised.
             encode: texts -> (N, D).
             entities: tagged in every product, so that their values need no mirroring.
         """

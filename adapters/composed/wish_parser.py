@@ -43,8 +43,6 @@ def parse_wish(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> Wish
     """Reads a wish.
 
     Args:
-        wish: in English.
-        lexicon: of values.
         known: stems of further words that it may name, those of the caption.
 
     Example:

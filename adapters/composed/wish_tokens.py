@@ -54,8 +54,6 @@ def tokens_of(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> list[
     """Tokenises a wish, in order.
 
     Args:
-        wish: in English.
-        lexicon: of values.
         known: stems of further words, those of the caption, which are values of the kind ``word``.
     """
     text = plain_wish(wish, lexicon)

@@ -91,7 +91,6 @@ def write_embeddings(
     """Embeds all images and texts of a split, and regions if the encoder has them.
 
     Args:
-        encoder: any.
         products: one split, or a stream of one.
         out_path: a folder for shards, or a name that ends in ``.parquet`` for a single file, which appears whole or not at
             all. All processes must see it.
@@ -162,11 +161,8 @@ def _blocks(products: Catalogue | Stream, size: int) -> Iterator[Callable[[], li
             yield partial(list, block)
     else:
         for start in range(0, len(products), size):
-            yield partial(_rows_of, products, range(start, min(start + size, len(products))))
-
-
-def _rows_of(catalogue: Catalogue, rows: range) -> list[Product]:
-    return [catalogue[row] for row in rows]
+            rows = range(start, min(start + size, len(products)))
+            yield partial(list, map(products.__getitem__, rows))
 
 
 def _write_shard(job: EmbedJob, number: int, products: list[Product]) -> None:

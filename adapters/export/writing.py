@@ -1,5 +1,6 @@
 """Exports an encoder to a new folder in a foreign format, and loads that folder as an encoder."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,7 @@ def export(encoder: Encoder, out: str | Path, format: str, *, overwrite: bool = 
 
     Args:
         encoder: an E2 or any open_clip model; it ends up on the CPU.
-        out: the folder.
         format: onnx, open_clip or transformers.
-        overwrite: replace an earlier export.
         options: ``int8`` of :func:`write_onnx`, ``backbone_only`` of :func:`write_open_clip`.
 
     Raises:
@@ -53,17 +52,8 @@ def check_format(format: str, options: dict[str, Any]) -> None:
 
 
 def _writer(format: str):
-    if format == "onnx":
-        from e2.adapters.export.onnx_folder import write_onnx
-
-        return write_onnx
-    if format == "open_clip":
-        from e2.adapters.export.open_clip_folder import write_open_clip
-
-        return write_open_clip
-    from e2.adapters.export.transformers_folder import write_transformers
-
-    return write_transformers
+    """Function ``write_FORMAT`` of module ``FORMAT_folder``: imported only now, as its packages may be missing."""
+    return getattr(importlib.import_module(f"e2.adapters.export.{format}_folder"), f"write_{format}")
 
 
 def load_exported(folder: str | Path, **options: Any) -> list[Encoder]:

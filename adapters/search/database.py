@@ -20,7 +20,6 @@ class Database:
     """Manifest, ids, descriptions, tags and thumbnails; shared by threads, which take turns.
 
     Args:
-        path: its path.
         name: the index's name in messages.
 
     Raises:

@@ -14,6 +14,7 @@ from e2.adapters.product_images import ProductImages
 from e2.adapters.search.filters import Filter
 from e2.adapters.search.snapshot import Column, Columns
 from e2.adapters.search.store import IndexHit, Manifest
+from e2.config import require_choice
 from e2.data.product import Catalogue, texts_only, without_photos
 from e2.errors import InputError
 from e2.version import __version__
@@ -46,8 +47,7 @@ class MemoryStore:
     ):
         if catalogue is None and index is None:
             raise InputError("nothing to search in: give a catalogue or an index")
-        if target not in TARGETS:
-            raise InputError(f"unknown target {target!r}; choose {' or '.join(TARGETS)}")
+        require_choice("target", target, TARGETS)
         self.encoder, self.catalogue, self.index, self.target = encoder, catalogue, index, target
         products = [] if catalogue is None else [(p.product_id, p.tags) for p in without_photos(catalogue)]
         self._ids = [product_id for product_id, _ in products]

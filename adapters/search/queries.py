@@ -95,7 +95,6 @@ def careful(
 
     Args:
         found: of one reference and one wish.
-        wish: the words.
         editor: knows the values of the searched products.
         encode: texts -> (N, D).
         entities: tags of the products.

@@ -31,7 +31,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {400: {"model": schemas.Problem}, 40
 UPLOAD_PROBLEMS = PROBLEMS | {413: {"model": schemas.Problem}, 415: {"model": schemas.Problem}}
 DAY = "private, max-age=86400"
 
-Photo = Annotated[str, Query(**schemas.PHOTO)]
+Photo = Annotated[str, Query(max_length=schemas.LONGEST_PHOTO, description=schemas.PHOTO)]
 ProductId = Annotated[str, Query(alias="id", max_length=schemas.LONGEST_ID, description="a product's id")]
 
 
@@ -39,7 +39,6 @@ def create_app(service: SearchService, *, hosts: Sequence[str] = ("127.0.0.1", "
     """Builds the web application over a service.
 
     Args:
-        service: answers the requests.
         hosts: host names that browsers may use; ``*`` = any. Other names pointing here are an attack by a web page (DNS
             rebinding).
     """

@@ -37,7 +37,6 @@ class Models:
     """Encoder, captioner and composers, for many threads at once.
 
     Args:
-        encoder: any.
         vocabulary: entity -> values for reading tags and parsing wishes; empty for a catalogue without tags.
         captioner: of the same encoder; None = no captions.
         composers: further methods, fitted to the encoder; a fitted ``slots`` replaces the plain one.
@@ -94,7 +93,6 @@ class Models:
 
         Args:
             method: one of `methods`.
-            photo: the reference.
             wish: what should differ.
             weight: of ``slerp``: 0 = only the photo, 1 = only the words.
         """

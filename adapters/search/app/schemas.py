@@ -11,14 +11,14 @@ from e2.adapters.search.filters import tags_of
 LONGEST_TEXT = 500  # characters; a text tower reads about 300
 LONGEST_ID, LONGEST_VALUE = 2000, 2000  # products and tags: more than catalogues have, less than an address holds
 DEEPEST = 1000  # products that one search can be paged through
-PHOTO = {"max_length": LONGEST_ID + 8, "description": "`upload:...` as `/api/photos` gave it, or `product:ID`"}
+PHOTO, LONGEST_PHOTO = "`upload:...` as `/api/photos` gave it, or `product:ID`", LONGEST_ID + 8
 
 
 class Search(BaseModel):
     """A search; every part may be missing."""
 
     q: str = Field("", max_length=LONGEST_TEXT, description="words; beside a photo what should differ")
-    photo: str | None = Field(None, **PHOTO)
+    photo: str | None = Field(None, max_length=LONGEST_PHOTO, description=PHOTO)
     method: str | None = Field(None, max_length=50, description="how photo and words are combined")
     weight: float = Field(TEXT_WEIGHT, ge=0, le=1, description="of the words, for the method slerp")
     tag: list[Annotated[str, Field(max_length=LONGEST_VALUE)]] = Field(

@@ -31,7 +31,6 @@ def serve(service: SearchService, host: str, port: int) -> None:
     """Serves until it is interrupted.
 
     Args:
-        service: answers the requests.
         host: address to listen on; other than loopback addresses open the app to others, with a warning.
         port: 0 = any that is free.
 

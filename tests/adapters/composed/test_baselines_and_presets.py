@@ -109,8 +109,8 @@ def test_wrong_input_is_named(encoder, products, tmp_path):
 
 def test_unknown_names_and_options_are_named(encoder):
     for call, message in (
-        (lambda: make_composer("clip", encoder), "unknown method 'clip'; choose image, text, sum"),
-        (lambda: make_composer("sum", encoder, preset="mine"), "unknown query preset 'mine'; choose bare"),
+        (lambda: make_composer("clip", encoder), "unknown method 'clip'; choose one of image, text, sum"),
+        (lambda: make_composer("sum", encoder, preset="mine"), "unknown query preset 'mine'; choose one of bare"),
         (lambda: make_composer("sum", encoder, weight=1), "sum has no option 'weight'; it has preset"),
         (lambda: make_composer("slerp", encoder, text_weight=2), "must lie in 0..1"),
         (lambda: make_composer("lincir", encoder), "lincir has to be fitted first: e2 compose fit --method lincir"),

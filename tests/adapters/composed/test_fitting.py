@@ -64,7 +64,7 @@ def test_mapping_input_is_raw_or_of_unit_elements():
     x = torch.randn(5, 16) * 7
     assert mapping_input(x, "raw") is x
     torch.testing.assert_close(mapping_input(x, "unit").norm(dim=1), torch.full((5,), 4.0))
-    with pytest.raises(InputError, match="choose unit or raw"):
+    with pytest.raises(InputError, match="choose one of unit, raw"):
         mapping_input(x, "length")
 
 

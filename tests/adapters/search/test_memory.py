@@ -46,6 +46,9 @@ def test_filters_counts_and_pages(shelf, embedded):
 
 
 def test_nothing_to_search_in_is_refused(shelf):
-    for given, message in (({}, "nothing to search in"), ({"catalogue": shelf, "target": "video"}, "choose image or text")):
+    for given, message in (
+        ({}, "nothing to search in"),
+        ({"catalogue": shelf, "target": "video"}, "choose one of image, text"),
+    ):
         with pytest.raises(InputError, match=message):
             MemoryStore(colour_encoder(), **given)
