@@ -21,9 +21,10 @@ from e2.adapters.embeddings.read import StoredVectors, read_along
 from e2.adapters.encoder import Encoder
 from e2.adapters.encoder_places import noted
 from e2.adapters.product_images import ProductImages
+from e2.adapters.search.address import shown
 from e2.adapters.search.engines import create_store, folder_of, open_store, resume_store
 from e2.adapters.search.index import check_encoder
-from e2.adapters.search.store import Entry, Manifest, Store, shown
+from e2.adapters.search.store import Entry, Manifest, Store
 from e2.data.images import load_image
 from e2.data.product import Catalogue, Product
 from e2.distributed import as_on_main, on_main, processes

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from e2.adapters.composed.command import Composition
-from e2.adapters.search.store import shown
+from e2.adapters.search.address import shown
 from e2.errors import InputError
 from e2.options import (
     CatalogueOptions,

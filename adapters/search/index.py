@@ -10,9 +10,10 @@ import numpy as np
 
 from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.encoder_places import check_noted, load_noted
+from e2.adapters.search.address import shown
 from e2.adapters.search.engines import folder_of, open_store
 from e2.adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
-from e2.adapters.search.store import IndexHit, Manifest, Searchable, Store, shown
+from e2.adapters.search.store import IndexHit, Manifest, Searchable, Store
 from e2.errors import InputError
 from e2.finite import require_finite
 

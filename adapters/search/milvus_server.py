@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import grpc
 from pymilvus import MilvusClient, MilvusException
 
-from e2.adapters.search.store import shown
+from e2.adapters.search.address import shown
 from e2.errors import InputError, first_line, printable
 
 COLLECTION = "products"

@@ -30,11 +30,12 @@ import numpy as np
 import pyarrow as pa
 from pymilvus import MilvusClient
 
+from e2.adapters.search.address import shown
 from e2.adapters.search.filters import Filter, milvus_expression, milvus_list, milvus_text
 from e2.adapters.search.milvus_rows import bytes_of, column, columns, hit_of, row_of, schema
 from e2.adapters.search.milvus_server import WRITE, Server, parts
 from e2.adapters.search.snapshot import Column, Columns
-from e2.adapters.search.store import Entry, IndexHit, Manifest, read_manifest, shown
+from e2.adapters.search.store import Entry, IndexHit, Manifest, read_manifest
 from e2.errors import InputError
 
 MANIFEST = "e2.manifest"  # properties of a collection

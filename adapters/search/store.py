@@ -1,7 +1,6 @@
 """Parts of an index, and the interface of engines that keep it."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
@@ -12,12 +11,6 @@ from e2.adapters.search.filters import Filter
 from e2.errors import InputError, printable
 
 FORMAT = 1  # raised when older readers cannot read what is written
-USER = re.compile(r"^(\w+://).*@")  # user and password of a URI
-
-
-def shown(place: str) -> str:
-    """Shows an index's place in messages and records: a URI without user and password."""
-    return USER.sub(r"\1", place)
 
 
 @dataclass(frozen=True)

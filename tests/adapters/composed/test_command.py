@@ -88,7 +88,10 @@ def test_mistakes_are_one_line(shop, checkpoint, regional, photo, tmp_path):
         (("fit", "--encoder", checkpoint, "--data", tmp_path / "empty.txt", "--out", tmp_path / "o"), "holds no text"),
         (("fit", "--encoder", checkpoint, "--data", shop, "--out", tmp_path), "holds other files"),
         (("fit", "--encoder", checkpoint, "--data", shop, "--out", tmp_path / "o", "--set", "rate=1"), "unknown setting"),
-        (("fit", "--encoder", checkpoint, "--data", shop, "--out", tmp_path / "o", "--set", 'lr="a"'), "fit.lr: 'a' is not a number"),
+        (
+            ("fit", "--encoder", checkpoint, "--data", shop, "--out", tmp_path / "o", "--set", 'lr="a"'),
+            "fit.lr: 'a' is not a number",
+        ),
     ):
         with pytest.raises(InputError, match=message) as caught:
             call(*words)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from e2.adapters.search import milvus_server, milvus_store
+from e2.adapters.search.address import shown
 from e2.adapters.search.engines import create_store, open_store, resume_store
 from e2.adapters.search.filters import OneOf, equals, milvus_list, milvus_text
 from e2.adapters.search.index import ProductIndex, open_index
 from e2.adapters.search.milvus_rows import TEXT_BYTES, WORD_BYTES
 from e2.adapters.search.milvus_server import Server
-from e2.adapters.search.store import shown
 from e2.errors import InputError
 from tests.adapters.search.conftest import ENTITIES, entry, manifest, removed, unit
 
