@@ -62,11 +62,7 @@ class CaptionerConfig:
 
 
 def default_config(method: str, **options: Any) -> CaptionerConfig:
-    """Default settings of a method, with the given options.
-
-    Raises:
-        InputError: an unknown method, option or value, or a value of the wrong type.
-    """
+    """Default settings of a method, with the given options."""
     defaults: dict[str, dict[str, Any]] = {
         "decap": {"label_smoothing": 0.1},  # the paper's
         "capdec": {"mapper": "mlp", "prefix_length": 10, "variance": 0.016},

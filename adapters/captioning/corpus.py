@@ -79,9 +79,6 @@ def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary:
         catalogue: one split; photos are not read if the source can skip them.
         text: ``caption`` or ``full``.
         vocabulary: of `e2.adapters.tag_reader.tag_vocabulary`, whose spelling is used; values outside it count as missing.
-
-    Raises:
-        InputError: unknown kind of text, or fewer than two distinct texts.
     """
     require_text(text)
     vocabulary = vocabulary or {}
@@ -103,11 +100,7 @@ def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary:
 
 
 def corpus_of_texts(texts: Iterable[str], name: str = "the list of texts") -> Corpus:
-    """Collects any texts, without tags; blank ones are left out.
-
-    Raises:
-        InputError: fewer than two distinct texts.
-    """
+    """Collects any texts, without tags; blank ones are left out."""
     block = TextBlock(line for text in texts if (line := " ".join(text.split())))
     return _distinct(block, np.zeros((len(block), 0), np.int32), {}, np.arange(len(block)), name)
 

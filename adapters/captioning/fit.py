@@ -117,11 +117,7 @@ def fit_captioner(
 
 
 def finished_captioner(out: Path, encoder: Encoder, config: CaptionerConfig, origin: dict[str, str | None]) -> Captioner:
-    """Loads the captioner of a finished fit, if it was the same fit.
-
-    Raises:
-        InputError: it had other settings, texts or photos, or another encoder.
-    """
+    """Loads the captioner of a finished fit, if it was the same fit."""
     captioner = load_captioner(out, encoder)
     require_same_settings(out, asdict(captioner.config) | captioner.training.get("origin", {}), asdict(config) | origin)
     return captioner

@@ -85,11 +85,7 @@ class Endpoint:
         return {"rewriter": "endpoint", **address, **self._settings}
 
     def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> list[Rewriting]:
-        """Rewrites N captions by N wishes.
-
-        Raises:
-            InputError: a question without a usable answer after all tries; earlier answers are in the cache.
-        """
+        """Rewrites N captions by N wishes."""
         pairs = list(zip(captions, wishes, strict=True))
         questions = {pair: json.dumps(self._body(*pair), sort_keys=True) for pair in dict.fromkeys(pairs)}
         reasons = self._ask_all({pair: text for pair, text in questions.items() if text not in self.cache})

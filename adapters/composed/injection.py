@@ -64,9 +64,6 @@ def encode_text_with_tokens(clip: OpenClip, tokens: Tensor, positions: Tensor, v
         tokens: (B, L) ids.
         positions: (B,) or (B, P) positions of the vectors; -1 = none.
         vectors: (B, W), shared by all positions of a row, or (B, P, W), one per position; a single row serves all texts.
-
-    Raises:
-        InputError: a position after the end of its text, where it would be ignored.
     """
     positions = positions.reshape(len(tokens), -1)
     if vectors.ndim == 2:

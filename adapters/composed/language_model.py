@@ -18,9 +18,6 @@ class LanguageModel:
         name: a local folder, or a name on the hub (may download).
         batch_size: texts at a time.
         max_tokens: of an answer, including reasoning.
-
-    Raises:
-        InputError: it cannot be loaded.
     """
 
     def __init__(self, name: str, *, device: str = "cpu", batch_size: int = 8, max_tokens: int = 120):

@@ -49,9 +49,6 @@ class TransformersCaptions:
     Args:
         name: a local folder, or a name on the hub (may download).
         batch_size: photos at a time.
-
-    Raises:
-        InputError: it cannot be loaded.
     """
 
     def __init__(self, name: str, *, device: str = "cpu", batch_size: int = 8):
@@ -86,9 +83,6 @@ class FileCaptions:
 
     A photo is looked up by its path as given, by the ends of this path down to the file name, and by the file name without
     suffix. References that carry ``names`` (one string each) are looked up by those.
-
-    Raises:
-        InputError: no such file, not of these forms, or no caption for a photo.
     """
 
     def __init__(self, path: str | Path):

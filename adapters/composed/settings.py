@@ -50,11 +50,7 @@ def composer_options(method: type, options: Mapping[str, Any]) -> dict[str, Any]
 
 
 def fit_config(settings: Sequence[str], **given: Any) -> FitConfig:
-    """Makes the training's settings; None means the default.
-
-    Raises:
-        InputError: an unknown key, or a value of the wrong type or out of range.
-    """
+    """Makes the training's settings; None means the default."""
     values = parse_settings(settings) | {name: value for name, value in given.items() if value is not None}
     return from_dict(FitConfig, values, "fit")
 

@@ -39,11 +39,7 @@ class ComposerRecord:
 def save_composer(
     folder: str | Path, record: ComposerRecord, mapping: nn.Module | None = None, *, overwrite: bool = False
 ) -> None:
-    """Writes a folder, whole or not at all; without a mapping if the record suffices.
-
-    Raises:
-        InputError: the folder exists (a composer without ``overwrite``, or anything else), or cannot be written.
-    """
+    """Writes a folder, whole or not at all; without a mapping if the record suffices."""
     with output_folder(folder, COMPOSER, overwrite=overwrite) as temporary:
         if mapping is not None:
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in mapping.state_dict().items()}

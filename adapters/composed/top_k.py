@@ -31,9 +31,6 @@ def search(
     Returns:
         scores (Q, K) float32 and gallery rows (Q, K) int64, K = min(top_k, G). Hits of equal scores are ordered by row (which
         of them are included, if not all fit, is undefined); missing hits have score -inf and row -1.
-
-    Raises:
-        InputError: an empty gallery, top_k below 1, or vectors of another width or not finite.
     """
     _check(query_vectors, gallery, top_k)
     queries = torch.as_tensor(np.ascontiguousarray(query_vectors, dtype=np.float32), device=device)

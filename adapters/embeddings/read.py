@@ -30,9 +30,6 @@ class StoredVectors:
 
     Attributes:
         width: D, of a vector.
-
-    Raises:
-        InputError: no complete output of `e2 embed`, no vectors of that kind, or another encoder's.
     """
 
     def __init__(self, path: str | Path, encoder: Encoder, kind: str, *, first_only: bool = False):

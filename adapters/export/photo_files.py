@@ -21,11 +21,7 @@ SIZES = ((40, 56), (90, 30), (33, 200), (7, 5))  # of sample photos
 
 
 def save_preprocessing(rule: dict[str, Any], transform: Callable, folder: Path) -> None:
-    """Writes both files and compares their result on photos with the encoder's own transform.
-
-    Raises:
-        InputError: they differ.
-    """
+    """Writes both files and compares their result on photos with the encoder's own transform."""
     (folder / RULE_FILE).write_text(json.dumps(rule, indent=2) + "\n")
     (folder / CODE_FILE).write_text(Path(preprocess.__file__).read_text().replace(IMPORT, f"\n{_source(rgb)}\n"))
     pixels = runpy.run_path(str(folder / CODE_FILE))["pixels"]  # leaves no bytecode in the folder

@@ -21,9 +21,6 @@ class Database:
 
     Args:
         name: the index's name in messages.
-
-    Raises:
-        InputError: it is damaged, or of a later version.
     """
 
     def __init__(self, path: Path, name: str):
@@ -76,11 +73,7 @@ class Database:
         return self.one("PRAGMA data_version")
 
     def manifest(self) -> Manifest:
-        """Reads the manifest.
-
-        Raises:
-            InputError: it is of a later version.
-        """
+        """Reads the manifest."""
         return read_manifest(self.one("SELECT value FROM facts WHERE name = 'manifest'"), self.name)
 
     def fact(self, name: str) -> int:

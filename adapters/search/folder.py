@@ -37,11 +37,7 @@ class IndexFolder:
         self._lock = FileLock(self.path / ".index.lock", thread_local=False)
 
     def current(self) -> Path | None:
-        """Sub-folder of the index; None without one.
-
-        Raises:
-            InputError: ``index.json`` is damaged.
-        """
+        """Sub-folder of the index; None without one."""
         return self._pointer()[0]
 
     def _pointer(self) -> tuple[Path | None, Path | None]:

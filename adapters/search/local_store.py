@@ -48,9 +48,6 @@ class LocalStore:
         folder: of the index.
         build: the sub-folder.
         replaces: whether ``build`` replaces the index when finished; the folder is locked until then.
-
-    Raises:
-        InputError: it is damaged, or of a later version.
     """
 
     def __init__(self, folder: IndexFolder, build: Path, *, replaces: bool = False):
@@ -81,11 +78,7 @@ class LocalStore:
 
     @classmethod
     def resume(cls, path: str | Path) -> "LocalStore | None":
-        """Opens what a build continues: an unfinished replacement, or else the index; None without either.
-
-        Raises:
-            InputError: another process is replacing it, or it is damaged.
-        """
+        """Opens what a build continues: an unfinished replacement, or else the index; None without either."""
         folder = IndexFolder(path)
         if folder.current() is None:
             return None

@@ -32,10 +32,6 @@ class MemoryStore:
         catalogue: searched catalogue; with an index, source of descriptions and tags.
         index: output of `e2 embed`, instead of embedding the catalogue.
         target: image (photos; the first of each product without an index) or text (descriptions).
-
-    Raises:
-        InputError: neither catalogue nor index, or another target; at the first search also an unreadable photo, or an index
-            without such vectors or of another encoder.
     """
 
     def __init__(
@@ -110,11 +106,7 @@ class MemoryStore:
 
 
 def read_vectors(path: str | Path, encoder: Encoder, kind: str) -> tuple[np.ndarray, list[str]]:
-    """Reads the vectors (N, D) of one kind that `e2 embed` wrote, and the product of each.
-
-    Raises:
-        InputError: not such a folder or file, without vectors of that kind, or of another encoder.
-    """
+    """Reads the vectors (N, D) of one kind that `e2 embed` wrote, and the product of each."""
     stored = StoredVectors(path, encoder, kind)
     vectors = np.empty((len(stored), stored.width), dtype=np.float32)
     product_ids: list[str] = []

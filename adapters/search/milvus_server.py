@@ -33,11 +33,7 @@ OUTAGE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class Server:
-    """A connection, and the collection that a place names.
-
-    Raises:
-        InputError: no answer, or the sign-in is refused.
-    """
+    """A connection, and the collection that a place names."""
 
     def __init__(self, place: str):
         user, given = USER.search(place), os.environ.get("MILVUS_TOKEN", "")

@@ -55,9 +55,6 @@ class MilvusStore:
         server: server of the collection.
         description: the server's description of the collection.
         replaces: name of the collection to replace at `finish`; None if this is the current one.
-
-    Raises:
-        InputError: the collection is no index, or the server does not answer.
     """
 
     def __init__(self, server: Server, description: dict[str, Any], replaces: dict[str, Any] | None = None):
@@ -82,11 +79,7 @@ class MilvusStore:
 
     @classmethod
     def resume(cls, place: str) -> "MilvusStore | None":
-        """Opens what a build continues: an unfinished replacement, or else the index; None without either.
-
-        Raises:
-            InputError: no server, or a collection that is no index.
-        """
+        """Opens what a build continues: an unfinished replacement, or else the index; None without either."""
         with contextlib.ExitStack() as stack:
             server = _connected(place, stack)
             if server is None or (there := server.describe(server.collection)) is None:
@@ -98,11 +91,7 @@ class MilvusStore:
 
     @classmethod
     def create(cls, place: str, manifest: Manifest, *, overwrite: bool = False) -> "MilvusStore":
-        """Creates an empty collection; with ``overwrite`` it replaces the existing one when finished.
-
-        Raises:
-            InputError: no server, or something exists (an index without ``overwrite``, or a foreign collection).
-        """
+        """Creates an empty collection; with ``overwrite`` it replaces the existing one when finished."""
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(contextlib.closing(Server(place)))
             there = server.describe(server.collection)

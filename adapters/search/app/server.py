@@ -33,9 +33,6 @@ def serve(service: SearchService, host: str, port: int) -> None:
     Args:
         host: address to listen on; other than loopback addresses open the app to others, with a warning.
         port: 0 = any that is free.
-
-    Raises:
-        InputError: the port is taken, or there is no such address.
     """
     listener = _listener(host, port)
     local = is_loopback(host)

@@ -33,9 +33,6 @@ def start_service(
         composers: folders of fitted composers.
         demo_folder: folder of the demo.
         encoder_options: of `load_encoder`.
-
-    Raises:
-        InputError: something is missing, or does not belong to the encoder.
     """
     if index is None:
         demo = make_demo(demo_folder, encoder, captioner, **encoder_options)
