@@ -243,7 +243,7 @@ def load_captioner(
         encoder = load_noted(found["encoder"], folder, str(folder), among, **encoder_options)
     check_noted(found["encoder"], encoder, str(folder), "give that one, or fit a captioner anew")
     try:
-        config = CaptionerConfig(**found["config"])
+        config = from_dict(CaptionerConfig, found["config"], str(folder / CONFIG))
         tensors = read_tensors(folder / WEIGHTS)
         captioner = Captioner(encoder, config, memory=tensors.get(MEMORY), training=found["training"])
         if found["language_model"] is not None:

@@ -19,6 +19,7 @@ from e2.adapters.composed.rewriting import Rewriter
 from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.encoder import Encoder
 from e2.adapters.tag_reader import tag_vocabulary
+from e2.config import from_dict
 from e2.data import open_catalogue
 from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
@@ -120,7 +121,7 @@ def rewriter_of(
     if not isinstance(source, str):
         return source
     if source.startswith("http"):
-        return Endpoint(EndpointConfig(source, **options), cache)
+        return Endpoint(from_dict(EndpointConfig, {"url": source, **options}, "rewriter"), cache)
     if options or cache:
         raise InputError(f"rewriter {source!r} takes no {', '.join([*options, *(['cache'] if cache else [])])}")
     if source == "rules":

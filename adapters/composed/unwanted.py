@@ -1,6 +1,7 @@
 """Keeps what a wish rejects out of the results: by tags and descriptions if they tell, else by the score."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,15 +11,12 @@ from e2.adapters.composed.lexicon import Lexicon, Value, sort_of
 from e2.adapters.composed.rule_editor import RuleEditor, covers
 
 
+@dataclass(frozen=True)
 class Unwanted:
-    """Values that results should not have.
+    """Values that results should not have."""
 
-    Args:
-        lexicon: knows the catalogue's values.
-    """
-
-    def __init__(self, values: Sequence[Value], lexicon: Lexicon):
-        self.values, self.lexicon = tuple(values), lexicon
+    values: tuple[Value, ...]
+    lexicon: Lexicon  # knows the catalogue's values
 
     def __bool__(self) -> bool:
         return bool(self.values)

@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -27,13 +27,6 @@ class NotInGraphs(InputError, AttributeError):
     """Something that the graphs do not hold was requested; for ``getattr`` it is simply absent."""
 
 
-@dataclass(frozen=True)
-class OnnxTower:
-    """Facts about an image tower in a graph: its preprocessing, in open_clip's terms."""
-
-    preprocess_cfg: dict[str, Any]
-
-
 class OnnxModel(nn.Module):
     """Both graphs of a folder, called like an E2 or open_clip model. Embeddings are of unit length.
 
@@ -52,7 +45,7 @@ class OnnxModel(nn.Module):
     def __init__(self, folder: Path, tags: Sequence[str], rule: Mapping[str, Any], ending: str = EXACT):
         super().__init__()
         self.folder, self.tags = folder, tuple(tags)
-        self.visual = OnnxTower(dict(rule))
+        self.visual = SimpleNamespace(preprocess_cfg=dict(rule))
         self.image, self.text = (_session(folder / f"{name}{ending}") for name in (IMAGE, TEXT))
 
     def __getattr__(self, name: str) -> Any:

@@ -31,12 +31,16 @@ from e2.foreign import OpenClip
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
 
-class ImageGraph(nn.Module):
-    """Image graph: (B, 3, H, W) -> (B, D), and for an E2 (B, E, D) too."""
+class Graph(nn.Module):
+    """A part of a model, with what `torch.export` calls."""
 
     def __init__(self, model: OpenClip):
         super().__init__()
         self.model: OpenClip = model
+
+
+class ImageGraph(Graph):
+    """Image graph: (B, 3, H, W) -> (B, D), and for an E2 (B, E, D) too."""
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         reading = self.model.read(pixels)
@@ -44,12 +48,8 @@ class ImageGraph(nn.Module):
         return tuple(F.normalize(output, dim=-1) for output in outputs)
 
 
-class TextGraph(nn.Module):
+class TextGraph(Graph):
     """Text graph: (B, L) -> (B, D)."""
-
-    def __init__(self, model: OpenClip):
-        super().__init__()
-        self.model: OpenClip = model
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.model.encode_text(tokens, normalize=True)

@@ -189,16 +189,13 @@ class _Parser:
         return [*tokens, ("end", "", len(self.text))]
 
     def _filter(self) -> Filter:
-        parts = [self._both()]
-        while self._take("or"):
-            parts.append(self._both())
-        return parts[0] if len(parts) == 1 else Or(tuple(parts))
+        return self._joined("or", Or, lambda: self._joined("and", And, self._one))
 
-    def _both(self) -> Filter:
-        parts = [self._one()]
-        while self._take("and"):
-            parts.append(self._one())
-        return parts[0] if len(parts) == 1 else And(tuple(parts))
+    def _joined(self, word: str, kind: type[And] | type[Or], part: Callable[[], Filter]) -> Filter:
+        parts = [part()]
+        while self._take(word):
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else kind(tuple(parts))
 
     def _one(self) -> Filter:
         self.depth += 1

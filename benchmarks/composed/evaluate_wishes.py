@@ -90,7 +90,7 @@ class Shop:
         if kind not in ENTITIES:
             value = self.editor.lexicon.value_of(kind)
             assert value is not None
-            has = self.having(Unwanted([value], self.editor.lexicon))
+            has = self.having(Unwanted((value,), self.editor.lexicon))
             for rows in (np.flatnonzero(has), np.flatnonzero(~has)) if has.any() else ():
                 yield from (Question(int(row), pattern, value) for row in rng.permutation(rows)[:PRODUCTS])
             return
@@ -116,7 +116,7 @@ def shares(shop: Shop, kind: str, pattern: str, *, seed: int = 0) -> dict[str, f
         vectors = shop.encode([question.wish, rewritten])
         unwanted = unwanted_of(Composed(vectors[1:], [], [rewritten]), question.wish, shop.editor)
         turned = unwanted.avoided(vectors[1:], shop.encode)
-        has = shop.having(Unwanted([question.value], shop.editor.lexicon))
+        has = shop.having(Unwanted((question.value,), shop.editor.lexicon))
         kept = ~shop.having(unwanted) if unwanted else np.ones(len(has), dtype=bool)
         for way, query in zip(WAYS, (vectors[0], vectors[1], turned[0], turned[0]), strict=True):
             allowed = kept if way == "search" else np.ones(len(has), dtype=bool)

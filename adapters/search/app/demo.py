@@ -1,6 +1,5 @@
 """Makes the demo once: the built-in catalogue with an encoder, a captioner and an index."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -20,16 +19,9 @@ TRAINING |= {"data.data": DATA, "data.batch_size": 128}
 DESCRIBING = 250  # steps of its captioner; its validation loss hardly falls afterwards
 
 
-@dataclass(frozen=True)
-class Demo:
-    """Parts of the demo."""
-
-    encoder: Encoder
-    captioner: Captioner
-    index: Path
-
-
-def make_demo(folder: Path, encoder_name: str | None, captioner: Path | None = None, **encoder_options: object) -> Demo:
+def make_demo(
+    folder: Path, encoder_name: str | None, captioner: Path | None = None, **encoder_options: object
+) -> tuple[Encoder, Captioner, Path]:
     """Makes the missing parts, with notes on stderr: minutes the first time, seconds later. Resumes if stopped.
 
     Args:
@@ -37,6 +29,9 @@ def make_demo(folder: Path, encoder_name: str | None, captioner: Path | None = N
         encoder_name: any encoder; None = a small one is trained here.
         captioner: folder of the encoder's captioner; None = one is trained here.
         encoder_options: of `load_encoder`.
+
+    Returns:
+        Encoder, captioner and the index's folder.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if encoder_name is None:
@@ -55,4 +50,4 @@ def make_demo(folder: Path, encoder_name: str | None, captioner: Path | None = N
     index = folder / f"index-{own}"
     console.print(f"demo: the index of 1,000 products that no training saw is in {index}")
     build_index(encoder, open_catalogue(DATA, "test"), index, resume=True)
-    return Demo(encoder, load_captioner(captions, encoder), index)
+    return encoder, load_captioner(captions, encoder), index

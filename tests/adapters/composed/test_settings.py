@@ -47,7 +47,7 @@ WRONG = [
     ("cirevl", ["captions=FILE", *SERVER, "timeout=soon"], "timeout='soon' is of the wrong kind"),
     ("cirevl", ["captions=FILE", *SERVER, "timeout=.inf"], "timeout=inf is of the wrong kind"),
     ("cirevl", ["captions=FILE", *SERVER, "tries=1.5"], "tries=1.5 is of the wrong kind; it takes a whole number"),
-    ("cirevl", ["captions=FILE", *SERVER, "wait=-1"], "EndpointConfig.wait must be at least 0, got -1"),
+    ("cirevl", ["captions=FILE", *SERVER, "wait=-1"], "rewriter.wait must be at least 0, got -1"),
     ("cirevl", ["captions=FILE", *SERVER, "cache=[a]"], "cache=.* is of the wrong kind"),
     ("cirevl", ["captions=FILE", "rewriter=http://localhost:9/v1"], "it needs model=NAME"),
 ]
