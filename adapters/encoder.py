@@ -169,7 +169,7 @@ class Encoder:
         shares = list(shared_batches(len(texts), self.batch_size, alone=self._alone))
         vectors, done = np.empty((0, 0), dtype=np.float32), 0
         for own, size in with_progress(shares, "Texts", len(shares), progress):
-            tokens = cut_to_longest(clip, self.tokenizer([texts[order[place]] for place in own]))
+            tokens = cut_to_longest(clip, self.tokenizer([texts[order[rank]] for rank in own]))
             batch = self._vectors(lambda ids: encode_text(clip, ids), tokens.to(self.device), size, normalize)
             if not done:
                 vectors = np.empty((len(texts), *batch.shape[1:]), dtype=np.float32)

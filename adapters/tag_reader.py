@@ -87,7 +87,7 @@ class TagReader:
             raise InputError(f"the tag vocabulary has no values of {', '.join(empty) or 'any entity'}; give at least one each")
         self.vocabulary = {entity: list(by_spelling(values).values()) for entity, values in vocabulary.items()}
         self.prompt = trained_prompt(encoder) if prompt is None else prompt
-        self.regions = {entity: place for place, entity in enumerate(encoder.tags)}
+        self.regions = {entity: number for number, entity in enumerate(encoder.tags)}
         texts = [
             self.prompt.format(tag=value, entity=entity) for entity, values in self.vocabulary.items() for value in values
         ]

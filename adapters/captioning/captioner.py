@@ -24,7 +24,7 @@ from e2.adapters.captioning.model import CaptionModel, build_model
 from e2.adapters.captioning.prompt import prompt_text
 from e2.adapters.captioning.tokenizers import Tokenizer, load_tokenizer
 from e2.adapters.encoder import Encoder
-from e2.adapters.encoder_places import check_noted, load_noted, noted
+from e2.adapters.encoder_paths import check_noted, load_noted, noted
 from e2.adapters.image_batches import ImageSource
 from e2.adapters.tag_reader import TagReader
 from e2.checkpoint import CONFIG, WEIGHTS, read_tensors, weights_sha256
@@ -131,7 +131,7 @@ class Captioner:
             return [{} for _ in image_features]
         if self.config.prompt == "entities":
             found = self.tag_reader.read_pooled(image_features)
-            return [{str(place): value for place, value in enumerate(values)} for values in found]
+            return [{str(number): value for number, value in enumerate(values)} for values in found]
         return self.tag_reader.read(image_features, region_features)
 
     def hypotheses(

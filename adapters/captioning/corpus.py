@@ -36,8 +36,8 @@ class TextBlock(Sequence[str]):
 
     def digests(self) -> np.ndarray:
         """64-bit hashes (N,), for comparing texts quickly."""
-        places = zip(self.ends[:-1].tolist(), self.ends[1:].tolist(), strict=True)
-        found = (hashlib.blake2b(self.block[start:end], digest_size=8).digest() for start, end in places)
+        spans = zip(self.ends[:-1].tolist(), self.ends[1:].tolist(), strict=True)
+        found = (hashlib.blake2b(self.block[start:end], digest_size=8).digest() for start, end in spans)
         return np.frombuffer(b"".join(found), dtype=np.uint64)
 
 
@@ -139,7 +139,7 @@ def _distinct(block: TextBlock, tags: np.ndarray, vocabulary: dict, products: np
         found = f"{len(first)} distinct text" if len(first) else "no text"
         raise InputError(f"{name} holds {found}; a captioner learns from two or more, useful ones from thousands")
     order = np.argsort(first, kind="stable")  # by first appearance
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
     distinct = block if len(first) == len(block) else TextBlock(block[row] for row in first[order].tolist())
-    return Corpus(distinct, place[inverse.reshape(-1)], tags, vocabulary, products)
+    return Corpus(distinct, number[inverse.reshape(-1)], tags, vocabulary, products)

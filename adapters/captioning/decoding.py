@@ -137,11 +137,11 @@ def _single(state: GPT2Steps, how: Decoding, stop_id: int, processors: Processor
 def _drawn(log_p: Tensor, draws: Tensor) -> Tensor:
     """Samples one token per row by inverting the cumulative distribution: (N, V), (N,) in 0..1 -> (N,)."""
     cumulative = log_p.exp().cumsum(dim=-1)
-    place = torch.searchsorted(cumulative, draws[:, None] * cumulative[:, -1:], right=True)[:, 0]
+    token = torch.searchsorted(cumulative, draws[:, None] * cumulative[:, -1:], right=True)[:, 0]
     last = (
         log_p.shape[1] - 1 - log_p.isfinite().int().flip(1).argmax(dim=1)
     )  # rounding must not reach a token of probability zero
-    return torch.minimum(place, last)
+    return torch.minimum(token, last)
 
 
 def _beam_search(state: GPT2Steps, how: Decoding, stop_id: int, processors: Processors) -> list[list[Hypothesis]]:

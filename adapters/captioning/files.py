@@ -44,19 +44,19 @@ class CaptionFile:
 def read_captions(path: str | Path) -> CaptionFile:
     """Reads a file of captions."""
     path = Path(path)
-    found, places = CaptionFile(path), set()
+    found, seen = CaptionFile(path), set()
     for where, name, row in _entries(path):
         name, index = _id(name, path, where), str(row.get("index") or 0)
-        if (name, index) in places:
+        if (name, index) in seen:
             raise InputError(f"{path}, {where}: {printable(name)} has a second caption; give one for each")
-        places.add((name, index))
+        seen.add((name, index))
         if index != "0":
             found.further += 1
         elif row.get("error") and not row.get("caption"):
             found.failed[name] = str(row["error"])
         else:
             found.captions[name] = _caption(row, name, path, where)
-    if not places:
+    if not seen:
         raise InputError(f"{path} holds no captions; {FORMS}")
     return found
 

@@ -240,7 +240,7 @@ def longest_prompt(config: CaptionerConfig, reader: TagReader | None, tokenizer:
 
     longest = {entity: max(values, key=size) for entity, values in reader.vocabulary.items()}
     pooled = sorted((value for values in reader.vocabulary.values() for value in values), key=size)[-3:]
-    several = {str(place): value for place, value in enumerate(pooled)}
+    several = {str(number): value for number, value in enumerate(pooled)}
     prompts = [prompt_text(config.prompt, longest), prompt_text(config.prompt, several)]
     return max(map(size, prompts)) + len(longest)  # an extra piece at each seam, in case pieces join differently there
 

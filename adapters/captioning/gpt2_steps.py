@@ -45,8 +45,8 @@ class GPT2Steps:
     def advance(self, tokens: Tensor) -> Tensor:
         """Appends one token to each hypothesis: (N, B) -> (N, B, V) logits."""
         # A hypothesis sees its own new slot, not those that its siblings write in the same step.
-        place = torch.eye(self.beams, dtype=torch.bool, device=tokens.device).expand(len(tokens), -1, -1)
-        self.visible = torch.cat([self.visible, place], dim=2)
+        own = torch.eye(self.beams, dtype=torch.bool, device=tokens.device).expand(len(tokens), -1, -1)
+        self.visible = torch.cat([self.visible, own], dim=2)
         x = self.gpt2.wte(tokens) + self.gpt2.wpe(self.positions)[:, None]  # (N, B, W)
         start = self.context_length + self.step_count * self.beams
         x = self._layers(x, slice(start, start + self.beams), self._mask())
@@ -84,16 +84,16 @@ class GPT2Steps:
     def _logits(self, x: Tensor) -> Tensor:
         return F.linear(self.gpt2.ln_f(x), self.gpt2.wte.weight)
 
-    def _layers(self, x: Tensor, places: slice, seen: Tensor | None) -> Tensor:
-        """Runs all layers, (N, T, W) -> (N, T, W); writes T slots at ``places`` and attends to the ``seen`` slots up to them.
+    def _layers(self, x: Tensor, slots: slice, seen: Tensor | None) -> Tensor:
+        """Runs all layers, (N, T, W) -> (N, T, W); writes T slots at ``slots`` and attends to the ``seen`` slots up to them.
 
         At 64 rows a step is many small operations, so these are few: one write for keys and values, sums in place.
         """
         block: Any  # a GPT2Block: its parts are known to transformers, not to nn.Module
         for block, cache in zip(self.gpt2.h, self.cache, strict=True):
             states = block.attn.c_attn(block.ln_1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-            cache[:, :, :, places] = states[1:]  # (2, N, heads, T, d)
-            keys, values = cache[:, :, :, : places.stop]
+            cache[:, :, :, slots] = states[1:]  # (2, N, heads, T, d)
+            keys, values = cache[:, :, :, : slots.stop]
             read = F.scaled_dot_product_attention(states[0], keys, values, attn_mask=seen)
             x = block.attn.c_proj(read.transpose(1, 2).flatten(2)).add_(x)
             x = block.mlp.c_proj(self.activation(block.mlp.c_fc(block.ln_2(x)))).add_(x)

@@ -69,7 +69,7 @@ def nearest(images: Tensor, memory: Tensor) -> np.ndarray:
     index = torch.zeros(len(images), dtype=torch.long, device=images.device)
     start = 0
     for part in memory.split(max(1, FLOATS // max(memory.shape[1], len(images)))):
-        similarity, place = (images @ part.float().T).max(dim=1)
-        index = torch.where(similarity > best, place + start, index)
+        similarity, row = (images @ part.float().T).max(dim=1)
+        index = torch.where(similarity > best, row + start, index)
         best, start = torch.maximum(best, similarity), start + len(part)
     return index.cpu().numpy()

@@ -88,7 +88,7 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -
         pool = order[start : start + batch_size * POOL]
         pool = pool[np.argsort(lengths[pool], kind="stable")]
         batches += [pool[first : first + batch_size] for first in range(0, len(pool), batch_size)]
-    return [batches[place] for place in random.permutation(len(batches))]
+    return [batches[number] for number in random.permutation(len(batches))]
 
 
 @dataclass
@@ -202,7 +202,7 @@ class Trainer:
         left = self.steps - self.reached.step
         while left > 0:
             batches = epoch_batches(lengths, self.config.batch_size, self.config.seed, epoch)[done:][:left]
-            yield from (self.train_rows[places] for places in batches)
+            yield from (self.train_rows[batch] for batch in batches)
             left, epoch, done = left - len(batches), epoch + 1, 0
 
     def _autocast(self) -> contextlib.AbstractContextManager:

@@ -78,19 +78,19 @@ class CataloguePhotos(Sequence[PhotoToCaption]):
 
     def __init__(self, catalogue: Catalogue):
         self.catalogue = catalogue
-        self.places = [(row, i) for row, product in enumerate(without_photos(catalogue)) for i in range(len(product.images))]
-        if not self.places:
+        self.images = [(row, i) for row, product in enumerate(without_photos(catalogue)) for i in range(len(product.images))]
+        if not self.images:
             raise InputError(f"{catalogue.name} split {catalogue.split} has no product")
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.images)
 
     def fingerprint(self) -> str:
         """Fingerprint that changes with the products and their photos."""
         return fingerprint(self.catalogue)
 
-    def __getitem__(self, place: int) -> PhotoToCaption:  # type: ignore[override]  # no slices
-        row, image = self.places[place]
+    def __getitem__(self, number: int) -> PhotoToCaption:  # type: ignore[override]  # no slices
+        row, image = self.images[number]
         product = self.catalogue[row]
         several = {"index": image} if len(product.images) > 1 else {}
         return PhotoToCaption({"product_id": product.product_id, **several}, product.images[image])

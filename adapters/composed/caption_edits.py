@@ -42,15 +42,15 @@ def cut_out(caption: str, start: int, end: int, *, thing: bool = False, alone: b
     return _tidy(_without_stump(f"{before} {behind}", len(before))) or caption
 
 
-def sentence_at(text: str, place: int) -> tuple[int, int]:
+def sentence_at(text: str, position: int) -> tuple[int, int]:
     """Start and end of the sentence that contains a position."""
-    found = next((each for each in _SENTENCE.finditer(text) if each.start() <= place < each.end()), None)
+    found = next((each for each in _SENTENCE.finditer(text) if each.start() <= position < each.end()), None)
     return (found.start(), found.end()) if found else (0, len(text))
 
 
-def _without_stump(text: str, place: int) -> str:
+def _without_stump(text: str, position: int) -> str:
     """Drops the edited sentence if only a stump ("It comes.") remains and there are others."""
-    start, end = sentence_at(text, max(0, place - 1))
+    start, end = sentence_at(text, max(0, position - 1))
     rest = text[:start] + text[end:]
     return rest if rest.strip() and _STUMP.match(text[start:end]) else text
 
@@ -60,11 +60,11 @@ def put_instead(caption: str, start: int, end: int, words: str) -> str:
     return f"{caption[:start]}{words}{caption[end:]}"
 
 
-def put_before(caption: str, place: int | None, words: str) -> str:
+def put_before(caption: str, position: int | None, words: str) -> str:
     """Inserts words before a position of the caption, or at its end."""
-    if place is None:
+    if position is None:
         return f"{caption.rstrip(' .')}, {words}" if caption.strip() else words
-    return f"{caption[:place]}{words} {caption[place:]}"
+    return f"{caption[:position]}{words} {caption[position:]}"
 
 
 def put_behind(caption: str, words: str) -> str:

@@ -88,10 +88,10 @@ def _check_inside(clip: nn.Module, tokens: Tensor, positions: Tensor) -> None:
 @contextlib.contextmanager
 def _replaced(table: nn.Module, positions: Tensor, vectors: Tensor) -> Iterator[None]:
     """Makes the table's output hold the vectors at the positions, while the context lasts."""
-    rows, places = (positions != NOWHERE).nonzero(as_tuple=True)
+    rows, columns = (positions != NOWHERE).nonzero(as_tuple=True)
 
     def put(module: nn.Module, inputs: tuple, embedded: Tensor) -> Tensor:
-        return embedded.index_put((rows, positions[rows, places]), vectors[rows, places].to(embedded.dtype))
+        return embedded.index_put((rows, positions[rows, columns]), vectors[rows, columns].to(embedded.dtype))
 
     handle = table.register_forward_hook(put)
     try:
@@ -100,7 +100,7 @@ def _replaced(table: nn.Module, positions: Tensor, vectors: Tensor) -> Iterator[
         handle.remove()
 
 
-def place_prompts(tokenizer: Callable, write: Callable[[str, int], str], count: int, *, keep_cut: bool = False) -> Prompts:
+def locate_words(tokenizer: Callable, write: Callable[[str, int], str], count: int, *, keep_cut: bool = False) -> Prompts:
     """Tokenises texts with pseudo-words to ids and positions.
 
     Each text is tokenised twice with different words as pseudo-words, whose positions are where the ids differ.
@@ -113,7 +113,7 @@ def place_prompts(tokenizer: Callable, write: Callable[[str, int], str], count: 
     one, other = _fillers(tokenizer)
     tokens = tokenizer([write(one, i) for i in range(count)])
     differ = tokens != tokenizer([write(other, i) for i in range(count)])
-    wanted = torch.tensor([_places(write, i) for i in range(count)])
+    wanted = torch.tensor([_word_count(write, i) for i in range(count)])
     found = differ.sum(dim=1)
     if (found < wanted).any() and not keep_cut:
         row = int((found < wanted).nonzero()[0])
@@ -127,10 +127,10 @@ def place_prompts(tokenizer: Callable, write: Callable[[str, int], str], count: 
 
 def prompts_with_word(tokenizer: Callable, parts: Sequence[tuple[str, str]]) -> Prompts:
     """Tokenises texts of ``(before, behind)`` to ids and positions of the word between them."""
-    return place_prompts(tokenizer, lambda word, i: f"{parts[i][0]}{word}{parts[i][1]}", len(parts))
+    return locate_words(tokenizer, lambda word, i: f"{parts[i][0]}{word}{parts[i][1]}", len(parts))
 
 
-def _places(write: Callable[[str, int], str], number: int) -> int:
+def _word_count(write: Callable[[str, int], str], number: int) -> int:
     """Number of words written into the text: its growth when a word grows by one letter."""
     return len(write("__", number)) - len(write("_", number))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from e2.adapters.composed.fitting import FitConfig, fit_mapping, new_mapping
-from e2.adapters.composed.injection import NOWHERE, Prompts, encode_text_with_tokens, place_prompts, prompts_with_word
+from e2.adapters.composed.injection import NOWHERE, Prompts, encode_text_with_tokens, locate_words, prompts_with_word
 from e2.adapters.composed.keywords import with_word
 from e2.adapters.composed.losses import lincir_loss
 from e2.adapters.composed.mappings import Phi
@@ -66,14 +66,14 @@ def masked_captions(encoder: Encoder, texts: Sequence[str]) -> Prompts:
     Tokenised in parts and kept in 32 bits at the longest text's length, so that millions of captions fit in memory.
     """
     parts = [_masked(encoder, texts[start : start + PART]) for start in range(0, len(texts), PART)]
-    length, places = (max(getattr(part, name).shape[1] for part in parts) for name in ("tokens", "positions"))
+    length, words = (max(getattr(part, name).shape[1] for part in parts) for name in ("tokens", "positions"))
     tokens = torch.cat([F.pad(part.tokens, (0, length - part.tokens.shape[1])) for part in parts])
-    positions = torch.cat([F.pad(part.positions, (0, places - part.positions.shape[1]), value=NOWHERE) for part in parts])
+    positions = torch.cat([F.pad(part.positions, (0, words - part.positions.shape[1]), value=NOWHERE) for part in parts])
     return Prompts(tokens, positions)
 
 
 def _masked(encoder: Encoder, texts: Sequence[str]) -> Prompts:
-    prompts = place_prompts(encoder.tokenizer, lambda word, i: with_word(texts[i], word), len(texts), keep_cut=True)
+    prompts = locate_words(encoder.tokenizer, lambda word, i: with_word(texts[i], word), len(texts), keep_cut=True)
     lost = (prompts.positions == NOWHERE).all(dim=1)
     if lost.any():
         simple = prompts_with_word(encoder.tokenizer, [("a photo of ", "")])

@@ -23,7 +23,7 @@ from e2.adapters.composed.slots import SlotFilling, calibrated_slots
 from e2.adapters.composed.sources import captions_in, captions_of, catalogue_options, phrases_of, rewriter_of, vocabulary_of
 from e2.adapters.composed.store import COMPOSER, ComposerRecord, load_mapping, read_record, save_composer
 from e2.adapters.encoder import Encoder
-from e2.adapters.encoder_places import check_noted, load_noted, noted
+from e2.adapters.encoder_paths import check_noted, load_noted, noted
 from e2.adapters.product_images import ProductImages
 from e2.config import require_choice
 from e2.data.product import Catalogue, is_catalogue

@@ -72,8 +72,8 @@ def _in_gallery(queries: Tensor, gallery: np.ndarray, top_k: int, left_out: Tens
         if left_out is not None:
             inside = ((left_out >= start) & (left_out < start + len(block))).nonzero().squeeze(1)
             scores[inside, left_out[inside] - start] = -torch.inf
-        values, places = largest(scores, top_k)
-        best_scores, best_rows = torch.cat([best_scores, values], 1), torch.cat([best_rows, places + start], 1)
+        values, columns = largest(scores, top_k)
+        best_scores, best_rows = torch.cat([best_scores, values], 1), torch.cat([best_rows, columns + start], 1)
         best_scores, best_rows = _ordered(best_scores, best_rows, top_k)
     return best_scores, best_rows
 
@@ -96,11 +96,11 @@ def largest(scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
         return scores.topk(min(top_k, count), sorted=False)
     whole = scores[:, : groups * GROUP].unflatten(1, (groups, GROUP))
     chosen = whole.amax(dim=2).topk(top_k, sorted=False).indices  # (Q, K)
-    places = (chosen[:, :, None] * GROUP + torch.arange(GROUP, device=scores.device)).flatten(1)
+    columns = (chosen[:, :, None] * GROUP + torch.arange(GROUP, device=scores.device)).flatten(1)
     rest = torch.arange(groups * GROUP, count, device=scores.device).expand(len(scores), -1)
-    places = torch.cat([places, rest], dim=1)
-    values, picked = scores.gather(1, places).topk(top_k, sorted=False)
-    return values, places.gather(1, picked)
+    columns = torch.cat([columns, rest], dim=1)
+    values, picked = scores.gather(1, columns).topk(top_k, sorted=False)
+    return values, columns.gather(1, picked)
 
 
 def _ordered(scores: Tensor, rows: Tensor, top_k: int) -> tuple[Tensor, Tensor]:

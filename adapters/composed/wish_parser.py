@@ -107,10 +107,10 @@ class _Reader:
     part: int | None = None  # index of a part's item that may be described further: "the sleeves are ..."
 
     def read(self) -> None:
-        for place, token in enumerate(self.tokens):
+        for index, token in enumerate(self.tokens):
             handler = getattr(self, f"_{token.cue.name.lower()}", None)
             if handler is not None:
-                handler(token, place)
+                handler(token, index)
 
     def _open(self, token: Token, *, weak: bool) -> None:
         self.wanted, self.weak, self.opened_by, self.last, self.joined = False, weak, token.text, None, False
@@ -118,100 +118,100 @@ class _Reader:
     def _close(self) -> None:
         self.wanted, self.weak, self.last, self.joined, self.moving = True, False, None, False, False
 
-    def _not(self, token: Token, place: int) -> None:
+    def _not(self, token: Token, index: int) -> None:
         self._open(token, weak=False)
 
-    def _less(self, token: Token, place: int) -> None:
-        if token.text == "too" and self._next(place) in (None, Cue.BREAK, Cue.AND, Cue.BUT):
+    def _less(self, token: Token, index: int) -> None:
+        if token.text == "too" and self._next(index) in (None, Cue.BREAK, Cue.AND, Cue.BUT):
             return  # "with a hood too"
         self._open(token, weak=True)
 
-    def _more(self, token: Token, place: int) -> None:
+    def _more(self, token: Token, index: int) -> None:
         self._close()
         self.prefers = "prefer" in token.text
 
     _start = _more
 
-    def _break(self, token: Token, place: int) -> None:
-        if not self.wanted and self.opened_by in _LISTS and token.text == "," and self._is_listed(place):
+    def _break(self, token: Token, index: int) -> None:
+        if not self.wanted and self.opened_by in _LISTS and token.text == "," and self._is_listed(index):
             self.joined = True
             return
         self._close()
         self.any = self.differs = self.either = False
         self.part = None
 
-    def _but(self, token: Token, place: int) -> None:
+    def _but(self, token: Token, index: int) -> None:
         if self.any:
             self.any = False
             self._open(token, weak=False)
         else:
-            self._break(token, place)
+            self._break(token, index)
 
-    def _and(self, token: Token, place: int) -> None:
+    def _and(self, token: Token, index: int) -> None:
         self.joined, self.part = True, None
 
-    def _or(self, token: Token, place: int) -> None:
+    def _or(self, token: Token, index: int) -> None:
         self.either, self.part = True, None
         if self.items and self.wanted and self.items[-1].wanted:
             self.items[-1] = replace(self.items[-1], either=True)
 
-    def _any(self, token: Token, place: int) -> None:
+    def _any(self, token: Token, index: int) -> None:
         self.any = True
 
-    def _verb(self, token: Token, place: int) -> None:
+    def _verb(self, token: Token, index: int) -> None:
         if self.joined or self.last is not None or (self.moving and token.text == "with"):
             self._close()
         if token.text in ("with", "in"):
             self.part = None
 
-    def _replace(self, token: Token, place: int) -> None:
+    def _replace(self, token: Token, index: int) -> None:
         self._open(token, weak=False)
         self.moving = True
 
-    def _change(self, token: Token, place: int) -> None:
-        if self._moves_on(place):
-            self._replace(token, place)
+    def _change(self, token: Token, index: int) -> None:
+        if self._moves_on(index):
+            self._replace(token, index)
         elif token.text != "from":
             self.differs = True
 
-    def _filler(self, token: Token, place: int) -> None:
+    def _filler(self, token: Token, index: int) -> None:
         if self.moving and token.text in ("to", "into", "for", "by"):
             self._close()
-        elif self._compares(token) and self.items and self.tokens[place - 1].cue is Cue.VALUE:
+        elif self._compares(token) and self.items and self.tokens[index - 1].cue is Cue.VALUE:
             self._open(token, weak=False)
 
     def _compares(self, token: Token) -> bool:
         """True if the alternative follows: "more black than grey", "prefer black to grey"."""
         return token.text == "than" or (self.prefers and token.text in ("to", "over"))
 
-    def _different(self, token: Token, place: int) -> None:
+    def _different(self, token: Token, index: int) -> None:
         self.differs = True
 
-    def _same(self, token: Token, place: int) -> None:
+    def _same(self, token: Token, index: int) -> None:
         if not self.wanted and not self.moving:
             self.differs = True  # "not the same colour"
 
-    def _property(self, token: Token, place: int) -> None:
+    def _property(self, token: Token, index: int) -> None:
         if self.differs:
             kind = next(kind for kind, listed in PROPERTIES.items() if token.text in listed.split())
             self.different.append(self.lexicon.kind(kind))
             self.differs = False
 
-    def _unknown(self, token: Token, place: int) -> None:
+    def _unknown(self, token: Token, index: int) -> None:
         self.part = None
 
-    def _free(self, token: Token, place: int) -> None:
-        if self.items and self.tokens[place - 1].cue is Cue.VALUE:  # "logo free"
+    def _free(self, token: Token, index: int) -> None:
+        if self.items and self.tokens[index - 1].cue is Cue.VALUE:  # "logo free"
             self.items[-1] = replace(self.items[-1], wanted=False)
 
-    def _against(self, token: Token, place: int) -> None:
+    def _against(self, token: Token, index: int) -> None:
         if self.items:  # "grey? no thanks"
             self.items[-1] = replace(self.items[-1], wanted=False)
 
-    def _value(self, token: Token, place: int) -> None:
+    def _value(self, token: Token, index: int) -> None:
         assert token.value is not None
         if self.differs and token.text.lower() in PROPERTIES.get(sort_of(token.value), "").split():
-            self._property(token, place)  # "another print"
+            self._property(token, index)  # "another print"
             return
         if self.last is not None and not self._goes_on(token.value):
             self._close()
@@ -239,13 +239,13 @@ class _Reader:
         text = f"{token.text} {part.text}"
         return replace(item, text=text, value=self.lexicon.value_of(text) or replace(part.value, concept=part.value.concept))
 
-    def _next(self, place: int) -> Cue | None:
-        return self.tokens[place + 1].cue if place + 1 < len(self.tokens) else None
+    def _next(self, index: int) -> Cue | None:
+        return self.tokens[index + 1].cue if index + 1 < len(self.tokens) else None
 
-    def _is_listed(self, place: int) -> bool:
+    def _is_listed(self, index: int) -> bool:
         """True if similar values follow up to an *or*: "no logo, text or print"."""
         rest = []
-        for token in self.tokens[place + 1 :]:
+        for token in self.tokens[index + 1 :]:
             if token.value is not None and self.last is not None and _alike(self.last, token.value):
                 rest.append(token)
             elif token.cue is Cue.OR:
@@ -254,12 +254,12 @@ class _Reader:
                 return False
         return False
 
-    def _moves_on(self, place: int) -> bool:
+    def _moves_on(self, index: int) -> bool:
         """True if *to*, *into*, *with* or *for* follows in the clause."""
-        for token in self.tokens[place + 1 :]:
+        for token in self.tokens[index + 1 :]:
             if token.cue in (Cue.BREAK, Cue.BUT):
                 return False
-            if token.text in ("to", "into") or (token.text in ("with", "for") and self.tokens[place].text != "from"):
+            if token.text in ("to", "into") or (token.text in ("with", "for") and self.tokens[index].text != "from"):
                 return True
         return False
 

@@ -60,20 +60,20 @@ def tokens_of(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> list[
     mentions = {mention.start: mention for mention in lexicon.mentions(text)}
     found: list[Token] = []
     words = list(_WORD.finditer(text))
-    place = end = 0
-    while place < len(words):
-        start = words[place].start()
+    index = end = 0
+    while index < len(words):
+        start = words[index].start()
         if re.search(r"[,;:!?()]|\.(?:\s|$)|\s[-–—]\s", text[end : start + 1]):
             found.append(Token(Cue.BREAK, ",", None, end, start))
-        token = _cue(text, words, place)
+        token = _cue(text, words, index)
         mention = mentions.get(start)
         if mention and (token is None or _longer(mention, token) or _is_name(text, mention)):
             token = Token(Cue.VALUE, text[mention.start : mention.end], mention.value, mention.start, mention.end)
-        for each in [token] if token else _single(text, start, words[place].end(), lexicon, known):
+        for each in [token] if token else _single(text, start, words[index].end(), lexicon, known):
             found.append(each)
-        end = max(found[-1].end, words[place].end())
-        while place < len(words) and words[place].start() < end:
-            place += 1
+        end = max(found[-1].end, words[index].end())
+        while index < len(words) and words[index].start() < end:
+            index += 1
     return found
 
 
@@ -103,17 +103,17 @@ def _is_name(text: str, mention: ValueMention) -> bool:
     return text[mention.start : mention.end].isupper() and not text.isupper()
 
 
-def _cue(text: str, words: list[re.Match], place: int) -> Token | None:
-    for count in range(min(_LONGEST_CUE, len(words) - place), 0, -1):
-        run = words[place : place + count]
+def _cue(text: str, words: list[re.Match], index: int) -> Token | None:
+    for count in range(min(_LONGEST_CUE, len(words) - index), 0, -1):
+        run = words[index : index + count]
         between = text[run[0].start() : run[-1].end()]
         cue = _CUES.get(tuple(word.group().lower() for word in run))
         if cue and (count == 1 or not re.search(r"[,;:.!?]", between)):
             return Token(cue, between.lower(), None, run[0].start(), run[-1].end())
-    word = words[place].group().lower()
+    word = words[index].group().lower()
     if word in _KINDS:
-        return Token(Cue.PROPERTY, word, None, words[place].start(), words[place].end())
-    return Token(Cue.NUMBER, word, None, words[place].start(), words[place].end()) if word.isdigit() else None
+        return Token(Cue.PROPERTY, word, None, words[index].start(), words[index].end())
+    return Token(Cue.NUMBER, word, None, words[index].start(), words[index].end()) if word.isdigit() else None
 
 
 def _single(text: str, start: int, end: int, lexicon: Lexicon, known: Collection[str]) -> Iterator[Token]:

@@ -101,7 +101,7 @@ def read_along(features: StoredVectors, catalogue: Catalogue) -> Callable[[Seque
         return np.stack([vector_of(row) for row in rows])
 
     def vector_of(row: int) -> np.ndarray:
-        product_id, vector = next(pair for place, pair in pairs if place == row)
+        product_id, vector = next(pair for number, pair in pairs if number == row)
         if product_id != light[row].product_id:
             expected = f"{light[row].product_id!r} of {catalogue.name} split {catalogue.split}"
             raise InputError(f"{features.path} has product {product_id!r} where {expected} should be; embed that split")

@@ -204,25 +204,25 @@ def _check_same(path: Path, facts: Mapping[str, str]) -> None:
 def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Table]]:
     """Yields kind -> rows for each requested kind: images, regions, texts."""
     ids, tags = np.array([product.product_id for product in products], dtype=object), job.encoder.tags
-    rows, places = _flat([len(product.images) for product in products])
-    images, regions = _look(job, products, rows, places)
+    rows, indices = _flat([len(product.images) for product in products])
+    images, regions = _look(job, products, rows, indices)
     if images is not None:
-        yield "image", _table("image", ids[rows], places, images)
+        yield "image", _table("image", ids[rows], indices, images)
     if regions is not None:
         entities = np.tile(np.array(tags, dtype=object), len(rows))
-        repeated_ids, repeated_places = (np.repeat(part, len(tags)) for part in (ids[rows], places))
-        yield "region", _table("region", repeated_ids, repeated_places, regions.reshape(-1, regions.shape[-1]), entities)
+        repeated_ids, repeated_indices = (np.repeat(part, len(tags)) for part in (ids[rows], indices))
+        yield "region", _table("region", repeated_ids, repeated_indices, regions.reshape(-1, regions.shape[-1]), entities)
     if "text" in job.what:
-        rows, places = _flat([len(product.captions) for product in products])
-        texts = [products[row].text(job.text, place) for row, place in zip(rows, places, strict=True)]
-        yield "text", _table("text", ids[rows], places, job.encoder.encode_texts(texts, job.progress))
+        rows, indices = _flat([len(product.captions) for product in products])
+        texts = [products[row].text(job.text, index) for row, index in zip(rows, indices, strict=True)]
+        yield "text", _table("text", ids[rows], indices, job.encoder.encode_texts(texts, job.progress))
 
 
 def _look(
-    job: EmbedJob, products: list[Product], rows: np.ndarray, places: np.ndarray
+    job: EmbedJob, products: list[Product], rows: np.ndarray, indices: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Embeds photos as image vectors (N, D) and region vectors (N, E, D), each photo read once; None: not requested."""
-    photos = ProductImages(products, rows, places)  # type: ignore[arg-type]  # it asks for nothing but products by row
+    photos = ProductImages(products, rows, indices)  # type: ignore[arg-type]  # it asks for nothing but products by row
     wanted = {"image", "region"} & set(job.what)
     if wanted == {"image", "region"}:
         return job.encoder.encode_images_and_regions(photos, job.progress)

@@ -99,9 +99,9 @@ def _pixels(size: int | list[int]) -> str:
     return " x ".join(str(side) for side in (size if isinstance(size, list) else [size, size]))
 
 
-def _name(place: str) -> str:
+def _name(path: str) -> str:
     """Last part of a path, for a code span: a card shows none of its author's folders."""
-    return _code(Path(str(place)).name)
+    return _code(Path(str(path)).name)
 
 
 def _code(text: str) -> str:

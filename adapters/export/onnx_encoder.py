@@ -87,8 +87,8 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32") -> di
         raise InputError(f"{name} runs on the CPU; choose --device cpu or auto")
     if precision != "fp32":
         raise InputError(f"{name} computes in the precision that it was exported in; leave out --precision {precision}")
-    kind, _, place = name.partition(":")
-    folder, ending = Path(place), ENDINGS[f"{kind}:"]
+    kind, _, path = name.partition(":")
+    folder, ending = Path(path), ENDINGS[f"{kind}:"]
     record = read_export(folder)
     if record.format != "onnx":
         raise InputError(f"{folder} is an export to {record.format}, not to onnx")

@@ -80,15 +80,15 @@ def _copy_checkpoint(model: Path, config: dict[str, Any], folder: Path) -> None:
     if not (model / WEIGHTS).is_file():
         raise InputError(f"{model / WEIGHTS} is missing; copy the whole checkpoint folder")
     shutil.copyfile(model / WEIGHTS, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps(without_places(config), indent=2) + "\n")
+    (folder / CONFIG).write_text(json.dumps(without_paths(config), indent=2) + "\n")
     if (model / TOKENIZER).is_dir():
         shutil.copytree(model / TOKENIZER, folder / TOKENIZER)
 
 
-def without_places(value: Any) -> Any:
+def without_paths(value: Any) -> Any:
     """Cuts absolute paths in a configuration to their last part: the rest describes a machine, not a model."""
     if isinstance(value, dict):
-        return {key: without_places(inner) for key, inner in value.items()}
+        return {key: without_paths(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [without_places(inner) for inner in value]
+        return [without_paths(inner) for inner in value]
     return without_folders(value) if isinstance(value, str) and value.startswith(("/", *PLACES)) else value

@@ -19,7 +19,7 @@ import numpy as np
 
 from e2.adapters.embeddings.read import StoredVectors, read_along
 from e2.adapters.encoder import Encoder
-from e2.adapters.encoder_places import noted
+from e2.adapters.encoder_paths import noted
 from e2.adapters.product_images import ProductImages
 from e2.adapters.search.address import shown
 from e2.adapters.search.engines import create_store, folder_of, open_store, resume_store
@@ -88,7 +88,7 @@ def build_index(
     return _written(vectors, encoder.workers, catalogue, store, progress)
 
 
-def update_index(encoder: Encoder, catalogue: Catalogue, place: str | Path, *, progress: bool = True) -> Written:
+def update_index(encoder: Encoder, catalogue: Catalogue, address: str | Path, *, progress: bool = True) -> Written:
     """Adds a catalogue's products to an index, replacing changed ones of the same ids.
 
     Raises:
@@ -98,9 +98,9 @@ def update_index(encoder: Encoder, catalogue: Catalogue, place: str | Path, *, p
 
     def start() -> None:
         nonlocal store
-        store = open_store(str(place))
-        check_encoder(store.manifest, encoder, shown(str(place)))
-        _check_tags(store.manifest, catalogue, shown(str(place)))
+        store = open_store(str(address))
+        check_encoder(store.manifest, encoder, shown(str(address)))
+        _check_tags(store.manifest, catalogue, shown(str(address)))
 
     on_main(start)
     return _written(_embedding(encoder, catalogue), encoder.workers, catalogue, store, progress)

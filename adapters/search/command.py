@@ -48,11 +48,11 @@ def build(
     """
     from e2.adapters.encoder import load_encoder
     from e2.adapters.search.build import build_index
-    from e2.adapters.search.engines import claim_place
+    from e2.adapters.search.engines import claim_address
 
     if resume and overwrite:
         raise InputError("--resume continues with an index and --overwrite replaces it; choose one")
-    claim_place(out, resume=resume, overwrite=overwrite)
+    claim_address(out, resume=resume, overwrite=overwrite)
     products = catalogue.open()
     model = load_encoder(encoder, **vars(loading))
     done = build_index(model, products, out, features=features, resume=resume, overwrite=overwrite)

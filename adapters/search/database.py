@@ -34,7 +34,7 @@ class Database:
     @staticmethod
     def make(path: Path, manifest: Manifest) -> None:
         """Creates a database without products."""
-        tags = "".join(f", tag_{place} TEXT NOT NULL" for place in range(len(manifest.entities)))
+        tags = "".join(f", tag_{number} TEXT NOT NULL" for number in range(len(manifest.entities)))
         with contextlib.closing(_connected(path, "rwc")) as connection:
             connection.executescript(
                 f"""BEGIN;
@@ -96,7 +96,7 @@ class Database:
 
     def hits(self, product_ids: Sequence[str]) -> dict[str, IndexHit]:
         """Products by their ids, with score 1."""
-        tags = "".join(f", tag_{place}" for place in range(len(self.entities)))
+        tags = "".join(f", tag_{number}" for number in range(len(self.entities)))
         found = {}
         for product_id, caption, *values in self.by_id(f"product_id, caption{tags}", product_ids):
             named = zip(self.entities, values, strict=True)

@@ -13,54 +13,54 @@ from e2.extras import extra
 URI = re.compile(r"https?://|tcp://")
 
 
-def is_uri(place: str) -> bool:
+def is_uri(address: str) -> bool:
     """True if it names a server's collection; the ``.db`` file of a Milvus Lite counts as a server."""
-    return bool(URI.match(place)) or ".db/" in place or place.endswith(".db")
+    return bool(URI.match(address)) or ".db/" in address or address.endswith(".db")
 
 
-def folder_of(place: str) -> Path | None:
+def folder_of(address: str) -> Path | None:
     """Folder of an index; None on a server."""
-    return None if is_uri(place) else Path(place)
+    return None if is_uri(address) else Path(address)
 
 
-def claim_place(place: str, *, resume: bool, overwrite: bool) -> None:
+def claim_address(address: str, *, resume: bool, overwrite: bool) -> None:
     """Checks, before embedding, that an index may be built in a folder; for a server, `create_store` does."""
-    if (folder := folder_of(place)) is not None:
+    if (folder := folder_of(address)) is not None:
         IndexFolder(folder).claim(resume=resume, overwrite=overwrite)
 
 
-def open_store(place: str) -> Store:
+def open_store(address: str) -> Store:
     """Opens an index.
 
     Raises:
         InputError: no index, a damaged one, or no server.
     """
-    return _engine(place).open(place)
+    return _engine(address).open(address)
 
 
-def create_store(place: str, manifest: Manifest, *, overwrite: bool = False) -> Store:
+def create_store(address: str, manifest: Manifest, *, overwrite: bool = False) -> Store:
     """Makes an empty index; with ``overwrite`` beside the existing one, which it replaces when `Store.finish` is called.
 
     Raises:
         InputError: an index exists (without ``overwrite``), or something else, or it cannot be written.
     """
-    return _engine(place).create(place, manifest, overwrite=overwrite)
+    return _engine(address).create(address, manifest, overwrite=overwrite)
 
 
-def resume_store(place: str) -> Store | None:
+def resume_store(address: str) -> Store | None:
     """Opens the index that a build continues: an unfinished replacement, or else the existing one; None without either.
 
     Raises:
         InputError: another process is building it, or it is damaged.
     """
-    return _engine(place).resume(place)
+    return _engine(address).resume(address)
 
 
-def _engine(place: str) -> type[Any]:
-    """Class of the `Store` for a place."""
-    if not is_uri(place):
+def _engine(address: str) -> type[Any]:
+    """Class of the `Store` for an address."""
+    if not is_uri(address):
         return LocalStore
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # otherwise a line for every process that loads photos; read at import
-    with extra("search", f"{place}: a Milvus server"):
+    with extra("search", f"{address}: a Milvus server"):
         from e2.adapters.search.milvus_store import MilvusStore  # takes a second to import
     return MilvusStore

@@ -163,7 +163,7 @@ class _Parser:
     """Recursive descent over the tokens, a method per rule of the grammar."""
 
     def __init__(self, text: str, entities: Sequence[str]):
-        self.text, self.entities, self.depth, self.place = text, entities, 0, 0
+        self.text, self.entities, self.depth, self.next = text, entities, 0, 0
         self.tokens = self._split()  # (kind, text, where it starts)
 
     def parse(self) -> Filter:
@@ -233,26 +233,26 @@ class _Parser:
         return tuple(values)
 
     def _name(self) -> str:
-        kind, word, _ = self.tokens[self.place]
+        kind, word, _ = self.tokens[self.next]
         if kind not in ("word", "text"):
             raise self._error(f"expected a tag, one of {', '.join(self.entities)}")
         name = word if kind == "word" else _unquoted(word)
         if name not in self.entities:
             raise self._error(f"there is no tag {name!r}; there are {', '.join(self.entities) or 'none in this index'}")
-        self.place += 1
+        self.next += 1
         return name
 
     def _text(self) -> str:
         if self._kind() != "text":
             raise self._error('expected a text in quotes, as in brand == "Nike"')
-        self.place += 1
-        return _unquoted(self.tokens[self.place - 1][1])
+        self.next += 1
+        return _unquoted(self.tokens[self.next - 1][1])
 
     def _take(self, word: str) -> bool:
         """Consumes a symbol or a keyword, if it is next."""
-        kind, here, _ = self.tokens[self.place]
+        kind, here, _ = self.tokens[self.next]
         found = kind in ("symbol", "keyword") and here == word
-        self.place += found
+        self.next += found
         return found
 
     def _expect(self, word: str) -> None:
@@ -260,10 +260,10 @@ class _Parser:
             raise self._error(f"expected {word}")
 
     def _kind(self) -> str:
-        return self.tokens[self.place][0]
+        return self.tokens[self.next][0]
 
     def _error(self, what: str) -> InputError:
-        return InputError(self._message(what, self.tokens[self.place][2]))
+        return InputError(self._message(what, self.tokens[self.next][2]))
 
     def _message(self, what: str, where: int) -> str:
         here = printable(self.text[where : where + 20])

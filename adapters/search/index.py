@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from e2.adapters.encoder import Encoder, load_encoder
-from e2.adapters.encoder_places import check_noted, load_noted
+from e2.adapters.encoder_paths import check_noted, load_noted
 from e2.adapters.search.address import shown
 from e2.adapters.search.engines import folder_of, open_store
 from e2.adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
@@ -173,22 +173,22 @@ def check_encoder(manifest: Manifest, encoder: Encoder, where: str) -> None:
     check_noted(manifest.encoder, encoder, where, remedy)
 
 
-def encoder_of(place: str, name: str | None = None, **options: Any) -> Encoder:
+def encoder_of(address: str, name: str | None = None, **options: Any) -> Encoder:
     """Loads the encoder that an index was built with.
 
     Args:
-        place: the index's path or URI.
+        address: the index's path or URI.
         name: the encoder's present path; None: found automatically, see `load_noted`.
         options: of `load_encoder`.
 
     Raises:
         InputError: no index, or the encoder is not found, or has other weights.
     """
-    store = open_store(place)
+    store = open_store(address)
     manifest = store.manifest
     store.close()
     if not name:
-        return load_noted(manifest.encoder, folder_of(place), shown(place), **options)
+        return load_noted(manifest.encoder, folder_of(address), shown(address), **options)
     encoder = load_encoder(name, **options)
-    check_encoder(manifest, encoder, shown(place))
+    check_encoder(manifest, encoder, shown(address))
     return encoder

@@ -200,7 +200,7 @@ class LocalStore:
             return snapshot
 
     def _load(self) -> Snapshot:
-        names = [f"tag_{place}" for place in range(len(self.entities))]
+        names = [f"tag_{number}" for number in range(len(self.entities))]
         query = f"SELECT {', '.join(['row', 'product_id', *names])} FROM products ORDER BY row"
         cursor = self._database.connection.execute(query)
         parts: list[list[pa.Array]] = [[] for _ in range(2 + len(names))]

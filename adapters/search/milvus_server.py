@@ -1,6 +1,6 @@
 """Connects to a Milvus server, or the file of a Milvus Lite; errors become one line.
 
-A place is ``http://HOST:PORT/COLLECTION``, or ``FILE.db`` or ``FILE.db/COLLECTION``. User and password, or a key, come from
+An address is ``http://HOST:PORT/COLLECTION``, or ``FILE.db`` or ``FILE.db/COLLECTION``. User and password, or a key, come from
 ``$MILVUS_TOKEN`` (``USER:PASSWORD`` or the key) or are in the URI; they are never printed.
 """
 
@@ -33,14 +33,14 @@ OUTAGE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class Server:
-    """A connection, and the collection that a place names."""
+    """A connection, and the collection that an address names."""
 
-    def __init__(self, place: str):
-        user, given = USER.search(place), os.environ.get("MILVUS_TOKEN", "")
+    def __init__(self, address: str):
+        user, given = USER.search(address), os.environ.get("MILVUS_TOKEN", "")
         self.token = given or (unquote(user[1]) if user else "")
         self._signs_in_by = "the address" if self.token and not given else "$MILVUS_TOKEN"
-        self.place = shown(place)
-        self.uri, self.collection = parts(self.place)
+        self.address = shown(address)
+        self.uri, self.collection = parts(self.address)
         for name in ("pymilvus", "grpc._server", "milvus_lite"):  # they print a traceback for each error that they also raise
             logger = logging.getLogger(name)
             logger.handlers, logger.propagate = [logging.NullHandler()], False
@@ -98,7 +98,7 @@ class Server:
         if status in OUTAGE or getattr(error, "code", None) == 2:
             return f"no Milvus server answers at {self.uri}; start it, or fix the address; a build continues with --resume"
         if getattr(error, "code", None) == NOT_FOUND:
-            return f"{self.place} was replaced or removed meanwhile by another process; begin again"
+            return f"{self.address} was replaced or removed meanwhile by another process; begin again"
         if isinstance(error, MilvusException) and _passes(error) and error.code != 1:  # 1 is any error of Milvus Lite
             return f"the Milvus server at {self.uri} is not ready: {text[:300]}; try again; a build continues with --resume"
         return f"the Milvus server at {self.uri} refused: {text[:300]}"
@@ -109,11 +109,11 @@ class Server:
         return printable(text)
 
 
-def parts(place: str) -> tuple[str, str]:
-    """Splits a place into (connection, collection)."""
-    start, slash, name = place.rpartition("/")
-    if place.endswith(".db") or not slash or start.endswith("/"):  # a file; or http://HOST:PORT alone
-        return place, COLLECTION
+def parts(address: str) -> tuple[str, str]:
+    """Splits an address into (connection, collection)."""
+    start, slash, name = address.rpartition("/")
+    if address.endswith(".db") or not slash or start.endswith("/"):  # a file; or http://HOST:PORT alone
+        return address, COLLECTION
     return start, name or COLLECTION
 
 

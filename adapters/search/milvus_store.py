@@ -59,7 +59,7 @@ class MilvusStore:
 
     def __init__(self, server: Server, description: dict[str, Any], replaces: dict[str, Any] | None = None):
         self._server, self._name, self._replaces = server, description["collection_name"], replaces
-        self.manifest = read_manifest(_properties(description).get(MANIFEST), server.place)
+        self.manifest = read_manifest(_properties(description).get(MANIFEST), server.address)
         self.entities = self.manifest.entities
         self._tags: tuple[str, Columns] | None = None  # of all products, and the change after which they were read
         self._call("load_collection", patience=WRITE)
@@ -67,21 +67,21 @@ class MilvusStore:
         self._settle()
 
     @classmethod
-    def open(cls, place: str) -> "MilvusStore":
+    def open(cls, address: str) -> "MilvusStore":
         """Opens an index."""
         with contextlib.ExitStack() as stack:
-            server = _connected(place, stack)
+            server = _connected(address, stack)
             if server is not None and (found := server.describe(server.collection)):
                 store = cls(server, found)
                 stack.pop_all()
                 return store
-        raise InputError(f"{shown(place)} is no index; build one by e2 index build --out {shown(place)}")
+        raise InputError(f"{shown(address)} is no index; build one by e2 index build --out {shown(address)}")
 
     @classmethod
-    def resume(cls, place: str) -> "MilvusStore | None":
+    def resume(cls, address: str) -> "MilvusStore | None":
         """Opens what a build continues: an unfinished replacement, or else the index; None without either."""
         with contextlib.ExitStack() as stack:
-            server = _connected(place, stack)
+            server = _connected(address, stack)
             if server is None or (there := server.describe(server.collection)) is None:
                 return None
             later = [found for found in _builds(server) if found["collection_name"] > there["collection_name"]]
@@ -90,15 +90,15 @@ class MilvusStore:
             return store
 
     @classmethod
-    def create(cls, place: str, manifest: Manifest, *, overwrite: bool = False) -> "MilvusStore":
+    def create(cls, address: str, manifest: Manifest, *, overwrite: bool = False) -> "MilvusStore":
         """Creates an empty collection; with ``overwrite`` it replaces the existing one when finished."""
         with contextlib.ExitStack() as stack:
-            server = stack.enter_context(contextlib.closing(Server(place)))
+            server = stack.enter_context(contextlib.closing(Server(address)))
             there = server.describe(server.collection)
-            _refuse(server.place, there, overwrite)
+            _refuse(server.address, there, overwrite)
             store = cls(server, _made(server, manifest), replaces=there)
             if there is None:
-                store._take_empty_place()
+                store._take_free_name()
             stack.pop_all()
             return store
 
@@ -106,7 +106,7 @@ class MilvusStore:
     def generation(self) -> str:
         found = self._server.describe(self._server.collection)
         if found is None:
-            raise InputError(f"there is no index at {self._server.place} any more; build it again")
+            raise InputError(f"there is no index at {self._server.address} any more; build it again")
         return f"{found['collection_name']} {_properties(found).get(CHANGED)}"
 
     def __len__(self) -> int:
@@ -176,7 +176,7 @@ class MilvusStore:
         self._order()
         self._note(complete=True)
         if self._replaces is not None:
-            self._take_place(self._replaces["collection_name"])
+            self._take_name(self._replaces["collection_name"])
 
     def close(self) -> None:
         self._server.close()
@@ -196,7 +196,7 @@ class MilvusStore:
         """Waits until the server shows everything written so far."""
         self._count(None, consistency_level="Strong", patience=WRITE)
 
-    def _take_empty_place(self) -> None:
+    def _take_free_name(self) -> None:
         """Takes an unused name."""
         left = self._others()
         try:
@@ -207,7 +207,7 @@ class MilvusStore:
             self._give_up("another process began to build it meanwhile; wait until it has ended")
         self._remove(left)
 
-    def _take_place(self, old: str) -> None:
+    def _take_name(self, old: str) -> None:
         """Moves the alias here, then removes its old target and all other builds."""
         alias, left = self._server.collection, self._others()
         now = (self._server.describe(alias) or {}).get("collection_name")
@@ -216,7 +216,7 @@ class MilvusStore:
         if now == alias:  # from an earlier version: a collection of that very name
             self._remove([old])
         if now in (None, alias):
-            self._take_empty_place()
+            self._take_free_name()
         elif now == old:  # otherwise another process finished the same build earlier
             self._call("alter_alias", alias, patience=WRITE)
             self._remove(left)
@@ -232,7 +232,7 @@ class MilvusStore:
 
     def _give_up(self, reason: str) -> NoReturn:
         self._remove([self._name])
-        raise InputError(f"{self._server.place}: {reason}, or replace it by --overwrite")
+        raise InputError(f"{self._server.address}: {reason}, or replace it by --overwrite")
 
     # The vectors' index
 
@@ -253,7 +253,7 @@ class MilvusStore:
     def _is_ordered(self) -> bool:
         """True if nothing was written since the last `finish` of any process."""
         properties = _properties(self._call("describe_collection"))
-        return read_manifest(properties.get(MANIFEST), self._server.place).complete
+        return read_manifest(properties.get(MANIFEST), self._server.address).complete
 
     # Reading
 
@@ -306,27 +306,27 @@ class MilvusStore:
             scores = queries @ np.asarray([row["vector"] for row in rows], np.float32).T
             for number, line in enumerate(scores):
                 best = np.argsort(-line)[:k]
-                hits = found[number] + [hit_of(rows[place], float(line[place]), self.entities) for place in best]
+                hits = found[number] + [hit_of(rows[row], float(line[row]), self.entities) for row in best]
                 found[number] = sorted(hits, key=lambda hit: -hit.score)[:k]
         return found
 
 
-def _connected(place: str, stack: contextlib.ExitStack) -> Server | None:
+def _connected(address: str, stack: contextlib.ExitStack) -> Server | None:
     """Opens a server, which the stack closes; None for a missing Milvus Lite file, which connecting would create."""
-    uri = parts(shown(place))[0]
+    uri = parts(shown(address))[0]
     if uri.endswith(".db") and not Path(uri).exists():
         return None
-    return stack.enter_context(contextlib.closing(Server(place)))
+    return stack.enter_context(contextlib.closing(Server(address)))
 
 
-def _refuse(place: str, there: dict[str, Any] | None, overwrite: bool) -> None:
+def _refuse(address: str, there: dict[str, Any] | None, overwrite: bool) -> None:
     """Refuses to replace what must be kept."""
     if there is None:
         return
     if MANIFEST not in _properties(there):
-        raise InputError(f"{place} is there already and is no index of e2 index build; choose another collection")
+        raise InputError(f"{address} is there already and is no index of e2 index build; choose another collection")
     if not overwrite:
-        raise InputError(f"{place} holds an index already; continue with --resume, or replace it by --overwrite")
+        raise InputError(f"{address} holds an index already; continue with --resume, or replace it by --overwrite")
 
 
 def _made(server: Server, manifest: Manifest) -> dict[str, Any]:
@@ -343,7 +343,7 @@ def _properties(description: dict[str, Any]) -> dict[str, str]:
 
 
 def _builds(server: Server) -> list[dict[str, Any]]:
-    """All collections made for the place, earliest first."""
+    """All collections made for the address, earliest first."""
     own = re.compile(rf"{re.escape(server.collection)}_e2_[0-9a-f]{{16}}")
     found = [server.describe(name) for name in sorted(server.call("list_collections")) if own.fullmatch(name)]
     return [description for description in found if description and MANIFEST in _properties(description)]

@@ -117,10 +117,10 @@ def search(products: ProductSearch, query: IndexQuery, k: int, where: Where = No
         where, more = all_of([where, without(query.unwanted, products.facets())]), more + MORE
     asked = max(k, min(k + more, MOST - offset))
     listed = products.search(query.vector, asked, where, offset)[0]
-    kept = [place for place, hit in enumerate(listed) if not query.leaves_out(hit)][:k]
+    kept = [rank for rank, hit in enumerate(listed) if not query.leaves_out(hit)][:k]
     looked_at = kept[-1] + 1 if len(kept) == k else len(listed)
     over = looked_at == len(listed) < asked
-    return Found([listed[place] for place in kept], None if over else offset + looked_at)
+    return Found([listed[rank] for rank in kept], None if over else offset + looked_at)
 
 
 def without(unwanted: Unwanted, vocabulary: Mapping[str, Iterable[str]]) -> Filter | None:

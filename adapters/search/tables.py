@@ -37,10 +37,10 @@ def hits_table(hits: Sequence[IndexHit], title: Text | None = None) -> Table:
     return table
 
 
-def info_table(place: str, record: Mapping[str, Any]) -> Table:
+def info_table(address: str, record: Mapping[str, Any]) -> Table:
     """Tabulates the manifest, then each tag with its most frequent values."""
     table = Table(show_header=False)
-    table.add_row("index", Text(written_out(place)))
+    table.add_row("index", Text(written_out(address)))
     encoder = record["encoder"]
     state = "" if record["complete"] else "; the build was stopped, go on by e2 index build --resume"
     facts = {

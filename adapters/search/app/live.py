@@ -22,13 +22,13 @@ class LiveIndex:
 
     Args:
         index: opened at the start.
-        place: path or URI.
+        address: path or URI.
         encoder: the app's; an index of another encoder cannot be searched.
         changed: called in a separate thread after every change.
     """
 
-    def __init__(self, index: ProductIndex, place: str, encoder: Encoder, changed: Callable[[], None]):
-        self.place, self.encoder, self._changed = place, encoder, changed
+    def __init__(self, index: ProductIndex, address: str, encoder: Encoder, changed: Callable[[], None]):
+        self.address, self.encoder, self._changed = address, encoder, changed
         self._index, self._generation = index, index.generation
         self._problem: str | None = None
         self._looked, self._lock = time.monotonic(), threading.Lock()
@@ -53,7 +53,7 @@ class LiveIndex:
         try:
             if (generation := self._index.generation) != self._generation:
                 if generation.split()[0] != self._generation.split()[0]:  # the old one may be in use: do not close it
-                    self._index = open_index(self.place, self.encoder)
+                    self._index = open_index(self.address, self.encoder)
                     generation = self._index.generation
                 self._generation = generation
                 threading.Thread(target=self._changed, name="changed index", daemon=True).start()

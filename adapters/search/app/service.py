@@ -26,12 +26,12 @@ class SearchService:
         index: of products.
         models: the index's encoder and further models.
         shelf: uploaded photos.
-        place: path of the index, to follow changes; None: it does not change.
+        address: path of the index, to follow changes; None: it does not change.
     """
 
-    def __init__(self, index: ProductIndex, models: Models, shelf: PhotoShelf | None = None, place: str | None = None):
+    def __init__(self, index: ProductIndex, models: Models, shelf: PhotoShelf | None = None, address: str | None = None):
         self.models, self.shelf = models, shelf or PhotoShelf()
-        live = LiveIndex(index, place, models.encoder, self._renew) if place else None
+        live = LiveIndex(index, address, models.encoder, self._renew) if address else None
         self._now = live.now if live else lambda: index
 
     @property

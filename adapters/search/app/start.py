@@ -47,8 +47,8 @@ def service_of(
     encoder: Encoder,
     captioner: Captioner | None,
     composers: Sequence[Path] = (),
-    place: str | None = None,
+    address: str | None = None,
 ) -> SearchService:
     """Builds a service from loaded parts; tags are read from the values in the index."""
     fitted = [load_composer(folder, encoder) for folder in composers]
-    return SearchService(index, Models(encoder, vocabulary_of(index), captioner, fitted), place=place)
+    return SearchService(index, Models(encoder, vocabulary_of(index), captioner, fitted), address=address)

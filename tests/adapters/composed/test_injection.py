@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from e2.adapters.composed.base import normalised
-from e2.adapters.composed.injection import NOWHERE, encode_text_with_tokens, place_prompts, prompts_with_word, token_table
+from e2.adapters.composed.injection import NOWHERE, encode_text_with_tokens, locate_words, prompts_with_word, token_table
 from e2.errors import InputError
 from e2.texts import cut_to_longest
 from tests.adapters.composed.towers import fixture_tower, places, siglip_like_tower
@@ -162,13 +162,13 @@ def test_a_cut_off_place_is_refused_and_a_long_wish_behind_it_is_not(tokenizer):
     prompts_with_word(tokenizer, [("a photo of ", " that " + "is red and " * 90)])
     with pytest.raises(InputError, match="the pseudo-word of text 1 is cut off: this encoder reads 77 tokens"):
         prompts_with_word(tokenizer, [("", ""), ("is red and " * 90, "")])
-    kept = place_prompts(tokenizer, lambda word, i: f"{word} {'red ' * 90}{word}", 1, keep_cut=True)
+    kept = locate_words(tokenizer, lambda word, i: f"{word} {'red ' * 90}{word}", 1, keep_cut=True)
     assert kept.positions.tolist() == [[1]]
 
 
 def test_several_places_in_a_text_are_padded_with_nowhere(tokenizer):
     texts = ["{} with {}", "{} in a box"]
-    prompts = place_prompts(tokenizer, lambda word, i: texts[i].format(word, word), 2)
+    prompts = locate_words(tokenizer, lambda word, i: texts[i].format(word, word), 2)
     assert prompts.positions.tolist() == [[1, 3], [1, NOWHERE]]
 
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from e2.adapters.export.card import model_card
-from e2.adapters.export.push import repository_folder, upload, without_places
+from e2.adapters.export.push import repository_folder, upload, without_paths
 from e2.checkpoint import weights_sha256
 from e2.errors import InputError
 from tests.adapters.export.conftest import encoder_of
@@ -115,7 +115,7 @@ def test_text_of_others_stays_text_in_the_card(e2_checkpoint):
 
 
 def test_places_are_cut_to_their_last_part():
-    assert without_places({"a": ["/x/y.parquet", "boutique"], "b": {"c": "/z"}}) == {
+    assert without_paths({"a": ["/x/y.parquet", "boutique"], "b": {"c": "/z"}}) == {
         "a": ["y.parquet", "boutique"],
         "b": {"c": "z"},
     }

@@ -452,7 +452,7 @@ def test_what_goes_wrong_is_named_and_no_password_is_printed(monkeypatch):
         assert "s3" not in str(caught.value) and "\n" not in str(caught.value) and caught.value.__cause__ is None
     raised.clear()
     server = Server(place)
-    assert server.token == "root:s3@cret" and "s3" not in repr(server) + server.place + shown(place)
+    assert server.token == "root:s3@cret" and "s3" not in repr(server) + server.address + shown(place)
     assert shown(place) == "http://127.0.0.1:1/shop" and shown("runs/a@b//c") == "runs/a@b//c"
 
 

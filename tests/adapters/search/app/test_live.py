@@ -27,7 +27,7 @@ def followed(service, place, monkeypatch):
     """A service over the index there, which looks before each answer."""
     monkeypatch.setattr(live, "EVERY", 0)
     encoder = service.models.encoder
-    return service_of(open_index(place, encoder), encoder, None, place=str(place))
+    return service_of(open_index(place, encoder), encoder, None, address=str(place))
 
 
 def wait_for(condition):

@@ -21,7 +21,7 @@ def noted(info: dict[str, Any], folder: Path | None) -> dict[str, Any]:
 
     Args:
         info: of an `Encoder`.
-        folder: folder made with it, to which the first place is relative; None: none.
+        folder: folder made with it, to which the first one is relative; None: none.
     """
     prefix, path = _split(str(info["path"]))
     if not path or not os.path.exists(path):  # a name that packages or the hub know
@@ -47,15 +47,15 @@ def load_noted(
         if _weights(encoder.info) == _weights(info):
             return encoder
     problem = "its path was not recorded"
-    for place in dict.fromkeys(_places(info, folder)):
+    for name in dict.fromkeys(_names(info, folder)):
         try:
-            found = load_encoder(place, **options)
+            found = load_encoder(name, **options)
         except InputError as error:
             problem = str(error)
             continue
         if _weights(found.info) == _weights(info):
             return found
-        problem = f"{place} has other weights than when it was used"
+        problem = f"{name} has other weights than when it was used"
     raise InputError(f"the encoder of {holder} is not found: {problem}; give its path by --encoder")
 
 
@@ -71,11 +71,11 @@ def check_noted(info: Mapping[str, Any], encoder: Encoder, holder: str, remedy: 
         raise InputError(f"{holder} was made with {_shown(info)}, not with {_shown(encoder.info)}; {remedy}")
 
 
-def _places(info: Mapping[str, Any], folder: Path | None) -> Iterator[str]:
+def _names(info: Mapping[str, Any], folder: Path | None) -> Iterator[str]:
     """Yields the names to try, relative ones resolved; a file may say anything."""
-    places = info.get("places")
-    for place in places if isinstance(places, list) else ():
-        prefix, path = _split(str(place))
+    names = info.get("places")
+    for name in names if isinstance(names, list) else ():
+        prefix, path = _split(str(name))
         yield prefix + (os.path.normpath(folder / path) if folder else path)
     if info.get("path"):
         yield str(info["path"])

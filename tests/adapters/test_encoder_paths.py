@@ -12,7 +12,7 @@ from e2.adapters.composed.fitting import FitConfig
 from e2.adapters.composed.methods import fit_composer, load_composer
 from e2.adapters.composed.sources import captions_of
 from e2.adapters.encoder import load_encoder
-from e2.adapters.encoder_places import load_noted
+from e2.adapters.encoder_paths import load_noted
 from e2.adapters.search.build import build_index
 from e2.adapters.search.index import encoder_of, open_index
 from e2.checkpoint import save_config, weights_of
