@@ -22,7 +22,9 @@ def embed_texts(encoder: Encoder, texts: Sequence[str], *, progress: bool = True
     """
     if len(texts) < LARGE:
         return encoder.encode_texts(list(texts), progress=progress)
-    path = _cached_file(encoder, texts)
+    digests = (texts if isinstance(texts, TextBlock) else TextBlock(texts)).digests()
+    name = key("text-embeddings", encoder.info["weights_sha256"], encoder.precision, len(digests), digests.tobytes().hex())
+    path = cache_folder() / "text-embeddings" / f"{name}.npy"
     if not path.is_file():
         _write(encoder, texts, path, progress)
     return np.load(path, mmap_mode="r")
@@ -39,9 +41,3 @@ def _write(encoder: Encoder, texts: Sequence[str], path: Path, progress: bool) -
             table[start : start + len(vectors)] = vectors
         if table is not None:
             table.flush()
-
-
-def _cached_file(encoder: Encoder, texts: Sequence[str]) -> Path:
-    digests = (texts if isinstance(texts, TextBlock) else TextBlock(texts)).digests()
-    name = key("text-embeddings", encoder.info["weights_sha256"], encoder.precision, len(digests), digests.tobytes().hex())
-    return cache_folder() / "text-embeddings" / f"{name}.npy"

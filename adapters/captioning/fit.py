@@ -93,7 +93,8 @@ def fit_captioner(
     reader = make_reader(encoder, texts, config, entities)
     vocabulary = {} if reader is None else reader.vocabulary
     corpus = corpus_of_catalogue(texts, config.text, vocabulary) if is_catalogue(texts) else corpus_of_texts(texts, name)
-    photos = photos if needs_photos(config) else None
+    needed = config.prompt == "tags" or config.calibration == "image-gap" or config.modality_offset
+    photos = photos if needed else None
     origin = {
         "texts": corpus.fingerprint(),
         "photos": None if photos is None else fingerprint(photos),
@@ -130,10 +131,6 @@ def make_reader(encoder: Encoder, texts: Any, config: CaptionerConfig, entities:
     if not getattr(texts, "tags", ()):
         raise InputError(f"prompt {config.prompt!r} needs the texts' tags: give a catalogue and name its columns by --tags")
     return TagReader(encoder, tag_vocabulary(texts, entities))
-
-
-def needs_photos(config: CaptionerConfig) -> bool:
-    return config.prompt == "tags" or config.calibration == "image-gap" or config.modality_offset
 
 
 def look_at(catalogue: Catalogue, encoder: Encoder, config: CaptionerConfig, progress: bool) -> CalibrationPhotos:

@@ -55,7 +55,11 @@ class FolderPhotos(Sequence[PhotoToCaption]):
         closed: list[str] = []  # unreadable folders
         walk = os.walk(self.folder, onerror=lambda error: closed.append(str(error.filename)))
         found = [os.path.join(at, name) for at, _, names in walk for name in names if name != LEDGER]
-        ours = set() if out is None else {os.path.abspath(path) for path in _own_files(Path(out))}
+        ours = set()  # the output file, its part, and temporary files of a killed run
+        if out is not None:
+            out = Path(out)
+            own = [out, _part(out), *out.parent.glob(f".{glob.escape(out.name)}.*.tmp*")]
+            ours = {os.path.abspath(path) for path in own}
         self.paths = sorted(path for path in [*found, *closed] if os.path.abspath(path) not in ours)
         if not self.paths:
             raise InputError(f"{folder} holds no image, nor any other file; give a folder with photos")
@@ -219,11 +223,6 @@ def _is_row(line: bytes) -> bool:
 
 def _part(out: str | Path) -> Path:
     return Path(f"{out}.part")
-
-
-def _own_files(out: Path) -> list[Path]:
-    """The file, its part, and temporary files of a killed run."""
-    return [out, _part(out), *out.parent.glob(f".{glob.escape(out.name)}.*.tmp*")]
 
 
 def _finish(part: Path, out: Path) -> int:

@@ -157,18 +157,13 @@ class Composer(ABC):
         rows = [wishes if len(wishes) == orders else wishes * orders for wishes in joined]
         if self.needs_text:
             for number, wishes in enumerate(rows):
-                check_wish(wishes[0], number)
+                if fault := wish_fault(wishes[0]):
+                    raise InputError(f"the wish of query {number} {fault}")
         return [list(order) for order in zip(*rows, strict=True)]
 
     @abstractmethod
     def _compose(self, references: References, wishes: list[str]) -> Composed:
         """Composes (N, D) vectors of any length for N references and N checked wishes."""
-
-
-def check_wish(wish: str, number: int) -> None:
-    """Refuses what cannot be meant as a wish, in one line."""
-    if fault := wish_fault(wish):
-        raise InputError(f"the wish of query {number} {fault}")
 
 
 def wish_fault(wish: str) -> str | None:

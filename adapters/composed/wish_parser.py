@@ -52,15 +52,11 @@ def parse_wish(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> Wish
     """
     tokens = tokens_of(wish, lexicon, known)
     unknown = [token.text for token in tokens if token.cue is Cue.UNKNOWN]
-    if any(word.lower() in FOREIGN or not _latin(word) for word in unknown):
+    if any(word.lower() in FOREIGN or any(letter.isalpha() and letter > "\u024f" for letter in word) for word in unknown):
         return Wish(not_understood=tuple(wish.split()), foreign=True)
     reader = _Reader(_phrases(tokens), lexicon)
     reader.read()
     return Wish(tuple(reader.items), tuple(dict.fromkeys(reader.different)), tuple(unknown))
-
-
-def _latin(word: str) -> bool:
-    return all(letter < "\u0250" or not letter.isalpha() for letter in word)
 
 
 def _phrases(tokens: Sequence[Token]) -> list[Token]:

@@ -95,8 +95,11 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32") -> di
     try:
         graphs = _checked_graphs(record, folder, ending)
         rule = json.loads((folder / RULE_FILE).read_text())
+        identity = record.source["weights_sha256"]
+        if ending != EXACT:
+            identity = hashlib.sha256("".join(record.sha256[graph] for graph in graphs).encode()).hexdigest()
         preprocess, tokenizer = photo_transform(rule), load_tokenizer(folder, record.further["tokenizer"])
-        info = {**record.source, "path": name, "weights_sha256": _identity(record, graphs, ending), "runtime": "onnxruntime"}
+        info = {**record.source, "path": name, "weights_sha256": identity, "runtime": "onnxruntime"}
         model = OnnxModel(folder, record.tags, rule, ending)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / RECORD} is damaged: {first_line(error)}; export again") from error
@@ -114,12 +117,6 @@ def _checked_graphs(record: Exported, folder: Path, ending: str) -> list[str]:
         if file_sha256(folder / name) != record.sha256[name]:
             raise InputError(f"{folder / name} is damaged or of another export; copy the whole folder, or export again")
     return graphs
-
-
-def _identity(record: Exported, graphs: Sequence[str], ending: str) -> str:
-    if ending == EXACT:
-        return record.source["weights_sha256"]
-    return hashlib.sha256("".join(record.sha256[graph] for graph in graphs).encode()).hexdigest()
 
 
 def _session(path: Path):

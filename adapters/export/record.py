@@ -32,14 +32,11 @@ class Exported:
     version: str = __version__
 
     def write(self, folder: Path) -> None:
-        written = {path.relative_to(folder).as_posix(): path for path in files_of(folder)}
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+        written = {path.relative_to(folder).as_posix(): path for path in files}
         self.files = {name: path.stat().st_size for name, path in written.items()}
         self.sha256 = {name: file_sha256(path) for name, path in written.items()}
         (folder / RECORD).write_text(json.dumps(asdict(self), indent=2) + "\n")
-
-
-def files_of(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
 
 
 def read_export(folder: str | Path) -> Exported:

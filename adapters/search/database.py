@@ -87,7 +87,7 @@ class Database:
 
     def by_id(self, columns: str, product_ids: Sequence[str], table: str = "products") -> list[tuple]:
         """Selects columns of products by ids; ids that are no Unicode cannot exist."""
-        ids, found = [name for name in dict.fromkeys(product_ids) if _is_unicode(name)], []
+        ids, found = [name for name in dict.fromkeys(product_ids) if name.encode(errors="ignore").decode() == name], []
         for start in range(0, len(ids), IDS_AT_ONCE):
             part = ids[start : start + IDS_AT_ONCE]
             query = f"SELECT {columns} FROM {table} WHERE product_id IN ({', '.join('?' * len(part))})"
@@ -115,12 +115,3 @@ def _connected(path: Path, mode: str) -> sqlite3.Connection:
     """Connects, for several threads, with explicit transactions."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-
-
-def _is_unicode(text: str) -> bool:
-    """True if a text can be written as UTF-8, unlike half a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
