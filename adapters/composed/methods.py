@@ -14,13 +14,14 @@ from e2.adapters.composed.fitting import FitConfig
 from e2.adapters.composed.lincir import LinCIR, fit_lincir
 from e2.adapters.composed.mappings import MAPPINGS
 from e2.adapters.composed.oti import OtiConfig
-from e2.adapters.composed.phrases import Phrases
+from e2.adapters.composed.phrases import Phrases, phrases_of
 from e2.adapters.composed.pic2word import Pic2Word, fit_pic2word
 from e2.adapters.composed.pseudo_word import PseudoWordComposer
+from e2.adapters.composed.reference_captions import captions_of
 from e2.adapters.composed.searle import Searle, SearleOti, fit_searle
 from e2.adapters.composed.settings import composer_options, parse_options
 from e2.adapters.composed.slots import SlotFilling, calibrated_slots
-from e2.adapters.composed.sources import captions_in, captions_of, catalogue_options, phrases_of, rewriter_of, vocabulary_of
+from e2.adapters.composed.sources import captions_in, catalogue_options, rewriter_of, vocabulary_of
 from e2.adapters.composed.store import COMPOSER, ComposerRecord, load_mapping, read_record, save_composer
 from e2.adapters.encoder import Encoder
 from e2.adapters.encoder_paths import check_noted, load_noted, noted
@@ -46,8 +47,8 @@ def make_composer(name: str, encoder: Encoder, /, *, path: str | Path | None = N
         encoder: any.
         path: folder of a fitted one.
         options: of the method, e.g. ``preset``, ``text_weight``; ``captions``, ``rewriter`` and the rewriter's options for
-            ``cirevl``; ``vocabulary`` for ``slots``; ``phrases`` for ``searle-oti``. Strings are read as
-            :mod:`e2.adapters.composed.sources` says.
+            ``cirevl``; ``vocabulary`` for ``slots``; ``phrases`` for ``searle-oti``. Strings are read by
+            ``captions_of``, ``rewriter_of``, ``vocabulary_of`` and ``phrases_of``.
 
     Raises:
         InputError: unknown method or option, a missing requirement, or a folder of another method or encoder.
@@ -140,7 +141,7 @@ def fit_composer(
         out: the folder.
         config: of the training.
         oti: of SEARLE's inversion.
-        phrases: of SEARLE; see :func:`e2.adapters.composed.sources.phrases_of`.
+        phrases: of SEARLE; see :func:`e2.adapters.composed.phrases.phrases_of`.
         photos: number of products whose first photos are used, chosen by the seed; None = all, for searle 4,096.
         overwrite: replace an earlier composer.
         progress: show bars.

@@ -22,6 +22,7 @@ from e2.adapters.composed.injection import Prompts, prompts_with_word
 from e2.adapters.composed.keywords import keyword_spans
 from e2.adapters.composed.reasoning import NoCaption
 from e2.adapters.encoder import Encoder
+from e2.backbones import TRANSFORMERS
 from e2.errors import InputError
 
 CONCEPTS, PHRASES = 500, 64  # concepts found in captions; phrases kept per concept
@@ -45,6 +46,27 @@ def frequent_concepts(texts: Iterable[str], count: int = CONCEPTS, least: int = 
         found.update(words)
     kept = sorted((word for word, times in found.items() if times >= least), key=lambda word: (-found[word], word))
     return kept[:count]
+
+
+def phrases_of(source: Phrases | str | Path | None, texts: Sequence[str]) -> Phrases:
+    """Concept phrases: as given, from a phrase file, a captioner's folder, ``transformers:NAME``, or (None) from the texts.
+
+    All except the first two are about the most frequent words of the texts.
+    """
+    if isinstance(source, Mapping):
+        return source
+    if source is not None and Path(source).is_file():
+        return phrases_from_file(source)
+    concepts = frequent_concepts(texts)
+    if source is None:
+        return phrases_from_captions(texts, concepts)
+    if str(source).startswith(TRANSFORMERS):
+        return phrases_from_model(str(source).removeprefix(TRANSFORMERS), concepts)
+    if Path(source).is_dir():
+        from e2.adapters.captioning import load_captioner
+
+        return phrases_from_captioner(load_captioner(source), concepts)
+    raise InputError(f"no concept phrases in {source}: give a JSON file, a captioner's folder or {TRANSFORMERS}NAME")
 
 
 def phrases_from_captions(texts: Sequence[str], concepts: Sequence[str], count: int = PHRASES) -> dict[str, list[str]]:

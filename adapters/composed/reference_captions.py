@@ -9,7 +9,9 @@ from PIL import Image
 
 from e2.adapters.captioning.files import read_captions
 from e2.adapters.composed.base import References
+from e2.adapters.encoder import Encoder
 from e2.adapters.image_batches import ImageSource
+from e2.backbones import TRANSFORMERS
 from e2.data.images import as_photo
 from e2.errors import InputError, escaped, printable
 
@@ -104,6 +106,21 @@ class FileCaptions:
         failed = next((f" ({self._file.failed[key]})" for key in keys if key in self._file.failed), "")
         own = self._file.some_ids()
         raise InputError(f"{self.path} has no caption for {shown}{failed}, but for {own}; add one, or use a captioner")
+
+
+def captions_of(source: CaptionSource | str | Path, encoder: Encoder) -> CaptionSource:
+    """Source of the references' captions: a captioner's folder, a captions file, or ``transformers:NAME``."""
+    if not isinstance(source, (str, Path)):
+        return source
+    if str(source).startswith(TRANSFORMERS):
+        return TransformersCaptions(str(source).removeprefix(TRANSFORMERS), device=str(encoder.device))
+    if Path(source).is_dir():
+        from e2.adapters.captioning import load_captioner
+
+        return OurCaptions(load_captioner(source, among=[encoder]))
+    if Path(source).is_file():
+        return FileCaptions(source)
+    raise InputError(f"no captions in {source}: give a captioner's folder, a captions file or {TRANSFORMERS}NAME")
 
 
 def image_keys(images: Sequence[ImageSource]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Builds what composers need by name: vocabularies, concept phrases, captions, rewriters."""
+"""Builds what composers need by name: vocabularies, rewriters, and what comes from the searched catalogue."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,25 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from e2.adapters.composed.endpoint import Endpoint, EndpointConfig
-from e2.adapters.composed.phrases import (
-    Phrases,
-    frequent_concepts,
-    phrases_from_captioner,
-    phrases_from_captions,
-    phrases_from_file,
-    phrases_from_model,
-)
-from e2.adapters.composed.reference_captions import CaptionSource, FileCaptions, OurCaptions, TransformersCaptions
+from e2.adapters.composed.phrases import phrases_of
 from e2.adapters.composed.rewriting import Rewriter
 from e2.adapters.composed.rule_editor import RuleEditor
-from e2.adapters.encoder import Encoder
 from e2.adapters.tag_reader import tag_vocabulary
+from e2.backbones import TRANSFORMERS
 from e2.config import from_dict
 from e2.data import open_catalogue
 from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
 
-HUB = "transformers:"
 Vocabulary = Mapping[str, Sequence[str]]
 
 
@@ -67,42 +58,6 @@ def captions_in(catalogue: Catalogue) -> list[str]:
     return [caption for product in without_photos(catalogue) for caption in product.captions]
 
 
-def phrases_of(source: Phrases | str | Path | None, texts: Sequence[str]) -> Phrases:
-    """Concept phrases: as given, from a phrase file, a captioner's folder, ``transformers:NAME``, or (None) from the texts.
-
-    All except the first two are about the most frequent words of the texts.
-    """
-    if isinstance(source, Mapping):
-        return source
-    if source is not None and Path(source).is_file():
-        return phrases_from_file(source)
-    concepts = frequent_concepts(texts)
-    if source is None:
-        return phrases_from_captions(texts, concepts)
-    if str(source).startswith(HUB):
-        return phrases_from_model(str(source).removeprefix(HUB), concepts)
-    if Path(source).is_dir():
-        from e2.adapters.captioning import load_captioner
-
-        return phrases_from_captioner(load_captioner(source), concepts)
-    raise InputError(f"no concept phrases in {source}: give a JSON file, a captioner's folder or {HUB}NAME")
-
-
-def captions_of(source: CaptionSource | str | Path, encoder: Encoder) -> CaptionSource:
-    """Source of the references' captions: a captioner's folder, a captions file, or ``transformers:NAME``."""
-    if not isinstance(source, (str, Path)):
-        return source
-    if str(source).startswith(HUB):
-        return TransformersCaptions(str(source).removeprefix(HUB), device=str(encoder.device))
-    if Path(source).is_dir():
-        from e2.adapters.captioning import load_captioner
-
-        return OurCaptions(load_captioner(source, among=[encoder]))
-    if Path(source).is_file():
-        return FileCaptions(source)
-    raise InputError(f"no captions in {source}: give a captioner's folder, a captions file or {HUB}NAME")
-
-
 def rewriter_of(
     source: Rewriter | str = "rules",
     *,
@@ -126,8 +81,8 @@ def rewriter_of(
         raise InputError(f"rewriter {source!r} takes no {', '.join([*options, *(['cache'] if cache else [])])}")
     if source == "rules":
         return RuleEditor(None if vocabulary is None else vocabulary_of(vocabulary))
-    if source.startswith(HUB):
+    if source.startswith(TRANSFORMERS):
         from e2.adapters.composed.language_model import LanguageModel
 
-        return LanguageModel(source.removeprefix(HUB))
-    raise InputError(f"unknown rewriter {source!r}; choose rules, http://SERVER/v1 or {HUB}NAME")
+        return LanguageModel(source.removeprefix(TRANSFORMERS))
+    raise InputError(f"unknown rewriter {source!r}; choose rules, http://SERVER/v1 or {TRANSFORMERS}NAME")

@@ -10,7 +10,7 @@ import e2
 from e2.adapters.captioning import fit_captioner, load_captioner
 from e2.adapters.composed.fitting import FitConfig
 from e2.adapters.composed.methods import fit_composer, load_composer
-from e2.adapters.composed.sources import captions_of
+from e2.adapters.composed.reference_captions import captions_of
 from e2.adapters.encoder import load_encoder
 from e2.adapters.encoder_paths import load_noted
 from e2.adapters.search.build import build_index
