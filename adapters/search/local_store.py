@@ -30,7 +30,7 @@ from e2.adapters.search.clusters import Clusters
 from e2.adapters.search.database import ALONE, WRITE, Database
 from e2.adapters.search.filters import Filter
 from e2.adapters.search.folder import CLUSTERS, DATABASE, VECTORS, IndexFolder
-from e2.adapters.search.snapshot import EXACT, Column, Columns, Snapshot
+from e2.adapters.search.snapshot import EXACT, Column, ProductTags, Snapshot
 from e2.adapters.search.store import Entry, IndexHit, Manifest
 from e2.errors import InputError, first_line
 
@@ -208,7 +208,7 @@ class LocalStore:
             for part, cells in zip(parts, zip(*rows, strict=True), strict=True):
                 part.append(pa.array(cells))
         rows, ids = _joined(parts[0], pa.int64()).to_numpy(zero_copy_only=False), _joined(parts[1], pa.string())
-        columns = Columns({entity: Column.of(part) for entity, part in zip(self.entities, parts[2:], strict=True)})
+        columns = ProductTags({entity: Column.of(part) for entity, part in zip(self.entities, parts[2:], strict=True)})
         generation = self._database.fact("generation")
         return Snapshot(generation, ids, rows, columns, self._all_vectors(generation), self._clusters(generation))
 

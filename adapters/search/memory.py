@@ -12,7 +12,7 @@ from e2.adapters.embeddings.read import StoredVectors
 from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
 from e2.adapters.search.filters import Filter
-from e2.adapters.search.snapshot import Column, Columns
+from e2.adapters.search.snapshot import Column, ProductTags
 from e2.adapters.search.store import IndexHit, Manifest
 from e2.config import require_choice
 from e2.data.product import Catalogue, texts_only, without_photos
@@ -51,7 +51,7 @@ class MemoryStore:
         tags = [*(tags for _, tags in products), {}]  # the last are those of any other product of an index
         entities = () if catalogue is None else catalogue.tags
         columns = {name: Column.of([pa.array([own.get(name, "") for own in tags])]) for name in entities}
-        self._columns = Columns(columns)
+        self._columns = ProductTags(columns)
 
     @cached_property
     def manifest(self) -> Manifest:

@@ -34,7 +34,7 @@ from e2.adapters.search.address import shown
 from e2.adapters.search.filters import Filter, milvus_expression, milvus_list, milvus_text
 from e2.adapters.search.milvus_rows import bytes_of, column, columns, hit_of, row_of, schema
 from e2.adapters.search.milvus_server import WRITE, Server, parts
-from e2.adapters.search.snapshot import Column, Columns
+from e2.adapters.search.snapshot import Column, ProductTags
 from e2.adapters.search.store import Entry, IndexHit, Manifest, read_manifest
 from e2.errors import InputError
 
@@ -61,7 +61,7 @@ class MilvusStore:
         self._server, self._name, self._replaces = server, description["collection_name"], replaces
         self.manifest = read_manifest(_properties(description).get(MANIFEST), server.address)
         self.entities = self.manifest.entities
-        self._tags: tuple[str, Columns] | None = None  # of all products, and the change after which they were read
+        self._tags: tuple[str, ProductTags] | None = None  # of all products, and the change after which they were read
         self._call("load_collection", patience=WRITE)
         self._clusters = int(self._call("describe_index", "vector").get("nlist", 0))  # 0: every vector is searched
         self._settle()
@@ -288,7 +288,7 @@ class MilvusStore:
             yield rows
             last = max(row["product_id"] for row in rows)
 
-    def _all_tags(self) -> Columns:
+    def _all_tags(self) -> ProductTags:
         """Reads the tags of every product."""
         changed = _properties(self._call("describe_collection")).get(CHANGED, "")
         if self._tags is None or self._tags[0] != changed:
@@ -296,7 +296,7 @@ class MilvusStore:
             for rows in self._pages(None, columns(self.entities)):
                 for entity, values in read.items():
                     values.append(pa.array([row[column(self.entities, entity)] for row in rows], pa.string()))
-            self._tags = (changed, Columns({entity: Column.of(values) for entity, values in read.items()}))
+            self._tags = (changed, ProductTags({entity: Column.of(values) for entity, values in read.items()}))
         return self._tags[1]
 
     def _looked_at_each(self, queries: np.ndarray, k: int, where: Filter | None) -> list[list[IndexHit]]:

@@ -48,7 +48,7 @@ class Column:
         return {self.values[code]: int(found[code]) for code in order if self.values[code]}
 
 
-class Columns(dict[str, Column]):
+class ProductTags(dict[str, Column]):
     """Tags of all products, by entity."""
 
     def passing(self, where: Filter | None) -> np.ndarray | slice:
@@ -79,7 +79,7 @@ class Snapshot:
     generation: int  # of the numbering of rows
     ids: pa.StringArray  # (N,) of products
     rows: np.ndarray  # (N,) ascending, row of each one's vector
-    columns: Columns
+    columns: ProductTags
     all_vectors: np.ndarray  # (S, D) float32, mapped from disk, including rows of deleted products
     clusters: Clusters | None  # for fast search among many; None: search all
     _passed: dict[Filter | None, Passed] = field(default_factory=dict)
