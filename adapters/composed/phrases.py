@@ -22,7 +22,7 @@ from e2.adapters.composed.injection import Prompts, prompts_with_word
 from e2.adapters.composed.keywords import keyword_spans
 from e2.adapters.composed.reasoning import NoCaption
 from e2.adapters.encoder import Encoder
-from e2.backbones import TRANSFORMERS
+from e2.backbone_sources import TRANSFORMERS
 from e2.errors import InputError
 
 CONCEPTS, PHRASES = 500, 64  # concepts found in captions; phrases kept per concept

@@ -11,7 +11,7 @@ from e2.adapters.captioning.files import read_captions
 from e2.adapters.composed.base import References
 from e2.adapters.encoder import Encoder
 from e2.adapters.image_batches import ImageSource
-from e2.backbones import TRANSFORMERS
+from e2.backbone_sources import TRANSFORMERS
 from e2.data.images import as_photo
 from e2.errors import InputError, escaped, printable
 

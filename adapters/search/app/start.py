@@ -35,8 +35,8 @@ def start_service(
         encoder_options: of `load_encoder`.
     """
     if index is None:
-        loaded, described, folder = make_demo(demo_folder, encoder, captioner, **encoder_options)
-        return service_of(open_index(folder, loaded), loaded, described, composers, str(folder))
+        made, describing, folder = make_demo(demo_folder, encoder, captioner, **encoder_options)
+        return service_of(open_index(folder, made), made, describing, composers, str(folder))
     loaded = encoder_of(index, encoder, **encoder_options)
     described = load_captioner(captioner, loaded) if captioner else None
     return service_of(open_index(index, loaded), loaded, described, composers, index)
