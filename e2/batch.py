@@ -1,15 +1,18 @@
 """A training step's input, and the features that the towers compute from it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor
+
+from e2.activations import Photos
 
 
 @dataclass
 class Batch:
     """One training step's input. Each unique text is encoded once."""
 
-    images: Tensor  # (B, 3, H, W)
+    images: Photos  # (B, 3, H, W), or activations of a frozen front
     tokens: Tensor  # (U, L) the step's unique texts
     text_index: Tensor  # (B,) row of each product's text
     tag_index: Tensor  # (B, E) row of each product's tags; -1 = missing
@@ -19,15 +22,15 @@ class Batch:
     def to(self, device, *, photos: bool = True) -> "Batch":
         """Moves the batch to a device; ``photos=False`` leaves the photos behind, to follow in parts."""
         stays = None if photos else self.images
-        return self._map(lambda tensor: tensor if tensor is stays else tensor.to(device, non_blocking=True))
+        return self._map(lambda part: part if part is stays else part.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
-        return self._map(Tensor.pin_memory)
+        return self._map(lambda part: part.pin_memory())
 
-    def _map(self, change) -> "Batch":
+    def _map(self, change: Callable) -> "Batch":
         noise = None if self.noise is None else {layer: change(t) for layer, t in self.noise.items()}
-        tensors = (self.images, self.tokens, self.text_index, self.tag_index, self.text_keys)
-        return Batch(*map(change, tensors), noise=noise)
+        parts = (self.images, self.tokens, self.text_index, self.tag_index, self.text_keys)
+        return Batch(*map(change, parts), noise=noise)
 
     def __len__(self) -> int:
         return len(self.text_index)

@@ -75,6 +75,9 @@ class ModelConfig:
     attention: Literal["apart", "one-way", "full"] = setting(
         "apart", "of the tokens in the blocks: apart = on each other, one-way = on the image too, full = all on all"
     )
+    gates: Literal["stream", "pooled"] = setting(
+        "stream", "where the image takes in the tokens: its class token between the blocks, or its pooled output"
+    )
     layers: tuple[int, ...] | None = setting(
         None, "fusion after so many blocks; null = after 2/3 and 11/12 of the depth, [] = none"
     )

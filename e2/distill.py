@@ -10,7 +10,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from e2.activations import Photos
 from e2.model import E2
+from e2.towers import open_tower
 
 
 class StartTower:
@@ -25,7 +27,9 @@ class StartTower:
         self.start: nn.Module = copy.deepcopy(start).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, D) of the start model."""
+    def __call__(self, images: Photos) -> Tensor:
+        """(B, 3, H, W), or activations of a front that is frozen in both models -> (B, D) of the start model."""
         start = self.start.to(images.device)
-        return start.encode_image(images) if isinstance(start, E2) else start(images)
+        if isinstance(start, E2):
+            return start.read(images).image
+        return start(images) if isinstance(images, Tensor) else open_tower(start).finish(images)

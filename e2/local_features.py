@@ -30,6 +30,8 @@ class LocalFeatures(Locations):
         grid: (rows, columns) of the backbone's patches; the locations are ``FINER`` times as many along each side.
     """
 
+    reads_pixels = True
+
     def __init__(self, width: int, patch: int, grid: tuple[int, int]):
         super().__init__()
         self.grid = (FINER * grid[0], FINER * grid[1])
@@ -43,8 +45,9 @@ class LocalFeatures(Locations):
         self.channels = channels
         self.lift = nn.Sequential(nn.Linear(channels, width), nn.LayerNorm(width))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor | None) -> Tensor:
         """(B, 3, H, W) -> (B, N, C)."""
+        assert images is not None
         x = images
         for first in range(0, len(self.convolutions), LAYERS):
             x = self._run(self.convolutions[first : first + LAYERS], x)
@@ -52,7 +55,7 @@ class LocalFeatures(Locations):
             x = F.adaptive_avg_pool2d(x, self.grid)
         return x.flatten(2).mT
 
-    def features(self, seen: Tensor, patches: Tensor) -> Tensor:
+    def features(self, seen: Tensor, stream: Tensor | None) -> Tensor:
         return seen
 
     def _run(self, step: nn.Sequential, x: Tensor) -> Tensor:

@@ -15,30 +15,36 @@ class Locations(nn.Module):
         grid: (rows, columns) of the locations, N in all.
         channels: C of their features.
         lift: (..., C) -> (..., W).
+        reads_pixels: they are features of the photos themselves, not of the backbone.
     """
 
     grid: tuple[int, int]
     channels: int
     lift: nn.Module
+    reads_pixels: bool
 
     @abstractmethod
-    def forward(self, images: Tensor) -> Any:
+    def forward(self, images: Tensor | None) -> Any:
         """(B, 3, H, W) -> what the photos themselves give, once a pass; handed on to ``features``."""
 
     @abstractmethod
-    def features(self, seen: Any, patches: Tensor) -> Tensor:
-        """Output of ``forward``, the backbone's patches (B, P, W) after a block -> (B, N, C)."""
+    def features(self, seen: Any, stream: Tensor | None) -> Tensor:
+        """Output of ``forward``, the backbone's stream (B, P + N, W) after a block -> (B, N, C)."""
 
 
 class PatchLocations(Locations):
     """The backbone's patches after a block, as in the paper."""
 
+    reads_pixels = False
+
     def __init__(self, tower: Tower):
         super().__init__()
         self.grid, self.channels, self.lift = tower.grid, tower.width, nn.Identity()
+        self.prefix = tower.num_prefix_tokens
 
-    def forward(self, images: Tensor) -> None:
+    def forward(self, images: Tensor | None) -> None:
         return None
 
-    def features(self, seen: None, patches: Tensor) -> Tensor:
-        return patches
+    def features(self, seen: None, stream: Tensor | None) -> Tensor:
+        assert stream is not None
+        return stream[:, self.prefix :]

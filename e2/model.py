@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from e2.activations import Front, Photos
 from e2.config import ModelConfig
 from e2.foreign import OpenClip
 from e2.locking import fresh_parameters, lock_image_tower, lock_text_tower
@@ -71,6 +73,7 @@ class E2(nn.Module, ModelHubMixin):
             counts,
             locations=config.locations,
             attention=config.attention,
+            gates=config.gates,
             layers=layers,
             selector=config.selector,
             temperature=config.temperature,
@@ -87,16 +90,31 @@ class E2(nn.Module, ModelHubMixin):
         """Parameters of the backbone that its pre-trained weights lack, such as the projection between two towers."""
         return fresh_parameters(self.clip).values()
 
-    def read(self, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
+    def front(self) -> Front:
+        """The frozen part of the image tower that runs once per photo, and what the rest of the model needs of it."""
+        tower = open_tower(self.clip.visual)
+        if self.reader is not None:
+            return self.reader.front(tower)
+        blocks, pooled = tower.frozen_blocks(), tower.pool_is_frozen()
+        return Front(blocks, () if pooled else (blocks,), pooled)
+
+    def read(self, images: Photos, noise: Mapping[int, Tensor] | None = None) -> Reading:
         """One pass: image embedding (B, D), region embeddings (B, E, D), neither normalised, and selections.
 
-        ``noise`` maps a fusion layer to Gumbel noise (B, S, N); by default it is drawn in training only.
+        ``images`` are pixels (B, 3, H, W), or activations of this model's :meth:`front`. ``noise`` maps a fusion layer to
+        Gumbel noise (B, S, N); by default it is drawn in training only.
         """
-        images = images.to(self.logit_scale.dtype)
+        images = images.to(self.logit_scale.dtype) if isinstance(images, Tensor) else images.to(self._stream_dtype())
         if self.reader is None:
-            image = self.clip.encode_image(images)
+            pixels = isinstance(images, Tensor)
+            image = self.clip.encode_image(images) if pixels else open_tower(self.clip.visual).finish(images)
             return Reading(image, image.new_zeros(len(image), 0, image.shape[-1]), {})
         return self.reader(open_tower(self.clip.visual), images, noise)
+
+    def _stream_dtype(self) -> torch.dtype:
+        """What the residual stream is computed in: autocast's kind of number inside autocast."""
+        kind = self.logit_scale.device.type
+        return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.logit_scale.dtype
 
     def encode_regions(self, images: Tensor, normalize: bool = False) -> Tensor:
         """(B, 3, H, W) -> (B, E, D), entity order = ``tags``."""

@@ -1,5 +1,7 @@
 """open_clip's own ``VisionTransformer`` behind the tower seam (CLIP, OpenCLIP, FashionCLIP, our own backbones)."""
 
+from collections.abc import Sequence
+
 import open_clip.transformer
 from torch import Tensor, nn
 
@@ -45,6 +47,16 @@ class NativeTower(Tower):
     def norm_tokens(self, tokens: Tensor) -> Tensor:
         return self.visual.ln_pre(tokens)
 
-    def pool(self, x: Tensor, read: Tensor | float = 0.0) -> Tensor:
-        pooled, _ = self.visual._pool(x)
-        return (pooled + read) @ self.proj
+    @property
+    def pool_parts(self) -> Sequence[nn.Module]:
+        return [self.visual.ln_post]
+
+    @property
+    def projection_parts(self) -> Sequence[nn.Parameter]:
+        return [self.visual.proj]
+
+    def pooled(self, x: Tensor) -> Tensor:
+        return self.visual._pool(x)[0]
+
+    def project(self, pooled: Tensor) -> Tensor:
+        return pooled @ self.proj

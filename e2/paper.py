@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from e2.activations import Front
 from e2.errors import InputError
 from e2.reader import Reading, default_layers, token_slices
 from e2.selection import HardSelection, gumbel_noise
@@ -69,6 +70,10 @@ class PaperReader(nn.Module):
         """Selection noise for one pass: layer -> (B, S, N)."""
         shape = (batch, self.tokens.shape[0], self.grid[0] * self.grid[1])
         return {layer: gumbel_noise(shape, device) for layer in self.layers}
+
+    def front(self, tower: Tower) -> Front:
+        """Nothing: photo and tokens see each other from the first block on."""
+        return Front(0, (), pixels=True)
 
     def forward(self, tower: Tower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
         """(B, 3, H, W) -> embeddings and selections. Noise is drawn unless given, in training and at inference."""

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from e2.activations import Front, Photos
 from e2.fusion import FusionBlock
 from e2.local_features import LocalFeatures
 from e2.locations import Locations, PatchLocations
@@ -61,6 +62,8 @@ class SelectionReader(nn.Module):
         locations: what they choose among: ``local`` features of the pixels, or the backbone's ``patches``.
         attention: what they see in the blocks: each other (``apart``), the image too (``one-way``), or all see all (``full``,
             where the image embedding is not the backbone's to begin with).
+        gates: where the image takes in the tokens: the class token's ``stream`` between the blocks, which later blocks see, or
+            the ``pooled`` output, which leaves the backbone's pass as it is. Towers without class token know the latter only.
         layers: after how many blocks the fusion blocks sit; may be empty.
         selector: name of the selection rule (``e2.selection``).
         temperature: of the selection's softmax.
@@ -77,6 +80,7 @@ class SelectionReader(nn.Module):
         *,
         locations: str = "local",
         attention: str = "apart",
+        gates: str = "stream",
         layers: Sequence[int] | None = None,
         selector: str = "soft",
         temperature: float = 1.0,
@@ -87,6 +91,7 @@ class SelectionReader(nn.Module):
         layers = default_layers(len(tower.blocks)) if layers is None else tuple(layers)
         rank = rank or max(width // 8, 32)
         self.attention = attention
+        self.into_stream = gates == "stream" and tower.pools_class_token
         self.locations: Locations = (
             LocalFeatures(width, tower.patch_size, tower.grid) if locations == "local" and layers else PatchLocations(tower)
         )
@@ -120,28 +125,49 @@ class SelectionReader(nn.Module):
         fusion: Any = self.fusions[str(layer)]
         return fusion.selector.takes_noise
 
-    def forward(self, tower: Tower, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> Reading:
-        """(B, 3, H, W) -> embeddings and selections. Noise is drawn in training unless given, never at inference."""
-        stream = tower.embed(images)  # (B, R, W), R = prefix + patches
-        seen = self.locations(images)
+    def front(self, tower: Tower) -> Front:
+        """The part of the pass that no gradient and no token reaches, and what the rest needs of it."""
+        writes = self.layers if self.into_stream else ()
+        blocks = 0 if self.attention != "apart" else min([tower.frozen_blocks(), *writes])
+        pooled = not writes and blocks == len(tower.blocks) and tower.pool_is_frozen()
+        reads = () if self.locations.reads_pixels else (layer for layer in self.layers if layer <= blocks)
+        depths = set(reads) if pooled else {*reads, blocks}
+        return Front(blocks, tuple(sorted(depths)), pooled, self.locations.reads_pixels)
+
+    def forward(self, tower: Tower, photos: Photos, noise: Mapping[int, Tensor] | None = None) -> Reading:
+        """(B, 3, H, W) or activations -> embeddings and selections. Noise is drawn in training unless given, never at
+        inference.
+        """
+        front = tower.begin(photos)
+        count = len(front)
+        done = len(tower.blocks) if front.pooled is not None else max(front.streams)
+        stream = front.streams.get(done)  # (B, R, W), R = prefix + patches
+        seen = self.locations(front.pixels)
         if noise is None:
-            noise = self.draw_noise(len(images), images.device) if self.training else {}
-        tokens = self.tokens.to(stream.dtype).expand(len(images), -1, -1)  # (B, S, W)
+            noise = self.draw_noise(count, front.device) if self.training else {}
+        tokens = self.tokens.to(front.dtype).unsqueeze(0)  # (1, S, W): the same for all photos until they choose
+        if self.attention != "apart":
+            tokens = tokens.expand(count, -1, -1)
         selections: dict[int, Tensor] = {}
         pooled_read: Tensor | float = 0.0
         for depth, block in enumerate(tower.blocks, start=1):
-            stream, tokens = self.run_block(tower, block, stream, tokens)
+            if depth <= done:
+                stream, tokens = front.streams.get(depth), tower.run(block, tokens)
+            else:
+                stream, tokens = self.run_block(tower, block, stream, tokens)
             if depth in self.layers:
                 fusion = self.fusions[str(depth)]
-                locations = self.locations.features(seen, stream[:, tower.num_prefix_tokens :])  # (B, N, C)
+                locations = self.locations.features(seen, stream)  # (B, N, C)
+                tokens = tokens.expand(count, -1, -1)  # (B, S, W)
                 tokens, selections[depth] = fusion(tokens, locations, self.locations.lift, noise.get(depth))
                 read = self.gated_read(tower, tokens, self.gates[str(depth)])  # (B, W)
-                if tower.pools_class_token:
+                if self.into_stream:
                     stream = torch.cat([stream[:, :1] + read.unsqueeze(1).to(stream.dtype), stream[:, 1:]], dim=1)
                 else:
                     pooled_read = pooled_read + read
-        regions = self.region_embeddings(tower, tokens)
-        image = tower.pool(stream, pooled_read) + (OPENING_SPEED * self.shares).to(regions.dtype) @ regions
+        regions = self.region_embeddings(tower, tokens.expand(count, -1, -1))
+        pooled = tower.pooled(stream) if front.pooled is None else front.pooled
+        image = tower.project(pooled + pooled_read) + (OPENING_SPEED * self.shares).to(regions.dtype) @ regions
         return Reading(image, regions, selections)
 
     def run_block(self, tower: Tower, block: nn.Module, stream: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ added. The pool never sees tokens and patches together: a softmax over both woul
 training.
 """
 
+from collections.abc import Sequence
 from functools import reduce
 
 import torch
@@ -69,9 +70,20 @@ class TimmTower(Tower):
     def merge(self, tokens: Tensor) -> Tensor:
         return super().merge(tokens) if self.trunk.attn_pool is None else self.trunk.attn_pool(tokens)
 
-    def pool(self, x: Tensor, read: Tensor | float = 0.0) -> Tensor:
+    @property
+    def pool_parts(self) -> Sequence[nn.Module]:
         trunk = self.trunk
-        pooled = trunk.pool(trunk.norm(x)) + read
+        return [trunk.norm] if trunk.attn_pool is None else [trunk.norm, trunk.attn_pool]
+
+    @property
+    def projection_parts(self) -> Sequence[nn.Module]:
+        return [self.trunk.fc_norm, self.trunk.head, self.visual.head]
+
+    def pooled(self, x: Tensor) -> Tensor:
+        return self.trunk.pool(self.trunk.norm(x))
+
+    def project(self, pooled: Tensor) -> Tensor:
+        trunk = self.trunk
         return self.visual.head(trunk.head(trunk.head_drop(trunk.fc_norm(pooled))))
 
 

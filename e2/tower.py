@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from e2.activations import Activations, Photos
+
 
 class Tower(ABC):
     """View of an image tower; it holds no parameters itself.
 
     Attributes:
+        visual: open_clip's image tower.
         width: W, channels of the residual stream.
         output_dim: D, width of the embedding.
         grid: (rows, columns) of the patch grid.
@@ -25,6 +28,7 @@ class Tower(ABC):
         checkpointing: recompute the blocks' activations in the backward pass.
     """
 
+    visual: nn.Module
     width: int
     output_dim: int
     grid: tuple[int, int]
@@ -57,11 +61,58 @@ class Tower(ABC):
         """Normalises (S, W) as the tower does its rows between position embedding and first block."""
 
     @abstractmethod
-    def pool(self, x: Tensor, read: Tensor | float = 0.0) -> Tensor:
-        """(B, P + N, W) -> (B, D): the backbone's own pooling, norm and projection.
+    def pooled(self, x: Tensor) -> Tensor:
+        """(B, P + N, W) -> (B, W): the backbone's own final norm and pooling."""
 
-        ``read`` (B, W) is added to the pooled output: the selection tokens' contribution if there is no class token.
-        """
+    @abstractmethod
+    def project(self, pooled: Tensor) -> Tensor:
+        """(B, W) -> (B, D): what follows the pooling."""
+
+    @property
+    @abstractmethod
+    def pool_parts(self) -> Sequence[nn.Module]:
+        """Modules of :meth:`pooled`."""
+
+    @property
+    @abstractmethod
+    def projection_parts(self) -> Sequence[nn.Module | nn.Parameter]:
+        """Modules and parameters of :meth:`project`."""
+
+    def pool(self, x: Tensor) -> Tensor:
+        """(B, P + N, W) -> (B, D): the backbone's own pooling, norm and projection."""
+        return self.project(self.pooled(x))
+
+    def begin(self, photos: Photos) -> Activations:
+        """Photos as activations: pixels (B, 3, H, W) with positions, ready for the first block."""
+        return photos if isinstance(photos, Activations) else Activations({0: self.embed(photos)}, pixels=photos)
+
+    def finish(self, photos: Photos) -> Tensor:
+        """Runs what is left of the tower: (B, D)."""
+        front = self.begin(photos)
+        return self.project(self.pooled(self.last_stream(front)) if front.pooled is None else front.pooled)
+
+    def last_stream(self, photos: Photos) -> Tensor:
+        """Runs the blocks that are left: (B, P + N, W)."""
+        front = self.begin(photos)
+        done = max(front.streams)
+        stream = front.streams[done]
+        for block in self.blocks[done:]:
+            stream = self.run(block, stream)
+        return stream
+
+    def frozen_blocks(self) -> int:
+        """Number of blocks in front of everything that learns."""
+        later = (*self.blocks, *self.pool_parts, *self.projection_parts)
+        behind = {id(p) for part in later for p in ([part] if isinstance(part, nn.Parameter) else part.parameters())}
+        if any(p.requires_grad for p in self.visual.parameters() if id(p) not in behind):
+            return 0
+        learning = (any(p.requires_grad for p in block.parameters()) for block in self.blocks)
+        return next((depth for depth, learns in enumerate(learning) if learns), len(self.blocks))
+
+    def pool_is_frozen(self) -> bool:
+        """True if nothing in front of the projection learns."""
+        learns = any(p.requires_grad for part in self.pool_parts for p in part.parameters())
+        return not learns and self.frozen_blocks() == len(self.blocks)
 
     def merge(self, tokens: Tensor) -> Tensor:
         """Summarises several normed tokens: (B, k, W) -> (B, W)."""

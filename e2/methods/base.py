@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from e2.activations import Photos
 from e2.batch import Batch, Features
 from e2.config import LossConfig
 from e2.distill import StartTower
@@ -56,8 +57,8 @@ class Method(nn.Module):
             return {}
         return self.model.reader.draw_noise(count, device)
 
-    def image_features(self, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> dict[str, Tensor]:
-        """(b, 3, H, W) -> features by name, (b, ...) each."""
+    def image_features(self, images: Photos, noise: Mapping[int, Tensor] | None = None) -> dict[str, Tensor]:
+        """(b, 3, H, W), or activations of a frozen front -> features by name, (b, ...) each."""
         reading = self.model.read(images, noise)
         features = {"image": reading.image, "regions": reading.regions}
         return features if self.start is None else {**features, "start": self.start(images)}

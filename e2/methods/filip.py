@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from e2.activations import Photos
 from e2.batch import Batch, Features
 from e2.config import LossConfig
 from e2.late_interaction import late_interaction_loss
@@ -38,12 +39,10 @@ class Filip(Method):
         words_tower(model.clip)
         self.late_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # the paper's initial value
 
-    def image_features(self, images: Tensor, noise: Mapping[int, Tensor] | None = None) -> dict[str, Tensor]:
+    def image_features(self, images: Photos, noise: Mapping[int, Tensor] | None = None) -> dict[str, Tensor]:
         """Adds the patches (b, N, D), each as the tower would pool and project it alone."""
         tower = open_tower(self.model.visual)
-        stream = tower.embed(images)
-        for block in tower.blocks:
-            stream = tower.run(block, stream)
+        stream = tower.last_stream(images)
         normed = tower.norm(stream[:, tower.num_prefix_tokens :])  # (b, N, W)
         patches = tower.merge(normed.flatten(0, 1).unsqueeze(1)).unflatten(0, normed.shape[:2]) @ tower.proj
         features = {"image": tower.pool(stream), "patches": patches}
