@@ -179,10 +179,21 @@ class DataConfig:
     batch_size: Count = setting(128, "products a step, over all processes")
     chunk_size: Count | None = setting(None, "products encoded at a time; the gradients stay those of the whole batch")
     workers: Natural = setting(2, "processes that decode and augment photos")
+    views: Count | None = setting(
+        None, "augmented views of each photo, shown by turns and the same for all seeds; null = a fresh one each epoch"
+    )
+    cache: str | None = setting(
+        None, "folder for what frozen layers make of the photos and texts, so that they run once; one view unless told"
+    )
 
     def __post_init__(self) -> None:
         if len(set(self.tags)) < len(self.tags):
             raise InputError(f"data.tags {', '.join(self.tags)}: name each entity once")
+
+    @property
+    def fixed_views(self) -> int | None:
+        """Number of views of each photo; None = a fresh one each epoch."""
+        return 1 if self.views is None and self.cache is not None else self.views
 
     @property
     def measured_text(self) -> Literal["caption", "full"]:

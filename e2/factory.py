@@ -7,7 +7,7 @@ from typing import Any
 from e2.backbones import create_backbone, create_tokenizer
 from e2.carry_over import carry_over, earlier_reader
 from e2.config import ModelConfig, merged
-from e2.data.transforms import training_transform
+from e2.data.transforms import PhotoTransform, training_transform
 from e2.devices import dtype_of, open_device
 from e2.errors import InputError, first_line
 from e2.model import E2
@@ -25,7 +25,7 @@ def create_model_and_transforms(
     image_size: int | Sequence[int] | None = None,
     backbone_options: dict[str, Any] | None = None,
     **options: Any,
-) -> tuple[E2, Callable, Callable]:
+) -> tuple[E2, PhotoTransform, PhotoTransform]:
     """A model with E2's selection tokens over an open_clip backbone.
 
     Args:

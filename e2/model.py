@@ -167,6 +167,12 @@ class E2(nn.Module, ModelHubMixin):
     def context_length(self) -> int:
         return self.clip.context_length
 
+    def train(self, mode: bool = True) -> "E2":
+        """Sets the mode; frozen layers stay as at inference, so that nothing in them is drawn at random."""
+        super().train(mode)
+        rest_frozen(self)
+        return self
+
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         self.clip.set_grad_checkpointing(enable)
 
@@ -206,6 +212,16 @@ class E2(nn.Module, ModelHubMixin):
 
     def _save_pretrained(self, save_directory: Path) -> None:
         _checkpoint().save_model(self, save_directory)
+
+
+def rest_frozen(module: nn.Module) -> None:
+    """Puts all parts that learn nothing into evaluation mode."""
+    for part in module.children():
+        learns = [p.requires_grad for p in part.parameters()]
+        if learns and not any(learns):
+            part.eval()
+        else:
+            rest_frozen(part)
 
 
 def _checkpoint() -> Any:

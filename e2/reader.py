@@ -141,7 +141,7 @@ class SelectionReader(nn.Module):
         front = tower.begin(photos)
         count = len(front)
         done = len(tower.blocks) if front.pooled is not None else max(front.streams)
-        stream = front.streams.get(done)  # (B, R, W), R = prefix + patches
+        stream: Any = front.streams.get(done)  # (B, R, W), R = prefix + patches; None where nothing needs it
         seen = self.locations(front.pixels)
         if noise is None:
             noise = self.draw_noise(count, front.device) if self.training else {}

@@ -8,7 +8,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,11 +16,13 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from e2.activations import Photos, stack_photos
 from e2.batch import Batch
 from e2.data.images import BadImage, load_image
 from e2.data.lost import LostPhoto, LostPhotos
 from e2.data.mixed_text import mixed_text
 from e2.data.product import Catalogue, Product
+from e2.data.transforms import PhotoTransform
 from e2.texts import TextTable, distinct, text_keys
 
 STAND_INS = 10  # replacements tried for a lost product; if all fail, more than a single photo is broken
@@ -50,7 +52,7 @@ def drawing_from(seed: int) -> Iterator[None]:
 class TrainingView:
     """One product as one step sees it."""
 
-    image: Tensor  # (3, H, W)
+    image: Photos  # (3, H, W), or activations of a frozen front
     text: str
     tags: tuple[str | None, ...]  # text of each entity's tag
     lost: tuple[str, ...] = ()  # photos that broke and were replaced, one message each
@@ -70,26 +72,47 @@ class Loaded(NamedTuple):
     lost: tuple[str, ...]
 
 
+class PhotoCache(Protocol):
+    """Photos that a frozen tower has seen (``e2.training.tower_cache``)."""
+
+    def read(self, view: int, index: int) -> Photos | None:
+        """One view of one product's photo; None if it could not be read when the cache was written."""
+
+
 class TrainingViews(Dataset):
     """Products seen with a random photo, caption and augmentation; indexed by (epoch, product).
 
     With ``on_bad_row="skip"`` an unreadable photo is replaced by the product's next one, or else by a product chosen from
     (seed, epoch, product). ``error`` gives a `NoView`.
+
+    Args:
+        catalogue: the products.
+        transform: of the photos.
+        tags: the entities.
+        text: kind of text.
+        prompt: text of a tag.
+        seed: of all random choices.
+        on_bad_row: ``error`` or ``skip``.
+        views: number of views of each product's photos, the same for all seeds, shown by turns; None = a fresh one each epoch.
+        cache: where to find these views.
     """
 
     def __init__(
         self,
         catalogue: Catalogue,
-        transform: Callable,
+        transform: PhotoTransform,
         tags: Sequence[str],
         *,
         text: str,
         prompt: str,
         seed: int,
         on_bad_row: str = "error",
+        views: int | None = None,
+        cache: PhotoCache | None = None,
     ):
         self.catalogue, self.transform, self.tags = catalogue, transform, tuple(tags)
         self.text, self.prompt, self.seed, self.on_bad_row = text, prompt, seed, on_bad_row
+        self.views, self.cache = views, cache
 
     def __len__(self) -> int:
         return len(self.catalogue)
@@ -110,23 +133,50 @@ class TrainingViews(Dataset):
         with drawing_from(mixed_seed(self.seed, epoch, index)):
             first = int(torch.randint(len(product.images), ()))
             caption = int(torch.randint(len(product.captions), ()))
-            photo = self._photo(product, first, lost)
+            photo: Photos | None
+            if self.views is None:
+                photo = self._photo(product, first, self.transform, lost)
+            else:
+                photo = self._fixed_view(epoch % self.views, index, lost)
             if photo is None:
                 return None
-            pixels = self.transform(photo)
             text = mixed_text(product, caption) if self.text == "mixed" else product.text(self.text, caption)
         known = {DESCRIPTION: product.captions[caption], **product.tags}
         tags = tuple(self._tag_text(entity, known.get(entity)) for entity in self.tags)
-        return TrainingView(pixels, text, tags, tuple(lost))
+        return TrainingView(photo, text, tags, tuple(lost))
 
-    def _photo(self, product: Product, first: int, lost: list[str]) -> Image | None:
+    def _fixed_view(self, view: int, index: int, lost: list[str]) -> Photos | None:
+        if self.cache is None:
+            pixels = self.pixels(view, index, lost)
+            return None if pixels is None else self.transform.normalised(pixels)
+        photo = self.cache.read(view, index)
+        if photo is None:
+            lost.append(f"product {self.catalogue[index].product_id!r}: its photos could not be read")
+        return photo
+
+    def pixels(self, view: int, index: int, lost: list[str]) -> Tensor | None:
+        """One of the fixed views of a product as bytes (3, H, W), unless its photos are lost."""
+        product = self.catalogue[index]
+        with drawing_from(mixed_seed(view, index)):
+            first = int(torch.randint(len(product.images), ()))
+            return self._photo(product, first, self.transform.pixels, lost)
+
+    def _photo(self, product: Product, first: int, change: Callable[[Image], Tensor], lost: list[str]) -> Tensor | None:
         count = len(product.images) if self.on_bad_row == "skip" else 1
-        for place in range(first, first + count):
+        for rank in range(first, first + count):
             try:
-                return load_image(product.images[place % len(product.images)], getattr(self.transform, "enough", None))
+                return change(load_image(product.images[rank % len(product.images)], getattr(self.transform, "enough", None)))
             except BadImage as error:
                 lost.append(f"product {product.product_id!r}: {error.where}: {error.cause}")
         return None
+
+    def texts(self, index: int) -> list[str]:
+        """Descriptions and tags of a product, as the tower gets them."""
+        product = self.catalogue[index]
+        kind = "caption" if self.text == "mixed" else self.text
+        captions = [product.text(kind, caption) for caption in range(len(product.captions))]
+        tags = (self._tag_text(entity, product.tags.get(entity)) for entity in self.tags)
+        return captions + [tag for tag in tags if tag is not None]
 
     def _tag_text(self, entity: str, tag: str | None) -> str | None:
         return None if tag is None else self.prompt.format(tag=tag, entity=entity.replace("_", " "))
@@ -176,7 +226,7 @@ class Collate:
         table = TextTable()
         text_index = table.places([view.text for view in views])
         tag_index = torch.stack([table.places(view.tags) for view in views])  # (B, E)
-        images = torch.stack([view.image for view in views])
+        images = stack_photos([view.image for view in views])
         tokens = self.tokenizer(table.texts)
         keys = text_keys(tokens)
         first, place = distinct(keys)

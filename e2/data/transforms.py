@@ -59,6 +59,17 @@ class PhotoTransform(transforms.Compose):
         """
         return super().__call__(as_photo(photo, self.enough))
 
+    def pixels(self, photo: ImageSource) -> Tensor:
+        """Transforms a photo up to the last but two steps: (3, H, W) bytes, which :meth:`normalised` finishes."""
+        picture = as_photo(photo, self.enough)
+        for step in self.transforms[:-2]:  # the last two: to tensor, normalise
+            picture = step(picture)
+        return functional.pil_to_tensor(picture)
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Bytes (..., 3, H, W) -> the model's input, to the bit."""
+        return self.transforms[-1](pixels.float().div(255))
+
 
 class ResizePixels:
     """Resizes byte tensors with torchvision: a quarter of Pillow's time, within two levels of its pixels.

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from e2.activations import Photos
+from e2.activations import Front, Photos
 from e2.batch import Batch, Features
 from e2.config import LossConfig
 from e2.distill import StartTower
 from e2.errors import InputError
+from e2.frozen_texts import FrozenTexts
 from e2.lookup import lookup
 from e2.losses import contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss
 from e2.model import E2
@@ -45,6 +46,7 @@ class Method(nn.Module):
         self.model = model
         self.loss = loss
         self.sigmoid = model.logit_bias is not None and loss.kind != "softmax"
+        self.frozen_texts: FrozenTexts | None = None
         self.start = StartTower(model) if loss.distill_weight else None
 
     def own_parameters(self) -> list[nn.Parameter]:
@@ -57,6 +59,10 @@ class Method(nn.Module):
             return {}
         return self.model.reader.draw_noise(count, device)
 
+    def front(self) -> Front:
+        """The frozen part of the image tower that runs once per photo, and what this method needs of it."""
+        return self.model.front()
+
     def image_features(self, images: Photos, noise: Mapping[int, Tensor] | None = None) -> dict[str, Tensor]:
         """(b, 3, H, W), or activations of a frozen front -> features by name, (b, ...) each."""
         reading = self.model.read(images, noise)
@@ -65,7 +71,7 @@ class Method(nn.Module):
 
     def text_features(self, tokens: Tensor) -> dict[str, Tensor]:
         """(u, L) -> features by name, (u, ...) each."""
-        return {"text": encode_packed(self.model.clip, tokens)}
+        return {"text": self.frozen_texts(tokens) if self.frozen_texts else encode_packed(self.model.clip, tokens)}
 
     def features(self, batch: Batch) -> Features:
         return Features(self.image_features(batch.images, batch.noise), self.text_features(batch.tokens))

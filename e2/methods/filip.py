@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from e2.activations import Photos
+from e2.activations import Front, Photos
 from e2.batch import Batch, Features
 from e2.config import LossConfig
 from e2.late_interaction import late_interaction_loss
@@ -38,6 +38,11 @@ class Filip(Method):
         open_tower(model.visual)  # refuse unsuitable towers now rather than in the first step
         words_tower(model.clip)
         self.late_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # the paper's initial value
+
+    def front(self) -> Front:
+        """All frozen blocks: the patches behind them are needed, not only what the tower pools of them."""
+        blocks = open_tower(self.model.visual).frozen_blocks()
+        return Front(blocks, (blocks,))
 
     def image_features(self, images: Photos, noise: Mapping[int, Tensor] | None = None) -> dict[str, Tensor]:
         """Adds the patches (b, N, D), each as the tower would pool and project it alone."""

@@ -29,7 +29,7 @@ Methods = Literal["e2", "clip", "multifield", "filip", "clip-lite", "ei-clip"]
 BACKBONES = "e2-nano (default), ViT-B-32, ...; local-dir:FOLDER, hf-hub:ORG/NAME, transformers:FOLDER, pair:IMAGE+TEXT"
 DATA = (  # settings of `DataConfig`
     *("text", "batch_size", "chunk_size", "workers", "image_column", "caption_column", "id_column"),
-    *("delimiter", "encoding", "missing_values", "on_bad_row", "tags"),
+    *("delimiter", "encoding", "missing_values", "on_bad_row", "tags", "cache"),
 )
 
 
@@ -51,6 +51,9 @@ class TrainingOptions:
     device: Annotated[Literal["cpu", "cuda", "auto"] | None, typer.Option()] = None
     precision: Annotated[Floats | None, typer.Option()] = None
     workers: Annotated[int | None, typer.Option(help="processes that decode photos")] = None
+    cache: Annotated[
+        str | None, typer.Option(metavar="DIR", help="keeps what frozen layers make of photos, so that they run once")
+    ] = None
     image_column: Annotated[str | None, typer.Option(help="column with the photos")] = None
     caption_column: Annotated[str | None, typer.Option(help="column with the descriptions")] = None
     id_column: Annotated[str | None, typer.Option(help="column with the product ids")] = None

@@ -1,17 +1,17 @@
 """Rebuilds the model that a run starts from, from the run's settings alone."""
 
 import dataclasses
-from collections.abc import Callable
 
 import torch
 
 from e2.config import TrainConfig
+from e2.data.transforms import PhotoTransform
 from e2.factory import create_model_and_transforms
 from e2.methods import method_class
 from e2.model import E2
 
 
-def start_model(config: TrainConfig) -> tuple[E2, Callable, Callable]:
+def start_model(config: TrainConfig) -> tuple[E2, PhotoTransform, PhotoTransform]:
     """Returns model, training transform and evaluation transform before the first step. Seeds PyTorch."""
     torch.manual_seed(config.seed)
     return create_model_and_transforms(

@@ -31,8 +31,11 @@ from e2.distributed import any_of, average_gradients, gather_step, on_main, own_
 from e2.errors import InputError, TrainingStopped
 from e2.factory import get_tokenizer
 from e2.finite import NotFinite, broken_gradients
+from e2.frozen_texts import FrozenTexts, text_tower_is_frozen
 from e2.methods import Method, method_class
 from e2.texts import cut_to_longest
+from e2.training.fill_cache import CacheFiller
+from e2.training.fill_texts import fill_texts, texts_of
 from e2.training.grad_cache import CachedFeatures
 from e2.training.optim import make_optimizer, set_rates
 from e2.training.runlog import RunLog
@@ -40,6 +43,7 @@ from e2.training.sharding import BLOCKS, scale_down, shard, sharded_norm
 from e2.training.start import start_model
 from e2.training.state import Progress, begin, load_state, read_state, save_state, state_tensors
 from e2.training.stopping import stop_signals
+from e2.training.tower_cache import open_cache
 from e2.training.validation import FirstPhotos, validate
 
 FEW = 50  # products to validate on; with fewer, one product moves R@1 by more than 2 points
@@ -100,6 +104,8 @@ def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: 
         TrainingStopped: a loss, gradient or feature that is not finite, or a stop by Ctrl-C or SIGTERM; the state is saved.
     """
     run = prepare(config, train_data, val_data, out)
+    if config.data.cache is not None:
+        use_cache(run, Path(config.data.cache))
     if resume:
         folder, run.progress, _ = read_state(out)
         load_state(folder, run.method, run.optimizer)
@@ -144,6 +150,7 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         prompt=config.loss.region_prompt,
         seed=config.seed,
         on_bad_row=config.data.on_bad_row,
+        views=config.data.fixed_views,
     )
     steps_per_epoch = StepSampler(len(views), config.data.batch_size, start=0, stop=0, seed=0).steps_per_epoch
     return Run(
@@ -160,6 +167,31 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         progress=Progress(),
         start_sha256=start_sha256,
     )
+
+
+def use_cache(run: Run, root: Path) -> None:
+    """Lets the frozen layers run once per photo: fills the cache, then trains and validates from it.
+
+    Raises:
+        InputError: nothing is frozen, sharded weights, or a cache that cannot be written.
+        LostPhoto: a photo cannot be read and may not be left out.
+    """
+    if run.sharded:
+        raise InputError("--cache: frozen layers run before the training, so they need no sharding; leave out FSDP or --cache")
+    front, texts = run.method.front(), text_tower_is_frozen(run.model.clip)
+    if not (front.blocks or texts):
+        raise InputError(
+            "--cache keeps what frozen layers give, and here the first layers learn, or the tokens reach them: set "
+            "optim.image_layers (0 = train none of the image tower), and leave model.attention and model.reader as they are"
+        )
+    for pictures, views in ((run.views, run.views.views or 1), (run.val, 1)) if front.blocks else ():
+        cache = open_cache(root, run.model, front, pictures, views=views, precision=run.config.precision)
+        CacheFiller(cache, pictures, run.model, front, run.config.data.workers, lambda: precision(run)).fill()
+        pictures.cache = cache
+    if texts:
+        run.method.frozen_texts = FrozenTexts(run.model.clip)
+        with precision(run):
+            fill_texts(run.method.frozen_texts, root, texts_of(run.views), run.tokenizer, run.config.precision)
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:

@@ -4,17 +4,19 @@ The full evaluators (protocols, several photos and captions, intervals) are in `
 checkpoints.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from e2.activations import Photos, stack_photos
 from e2.data.images import BadImage, load_image
-from e2.data.loader import leave_stopping_to_the_parent
+from e2.data.loader import PhotoCache, leave_stopping_to_the_parent
 from e2.data.lost import LostPhotos
 from e2.data.product import Catalogue
+from e2.data.transforms import PhotoTransform
 from e2.distributed import as_on_main, first_of_each, gather_rows, own_rows
 from e2.model import E2
 from e2.ranks import cross_modal_ranks, recalls, retrieval_metrics
@@ -24,22 +26,42 @@ from e2.texts import cut_to_longest, text_keys
 class FirstPhotos(Dataset):
     """Each product's first photo and first text, with a message if the photo can no longer be read.
 
-    A white picture, which matches nothing, replaces it, so that a broken photo does not end a run.
+    A white picture, which matches nothing, replaces it, so that a broken photo does not end a run. ``cache`` holds the photos
+    as a frozen tower has seen them.
     """
 
-    def __init__(self, catalogue: Catalogue, transform: Callable, text: str):
-        self.catalogue, self.transform, self.text = catalogue, transform, text
+    on_bad_row = "skip"
+
+    def __init__(self, catalogue: Catalogue, transform: PhotoTransform, text: str, cache: PhotoCache | None = None):
+        self.catalogue, self.transform, self.text, self.cache = catalogue, transform, text, cache
 
     def __len__(self) -> int:
         return len(self.catalogue)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, str, str]:
+    def __getitem__(self, index: int) -> tuple[Photos, str, str]:
+        text = self.catalogue[index].text(self.text)
+        photo = None if self.cache is None else self.cache.read(0, index)
+        if photo is not None:
+            return photo, text, ""
+        lost: list[str] = []
+        pixels = self.pixels(0, index, lost)
+        return self.transform.normalised(pixels), text, "".join(lost)
+
+    def pixels(self, view: int, index: int, lost: list[str]) -> Tensor:
+        """The photo as bytes (3, H, W); it has one view only. Adds a message to ``lost`` if it cannot be read."""
         product = self.catalogue[index]
         try:
-            photo, lost = load_image(product.images[0]), ""
+            photo = load_image(product.images[0])
         except BadImage as error:
-            photo, lost = Image.new("RGB", (64, 64), "white"), f"product {product.product_id!r}: {error.where}: {error.cause}"
-        return self.transform(photo), product.text(self.text), lost
+            photo = Image.new("RGB", (64, 64), "white")
+            lost.append(f"product {product.product_id!r}: {error.where}: {error.cause}")
+        return self.transform.pixels(photo)
+
+
+def collate(rows: Sequence[tuple[Photos, str, str]]) -> tuple[Photos, list[str], list[str]]:
+    """Batch of :class:`FirstPhotos`."""
+    photos, texts, lost = zip(*rows, strict=True)
+    return stack_photos(photos), list(texts), list(lost)
 
 
 def validate(
@@ -62,13 +84,13 @@ def validate(
     with torch.inference_mode():
         own = Subset(products, own_rows(len(products)))
         for pixels, batch, messages in DataLoader(
-            own, batch_size, num_workers=workers, worker_init_fn=leave_stopping_to_the_parent
+            own, batch_size, num_workers=workers, worker_init_fn=leave_stopping_to_the_parent, collate_fn=collate
         ):
-            tokens = tokenizer(list(batch))
+            tokens = tokenizer(batch)
             keys.append(text_keys(tokens))
             tokens = cut_to_longest(model.clip, tokens)
             lost.note([message for message in messages if message])
-            images.append(model.encode_image(pixels.to(device)).float())
+            images.append(model.read(pixels.to(device)).image.float())
             texts.append(model.encode_text(tokens.to(device)).float())
     model.train(was_training)
     lost.close()

@@ -1,0 +1,158 @@
+"""Runs a catalogue's photos through the frozen front of a tower and keeps the activations (``e2.training.tower_cache``).
+
+Size and time are told before. Files appear whole or not at all, so a killed run goes on where it was; several processes share
+the work.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from filelock import FileLock
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from e2.activations import Front
+from e2.data.loader import leave_stopping_to_the_parent
+from e2.data.lost import LostPhoto, LostPhotos, say
+from e2.distributed import processes
+from e2.errors import InputError
+from e2.files import atomic_path
+from e2.model import E2
+from e2.progress import with_progress
+from e2.towers import open_tower
+from e2.training.tower_cache import FOUND, Pictures, TowerCache, blank
+
+AT_ONCE = 32  # photos that the tower sees at a time
+Where = tuple[int, int]  # view and shard
+
+
+class Decoded(Dataset):
+    """Pixels of a photo by (view, product), and what was lost on the way."""
+
+    def __init__(self, pictures: Pictures):
+        self.pictures = pictures
+
+    def __getitem__(self, where: tuple[int, int]) -> tuple[Tensor | None, list[str]]:
+        lost: list[str] = []
+        return self.pictures.pixels(*where, lost), lost
+
+
+@dataclass(frozen=True)
+class CacheFiller:
+    """Writes what is missing of a cache.
+
+    Attributes:
+        cache: to be filled.
+        pictures: products and their photos.
+        model: on its device.
+        front: layers to run, and what to keep of them.
+        workers: processes that decode photos.
+        context: entered around each pass (autocast).
+    """
+
+    cache: TowerCache
+    pictures: Pictures
+    model: E2
+    front: Front
+    workers: int
+    context: Callable[[], AbstractContextManager]
+
+    def fill(self) -> None:
+        """Writes this process's share and waits for the others.
+
+        Raises:
+            InputError: no room on the disk, or numbers beyond half precision.
+            LostPhoto: a photo cannot be read and may not be left out.
+        """
+        state = processes()
+        with FileLock(self.cache.folder / f".{state.process_index}.lock"):  # another run may be writing the same
+            shards = self.cache.missing()[state.process_index :: state.num_processes]
+            if shards:
+                was_training = self.model.training
+                self.model.eval()
+                self._announce(shards)
+                for where, rows in self._activations(shards):
+                    self._write(where, rows)
+                self.model.train(was_training)
+        state.wait_for_everyone()
+
+    def _announce(self, shards: list[Where]) -> None:
+        """Says what will be written, its size and the time it takes.
+
+        Raises:
+            InputError: the disk cannot hold it.
+        """
+        photos, root = sum(len(self.cache.rows(shard)) for _, shard in shards), self.cache.folder.parent
+        size, free = photos * self.cache.bytes_a_photo(), shutil.disk_usage(root).free
+        needs = f"{photos:,} photos through the frozen layers, {size / 1e9:,.1f} GB in {root}"
+        if size > free:
+            raise InputError(f"--cache: {needs}, which has room for {free / 1e9:,.1f}; name another folder")
+        say(f"cache: {needs}, about {self._seconds_a_photo() * photos / 60:,.0f} minutes")
+
+    def _seconds_a_photo(self) -> float:
+        """Time of the frozen layers, by the second of two passes."""
+        images = self.cache.transform.normalised(blank(self.cache.transform)).expand(AT_ONCE, -1, -1, -1)
+        for _ in range(2):
+            start = time.monotonic()
+            self._run(images)
+        return (time.monotonic() - start) / AT_ONCE
+
+    def _activations(self, shards: list[Where]) -> Iterator[tuple[Where, dict[str, Tensor]]]:
+        """Yields each shard's activations by name."""
+        batches = [(where, rows) for where in shards for rows in _parts(self.cache.rows(where[1]))]
+        loader = DataLoader(
+            Decoded(self.pictures),
+            batch_sampler=[[(view, row) for row in rows] for (view, _), rows in batches],
+            collate_fn=list,
+            num_workers=self.workers,
+            worker_init_fn=leave_stopping_to_the_parent,
+        )
+        lost = LostPhotos("the cache goes without a photo that cannot be read")
+        parts: list[dict[str, Tensor]] = []
+        for (where, _), following, photos in zip(
+            batches, [*batches[1:], None], with_progress(loader, "frozen layers", len(batches)), strict=True
+        ):
+            parts.append(self._batch(photos, lost))
+            if following is None or following[0] != where:
+                yield where, {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+                parts = []
+        lost.close()
+
+    def _batch(self, photos: list[tuple[Tensor | None, list[str]]], lost: LostPhotos) -> dict[str, Tensor]:
+        """Activations by name of some photos."""
+        messages = [message for _, told in photos for message in told]
+        found = torch.tensor([pixels is not None for pixels, _ in photos])
+        if self.pictures.on_bad_row == "error" and not found.all():
+            raise LostPhoto(messages[0])
+        lost.note(messages)
+        pixels = torch.stack([blank(self.cache.transform) if photo is None else photo for photo, _ in photos])
+        rows = {**self._run(self.cache.transform.normalised(pixels)), FOUND: found}
+        return {**rows, "pixels": pixels} if self.front.pixels else rows
+
+    def _run(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) -> activations by name, in half precision, on the CPU.
+
+        Raises:
+            InputError: numbers beyond half precision.
+        """
+        with self.context():
+            kept = self.front.run(open_tower(self.model.visual), images.to(self.model.logit_scale))
+        rows = {name: tensor.to("cpu", torch.float16) for name, tensor in kept.tensors().items()}
+        if not all(tensor.isfinite().all() for tensor in rows.values()):
+            raise InputError("--cache: the frozen layers give numbers beyond half precision; leave out --cache")
+        return rows
+
+    def _write(self, where: Where, rows: dict[str, Tensor]) -> None:
+        for name, tensor in rows.items():
+            with atomic_path(self.cache.file(*where, name), cache=True) as path:
+                save_file({"rows": tensor.contiguous()}, path)
+
+
+def _parts(rows: range) -> list[range]:
+    """Rows that the tower sees at a time."""
+    return [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
