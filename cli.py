@@ -138,7 +138,7 @@ def main() -> None:
         print(f"e2: {stop}", file=sys.stderr)
         sys.exit(1)
     except (RuntimeError, ConnectionResetError) as error:  # the latter when the process died while it handed over a photo
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+        if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
             raise  # a fault of ours, which a traceback helps to fix
         print("e2: a process that decodes photos died (out of memory?); use fewer --workers (and --resume)", file=sys.stderr)
         sys.exit(1)

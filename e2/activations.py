@@ -1,18 +1,15 @@
 """Photos as the frozen front of an image tower leaves them, so that a pass may begin behind it.
 
-A tower whose first blocks are frozen gives the same activations of a photo in every epoch. ``Front`` says which of them the
-rest of a model needs; ``Activations`` holds them for a batch. Photos as pixels are the case in which nothing has run.
+A tower whose first blocks are frozen gives the same activations of a photo in every epoch (``e2.front`` says which of them the
+rest of a model needs). Photos as pixels are the case in which nothing has run.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from e2.tower import Tower
 
 
 @dataclass
@@ -42,7 +39,7 @@ class Activations:
         return self.map(Tensor.pin_memory)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors, by the names of :meth:`Front.fields`."""
+        """All tensors, by the names of :meth:`e2.front.Front.fields`."""
         named: dict[str, Tensor | None] = {stream_name(depth): stream for depth, stream in self.streams.items()}
         named |= {"pooled": self.pooled, "pixels": self.pixels}
         return {name: tensor for name, tensor in named.items() if tensor is not None}
@@ -59,7 +56,7 @@ class Activations:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the residual stream."""
+        """Type of the residual stream's numbers."""
         return (next(iter(self.streams.values())) if self.pooled is None else self.pooled).dtype
 
     def __getitem__(self, rows: Any) -> "Activations":
@@ -83,38 +80,5 @@ def stack_photos(photos: Sequence[Photos]) -> Photos:
     if isinstance(photos[0], Tensor):
         return torch.stack([photo for photo in photos if isinstance(photo, Tensor)])
     rows = [photo.tensors() for photo in photos if isinstance(photo, Activations)]
-    return Activations.of({name: torch.stack([row[name] for row in rows]) for name in rows[0]})
-
-
-@dataclass(frozen=True)
-class Front:
-    """The part of an image tower that runs once per photo, and what the rest needs of it.
-
-    Attributes:
-        blocks: number of blocks in it.
-        depths: streams to keep, by the number of blocks run.
-        pooled: whether all in front of the projection belongs to it; the pooled output is kept then.
-        pixels: whether the rest looks at the photos, too.
-    """
-
-    blocks: int
-    depths: tuple[int, ...]
-    pooled: bool = False
-    pixels: bool = False
-
-    def fields(self, tower: "Tower", size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-        """Name -> shape of what is kept of one photo of ``size`` (height, width)."""
-        rows = tower.num_prefix_tokens + tower.num_patches
-        fields: dict[str, tuple[int, ...]] = {stream_name(depth): (rows, tower.width) for depth in self.depths}
-        fields |= {"pooled": (tower.width,)} if self.pooled else {}
-        return fields | ({"pixels": (3, *size)} if self.pixels else {})
-
-    @torch.no_grad()
-    def run(self, tower: "Tower", images: Tensor) -> Activations:
-        """(B, 3, H, W) -> activations, without pixels."""
-        stream = tower.embed(images)
-        kept = {0: stream}
-        for depth, block in enumerate(tower.blocks[: self.blocks], start=1):
-            stream = tower.run(block, stream)
-            kept[depth] = stream
-        return Activations({depth: kept[depth] for depth in self.depths}, tower.pooled(stream) if self.pooled else None)
+    with torch.autocast("cpu", enabled=False):  # which the loader's processes inherit, and which does not know half precision
+        return Activations.of({name: torch.stack([row[name] for row in rows]) for name in rows[0]})

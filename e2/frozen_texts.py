@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from e2.foreign import OpenClip
-from e2.texts import encode_text, text_keys
+from e2.texts import cut_to_longest, encode_text, text_keys
 
 AT_ONCE = 128  # texts the tower sees at a time
 
@@ -49,7 +49,7 @@ class FrozenTexts:
     @torch.no_grad()
     def encode(self, tokens: Tensor) -> Tensor:
         """Runs the frozen layers: (u, L) -> (u, W), float32 on the CPU."""
-        return torch.cat([self._encode(part).float().cpu() for part in tokens.split(AT_ONCE)])
+        return torch.cat([self._encode(cut_to_longest(self.clip, part)).float().cpu() for part in tokens.split(AT_ONCE)])
 
     def add(self, keys: Sequence[int], rows: Tensor) -> None:
         """Takes over embeddings (u, W) of texts that are not there yet."""

@@ -13,9 +13,10 @@ from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from e2.activations import Front, Photos
+from e2.activations import Photos
 from e2.config import ModelConfig
 from e2.foreign import OpenClip
+from e2.front import Front
 from e2.locking import fresh_parameters, lock_image_tower, lock_text_tower
 from e2.paper import PaperReader
 from e2.reader import Reading, SelectionReader
@@ -112,7 +113,7 @@ class E2(nn.Module, ModelHubMixin):
         return self.reader(open_tower(self.clip.visual), images, noise)
 
     def _stream_dtype(self) -> torch.dtype:
-        """What the residual stream is computed in: autocast's kind of number inside autocast."""
+        """Type of the residual stream's numbers: autocast's inside autocast."""
         kind = self.logit_scale.device.type
         return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.logit_scale.dtype
 

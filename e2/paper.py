@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from e2.activations import Front
 from e2.errors import InputError
+from e2.front import Front
 from e2.reader import Reading, default_layers, token_slices
 from e2.selection import HardSelection, gumbel_noise
 from e2.tower import Tower

@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from e2.activations import Front, Photos
+from e2.activations import Photos
+from e2.front import Front
 from e2.fusion import FusionBlock
 from e2.local_features import LocalFeatures
 from e2.locations import Locations, PatchLocations

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+from open_clip.hf_model import HFTextEncoder
 from open_clip.tokenizer import HFTokenizer
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
@@ -46,8 +47,8 @@ class CausalTower:
 def causal_tower(clip: OpenClip) -> CausalTower | None:
     """Returns the text tower if positions behind the end of a text cannot affect its embedding, else None.
 
-    Bidirectional towers (SigLIP), those that pool at the last position or append a token (CoCa), and Hugging Face's see the
-    padding.
+    Bidirectional towers (SigLIP) and those that pool at the last position or append a token (CoCa) see the padding; Hugging
+    Face's mask it.
     """
     if isinstance(clip, open_clip.CLIP):
         tower = CausalTower(clip, clip.text_pool_type, clip.text_eos_id)
@@ -60,15 +61,25 @@ def causal_tower(clip: OpenClip) -> CausalTower | None:
 
 def can_cut(clip: OpenClip) -> bool:
     """True if cutting a batch to its longest text provably keeps the embeddings."""
-    return causal_tower(clip) is not None
+    return causal_tower(clip) is not None or masks_padding(clip)
+
+
+def masks_padding(clip: OpenClip) -> bool:
+    """True if the text tower is Hugging Face's: open_clip masks the padding in its attention and its pooling."""
+    return isinstance(getattr(clip, "text", None), HFTextEncoder)
 
 
 def cut_to_longest(clip: OpenClip, tokens: Tensor) -> Tensor:
     """Cuts (B, L) to the longest text of the batch; unchanged if the tower sees padding."""
     tower = causal_tower(clip)
-    if tower is None:
+    if tower is not None:
+        ends = tower.ends(tokens)
+    elif masks_padding(clip):
+        words = tokens != clip.text.config.pad_token_id
+        ends = (words * torch.arange(tokens.shape[1], device=tokens.device)).amax(dim=1)
+    else:
         return tokens
-    longest = int(tower.ends(tokens).max()) + 1
+    longest = int(ends.max()) + 1
     return tokens[:, : -(-longest // LENGTH_STEP) * LENGTH_STEP]
 
 

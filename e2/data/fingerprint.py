@@ -28,6 +28,15 @@ def fingerprint(catalogue: Catalogue) -> str:
     return digest(_line(catalogue[row]) for row in range(len(catalogue)))
 
 
+def photo_fingerprint(catalogue: Catalogue) -> str:
+    """SHA-256 over ids and photos alone: captions and tags may be others."""
+    if isinstance(catalogue, Subset):
+        return digest([photo_fingerprint(catalogue.catalogue), np.asarray(catalogue.indices, np.int64).tobytes().hex()])
+    if isinstance(catalogue, ArrowCatalogue):
+        return digest(_lines_of_table(catalogue, texts=False))
+    return digest(repr([product.product_id, _sizes(product)]) for product in map(catalogue.__getitem__, range(len(catalogue))))
+
+
 def facts(catalogue: Catalogue) -> dict[str, Any]:
     """Facts about its data that a resumable state keeps, for `require_same`."""
     return {"products": len(catalogue), "sha256": fingerprint(catalogue)}
@@ -59,10 +68,11 @@ def digest(lines: Iterable[str]) -> str:
     return sha.hexdigest()
 
 
-def _lines_of_table(catalogue: ArrowCatalogue) -> Iterator[str]:
+def _lines_of_table(catalogue: ArrowCatalogue, texts: bool = True) -> Iterator[str]:
     table = catalogue.table
+    columns = ("captions", *(f"tag:{entity}" for entity in catalogue.tags)) if texts else ()
     yield "" if catalogue.rows is None else np.asarray(catalogue.rows, np.int64).tobytes().hex()
-    for name in ("product_id", "captions", *(f"tag:{entity}" for entity in catalogue.tags)):
+    for name in ("product_id", *columns):
         yield name
         for start in range(0, len(table), ROWS):  # in blocks of a fixed size, whatever the chunks of the column
             yield repr(table.column(name).slice(start, ROWS).to_pylist())
@@ -85,5 +95,8 @@ def _told(field: pa.Array) -> pa.Array:
 
 
 def _line(product: Any) -> str:
-    sizes = [len(image) if isinstance(image, bytes) else image.name for image in product.images]
-    return repr([product.product_id, product.captions, sizes, sorted(product.tags.items())])
+    return repr([product.product_id, product.captions, _sizes(product), sorted(product.tags.items())])
+
+
+def _sizes(product: Any) -> list[int | str]:
+    return [len(image) if isinstance(image, bytes) else image.name for image in product.images]

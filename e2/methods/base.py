@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from e2.activations import Front, Photos
+from e2.activations import Photos
 from e2.batch import Batch, Features
 from e2.config import LossConfig
 from e2.distill import StartTower
 from e2.errors import InputError
+from e2.front import Front
 from e2.frozen_texts import FrozenTexts
 from e2.lookup import lookup
 from e2.losses import contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss

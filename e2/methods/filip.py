@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from e2.activations import Front, Photos
+from e2.activations import Photos
 from e2.batch import Batch, Features
 from e2.config import LossConfig
+from e2.front import Front
 from e2.late_interaction import late_interaction_loss
 from e2.lookup import lookup
 from e2.methods.base import Method

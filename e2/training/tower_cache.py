@@ -17,14 +17,15 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from e2.activations import Activations, Front
+from e2.activations import Activations
 from e2.checkpoint import tensors_sha256
 from e2.data.cache import key
-from e2.data.fingerprint import fingerprint
+from e2.data.fingerprint import photo_fingerprint
 from e2.data.product import Catalogue
 from e2.data.transforms import PhotoTransform
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.front import Front
 from e2.model import E2
 from e2.towers import open_tower
 
@@ -118,7 +119,7 @@ def open_cache(root: Path, model: E2, front: Front, pictures: Pictures, *, views
         "weights": tensors_sha256(model.visual.state_dict()),
         "transform": repr(pictures.transform),
         "photos": type(pictures).__name__,
-        "products": fingerprint(pictures.catalogue),
+        "products": photo_fingerprint(pictures.catalogue),
         "precision": precision,
     }
     folder = root / key(facts)

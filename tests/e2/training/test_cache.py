@@ -19,6 +19,7 @@ from e2.frozen_texts import AT_ONCE, FrozenTexts, text_tower_is_frozen
 from e2.methods import METHODS
 from e2.model import E2
 from e2.packing import encode_packed
+from e2.texts import cut_to_longest
 from e2.towers import open_tower
 from e2.training import fill_cache
 from e2.training.optim import freeze_towers
@@ -129,6 +130,11 @@ def test_a_run_from_the_cache_ends_as_one_without(shop, tiny, tmp_path):
     kinds = {path.parent.name for path in files(tmp_path / "cache")}
     assert {"stream-3", "stream-4", "pooled", "found"} <= kinds and "pixels" not in kinds
     assert {path.parent.parent.name for path in files(tmp_path / "cache")} >= {"view-0", "view-1"}
+
+
+def test_autocast_reaches_no_process_that_reads_the_cache(shop, tiny, tmp_path):
+    options = {"precision": "bf16", "data.workers": 1, "data.cache": str(tmp_path / "cache")}
+    assert run(shop, tiny, tmp_path / "run", *FROZEN, **options)["step"]
 
 
 def test_runs_share_a_cache_and_add_what_they_need(shop, tiny, tmp_path):
@@ -248,6 +254,15 @@ def test_texts_of_a_frozen_tower_are_encoded_once(bert_clip, tiny, monkeypatch):
     texts = FrozenTexts(bert_clip)
     texts(tokens[:, :12] % 90).sum().backward()
     assert bert_clip.text.proj.weight.grad is not None
+
+
+def test_padding_of_a_transformers_tower_is_cut(bert_clip):
+    tokens = torch.randint(1, 90, (5, 12))
+    tokens[:, 6:] = 0
+    tokens[2, 3:] = 0
+    cut = cut_to_longest(bert_clip.eval(), tokens)
+    assert cut.shape == (5, 8)
+    torch.testing.assert_close(bert_clip.encode_text(cut), bert_clip.encode_text(tokens))
 
 
 def test_frozen_layers_stay_at_inference_in_training(bert_clip):
