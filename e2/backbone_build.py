@@ -13,7 +13,7 @@ from typing import Any
 import open_clip
 from safetensors import SafetensorError
 
-from e2.data.transforms import photo_transform
+from e2.data.transforms import PhotoTransform, photo_transform
 from e2.errors import InputError, first_line
 from e2.foreign import OpenClip
 from e2.weights import OPEN_CLIP_CONFIG, Weights, load_weights_into
@@ -36,7 +36,7 @@ class Origin:
 
 def build(
     name: str, config: Mapping[str, Any], preprocess: Mapping[str, Any], options: dict[str, Any]
-) -> tuple[OpenClip, Callable]:
+) -> tuple[OpenClip, PhotoTransform]:
     """Builds a model with random weights from open_clip's model configuration; ``name`` is for messages."""
     vision = checked_config(config, name)["vision_cfg"]
     if vision.get("timm_model_name") and options.get("force_image_size") is None:
@@ -56,7 +56,7 @@ def build(
 
 def create_by_open_clip(
     name: str, tag: str | None, config: Mapping[str, Any], options: dict[str, Any]
-) -> tuple[OpenClip, Callable]:
+) -> tuple[OpenClip, PhotoTransform]:
     """Creates a model by a name and a weights tag that open_clip knows; ``config`` is the one by that name."""
     try:
         model, _, _ = open_clip.create_model_and_transforms(name, tag, **options)

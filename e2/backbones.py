@@ -31,6 +31,7 @@ from e2.backbone_sources import (
     with_file,
     with_text_config,
 )
+from e2.data.transforms import PhotoTransform
 from e2.errors import InputError, first_line
 from e2.foreign import OpenClip
 from e2.hf_weights import open_clip_config
@@ -41,7 +42,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spie
 
 def create_backbone(
     name: str, pretrained: str | None = None, *, config: Mapping[str, Any] | None = None, **options: Any
-) -> tuple[OpenClip, Callable]:
+) -> tuple[OpenClip, PhotoTransform]:
     """Returns an open_clip model and its evaluation transform.
 
     Args:

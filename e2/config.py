@@ -81,7 +81,9 @@ class ModelConfig:
     layers: tuple[int, ...] | None = setting(
         None, "fusion after so many blocks; null = after 2/3 and 11/12 of the depth, [] = none"
     )
-    selector: Literal["hard", "soft", "top-k", "random"] = setting("soft", "rule by which tokens choose; random is a control")
+    selector: Literal["hard", "soft", "top-k", "random", "uniform"] = setting(
+        "soft", "rule by which tokens choose; random and uniform are controls"
+    )
     temperature: Annotated[float, Field(ge=1e-4)] = setting(1.0, "of the selection's softmax")
     rank: Count | None = setting(
         None, "width of the fusion blocks' query/key space; null = an eighth of the tower's width, at least 32"
@@ -205,7 +207,7 @@ class DataConfig:
 class TrainConfig:
     """One training run."""
 
-    method: Literal["clip", "multifield", "filip", "clip-lite", "ei-clip", "e2"] = setting(
+    method: Literal["clip", "multifield", "clip-pooled", "multifield-pooled", "filip", "clip-lite", "ei-clip", "e2"] = setting(
         "e2", "which features meet which texts"
     )
     preset: Literal["default", "paper"] = setting("default", "a starting point of all settings; anything may be overridden")

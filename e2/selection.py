@@ -86,7 +86,25 @@ class RandomSelection(nn.Module):
         return F.one_hot(noise.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
 
 
-SELECTORS = {"hard": HardSelection, "soft": SoftSelection, "top-k": TopKSelection, "random": RandomSelection}
+class UniformSelection(nn.Module):
+    """The mean of all locations: the control without any choice."""
+
+    takes_noise = False
+
+    def __init__(self, temperature: float = 1.0):
+        super().__init__()
+
+    def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
+        return torch.full_like(logits, 1 / logits.shape[-1])
+
+
+SELECTORS = {
+    "hard": HardSelection,
+    "soft": SoftSelection,
+    "top-k": TopKSelection,
+    "random": RandomSelection,
+    "uniform": UniformSelection,
+}
 
 
 def make_selector(name: str, temperature: float) -> nn.Module:

@@ -148,7 +148,7 @@ CASES = [
     (TRAIN + " --data {tables}/control.parquet --tags brand --on-bad-row skip", "all rows are unusable"),
     (TRAIN + " --data {tables}/device.parquet --tags brand", "8 of 8 rows", "8 missing image file"),
     (TRAIN + " --data {tables}/struct.parquet --tags brand", "'product_id'", "cannot be read as product_id"),
-    (TRAIN + " --data {tables}/sound.parquet", "--tags", "e2 learns from tags"),
+    (TRAIN + " --data {tables}/sound.parquet", "--tags", "e2 needs tag entities"),
     (TRAIN + " --data {tables}/sound.parquet --method clip --text mixed", "--text mixed", "name the entities by --tags"),
     (TRAIN + " --data {tables}/sound.parquet --tags brand,brand", "brand", "twice"),
     (TRAIN + " --data {tables}/sound.parquet --tags maker", "'maker'", "it has product_id"),

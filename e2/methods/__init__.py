@@ -6,6 +6,7 @@ from e2.methods.clip import Clip
 from e2.methods.clip_lite import ClipLite
 from e2.methods.ei_clip import EiClip
 from e2.methods.filip import Filip
+from e2.methods.pooled import PooledClip, PooledMultiField
 from e2.methods.region import MultiField, RegionContrastive
 
 __all__ = ["METHODS", "Method", "method_class"]
@@ -16,6 +17,8 @@ METHODS: dict[str, type[Method]] = {
     "filip": Filip,
     "clip-lite": ClipLite,
     "ei-clip": EiClip,
+    "clip-pooled": PooledClip,
+    "multifield-pooled": PooledMultiField,
     "e2": RegionContrastive,
 }
 

@@ -25,7 +25,7 @@ from e2.options import (
     show,
 )
 
-Methods = Literal["e2", "clip", "multifield", "filip", "clip-lite", "ei-clip"]
+Methods = Literal["e2", "clip", "multifield", "clip-pooled", "multifield-pooled", "filip", "clip-lite", "ei-clip"]
 BACKBONES = "e2-nano (default), ViT-B-32, ...; local-dir:FOLDER, hf-hub:ORG/NAME, transformers:FOLDER, pair:IMAGE+TEXT"
 DATA = (  # settings of `DataConfig`
     *("text", "batch_size", "chunk_size", "workers", "image_column", "caption_column", "id_column"),

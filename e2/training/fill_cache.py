@@ -135,14 +135,15 @@ class CacheFiller:
         return {**rows, "pixels": pixels} if self.front.pixels else rows
 
     def _run(self, images: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) -> activations by name, in half precision, on the CPU.
+        """(B, 3, H, W) -> activations by name, in half precision, on the CPU: bfloat16 if computed so, which loses nothing.
 
         Raises:
             InputError: numbers beyond half precision.
         """
         with self.context():
             kept = self.front.run(open_tower(self.model.visual), images.to(self.model.logit_scale))
-        rows = {name: tensor.to("cpu", torch.float16) for name, tensor in kept.tensors().items()}
+        kind = torch.bfloat16 if kept.dtype == torch.bfloat16 else torch.float16
+        rows = {name: tensor.to("cpu", kind) for name, tensor in kept.tensors().items()}
         if not all(tensor.isfinite().all() for tensor in rows.values()):
             raise InputError("--cache: the frozen layers give numbers beyond half precision; leave out --cache")
         return rows

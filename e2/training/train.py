@@ -232,7 +232,7 @@ def check_data(config: TrainConfig, train_data: Catalogue) -> None:
     if config.data.batch_size < 2:
         raise InputError(f"--batch-size {config.data.batch_size}: contrastive training needs at least 2 products a batch")
     if method_class(config.method).needs_tags and not config.data.tags:
-        raise InputError(f"method {config.method} learns from tags: name the entities by --tags, e.g. --tags brand,season")
+        raise InputError(f"method {config.method} needs tag entities: name them by --tags, e.g. --tags brand,season")
     if config.data.text == "mixed" and not config.data.tags:
         raise InputError("--text mixed makes short texts of tags: name the entities by --tags, e.g. --tags brand,season")
     if method_class(config.method).needs_tags and not any_tag(train_data, config.data.tags):

@@ -444,3 +444,34 @@ def test_every_method_is_named_in_the_help():
 
     text = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).output
     assert all(name in text for name in METHODS)
+
+
+# --- clip-pooled, multifield-pooled ---------------------------------------------------------------------------------
+
+
+def with_tokens(tiny, name, **options):
+    torch.manual_seed(0)
+    return METHODS[name](e2.create_model_and_transforms(tiny, tags=TAGS, **options)[0], LossConfig(), TAGS)
+
+
+@pytest.mark.parametrize(("pooled", "plain"), [("clip-pooled", "clip"), ("multifield-pooled", "multifield")])
+def test_a_pooled_control_has_the_parameters_of_e2_and_the_losses_of_its_plain_method(tiny, method, pooled, plain):
+    made, batch = with_tokens(tiny, pooled), a_batch()
+    count = [sum(p.numel() for p in each.model.parameters()) for each in (made, with_tokens(tiny, "e2"))]
+    assert count[0] == count[1]
+    for name, value in method(plain)(batch).items():  # gates and shares start at zero: the same image embedding
+        assert_close(made(batch)[name], value)
+    with torch.no_grad():
+        for p in (*made.model.reader.gates.values(), made.model.reader.shares):
+            p.fill_(0.1)
+    losses = made(batch)
+    assert losses.keys() == method(plain)(batch).keys()
+    sum(losses.values()).backward()
+    assert all(p.grad is not None and p.grad.any() for name, p in made.model.reader.named_parameters() if "fusions" in name)
+
+
+def test_uniform_selection_is_the_mean_of_all_locations(tiny):
+    model = with_tokens(tiny, "clip-pooled", selector="uniform").model
+    chosen = model.selections(torch.randn(2, 3, 32, 32))
+    for weights in (weights for layers in chosen.values() for weights in layers.values()):
+        assert_close(weights, torch.full_like(weights, 1 / weights[0, 0].numel()))

@@ -1,0 +1,129 @@
+"""Times the steps of `e2 train --cache` against those of the same run without, for `e2 speed cached-step`.
+
+The frozen layers' activations of each photo are on disk. Both runs load their batches as training does: one reads activations,
+the other decodes photos and runs the frozen layers on them.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from e2.batch import Batch
+from e2.benchmarks.speed.harness import compare, peak_memory
+from e2.benchmarks.speed.train_step import finish
+from e2.config import TrainConfig, from_dict
+from e2.data import open_catalogue
+from e2.training.train import Run, batches, prepare, take_step, use_cache
+
+DATA = "boutique:train=1024,val=16,test=16,size=224"
+TAGS = ("brand", "season", "sub_category", "composition")
+
+
+def run(
+    backbone: str = "ViT-B-16",
+    batch_size: int = 128,
+    *,
+    method: str = "clip",
+    image_layers: int = 0,
+    text_layers: int = 0,
+    precision: str = "bf16",
+    data: str = DATA,
+    tags: tuple[str, ...] = TAGS,
+    locations: str = "patches",
+    workers: int = 1,
+    steps: int = 2,
+    repeats: int = 3,
+    device: str = "auto",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Times both in turn, and measures the peak memory of the cached run in a process of its own.
+
+    Args:
+        backbone: one of open_clip's or ours, with random weights unless its name brings others.
+        batch_size: products a step.
+        method: of `e2 train`.
+        image_layers, text_layers: groups of the towers that learn.
+        precision: of both, fp32 or bf16 (autocast).
+        data: where photos, descriptions and tags come from.
+        tags: the entities.
+        locations: that selection tokens choose among.
+        workers: processes that load batches.
+        steps: steps a round.
+        repeats: rounds.
+        device: cpu, cuda or auto.
+        seed: of weights and order.
+
+    Returns:
+        The result of `harness.compare`, seconds per round; ``speed_up``, the steps of the cached run in the time of one of the
+        other; ``peak_bytes`` of the cached run; ``cache_bytes_a_photo``; the arguments.
+    """
+    settings: dict[str, Any] = {
+        "method": method,
+        "backbone": backbone,
+        "precision": precision,
+        "device": device,
+        "steps": 1_000_000,  # of the schedule: no more than the first are taken
+        "seed": seed,
+        "model": {"gates": "pooled", "locations": locations},
+        "optim": {"image_layers": image_layers, "text_layers": text_layers},
+        "data": {"data": data, "tags": list(tags), "batch_size": batch_size, "workers": workers, "views": 1},
+    }
+    config = from_dict(TrainConfig, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        cached = Steps(config, folder, steps)
+        timed = compare(cached, Steps(config, None, steps), repeats)
+        peak = peak_memory(two_rounds, config, folder, steps)
+        cache: Any = cached.run.views.cache
+    return {
+        **timed,
+        "speed_up": 1 / timed["ratio"],
+        "peak_bytes": peak,
+        "cache_bytes_a_photo": cache.bytes_a_photo() if cache else 0,
+        "images_per_second": batch_size * steps / timed["ours_s"],
+        "reference_images_per_second": batch_size * steps / timed["reference_s"],
+        "backbone": backbone,
+        "batch_size": batch_size,
+        "method": method,
+        "image_layers": image_layers,
+        "text_layers": text_layers,
+        "precision": precision,
+        "data": data,
+        "tags": list(tags),
+        "locations": locations,
+        "workers": workers,
+        "device": cached.run.accelerator.device.type,
+    }
+
+
+class Steps:
+    """Takes steps of a training, one after another.
+
+    Args:
+        config: of the run.
+        cache: folder of the activations; None = from pixels.
+        count: steps a call.
+    """
+
+    def __init__(self, config: TrainConfig, cache: str | None, count: int):
+        train, val = (
+            open_catalogue(config.data.data, split, tags=config.data.tags, progress=False) for split in ("train", "val")
+        )
+        self.run: Run = prepare(config, train, val, Path())
+        if cache is not None:
+            use_cache(self.run, Path(cache))
+        self.batches: Iterator[Batch] = batches(self.run)
+        self.count = count
+
+    def __call__(self) -> None:
+        for _ in range(self.count):
+            take_step(self.run, dataclasses.replace(next(self.batches)))
+        finish(self.run.accelerator.device)
+
+
+def two_rounds(config: TrainConfig, cache: str, steps: int) -> None:
+    """Runs two rounds; the second has the optimizer's state from the start."""
+    step = Steps(config, cache, steps)
+    step()
+    step()
