@@ -25,6 +25,7 @@ from e2.accounting import load_exactly
 from e2.backbone_sources import with_text_config
 from e2.backbones import create_tokenizer
 from e2.config import ModelConfig, from_dict, settings, to_dict
+from e2.data.transforms import PhotoTransform
 from e2.devices import dtype_of, open_device
 from e2.errors import InputError
 from e2.factory import create_model_and_transforms
@@ -153,7 +154,7 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
     return config
 
 
-def load(path: str | Path, *, device: str = "cpu", precision: str = "fp32", **hub: Any) -> tuple[E2, Callable, Callable]:
+def load(path: str | Path, *, device: str = "cpu", precision: str = "fp32", **hub: Any) -> tuple[E2, PhotoTransform, Callable]:
     """A trained model with its evaluation transform and its tokenizer.
 
     Args:

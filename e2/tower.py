@@ -5,6 +5,7 @@ Counts, widths and grids are read from the tower, never assumed. ``e2.native_tow
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class Tower(ABC):
         checkpointing: recompute the blocks' activations in the backward pass.
     """
 
-    visual: nn.Module
+    visual: Any  # towers are known by duck typing
     width: int
     output_dim: int
     grid: tuple[int, int]

@@ -22,7 +22,7 @@ from e2.benchmarks.speed.harness import compare
 from e2.data import ArrowCatalogue, load_image, open_catalogue
 from e2.data.export import import_catalogue
 from e2.data.loader import StepSampler, TrainingViews, training_loader
-from e2.data.transforms import training_transform
+from e2.data.transforms import PhotoTransform, training_transform
 from e2.factory import create_model_and_transforms, get_tokenizer
 
 BACKBONE = "e2-nano"  # provides mean colours and a tokenizer, like any other
@@ -91,7 +91,7 @@ def photo(seed: int) -> bytes:
     return contents.getvalue()
 
 
-def transform() -> Callable:
+def transform() -> PhotoTransform:
     """Builds training's own transform at the model's size."""
     visual = create_model_and_transforms(BACKBONE)[0].visual
     visual.preprocess_cfg = {**visual.preprocess_cfg, "size": (SIZE, SIZE)}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from e2.activations import Photos
 from e2.batch import Batch, Features
 from e2.methods import Method
 
@@ -41,7 +42,7 @@ class CachedFeatures:
 
         return encode
 
-    def _parts(self, rows: Tensor, size: int, encode: Callable) -> Iterator["_Part"]:
+    def _parts(self, rows: Photos, size: int, encode: Callable) -> Iterator["_Part"]:
         for start in range(0, len(rows), size):
             yield _Part(encode, slice(start, start + size), self.device, self.context)
 
