@@ -67,7 +67,7 @@ def test_wrong_settings_are_refused(setting):
 
 
 def test_an_unknown_measurement_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match="train-step, retrieval"):
+    with pytest.raises(InputError, match="train-step, cached-step"):
         measurement("everything")
 
 

@@ -14,8 +14,6 @@ from e2.training.grad_cache import CachedFeatures
 from e2.training.run import start_run
 from tests.conftest import TAGS
 
-METHODS_WITH_NOISE = ("e2",)
-
 
 def make(name, tiny, **model_options):
     torch.manual_seed(0)
@@ -72,7 +70,7 @@ def assert_same(left, right, tolerance):
 def test_chunks_give_the_gradients_of_the_whole(tiny, name, size):
     method = make(name, tiny)
     batch = make_batch(method)
-    assert bool(batch.noise) == (name in METHODS_WITH_NOISE)
+    assert bool(batch.noise) == METHODS[name].uses_tokens
     assert_same(whole(method, batch), in_chunks(method, batch, size), 3e-6)
 
 
