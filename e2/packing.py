@@ -13,7 +13,7 @@ from torch import Tensor
 
 from e2.foreign import OpenClip
 from e2.lookup import lookup
-from e2.texts import LENGTH_STEP, CausalTower, causal_tower, encode_text
+from e2.texts import LENGTH_STEP, CausalTower, causal_tower, cut_to_longest, encode_text, masks_padding, text_lengths
 
 ROW_LENGTH = 80  # tokens per row, if no text is longer
 ROW_STEP = 4  # numbers of rows are multiples of this, to limit the number of shapes
@@ -50,10 +50,12 @@ def pack(lengths: Sequence[int]) -> Packing:
 
 
 def encode_packed(clip: OpenClip, tokens: Tensor) -> Tensor:
-    """Token ids (B, L) -> (B, D) like ``clip.encode_text``; packed where the tower is causal."""
+    """Token ids (B, L) -> (B, D) like ``clip.encode_text``; packed where the tower is causal, else by length where it masks
+    padding.
+    """
     tower = causal_tower(clip)
     if tower is None:
-        return encode_text(clip, tokens)
+        return encode_by_length(clip, tokens) if masks_padding(clip) else encode_text(clip, tokens)
     ends = tower.ends(tokens)
     packing = pack((ends + 1).tolist())
     starts = torch.tensor(packing.starts, device=tokens.device)
@@ -67,6 +69,14 @@ def encode_packed(clip: OpenClip, tokens: Tensor) -> Tensor:
 
     x = run_rows(tower, table(tokens[texts, positions]), table(positions), table(texts + 1))  # (rows, length, width)
     return tower.project(x.flatten(0, 1)[starts + ends])
+
+
+def encode_by_length(clip: OpenClip, tokens: Tensor) -> Tensor:
+    """Encodes texts of about one length together: (B, L) -> (B, D)."""
+    sizes = -(-text_lengths(clip, tokens) // LENGTH_STEP) * LENGTH_STEP
+    groups = [(sizes == size).nonzero().flatten() for size in sizes.unique()]
+    encoded = torch.cat([encode_text(clip, cut_to_longest(clip, tokens[rows])) for rows in groups])
+    return lookup(encoded, torch.cat(groups).argsort())
 
 
 def run_rows(tower: CausalTower, tokens: Tensor, positions: Tensor, owners: Tensor) -> Tensor:

@@ -73,14 +73,18 @@ def cut_to_longest(clip: OpenClip, tokens: Tensor) -> Tensor:
     """Cuts (B, L) to the longest text of the batch; unchanged if the tower sees padding."""
     tower = causal_tower(clip)
     if tower is not None:
-        ends = tower.ends(tokens)
+        longest = int(tower.ends(tokens).max()) + 1
     elif masks_padding(clip):
-        words = tokens != clip.text.config.pad_token_id
-        ends = (words * torch.arange(tokens.shape[1], device=tokens.device)).amax(dim=1)
+        longest = int(text_lengths(clip, tokens).max())
     else:
         return tokens
-    longest = int(ends.max()) + 1
     return tokens[:, : -(-longest // LENGTH_STEP) * LENGTH_STEP]
+
+
+def text_lengths(clip: OpenClip, tokens: Tensor) -> Tensor:
+    """Tokens up to the padding of each text, for towers that mask it: (B, L) -> (B,)."""
+    words = tokens != clip.text.config.pad_token_id
+    return (words * torch.arange(1, tokens.shape[1] + 1, device=tokens.device)).amax(dim=1)
 
 
 def encode_text(clip: OpenClip, tokens: Tensor) -> Tensor:

@@ -153,7 +153,7 @@ def read_rules(file: Path) -> dict[str, EntityRule]:
     try:
         if file.stat().st_size > LARGEST:
             raise InputError(f"--tags {file}: {file.stat().st_size:,} bytes are no rules; name what e2 data entities wrote")
-        content = yaml.load(file.read_text(encoding="utf-8"), _WithoutAliases)
+        content = _WithoutAliases(file.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise InputError(f"--tags {file}: {error.strerror}; write one by e2 data entities SPEC --out {file}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:

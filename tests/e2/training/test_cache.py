@@ -263,6 +263,8 @@ def test_padding_of_a_transformers_tower_is_cut(bert_clip):
     cut = cut_to_longest(bert_clip.eval(), tokens)
     assert cut.shape == (5, 8)
     torch.testing.assert_close(bert_clip.encode_text(cut), bert_clip.encode_text(tokens))
+    tokens[3, 10:] = torch.tensor([5, 6])  # of another length: encoded apart
+    torch.testing.assert_close(encode_packed(bert_clip, tokens), bert_clip.encode_text(tokens))
 
 
 def test_frozen_layers_stay_at_inference_in_training(bert_clip):
