@@ -10,6 +10,7 @@ from e2.errors import InputError
 
 STUDIES = {  # name -> module of this package
     "main": "main",
+    "controls": "controls",
     "groups": "groups",
     "modules": "modules",
     "tokens": "tokens",

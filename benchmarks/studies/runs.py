@@ -43,6 +43,7 @@ def trained(context: Context, variant: Variant, seed: int, digests: Mapping[str,
     config = training_config(context, variant, seed)
     settings = json.loads(json.dumps(to_dict(config)))  # as they will be read back
     del settings["device"], settings["data"]["workers"]  # which do not decide the outcome
+    settings["data"]["cache"] = settings["data"]["cache"] is not None  # nor does its folder
     facts = {"settings": settings, "data_sha256": dict(digests), "pretrained_sha256": _weights_digest(config)}
     facts["version"] = __version__
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
@@ -78,12 +79,14 @@ def learned_digests(context: Context) -> dict[str, str]:
 
 
 def _weights_digest(config: TrainConfig) -> str | None:
-    """Hash of pre-trained weights given as a file or checkpoint; a tag is a permanent name."""
-    path = Path(config.pretrained or "")
-    if config.pretrained is None or not path.exists():
-        return None
-    file = path / WEIGHTS if path.is_dir() else path
-    return file_sha256(file) if file.is_file() else None
+    """Hash of pre-trained weights in files or folders, of ``pretrained`` or of the backbone; a tag is a permanent name."""
+    places = [part.rpartition(":")[2] for part in re.split("[+@]", config.backbone)] if ":" in config.backbone else []
+    paths = [Path(name) for name in (config.pretrained, *places) if name]
+    files = [path for path in paths if path.is_file()]
+    for folder in filter(Path.is_dir, paths):
+        files += [folder / WEIGHTS] if (folder / WEIGHTS).is_file() else sorted(folder.glob("*.safetensors"))
+    hashes = [file_sha256(file) for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else None
 
 
 def _record(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:

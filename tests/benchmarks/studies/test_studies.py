@@ -5,14 +5,17 @@ import dataclasses
 import pytest
 
 from e2.benchmarks.studies import batch_size
-from e2.benchmarks.studies.base import methods
+from e2.benchmarks.studies.base import Variant, methods
+from e2.benchmarks.studies.controls import POOLED
 from e2.benchmarks.studies.curves import learning_curves
 from e2.benchmarks.studies.modules import SWITCHES
 from e2.benchmarks.studies.registry import STUDIES, study_named
-from e2.benchmarks.studies.runs import training_config
+from e2.benchmarks.studies.runs import _weights_digest, training_config
 from e2.benchmarks.studies.trained import TrainedStudy, chosen
 from e2.config import merged
 from e2.errors import InputError
+from e2.files import file_sha256
+from e2.methods import method_class
 
 TRAINED = [name for name in STUDIES if isinstance(study_named(name), TrainedStudy)]
 
@@ -31,7 +34,7 @@ def test_variants_have_valid_settings_and_stand_after_those_they_are_set_against
 
 
 def test_unknown_study_names_those_that_are():
-    with pytest.raises(InputError, match="unknown study 'nope'; choose one of main, groups"):
+    with pytest.raises(InputError, match="unknown study 'nope'; choose one of main, controls"):
         study_named("nope")
 
 
@@ -47,6 +50,28 @@ def test_switch_that_is_the_default_is_left_out(context):
     default = training_config(context, study_named("modules").variants(context)[0], 0).model.selector
     assert default in SWITCHES and default not in labels
     assert {"without-tokens", "without-region-loss", "diagonal-targets"} <= labels
+
+
+def test_controls_have_the_parameters_of_e2(context):
+    found = {variant.label: training_config(context, variant, 0) for variant in study_named("controls").variants(context)}
+    assert set(found) == {"clip", "multifield", *POOLED, *(f"{name}-uniform" for name in POOLED), "e2"}
+    assert {label for label, config in found.items() if method_class(config.method).uses_tokens} == set(found) - {
+        "clip",
+        "multifield",
+    }
+    assert {label for label, config in found.items() if config.model.selector == "uniform"} == {
+        f"{name}-uniform" for name in POOLED
+    }
+
+
+def test_weights_in_folders_decide_a_run_and_the_cache_does_not(context, tmp_path):
+    (tmp_path / "weights.safetensors").write_bytes(b"weights")
+    plain = training_config(context, Variant("clip", {"method": "clip"}), 0)
+    named = dataclasses.replace(plain, backbone=f"local-dir:{tmp_path}")
+    assert _weights_digest(plain) is None and _weights_digest(named) == file_sha256(tmp_path / "weights.safetensors")
+    (tmp_path / "open_clip_model.safetensors").write_bytes(b"more")
+    pair = dataclasses.replace(plain, backbone=f"pair:ViT-B-32@{tmp_path / 'weights.safetensors'}+transformers:{tmp_path}")
+    assert len({_weights_digest(named), _weights_digest(pair), file_sha256(tmp_path / "weights.safetensors")}) == 3
 
 
 def test_groups_need_two_entities(context):
