@@ -4,6 +4,7 @@ Size and time are told before. Files appear whole or not at all, so a killed run
 the work.
 """
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -89,10 +90,10 @@ class CacheFiller:
         """
         photos, root = sum(len(self.cache.rows(shard)) for _, shard in shards), self.cache.folder.parent
         size, free = photos * self.cache.bytes_a_photo(), shutil.disk_usage(root).free
-        needs = f"{photos:,} photos through the frozen layers, {size / 1e9:,.1f} GB in {root}"
+        needs = f"{photos:,} photos through the frozen layers, {human_size(size)} in {root}"
         if size > free:
-            raise InputError(f"--cache: {needs}, which has room for {free / 1e9:,.1f}; name another folder")
-        say(f"cache: {needs}, about {self._seconds_a_photo() * photos / 60:,.0f} minutes")
+            raise InputError(f"--cache: {needs}, which has room for {human_size(free)}; name another folder")
+        say(f"cache: {needs}, about {math.ceil(self._seconds_a_photo() * photos / 60):,} min")
 
     def _seconds_a_photo(self) -> float:
         """Time of the frozen layers, by the second of two passes."""
@@ -152,6 +153,11 @@ class CacheFiller:
         for name, tensor in rows.items():
             with atomic_path(self.cache.file(*where, name), cache=True) as path:
                 save_file({"rows": tensor.contiguous()}, path)
+
+
+def human_size(size: int) -> str:
+    """Bytes as MB or GB."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{math.ceil(size / 1e6)} MB"
 
 
 def _parts(rows: range) -> list[range]:

@@ -178,6 +178,10 @@ def use_cache(run: Run, root: Path) -> None:
     """
     if run.sharded:
         raise InputError("--cache: frozen layers run before the training, so they need no sharding; leave out FSDP or --cache")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--cache {root}: cannot be written ({error.strerror}); name another folder") from error
     front, texts = run.method.front(), text_tower_is_frozen(run.model.clip)
     if not (front.blocks or texts):
         raise InputError(

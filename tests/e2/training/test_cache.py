@@ -207,8 +207,15 @@ def test_what_cannot_be_kept_is_refused(shop, tiny, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="optim.image_layers"):
         run(shop, tiny, tmp_path / "run", **cache)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
-    with pytest.raises(InputError, match="has room for 0.0; name another folder"):
+    with pytest.raises(InputError, match="has room for 0 MB; name another folder"):
         run(shop, tiny, tmp_path / "run", *FROZEN, **cache)
+
+
+def test_a_cache_that_cannot_be_written_is_named(shop, tiny, tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "in it"):
+        with pytest.raises(InputError, match=r"--cache .*file.*cannot be written"):
+            run(shop, tiny, tmp_path / "run", *FROZEN, **{"data.cache": str(folder)})
 
 
 def test_a_front_that_drops_at_random_is_refused(tiny):
