@@ -272,8 +272,11 @@ def parse_size(text: str) -> int | list[int]:
     return int(sides[0]) if len(sides) == 1 else [int(side) for side in sides]
 
 
-def show(record: Any, as_json: bool, *shown: Any) -> None:
-    """Prints a result: as JSON (in ASCII, for a stranger's text may hold terminal codes), or lines and tables for people."""
+def show(record: Any, as_json: bool, *shown: Any, out: Path | None = None) -> None:
+    """Prints a result: as JSON (in ASCII, for a stranger's text may hold terminal codes), or lines and tables for people.
+
+    ``out`` is the folder that the result was also written to.
+    """
     if as_json:
         print(json.dumps(asdict(record) if is_dataclass(record) else record, indent=2))  # type: ignore[arg-type]
         return
@@ -281,6 +284,8 @@ def show(record: Any, as_json: bool, *shown: Any) -> None:
 
     for one in shown:
         print(one) if isinstance(one, str) else Console().print(one)
+    if out:
+        print(f"wrote the results to {out}")
 
 
 def wrote(sizes: dict[str, int], out: Path) -> str:

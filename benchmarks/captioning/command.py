@@ -60,4 +60,4 @@ def captioning(
         kept = f"; the captions are kept in {out}" if out else ""
         print(f"e2: {failure}{kept}", file=sys.stderr)
         raise typer.Exit(1) from failure
-    show(compared, json, results_table(compared))
+    show(compared, json, results_table(compared), out=out)

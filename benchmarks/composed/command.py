@@ -1,6 +1,5 @@
 """`e2 evaluate composed`: parses and calls. Heavy packages are imported inside the command."""
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -8,7 +7,7 @@ import typer
 
 from e2.adapters.composed.command import Composition
 from e2.errors import InputError
-from e2.options import EncoderOptions, Json, Lacking, Models, Seed, Split, TableOptions, Tags, Text
+from e2.options import EncoderOptions, Json, Lacking, Models, Seed, Split, TableOptions, Tags, Text, show
 
 COMPOSITIONS = [*get_args(Composition)]
 Benchmark = Literal["attribute-swap", "attribute-drop", "fashioniq", "cirr", "circo", "fashion200k"]
@@ -89,7 +88,7 @@ def composed(
         _submit(encoders, task, methods, out)
         return
     found = evaluate_composed(encoders, task, methods, out=out, seed=seed, examples=examples)
-    _show(found, json)
+    _show(found, json, out)
 
 
 def _refuse(benchmark: str, **options: object) -> None:
@@ -112,18 +111,13 @@ def _submit(encoders, task, methods, out: Path | None) -> None:
     print(coverage_line(task.facts))
 
 
-def _show(found, json: bool) -> None:
+def _show(found, json: bool, out: Path | None) -> None:
     from rich.console import Console
+    from rich.text import Text as Line
 
     from e2.benchmarks.composed.notes import notes
     from e2.benchmarks.composed.tables import details_table, differences_table, results_tables
 
-    if json:
-        print(jsonlib.dumps(found.record(), indent=2))
-        return
-    console = Console()
-    for table in (*results_tables(found, console.width), details_table(found), differences_table(found)):
-        if table is not None:
-            console.print(table)
-    for note in notes(found.results):
-        console.print(note, markup=False, highlight=False)
+    tables = (*results_tables(found, Console().width), details_table(found), differences_table(found))
+    lines = [Line(note) for note in notes(found.results)]
+    show(found.record(), json, *(table for table in tables if table is not None), *lines, out=out)

@@ -29,4 +29,4 @@ def detail(
     other = tuning_split(catalogue.data, catalogue.split, "the order of the fields is found")
     products, tuning = catalogue.open(), catalogue.open(other)
     compared = evaluate_detail([load_encoder(name, **vars(loading)) for name in model], products, tuning, seed=seed, out=out)
-    show(compared, json, results_table(compared))
+    show(compared, json, results_table(compared), out=out)

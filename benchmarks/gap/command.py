@@ -39,4 +39,4 @@ def gap(
     compared = evaluate_gap(
         encoders, products, tuning, text=text, captioners=captioners, captioned=captioned, seed=seed, out=out
     )
-    show(compared, json, results_table(compared), sweep_table(compared))
+    show(compared, json, results_table(compared), sweep_table(compared), out=out)

@@ -33,4 +33,4 @@ def grounding(
     photos = catalogue.open()
     encoders = [load_encoder(name, **vars(loading)) for name in model]
     compared = evaluate_grounding(encoders, photos, truth=truth, products=products, seed=seed, out=out)
-    show(compared, json, *grounding_tables(compared))
+    show(compared, json, *grounding_tables(compared), out=out)

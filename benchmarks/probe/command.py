@@ -37,4 +37,4 @@ def probe(
         )
     splits = Splits(*(catalogue.open(name) for name in (FIT, VAL, catalogue.split)))
     compared = evaluate_probe([load_encoder(name, **vars(loading)) for name in model], splits, seed=seed, out=out)
-    show(compared, json, results_table(compared))
+    show(compared, json, results_table(compared), out=out)

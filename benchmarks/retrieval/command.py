@@ -34,4 +34,4 @@ def retrieval(
     compared = evaluate_retrieval(
         encoders, products, protocol=protocol, text=text, seed=seed, out=out, rule=rule, candidates=candidates
     )
-    show(compared, json, results_table(compared))
+    show(compared, json, results_table(compared), out=out)

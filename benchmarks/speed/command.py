@@ -50,4 +50,4 @@ def speed(
         write_json(out / NAME, record)
         if name == "growth":
             growth.draw(record["details"], out / growth.PICTURE)
-    show(record, json, speed_table(record))
+    show(record, json, speed_table(record), out=out)

@@ -35,4 +35,4 @@ def wise_ft(
         catalogues.append(replace(catalogue, data=old_data).open())
     options = {"protocol": protocol, "text": text, "seed": seed, "save": save, **vars(loading)}
     entries = sweep(model, shares, catalogues, out, **options)
-    show(entries, json, sweep_table(entries))
+    show(entries, json, sweep_table(entries), out=out)

@@ -1,13 +1,14 @@
 """Options of the command line: groups are spread into single options, and the same option is the same everywhere."""
 
 import importlib
+import json
 from collections import defaultdict
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from typer.testing import CliRunner
 
-from e2.options import Commands, EncoderOptions, MeasuredOptions
+from e2.options import Commands, EncoderOptions, MeasuredOptions, show
 from tests.command import every_command, run_command
 
 COMMANDS = list(every_command())
@@ -106,3 +107,10 @@ def known(module, name, setting=None):
 def test_wrong_use_is_one_line(line, said):
     answer = run_command(*line.split())
     assert answer.status == 2 and said in answer.line and answer.err.count("\n") == 1
+
+
+def test_a_result_says_where_it_was_written(capsys, tmp_path):
+    show({"a": 1}, False, "a line", out=tmp_path)
+    assert capsys.readouterr().out == f"a line\nwrote the results to {tmp_path}\n"
+    show({"a": 1}, True, "a line", out=tmp_path)
+    assert json.loads(capsys.readouterr().out) == {"a": 1}
