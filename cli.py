@@ -4,6 +4,7 @@ import errno
 import io
 import logging
 import os
+import shlex
 import sys
 from typing import Annotated, Any, TextIO
 
@@ -116,6 +117,13 @@ def not_written(error: Exception) -> str:
     return f"{said}; make room, and continue with --resume after training" if os.strerror(errno.ENOSPC) in said else said
 
 
+def again(command: str) -> str:
+    """The command line that continues a stopped job: the one that was given, with ``--resume`` if ``command`` has it."""
+    program = f"{sys.executable} -m e2.cli" if sys.argv[0].endswith("cli.py") else shlex.quote(sys.argv[0])
+    resume = ["--resume"] if "--resume" in command and "--resume" not in sys.argv else []
+    return f"{program} {shlex.join([*sys.argv[1:], *resume])}"
+
+
 def print_any_name(stream: TextIO) -> None:
     """Lets a stream print what its encoding cannot, such as a file name that is not UTF-8, as ``\\udce9``."""
     if isinstance(stream, io.TextIOWrapper):
@@ -135,7 +143,7 @@ def main() -> None:
         print(f"e2: {error}", file=sys.stderr)
         sys.exit(2)
     except TrainingStopped as stop:
-        print(f"e2: {stop}", file=sys.stderr)
+        print(f"e2: {stop.reason}; continue with {again(stop.command)}" if stop.command else f"e2: {stop}", file=sys.stderr)
         sys.exit(1)
     except (RuntimeError, ConnectionResetError) as error:  # the latter when the process died while it handed over a photo
         if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):

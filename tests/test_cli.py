@@ -8,6 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from e2 import cli
+from e2.errors import TrainingStopped
 from e2.version import __version__
 from tests.command import names_in
 
@@ -165,3 +166,11 @@ def test_a_process_that_died_is_told_in_one_line(e2, monkeypatch, error):
     monkeypatch.setattr(cli, "app", Mock(side_effect=error))
     status, _, errors = e2("train")
     assert status == 1 and "--workers" in errors and errors.count("\n") == 1
+
+
+def test_a_stopped_job_names_the_command_that_continues_it(e2, monkeypatch):
+    stop = TrainingStopped("stopped at step 3 of 9", "--resume --out runs/a b")
+    monkeypatch.setattr(cli, "app", Mock(side_effect=stop))
+    for resume in ((), ("--resume",)):
+        status, _, errors = e2("train", "--out", "runs/a b", *resume)
+        assert (status, errors) == (1, "e2: stopped at step 3 of 9; continue with e2 train --out 'runs/a b' --resume\n")
