@@ -15,9 +15,6 @@ def load_exactly(module: nn.Module, state: Mapping[str, Tensor], where: str) -> 
 
     Args:
         where: begins the message.
-
-    Raises:
-        InputError: the two differ; all tensors concerned are named.
     """
     if found := misfits({name: tensor.shape for name, tensor in module.state_dict().items()}, state):
         raise InputError(f"{where}: {found}")

@@ -38,11 +38,7 @@ IMAGE_PROJECTION = "visual.head."  # of a timm tower on its own
 
 
 def pair_source(name: str) -> BackboneSource:
-    """Finds both towers and joins them to one backbone.
-
-    Raises:
-        InputError: no such tower, a tower of the wrong kind, or activations that differ.
-    """
+    """Finds both towers and joins them to one backbone."""
     image_name, text_name = _halves(name)
     image, text = _half(image_name, "vision_cfg"), _half(text_name, "text_cfg")
     own, other = image.config.get("embed_dim"), text.config.get("embed_dim")

@@ -52,11 +52,7 @@ def register_backbones() -> None:
 
 
 def whole_source(name: str) -> BackboneSource:
-    """Finds a backbone of two towers: by a name of open_clip (with random weights), or in a folder or on the hub.
-
-    Raises:
-        InputError: unknown, or not available.
-    """
+    """Finds a backbone of two towers: by a name of open_clip (with random weights), or in a folder or on the hub."""
     check_name(name)
     if ":" in name:
         return _placed(name)
@@ -124,11 +120,7 @@ def with_text_config(config: Any, folder: Path) -> Any:
 
 
 def transformers_folder(name: str) -> Path | None:
-    """Folder of the transformers checkpoint that a backbone's name refers to (may download); None for other names.
-
-    Raises:
-        InputError: there is no checkpoint, or the hub cannot be reached.
-    """
+    """Folder of the transformers checkpoint that a backbone's name refers to (may download); None for other names."""
     if name.startswith(TRANSFORMERS):
         folder = Path(name.removeprefix(TRANSFORMERS))
         if not is_transformers(folder):
@@ -150,11 +142,7 @@ def read_by_open_clip(pretrained: str | None) -> bool:
 
 
 def activation_of_tag(name: str, tag: str) -> dict[str, bool]:
-    """Returns the activation a tag's weights were trained with: OpenAI's need QuickGELU, which plain names do not say.
-
-    Raises:
-        InputError: no such tag.
-    """
+    """Returns the activation a tag's weights were trained with: OpenAI's need QuickGELU, which plain names do not say."""
     if Path(tag).exists():
         return {}
     tags = open_clip.list_pretrained_tags_by_model(name)
@@ -184,9 +172,6 @@ def with_file(source: BackboneSource, path: Path, towers: tuple[str, ...] = tupl
 
     Args:
         towers: those of which the weights are used.
-
-    Raises:
-        InputError: damaged files, or another architecture.
     """
     name, weights, config = source.name, read_weights(path), source.config
     if weights.config:

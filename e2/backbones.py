@@ -51,9 +51,6 @@ def create_backbone(
             that come with a name of another form.
         config: open_clip's model configuration if already known (from a checkpoint); ``name`` is then only a label.
         options: passed on to ``open_clip.create_model_and_transforms``, e.g. ``force_image_size=(96, 64)``.
-
-    Raises:
-        InputError: unknown name or tag, weights that do not fit, no network, an image smaller than a patch.
     """
     register_backbones()
     if config is not None:
@@ -86,9 +83,6 @@ def create_tokenizer(
         name, pretrained: as for :func:`create_backbone`; a tokenizer in a folder of weights is used.
         config: open_clip's model configuration, if already known.
         folder: the tokenizer's files, for text towers that need some.
-
-    Raises:
-        InputError: its files are not available.
     """
     register_backbones()
     if config is None:

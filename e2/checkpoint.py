@@ -132,11 +132,7 @@ def checkpoint_files(path: str | Path) -> tuple[Path, Path]:
 
 
 def read_config(checkpoint: str | Path) -> dict[str, Any]:
-    """The checkpoint's ``config.json``; named by its folder or a weights file in it.
-
-    Raises:
-        InputError: no checkpoint, not ours, or from a newer version.
-    """
+    """The checkpoint's ``config.json``; named by its folder or a weights file in it."""
     folder, _ = checkpoint_files(checkpoint)
     path = folder / CONFIG
     if not path.is_file():
@@ -196,11 +192,7 @@ def load(path: str | Path, *, device: str = "cpu", precision: str = "fp32", **hu
 
 
 def load_weights(model: E2, path: Path) -> None:
-    """Fills a model from a weights file, every tensor accounted for.
-
-    Raises:
-        InputError: the file is missing, cut off, or has other tensors or shapes than the model.
-    """
+    """Fills a model from a weights file, every tensor accounted for."""
     fill(model, read_tensors(path), path)
 
 
@@ -210,11 +202,7 @@ def fill(model: E2, tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, under today's names.
-
-    Raises:
-        InputError: missing, unreadable or damaged.
-    """
+    """The tensors of a safetensors file, under today's names."""
     try:
         return current_weights(load_file(path))
     except FileNotFoundError as error:

@@ -8,11 +8,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """The type of numbers that ``fp32``, ``bf16`` or ``fp16`` stands for.
-
-    Raises:
-        InputError: it is none of these.
-    """
+    """The type of numbers that ``fp32``, ``bf16`` or ``fp16`` stands for."""
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision {precision!r}; choose {', '.join(PRECISIONS)}")
     return PRECISIONS[precision]

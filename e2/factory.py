@@ -70,11 +70,7 @@ def create_model_and_transforms(
 
 
 def checked_size(size: int | Sequence[int]) -> tuple[int, int]:
-    """(height, width) of the input.
-
-    Raises:
-        InputError: no such pair of positive numbers.
-    """
+    """(height, width) of the input."""
     pair = (size, size) if isinstance(size, int) else tuple(size)
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         raise InputError(f"image size {size!r} is neither a number of pixels nor (height, width)")

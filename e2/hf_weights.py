@@ -51,11 +51,7 @@ def is_transformers(folder: str | Path) -> bool:
 
 
 def open_clip_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The checkpoint's model and preprocessing configuration in open_clip's terms.
-
-    Raises:
-        InputError: an architecture that open_clip cannot build.
-    """
+    """The checkpoint's model and preprocessing configuration in open_clip's terms."""
     from transformers import AutoConfig
 
     try:
@@ -150,11 +146,7 @@ def _preprocessing(folder: Path, squash: bool) -> dict[str, Any]:
 
 
 def open_clip_state(folder: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the checkpoint's weights under open_clip's names.
-
-    Raises:
-        InputError: tensors are missing or left over.
-    """
+    """Returns the checkpoint's weights under open_clip's names."""
     state = {name: tensor for name, tensor in state.items() if not name.endswith("position_ids")}
     try:
         renamed = _siglip_state(state) if "logit_bias" in state else _clip_state(state)

@@ -12,11 +12,7 @@ HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # of a transformers
 
 
 def hub_config(name: str) -> dict[str, Any]:
-    """Configuration in a hub repository: open_clip's ``model_cfg``, transformers' ``model_type`` or E2's ``format``.
-
-    Raises:
-        InputError: not in the cache and not available.
-    """
+    """Configuration in a hub repository: open_clip's ``model_cfg``, transformers' ``model_type`` or E2's ``format``."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -32,11 +28,7 @@ def hub_config(name: str) -> dict[str, Any]:
 
 
 def hub_folder(name: str) -> Path:
-    """Local copy of a transformers repository.
-
-    Raises:
-        InputError: not in the cache and not available.
-    """
+    """Local copy of a transformers repository."""
     from huggingface_hub import snapshot_download
 
     try:

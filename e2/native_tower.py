@@ -10,11 +10,7 @@ from e2.tower import Tower
 
 
 class NativeTower(Tower):
-    """A view of open_clip's own ViT; pools by class token or mean.
-
-    Raises:
-        InputError: it pools by attention (CoCa) or gives no single embedding.
-    """
+    """A view of open_clip's own ViT; pools by class token or mean."""
 
     num_prefix_tokens = 1
 

@@ -249,11 +249,7 @@ def parse_words(text: str) -> tuple[str, ...]:
 
 
 def parse_numbers(option: str, text: str) -> list[float]:
-    """Reads a list of numbers: ``"0, 0.5"`` -> ``[0.0, 0.5]``.
-
-    Raises:
-        InputError: something that is no number.
-    """
+    """Reads a list of numbers: ``"0, 0.5"`` -> ``[0.0, 0.5]``."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
@@ -261,11 +257,7 @@ def parse_numbers(option: str, text: str) -> list[float]:
 
 
 def parse_size(text: str) -> int | list[int]:
-    """``"96"`` -> 96, ``"96x64"`` -> [96, 64] (height, width).
-
-    Raises:
-        InputError: it is neither.
-    """
+    """``"96"`` -> 96, ``"96x64"`` -> [96, 64] (height, width)."""
     sides = text.lower().split("x")
     if not 1 <= len(sides) <= 2 or not all(side.strip().isdigit() for side in sides):
         raise InputError(f"--image-size {text}: give pixels, as 96 or, height first, 96x64")

@@ -46,11 +46,7 @@ def record(path: Path, kind: str = FILE) -> None:
 
 
 def record_folder(folder: Path, kind: OutputKind, further: Iterable[str] = ()) -> None:
-    """Notes a folder's kind and the names that belong to it in its own ledger; makes the folder if need be.
-
-    Raises:
-        InputError: it cannot be written.
-    """
+    """Notes a folder's kind and the names that belong to it in its own ledger; makes the folder if need be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in filter(None, (LEDGER, kind.finished, *kind.names, *further)):
@@ -60,11 +56,7 @@ def record_folder(folder: Path, kind: OutputKind, further: Iterable[str] = ()) -
 
 
 def require_ours(target: Path) -> None:
-    """Refuses to replace a file that e2 did not write.
-
-    Raises:
-        InputError: it exists but not in the ledger, or it is a folder or a device.
-    """
+    """Refuses to replace a file that e2 did not write."""
     if not os.path.lexists(target):
         return
     if not target.is_file():
@@ -76,11 +68,7 @@ def require_ours(target: Path) -> None:
 
 
 def claim_file(target: Path, *, overwrite: bool) -> None:
-    """Checks that an output file may be written.
-
-    Raises:
-        InputError: it exists and ``overwrite`` was not given, or e2 did not write it.
-    """
+    """Checks that an output file may be written."""
     require_ours(target)
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists already; choose another --out, or replace it by --overwrite")

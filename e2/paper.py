@@ -46,9 +46,6 @@ class PaperReader(nn.Module):
         counts: entity -> number of selection tokens.
         layers: after how many blocks the fusion blocks sit; patches are dropped at the last.
         slips: keep the two slips of the released code.
-
-    Raises:
-        InputError: the tower does not read its embedding off a class token, which the published layout is built on.
     """
 
     def __init__(self, tower: Tower, counts: Mapping[str, int], *, layers: Sequence[int] | None = None, slips: bool = True):

@@ -108,11 +108,7 @@ SELECTORS = {
 
 
 def make_selector(name: str, temperature: float) -> nn.Module:
-    """The selector of that name.
-
-    Raises:
-        InputError: there is none.
-    """
+    """The selector of that name."""
     if name not in SELECTORS:
         raise InputError(f"unknown selector {name!r}; choose one of {', '.join(SELECTORS)}")
     return SELECTORS[name](temperature=temperature)

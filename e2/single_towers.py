@@ -28,9 +28,6 @@ def timm_tower(name: str, pretrained: str | None) -> BackboneSource:
     Args:
         name: ``timm:MODEL``, with random weights, or ``timm:MODEL.TAG``, with timm's own (may download).
         pretrained: its weights file, or a folder with one.
-
-    Raises:
-        InputError: timm knows no such model.
     """
     model, _, tag = name.removeprefix(TIMM).partition(".")
     if not timm.is_model(model):
@@ -80,9 +77,6 @@ def text_encoder(name: str, folder: Path) -> BackboneSource:
     """Finds a text encoder of transformers, with a fresh linear layer for its projection.
 
     It pools by the mean of its tokens, unless it is a folder of sentence-transformers that says otherwise.
-
-    Raises:
-        InputError: an architecture that open_clip cannot use as a text tower.
     """
     config = read_json(folder / "config.json")
     if config.get("model_type") not in arch_dict:

@@ -23,11 +23,7 @@ OWN_STEPS = ("forward", "forward_features", "pool", "forward_head")  # a subclas
 
 
 class TimmTower(Tower):
-    """View of a timm ViT.
-
-    Raises:
-        InputError: another architecture, an unreadable pool, or a head that is not linear.
-    """
+    """View of a timm ViT."""
 
     def __init__(self, visual: TimmModel):
         trunk = visual.trunk

@@ -11,11 +11,7 @@ from e2.tower import Tower
 
 
 def open_tower(visual: nn.Module) -> Tower:
-    """Returns the view of a backbone's image tower.
-
-    Raises:
-        InputError: the tower is no ViT that E2 can read.
-    """
+    """Returns the view of a backbone's image tower."""
     if isinstance(visual, open_clip.transformer.VisionTransformer):
         return NativeTower(visual)
     if isinstance(visual, TimmModel):

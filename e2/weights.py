@@ -51,9 +51,6 @@ def read_weights(path: Path) -> Weights:
     Args:
         path: a weights file (safetensors, or a torch file of tensors), or a folder of transformers' CLIP or SigLIP, an E2
             checkpoint (whose backbone is taken) or an open_clip model.
-
-    Raises:
-        InputError: missing, damaged, no weights of a CLIP, or a pickle of more than tensors.
     """
     folder = path if path.is_dir() else path.parent
     if is_transformers(folder) and (path.is_dir() or _named_by_transformers(path)):
@@ -107,11 +104,7 @@ def _transformers_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads the tensors of a file, unwrapped and without the prefix that distributed training adds.
-
-    Raises:
-        InputError: damaged, or more than tensors.
-    """
+    """Reads the tensors of a file, unwrapped and without the prefix that distributed training adds."""
     if is_torchscript(path):
         raise InputError(
             f"{path} is a TorchScript archive (as OpenAI's .pt files are): code as well as weights, which is not run; if you "
@@ -150,9 +143,6 @@ def load_weights_into(clip: OpenClip, weights: Weights, source: Path | str) -> t
 
     Returns:
         names of the parameters that stay as they are drawn, or came untrained.
-
-    Raises:
-        InputError: tensors are missing, left over, or of other shapes.
     """
     state = convert_state_dict(clip, dict(weights.state))
     if "positional_embedding" in state and not hasattr(clip, "positional_embedding"):

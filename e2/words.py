@@ -9,11 +9,7 @@ from e2.texts import causal_tower, encode_text
 
 
 def words_tower(clip: OpenClip) -> OpenClip:
-    """Module that holds the text tower's final norm and projection.
-
-    Raises:
-        InputError: the tower is not open_clip's own, or appends a token to pool at (CoCa).
-    """
+    """Module that holds the text tower's final norm and projection."""
     tower = getattr(clip, "text", clip)
     if not hasattr(tower, "ln_final") or getattr(tower, "cls_emb", None) is not None:
         raise InputError(f"text tower {type(tower).__name__} gives no words; choose a backbone such as ViT-B-32")

@@ -53,9 +53,6 @@ def mapped_table(path: Path, make: Callable[[], Iterator[pa.Table]]) -> pa.Table
     Args:
         path: its file; the name must change whenever ``make`` yields anything else.
         make: yields the table in parts, at least one; only one process at a time calls it.
-
-    Raises:
-        InputError: the cache cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -48,9 +48,6 @@ def dialect_of(file: Path, own: str, delimiter: str | None = None, encoding: str
         file: the table, maybe compressed.
         own: the delimiter that the file's ending implies, empty for JSON lines.
         delimiter, encoding: set by the user.
-
-    Raises:
-        InputError: an unknown encoding, a delimiter of several characters, or a file that cannot be read.
     """
     if encoding:
         try:

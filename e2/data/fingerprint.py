@@ -43,11 +43,7 @@ def facts(catalogue: Catalogue) -> dict[str, Any]:
 
 
 def require_same(what: str, noted: dict[str, Any] | None, found: dict[str, Any]) -> None:
-    """Refuses data that differ from those a job was started with; differing counts are reported.
-
-    Raises:
-        InputError: the data differ.
-    """
+    """Refuses data that differ from those a job was started with; differing counts are reported."""
     if noted is None or noted == found:
         return
     counts = next((f"{noted[name]:,} then, {found[name]:,} now" for name in found if name != "sha256"), "")

@@ -134,11 +134,7 @@ def folder_of(argument: str) -> Path:
 
 @functools.lru_cache(maxsize=2)
 def opened(argument: str, streaming: bool = False) -> Any:
-    """Opens the data set with ``datasets``: its own split names -> rows.
-
-    Raises:
-        InputError: ``datasets`` is not installed, or the data set, configuration or revision is not available.
-    """
+    """Opens the data set with ``datasets``: its own split names -> rows."""
     with extra("sources", "hf"):
         import datasets
     try:

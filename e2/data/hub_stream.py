@@ -101,11 +101,7 @@ def _doubles(table: pa.Table, bad: set[int], seen: set[int]) -> list[check.BadRo
 def open_streams(
     spec: str, *, tags: Sequence[str] | None, columns: Columns | None, on_bad_row: str, progress: bool
 ) -> dict[str, Stream]:
-    """Opens the splits of an ``hf-stream:`` SPEC: name -> products.
-
-    Raises:
-        InputError: no such data set.
-    """
+    """Opens the splits of an ``hf-stream:`` SPEC: name -> products."""
     check.require_policy(on_bad_row)
     argument = spec.removeprefix(PREFIX)
     options: dict[str, Any] = {"tags": tags or (), "columns": columns or Columns(), "on_bad_row": on_bad_row}

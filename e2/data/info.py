@@ -40,9 +40,6 @@ def write_info(
 
     Returns:
         The result of `catalogue_info`.
-
-    Raises:
-        InputError: as for `open_catalogue`, or ``out`` cannot be written.
     """
     import open_clip  # imported here as it takes seconds, and only the tokenizer is needed
 

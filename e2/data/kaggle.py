@@ -107,11 +107,7 @@ def _read_styles(stamp: tuple[str, int, int]) -> pa.Table:
 
 
 def read_styles(file: Path) -> pa.Table:
-    """Reads styles.csv with our column names, adding the columns image (a path) and brand.
-
-    Raises:
-        InputError: not UTF-8, or not the known header.
-    """
+    """Reads styles.csv with our column names, adding the columns image (a path) and brand."""
     return _read_styles(cache.file_stamps([file])[0])
 
 

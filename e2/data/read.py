@@ -49,21 +49,13 @@ def has_nulls(file: Path) -> bool:
 
 
 def dialect(file: Path, columns: Columns) -> Dialect:
-    """Dialect of a text table.
-
-    Raises:
-        InputError: the file is missing, or the user's settings are wrong.
-    """
+    """Dialect of a text table."""
     with _clear_errors(file):
         return dialect_of(file, OWN_DELIMITERS.get(str(format_of(file)), "\t"), columns.delimiter, columns.encoding)
 
 
 def column_names(file: Path, columns: Columns, needed: Collection[str] = ()) -> list[str]:
-    """Columns of a table file. JSON rows are read until all ``needed`` ones have occurred.
-
-    Raises:
-        InputError: the file is missing, empty or not what its ending says.
-    """
+    """Columns of a table file. JSON rows are read until all ``needed`` ones have occurred."""
     kind = format_of(file)
     with _clear_errors(file):
         if kind == ".parquet":
@@ -78,11 +70,7 @@ def column_names(file: Path, columns: Columns, needed: Collection[str] = ()) -> 
 
 
 def read_batches(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
-    """Yields some columns of a table file, a few thousand rows at a time, in the file's order.
-
-    Raises:
-        InputError: the file is missing, damaged or not what its ending says.
-    """
+    """Yields some columns of a table file, a few thousand rows at a time, in the file's order."""
     read = {".parquet": _read_parquet, ".jsonl": _read_json}.get(str(format_of(file)), _read_delimited)
     with _clear_errors(file):
         yield from read(file, wanted, columns)

@@ -120,11 +120,7 @@ def _opened(file: Path) -> BinaryIO:
 
 
 def shards_by_split(argument: str) -> dict[str, tuple[Path, ...]]:
-    """Maps each split to its shards, in order.
-
-    Raises:
-        InputError: no shards, missing or remote ones, or split names mixed with other names.
-    """
+    """Maps each split to its shards, in order."""
     files = _files(argument)
     found: dict[str, list[Path]] = {}
     for file in files:
@@ -224,11 +220,7 @@ def _places(samples: pa.Table, shard: int) -> pa.ListArray:
 
 
 def shard_index(file: Path) -> pa.Table:
-    """Indexes a shard (`SAMPLES`), cached until the file changes.
-
-    Raises:
-        InputError: no tar file, a compressed one, or a truncated one.
-    """
+    """Indexes a shard (`SAMPLES`), cached until the file changes."""
     path = cache.cache_folder() / "shards" / f"{cache.key(FORMAT, cache.file_stamps([file]))}.arrow"
     return cache.mapped_table(path, lambda: _sample_tables(file))
 

@@ -127,11 +127,7 @@ def open_catalogue(
 
 
 def source_of(spec: str, columns: Columns) -> Source:
-    """Data source that a SPEC names.
-
-    Raises:
-        InputError: an unknown kind of SPEC, or nothing there.
-    """
+    """Data source that a SPEC names."""
     kind, colon, argument = spec.partition(":")
     restore(Path(argument if kind in known_kinds() else spec))
     if kind == "hf" and are_text_tables(Path(argument).expanduser()):  # `datasets` would guess types: 007 becomes 7
@@ -168,9 +164,6 @@ def leave_out_bad_rows(
         identity: JSON-able, changes whenever the images may have; None: the verdicts on them are not cached.
         on_bad_row: ``error`` raises instead.
         progress: tell them, and show a bar while images are checked (on stderr).
-
-    Raises:
-        InputError: bad rows, or none that are good.
     """
     table, where = catalogue.table, f"{catalogue.name}, split {catalogue.split}"
     bad_rows = check.find_bad_rows(table, catalogue.images, identity, progress)

@@ -69,11 +69,7 @@ class TableSource:
         return sum(len(cell or "") > 0 for batch in batches for cell in batch.column(FURTHER_PHOTOS).to_pylist())
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
-        """Picklable function that loads the normalised table of a split.
-
-        Raises:
-            InputError: a file lacks a required column.
-        """
+        """Picklable function that loads the normalised table of a split."""
         needed, keys = columns.needed(tags), dict[str, None]()
         for file in self.files[split]:
             names = read.column_names(file, columns, needed)

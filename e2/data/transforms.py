@@ -101,11 +101,7 @@ def photo_transform(rule: Mapping[str, Any]) -> PhotoTransform:
 
 
 def training_transform(visual: OpenClip, augment: str) -> PhotoTransform:
-    """Builds the training transform of an open_clip image tower.
-
-    Raises:
-        InputError: unknown augmentation.
-    """
+    """Builds the training transform of an open_clip image tower."""
     if augment not in AUGMENTATIONS:
         raise InputError(f"unknown augmentation {augment!r}; choose one of {', '.join(AUGMENTATIONS)}")
     view, rule = AUGMENTATIONS[augment], dict(visual.preprocess_cfg)

@@ -24,11 +24,7 @@ METHODS: dict[str, type[Method]] = {
 
 
 def method_class(name: str) -> type[Method]:
-    """Returns the method of that name.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Returns the method of that name."""
     if name not in METHODS:
         raise InputError(f"unknown method {name!r}; choose one of {', '.join(METHODS)}")
     return METHODS[name]

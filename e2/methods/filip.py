@@ -26,11 +26,7 @@ from e2.words import read_words, words_tower
 
 
 class Filip(Method):
-    """Trains with late interaction, with its own temperature: means of best cosines spread less than cosines.
-
-    Raises:
-        InputError: an image tower without patches, or a text tower without words.
-    """
+    """Trains with late interaction, with its own temperature: means of best cosines spread less than cosines."""
 
     weights = ("global_weight", "late_weight")
 

@@ -31,11 +31,7 @@ PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 
 
 def preset(name: str) -> dict[str, Any]:
-    """Settings of a preset that differ from the defaults.
-
-    Raises:
-        InputError: there is none of that name.
-    """
+    """Settings of a preset that differ from the defaults."""
     if name not in tuple(PRESETS):  # from a file it may be a list, which has no hash
         raise InputError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]

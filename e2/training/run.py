@@ -96,11 +96,7 @@ def run_to_the_end(config: TrainConfig, out: Path, *, resume: bool) -> dict[str,
 
 
 def read_summary(out: Path) -> dict[str, Any]:
-    """Reads the summary of a finished run.
-
-    Raises:
-        InputError: the file is damaged.
-    """
+    """Reads the summary of a finished run."""
     try:
         summary = json.loads((out / SUMMARY).read_text())
         return {**summary, "step": int(summary["step"]), "val_SumR": float(summary["val_SumR"])}
@@ -126,11 +122,7 @@ def interpolate(config: TrainConfig, alpha: float, val_data: Catalogue, out: Pat
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Keeps other runs out of the folder. The lock lies beside the folder, which may not exist yet.
-
-    Raises:
-        InputError: another run uses the folder, or the lock cannot be written.
-    """
+    """Keeps other runs out of the folder. The lock lies beside the folder, which may not exist yet."""
     lock = FileLock(out.absolute().parent / f".{out.absolute().name}.lock", thread_local=False)
 
     def acquire() -> None:
@@ -186,11 +178,7 @@ def _merge_into(base: dict[str, Any], extra: Mapping[str, Any]) -> None:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads settings from a YAML file.
-
-    Raises:
-        InputError: missing, not YAML, or no mapping.
-    """
+    """Reads settings from a YAML file."""
     try:
         content = yaml.safe_load(path.read_text()) or {}
     except OSError as error:
@@ -203,11 +191,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def resume_settings(out: Path, options: Mapping[str, Any], config_file: Path | None, settings: Sequence[str]) -> TrainConfig:
-    """Returns the stored settings of a run. Device and workers may change; other differences are refused.
-
-    Raises:
-        InputError: a given setting contradicts the stored one; both are named.
-    """
+    """Returns the stored settings of a run. Device and workers may change; other differences are refused."""
     finished = (out / SUMMARY).exists()  # then a leftover state was being removed
     values = read_config(out)["training"] if finished else read_state(out)[2]
     stored = from_dict(TrainConfig, values, f"the settings stored in {out}")

@@ -12,9 +12,6 @@ from e2.errors import InputError, printable
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     """Parses ``KEY=VALUE`` settings with values in YAML; the last one of a key wins.
 
-    Raises:
-        InputError: a setting of another form, or a value that is not YAML.
-
     Example:
         >>> parse_settings(["optim.lr=1e-4", "tags=[brand, season]", "name=red"])
         {'optim.lr': 0.0001, 'tags': ['brand', 'season'], 'name': 'red'}

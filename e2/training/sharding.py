@@ -25,9 +25,6 @@ def shard(method: Method, device: torch.device, processes: int, blocks: Sequence
     Args:
         method: changed in place; its parameters become ``DTensor``.
         blocks: class names of the units that are gathered, used and dropped one after the other.
-
-    Raises:
-        InputError: no module of these classes is in the model.
     """
     warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)  # about in-place changes, which we do not make
     mesh = init_device_mesh(device.type, (processes,))

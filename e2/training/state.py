@@ -71,11 +71,7 @@ def begin(out: Path, data: Mapping[str, Catalogue]) -> None:
 
 
 def check_data(out: Path, data: Mapping[str, Catalogue]) -> None:
-    """Refuses to resume a run on other products than it was started with.
-
-    Raises:
-        InputError: the products differ; the split is named.
-    """
+    """Refuses to resume a run on other products than it was started with."""
     record_folder(out, RUN)
     try:
         noted = json.loads((out / FOLDER / DATA).read_text())
@@ -97,11 +93,7 @@ def states(out: Path) -> list[Path]:
 
 
 def read_state(out: Path) -> tuple[Path, Progress, dict[str, Any]]:
-    """Reads the newest state's folder, progress and configuration.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
+    """Reads the newest state's folder, progress and configuration."""
     found = states(out)
     if not found:
         raise InputError(f"{out} holds no training state to resume from; start without --resume")
@@ -130,11 +122,7 @@ def progress_of(values: dict[str, Any]) -> Progress:
 
 
 def load_state(folder: Path, method: Method, optimizer: torch.optim.Optimizer) -> None:
-    """Loads weights and optimizer moments.
-
-    Raises:
-        InputError: the file is damaged or of another model.
-    """
+    """Loads weights and optimizer moments."""
     tensors = read_tensors(folder / "state.safetensors")
     if any(name.startswith("model/") for name in tensors):
         raise InputError(f"{folder} is of an earlier e2; finish it with that, or start again with --overwrite")

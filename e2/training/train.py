@@ -199,11 +199,7 @@ def use_cache(run: Run, root: Path) -> None:
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
-    """Sets up device, processes and precision of a run.
-
-    Raises:
-        InputError: no GPU where one is requested, or a precision that the device lacks.
-    """
+    """Sets up device, processes and precision of a run."""
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch sees no GPU here; use --device cpu, or auto")
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
@@ -217,9 +213,6 @@ def spread(accelerator: Accelerator, method: Method) -> None:
     """Shards the weights if accelerate's configuration says FSDP; otherwise every process keeps them whole.
 
     Whole weights need no wrapper: ``e2.distributed`` averages the gradients.
-
-    Raises:
-        InputError: an unsupported kind of parallelism.
     """
     kind = accelerator.distributed_type
     if kind == DistributedType.FSDP:

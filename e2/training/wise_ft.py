@@ -40,11 +40,7 @@ def is_interpolated(folder: Path) -> bool:
 
 
 def both_ends(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Returns the weights that a run started from and those that it ended with.
-
-    Raises:
-        InputError: no checkpoint, no pre-trained start, a start that is no longer available, or weights already interpolated.
-    """
+    """Returns the weights that a run started from and those that it ended with."""
     content = read_config(folder)
     if content.get("start_sha256") is None:
         raise InputError(f"{folder} was not trained from pre-trained weights: there is nothing to go back to")

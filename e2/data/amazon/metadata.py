@@ -42,11 +42,7 @@ class Unusable(Exception):
 
 
 def read_lines(file: Path) -> Iterator[bytes]:
-    """Yields the lines of a metadata file, plain or gzip (detected by content).
-
-    Raises:
-        InputError: no such file, or a damaged archive.
-    """
+    """Yields the lines of a metadata file, plain or gzip (detected by content)."""
     number = 0
     try:
         with _opened(file) as lines:

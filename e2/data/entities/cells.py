@@ -19,11 +19,7 @@ Cells = dict[str, list[list[str]]]  # column -> the values of each product
 
 
 def cells_of(spec: str, columns: Columns) -> Cells:
-    """Columns of texts, with the values of each product, at most `MOST_PRODUCTS`.
-
-    Raises:
-        InputError: the data cannot be read.
-    """
+    """Columns of texts, with the values of each product, at most `MOST_PRODUCTS`."""
     source = _export(spec, columns) or source_of(spec, columns)
     if isinstance(source, ShopSource):
         tables = [export.products().slice(0, MOST_PRODUCTS) for export in source.exports.values()]

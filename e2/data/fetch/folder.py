@@ -19,11 +19,7 @@ def database(name: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def alone_in(out: Path) -> Iterator[None]:
-    """Makes the folder and keeps other processes from building in it.
-
-    Raises:
-        InputError: one does, or the folder cannot be written.
-    """
+    """Makes the folder and keeps other processes from building in it."""
     claim_results(out)
     try:
         out.mkdir(parents=True, exist_ok=True)

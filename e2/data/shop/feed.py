@@ -16,9 +16,6 @@ def feed_rows(file: Path, opened: Callable[[Path], IO[bytes]]) -> Iterator[dict[
     """Yields name -> values of each product; of a name with and without Google's namespace (g:) the first is taken.
 
     Neither entities of the file's own nor anything outside it is read.
-
-    Raises:
-        InputError: not XML, or without products.
     """
     with extra("sources", "feeds in XML"):
         from lxml import etree

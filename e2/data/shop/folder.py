@@ -18,9 +18,6 @@ def claim_import(out: Path, *, resume: bool, overwrite: bool, remove: bool = Fal
         resume: continue an unfinished import.
         overwrite: replace an earlier one.
         remove: remove the earlier one now.
-
-    Raises:
-        InputError: it may not.
     """
     if out.suffix == ".parquet" and not out.is_dir():
         claim_file(out, overwrite=overwrite)

@@ -15,11 +15,7 @@ DEEPEST = 8  # lists and objects around the products
 
 
 def objects_of(document: Any, where: str) -> Iterator[dict[str, Any]]:
-    """Yields the products of a JSON document: the list itself, or the one within under a usual name.
-
-    Raises:
-        InputError: it holds no list of objects.
-    """
+    """Yields the products of a JSON document: the list itself, or the one within under a usual name."""
     found = _list_in(document, DEEPEST)
     if found is None:
         raise InputError(f'{where}: no list of products in it; write [{{...}}, {{...}}] or {{"products": [{{...}}]}}')

@@ -50,9 +50,6 @@ class Export:
 
         Columns: ``product_id``, ``image`` (a list of struct of bytes and path), ``caption`` and each further field (lists of
         texts), and ``e2:malformed`` and ``e2:notes`` as in `e2.data.columns`.
-
-        Raises:
-            InputError: a file is missing or damaged, a named field is not there, or there are no rows.
         """
         name = f"{cache.key(FORMAT, self.identity())}.arrow"
         return cache.mapped_table(cache.cache_folder() / "exports" / name, self._tables)
@@ -95,11 +92,7 @@ class Plan:
 
 
 def plan_of(export: Export) -> Plan:
-    """Plan by which an export is read.
-
-    Raises:
-        InputError: a named field is not there, or nothing holds ids, photos or texts.
-    """
+    """Plan by which an export is read."""
     return _plan_of_table(export) if export.layout == "table" else _plan_of_shop(export, LAYOUTS[export.layout])
 
 

@@ -35,11 +35,7 @@ class ExportRow(NamedTuple):
 
 
 def kind_of_export(file: Path) -> str:
-    """``xml``, ``json`` or ``table``, by the ending or, where that tells nothing, by the first bytes.
-
-    Raises:
-        InputError: there is no such file.
-    """
+    """``xml``, ``json`` or ``table``, by the ending or, where that tells nothing, by the first bytes."""
     if read.format_of(file):
         return "table"
     try:
@@ -57,11 +53,7 @@ def opened(file: Path) -> IO[bytes]:
 
 
 def field_names(file: Path, columns: Columns) -> list[str]:
-    """Fields of an export, as it spells them.
-
-    Raises:
-        InputError: it cannot be read, or names a field twice.
-    """
+    """Fields of an export, as it spells them."""
     kind = kind_of_export(file)
     if kind == "table":
         names = read.column_names(file, columns)
@@ -81,9 +73,6 @@ def export_rows(
         photos: the fields that hold photos or their addresses.
         columns: encoding and delimiter of a table.
         wanted: names of a table's columns to read; None: all.
-
-    Raises:
-        InputError: the file is missing, damaged, or holds no products.
     """
     kind = kind_of_export(file)
     if kind == "table":

@@ -53,11 +53,7 @@ class ShopSource:
         return self.exports[split].identity()
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
-        """Picklable function that loads the normalised table of a split.
-
-        Raises:
-            InputError: a named field is not there.
-        """
+        """Picklable function that loads the normalised table of a split."""
         export = self.exports[split]
         ours = self.ours(columns)
         for entity in tags:
@@ -99,11 +95,7 @@ def load_export(export: Export, tags: Sequence[str], columns: Columns) -> pa.Tab
 
 
 def export_files(spec: str) -> dict[str, tuple[Path, ...]]:
-    """Split -> files of a SPEC such as ``shopify:FILE``; the files of a folder are one export in parts.
-
-    Raises:
-        InputError: there is no such file.
-    """
+    """Split -> files of a SPEC such as ``shopify:FILE``; the files of a folder are one export in parts."""
     _, _, argument = spec.partition(":")
     path = Path(argument).expanduser()
     files = sorted(file for file in path.iterdir() if read.format_of(file)) if path.is_dir() else [path]

@@ -15,9 +15,6 @@ class Template:
     >>> caption = Template("{title}. {description} Brand: {brand}")
     >>> caption({"title": "Red dress!", "description": "", "brand": "Nike"}), caption({"brand": "Nike"}), caption({})
     ('Red dress! Brand: Nike', 'Nike', '')
-
-    Raises:
-        InputError: stray braces, or no field at all.
     """
 
     def __init__(self, text: str):
@@ -41,9 +38,6 @@ class Template:
         Args:
             names: the fields that there are.
             resolve: other names, in lower case -> ours.
-
-        Raises:
-            InputError: it names a field that is not there.
         """
         for name in self.fields:
             if name not in names and resolve.get(name.casefold()) not in names:
