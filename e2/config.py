@@ -33,8 +33,8 @@ def setting(default: Any, description: str) -> Any:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def settings(cls: type[T]) -> type[T]:
-    """A frozen dataclass whose values are checked against their types; a wrong one is an :class:`InputError`."""
-    checked = pydantic.dataclasses.dataclass(cls, frozen=True, config={"allow_inf_nan": False})
+    """A frozen dataclass whose values are checked against their types; wrong and unknown ones are an :class:`InputError`."""
+    checked = pydantic.dataclasses.dataclass(cls, frozen=True, config={"allow_inf_nan": False, "extra": "forbid"})
     plain = checked.__init__
 
     @functools.wraps(plain)
@@ -42,6 +42,7 @@ def settings(cls: type[T]) -> type[T]:
         try:
             plain(self, *args, **values)
         except ValidationError as error:
+            _refuse_strangers(checked, values, cls.__name__)
             raise InputError(told(error, cls.__name__)) from error
 
     checked.__init__ = init  # type: ignore[method-assign,assignment]
@@ -268,7 +269,7 @@ def _refuse_strangers(cls: Any, values: Any, where: str) -> None:
             near = difflib.get_close_matches(str(key), hints, 1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise InputError(f"{where}: unknown setting {printable(str(key))}; {hint}there are {', '.join(sorted(hints))}")
-        if is_dataclass(hints[key]):
+        if is_dataclass(hints[key]) and not is_dataclass(value):
             _refuse_strangers(hints[key], value, f"{where}.{key}")
         elif isinstance(value, bool) and bool not in (hints[key], *typing.get_args(hints[key])):
             raise InputError(f"{where}.{key}: {value!r} is not among the values that it takes")

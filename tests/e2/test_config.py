@@ -34,6 +34,15 @@ def test_no_number_may_be_negative_or_none(name, value):
         merged(TrainConfig(pretrained="somewhere"), with_key(name, value))
 
 
+def test_a_class_of_settings_refuses_a_name_that_it_does_not_know():
+    for made, said in (
+        (lambda: ModelConfig(tokns=3), "ModelConfig: unknown setting tokns; did you mean tokens?"),
+        (lambda: TrainConfig(model=ModelConfig(), stpes=3), "TrainConfig: unknown setting stpes"),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            made()
+
+
 def test_a_gradient_clipped_to_nothing_and_a_photo_of_no_size_are_refused():
     for name, value in (("optim.clip_norm", 0), ("image_size", 0), ("image_size", [224, 0]), ("data.batch_size", 0)):
         with pytest.raises(InputError, match=name):
