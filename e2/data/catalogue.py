@@ -21,7 +21,7 @@ from e2.data.product import Box, Product
 class ImageStore(Protocol):
     """Reader of a catalogue's images. Picklable; opens files in the process that reads them."""
 
-    may_be_damaged: bool  # whether opening the catalogue has to decode each image once
+    may_be_damaged: bool = True  # whether opening the catalogue has to decode each image once
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:
         """Reads the encoded image of one entry of an ``images`` cell.
@@ -32,14 +32,14 @@ class ImageStore(Protocol):
 
     def digest(self, images: pa.ChunkedArray) -> str:
         """Digest that changes when an image does without the source's own files changing; empty if that is impossible."""
+        return ""
 
 
 @dataclass(frozen=True)
-class FilesAndBytes:
+class FilesAndBytes(ImageStore):
     """Images inside the table, or files beside it."""
 
     root: Path  # what relative paths are relative to
-    may_be_damaged = True
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:
         """Returns the entry's bytes, or else its path.

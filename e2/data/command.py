@@ -74,8 +74,8 @@ def import_(
         sizes = import_catalogue(spec, out, **options, to=to, shard_size=shard_size, overwrite=overwrite)
     else:
         from e2.data.fetch.photos import Manners
+        from e2.data.shares import Shares
         from e2.data.shop.importing import ImportFormat, import_export
-        from e2.data.shop.shares import Shares
 
         options["on_bad_row"] = table.on_bad_row or "skip"
         written = ImportFormat(to, shard_size, Shares(val, test, seed) if divided else None)

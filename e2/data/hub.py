@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from e2.data import cache
-from e2.data.catalogue import FilesAndBytes
+from e2.data.catalogue import FilesAndBytes, ImageStore
 from e2.data.columns import REGIONS, Columns, image_places, images, normalise
 from e2.data.images import UnreadableImage
 from e2.data.read import TEXTS
-from e2.data.tables import OTHER_NAMES, SPLITS, are_text_tables, require_columns
+from e2.data.tables import OTHER_NAMES, are_text_tables, in_order, require_columns
 from e2.errors import InputError, printable
 from e2.extras import extra
 
@@ -65,13 +65,12 @@ class HubSource:
 
 
 @dataclass(frozen=True)
-class HubImages:
-    """Photos in a data set's column."""
+class HubImages(ImageStore):
+    """Photos in a data set's column; changes in files that it names by path go unnoticed."""
 
     argument: str
     split: str
     column: str
-    may_be_damaged = True
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:
         """Reads one photo.
@@ -84,10 +83,6 @@ class HubImages:
         except (pa.ArrowException, OSError) as error:
             raise UnreadableImage(f"hf:{self.argument}, row {entry['row'] + 1:,}", "it cannot be read") from error
         return FilesAndBytes(folder_of(self.argument)).read(images(cells)[0][entry["place"]].as_py())
-
-    def digest(self, images: pa.ChunkedArray) -> str:
-        """Empty: nothing lies outside the data set's files; changes in files that it names by path go unnoticed."""
-        return ""
 
 
 @functools.lru_cache(maxsize=8)
@@ -123,7 +118,7 @@ def named_classes(batch: pa.Table, features: Any) -> pa.Table:
 def split_names(found: Any) -> dict[str, str]:
     """Maps our split names to the data set's; train, val and test first."""
     names = {OTHER_NAMES.get(str(name), str(name)): str(name) for name in found}
-    return {split: names[split] for split in sorted(names, key=lambda split: (*SPLITS, split).index(split))}
+    return {split: names[split] for split in in_order(names)}
 
 
 def folder_of(argument: str) -> Path:

@@ -5,7 +5,6 @@ same article again, or in another size) stay together; brands are derived from t
 """
 
 import functools
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -16,10 +15,11 @@ import pyarrow as pa
 from e2.data import cache
 from e2.data.catalogue import FilesAndBytes
 from e2.data.columns import Columns, normalise
+from e2.data.shares import Shares, fraction
 from e2.data.tables import require_columns
 from e2.errors import InputError, printable
 
-SHARES = {"val": 0.05, "test": 0.05}  # of the product names; the rest is train
+SHARES = Shares(val=0.05, test=0.05)  # of the product names
 RENAMED = {
     "id": "product_id",
     "masterCategory": "category",
@@ -75,13 +75,7 @@ def load_split(file: Path, split: str, tags: Sequence[str], columns: Columns) ->
 
 def split_of(name: str) -> str:
     """Assigns train, val or test by the product's name alone, whatever else is in the catalogue."""
-    digest = hashlib.sha256(" ".join(name.lower().split()).encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    for split, share in SHARES.items():
-        if place < share:
-            return split
-        place -= share
-    return "train"
+    return SHARES.split_at(fraction(" ".join(name.lower().split())))
 
 
 @functools.lru_cache(maxsize=1)  # splits are opened one after the other

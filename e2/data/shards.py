@@ -24,11 +24,12 @@ import numpy as np
 import pyarrow as pa
 
 from e2.data import cache
+from e2.data.catalogue import ImageStore
 from e2.data.cells import IMAGE_ENDINGS
 from e2.data.columns import MALFORMED, NOTE, NOTES, REGIONS, Columns, normalise
 from e2.data.images import BadImage, MissingImage, UnreadableImage
 from e2.data.read import JSON_ROWS_FOR_NAMES, json_column
-from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, require_columns
+from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, FileSource, require_columns
 from e2.errors import InputError
 from e2.extras import extra
 
@@ -42,21 +43,15 @@ SAMPLES = pa.schema(
 SAMPLES_AT_ONCE = 4096
 
 
-class ShardSource:
+class ShardSource(FileSource):
     """Shards given by a folder or a pattern of braces and wild cards; ``argument`` is the part of the SPEC after the colon.
 
     Shards called ``train-000000.tar``, ``val-...`` and ``test-...`` are splits; shards of other names form one split.
     """
 
-    entities: tuple[str, ...] = ()  # the json doesn't tell which of its keys are tags
-
     def __init__(self, argument: str):
         self.files = shards_by_split(argument)
         self.one_split = not set(self.files) & set(SPLITS)
-
-    def splits(self) -> tuple[str, ...]:
-        """Splits that exist; train, val and test first."""
-        return tuple(sorted(self.files, key=lambda split: (*SPLITS, split).index(split)))
 
     def columns(self, split: str, needed: Collection[str] = ()) -> tuple[str, ...]:
         """Columns of the layout, and keys of the first samples, or of more until the ``needed`` ones have occurred."""
@@ -67,10 +62,6 @@ class ShardSource:
                 break
             names |= dict.fromkeys(_object(sample.as_py()))
         return tuple(names)
-
-    def identity(self, split: str) -> list[object]:
-        """Identity that changes when a shard does."""
-        return list(cache.file_stamps(self.files[split]))
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
         """Picklable function that loads the products of a split, their photos as locations in the shards."""
@@ -84,11 +75,10 @@ class ShardSource:
 
 
 @dataclass(frozen=True)
-class TarImages:
+class TarImages(ImageStore):
     """Photos at known offsets in tar files."""
 
     files: tuple[Path, ...]
-    may_be_damaged = True
 
     def read(self, entry: dict[str, Any]) -> bytes:
         """Reads the bytes of one photo.
@@ -108,10 +98,6 @@ class TarImages:
         if len(contents) < size:
             raise BadImage(where, "the shard ends within it")
         return contents
-
-    def digest(self, images: pa.ChunkedArray) -> str:
-        """Empty: nothing lies outside the shards."""
-        return ""
 
 
 @functools.lru_cache(maxsize=128)  # an open file each; evicted ones are closed

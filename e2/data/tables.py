@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,7 +21,27 @@ OTHER_NAMES = {"valid": "val", "validation": "val", "dev": "val"}
 SHARD = re.compile(r"[-_.]\d+(-of-\d+)?$")
 
 
-class TableSource:
+def in_order(splits: Iterable[str]) -> tuple[str, ...]:
+    """Splits in the order in which they are shown: train, val and test first."""
+    return tuple(sorted(splits, key=lambda split: (*SPLITS, split).index(split)))
+
+
+class FileSource:
+    """A source whose splits are files; its tables don't tell which of their columns are tags."""
+
+    entities: tuple[str, ...] = ()
+    files: dict[str, tuple[Path, ...]]
+
+    def splits(self) -> tuple[str, ...]:
+        """Splits that exist."""
+        return in_order(self.files)
+
+    def identity(self, split: str) -> list[object]:
+        """Identity that changes when a file does."""
+        return list(cache.file_stamps(self.files[split]))
+
+
+class TableSource(FileSource):
     """A table file, or the only one in a folder, which serves any split's name; or a folder of them.
 
     In a folder a split is ``train.parquet``, shards like ``train-00000-of-00004.parquet``, or a folder ``train/``
@@ -29,25 +49,15 @@ class TableSource:
     jsonl, the texts also with .gz. ``validation``, ``valid`` and ``dev`` are served as ``val``.
     """
 
-    entities: tuple[str, ...] = ()  # a table doesn't tell which of its columns are tags
-
     def __init__(self, path: Path, columns: Columns | None = None):
         self.root = path if path.is_dir() else path.parent
         self.files = _files_of_folder(path) if path.is_dir() else {read.stem_of(path): _one_file(path)}
         self.one_split = not self.files.keys() & set(SPLITS) or path.is_file()
         self._columns = columns or Columns()
 
-    def splits(self) -> tuple[str, ...]:
-        """Splits that exist; train, val and test first."""
-        return tuple(sorted(self.files, key=lambda split: (*SPLITS, split).index(split)))
-
     def columns(self, split: str) -> tuple[str, ...]:
         """All columns of a split's first file."""
         return tuple(read.column_names(self.files[split][0], self._columns))
-
-    def identity(self, split: str) -> list[object]:
-        """Identity that changes when a file does."""
-        return list(cache.file_stamps(self.files[split]))
 
     def remarks(self, split: str) -> list[str]:
         """Remarks for the user: dialects that the file's ending does not imply, and photos left unread."""

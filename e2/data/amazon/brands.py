@@ -1,14 +1,14 @@
-"""Normalises brands as sellers type them to one spelling each.
+"""Cleans scraped texts, and normalises brands as sellers type them to one spelling each.
 
 The metadata gives the same maker as ``Nike``, ``NIKE®``, ``by Nike``, ``Brand: Nike`` and ``Visit the NIKE Store``. As the
 brand is the only tag, each further spelling would be a class of its own and a false negative for the others.
 """
 
+import html
 import re
 import unicodedata
 
-from e2.data.amazon.words import plain_text
-
+MARKUP = re.compile(r"<[^<>]*>")
 STORE = re.compile(r"visit\s+the\s+(.+?)\s+store$", re.IGNORECASE)
 LABEL = re.compile(r"brand\s*[:\-]\s*", re.IGNORECASE)
 BY = re.compile(r"by\s*:?\s+")  # lower case only: "By Malene Birger" is a maker's name
@@ -18,6 +18,16 @@ PLACEHOLDERS = frozenset(  # as `brand_key` gives them
     + ["brand", "brandnew", "notavailable", "notapplicable", "notspecified", "unspecified", "other", "others", "various"]
     + ["assorted", "miscellaneous", "default", "tbd", "test"]
 )
+
+
+def plain_text(text: str) -> str:
+    """Resolves entities, drops markup and unprintable characters, and collapses blanks.
+
+    >>> plain_text("Men&#39;s <b>Tee</b>\\n &amp; Cap")
+    "Men's Tee & Cap"
+    """
+    text = MARKUP.sub(" ", html.unescape(text))
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def clean_brand(text: str) -> str:

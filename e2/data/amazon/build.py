@@ -57,8 +57,6 @@ def build_amazon_fashion(
         TrainingStopped: the network is down; fetched photos are kept.
     """
     meta, out, selection = Path(meta), Path(out), selection or Selection()
-    if selection.val + selection.test >= 1:
-        raise InputError(f"--val {selection.val} and --test {selection.test} leave nothing to train on; give smaller shares")
     settings = {"metadata": [meta.name, _size(meta)], **asdict(selection)}
     with alone_in(out), clear_errors(out / STATE):
         if claim(out, BUILD, resume=resume, overwrite=overwrite) != "finished":

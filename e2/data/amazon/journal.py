@@ -12,15 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from e2.data.fetch.photos import Fetched
-from e2.data.fetch.turns import PhotoToFetch
+from e2.data.fetch.turns import FetchLedger, PhotoToFetch
 from e2.data.product import Product
 from e2.errors import InputError
 
-ROWS_AT_ONCE = 1000
-PENDING = """
-SELECT photo.number, split, shard, urls FROM photo JOIN product ON product.number = photo.product
-WHERE state = 'pending' AND photo.number > ? ORDER BY photo.number LIMIT ?
-"""
 CAME = "SELECT urls FROM photo WHERE state IN ('fetched', 'stored') LIMIT 1"
 OPEN_SHARDS = """
 SELECT split, shard, sum(state = 'pending') FROM photo JOIN product ON product.number = photo.product
@@ -45,17 +40,13 @@ JOIN product ON product.number = photo.product ORDER BY photo.number, failure.ro
 Shard = tuple[str, int]  # split, number
 
 
-class Journal:
-    """State of a build. For one thread; every method leaves a consistent state on disk, even if the process is killed."""
+class Journal(FetchLedger):
+    """State of a build, whose photos are ``pending``, ``fetched``, ``stored`` in a shard, or ``failed``."""
 
-    def __init__(self, file: Path):
-        self._db = sqlite3.connect(file, isolation_level=None)  # each statement is a transaction
-        # Commits survive the end of the process; only a power cut may lose the last photos, which are fetched again
-        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._db.close()
+    PENDING = """
+    SELECT photo.number, split, shard, urls FROM photo JOIN product ON product.number = photo.product
+    WHERE state = 'pending' AND photo.number > ? ORDER BY photo.number LIMIT ?
+    """
 
     def note(self, name: str) -> Any:
         """JSON value noted under a name, or None."""
@@ -70,21 +61,15 @@ class Journal:
         """Shards still to be written -> number of their pending photos."""
         return {(split, shard): pending for split, shard, pending in self._db.execute(OPEN_SHARDS)}
 
-    def pending(self) -> Iterator[PhotoToFetch]:
-        """Pending photos, in the plan's order; others may be recorded meanwhile."""
-        last = -1
-        while rows := self._db.execute(PENDING, [last, ROWS_AT_ONCE]).fetchall():
-            for number, split, shard, urls in rows:
-                yield PhotoToFetch(number, tuple(json.loads(urls)), of=(split, shard))
-            last = rows[-1][0]
+    def photo(self, number: int, *row: Any) -> PhotoToFetch:
+        split, shard, urls = row
+        return PhotoToFetch(number, tuple(json.loads(urls)), of=(split, shard))
 
     def one_that_came(self) -> tuple[str, ...] | None:
-        """URLs of some fetched photo, if there is one."""
         found = self._db.execute(CAME).fetchone()
         return found and tuple(json.loads(found[0]))
 
     def record(self, photo: PhotoToFetch, fetched: Fetched) -> None:
-        """Records the result for a photo."""
         state = "failed" if fetched.contents is None else "fetched"
         self._db.execute("BEGIN")
         with self._db:  # commits
@@ -112,10 +97,6 @@ class Journal:
         """Each URL that gave no photo; ``lost`` if no other URL gave that photo either."""
         for product_id, url, reason, lost in self._db.execute(FAILURES):
             yield {"product_id": product_id, "url": url, "reason": reason, "lost": bool(lost)}
-
-    def photo_counts(self) -> dict[str, int]:
-        """State (``pending``, ``fetched``, ``stored``, ``failed``) -> number of photos."""
-        return dict(self._db.execute("SELECT state, count(*) FROM photo GROUP BY state"))
 
     def lost_by_reason(self) -> dict[str, int]:
         """Reasons for lost photos, by the first of their URLs -> count, most frequent first."""

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from e2.data.amazon.brands import brand_key, clean_brand, is_placeholder
-from e2.data.amazon.words import plain_text
+from e2.data.amazon.brands import brand_key, clean_brand, is_placeholder, plain_text
 from e2.errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"

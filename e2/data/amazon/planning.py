@@ -16,6 +16,7 @@ from typing import Any
 
 from e2.data.amazon.brands import brand_key
 from e2.data.amazon.metadata import Listing, Unusable, listing_of
+from e2.data.shares import Shares, fraction
 
 TABLES = """
 CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT);
@@ -57,15 +58,18 @@ CREATE INDEX failure_by_photo ON failure (photo);
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Selection of the metadata and its layout. The same selection of the same file gives the same plan."""
+class Selection(Shares):
+    """Selection of the metadata and its layout. The same selection of the same file gives the same plan.
+
+    Splits go by title rather than id: one article in several colours or sizes has several ids and one title, and its copies
+    must not leak from training into the test.
+    """
 
     photos: int = 1  # per product, at most
     min_brand_products: int = 1  # products of rarer brands are left out
     limit: int | None = None  # products, drawn at random; None: all
     val: float = 0.05  # share of the titles
     test: float = 0.05
-    seed: int = 0  # of the splits and of the random selection
     shard_size: int = 1000  # products per shard, at most
 
 
@@ -107,28 +111,10 @@ def _add(plan: sqlite3.Connection, listing: Listing, selection: Selection) -> No
         "brand": listing.brand,
         "brand_key": brand_key(listing.brand),
         "photos": json.dumps(listing.photos),
-        "chance": _chance("limit", selection.seed, listing.product_id),
-        "split": split_of(title, selection),
+        "chance": fraction(f"limit\n{selection.seed}\n{listing.product_id}"),
+        "split": selection.split_of(title),
     }
     names = ", ".join(row)
     places = ", ".join("?" * len(row))
     if not plan.execute(f"INSERT OR IGNORE INTO product ({names}) VALUES ({places})", list(row.values())).rowcount:
         raise Unusable("duplicate title and photo")
-
-
-def split_of(title: str, selection: Selection) -> str:
-    """Assigns train, val or test by the seed and the title alone, whatever else is in the file.
-
-    By title rather than id: one article in several colours or sizes has several ids and one title, and its copies must not
-    leak from training into the test.
-    """
-    chance = _chance("split", selection.seed, title)
-    if chance < selection.val:
-        return "val"
-    return "test" if chance < selection.val + selection.test else "train"
-
-
-def _chance(*parts: object) -> float:
-    """Pseudo-random number in 0..1 determined by the parts."""
-    digest = hashlib.sha256("\n".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64

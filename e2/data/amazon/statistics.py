@@ -59,8 +59,8 @@ def statistics(journal: Journal) -> dict[str, Any]:
     for split, title, brand, photos_stored in journal.stored():
         splits[split].add(title, brand, photos_stored)
         total.add(title, brand, photos_stored)
-    states = journal.photo_counts()
-    photos = {"planned": sum(states.values()), "fetched": states.get("stored", 0), "lost": journal.lost_by_reason()}
+    states = journal.counts()
+    photos = {"planned": states.total(), "fetched": states["stored"], "lost": journal.lost_by_reason()}
     return {
         "metadata": journal.note("metadata"),
         "photos": photos,

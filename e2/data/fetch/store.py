@@ -2,38 +2,33 @@
 
 import contextlib
 import sqlite3
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from e2.data.catalogue import FilesAndBytes
+from e2.data.catalogue import FilesAndBytes, ImageStore
 from e2.data.fetch.photos import Fetched
-from e2.data.fetch.turns import PhotoToFetch
+from e2.data.fetch.turns import FetchLedger, PhotoToFetch
 from e2.data.images import UnreadableImage
 
 TABLES = """
-PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS photo (
     number INTEGER PRIMARY KEY, url TEXT UNIQUE, state TEXT DEFAULT 'pending', reason TEXT, contents BLOB
 );
 CREATE INDEX IF NOT EXISTS photo_by_state ON photo (state);
 """
-ROWS_AT_ONCE = 1000
 
 
-class PhotoStore:
-    """Photos by URL. For one thread; every method leaves a consistent state on disk, even if the process is killed."""
+class PhotoStore(FetchLedger):
+    """Photos by URL, each ``pending``, ``fetched`` or ``lost``."""
+
+    PENDING = "SELECT number, url FROM photo WHERE state = 'pending' AND number > ? ORDER BY number LIMIT ?"
 
     def __init__(self, file: Path):
-        self._db = sqlite3.connect(file, isolation_level=None)  # each statement is a transaction
+        super().__init__(file)
         self._db.executescript(TABLES)
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._db.close()
 
     def want(self, urls: Iterable[str]) -> None:
         """Notes photos to fetch, unless they are known."""
@@ -41,28 +36,17 @@ class PhotoStore:
         with self._db:  # commits
             self._db.executemany("INSERT OR IGNORE INTO photo (url) VALUES (?)", ([url] for url in urls))
 
-    def pending(self) -> Iterator[PhotoToFetch]:
-        """Photos still to be fetched, in the order in which they were wanted; others may be recorded meanwhile."""
-        query = "SELECT number, url FROM photo WHERE state = 'pending' AND number > ? ORDER BY number LIMIT ?"
-        last = -1
-        while rows := self._db.execute(query, [last, ROWS_AT_ONCE]).fetchall():
-            yield from (PhotoToFetch(number, (url,)) for number, url in rows)
-            last = rows[-1][0]
+    def photo(self, number: int, *row: Any) -> PhotoToFetch:
+        return PhotoToFetch(number, row)
 
     def one_that_came(self) -> tuple[str, ...] | None:
-        """URL of some fetched photo, if there is one."""
         return self._db.execute("SELECT url FROM photo WHERE state = 'fetched' LIMIT 1").fetchone()
 
     def record(self, photo: PhotoToFetch, fetched: Fetched) -> None:
-        """Records the result for a photo."""
         state = "lost" if fetched.contents is None else "fetched"
         reason = fetched.failures[-1][1] if fetched.failures else None
         change = "UPDATE photo SET state = ?, reason = ?, contents = ? WHERE number = ?"
         self._db.execute(change, [state, reason, fetched.contents, photo.number])
-
-    def counts(self) -> Counter[str]:
-        """State (``pending``, ``fetched``, ``lost``) -> number of photos."""
-        return Counter(dict(self._db.execute("SELECT state, count(*) FROM photo GROUP BY state")))
 
     def lost(self) -> dict[str, str]:
         """URL -> reason of each photo that could not be fetched."""
@@ -70,8 +54,11 @@ class PhotoStore:
 
 
 @dataclass
-class FetchedImages:
-    """Photos of a catalogue of which some were fetched, the others lie in files or in the table."""
+class FetchedImages(ImageStore):
+    """Photos of a catalogue of which some were fetched, the others lie in files or in the table.
+
+    Without a digest: verdicts are not cached, as the store grows.
+    """
 
     store: Path  # file of a `PhotoStore`
     files: FilesAndBytes
@@ -91,7 +78,3 @@ class FetchedImages:
                     raise UnreadableImage(entry["path"], "it was not fetched")
                 return found[0]
         return self.files.read(entry)
-
-    def digest(self, images: Any) -> str:
-        """Empty: verdicts are not cached, as the store grows."""
-        return ""

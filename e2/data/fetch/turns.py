@@ -1,10 +1,13 @@
 """Fetches many photos in parallel so that no outage costs any: failures that may pass get a second turn."""
 
-from collections import deque
+import sqlite3
+from abc import ABC, abstractmethod
+from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,6 +16,7 @@ from e2.data.fetch.photos import Fetched, PhotoFetcher
 from e2.errors import TrainingStopped, printable
 from e2.progress import LogLines
 
+ROWS_AT_ONCE = 1000
 AHEAD = 2  # photos handed to the threads, per connection
 OUTAGE = 200  # after so many unreachable photos in a row, suspect the network
 
@@ -34,15 +38,43 @@ class FetchResult(NamedTuple):
     final: bool = True
 
 
-class FetchLedger(Protocol):
-    """Record of the photos to fetch, on disk."""
+class FetchLedger(ABC):
+    """Photos to fetch and their results, in a table ``photo`` of an SQLite file.
+
+    For one thread; every method leaves a consistent state on disk, even if the process is killed.
+    """
+
+    PENDING: ClassVar[str]  # selects the next photos behind a number, at most so many, in their order
+
+    def __init__(self, file: Path):
+        self._db = sqlite3.connect(file, isolation_level=None)  # each statement is a transaction
+        # Commits survive the end of the process; only a power cut may lose the last photos, which are fetched again
+        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._db.close()
 
     def pending(self) -> Iterator[PhotoToFetch]:
-        """Photos still to be fetched; others may be recorded meanwhile."""
+        """Photos still to be fetched, in their order; others may be recorded meanwhile."""
+        last = -1
+        while rows := self._db.execute(self.PENDING, [last, ROWS_AT_ONCE]).fetchall():
+            yield from (self.photo(*row) for row in rows)
+            last = rows[-1][0]
 
+    def counts(self) -> Counter[str]:
+        """State of a photo -> number of photos."""
+        return Counter(dict(self._db.execute("SELECT state, count(*) FROM photo GROUP BY state")))
+
+    @abstractmethod
+    def photo(self, number: int, *row: Any) -> PhotoToFetch:
+        """Photo of a row of ``PENDING``."""
+
+    @abstractmethod
     def one_that_came(self) -> Sequence[str] | None:
         """URLs of a photo that was fetched before, to try whether the network is there; None if none was."""
 
+    @abstractmethod
     def record(self, photo: PhotoToFetch, fetched: Fetched) -> None:
         """Records the result for a photo."""
 

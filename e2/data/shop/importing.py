@@ -26,10 +26,10 @@ from e2.data.lost import say
 from e2.data.product import Product
 from e2.data.read import has_nulls
 from e2.data.shard_writer import write_shards
+from e2.data.shares import Shares
 from e2.data.shop.addresses import addresses, all_on_the_web, without_lost
 from e2.data.shop.folder import FAILURES, REPORT, SHOP_IMPORT, STATE, claim_import
 from e2.data.shop.layout import TITLE
-from e2.data.shop.shares import Shares
 from e2.data.shop.source import ShopSource
 from e2.data.sources import leave_out_bad_rows
 from e2.errors import InputError

@@ -10,7 +10,7 @@ import pytest
 from e2.data.amazon.brands import brand_key, clean_brand, is_placeholder
 from e2.data.amazon.journal import Journal
 from e2.data.amazon.metadata import Listing, Unusable, listing_of, read_lines
-from e2.data.amazon.planning import Selection, split_of, write_plan
+from e2.data.amazon.planning import Selection, write_plan
 from e2.errors import InputError
 
 SHOP = "https://m.media-amazon.com/images/I"
@@ -166,10 +166,10 @@ def test_a_plan_counts_every_line_once(tmp_path):
 
 def test_splits_follow_from_title_and_seed_alone():
     selection = Selection(val=0.1, test=0.2)
-    splits = [split_of(f"shirt {number}", selection) for number in range(3000)]
+    splits = [selection.split_of(f"shirt {number}") for number in range(3000)]
     assert abs(splits.count("val") - 300) < 60 and abs(splits.count("test") - 600) < 80
-    assert splits == [split_of(f"shirt {number}", selection) for number in range(3000)]
-    assert splits != [split_of(f"shirt {number}", Selection(val=0.1, test=0.2, seed=1)) for number in range(3000)]
+    assert splits == [selection.split_of(f"shirt {number}") for number in range(3000)]
+    assert splits != [Selection(val=0.1, test=0.2, seed=1).split_of(f"shirt {number}") for number in range(3000)]
 
 
 def test_a_limit_draws_at_random_and_the_same_again(tmp_path):

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from e2.errors import InputError
 
 
+def fraction(text: str) -> float:
+    """Number from 0 to below 1 that follows from a text alone; those of many texts are spread evenly."""
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8], "big") / 2**64
+
+
 @dataclass(frozen=True)
 class Shares:
     """Shares of the products that become val and test; products of one title stay together."""
@@ -19,7 +24,9 @@ class Shares:
             raise InputError(f"--val {self.val} and --test {self.test} leave nothing to train on; give smaller shares")
 
     def split_of(self, title: str) -> str:
-        """Assigns train, val or test by the seed and the title alone."""
-        text = f"split\n{self.seed}\n{' '.join(title.casefold().split())}"
-        place = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8], "big") / 2**64
+        """Assigns train, val or test by the seed and the title alone, whatever else is in the catalogue."""
+        return self.split_at(fraction(f"split\n{self.seed}\n{' '.join(title.casefold().split())}"))
+
+    def split_at(self, place: float) -> str:
+        """Split at a place from 0 to 1: val comes first, then test."""
         return "val" if place < self.val else "test" if place < self.val + self.test else "train"
