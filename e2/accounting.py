@@ -11,11 +11,7 @@ MOST_NAMES = 8  # in one message; more are grouped by common prefix
 
 
 def load_exactly(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Fills a module from a state dict.
-
-    Args:
-        where: begins the message.
-    """
+    """Fills a module from a state dict; ``where`` begins the message, which names all tensors in which the two differ."""
     if found := misfits({name: tensor.shape for name, tensor in module.state_dict().items()}, state):
         raise InputError(f"{where}: {found}")
     module.load_state_dict(dict(state))

@@ -166,12 +166,9 @@ TOWERS: dict[str, tuple[type, tuple[str, ...]]] = {  # what makes two towers the
 
 
 def with_file(source: BackboneSource, path: Path, towers: tuple[str, ...] = tuple(TOWERS)) -> BackboneSource:
-    """Gives a backbone the weights of a file or folder.
+    """Gives a backbone the weights of a file or folder, of some ``towers``.
 
     A configuration beside the weights takes precedence: it knows activation and norms, which a name may not.
-
-    Args:
-        towers: those of which the weights are used.
     """
     name, weights, config = source.name, read_weights(path), source.config
     if weights.config:

@@ -20,11 +20,7 @@ class NotFinite(InputError):
 
 
 def require_finite(values: Tensor | np.ndarray, what: str) -> None:
-    """Refuses values that are not all finite.
-
-    Args:
-        values: (N, ...), a row for each photo, text or score.
-        what: their name in the message, e.g. "image features".
+    """Refuses values (N, ...) that are not all finite; ``what`` is their name in the message, e.g. "image features".
 
     Raises:
         NotFinite: with the number of affected rows.

@@ -9,19 +9,12 @@ from e2.tower import Tower
 
 
 class Locations(nn.Module):
-    """Features of N locations of a photo; only what tokens pick of them is lifted to the backbone's width.
+    """Features of N locations of a photo; only what tokens pick of them is lifted to the backbone's width."""
 
-    Attributes:
-        grid: (rows, columns) of the locations, N in all.
-        channels: C of their features.
-        lift: (..., C) -> (..., W).
-        reads_pixels: they are features of the photos themselves, not of the backbone.
-    """
-
-    grid: tuple[int, int]
-    channels: int
-    lift: nn.Module
-    reads_pixels: bool
+    grid: tuple[int, int]  # (rows, columns) of the locations, N in all
+    channels: int  # C of their features
+    lift: nn.Module  # (..., C) -> (..., W)
+    reads_pixels: bool  # they are features of the photos themselves, not of the backbone
 
     @abstractmethod
     def forward(self, images: Tensor | None) -> Any:

@@ -1,4 +1,4 @@
-"""Notes to the user without a failure: a line on stderr, each printed once."""
+"""Lines to the user on stderr without a failure."""
 
 import functools
 import os
@@ -7,8 +7,13 @@ from rich.console import Console
 from rich.text import Text
 
 
+def say(line: str) -> None:
+    """Prints a line on stderr as it is."""
+    Console(stderr=True).print(Text(line), soft_wrap=True)
+
+
 @functools.cache
 def note(message: str) -> None:
     """Prints a message once per program; of several processes only the first prints."""
     if os.environ.get("RANK", "0") == "0":
-        Console(stderr=True).print(Text(f"note: {message}"), soft_wrap=True)
+        say(f"note: {message}")

@@ -21,14 +21,9 @@ ROW_STEP = 4  # numbers of rows are multiples of this, to limit the number of sh
 
 @dataclass(frozen=True)
 class Packing:
-    """Layout of texts in a table of rows.
+    """Layout of texts in a table of so many rows of a length."""
 
-    Attributes:
-        starts: position of each text's first token, counted over all rows.
-        rows, length: of the table.
-    """
-
-    starts: list[int]
+    starts: list[int]  # position of each text's first token, counted over all rows
     rows: int
     length: int
 

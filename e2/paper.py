@@ -39,14 +39,7 @@ class PaperFusion(nn.Module):
 
 
 class PaperReader(nn.Module):
-    """Same interface as ``e2.reader.SelectionReader``.
-
-    Args:
-        tower: the image tower that is read.
-        counts: entity -> number of selection tokens.
-        layers: after how many blocks the fusion blocks sit; patches are dropped at the last.
-        slips: keep the two slips of the released code.
-    """
+    """Same interface as ``e2.reader.SelectionReader``; patches are dropped after the last of the fusion ``layers``."""
 
     def __init__(self, tower: Tower, counts: Mapping[str, int], *, layers: Sequence[int] | None = None, slips: bool = True):
         super().__init__()

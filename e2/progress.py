@@ -14,12 +14,7 @@ Step = TypeVar("Step")
 
 
 class LogLines:
-    """Writes at most one line per half minute to stderr, e.g. ``Captions: 1,280 of 30,000``; short work writes none.
-
-    Args:
-        what: name of the work.
-        total: number of steps; None = unknown.
-    """
+    """Writes at most one line per half minute to stderr, e.g. ``Captions: 1,280 of 30,000``; short work writes none."""
 
     def __init__(self, what: str, total: int | None):
         self.what, self.of = what, "" if total is None else f" of {total:,}"
@@ -33,14 +28,7 @@ class LogLines:
 
 
 def with_progress(steps: Iterable[Step], what: str, total: int | None, progress: bool = True) -> Iterable[Step]:
-    """Yields the steps with a progress bar on stderr, or with log lines if stderr is a file.
-
-    Args:
-        steps: of the work, done as they are taken.
-        what: label of the bar.
-        total: number of steps; None = unknown.
-        progress: False = no output.
-    """
+    """Yields the steps of work, done as they are taken, with a progress bar on stderr, or log lines if stderr is a file."""
     if not progress:
         return steps
     console = Console(stderr=True)

@@ -25,9 +25,7 @@ CONTEXT = 77  # tokens, as in CLIP
 def timm_tower(name: str, pretrained: str | None) -> BackboneSource:
     """Finds an image tower of timm, with a fresh linear layer for its projection.
 
-    Args:
-        name: ``timm:MODEL``, with random weights, or ``timm:MODEL.TAG``, with timm's own (may download).
-        pretrained: its weights file, or a folder with one.
+    ``timm:MODEL`` has random weights, ``timm:MODEL.TAG`` timm's own (may download); ``pretrained`` names a file or folder.
     """
     model, _, tag = name.removeprefix(TIMM).partition(".")
     if not timm.is_model(model):

@@ -15,29 +15,17 @@ from e2.activations import Activations, Photos
 
 
 class Tower(ABC):
-    """View of an image tower; it holds no parameters itself.
+    """View of an image tower; it holds no parameters itself."""
 
-    Attributes:
-        visual: open_clip's image tower.
-        width: W, channels of the residual stream.
-        output_dim: D, width of the embedding.
-        grid: (rows, columns) of the patch grid.
-        patch_size: pixels along a patch's side (the shorter one).
-        num_prefix_tokens: P, tokens in front of the patches (class token, registers; none in SigLIP).
-        pools_class_token: the embedding comes from the class token, row 0; otherwise from the pooled output.
-        blocks: the transformer blocks, each called as ``block(x, attn_mask=mask)``.
-        checkpointing: recompute the blocks' activations in the backward pass.
-    """
-
-    visual: Any  # towers are known by duck typing
-    width: int
-    output_dim: int
-    grid: tuple[int, int]
-    patch_size: int
-    num_prefix_tokens: int
-    pools_class_token: bool
-    blocks: Sequence[nn.Module]
-    checkpointing: bool
+    visual: Any  # open_clip's image tower, known by duck typing
+    width: int  # W, channels of the residual stream
+    output_dim: int  # D, width of the embedding
+    grid: tuple[int, int]  # (rows, columns) of the patch grid
+    patch_size: int  # pixels along a patch's side (the shorter one)
+    num_prefix_tokens: int  # P, tokens in front of the patches (class token, registers; none in SigLIP)
+    pools_class_token: bool  # the embedding comes from the class token, row 0; otherwise from the pooled output
+    blocks: Sequence[nn.Module]  # the transformer blocks, each called as ``block(x, attn_mask=mask)``
+    checkpointing: bool  # recompute the blocks' activations in the backward pass
 
     @property
     def num_patches(self) -> int:

@@ -27,6 +27,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "CLIP")  # keys under whi
 NEW_PREFIX = "reader."  # what E2 adds, in its checkpoints
 POSITION_IDS = "text.transformer.embeddings.position_ids"  # 0, 1, 2, ..., which transformers kept with the weights once
 FRESH = "fresh"  # names in a file's metadata of what has not been trained
+OF_TRANSFORMERS = ("model.safetensors", "pytorch_model.bin")  # names of its files of weights
 OF_OPENAI = ("input_resolution", "context_length", "vocab_size")  # numbers in OpenAI's own files, which are no weights
 
 
@@ -48,12 +49,11 @@ class Weights:
 def read_weights(path: Path) -> Weights:
     """Reads weights under open_clip's names.
 
-    Args:
-        path: a weights file (safetensors, or a torch file of tensors), or a folder of transformers' CLIP or SigLIP, an E2
-            checkpoint (whose backbone is taken) or an open_clip model.
+    ``path`` is a weights file (safetensors, or a torch file of tensors), or a folder of transformers' CLIP or SigLIP, an E2
+    checkpoint (whose backbone is taken) or an open_clip model.
     """
     folder = path if path.is_dir() else path.parent
-    if is_transformers(folder) and (path.is_dir() or _named_by_transformers(path)):
+    if is_transformers(folder) and (path.is_dir() or path.name in OF_TRANSFORMERS):
         config, preprocess = open_clip_config(folder)
         return Weights(open_clip_state(folder, _transformers_tensors(path)), config, preprocess)
     file = weights_file(path)
@@ -88,16 +88,12 @@ def weights_file(path: Path) -> Path:
     return Path(found)
 
 
-def _named_by_transformers(path: Path) -> bool:
-    return path.name in ("model.safetensors", "pytorch_model.bin")
-
-
 def _transformers_tensors(path: Path) -> dict[str, Tensor]:
     """Reads all tensors of a transformers checkpoint: a single file, or shards with an index."""
     if path.is_file():
         return read_tensors(path)
     shards = set(read_json(path / "model.safetensors.index.json").get("weight_map", {}).values())
-    names = sorted(shards) or [name for name in ("model.safetensors", "pytorch_model.bin") if (path / name).exists()][:1]
+    names = sorted(shards) or [name for name in OF_TRANSFORMERS if (path / name).exists()][:1]
     if not names:
         raise InputError(f"{path} holds no weights; it needs model.safetensors beside config.json")
     return {name: tensor for file in names for name, tensor in read_tensors(path / file).items()}
@@ -141,8 +137,7 @@ def is_torchscript(path: Path) -> bool:
 def load_weights_into(clip: OpenClip, weights: Weights, source: Path | str) -> tuple[str, ...]:
     """Fills an open_clip model, every tensor accounted for; position tables are resampled to the model's grid.
 
-    Returns:
-        names of the parameters that stay as they are drawn, or came untrained.
+    Returns the names of the parameters that stay as they are drawn, or came untrained.
     """
     state = convert_state_dict(clip, dict(weights.state))
     if "positional_embedding" in state and not hasattr(clip, "positional_embedding"):
@@ -173,8 +168,7 @@ def _beginning(tensors: dict[str, Tensor], beginnings: tuple[str, ...]) -> dict[
 def fit_positions(visual: OpenClip, state: dict[str, Tensor], image_size: Any, source: Path | str) -> None:
     """Resamples the position table in ``state`` to the tower's grid: bicubic with antialiasing, open_clip's own rule.
 
-    Args:
-        image_size: size that the table was learned at, a number or (height, width); None = square.
+    ``image_size``, a number or (height, width), is that which the table was learned at; None = square.
     """
     native = "visual.positional_embedding" in state and hasattr(visual, "grid_size")
     trunk: Any = getattr(visual, "trunk", None)

@@ -50,9 +50,7 @@ def _size_and_time(file: Path) -> tuple[int, int]:
 def mapped_table(path: Path, make: Callable[[], Iterator[pa.Table]]) -> pa.Table:
     """Writes a table once and maps it into memory, which all processes share.
 
-    Args:
-        path: its file; the name must change whenever ``make`` yields anything else.
-        make: yields the table in parts, at least one; only one process at a time calls it.
+    The name of ``path`` must change whenever ``make``, called by one process at a time, yields other parts (at least one).
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -32,14 +32,12 @@ SECOND = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)\.0+", re.ASCII)
 
 
 def canonical(text: str, number: bool = True) -> str:
-    """Returns the canonical spelling of a value.
+    """Returns the canonical spelling of a value, a cell without blanks around it.
+
+    Trailing zeros after the point go; ``number=False``, for ids, where 3.1 is not 3.10, drops only those of a whole number.
 
     >>> [canonical(text) for text in ("TRUE", "2010.0", "19.90", "4.006381333931e+12", "007", "2013-01-01 00:00:00")]
     ['true', '2010', '19.9', '4006381333931', '007', '2013-01-01']
-
-    Args:
-        text: a cell without blanks around it.
-        number: drop trailing zeros after the point; in an id (3.1 and 3.10) only those of a whole number.
     """
     if text.lower() in ("true", "false"):
         return text.lower()

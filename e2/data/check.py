@@ -1,7 +1,6 @@
 """Finds a catalogue's unusable rows by cause; decodes every image once and caches the verdict."""
 
 import contextlib
-import itertools
 import json
 import os
 from collections import Counter
@@ -93,15 +92,7 @@ def hints(bad_rows: Sequence[BadRow]) -> list[str]:
 
 
 def complain(where: str, table: pa.Table, bad_rows: Sequence[BadRow], first_row: int = 1, skip: bool = False) -> InputError:
-    """Builds the error that counts the bad rows and lists the first ten.
-
-    Args:
-        where: names the table.
-        table: the rows.
-        bad_rows: the unusable ones.
-        first_row: the number of the table's first row.
-        skip: bad rows were to be left out, but no others exist.
-    """
+    """Builds the error that counts the bad rows and lists the first ten; ``skip``: there are none to keep."""
     ids, counts = table.column("product_id"), describe(count_causes(bad_rows))
     if skip:
         lines = [f"{where}: there are no products: all rows are unusable ({counts}); fix them, or name another split or file"]
@@ -205,12 +196,8 @@ def _verdicts(cells: pa.ChunkedArray, images: ImageStore, pool: ThreadPoolExecut
     for first in range(0, len(cells), block):
         starts = range(first, min(first + block, len(cells)), ROWS_PER_TASK)
         slices = (cells.slice(start, ROWS_PER_TASK) for start in starts)
-        for found in pool.map(_verdicts_of, slices, itertools.repeat(images)):
+        for found in pool.map(lambda part: [_verdict(cell, images) for cell in part], slices):
             yield from found
-
-
-def _verdicts_of(cells: pa.ChunkedArray, images: ImageStore) -> list[tuple[str, str] | None]:
-    return [_verdict(cell, images) for cell in cells]
 
 
 def _verdict(cell: pa.ListScalar, images: ImageStore) -> tuple[str, str] | None:

@@ -36,14 +36,9 @@ class ColourJitter:
 
 
 def jittered(photo: Image.Image, brightness: float, contrast: float, saturation: float, turn: float) -> Image.Image:
-    """Applies factors of brightness, contrast (about the mean grey) and saturation, and a hue rotation, to a photo.
+    """Applies factors of brightness, contrast (about the mean grey) and saturation, and a hue rotation, to an RGB photo.
 
-    Args:
-        photo: in RGB.
-        brightness: 1 changes nothing, as with the next two.
-        contrast: 0 leaves the mean grey.
-        saturation: 0 leaves greys.
-        turn: share of the colour circle, -0.5 to 0.5.
+    A factor of 1 changes nothing; ``turn`` is a share of the colour circle, -0.5 to 0.5.
     """
     grey = float(np.asarray(photo.convert("L")).mean())
     colours = brightness * contrast * _of_colours(saturation, turn)

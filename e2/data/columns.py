@@ -244,19 +244,16 @@ def _wordless(values: pa.Array) -> np.ndarray:
     found = ~among(edges(values)[0], LETTERS) & np.asarray(values.is_valid())
     if holds(values, "<&"):
         found |= np.asarray(pc.fill_null(pc.match_substring_regex(values, "[<&]"), False))
-    for test in (lambda texts: pc.replace_substring_regex(texts, r"<[^>]*>|&(?:amp;)?#?\w+;", ""), _all_unescaped):
+    for test in (lambda texts: pc.replace_substring_regex(texts, r"<[^>]*>|&(?:amp;)?#?\w+;", ""), _unescaped):
         places = np.flatnonzero(found)
         if len(places):
             found[places] = ~np.asarray(pc.match_substring_regex(test(values.take(pa.array(places))), WORDS))
     return found
 
 
-def _all_unescaped(texts: pa.Array) -> pa.Array:
-    return pa.array(map(_unescaped, texts.to_pylist()), pa.string())
-
-
-def _unescaped(text: str) -> str:
-    return MARKUP.sub("", html.unescape(html.unescape(text)))  # shops escape twice: &amp;nbsp;
+def _unescaped(texts: pa.Array) -> pa.Array:
+    plain = (MARKUP.sub("", html.unescape(html.unescape(text))) for text in texts.to_pylist())  # &amp;nbsp; escapes twice
+    return pa.array(plain, pa.string())
 
 
 def images(cells: pa.Array, texts: _Texts | None = None) -> pa.ListArray:

@@ -29,15 +29,10 @@ class Row(NamedTuple):
 
 
 class Delimited:
-    """Reads the rows of an open file, except blank ones.
+    """Reads the rows of an open file, except blank ones; ``text``, opened with ``newline=""``, stands at its header.
 
     A cell in quotation marks may span lines. If a mark never closes, or only after whole rows, it is taken for a character (5"
     heels) and each line for a row.
-
-    Args:
-        text: the file, opened with ``newline=""``, from its header on.
-        delimiter: one character between cells.
-        first_line: the number of the first line.
     """
 
     def __init__(self, text: TextIO, delimiter: str, first_line: int = 1):

@@ -42,12 +42,9 @@ class Dialect:
 
 
 def dialect_of(file: Path, own: str, delimiter: str | None = None, encoding: str | None = None) -> Dialect:
-    """Detects what is not given; cached until the file changes.
+    """Detects what the user does not set; cached until the file changes.
 
-    Args:
-        file: the table, maybe compressed.
-        own: the delimiter that the file's ending implies, empty for JSON lines.
-        delimiter, encoding: set by the user.
+    ``own`` is the delimiter that the file's ending implies, empty for JSON lines.
     """
     if encoding:
         try:

@@ -88,16 +88,10 @@ def write_parquet(
     products: ArrowCatalogue | Subset | Stream,
     tags: Mapping[str, pa.DataType] | None = None,
 ) -> int:
-    """Writes one split; columns hold lists if a product has several values or that cannot be known beforehand.
+    """Writes one split and returns the number of its products; columns hold lists if a product has several values.
 
-    Args:
-        file: the table.
-        shown: its products.
-        products: the same, to look at beforehand.
-        tags: types of the columns of tags; None: texts, for the catalogue's entities.
-
-    Returns:
-        The number of products.
+    Whether one has, ``products``, the same as ``shown``, tell beforehand; those of a stream cannot, and get lists. ``tags``
+    are the types of the columns of tags; None: texts, for the catalogue's entities.
     """
     several_images = several_captions = isinstance(products, Stream)
     for product in () if isinstance(products, Stream) else products.text_only():

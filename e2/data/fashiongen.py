@@ -112,9 +112,10 @@ def load_split(file: Path, split: str, tags: Sequence[str], columns: Columns) ->
         products = held_out if split == "val" else np.setdiff1d(products, held_out)
     photos = [order[bounds[product] : bounds[product + 1]] for product in products]
     texts = rows.column("captions").to_pylist()
+    captions = [list(dict.fromkeys(text for row in mine for text in texts[row])) for mine in photos]
     done = {
         "product_id": ids.dictionary.take(pa.array(products)),
-        "captions": pa.array([_different(texts, mine) for mine in photos], pa.list_(pa.string())),
+        "captions": pa.array(captions, pa.list_(pa.string())),
     }
     for entity in tags:
         values = rows.column(f"tag:{entity}").to_pylist()
@@ -130,10 +131,6 @@ def _held_out(products: int) -> np.ndarray:
     """Products of the train file that form the val split, ascending; none if there are fewer than two."""
     count = min(MOST_HELD_OUT, max(1, round(HELD_OUT * products))) if products > 1 else 0
     return np.sort(np.random.default_rng(HELD_OUT_SEED).permutation(products)[:count])
-
-
-def _different(texts: Sequence[Sequence[str]], rows: np.ndarray) -> list[str]:
-    return list(dict.fromkeys(text for row in rows for text in texts[row]))
 
 
 def _text_rows(file: Path, tags: Sequence[str], columns: Columns) -> pa.Table:

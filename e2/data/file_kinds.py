@@ -26,8 +26,7 @@ HEAD = 512  # bytes looked at
 def kind_of(content: bytes, formats: Sequence[str]) -> str | None:
     """Describes a file's content in a few words that follow "it is"; None if unknown.
 
-    Args:
-        formats: those that Pillow reads here; a file of these that it rejects is damaged.
+    A file of one of the ``formats`` that Pillow reads here was rejected because it is damaged.
     """
     head = content[:HEAD]
     found = next((kind for pattern, kind in KINDS if re.match(pattern, head, re.DOTALL | re.IGNORECASE)), None)

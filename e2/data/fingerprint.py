@@ -46,13 +46,10 @@ def require_same(what: str, noted: dict[str, Any] | None, found: dict[str, Any])
     """Refuses data that differ from those a job was started with; differing counts are reported."""
     if noted is None or noted == found:
         return
-    counts = next((f"{noted[name]:,} then, {found[name]:,} now" for name in found if name != "sha256"), "")
-    how = counts if counts and not _same_count(noted, found) else "same number, different content"
+    told = [f"{noted[name]:,} then, {count:,} now" for name, count in found.items() if name != "sha256"]
+    same = all(noted[name] == count for name, count in found.items() if name != "sha256")
+    how = "same number, different content" if same else told[0]
     raise InputError(f"{what} have changed since the start ({how}); resume with the same data, or start anew by --overwrite")
-
-
-def _same_count(noted: dict[str, Any], found: dict[str, Any]) -> bool:
-    return all(noted[name] == value for name, value in found.items() if name != "sha256")
 
 
 def digest(lines: Iterable[str]) -> str:

@@ -15,10 +15,10 @@ from e2.data import check
 from e2.data.catalogue import ArrowCatalogue, FilesAndBytes
 from e2.data.columns import REGIONS, Columns, normalise
 from e2.data.hub import folder_of, named_classes, opened, split_names
-from e2.data.lost import say
 from e2.data.product import Product
 from e2.data.tables import require_columns
 from e2.errors import InputError
+from e2.notes import say
 
 PREFIX = "hf-stream:"
 ROWS_AT_ONCE = 256

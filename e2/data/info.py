@@ -36,10 +36,7 @@ def write_info(
 ) -> dict[str, Any]:
     """Describes all splits of a data source; with ``out``, also writes info.json, tags.png and contact_sheet.png there.
 
-    Text lengths are in tokens of CLIP's tokenizer, against its limit of 77.
-
-    Returns:
-        The result of `catalogue_info`.
+    Text lengths are in tokens of CLIP's tokenizer, against its limit of 77. Returns what `catalogue_info` does.
     """
     import open_clip  # imported here as it takes seconds, and only the tokenizer is needed
 
@@ -62,12 +59,7 @@ def write_info(
 def catalogue_info(
     catalogues: Mapping[str, ArrowCatalogue | Subset], tokenizer: Any, context_length: int, *, progress: bool = True
 ) -> dict[str, Any]:
-    """Describes the splits of one catalogue.
-
-    Args:
-        catalogues: split -> its products.
-        tokenizer: has ``encode(text)`` -> token ids without the start and end tokens.
-        context_length: the most tokens that a text may have, start and end included, before it is cut.
+    """Describes the splits of one catalogue; texts of more tokens than ``context_length``, start and end included, are cut.
 
     Returns:
         A JSON-able dict: ``data``, ``tags``, ``context_length``, ``splits`` (split -> description), and ``shared_ids`` ("train

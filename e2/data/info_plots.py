@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # drawn without pyplot: no window, no global state
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from e2.data.images import load_image
 from e2.data.product import Catalogue
@@ -83,15 +83,10 @@ def save_contact_sheet(catalogue: Catalogue, out: Path, *, seed: int = 0) -> Non
         axes.axis("off")
     for axes, index in zip(figure.axes, chosen, strict=False):
         product = catalogue[int(index)]
-        axes.imshow(_square(load_image(product.images[0])))
+        axes.imshow(ImageOps.pad(load_image(product.images[0]), (256, 256), color="white"))
         lines = textwrap.wrap(product.captions[0], CAPTION_WIDTH, max_lines=CAPTION_LINES, placeholder="...")
         axes.set_title("\n".join(lines), y=-0.04, va="top", fontsize=8, color="0.2", parse_math=False)
     _save(figure, Path(out) / "contact_sheet.png")
-
-
-def _square(image: Image.Image, side: int = 256) -> np.ndarray:
-    """Pads the photo with white to (side, side, 3)."""
-    return np.asarray(ImageOps.pad(image, (side, side), color="white"))
 
 
 def _save(figure: Figure, path: Path) -> None:

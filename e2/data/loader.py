@@ -20,7 +20,6 @@ from e2.activations import Photos, stack_photos
 from e2.batch import Batch
 from e2.data.images import BadImage, load_image
 from e2.data.lost import LostPhoto, LostPhotos
-from e2.data.mixed_text import mixed_text
 from e2.data.product import Catalogue, Product
 from e2.data.transforms import PhotoTransform
 from e2.texts import TextTable, distinct, text_keys
@@ -83,18 +82,8 @@ class TrainingViews(Dataset):
     """Products seen with a random photo, caption and augmentation; indexed by (epoch, product).
 
     With ``on_bad_row="skip"`` an unreadable photo is replaced by the product's next one, or else by a product chosen from
-    (seed, epoch, product). ``error`` gives a `NoView`.
-
-    Args:
-        catalogue: the products.
-        transform: of the photos.
-        tags: the entities.
-        text: kind of text.
-        prompt: text of a tag.
-        seed: of all random choices.
-        on_bad_row: ``error`` or ``skip``.
-        views: number of views of each product's photos, the same for all seeds, shown by turns; None = a fresh one each epoch.
-        cache: where to find these views.
+    (seed, epoch, product). ``error`` gives a `NoView`. If there is a number of ``views``, each product has only so many, the
+    same for all seeds, shown by turns, and a ``cache`` may hold them; None = a fresh one each epoch.
     """
 
     def __init__(
@@ -180,6 +169,18 @@ class TrainingViews(Dataset):
 
     def _tag_text(self, entity: str, tag: str | None) -> str | None:
         return None if tag is None else self.prompt.format(tag=tag, entity=entity.replace("_", " "))
+
+
+def mixed_text(product: Product, caption: int) -> str:
+    """Returns the description or, half of the time, one to all of the tags in any order, drawn by torch's CPU generator.
+
+    People search by a word or two. A text tower trained on whole descriptions only does not read those well.
+    """
+    tags = list(product.tags.values())
+    if not tags or torch.rand(()) < 0.5:
+        return product.text("caption", caption)
+    count = 1 + int(torch.randint(len(tags), ()))
+    return " ".join(tags[place] for place in torch.randperm(len(tags))[:count].tolist())
 
 
 class StepSampler(Sampler):

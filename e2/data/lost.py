@@ -6,10 +6,8 @@ between two steps and names it.
 
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.text import Text
-
 from e2.errors import InputError
+from e2.notes import say
 
 NAMED = 10  # lost photos that are named; the rest are only counted
 
@@ -19,14 +17,11 @@ class LostPhoto(InputError):
 
 
 class LostPhotos:
-    """Names lost photos on stderr, each message once, and counts them.
-
-    Attributes:
-        count: losses so far; a photo counts each time it was needed.
-    """
+    """Names lost photos on stderr, each message once, and counts them."""
 
     def __init__(self, what: str):
-        self.what, self.count = what, 0
+        self.what = what
+        self.count = 0  # losses so far; a photo counts each time it was needed
         self._named: set[str] = set()
 
     def note(self, messages: Sequence[str]) -> None:
@@ -42,8 +37,3 @@ class LostPhotos:
         """Prints the total, if any."""
         if self.count:
             say(f"{self.what}: {self.count:,} times in all")
-
-
-def say(line: str) -> None:
-    """Prints a line on stderr as it is."""
-    Console(stderr=True).print(Text(line), soft_wrap=True)

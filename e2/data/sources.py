@@ -19,12 +19,12 @@ from e2.data.fashiongen import FashionGenSource
 from e2.data.hub import HubSource
 from e2.data.hub_stream import refuse_stream
 from e2.data.kaggle import KaggleSource
-from e2.data.lost import say
 from e2.data.shards import ShardSource
 from e2.data.shop.layout import LAYOUTS
 from e2.data.shop.source import ShopSource, export_files
 from e2.data.tables import TableSource, are_text_tables
 from e2.errors import InputError
+from e2.notes import say
 from e2.outputs import restore
 
 
@@ -157,13 +157,9 @@ def _choose_split(spec: str, source: Source, split: str | None) -> str:
 def leave_out_bad_rows(
     catalogue: ArrowCatalogue, identity: list[object] | None, on_bad_row: str, progress: bool = True
 ) -> None:
-    """Leaves out unusable rows of a catalogue, counts and tells them.
+    """Leaves out unusable rows of a catalogue, counts and, with ``progress``, tells them; ``error`` raises instead.
 
-    Args:
-        catalogue: the rows; changed.
-        identity: JSON-able, changes whenever the images may have; None: the verdicts on them are not cached.
-        on_bad_row: ``error`` raises instead.
-        progress: tell them, and show a bar while images are checked (on stderr).
+    ``identity``, JSON-able, changes whenever the images may have; None: the verdicts on them are not cached.
     """
     table, where = catalogue.table, f"{catalogue.name}, split {catalogue.split}"
     bad_rows = check.find_bad_rows(table, catalogue.images, identity, progress)

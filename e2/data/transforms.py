@@ -42,9 +42,8 @@ AUGMENTATIONS = {
 class PhotoTransform(transforms.Compose):
     """Turns any photo into (3, H, W): upright RGB first, then the steps.
 
-    Attributes:
-        enough: longer side of resized photos in pixels, if a JPEG may be decoded at reduced size
-            (`e2.data.images.load_image`); None: it may not.
+    ``enough`` is the longer side of resized photos in pixels, if a JPEG may be decoded at reduced size
+    (`e2.data.images.load_image`); None: it may not.
     """
 
     def __init__(self, steps: Sequence[Callable], enough: int | None = None):
@@ -89,11 +88,7 @@ class ResizePixels:
 
 
 def photo_transform(rule: Mapping[str, Any]) -> PhotoTransform:
-    """Builds the evaluation transform.
-
-    Args:
-        rule: fields of open_clip's ``PreprocessCfg``, such as an image tower's ``preprocess_cfg``.
-    """
+    """Builds the evaluation transform from fields of open_clip's ``PreprocessCfg``, such as a tower's ``preprocess_cfg``."""
     config = PreprocessCfg(**{**rule, "size": open_clip.transformer.to_2tuple(rule["size"])})
     steps = list(image_transform_v2(config, is_train=False).transforms)
     # Resizing by the shorter side makes millions of pixels of a thin photo, by the longer side none at all.

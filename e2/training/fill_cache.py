@@ -18,12 +18,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from e2.data.loader import leave_stopping_to_the_parent
-from e2.data.lost import LostPhoto, LostPhotos, say
+from e2.data.lost import LostPhoto, LostPhotos
 from e2.distributed import processes
 from e2.errors import InputError
 from e2.files import atomic_path
 from e2.front import Front
 from e2.model import E2
+from e2.notes import say
 from e2.progress import with_progress
 from e2.towers import open_tower
 from e2.training.tower_cache import FOUND, Pictures, TowerCache, blank

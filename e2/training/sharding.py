@@ -20,11 +20,9 @@ BLOCKS = ("ResidualAttentionBlock", "CustomResidualAttentionBlock", "Block")  # 
 
 
 def shard(method: Method, device: torch.device, processes: int, blocks: Sequence[str] = BLOCKS) -> None:
-    """Shards every transformer block, and the rest as one more unit, over the processes.
+    """Shards every transformer block, and the rest as one more unit, over the processes; parameters become ``DTensor``.
 
-    Args:
-        method: changed in place; its parameters become ``DTensor``.
-        blocks: class names of the units that are gathered, used and dropped one after the other.
+    ``blocks`` are class names of the units that are gathered, used and dropped one after the other.
     """
     warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)  # about in-place changes, which we do not make
     mesh = init_device_mesh(device.type, (processes,))

@@ -93,14 +93,9 @@ class Run:
 def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: Path, *, resume: bool = False) -> Progress:
     """Trains a model; leaves the best and last weights in ``out``, and the state, which the caller removes.
 
-    Args:
-        config: all settings.
-        train_data, val_data: training products, and held-out products that choose the checkpoint.
-        out: the run's folder.
-        resume: continue from ``out/training``; the configuration must be the one stored there.
+    ``val_data`` choose the checkpoint. ``resume`` continues from ``out/training``, with the configuration stored there.
 
     Raises:
-        InputError: settings that do not fit the data or each other.
         TrainingStopped: a loss, gradient or feature that is not finite, or a stop by Ctrl-C or SIGTERM; the state is saved.
     """
     run = prepare(config, train_data, val_data, out)

@@ -36,24 +36,15 @@ def build_amazon_fashion(
 ) -> dict[str, Any]:
     """Builds the data set in a folder: ``SPLIT-000000.tar`` and so on, ``statistics.json``, ``failures.jsonl``.
 
-    Photos keep the bytes that the server sent. The order of products, their splits and their shards follow from the metadata
-    and the selection alone, not from the order of arrival. Products without any fetched photo are left out.
-
-    Args:
-        meta: Amazon Reviews metadata (2018 or 2023), a JSON object per line, plain or gzip.
-        out: a new or empty folder, or that of an earlier build.
-        selection: which products to take.
-        manners: limits on requests; may change when a build is resumed.
-        resume: continue a stopped build; no photo is fetched twice.
-        overwrite: replace an earlier build.
-        progress: show bars (on stderr).
+    ``meta`` is Amazon Reviews metadata (2018 or 2023), a JSON object per line, plain or gzip. Photos keep the bytes that the
+    server sent. The order of products, their splits and their shards follow from the metadata and the selection alone, not
+    from the order of arrival. Products without any fetched photo are left out. ``resume`` continues a stopped build, perhaps
+    with other manners; no photo is fetched twice.
 
     Returns:
         The result of `e2.data.amazon.statistics.statistics`.
 
     Raises:
-        InputError: no such file or nothing usable in it, a folder that holds other things, other settings than those of the
-            build to resume, or another process that builds there.
         TrainingStopped: the network is down; fetched photos are kept.
     """
     meta, out, selection = Path(meta), Path(out), selection or Selection()

@@ -42,11 +42,7 @@ class Proposal:
 
 
 def propose(columns: Mapping[str, Column]) -> list[Proposal]:
-    """Proposals for the columns of a catalogue, one an entity, those of most products first.
-
-    Args:
-        columns: name -> cells; of each product one, all in the same order.
-    """
+    """Proposals for the columns of a catalogue (a cell for each product), one an entity, those of most products first."""
     fibres = _fibres(columns)
     found: dict[str, Proposal] = {}
     for proposal in [one for name, cells in columns.items() for one in _of_column(name, cells, fibres)]:
@@ -64,7 +60,7 @@ def _of_column(name: str, cells: Column, fibres: frozenset[str]) -> Iterator[Pro
         not texts
         or NO_TAGS.fullmatch(name.casefold())
         or _share(texts, NUMBER.fullmatch) > 0.5
-        or _share(texts, _is_url) > 0.5
+        or _share(texts, lambda text: text.startswith(("http://", "https://", "//"))) > 0.5
     ):
         return
     words = sum(len(text.split()) for text in texts) / len(texts)
@@ -82,10 +78,6 @@ def _of_column(name: str, cells: Column, fibres: frozenset[str]) -> Iterator[Pro
 
 def _share(texts: Sequence[str], test: Callable[[str], object]) -> float:
     return sum(bool(test(text)) for text in texts) / len(texts)
-
-
-def _is_url(text: str) -> bool:
-    return text.startswith(("http://", "https://", "//"))
 
 
 def _path(texts: Sequence[str]) -> str | None:

@@ -12,13 +12,7 @@ WIDTH = 100  # characters of a comment
 
 
 def rules_yaml(proposals: Iterable[Proposal], spec: str, products: int) -> str:
-    """Rules for `e2.data.entities.rules.read_rules`.
-
-    Args:
-        proposals: one an entity.
-        spec: the catalogue.
-        products: of the catalogue.
-    """
+    """Rules of a catalogue of so many products for `e2.data.entities.rules.read_rules`."""
     proposals = list(proposals)
     lines = [f"# Proposed by e2 data entities {printable(spec)} ({products:,} products).", *_HOW]
     for proposal in proposals:

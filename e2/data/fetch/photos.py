@@ -145,7 +145,8 @@ class PhotoFetcher:
     def _refuse(self, response: urllib3.BaseHTTPResponse, host: str) -> None:
         """Raises unless the headers promise a photo that we may take."""
         if response.status != 200:
-            pause = min(_seconds(response.headers.get("Retry-After", "")), LONGEST_PAUSE)
+            asked = response.headers.get("Retry-After", "").strip()  # seconds; a date counts as none
+            pause = min(float(asked) if asked.isdecimal() else 0.0, LONGEST_PAUSE)
             self.rate.hold(host, pause)
             raise PhotoError(f"http {response.status}", passing=response.status in PASSING, pause=pause)
         robots = response.headers.get("X-Robots-Tag", "").lower()
@@ -177,11 +178,6 @@ def host_of(url: str) -> str:
     if found.scheme not in ("http", "https") or not found.host:
         raise PhotoError("no web address")
     return found.host
-
-
-def _seconds(retry_after: str) -> float:
-    """Seconds of a Retry-After header; a date counts as none."""
-    return float(retry_after) if retry_after.strip().isdecimal() else 0.0
 
 
 def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:

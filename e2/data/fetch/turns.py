@@ -82,12 +82,6 @@ class FetchLedger(ABC):
 def fetch_all(fetcher: PhotoFetcher, ledger: FetchLedger, total: int, progress: bool = True) -> Iterator[PhotoToFetch]:
     """Fetches pending photos and yields each one whose final result was recorded; few are in flight, so memory stays flat.
 
-    Args:
-        fetcher: fetches one.
-        ledger: names and records them.
-        total: number of pending photos, for the bar.
-        progress: show one (on stderr).
-
     Raises:
         TrainingStopped: the network is down; what was not recorded is still to be fetched.
     """

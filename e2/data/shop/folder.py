@@ -11,14 +11,7 @@ SHOP_IMPORT = OutputKind(IMPORT.name, finished=REPORT, begun=STATE, names=(*data
 
 
 def claim_import(out: Path, *, resume: bool, overwrite: bool, remove: bool = False) -> State:
-    """Checks that an import may be written, as `e2.outputs.claim` does for one kind of output.
-
-    Args:
-        out: a folder, or a file whose name ends in .parquet.
-        resume: continue an unfinished import.
-        overwrite: replace an earlier one.
-        remove: remove the earlier one now.
-    """
+    """Checks that an import may be written to a folder or .parquet file, as `e2.outputs.claim` does for one kind of output."""
     if out.suffix == ".parquet" and not out.is_dir():
         claim_file(out, overwrite=overwrite)
         return "new"

@@ -22,7 +22,6 @@ from e2.data.fetch.folder import alone_in, database, remove
 from e2.data.fetch.photos import Manners, PhotoFetcher
 from e2.data.fetch.store import FetchedImages, PhotoStore
 from e2.data.fetch.turns import fetch_all
-from e2.data.lost import say
 from e2.data.product import Product
 from e2.data.read import has_nulls
 from e2.data.shard_writer import write_shards
@@ -34,6 +33,7 @@ from e2.data.shop.source import ShopSource
 from e2.data.sources import leave_out_bad_rows
 from e2.errors import InputError
 from e2.files import atomic_path, write_json
+from e2.notes import say
 from e2.outputs import claim, record, record_folder
 from e2.progress import with_progress
 from e2.version import __version__

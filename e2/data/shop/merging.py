@@ -11,11 +11,7 @@ MOST_VALUES = 100  # of one field that a product keeps
 
 
 class Merged:
-    """A product as its rows add up: each distinct value of a field once, in the order in which they came.
-
-    Args:
-        most_photos: photos it keeps at most.
-    """
+    """A product as its rows add up: each distinct value of a field once, in the order in which they came."""
 
     def __init__(self, most_photos: int):
         self._most_photos = most_photos
@@ -66,11 +62,7 @@ def merged(
 ) -> Iterator[Merged]:
     """Yields each product when its last row has been read, so that only those between rows are in memory.
 
-    Args:
-        rows: of the export.
-        key: what the rows of one product share; None: the row is a product by itself.
-        counts: key -> number of rows; used up.
-        most_photos: photos that a product keeps at most.
+    Rows of one ``key`` are a product, rows without one a product each; ``counts`` (key -> number of rows) is used up.
     """
     under_way: dict[str, Merged] = {}
     for row in rows:

@@ -21,9 +21,7 @@ def is_option(name: str) -> bool:
 def with_options(rows: Iterable[ExportRow], handle: str) -> Iterator[ExportRow]:
     """Yields the rows with each option as a field, ``option:color``.
 
-    Args:
-        rows: of an export; only the first row of a product names its options.
-        handle: the field that rows of one product share.
+    Only the first row of a product, whose rows share the field ``handle``, names its options.
     """
     names: dict[tuple[str, str], str] = {}
     for row in rows:

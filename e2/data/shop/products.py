@@ -58,7 +58,7 @@ class Export:
         """Further fields of which some product has a value."""
         table = self.products()
         further = (name for name in table.schema.names if name not in (ID, IMAGE, CAPTION, MALFORMED, NOTES))
-        return [name for name in further if _any(table[name])]
+        return [name for name in further if pc.any(pc.greater(pc.list_value_length(table[name]), 0)).as_py()]
 
     def remark(self) -> str:
         """Remark on columns that were guessed; empty if none was."""
@@ -226,7 +226,3 @@ def _row(product: Merged, plan: Plan, names: Sequence[str]) -> dict[str, Any]:
         MALFORMED: product.malformed,
         NOTES: product.notes() or None,
     }
-
-
-def _any(column: pa.ChunkedArray) -> bool:
-    return bool(pc.any(pc.greater(pc.list_value_length(column), 0)).as_py())

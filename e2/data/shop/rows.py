@@ -66,13 +66,9 @@ def field_names(file: Path, columns: Columns) -> list[str]:
 def export_rows(
     file: Path, photos: Collection[str], columns: Columns, wanted: Sequence[str] | None = None
 ) -> Iterator[ExportRow]:
-    """Yields the rows of an export, read piece by piece (JSON documents whole).
+    """Yields the rows of a table, a feed (XML) or a JSON document, piece by piece (JSON documents whole).
 
-    Args:
-        file: a table, a feed (XML), or a JSON document.
-        photos: the fields that hold photos or their addresses.
-        columns: encoding and delimiter of a table.
-        wanted: names of a table's columns to read; None: all.
+    ``photos`` are the fields that hold photos or their addresses, ``wanted`` a table's columns to read; None: all.
     """
     kind = kind_of_export(file)
     if kind == "table":

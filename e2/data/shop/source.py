@@ -18,14 +18,7 @@ from e2.errors import InputError
 
 
 class ShopSource:
-    """Products of exports, one split each.
-
-    Args:
-        files: split -> its files.
-        layout: ``shopify``, ``merchant`` or ``table``.
-        columns: how text tables are written, and for ``table`` the names of its columns.
-        options: further fields of `Export`.
-    """
+    """Products of exports (split -> files), one split each; ``options`` are further fields of `Export`."""
 
     def __init__(
         self, files: Mapping[str, tuple[Path, ...]], layout: str, columns: Columns, *, one_split: bool = True, **options

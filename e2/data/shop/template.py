@@ -33,20 +33,12 @@ class Template:
         return _without_doubled_stop(caption, self._end).strip() if caption else ""
 
     def named(self, names: Sequence[str], resolve: Mapping[str, str]) -> "Template":
-        """Same template with the fields under our names.
-
-        Args:
-            names: the fields that there are.
-            resolve: other names, in lower case -> ours.
-        """
+        """Same template with the fields under our ``names``; ``resolve`` maps others, in lower case, to them."""
         for name in self.fields:
             if name not in names and resolve.get(name.casefold()) not in names:
                 raise InputError(f"--caption {self.text!r} names {name!r}, which is no column; there are {', '.join(names)}")
-        return Template(FIELD.sub(lambda found: f"{{{_ours(found[1].strip(), names, resolve)}}}", self.text))
-
-
-def _ours(name: str, names: Sequence[str], resolve: Mapping[str, str]) -> str:
-    return name if name in names else resolve[name.casefold()]
+        ours = {name: name if name in names else resolve[name.casefold()] for name in self.fields}
+        return Template(FIELD.sub(lambda found: f"{{{ours[found[1].strip()]}}}", self.text))
 
 
 def _without_doubled_stop(text: str, following: str) -> str:
