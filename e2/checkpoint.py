@@ -31,12 +31,14 @@ from e2.errors import InputError
 from e2.factory import create_model_and_transforms
 from e2.files import atomic_folder, atomic_path, file_sha256
 from e2.former_names import current_config, current_weights
+from e2.hub import HUB, hub_folder
 from e2.model import E2
 from e2.version import __version__
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer"
 LAST = "last.safetensors"  # the weights that training ended with, beside the best ones
 ORIGIN = ("backbone", "method", "training", "start_sha256")  # of config.json: where a model comes from
+FILES = (WEIGHTS, CONFIG, f"{TOKENIZER}/*")  # of a checkpoint on the hub
 FORMAT = 2  # raised when a reader of today could not read what is written
 
 
@@ -165,7 +167,7 @@ def load(path: str | Path, *, device: str = "cpu", precision: str = "fp32", **hu
     Raises:
         InputError: missing, foreign or damaged files, which the message names, or a device that is not there.
     """
-    folder, weights = checkpoint_files(_from_hub(str(path), hub) if str(path).startswith("hf-hub:") else path)
+    folder, weights = checkpoint_files(hub_folder(str(path), FILES, **hub) if str(path).startswith(HUB) else path)
     config = read_config(folder)
     try:
         options = from_dict(ModelConfig, config["model"], "model")
@@ -184,20 +186,15 @@ def load(path: str | Path, *, device: str = "cpu", precision: str = "fp32", **hu
     model, _, preprocess = create_model_and_transforms(
         backbone, config=options, backbone_options={**inputs, "load_weights": False, "config": architecture}
     )
-    load_weights(model, weights)
+    fill(model, read_tensors(weights), weights)
     files = folder / TOKENIZER
     model.made_from = {name: config.get(name) for name in ORIGIN}
     model.make_tokenizer = partial(create_tokenizer, backbone, config=architecture, folder=files if files.is_dir() else None)
     return model.to(open_device(device), dtype_of(precision)).eval(), preprocess, model.make_tokenizer()
 
 
-def load_weights(model: E2, path: Path) -> None:
-    """Fills a model from a weights file, every tensor accounted for."""
-    fill(model, read_tensors(path), path)
-
-
 def fill(model: E2, tensors: dict[str, Tensor], path: Path) -> None:
-    """The same with tensors at hand, which came from ``path``."""
+    """Fills a model with the tensors of a weights file, every one accounted for."""
     load_exactly(model, tensors, f"{path} does not fit its {CONFIG}")
 
 
@@ -238,15 +235,3 @@ def save_model(model: E2, folder: Path) -> None:
     known = {name: value for name, value in model.made_from.items() if value is not None}
     save_weights(model, folder)
     save_config(folder, model=model, tokenizer=model.make_tokenizer(), **{"method": "e2", "training": {}, **known})
-
-
-def _from_hub(name: str, options: dict[str, Any]) -> Path:
-    """Downloads (or finds in the cache) a checkpoint folder on the Hugging Face hub."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        wanted = [WEIGHTS, CONFIG, f"{TOKENIZER}/*"]
-        return Path(snapshot_download(name.removeprefix("hf-hub:"), allow_patterns=wanted, **options))
-    except Exception as error:  # the hub client raises many kinds; each means: not to be had
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot get {name} from the hub: {reason}; check the name and the network") from error

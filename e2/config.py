@@ -301,13 +301,14 @@ def told(error: ValidationError, where: str) -> str:
 
 def merged(config: Any, changes: Mapping[str, Any], where: str = "config") -> Any:
     """A copy of ``config`` with nested changes; checked like ``from_dict``."""
-    return from_dict(type(config), _deep_update(to_dict(config), changes), where)
+    return from_dict(type(config), deep_update(to_dict(config), changes), where)
 
 
-def _deep_update(base: Any, changes: Any) -> Any:
+def deep_update(base: Any, changes: Any) -> Any:
+    """Nested mappings with nested changes."""
     if not (isinstance(base, dict) and isinstance(changes, Mapping)):
         return changes
-    return {**base, **{key: _deep_update(base.get(key), value) for key, value in changes.items()}}
+    return {**base, **{key: deep_update(base.get(key), value) for key, value in changes.items()}}
 
 
 def with_key(key: str, value: Any) -> dict[str, Any]:

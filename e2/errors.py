@@ -49,3 +49,8 @@ def escaped(text: str) -> str:
 def first_line(error: BaseException) -> str:
     """First line of a foreign error's message, for use in ours."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def in_short(error: BaseException) -> str:
+    """A foreign error's message in one line of at most 200 printable characters."""
+    return printable(" ".join(str(error).split()))[:200] or type(error).__name__

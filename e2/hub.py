@@ -1,5 +1,6 @@
 """Fetches backbones from the Hugging Face hub or its cache; reading the hub's many errors as one line."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ def hub_config(name: str) -> dict[str, Any]:
     raise InputError(f"cannot get {name}: it is not in the cache and the hub cannot be reached, or is no CLIP ({reason})")
 
 
-def hub_folder(name: str) -> Path:
-    """Local copy of a transformers repository."""
+def hub_folder(name: str, files: Sequence[str] = HUB_FILES, **options: Any) -> Path:
+    """Local copy of some files of a repository; ``options`` of ``huggingface_hub.snapshot_download``."""
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name.removeprefix(HUB), allow_patterns=list(HUB_FILES)))
+        return Path(snapshot_download(name.removeprefix(HUB), allow_patterns=list(files), **options))
     except Exception as error:
         raise InputError(f"cannot get {name} from the hub: {first_line(error)}; check the name and the network") from error

@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,28 +59,22 @@ def import_catalogue(
         raise InputError(f"--to {to!r} is unknown; choose {' or '.join(FORMATS)}")
     out = Path(out)
     claim(out, IMPORT, overwrite=overwrite, remove=False)  # before any work is done
-    splits = _open_all(spec, tags=tags, columns=columns, on_bad_row=on_bad_row, progress=progress)
+    options: dict[str, Any] = {"tags": tags, "columns": columns, "on_bad_row": on_bad_row, "progress": progress}
+    splits: Mapping[str, ArrowCatalogue | Stream]
+    if spec.startswith(PREFIX):
+        splits = open_streams(spec, **options)
+    else:
+        splits = {split: open_catalogue(spec, split, **options) for split in splits_of(spec)}
     with output_folder(out, IMPORT, overwrite=overwrite) as folder:
         written = {}
         for split, products in splits.items():
-            shown = _shown(products, f"writing {split}", progress)
+            total = None if isinstance(products, Stream) else len(products)
+            shown = with_progress(iter(products), f"writing {split}", total, progress)
             if to == "parquet":
                 written[split] = write_parquet(folder / f"{split}.parquet", shown, products)
             else:
                 written[split] = write_shards(folder, split, map(compact, shown), shard_size)
     return written
-
-
-def _open_all(spec: str, **options: Any) -> Mapping[str, ArrowCatalogue | Stream]:
-    if spec.startswith(PREFIX):
-        return open_streams(spec, **options)
-    return {split: open_catalogue(spec, split, **options) for split in splits_of(spec)}
-
-
-def _shown(products: ArrowCatalogue | Stream, what: str, progress: bool) -> Iterable[Product]:
-    """Shows a progress bar; a stream's length is unknown."""
-    total = None if isinstance(products, Stream) else len(products)
-    return with_progress(iter(products), what, total, progress)
 
 
 def write_parquet(
@@ -133,7 +128,7 @@ def _contents(image: bytes | Path) -> dict[str, Any]:
 def compact(product: Product) -> Product:
     """Packs images given as bare pixels (BMP) as PNG; others keep their bytes."""
     images = tuple(_packed(image) if isinstance(image, bytes) and image[:2] == b"BM" else image for image in product.images)
-    return Product(product.product_id, images, product.captions, product.tags, product.regions)
+    return replace(product, images=images)
 
 
 def _packed(bitmap: bytes) -> bytes:

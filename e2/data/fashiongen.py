@@ -24,7 +24,7 @@ from e2.data.catalogue import ImageStore
 from e2.data.columns import Columns, normalise
 from e2.data.images import BadImage
 from e2.data.tables import require_columns
-from e2.errors import InputError, printable
+from e2.errors import InputError, in_short
 from e2.extras import extra
 
 FILES = {"train": "fashiongen_256_256_train.h5", "test": "fashiongen_256_256_validation.h5"}
@@ -50,15 +50,12 @@ class FashionGenSource:
         self.files = found | ({"val": found["train"]} if "train" in found else {})
 
     def splits(self) -> tuple[str, ...]:
-        """Splits of the files that exist."""
         return tuple(split for split in ("train", "val", "test") if split in self.files)
 
     def columns(self, split: str) -> tuple[str, ...]:
-        """Names of the file's fields in our terms."""
         return tuple(_fields(self.files[split]))
 
     def identity(self, split: str) -> list[object]:
-        """Identity that changes with the file."""
         return [split, *cache.file_stamps([self.files[split]])]
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
@@ -89,7 +86,7 @@ class PixelRows(ImageStore):
         try:
             pixels = _opened(self.file, os.getpid())[self.field][row]
         except (OSError, KeyError, InputError) as error:
-            raise BadImage(f"{self.file}, row {row + 1:,}", f"it cannot be read ({_reason(error)})") from error
+            raise BadImage(f"{self.file}, row {row + 1:,}", f"it cannot be read ({in_short(error)})") from error
         picture = io.BytesIO()
         Image.fromarray(pixels).save(picture, "BMP")
         return picture.getvalue()
@@ -195,8 +192,4 @@ def _clear_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, KeyError) as error:  # raised by h5py on damaged files
-        raise InputError(f"{file}: cannot be read as HDF5 ({_reason(error)}); fetch it again") from error
-
-
-def _reason(error: Exception) -> str:
-    return printable(" ".join(str(error).split()))[:200]
+        raise InputError(f"{file}: cannot be read as HDF5 ({in_short(error)}); fetch it again") from error

@@ -13,28 +13,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from e2.data.catalogue import ArrowCatalogue, Subset
-from e2.data.product import Catalogue
+from e2.data.product import Catalogue, Product
 from e2.errors import InputError
 
 ROWS = 65_536  # products hashed at a time
 
 
-def fingerprint(catalogue: Catalogue) -> str:
-    """SHA-256 over the products of a split, in hexadecimal."""
+def fingerprint(catalogue: Catalogue, texts: bool = True) -> str:
+    """SHA-256 over the products of a split, in hexadecimal; captions and tags count with ``texts`` only."""
     if isinstance(catalogue, Subset):
-        return digest([fingerprint(catalogue.catalogue), np.asarray(catalogue.indices, np.int64).tobytes().hex()])
+        return digest([fingerprint(catalogue.catalogue, texts), np.asarray(catalogue.indices, np.int64).tobytes().hex()])
     if isinstance(catalogue, ArrowCatalogue):
-        return digest(_lines_of_table(catalogue))
-    return digest(_line(catalogue[row]) for row in range(len(catalogue)))
+        return digest(_lines_of_table(catalogue, texts))
+    return digest(_line(catalogue[row], texts) for row in range(len(catalogue)))
 
 
 def photo_fingerprint(catalogue: Catalogue) -> str:
-    """SHA-256 over ids and photos alone: captions and tags may be others."""
-    if isinstance(catalogue, Subset):
-        return digest([photo_fingerprint(catalogue.catalogue), np.asarray(catalogue.indices, np.int64).tobytes().hex()])
-    if isinstance(catalogue, ArrowCatalogue):
-        return digest(_lines_of_table(catalogue, texts=False))
-    return digest(repr([product.product_id, _sizes(product)]) for product in map(catalogue.__getitem__, range(len(catalogue))))
+    """SHA-256 over ids and photos alone."""
+    return fingerprint(catalogue, texts=False)
 
 
 def facts(catalogue: Catalogue) -> dict[str, Any]:
@@ -61,7 +57,7 @@ def digest(lines: Iterable[str]) -> str:
     return sha.hexdigest()
 
 
-def _lines_of_table(catalogue: ArrowCatalogue, texts: bool = True) -> Iterator[str]:
+def _lines_of_table(catalogue: ArrowCatalogue, texts: bool) -> Iterator[str]:
     table = catalogue.table
     columns = ("captions", *(f"tag:{entity}" for entity in catalogue.tags)) if texts else ()
     yield "" if catalogue.rows is None else np.asarray(catalogue.rows, np.int64).tobytes().hex()
@@ -87,9 +83,11 @@ def _told(field: pa.Array) -> pa.Array:
     return pc.binary_length(field) if binary else field
 
 
-def _line(product: Any) -> str:
+def _line(product: Product, texts: bool) -> str:
+    if not texts:
+        return repr([product.product_id, _sizes(product)])
     return repr([product.product_id, product.captions, _sizes(product), sorted(product.tags.items())])
 
 
-def _sizes(product: Any) -> list[int | str]:
+def _sizes(product: Product) -> list[int | str]:
     return [len(image) if isinstance(image, bytes) else image.name for image in product.images]

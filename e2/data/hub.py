@@ -20,7 +20,7 @@ from e2.data.columns import REGIONS, Columns, image_places, images, normalise
 from e2.data.images import UnreadableImage
 from e2.data.read import TEXTS
 from e2.data.tables import OTHER_NAMES, are_text_tables, in_order, require_columns
-from e2.errors import InputError, printable
+from e2.errors import InputError, in_short
 from e2.extras import extra
 
 NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<config>[^@]+))?(@(?P<revision>.+))?")
@@ -39,11 +39,9 @@ class HubSource:
         self.one_split = Path(argument).expanduser().is_file()
 
     def splits(self) -> tuple[str, ...]:
-        """Splits that exist; train, val and test first."""
         return tuple(self.names)
 
     def columns(self, split: str) -> tuple[str, ...]:
-        """All columns."""
         return tuple(self._rows(split).column_names)
 
     def identity(self, split: str) -> list[object]:
@@ -137,10 +135,8 @@ def opened(argument: str, streaming: bool = False) -> Any:
     except InputError:
         raise
     except Exception as error:  # datasets and the hub client raise many kinds; each means: not available
-        reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
-        raise InputError(
-            f"hf:{argument}: cannot be loaded ({reason}); check name, configuration and network, or load it once online"
-        ) from error
+        advice = "check name, configuration and network, or load it once online"
+        raise InputError(f"hf:{argument}: cannot be loaded ({in_short(error)}); {advice}") from error
 
 
 def _load(datasets: Any, argument: str, streaming: bool) -> Any:

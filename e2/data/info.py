@@ -1,15 +1,12 @@
 """Describes a catalogue: sizes, tags, texts and overlaps of its splits, as a table, JSON and pictures."""
 
 import itertools
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
 
 from e2.data.catalogue import ArrowCatalogue, Subset
@@ -18,8 +15,9 @@ from e2.data.info_plots import save_contact_sheet, save_tag_plot
 from e2.data.product import full_text
 from e2.data.sources import open_catalogue, splits_of
 from e2.errors import printable
-from e2.files import atomic_path
+from e2.files import write_json
 from e2.outputs import claim_results
+from e2.progress import with_progress
 
 TOP_VALUES = 10
 
@@ -47,10 +45,7 @@ def write_info(
     catalogues = {split: open_catalogue(spec, split, **options) for split in splits_of(spec)}
     info = catalogue_info(catalogues, tokenizer, tokenizer.context_length, progress=progress)
     if out is not None:
-        with atomic_path(Path(out) / "info.json") as temporary:
-            temporary.write_text(
-                json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
-            )
+        write_json(Path(out) / "info.json", info)
         save_tag_plot(tag_counts(catalogues.values(), info["tags"]), out)
         save_contact_sheet(next(iter(catalogues.values())), out, seed=seed)
     return info
@@ -83,9 +78,7 @@ def catalogue_info(
 def _split_info(catalogue: ArrowCatalogue | Subset, tokenizer: Any, limit: int, progress: bool) -> dict[str, Any]:
     words, tokens, images, full_over = [], [], 0, 0
     counts: dict[str, Counter[str]] = {entity: Counter() for entity in catalogue.tags}
-    for product in track(
-        catalogue, f"reading {catalogue.split}", console=Console(stderr=True), transient=True, disable=not progress
-    ):
+    for product in with_progress(catalogue, f"reading {catalogue.split}", len(catalogue), progress):
         images += len(product.images)
         for entity, value in product.tags.items():
             counts[entity][value] += 1
@@ -139,9 +132,8 @@ def info_table(info: Mapping[str, Any]) -> Table:
         table.add_column(escape(split), justify="right")
     splits = info["splits"].values()
     limit = info["context_length"]
-    table.add_row("products", *(f"{split['products']:,}" for split in splits))
-    table.add_row("images", *(f"{split['images']:,}" for split in splits))
-    table.add_row("captions", *(f"{split['captions']:,}" for split in splits))
+    for count in ("products", "images", "captions"):
+        table.add_row(count, *(f"{split[count]:,}" for split in splits))
     table.add_row("words a caption", *(f"{split['caption_words_mean']:.1f}" for split in splits))
     table.add_row("tokens a caption", *(f"{split['caption_tokens_mean']:.1f}" for split in splits))
     for kind in ("caption", "full"):

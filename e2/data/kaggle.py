@@ -52,11 +52,9 @@ class KaggleSource:
         return tuple(read_styles(self.file).schema.names)
 
     def identity(self, split: str) -> list[object]:
-        """Identity that changes with styles.csv."""
         return [split, *cache.file_stamps([self.file])]
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
-        """Picklable function that loads the normalised table of a split."""
         require_columns(self.file, self.columns(split), columns.needed(tags))
         return functools.partial(load_split, self.file, split, tuple(tags), columns)
 

@@ -22,7 +22,7 @@ from e2.data.cells import plain, strings_of
 from e2.data.columns import MALFORMED, NOTE, NOTES, Columns
 from e2.data.delimited import SHOWN, Delimited
 from e2.data.dialect import Dialect, dialect_of, foreign_byte, open_text
-from e2.errors import InputError, printable
+from e2.errors import InputError, in_short, printable
 
 TEXTS = (".csv", ".tsv", ".jsonl")
 FORMATS = (".parquet", *TEXTS)
@@ -193,5 +193,4 @@ def _clear_errors(file: Path) -> Iterator[None]:
             f"{file}: cannot be decoded ({error}); name its encoding by --encoding, or save it as UTF-8"
         ) from error
     except (pa.ArrowException, OSError, EOFError, zlib.error, csv.Error) as error:
-        reason = printable(" ".join(str(error).split()))[:200]
-        raise InputError(f"{file}: cannot be read ({reason})") from error
+        raise InputError(f"{file}: cannot be read ({in_short(error)})") from error

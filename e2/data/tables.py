@@ -33,11 +33,9 @@ class FileSource:
     files: dict[str, tuple[Path, ...]]
 
     def splits(self) -> tuple[str, ...]:
-        """Splits that exist."""
         return in_order(self.files)
 
     def identity(self, split: str) -> list[object]:
-        """Identity that changes when a file does."""
         return list(cache.file_stamps(self.files[split]))
 
 
@@ -79,7 +77,6 @@ class TableSource(FileSource):
         return sum(len(cell or "") > 0 for batch in batches for cell in batch.column(FURTHER_PHOTOS).to_pylist())
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
-        """Picklable function that loads the normalised table of a split."""
         needed, keys = columns.needed(tags), dict[str, None]()
         for file in self.files[split]:
             names = read.column_names(file, columns, needed)

@@ -7,8 +7,6 @@ another product's. The critic is CLIP's own scaled cosine, so that the result is
 prior-matching term and clustered negatives are left out.
 """
 
-from functools import partial
-
 from torch import Tensor
 
 from e2.batch import Batch, Features
@@ -22,8 +20,8 @@ class ClipLite(MultiField):
     compares = False  # each pair is scored independently
 
     def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
-        loss = partial(jensen_shannon_loss, bias=self.model.logit_bias, negatives=self.loss.negatives)
-        return loss(features, classes, targets, scale)
+        options = {"bias": self.model.logit_bias, "negatives": self.loss.negatives}
+        return jensen_shannon_loss(features, classes, targets, scale, **options)
 
     def description_loss(self, images: Tensor, texts: Tensor, text_index: Tensor) -> Tensor:
         rows, targets = text_index.unique(return_inverse=True)

@@ -14,7 +14,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from e2.checkpoint import CONFIG, LAST, TOKENIZER, WEIGHTS, load, read_config, weights_sha256
-from e2.config import DataConfig, TrainConfig, from_dict, merged, to_dict, with_key
+from e2.config import DataConfig, TrainConfig, deep_update, from_dict, merged, to_dict, with_key
 from e2.data import ArrowCatalogue, Catalogue, Columns, Subset, open_catalogue, parse_tags, splits_of
 from e2.data.loader import DESCRIPTION
 from e2.distributed import on_main, processes
@@ -165,16 +165,8 @@ def as_changes(options: Mapping[str, Any], settings: Sequence[str]) -> dict[str,
     dotted |= parse_settings(settings)
     changes: dict[str, Any] = {}
     for key, value in dotted.items():
-        _merge_into(changes, with_key(key, value))
+        changes = deep_update(changes, with_key(key, value))
     return changes
-
-
-def _merge_into(base: dict[str, Any], extra: Mapping[str, Any]) -> None:
-    for key, value in extra.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge_into(base[key], value)
-        else:
-            base[key] = value
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

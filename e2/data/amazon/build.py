@@ -16,7 +16,7 @@ from e2.data.fetch.photos import Manners, PhotoFetcher
 from e2.data.fetch.turns import fetch_all
 from e2.data.shard_writer import write_shard
 from e2.errors import InputError
-from e2.files import atomic_path
+from e2.files import atomic_path, write_json
 from e2.outputs import OutputKind, claim, record, record_folder
 from e2.progress import with_progress
 
@@ -115,7 +115,4 @@ def _finish(journal: Journal, out: Path) -> None:
         raise InputError(f"no photo could be fetched ({reasons}); look at a few of the URLs in the metadata")
     with atomic_path(out / FAILURES) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.writelines(json.dumps(failure, ensure_ascii=False) + "\n" for failure in journal.failures())
-    with atomic_path(out / STATISTICS) as temporary:
-        temporary.write_text(
-            json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
-        )
+    write_json(out / STATISTICS, found)

@@ -111,10 +111,7 @@ def _photos(row: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
 
 
 def _views_2023(images: list[Any]) -> Iterator[tuple[str, ...]]:
-    """Yields the photo URLs of each view; ``large`` (about 500 pixels) comes first: ``hi_res`` has several times the bytes,
-    and
-    training uses about 224 pixels.
-    """
+    """Yields the photo URLs of each view; ``large`` (about 500 pixels) comes first: ``hi_res`` has several times the bytes."""
     entries = [image for image in images if isinstance(image, dict)]
     for image in sorted(entries, key=lambda image: image.get("variant") != "MAIN"):
         yield _text(image.get("large")), _text(image.get("hi_res")), _whole(_text(image.get("thumb")))

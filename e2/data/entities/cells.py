@@ -20,7 +20,8 @@ Cells = dict[str, list[list[str]]]  # column -> the values of each product
 
 def cells_of(spec: str, columns: Columns) -> Cells:
     """Columns of texts, with the values of each product, at most `MOST_PRODUCTS`."""
-    source = _export(spec, columns) or source_of(spec, columns)
+    export = None if Path(spec).expanduser().is_dir() else shop_source(spec, columns, tables=False)
+    source = export or source_of(spec, columns)  # tables are read as they are
     if isinstance(source, ShopSource):
         tables = [export.products().slice(0, MOST_PRODUCTS) for export in source.exports.values()]
         fields = dict.fromkeys(chain.from_iterable(export.fields() for export in source.exports.values()))
@@ -34,12 +35,6 @@ def cells_of(spec: str, columns: Columns) -> Cells:
         for name in names:
             found[name] += [[text] if text else [] for text in table.column(f"tag:{name}").to_pylist()]
     return dict(found)
-
-
-def _export(spec: str, columns: Columns) -> ShopSource | None:
-    """Export of a shop, but no table: those are read as they are."""
-    path = Path(spec).expanduser()
-    return None if path.is_dir() else shop_source(spec, columns, tables=False)
 
 
 def _column(table: pa.Table, name: str) -> list[list[str] | None]:

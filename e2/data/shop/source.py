@@ -34,7 +34,6 @@ class ShopSource:
         return tuple(name for name in self.layout.tags if name in there)
 
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits."""
         return tuple(self.exports)
 
     def columns(self, split: str) -> tuple[str, ...]:
@@ -42,11 +41,9 @@ class ShopSource:
         return tuple(self.exports[split].fields())
 
     def identity(self, split: str) -> list[object]:
-        """Identity that changes when a file or how it is read does."""
         return self.exports[split].identity()
 
     def load(self, split: str, tags: Sequence[str], columns: Columns) -> functools.partial:
-        """Picklable function that loads the normalised table of a split."""
         export = self.exports[split]
         ours = self.ours(columns)
         for entity in tags:
