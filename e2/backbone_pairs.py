@@ -18,14 +18,7 @@ from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor
 
 from e2.backbone_build import create_by_open_clip
-from e2.backbone_sources import (
-    PAIR,
-    BackboneSource,
-    activation_of_tag,
-    read_by_open_clip,
-    whole_source,
-    with_file,
-)
+from e2.backbone_sources import PAIR, BackboneSource, activation_of_tag, read_by_open_clip, whole_source, with_file
 from e2.errors import InputError
 from e2.notes import note
 from e2.single_towers import TIMM, text_encoder, text_encoder_folder, timm_tower

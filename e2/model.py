@@ -228,9 +228,3 @@ def rest_frozen(module: nn.Module) -> None:
 def _checkpoint() -> Any:
     """``e2.checkpoint``, imported late, as it imports this module, and by name, as exports bring only what is imported."""
     return importlib.import_module("e2.checkpoint")
-
-
-def region_parameters_share(model: E2) -> float:
-    """New parameters as a fraction of the backbone's (the paper claims 1.9 %)."""
-    backbone = sum(p.numel() for p in model.clip.parameters())
-    return sum(p.numel() for p in model.new_parameters()) / backbone

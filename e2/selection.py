@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from e2.errors import InputError
+from e2.config import require_choice
 
 
 def gumbel_noise(shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None = None) -> Tensor:
@@ -22,14 +22,20 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     return hard + (soft - soft.detach())  # the bracket is exactly 0, so the value is exactly ``hard``
 
 
-class HardSelection(nn.Module):
-    """One patch per token: straight-through Gumbel-softmax in training, plain argmax otherwise (Jang et al., 2017)."""
+class Selector(nn.Module):
+    """Rule by which tokens choose; noise, if it takes any, is drawn in training."""
 
-    takes_noise = True
+    takes_noise = False
 
     def __init__(self, temperature: float = 1.0):
         super().__init__()
         self.temperature = temperature
+
+
+class HardSelection(Selector):
+    """One patch per token: straight-through Gumbel-softmax in training, plain argmax otherwise (Jang et al., 2017)."""
+
+    takes_noise = True
 
     def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
         """``noise`` is added to the logits; ``None`` means the exact argmax."""
@@ -40,27 +46,20 @@ class HardSelection(nn.Module):
         return straight_through(hard, soft)
 
 
-class SoftSelection(nn.Module):
+class SoftSelection(Selector):
     """A weighted mean of all patches: deterministic and differentiable, the natural control for hard selection."""
-
-    takes_noise = False
-
-    def __init__(self, temperature: float = 1.0):
-        super().__init__()
-        self.temperature = temperature
 
     def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
         return (logits / self.temperature).softmax(dim=-1)
 
 
-class TopKSelection(nn.Module):
+class TopKSelection(Selector):
     """The mean of the k best patches per token; Gumbel noise in training makes it a sample without replacement."""
 
     takes_noise = True
 
     def __init__(self, temperature: float = 1.0, k: int = 4):
-        super().__init__()
-        self.temperature = temperature
+        super().__init__(temperature)
         self.k = k
 
     def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -72,33 +71,25 @@ class TopKSelection(nn.Module):
         return straight_through(hard, soft)
 
 
-class RandomSelection(nn.Module):
-    """One location per token by lot in training, the mean of all otherwise: the control that nothing is learned by."""
-
-    takes_noise = True
-
-    def __init__(self, temperature: float = 1.0):
-        super().__init__()
-
-    def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
-        if noise is None:
-            return torch.full_like(logits, 1 / logits.shape[-1])
-        return F.one_hot(noise.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
-
-
-class UniformSelection(nn.Module):
+class UniformSelection(Selector):
     """The mean of all locations: the control without any choice."""
-
-    takes_noise = False
-
-    def __init__(self, temperature: float = 1.0):
-        super().__init__()
 
     def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
         return torch.full_like(logits, 1 / logits.shape[-1])
 
 
-SELECTORS = {
+class RandomSelection(UniformSelection):
+    """One location per token by lot in training, the mean of all otherwise: the control that nothing is learned by."""
+
+    takes_noise = True
+
+    def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
+        if noise is None:
+            return super().forward(logits)
+        return F.one_hot(noise.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
+
+
+SELECTORS: dict[str, type[Selector]] = {
     "hard": HardSelection,
     "soft": SoftSelection,
     "top-k": TopKSelection,
@@ -107,8 +98,7 @@ SELECTORS = {
 }
 
 
-def make_selector(name: str, temperature: float) -> nn.Module:
+def make_selector(name: str, temperature: float) -> Selector:
     """The selector of that name."""
-    if name not in SELECTORS:
-        raise InputError(f"unknown selector {name!r}; choose one of {', '.join(SELECTORS)}")
+    require_choice("selector", name, tuple(SELECTORS))
     return SELECTORS[name](temperature=temperature)

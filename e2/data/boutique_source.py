@@ -28,11 +28,7 @@ class BoutiqueSource(TableSource):
 
 
 def parse_options(argument: str) -> dict[str, int]:
-    """``train=800,seed=1`` over the defaults.
-
-    Raises:
-        InputError: an unknown key, or a value that is not a whole number.
-    """
+    """``train=800,seed=1`` over the defaults."""
     options = dict(DEFAULTS)
     for part in filter(None, (part.strip() for part in argument.split(","))):
         name, _, value = (piece.strip() for piece in part.partition("="))

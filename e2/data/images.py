@@ -85,15 +85,6 @@ def check_image(source: bytes | Path) -> None:
             upright_rgb(image)
 
 
-def why_no_photo(source: bytes | Path) -> str | None:
-    """Says why an image cannot be used, in a few words without its name; None if it can."""
-    try:
-        check_image(source)
-    except BadImage as error:
-        return error.cause
-    return None
-
-
 def reading_rules() -> tuple[object, ...]:
     """Everything that the verdict on an image depends on, besides the image."""
     return PIL.__version__, known_formats(), MAX_PIXELS, MAX_RATIO

@@ -16,10 +16,10 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms.v2 import functional
 
+from e2.config import require_choice
 from e2.data.colour_jitter import ColourJitter
 from e2.data.images import ImageSource, as_photo
 from e2.data.rgb import trimmed
-from e2.errors import InputError
 from e2.foreign import OpenClip
 
 
@@ -97,8 +97,7 @@ def photo_transform(rule: Mapping[str, Any]) -> PhotoTransform:
 
 def training_transform(visual: OpenClip, augment: str) -> PhotoTransform:
     """Builds the training transform of an open_clip image tower."""
-    if augment not in AUGMENTATIONS:
-        raise InputError(f"unknown augmentation {augment!r}; choose one of {', '.join(AUGMENTATIONS)}")
+    require_choice("augmentation", augment, tuple(AUGMENTATIONS))
     view, rule = AUGMENTATIONS[augment], dict(visual.preprocess_cfg)
     height, width = open_clip.transformer.to_2tuple(rule["size"])
     larger = (round(height * view.enlarge), round(width * view.enlarge))

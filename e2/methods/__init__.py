@@ -1,6 +1,6 @@
 """Training methods by name: which features are contrasted with which texts. All share one training loop."""
 
-from e2.errors import InputError
+from e2.config import require_choice
 from e2.methods.base import Method
 from e2.methods.clip import Clip
 from e2.methods.clip_lite import ClipLite
@@ -25,6 +25,5 @@ METHODS: dict[str, type[Method]] = {
 
 def method_class(name: str) -> type[Method]:
     """Returns the method of that name."""
-    if name not in METHODS:
-        raise InputError(f"unknown method {name!r}; choose one of {', '.join(METHODS)}")
+    require_choice("method", name, tuple(METHODS))
     return METHODS[name]

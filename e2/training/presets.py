@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from e2.errors import InputError
+from e2.config import require_choice
 
 # The authors' recipe: five epochs for the new parameters alone, then twenty for all, Adam 5e-4 / 5e-5, losses 0.5 / 0.5,
 # noise at evaluation, the same tag in a batch a negative, logit scale never clamped.
@@ -32,6 +32,5 @@ PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 
 def preset(name: str) -> dict[str, Any]:
     """Settings of a preset that differ from the defaults."""
-    if name not in tuple(PRESETS):  # from a file it may be a list, which has no hash
-        raise InputError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
+    require_choice("preset", name, tuple(PRESETS))
     return PRESETS[name]

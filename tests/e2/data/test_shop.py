@@ -6,10 +6,10 @@ import json
 import pytest
 
 from e2.data import Columns, open_catalogue
+from e2.data.shares import Shares
 from e2.data.shop.detect import shop_source
 from e2.data.shop.html_text import plain_text
 from e2.data.shop.importing import ImportFormat, import_export
-from e2.data.shares import Shares
 from e2.data.shop.template import Template
 from e2.errors import InputError
 from tests.command import run_command
