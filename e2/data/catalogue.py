@@ -42,11 +42,7 @@ class FilesAndBytes(ImageStore):
     root: Path  # what relative paths are relative to
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:
-        """Returns the entry's bytes, or else its path.
-
-        Raises:
-            BadImage: the path is a URL, or a Windows path that leads nowhere.
-        """
+        """Returns the entry's bytes, or else its path."""
         return entry["bytes"] if entry["bytes"] is not None else photo_path(self.root, entry["path"])
 
     def digest(self, images: pa.ChunkedArray) -> str:

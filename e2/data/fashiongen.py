@@ -77,11 +77,6 @@ class PixelRows(ImageStore):
     may_be_damaged = False  # any pixels are a picture, so there is nothing to check beforehand
 
     def read(self, entry: dict[str, Any]) -> bytes:
-        """Reads one photo.
-
-        Raises:
-            BadImage: the file is gone, or this part of it is damaged.
-        """
         row = entry["row"]
         try:
             pixels = _opened(self.file, os.getpid())[self.field][row]

@@ -71,11 +71,6 @@ class HubImages(ImageStore):
     column: str
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:
-        """Reads one photo.
-
-        Raises:
-            UnreadableImage: the data set's file can no longer be read.
-        """
         try:
             cells = _column(self.argument, self.split, self.column)[entry["row"]].column(self.column).combine_chunks()
         except (pa.ArrowException, OSError) as error:

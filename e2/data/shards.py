@@ -81,11 +81,6 @@ class TarImages(ImageStore):
     files: tuple[Path, ...]
 
     def read(self, entry: dict[str, Any]) -> bytes:
-        """Reads the bytes of one photo.
-
-        Raises:
-            BadImage: the shard is gone or truncated.
-        """
         file, offset, size = self.files[entry["shard"]], entry["offset"], entry["size"]
         where = f"{file}, byte {offset:,}"
         try:

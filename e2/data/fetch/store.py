@@ -65,11 +65,6 @@ class FetchedImages(ImageStore):
     may_be_damaged: bool  # fetched photos were decoded when they came
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:
-        """Reads one photo.
-
-        Raises:
-            BadImage: it was not fetched, or its path leads nowhere.
-        """
         if entry["bytes"] is None:
             with contextlib.closing(sqlite3.connect(f"file:{quote(str(self.store))}?mode=ro", uri=True)) as db:
                 found = db.execute("SELECT contents FROM photo WHERE url = ?", [entry["path"]]).fetchone()
