@@ -20,8 +20,8 @@ class ClipLite(MultiField):
     compares = False  # each pair is scored independently
 
     def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
-        options = {"bias": self.model.logit_bias, "negatives": self.loss.negatives}
-        return jensen_shannon_loss(features, classes, targets, scale, **options)
+        bias, count = self.model.logit_bias, self.loss.negatives
+        return jensen_shannon_loss(features, classes, targets, scale, bias=bias, negatives=count)
 
     def description_loss(self, images: Tensor, texts: Tensor, text_index: Tensor) -> Tensor:
         rows, targets = text_index.unique(return_inverse=True)

@@ -34,8 +34,7 @@ def amazon_fashion(
     from e2.data.amazon.statistics import statistics_tables
     from e2.data.fetch.photos import Manners
 
-    kept = {"photos": photos, "min_brand_products": min_brand_products, "limit": limit, "shard_size": shard_size}
-    selection = Selection(val, test, seed, **kept)
+    selection = Selection(val, test, seed, photos, min_brand_products, limit, shard_size)
     manners = Manners(**vars(web))
     found = build_amazon_fashion(meta, out, selection=selection, manners=manners, resume=resume, overwrite=overwrite)
     line = f"wrote {found['total']['products']:,} products to {out}; read them by --data amazon-fashion:{out}"
