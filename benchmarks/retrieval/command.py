@@ -1,17 +1,32 @@
 """`e2 evaluate retrieval`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import typer
 
+from e2.errors import InputError
 from e2.options import EncoderOptions, Json, MeasuredOptions, Models, Seed, Text, show
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedOptions:
+    """Options for queries with known answers."""
+
+    panel: ClassVar[str] = "Judged queries"
+
+    qrels: Annotated[list[Path] | None, typer.Option(help="relevant products: JSON, BEIR or TREC; repeatable")] = None
+    queries: Annotated[Path | None, typer.Option(help="texts of the queries, if --qrels names them by ids")] = None
+    benchmark: Annotated[str | None, typer.Option(help="marqo:NAME, e.g. marqo:KAGL, whose files --qrels are")] = None
+    exclude_ids: Annotated[Path | None, typer.Option(help="products to leave out of the gallery, an id a line")] = None
 
 
 def retrieval(
     model: Models,
     catalogue: MeasuredOptions,
     loading: EncoderOptions,
+    judged: JudgedOptions,
     protocol: Annotated[Literal["full", "first-photo", "sample-100"], typer.Option()] = "full",
     text: Text = "caption",
     rule: Annotated[Literal["fame-vil", "authors", "any"], typer.Option(help="negatives of sample-100")] = "fame-vil",
@@ -20,17 +35,30 @@ def retrieval(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Recall of photos by texts and of texts by photos, with 95 % intervals; several models side by side.
+    """Recall of photos by texts and of texts by photos, or of products by judged queries, with 95 % intervals; several models
+    side by side.
 
     Example: `e2 evaluate retrieval --model runs/a --model runs/b --data boutique --split test --out runs/comparison`
     """
     from e2.adapters.encoder import load_encoder
     from e2.benchmarks.core.comparison import claim_comparison
+    from e2.benchmarks.retrieval.benchmark import evaluate_qrels, judged_table, read_tasks
     from e2.benchmarks.retrieval.evaluate import LISTS, evaluate_retrieval, results_table
 
+    if judged.qrels:
+        if candidates or (protocol, rule) != ("full", "fame-vil"):
+            raise InputError("--protocol, --rule and --candidates are for photos against texts; leave them or --qrels out")
+        read_tasks(judged.qrels, judged.benchmark, judged.queries)  # before anything long
+    elif any(vars(judged).values()):
+        raise InputError("--benchmark, --queries and --exclude-ids need judged queries; give them by --qrels")
     claim_comparison(out, LISTS)
     products = catalogue.open()
     encoders = [load_encoder(name, **vars(loading)) for name in model]
+    if judged.qrels:
+        options = {name: value for name, value in vars(judged).items() if name != "qrels"}
+        compared = evaluate_qrels(encoders, products, judged.qrels, text=text, seed=seed, out=out, **options)
+        show(compared, json, judged_table(compared))
+        return
     compared = evaluate_retrieval(
         encoders, products, protocol=protocol, text=text, seed=seed, out=out, rule=rule, candidates=candidates
     )
