@@ -16,7 +16,7 @@ from torch.testing import assert_close
 
 import e2
 from e2.adapters.encoder import Encoder, load_encoder
-from e2.adapters.export.push import without_places
+from e2.adapters.export.push import without_paths
 from e2.adapters.export.writing import export
 from e2.backbones import create_backbone, create_tokenizer
 from e2.checkpoint import tensors_sha256
@@ -249,7 +249,7 @@ def test_a_pair_is_saved_as_one_open_clip_folder_that_still_knows_what_is_fresh(
     ],
 )
 def test_what_is_pushed_names_no_folder_of_its_author(value, shown):
-    assert without_places({"backbone": [value]}) == {"backbone": [shown]}
+    assert without_paths({"backbone": [value]}) == {"backbone": [shown]}
 
 
 def test_a_timm_tower_at_another_size_than_timms_is_no_open_clip_folder(images, texts, tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -93,12 +94,19 @@ def import_export(
     options |= {"manners": manners or Manners(), "progress": progress}
     if out.suffix == ".parquet" and not out.is_dir():
         return _import_file(source, spec, out, resume=resume, overwrite=overwrite, **options)
+    new = not out.exists()
     with alone_in(out):
         if claim_import(out, resume=resume, overwrite=overwrite, remove=True) != "finished":
             record_folder(out, SHOP_IMPORT)
             remove(out.glob(".*.tmp*"))
             with contextlib.closing(PhotoStore(out / STATE)) as store:
-                _Import(source, spec, out, store, **options).run()
+                try:
+                    _Import(source, spec, out, store, **options).run()
+                except InputError:
+                    if new and not store.counts()["fetched"]:  # all in it is ours, and nothing to go on from
+                        store.close()
+                        shutil.rmtree(out)
+                    raise
             remove(path for name in database(STATE) if (path := out / name).exists())
         return json.loads((out / REPORT).read_text(encoding="utf-8"))["splits"]
 

@@ -306,3 +306,10 @@ def test_entities_of_a_feed_are_not_expanded(shop_folder):
 def test_shared_exports(case, kind, images):
     catalogue = open_catalogue(f"{kind}:{shared_path('cases/data-training') / case}", progress=False)
     assert len(catalogue) == 12 and {len(product.images) for product in catalogue} == {images}
+
+
+def test_an_import_that_fails_at_once_leaves_nothing(tmp_path):
+    (tmp_path / "products.csv").write_bytes(b'"prod\x00ct_id","image","caption"\n"p0","a.jpg","Tee"\n')
+    answer = run_command("data", "import", tmp_path / "products.csv", "--out", tmp_path / "out")
+    assert answer.status == 2 and "no column 'product_id'" in answer.line
+    assert not (tmp_path / "out").exists()
