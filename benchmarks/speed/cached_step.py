@@ -57,7 +57,7 @@ def run(
 
     Returns:
         The result of `harness.compare`, seconds per round; ``speed_up``, the steps of the cached run in the time of one of the
-        other; ``peak_bytes`` of the cached run; ``cache_bytes_a_photo``; the arguments.
+        other; ``peak_bytes`` of the cached run; ``photo_bytes`` of the cache; the arguments.
     """
     settings: dict[str, Any] = {
         "method": method,
@@ -80,7 +80,7 @@ def run(
         **timed,
         "speed_up": 1 / timed["ratio"],
         "peak_bytes": peak,
-        "cache_bytes_a_photo": cache.bytes_a_photo() if cache else 0,
+        "photo_bytes": cache.bytes_a_photo() if cache else 0,
         "images_per_second": batch_size * steps / timed["ours_s"],
         "reference_images_per_second": batch_size * steps / timed["reference_s"],
         "backbone": backbone,
