@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from open_clip.hf_model import HFTextEncoder
 from open_clip.tokenizer import HFTokenizer
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
@@ -33,6 +32,7 @@ from e2.files import atomic_folder, atomic_path, file_sha256
 from e2.former_names import current_config, current_weights
 from e2.hub import HUB, hub_folder
 from e2.model import E2
+from e2.texts import transformers_tower
 from e2.version import __version__
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer"
@@ -107,8 +107,8 @@ def save_config(
     if isinstance(tokenizer, HFTokenizer) and not (folder / TOKENIZER).exists():
         with atomic_folder(folder / TOKENIZER) as path:
             tokenizer.save_pretrained(path)
-            if isinstance(getattr(model.clip, "text", None), HFTextEncoder):
-                model.clip.text.config.save_pretrained(path)
+            if (text := transformers_tower(model.clip)) is not None:
+                text.config.save_pretrained(path)
     origin = getattr(model.clip, "origin", None)
     content = {
         "format": FORMAT,

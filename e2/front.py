@@ -35,9 +35,10 @@ class Front:
     @torch.no_grad()
     def run(self, tower: Tower, images: Tensor) -> Activations:
         """(B, 3, H, W) -> activations, without pixels."""
-        stream = tower.embed(images)
-        kept = {0: stream}
-        for depth, block in enumerate(tower.blocks[: self.blocks], start=1):
-            stream = tower.run(block, stream)
-            kept[depth] = stream
-        return Activations({depth: kept[depth] for depth in self.depths}, tower.pooled(stream) if self.pooled else None)
+        stream, kept = tower.embed(images), Activations()
+        for depth in range(self.blocks + 1):
+            stream = tower.run(tower.blocks[depth - 1], stream) if depth else stream
+            if depth in self.depths:
+                kept.streams[depth] = stream
+        kept.pooled = tower.pooled(stream) if self.pooled else None
+        return kept

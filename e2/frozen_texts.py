@@ -3,20 +3,18 @@
 from collections.abc import Sequence
 
 import torch
-from open_clip.hf_model import HFTextEncoder
 from torch import Tensor
 from torch.nn import functional as F
 
 from e2.foreign import OpenClip
-from e2.texts import cut_to_longest, encode_text, text_keys
+from e2.texts import cut_to_longest, encode_text, text_keys, transformers_tower
 
 AT_ONCE = 128  # texts the tower sees at a time
 
 
 def text_tower_is_frozen(clip: OpenClip) -> bool:
     """True if no text's embedding changes in training, but for the projection behind a transformer of Hugging Face's."""
-    text = getattr(clip, "text", None)
-    if isinstance(text, HFTextEncoder):
+    if (text := transformers_tower(clip)) is not None:
         return not any(p.requires_grad for p in text.transformer.parameters())
     image = {id(p) for p in clip.visual.parameters()}
     learning = (name for name, p in clip.named_parameters() if p.requires_grad and id(p) not in image)
@@ -39,12 +37,15 @@ class FrozenTexts:
         """Token ids (u, L) -> (u, D), through the projection if that learns."""
         # The same text has the same key whatever length its batch was cut to.
         keys = text_keys(F.pad(tokens, (0, self.clip.context_length - tokens.shape[1]))).tolist()
-        new = list({key: row for row, key in enumerate(keys) if key not in self.rows}.values())
-        if new:
+        if new := self.unknown(keys):
             self.add([keys[row] for row in new], self.encode(tokens[new]))
         found = self.table[[self.rows[key] for key in keys]].to(tokens.device)
-        text = getattr(self.clip, "text", None)
-        return text.proj(found) if isinstance(text, HFTextEncoder) else found
+        text = transformers_tower(self.clip)
+        return found if text is None else text.proj(found)
+
+    def unknown(self, keys: Sequence[int]) -> list[int]:
+        """Positions of the texts that are not there yet, one of each text."""
+        return list({key: row for row, key in enumerate(keys) if key not in self.rows}.values())
 
     @torch.no_grad()
     def encode(self, tokens: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ class FrozenTexts:
         return torch.cat([self._encode(cut_to_longest(self.clip, part)).float().cpu() for part in tokens.split(AT_ONCE)])
 
     def add(self, keys: Sequence[int], rows: Tensor) -> None:
-        """Takes over embeddings (u, W) of texts that are not there yet."""
+        """Takes over embeddings (u, W) of texts that are not there yet, each given once."""
         count = len(self.rows)
         if count + len(keys) > len(self.table):  # twice the room, so that adding row by row stays cheap
             room = rows.new_empty(max(count + len(keys), 2 * count), rows.shape[1])
@@ -63,8 +64,8 @@ class FrozenTexts:
         self.rows |= {key: count + rank for rank, key in enumerate(keys)}
 
     def _encode(self, tokens: Tensor) -> Tensor:
-        text = getattr(self.clip, "text", None)
-        if not isinstance(text, HFTextEncoder):
+        text = transformers_tower(self.clip)
+        if text is None:
             return encode_text(self.clip, tokens)
         mask = (tokens != text.config.pad_token_id).long()
         return text.pooler(text.transformer(input_ids=tokens, attention_mask=mask), mask)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from e2.foreign import OpenClip
 from e2.lookup import lookup
-from e2.texts import LENGTH_STEP, CausalTower, causal_tower, cut_to_longest, encode_text, masks_padding, text_lengths
+from e2.texts import LENGTH_STEP, CausalTower, causal_tower, cut_to_longest, encode_text, text_lengths, transformers_tower
 
 ROW_LENGTH = 80  # tokens per row, if no text is longer
 ROW_STEP = 4  # numbers of rows are multiples of this, to limit the number of shapes
@@ -50,7 +50,7 @@ def encode_packed(clip: OpenClip, tokens: Tensor) -> Tensor:
     """
     tower = causal_tower(clip)
     if tower is None:
-        return encode_by_length(clip, tokens) if masks_padding(clip) else encode_text(clip, tokens)
+        return encode_text(clip, tokens) if transformers_tower(clip) is None else encode_by_length(clip, tokens)
     ends = tower.ends(tokens)
     packing = pack((ends + 1).tolist())
     starts = torch.tensor(packing.starts, device=tokens.device)

@@ -61,12 +61,13 @@ def causal_tower(clip: OpenClip) -> CausalTower | None:
 
 def can_cut(clip: OpenClip) -> bool:
     """True if cutting a batch to its longest text provably keeps the embeddings."""
-    return causal_tower(clip) is not None or masks_padding(clip)
+    return causal_tower(clip) is not None or transformers_tower(clip) is not None
 
 
-def masks_padding(clip: OpenClip) -> bool:
-    """True if the text tower is Hugging Face's: open_clip masks the padding in its attention and its pooling."""
-    return isinstance(getattr(clip, "text", None), HFTextEncoder)
+def transformers_tower(clip: OpenClip) -> OpenClip | None:
+    """The text tower if it is Hugging Face's; open_clip masks the padding in its attention and its pooling."""
+    text = getattr(clip, "text", None)
+    return text if isinstance(text, HFTextEncoder) else None
 
 
 def cut_to_longest(clip: OpenClip, tokens: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ def cut_to_longest(clip: OpenClip, tokens: Tensor) -> Tensor:
     tower = causal_tower(clip)
     if tower is not None:
         longest = int(tower.ends(tokens).max()) + 1
-    elif masks_padding(clip):
+    elif transformers_tower(clip) is not None:
         longest = int(text_lengths(clip, tokens).max())
     else:
         return tokens

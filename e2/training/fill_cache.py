@@ -73,7 +73,7 @@ class CacheFiller:
         """
         state = processes()
         with FileLock(self.cache.folder / f".{state.process_index}.lock"):  # another run may be writing the same
-            shards = self.cache.missing()[state.process_index :: state.num_processes]
+            shards = self.cache.missing(state.process_index, state.num_processes)
             if shards:
                 was_training = self.model.training
                 self.model.eval()
@@ -144,8 +144,8 @@ class CacheFiller:
         """
         with self.context():
             kept = self.front.run(open_tower(self.model.visual), images.to(self.model.logit_scale))
-        kind = torch.bfloat16 if kept.dtype == torch.bfloat16 else torch.float16
-        rows = {name: tensor.to("cpu", kind) for name, tensor in kept.tensors().items()}
+        kinds = {torch.bfloat16: torch.bfloat16}  # anything else as float16
+        rows = {name: tensor.to("cpu", kinds.get(tensor.dtype, torch.float16)) for name, tensor in kept.tensors().items()}
         if not all(tensor.isfinite().all() for tensor in rows.values()):
             raise InputError("--cache: the frozen layers give numbers beyond half precision; leave out --cache")
         return rows

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import torch
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -54,15 +53,16 @@ def fill_texts(texts: FrozenTexts, root: Path, known: Sequence[str], tokenizer: 
         for part in with_progress(parts[state.process_index :: state.num_processes], "frozen text tower", len(parts)):
             encode_part(texts, folder, tokenizer(list(part)))
     state.wait_for_everyone()
-    read_texts(texts, folder)
+    if state.num_processes > 1:
+        read_texts(texts, folder)
 
 
 def encode_part(texts: FrozenTexts, folder: Path, tokens: Tensor) -> None:
     """Encodes those of some texts that the table lacks, and writes them to a file of their own."""
     keys = text_keys(tokens)
-    new = [row for row, each in enumerate(keys.tolist()) if each not in texts.rows]
-    if new:
+    if new := texts.unknown(keys.tolist()):
         rows = texts.encode(tokens[new].to(texts.clip.logit_scale.device))
+        texts.add(keys[new].tolist(), rows)
         with atomic_path(folder / f"{digest(map(str, keys[new].tolist()))}.safetensors", cache=True) as path:
             save_file({"keys": keys[new], "rows": rows}, path)
 
@@ -70,5 +70,5 @@ def encode_part(texts: FrozenTexts, folder: Path, tokens: Tensor) -> None:
 def read_texts(texts: FrozenTexts, folder: Path) -> None:
     """Adds all texts on disk that the table lacks."""
     for found in map(load_file, sorted(folder.glob("*.safetensors"))):
-        new = {each: row for row, each in enumerate(found["keys"].tolist()) if each not in texts.rows}
-        texts.add(list(new), found["rows"][torch.tensor(list(new.values()), dtype=torch.long)])
+        if new := texts.unknown(found["keys"].tolist()):
+            texts.add(found["keys"][new].tolist(), found["rows"][new])

@@ -75,10 +75,11 @@ class TowerCache:
             rows["pixels"] = self.transform.normalised(rows["pixels"])
         return Activations.of(rows)
 
-    def missing(self) -> list[tuple[int, int]]:
-        """(view, shard) of what is yet to be written."""
+    def missing(self, rank: int = 0, world: int = 1) -> list[tuple[int, int]]:
+        """(view, shard) of what is yet to be written of a process's share, which is the same whatever others have written."""
         shards = [(view, shard) for view in range(self.views) for shard in range(math.ceil(self.products / SHARD))]
-        return [where for where in shards if not all(self.file(*where, name).exists() for name in (*self.shapes, FOUND))]
+        kinds = (*self.shapes, FOUND)
+        return [where for where in shards[rank::world] if not all(self.file(*where, kind).exists() for kind in kinds)]
 
     def file(self, view: int, shard: int, name: str) -> Path:
         """File of one kind of activation."""

@@ -12,7 +12,6 @@ from torch import nn
 from transformers import BertConfig
 
 import e2
-from e2.batch import Batch
 from e2.config import LossConfig, ModelConfig, OptimConfig
 from e2.errors import InputError
 from e2.frozen_texts import AT_ONCE, FrozenTexts, text_tower_is_frozen
@@ -22,10 +21,12 @@ from e2.packing import encode_packed
 from e2.texts import cut_to_longest
 from e2.towers import open_tower
 from e2.training import fill_cache
+from e2.training.fill_texts import fill_texts
 from e2.training.optim import freeze_towers
 from e2.training.run import start_run
-from e2.training.tower_cache import require_fixed
+from e2.training.tower_cache import TowerCache, require_fixed
 from tests.conftest import TAGS, TINY, jpeg
+from tests.e2.training.batches import random_batch
 
 
 def make(backbone, method, frozen, **options):
@@ -41,17 +42,8 @@ def make(backbone, method, frozen, **options):
 
 
 def make_batch(method, count=6, texts=9):
-    length = method.model.context_length
-    tokens = torch.randint(1, 70, (texts, length))
-    batch = Batch(
-        torch.randn(count, 3, 32, 32),
-        tokens,
-        torch.randint(texts, (count,)),
-        torch.randint(-1, texts, (count, len(TAGS))),
-        torch.arange(texts),
-    )
-    batch.noise = method.draw_noise(count, torch.device("cpu"))
-    return batch
+    tokens = torch.randint(1, 70, (texts, method.model.context_length))
+    return random_batch(method, tokens, count)
 
 
 def gradients(method, batch):
@@ -153,6 +145,35 @@ def test_runs_share_a_cache_and_add_what_they_need(shop, tiny, tmp_path):
     run(shop, tiny, tmp_path / "e", *FROZEN, "data.views=2", **cache)
     third = files(tmp_path / "cache")
     assert {path.parent.parent.name for path in third.keys() - second.keys()} == {"view-1"}
+
+
+def test_shares_of_processes_stay_the_same_while_others_write(tmp_path, monkeypatch):
+    monkeypatch.setattr("e2.training.tower_cache.SHARD", 4)
+    cache = TowerCache(tmp_path, {"pooled": (8,)}, products=18, views=2, transform=None)
+    shares = [cache.missing(rank, 2) for rank in range(2)]
+    assert sorted(shares[0] + shares[1]) == cache.missing() and len(cache.missing()) == 10
+    for name in ("pooled", "found"):  # the first process is ahead
+        path = cache.file(*shares[0][0], name)
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert cache.missing(0, 2) == shares[0][1:] and cache.missing(1, 2) == shares[1]
+
+
+def test_texts_of_the_same_tokens_are_kept_once(bert_clip, tmp_path):
+    known = {"Nike": 1, "nike": 1, "tee": 2, "Tee ": 2, "red": 3}
+
+    def tokenizer(texts):
+        tokens = torch.zeros(len(texts), 12, dtype=torch.long)
+        tokens[:, 0] = torch.tensor([known[text] for text in texts])
+        return tokens
+
+    expected = encode_packed(bert_clip.eval(), tokenizer(list(known)))
+    for folder in (tmp_path, tmp_path):  # written, then read
+        texts = FrozenTexts(bert_clip)
+        fill_texts(texts, folder, sorted(known), tokenizer, "fp32")
+        assert len(texts.rows) == 3
+        torch.testing.assert_close(texts(tokenizer(list(known))), expected)
+    assert len(files(tmp_path)) == 1
 
 
 def test_a_killed_filling_goes_on_where_it_was(shop, tiny, tmp_path, monkeypatch, capfd):

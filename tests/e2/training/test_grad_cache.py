@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 import e2
-from e2.batch import Batch
 from e2.config import LossConfig
 from e2.methods import METHODS
 from e2.training.grad_cache import CachedFeatures
 from e2.training.run import start_run
 from tests.conftest import TAGS
+from tests.e2.training.batches import random_batch
 
 
 def make(name, tiny, **model_options):
@@ -26,15 +26,7 @@ def make(name, tiny, **model_options):
 def make_batch(method, count=10, texts=13):
     tokens = torch.randint(1, 49000, (texts, 16))
     tokens[:, 9], tokens[:, 10:] = 49407, 0
-    batch = Batch(
-        torch.randn(count, 3, 32, 32),
-        tokens,
-        torch.randint(texts, (count,)),
-        torch.randint(-1, texts, (count, len(TAGS))),
-        torch.arange(texts),
-    )
-    batch.noise = method.draw_noise(count, torch.device("cpu"))
-    return batch
+    return random_batch(method, tokens, count)
 
 
 def gradients(method):
