@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from e2.batch import Batch
 from e2.benchmarks.speed.harness import compare, peak_memory
-from e2.benchmarks.speed.train_step import finish
+from e2.benchmarks.speed.train_step import finish, prepared
 from e2.config import TrainConfig, from_dict
-from e2.data import open_catalogue
-from e2.training.train import Run, batches, prepare, take_step, use_cache
+from e2.training.train import batches, take_step, use_cache
 
 DATA = "boutique:train=1024,val=16,test=16,size=224"
 TAGS = ("brand", "season", "sub_category", "composition")
@@ -74,7 +75,7 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         cached = Steps(config, folder, steps)
         timed = compare(cached, Steps(config, None, steps), repeats)
-        peak = peak_memory(two_rounds, config, folder, steps)
+        peak = peak_memory(two_rounds, config, folder, steps, torch.get_num_threads())
         cache: Any = cached.run.views.cache
     return {
         **timed,
@@ -107,10 +108,7 @@ class Steps:
     """
 
     def __init__(self, config: TrainConfig, cache: str | None, count: int):
-        train, val = (
-            open_catalogue(config.data.data, split, tags=config.data.tags, progress=False) for split in ("train", "val")
-        )
-        self.run: Run = prepare(config, train, val, Path())
+        self.run = prepared(config)
         if cache is not None:
             use_cache(self.run, Path(cache))
         self.batches: Iterator[Batch] = batches(self.run)
@@ -122,8 +120,9 @@ class Steps:
         finish(self.run.accelerator.device)
 
 
-def two_rounds(config: TrainConfig, cache: str, steps: int) -> None:
+def two_rounds(config: TrainConfig, cache: str, steps: int, threads: int) -> None:
     """Runs two rounds; the second has the optimizer's state from the start."""
+    torch.set_num_threads(threads)
     step = Steps(config, cache, steps)
     step()
     step()

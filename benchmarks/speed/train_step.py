@@ -24,7 +24,7 @@ from e2.data import open_catalogue
 from e2.data.loader import StepSampler, TrainingViews, training_loader
 from e2.data.transforms import training_transform
 from e2.factory import get_tokenizer
-from e2.training.train import prepare, ready, take_step
+from e2.training.train import Run, prepare, ready, take_step
 
 DATA = "boutique:train=1024,val=16,test=16,size=64"  # photos are resized; only the length of the texts matters
 TAGS = ("brand", "season", "sub_category", "composition")
@@ -91,14 +91,17 @@ def loaded_batches(config: TrainConfig) -> list[Batch]:
     return list(training_loader(views, sampler, get_tokenizer(config.backbone), workers=0, pin_memory=False))
 
 
+def prepared(config: TrainConfig) -> Run:
+    """A run of `e2 train` before its first step."""
+    train, val = (open_catalogue(config.data.data, split, tags=config.data.tags, progress=False) for split in ("train", "val"))
+    return prepare(config, train, val, Path())
+
+
 class OurSteps:
     """Runs a step of `e2 train` on each of the batches."""
 
     def __init__(self, config: TrainConfig, batches: list[Batch]):
-        train, val = (
-            open_catalogue(config.data.data, split, tags=config.data.tags, progress=False) for split in ("train", "val")
-        )
-        self.run, self.batches = prepare(config, train, val, Path()), batches
+        self.run, self.batches = prepared(config), batches
 
     def __call__(self) -> None:
         for batch in self.batches:

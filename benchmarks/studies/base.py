@@ -107,7 +107,7 @@ def every_method(context: Context) -> list[Variant]:
 
 
 def every_method_at(place: str, settings: Mapping[str, Any], x: float | None = None) -> list[Variant]:
-    """The same at one place of a scale, ``METHOD@PLACE``; a curve per method runs through the places."""
+    """Every method at one place of a scale, labelled ``METHOD@PLACE``; a curve per method runs through the places."""
     return [
         Variant(f"{one.label}@{place}", {**one.settings, **settings}, tuple(f"{o}@{place}" for o in one.against), one.label, x)
         for one in methods(*METHODS)

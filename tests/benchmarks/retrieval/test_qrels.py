@@ -32,7 +32,7 @@ def naive(relevant: dict[str, int], found: list[str]) -> list[float]:
 
 @pytest.fixture
 def files(tmp_path):
-    """The same judgements in every form, and the texts of their queries."""
+    """Files of a few judgements, one in each form, and the texts of their queries."""
 
     def write(name: str, content: object):
         (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))

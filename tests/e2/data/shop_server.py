@@ -1,6 +1,9 @@
 """A web shop on this machine whose photos come, fail, stall and lie, by the first part of their path."""
 
 import contextlib
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -9,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from e2.data.fetch import addresses, photos
 from tests.e2.data.conftest import encoded, photo
+from tests.shared import ROOT
 
 # Run before the command line in a process of its own: our server is on this machine, which e2 does not ask otherwise
 REACHING = "from e2.data.fetch import addresses; addresses.is_public = lambda address: True\n"
@@ -154,3 +158,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _noai(self, _) -> None:
         self._answer(self._jpeg(), X_Robots_Tag="noai, noimageai")
+
+
+def run_until(requests: float, shop: Shop, *arguments: object) -> int:
+    """Runs `e2 data ...` in a process of its own, and kills it after so many requests; returns its status."""
+    line = ["data", *arguments, "--rate", 10_000, "--connections", 4]
+    command = [sys.executable, "-c", REACHING + "import cli; cli.main()", *map(str, line)]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+    asked_before = shop.asked.total()
+    while process.poll() is None and shop.asked.total() - asked_before < requests:
+        time.sleep(0.01)
+    process.kill()
+    return process.wait()

@@ -1,11 +1,7 @@
 """Whole builds against a server that fails, stalls and lies, killed and resumed; and how the result is read."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -19,8 +15,7 @@ from e2.data.images import load_image
 from e2.errors import InputError, TrainingStopped
 from e2.outputs import LEDGER
 from tests.command import contents, run_command
-from tests.e2.data.shop_server import GOOD, REACHING, SIDE, reached, shop_server
-from tests.shared import ROOT
+from tests.e2.data.shop_server import GOOD, SIDE, reached, run_until, shop_server
 
 BAD = ("gone", "down", "stall", "short", "html", "cut", "huge", "dot", "noai", "loop")
 QUICK = Manners(rate=10_000, connections=8, timeout=1.5, retries=1)
@@ -119,19 +114,6 @@ def test_a_build_does_not_depend_on_what_came_first(shop, tmp_path):
     assert contents(tmp_path / "a") == contents(tmp_path / "b") | {"failures.jsonl": b""}
 
 
-def run_until(requests: float, shop, meta, out, *further) -> int:
-    """Runs the command in a process of its own, and kills it after so many requests; returns its status."""
-    arguments = ["data", "amazon-fashion", "--meta", meta, "--out", out, "--rate", 10_000, "--connections", 4, *further]
-    command = [sys.executable, "-c", REACHING + "import cli; cli.main()", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    asked_before = shop.asked.total()
-    while process.poll() is None and shop.asked.total() - asked_before < requests:
-        time.sleep(0.01)
-    process.kill()
-    return process.wait()
-
-
 def test_killed_and_resumed_nothing_is_fetched_twice_and_nothing_doubles(shop, tmp_path):
     shop.pause = 0.02
     meta = write_meta(tmp_path / "meta.jsonl", [[shop.url("fine", n)] for n in range(150)])
@@ -139,11 +121,11 @@ def test_killed_and_resumed_nothing_is_fetched_twice_and_nothing_doubles(shop, t
     unbroken = build_amazon_fashion(meta, tmp_path / "unbroken", selection=selection, manners=QUICK, progress=False)
     shop.asked.clear()
     out, same = tmp_path / "out", ("--val", 0.1, "--test", 0.1, "--shard-size", 20)
-    assert run_until(40, shop, meta, out, *same) == -signal.SIGKILL
-    assert run_until(60, shop, meta, out, *same, "--resume") == -signal.SIGKILL
+    assert run_until(40, shop, "amazon-fashion", "--meta", meta, "--out", out, *same) == -signal.SIGKILL
+    assert run_until(60, shop, "amazon-fashion", "--meta", meta, "--out", out, *same, "--resume") == -signal.SIGKILL
     with pytest.raises(InputError, match="no finished build"):
         splits_of(f"amazon-fashion:{out}")
-    assert run_until(float("inf"), shop, meta, out, *same, "--resume") == 0
+    assert run_until(float("inf"), shop, "amazon-fashion", "--meta", meta, "--out", out, *same, "--resume") == 0
     assert json.loads((out / "statistics.json").read_text()) == unbroken
     assert contents(out) == contents(tmp_path / "unbroken")
     under_way = 2 * turns.AHEAD * 4  # kills, photos handed to the threads

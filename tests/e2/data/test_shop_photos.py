@@ -1,11 +1,7 @@
 """Imports of exports whose photos are on the web: against a server that fails, stalls and lies; killed and resumed."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -17,8 +13,7 @@ from e2.data.shop.importing import import_export
 from e2.errors import InputError, TrainingStopped
 from tests.command import contents, run_command
 from tests.e2.data.conftest import encoded, photo
-from tests.e2.data.shop_server import GOOD, REACHING, reached, shop_server
-from tests.shared import ROOT
+from tests.e2.data.shop_server import GOOD, reached, run_until, shop_server
 
 QUICK = Manners(rate=10_000, connections=8, timeout=1.5, retries=1)
 REASONS = {
@@ -100,25 +95,13 @@ def test_a_table_with_addresses_of_several_photos_in_a_cell(shop, tmp_path):
     assert len(product.images) == 2 and product.tags == {"brand": "Acme"}
 
 
-def run_until(requests: float, shop, spec, out, *further) -> int:
-    """Runs the command in a process of its own, and kills it after so many requests; returns its status."""
-    arguments = ["data", "import", spec, "--out", out, "--rate", 10_000, "--connections", 4, *further]
-    command = [sys.executable, "-c", REACHING + "import cli; cli.main()", *map(str, arguments)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
-    asked_before = shop.asked.total()
-    while process.poll() is None and shop.asked.total() - asked_before < requests:
-        time.sleep(0.01)
-    process.kill()
-    return process.wait()
-
-
 def test_killed_and_resumed_nothing_is_fetched_twice(shop, tmp_path):
     shop.pause = 0.02
     spec = write_shopify(tmp_path / "p.csv", [[shop.url("fine", n)] for n in range(120)])
-    assert run_until(40, shop, spec, tmp_path / "out") == -signal.SIGKILL
+    assert run_until(40, shop, "import", spec, "--out", tmp_path / "out") == -signal.SIGKILL
     answer = run_command("data", "import", spec, "--out", tmp_path / "out")
     assert answer.status == 2 and "continue with --resume" in answer.line
-    assert run_until(float("inf"), shop, spec, tmp_path / "out", "--resume") == 0
+    assert run_until(float("inf"), shop, "import", spec, "--out", tmp_path / "out", "--resume") == 0
     assert len(shop.asked) == 120 and shop.asked.total() <= 120 + turns.AHEAD * 4
     assert len(open_catalogue(str(tmp_path / "out"), progress=False)) == 120
     before = contents(tmp_path / "out")
