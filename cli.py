@@ -18,6 +18,7 @@ from e2.adapters.export.command import push
 from e2.adapters.search.app.command import app as search_app
 from e2.adapters.search.command import index_app
 from e2.benchmarks.captioning.command import captioning
+from e2.benchmarks.catalogue.command import check
 from e2.benchmarks.composed.command import composed
 from e2.benchmarks.detail.command import detail
 from e2.benchmarks.export.command import export
@@ -80,6 +81,7 @@ data_app = Commands(help="Look at a catalogue, or write one.")
 data_app.command()(info)
 data_app.command("import")(import_)
 data_app.command()(entities)
+data_app.command()(check)
 data_app.command()(make)
 data_app.command()(general)
 data_app.command("amazon-fashion")(amazon_fashion)

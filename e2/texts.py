@@ -102,13 +102,18 @@ def encode_text(clip: OpenClip, tokens: Tensor) -> Tensor:
 
 
 def truncated(tokenizer: Any, texts: Sequence[str]) -> int:
-    """Counts the texts that lose words at the context length: one more token would change what the model sees."""
+    """Counts the texts that lose words at the context length."""
+    return sum(cut_texts(tokenizer, texts))
+
+
+def cut_texts(tokenizer: Any, texts: Sequence[str]) -> list[bool]:
+    """Tells of each text whether it loses words at the context length: one more token would change what the model sees."""
     length = tokenizer.context_length
     if isinstance(tokenizer, HFTokenizer):  # may pad on either side and end without a mark: count, do not compare
         whole = tokenizer.tokenizer([tokenizer.clean_fn(text) for text in texts]).input_ids
-        return sum(len(ids) > length for ids in whole)
+        return [len(ids) > length for ids in whole]
     texts = list(texts)
-    return int((tokenizer(texts) != tokenizer(texts, context_length=length + 1)[:, :length]).any(dim=1).sum())
+    return (tokenizer(texts) != tokenizer(texts, context_length=length + 1)[:, :length]).any(dim=1).tolist()
 
 
 def text_keys(tokens: Tensor) -> Tensor:

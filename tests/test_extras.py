@@ -231,6 +231,7 @@ def test_the_other_commands_say_which_extra_they_need(base_alone, tmp_path):
         "caption fit --method decap --encoder a --data b --out c": "captioning",
         "app --demo": "app",
         "index search --index http://localhost:19530 --text a": "search",
+        "data check boutique:train=8,val=4,test=4,seed=1 --out checked": "check",
         "data info hf:org/name": "sources",
         "data amazon-fashion --meta b --out d": "sources",
     }

@@ -1,0 +1,78 @@
+"""Groups what occurs more than once: by equal keys, by hashes that hardly differ, by vectors that point the same way."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+
+import numpy as np
+
+from e2.extras import extra
+
+BITS = 3  # in which the 64-bit hashes of a photo and its copy may differ
+BANDS = BITS + 1  # two such hashes are equal in at least one of so many parts
+
+
+def equal_keys(keys: Iterable[Hashable], products: Sequence[int] | np.ndarray) -> list[tuple[int, ...]]:
+    """Groups the products that share a key, each group once, ordered by its first product.
+
+    Args:
+        keys: of each item; None: in no group.
+        products: of each item.
+    """
+    members: dict[Hashable, dict[int, None]] = defaultdict(dict)
+    for key, product in zip(keys, products, strict=True):
+        if key is not None:
+            members[key][int(product)] = None
+    return sorted({tuple(sorted(group)) for group in members.values() if len(group) > 1})
+
+
+def close_hashes(hashes: np.ndarray, products: np.ndarray) -> list[tuple[int, ...]]:
+    """Groups the products with photos whose hashes differ in at most `BITS` bits, by FAISS's hash table of parts of them.
+
+    Args:
+        hashes: (P, 8) uint8.
+        products: (P,) product of each photo.
+    """
+    with extra("check", "e2 data check"):
+        import faiss
+    distinct, place = np.unique(hashes, axis=0, return_inverse=True)
+    index = faiss.IndexBinaryMultiHash(64, BANDS, 64 // BANDS)
+    index.add(distinct)
+    limits, _, found = index.range_search(distinct, BITS + 1)  # the radius itself is outside
+    counts: np.ndarray = limits[1:].astype(np.int64) - limits[:-1].astype(np.int64)
+    rows = np.repeat(np.arange(len(distinct)), counts)
+    labels = linked(len(distinct), np.stack([rows, found], axis=1))
+    return equal_keys(labels[place.ravel()].tolist(), products)
+
+
+def linked(count: int, pairs: np.ndarray) -> np.ndarray:
+    """Numbers the connected components of ``count`` items joined by pairs (M, 2): (count,)."""
+    with extra("check", "e2 data check"):
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return connected_components(graph, directed=False)[1]
+
+
+def in_groups(groups: Iterable[Sequence[int]]) -> dict[int, set[int]]:
+    """Maps each product to the numbers of the groups that it is in."""
+    found: dict[int, set[int]] = defaultdict(set)
+    for number, group in enumerate(groups):
+        for product in group:
+            found[product].add(number)
+    return found
+
+
+def alike(neighbours: np.ndarray, scores: np.ndarray, least: float) -> list[tuple[int, int, float]]:
+    """Pairs of neighbours whose cosine is at least ``least``, the most alike first; each pair once.
+
+    Args:
+        neighbours: (N, K), -1 = none.
+        scores: (N, K) their cosines.
+    """
+    rows, places = np.nonzero((scores >= least) & (neighbours >= 0))
+    found = {}
+    for row, place in zip(rows.tolist(), places.tolist(), strict=True):
+        other = int(neighbours[row, place])
+        found[min(row, other), max(row, other)] = float(scores[row, place])
+    return sorted(((a, b, score) for (a, b), score in found.items()), key=lambda pair: (-pair[2], *pair[:2]))
