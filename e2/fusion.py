@@ -8,7 +8,9 @@ the published block.
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class FusionBlock(nn.Module):
@@ -39,10 +41,18 @@ class FusionBlock(nn.Module):
         self, tokens: Tensor, locations: Tensor, lift: Callable[[Tensor], Tensor], noise: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """(B, S, W), (B, N, C), (..., C) -> (..., W) -> fused tokens (B, S, W), selection weights (B, S, N)."""
-        normed = self.norm_locations(locations)
-        logits = self.query(self.norm_tokens(tokens)) @ self.key(normed).mT * self.scale  # (B, S, N)
-        weights = self.selector(logits.float(), noise)
-        # Select first, lift and project after: this costs S rows instead of N.
+        normed = self.standardised(locations)  # (B, N, C)
+        # The norm's scale and shift, the key, the lift and the value all go to the S tokens: there are far fewer of them than
+        # locations. (The shift adds the same to all logits of a token, which no selection sees.)
+        scale, shift = self.norm_locations.weight, self.norm_locations.bias
+        queries = self.query(self.norm_tokens(tokens)) @ self.key.weight * (scale * self.scale)  # (B, S, C)
+        weights = self.selector((queries.to(normed.dtype) @ normed.mT).float(), noise)  # (B, S, N)
         weights_like = weights.to(locations.dtype)
-        selected = lift(weights_like @ locations) + self.value_up(self.value_down(weights_like @ normed))
+        selected = lift(weights_like @ locations) + self.value_up(self.value_down(weights_like @ normed * scale + shift))
         return (tokens + selected) / 2, weights
+
+    def standardised(self, locations: Tensor) -> Tensor:
+        """Locations of mean 0 and variance 1 over the channels, (B, N, C), in their own precision: autocast would make float32
+        copies of the largest tensor here."""
+        with torch.autocast(locations.device.type, enabled=False):
+            return F.layer_norm(locations, self.norm_locations.normalized_shape, eps=self.norm_locations.eps)

@@ -5,11 +5,12 @@ stand anywhere in a row, provided it keeps its own positions and sees only itsel
 usual for language models; Krell et al., 2021; for images NaViT, Dehghani et al., NeurIPS 2023.)
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from e2.foreign import OpenClip
 from e2.lookup import lookup
@@ -69,9 +70,23 @@ def encode_packed(clip: OpenClip, tokens: Tensor) -> Tensor:
 def encode_by_length(clip: OpenClip, tokens: Tensor) -> Tensor:
     """Encodes texts of about one length together: (B, L) -> (B, D)."""
     sizes = -(-text_lengths(clip, tokens) // LENGTH_STEP) * LENGTH_STEP
-    groups = [(sizes == size).nonzero().flatten() for size in sizes.unique()]
-    encoded = torch.cat([encode_text(clip, cut_to_longest(clip, tokens[rows])) for rows in groups])
-    return lookup(encoded, torch.cat(groups).argsort())
+    places = [(sizes == size).nonzero().flatten() for size in sizes.unique()]
+    groups = [cut_to_longest(clip, tokens[rows]) for rows in places]
+    with embedded_together(clip.text.transformer.get_input_embeddings(), groups):
+        encoded = torch.cat([encode_text(clip, group) for group in groups])
+    return lookup(encoded, torch.cat(places).argsort())
+
+
+@contextlib.contextmanager
+def embedded_together(table: nn.Module, groups: Sequence[Tensor]) -> Iterator[None]:
+    """Looks the tokens of all groups up at once: each lookup's gradient is as large as the whole vocabulary's table."""
+    rows = table(torch.cat([group.flatten() for group in groups]))
+    parts = iter(rows.split([group.numel() for group in groups]))
+    hook = table.register_forward_hook(lambda _, inputs, output: next(parts).view_as(output))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def run_rows(tower: CausalTower, tokens: Tensor, positions: Tensor, owners: Tensor) -> Tensor:

@@ -302,3 +302,26 @@ def test_frozen_layers_stay_at_inference_in_training(bert_clip):
     assert not bert_clip.text.transformer.training and bert_clip.text.proj.training
     blocks = bert_clip.visual.transformer.resblocks
     assert [block.training for block in blocks] == [False, False, False, True]
+
+
+def test_texts_of_all_lengths_share_one_lookup_and_keep_their_gradients(bert_clip):
+    tokens = torch.randint(1, 90, (6, 12))
+    tokens[::2, 5:] = 0
+    weight = bert_clip.eval().text.transformer.get_input_embeddings().weight.requires_grad_()
+    together, apart = encode_packed(bert_clip, tokens), bert_clip.encode_text(tokens)
+    cotangent = torch.randn_like(apart)
+    gradients = [torch.autograd.grad((output * cotangent).sum(), weight)[0] for output in (together, apart)]
+    torch.testing.assert_close(*gradients)
+    assert lookups(encode_packed(bert_clip, tokens), weight) == 1
+
+
+def lookups(output: torch.Tensor, weight: torch.Tensor) -> int:
+    """Number of operations in the graph of ``output`` that read ``weight``."""
+    nodes, known, count = [output.grad_fn], set(), 0
+    while nodes:
+        for node, _ in nodes.pop().next_functions:
+            count += getattr(node, "variable", None) is weight
+            if node is not None and node not in known:
+                known.add(node)
+                nodes.append(node)
+    return count

@@ -1,0 +1,54 @@
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from e2.fusion import FusionBlock
+from e2.selection import SELECTORS, make_selector
+
+WIDTH, CHANNELS, RANK = 12, 8, 6
+
+
+@pytest.fixture
+def block() -> FusionBlock:
+    """A block whose every parameter is trained, in double precision."""
+    torch.manual_seed(0)
+    block = FusionBlock(WIDTH, CHANNELS, RANK, make_selector("soft", 1.0)).double()
+    for parameter in block.parameters():
+        nn.init.normal_(parameter)
+    return block
+
+
+def naive(block: FusionBlock, tokens, locations, lift, noise):
+    """The block's formula as the paper writes it: norm, key and value of every location, then the choice."""
+    normed = block.norm_locations(locations)
+    logits = torch.einsum("bsr,bnr->bsn", block.query(block.norm_tokens(tokens)), block.key(normed)) * RANK**-0.5
+    weights = block.selector(logits, noise)
+    values = lift(locations) + block.value_up(block.value_down(normed))
+    return (tokens + weights @ values) / 2, weights
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_projecting_what_tokens_ask_and_pick_equals_projecting_every_location(block, selector):
+    block.selector = make_selector(selector, 0.7)
+    tokens = torch.randn(3, 4, WIDTH, dtype=torch.float64, requires_grad=True)
+    locations = torch.randn(3, 10, CHANNELS, dtype=torch.float64, requires_grad=True)
+    lift = nn.Linear(CHANNELS, WIDTH, bias=False).double()  # what is lifted without bias may be lifted before or after
+    noise, target = torch.randn(3, 4, 10).double(), torch.randn(3, 4, WIDTH).double()
+    results = []
+    for forward in (block, lambda *inputs: naive(block, *inputs)):
+        inputs = [tokens, locations, *block.parameters()]
+        fused, weights = forward(tokens, locations, lift, noise)
+        gradients = torch.autograd.grad((fused * target).sum(), inputs, allow_unused=True)
+        results.append([fused, weights, *(torch.zeros(()) if g is None else g for g in gradients)])
+    for ours, expected in zip(*results, strict=True):
+        assert_close(ours.double().expand_as(expected), expected.double(), rtol=1e-4, atol=2e-4)  # weights are made in float32
+
+
+def test_under_autocast_the_locations_keep_their_precision(block):
+    block = block.float()
+    locations = torch.randn(2, 10, CHANNELS, dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        fused, _ = block(torch.randn(2, 4, WIDTH), locations, nn.Linear(CHANNELS, WIDTH, bias=False))
+        assert block.standardised(locations).dtype == torch.bfloat16
+    assert fused.isfinite().all()
