@@ -15,7 +15,7 @@ class Batch:
     images: Photos  # (B, 3, H, W), or activations of a frozen front
     tokens: Tensor  # (U, L) the step's unique texts
     text_index: Tensor  # (B,) row of each product's text
-    tag_index: Tensor  # (B, E) row of each product's tags; -1 = missing
+    tag_index: Tensor  # (B, E) row of each product's tags; -1 = missing. (B, E, V) if products have up to V values of one
     text_keys: Tensor  # (U,) a hash of each text's tokens: the same text has the same key in every process
     noise: dict[int, Tensor] | None = field(default=None, kw_only=True)  # selection noise, layer -> (B, S, N)
 
@@ -31,6 +31,11 @@ class Batch:
         noise = None if self.noise is None else {layer: change(t) for layer, t in self.noise.items()}
         parts = (self.images, self.tokens, self.text_index, self.tag_index, self.text_keys)
         return Batch(*map(change, parts), noise=noise)
+
+    @property
+    def value_index(self) -> Tensor:
+        """(B, E, V) row of each value of each product's tags; those missing, -1, come last."""
+        return self.tag_index if self.tag_index.ndim == 3 else self.tag_index.unsqueeze(-1)
 
     def __len__(self) -> int:
         return len(self.text_index)

@@ -59,7 +59,8 @@ def gather_step(features: Features, batch: Batch) -> tuple[Features, Batch]:
     products, texts = sizes[:, 0].tolist(), sizes[:, 1].tolist()
     images, text_features = _gather_features(features, batch, max(products), max(texts))
     own_texts = torch.cat([batch.text_keys[:, None], _same_length(batch.tokens[: len(batch.text_keys)])], dim=1)
-    own_products = torch.cat([batch.text_index[:, None], batch.tag_index], dim=1)
+    values = _same_values(batch.value_index)
+    own_products = torch.cat([batch.text_index[:, None], values.flatten(1)], dim=1)
     all_texts = _filled(gather(_padded(own_texts, max(texts))), texts)
     all_products = gather(_padded(own_products, max(products)))
     first, place = first_of_each(all_texts[:, 0])
@@ -68,7 +69,9 @@ def gather_step(features: Features, batch: Batch) -> tuple[Features, Batch]:
     index = torch.where(all_products < 0, -1, place[(all_products.clamp(min=0) + starts).clamp(max=len(place) - 1)])
     index, order = by_appearance(interleaved(index, products))
     first = first[order]
-    whole = Batch(batch.images, all_texts[first, 1:], index[:, 0], index[:, 1:], all_texts[first, 0])
+    tags = index[:, 1:].unflatten(1, values.shape[1:])
+    tags = tags.squeeze(-1) if values.shape[2] == 1 else tags
+    whole = Batch(batch.images, all_texts[first, 1:], index[:, 0], tags, all_texts[first, 0])
     rows = {name: interleaved(tensor, products) for name, tensor in images.items()}
     return Features(rows, {name: _filled(tensor, texts)[first] for name, tensor in text_features.items()}), whole
 
@@ -107,6 +110,12 @@ def _same_length(tokens: Tensor) -> Tensor:
     """Pads (U, L) to the longest text of any process."""
     longest = int(gather(torch.tensor([tokens.shape[1]], device=tokens.device)).max())
     return F.pad(tokens, (0, longest - tokens.shape[1]))
+
+
+def _same_values(values: Tensor) -> Tensor:
+    """Pads (b, E, V) to the most values of any process."""
+    most = int(gather(torch.tensor([values.shape[2]], device=values.device)).max())
+    return F.pad(values, (0, most - values.shape[2]), value=-1)
 
 
 def _filled(rows: Tensor, counts: Sequence[int]) -> Tensor:

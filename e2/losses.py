@@ -33,24 +33,38 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
     return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
 
 
+def own_classes(targets: Tensor, count: int) -> Tensor:
+    """Mask (B, C) of each photo's own texts among ``count``, for targets (B,) or (B, V) with -1 for none."""
+    columns = targets.view(len(targets), -1)
+    own = torch.zeros(len(targets), count, dtype=torch.uint8, device=targets.device)
+    return own.scatter_add_(1, columns.clamp(min=0), (columns >= 0).to(own.dtype)).bool()
+
+
 def label_aware_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
     """Symmetric InfoNCE between photos and the *unique* tag texts of a batch: same-tag photos are positives.
 
-    A photo has one positive text. A text has several positive photos; its loss is their mean negative log-probability
-    (SupCon's outer form, Khosla et al., 2020, eq. 2), averaged over the texts. If no tag occurs twice, this is
-    :func:`contrastive_loss`.
+    A photo has one positive text, or several, of which each is told apart from the texts that are not the photo's; its loss is
+    their mean. A text has several positive photos; its loss is their mean negative log-probability (SupCon's outer form,
+    Khosla et al., 2020, eq. 2), averaged over the texts. If no tag occurs twice, this is :func:`contrastive_loss`.
 
     Args:
         features: (B, D) one per photo.
         classes: (C, D) text features, each of which is the target of at least one photo.
-        targets: (B,) index of each photo's text in ``classes``.
+        targets: (B,) index of each photo's text in ``classes``, or (B, V) of its texts: at least one, -1 behind the last.
         scale: the exponentiated logit scale.
     """
     logits = similarities(features, classes, scale)  # (B, C)
-    to_text = F.cross_entropy(logits, targets)
-    positives = F.one_hot(targets, len(classes)).T.to(logits.dtype)  # (C, B)
+    own = own_classes(targets, len(classes))
+    to_text = F.cross_entropy(logits, targets) if targets.ndim == 1 else _to_own_texts(logits, own)
+    positives = own.T.to(logits.dtype)  # (C, B)
     to_photo = -(logits.T.log_softmax(dim=-1) * positives).sum(dim=-1) / positives.sum(dim=-1)
     return (to_text + to_photo.mean()) / 2
+
+
+def _to_own_texts(logits: Tensor, own: Tensor) -> Tensor:
+    """Mean over photos of the mean over their own texts of -log(exp l / (exp l + sum of the others' exp)), (B, C) -> ()."""
+    others = logits.masked_fill(own, -torch.inf).logsumexp(dim=1, keepdim=True)  # (B, 1)
+    return ((F.softplus(others - logits) * own).sum(dim=1) / own.sum(dim=1)).mean()
 
 
 def sigmoid_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
@@ -72,7 +86,7 @@ def sigmoid_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: Tens
 
 def _pair_terms(features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     logits = similarities(features, classes, scale) + bias  # (B, C)
-    labels = torch.zeros_like(logits).scatter_(1, targets.unsqueeze(1), 1.0)
+    labels = own_classes(targets, len(classes)).to(logits.dtype)
     return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
 
 
@@ -100,16 +114,19 @@ def jensen_shannon_loss(
     where the critic f is the scaled cosine plus the model's bias, if any. Per photo, so the batch may be small.
 
     Args:
-        features, classes, targets, scale: as for :func:`label_aware_loss`.
+        features, classes, targets, scale: as for :func:`label_aware_loss`; a photo of several texts counts once for each.
         bias: the model's logit bias, if it has one.
-        negatives: negative texts per photo; chosen by :func:`rolled_negatives`, never the photo's own text.
+        negatives: negative texts per photo; chosen by :func:`rolled_negatives`, never one of the photo's own.
     """
-    others = rolled_negatives(targets, negatives)  # (B, k)
-    columns = torch.cat([targets.unsqueeze(1), targets[others]], dim=1)  # (B, 1 + k)
-    critic = _paired_similarities(features, lookup(classes, columns), scale)
+    own = own_classes(targets, len(classes))
+    photos, texts = own.nonzero(as_tuple=True)  # (P,), each photo with each of its texts
+    others = rolled_negatives(texts, negatives)  # (P, k)
+    columns = torch.cat([texts.unsqueeze(1), texts[others]], dim=1)  # (P, 1 + k)
+    critic = _paired_similarities(lookup(features, photos), lookup(classes, columns), scale)
     critic = critic if bias is None else critic + bias
-    wrong = (F.softplus(critic[:, 1:]) * (others >= 0)).mean(dim=1)
-    return (F.softplus(-critic[:, 0]) + wrong).mean()
+    negative = (others >= 0) & ~own[photos].gather(1, columns[:, 1:])
+    terms = F.softplus(-critic[:, 0]) + (F.softplus(critic[:, 1:]) * negative).mean(dim=1)
+    return (terms / own.sum(dim=1)[photos]).sum() / len(features)
 
 
 def _paired_similarities(features: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
@@ -133,8 +150,9 @@ def region_loss(
     Args:
         regions: (B, E, D) one embedding per photo and entity.
         texts: (U, D) features of all unique texts of the batch, or (E, U, D) if each entity has its own.
-        tag_index: (B, E) row of each tag in ``texts``; -1 if the tag is missing, which leaves that photo out of that entity's
-            term. Entities without any tag in the batch do not count.
+        tag_index: (B, E) row of each tag in ``texts``, or (B, E, V) of each of its values, which are all positives; -1 if the
+            tag is missing, which leaves that photo out of that entity's term. Entities without any tag in the batch do not
+            count.
         scale: the exponentiated logit scale, () or one for each entity, (E,).
         same_tag_positive: False repeats the published loss, where another product's same tag is a negative. With a softmax
             these false negatives only add a constant, but tags count by the number of their products (here once each), in the
@@ -145,14 +163,19 @@ def region_loss(
     terms = []
     for entity in range(regions.shape[1]):
         index = tag_index[:, entity]
-        kept = index >= 0
+        kept = (index >= 0).view(len(index), -1).any(dim=1)
         if not kept.any():
             continue
         index, table = index[kept], texts[entity] if texts.ndim == 3 else texts
+        named = index >= 0
+        rows = index[named]
         if same_tag_positive:
-            rows, targets = index.unique(return_inverse=True)
+            rows, places = rows.unique(return_inverse=True)
         else:  # each photo's text counts as a text of its own
-            rows, targets = index, torch.arange(len(index), device=index.device)
+            places = torch.arange(len(rows), device=index.device)
+        targets = torch.full_like(index, -1).masked_scatter(named, places)
+        if targets.ndim == 2 and not (targets[:, 1:] >= 0).any():
+            targets = targets[:, 0]
         classes = centre(lookup(table, rows)) if centred else lookup(table, rows)
         terms.append(loss(regions[kept, entity], classes, targets, scale[entity] if scale.ndim else scale))
     # Keeps the graph (and so all-reduce across processes) intact if a batch has no tags.

@@ -5,9 +5,12 @@ The grammar; words in capitals are tokens, keywords may be in any case:
     filter := both ("or" both)*
     both   := one ("and" one)*
     one    := "not" one | "(" filter ")" | test
-    test   := NAME "==" TEXT | NAME "!=" TEXT | NAME ["not"] "in" "[" TEXT ("," TEXT)* "]"
+    test   := NAME ("==" | "!=" | ["not"] "contains") TEXT | NAME ["not"] "in" "[" TEXT ("," TEXT)* "]"
     NAME   := a bare word such as sub_category, or a quoted one with blanks
     TEXT   := "..." or '...', in which a backslash takes the next character as it is
+
+A tag may have several values (`e2.data.product.values_of`), of which ``==`` and ``in`` need one: ``contains`` is another word
+for ``==``, and ``!=`` needs that none is the text.
 
 A missing tag counts as the empty text: ``season == ""`` finds products without a season, and ``season != "Winter"`` includes
 them. So each test is true or false and ``not`` means the same in every engine.
@@ -17,11 +20,12 @@ no user's text becomes code.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from e2.data.product import SEPARATOR
 from e2.errors import InputError, printable
 
 LONGEST = 10_000  # characters of a filter; more is a mistake, or an attack on the app
@@ -30,12 +34,12 @@ TOKEN = re.compile(
     r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<symbol>==|!=|[()\[\],])|(?P<word>[^\W\d][\w-]*))""",
     re.DOTALL,
 )
-KEYWORDS = ("and", "or", "not", "in")
+KEYWORDS = ("and", "or", "not", "in", "contains")
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """The tag is one of ``values``."""
+    """One of the tag's values is among ``values``."""
 
     entity: str
     values: tuple[str, ...]
@@ -128,11 +132,21 @@ def quoted(text: str) -> str:
 def milvus_expression(tree: Filter, column: Callable[[str], str]) -> str:
     """Writes the filter in Milvus's language; ``column`` gives the field that holds an entity."""
     if isinstance(tree, OneOf):
-        return f"{column(tree.entity)} in {milvus_list(tree.values)}"
+        field = column(tree.entity)
+        values = [value for value in tree.values if SEPARATOR not in value]  # several are no value
+        return " or ".join([f"{field} in {milvus_list(values)}", *_among_several(field, values)])
     if isinstance(tree, Not):
         return f"not ({milvus_expression(tree.inner, column)})"
     word = " and " if isinstance(tree, And) else " or "
     return word.join(f"({milvus_expression(part, column)})" for part in tree.parts)
+
+
+def _among_several(field: str, values: Sequence[str]) -> Iterator[str]:
+    """Tests in Milvus's language whether a value is the first, a middle one or the last of several."""
+    for value in filter(None, _known(values)):
+        text = re.sub("[%_]", r"\\\g<0>", value)  # a backslash before another letter is one
+        for pattern in (f"{text}{SEPARATOR}%", f"%{SEPARATOR}{text}{SEPARATOR}%", f"%{SEPARATOR}{text}"):
+            yield f"{field} like {milvus_text(pattern)}"
 
 
 def mask(tree: Filter, matches: Callable[[str, tuple[str, ...]], np.ndarray]) -> np.ndarray:
@@ -155,8 +169,12 @@ def milvus_text(text: str) -> str:
 
 def milvus_list(texts: Iterable[str]) -> str:
     """Writes texts as a list in Milvus's language, without non-Unicode ones, which no product has."""
-    known = (text for text in texts if text.encode(errors="ignore").decode() == text)
-    return f"[{', '.join(map(milvus_text, known))}]"
+    return f"[{', '.join(map(milvus_text, _known(texts)))}]"
+
+
+def _known(texts: Iterable[str]) -> Iterator[str]:
+    """Texts that a product may have, Unicode ones."""
+    return (text for text in texts if text.encode(errors="ignore").decode() == text)
 
 
 class _Parser:
@@ -218,11 +236,15 @@ class _Parser:
         if self._take("!="):
             return Not(OneOf(entity, (self._text(),)))
         if self._take("not"):
-            self._expect("in")
-            return Not(OneOf(entity, self._list()))
+            return Not(self._one_of(entity))
+        return self._one_of(entity)
+
+    def _one_of(self, entity: str) -> OneOf:
         if self._take("in"):
             return OneOf(entity, self._list())
-        raise self._error("expected ==, !=, in or not in")
+        if self._take("contains"):
+            return OneOf(entity, (self._text(),))
+        raise self._error("expected ==, !=, in, contains, not in or not contains")
 
     def _list(self) -> tuple[str, ...]:
         self._expect("[")

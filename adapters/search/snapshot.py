@@ -10,6 +10,7 @@ import pyarrow as pa
 from e2.adapters.composed.top_k import search as exact_search
 from e2.adapters.search.clusters import Clusters
 from e2.adapters.search.filters import Filter, mask
+from e2.data.product import values_of
 
 EXACT = 50_000  # products up to which every vector is searched: tens of milliseconds at width 512
 SPARE = 4  # candidates per requested hit, whose exact scores decide
@@ -20,10 +21,10 @@ KEPT = 8  # filters whose products are cached, for the next page and for counts:
 
 @dataclass(frozen=True)
 class Column:
-    """One tag of all products: the value of product n is ``values[codes[n]]``."""
+    """One tag of all products: that of product n is ``tags[codes[n]]``."""
 
     codes: np.ndarray  # (N,) int32
-    values: list[str]
+    tags: list[str]
 
     @classmethod
     def of(cls, parts: Sequence[pa.Array]) -> "Column":
@@ -32,20 +33,26 @@ class Column:
         return cls(encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist())
 
     @cached_property
-    def codes_of(self) -> dict[str, int]:
-        return {value: code for code, value in enumerate(self.values)}
+    def codes_of(self) -> dict[str, list[int]]:
+        """Value -> codes of the tags that have it."""
+        found: dict[str, list[int]] = {}
+        for code, tag in enumerate(self.tags):
+            for value in values_of(tag):
+                found.setdefault(value, []).append(code)
+        return found
 
     def matches(self, values: Sequence[str]) -> np.ndarray:
         """Mask (N,) of the products with one of these values."""
-        wanted = np.zeros(len(self.values), dtype=bool)
-        wanted[[self.codes_of[value] for value in values if value in self.codes_of]] = True
+        wanted = np.zeros(len(self.tags), dtype=bool)
+        wanted[[code for value in values for code in self.codes_of.get(value, ())]] = True
         return wanted[self.codes]
 
     def counts(self, products: np.ndarray | slice) -> dict[str, int]:
         """Counts some products: value -> number, most frequent first; missing tags are not counted."""
-        found = np.bincount(self.codes[products], minlength=len(self.values))
-        order = sorted(np.flatnonzero(found), key=lambda code: (-found[code], self.values[code]))
-        return {self.values[code]: int(found[code]) for code in order if self.values[code]}
+        tagged = np.bincount(self.codes[products], minlength=len(self.tags))
+        found = {value: int(tagged[codes].sum()) for value, codes in self.codes_of.items() if value}
+        order = sorted(filter(found.get, found), key=lambda value: (-found[value], value))
+        return {value: found[value] for value in order}
 
 
 class ProductTags(dict[str, Column]):

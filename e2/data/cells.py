@@ -70,6 +70,22 @@ def values_in(cell: str) -> list[str | None]:
     return [plain(value) for value in found] if isinstance(found, list) else [cell]
 
 
+def between_bars(cell: str) -> list[str | None]:
+    """Parts of a text cell between bars, which no value of a tag contains.
+
+    >>> between_bars("braided | casual|flat")
+    ['braided ', ' casual', 'flat']
+    """
+    return [cell] if isinstance(literal(cell), dict) else list(cell.split("|"))
+
+
+def may_hold_bars(texts: pa.StringArray) -> np.ndarray:
+    """Mask of the texts that hold a bar."""
+    if not holds(texts, "|"):
+        return np.zeros(len(texts), bool)
+    return np.asarray(pc.fill_null(pc.match_substring(texts, "|"), False))
+
+
 def paths_in(cell: str) -> list[str | None]:
     """Paths or URLs of a text cell: those of a list, those between separators if each is one, or the cell itself.
 

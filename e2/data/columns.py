@@ -8,7 +8,7 @@ likewise, and ids and tags of any scalar type. `normalise` turns them, column-wi
 | `product_id` | string | null where missing |
 | `images` | list of struct of bytes and path | empty where missing; bytes win over the path |
 | `captions` | list of string | empty where missing |
-| `tag:ENTITY` | string | null where missing |
+| `tag:ENTITY` | string | null where missing; several values with bars between them (`e2.data.product.SEPARATOR`) |
 | `regions` | string | JSON of entity -> box, null where unknown |
 | `e2:malformed` | string | cause and detail, joined by a colon, of an unreadable row; else null |
 | `e2:notes` | list of struct of what and value | notes on the row, e.g. a cell taken as missing |
@@ -29,12 +29,14 @@ from e2.data import cells as cell
 from e2.data.canonical import strings
 from e2.data.edges import among, among_words, edges, holds, trimmed
 from e2.data.entities.rules import ENDINGS, EntityRule, decoded, encoded, read_rules
+from e2.data.product import tag_of
 from e2.errors import InputError, first_line, printable
 
 IMAGE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
 NOTE = pa.struct([("what", pa.string()), ("value", pa.string())])
 # Words that spreadsheets and data frames write for "nothing", in any case
 MISSING_WORDS = ("#n/a", "n/a", "na", "null", "nan", "none", "<na>")
+MOST_VALUES = 100  # of one tag that a product keeps
 REGIONS, MALFORMED, NOTES = "regions", "e2:malformed", "e2:notes"
 WORDS = r"[\p{L}\p{N}\p{So}]"  # letters, digits and pictures: a text needs some
 LETTERS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -189,21 +191,27 @@ class _Texts:
         values = values if pc.all(known).as_py() else pc.if_else(known, values, pa.scalar(None, pa.string()))
         return _joined(values, rows, cells)
 
-    def one(self, cells: pa.Array, role: str) -> pa.Array:
-        """Reads any scalar column as `canonical` strings, null for blanks and words that mean nothing.
-
-        Several values in one cell (a list) are joined by commas.
-        """
-        return _joined(*self.values(cells, role), cells)
-
     def tag(self, cells: pa.Array, role: str, rule: EntityRule | None) -> pa.Array:
-        """Reads an entity: the column as it is, or the values that a rule finds in it."""
-        if rule is None:
-            return self.one(cells, role)
-        values, rows = cell.spread(*cell.flattened(cells), cell.values_in, cell.may_be_literals)
-        values = strings(values)
+        """Reads an entity as `canonical` strings, null for blanks and words that mean nothing.
+
+        The values of a cell are those of a list, or those between bars; with a rule, those that it finds.
+        """
+        if rule is not None:
+            cells = pa.array(map(rule.read, _listed(cells)), pa.list_(pa.string()))
+        values, rows = cell.spread(*_all_values(cells), cell.between_bars, cell.may_hold_bars)
+        values = self.checked(values, rows, role)
+        if len(values) == len(cells) and not cell.is_list(cells.type):
+            return values
         lists = cell.grouped(values, rows, values.is_valid(), len(cells)).to_pylist()
-        return self.one(pa.array(map(rule.read, lists), pa.list_(pa.string())), role)
+        return pa.array([self._tag(found, row, role) for row, found in enumerate(lists)], pa.string())
+
+    def _tag(self, values: list[str], row: int, role: str) -> str | None:
+        """Tag of a cell's values, each once and no more than `MOST_VALUES`; notes how many it had."""
+        values = list(dict.fromkeys(values))
+        if len(values) > MOST_VALUES:
+            what = f"{role} values beyond the first {MOST_VALUES:,} of a product left out"
+            self.notes.add([row], what, [f"{len(values):,} values"])
+        return tag_of(values[:MOST_VALUES]) or None
 
     def captions(self, cells: pa.Array) -> pa.ListArray:
         """Reads a column of one or several texts per row as lists, without those that hold no word."""
@@ -213,12 +221,16 @@ class _Texts:
 
     def values(self, cells: pa.Array, role: str) -> tuple[pa.Array, np.ndarray]:
         """Returns all values of a column and the row of each."""
-        values, rows = cell.spread(*cell.flattened(cells), cell.values_in, cell.may_be_literals)
+        values, rows = _all_values(cells)
+        return self.checked(values, rows, role), rows
+
+    def checked(self, values: pa.Array, rows: np.ndarray, role: str) -> pa.Array:
+        """Makes `canonical` strings of values, null for blanks, objects and words that mean nothing."""
         values = self.known(strings(values), rows, role)
         objects = among(edges(values)[0], b"{")
         for place in np.flatnonzero(objects):
             objects[place] = isinstance(cell.literal(values[place].as_py() or ""), dict)
-        return self.notes.drop(values, rows, objects, f"{role} is an object, taken as missing"), rows
+        return self.notes.drop(values, rows, objects, f"{role} is an object, taken as missing")
 
     def known(self, values: pa.Array, rows: np.ndarray, role: str) -> pa.Array:
         """Drops words that mean nothing; if none is known, notes what looks like one."""
@@ -229,6 +241,18 @@ class _Texts:
             found = values.filter(pa.array(odd)).to_pylist()
             self.notes.add(rows[odd].tolist(), f"{role} kept though it may mean nothing (--missing-values drops it)", found)
         return values
+
+
+def _all_values(cells: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """All values of a column, those of lists in texts too, and the row of each."""
+    return cell.spread(*cell.flattened(cells), cell.values_in, cell.may_be_literals)
+
+
+def _listed(cells: pa.Array) -> list[list[str]]:
+    """Texts of each cell."""
+    values, rows = _all_values(cells)
+    values = strings(values)
+    return cell.grouped(values, rows, values.is_valid(), len(cells)).to_pylist()
 
 
 def _joined(values: pa.Array, rows: np.ndarray, cells: pa.Array) -> pa.Array:

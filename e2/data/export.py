@@ -3,7 +3,7 @@
 import io
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from PIL import Image
 from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.columns import REGIONS, Columns
 from e2.data.hub_stream import PREFIX, Stream, open_streams
-from e2.data.product import Product
+from e2.data.product import Product, values_of
 from e2.data.shard_writer import write_shards
 from e2.data.shop.folder import IMPORT
 from e2.data.sources import open_catalogue, splits_of
@@ -44,8 +44,8 @@ def import_catalogue(
 ) -> dict[str, int]:
     """Writes a whole data source into ``out``, with the images inside, as their own bytes (Fashion-Gen's pixels as PNG).
 
-    ``parquet``: ``SPLIT.parquet``, which Hugging Face ``datasets`` reads too, with the columns product_id, image and caption
-    (lists if a product has several), one per entity, and regions (JSON) if known. ``webdataset``: ``SPLIT-000000.tar`` and so
+    ``parquet``: ``SPLIT.parquet``, which Hugging Face ``datasets`` reads too, with the columns product_id, image, caption and
+    one per entity (lists if a product has several), and regions (JSON) if known. ``webdataset``: ``SPLIT-000000.tar`` and so
     on, ``shard_size`` products each. Besides what `open_catalogue` takes, ``spec`` may be a stream, ``hf-stream:ORG/NAME``.
 
     Returns:
@@ -73,7 +73,7 @@ def import_catalogue(
             if to == "parquet":
                 written[split] = write_parquet(folder / f"{split}.parquet", shown, products)
             else:
-                written[split] = write_shards(folder, split, map(compact, shown), shard_size)
+                written[split] = write_shards(folder, split, map(_with_lists, map(compact, shown)), shard_size)
     return written
 
 
@@ -85,19 +85,23 @@ def write_parquet(
 ) -> int:
     """Writes one split and returns the number of its products; columns hold lists if a product has several values.
 
-    Whether one has, ``products``, the same as ``shown``, tell beforehand; those of a stream cannot, and get lists. ``tags``
-    are the types of the columns of tags; None: texts, for the catalogue's entities.
+    Whether one has, ``products``, the same as ``shown``, tell beforehand; those of a stream cannot: photos and captions get
+    lists then, tags bars. ``tags`` are the types of the columns of tags, if they hold lists already.
     """
     several_images = several_captions = isinstance(products, Stream)
+    listed: set[str] = set()  # entities of which a product has several values
     for product in () if isinstance(products, Stream) else products.text_only():
         several_images |= len(product.images) > 1
         several_captions |= len(product.captions) > 1
-    tags = {**(dict.fromkeys(products.tags, pa.string()) if tags is None else tags), REGIONS: pa.string()}
+        listed |= _several(product)
+    if tags is None:
+        tags = {entity: pa.list_(pa.string()) if entity in listed else pa.string() for entity in products.tags}
+        shown = (_with_lists(product, listed) for product in shown)
     schema = pa.schema(
         {"product_id": pa.string()}
         | {"image": pa.list_(IMAGE) if several_images else IMAGE}
         | {"caption": pa.list_(pa.string()) if several_captions else pa.string()}
-        | tags
+        | {**tags, REGIONS: pa.string()}
     )
     shown, written = iter(shown), 0
     with pyarrow.parquet.ParquetWriter(file, schema) as writer:
@@ -117,6 +121,18 @@ def _row(product: Product, several_images: bool, several_captions: bool) -> dict
         REGIONS: json.dumps(product.regions) if product.regions else None,
         **product.tags,
     }
+
+
+def _several(product: Product) -> set[str]:
+    """Entities of which a product has several values."""
+    return {entity for entity, values in product.values.items() if len(values) > 1}
+
+
+def _with_lists(product: Product, entities: Collection[str] | None = None) -> Product:
+    """Same product with lists, which other programs read, in place of some entities' tags; None: of several values."""
+    listed = _several(product) if entities is None else entities
+    tags: dict[str, Any] = {e: list(values_of(tag)) if e in listed else tag for e, tag in product.tags.items()}
+    return replace(product, tags=tags)
 
 
 def _contents(image: bytes | Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.columns import Columns
 from e2.data.info_plots import save_contact_sheet, save_tag_plot
-from e2.data.product import full_text
+from e2.data.product import full_text, values_of
 from e2.data.sources import open_catalogue, splits_of
 from e2.errors import printable
 from e2.files import write_json
@@ -78,10 +78,14 @@ def catalogue_info(
 def _split_info(catalogue: ArrowCatalogue | Subset, tokenizer: Any, limit: int, progress: bool) -> dict[str, Any]:
     words, tokens, images, full_over = [], [], 0, 0
     counts: dict[str, Counter[str]] = {entity: Counter() for entity in catalogue.tags}
+    tagged, several = Counter[str](), Counter[str]()  # products with a value of an entity, with more than one
     for product in with_progress(catalogue, f"reading {catalogue.split}", len(catalogue), progress):
         images += len(product.images)
-        for entity, value in product.tags.items():
-            counts[entity][value] += 1
+        for entity, tag in product.tags.items():
+            values = values_of(tag)
+            counts[entity].update(values)
+            tagged[entity] += 1
+            several[entity] += len(values) > 1
         for caption in product.captions:
             words.append(len(caption.split()))
             tokens.append(_tokens(tokenizer, caption))
@@ -96,7 +100,9 @@ def _split_info(catalogue: ArrowCatalogue | Subset, tokenizer: Any, limit: int, 
         "caption_tokens_mean": round(sum(tokens) / len(tokens), 2),
         "caption_tokens_max": max(tokens),
         "over_context_length": {"caption": sum(count > limit for count in tokens), "full": full_over},
-        "entities": {entity: _entity_info(values, len(catalogue)) for entity, values in counts.items()},
+        "entities": {
+            entity: _entity_info(values, len(catalogue), tagged[entity], several[entity]) for entity, values in counts.items()
+        },
     }
 
 
@@ -104,13 +110,15 @@ def _tokens(tokenizer: Any, text: str) -> int:
     return len(tokenizer.encode(text)) + 2  # start and end
 
 
-def _entity_info(values: Counter[str], products: int) -> dict[str, Any]:
-    missing = products - values.total()
+def _entity_info(values: Counter[str], products: int, tagged: int, several: int) -> dict[str, Any]:
+    missing = products - tagged
     return {
         "distinct": len(values),
         "once": sum(count == 1 for count in values.values()),
         "missing": missing,
         "missing_percent": round(100 * missing / products, 2),
+        "several": several,
+        "values_mean": round(values.total() / max(1, tagged), 2),
         "top": [[value, count] for value, count in values.most_common(TOP_VALUES)],
     }
 
@@ -119,8 +127,8 @@ def tag_counts(catalogues: Iterable[ArrowCatalogue | Subset], tags: Sequence[str
     """Counts products: entity -> value -> number over several splits."""
     counts: dict[str, Counter[str]] = {entity: Counter() for entity in tags}
     for product in itertools.chain.from_iterable(catalogue.text_only() for catalogue in catalogues):
-        for entity, value in product.tags.items():
-            counts[entity][value] += 1
+        for entity, tag in product.tags.items():
+            counts[entity].update(values_of(tag))
     return counts
 
 
@@ -148,6 +156,10 @@ def info_table(info: Mapping[str, Any]) -> Table:
         table.add_section()
         table.add_row(f"{escape(entity)}: values", *(f"{found['distinct']:,}" for found in entities))
         table.add_row("  missing", *(f"{found['missing']:,} ({found['missing_percent']:.1f} %)" for found in entities))
+        if any(found["several"] for found in entities):
+            table.add_row(
+                "  with several", *(f"{found['several']:,} ({found['values_mean']:.1f} a tag)" for found in entities)
+            )
         table.add_row("  most frequent", *(_top_words(found["top"]) for found in entities))
     leaks = [f"{count:,} product ids are in both {pair}" for pair, count in info["shared_ids"].items() if count]
     if leaks:

@@ -53,7 +53,7 @@ class TrainingView:
 
     image: Photos  # (3, H, W), or activations of a frozen front
     text: str
-    tags: tuple[str | None, ...]  # text of each entity's tag
+    tags: tuple[tuple[str, ...], ...]  # texts of each entity's values, none if it has no tag
     lost: tuple[str, ...] = ()  # photos that broke and were replaced, one message each
 
 
@@ -130,8 +130,8 @@ class TrainingViews(Dataset):
             if photo is None:
                 return None
             text = mixed_text(product, caption) if self.text == "mixed" else product.text(self.text, caption)
-        known = {DESCRIPTION: product.captions[caption], **product.tags}
-        tags = tuple(self._tag_text(entity, known.get(entity)) for entity in self.tags)
+        known = {DESCRIPTION: (product.captions[caption],), **product.values}
+        tags = tuple(self._tag_texts(entity, known.get(entity, ())) for entity in self.tags)
         return TrainingView(photo, text, tags, tuple(lost))
 
     def _fixed_view(self, view: int, index: int, lost: list[str]) -> Photos | None:
@@ -164,23 +164,23 @@ class TrainingViews(Dataset):
         product = self.catalogue[index]
         kind = "caption" if self.text == "mixed" else self.text
         captions = [product.text(kind, caption) for caption in range(len(product.captions))]
-        tags = (self._tag_text(entity, product.tags.get(entity)) for entity in self.tags)
-        return captions + [tag for tag in tags if tag is not None]
+        values = product.values
+        return captions + [text for entity in self.tags for text in self._tag_texts(entity, values.get(entity, ()))]
 
-    def _tag_text(self, entity: str, tag: str | None) -> str | None:
-        return None if tag is None else self.prompt.format(tag=tag, entity=entity.replace("_", " "))
+    def _tag_texts(self, entity: str, values: Sequence[str]) -> tuple[str, ...]:
+        return tuple(self.prompt.format(tag=value, entity=entity.replace("_", " ")) for value in values)
 
 
 def mixed_text(product: Product, caption: int) -> str:
-    """Returns the description or, half of the time, one to all of the tags in any order, drawn by torch's CPU generator.
+    """Returns the description or, half of the time, some values of its tags in any order, drawn by torch's CPU generator.
 
     People search by a word or two. A text tower trained on whole descriptions only does not read those well.
     """
-    tags = list(product.tags.values())
-    if not tags or torch.rand(()) < 0.5:
+    values = [value for values in product.values.values() for value in values]
+    if not values or torch.rand(()) < 0.5:
         return product.text("caption", caption)
-    count = 1 + int(torch.randint(len(tags), ()))
-    return " ".join(tags[place] for place in torch.randperm(len(tags))[:count].tolist())
+    count = 1 + int(torch.randint(len(values), ()))
+    return " ".join(values[place] for place in torch.randperm(len(values))[:count].tolist())
 
 
 class StepSampler(Sampler):
@@ -226,13 +226,22 @@ class Collate:
     def _batch(self, views: Sequence[TrainingView]) -> Batch:
         table = TextTable()
         text_index = table.places([view.text for view in views])
-        tag_index = torch.stack([table.places(view.tags) for view in views])  # (B, E)
+        tag_index = _tag_index(views, table)
         images = stack_photos([view.image for view in views])
         tokens = self.tokenizer(table.texts)
         keys = text_keys(tokens)
         first, place = distinct(keys)
         tag_index = torch.where(tag_index < 0, -1, place[tag_index])
         return Batch(images, tokens[first], place[text_index], tag_index, keys[first])
+
+
+def _tag_index(views: Sequence[TrainingView], table: TextTable) -> Tensor:
+    """Place of each tag's text, -1 where missing: (B, E), or (B, E, V) if products have up to V > 1 values of an entity."""
+    most = max((len(values) for view in views for values in view.tags), default=0)
+    if most <= 1:
+        return torch.stack([table.places([next(iter(values), None) for values in view.tags]) for view in views])
+    padded = [[[*values, *[None] * (most - len(values))] for values in view.tags] for view in views]
+    return torch.stack([torch.stack([table.places(values) for values in tags]) for tags in padded])
 
 
 def training_loader(

@@ -3,7 +3,7 @@
 Legend used throughout the project: B batch, N patches, S selection tokens, E entities, D embedding width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,7 @@ from typing_extensions import TypeIs
 from e2.errors import InputError
 
 TEXTS = ("caption", "full")  # the description; the description, then the tags
+SEPARATOR = " | "  # between the values of a tag; no value contains a bar
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1, each in 0..1 of the image's width and height
 
 
@@ -20,8 +21,8 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1, each in 0..1 of the i
 class Product:
     """One record of a catalogue.
 
-    A missing tag is absent from ``tags`` (never an empty string). ``regions`` holds an entity's box if known, which is only
-    the case in the built-in catalogue.
+    A missing tag is absent from ``tags`` (never an empty string). A tag may have several values, ``"casual | flat"``:
+    `values_of`. ``regions`` holds an entity's box if known, which is only the case in the built-in catalogue.
     """
 
     product_id: str
@@ -29,6 +30,11 @@ class Product:
     captions: tuple[str, ...]  # descriptions; at least one
     tags: Mapping[str, str] = field(default_factory=dict)
     regions: Mapping[str, Box] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """Values of each tag."""
+        return {entity: values_of(tag) for entity, tag in self.tags.items()}
 
     def text(self, kind: str, caption: int = 0) -> str:
         """Text of the product: its description, or the *full* text (description, then the tags)."""
@@ -43,8 +49,22 @@ def require_text(kind: str) -> None:
 
 
 def full_text(description: str, tags: Mapping[str, str]) -> str:
-    """Joins the description and the tags, e.g. ``"A red tee. Nike. Summer"``."""
-    return ". ".join([description.rstrip(" ."), *tags.values()])
+    """Joins the description and the tags, e.g. ``"A red tee. Nike. Summer"``; several values of a tag with commas."""
+    return ". ".join([description.rstrip(" ."), *(", ".join(values_of(tag)) for tag in tags.values())])
+
+
+def values_of(tag: str) -> tuple[str, ...]:
+    """Values of a tag, most have one.
+
+    >>> values_of("casual | flat"), values_of("Nike")
+    (('casual', 'flat'), ('Nike',))
+    """
+    return tuple(tag.split(SEPARATOR))
+
+
+def tag_of(values: Iterable[str]) -> str:
+    """Tag of some values, each once, in their order; undoes `values_of`."""
+    return SEPARATOR.join(dict.fromkeys(values))
 
 
 class Catalogue(Protocol):

@@ -33,7 +33,7 @@ from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, FileSource, require_colum
 from e2.errors import InputError
 from e2.extras import extra
 
-FORMAT = 3  # version of the cache; counts up whenever the same shards give other samples
+FORMAT = 4  # version of the cache; counts up whenever the same shards give other samples
 TEXT_ENDINGS = ("json", "txt")
 REMOTE = re.compile(r"pipe:|[a-zA-Z][a-zA-Z0-9+]+://")
 PLACE = pa.struct([("offset", pa.int64()), ("size", pa.int64())])

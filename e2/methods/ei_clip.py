@@ -62,8 +62,10 @@ class EiClip(Method):
 
     def entity_aware_texts(self, features: Features, batch: Batch) -> Tensor:
         """(B, D): each product's description with its tags' contribution."""
-        present = batch.tag_index >= 0  # (B, E)
+        values = batch.value_index  # (B, E, V)
+        present = (values >= 0).flatten(1)  # (B, E * V)
         entities = features.texts["entities"]  # (U, E, D)
-        places = batch.tag_index.clamp(min=0) * entities.shape[1] + torch.arange(entities.shape[1], device=entities.device)
-        own = lookup(entities.flatten(0, 1), places)  # (B, E, D)
+        branch = torch.arange(entities.shape[1], device=entities.device)[:, None]
+        places = (values.clamp(min=0) * entities.shape[1] + branch).flatten(1)
+        own = lookup(entities.flatten(0, 1), places)  # (B, E * V, D)
         return self.entities.select(lookup(features.texts["text"], batch.text_index), own, present)

@@ -6,10 +6,11 @@ from functools import partial
 import open_clip
 import pytest
 import torch
-from torch.nn.functional import cross_entropy, normalize, softplus
+from torch.nn.functional import cross_entropy, normalize, one_hot, softplus
 from torch.testing import assert_close
 
 from e2 import losses
+from e2.lookup import lookup
 from e2.losses import (
     centre,
     contrastive_loss,
@@ -41,6 +42,24 @@ def naive_label_aware(features, classes, targets, scale):
     return (sum(to_text) / len(to_text) + sum(to_photo) / len(to_photo)) / 2
 
 
+def naive_several(features, classes, targets, scale):
+    """The same with several texts a photo; each is told apart from the texts that are not the photo's."""
+    cosine = [[float(scale) * normalize(f, dim=0) @ normalize(c, dim=0) for c in classes] for f in features]
+    own = [{int(c) for c in row if c >= 0} for row in targets]
+    to_text, to_photo = [], []
+    for row, texts in zip(cosine, own, strict=True):
+        others = [row[c] for c in range(len(classes)) if c not in texts]
+        to_text.append(sum(torch.logsumexp(torch.stack([row[c], *others]), 0) - row[c] for c in texts) / len(texts))
+    for c in range(len(classes)):
+        column = torch.stack([row[c] for row in cosine])
+        right = [i for i, texts in enumerate(own) if c in texts]
+        to_photo.append(-sum(column[i] - torch.logsumexp(column, 0) for i in right) / len(right))
+    return (sum(to_text) / len(to_text) + sum(to_photo) / len(to_photo)) / 2
+
+
+SEVERAL = torch.tensor([[0, -1, -1], [2, 3, -1], [2, -1, -1], [1, 0, 3], [2, 0, -1]])  # texts of five photos
+
+
 def same(function, naive, *inputs):
     ours, theirs = function(*inputs), naive(*inputs)
     assert_close(ours, theirs)
@@ -52,6 +71,63 @@ def same(function, naive, *inputs):
 def test_label_aware_loss_equals_the_loop():
     targets = torch.tensor([0, 2, 2, 1, 2])
     same(label_aware_loss, naive_label_aware, draw(5, 8), draw(3, 8, seed=1), targets, SCALE)
+
+
+def test_label_aware_loss_of_several_texts_equals_the_loop():
+    same(label_aware_loss, naive_several, draw(5, 8), draw(4, 8, seed=1), SEVERAL, SCALE)
+
+
+def test_several_texts_with_one_each_are_the_loss_of_one():
+    targets = torch.tensor([0, 2, 2, 1, 2])
+    padded = torch.stack([targets, torch.full_like(targets, -1)], dim=1)
+    for loss in (label_aware_loss, partial(sigmoid_loss, bias=torch.tensor(-3.0)), jensen_shannon_loss):
+        same(lambda *inputs, loss=loss: loss(*inputs, padded, SCALE), lambda *inputs, loss=loss: loss(*inputs, targets, SCALE),
+             draw(5, 8), draw(3, 8, seed=1))  # fmt: skip
+
+
+def test_a_photo_of_all_texts_has_nothing_to_be_told_apart_from():
+    features, classes = draw(2, 8), draw(2, 8, seed=1)
+    loss = label_aware_loss(features, classes, torch.tensor([[0, 1], [0, -1]]), SCALE)
+    assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(loss, [features, classes]))
+
+
+def plain_region_loss(regions, texts, tag_index, scale):
+    """The loss of one value a tag, as it was before tags could have several."""
+    terms = []
+    for entity in range(regions.shape[1]):
+        kept = tag_index[:, entity] >= 0
+        rows, targets = tag_index[kept, entity].unique(return_inverse=True)
+        features, classes = (normalize(x, dim=-1) for x in (regions[kept, entity], lookup(texts, rows)))
+        logits = scale * features @ classes.T
+        positives = one_hot(targets, len(rows)).T.to(logits.dtype)
+        to_photo = -(logits.T.log_softmax(dim=-1) * positives).sum(dim=-1) / positives.sum(dim=-1)
+        terms.append((cross_entropy(logits, targets) + to_photo.mean()) / 2)
+    return torch.stack(terms).mean()
+
+
+@pytest.mark.parametrize("shape", [(6, 2), (6, 2, 1), (6, 2, 3)])
+def test_single_values_give_bit_for_bit_the_loss_of_single_values(shape):
+    regions, texts = draw(6, 2, 8), draw(7, 8, seed=1)
+    index = torch.tensor([[0, 4], [1, 4], [0, -1], [2, 5], [-1, 6], [3, 4]])
+    shaped = torch.full((6, 2, 3), -1)
+    shaped[:, :, 0] = index
+    ours = region_loss(regions, texts, index if len(shape) == 2 else shaped[..., : shape[2]], SCALE)
+    theirs = plain_region_loss(regions, texts, index, SCALE)
+    assert torch.equal(ours, theirs)
+    both = (torch.autograd.grad(loss, [regions, texts]) for loss in (ours, theirs))
+    assert all(torch.equal(mine, other) for mine, other in zip(*both, strict=True))
+
+
+def test_all_values_of_a_product_are_positives_and_another_products_equal_value_no_negative():
+    texts = torch.eye(8)
+    index = torch.tensor([[[0, 1]], [[0, 2]], [[3, -1]]])
+    regions = torch.stack([texts[0] + texts[1], texts[0] + texts[2], texts[3]])[:, None].requires_grad_()
+    assert region_loss(regions, texts, index, torch.tensor(1000.0)) < 0.5
+    gradient = torch.autograd.grad(region_loss(regions, texts, index, SCALE), regions)[0][:, 0]
+    assert gradient[0, 2] > 0 and gradient[0, 3] > 0 and gradient[2, :3].min() > 0  # others' values repel
+    assert gradient[0, :2].max() < gradient[0, 2:4].min() and gradient[1, [0, 2]].max() < gradient[1, [1, 3]].min()
+    diagonal = region_loss(regions, texts, index, SCALE, same_tag_positive=False)
+    assert diagonal > region_loss(regions, texts, index, SCALE)
 
 
 def test_without_doubled_tags_it_is_the_plain_contrastive_loss():

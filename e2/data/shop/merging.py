@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from e2.data.columns import MOST_VALUES
 from e2.data.shop.layout import IMAGE, POSITION
 from e2.data.shop.rows import ExportRow
-
-MOST_VALUES = 100  # of one field that a product keeps
 
 
 class Merged:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from e2.adapters.search import filters
+from e2.adapters.search.engines import create_store
 from e2.adapters.search.filters import (
     And,
     Not,
@@ -19,8 +20,9 @@ from e2.adapters.search.filters import (
     parse_filter,
     quoted,
 )
+from e2.adapters.search.index import ProductIndex
 from e2.errors import InputError
-from tests.adapters.search.conftest import WORDS
+from tests.adapters.search.conftest import WORDS, entry, manifest, unit
 
 NAMES = ("brand", "colour", "sub_category", "line name")
 
@@ -36,6 +38,8 @@ def test_examples_in_the_docstrings():
         ("brand=='Nike'", OneOf("brand", ("Nike",))),
         ('brand != "Nike"', Not(OneOf("brand", ("Nike",)))),
         ('colour in ["red","blue"]', OneOf("colour", ("red", "blue"))),
+        ('colour contains "red"', OneOf("colour", ("red",))),
+        ('colour not Contains "red"', Not(OneOf("colour", ("red",)))),
         ('colour NOT IN ["red"]', Not(OneOf("colour", ("red",)))),
         ('"line name" == "x"', OneOf("line name", ("x",))),
         (r'brand == "Say \"Hi\" \\ \a"', OneOf("brand", ('Say "Hi" \\ a',))),
@@ -59,7 +63,7 @@ def test_reads(text, tree):
     ("text", "message"),
     [
         ("", "it ends there"),
-        ("brand", "expected ==, !=, in or not in"),
+        ("brand", "expected ==, !=, in, contains, not in or not contains"),
         ("brand ==", "expected a text in quotes"),
         ("brand == Nike", "expected a text in quotes"),
         ('brnd == "a"', "no tag 'brnd'; there are brand, colour"),
@@ -107,7 +111,65 @@ def test_a_mask_is_plain_logic():
 
 def test_milvus_texts_are_escaped():
     tree = Not(OneOf("brand", ('a" or 1 == 1 or "', "\\", "x\ny")))
-    assert milvus_expression(tree, {"brand": "tag_0"}.get) == r'not (tag_0 in ["a\" or 1 == 1 or \"", "\\", "x\ny"])'
+    whole = r'not (tag_0 in ["a\" or 1 == 1 or \"", "\\", "x\ny"] or tag_0 like "a\" or 1 == 1 or \" | %" or '
+    assert milvus_expression(tree, {"brand": "tag_0"}.get).startswith(whole)
+    assert milvus_expression(OneOf("brand", ("5%_",)), {"brand": "t"}.get).endswith(r'or t like "% | 5\\%\\_"')
+
+
+SEVERAL = {  # brand of each product
+    "a": "red | blue",
+    "b": "blue",
+    "c": "light blue | red",
+    "d": "x | y_y | 5% | z",
+    "e": "x | yyy | 5",
+    "f": 'q\\ | "w" | v',
+    "g": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('brand contains "blue"', "ab"),
+        ('brand == "red"', "ac"),
+        ('brand != "red"', "bdefg"),
+        ('brand not contains "blue" and not brand == ""', "cdef"),
+        ('brand in ["light blue", "z"]', "cd"),
+        ('brand contains "y_y"', "d"),
+        ('brand contains "5%" or brand contains "v"', "df"),
+        ("brand contains '\"w\"'", "f"),
+        (r'brand contains "q\\"', "f"),
+        ('brand == ""', "g"),
+        ('brand contains "red | blue"', ""),
+    ],
+)
+def test_a_product_passes_by_any_of_its_values(several, text, found):
+    hits = several.search(unit(1), 20, text)[0]
+    assert "".join(sorted(hit.product_id for hit in hits)) == found
+
+
+def test_each_value_is_counted(several):
+    counts = several.facets()["brand"]
+    assert list(counts.items())[:3] == [("blue", 2), ("red", 2), ("x", 2)] and counts["light blue"] == 1 and "" not in counts
+    assert several.facets('brand contains "blue"')["brand"] == {"blue": 2, "red": 1}
+
+
+@pytest.fixture(scope="module", params=["local", "lite"])
+def several(request, tmp_path_factory):
+    """An index of products that have several brands."""
+    folder = tmp_path_factory.mktemp("several")
+    if request.param == "lite":
+        pytest.importorskip("milvus_lite", reason="Milvus Lite stands in for a server")
+    store = create_store(str(folder / "index" if request.param == "local" else folder / "lite.db" / "shop"), manifest())
+    vectors = unit(len(SEVERAL))
+    store.write([
+        entry(number, vectors[number], product_id=name, tags={"brand": tag} if tag else {})
+        for number, (name, tag) in enumerate(SEVERAL.items())
+    ])  # fmt: skip
+    store.finish()
+    index = ProductIndex(store)
+    yield index
+    index.close()
 
 
 def random_tree(rng, columns, depth):

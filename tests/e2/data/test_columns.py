@@ -2,6 +2,7 @@ import pyarrow as pa
 import pytest
 
 from e2.data.columns import Columns, images, normalise, parse_tags
+from e2.data.product import values_of
 from e2.errors import InputError
 
 
@@ -30,7 +31,6 @@ def column(cells, name, **options):
         (pa.array([2013.0, float("nan"), 1.5, None]), ["2013", None, "1.5", None]),
         (pa.array([19.9, 1234567.0], pa.float32()), ["19.9", "1234567"]),
         (pa.array(["x", "y", "x"]).dictionary_encode(), ["x", "y", "x"]),
-        (pa.array([["cotton", "silk"], [], None, [None]]), ["cotton, silk", None, None, None]),
         (pa.nulls(2), [None, None]),
     ],
 )
@@ -41,6 +41,44 @@ def test_text(cells, expected):
         words = ("nan", "None", "NA")
         assert column(cells, "product_id", nulls=False) == [None if cell in words else cell for cell in ids]
         assert column(cells, "tag:brand", nulls=False) == [None if cell in words else cell for cell in expected]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (pa.array([["cotton", "silk"], [], None, [None]]), ["cotton | silk", None, None, None]),
+        (
+            pa.array(["braided | brown|casual", "flat", None, "a || a | ", " | "]),
+            ["braided | brown | casual", "flat", None, "a", None],
+        ),
+        (
+            pa.array(['["red", "blue", "red"]', "['S' 'M']", "[sale | new", '{"a": "x | y"}']),
+            ["red | blue", "S | M", "[sale | new", None],
+        ),
+        (pa.array([[1.0, 2.5], [3.0]]), ["1 | 2.5", "3"]),
+        (pa.array([["a", None, "b | a"], None]), ["a | b", None]),
+    ],
+)
+def test_a_tag_may_have_several_values(cells, expected):
+    assert column(cells, "tag:brand") == expected
+    assert column(cells[1:], "tag:brand") == expected[1:]
+
+
+def test_words_for_nothing_are_no_values():
+    assert column(pa.array(["red | NA | blue", "nan | none"]), "tag:brand", nulls=False) == ["red | blue", None]
+
+
+def test_ids_keep_their_bars_and_lists_in_them_are_joined():
+    assert column(pa.array(["a | b"]), "product_id") == ["a | b"]
+    assert column(pa.array([["cotton", "silk"], []]), "product_id") == ["cotton, silk", None]
+
+
+def test_a_cell_of_500_values_keeps_the_first_100_and_says_so():
+    cells = pa.array([" | ".join(map(str, range(500))), "red"])
+    table = normalise(pa.table({"brand": cells}), ("brand",), Columns(), "t")
+    assert [len(values_of(tag)) for tag in table.column("tag:brand").to_pylist()] == [100, 1]
+    what = "brand values beyond the first 100 of a product left out"
+    assert table.column("e2:notes").to_pylist() == [[{"what": what, "value": "500 values"}], None]
 
 
 def test_texts_drop_blanks_and_keep_their_rows():

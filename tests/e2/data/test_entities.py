@@ -63,7 +63,7 @@ def test_what_is_proposed_can_be_edited_and_read(table, tmp_path):
     (tmp_path / "e.yaml").write_text(text.replace("floral:", "flowery:"))
     tags, columns = parse_tags(str(tmp_path / "e.yaml"))
     catalogue = open_catalogue(str(table), tags=tags, columns=Columns(tags=columns), progress=False)
-    assert catalogue[1].tags["pattern"] == "flowery" and catalogue[0].tags["composition"] == "polyester, elastane"
+    assert catalogue[1].tags["pattern"] == "flowery" and catalogue[0].tags["composition"] == "polyester | elastane"
     assert catalogue[0].tags["category"] == "Tees" and "pattern" not in catalogue[0].tags
     again = run_command("data", "entities", table, "--out", tmp_path / "e.yaml")
     assert again.status == 2 and "--overwrite" in again.line
@@ -80,7 +80,7 @@ def test_exports_are_read_by_rules_too(tmp_path):
     answer = run_command("data", "import", f"shopify:{tmp_path / 's.csv'}", *arguments, "--out", tmp_path / "out.parquet")
     assert answer.status == 0, answer.err
     found = open_catalogue(str(tmp_path / "out.parquet"), tags=("colour",), progress=False)
-    assert [dict(product.tags) for product in found] == [{"colour": "blue"}, {"colour": "grey, blue"}, {}]
+    assert [dict(product.tags) for product in found] == [{"colour": "blue"}, {"colour": "grey | blue"}, {}]
     assert cells_of(f"shopify:{tmp_path / 's.csv'}", Columns())["tags"][1] == ["winter", "gray", "blue"]
 
 

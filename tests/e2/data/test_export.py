@@ -1,3 +1,7 @@
+import json
+import tarfile
+
+import pyarrow.parquet as pq
 import pytest
 
 from e2.data import open_catalogue
@@ -27,6 +31,25 @@ def test_image_files_and_several_captions_go_into_the_table(tmp_path):
     import_catalogue(str(file), tmp_path / "out", progress=False)
     product = open_catalogue(str(tmp_path / "out" / "a.parquet"), progress=False)[0]
     assert product.images == ((tmp_path / "a.jpg").read_bytes(),) and product.captions == ("One", "Two")
+
+
+@pytest.mark.parametrize("to", ["parquet", "webdataset"])
+def test_several_values_of_a_tag_come_back_and_are_lists(to, tmp_path):
+    records = rows(3)
+    records[0]["colour"], records[1]["colour"] = "red | blue", "red"
+    write_parquet(tmp_path / "a.parquet", records)
+    options = {"tags": ["brand", "colour"], "progress": False}
+    import_catalogue(str(tmp_path / "a.parquet"), tmp_path / "out", to=to, **options)
+    spec = tmp_path / "out" / "a.parquet" if to == "parquet" else f"webdataset:{tmp_path / 'out'}"
+    after = open_catalogue(str(spec), **options)
+    assert list(after) == list(open_catalogue(str(tmp_path / "a.parquet"), **options))
+    assert [product.values.get("colour") for product in after] == [("red", "blue"), ("red",), None]
+    if to == "parquet":
+        table = pq.read_table(spec)
+        assert table["colour"].to_pylist() == [["red", "blue"], ["red"], None] and table["brand"][0].as_py() == "Brand 0"
+    else:
+        with tarfile.open(next((tmp_path / "out").glob("*.tar"))) as tar:
+            assert json.load(tar.extractfile("000000000.json"))["colour"] == ["red", "blue"]
 
 
 def test_an_earlier_import_is_kept_unless_told(tmp_path):

@@ -1,3 +1,4 @@
+import io
 import json
 
 import numpy as np
@@ -40,10 +41,31 @@ def test_numbers(folder):
         "once": 0,
         "missing": 1,
         "missing_percent": 8.33,
+        "several": 0,
+        "values_mean": 1.0,
         "top": [["Brand 0", 4], ["Brand 1", 4], ["Brand 2", 3]],
     }
     assert info["shared_ids"] == {"train & test": 2}
     assert json.loads(json.dumps(info)) == info
+
+
+def test_several_values_are_counted_each(tmp_path):
+    records = rows(4)
+    for row, cell in enumerate(["red | blue", "red", None, "blue | red | green"]):
+        records[row]["colour"] = cell
+    info = write_info(str(write_parquet(tmp_path / "a.parquet", records)), tmp_path / "out", tags=["colour"], progress=False)
+    assert info["splits"]["a"]["entities"]["colour"] == {
+        "distinct": 3,
+        "once": 1,
+        "missing": 1,
+        "missing_percent": 25.0,
+        "several": 2,
+        "values_mean": 2.0,
+        "top": [["red", 3], ["blue", 2], ["green", 1]],
+    }
+    console = Console(width=80, file=io.StringIO())
+    console.print(info_table(info))
+    assert "2 (2.0 a tag)" in console.file.getvalue()
 
 
 def test_files_and_table(folder, tmp_path):

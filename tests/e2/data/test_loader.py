@@ -100,9 +100,18 @@ def test_mixed_texts_are_descriptions_and_short_lists_of_tags(shop, tiny):
     assert torch.equal(mixed[(0, 1)].image, plain[(0, 1)].image)  # and the photo as without
 
 
+def test_a_product_of_several_values_names_each_in_the_batch(tiny):
+    tags = [(("red", "blue"), ()), (("Blue",), ("Nike",)), ((), ("nike", "Puma", "Fila"))]
+    seen = [TrainingView(torch.zeros(3, 8, 8), "a tee", tag) for tag in tags]
+    batch = Collate(get_tokenizer(tiny))(seen).batch
+    first, second, third = batch.tag_index.tolist()
+    assert first == [[1, 2, -1], [-1, -1, -1]] and second == [[2, -1, -1], [3, -1, -1]] and third == [[-1, -1, -1], [3, 4, 5]]
+    assert torch.equal(batch.value_index, batch.tag_index)
+
+
 def test_texts_of_the_same_tokens_are_one_however_they_are_spelt(tiny):
     """Case, spaces and what lies beyond the context length never reach the model: no rivals to it."""
-    tags = [("Nike", "Red"), ("nike", None), ("NIKE ", "red"), ("Puma", "blue")]
+    tags = [(("Nike",), ("Red",)), (("nike",), ()), (("NIKE ",), ("red",)), (("Puma",), ("blue",))]
     long = "word " * 90
     texts = ["A tee", "a  TEE", long + "one", long + "two"]
     seen = [TrainingView(torch.zeros(3, 8, 8), text, tag) for text, tag in zip(texts, tags, strict=True)]
