@@ -54,7 +54,7 @@ def test_json_files_hold_any_name(write: Callable[[Path], object], tmp_path):
 def test_tables_and_keys_hold_names_escaped(tmp_path):
     assert escaped("jupe_\udce9t\udce9.jpg") == r"jupe_\xe9t\xe9.jpg" and escaped("\ud83d") == r"\ud83d"
     assert escaped("Kleid äöü 红") == "Kleid äöü 红"
-    write_table(lambda: iter([{"image": NAME, "caption": "a skirt"}]), tmp_path / "table.csv")
+    write_table(lambda: iter([{"image": NAME, "caption": "a skirt"}]), tmp_path / "table.csv", "excel")
     assert list(read_captions(tmp_path / "table.csv").captions) == [escaped(NAME)]
 
 

@@ -6,7 +6,7 @@ files, and for ``nearest`` the texts in ``memory.txt``. It belongs to one encode
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from e2.adapters.captioning.memory import nearest, project
 from e2.adapters.captioning.model import CaptionModel, build_model
 from e2.adapters.captioning.prompt import prompt_text
 from e2.adapters.captioning.tokenizers import Tokenizer, load_tokenizer
+from e2.adapters.captioning.words import WordLimits
 from e2.adapters.encoder import Encoder
 from e2.adapters.encoder_paths import check_noted, load_noted, noted
 from e2.adapters.image_batches import ImageSource
@@ -44,7 +45,7 @@ class Captioner:
     Attributes:
         encoder: whose embeddings it reads.
         config: all settings.
-        info: ``path``, ``weights_sha256``, ``method``, ``text``, ``prompt`` and ``encoder``, for every result.
+        info: ``path``, ``weights_sha256``, ``method``, ``text``, ``prompt``, ``paired`` and ``encoder``, for every result.
         model, tokenizer: the decoder; None for ``nearest``.
         memory: (M, D) text embeddings of ``decap`` and ``nearest``.
         memory_texts: M texts of ``nearest``.
@@ -140,13 +141,33 @@ class Captioner:
         """Yields all hypotheses of the search for each photo, best first."""
         model, tokenizer = self._decoder()
         model.eval()
-        ids = [tokenizer.encode(prompt_text(self.config.prompt, found)) for found in tags]
+        begun = tokenizer.encode(how.begin)
+        how = replace(how, max_tokens=max(1, how.max_tokens - len(begun)))
+        ids = [[*tokenizer.encode(prompt_text(self.config.prompt, found)), *begun] for found in tags]
         banned = (*tokenizer.banned, *range(tokenizer.vocab_size, model.language_model.config.vocab_size))
+        limits = self._limits(how)
         for start in range(0, len(image_features), BATCH_SIZE):
             rows = slice(start, start + BATCH_SIZE)
             with torch.inference_mode():
                 context, mask = model.context(self.conditions(image_features[rows]), ids[rows])
-                yield from decode(model.language_model, context, mask, how, stop_id=tokenizer.stop_id, banned=banned)
+                found = decode(
+                    model.language_model, context, mask, how, stop_id=tokenizer.stop_id, banned=banned, limits=limits
+                )
+            yield from ([replace(h, ids=[*begun, *h.ids]) for h in hypotheses] for hypotheses in found)
+
+    def _limits(self, how: Decoding) -> WordLimits | None:
+        if not how.min_words and how.max_words is None:
+            return None
+        model, tokenizer = self._decoder()
+        return WordLimits(
+            tokenizer.word_marks(),
+            model.language_model.config.vocab_size,
+            tokenizer.stop_id,
+            least=how.min_words,
+            most=how.max_words,
+            begun=len(how.begin.split()),
+            device=self.encoder.device,
+        )
 
     def _decoder(self) -> tuple[CaptionModel, Tokenizer]:
         """Model and tokenizer, which all methods except ``nearest`` have."""
@@ -154,13 +175,13 @@ class Captioner:
         return self.model, self.tokenizer
 
     def conditions(self, image_features: np.ndarray) -> Tensor:
-        """Condition of the decoder for N photos: DeCap's projection onto the memory, or CapDec's unchanged image embedding.
+        """Condition of the decoder for N photos: DeCap's projection onto the memory, or else the image embedding as it is.
 
         Raises:
             InputError: embeddings of another width than the encoder's.
         """
         features = torch.from_numpy(np.ascontiguousarray(image_features, dtype=np.float32)).to(self.encoder.device)
-        if self.config.method == "capdec":
+        if self.config.method == "capdec" or self.config.paired:
             return features
         assert self.memory is not None
         return project(features, self.memory, self.config.temperature)
@@ -271,6 +292,7 @@ def captioner_info(captioner: Captioner, folder: Path) -> dict[str, Any]:
         "method": config.method,
         "text": config.text,
         "prompt": config.prompt,
+        "paired": config.paired,
         "encoder": captioner.encoder.info,
     }
 

@@ -1,5 +1,6 @@
 """Commands `e2 caption fit`, `write` and `sweep`."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,7 +29,7 @@ from e2.options import (
     show,
 )
 
-caption_app = Commands(help="Captions from text-only training.")
+caption_app = Commands(help="Captions in the words of a catalogue or a list of texts.")
 
 Steps = Annotated[int | None, typer.Option(min=1, help="length of the training, instead of --epochs")]
 Epochs = Annotated[float | None, typer.Option(help="length of the training")]
@@ -42,6 +43,9 @@ class CaptionerOptions:
     """Settings of a captioner, by the names that its configuration has."""
 
     text: Text = "caption"
+    paired: Annotated[
+        bool, typer.Option("--paired", help="learn each product's text from its photo, instead of from texts alone")
+    ] = False
     prompt: Annotated[
         Literal["none", "tags", "entities"], typer.Option(help="tags are read off the photo; entities are ViECap's")
     ] = "none"
@@ -74,7 +78,13 @@ class DecodingOptions:
 
     beam: Beam = 1
     max_tokens: MaxTokens = None
+    min_words: Annotated[int, typer.Option(min=0, help="fewest words of a caption")] = 0
+    max_words: Annotated[int | None, typer.Option(min=1, help="most words of a caption")] = None
+    begin: Annotated[str, typer.Option(help="words that every caption begins with")] = ""
     length_penalty: Annotated[float, typer.Option(help="beams rank by log-probability / length ** this")] = 1.0
+    length_unit: Annotated[Literal["choices", "tokens"], typer.Option(help="of that length; tokens favour long names")] = (
+        "choices"
+    )
     no_repeat_ngram: Annotated[int, typer.Option(help="n of the n-grams that may not repeat; 0: none")] = 0
     top_p: Annotated[float | None, typer.Option(help="sample from the likeliest tokens of this total probability")] = None
     temperature: Annotated[float, typer.Option(help="of the decoder")] = 1.0
@@ -106,7 +116,7 @@ def fit(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Fit a captioner to an encoder, on texts alone.
+    """Fit a captioner to an encoder, on texts alone or (--paired) on photos and their texts.
 
     Example: `e2 caption fit --method decap --encoder runs/mine --data catalogue.parquet --out runs/decap`
     """
@@ -140,11 +150,23 @@ def fit(
 def write(
     captioner: Annotated[Path, typer.Option(help="folder that e2 caption fit wrote")],
     data: Annotated[str, typer.Option(metavar="DIR|SPEC", help="a folder of photos, or a catalogue")],
-    out: Annotated[Path, typer.Option(help="JSON-lines file to write, or a .csv")],
+    out: Annotated[Path, typer.Option(help="file to write")],
     decoding: DecodingOptions,
     table: PhotosTable,
     encoder: Annotated[str | None, typer.Option(help="path of the captioner's encoder, if it moved")] = None,
     split: Split = None,
+    format: Annotated[
+        Literal["jsonl", "csv", "tsv", "shopify"] | None,
+        typer.Option(help="shopify: a product import with Handle and Body (HTML); none: by the ending of --out"),
+    ] = None,
+    tags: Tags = None,
+    facts: Annotated[
+        Literal["tags", "sure", "free"] | None,
+        typer.Option(
+            help="captions may state the product's own tags, what is measured to be right, or all; none: tags if any"
+        ),
+    ] = None,
+    labelled: Annotated[str, typer.Option(help="split with tags that sure facts are measured on")] = "val",
     batch_size: BatchSize = 64,
     device: Device = "auto",
     workers: Workers = 2,
@@ -152,20 +174,27 @@ def write(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Write captions for a folder of photos or a catalogue, one JSON line each.
+    """Write captions for a folder of photos or a catalogue, a line each.
 
     Example: `e2 caption write --captioner runs/decap --data photos/ --out captions.jsonl`
     """
     from e2.adapters.captioning.captioner import load_captioner
-    from e2.adapters.captioning.write import claim_captions, write_captions
+    from e2.adapters.captioning.write import claim_captions, require_products, write_captions
     from e2.adapters.encoder import load_encoder
 
     claim_captions(out, resume=resume, overwrite=overwrite)
     options: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers}
-    photos = open_photos(data, split, table, out)
+    photos = open_photos(data, split, tags, table, out)
+    require_products(format, photos)
     moved = load_encoder(encoder, **options) if encoder else None
     loaded = load_captioner(captioner, moved, **({} if encoder else options))
-    counts = write_captions(loaded, photos, out, resume=resume, overwrite=overwrite, **given(**vars(decoding)))
+    how = given(**vars(decoding))
+    held = open_facts(facts, loaded, photos, data, labelled, tags, table, how)
+    counts = write_captions(loaded, photos, out, form=format, facts=held, resume=resume, overwrite=overwrite, **how)
+    if format == "shopify":
+        left = f"; {counts['errors']:,} photos without a caption are left out" if counts["errors"] else ""
+        show(counts, json, f"wrote {counts['products']:,} products to {out}{left}")
+        return
     errors = f", {counts['errors']:,} of them errors (see their lines)" if counts["errors"] else ""
     show(counts, json, f"wrote {counts['photos']:,} lines to {out}{errors}")
 
@@ -227,7 +256,36 @@ def open_texts(data: str, split: str | None, tags: str | None, table: TableOptio
         return source, source  # a catalogue of one split: its own photos are the only ones at hand
 
 
-def open_photos(data: str, split: str | None, table: TableOptions, out: Path):
+def open_facts(
+    mode: str | None, captioner: Any, photos: Any, data: str, labelled: str, tags: str | None, table: TableOptions, how: dict
+):
+    """Rules for the facts of captions: of the mode, or else the product's own tags, if the data have any."""
+    from e2.adapters.captioning.facts import PRECISION, sure_facts, vocabulary_of
+    from e2.adapters.captioning.facts import Facts as Rules
+    from e2.adapters.captioning.write import TITLE
+    from e2.data.sources import splits_of
+
+    catalogue = getattr(photos, "catalogue", None)
+    known = bool(getattr(catalogue, "tags", ()))
+    if mode is None and not known:
+        print("e2: no tags to hold captions to: brands and other facts are as the decoder states them", file=sys.stderr)
+    if mode == "free" or (mode is None and not known):
+        return None
+    if catalogue is None or not known:
+        raise InputError(f"--facts {mode} needs a catalogue with tags: name its columns by --tags, or choose --facts free")
+    others = [name for name in splits_of(data) if name != catalogue.split]
+    vocabulary = vocabulary_of([catalogue, *(table.open(data, name, tags) for name in others)])
+    vocabulary.pop(TITLE, None)  # a text, no fact
+    if mode != "sure":
+        return Rules(vocabulary)
+    rules, counts = sure_facts(captioner, table.open(data, labelled, tags), vocabulary, **how)
+    shares = ", ".join(f"{entity} {right:,} of {made:,}" for entity, (right, made) in counts.items())
+    kept = ", ".join(rules.sure) or "none"
+    print(f"e2: facts stated rightly on {labelled}: {shares}; sure from {PRECISION:.0%}: {kept}", file=sys.stderr)
+    return rules
+
+
+def open_photos(data: str, split: str | None, tags: str | None, table: TableOptions, out: Path):
     """The photos that ``--data`` names: of a folder, unless tables lie in it (``out`` aside); else of a catalogue."""
     from e2.adapters.captioning.write import CataloguePhotos, FolderPhotos
     from e2.data.sources import SOURCES
@@ -241,4 +299,4 @@ def open_photos(data: str, split: str | None, table: TableOptions, out: Path):
     nowhere = not folder.exists() and data.partition(":")[0] not in SOURCES
     if nowhere or (folder.is_dir() and not any(map(is_table, folder.iterdir()))):
         return FolderPhotos(folder, out)
-    return CataloguePhotos(table.open(data, split))
+    return CataloguePhotos(table.open(data, split, tags))

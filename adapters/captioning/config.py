@@ -19,6 +19,7 @@ class CaptionerConfig:
 
     method: Literal["decap", "capdec", "nearest"] = setting("decap", "nearest: the memory's nearest text, no training")
     text: Literal["caption", "full"] = setting("caption", "of a product: its description, or tags too")
+    paired: bool = setting(False, "learn each product's text from its photo, instead of from the text alone")
     prompt: Literal["none", "tags", "entities"] = setting("none", "tags are read off the photo; entities are ViECap's")
     tag_dropout: Share = setting(0.3, "probability of dropping a true tag from a prompt in training")
     tag_precision: Share = setting(0.8, "target precision of read tags, for thresholds set on labelled photos")
@@ -59,6 +60,12 @@ class CaptionerConfig:
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise InputError(f"heads {self.heads} do not divide width {self.width}")
+        if self.paired and self.method == "nearest":
+            raise InputError("nearest learns nothing, so it has no use for pairs; choose decap or capdec")
+        if self.paired and (self.calibration or self.modality_offset):
+            raise InputError(
+                "paired learns from photos: calibration and modality_offset, for texts, do not fit; leave them out"
+            )
 
 
 def default_config(method: str, **options: Any) -> CaptionerConfig:
@@ -67,7 +74,7 @@ def default_config(method: str, **options: Any) -> CaptionerConfig:
         "decap": {"label_smoothing": 0.1},  # the paper's
         "capdec": {"mapper": "mlp", "prefix_length": 10, "variance": 0.016},
     }
-    settings = defaults.get(method, {}) | options
+    settings = defaults.get(method, {}) | ({"variance": 0.0} if options.get("paired") else {}) | options
     if settings.get("language_model") and "lr" not in options:
         settings["lr"] = 5e-5  # a pre-trained model forgets at the rate that a new one needs
     return from_dict(CaptionerConfig, {"method": method, **settings}, "captioner")

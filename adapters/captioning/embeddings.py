@@ -1,4 +1,4 @@
-"""Embeds texts once: in memory for a few, in a cached file for many, which later fits reuse."""
+"""Embeds texts and photos once, in cached files that later fits reuse; few texts, in memory."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +8,16 @@ import numpy as np
 from e2.adapters.captioning.corpus import TextBlock
 from e2.adapters.encoder import Encoder
 from e2.data.cache import cache_folder, key
+from e2.data.fingerprint import fingerprint
+from e2.data.images import load_image
+from e2.data.product import Catalogue
+from e2.errors import InputError
 from e2.files import atomic_path
+from e2.progress import with_progress
 
 LARGE = 10_000  # number of texts from which caching is worth a file
 CHUNK = 65_536  # texts encoded between writes
+PHOTOS = 128  # photos decoded and encoded between writes
 
 
 def embed_texts(encoder: Encoder, texts: Sequence[str], *, progress: bool = True) -> np.ndarray:
@@ -28,6 +34,39 @@ def embed_texts(encoder: Encoder, texts: Sequence[str], *, progress: bool = True
     if not path.is_file():
         _write(encoder, texts, path, progress)
     return np.load(path, mmap_mode="r")
+
+
+def embed_photos(encoder: Encoder, catalogue: Catalogue, width: int, *, progress: bool = True) -> np.ndarray:
+    """Embeds the first photo of each product: (P, D) float32, L2-normalised, a row of NaN for one that cannot be read.
+
+    Args:
+        width: D of the encoder.
+
+    Parts are kept in `cache_folder` as they are done, so a stopped run goes on where it was.
+    """
+    name = key("photo-embeddings", encoder.info["weights_sha256"], encoder.precision, fingerprint(catalogue))
+    folder = cache_folder() / "photo-embeddings" / name
+    starts = range(0, len(catalogue), PHOTOS)
+    for start in with_progress(starts, "Photos", len(starts), progress):
+        path = folder / f"{start:09d}.npy"
+        if not path.is_file():
+            vectors = _photo_vectors(encoder, catalogue, range(start, min(start + PHOTOS, len(catalogue))), width)
+            with atomic_path(path, cache=True) as temporary, open(temporary, "wb") as file:
+                np.save(file, vectors)
+    return np.concatenate([np.load(folder / f"{start:09d}.npy") for start in starts])
+
+
+def _photo_vectors(encoder: Encoder, catalogue: Catalogue, rows: range, width: int) -> np.ndarray:
+    photos = {}
+    for row in rows:
+        try:
+            photos[row] = load_image(catalogue[row].images[0])
+        except InputError:
+            continue
+    vectors = np.full((len(rows), width), np.nan, np.float32)
+    if photos:
+        vectors[[row - rows.start for row in photos]] = encoder.encode_images(list(photos.values()), progress=False)
+    return vectors
 
 
 def _write(encoder: Encoder, texts: Sequence[str], path: Path, progress: bool) -> None:

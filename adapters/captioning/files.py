@@ -6,9 +6,10 @@ the output of `e2 caption write` can be read.
 """
 
 import csv
+import html
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,12 +174,32 @@ def json_line(row: dict[str, Any]) -> str:
     return line.encode("utf-8", "backslashreplace").decode() + "\n"  # surrogates come as \udXXX, JSON's own way
 
 
-def write_table(rows: Callable[[], Iterator[dict[str, Any]]], table: Path) -> None:
-    """Writes rows, read twice, as CSV or, by the file's ending, TSV; several tags share a cell as JSON."""
+def write_table(rows: Callable[[], Iterator[dict[str, Any]]], table: Path, dialect: str) -> None:
+    """Writes rows, read twice, in a dialect of `csv`; several tags share a cell as JSON."""
     columns = list(dict.fromkeys(name for row in rows() for name in row))
     with open(table, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, dialect="excel-tab" if table.suffix.lower() == ".tsv" else "excel")
+        writer = csv.DictWriter(file, columns, dialect=dialect)
         writer.writeheader()
         for row in rows():
             cells = {name: value if isinstance(value, str | int) else json.dumps(value) for name, value in row.items()}
             writer.writerow({name: escaped(value) if isinstance(value, str) else value for name, value in cells.items()})
+
+
+def write_shopify(rows: Iterable[dict[str, Any]], table: Path) -> None:
+    """Writes a product import of Shopify: ``Handle``, ``Title`` if the rows have titles, and ``Body (HTML)``.
+
+    A product has one row, its first with a caption: further ones would be taken for variants or photos. One without a caption
+    has none, as an empty cell would empty the shop's text. Source: Shopify's help, "Using CSV files to import and export
+    products".
+    """
+    bodies: dict[str, list[str]] = {}
+    for row in rows:
+        if "caption" in row and row["product_id"] not in bodies:
+            titles = [row["title"]] if "title" in row else []
+            bodies[row["product_id"]] = [*titles, f"<p>{html.escape(row['caption'], quote=False)}</p>"]
+    titled = any(len(cells) > 1 for cells in bodies.values())
+    with open(table, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["Handle", *(["Title"] if titled else []), "Body (HTML)"])
+        for handle, cells in bodies.items():
+            writer.writerow([escaped(cell) for cell in (handle, *([""] if titled and len(cells) == 1 else []), *cells)])

@@ -1,4 +1,4 @@
-"""Fits a captioner from texts and an encoder."""
+"""Fits a captioner from texts, or from photos and their texts, and an encoder."""
 
 import shutil
 import tempfile
@@ -14,7 +14,7 @@ import torch
 from e2.adapters.captioning.captioner import Captioner, captioner_info, load_captioner
 from e2.adapters.captioning.config import CaptionerConfig, default_config
 from e2.adapters.captioning.corpus import Corpus, corpus_of_catalogue, corpus_of_texts, held_out
-from e2.adapters.captioning.embeddings import embed_texts
+from e2.adapters.captioning.embeddings import embed_photos, embed_texts
 from e2.adapters.captioning.model import build_model, new_language_model, pretrained_language_model
 from e2.adapters.captioning.noise import (
     add_noise,
@@ -65,12 +65,12 @@ def fit_captioner(
     progress: bool = True,
     **settings: Any,
 ) -> Captioner:
-    """Fits a captioner on texts alone and writes it to a folder.
+    """Fits a captioner on texts alone, or on a catalogue's photos and texts (``paired``), and writes it to a folder.
 
     Args:
         method: ``decap``, ``capdec`` or ``nearest``.
         encoder: any; it is not changed.
-        texts: a catalogue's split, whose photos are not used, or any texts.
+        texts: a catalogue's split, whose photos only ``paired`` uses, or any texts.
         out: the captioner's folder.
         photos: held-out products; a few of their photos are used for tag thresholds (``prompt="tags"``),
             ``calibration="image-gap"`` and ``modality_offset``.
@@ -98,11 +98,13 @@ def fit_captioner(
     origin = {
         "texts": corpus.fingerprint(),
         "photos": None if photos is None else fingerprint(photos),
+        "pairs": fingerprint(texts) if config.paired and is_catalogue(texts) else None,
         "encoder": encoder.info["weights_sha256"],
     }
     if state == "finished":
         return finished_captioner(out, encoder, config, origin)
     embeddings = embed_texts(encoder, corpus.texts, progress=progress)
+    pairs = learned_from(corpus, embeddings, texts, encoder, config, progress)
     seen = None if photos is None else look_at(photos, encoder, config, progress)
     notes = {"texts": len(corpus.texts), "rows": len(corpus.rows), "origin": origin}
     captioner = Captioner(encoder, config, tag_reader=reader, training=notes)
@@ -111,10 +113,33 @@ def fit_captioner(
     claim(out, CAPTIONER, resume=resume, overwrite=overwrite)
     record_folder(out, CAPTIONER)
     if config.method != "nearest":
-        train_decoder(captioner, corpus, embeddings, seen, out, resume, progress)
-    if config.method != "capdec":
+        train_decoder(captioner, corpus, pairs, embeddings, seen, out, resume, progress)
+    if config.method != "capdec" and not config.paired:
         keep_memory(captioner, corpus, embeddings)
     return write_captioner(captioner, out)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Vectors that the decoder learns texts from."""
+
+    vectors: np.ndarray  # (V, D)
+    rows: np.ndarray  # (R,) vector of each row of the corpus; -1: it has none
+
+
+def learned_from(
+    corpus: Corpus, embeddings: np.ndarray, texts: Any, encoder: Encoder, config: CaptionerConfig, progress: bool
+) -> Conditions:
+    """Finds what each text is learned from: its own embedding, or the product's first photo's."""
+    if not config.paired:
+        return Conditions(embeddings, corpus.rows)
+    if not is_catalogue(texts):
+        raise InputError("paired learns from photos and their texts, and a list of texts has no photos: give a catalogue")
+    photos = embed_photos(encoder, texts, embeddings.shape[1], progress=progress)
+    rows = np.where(np.isfinite(photos[corpus.products, 0]), corpus.products, -1)
+    if (rows >= 0).sum() < 2:
+        raise InputError(f"{texts.name} split {texts.split} has fewer than two texts with a readable photo to learn from")
+    return Conditions(photos, rows)
 
 
 def finished_captioner(out: Path, encoder: Encoder, config: CaptionerConfig, origin: dict[str, str | None]) -> Captioner:
@@ -160,6 +185,7 @@ def look_at(catalogue: Catalogue, encoder: Encoder, config: CaptionerConfig, pro
 def train_decoder(
     captioner: Captioner,
     corpus: Corpus,
+    pairs: Conditions,
     embeddings: np.ndarray,
     seen: CalibrationPhotos | None,
     out: Path,
@@ -185,14 +211,16 @@ def train_decoder(
     captioner.model = build_model(config, embeddings.shape[1], captioner.tokenizer, language_model)
     captioner.model.to(captioner.encoder.device)
     tokens, ends, cut = tokenized(corpus.texts, captioner.tokenizer, config.max_tokens)
-    val = held_out(corpus, config.validation_size)[corpus.rows]  # by row
-    examples = Examples(corpus, embeddings, tokens, ends, captioner.tokenizer, config)
-    rows = np.arange(len(corpus.rows))
+    rows = np.flatnonzero(pairs.rows >= 0)
+    val = held_out(corpus, config.validation_size)[corpus.rows[rows]]
+    if val.all() or not val.any():  # a handful of pairs
+        val = np.arange(len(rows)) == 0
+    examples = Examples(corpus, pairs.vectors, pairs.rows, tokens, ends, captioner.tokenizer, config)
     origin = captioner.training["origin"]
     trainer = Trainer(captioner.model, examples, rows[~val], rows[val], disturb, out, origin, progress)
     summary = trainer.run(resume)
     captioner.model.eval()
-    captioner.training |= {"texts_cut": cut, **noise, **summary}
+    captioner.training |= {"texts_cut": cut, "photos_lost": int((pairs.rows < 0).sum()), **noise, **summary}
 
 
 def make_noise(config: CaptionerConfig, corpus: Corpus, embeddings: np.ndarray, seen: CalibrationPhotos | None):

@@ -1,7 +1,7 @@
 """Tokenizers of caption decoders, independent of the text tower's, which may pad, lower or cut differently.
 
-Each has ``vocab_size``, ``stop_id``, ``banned`` (ids that no caption may hold), ``encode`` and ``decode``, and a ``kind`` for
-`load_tokenizer`.
+Each has ``vocab_size``, ``stop_id``, ``banned`` (ids that no caption may hold), ``encode``, ``decode`` and ``word_marks``, and
+a ``kind`` for `load_tokenizer`.
 """
 
 import io
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from open_clip.tokenizer import SimpleTokenizer
 
+from e2.adapters.captioning.words import WordMarks
 from e2.errors import InputError, first_line
 from e2.extras import extra
 
@@ -32,6 +33,8 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> list[int]: ...
 
     def decode(self, ids: Sequence[int]) -> str: ...
+
+    def word_marks(self) -> WordMarks: ...
 
     def save(self, folder: Path) -> None: ...
 
@@ -80,6 +83,10 @@ class SentencePieceTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         return self.processor.decode([i for i in ids if i not in self.banned and i != self.stop_id])
 
+    def word_marks(self) -> WordMarks:
+        pieces = map(self.processor.id_to_piece, range(self.vocab_size))
+        return WordMarks(_beginning(pieces))
+
     def save(self, folder: Path) -> None:
         (folder / FILE).write_bytes(self.model)
 
@@ -100,6 +107,9 @@ class ClipTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         return self.bpe.decode([i for i in ids if i not in (self.start_id, self.stop_id)]).strip()
+
+    def word_marks(self) -> WordMarks:
+        return WordMarks(tuple(i for i in range(self.vocab_size) if self.bpe.decoder[i].endswith("</w>")), last=True)
 
     def save(self, folder: Path) -> None:
         """Saves nothing: open_clip brings the table."""
@@ -128,8 +138,17 @@ class PretrainedTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
 
+    def word_marks(self) -> WordMarks:
+        pieces = self.tokenizer.convert_ids_to_tokens(list(range(self.vocab_size)))
+        return WordMarks(_beginning(pieces), first=True)
+
     def save(self, folder: Path) -> None:
         self.tokenizer.save_pretrained(folder / self.kind)
+
+
+def _beginning(pieces: Iterable[str]) -> tuple[int, ...]:
+    """Ids of the pieces that begin a word: SentencePiece marks them so, and GPT-2."""
+    return tuple(number for number, piece in enumerate(pieces) if piece.startswith(("▁", "Ġ")))
 
 
 def load_tokenizer(kind: str, folder: Path) -> Tokenizer:

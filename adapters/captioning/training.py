@@ -1,4 +1,4 @@
-"""Trains a caption decoder on texts only: resumable, each step a function of (seed, step)."""
+"""Trains a caption decoder on texts, or on photos with their texts: resumable, each step a function of (seed, step)."""
 
 import contextlib
 import math
@@ -37,7 +37,8 @@ class Examples:
     """Training examples of the decoder, ready for batching."""
 
     corpus: Corpus
-    embeddings: np.ndarray  # (U, D) of the distinct texts
+    embeddings: np.ndarray  # (U, D) of the distinct texts, or (P, D) of the products' photos
+    conditions: np.ndarray  # (R,) row of the embeddings for each row of the corpus
     tokens: np.ndarray  # concatenated ids of all distinct texts
     ends: np.ndarray  # their ends
     tokenizer: Tokenizer
@@ -56,7 +57,7 @@ class Examples:
             prompt = self._prompt(row, random)
             sequences.append(torch.tensor(prompt + caption))
             labels.append(torch.tensor([IGNORED] * len(prompt) + caption))
-        features = torch.from_numpy(np.asarray(self.embeddings[self.corpus.rows[rows]], dtype=np.float32))
+        features = torch.from_numpy(np.asarray(self.embeddings[self.conditions[rows]], dtype=np.float32))
         return features, pad_sequence(sequences, True, 0), pad_sequence(labels, True, IGNORED)
 
     def _prompt(self, row: int, random: np.random.Generator | None) -> list[int]:

@@ -1,22 +1,24 @@
-"""Captions any number of photos as JSON lines, for `e2 caption write`; resumable, with an ``error`` for bad photos.
+"""Captions any number of photos, for `e2 caption write`; resumable, with an ``error`` for bad photos.
 
-Until complete, the lines are in ``OUT.part`` beside ``OUT``, after a header line on their origin.
+Until complete, captions are JSON lines in ``OUT.part`` beside ``OUT``, after a header line on their origin; ``OUT`` is made of
+them at the end, in any of `FORMATS`.
 """
 
 import glob
 import itertools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
 from e2.adapters.captioning.captioner import Captioner
-from e2.adapters.captioning.files import json_line, write_table
+from e2.adapters.captioning.facts import Facts
+from e2.adapters.captioning.files import json_line, write_shopify, write_table
 from e2.data.fingerprint import digest, fingerprint
 from e2.data.images import BadImage, load_image
 from e2.data.product import Catalogue, without_photos
@@ -25,7 +27,11 @@ from e2.files import atomic_path
 from e2.outputs import LEDGER, claim_file, record, require_ours
 from e2.progress import with_progress
 
-TABLES = (".csv", ".tsv")
+FORMATS = ("jsonl", "csv", "tsv", "shopify")
+Format = Literal["jsonl", "csv", "tsv", "shopify"]
+ENDINGS: dict[str, Format] = {".csv": "csv", ".tsv": "tsv"}
+TITLE = "title"  # of a product, if the catalogue is read with this tag
+NOTHING_SURE = "its caption states nothing but facts that may not stand"
 CHUNK = 128  # photos decoded, captioned and written together
 
 
@@ -35,6 +41,7 @@ class PhotoToCaption:
 
     names: dict[str, Any]
     source: bytes | Path
+    tags: Mapping[str, str] = field(default_factory=dict)  # of its product, to hold the caption to
 
 
 class FolderPhotos(Sequence[PhotoToCaption]):
@@ -97,7 +104,8 @@ class CataloguePhotos(Sequence[PhotoToCaption]):
         row, image = self.images[number]
         product = self.catalogue[row]
         several = {"index": image} if len(product.images) > 1 else {}
-        return PhotoToCaption({"product_id": product.product_id, **several}, product.images[image])
+        title = {"title": product.tags[TITLE]} if TITLE in product.tags else {}
+        return PhotoToCaption({"product_id": product.product_id, **several, **title}, product.images[image], product.tags)
 
 
 def write_captions(
@@ -105,12 +113,14 @@ def write_captions(
     photos: Sequence[PhotoToCaption],
     out: str | Path,
     *,
+    form: Format | None = None,
+    facts: Facts | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
     **decoding: Any,
 ) -> dict[str, int]:
-    """Captions all photos into a JSON-lines file (a table if its name ends in .csv or .tsv), a chunk at a time.
+    """Captions all photos into a file, a chunk at a time.
 
     A line holds ``product_id`` (and ``index``) or ``image``, then ``caption`` and, if the prompt names tags, ``tags``; or
     ``error`` instead.
@@ -118,19 +128,24 @@ def write_captions(
     Args:
         captioner: any.
         photos: `FolderPhotos`, `CataloguePhotos` or any sequence of `PhotoToCaption`.
+        form: ``shopify`` writes a product once, by the first of its photos that has a caption; None: a table if the name ends
+            in .csv or .tsv, else JSON lines.
+        facts: what captions are held to; None: nothing.
         resume: continue a stopped run, or start one.
         decoding: any of `Decoding`.
 
     Returns:
-        Numbers of ``photos`` and ``errors``.
+        Numbers of ``photos``, ``errors`` and written ``products`` (lines, if photos are of no products).
 
     Raises:
-        InputError: ``out`` exists, or is of another run.
+        InputError: ``out`` exists, or is of another run; ``shopify`` without products.
     """
     out, part = Path(out), _part(out)
     how = captioner.decoding(**decoding)
+    require_products(form, photos)
     claim_captions(out, resume=resume, overwrite=overwrite)
     head = {"captioner": captioner.info["weights_sha256"], "decoding": asdict(how), "photos": photos_fingerprint(photos)}
+    head |= {"facts": None if facts is None else facts.description()}
     done = _done(part, head) if resume and not overwrite else 0
     if not done:
         _start(part, head)
@@ -138,11 +153,16 @@ def write_captions(
     with open(part, "a", encoding="utf-8") as file, ThreadPoolExecutor(max(1, captioner.encoder.workers)) as pool:
         for start in with_progress(starts, "Captions", len(starts), progress):
             chunk = [photos[row] for row in range(start, min(start + CHUNK, len(photos)))]
-            for record in caption_chunk(captioner, chunk, pool, decoding):
+            for record in caption_chunk(captioner, chunk, pool, decoding, facts):
                 file.write(json_line(record))
             file.flush()
-    errors = _finish(part, out)
-    return {"photos": len(photos), "errors": errors}
+    return {"photos": len(photos)} | _finish(part, out, form)
+
+
+def require_products(form: Format | None, photos: Sequence[PhotoToCaption]) -> None:
+    """Refuses a product import of photos that belong to no product."""
+    if form == "shopify" and "product_id" not in photos[0].names:
+        raise InputError("--format shopify writes products by their handles, and --data is no catalogue; give the catalogue")
 
 
 def claim_captions(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -161,7 +181,11 @@ def photos_fingerprint(photos: Sequence[PhotoToCaption]) -> str:
 
 
 def caption_chunk(
-    captioner: Captioner, photos: Sequence[PhotoToCaption], pool: ThreadPoolExecutor, decoding: dict[str, Any]
+    captioner: Captioner,
+    photos: Sequence[PhotoToCaption],
+    pool: ThreadPoolExecutor,
+    decoding: dict[str, Any],
+    facts: Facts | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yields one record per photo, in order."""
     decoded = list(pool.map(_decoded, photos))
@@ -175,6 +199,9 @@ def caption_chunk(
             yield {**photo.names, "error": image}
             continue
         caption, read = next(found)
+        if facts is not None and not (caption := facts.hold(caption, photo.tags)):
+            yield {**photo.names, "error": NOTHING_SURE}
+            continue
         yield {**photo.names, "caption": caption, **({"tags": read} if captioner.tag_reader is not None else {})}
 
 
@@ -225,19 +252,26 @@ def _part(out: str | Path) -> Path:
     return Path(f"{out}.part")
 
 
-def _finish(part: Path, out: Path) -> int:
-    """Moves the lines without their header to ``out``; returns the number of errors."""
+def _finish(part: Path, out: Path, form: Format | None) -> dict[str, int]:
+    """Makes ``out`` of the lines; counts ``errors`` and ``products``."""
 
     def lines() -> Iterator[str]:
         with open(part, encoding="utf-8") as file:
             yield from itertools.islice(file, 1, None)
 
+    def rows() -> Iterator[dict[str, Any]]:
+        return map(json.loads, lines())
+
+    form = form or ENDINGS.get(out.suffix.lower(), "jsonl")
     with atomic_path(out) as whole:
-        if out.suffix.lower() in TABLES:
-            write_table(lambda: map(json.loads, lines()), whole)
-        else:
+        if form == "shopify":
+            write_shopify(rows(), whole)
+        elif form == "jsonl":
             with open(whole, "w", encoding="utf-8") as file:
                 file.writelines(lines())
-    errors = sum("error" in json.loads(line) for line in lines())
+        else:
+            write_table(rows, whole, "excel" if form == "csv" else "excel-tab")
+    errors = sum("error" in row for row in rows())
+    products = len({row.get("product_id", number) for number, row in enumerate(rows()) if "caption" in row})
     part.unlink()
-    return errors
+    return {"errors": errors, "products": products}

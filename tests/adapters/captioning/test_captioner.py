@@ -1,10 +1,13 @@
 """Captioners end to end on a tiny shop: fit, resume, load, caption, write; and everything a user may get wrong."""
 
+import csv
 import json
 import os
 import shutil
 import tempfile
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,9 @@ from typer.testing import CliRunner
 import e2
 from e2.adapters.captioning import fit_captioner, load_captioner
 from e2.adapters.captioning import training as training_module
+from e2.adapters.captioning.captioner import Captioner
 from e2.adapters.captioning.command import caption_app
+from e2.adapters.captioning.embeddings import embed_photos
 from e2.adapters.captioning.files import read_captions
 from e2.adapters.captioning.sweep import nltk_scores, sweep_variances
 from e2.adapters.captioning.write import CataloguePhotos, FolderPhotos, PhotoToCaption, write_captions
@@ -129,6 +134,141 @@ def test_options_of_decoding_reach_the_decoder(decap, encoder, catalogue):
         captioner.caption(photos, beems=3)
 
 
+def test_length_and_beginning_of_captions(decap, encoder, catalogue):
+    captioner, photos = load_captioner(decap, encoder), photos_of(catalogue)
+    for search in ({}, {"beam": 3}):
+        captions = captioner.caption(photos, progress=False, min_words=2, max_words=4, begin="the blue", **search)
+        assert all(text.startswith("the blue") and 2 <= len(text.split()) <= 4 for text in captions)
+        assert all(len(t.split()) == 1 for t in captioner.caption(photos, progress=False, max_words=1, **search))
+        assert all(len(t.split()) >= 6 for t in captioner.caption(photos, progress=False, min_words=6, **search))
+
+
+@pytest.mark.parametrize("tokenizer", ["sentencepiece", "clip"])
+def test_words_are_told_apart_as_people_do(tokenizer, tmp_path):
+    settings = {"tokenizer": tokenizer, "steps": 1}
+    captioner = fit_captioner("decap", RandomVectors(), TEXTS, tmp_path / "c", **{**SMALL, **settings})
+    marks = captioner.tokenizer.word_marks()
+    for text in [*TEXTS, "a t-shirt, navy-blue; 100 % cotton."]:
+        words = sum(token in marks.counted for token in captioner.tokenizer.encode(text))
+        if tokenizer == "sentencepiece" or text in TEXTS:  # CLIP's table ends a word before each mark
+            assert words == len(text.split())
+
+
+@pytest.mark.parametrize("method", ["decap", "capdec"])
+def test_pairs_teach_what_each_photo_is_called(method, encoder, catalogue, tmp_path, monkeypatch):
+    few = Subset(catalogue, range(12))
+    options = {**SMALL, "steps": 250, "lr": 5e-3, "dropout": 0.0, "paired": True, "validation_size": 1, "vocabulary": 200}
+    fit_captioner(method, encoder, few, tmp_path / "c", **options)
+    again = load_captioner(tmp_path / "c", encoder)
+    assert again.memory is None and again.info["paired"] and again.training["photos_lost"] == 0
+    written = again.caption(photos_of(few, 12), progress=False)
+    told = [" ".join(few[row].captions[0].split()) for row in range(12)]
+    assert sum(a == b for a, b in zip(written, told, strict=True)) >= 5  # an encoder of random weights hardly tells them apart
+    with pytest.raises(InputError, match="other settings .pairs, texts|other settings .texts"):
+        fit_captioner(method, encoder, Subset(catalogue, range(13)), tmp_path / "c", resume=True, **options)
+
+
+def test_a_fit_on_pairs_that_cannot_be(encoder, catalogue, tmp_path):
+    for method, texts, options, said in (
+        ("nearest", catalogue, {}, "nearest learns nothing"),
+        ("decap", TEXTS, {}, "a list of texts has no photos"),
+        ("capdec", catalogue, {"calibration": "image-gap"}, "leave them out"),
+    ):
+        with pytest.raises(InputError, match=said):
+            fit_captioner(method, encoder, texts, tmp_path / "c", paired=True, **{**SMALL, **options})
+        assert not (tmp_path / "c").exists()
+
+
+class Spoilt(Sequence):
+    """A catalogue some of whose photos are broken."""
+
+    def __init__(self, catalogue, broken):
+        self.catalogue, self.broken = catalogue, broken
+        self.name, self.split, self.tags = catalogue.name, catalogue.split, catalogue.tags
+
+    def __len__(self):
+        return len(self.catalogue)
+
+    def __getitem__(self, row):
+        product = self.catalogue[row]
+        return replace(product, images=[b"no photo"]) if row in self.broken else product
+
+
+def test_pairs_are_embedded_once_and_broken_photos_left_out(encoder, catalogue, tmp_path, monkeypatch):
+    monkeypatch.setenv("E2_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("e2.adapters.captioning.embeddings.PHOTOS", 4)
+    few = Spoilt(Subset(catalogue, range(10)), {1, 4, 5, 6, 7})
+    vectors = embed_photos(encoder, few, 16, progress=False)
+    whole = encoder.encode_images([catalogue[row].images[0] for row in range(10)], progress=False)
+    good = [0, 2, 3, 8, 9]
+    np.testing.assert_allclose(vectors[good], whole[good], atol=1e-5)
+    assert np.isnan(vectors[[1, 4, 5, 6, 7]]).all()
+    monkeypatch.setattr(type(encoder), "encode_images", None)  # all is at hand
+    np.testing.assert_array_equal(embed_photos(encoder, few, 16, progress=False), vectors)
+    monkeypatch.undo()
+    fitted = fit_captioner("decap", encoder, few, tmp_path / "c", **{**SMALL, "steps": 2, "paired": True})
+    assert fitted.training["photos_lost"] == 5
+    with pytest.raises(InputError, match="fewer than two texts with a readable photo"):
+        fit_captioner("decap", encoder, Spoilt(few, range(10)), tmp_path / "d", **{**SMALL, "steps": 2, "paired": True})
+
+
+def test_a_product_import_of_shopify(decap, encoder, catalogue, tmp_path, monkeypatch):
+    hostile = '=1+1 <b>tom & "jerry"</b>, it\'s\nnew'
+    monkeypatch.setattr(Captioner, "caption_features", lambda self, features, *_, **__: [hostile] * len(features))
+    products = [catalogue[row] for row in range(4)]
+    photo = products[0].images[0]
+    products[1] = replace(products[1], images=[b"bad", photo, photo])  # its first photo is broken
+    products[2] = replace(products[2], images=[b"bad"])
+    products[3] = replace(products[3], tags={**products[3].tags, "title": "Red, tee"})
+    out = tmp_path / "import.csv"
+    counts = write_captions(load_captioner(decap, encoder), Listed(products), out, form="shopify", progress=False)
+    assert counts == {"photos": 6, "errors": 2, "products": 3}
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines(keepends=True)))
+    assert [row["Handle"] for row in rows] == [products[row].product_id for row in (0, 1, 3)]
+    assert [row["Title"] for row in rows] == ["", "", "Red, tee"]
+    bodies = {row["Body (HTML)"] for row in rows}
+    assert bodies == {'<p>=1+1 &lt;b&gt;tom &amp; "jerry"&lt;/b&gt;, it\'s\nnew</p>'}
+    write_captions(load_captioner(decap, encoder), Listed(products[:3]), tmp_path / "b.csv", form="shopify", progress=False)
+    assert (tmp_path / "b.csv").read_text().startswith("Handle,Body (HTML)\n")
+    with pytest.raises(InputError, match="writes products by their handles"):
+        write_captions(load_captioner(decap, encoder), FolderPhotos(tmp_path), tmp_path / "c.csv", form="shopify")
+
+
+def test_write_holds_captions_to_the_tags_of_the_catalogue(decap, shop, catalogue, tmp_path, monkeypatch):
+    stated = "Nike silk coat by Puma"
+    monkeypatch.setattr(Captioner, "caption_features", lambda self, features, *_, **__: [stated] * len(features))
+
+    def write(out, *options):
+        line = ["write", "--captioner", decap, "--data", shop, "--split", "train", "--out", tmp_path / out, "--workers", "0"]
+        result = CliRunner().invoke(caption_app, [*map(str, line), *options], catch_exceptions=False)
+        assert result.exit_code == 0
+        return result
+
+    tags = ("--tags", "brand,season,colour")
+    write("own.csv", *tags, "--format", "shopify")
+    rows = list(csv.DictReader((tmp_path / "own.csv").read_text().splitlines()))
+    products = [catalogue[row] for row in range(len(catalogue))]
+    assert [row["Handle"] for row in rows] == [product.product_id for product in products]
+    for row, product in zip(rows, products, strict=True):
+        named = [brand for brand in ("nike", "puma") if brand in row["Body (HTML)"].lower()]
+        assert set(named) <= {product.tags.get("brand", "").lower()}
+    write("free.jsonl", *tags, "--facts", "free")
+    assert set(read_captions(tmp_path / "free.jsonl").captions.values()) == {stated}
+    assert "no tags to hold captions to" in write("none.jsonl").stderr
+    assert set(read_captions(tmp_path / "none.jsonl").captions.values()) == {stated}
+
+
+class Listed(CataloguePhotos):
+    """Photos of a list of products."""
+
+    def __init__(self, products):
+        self.catalogue = products
+        self.images = [(row, i) for row, product in enumerate(products) for i in range(len(product.images))]
+
+    def fingerprint(self):
+        return "a list"
+
+
 def test_nearest_gives_the_text_of_the_highest_cosine(encoder, catalogue, tmp_path):
     fit_captioner("nearest", encoder, TEXTS, tmp_path / "nearest", memory_precision="fp32")
     captioner, photos = load_captioner(tmp_path / "nearest", encoder), photos_of(catalogue)
@@ -164,7 +304,7 @@ def examples_of(captioner, catalogue):
     corpus = corpus_of_catalogue(catalogue, captioner.config.text, captioner.tag_reader.vocabulary)
     ids, ends, _ = training_module.tokenized(corpus.texts, captioner.tokenizer, captioner.config.max_tokens)
     embeddings = np.zeros((len(corpus.texts), 16), np.float32)
-    return training_module.Examples(corpus, embeddings, ids, ends, captioner.tokenizer, captioner.config)
+    return training_module.Examples(corpus, embeddings, corpus.rows, ids, ends, captioner.tokenizer, captioner.config)
 
 
 @pytest.mark.parametrize("calibration", ["like-texts", "image-gap"])
@@ -314,7 +454,7 @@ def test_writing_names_bad_photos_and_goes_on(decap, encoder, folder, tmp_path, 
     captioner, out = load_captioner(decap, encoder), tmp_path / "out" / "captions.jsonl"
     counts = write_captions(captioner, FolderPhotos(folder), out, progress=False)
     records = [json.loads(line) for line in out.read_text().splitlines()]
-    assert counts == {"photos": 11, "errors": 3}
+    assert counts == {"photos": 11, "errors": 3, "products": 8}
     assert [r["image"] for r in records] == [photo.names["image"] for photo in FolderPhotos(folder)]
     errors = {r["image"]: r["error"] for r in records if "error" in r}
     assert (
@@ -364,7 +504,7 @@ def test_a_stopped_writing_goes_on_where_it_was(decap, encoder, folder, tmp_path
 def test_a_writing_of_a_catalogue_is_not_gone_on_with_by_another(decap, encoder, catalogue, tmp_path, monkeypatch):
     captioner, out = load_captioner(decap, encoder), tmp_path / "captions.jsonl"
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr("e2.adapters.captioning.write._finish", lambda part, out: 1 / 0)
+        patch.setattr("e2.adapters.captioning.write._finish", lambda *_: 1 / 0)
         write_captions(captioner, CataloguePhotos(Subset(catalogue, range(4))), out, progress=False)
     for rows in (range(5), range(3), range(1, 5), [3, 2, 1, 0]):
         with pytest.raises(InputError, match="other photos, options"):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
+from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model, LogitsProcessorList
 
-from e2.adapters.captioning.decoding import Decoding, decode
+from e2.adapters.captioning.decoding import Decoding, _beam_search, _Scorer, decode
+from e2.adapters.captioning.words import WordLimits, WordMarks
 from e2.errors import InputError
 from tests.adapters.captioning.reference import reference_model
 from tests.shared import FIXTURES, shared_path
@@ -45,30 +46,36 @@ def plain_step(model: GPT2LMHeadModel, context: torch.Tensor, ids: list[int]) ->
         return model(inputs_embeds=embedded[None]).logits[0, -1].log_softmax(-1)
 
 
-def plain_beam(model, context, beam, max_tokens, penalty):
+def plain_beam(model, context, beam, max_tokens, penalty, unit):
     """The search as its definition says, hypothesis by hypothesis in Python."""
-    alive = [([], 0.0)]
+    alive = [([], [])]  # ids and their log-probabilities
+
+    def score(hypothesis):
+        costs = hypothesis[1]
+        length = len(costs) if unit == "tokens" else sum(1 - math.exp(cost) for cost in costs)
+        return sum(costs) / length**penalty
+
     for step in range(max_tokens):
         grown = []
-        for ids, total in alive:
+        for ids, costs in alive:
             if ids and ids[-1] == STOP:
-                grown.append((ids, total))
+                grown.append((ids, costs))
                 continue
             log_p = plain_step(model, context, ids)
-            grown += [([*ids, token], total + log_p[token].item()) for token in range(len(log_p))]
-        rank = (lambda h: h[1]) if step == 0 else (lambda h: h[1] / len(h[0]) ** penalty)
-        alive = sorted(grown, key=rank, reverse=True)[:beam]
+            grown += [([*ids, token], [*costs, log_p[token].item()]) for token in range(len(log_p))]
+        alive = sorted(grown, key=score if step else lambda h: sum(h[1]), reverse=True)[:beam]
         if all(ids[-1] == STOP for ids, _ in alive):
             break
-    return sorted(((ids, total / len(ids) ** penalty) for ids, total in alive), key=lambda h: -h[1])
+    return sorted(((ids, score((ids, costs))) for ids, costs in alive), key=lambda h: -h[1])
 
 
+@pytest.mark.parametrize("unit", ["choices", "tokens"])
 @pytest.mark.parametrize("penalty", [1.0, 0.5])
-def test_beam_equals_a_plain_search_whatever_the_padding_and_who_ends_first(language_model, contexts, penalty):
-    how = Decoding(beam=3, max_tokens=7, length_penalty=penalty)
+def test_beam_equals_a_plain_search_whatever_the_padding_and_who_ends_first(language_model, contexts, penalty, unit):
+    how = Decoding(beam=3, max_tokens=7, length_penalty=penalty, length_unit=unit)
     found = decode(language_model.transformer, *contexts, how, stop_id=STOP)
     for context, mask, hypotheses in zip(*contexts, found, strict=True):
-        expected = plain_beam(language_model, context[mask], 3, 7, penalty)
+        expected = plain_beam(language_model, context[mask], 3, 7, penalty, unit)
         assert [h.ids for h in hypotheses] == [ids for ids, _ in expected]
         np.testing.assert_allclose([h.score for h in hypotheses], [score for _, score in expected], atol=1e-4)
     assert len({len(h[0].ids) for h in found}) > 1  # items ended at different steps
@@ -91,9 +98,9 @@ def test_greedy_equals_transformers_generate(language_model, contexts, ngram):
 
 
 def test_greedy_is_a_beam_of_one_and_scores_are_mean_log_probabilities(language_model, contexts):
-    context, mask = contexts
+    (context, mask), how = contexts, Decoding(max_tokens=12, length_unit="tokens")
     for (hypothesis,), c, m in zip(
-        decode(language_model.transformer, context, mask, Decoding(max_tokens=12), stop_id=STOP), context, mask, strict=True
+        decode(language_model.transformer, context, mask, how, stop_id=STOP), context, mask, strict=True
     ):
         log_p = [plain_step(language_model, c[m], hypothesis.ids[:i])[t].item() for i, t in enumerate(hypothesis.ids)]
         assert hypothesis.score == pytest.approx(sum(log_p) / len(log_p), abs=1e-4)
@@ -113,6 +120,61 @@ def test_banned_ids_never_come(language_model, contexts):
     for how in (Decoding(max_tokens=12), Decoding(max_tokens=12, beam=3), Decoding(max_tokens=12, top_p=1.0)):
         found = decode(language_model.transformer, *contexts, how, stop_id=STOP, banned=banned)
         assert not {token for hs in found for h in hs for token in h.ids} & set(banned)
+
+
+class Chain:
+    """A decoder whose next token depends on the last one alone, by a table of probabilities."""
+
+    def __init__(self, table):
+        self.table = torch.tensor(table)
+        self.logits = self.table[:1].log()
+
+    def advance(self, tokens):
+        return self.table[tokens].log()
+
+    def follow(self, parents):
+        pass
+
+    def keep(self, items):
+        pass
+
+
+@pytest.mark.parametrize(("unit", "name"), [("choices", "short"), ("tokens", "long")])
+def test_a_name_whose_rest_goes_without_saying_wins_by_tokens_alone(unit, name):
+    end, short, *long = range(6)  # 0 both begins a text and ends it
+    rows = [[1e-9] * 6 for _ in range(6)]
+    rows[end][short], rows[end][long[0]] = 0.6, 0.4  # twice as likely and more
+    rows[short][end] = rows[long[3]][end] = 0.8
+    for one, following in zip(long, long[1:], strict=False):
+        rows[one][following] = 1.0
+    rows[short][short] = rows[long[3]][short] = 0.2
+    scorer = _Scorer(LogitsProcessorList(), None)
+    (found,) = _beam_search(Chain(rows), Decoding(beam=2, max_tokens=7, length_unit=unit), end, scorer)
+    assert found[0].ids == {"short": [short, end], "long": [*long, end]}[name]
+
+
+@pytest.mark.parametrize("search", [{}, {"beam": 3}, {"top_p": 0.9}])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(("least", "most"), [(4, None), (0, 2), (3, 3), (0, 1)])
+def test_captions_have_as_many_words_as_asked_for(language_model, contexts, search, last, least, most):
+    marks = WordMarks(tuple(range(0, 40, 2)), last=last, first=not last)  # a word begins, or ends, with an even token
+    limits = WordLimits(marks, 40, STOP, least=least, most=most, begun=0, device=torch.device("cpu"))
+    how = Decoding(max_tokens=30, **search)
+    for hypotheses in decode(language_model.transformer, *contexts, how, stop_id=STOP, limits=limits):
+        ids = hypotheses[0].ids
+        words = sum(token % 2 == 0 for token in ids if token != STOP) + (marks.first and ids[0] % 2 != 0)
+        assert words <= (most or 99)
+        assert ids[-1] != STOP or words >= least
+
+
+def test_a_stop_that_is_forced_costs_what_it_would_have_cost(language_model, contexts):
+    context, mask = contexts
+    limits = WordLimits(WordMarks(tuple(range(40))), 40, STOP, least=0, most=3, begun=0, device=torch.device("cpu"))
+    how = Decoding(max_tokens=12, length_penalty=0.0)
+    found = decode(language_model.transformer, context, mask, how, stop_id=STOP, limits=limits)
+    for (hypothesis,), c, m in zip(found, context, mask, strict=True):
+        log_p = [plain_step(language_model, c[m], hypothesis.ids[:i])[t].item() for i, t in enumerate(hypothesis.ids)]
+        assert len(hypothesis.ids) <= 4 and hypothesis.score == pytest.approx(sum(log_p), abs=1e-4)
 
 
 def test_sampling_follows_the_nucleus_and_the_seed_alone(language_model, contexts):
@@ -143,6 +205,7 @@ def test_sampling_follows_the_nucleus_and_the_seed_alone(language_model, context
         ({"top_p": 1.5}, "top_p must be at most 1, got 1.5"),
         ({"top_p": 0.5, "beam": 2}, "beam 1"),
         ({"rerank": True}, "beam 2"),
+        ({"min_words": 4, "max_words": 3}, "max_words 3 is below min_words 4"),
         ({"beam": 41}, "40 tokens"),
         ({"max_tokens": 60}, "at most 59"),
     ],
@@ -173,7 +236,7 @@ def capdec_gpt2() -> GPT2Model:
 def test_fixture_capdec_beam(beam, temperature):
     expected = np.load(shared_path("fixtures/captioning/capdec_beam.npz"))
     name = f"beam{beam}" + ("" if temperature == 1 else f"_temp{temperature}")
-    how = Decoding(beam=beam, max_tokens=20, temperature=temperature)
+    how = Decoding(beam=beam, max_tokens=20, temperature=temperature, length_unit="tokens")
     found = decode(capdec_gpt2(), torch.from_numpy(expected["prefix_embed"]), None, how, stop_id=13)
     for hypotheses, ids, scores in zip(found, expected[f"{name}_token_ids"], expected[f"{name}_scores"], strict=True):
         assert [h.ids for h in hypotheses] == [[t for t in row.tolist() if t >= 0] for row in ids]
@@ -182,7 +245,13 @@ def test_fixture_capdec_beam(beam, temperature):
 
 def test_fixture_capdec_greedy_and_beam_of_one():
     expected = np.load(shared_path("fixtures/captioning/capdec_beam.npz"))
-    found = decode(capdec_gpt2(), torch.from_numpy(expected["prefix_embed"]), None, Decoding(max_tokens=20), stop_id=13)
+    found = decode(
+        capdec_gpt2(),
+        torch.from_numpy(expected["prefix_embed"]),
+        None,
+        Decoding(max_tokens=20, length_unit="tokens"),
+        stop_id=13,
+    )
     for row, (hypothesis,) in enumerate(found):
         if not expected["greedy_raised_typeerror"][row]:  # the original's fault at a first token that stops
             assert hypothesis.ids == expected["greedy_token_ids"][row][: expected["greedy_lengths"][row]].tolist()
