@@ -5,8 +5,8 @@ not), or a synonym that is no value itself (*jumper* for *Sweaters*), and the ca
 several values fit, the longest wins over all entities: ``Red Tape`` names the brand and not the colour. Percentages in a value
 need not be named (*100% Cotton* by ``cotton``), nor all parts of *Necklace and Chains*.
 
-A caption makes one claim per entity. It is right if one of its values is the product's (*black and white* for *Black*), wrong
-if none is, and neither if one is but wider or narrower (*blue* for *Navy Blue*).
+A caption makes one claim per entity. It is right if one of its values is one of the product's (*black and white* for *Black*),
+wrong if none is, and neither if one is but wider or narrower (*blue* for *Navy Blue*).
 """
 
 import re
@@ -17,6 +17,7 @@ import numpy as np
 
 from e2.benchmarks.captioning.claims import claims
 from e2.benchmarks.captioning.tag_words import is_garment, related, synonyms
+from e2.data.product import values_of
 from e2.spelling import Phrases, spelling
 
 COUNTS = ("right", "wrong", "known", "named")  # per caption and entity, see `tag_counts`
@@ -37,7 +38,7 @@ class TagVocabulary:
     """Finds all values of a catalogue's tags in texts, given the tags of any number of products."""
 
     def __init__(self, tags: Iterable[Mapping[str, str]]):
-        values = sorted({item for found in tags for item in found.items()})
+        values = sorted({(entity, value) for found in tags for entity, tag in found.items() for value in values_of(tag)})
         spelled = {(entity, spelling(value)) for entity, value in values}
         self.phrases = Phrases(
             (phrase, (entity, value))
@@ -66,14 +67,16 @@ def verdict(entity: str, mentions: Sequence[TagMention], tags: Mapping[str, str]
     named = [m.value for m in mentions if m.entity == entity]
     if entity not in tags or not named:
         return None
-    if any(spelling(value) == spelling(tags[entity]) for value in named):
+    own = values_of(tags[entity])
+    if {*map(spelling, named)} & {*map(spelling, own)}:
         return True
-    return None if any(related(value, tags[entity]) for value in named) else False
+    return None if any(related(value, other) for value in named for other in own) else False
 
 
 def is_right(mention: TagMention, mentions: Sequence[TagMention], tags: Mapping[str, str]) -> bool | None:
-    """Judges one mention: right if it is the product's own value, False if the claim that it is part of is wrong."""
-    if mention.entity in tags and spelling(mention.value) == spelling(tags[mention.entity]):
+    """Judges one mention: right if it is a value of the product's own, False if the claim that it is part of is wrong."""
+    own = values_of(tags[mention.entity]) if mention.entity in tags else ()
+    if spelling(mention.value) in map(spelling, own):
         return True
     return None if verdict(mention.entity, mentions, tags) is not False else False
 

@@ -144,3 +144,18 @@ def test_references_of_real_photos_are_right_about_themselves():
     found = against_themselves([row["caption"] for row in rows], tags, entities)
     assert all(found[f"tag_precision_{entity}"] >= 97 for entity in entities)
     assert found["tag_recall_brand"] > 99 and found["tag_recall_sub_category"] > 80 and found["tag_recall_colour"] > 90
+
+
+def test_a_claim_of_any_of_a_products_values_is_right():
+    tags = {"style": "casual | boho", "colour": "Navy Blue | red"}
+    vocabulary = TagVocabulary([tags, {"style": "formal", "colour": "green"}])
+    verdicts = {
+        "A casual dress": ("style", True),
+        "A boho dress": ("style", True),
+        "A formal dress": ("style", False),
+        "A red dress": ("colour", True),
+        "A green dress": ("colour", False),
+    }
+    for caption, (entity, right) in verdicts.items():
+        mentions = vocabulary.find(caption)
+        assert verdict(entity, mentions, tags) is right and is_right(mentions[0], mentions, tags) is right, caption
