@@ -4,7 +4,7 @@ Query vectors are in the encoder's own space, so they find photos as well as tex
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -39,6 +39,7 @@ class References:
         images: N photos, or None if the features are given.
         features: (N, D) normalised image embeddings, if available.
         regions: (N, E, D) normalised region embeddings, if available.
+        tags: tags of each photo's product, so that none need be read off it; empty: unknown.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class References:
         images: Sequence[ImageSource] | None,
         features: np.ndarray | None = None,
         regions: np.ndarray | None = None,
+        *,
+        tags: Sequence[Mapping[str, str]] = (),
     ):
         if images is None and features is None:
             raise InputError("a composed query needs reference photos or their features; there are neither")
-        self.encoder, self._images = encoder, images
+        self.encoder, self._images, self.tags = encoder, images, tags
         self._kept: dict[Any, Any] = {}
         if features is not None:
             self.features = _checked(features, images)

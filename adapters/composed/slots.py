@@ -54,7 +54,11 @@ class SlotFilling(Composer):
         return {**super().info, "text_weight": self.text_weight, "entities": list(self.reader.vocabulary)}
 
     def _compose(self, references: References, wishes: list[str]) -> Composed:
-        read = self.reader.read(references.features, references.regions)
+        vocabulary = self.reader.vocabulary
+        if references.tags:
+            read = [{entity: tags[entity] for entity in vocabulary if entity in tags} for tags in references.tags]
+        else:
+            read = self.reader.read(references.features, references.regions)
         edited, texts = zip(*(self.editor.edit_tags(tags, wish) for tags, wish in zip(read, wishes, strict=True)), strict=True)
         before = self.encoder.encode_texts([" ".join(tags.values()) for tags in read])
         after = self.encoder.encode_texts(texts)

@@ -11,7 +11,7 @@ from PIL import Image
 from e2.adapters.composed.base import Composer
 from e2.adapters.search.index import ProductSearch
 from e2.adapters.search.memory import MemoryStore
-from e2.adapters.search.queries import composed_query, search, vocabulary_of
+from e2.adapters.search.queries import composed_query, search
 from e2.adapters.search.sheet import save_sheet
 from e2.adapters.search.store import IndexHit
 from e2.data.images import BadImage, load_image
@@ -63,9 +63,10 @@ def find(
         raise InputError(f"--image {printable(str(image))}: {error.cause}; give another photo") from error
     store = MemoryStore(composer.encoder, catalogue, index, target)
     products = ProductSearch(store)
-    query = composed_query(composer, image, wish, vocabulary_of(products))
-    hits = search(products, query, top).hits
-    return ComposedResult(reference, wish, composer.info, query.steps, hits, [store.photo(hit.product_id) for hit in hits])
+    query = composed_query(composer, image, wish, products)
+    answer = search(products, query, top)
+    photos = [store.photo(hit.product_id) for hit in answer.hits]
+    return ComposedResult(reference, wish, composer.info, query.steps | answer.told, answer.hits, photos)
 
 
 def save_found(found: ComposedResult, out: Path) -> None:

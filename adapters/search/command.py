@@ -148,7 +148,7 @@ def search(
     """
     from e2.adapters.search.filters import tags_of
     from e2.adapters.search.index import encoder_of, open_index
-    from e2.adapters.search.queries import query_of, search, similar, vocabulary_of
+    from e2.adapters.search.queries import query_of, search, similar
     from e2.adapters.search.tables import hits_shown
 
     if like is not None and (text is not None or image is not None):
@@ -163,8 +163,9 @@ def search(
     else:
         model = encoder_of(index, encoder, device=device, precision=precision, workers=0)
         options: dict[str, Any] = {"method": method, "composer": composer, "settings": set_ or []}
-        query = query_of(model, text=text, image=image, vocabulary=vocabulary_of(opened), **options)
-        hits, steps = search(opened, query, top, where).hits, query.steps
+        query = query_of(model, text=text, image=image, products=opened, **options)
+        found = search(opened, query, top, where)
+        hits, steps = found.hits, query.steps | found.told
     opened.close()
     show({"steps": steps, "hits": [hit.record() for hit in hits]}, json, *hits_shown(steps, hits))
 

@@ -68,6 +68,14 @@ class ProductSearch:
         """
         return self.store.facets(self.filter(where))
 
+    def count(self, where: Where = None) -> int:
+        """Counts products that pass a filter.
+
+        Raises:
+            InputError: a wrong filter.
+        """
+        return self.store.count(self.filter(where))
+
     def filter(self, where: Where = None, tags: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Filter | None:
         """Joins a user's filter and chosen tags, each parsed separately; None: all products.
 

@@ -123,6 +123,9 @@ class LocalStore:
         with self._reading() as now:
             return self._described(now.search(queries, k + offset, where), offset)
 
+    def count(self, where: Filter | None) -> int:
+        return self._snapshot().count(where)
+
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         return self._snapshot().facets(where)
 

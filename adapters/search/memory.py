@@ -64,9 +64,7 @@ class MemoryStore:
 
     def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
         vectors, ids = self._vectors
-        passes = np.zeros(len(self._ids) + 1, dtype=bool)
-        passes[self._columns.passing(where)] = True
-        rows = np.flatnonzero(passes[[self._rows.get(name, len(self._ids)) for name in ids]])
+        rows = self._passing(where)
         if not len(rows):
             return [[] for _ in queries]
         most = (k + offset) * max(Counter(ids).values())  # vectors that contain so many products
@@ -79,8 +77,17 @@ class MemoryStore:
             found.append([self._hit(name, scored[name]) for name in list(scored)[offset : offset + k]])
         return found
 
+    def count(self, where: Filter | None) -> int:
+        return len({self._vectors[1][row] for row in self._passing(where)})
+
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         return self._columns.facets(self._columns.passing(where))
+
+    def _passing(self, where: Filter | None) -> np.ndarray:
+        """Rows of the vectors whose products pass a filter."""
+        passes = np.zeros(len(self._ids) + 1, dtype=bool)
+        passes[self._columns.passing(where)] = True
+        return np.flatnonzero(passes[[self._rows.get(name, len(self._ids)) for name in self._vectors[1]]])
 
     def photo(self, product_id: str) -> bytes | Path | None:
         """First photo of a product, if there is a catalogue."""

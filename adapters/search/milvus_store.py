@@ -110,10 +110,10 @@ class MilvusStore:
         return f"{found['collection_name']} {_properties(found).get(CHANGED)}"
 
     def __len__(self) -> int:
-        return self._count(None)
+        return self.count(None)
 
     def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
-        if where and self._clusters and not self._is_ordered() and self._count(where) <= ROWS_AT_ONCE:
+        if where and self._clusters and not self._is_ordered() and self.count(where) <= ROWS_AT_ONCE:
             return [hits[offset:] for hits in self._looked_at_each(queries, k + offset, where)]
         probes = self._clusters if where else -(-self._clusters // SHARE)
         answer = self._call(
@@ -128,7 +128,7 @@ class MilvusStore:
         )
         found = [[hit_of(hit["entity"], float(hit["distance"]), self.entities) for hit in hits] for hits in answer]
         if any(len(hits) < k for hits in found):
-            passing = min(k, max(0, self._count(where) - offset))
+            passing = min(k, max(0, self.count(where) - offset))
             if any(len(hits) < passing for hits in found):
                 return [hits[offset:] for hits in self._looked_at_each(queries, k + offset, where)]
         return found
@@ -194,7 +194,7 @@ class MilvusStore:
 
     def _settle(self) -> None:
         """Waits until the server shows everything written so far."""
-        self._count(None, consistency_level="Strong", patience=WRITE)
+        self.count(None, consistency_level="Strong", patience=WRITE)
 
     def _take_free_name(self) -> None:
         """Takes an unused name."""
@@ -238,7 +238,7 @@ class MilvusStore:
 
     def _order(self) -> None:
         """Chooses clusters if there are too many products for exhaustive search, and waits until all are in them."""
-        products = self._count(None, patience=WRITE)
+        products = self.count(None, patience=WRITE)
         if products > EXACT and not self._clusters:
             clusters = 4 * isqrt(products)
             self._call("release_collection", patience=WRITE)
@@ -265,7 +265,7 @@ class MilvusStore:
     def _expression(self, where: Filter | None) -> str:
         return "" if where is None else milvus_expression(where, lambda entity: column(self.entities, entity))
 
-    def _count(self, where: Filter | None, **options) -> int:
+    def count(self, where: Filter | None, **options) -> int:
         return int(self._query(self._expression(where), ["count(*)"], **options)[0]["count(*)"])
 
     def _by_id(self, product_ids: Sequence[str], fields: list[str], **options) -> Iterator[dict]:

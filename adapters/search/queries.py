@@ -17,6 +17,7 @@ from e2.adapters.composed.unwanted import Unwanted, unwanted_of
 from e2.adapters.encoder import Encoder
 from e2.adapters.search.filters import Filter, Not, OneOf, all_of
 from e2.adapters.search.index import MOST, ProductIndex, ProductSearch, Where
+from e2.adapters.search.keeping import Reference, agreed_tags, kept_tags, tiers, wished_tags
 from e2.adapters.search.store import IndexHit
 from e2.data.images import load_image
 from e2.errors import InputError
@@ -34,6 +35,7 @@ class IndexQuery:
     unwanted: Unwanted | None = None  # values that a wish rejects; None without a wish
     steps: dict[str, Any] = field(default_factory=dict)  # steps of a composed query, in words
     product_id: str | None = None  # the product that it started from, which is no hit
+    reference: Reference | None = None  # of a photo and a wish
 
     def leaves_out(self, hit: IndexHit) -> bool:
         """True if a product is no hit: the one it started from, or one with unwanted values, by tags or description."""
@@ -46,6 +48,12 @@ class Found:
 
     hits: list[IndexHit]
     next_offset: int | None
+    kept: Mapping[str, str] = field(default_factory=dict)  # tags of the reference; products with them come first
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The kept tags as a step of the query."""
+        return {"kept": dict(self.kept)} if self.kept else {}
 
 
 def query_of(
@@ -56,7 +64,7 @@ def query_of(
     method: str | None = None,
     composer: Path | None = None,
     settings: Sequence[str] = (),
-    vocabulary: Mapping[str, Sequence[str]] | None = None,
+    products: ProductSearch,
 ) -> IndexQuery:
     """Makes the query for words, for a photo, or for a photo and what should differ.
 
@@ -67,7 +75,7 @@ def query_of(
         method: of composed retrieval, for both; None: that of ``composer``, or else `METHOD`.
         composer: folder of `e2 compose fit`.
         settings: ``KEY=VALUE`` of the method, e.g. ``text_weight=0.5``.
-        vocabulary: entity -> values of the index's tags, which a wish may name and ``slots`` reads from the photo.
+        products: those to search; a wish may name their tags, and those of the nearest ones are read off the photo.
     """
     if text is not None and not text.strip():
         raise InputError("the text to search for is empty")
@@ -78,36 +86,52 @@ def query_of(
     photo = load_image(Path(image))
     if text is None:
         return IndexQuery(encoder.encode_images([photo], progress=False))
+    vocabulary = vocabulary_of(products)
     chosen = start_search(encoder, method or (None if composer else METHOD), composer, None, settings, vocabulary)
-    return composed_query(chosen, image, text, vocabulary or {})
+    return composed_query(chosen, image, text, products, vocabulary)
 
 
-def composed_query(composer: Composer, image: str | Path, wish: str, vocabulary: Mapping[str, Sequence[str]]) -> IndexQuery:
-    """Makes the query of a photo's file (captions are looked up by its name) and a wish; see `careful`."""
-    found = composer.composed(References(composer.encoder, [Path(image)]), [wish])
-    return careful(found, wish, RuleEditor(vocabulary), composer.encoder.encode_texts, vocabulary)
+def composed_query(
+    composer: Composer,
+    image: str | Path,
+    wish: str,
+    products: ProductSearch,
+    vocabulary: Mapping[str, Sequence[str]] | None = None,
+) -> IndexQuery:
+    """Makes the query of a photo's file (captions are looked up by its name) and a wish; see `careful`.
+
+    Args:
+        products: those to search.
+        vocabulary: `vocabulary_of` them, if it is there.
+    """
+    vocabulary = vocabulary_of(products) if vocabulary is None else vocabulary
+    features = composer.encoder.encode_images([Path(image)], progress=False)
+    tags = agreed_tags(products, features)
+    found = composer.composed(References(composer.encoder, [Path(image)], features, tags=[tags]), [wish])
+    return careful(found, Reference(wish, RuleEditor(vocabulary), tags), composer.encoder.encode_texts, vocabulary)
 
 
 def careful(
-    found: Composed, wish: str, editor: RuleEditor, encode: Callable[[list[str]], np.ndarray], entities: Iterable[str]
+    found: Composed, reference: Reference, encode: Callable[[list[str]], np.ndarray], entities: Iterable[str]
 ) -> IndexQuery:
-    """Makes a composed query avoid what its wish rejects ("anything but red").
+    """Makes a composed query avoid what its wish rejects ("anything but red"), and keep what it does not name.
 
     Args:
         found: of one reference and one wish.
-        editor: knows the values of the searched products.
+        reference: the photo and the wish.
         encode: texts -> (N, D).
         entities: tags of the products.
     """
-    unwanted = unwanted_of(found, wish, editor)
+    unwanted = unwanted_of(found, reference.wish, reference.editor)
     steps = (dict(found.steps[0]) if found.steps else {}) | ({"unwanted": unwanted.names} if unwanted else {})
-    return IndexQuery(unwanted.avoided(found.vectors, encode, entities), unwanted, steps)
+    return IndexQuery(unwanted.avoided(found.vectors, encode, entities), unwanted, steps, reference=reference)
 
 
 def search(products: ProductSearch, query: IndexQuery, k: int, where: Where = None, offset: int = 0) -> Found:
     """Finds the next ``k`` products after ``offset`` that pass a filter and have no unwanted values.
 
-    The index filters by tags; unwanted values in descriptions are filtered out here.
+    After a wish, products with the reference's garment come first, and among them those with what the wish names. The index
+    filters by tags; unwanted values in descriptions are filtered out here.
 
     Raises:
         InputError: a wrong filter, or k and offset out of range.
@@ -115,12 +139,27 @@ def search(products: ProductSearch, query: IndexQuery, k: int, where: Where = No
     where, more = products.filter(where), int(query.product_id is not None)
     if query.unwanted:
         where, more = all_of([where, without(query.unwanted, products.facets())]), more + MORE
+    kept = kept_tags(query.reference) if query.reference else {}
+    wished = wished_tags(products, query.reference) if query.reference else {}
     asked = max(k, min(k + more, MOST - offset))
-    listed = products.search(query.vector, asked, where, offset)[0]
-    kept = [rank for rank, hit in enumerate(listed) if not query.leaves_out(hit)][:k]
-    looked_at = kept[-1] + 1 if len(kept) == k else len(listed)
+    listed = _ranked(products, query.vector, asked, tiers(where, kept, wished), offset)
+    left = [rank for rank, hit in enumerate(listed) if not query.leaves_out(hit)][:k]
+    looked_at = left[-1] + 1 if len(left) == k else len(listed)
     over = looked_at == len(listed) < asked
-    return Found([listed[rank] for rank in kept], None if over else offset + looked_at)
+    return Found([listed[rank] for rank in left], None if over else offset + looked_at, kept)
+
+
+def _ranked(
+    products: ProductSearch, vector: np.ndarray, k: int, parts: Sequence[Filter | None], offset: int
+) -> list[IndexHit]:
+    """Ranks the products of one filter after those of another, and gives ``k`` from an offset on."""
+    found: list[IndexHit] = []
+    for number, part in enumerate(parts):
+        if len(found) < k:
+            found += products.search(vector, k - len(found), part, offset)[0]
+        if number + 1 < len(parts) and offset:
+            offset = max(0, offset - products.count(part))
+    return found
 
 
 def without(unwanted: Unwanted, vocabulary: Mapping[str, Iterable[str]]) -> Filter | None:

@@ -109,6 +109,10 @@ class Snapshot:
             for found in zip(products, scores, best, strict=True)
         ]
 
+    def count(self, where: Filter | None) -> int:
+        """Counts products that pass a filter."""
+        return len(self._passing(where).rows)
+
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         """Counts products: entity -> value -> number, most frequent first; missing tags are not counted."""
         return self.columns.facets(self._passing(where).products)

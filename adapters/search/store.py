@@ -96,6 +96,9 @@ class Searchable(Protocol):
     def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
         """Finds, for each query (Q, D), the ``k`` products after the best ``offset``, with their descriptions at that time."""
 
+    def count(self, where: Filter | None) -> int:
+        """Counts products that pass a filter."""
+
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         """Counts products: entity -> value -> number, most frequent first."""
 

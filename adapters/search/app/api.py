@@ -105,7 +105,6 @@ def _add_api(app: FastAPI, service: SearchService) -> None:
 
 
 def _add_pages(app: FastAPI, service: SearchService) -> None:
-    pages = Environment(loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     folder = files(__package__) / "assets"
     assets = {
         file.name: (file.read_bytes(), mimetypes.guess_type(file.name)[0]) for file in folder.iterdir() if file.is_file()
@@ -114,12 +113,12 @@ def _add_pages(app: FastAPI, service: SearchService) -> None:
     @app.get("/", include_in_schema=False)
     def page() -> HTMLResponse:
         facts = {"about": service.about(), "longest_text": schemas.LONGEST_TEXT, "version": __version__}
-        return HTMLResponse(pages.get_template("index.html").render(**facts))
+        return HTMLResponse(PAGES.get_template("index.html").render(**facts))
 
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:
         here = str(request.base_url).rstrip("/")
-        return HTMLResponse(pages.get_template("api.html").render(api=app.openapi(), here=here))
+        return HTMLResponse(PAGES.get_template("api.html").render(api=app.openapi(), here=here))
 
     @app.get("/assets/{name}", include_in_schema=False)
     def asset(name: str) -> Response:
@@ -143,12 +142,17 @@ def _tell_problems(app: FastAPI) -> None:
         return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, 422)
 
     @app.exception_handler(HTTPException)
-    def not_here(request: Request, error: HTTPException) -> JSONResponse:
+    def not_here(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):  # a person's browser
+            return HTMLResponse(PAGES.get_template("missing.html").render(), 404)
         return JSONResponse({"error": str(error.detail)}, error.status_code, headers=error.headers)
 
     @app.exception_handler(Exception)
     def fault(request: Request, error: Exception) -> JSONResponse:  # answered outside all middleware
         return JSONResponse({"error": "something went wrong on the server; its log says what"}, 500, HEADERS)
+
+
+PAGES = Environment(loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
 class JpegResponse(Response):

@@ -16,6 +16,7 @@ from e2.adapters.composed.slots import SlotFilling
 from e2.adapters.encoder import Encoder
 from e2.adapters.search.app.batching import ModelThread, Remembered
 from e2.adapters.search.app.photos import SentPhoto
+from e2.adapters.search.keeping import Reference
 from e2.adapters.search.queries import IndexQuery, careful
 from e2.adapters.tag_reader import TagReader
 from e2.errors import InputError
@@ -88,21 +89,24 @@ class Models:
         """Methods for a photo and a wish, the default first: our best measured, if available."""
         return (*self.composers, BLEND)
 
-    def compose(self, method: str, photo: SentPhoto, wish: str, weight: float = TEXT_WEIGHT) -> IndexQuery:
+    def compose(
+        self, method: str, photo: SentPhoto, wish: str, tags: Mapping[str, str], weight: float = TEXT_WEIGHT
+    ) -> IndexQuery:
         """Composes a query from a photo and a wish.
 
         Args:
             method: one of `methods`.
             wish: what should differ.
+            tags: of the photo's product: its own, or else `agreed_tags`.
             weight: of ``slerp``: 0 = only the photo, 1 = only the words.
         """
         look = self.look(photo)
         if method == BLEND:
             vectors = slerp(look.features[None], self.text(wish)[None], weight)
-            return self._careful(Composed(vectors), wish)
+            return self._careful(Composed(vectors), wish, tags)
         if method not in self._composed:
             raise InputError(f"there is no method {method!r} here; choose {', '.join(self.methods)}")
-        return self._careful(self._composed[method]((photo, look, wish)), wish)
+        return self._careful(self._composed[method]((photo, look, wish, tags)), wish, tags)
 
     def read_tags(self, photo: SentPhoto) -> dict[str, list[tuple[str, float]]]:
         """Reads the nearest values of each entity with their cosines, nearest first; empty for a catalogue without tags."""
@@ -116,10 +120,10 @@ class Models:
             for entity, rows in nearest.items()
         }
 
-    def _careful(self, found: Composed, wish: str) -> IndexQuery:
-        """Makes the query of one wish avoid what the wish rejects."""
+    def _careful(self, found: Composed, wish: str, tags: Mapping[str, str]) -> IndexQuery:
+        """Makes the query of one wish avoid what the wish rejects, and keep what it does not name."""
         encode = lambda texts: np.stack([self.text(text) for text in texts])  # noqa: E731 - remembered ones
-        return careful(found, wish, self.editor, encode, self.vocabulary)
+        return careful(found, Reference(wish, self.editor, tags), encode, self.vocabulary)
 
     def _texts(self, texts: list[str]) -> list[np.ndarray]:
         return list(self.encoder.encode_texts(texts, progress=False))
@@ -147,12 +151,12 @@ class Models:
         return self.captioner.caption_features(*_stacked(looks))
 
 
-def _composing(composer: Composer) -> Callable[[list[tuple[SentPhoto, Look, str]]], list[Composed]]:
-    """Makes a function that asks a composer: N (photo, look, wish) -> N separate queries."""
+def _composing(composer: Composer) -> Callable[[list[tuple[SentPhoto, Look, str, Mapping[str, str]]]], list[Composed]]:
+    """Makes a function that asks a composer: N (photo, look, wish, own tags) -> N separate queries."""
 
-    def run(items: list[tuple[SentPhoto, Look, str]]) -> list[Composed]:
-        photos, looks, wishes = zip(*items, strict=True)
-        references = References(composer.encoder, [photo.jpeg for photo in photos], *_stacked(looks))
+    def run(items: list[tuple[SentPhoto, Look, str, Mapping[str, str]]]) -> list[Composed]:
+        photos, looks, wishes, tags = zip(*items, strict=True)
+        references = References(composer.encoder, [photo.jpeg for photo in photos], *_stacked(looks), tags=tags)
         found = composer.composed(references, list(wishes))
         return [
             Composed(found.vectors[[row]], found.steps[row : row + 1], found.rewritings[row : row + 1])

@@ -1,6 +1,6 @@
 """Questions and answers of the JSON API."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -60,6 +60,7 @@ class ProductPage(BaseModel):
     """A page of products, and the counts for filters."""
 
     products: list[IndexedProduct]
+    found: int = Field(description="products that pass the filters")
     next_offset: int | None = Field(description="where the next page starts; null: nothing more")
     facets: dict[str, dict[str, int]] = Field(description="tag -> value -> products under the other filters")
     method: str | None = Field(description="how photo and words were combined; null if there was only one of them")
@@ -78,7 +79,10 @@ class Read(BaseModel):
     """A value read from a photo."""
 
     value: str
-    cosine: float
+    sure: Literal["known", "likely", "guess"] = Field(
+        description="known: the product's own; likely: most of the nearest products have it; guess: takes no part in searches"
+    )
+    cosine: float | None = Field(description="of the photo and the value; null: it is not among the nearest values")
 
 
 class Layer(BaseModel):
@@ -91,7 +95,7 @@ class Layer(BaseModel):
 class ReadOff(BaseModel):
     """Tags read from a photo, and where the selection tokens looked for them."""
 
-    tags: dict[str, list[Read]] = Field(description="nearest values of each tag, nearest first")
+    tags: dict[str, list[Read]] = Field(description="values of each tag, the surest first, then the nearest")
     looks: dict[str, list[Layer]]
     seen: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 of the grid, in shares of the photo")
 

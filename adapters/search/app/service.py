@@ -9,6 +9,7 @@ from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
 from e2.adapters.search.app.schemas import DEEPEST, About, IndexedProduct, Layer, ProductPage, Read, ReadOff, Search
 from e2.adapters.search.index import ProductIndex
+from e2.adapters.search.keeping import agreed_tags
 from e2.adapters.search.queries import Found, IndexQuery, search, vocabulary_of
 from e2.errors import InputError
 
@@ -70,13 +71,15 @@ class SearchService:
         """
         index = self.index
         where = index.filter(asked.filter, asked.tags())
-        query, method = self._query(asked)
+        query, method = self._query(index, asked)
         k = min(asked.k, DEEPEST - asked.offset)
         found = search(index, query, k, where, asked.offset) if k > 0 else Found([], None)
         more = found.next_offset if (found.next_offset or DEEPEST) < DEEPEST else None
         products = [IndexedProduct(**hit.record()) for hit in found.hits]
         facets = facets_of(index, asked)
-        return ProductPage(products=products, next_offset=more, facets=facets, method=method, steps=query.steps)
+        steps = query.steps | found.told
+        count = index.count(where)
+        return ProductPage(products=products, next_offset=more, found=count, facets=facets, method=method, steps=steps)
 
     def photo(self, photo_id: str) -> SentPhoto:
         """Returns an uploaded photo, or a product's.
@@ -123,10 +126,18 @@ class SearchService:
         photo = self.photo(photo_id)
         config = self.models.encoder.preprocessing
         seen = seen_box(photo.size, config["size"], config["resize_mode"])
-        tags = {
-            entity: [Read(value=value, cosine=round(cosine, 4)) for value, cosine in nearest]
-            for entity, nearest in self.models.read_tags(photo).items()
-        }
+        kind, _, name = photo_id.partition(":")
+        own = self.product(name).tags if kind == "product" else {}
+        agreed = agreed_tags(self.index, self.models.look(photo).features)
+        tags = {}
+        for entity, nearest in self.models.read_tags(photo).items():
+            surest = own.get(entity) or agreed.get(entity)
+            cosines = dict(nearest)
+            values = list(dict.fromkeys([*([surest] if surest else []), *cosines]))
+            sure = "known" if entity in own else "likely" if surest else "guess"
+            tags[entity] = [
+                Read(value=value, sure=sure if value == values[0] else "guess", cosine=cosines.get(value)) for value in values
+            ]
         looks = {
             entity: [Layer(layer=layer, weights=weights.round(3).tolist()) for layer, weights in layers.items()]
             for entity, layers in self.models.selections(photo).items()
@@ -142,19 +153,21 @@ class SearchService:
         """
         return self.models.caption(self.photo(photo_id))
 
-    def _query(self, asked: Search) -> tuple[IndexQuery, str | None]:
+    def _query(self, index: ProductIndex, asked: Search) -> tuple[IndexQuery, str | None]:
         """Makes the query, and names the method that combines photo and words."""
         text = asked.q.strip() if asked.q.strip(" .,?!") else ""
         if asked.photo is None:
             return IndexQuery(self.models.text(text or BROWSE)[None]), None
         photo, method = self.photo(asked.photo), None
+        kind, _, name = asked.photo.partition(":")
+        product = self.product(name) if kind == "product" else None
         if text:
             method = asked.method or self.models.methods[0]
-            query = self.models.compose(method, photo, text, asked.weight)
+            tags = product.tags if product else agreed_tags(index, self.models.look(photo).features)
+            query = self.models.compose(method, photo, text, tags, asked.weight)
         else:
             query = IndexQuery(self.models.look(photo).features[None])
-        kind, _, name = asked.photo.partition(":")
-        return replace(query, product_id=name if kind == "product" else None), method
+        return replace(query, product_id=product.product_id if product else None), method
 
 
 def facets_of(index: ProductIndex, search: Search) -> dict[str, dict[str, int]]:

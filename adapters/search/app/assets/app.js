@@ -16,8 +16,10 @@ const METHODS = {
   searle: ["As a word (SEARLE)", "The photo becomes a word in a sentence with your words"],
   sum: ["Sum", "Photo and words count alike"],
 };
-const STEPS = { changed: "After your words", prompt: "Searched with", caption: "The photo, described", rewritten: "After your words",
+const SURE = { known: "from the catalogue", likely: "likely", guess: "a guess" };
+const STEPS = { kept: "Comes first", changed: "After your words", prompt: "Searched with", caption: "The photo, described", rewritten: "After your words",
   unwanted: "Kept out", "not understood": "Not understood" };
+let answer = null; // the newest page of products that is shown
 let latest = 0; // number of the newest request; answers to older ones are dropped
 let uploading = null;
 
@@ -27,7 +29,7 @@ function el(name, properties = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (key in node && key !== "list") node[key] = value;
+    else if ((key in node && key !== "list") || key === "product") node[key] = value;
     else node.setAttribute(key, value);
   }
   node.append(...children.filter((child) => child !== null && child !== undefined));
@@ -61,10 +63,10 @@ async function ask(path, parameters, options) {
   try {
     answer = await fetch(path + query, options);
   } catch {
-    throw new Error("The server cannot be reached. Is e2 app still running?");
+    throw new Error("The search cannot be reached. Check your connection and try again.");
   }
-  const found = await answer.json().catch(() => ({ error: `The server answered with status ${answer.status}.` }));
-  if (!answer.ok) throw new Error(found.error || `The server answered with status ${answer.status}.`);
+  const found = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(found.error || "The search is out of order just now. Try again in a moment.");
   return found;
 }
 
@@ -120,8 +122,25 @@ function closeProduct() {
 
 let shown = null; // the search whose products are on the page, without the opened product; null after a failure
 let sent = null; // the words of that search
+const left = new Map(); // address -> what a page showed when it was left, for Back
 
-function render() {
+function leave() {
+  if (shown === null || !answer) return;
+  left.delete(shown); // the newest is kept longest
+  left.set(shown, { answer, products: [...$("results").children], scroll: scrollY });
+  if (left.size > 20) left.delete(left.keys().next().value);
+}
+
+function comeBack(wanted, page) {
+  latest++;
+  $("results").removeAttribute("aria-busy");
+  $("more").disabled = false;
+  $("results").replaceChildren(...page.products);
+  showAnswer(wanted, page.answer);
+  scrollTo({ top: page.scroll });
+}
+
+function render({ back = false } = {}) {
   const wanted = state();
   if (wanted.q !== sent) $("words").value = sent = wanted.q;
   $("words").placeholder = wanted.photo ? "What should differ? For example: in red" : "Search by words, or by a photo";
@@ -130,9 +149,11 @@ function render() {
   showChips(wanted);
   const key = addressOf({ ...wanted, product: null });
   if (key !== shown) {
+    leave();
     shown = key;
     showQueryPhoto(wanted);
-    search(wanted);
+    if (back && left.has(key)) comeBack(wanted, left.get(key));
+    else search(wanted);
   }
   showProduct(wanted.product);
   document.title = (wanted.q ? `${wanted.q} · ` : wanted.photo ? "photo · " : "") + "E2 search";
@@ -151,29 +172,24 @@ function parametersOf(wanted, offset) {
 
 async function search(wanted, offset = 0) {
   const number = ++latest;
+  if (!offset) answer = null;
   const results = $("results");
   results.setAttribute("aria-busy", "true");
   $("more").disabled = true;
   try {
     const found = await ask("/api/search", parametersOf(wanted, offset));
     if (number !== latest) return;
-    $("message").hidden = true;
     if (!offset) results.replaceChildren();
-    const first = results.children.length;
-    results.append(...found.products.map(card));
-    $("more").hidden = found.next_offset === null;
-    $("more").onclick = () => search(wanted, found.next_offset);
-    if (offset && results.children[first]) results.children[first].firstChild.focus();
-    if (!offset) {
-      showHeading(wanted);
-      showFilters(found.facets, wanted);
-      showSteps(found);
-      if (!found.products.length) showMessage("Nothing here passes these filters.", emptyWays(wanted));
-    }
+    const added = found.products.map(card);
+    results.append(...added);
+    showAnswer(wanted, found);
+    if (offset) added[0]?.querySelector("a").focus();
+    else if (about.entities.length) suggest(found.facets);
   } catch (problem) {
     if (number !== latest) return;
     if (offset) return say(problem.message); // the products stay, and so does the button
-    shown = null;
+    shown = answer = null;
+    $("found").textContent = "";
     results.replaceChildren();
     $("more").hidden = true;
     $("query-photo").hidden = true;
@@ -185,6 +201,67 @@ async function search(wanted, offset = 0) {
       $("more").disabled = false;
     }
   }
+}
+
+// Everything beside the products themselves.
+function showAnswer(wanted, found) {
+  answer = found;
+  $("message").hidden = true;
+  $("more").hidden = found.next_offset === null;
+  $("more").onclick = () => search(wanted, found.next_offset);
+  $("found").textContent = `${found.found.toLocaleString("en")} ${found.found === 1 ? "product" : "products"}`;
+  $("save").hidden = !$("results").children.length;
+  showHeading(wanted);
+  showStart(wanted, found.facets);
+  showFilters(found.facets, wanted);
+  showSteps(found);
+  showLine(found.steps.kept);
+  if (!$("results").children.length) showMessage("Nothing here passes these filters.", [...fewerFilters(wanted, found.facets), ...emptyWays(wanted)]);
+}
+
+// A line above the first product that does not keep the reference's garment.
+function showLine(kept) {
+  $("results").querySelector(".line")?.remove();
+  const [entity, value] = Object.entries(kept || {})[0] || [];
+  const other = entity && [...$("results").children].find((item) => item.product.tags[entity] !== value);
+  if (other) other.before(el("li", { className: "line" }, "Not ", el("bdi", {}, value), ", but near to your wish"));
+}
+
+// Without any value of one tag, as many products remain as its counts add up to: they are under the other filters.
+function fewerFilters(wanted, facets) {
+  const entities = new Set(wanted.tags.map((tag) => tag.split(":")[0]));
+  return [...entities].map((entity) => [entity, Object.values(facets[entity] || {}).reduce((sum, count) => sum + count, 0)])
+    .filter(([, count]) => count)
+    .map(([entity, count]) => el("button", { type: "button", className: "plain",
+      onclick: () => go({ tags: state().tags.filter((tag) => tag.split(":")[0] !== entity) }) },
+    `Any ${plainName(entity)}: ${count.toLocaleString("en")} ${count === 1 ? "product" : "products"}`));
+}
+
+function suggest(facets) {
+  const values = Object.values(facets).flatMap((counts) => Object.keys(counts).slice(0, 100)).filter((value) => value);
+  $("suggestions").replaceChildren(...[...new Set(values)].map((value) => el("option", { value })));
+}
+
+function showStart(wanted, facets) {
+  const fresh = !wanted.q && !wanted.photo && !wanted.tags.length;
+  $("start").hidden = !fresh;
+  if (!fresh) return;
+  const examples = Object.values(facets).map((counts) => Object.keys(counts).find((value) => value)).filter((value) => value).slice(0, 4);
+  $("start").replaceChildren(
+    el("p", {}, "Say what you look for, or drop a photo of it here. Then say what should differ: “in blue”, “not striped”."),
+    el("p", { className: "chips" }, ...examples.map((words) =>
+      el("button", { type: "button", onclick: () => go({ q: words }) }, el("bdi", {}, words)))));
+}
+
+// A table of the products that are shown. A text that a spreadsheet would run as a formula gets an apostrophe before it.
+function saveTable() {
+  const cell = (text) => `"${(/^[=+\-@\t\r]/.test(text) ? "'" + text : text).replaceAll('"', '""')}"`;
+  const rows = [...$("results").querySelectorAll("li:not(.line)")].map(({ product }) =>
+    [product.product_id, product.caption, ...about.entities.map((entity) => product.tags[entity] || "")]);
+  const table = [["product_id", "caption", ...about.entities], ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
+  const link = el("a", { href: URL.createObjectURL(new Blob(["\ufeff" + table + "\r\n"], { type: "text/csv" })), download: "products.csv" });
+  link.click();
+  URL.revokeObjectURL(link.href);
 }
 
 function showHeading(wanted) {
@@ -208,9 +285,9 @@ function emptyWays(wanted) {
 
 function card(product) {
   const tags = Object.values(product.tags).join(" · ");
-  return el("li", {},
+  return el("li", { product },
     el("a", {
-      className: "card", href: addressOf({ ...state(), product: product.product_id }), title: `match ${product.score.toFixed(3)}`,
+      className: "card", href: addressOf({ ...state(), product: product.product_id }),
       onclick: (event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();
@@ -281,7 +358,7 @@ function toggled(tags, tag) {
 function showChips(wanted) {
   const chips = wanted.tags.map((tag) => {
     const [entity, ...value] = tag.split(":");
-    return el("button", { type: "button", title: "Remove this filter", onclick: () => go({ tags: toggled(wanted.tags, tag) }) },
+    return el("button", { type: "button", title: "Remove this filter", onclick: () => go({ tags: toggled(state().tags, tag) }) },
       el("small", {}, plainName(entity)), " ", el("bdi", {}, value.join(":") || "none"), el("span", { "aria-hidden": "true" }, "×"));
   });
   if (chips.length) chips.push(el("button", { type: "button", className: "plain", onclick: () => go({ tags: [] }) }, "Clear all"));
@@ -330,7 +407,7 @@ function filterGroup(entity, counts, wanted) {
 
 function filterValue(entity, value, count, checked, wanted) {
   const tag = `${entity}:${value}`;
-  const box = el("input", { type: "checkbox", checked, onchange: () => go({ tags: toggled(wanted.tags, tag) }) });
+  const box = el("input", { type: "checkbox", checked, onchange: () => go({ tags: toggled(state().tags, tag) }) });
   box.dataset.tag = tag;
   return el("li", {}, el("label", {}, box, el("bdi", {}, value), el("span", { className: "count" }, count.toLocaleString("en"))));
 }
@@ -370,12 +447,12 @@ function showReadings(found, picture, place) {
   if (!entities.length && !looked.length) return place.remove();
   const rows = (entities.length ? entities : looked).map((entity) => readingRow(entity, found, picture));
   place.lastChild.replaceWith(el("ul", {}, ...rows));
-  if (looked.length) place.append(el("p", { className: "soft" }, "Figures are cosines; the eye shows the patches that each tag's tokens took."));
+  if (looked.length) place.append(el("p", { className: "soft" }, "A guess takes no part in the search. The eye shows the patches that each tag's tokens took."));
 }
 
 function readingRow(entity, found, picture) {
   const [best, ...others] = found.tags[entity] || [];
-  const hint = others.map((other) => `${other.value} ${other.cosine.toFixed(2)}`).join(", ");
+  const hint = others.map((other) => other.value).join(", ");
   const eye = found.looks[entity] ? el("button", { type: "button", className: "eye", "aria-pressed": "false",
     title: `Where it looked for ${plainName(entity)}`, "aria-label": `Where it looked for ${plainName(entity)}`,
     onclick: () => {
@@ -385,10 +462,10 @@ function readingRow(entity, found, picture) {
       showLook(picture, on ? found : null, entity);
       if (on) picture.scrollIntoView({ block: "nearest" }); // on a phone it may be above what is seen
     } }, eyeIcon()) : null;
-  const value = best ? el("button", { type: "button", className: "value", title: hint ? `next: ${hint}` : "", dir: "auto",
+  const value = best ? el("button", { type: "button", className: "value", title: hint ? `or else: ${hint}` : "", dir: "auto",
     onclick: () => go({ tags: [...new Set([...state().tags, `${entity}:${best.value}`])], product: null }) }, best.value) : null;
   return el("li", {}, el("span", { className: "entity" }, plainName(entity)), value,
-    best ? el("span", { className: "count", title: "cosine" }, best.cosine.toFixed(2)) : null, eye);
+    best ? el("span", { className: "count" }, SURE[best.sure]) : null, eye);
 }
 
 function eyeIcon() {
@@ -458,8 +535,9 @@ function fillProduct(dialog, product, alike) {
   const photo = "product:" + product.product_id;
   const { picture, facts } = photoPanel(photo, product.caption);
   const tags = Object.entries(product.tags).map(([entity, value]) => el("div", {}, el("dt", {}, plainName(entity)),
-    el("dd", {}, el("button", { type: "button", className: "value", title: "Filter by it", dir: "auto",
-      onclick: () => go({ tags: [...new Set([...state().tags, `${entity}:${value}`])], product: null }) }, value))));
+    el("dd", {}, /^https?:\/\//.test(value) ? el("a", { href: value, rel: "noreferrer", target: "_blank" }, "Open in the shop")
+      : el("button", { type: "button", className: "value", title: "Filter by it", dir: "auto",
+        onclick: () => go({ tags: [...new Set([...state().tags, `${entity}:${value}`])], product: null }) }, value))));
   const similar = alike.map((other) => el("li", {}, el("button", { type: "button", title: other.caption,
     onclick: () => openProduct(other.product_id) }, el("img", { src: thumbnail(other.product_id), alt: other.caption }))));
   dialog.replaceChildren(closeButton(),
@@ -498,6 +576,7 @@ async function takePhoto(file) {
 async function shrunk(file) {
   const SIDE = 1024;
   const picture = await createImageBitmap(file).catch(() => null);
+  if (!picture && /hei[cf]/i.test(file.type + file.name)) throw new Error(HEIC);
   if (!picture || Math.max(picture.width, picture.height) <= SIDE) return file;
   const scale = SIDE / Math.max(picture.width, picture.height);
   const canvas = el("canvas", { width: Math.round(picture.width * scale), height: Math.round(picture.height * scale) });
@@ -508,7 +587,11 @@ async function shrunk(file) {
   return (await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.9))) || file;
 }
 
-const photoIn = (transfer) => [...(transfer?.files || [])].find((file) => file.type.startsWith("image/"));
+const photoIn = (transfer) => [...(transfer?.files || [])].find((file) => file.type.startsWith("image/") || /\.hei[cf]$/i.test(file.name));
+const isAddress = (text) => /^(https?:|data:image)\S+$/.test(text.trim());
+const ADDRESS = "This page fetches nothing from other sites. Save the picture first, then choose or drop the file.";
+const HEIC = "This browser cannot open HEIC photos. Send a JPEG, or take a screenshot of the photo and send that.";
+let ours = false; // whether what is dragged is a part of this page
 
 async function copyLink() {
   try {
@@ -565,15 +648,28 @@ $("product").addEventListener("close", () => { // a browser may close it by itse
   if (!$("product").open) closeProduct();
 });
 $("product").addEventListener("click", (event) => { if (event.target === $("product")) closeProduct(); });
-document.addEventListener("paste", (event) => { const file = photoIn(event.clipboardData); if (file) takePhoto(file); });
-document.addEventListener("dragover", (event) => { event.preventDefault(); $("drop").hidden = false; });
+$("save").addEventListener("click", saveTable);
+document.addEventListener("paste", (event) => {
+  const file = photoIn(event.clipboardData);
+  if (file) takePhoto(file);
+  else if (isAddress(event.clipboardData.getData("text"))) say(ADDRESS);
+});
+document.addEventListener("dragstart", () => { ours = true; });
+document.addEventListener("dragend", () => { ours = false; });
+document.addEventListener("dragover", (event) => {
+  if (ours) return;
+  event.preventDefault();
+  $("drop").hidden = false;
+});
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) $("drop").hidden = true; });
 document.addEventListener("drop", (event) => {
+  if (ours) return;
   event.preventDefault();
   $("drop").hidden = true;
   const file = photoIn(event.dataTransfer);
   if (file) takePhoto(file);
-  else say("That was no photo; drop a JPEG, PNG or WebP file.");
+  else say(event.dataTransfer.types.includes("text/uri-list") ? ADDRESS : "That was no photo; drop a JPEG, PNG or WebP file.");
 });
-addEventListener("popstate", render);
+history.scrollRestoration = "manual";
+addEventListener("popstate", () => render({ back: true }));
 render();

@@ -1,6 +1,8 @@
 """A small shop with one hostile product, indexed by an untrained encoder with entities, and the app over it."""
 
 import io
+import shutil
+import threading
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +14,7 @@ import e2
 from e2.adapters.captioning import fit_captioner
 from e2.adapters.encoder import load_encoder
 from e2.adapters.search.app.api import create_app
+from e2.adapters.search.app.server import _listener, server_of
 from e2.adapters.search.app.start import service_of
 from e2.adapters.search.build import build_index
 from e2.adapters.search.index import open_index
@@ -23,6 +26,7 @@ TAGS = ("brand", "colour")
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 200), "grey": (120, 120, 120)}
 OWN = "document.title='owned'"
 HOSTILE = f'</script><script>{OWN}</script><img src=x onerror="{OWN}"> \u202ered'
+WAIT = 30_000  # milliseconds for a browser on a busy machine
 HOSTILE_ID = '../../etc/passwd?"<b>'
 
 
@@ -81,3 +85,52 @@ def service(tiny, tmp_path_factory):
 @pytest.fixture(scope="session")
 def client(service) -> TestClient:
     return TestClient(create_app(service), base_url="http://localhost")
+
+
+@pytest.fixture(scope="package")
+def address(service):
+    """The app on a real port."""
+    listener = _listener("127.0.0.1", 0)
+    server = server_of(create_app(service))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="package")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no Chromium here")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser, address):
+    context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context, address):
+    """A tab, which at the end must have had no error and asked nobody but the app."""
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    problems, asked = [], []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if "Content Security" in line.text else None)
+    page.on("request", lambda request: asked.append(request.url))
+    yield page
+    assert not problems and all(url.startswith((address, "blob:", "data:")) for url in asked)
+
+
+def shown(page) -> list[str]:
+    page.locator("#results:not([aria-busy]) .card").first.wait_for()
+    return page.locator("#results .caption").all_inner_texts()

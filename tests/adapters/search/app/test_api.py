@@ -111,11 +111,15 @@ def test_no_method_finds_what_is_not_wanted_and_what_is_not_understood_is_told(c
         == "red"
     )
     ends = [
-        ids(client.get("/api/search", params={"photo": "product:tee-2", "q": "red", "method": "slerp", "weight": w, "k": 40}))
+        ids(
+            client.get(
+                "/api/search", params={"photo": "product:tee-2", "q": "cheaper", "method": "slerp", "weight": w, "k": 40}
+            )
+        )
         for w in (0, 1)
     ]
     assert ends[0] == ids(client.get("/api/search", params={"photo": "product:tee-2", "k": 40}))
-    assert ends[1] == [name for name in ids(client.get("/api/search", params={"q": "red", "k": 40})) if name != "tee-2"]
+    assert ends[1] == [name for name in ids(client.get("/api/search", params={"q": "cheaper", "k": 40})) if name != "tee-2"]
     assert (
         "no method" in client.get("/api/search", params={"photo": "product:tee-2", "q": "x", "method": "nope"}).json()["error"]
     )
@@ -125,13 +129,35 @@ def test_reading_a_photo(client, service):
     found = client.get("/api/read", params={"photo": "product:tee-2"}).json()
     photo = service.photo("product:tee-2")
     both = service.models.encoder.encode_images_and_regions([photo.jpeg], progress=False)
-    tags = service.models.reader.read(*both)[0]
-    assert {entity: values[0]["value"] for entity, values in found["tags"].items()} == tags
+    read = service.models.reader.read(*both)[0]
+    own = client.get("/api/product", params={"id": "tee-2"}).json()["tags"]
+    for entity, values in found["tags"].items():  # its own tags win, and take part in searches
+        assert (values[0]["value"], values[0]["sure"]) == (own[entity], "known")
+        assert read[entity] in [value["value"] for value in values]
     chosen = service.models.encoder.selections([photo.jpeg])
     for entity, layers in found["looks"].items():
         for layer in layers:
             np.testing.assert_allclose(layer["weights"], chosen[entity][layer["layer"]][0].sum(axis=0), atol=1e-3)
     assert client.get("/api/caption", params={"photo": "product:tee-2"}).json()["caption"].startswith("A ")
+
+
+def test_a_photo_that_the_nearest_products_do_not_agree_on_is_no_more_than_guessed(client):
+    photo = upload(client, png()).json()["photo"]
+    tags = client.get("/api/read", params={"photo": photo}).json()["tags"]
+    changed = client.get("/api/search", params={"photo": photo, "q": "from Nike", "method": "slots"}).json()["steps"]
+    likely = {entity: values[0]["value"] for entity, values in tags.items() if values[0]["sure"] == "likely"}
+    assert changed["tags"] == likely and {values[0]["sure"] for values in tags.values()} <= {"likely", "guess"}
+
+
+def test_the_products_that_pass_are_counted(client):
+    for tags, count in (([], 40), (["colour:red"], 11), (["colour:no such"], 0)):
+        assert client.get("/api/search", params={"tag": tags, "k": 1}).json()["found"] == count
+
+
+def test_a_missing_page_leads_on(client):
+    page = client.get("/nowhere", headers={"Accept": "text/html"})
+    assert page.status_code == 404 and '<a href="/">' in page.text
+    assert client.get("/nowhere").json() == {"error": "Not Found"}
 
 
 def test_ids_are_names_in_the_index_and_never_paths(client):

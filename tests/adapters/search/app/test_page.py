@@ -1,65 +1,8 @@
 """The page in a real browser: type, filter, upload, compose, look, describe, open, go back; hostile texts stay texts."""
 
 import re
-import shutil
-import threading
 
-import pytest
-
-from e2.adapters.search.app.api import create_app
-from e2.adapters.search.app.server import _listener, server_of
-from tests.adapters.search.app.conftest import HOSTILE, png
-
-WAIT = 30_000  # milliseconds, on a busy machine
-
-
-@pytest.fixture(scope="module")
-def address(service):
-    """The app on a real port."""
-    listener = _listener("127.0.0.1", 0)
-    server = server_of(create_app(service))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("there is no Chromium here")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def context(browser, address):
-    context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 900})
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context, address):
-    """A tab, which at the end must have had no error and asked nobody but the app."""
-    page = context.new_page()
-    page.set_default_timeout(WAIT)
-    problems, asked = [], []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda line: problems.append(line.text) if "Content Security" in line.text else None)
-    page.on("request", lambda request: asked.append(request.url))
-    yield page
-    assert not problems and all(url.startswith((address, "blob:", "data:")) for url in asked)
-
-
-def shown(page) -> list[str]:
-    page.locator("#results:not([aria-busy]) .card").first.wait_for()
-    return page.locator("#results .caption").all_inner_texts()
+from tests.adapters.search.app.conftest import HOSTILE, png, shown
 
 
 def test_type_filter_and_reopen(page, browser, address):

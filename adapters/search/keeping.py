@@ -1,0 +1,75 @@
+"""Ranks first what keeps the reference's garment and has what the wish names, as far as the products' tags tell.
+
+"In blue" beside a T-shirt says nothing of T-shirts: without this, blue bags rank as high.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from e2.adapters.composed.lexicon import Value
+from e2.adapters.composed.rule_editor import RuleEditor, covers
+from e2.adapters.search.filters import Filter, Not, OneOf, all_of
+from e2.adapters.search.index import ProductSearch
+
+NEIGHBOURS = 10  # products nearest to a photo, whose tags tell the photo's
+AGREED = 0.5  # share of them that must have the same tag
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A product, or a photo of one, and how another should differ."""
+
+    wish: str
+    editor: RuleEditor  # knows the values of the searched products
+    tags: Mapping[str, str]  # its own, or the `agreed_tags` of its photo
+
+
+def agreed_tags(products: ProductSearch, vector: np.ndarray) -> dict[str, str]:
+    """Reads tags off a photo (1, D): those that most of the nearest products share; others are no more than guesses."""
+    if not products.entities:
+        return {}
+    nearest = [hit.tags for hit in products.search(vector, NEIGHBOURS)[0]]
+    counts = {entity: Counter(tags[entity] for tags in nearest if entity in tags) for entity in products.entities}
+    best = {entity: found.most_common(1)[0] for entity, found in counts.items() if found}
+    return {entity: value for entity, (value, count) in best.items() if count > AGREED * len(nearest)}
+
+
+def kept_tags(reference: Reference) -> dict[str, str]:
+    """Returns the reference's garment, if it is known and the wish does not change it."""
+    lexicon, changes = reference.editor.lexicon, reference.editor.read(reference.wish)
+    entity = lexicon.kind("garment")
+    if entity not in reference.tags or entity in changes.puts or entity in changes.different:
+        return {}
+    value = reference.tags[entity]
+    return {} if any(covers(gone, lexicon.named(entity, value)) for gone in changes.gone) else {entity: value}
+
+
+def wished_tags(products: ProductSearch, reference: Reference) -> dict[str, list[str]]:
+    """Returns the values, of tags of the products, that the wish names: with blue also light blue."""
+    lexicon, puts = reference.editor.lexicon, reference.editor.read(reference.wish).puts
+    known = products.facets() if any(entity in products.entities for entity in puts) else {}
+    found = {
+        entity: _covered([item.value for item in puts[entity].items], [lexicon.named(entity, name) for name in known[entity]])
+        for entity in puts
+        if entity in known
+    }
+    return {entity: names for entity, names in found.items() if names}
+
+
+def tiers(where: Filter | None, kept: Mapping[str, str], wished: Mapping[str, Sequence[str]]) -> list[Filter | None]:
+    """Parts the products that pass a filter: those with the kept and wished tags, those with the kept ones, the others."""
+    same = all_of(OneOf(entity, (value,)) for entity, value in kept.items())
+    named = all_of(OneOf(entity, tuple(values)) for entity, values in wished.items())
+    found, before = [], []
+    for better in dict.fromkeys([all_of([same, named]), same or named]):
+        if better is not None:
+            found.append(all_of([where, better, *map(Not, before)]))
+            before.append(better)
+    return [*found, all_of([where, *map(Not, before)])]
+
+
+def _covered(wanted: Sequence[Value], values: Iterable[Value]) -> list[str]:
+    return [value.name for value in values if any(covers(each, value) for each in wanted)]
