@@ -6,7 +6,9 @@ The grammar; words in capitals are tokens, keywords may be in any case:
     both   := one ("and" one)*
     one    := "not" one | "(" filter ")" | test
     test   := NAME ("==" | "!=" | ["not"] "contains") TEXT | NAME ["not"] "in" "[" TEXT ("," TEXT)* "]"
+            | NAME (">" | ">=" | "<" | "<=") NUMBER
     NAME   := a bare word such as sub_category, or a quoted one with blanks
+    NUMBER := such as 2010, -3 or 19.99; values that are no numbers pass none of these tests
     TEXT   := "..." or '...', in which a backslash takes the next character as it is
 
 A tag may have several values (`e2.data.product.values_of`), of which ``==`` and ``in`` need one: ``contains`` is another word
@@ -19,6 +21,7 @@ Each engine makes its own query from the parsed tree. Values are escaped, and na
 no user's text becomes code.
 """
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,10 +34,11 @@ from e2.errors import InputError, printable
 LONGEST = 10_000  # characters of a filter; more is a mistake, or an attack on the app
 DEEPEST = 50  # nesting of brackets and nots
 TOKEN = re.compile(
-    r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<symbol>==|!=|[()\[\],])|(?P<word>[^\W\d][\w-]*))""",
+    r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<symbol>[=!<>]=|[()\[\],<>])|(?P<word>[^\W\d][\w-]*)|(?P<number>-?\d+(?:\.\d+)?))""",
     re.DOTALL,
 )
 KEYWORDS = ("and", "or", "not", "in", "contains")
+COMPARED = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,13 @@ class Or:
 Filter = OneOf | Not | And | Or
 
 
-def parse_filter(text: str, entities: Sequence[str]) -> Filter:
+def parse_filter(text: str, entities: Sequence[str], values: Callable[[str], Iterable[str]] = lambda entity: ()) -> Filter:
     """Parses a filter.
 
     Args:
         text: in the grammar above.
         entities: known names.
+        values: gives an entity's values in the products, of which comparisons choose.
 
     Raises:
         InputError: a syntax error or unknown entity; the message says where.
@@ -78,7 +83,7 @@ def parse_filter(text: str, entities: Sequence[str]) -> Filter:
     """
     if len(text) > LONGEST:
         raise InputError(f"the filter has {len(text):,} characters; {LONGEST:,} are the most")
-    return _Parser(text, entities).parse()
+    return _Parser(text, entities, values).parse()
 
 
 def equals(tags: Mapping[str, str | Sequence[str]]) -> Filter | None:
@@ -121,6 +126,19 @@ def entities_of(tree: Filter) -> set[str]:
         return {tree.entity}
     parts = (tree.inner,) if isinstance(tree, Not) else tree.parts
     return set().union(*map(entities_of, parts))
+
+
+def number_of(text: str) -> float | None:
+    """Reads a value as a finite number; None if it is none.
+
+    >>> number_of("19.99"), number_of("XL"), number_of("nan")
+    (19.99, None, None)
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if np.isfinite(found) else None
 
 
 def quoted(text: str) -> str:
@@ -180,8 +198,8 @@ def _known(texts: Iterable[str]) -> Iterator[str]:
 class _Parser:
     """Recursive descent over the tokens, a method per rule of the grammar."""
 
-    def __init__(self, text: str, entities: Sequence[str]):
-        self.text, self.entities, self.depth, self.next = text, entities, 0, 0
+    def __init__(self, text: str, entities: Sequence[str], values: Callable[[str], Iterable[str]]):
+        self.text, self.entities, self.values, self.depth, self.next = text, entities, values, 0, 0
         self.tokens = self._split()  # (kind, text, where it starts)
 
     def parse(self) -> Filter:
@@ -197,7 +215,9 @@ class _Parser:
             match = TOKEN.match(self.text, start)
             if match is None:
                 where = start + len(self.text[start:]) - len(self.text[start:].lstrip())
-                raise InputError(self._message("expected a name, a quoted text, ==, !=, in, a bracket or a comma", where))
+                raise InputError(
+                    self._message("expected a name, a quoted text, a number, ==, !=, <, >, in, a bracket or a comma", where)
+                )
             group = match.lastgroup or ""  # one of the three always matches
             kind, word = group, match[group]
             if kind == "word" and word.lower() in KEYWORDS:
@@ -235,6 +255,11 @@ class _Parser:
             return OneOf(entity, (self._text(),))
         if self._take("!="):
             return Not(OneOf(entity, (self._text(),)))
+        for symbol, holds in COMPARED.items():
+            if self._take(symbol):
+                number = self._number()
+                numbers = {value: found for value in self.values(entity) if (found := number_of(value)) is not None}
+                return OneOf(entity, tuple(value for value, found in numbers.items() if holds(found, number)))
         if self._take("not"):
             return Not(self._one_of(entity))
         return self._one_of(entity)
@@ -244,7 +269,7 @@ class _Parser:
             return OneOf(entity, self._list())
         if self._take("contains"):
             return OneOf(entity, (self._text(),))
-        raise self._error("expected ==, !=, in, contains, not in or not contains")
+        raise self._error("expected ==, !=, <, <=, >, >=, in, contains, not in or not contains")
 
     def _list(self) -> tuple[str, ...]:
         self._expect("[")
@@ -269,6 +294,12 @@ class _Parser:
             raise self._error('expected a text in quotes, as in brand == "Nike"')
         self.next += 1
         return _unquoted(self.tokens[self.next - 1][1])
+
+    def _number(self) -> float:
+        if self._kind() != "number":
+            raise self._error("expected a number, as in year > 2010")
+        self.next += 1
+        return float(self.tokens[self.next - 1][1])
 
     def _take(self, word: str) -> bool:
         """Consumes a symbol or a keyword, if it is next."""

@@ -87,7 +87,8 @@ class ProductSearch:
             InputError: a wrong filter, or an unknown tag.
         """
         if isinstance(where, str):
-            where = parse_filter(where, self.entities) if where.strip() else None
+            values = lambda entity: self.store.facets(None).get(entity, {})  # noqa: E731 - asked only by comparisons
+            where = parse_filter(where, self.entities, values) if where.strip() else None
         tree = all_of([where, equals(tags)])
         for entity in sorted(entities_of(tree) - set(self.entities) if tree else ()):
             raise InputError(f"there is no tag {entity!r}; there are {', '.join(self.entities) or 'none in this index'}")

@@ -63,7 +63,9 @@ def test_reads(text, tree):
     ("text", "message"),
     [
         ("", "it ends there"),
-        ("brand", "expected ==, !=, in, contains, not in or not contains"),
+        ("brand", "expected ==, !=, <, <=, >, >=, in, contains, not in or not contains"),
+        ('brand > "a"', "expected a number"),
+        ("brand > 1.", "expected a name"),
         ("brand ==", "expected a text in quotes"),
         ("brand == Nike", "expected a text in quotes"),
         ('brnd == "a"', "no tag 'brnd'; there are brand, colour"),
@@ -73,7 +75,7 @@ def test_reads(text, tree):
         ("brand in []", "expected a text"),
         ('brand in ["a",]', "expected a text"),
         ('(brand == "a"', r"expected \)"),
-        ('brand > "a"', "character 7"),
+        ('brand ~ "a"', "character 7"),
         ('brand == "a"; drop table', "character 13"),
         ("1 == 1", "character 1"),
         ("not " * 60 + 'brand == "a"', "more than 50 brackets"),
@@ -184,3 +186,18 @@ def random_tree(rng, columns, depth):
         return Not(inner), ~rows
     (a, rows_a), (b, rows_b) = (random_tree(rng, columns, depth - 1) for _ in range(2))
     return (And((a, b)), rows_a & rows_b) if kind == 2 else (Or((a, b)), rows_a | rows_b)
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ("year > 2010", ("2011", "2012.5")),
+        ("year >= 2010", ("2010", "2011", "2012.5")),
+        ("year < -1.5", ("-2",)),
+        ("year<=-2", ("-2",)),
+        ("year > 3000", ()),
+    ],
+)
+def test_comparisons_choose_values_that_are_numbers(words, values):
+    known = {"year": ["2010", "unknown", "2011", "2012.5", "nan", "", "-2"]}
+    assert parse_filter(words, ["year"], known.__getitem__) == OneOf("year", values)
