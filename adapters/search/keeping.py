@@ -63,7 +63,8 @@ def tiers(where: Filter | None, kept: Mapping[str, str], wished: Mapping[str, Se
     """Parts the products that pass a filter: those with the kept and wished tags, those with the kept ones, the others."""
     same = all_of(OneOf(entity, (value,)) for entity, value in kept.items())
     named = all_of(OneOf(entity, tuple(values)) for entity, values in wished.items())
-    found, before = [], []
+    found: list[Filter | None] = []
+    before: list[Filter] = []
     for better in dict.fromkeys([all_of([same, named]), same or named]):
         if better is not None:
             found.append(all_of([where, better, *map(Not, before)]))

@@ -11,6 +11,7 @@ from e2.adapters.search.filters import tags_of
 LONGEST_TEXT = 500  # characters; a text tower reads about 300
 LONGEST_ID, LONGEST_VALUE = 2000, 2000  # products and tags: more than catalogues have, less than an address holds
 DEEPEST = 1000  # products that one search can be paged through
+Sure = Literal["known", "likely", "guess"]
 PHOTO, LONGEST_PHOTO = "`upload:...` as `/api/photos` gave it, or `product:ID`", LONGEST_ID + 8
 
 
@@ -79,7 +80,7 @@ class Read(BaseModel):
     """A value read from a photo."""
 
     value: str
-    sure: Literal["known", "likely", "guess"] = Field(
+    sure: Sure = Field(
         description="known: the product's own; likely: most of the nearest products have it; guess: takes no part in searches"
     )
     cosine: float | None = Field(description="of the photo and the value; null: it is not among the nearest values")

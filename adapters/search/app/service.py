@@ -7,7 +7,7 @@ from e2.adapters.search.app.geometry import seen_box
 from e2.adapters.search.app.live import LiveIndex
 from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
-from e2.adapters.search.app.schemas import DEEPEST, About, IndexedProduct, Layer, ProductPage, Read, ReadOff, Search
+from e2.adapters.search.app.schemas import DEEPEST, About, IndexedProduct, Layer, ProductPage, Read, ReadOff, Search, Sure
 from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.keeping import agreed_tags
 from e2.adapters.search.queries import Found, IndexQuery, search, vocabulary_of
@@ -134,7 +134,7 @@ class SearchService:
             surest = own.get(entity) or agreed.get(entity)
             cosines = dict(nearest)
             values = list(dict.fromkeys([*([surest] if surest else []), *cosines]))
-            sure = "known" if entity in own else "likely" if surest else "guess"
+            sure: Sure = "known" if entity in own else "likely" if surest else "guess"
             tags[entity] = [
                 Read(value=value, sure=sure if value == values[0] else "guess", cosine=cosines.get(value)) for value in values
             ]

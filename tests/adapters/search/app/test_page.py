@@ -143,7 +143,7 @@ def test_hostile_texts_stay_texts(page):
     page.locator("#results .card", has_text="onerror").click()
     page.locator("dialog h2", has_text="onerror").wait_for()
     assert page.locator("dialog h2").inner_text() == HOSTILE and page.locator("dialog h2 img").count() == 0
-    page.locator("dialog .value", has_text="onerror").click()
+    page.locator("dialog .tag-list .value", has_text="onerror").click()
     page.locator("#chips", has_text="onerror").wait_for()
     page.get_by_role("checkbox", name=re.compile("onerror")).wait_for()
     assert page.title() != "owned"
