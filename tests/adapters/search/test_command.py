@@ -68,8 +68,11 @@ def test_search_by_words_photo_both_and_likeness(index, photo):
         index, "--text", "a", "--tag", "colour:red", "--tag", "colour:blue", "--filter", 'brand != "" or brand == "x"'
     )
     assert {h["product_id"] for h in tagged} == {h["product_id"] for h in by_photo}
-    near_text = hits(index, "--text", "a red tee", "--image", photo, "--set", "text_weight=1")
-    assert [h["product_id"] for h in near_text][:5] == [h["product_id"] for h in by_text]
+    nicer = hits(index, "--text", "nicer", "-k", 5)  # names no tag, so that nothing comes first
+    near_text = hits(index, "--text", "nicer", "--image", photo, "--set", "text_weight=1")
+    assert [h["product_id"] for h in near_text][:5] == [h["product_id"] for h in nicer]
+    red = [h["tags"].get("colour") == "red" for h in hits(index, "--text", "in red", "--image", photo)]
+    assert any(red) and red == sorted(red, reverse=True)  # those with the wished tag first
     summed = hits(index, "--text", "a red tee", "--image", photo, "--method", "sum")
     assert len(summed) == 12
     kept_out = hits(index, "--text", "anything but red", "--image", photo, "-k", 12)
