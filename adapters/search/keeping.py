@@ -13,6 +13,7 @@ from e2.adapters.composed.lexicon import Value
 from e2.adapters.composed.rule_editor import RuleEditor, covers
 from e2.adapters.search.filters import Filter, Not, OneOf, all_of
 from e2.adapters.search.index import ProductSearch
+from e2.data.product import values_of
 
 NEIGHBOURS = 10  # products nearest to a photo, whose tags tell the photo's
 AGREED = 0.5  # share of them that must have the same tag
@@ -32,7 +33,10 @@ def agreed_tags(products: ProductSearch, vector: np.ndarray) -> dict[str, str]:
     if not products.entities:
         return {}
     nearest = [hit.tags for hit in products.search(vector, NEIGHBOURS)[0]]
-    counts = {entity: Counter(tags[entity] for tags in nearest if entity in tags) for entity in products.entities}
+    counts = {
+        entity: Counter(value for tags in nearest if entity in tags for value in values_of(tags[entity]))
+        for entity in products.entities
+    }
     best = {entity: found.most_common(1)[0] for entity, found in counts.items() if found}
     return {entity: value for entity, (value, count) in best.items() if count > AGREED * len(nearest)}
 
@@ -61,7 +65,7 @@ def wished_tags(products: ProductSearch, reference: Reference) -> dict[str, list
 
 def tiers(where: Filter | None, kept: Mapping[str, str], wished: Mapping[str, Sequence[str]]) -> list[Filter | None]:
     """Parts the products that pass a filter: those with the kept and wished tags, those with the kept ones, the others."""
-    same = all_of(OneOf(entity, (value,)) for entity, value in kept.items())
+    same = all_of(OneOf(entity, values_of(value)) for entity, value in kept.items())
     named = all_of(OneOf(entity, tuple(values)) for entity, values in wished.items())
     found: list[Filter | None] = []
     before: list[Filter] = []
