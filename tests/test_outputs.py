@@ -39,6 +39,7 @@ LINES = {
     "data entities": "data entities {shop} --out {out}/entities.yaml",
     "data general": "data general {shop} --tags sub_category=brand,colour --out {out}",
     "data info": "data info {shop} --tags brand --out {out}",
+    "data check": "data check {shop} --tags brand,colour --out {out}",
     "data make": "data make boutique:train=8,val=4,test=4,size=32 --out {out}",
     "data amazon-fashion": "data amazon-fashion --meta {meta} --out {out}",
     "evaluate retrieval": "evaluate retrieval --model {run} {SHOP} --out {out}",

@@ -194,7 +194,7 @@ SAME = {
     "7E10": ["7E10"],
     "3.0.1": ["3.0.1"],
     "2013-01-01": [pd.Timestamp("2013-01-01"), "2013-01-01", "2013-01-01 00:00:00"],
-    "red, summer": [["red", "summer"], "['red', 'summer']", '["red", "summer"]', "['red' 'summer']"],
+    "red | summer": [["red", "summer"], "['red', 'summer']", '["red", "summer"]', "['red' 'summer']"],
 }
 FORMATS = ("csv", "tsv", "parquet", "jsonl", "hf", "webdataset")
 
@@ -358,7 +358,7 @@ def test_captions_with_markup_are_texts(shop, caption):
 def test_an_object_as_tag_is_told(shop):
     rows = [ROWS[0] | {"brand": {"en": "Nike"}}, ROWS[1] | {"brand": ["Nike", "Puma"]}, ROWS[2] | {"brand": "{tag}"}]
     catalogue = opened(written(shop, "t.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
-    assert tags_of(catalogue) == {"0": None, "1": "Nike, Puma", "2": "{tag}"}
+    assert tags_of(catalogue) == {"0": None, "1": "Nike | Puma", "2": "{tag}"}
     assert catalogue.notes == {"brand is an object, taken as missing": {'{"en": "Nike"}': 1}}
 
 
