@@ -83,7 +83,7 @@ def beam(
         context, mask = model.context(F.normalize(torch.randn(images, 512), dim=-1), [[]] * images)
 
     def ours() -> list[tuple[list[int], float]]:
-        found = decode(gpt2, context, mask, Decoding(beam=beam, max_tokens=tokens), stop_id=NO_STOP)
+        found = decode(gpt2, context, mask, Decoding(beam=beam, max_tokens=tokens, length_unit="tokens"), stop_id=NO_STOP)
         return [(hypotheses[0].ids, hypotheses[0].score) for hypotheses in found]
 
     def textbook() -> list[tuple[list[int], float]]:
