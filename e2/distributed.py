@@ -55,11 +55,13 @@ def gather_step(features: Features, batch: Batch) -> tuple[Features, Batch]:
     Returns:
         Features and batch as a single process would see them: products in order, each unique text once.
     """
-    sizes = gather(torch.tensor([[len(batch), len(batch.text_keys)]], device=batch.tokens.device))  # (W, 2)
-    products, texts = sizes[:, 0].tolist(), sizes[:, 1].tolist()
+    values = batch.value_index  # (b, E, V)
+    own_sizes = [len(batch), len(batch.text_keys), values.shape[2]]
+    sizes = gather(torch.tensor([own_sizes], device=batch.tokens.device))  # (W, 3)
+    products, texts, most = sizes.T.tolist()
     images, text_features = _gather_features(features, batch, max(products), max(texts))
     own_texts = torch.cat([batch.text_keys[:, None], _same_length(batch.tokens[: len(batch.text_keys)])], dim=1)
-    values = _same_values(batch.value_index)
+    values = F.pad(values, (0, max(most) - values.shape[2]), value=-1)
     own_products = torch.cat([batch.text_index[:, None], values.flatten(1)], dim=1)
     all_texts = _filled(gather(_padded(own_texts, max(texts))), texts)
     all_products = gather(_padded(own_products, max(products)))
@@ -110,12 +112,6 @@ def _same_length(tokens: Tensor) -> Tensor:
     """Pads (U, L) to the longest text of any process."""
     longest = int(gather(torch.tensor([tokens.shape[1]], device=tokens.device)).max())
     return F.pad(tokens, (0, longest - tokens.shape[1]))
-
-
-def _same_values(values: Tensor) -> Tensor:
-    """Pads (b, E, V) to the most values of any process."""
-    most = int(gather(torch.tensor([values.shape[2]], device=values.device)).max())
-    return F.pad(values, (0, most - values.shape[2]), value=-1)
 
 
 def _filled(rows: Tensor, counts: Sequence[int]) -> Tensor:

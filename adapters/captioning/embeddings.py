@@ -1,16 +1,17 @@
 """Embeds texts and photos once, in cached files that later fits reuse; few texts, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from e2.adapters.captioning.corpus import TextBlock
 from e2.adapters.encoder import Encoder
 from e2.data.cache import cache_folder, key
 from e2.data.fingerprint import fingerprint
 from e2.data.images import load_image
-from e2.data.product import Catalogue
+from e2.data.product import Catalogue, Product
 from e2.errors import InputError
 from e2.files import atomic_path
 from e2.progress import with_progress
@@ -56,13 +57,19 @@ def embed_photos(encoder: Encoder, catalogue: Catalogue, width: int, *, progress
     return np.concatenate([np.load(folder / f"{start:09d}.npy") for start in starts])
 
 
-def _photo_vectors(encoder: Encoder, catalogue: Catalogue, rows: range, width: int) -> np.ndarray:
-    photos = {}
+def readable_photos(catalogue: Catalogue, rows: Iterable[int]) -> Iterator[tuple[int, Product, Image.Image]]:
+    """Yields row, product and first photo of the products in these rows, but of those whose photo cannot be read."""
     for row in rows:
+        product = catalogue[row]
         try:
-            photos[row] = load_image(catalogue[row].images[0])
+            photo = load_image(product.images[0])
         except InputError:
             continue
+        yield row, product, photo
+
+
+def _photo_vectors(encoder: Encoder, catalogue: Catalogue, rows: range, width: int) -> np.ndarray:
+    photos = {row: photo for row, _, photo in readable_photos(catalogue, rows)}
     vectors = np.full((len(rows), width), np.nan, np.float32)
     if photos:
         vectors[[row - rows.start for row in photos]] = encoder.encode_images(list(photos.values()), progress=False)

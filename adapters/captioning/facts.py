@@ -11,13 +11,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from e2.adapters.captioning.captioner import Captioner
+from e2.adapters.captioning.embeddings import readable_photos
 from e2.data.fingerprint import digest
-from e2.data.images import load_image
 from e2.data.product import Catalogue, values_of, without_photos
 from e2.errors import InputError
 from e2.spelling import PhraseMatch, Phrases, spelling
@@ -50,14 +51,13 @@ class Facts:
     own: bool = True
     sure: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        phrases = Phrases((value, (entity, value)) for entity, values in self.vocabulary.items() for value in values)
-        object.__setattr__(self, "_phrases", phrases)
+    @cached_property
+    def _phrases(self) -> Phrases[Item]:
+        return Phrases((value, (entity, value)) for entity, values in self.vocabulary.items() for value in values)
 
     def found(self, caption: str) -> list[PhraseMatch[Item]]:
         """Values that a caption names."""
-        phrases: Phrases[Item] = self._phrases  # type: ignore[attr-defined]  # of a frozen dataclass
-        return phrases.find(caption)
+        return self._phrases.find(caption)
 
     def hold(self, caption: str, tags: Mapping[str, str]) -> str:
         """Replaces or drops what may not stand in a product's caption.
@@ -82,7 +82,7 @@ class Facts:
         return _mended("".join([*parts, caption[end:]]), caption) if found else caption
 
     def _own(self, entity: str, tags: Mapping[str, str]) -> tuple[str, ...]:
-        return values_of_tag(tags, entity) if self.own else ()
+        return values_of(tags[entity]) if self.own and entity in tags else ()
 
     def _stands(self, entity: str, value: str, tags: Mapping[str, str]) -> bool:
         return entity in self.sure or spelling(value) in map(spelling, self._own(entity, tags))
@@ -90,11 +90,6 @@ class Facts:
     def description(self) -> dict[str, Any]:
         """Description that a resumed run has to share."""
         return {"own": self.own, "sure": list(self.sure), "vocabulary": digest([repr(self.vocabulary)])}
-
-
-def values_of_tag(tags: Mapping[str, str], entity: str) -> tuple[str, ...]:
-    """Values of a product's tag: none, one or several."""
-    return values_of(tags[entity]) if entity in tags else ()
 
 
 def _mended(text: str, before: str) -> str:
@@ -110,8 +105,8 @@ def vocabulary_of(catalogues: Iterable[Catalogue]) -> dict[str, list[str]]:
     found: dict[str, dict[str, None]] = {}
     for catalogue in catalogues:
         for product in without_photos(catalogue):
-            for entity in product.tags:
-                found.setdefault(entity, {}).update(dict.fromkeys(values_of(product.tags[entity])))
+            for entity, values in product.values.items():
+                found.setdefault(entity, {}).update(dict.fromkeys(values))
     return {entity: list(values) for entity, values in found.items()}
 
 
@@ -153,14 +148,9 @@ def sure_facts(
     Raises:
         InputError: no labelled product has tags and a readable photo.
     """
-    images, tags = [], []
-    for row in np.unique(np.linspace(0, len(labelled) - 1, PHOTOS).astype(int)).tolist() if len(labelled) else ():
-        product = labelled[row]
-        try:
-            images.append(load_image(product.images[0]))
-        except InputError:
-            continue
-        tags.append(product.tags)
+    rows = np.unique(np.linspace(0, len(labelled) - 1, PHOTOS).astype(int)).tolist() if len(labelled) else ()
+    photos = list(readable_photos(labelled, rows))
+    images, tags = [photo for _, _, photo in photos], [product.tags for _, product, _ in photos]
     if not any(tags):
         raise InputError(
             f"{labelled.name} split {labelled.split} has no photo with tags to measure sure facts on; name columns by --tags"

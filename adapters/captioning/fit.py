@@ -14,7 +14,7 @@ import torch
 from e2.adapters.captioning.captioner import Captioner, captioner_info, load_captioner
 from e2.adapters.captioning.config import CaptionerConfig, default_config
 from e2.adapters.captioning.corpus import Corpus, corpus_of_catalogue, corpus_of_texts, held_out
-from e2.adapters.captioning.embeddings import embed_photos, embed_texts
+from e2.adapters.captioning.embeddings import embed_photos, embed_texts, readable_photos
 from e2.adapters.captioning.model import build_model, new_language_model, pretrained_language_model
 from e2.adapters.captioning.noise import (
     add_noise,
@@ -31,7 +31,6 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.tag_reader import TagReader, tag_vocabulary
 from e2.checkpoint import CONFIG
 from e2.data.fingerprint import fingerprint
-from e2.data.images import load_image
 from e2.data.product import Catalogue, is_catalogue
 from e2.errors import InputError
 from e2.files import share
@@ -161,13 +160,8 @@ def make_reader(encoder: Encoder, texts: Any, config: CaptionerConfig, entities:
 def look_at(catalogue: Catalogue, encoder: Encoder, config: CaptionerConfig, progress: bool) -> CalibrationPhotos:
     """Embeds the first photo of up to `PHOTOS` products, chosen by the seed, with their texts; skips bad photos."""
     rows = np.random.default_rng(config.seed).permutation(len(catalogue))[:PHOTOS]
-    images, products = [], []
-    for product in (catalogue[int(row)] for row in np.sort(rows)):
-        try:
-            images.append(load_image(product.images[0]))
-            products.append(product)
-        except InputError:
-            continue
+    photos = list(readable_photos(catalogue, np.sort(rows).tolist()))
+    images, products = [photo for _, _, photo in photos], [product for _, product, _ in photos]
     if not images:
         raise InputError(f"{catalogue.name} split {catalogue.split} has no readable photo to calibrate on")
     if encoder.tags and config.prompt == "tags":

@@ -271,7 +271,10 @@ def _finish(part: Path, out: Path, form: Format | None) -> dict[str, int]:
                 file.writelines(lines())
         else:
             write_table(rows, whole, "excel" if form == "csv" else "excel-tab")
-    errors = sum("error" in row for row in rows())
-    products = len({row.get("product_id", number) for number, row in enumerate(rows()) if "caption" in row})
+    errors, products = 0, set()
+    for number, row in enumerate(rows()):
+        errors += "error" in row
+        if "caption" in row:
+            products.add(row.get("product_id", number))
     part.unlink()
-    return {"errors": errors, "products": products}
+    return {"errors": errors, "products": len(products)}

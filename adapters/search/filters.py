@@ -218,7 +218,7 @@ class _Parser:
                 raise InputError(
                     self._message("expected a name, a quoted text, a number, ==, !=, <, >, in, a bracket or a comma", where)
                 )
-            group = match.lastgroup or ""  # one of the three always matches
+            group = match.lastgroup or ""  # one of the groups always matches
             kind, word = group, match[group]
             if kind == "word" and word.lower() in KEYWORDS:
                 kind, word = "keyword", word.lower()

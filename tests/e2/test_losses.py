@@ -43,7 +43,7 @@ def naive_label_aware(features, classes, targets, scale):
 
 
 def naive_several(features, classes, targets, scale):
-    """The same with several texts a photo; each is told apart from the texts that are not the photo's."""
+    """Label-aware loss by loops, with several texts a photo, each told apart from the texts that are not the photo's."""
     cosine = [[float(scale) * normalize(f, dim=0) @ normalize(c, dim=0) for c in classes] for f in features]
     own = [{int(c) for c in row if c >= 0} for row in targets]
     to_text, to_photo = [], []

@@ -87,8 +87,8 @@ class SearchService:
         Raises:
             NotFound: neither.
         """
-        kind, _, name = photo_id.partition(":")
-        if kind == "product":
+        name = product_in(photo_id)
+        if name is not None:
             return SentPhoto(photo_id, self.thumbnail(name))
         photo = self.shelf.get(photo_id)
         if photo is None:
@@ -126,8 +126,8 @@ class SearchService:
         photo = self.photo(photo_id)
         config = self.models.encoder.preprocessing
         seen = seen_box(photo.size, config["size"], config["resize_mode"])
-        kind, _, name = photo_id.partition(":")
-        own = self.product(name).tags if kind == "product" else {}
+        name = product_in(photo_id)
+        own = {} if name is None else self.product(name).tags
         agreed = agreed_tags(self.index, self.models.look(photo).features)
         tags = {}
         for entity, nearest in self.models.read_tags(photo).items():
@@ -159,8 +159,8 @@ class SearchService:
         if asked.photo is None:
             return IndexQuery(self.models.text(text or BROWSE)[None]), None
         photo, method = self.photo(asked.photo), None
-        kind, _, name = asked.photo.partition(":")
-        product = self.product(name) if kind == "product" else None
+        name = product_in(asked.photo)
+        product = None if name is None else self.product(name)
         if text:
             method = asked.method or self.models.methods[0]
             tags = product.tags if product else agreed_tags(index, self.models.look(photo).features)
@@ -168,6 +168,12 @@ class SearchService:
         else:
             query = IndexQuery(self.models.look(photo).features[None])
         return replace(query, product_id=product.product_id if product else None), method
+
+
+def product_in(photo_id: str) -> str | None:
+    """Returns the id of the product whose photo is meant, ``product:ID``; None: a photo that was sent."""
+    kind, _, name = photo_id.partition(":")
+    return name if kind == "product" else None
 
 
 def facets_of(index: ProductIndex, search: Search) -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""What a caption may state of a product, by hand-written captions."""
+"""Captions held to facts, by hand-written captions."""
 
 import pytest
 

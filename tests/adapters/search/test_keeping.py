@@ -1,4 +1,4 @@
-"""What a wish does not name is kept: the garment comes first, by own tags or those of the nearest products."""
+"""Ranking after a wish: the garment that it does not name comes first, by own tags or those of the nearest products."""
 
 import numpy as np
 import pytest

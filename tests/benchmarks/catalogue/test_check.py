@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -229,24 +228,18 @@ def test_a_copy_is_smaller_and_alike():
     assert copy.size < (96, 96) and copy.format == "JPEG"
 
 
-def test_the_page_in_a_browser(checked):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on the PATH")
-    with playwright.sync_playwright() as running:
-        launched = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        tab = launched.new_page(viewport={"width": 390, "height": 844})
-        errors: list[str] = []
-        tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
-        tab.goto((checked[0] / "index.html").as_uri())
-        assert tab.evaluate("document.documentElement.scrollWidth") <= 390 and tab.title() == "Catalogue check"
-        x, y = tab.evaluate("place(3)")
-        tab.locator("#plane").hover(position={"x": x, "y": y})
-        assert tab.locator("#hint b").inner_text().startswith("p") and tab.locator("#hint img").get_attribute("src")
-        tab.select_option("#entity", "shop")
-        assert tab.locator("#legend li").all_inner_texts() == ["ours"]
-        tab.click("#closer")
-        assert tab.evaluate("zoom") == 1.5 and errors == []
-        launched.close()
+def test_the_page_in_a_browser(browser, checked):
+    tab = browser.new_page(viewport={"width": 390, "height": 844})
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
+    tab.goto((checked[0] / "index.html").as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390 and tab.title() == "Catalogue check"
+    x, y = tab.evaluate("place(3)")
+    tab.locator("#plane").hover(position={"x": x, "y": y})
+    assert tab.locator("#hint b").inner_text().startswith("p") and tab.locator("#hint img").get_attribute("src")
+    tab.select_option("#entity", "shop")
+    assert tab.locator("#legend li").all_inner_texts() == ["ours"]
+    tab.click("#closer")
+    assert tab.evaluate("zoom") == 1.5 and errors == []
+    tab.close()
