@@ -25,8 +25,9 @@ from e2.errors import TrainingStopped
 from e2.finite import NotFinite
 from e2.methods.clip import Clip
 from e2.ranks import candidate_ranks, cross_modal_ranks, query_ranks
+from e2.training.prepare import prepare
 from e2.training.run import open_splits, resolve, start_run
-from e2.training.train import clip_gradients, prepare
+from e2.training.step import clip_gradients
 from e2.training.validation import sum_recalls
 from tests.benchmarks.stubs import Shelf, colour_encoder, png
 from tests.conftest import TAGS

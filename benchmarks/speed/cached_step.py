@@ -16,7 +16,9 @@ from e2.batch import Batch
 from e2.benchmarks.speed.harness import compare, peak_memory
 from e2.benchmarks.speed.train_step import finish, prepared
 from e2.config import TrainConfig, from_dict
-from e2.training.train import batches, take_step, use_cache
+from e2.training.step import take_step
+from e2.training.train import batches
+from e2.training.use_cache import use_cache
 
 DATA = "boutique:train=1024,val=16,test=16,size=224"
 TAGS = ("brand", "season", "sub_category", "composition")

@@ -24,7 +24,9 @@ from e2.data import open_catalogue
 from e2.data.loader import StepSampler, TrainingViews, training_loader
 from e2.data.transforms import training_transform
 from e2.factory import get_tokenizer
-from e2.training.train import Run, prepare, ready, take_step
+from e2.training.prepare import Run, prepare
+from e2.training.step import take_step
+from e2.training.train import ready
 
 DATA = "boutique:train=1024,val=16,test=16,size=64"  # photos are resized; only the length of the texts matters
 TAGS = ("brand", "season", "sub_category", "composition")

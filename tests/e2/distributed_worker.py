@@ -7,7 +7,7 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
-import e2.training.train
+import e2.training.prepare
 from e2.adapters.embeddings.write import write_embeddings
 from e2.adapters.encoder import load_encoder
 from e2.benchmarks.retrieval.evaluate import evaluate_retrieval
@@ -17,10 +17,12 @@ from e2.data import open_catalogue
 from e2.distributed import processes
 from e2.methods import METHODS
 from e2.training.optim import set_rates
+from e2.training.prepare import prepare
 from e2.training.run import open_splits, start_run
 from e2.training.sharding import shard
 from e2.training.state import load_state, save_state, state_tensors
-from e2.training.train import batches, clip_gradients, draw_noise, find_gradients, prepare
+from e2.training.step import clip_gradients, draw_noise, find_gradients
+from e2.training.train import batches
 
 TAGS = ["brand", "season", "colour"]
 CASES = [*((method, None) for method in METHODS), ("multifield", 3), ("e2", 3)]
@@ -36,7 +38,7 @@ def step_gradients(shop: Path, method: str, chunk: int | None, sharded: bool = F
     """One step's gradients from the untrained model, and the run."""
     config = settings(shop, method=method, data={"chunk_size": chunk})
     if sharded:  # accelerate knows FSDP on GPUs only
-        e2.training.train.spread = lambda accelerator, method: shard(method, accelerator.device, accelerator.num_processes)
+        e2.training.prepare.spread = lambda accelerator, method: shard(method, accelerator.device, accelerator.num_processes)
     run = prepare(config, *open_splits(config), Path("unused"))
     assert run.sharded == sharded
     batch = next(batches(run))

@@ -30,8 +30,7 @@ from e2.adapters.captioning.write import CataloguePhotos, FolderPhotos, PhotoToC
 from e2.adapters.encoder import load_encoder
 from e2.checkpoint import save_config, save_weights
 from e2.data import Subset, open_catalogue
-from e2.errors import InputError
-from e2.training.train import TrainingStopped
+from e2.errors import InputError, TrainingStopped
 
 TAGS = ("brand", "season", "colour")
 SMALL = {"width": 32, "layers": 2, "heads": 2, "vocabulary": 120, "batch_size": 16, "max_tokens": 16, "progress": False}

@@ -12,7 +12,7 @@ from e2.checkpoint import LAST, WEIGHTS, read_tensors, weights_sha256
 from e2.data import Product
 from e2.errors import InputError, TrainingStopped
 from e2.files import file_sha256
-from e2.training import train
+from e2.training import keep, train
 from e2.training.run import start_run
 from e2.training.validation import FirstPhotos, validate
 from tests.benchmarks.stubs import Shelf
@@ -27,7 +27,7 @@ def scored(monkeypatch):
 
     def plan(*scores: float) -> None:
         left = list(scores)
-        monkeypatch.setattr(train, "validate", lambda *args, **options: dict.fromkeys(NAMES, 0.0) | {"SumR": left.pop(0)})
+        monkeypatch.setattr(keep, "validate", lambda *args, **options: dict.fromkeys(NAMES, 0.0) | {"SumR": left.pop(0)})
 
     return plan
 

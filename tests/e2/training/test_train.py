@@ -151,7 +151,7 @@ def test_a_killed_worker_ends_the_run_in_one_line(shop, config_dir, tmp_path):
 
 
 def test_a_non_finite_loss_stops_with_step_and_parts(shop, tiny, tmp_path):
-    from e2.training.train import TrainingStopped
+    from e2.errors import TrainingStopped
 
     with pytest.raises(TrainingStopped, match=r"not finite at step \d+: global_loss .*region_loss"):
         run(shop, tiny, tmp_path / "run", options={"optim.lr": 1e30, "optim.clip_norm": None, "steps": 30})
@@ -178,7 +178,7 @@ def test_runs_do_not_meet_in_one_folder(shop, tiny, tmp_path):
 
 
 def test_resume_refuses_other_settings(shop, tiny, tmp_path):
-    from e2.training.train import TrainingStopped
+    from e2.errors import TrainingStopped
 
     broken = {"optim.lr": 1e30, "optim.clip_norm": None, "save_every": 1, "steps": 30}
     with pytest.raises(TrainingStopped):

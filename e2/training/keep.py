@@ -1,0 +1,77 @@
+"""Validation during a run, and what is kept: the best weights, the last ones, the state to resume from."""
+
+import contextlib
+from collections.abc import Iterator
+
+from torch.distributed.fsdp import FSDPModule
+
+from e2.checkpoint import WEIGHTS, metadata_of, weights_of, write_weights
+from e2.config import to_dict
+from e2.finite import NotFinite
+from e2.training.prepare import Run
+from e2.training.runlog import RunLog
+from e2.training.state import save_state, state_tensors
+from e2.training.step import not_finite
+from e2.training.validation import validate
+
+
+def evaluate(run: Run, log: RunLog) -> None:
+    """Validates and keeps the weights if none were better; ties go to the latest, trained longest.
+
+    Raises:
+        TrainingStopped: the model's features are not finite.
+    """
+    progress = run.progress
+    try:
+        with run.accelerator.autocast(), gathered_weights(run):
+            metrics = validate(
+                run.model,
+                run.val,
+                run.tokenizer,
+                batch_size=2 * run.config.data.batch_size,
+                workers=run.config.data.workers,
+                device=run.accelerator.device,
+            )
+    except NotFinite as error:
+        raise not_finite(run, f"validation at step {progress.step}: {error.found}") from error
+    found = metrics["SumR"]
+    progress.history.append({"step": progress.step, **metrics})
+    progress.evaluations_without_best = 0 if found > progress.best else progress.evaluations_without_best + 1
+    kept = found >= progress.best
+    if kept:
+        progress.best, progress.best_step = found, progress.step
+        keep_weights(run, WEIGHTS)
+    log.evaluation(progress.step, metrics, kept)
+
+
+def keep_weights(run: Run, name: str) -> None:
+    """Writes the current weights to a file of the checkpoint folder, with the step and its validation."""
+    weights, last = weights_of(run.model), run.progress.history[-1]
+    if run.accelerator.is_main_process:
+        said = {"step": str(last["step"]), "val_SumR": f"{last['SumR']:.4f}"}
+        write_weights(weights, run.out / name, {**metadata_of(run.model), **said})
+
+
+@contextlib.contextmanager
+def gathered_weights(run: Run) -> Iterator[None]:
+    """Lets callers use the model's own methods although FSDP has sharded the weights outside its blocks."""
+    if isinstance(run.method, FSDPModule):
+        run.method.unshard()
+    yield
+    if isinstance(run.method, FSDPModule):
+        run.method.reshard()
+
+
+def save(run: Run) -> None:
+    """Writes the resumable state (main process only)."""
+    if run.accelerator.scaler is not None:
+        run.progress.scaler = run.accelerator.scaler.state_dict()
+    tensors = state_tensors(run.method, run.optimizer)
+    if run.accelerator.is_main_process:
+        save_state(run.out, tensors, run.progress, to_dict(run.config))
+    run.accelerator.wait_for_everyone()
+
+
+def out_of_patience(run: Run) -> bool:
+    patience = run.config.patience
+    return patience is not None and run.progress.evaluations_without_best >= patience
