@@ -137,6 +137,9 @@ def search(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="options of the method, e.g. text_weight=0.5")
     ] = None,
+    hybrid: Annotated[
+        bool, typer.Option("--hybrid/--vectors", help="find words in ids, descriptions and tags too, or by vectors alone")
+    ] = True,
     encoder: OwnEncoder = None,
     device: Device = "auto",
     precision: Precision = "fp32",
@@ -162,7 +165,7 @@ def search(
         hits = similar(opened, like, top, where)
     else:
         model = encoder_of(index, encoder, device=device, precision=precision, workers=0)
-        options: dict[str, Any] = {"method": method, "composer": composer, "settings": set_ or []}
+        options: dict[str, Any] = {"method": method, "composer": composer, "settings": set_ or [], "hybrid": hybrid}
         query = query_of(model, text=text, image=image, products=opened, **options)
         found = search(opened, query, top, where)
         hits, steps = found.hits, query.steps | found.told

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from e2.adapters.search.store import IndexHit, Manifest, read_manifest
+from e2.adapters.search.words import word_tables
 from e2.errors import InputError, first_line
 
 IDS_AT_ONCE = 500  # SQLite takes a limited number of parameters
@@ -43,6 +44,7 @@ class Database:
                                        caption TEXT NOT NULL{tags});
                 CREATE TABLE thumbnails (row INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
                 INSERT INTO facts VALUES ('next_row', '0'), ('generation', '0');"""
+                + word_tables(manifest.entities)
             )
             connection.execute("INSERT INTO facts VALUES ('manifest', ?)", [json.dumps(manifest.record())])
             connection.execute("COMMIT")

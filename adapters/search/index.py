@@ -14,6 +14,7 @@ from e2.adapters.search.address import shown
 from e2.adapters.search.engines import folder_of, open_store
 from e2.adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
 from e2.adapters.search.store import IndexHit, Manifest, Searchable, Store
+from e2.adapters.search.words import Matches
 from e2.errors import InputError
 from e2.finite import require_finite
 
@@ -139,6 +140,14 @@ class ProductIndex(ProductSearch):
         if missing:
             raise InputError(f"the index has no product {missing[0]!r}")
         return np.stack([found[name] for name in product_ids]) if found else np.empty((0, self.manifest.dim), np.float32)
+
+    def words(self, text: str, most: int, where: Where = None) -> Matches:
+        """Finds up to ``most`` products by words in ids, descriptions and tags, best first.
+
+        Raises:
+            InputError: a wrong filter.
+        """
+        return self.store.words(text, most, self.filter(where))
 
     def thumbnail(self, product_id: str) -> bytes | None:
         """Product's photo as a JPEG of at most 256 pixels per side; None if there is no such product."""

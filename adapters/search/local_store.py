@@ -32,6 +32,7 @@ from e2.adapters.search.filters import Filter
 from e2.adapters.search.folder import CLUSTERS, DATABASE, VECTORS, IndexFolder
 from e2.adapters.search.snapshot import EXACT, Column, ProductTags, Snapshot
 from e2.adapters.search.store import Entry, IndexHit, Manifest
+from e2.adapters.search.words import Matches, has_words, matches
 from e2.errors import InputError, first_line
 
 ROWS_AT_ONCE = 65_536
@@ -125,6 +126,11 @@ class LocalStore:
 
     def count(self, where: Filter | None) -> int:
         return self._snapshot().count(where)
+
+    def words(self, text: str, most: int, where: Filter | None) -> Matches:
+        with self._reading() as snapshot:
+            connection = self._database.connection
+            return matches(connection, text, most, snapshot.passing_rows(where)) if has_words(connection) else Matches()
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         return self._snapshot().facets(where)

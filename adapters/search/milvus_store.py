@@ -19,6 +19,8 @@ import contextlib
 import json
 import re
 import secrets
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -36,6 +38,7 @@ from e2.adapters.search.milvus_rows import bytes_of, column, columns, hit_of, ro
 from e2.adapters.search.milvus_server import WRITE, Server, parts
 from e2.adapters.search.snapshot import Column, ProductTags
 from e2.adapters.search.store import Entry, IndexHit, Manifest, read_manifest
+from e2.adapters.search.words import Matches, in_memory, matches
 from e2.errors import InputError
 
 MANIFEST = "e2.manifest"  # properties of a collection
@@ -62,6 +65,8 @@ class MilvusStore:
         self.manifest = read_manifest(_properties(description).get(MANIFEST), server.address)
         self.entities = self.manifest.entities
         self._tags: tuple[str, ProductTags] | None = None  # of all products, and the change after which they were read
+        self._words: tuple[str, sqlite3.Connection, ProductTags] | None = None  # likewise
+        self._word_lock = threading.Lock()
         self._call("load_collection", patience=WRITE)
         self._clusters = int(self._call("describe_index", "vector").get("nlist", 0))  # 0: every vector is searched
         self._settle()
@@ -148,6 +153,12 @@ class MilvusStore:
     def digests(self, product_ids: Sequence[str]) -> dict[str, str]:
         found = self._by_id(product_ids, ["product_id", "digest"], consistency_level="Strong", patience=WRITE)
         return {row["product_id"]: row["digest"] for row in found}
+
+    def words(self, text: str, most: int, where: Filter | None) -> Matches:
+        """Searches words here, so that both engines find the same on servers of any version; rereads them after a change."""
+        connection, tags = self._all_words()
+        with self._word_lock:
+            return matches(connection, text, most, tags.passing(where))
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         """Counts here, as a server has no such call; rereads the tags of all products after a change."""
@@ -298,6 +309,18 @@ class MilvusStore:
                     values.append(pa.array([row[column(self.entities, entity)] for row in rows], pa.string()))
             self._tags = (changed, ProductTags({entity: Column.of(values) for entity, values in read.items()}))
         return self._tags[1]
+
+    def _all_words(self) -> tuple[sqlite3.Connection, ProductTags]:
+        """Reads descriptions and tags of every product."""
+        changed = _properties(self._call("describe_collection")).get(CHANGED, "")
+        with self._word_lock:
+            if self._words is None or self._words[0] != changed:
+                fields = ["product_id", "caption", *columns(self.entities)]
+                products = [[row[name] for name in fields] for rows in self._pages(None, fields[1:]) for row in rows]
+                values = [pa.array([cells[place] for cells in products], pa.string()) for place in range(2, len(fields))]
+                tags = {entity: Column.of([part]) for entity, part in zip(self.entities, values, strict=True)}
+                self._words = (changed, in_memory(self.entities, products), ProductTags(tags))
+            return self._words[1:]
 
     def _looked_at_each(self, queries: np.ndarray, k: int, where: Filter | None) -> list[list[IndexHit]]:
         """Searches the products that pass exhaustively for the best ``k``."""

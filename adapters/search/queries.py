@@ -16,6 +16,7 @@ from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.composed.unwanted import Unwanted, unwanted_of
 from e2.adapters.encoder import Encoder
 from e2.adapters.search.filters import Filter, Not, OneOf, all_of
+from e2.adapters.search.hybrid import hybrid_search
 from e2.adapters.search.index import MOST, ProductIndex, ProductSearch, Where
 from e2.adapters.search.keeping import Reference, agreed_tags, kept_tags, tiers, wished_tags
 from e2.adapters.search.store import IndexHit
@@ -36,6 +37,7 @@ class IndexQuery:
     steps: dict[str, Any] = field(default_factory=dict)  # steps of a composed query, in words
     product_id: str | None = None  # the product that it started from, which is no hit
     reference: Reference | None = None  # of a photo and a wish
+    words: str | None = None  # to be found in ids, descriptions and tags too; None: by the vector alone
 
     def leaves_out(self, hit: IndexHit) -> bool:
         """True if a product is no hit: the one it started from, or one with unwanted values, by tags or description."""
@@ -49,11 +51,13 @@ class Found:
     hits: list[IndexHit]
     next_offset: int | None
     kept: Mapping[str, str] = field(default_factory=dict)  # tags of the reference; products with them come first
+    corrected: Mapping[str, str] = field(default_factory=dict)  # words whose spelling was corrected
 
     @property
     def told(self) -> dict[str, Any]:
-        """The kept tags as a step of the query."""
-        return {"kept": dict(self.kept)} if self.kept else {}
+        """Steps that a search adds to those of its query."""
+        steps = {"kept": dict(self.kept), "spelling": dict(self.corrected)}
+        return {name: step for name, step in steps.items() if step}
 
 
 def query_of(
@@ -65,6 +69,7 @@ def query_of(
     composer: Path | None = None,
     settings: Sequence[str] = (),
     products: ProductSearch,
+    hybrid: bool = True,
 ) -> IndexQuery:
     """Makes the query for words, for a photo, or for a photo and what should differ.
 
@@ -76,13 +81,14 @@ def query_of(
         composer: folder of `e2 compose fit`.
         settings: ``KEY=VALUE`` of the method, e.g. ``text_weight=0.5``.
         products: those to search; a wish may name their tags, and those of the nearest ones are read off the photo.
+        hybrid: find words without a photo by ids, descriptions and tags too.
     """
     if text is not None and not text.strip():
         raise InputError("the text to search for is empty")
     if text is None and image is None:
         raise InputError("nothing to search for: give --text, --image, both, or --like PRODUCT_ID")
     if image is None:
-        return IndexQuery(encoder.encode_texts([text or ""], progress=False))
+        return IndexQuery(encoder.encode_texts([text or ""], progress=False), words=text if hybrid else None)
     photo = load_image(Path(image))
     if text is None:
         return IndexQuery(encoder.encode_images([photo], progress=False))
@@ -142,11 +148,16 @@ def search(products: ProductSearch, query: IndexQuery, k: int, where: Where = No
     kept = kept_tags(query.reference) if query.reference else {}
     wished = wished_tags(products, query.reference) if query.reference else {}
     asked = max(k, min(k + more, MOST - offset))
-    listed = _ranked(products, query.vector, asked, tiers(where, kept, wished), offset)
+    corrected: Mapping[str, str] = {}
+    if query.words and isinstance(products, ProductIndex):
+        merged = hybrid_search(products, query.vector, query.words, asked, where, offset)
+        listed, corrected = merged.hits, merged.corrected
+    else:
+        listed = _ranked(products, query.vector, asked, tiers(where, kept, wished), offset)
     left = [rank for rank, hit in enumerate(listed) if not query.leaves_out(hit)][:k]
     looked_at = left[-1] + 1 if len(left) == k else len(listed)
     over = looked_at == len(listed) < asked
-    return Found([listed[rank] for rank in left], None if over else offset + looked_at, kept)
+    return Found([listed[rank] for rank in left], None if over else offset + looked_at, kept, corrected)
 
 
 def _ranked(

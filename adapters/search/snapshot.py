@@ -113,6 +113,10 @@ class Snapshot:
         """Counts products that pass a filter."""
         return len(self._passing(where).rows)
 
+    def passing_rows(self, where: Filter | None) -> np.ndarray | slice:
+        """Rows of the products that pass a filter, ascending; a slice for all."""
+        return slice(None) if where is None else self._passing(where).rows
+
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         """Counts products: entity -> value -> number, most frequent first; missing tags are not counted."""
         return self.columns.facets(self._passing(where).products)

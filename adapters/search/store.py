@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from e2.adapters.search.filters import Filter
+from e2.adapters.search.words import Matches
 from e2.errors import InputError, printable
 
 FORMAT = 1  # raised when older readers cannot read what is written
@@ -125,6 +126,9 @@ class Store(Searchable, Protocol):
     def vectors(self, product_ids: Sequence[str]) -> dict[str, np.ndarray]: ...
 
     def thumbnail(self, product_id: str) -> bytes | None: ...
+
+    def words(self, text: str, most: int, where: Filter | None) -> Matches:
+        """Finds up to ``most`` products by words in ids, descriptions and tags; none in an index of an earlier version."""
 
     def digests(self, product_ids: Sequence[str]) -> dict[str, str]: ...
 

@@ -157,7 +157,7 @@ class SearchService:
         """Makes the query, and names the method that combines photo and words."""
         text = asked.q.strip() if asked.q.strip(" .,?!") else ""
         if asked.photo is None:
-            return IndexQuery(self.models.text(text or BROWSE)[None]), None
+            return IndexQuery(self.models.text(text or BROWSE)[None], words=text or None), None
         photo, method = self.photo(asked.photo), None
         name = product_in(asked.photo)
         product = None if name is None else self.product(name)

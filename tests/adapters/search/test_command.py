@@ -57,8 +57,17 @@ def hits(index, *words):
     return json.loads(call("search", "--index", index, "--device", "cpu", "--json", *words))["hits"]
 
 
+def test_typed_words_find_ids_and_tolerate_errors(index):
+    assert hits(index, "--text", "VAL-3")[0]["product_id"] == "val-3"
+    right = hits(index, "--text", "a green tee")
+    assert "green" in json.dumps(right[0]) and len(right) == 12
+    wrong = json.loads(call("search", "--index", index, "--device", "cpu", "--json", "--text", "a grene tee"))
+    assert wrong["steps"] == {"spelling": {"grene": "green"}} and "green" in json.dumps(wrong["hits"][0])
+    assert "spelling: grene green" in call("search", "--index", index, "--device", "cpu", "--text", "a grene tee")
+
+
 def test_search_by_words_photo_both_and_likeness(index, photo):
-    by_text = hits(index, "--text", "a red tee", "-k", 5)
+    by_text = hits(index, "--text", "a red tee", "-k", 5, "--vectors")
     assert len(by_text) == 5 and [h["score"] for h in by_text] == sorted((h["score"] for h in by_text), reverse=True)
     by_photo = hits(index, "--image", photo, "--filter", 'colour in ["red", "blue"] and brand != ""')
     assert (

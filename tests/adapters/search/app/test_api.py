@@ -29,12 +29,22 @@ def ids(answer) -> list[str]:
     return [product["product_id"] for product in answer.json()["products"]]
 
 
+NEW = "zzyzx qqqq"  # words of no product: found by the vector alone
+
+
 def test_words_find_what_exact_search_finds(client, service):
     encoder = service.models.encoder
     vectors = encoder.encode_images([product.images[0] for product in products()], progress=False)
     # thumbnails aside, the index holds the photos' own vectors: the naive order is that of the products themselves
-    order = np.argsort(-(vectors @ encoder.encode_texts(["a green tee"], progress=False)[0]), kind="stable")
-    assert ids(client.get("/api/search", params={"q": "a green tee", "k": 7})) == [products()[i].product_id for i in order[:7]]
+    order = np.argsort(-(vectors @ encoder.encode_texts([NEW], progress=False)[0]), kind="stable")
+    assert ids(client.get("/api/search", params={"q": NEW, "k": 7})) == [products()[i].product_id for i in order[:7]]
+
+
+def test_typed_words_are_found_in_ids_and_descriptions_and_spelling_is_told(client):
+    assert ids(client.get("/api/search", params={"q": "TEE-7", "k": 3}))[0] == "tee-7"
+    answer = client.get("/api/search", params={"q": "grene", "k": 3}).json()
+    assert answer["steps"] == {"spelling": {"grene": "green"}}
+    assert all("green" in str(product) for product in answer["products"])
 
 
 def test_pages_join_to_the_whole(client):
@@ -111,15 +121,11 @@ def test_no_method_finds_what_is_not_wanted_and_what_is_not_understood_is_told(c
         == "red"
     )
     ends = [
-        ids(
-            client.get(
-                "/api/search", params={"photo": "product:tee-2", "q": "cheaper", "method": "slerp", "weight": w, "k": 40}
-            )
-        )
+        ids(client.get("/api/search", params={"photo": "product:tee-2", "q": NEW, "method": "slerp", "weight": w, "k": 40}))
         for w in (0, 1)
     ]
     assert ends[0] == ids(client.get("/api/search", params={"photo": "product:tee-2", "k": 40}))
-    assert ends[1] == [name for name in ids(client.get("/api/search", params={"q": "cheaper", "k": 40})) if name != "tee-2"]
+    assert ends[1] == [name for name in ids(client.get("/api/search", params={"q": NEW, "k": 40})) if name != "tee-2"]
     assert (
         "no method" in client.get("/api/search", params={"photo": "product:tee-2", "q": "x", "method": "nope"}).json()["error"]
     )
