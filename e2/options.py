@@ -24,6 +24,10 @@ Tags = Annotated[
 ]
 TextKind = Literal["caption", "full"]
 Text = Annotated[TextKind, typer.Option(help="the description, or the description and then the tags")]
+ProductVectorRule = Annotated[
+    str,
+    typer.Option(metavar="RULE", help="of one vector a product: photos (the mean), first, or e.g. photos+text=0.1"),
+]
 Models = Annotated[list[str], typer.Option("--model", help=f"{ENCODERS}; repeatable")]
 EncoderName = Annotated[str, typer.Option("--encoder", help=ENCODERS)]
 Out = Annotated[Path, typer.Option(help="folder to write to")]

@@ -13,6 +13,7 @@ from e2.options import (
     Json,
     Out,
     Overwrite,
+    ProductVectorRule,
     Seed,
     Split,
     TableOptions,
@@ -82,6 +83,7 @@ def search(
     split: Split = None,
     tags: Tags = None,
     target: Annotated[Literal["image", "text"], typer.Option(help="find photos or descriptions")] = "image",
+    product_vector: ProductVectorRule = "photos",
     top: Annotated[int, typer.Option(min=1, help="hits")] = 12,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="options of the method, e.g. text_weight=0.7")
@@ -95,10 +97,12 @@ def search(
     """
     from e2.adapters.composed.methods import start_search
     from e2.adapters.encoder import load_encoder
+    from e2.adapters.product_vector import ProductVector
     from e2.adapters.search.catalogue import FILES, find, save_found
     from e2.adapters.search.tables import hits_shown
     from e2.outputs import claim_results
 
+    rule = ProductVector.parse(product_vector)
     if out:
         claim_results(out, *FILES)
     if data is None and features is None:
@@ -107,7 +111,7 @@ def search(
         raise InputError(f"--image {printable(image)}: there is no such file; give the reference photo")
     catalogue = None if data is None else table.open(data, split, tags)
     chosen = start_search(load_encoder(encoder, **vars(loading)), method, composer, catalogue, set_ or [])
-    found = find(chosen, image, text, catalogue=catalogue, index=features, target=target, top=top)
+    found = find(chosen, image, text, catalogue=catalogue, index=features, target=target, rule=rule, top=top)
     written = []
     if out:
         save_found(found, out)

@@ -11,6 +11,7 @@ from e2.options import (
     CatalogueOptions,
     EncoderOptions,
     Overwrite,
+    ProductVectorRule,
     Resume,
     Text,
 )
@@ -22,7 +23,8 @@ def embed(
     out: Annotated[Path, typer.Option(help="folder for parquet shards, or one .parquet file")],
     loading: EncoderOptions,
     text: Text = "caption",
-    what: Annotated[str, typer.Option(help="any of image,text,region")] = "image,text",
+    what: Annotated[str, typer.Option(help="any of image,text,region,product")] = "image,text",
+    product_vector: ProductVectorRule = "photos",
     shard_size: Annotated[int, typer.Option(min=1, help="products per shard")] = 10_000,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -33,16 +35,18 @@ def embed(
     """
     from e2.adapters.embeddings.write import claim_embeddings, write_embeddings
     from e2.adapters.encoder import load_encoder
+    from e2.adapters.product_vector import ProductVector
     from e2.data.hub_stream import PREFIX
 
     if resume and overwrite:
         raise InputError("--resume continues embedding and --overwrite replaces the embeddings; choose one")
     if out.suffix in (".csv", ".json", ".jsonl", ".npy", ".npz", ".tsv"):
         raise InputError(f"--out {out}: embeddings are written as parquet; name a folder, or a file that ends in .parquet")
+    rule = ProductVector.parse(product_vector)
     claim_embeddings(out, resume=resume, overwrite=overwrite)
     products = _open_stream(catalogue) if catalogue.data.startswith(PREFIX) else catalogue.open()
     encoder = load_encoder(model, **vars(loading))
-    options: dict[str, Any] = {"what": tuple(what.split(",")), "text": text, "shard_size": shard_size}
+    options: dict[str, Any] = {"what": tuple(what.split(",")), "text": text, "rule": rule, "shard_size": shard_size}
     manifest = write_embeddings(encoder, products, out, resume=resume, overwrite=overwrite, **options)
     if manifest:
         print(f"wrote {sum(manifest['rows'].values()):,} vectors of {manifest['products']:,} products to {out}")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 
 from e2.adapters.encoder import Encoder
+from e2.adapters.product_vector import ProductVector
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
@@ -25,23 +27,23 @@ class StoredVectors:
     Args:
         path: output of `e2 embed --out`.
         encoder: the encoder that they must come from.
-        kind: ``image``, ``text`` or ``region``.
-        first_only: only each product's first photo or description.
+        kind: ``image``, ``text``, ``product`` or ``region``.
 
     Attributes:
         width: D, of a vector.
+        settings: of the run of `e2 embed`.
     """
 
-    def __init__(self, path: str | Path, encoder: Encoder, kind: str, *, first_only: bool = False):
+    def __init__(self, path: str | Path, encoder: Encoder, kind: str):
         self.path = Path(path)
         with self._clear_errors():
             self._dataset = pyarrow.dataset.dataset([str(file) for file in _files(self.path)], format="parquet")
-            made_by = json.loads((self._dataset.schema.metadata or {})[b"encoder"])
+            self.settings = {key.decode(): value.decode() for key, value in (self._dataset.schema.metadata or {}).items()}
+            made_by = json.loads(self.settings["encoder"])
             self.width: int = self._dataset.schema.field("vector").type.list_size
             self._rows = pyarrow.dataset.field("kind") == kind
-            if first_only:
-                self._rows &= pyarrow.dataset.field("index") == 0
             self._count = self._dataset.count_rows(filter=self._rows)
+            self.products: int = self._dataset.count_rows(filter=self._rows & (pyarrow.dataset.field("index") == 0))
         if made_by.get("weights_sha256") != encoder.info["weights_sha256"]:
             where = f"{path} holds vectors of {made_by.get('path')}"
             raise InputError(f"{where}, not of {encoder.info['path']}; embed again with it")
@@ -60,6 +62,12 @@ class StoredVectors:
                     vectors = batch.column("vector").flatten().to_numpy(zero_copy_only=False)
                     yield batch.column("product_id").to_pylist(), vectors.reshape(-1, self.width)
 
+    def by_product(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Ids of products, and the vectors (n, D) of each."""
+        pairs = (pair for ids, vectors in self.batches() for pair in zip(ids, vectors, strict=True))
+        for product_id, group in groupby(pairs, key=lambda pair: pair[0]):
+            yield product_id, np.stack([vector for _, vector in group])
+
     @contextlib.contextmanager
     def _clear_errors(self) -> Iterator[None]:
         try:
@@ -68,6 +76,44 @@ class StoredVectors:
             raise
         except (OSError, KeyError, ValueError, AttributeError, pa.ArrowException) as error:
             raise InputError(f"{self.path} is no index: give the folder or file that `e2 embed --out` wrote") from error
+
+
+class StoredProducts:
+    """One vector a product, in order: stored as such by the same rule, or made of those of photos and descriptions.
+
+    Args:
+        path: output of `e2 embed --out`.
+        encoder: the encoder that they must come from.
+        rule: of the products' vectors.
+
+    Raises:
+        InputError: what the rule needs is not there.
+    """
+
+    def __init__(self, path: str | Path, encoder: Encoder, rule: ProductVector):
+        self.path, self.rule = Path(path), rule
+        self._texts = self._ready = None
+        with contextlib.suppress(InputError):
+            self._ready = StoredVectors(path, encoder, "product")
+        if self._ready and (made := self._ready.settings["product_vector"]) != str(rule):
+            if "image" not in self._ready.settings["what"].split(","):
+                raise InputError(f"{path} holds vectors of products by the rule {made}, not {rule}; take that, or embed again")
+            self._ready = None
+        self._photos = self._ready or StoredVectors(path, encoder, "image")
+        if rule.text and not self._ready:
+            self._texts = StoredVectors(path, encoder, "text")
+            if self._texts.settings["text"] != "caption":
+                raise InputError(f"{path} holds no vectors of descriptions without tags; embed again with --text caption")
+
+    def __len__(self) -> int:
+        return self._photos.products
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields product ids and vectors (D,)."""
+        described = self._texts.by_product() if self._texts else None
+        for product_id, photos in self._photos.by_product():
+            text = next(described)[1][0] if described else None
+            yield product_id, photos[0] if self._ready else self.rule.of_one(photos, text)
 
 
 def _files(path: Path) -> list[Path]:
@@ -82,11 +128,11 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def read_along(features: StoredVectors, catalogue: Catalogue) -> Callable[[Sequence[int]], np.ndarray]:
+def read_along(features: StoredProducts, catalogue: Catalogue) -> Callable[[Sequence[int]], np.ndarray]:
     """Makes a function that returns the vectors (N, D) of products by rows, which must increase from call to call.
 
     Args:
-        features: one vector per product, of the same split.
+        features: of the same split.
         catalogue: that split.
     """
     if len(features) != len(catalogue):
@@ -95,7 +141,7 @@ def read_along(features: StoredVectors, catalogue: Catalogue) -> Callable[[Seque
             f"{len(catalogue):,}; embed that split"
         )
     light = texts_only(catalogue)
-    pairs = enumerate((pair for ids, vectors in features.batches() for pair in zip(ids, vectors, strict=True)))
+    pairs = enumerate(features)
 
     def take(rows: Sequence[int]) -> np.ndarray:
         return np.stack([vector_of(row) for row in rows])

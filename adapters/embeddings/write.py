@@ -1,7 +1,7 @@
 """Writes the vectors of a split as parquet, for `e2 embed`.
 
-Columns: ``product_id`` (string), ``kind`` (``image``, ``region`` or ``text``), ``index`` (of the image or caption within the
-product, from 0), ``entity`` (of a region, else null) and ``vector`` (fixed-size list of float32, L2-normalised).
+Columns: ``product_id`` (string), ``kind`` (``image``, ``region``, ``text`` or ``product``), ``index`` (of the image or caption
+within the product, from 0), ``entity`` (of a region, else null) and ``vector`` (fixed-size list of float32, L2-normalised).
 
 Products are embedded in blocks. Block k becomes the shard ``part-00000k.parquet``, which appears whole or not at all, and
 process r of W (``accelerate launch``) embeds blocks r, r + W, r + 2W, ... So memory stays flat, processes wait for each other
@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 from e2.adapters.embeddings.read import MANIFEST, ROWS
 from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
+from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.data.hub_stream import Stream
 from e2.data.product import Catalogue, Product, require_text
 from e2.distributed import on_main, processes
@@ -39,7 +40,7 @@ from e2.outputs import OutputKind, claim, claim_file, record_folder
 from e2.training.run import locked
 from e2.version import __version__
 
-KINDS = ("image", "text", "region")
+KINDS = ("image", "text", "region", "product")
 SHARD_SIZE = 10_000  # products; with 512 numbers per vector about 20 MB for each kind
 SHARD = re.compile(r"part-\d{6,}\.parquet")
 EMBEDDINGS = OutputKind("embeddings", finished=MANIFEST, begun="part-*.parquet")
@@ -54,6 +55,7 @@ class EmbedJob:
     products: Catalogue | Stream  # one split; a stream is read once, a block at a time
     what: tuple[str, ...]  # some of `KINDS`
     text: str  # ``caption`` or ``full``
+    rule: ProductVector
     shard_size: int  # products in a block
     folder: Path  # folder for the shards
     progress: bool  # show progress bars, and name each full shard
@@ -69,6 +71,7 @@ class EmbedJob:
             "text": self.text,
             "what": ",".join(sorted(self.what)),
             "shard_size": str(self.shard_size),
+            **({"product_vector": str(self.rule)} if "product" in self.what else {}),
         }
 
     def shard(self, number: int) -> Path:
@@ -83,6 +86,7 @@ def write_embeddings(
     *,
     what: Sequence[str] = ("image", "text"),
     text: str = "caption",
+    rule: ProductVector = ALL_PHOTOS,
     shard_size: int = SHARD_SIZE,
     resume: bool = False,
     overwrite: bool = False,
@@ -94,8 +98,9 @@ def write_embeddings(
         products: one split, or a stream of one.
         out_path: a folder for shards, or a name that ends in ``.parquet`` for a single file, which appears whole or not at
             all. All processes must see it.
-        what: any of ``image``, ``text`` and ``region``.
+        what: any of ``image``, ``text``, ``region`` and ``product``, one vector for each.
         text: ``caption`` or ``full``.
+        rule: of the products' vectors.
         shard_size: products in a shard.
         resume: keep the shards of a stopped run.
         overwrite: replace an earlier run's.
@@ -116,7 +121,7 @@ def write_embeddings(
         encoder.iterate_images([], regions=True)  # refuses an encoder that has none
     out = Path(out_path)
     folder = _folder_of(out)
-    job = EmbedJob(encoder.alone(), products, tuple(what), text, shard_size, folder, progress)
+    job = EmbedJob(encoder.alone(), products, tuple(what), text, rule, shard_size, folder, progress)
     with locked(out):
         on_main(lambda: _make_room(out, resume, overwrite))
         count = _write_shards(job)
@@ -202,16 +207,20 @@ def _check_same(path: Path, facts: Mapping[str, str]) -> None:
 
 
 def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Table]]:
-    """Yields kind -> rows for each requested kind: images, regions, texts."""
+    """Yields kind -> rows for each requested kind: images, regions, products, texts."""
     ids, tags = np.array([product.product_id for product in products], dtype=object), job.encoder.tags
     rows, indices = _flat([len(product.images) for product in products])
     images, regions = _look(job, products, rows, indices)
-    if images is not None:
+    if "image" in job.what:
         yield "image", _table("image", ids[rows], indices, images)
     if regions is not None:
         entities = np.tile(np.array(tags, dtype=object), len(rows))
         repeated_ids, repeated_indices = (np.repeat(part, len(tags)) for part in (ids[rows], indices))
         yield "region", _table("region", repeated_ids, repeated_indices, regions.reshape(-1, regions.shape[-1]), entities)
+    if "product" in job.what:
+        photos = np.split(images, np.flatnonzero(np.diff(rows)) + 1)
+        vectors = job.rule.joined(job.encoder, products, photos, job.progress)
+        yield "product", _table("product", ids, np.zeros(len(ids), np.int32), vectors)
     if "text" in job.what:
         rows, indices = _flat([len(product.captions) for product in products])
         texts = [products[row].text(job.text, index) for row, index in zip(rows, indices, strict=True)]
@@ -221,13 +230,13 @@ def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Ta
 def _look(
     job: EmbedJob, products: list[Product], rows: np.ndarray, indices: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Embeds photos as image vectors (N, D) and region vectors (N, E, D), each photo read once; None: not requested."""
+    """Embeds photos as image vectors (N, D) and region vectors (N, E, D), each photo read once; None: not needed."""
     photos = ProductImages(products, rows, indices)  # type: ignore[arg-type]  # it asks for nothing but products by row
-    wanted = {"image", "region"} & set(job.what)
-    if wanted == {"image", "region"}:
+    whole, regions = {"image", "product"} & set(job.what), "region" in job.what
+    if whole and regions:
         return job.encoder.encode_images_and_regions(photos, job.progress)
-    images = job.encoder.encode_images(photos, job.progress) if "image" in wanted else None
-    return images, job.encoder.encode_regions(photos, job.progress) if "region" in wanted else None
+    images = job.encoder.encode_images(photos, job.progress) if whole else None
+    return images, job.encoder.encode_regions(photos, job.progress) if regions else None
 
 
 def _flat(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """Builds the index of a catalogue, for `e2 index build` and `e2 index update`.
 
-Products are processed in blocks. Only new or changed ones, by a digest of photo, description and tags, are embedded: so a
-killed build resumes, an update costs only the changes, and both are idempotent. A product is found by its first photo.
+Products are processed in blocks. Only new or changed ones, by a digest of photos, description and tags, are embedded: so a
+killed build resumes, an update costs only the changes, and both are idempotent. A product has one vector, by the index's rule.
 
 With several processes (``accelerate launch``) each embeds its share of a block, and the main one writes. Vectors of `e2 embed`
 may replace embedding.
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from e2.adapters.embeddings.read import StoredVectors, read_along
+from e2.adapters.embeddings.read import StoredProducts, read_along
 from e2.adapters.encoder import Encoder
 from e2.adapters.encoder_paths import noted
-from e2.adapters.product_images import ProductImages
+from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.adapters.search.address import shown
 from e2.adapters.search.engines import create_store, folder_of, open_store, resume_store
 from e2.adapters.search.index import check_encoder
@@ -51,6 +51,7 @@ def build_index(
     out: str | Path,
     *,
     features: str | Path | None = None,
+    rule: ProductVector = ALL_PHOTOS,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -62,6 +63,7 @@ def build_index(
         catalogue: one split.
         out: a folder, or ``http://HOST:PORT/COLLECTION`` on a Milvus server.
         features: output of `e2 embed` for that split and encoder; None = embed the photos.
+        rule: of the products' vectors.
         resume: continue a stopped build.
         overwrite: replace an existing index, once the new one is complete.
         progress: show a progress bar.
@@ -71,25 +73,25 @@ def build_index(
             catalogue, or a photo cannot be read.
     """
     out = str(out)
-    vectors = _embedding(encoder, catalogue)
+    vectors = _embedding(encoder, catalogue, rule)
     if features is not None:
-        vectors = read_along(StoredVectors(features, encoder, "image", first_only=True), catalogue)
+        vectors = read_along(StoredProducts(features, encoder, rule), catalogue)
     width = encoder.encode_texts(["a"], progress=False).shape[1]
     store: Store | None = None
 
     def start() -> None:
         nonlocal store
         if resume and (store := resume_store(out)) is not None:
-            _check_same(store.manifest, encoder, catalogue, shown(out))
+            _check_same(store.manifest, encoder, catalogue, rule, shown(out))
         else:
-            store = create_store(out, _manifest(encoder, catalogue, width, out), overwrite=overwrite)
+            store = create_store(out, _manifest(encoder, catalogue, rule, width, out), overwrite=overwrite)
 
     on_main(start)
-    return _written(vectors, encoder.workers, catalogue, store, progress)
+    return _written(vectors, rule, encoder.workers, catalogue, store, progress)
 
 
 def update_index(encoder: Encoder, catalogue: Catalogue, address: str | Path, *, progress: bool = True) -> Written:
-    """Adds a catalogue's products to an index, replacing changed ones of the same ids.
+    """Adds a catalogue's products to an index, replacing changed ones of the same ids; vectors are made by the index's rule.
 
     Raises:
         InputError: no index, one of another encoder, unknown tags, or an unreadable photo.
@@ -103,12 +105,12 @@ def update_index(encoder: Encoder, catalogue: Catalogue, address: str | Path, *,
         _check_tags(store.manifest, catalogue, shown(str(address)))
 
     on_main(start)
-    return _written(_embedding(encoder, catalogue), encoder.workers, catalogue, store, progress)
+    rule = ProductVector.parse(as_on_main(store.manifest.product_vector if store is not None else None))
+    return _written(_embedding(encoder, catalogue, rule), rule, encoder.workers, catalogue, store, progress)
 
 
-def _embedding(encoder: Encoder, catalogue: Catalogue) -> Vectors:
-    """Embeds the first photos of products."""
-    return lambda rows: encoder.encode_images(ProductImages.first(catalogue, np.asarray(rows)), progress=False)
+def _embedding(encoder: Encoder, catalogue: Catalogue, rule: ProductVector) -> Vectors:
+    return lambda rows: rule.encode(encoder, catalogue, rows, progress=False)
 
 
 def entries_of(
@@ -135,10 +137,12 @@ def thumbnail_of(product: Product) -> bytes:
     return contents.getvalue()
 
 
-def digest_of(product: Product) -> str:
+def digest_of(product: Product, rule: ProductVector) -> str:
     """Digest of everything that the index keeps of a product."""
-    image = product.images[0]
-    sha = hashlib.sha256(image if isinstance(image, bytes) else _contents(image, product))
+    sha = hashlib.sha256()
+    for number, image in enumerate(rule.images(product)):
+        contents = image if isinstance(image, bytes) else _contents(image, product)
+        sha.update(contents if not number else len(contents).to_bytes(8, "big") + contents)
     words = [product.captions[0], *(part for tag in sorted(product.tags.items()) for part in tag)]
     for word in words:
         sha.update(len(word.encode()).to_bytes(4, "big") + word.encode())
@@ -152,11 +156,13 @@ def _contents(path: Path, product: Product) -> bytes:
         raise InputError(f"product {product.product_id}: {path} cannot be read ({error.strerror})") from error
 
 
-def _written(vectors: Vectors, workers: int, catalogue: Catalogue, store: Store | None, progress: bool) -> Written:
+def _written(
+    vectors: Vectors, rule: ProductVector, workers: int, catalogue: Catalogue, store: Store | None, progress: bool
+) -> Written:
     """Processes the catalogue; ``store`` is the main process's, None in the others."""
     written, starts = 0, range(0, len(catalogue), BLOCK)
     for start in with_progress(starts, "Products", len(starts), progress and processes().is_main_process):
-        rows, digests = as_on_main(_changed(catalogue, range(start, min(start + BLOCK, len(catalogue))), store))
+        rows, digests = as_on_main(_changed(catalogue, range(start, min(start + BLOCK, len(catalogue))), rule, store))
         if rows:
             found = vectors(rows)  # over all processes; before any threads, which a fork would not survive
             if store is not None:
@@ -168,18 +174,18 @@ def _written(vectors: Vectors, workers: int, catalogue: Catalogue, store: Store 
     return Written(written, len(catalogue) - written)
 
 
-def _changed(catalogue: Catalogue, rows: range, store: Store | None) -> tuple[list[int], list[str]]:
+def _changed(catalogue: Catalogue, rows: range, rule: ProductVector, store: Store | None) -> tuple[list[int], list[str]]:
     """Rows that are new or changed, and their digests; nothing in processes without a store."""
     if store is None:
         return [], []
     products = {row: catalogue[row] for row in rows}
-    digests = {row: digest_of(product) for row, product in products.items()}
+    digests = {row: digest_of(product, rule) for row, product in products.items()}
     there = store.digests([product.product_id for product in products.values()])
     changed = [row for row in rows if there.get(products[row].product_id) != digests[row]]
     return changed, [digests[row] for row in changed]
 
 
-def _manifest(encoder: Encoder, catalogue: Catalogue, width: int, out: str) -> Manifest:
+def _manifest(encoder: Encoder, catalogue: Catalogue, rule: ProductVector, width: int, out: str) -> Manifest:
     return Manifest(
         encoder=noted(encoder.info, folder_of(out)),
         data=catalogue.name,
@@ -188,15 +194,21 @@ def _manifest(encoder: Encoder, catalogue: Catalogue, width: int, out: str) -> M
         dim=width,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
+        product_vector=str(rule),
     )
 
 
-def _check_same(manifest: Manifest, encoder: Encoder, catalogue: Catalogue, where: str) -> None:
+def _check_same(manifest: Manifest, encoder: Encoder, catalogue: Catalogue, rule: ProductVector, where: str) -> None:
     check_encoder(manifest, encoder, where)
     _check_tags(manifest, catalogue, where)
     if (manifest.data, manifest.split) != (catalogue.name, catalogue.split):
         raise InputError(
             f"{where} was begun with {manifest.data} split {manifest.split}; resume with that, or add by e2 index update"
+        )
+    if manifest.product_vector != str(rule):
+        made = manifest.product_vector
+        raise InputError(
+            f"{where} has vectors of products by the rule {made}, not {rule}; resume with --product-vector {made}"
         )
 
 

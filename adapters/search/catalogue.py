@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from e2.adapters.composed.base import Composer
+from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.adapters.search.index import ProductSearch
 from e2.adapters.search.memory import MemoryStore
 from e2.adapters.search.queries import composed_query, search
@@ -46,6 +47,7 @@ def find(
     catalogue: Catalogue | None = None,
     index: str | Path | None = None,
     target: str = "image",
+    rule: ProductVector = ALL_PHOTOS,
     top: int = 12,
 ) -> ComposedResult:
     """Composes one query and searches a catalogue, or vectors of `e2 embed`.
@@ -54,14 +56,14 @@ def find(
         composer: any.
         image: the reference photo's file.
         wish: what should differ.
-        catalogue, index, target: see `MemoryStore`.
+        catalogue, index, target, rule: see `MemoryStore`.
         top: number of hits; a product is listed once, by its best vector.
     """
     try:
         reference = load_image(Path(image))
     except BadImage as error:
         raise InputError(f"--image {printable(str(image))}: {error.cause}; give another photo") from error
-    store = MemoryStore(composer.encoder, catalogue, index, target)
+    store = MemoryStore(composer.encoder, catalogue, index, target, rule)
     products = ProductSearch(store)
     query = composed_query(composer, image, wish, products)
     answer = search(products, query, top)

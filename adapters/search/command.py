@@ -18,6 +18,7 @@ from e2.options import (
     Json,
     Overwrite,
     Precision,
+    ProductVectorRule,
     Resume,
     show,
 )
@@ -38,6 +39,7 @@ def build(
         Path | None,
         typer.Option(help="vectors that e2 embed wrote of this split with this encoder: nothing is embedded again"),
     ] = None,
+    product_vector: ProductVectorRule = "photos",
     resume: Resume = False,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -47,15 +49,17 @@ def build(
     Example: `e2 index build --encoder runs/mine --data catalogue.parquet --tags brand,colour --out runs/index`
     """
     from e2.adapters.encoder import load_encoder
+    from e2.adapters.product_vector import ProductVector
     from e2.adapters.search.build import build_index
     from e2.adapters.search.engines import claim_address
 
     if resume and overwrite:
         raise InputError("--resume continues with an index and --overwrite replaces it; choose one")
+    rule = ProductVector.parse(product_vector)
     claim_address(out, resume=resume, overwrite=overwrite)
     products = catalogue.open()
     model = load_encoder(encoder, **vars(loading))
-    done = build_index(model, products, out, features=features, resume=resume, overwrite=overwrite)
+    done = build_index(model, products, out, features=features, rule=rule, resume=resume, overwrite=overwrite)
     kept = f" ({done.unchanged:,} were there already)" if done.unchanged else ""
     record = {"index": shown(out), "written": done.written, "unchanged": done.unchanged}
     show(record, json, f"wrote {done.written:,} products{kept} to {shown(out)}")

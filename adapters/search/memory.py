@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from e2.adapters.composed.top_k import search as exact_search
-from e2.adapters.embeddings.read import StoredVectors
+from e2.adapters.embeddings.read import StoredProducts, StoredVectors
 from e2.adapters.encoder import Encoder
-from e2.adapters.product_images import ProductImages
+from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.adapters.search.filters import Filter
 from e2.adapters.search.snapshot import Column, ProductTags
 from e2.adapters.search.store import IndexHit, Manifest
@@ -23,7 +23,7 @@ TARGETS = ("image", "text")
 
 
 class MemoryStore:
-    """A `Searchable` of photos or descriptions; a product of several vectors is found by its best.
+    """A `Searchable` of photos or descriptions; a product of several descriptions is found by its best.
 
     Nothing is embedded or read before the first search.
 
@@ -31,7 +31,8 @@ class MemoryStore:
         encoder: of the vectors.
         catalogue: searched catalogue; with an index, source of descriptions and tags.
         index: output of `e2 embed`, instead of embedding the catalogue.
-        target: image (photos; the first of each product without an index) or text (descriptions).
+        target: image (one vector of each product's photos) or text (descriptions; the first of each without an index).
+        rule: of the products' vectors.
     """
 
     def __init__(
@@ -40,11 +41,12 @@ class MemoryStore:
         catalogue: Catalogue | None = None,
         index: str | Path | None = None,
         target: str = "image",
+        rule: ProductVector = ALL_PHOTOS,
     ):
         if catalogue is None and index is None:
             raise InputError("nothing to search in: give a catalogue or an index")
         require_choice("target", target, TARGETS)
-        self.encoder, self.catalogue, self.index, self.target = encoder, catalogue, index, target
+        self.encoder, self.catalogue, self.index, self.target, self.rule = encoder, catalogue, index, target, rule
         products = [] if catalogue is None else [(p.product_id, p.tags) for p in without_photos(catalogue)]
         self._ids = [product_id for product_id, _ in products]
         self._rows = {product_id: row for row, product_id in enumerate(self._ids)}
@@ -98,11 +100,14 @@ class MemoryStore:
     @cached_property
     def _vectors(self) -> tuple[np.ndarray, list[str]]:
         """Vectors (N, D), and the product of each."""
+        if self.index is not None and self.target == "image":
+            ids, vectors = zip(*StoredProducts(self.index, self.encoder, self.rule), strict=True)
+            return np.stack(vectors), list(ids)
         if self.index is not None:
             return read_vectors(self.index, self.encoder, self.target)
         assert self.catalogue is not None  # one of them is given
         if self.target == "image":
-            return self.encoder.encode_images(ProductImages.first(self.catalogue)), self._ids
+            return self.rule.encode(self.encoder, self.catalogue), self._ids
         return self.encoder.encode_texts([product.captions[0] for product in without_photos(self.catalogue)]), self._ids
 
     def _hit(self, product_id: str, score: float) -> IndexHit:

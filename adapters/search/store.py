@@ -28,6 +28,7 @@ class Manifest:
     complete: bool = False  # whether the build was finished
     count: int = 0  # present number of products
     format: int = FORMAT
+    product_vector: str = "first"  # rule of the products' vectors; indexes of former versions do not name it
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
@@ -44,7 +45,7 @@ def read_manifest(text: str | None, where: str) -> Manifest:
         record = json.loads(text or "null")
     except ValueError:
         record = None
-    if not isinstance(record, dict) or record.get("format") != FORMAT or set(record) != names:
+    if not isinstance(record, dict) or record.get("format") != FORMAT or {"product_vector", *record} != names:
         raise InputError(f"{where} is no index that this version reads; build it again by e2 index build")
     return Manifest(**{**record, "entities": tuple(record["entities"])})
 
@@ -58,7 +59,7 @@ class Entry:
     """
 
     product_id: str  # unique
-    digest: str  # of photo, description and tags: equal ones need not be embedded again
+    digest: str  # of photos, description and tags: equal ones need not be embedded again
     caption: str  # the description
     tags: Mapping[str, str]  # entity -> value; missing ones are absent
     thumbnail: bytes  # a small JPEG

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from e2.adapters.embeddings.read import StoredVectors, read_along
+from e2.adapters.embeddings.read import StoredProducts, read_along
 from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
+from e2.adapters.product_vector import FIRST_PHOTO
 from e2.benchmarks.catalogue.copies import SAMPLE, copy_likeness
 from e2.benchmarks.catalogue.labels import suspects
 from e2.benchmarks.catalogue.neighbours import nearest_others
@@ -141,7 +142,7 @@ def _vectors(encoder: Encoder, catalogue: AllSplits, features: Path | None, prog
         return encoder.encode_images(ProductImages.first(catalogue), progress)
     if len(catalogue.catalogues) > 1:
         raise InputError(f"--features {features} is of one split; name it by --split")
-    return read_along(StoredVectors(features, encoder, "image", first_only=True), catalogue)(range(len(catalogue)))
+    return read_along(StoredProducts(features, encoder, FIRST_PHOTO), catalogue)(range(len(catalogue)))
 
 
 def _summed(parts: Any) -> dict[str, dict[str, int]]:
