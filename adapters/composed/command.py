@@ -111,7 +111,7 @@ def search(
         raise InputError(f"--image {printable(image)}: there is no such file; give the reference photo")
     catalogue = None if data is None else table.open(data, split, tags)
     chosen = start_search(load_encoder(encoder, **vars(loading)), method, composer, catalogue, set_ or [])
-    found = find(chosen, image, text, catalogue=catalogue, index=features, target=target, rule=rule, top=top)
+    found = find(chosen, image, text, catalogue=catalogue, index=features, target=target, product_vector=rule, top=top)
     written = []
     if out:
         save_found(found, out)

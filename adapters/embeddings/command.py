@@ -46,7 +46,7 @@ def embed(
     claim_embeddings(out, resume=resume, overwrite=overwrite)
     products = _open_stream(catalogue) if catalogue.data.startswith(PREFIX) else catalogue.open()
     encoder = load_encoder(model, **vars(loading))
-    options: dict[str, Any] = {"what": tuple(what.split(",")), "text": text, "rule": rule, "shard_size": shard_size}
+    options: dict[str, Any] = {"what": tuple(what.split(",")), "text": text, "product_vector": rule, "shard_size": shard_size}
     manifest = write_embeddings(encoder, products, out, resume=resume, overwrite=overwrite, **options)
     if manifest:
         print(f"wrote {sum(manifest['rows'].values()):,} vectors of {manifest['products']:,} products to {out}")

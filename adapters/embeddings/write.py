@@ -55,7 +55,7 @@ class EmbedJob:
     products: Catalogue | Stream  # one split; a stream is read once, a block at a time
     what: tuple[str, ...]  # some of `KINDS`
     text: str  # ``caption`` or ``full``
-    rule: ProductVector
+    product_vector: ProductVector
     shard_size: int  # products in a block
     folder: Path  # folder for the shards
     progress: bool  # show progress bars, and name each full shard
@@ -71,7 +71,7 @@ class EmbedJob:
             "text": self.text,
             "what": ",".join(sorted(self.what)),
             "shard_size": str(self.shard_size),
-            **({"product_vector": str(self.rule)} if "product" in self.what else {}),
+            **({"product_vector": str(self.product_vector)} if "product" in self.what else {}),
         }
 
     def shard(self, number: int) -> Path:
@@ -86,7 +86,7 @@ def write_embeddings(
     *,
     what: Sequence[str] = ("image", "text"),
     text: str = "caption",
-    rule: ProductVector = ALL_PHOTOS,
+    product_vector: ProductVector = ALL_PHOTOS,
     shard_size: int = SHARD_SIZE,
     resume: bool = False,
     overwrite: bool = False,
@@ -100,7 +100,7 @@ def write_embeddings(
             all. All processes must see it.
         what: any of ``image``, ``text``, ``region`` and ``product``, one vector for each.
         text: ``caption`` or ``full``.
-        rule: of the products' vectors.
+        product_vector: rule of the products' vectors.
         shard_size: products in a shard.
         resume: keep the shards of a stopped run.
         overwrite: replace an earlier run's.
@@ -121,7 +121,7 @@ def write_embeddings(
         encoder.iterate_images([], regions=True)  # refuses an encoder that has none
     out = Path(out_path)
     folder = _folder_of(out)
-    job = EmbedJob(encoder.alone(), products, tuple(what), text, rule, shard_size, folder, progress)
+    job = EmbedJob(encoder.alone(), products, tuple(what), text, product_vector, shard_size, folder, progress)
     with locked(out):
         on_main(lambda: _make_room(out, resume, overwrite))
         count = _write_shards(job)
@@ -219,7 +219,7 @@ def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Ta
         yield "region", _table("region", repeated_ids, repeated_indices, regions.reshape(-1, regions.shape[-1]), entities)
     if "product" in job.what:
         photos = np.split(images, np.flatnonzero(np.diff(rows)) + 1)
-        vectors = job.rule.joined(job.encoder, products, photos, job.progress)
+        vectors = job.product_vector.joined(job.encoder, products, photos, job.progress)
         yield "product", _table("product", ids, np.zeros(len(ids), np.int32), vectors)
     if "text" in job.what:
         rows, indices = _flat([len(product.captions) for product in products])

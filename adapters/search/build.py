@@ -51,7 +51,7 @@ def build_index(
     out: str | Path,
     *,
     features: str | Path | None = None,
-    rule: ProductVector = ALL_PHOTOS,
+    product_vector: ProductVector = ALL_PHOTOS,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -63,7 +63,7 @@ def build_index(
         catalogue: one split.
         out: a folder, or ``http://HOST:PORT/COLLECTION`` on a Milvus server.
         features: output of `e2 embed` for that split and encoder; None = embed the photos.
-        rule: of the products' vectors.
+        product_vector: rule of the products' vectors.
         resume: continue a stopped build.
         overwrite: replace an existing index, once the new one is complete.
         progress: show a progress bar.
@@ -73,21 +73,21 @@ def build_index(
             catalogue, or a photo cannot be read.
     """
     out = str(out)
-    vectors = _embedding(encoder, catalogue, rule)
+    vectors = _embedding(encoder, catalogue, product_vector)
     if features is not None:
-        vectors = read_along(StoredProducts(features, encoder, rule), catalogue)
+        vectors = read_along(StoredProducts(features, encoder, product_vector), catalogue)
     width = encoder.encode_texts(["a"], progress=False).shape[1]
     store: Store | None = None
 
     def start() -> None:
         nonlocal store
         if resume and (store := resume_store(out)) is not None:
-            _check_same(store.manifest, encoder, catalogue, rule, shown(out))
+            _check_same(store.manifest, encoder, catalogue, product_vector, shown(out))
         else:
-            store = create_store(out, _manifest(encoder, catalogue, rule, width, out), overwrite=overwrite)
+            store = create_store(out, _manifest(encoder, catalogue, product_vector, width, out), overwrite=overwrite)
 
     on_main(start)
-    return _written(vectors, rule, encoder.workers, catalogue, store, progress)
+    return _written(vectors, product_vector, encoder.workers, catalogue, store, progress)
 
 
 def update_index(encoder: Encoder, catalogue: Catalogue, address: str | Path, *, progress: bool = True) -> Written:

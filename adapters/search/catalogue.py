@@ -47,7 +47,7 @@ def find(
     catalogue: Catalogue | None = None,
     index: str | Path | None = None,
     target: str = "image",
-    rule: ProductVector = ALL_PHOTOS,
+    product_vector: ProductVector = ALL_PHOTOS,
     top: int = 12,
 ) -> ComposedResult:
     """Composes one query and searches a catalogue, or vectors of `e2 embed`.
@@ -56,14 +56,14 @@ def find(
         composer: any.
         image: the reference photo's file.
         wish: what should differ.
-        catalogue, index, target, rule: see `MemoryStore`.
+        catalogue, index, target, product_vector: see `MemoryStore`.
         top: number of hits; a product is listed once, by its best vector.
     """
     try:
         reference = load_image(Path(image))
     except BadImage as error:
         raise InputError(f"--image {printable(str(image))}: {error.cause}; give another photo") from error
-    store = MemoryStore(composer.encoder, catalogue, index, target, rule)
+    store = MemoryStore(composer.encoder, catalogue, index, target, product_vector)
     products = ProductSearch(store)
     query = composed_query(composer, image, wish, products)
     answer = search(products, query, top)

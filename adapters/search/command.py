@@ -59,7 +59,7 @@ def build(
     claim_address(out, resume=resume, overwrite=overwrite)
     products = catalogue.open()
     model = load_encoder(encoder, **vars(loading))
-    done = build_index(model, products, out, features=features, rule=rule, resume=resume, overwrite=overwrite)
+    done = build_index(model, products, out, features=features, product_vector=rule, resume=resume, overwrite=overwrite)
     kept = f" ({done.unchanged:,} were there already)" if done.unchanged else ""
     record = {"index": shown(out), "written": done.written, "unchanged": done.unchanged}
     show(record, json, f"wrote {done.written:,} products{kept} to {shown(out)}")

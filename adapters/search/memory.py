@@ -32,7 +32,7 @@ class MemoryStore:
         catalogue: searched catalogue; with an index, source of descriptions and tags.
         index: output of `e2 embed`, instead of embedding the catalogue.
         target: image (one vector of each product's photos) or text (descriptions; the first of each without an index).
-        rule: of the products' vectors.
+        product_vector: rule of the products' vectors.
     """
 
     def __init__(
@@ -41,12 +41,13 @@ class MemoryStore:
         catalogue: Catalogue | None = None,
         index: str | Path | None = None,
         target: str = "image",
-        rule: ProductVector = ALL_PHOTOS,
+        product_vector: ProductVector = ALL_PHOTOS,
     ):
         if catalogue is None and index is None:
             raise InputError("nothing to search in: give a catalogue or an index")
         require_choice("target", target, TARGETS)
-        self.encoder, self.catalogue, self.index, self.target, self.rule = encoder, catalogue, index, target, rule
+        self.encoder, self.catalogue, self.index, self.target = encoder, catalogue, index, target
+        self.product_vector = product_vector
         products = [] if catalogue is None else [(p.product_id, p.tags) for p in without_photos(catalogue)]
         self._ids = [product_id for product_id, _ in products]
         self._rows = {product_id: row for row, product_id in enumerate(self._ids)}
@@ -101,13 +102,13 @@ class MemoryStore:
     def _vectors(self) -> tuple[np.ndarray, list[str]]:
         """Vectors (N, D), and the product of each."""
         if self.index is not None and self.target == "image":
-            ids, vectors = zip(*StoredProducts(self.index, self.encoder, self.rule), strict=True)
+            ids, vectors = zip(*StoredProducts(self.index, self.encoder, self.product_vector), strict=True)
             return np.stack(vectors), list(ids)
         if self.index is not None:
             return read_vectors(self.index, self.encoder, self.target)
         assert self.catalogue is not None  # one of them is given
         if self.target == "image":
-            return self.rule.encode(self.encoder, self.catalogue), self._ids
+            return self.product_vector.encode(self.encoder, self.catalogue), self._ids
         return self.encoder.encode_texts([product.captions[0] for product in without_photos(self.catalogue)]), self._ids
 
     def _hit(self, product_id: str, score: float) -> IndexHit:

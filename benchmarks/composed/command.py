@@ -7,7 +7,7 @@ import typer
 
 from e2.adapters.composed.command import Composition
 from e2.errors import InputError
-from e2.options import EncoderOptions, Json, Lacking, Models, Seed, Split, TableOptions, Tags, Text, show
+from e2.options import EncoderOptions, Json, Lacking, Models, ProductVectorRule, Seed, Split, TableOptions, Tags, Text, show
 
 COMPOSITIONS = [*get_args(Composition)]
 Benchmark = Literal["attribute-swap", "attribute-drop", "fashioniq", "cirr", "circo", "fashion200k"]
@@ -35,6 +35,7 @@ def composed(
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json of each pair and comparison.json")] = None,
     target: Annotated[Literal["image", "text"] | None, typer.Option(help="attribute-*: find photos or descriptions")] = None,
     text: Text = "caption",
+    product_vector: ProductVectorRule | None = None,
     keep: Annotated[
         str | None,
         typer.Option(help="attribute-*: tags that change only if --swap names them; else the kind of garment"),
@@ -58,6 +59,7 @@ def composed(
     Example: `e2 evaluate composed --model runs/clip runs/e2 --method image text sum --data catalogue --tags brand,colour`
     """
     from e2.adapters.encoder import load_encoder
+    from e2.adapters.product_vector import ProductVector
     from e2.benchmarks.composed.data.tagged_queries import TaggedQueries
     from e2.benchmarks.composed.evaluate import QUERIES, claim_pairs, evaluate_composed
     from e2.benchmarks.composed.methods import Methods
@@ -65,6 +67,7 @@ def composed(
 
     if examples and out is None:
         raise InputError("--examples draws into a folder; name it by --out")
+    rule = ProductVector.parse(product_vector) if product_vector else None
     methods = Methods(method or (), composer or (), preset=preset, settings=set_ or ())
     claim_pairs(out, model, methods)
     if benchmark in TAGGED:
@@ -75,13 +78,13 @@ def composed(
         catalogue, kept = open_tagged(data, split or "test", tags=tags, keep=saved, table=table)
         chosen = [name.strip() for name in swap.split(",")] if swap else None
         options: dict[str, Any] = {"keep": kept, "swap": chosen, "changes": changes, "size": size}
-        options |= {"wordings": wordings, "seed": seed}
+        options |= {"wordings": wordings, "seed": seed, "product_vector": rule}
         methods.catalogue = catalogue  # known only now; a wrong choice of methods was refused before
         task, listed = draw_task(benchmark, catalogue, queries=queries, target=target, text=text, **options)
         if out:
             listed.save(out / QUERIES)
     else:
-        _refuse(benchmark, data=data, target=target, keep=keep, swap=swap, queries=queries, tags=tags)
+        _refuse(benchmark, data=data, target=target, keep=keep, swap=swap, queries=queries, tags=tags, product_vector=rule)
         task = published_task(benchmark, annotations, images, split=split, missing=missing, gallery=gallery)
     encoders = [load_encoder(name, **vars(loading)) for name in model]
     if task.answers is None:
@@ -93,7 +96,7 @@ def composed(
 
 def _refuse(benchmark: str, **options: object) -> None:
     """Options that would do nothing: their user means another benchmark."""
-    given = [name for name, value in options.items() if value is not None]
+    given = [name.replace("_", "-") for name, value in options.items() if value is not None]
     if given:
         raise InputError(f"--{given[0]} means nothing to --benchmark {benchmark}; leave it out, or choose another benchmark")
 

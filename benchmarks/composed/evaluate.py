@@ -147,7 +147,7 @@ def _composed(
     chosen = [methods.composers(encoder) for encoder in encoders]  # all of them, before the first photo is encoded
     for encoder, composers in zip(encoders, chosen, strict=True):
         photos = _encoded(encoder, task)
-        gallery = _tensor(photos if task.texts is None else encoder.encode_texts(task.texts), encoder)
+        gallery = _tensor(_gallery(encoder, task, photos), encoder)
         references = References(encoder, Picked(task.images, task.references), photos[task.references])
         for composer in composers:
             start = time.perf_counter()
@@ -163,6 +163,12 @@ def _encoded(encoder: Encoder, task: Task) -> np.ndarray:
         if covered(task.facts):
             refuse_damaged(dict(zip(task.image_names, task.images, strict=True)))
         raise
+
+
+def _gallery(encoder: Encoder, task: Task, photos: np.ndarray) -> np.ndarray:
+    if task.vectors is not None:
+        return task.vectors(encoder)
+    return photos if task.texts is None else encoder.encode_texts(task.texts)
 
 
 def _measured(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.benchmarks.composed.data import circo, cirr
 from e2.benchmarks.composed.data.attribute_queries import DROP, SWAP, draw_queries
 from e2.benchmarks.composed.data.circo import load_circo
@@ -89,6 +90,7 @@ def draw_task(
     target: str | None = None,
     text: str = "caption",
     keep: Sequence[str] | None = None,
+    product_vector: ProductVector | None = None,
     **drawing: Any,
 ) -> tuple[Task, TaggedQueries]:
     """Makes a benchmark from a catalogue's tags, and its list of queries.
@@ -100,16 +102,20 @@ def draw_task(
         target: what to search, ``image`` or ``text``; None: images for swaps, texts for drops.
         text: kind of text to search, ``caption`` or ``full``.
         keep: tags of the catalogue that stay unless a wish names them; None: the kind of garment.
+        product_vector: rule of the products' vectors if images are searched; None: the mean of the photos.
         drawing: options of `draw_queries`.
 
     Raises:
         InputError: unknown options, a list of other products, or a catalogue without such queries.
     """
     listed = None if queries is None else TaggedQueries.load(queries)
-    products = TaggedProducts(catalogue, text, keep if listed is None else listed.settings["keep"])
+    searched = target or ("image" if benchmark == SWAP else "text")
+    if product_vector and searched == "text":
+        raise InputError(f"product vector {product_vector}: {benchmark} searches descriptions; give --target image")
+    kept = keep if listed is None else listed.settings["keep"]
+    products = TaggedProducts(catalogue, text, kept, product_vector or ALL_PHOTOS)
     if listed is None:
         listed = draw_queries(benchmark, products, **drawing)
     elif (drawn_for := listed.settings["benchmark"]) != benchmark:
         raise InputError(f"{queries} holds {drawn_for} queries; give --benchmark {drawn_for}")
-    usual = "image" if benchmark == SWAP else "text"
-    return tagged_task(listed, products, target=target or usual), listed
+    return tagged_task(listed, products, target=searched), listed

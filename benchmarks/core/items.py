@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
+from e2.adapters.product_vector import ProductVector
 from e2.data.product import Catalogue, require_text, without_photos
 from e2.errors import InputError
 
@@ -21,10 +23,23 @@ class Items:
     image_products: np.ndarray  # (I,) int64, row of each image's product
     texts: list[str]  # T texts
     text_products: np.ndarray  # (T,) int64, row of each text's product
+    product_vector: ProductVector | None = None  # rule by which a product is one image; None: each image by itself
+
+    def encode_images(self, encoder: Encoder, progress: bool = True) -> np.ndarray:
+        """Vectors (I, D) of the images."""
+        if self.product_vector is None:
+            return encoder.encode_images(self.images, progress)
+        return self.product_vector.encode(encoder, self.images.catalogue, progress=progress)
 
 
-def read_items(catalogue: Catalogue, text: str, *, first_only: bool = False) -> Items:
-    """Reads a split's texts, ``caption`` or ``full``, in one pass, without images; ``first_only``: one of each per product.
+def read_items(
+    catalogue: Catalogue, text: str, *, first_only: bool = False, product_vector: ProductVector | None = None
+) -> Items:
+    """Reads a split's texts, ``caption`` or ``full``, in one pass, without images.
+
+    Args:
+        first_only: one image and one text per product.
+        product_vector: rule by which all images of a product are one.
 
     Raises:
         InputError: an unknown kind of text, or fewer than two products.
@@ -40,10 +55,11 @@ def read_items(catalogue: Catalogue, text: str, *, first_only: bool = False) -> 
     for row, product in enumerate(without_photos(catalogue)):
         ids.append(product.product_id)
         categories.append(product.tags.get(CATEGORY, ""))
-        images, captions = (range(1 if first_only else len(all_of)) for all_of in (product.images, product.captions))
+        images = range(1 if first_only or product_vector else len(product.images))
+        captions = range(1 if first_only else len(product.captions))
         image_of += ((row, image) for image in images)
         text_of += (row for _ in captions)
         texts += (product.text(text, caption) for caption in captions)
     image_products, numbers = np.array(image_of, dtype=np.int64).T.copy()
     photos = ProductImages(catalogue, image_products, numbers)
-    return Items(ids, categories, photos, image_products, texts, np.array(text_of, dtype=np.int64))
+    return Items(ids, categories, photos, image_products, texts, np.array(text_of, dtype=np.int64), product_vector)

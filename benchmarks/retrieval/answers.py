@@ -69,7 +69,7 @@ class Answers:
 
 def answer(encoder: Encoder, items: Items, lists: CandidateLists | None, progress: bool = True) -> Answers:
     """Encodes all items and ranks the full gallery or, given lists, their candidates."""
-    images = torch.from_numpy(encoder.encode_images(items.images, progress)).to(encoder.device)
+    images = torch.from_numpy(items.encode_images(encoder, progress)).to(encoder.device)
     texts = torch.from_numpy(encoder.encode_texts(items.texts, progress)).to(encoder.device)
     if lists is None:
         groups = [torch.from_numpy(rows).to(encoder.device) for rows in (items.image_products, items.text_products)]

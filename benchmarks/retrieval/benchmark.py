@@ -1,9 +1,10 @@
 """Evaluates retrieval on judged queries, for `e2 evaluate retrieval --qrels`: those of a benchmark or one's own.
 
-The gallery is a whole split, each product once, by its first photo and first text. ``marqo:NAME`` is the protocol of the
-public fashion leaderboard (marqo-ai/marqo-FashionCLIP, ``eval.py``): each file ``ground_truth_COLUMN-DOCUMENT.json`` is a
-task, with the values of a column as queries; ``image`` searches photos, ``image+text`` unit vectors of 0.9 photo + 0.1 text.
-Without a benchmark photos are searched.
+The gallery is a whole split, each product once, by the mean of its photos and by its first text. ``marqo:NAME`` is the
+protocol of the public fashion leaderboard (marqo-ai/marqo-FashionCLIP, ``eval.py``): each file
+``ground_truth_COLUMN-DOCUMENT.json`` is a task, with the values of a column as queries; ``image`` searches photos,
+``image+text`` unit vectors of 0.9 photo + 0.1 text.
+Without a benchmark photos are searched, or what the product vector says.
 """
 
 import re
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from e2.adapters.encoder import Encoder
-from e2.adapters.product_images import ProductImages
+from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
 from e2.benchmarks.core.comparison import Comparison, Measured, check_encoders, compare_encoders, write_comparison
 from e2.benchmarks.core.items import read_items
@@ -91,6 +92,7 @@ def evaluate_qrels(
     queries: str | Path | None = None,
     exclude_ids: str | Path | None = None,
     text: str = "caption",
+    product_vector: ProductVector = ALL_PHOTOS,
     seed: int = 0,
     out: str | Path | None = None,
     resamples: int = RESAMPLES,
@@ -105,6 +107,7 @@ def evaluate_qrels(
         queries: texts of the queries, if the judgements name them by ids.
         exclude_ids: file of products to leave out of gallery and judgements, e.g. those that a model was trained on.
         text: ``caption`` or ``full``, the products' text in ``image+text``.
+        product_vector: rule of the products' vectors; a benchmark has its own share of the text.
         seed: of the bootstrap over queries.
         out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``).
         resamples: of the bootstrap.
@@ -113,7 +116,11 @@ def evaluate_qrels(
         InputError: unknown benchmark or text; files that cannot be used; no encoder or one twice; no product left.
     """
     check_encoders(encoders, out)
+    if benchmark and product_vector.text:
+        raise InputError(f"--benchmark {benchmark} has its own share of the text; give --product-vector without one")
     tasks = read_tasks(files, benchmark, queries)
+    if not benchmark:
+        tasks = [replace(task, text_share=product_vector.text) for task in tasks]
     items = read_items(catalogue, text, first_only=True)
     _check_size(benchmark, len(items.product_ids))
     excluded = read_ids(exclude_ids) if exclude_ids else set()
@@ -125,14 +132,14 @@ def evaluate_qrels(
     tasks = [replace(task, qrels=task.qrels.within(known)) for task in tasks]
     _tell_left_out(tasks)
     relevant = {product for task in tasks for product in task.qrels.products}
-    photos = ProductImages.first(catalogue, np.array(rows))
+    photos = replace(product_vector, text=0.0)
     texts = [items.texts[row] for row in rows]
     facts = {"n_gallery": len(ids), "excluded": len(items.product_ids) - len(ids), "tie_policy": TIES}
-    facts |= {"tasks": [task.facts() for task in tasks]}
+    facts |= {"product_vector": str(photos), "tasks": [task.facts() for task in tasks]}
 
     def measure(encoder: Encoder) -> Measured:
         seen = _relevant_in_training(encoder, relevant)
-        images = _vectors(encoder, encoder.encode_images(photos))
+        images = _vectors(encoder, photos.encode(encoder, catalogue, rows))
         described = _vectors(encoder, encoder.encode_texts(texts)) if any(task.text_share for task in tasks) else None
         metrics: dict[str, float] = {}
         samples: dict[str, np.ndarray] = {}

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import typer
 
 from e2.errors import InputError
-from e2.options import EncoderOptions, Json, MeasuredOptions, Models, Seed, Text, show
+from e2.options import EncoderOptions, Json, MeasuredOptions, Models, ProductVectorRule, Seed, Text, show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,7 @@ def retrieval(
     judged: JudgedOptions,
     protocol: Annotated[Literal["full", "first-photo", "sample-100"], typer.Option()] = "full",
     text: Text = "caption",
+    product_vector: ProductVectorRule | None = None,
     rule: Annotated[Literal["fame-vil", "authors", "any"], typer.Option(help="negatives of sample-100")] = "fame-vil",
     candidates: Annotated[Path | None, typer.Option(help="saved sample-100 lists to use again")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json")] = None,
@@ -41,10 +42,12 @@ def retrieval(
     Example: `e2 evaluate retrieval --model runs/a --model runs/b --data boutique --split test --out runs/comparison`
     """
     from e2.adapters.encoder import load_encoder
+    from e2.adapters.product_vector import ProductVector
     from e2.benchmarks.core.comparison import claim_comparison
     from e2.benchmarks.retrieval.benchmark import evaluate_qrels, judged_table, read_tasks
     from e2.benchmarks.retrieval.evaluate import LISTS, evaluate_retrieval, results_table
 
+    one_vector = ProductVector.parse(product_vector) if product_vector else None
     if judged.qrels:
         if candidates or (protocol, rule) != ("full", "fame-vil"):
             raise InputError("--protocol, --rule and --candidates are for photos against texts; leave them or --qrels out")
@@ -56,10 +59,10 @@ def retrieval(
     encoders = [load_encoder(name, **vars(loading)) for name in model]
     if judged.qrels:
         options = {name: value for name, value in vars(judged).items() if name != "qrels"}
+        options |= {"product_vector": one_vector} if one_vector else {}
         compared = evaluate_qrels(encoders, products, judged.qrels, text=text, seed=seed, out=out, **options)
         show(compared, json, judged_table(compared))
         return
-    compared = evaluate_retrieval(
-        encoders, products, protocol=protocol, text=text, seed=seed, out=out, rule=rule, candidates=candidates
-    )
+    options = {"text": text, "product_vector": one_vector, "seed": seed, "rule": rule, "candidates": candidates}
+    compared = evaluate_retrieval(encoders, products, protocol=protocol, out=out, **options)
     show(compared, json, results_table(compared), out=out)

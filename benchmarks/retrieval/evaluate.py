@@ -2,7 +2,8 @@
 
 Protocols (name the one used: results differ by tens of points):
 
-- ``full``: every photo against every text of the split and back, products as ground truth.
+- ``full``: every photo against every text of the split and back, products as ground truth; by a rule of product vectors, every
+  product against every text.
 - ``first-photo``: the authors' variant, one photo and one text per product, a square matrix.
 - ``sample-100``: one positive among 100 negatives, of the same sub-category or any, 1,000 queries, mean and spread of 5 runs.
 """
@@ -14,6 +15,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from e2.adapters.encoder import Encoder
+from e2.adapters.product_vector import ProductVector
 from e2.benchmarks.core.bootstrap import RESAMPLES
 from e2.benchmarks.core.comparison import Comparison, Measured, check_encoders, compare_encoders, write_comparison
 from e2.benchmarks.core.items import CATEGORY, Items, read_items
@@ -35,6 +37,7 @@ def evaluate_retrieval(
     *,
     protocol: str = "full",
     text: str = "caption",
+    product_vector: ProductVector | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     rule: str = "fame-vil",
@@ -48,6 +51,7 @@ def evaluate_retrieval(
         catalogue: one split.
         protocol: ``full``, ``first-photo`` or ``sample-100``.
         text: ``caption`` or ``full`` (description and tags).
+        product_vector: rule by which all photos of a product are one in ``full`` and ``sample-100``; None: each by itself.
         seed: of the sampled lists and of the bootstrap.
         out: folder for ``metrics.json`` (several encoders: a folder each, and ``comparison.json``) and ``candidates.npz``.
         rule: source of negatives in ``sample-100``: ``fame-vil``, ``authors`` or ``any``.
@@ -55,12 +59,18 @@ def evaluate_retrieval(
         resamples: of the bootstrap.
 
     Raises:
-        InputError: unknown protocol, text or rule; no encoder or one twice; a split too small or without sub-categories.
+        InputError: unknown protocol, text or rule; a product vector with texts; no encoder or one twice; a split too small or
+            without sub-categories.
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"unknown protocol {protocol!r}; choose {', '.join(PROTOCOLS)}")
+    if product_vector and (product_vector.text or protocol == "first-photo"):
+        raise InputError(
+            f"product vector {product_vector}: --protocol {protocol} asks for photos by the products' own texts; give photos "
+            "alone, with full or sample-100, or judged queries by --qrels"
+        )
     check_encoders(encoders, out, LISTS)
-    items = read_items(catalogue, text, first_only=protocol == "first-photo")
+    items = read_items(catalogue, text, first_only=protocol == "first-photo", product_vector=product_vector)
     lists = _lists(items, rule, seed, candidates) if protocol == "sample-100" else None
     facts = _facts(items, lists)
 
@@ -103,6 +113,8 @@ def _lists(items: Items, rule: str, seed: int, candidates: str | Path | None) ->
 def _facts(items: Items, lists: CandidateLists | None) -> dict[str, Any]:
     """Facts that hold for all encoders."""
     facts: dict[str, Any] = {"n_images": len(items.images), "n_texts": len(items.texts), "tie_policy": TIE_POLICY}
+    if items.product_vector:
+        facts["product_vector"] = str(items.product_vector)
     if lists is not None:
         runs, queries, length = lists.text_candidates.shape
         short = int((lists.text_candidates[..., -1] < 0).sum() + (lists.image_candidates[..., -1] < 0).sum())

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
+from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.benchmarks.composed.data.garment import kept_tags
 from e2.benchmarks.composed.data.tag_pairs import TagTable
 from e2.data.product import Catalogue, require_text, without_photos
@@ -15,15 +17,25 @@ from e2.errors import InputError
 
 
 class TaggedProducts:
-    """Products of a split that have every tag, read in one pass over its texts (``caption`` or ``full``).
+    """Products of a split that have every tag, read in one pass over its texts.
 
-    ``keep``: tags of the catalogue that stay unless a wish changes them; None: the kind of garment.
+    Args:
+        catalogue: one split, with its tags.
+        text: ``caption`` or ``full``.
+        keep: tags of the catalogue that stay unless a wish changes them; None: the kind of garment.
+        product_vector: rule of the products' vectors.
 
     Raises:
         InputError: no tags, none for the kind of garment, unknown text, or fewer than two complete products.
     """
 
-    def __init__(self, catalogue: Catalogue, text: str = "caption", keep: Sequence[str] | None = None):
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        text: str = "caption",
+        keep: Sequence[str] | None = None,
+        product_vector: ProductVector = ALL_PHOTOS,
+    ):
         self.keep = kept_tags(keep, catalogue.tags, name=catalogue.name)
         if unread := [name for name in self.keep if name not in catalogue.tags]:
             raise InputError(
@@ -37,7 +49,8 @@ class TaggedProducts:
                 f"{catalogue.name} split {catalogue.split}: {len(complete)} products have all of the tags "
                 f"{', '.join(catalogue.tags)}; name fewer by --tags"
             )
-        self.catalogue, self.text = catalogue, text
+        self.catalogue, self.text, self.product_vector = catalogue, text, product_vector
+        self.one_photo = not product_vector.text and all(len(product_vector.images(product)) == 1 for _, product in complete)
         self.rows = np.array([row for row, _ in complete])
         self.ids = [product.product_id for _, product in complete]
         self.texts = [product.text(text) for _, product in complete]
@@ -59,6 +72,10 @@ class TaggedProducts:
     def images(self) -> ProductImages:
         """First photo of each product, read on demand."""
         return ProductImages.first(self.catalogue, self.rows)
+
+    def vectors(self, encoder: Encoder) -> np.ndarray:
+        """Vectors (N, D) of the products."""
+        return self.product_vector.encode(encoder, self.catalogue, self.rows)
 
     def place(self, name: str) -> int:
         """Row of a product.

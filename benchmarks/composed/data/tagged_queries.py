@@ -129,10 +129,12 @@ def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str 
         map_ks=MAP_KS,
         texts=products.texts if target == "text" else None,
         text_names=products.ids if target == "text" else (),
+        vectors=None if target == "text" or products.one_photo else products.vectors,
         judge=HardNegatives(table.codes, table.codes[references], wanted, wanted != table.codes[references]),
         facts={
             "target": target,
             "gallery_text": products.text if target == "text" else None,
+            "product_vector": str(products.product_vector) if target == "image" else None,
             "products": len(products),
             "left_out_for_missing_tags": products.incomplete,
             "queries": {**settings, **listed.statistics()},

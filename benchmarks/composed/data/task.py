@@ -1,12 +1,13 @@
 """Interface between composed-retrieval protocols and their runner: photos, queries, galleries, right answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from e2.adapters.composed.base import Wish
+from e2.adapters.encoder import Encoder
 from e2.benchmarks.composed.data.hard_negatives import HardNegatives
 
 
@@ -31,6 +32,7 @@ class Task:
     recall_ks: tuple[int, ...]  # cut-offs of R@K
     map_ks: tuple[int, ...] = ()  # cut-offs of mAP@K, if the protocol has any
     texts: Sequence[str] | None = None  # T texts to find; None: photos
+    vectors: Callable[[Encoder], np.ndarray] | None = None  # (I, D) of the gallery, if not those of its photos
     text_names: Sequence[str] = ()  # T names
     # as ``answers``, if recalls count fewer (CIRCO: only the annotated target)
     recall_answers: Sequence[np.ndarray] | None = None
