@@ -142,7 +142,7 @@ class LossConfig:
 
 @settings
 class OptimConfig:
-    """AdamW with warm-up and cosine; one group for the backbone, one for what E2 adds."""
+    """AdamW with warm-up and a schedule; one group for the backbone, one for what E2 adds."""
 
     lr: Weight | None = setting(None, "of the backbone; null = 1e-3 from random weights, 2e-5 from pre-trained ones")
     new_lr: Weight | None = setting(
@@ -151,7 +151,17 @@ class OptimConfig:
     weight_decay: Weight = setting(0.1, "matrices only; vectors and scalars are never decayed")
     betas: tuple[Fraction, Fraction] = setting((0.9, 0.98), "Adam's")
     warmup: Share = setting(0.05, "share of all steps")
-    final_lr: Share = setting(0.0, "share of the peak that the cosine ends at")
+    schedule: Literal["cosine", "linear", "constant", "cooldown"] = setting(
+        "cosine", "after the warm-up: falling as named, or constant, at last falling linearly for `cooldown`, or to the end"
+    )
+    cooldown: Share = setting(0.2, "share of all steps in which the schedule of this name falls")
+    final_lr: Share = setting(0.0, "share of the peak that a falling schedule ends at")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = setting(
+        1.0, "factor from each block of a tower to the one before it, of the backbone's rate; 1 = the same for all"
+    )
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = setting(
+        None, "decay, a step, of the average of the weights that is validated and saved, e.g. 0.999; null = the weights"
+    )
     # 0 would leave no gradient
     clip_norm: Annotated[float, Field(ge=1e-12)] | None = setting(1.0, "most of the whole gradient's norm; null = not clipped")
     new_only: Share = setting(0.0, "first stage: share of all steps in which only the new parameters learn (paper: 0.2)")
@@ -219,6 +229,9 @@ class TrainConfig:
     steps: Count | None = setting(None, "length of the run")
     eval_every: Count | None = setting(None, "steps between evaluations on val; null = once an epoch")
     save_every: Count | None = setting(None, "steps between resumable states; null = at each evaluation")
+    keep_every: Count | None = setting(
+        None, "steps between weights that are kept beside the best and the last, as step-N.safetensors; null = none"
+    )
     patience: Count | None = setting(None, "stop after so many evaluations without a better SumR")
     wise_ft: Share | None = setting(
         None, "share of the trained weights in what is saved, the rest is the start model's; null = all"

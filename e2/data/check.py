@@ -45,19 +45,24 @@ class BadRow(NamedTuple):
 
 
 def find_bad_rows(
-    table: pa.Table, images: ImageStore, identity: Sequence[object] | None = None, progress: bool = False
+    table: pa.Table,
+    images: ImageStore,
+    identity: Sequence[object] | None = None,
+    progress: bool = False,
+    most_photos: int | None = None,
 ) -> list[BadRow]:
     """Finds every unusable row of a normalised table, in order, each with its most serious cause.
 
     Of several rows with one id the first usable one is kept; later ones are duplicates.
 
     ``identity`` (JSON-able) changes whenever the images may have; their verdict is cached under it. None: not cached.
+    ``most_photos``: images of no more rows are decoded, the first ones.
     """
     bad = {found.row: found for found in bad_texts(table)}
     if not images.may_be_damaged:
         bad_images = []
-    elif identity is None:
-        bad_images = list(_bad_images(table.column("images"), images, progress))
+    elif identity is None or most_photos is not None:
+        bad_images = list(_bad_images(table.column("images").slice(0, most_photos), images, progress))
     else:
         bad_images = _cached_bad_images(table, images, identity, progress)
     bad = {found.row: found for found in bad_images} | bad

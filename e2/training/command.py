@@ -84,6 +84,7 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. optim.lr=1e-4")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="check data, device, memory and a step; write nothing")] = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -92,9 +93,13 @@ def train(
 
     Example: `e2 train --data catalogue.parquet --tags brand,season --backbone ViT-B-32 --pretrained openai --out runs/mine`
     """
-    from e2.training.run import start_run
+    from e2.training.dry_run import told
+    from e2.training.run import start_run, try_run
 
     chosen = given(method=method, preset=preset, wise_ft=wise_ft, seed=seed) | given(**{"data.data": data})
     chosen |= options.settings()
+    if dry_run:
+        found = try_run(out, chosen, config_file=config, settings=set_ or [])
+        return show(found, json, told(found))
     summary = start_run(out, chosen, config_file=config, settings=set_ or [], resume=resume, overwrite=overwrite)
     show(summary, json, f"best val SumR {summary['val_SumR']:.2f} at step {summary['step']}; checkpoint in {out}")

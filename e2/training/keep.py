@@ -8,9 +8,10 @@ from torch.distributed.fsdp import FSDPModule
 from e2.checkpoint import WEIGHTS, metadata_of, weights_of, write_weights
 from e2.config import to_dict
 from e2.finite import NotFinite
+from e2.outputs import record
 from e2.training.prepare import Run
 from e2.training.runlog import RunLog
-from e2.training.state import save_state, state_tensors
+from e2.training.state import RUN, save_state, state_tensors
 from e2.training.step import not_finite
 from e2.training.validation import validate
 
@@ -23,7 +24,7 @@ def evaluate(run: Run, log: RunLog) -> None:
     """
     progress = run.progress
     try:
-        with run.accelerator.autocast(), gathered_weights(run):
+        with averaged(run), run.accelerator.autocast(), gathered_weights(run):
             metrics = validate(
                 run.model,
                 run.val,
@@ -44,12 +45,30 @@ def evaluate(run: Run, log: RunLog) -> None:
     log.evaluation(progress.step, metrics, kept)
 
 
+def keep_step(run: Run) -> None:
+    """Writes every n-th step's weights, if asked for, as ``step-N.safetensors``."""
+    step = run.progress.step
+    if run.config.keep_every and step % run.config.keep_every == 0:
+        name = f"step-{step:08d}.safetensors"
+        if run.accelerator.is_main_process:
+            record(run.out / name, RUN.name)
+        keep_weights(run, name)
+
+
 def keep_weights(run: Run, name: str) -> None:
-    """Writes the current weights to a file of the checkpoint folder, with the step and its validation."""
-    weights, last = weights_of(run.model), run.progress.history[-1]
-    if run.accelerator.is_main_process:
-        said = {"step": str(last["step"]), "val_SumR": f"{last['SumR']:.4f}"}
-        write_weights(weights, run.out / name, {**metadata_of(run.model), **said})
+    """Writes the current weights, or their average, to a file of the checkpoint folder, with step and validation."""
+    said = {"step": str(run.progress.step)}
+    if run.progress.history and (last := run.progress.history[-1])["step"] == run.progress.step:
+        said["val_SumR"] = f"{last['SumR']:.4f}"
+    with averaged(run):
+        weights = weights_of(run.model)
+        if run.accelerator.is_main_process:
+            write_weights(weights, run.out / name, {**metadata_of(run.model), **said})
+
+
+def averaged(run: Run) -> contextlib.AbstractContextManager[None]:
+    """Lets the average of the weights, if there is one, stand in their place."""
+    return contextlib.nullcontext() if run.average is None else run.average.in_place()
 
 
 @contextlib.contextmanager
@@ -66,7 +85,7 @@ def save(run: Run) -> None:
     """Writes the resumable state (main process only)."""
     if run.accelerator.scaler is not None:
         run.progress.scaler = run.accelerator.scaler.state_dict()
-    tensors = state_tensors(run.method, run.optimizer)
+    tensors = state_tensors(run.method, run.optimizer, run.average)
     if run.accelerator.is_main_process:
         save_state(run.out, tensors, run.progress, to_dict(run.config))
     run.accelerator.wait_for_everyone()

@@ -1,7 +1,8 @@
 """AdamW groups and the learning-rate schedule, both functions of the configuration and the step alone."""
 
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from e2.config import OptimConfig
 from e2.model import E2
 
+BLOCK = re.compile(r"\.(?:resblocks|blocks|block|layers|layer)\.(\d+)\.")  # a transformer block in the name of a parameter
+STEM = re.compile(r"conv1|patch_embed|embedding|cls_token|class_token|reg_token|pos_embed|ln_pre|norm_pre")
 LR_SCRATCH, NEW_LR_FACTOR_SCRATCH, LR_PRETRAINED, NEW_LR_PRETRAINED = 1e-3, 2, 2e-5, 5e-4
 
 
@@ -37,27 +40,48 @@ def undecayed(model: E2) -> set[int]:
     }
 
 
+def heights(model: E2) -> dict[int, int]:
+    """Blocks of its tower above each parameter of the backbone, by the parameter's id; the head has none above it."""
+    towers: dict[bool, dict[int, int]] = {True: {}, False: {}}
+    for name, p in model.clip.named_parameters():
+        block = BLOCK.search(name)
+        level = int(block[1]) + 1 if block else 0 if STEM.search(name) else -1
+        towers[name.startswith("visual.")][id(p)] = level
+    found: dict[int, int] = {}
+    for levels in towers.values():
+        top = max(levels.values(), default=0) + 1
+        found |= {key: 0 if level < 0 else top - level for key, level in levels.items()}
+    return found
+
+
 def make_optimizer(
     model: E2, config: OptimConfig, pretrained: bool, further: Iterable[nn.Parameter] = ()
 ) -> torch.optim.AdamW:
-    """Makes AdamW with a few groups: old and new parameters, with and without weight decay.
+    """Makes AdamW with a few groups: old and new parameters, with and without weight decay, by layer if rates differ.
 
-    Frozen parameters are left out. The method's own, ``further``, count as new, and so do those of the backbone that its
-    weights lack.
+    The rate of old ones falls by ``layer_decay`` with each block (BEiT, Bao et al., 2022, appendix). Frozen parameters are
+    left out. The method's own, ``further``, count as new, and so do those of the backbone that its weights lack.
     """
     freeze_towers(model, config)
     further = list(further)
     flat = undecayed(model) | {id(p) for p in further if p.ndim < 2}
     new = {id(p) for p in (*model.new_parameters(), *model.fresh_parameters(), *further)}
-    rates = peak_rates(config, pretrained)
-    groups: dict[tuple[str, bool, bool], list[nn.Parameter]] = {}  # scalars apart: they are not sharded like the others
+    rates, above = peak_rates(config, pretrained), heights(model)
+    groups: dict[tuple[int, str, bool, bool], list[nn.Parameter]] = {}  # scalars apart: they are not sharded like the others
     for p in (*model.parameters(), *further):
         if p.requires_grad:
-            groups.setdefault(("new" if id(p) in new else "old", id(p) not in flat, p.ndim > 0), []).append(p)
+            age = "new" if id(p) in new else "old"
+            height = above.get(id(p), 0) if age == "old" and config.layer_decay < 1 else 0
+            groups.setdefault((height, age, id(p) not in flat, p.ndim > 0), []).append(p)
     return torch.optim.AdamW(
         [
-            {"params": params, "peak_lr": rates[age], "age": age, "weight_decay": config.weight_decay * decayed}
-            for (age, decayed, _), params in groups.items()
+            {
+                "params": params,
+                "peak_lr": rates[age] * config.layer_decay**height,
+                "age": age,
+                "weight_decay": config.weight_decay * decayed,
+            }
+            for (height, age, decayed, _), params in sorted(groups.items(), key=lambda group: group[0][0])
         ],
         lr=0.0,
         betas=config.betas,
@@ -83,21 +107,36 @@ def freeze_towers(model: E2, config: OptimConfig) -> None:
         model.lock_text_tower(config.text_layers)
 
 
-def rate_factor(step: int, steps: int, warmup: float, final: float = 0.0) -> float:
-    """Share of the peak rate at a step (0-based): linear up for a share of the steps, then a cosine down to ``final``."""
+SHAPES: dict[str, Callable[[float], float]] = {  # share of the way from the peak, over the part of the run in which it falls
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+    "linear": lambda done: 1 - done,
+    "cooldown": lambda done: 1 - done,
+    "constant": lambda done: 1.0,
+}
+
+
+def rate_factor(
+    step: int, steps: int, warmup: float, final: float = 0.0, schedule: str = "cosine", cooldown: float = 0.0
+) -> float:
+    """Share of the peak rate at a step (0-based): linear up for a share of the steps, then the schedule down to ``final``.
+
+    ``cooldown`` is constant but for its share of the steps at the end (Hägele et al., NeurIPS 2024): a run can be lengthened
+    from a checkpoint before its fall.
+    """
     rising = max(1, round(warmup * steps))
     if step < rising:
         return (step + 1) / rising
-    progress = (step - rising) / max(1, steps - rising)
-    return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+    falls = max(rising, steps - round(cooldown * steps)) if schedule == "cooldown" else rising
+    done = max(0, step - falls) / max(1, steps - falls)
+    return final + (1 - final) * SHAPES[schedule](done)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int, config: OptimConfig) -> None:
     """Sets each group's learning rate for a step; in the first stage only the new parameters move."""
     first_stage = step < round(config.new_only * steps)
+    factor = rate_factor(step, steps, config.warmup, config.final_lr, config.schedule, config.cooldown)
     for group in optimizer.param_groups:
-        asleep = first_stage and group["age"] == "old"
-        group["lr"] = 0.0 if asleep else group["peak_lr"] * rate_factor(step, steps, config.warmup, config.final_lr)
+        group["lr"] = 0.0 if first_stage and group["age"] == "old" else group["peak_lr"] * factor
 
 
 def named_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

@@ -17,6 +17,7 @@ from e2.data.product import Catalogue
 from e2.errors import InputError
 from e2.factory import get_tokenizer
 from e2.methods import Method, method_class
+from e2.training.average import WeightAverage
 from e2.training.optim import make_optimizer
 from e2.training.sharding import BLOCKS, shard
 from e2.training.start import start_model
@@ -40,6 +41,7 @@ class Run:
     steps_per_epoch: int
     progress: Progress
     start_sha256: str | None  # hash of the pre-trained backbone; None = random weights
+    average: WeightAverage | None  # of the weights, if it is what is validated and saved
     waited: float = 0.0  # seconds spent waiting for data since the last log row
 
     @property
@@ -103,6 +105,7 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         steps_per_epoch=steps_per_epoch,
         progress=Progress(),
         start_sha256=start_sha256,
+        average=None if config.optim.ema is None else WeightAverage(method, config.optim.ema),
     )
 
 

@@ -20,7 +20,9 @@ from e2.data.loader import DESCRIPTION
 from e2.distributed import on_main, processes
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.notes import say
 from e2.outputs import claim
+from e2.training.dry_run import PHOTOS, dry_run
 from e2.training.presets import preset
 from e2.training.settings import parse_settings
 from e2.training.state import FOLDER as STATE_FOLDER
@@ -70,12 +72,44 @@ def start_run(
         return run_to_the_end(config, out, resume=resume and begun)
 
 
+def try_run(out: Path, options: Mapping[str, Any], *, config_file: Path | None = None, settings: Sequence[str] = ()) -> dict:
+    """Checks a run in seconds, with the photos of the first products and one step; writes nothing.
+
+    Returns the result of :func:`e2.training.dry_run.dry_run`; arguments and errors are those of :func:`start_run`.
+    """
+    config = resolve(options, config_file, settings)
+    processes(on_cpu=config.device == "cpu")
+    on_main(lambda: claim(out, RUN, overwrite=True, remove=False))
+    announce(config)
+    config, train_data, val_data = with_data(config, most_photos=PHOTOS)
+    return dry_run(config, train_data, val_data, out)
+
+
+def announce(config: TrainConfig) -> None:
+    """Says what will run, before the data is read, which may take minutes."""
+    if not processes().is_main_process:
+        return
+    data, count, device = config.data, processes().num_processes, processes().device.type
+    length = f"{config.steps:,} steps" if config.steps else f"{config.epochs or 10:g} epochs"
+    chosen = "its val split" if "val" in splits_of(data.data) else f"{HELD_OUT:.0%} of it, held out,"
+    where = f"{count} processes of {device}" if count > 1 else device
+    say(f"{config.method} of {config.backbone} on {where}: {length} of batches of {data.batch_size}")
+    say(f"{data.data}: read and checked first; {chosen} will choose the checkpoint")
+
+
+def with_data(config: TrainConfig, most_photos: int | None = None) -> tuple[TrainConfig, Catalogue, Catalogue]:
+    """Opens the data; returns the configuration, with the tags of a source that knows its own, and both splits."""
+    train_data, val_data = open_splits(config, most_photos)
+    if not config.data.tags and train_data.tags:
+        config = merged(config, {"data": {"tags": train_data.tags}})
+    return config, train_data, val_data
+
+
 def run_to_the_end(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, Any]:
     """Opens the data, trains and writes the summary."""
-    train_data, val_data = open_splits(config)
+    announce(config)
+    config, train_data, val_data = with_data(config)
     on_main(lambda: check_data(out, {"train": train_data, "val": val_data}) if resume else None)
-    if not config.data.tags and train_data.tags:  # a source that knows its own entities
-        config = merged(config, {"data": {"tags": train_data.tags}})
     progress = train(config, train_data, val_data, out, resume=resume)
     processes().wait_for_everyone()  # the main process has written the weights
     summary = {
@@ -206,7 +240,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def remove_leftovers(out: Path) -> None:
     """Removes half-written temporary files that a killed run left."""
-    names = [out / name for name in (CONFIG, WEIGHTS, LAST, SUMMARY, "log.csv", TOKENIZER)] + [out / STATE_FOLDER / "step-*"]
+    names = [out / name for name in (CONFIG, WEIGHTS, LAST, "step-*.safetensors", SUMMARY, "log.csv", TOKENIZER)]
+    names.append(out / STATE_FOLDER / "step-*")
     for path in itertools.chain.from_iterable(name.parent.glob(f".{name.name}.*.tmp*") for name in names):
         path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
@@ -217,10 +252,11 @@ def data_columns(data: DataConfig) -> Columns:
     return Columns(*names, data.tag_columns, data.delimiter, data.encoding, data.missing_values)
 
 
-def open_splits(config: TrainConfig) -> tuple[Catalogue, Catalogue]:
+def open_splits(config: TrainConfig, most_photos: int | None = None) -> tuple[Catalogue, Catalogue]:
     """Returns the training products and those that choose the checkpoint.
 
-    A catalogue without a val split gives up 5 % of its train products (at most 2,000), chosen by the seed.
+    A catalogue without a val split gives up 5 % of its train products (at most 2,000), chosen by the seed. ``most_photos``:
+    the photos of the first so many rows are checked; None: all.
     """
     data = config.data
     columns = data_columns(data)
@@ -237,6 +273,7 @@ def open_splits(config: TrainConfig) -> tuple[Catalogue, Catalogue]:
             columns=columns,
             on_bad_row=data.on_bad_row,
             progress=processes().is_main_process,  # report left-out rows once only
+            most_photos=most_photos,
         )
 
     train_data = open_split("train" if "train" in splits else splits[0])

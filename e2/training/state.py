@@ -23,9 +23,10 @@ from e2.errors import InputError
 from e2.files import atomic_folder, atomic_path
 from e2.methods import Method
 from e2.outputs import OutputKind, claim, is_ours, record_folder
+from e2.training.average import WeightAverage
 from e2.training.optim import load_named_state, named_state
 
-MOMENTS = "optimizer/"  # before the names of the optimizer's tensors in a state
+MOMENTS, AVERAGE = "optimizer/", "average/"  # before the names of the optimizer's and the average's tensors in a state
 FOLDER, SUMMARY, DATA = "training", "summary.json", "data.json"
 RUN = OutputKind(
     "a run", finished=SUMMARY, begun=CONFIG, names=(CONFIG, WEIGHTS, LAST, "log.csv", TOKENIZER, FOLDER, "tensorboard")
@@ -44,9 +45,12 @@ class Progress:
     scaler: dict[str, Any] = field(default_factory=dict)  # fp16's gradient scaling
 
 
-def state_tensors(method: Method, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Weights and optimizer moments, whole and on the CPU; of sharded ones (FSDP) every process must ask."""
+def state_tensors(
+    method: Method, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
+) -> dict[str, torch.Tensor]:
+    """Weights, their average and optimizer moments, whole and on the CPU; of sharded ones (FSDP) every process must ask."""
     tensors = {**method.state_dict(), **{MOMENTS + name: tensor for name, tensor in named_state(optimizer, method)}}
+    tensors |= {AVERAGE + name: tensor for name, tensor in average.values.items()} if average else {}
     return {name: whole(tensor) for name, tensor in tensors.items()}
 
 
@@ -121,15 +125,23 @@ def progress_of(values: dict[str, Any]) -> Progress:
     return progress
 
 
-def load_state(folder: Path, method: Method, optimizer: torch.optim.Optimizer) -> None:
-    """Loads weights and optimizer moments."""
+def load_state(folder: Path, method: Method, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None) -> None:
+    """Loads weights, their average and optimizer moments."""
     tensors = read_tensors(folder / "state.safetensors")
     if any(name.startswith("model/") for name in tensors):
         raise InputError(f"{folder} is of an earlier e2; finish it with that, or start again with --overwrite")
-    weights: dict[str, Any] = {name: tensor for name, tensor in tensors.items() if not name.startswith(MOMENTS)}
-    moments = {name.removeprefix(MOMENTS): tensor for name, tensor in tensors.items() if name.startswith(MOMENTS)}
+    moments, averages = (taken_out(tensors, prefix) for prefix in (MOMENTS, AVERAGE))
+    weights: dict[str, Any] = dict(tensors)
     try:
         set_model_state_dict(method, weights, options=StateDictOptions(full_state_dict=True))
         load_named_state(optimizer, method, moments)
+        if average is not None:
+            average.load(averages)
     except (RuntimeError, KeyError) as error:
         raise InputError(f"{folder} does not fit this run's model; start again with --overwrite") from error
+
+
+def taken_out(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Takes the tensors of a prefix out of all; gives them without it."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in names}

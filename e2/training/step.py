@@ -36,6 +36,8 @@ def take_step(run: Run, batch: Batch) -> tuple[dict[str, Tensor], float]:
     run.optimizer.step()
     clamp_scale(run)
     run.progress.step += 1
+    if run.average is not None:
+        run.average.update(run.progress.step)
     return losses, norm
 
 

@@ -1,8 +1,8 @@
 """Training: one loop for every method, resumable bit for bit.
 
-``OUT/`` is a checkpoint folder of the best weights so far (by validation SumR; ties go to the latest) and, in the end, the
-last ones, ``last.safetensors``; ``OUT/training/`` holds the state to resume from until the run is finished; ``OUT/log.csv``
-and ``OUT/tensorboard/`` hold the curves.
+``OUT/`` is a checkpoint folder of the best weights so far (by validation SumR; ties go to the latest), those of every n-th
+step, if asked for, and, in the end, the last ones, ``last.safetensors``; ``OUT/training/`` holds the state to resume from
+until the run is finished; ``OUT/log.csv`` and ``OUT/tensorboard/`` hold the curves.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from e2.data.product import Catalogue
 from e2.distributed import any_of, on_main
 from e2.errors import TrainingStopped
 from e2.texts import cut_to_longest
-from e2.training.keep import evaluate, keep_weights, out_of_patience, save
+from e2.training.keep import evaluate, keep_step, keep_weights, out_of_patience, save
 from e2.training.prepare import Run, prepare
 from e2.training.runlog import RunLog
 from e2.training.state import Progress, begin, load_state, read_state
@@ -43,7 +43,7 @@ def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: 
         use_cache(run, Path(config.data.cache))
     if resume:
         folder, run.progress, _ = read_state(out)
-        load_state(folder, run.method, run.optimizer)
+        load_state(folder, run.method, run.optimizer, run.average)
         if run.progress.scaler:
             run.accelerator.scaler.load_state_dict(run.progress.scaler)
     else:
@@ -76,6 +76,7 @@ def fit(run: Run) -> None:
                 run.waited = 0.0
             if progress.step % run.eval_every == 0 or progress.step == run.steps:
                 evaluate(run, log)
+            keep_step(run)
             stopped = any_of(noticed(), accelerator.device)
             if stopped or progress.step % run.save_every == 0:
                 save(run)
@@ -88,10 +89,10 @@ def fit(run: Run) -> None:
 
 def introduce(run: Run, log: RunLog) -> None:
     """Reports what is trained on what, and warns if there are too few products to choose a checkpoint."""
-    config, validate = run.config, len(run.val)
+    validate = len(run.val)
     millions = sum(parameter.numel() for parameter in run.model.parameters()) / 1e6
-    log.say(f"{config.method} of {config.backbone} ({millions:.1f} million parameters) on {run.accelerator.device.type}")
     log.say(f"{len(run.views):,} products to train on, {validate:,} to validate; {run.steps:,} steps of {run.batch_size}")
+    log.say(f"{millions:.1f} million parameters; validation every {run.eval_every:,} steps")
     if validate < FEW:
         few = f"{validate} product{'' if validate == 1 else 's'} to validate by"
         log.say(f"{few}: too few to tell checkpoints apart (take {FEW} or more); {LAST} will hold the last weights")

@@ -90,9 +90,11 @@ def test_a_new_run_in_the_place_of_another_leaves_none_of_its_weights(shop, tiny
 def test_a_run_says_what_it_trains_on_and_that_few_products_validate(shop, tiny, tmp_path, capsys, monkeypatch):
     fit(shop, tiny, tmp_path / "few", steps=2)
     lines = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(rf"clip of {tiny} \(\d+\.\d million parameters\) on cpu", lines[0])
-    assert lines[1] == "60 products to train on, 12 to validate; 2 steps of 16"
-    assert lines[2].startswith("12 products to validate by: too few to tell checkpoints apart (take 50 or more); last.")
+    assert lines[0] == f"clip of {tiny} on cpu: 2 steps of batches of 16"  # before anything is read
+    assert lines[1] == f"{shop}: read and checked first; its val split will choose the checkpoint"
+    assert lines[2] == "60 products to train on, 12 to validate; 2 steps of 16"
+    assert re.fullmatch(r"\d+\.\d million parameters; validation every \d+ steps", lines[3])
+    assert lines[4].startswith("12 products to validate by: too few to tell checkpoints apart (take 50 or more); last.")
     monkeypatch.setattr(train, "FEW", 12)
     fit(shop, tiny, tmp_path / "enough", steps=2)
     assert "too few" not in capsys.readouterr().err

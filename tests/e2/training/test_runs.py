@@ -1,0 +1,193 @@
+"""Schedules, rates by layer, the average of the weights, the weights that a run keeps, and the dry run."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import e2
+from e2.checkpoint import LAST, read_metadata
+from e2.config import OptimConfig
+from e2.data import open_catalogue
+from e2.errors import TrainingStopped
+from e2.training import train as loop
+from e2.training.average import WeightAverage
+from e2.training.optim import make_optimizer, rate_factor
+from e2.training.run import start_run
+from tests.command import contents, run_command
+from tests.conftest import TAGS
+
+OPTIONS = {"data.tags": ",".join(TAGS), "data.batch_size": 16, "data.workers": 0, "device": "cpu", "eval_every": 4}
+
+
+def run(shop, tiny, out, *settings, resume=False, overwrite=False, **options):
+    options = {**OPTIONS, "data.data": str(shop), "backbone": tiny, "steps": 8, **options}
+    return start_run(out, options, settings=settings, resume=resume, overwrite=overwrite)
+
+
+def same(left, right) -> bool:
+    left, right = load_file(left), load_file(right)
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "at"),
+    [
+        ("constant", {3: 1, 40: 1, 99: 1}),
+        ("linear", {3: 1, 4: 1, 28: 0.75, 52: 0.5, 76: 0.25}),
+        ("cosine", {3: 1, 4: 1, 52: 0.5, 76: 0.1464}),
+        ("cooldown", {3: 1, 40: 1, 90: 1, 95: 0.5, 99: 0.1}),
+    ],
+)
+def test_schedules_rise_alike_and_fall_as_named(schedule, at):
+    for step, share in {0: 0.25, **at}.items():
+        assert rate_factor(step, 100, 0.04, 0.0, schedule, 0.1) == pytest.approx(share, abs=1e-4)
+        if step > 4:
+            assert rate_factor(step, 100, 0.04, 0.5, schedule, 0.1) == pytest.approx(0.5 + share / 2, abs=1e-4)
+
+
+TOWERS = {  # backbone -> blocks above a parameter
+    "test-tiny": {
+        "visual.conv1.weight": 5,
+        "visual.transformer.resblocks.0.mlp.c_fc.weight": 4,
+        "visual.transformer.resblocks.3.mlp.c_fc.weight": 1,
+        "visual.proj": 0,
+        "token_embedding.weight": 3,
+        "transformer.resblocks.1.ln_1.weight": 1,
+        "text_projection": 0,
+        "logit_scale": 0,
+    },
+    "siglip": {
+        "visual.trunk.patch_embed.proj.weight": 5,
+        "visual.trunk.blocks.0.norm1.weight": 4,
+        "visual.trunk.attn_pool.latent": 0,
+        "text.token_embedding.weight": 3,
+        "text.transformer.resblocks.0.mlp.c_fc.weight": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("backbone", TOWERS)
+def test_rates_fall_from_block_to_block_towards_the_pixels(tiny, siglip, backbone):
+    name = f"local-dir:{siglip}" if backbone == "siglip" else tiny
+    model, _, _ = e2.create_model_and_transforms(name, tags=TAGS)
+    optimizer = make_optimizer(model, OptimConfig(lr=1.0, new_lr=2.0, layer_decay=0.5), pretrained=True)
+    rates = {id(p): group["peak_lr"] for group in optimizer.param_groups for p in group["params"]}
+    named = dict(model.named_parameters())
+    for parameter, above in TOWERS[backbone].items():
+        assert rates[id(named[parameter])] == 0.5**above, parameter
+    assert {rates[id(p)] for p in model.new_parameters()} == {2.0}
+    assert optimizer.param_groups[0]["peak_lr"] == 1.0  # the one that the log shows
+
+
+def test_the_average_is_the_one_that_a_naive_sum_gives():
+    torch.manual_seed(0)
+    module = nn.Linear(3, 2)
+    module.bias.requires_grad_(False)
+    average, expected, bias = WeightAverage(module, 0.3), module.weight.detach().clone(), module.bias.clone()
+    for step in range(1, 6):
+        with torch.no_grad():
+            module.weight += torch.randn(2, 3)
+        average.update(step)
+        decay = min(0.3, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * module.weight.detach()
+    weight = module.weight.detach().clone()
+    with average.in_place():
+        torch.testing.assert_close(module.weight.detach(), expected)
+        assert torch.equal(module.bias, bias)
+    assert torch.equal(module.weight, weight)
+
+
+def test_the_average_is_what_is_validated_and_saved_and_resumed(shop, tiny, tmp_path, monkeypatch):
+    run(shop, tiny, tmp_path / "plain", **{"optim.lr": 1e-2})
+    run(shop, tiny, tmp_path / "through", **{"optim.lr": 1e-2, "optim.ema": 0.9})
+    assert not same(tmp_path / "plain" / LAST, tmp_path / "through" / LAST)
+    step = loop.take_step
+
+    def broken(run, batch):
+        if run.progress.step == 6:
+            raise TrainingStopped("pulled out")
+        return step(run, batch)
+
+    monkeypatch.setattr(loop, "take_step", broken)
+    with pytest.raises(TrainingStopped, match="pulled out"):
+        run(shop, tiny, tmp_path / "broken", **{"optim.lr": 1e-2, "optim.ema": 0.9})
+    monkeypatch.undo()
+    resumed = run(shop, tiny, tmp_path / "broken", resume=True)
+    assert same(tmp_path / "through" / LAST, tmp_path / "broken" / LAST)
+    assert resumed["history"] == json.loads((tmp_path / "through" / "summary.json").read_text())["history"]
+
+
+def test_every_nth_step_is_kept_loads_and_makes_way_for_a_new_run(shop, tiny, tmp_path):
+    out = tmp_path / "run"
+    run(shop, tiny, out, keep_every=3, method="clip")
+    kept = [out / f"step-{step:08d}.safetensors" for step in (3, 6)]
+    assert sorted(out.glob("step-*")) == kept
+    assert [read_metadata(file).get("step") for file in kept] == ["3", "6"]
+    assert not same(*kept) and e2.load(kept[0])[0].tags == ()
+    run(shop, tiny, out, overwrite=True, method="clip")
+    assert not list(out.glob("step-*"))
+
+
+def test_a_kept_step_starts_another_run_with_a_fresh_optimizer(shop, tiny, tmp_path):
+    run(shop, tiny, tmp_path / "first", keep_every=4)
+    start = tmp_path / "first" / "step-00000004.safetensors"
+    run(
+        shop, tiny, tmp_path / "second", pretrained=str(start), steps=1, eval_every=1, **{"optim.lr": 0.0, "optim.new_lr": 0.0}
+    )
+    left, right = load_file(start), load_file(tmp_path / "second" / LAST)
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+LINE = "train --backbone test-tiny --batch-size 16 --steps 8 --device cpu --workers 0 --tags brand"
+
+
+def test_a_dry_run_takes_a_step_and_writes_nothing(shop, tiny, tmp_path):
+    answer = run_command(*LINE.split(), "--data", shop, "--dry-run", "--json", "--out", tmp_path / "run")
+    assert answer.status == 0, answer
+    found = json.loads(answer.out)
+    assert not list(tmp_path.iterdir())
+    parameters = 4 * found["parameters"]
+    assert (found["train_products"], found["val_products"], found["steps"], found["batch_size"]) == (60, 12, 8, 16)
+    assert parameters <= found["bytes"]["weights"] < 1.1 * parameters
+    assert 2 * found["bytes"]["gradients"] <= found["bytes"]["moments"] < found["bytes"]["peak"]
+    assert found["bytes"]["average"] == 0 < found["loss"]
+    lines = run_command(*LINE.split(), "--data", shop, "--dry-run", "--out", tmp_path / "run").out.splitlines()
+    assert lines[0] == "60 products to train on, 12 to validate" and max(map(len, lines)) <= 100
+    assert lines[-1].startswith("ready")
+
+
+@pytest.mark.parametrize(
+    ("further", "message"),
+    [
+        (["--set", "data.image_column=photo"], "no column 'photo'"),
+        (["--pretrained", "nowhere.safetensors"], "nowhere.safetensors"),
+        (["--set", "optim.layer_decay=0"], "must be above 0"),
+        (["--set", "optim.ema=1"], "must be below 1"),
+        (["--set", "optim.schedule=steps"], "unknown schedule 'steps'"),
+    ],
+)
+def test_a_dry_run_tells_what_would_end_the_run(shop, tiny, tmp_path, further, message):
+    answer = run_command(*LINE.split(), "--data", shop, "--dry-run", "--out", tmp_path / "run", *further)
+    assert answer.status == 2 and message in answer.line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_leaves_what_others_wrote(shop, tiny, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("precious")
+    before = contents(tmp_path / "run")
+    answer = run_command(*LINE.split(), "--data", shop, "--dry-run", "--out", tmp_path / "run")
+    assert answer.status == 2 and "other files" in answer.line and contents(tmp_path / "run") == before
+
+
+def test_a_quick_look_decodes_the_first_photos_only(shop, tmp_path, monkeypatch):
+    checked = []
+    monkeypatch.setenv("E2_CACHE", str(tmp_path))
+    monkeypatch.setattr("e2.data.check.check_image", checked.append)
+    open_catalogue(str(shop), "train", progress=False, most_photos=3)
+    assert len(checked) == 3
+    open_catalogue(str(shop), "train", progress=False)  # the verdict on a few is not taken for that on all
+    assert len(checked) == 3 + 60
