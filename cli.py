@@ -19,6 +19,7 @@ from e2.adapters.search.app.command import app as search_app
 from e2.adapters.search.command import index_app
 from e2.benchmarks.captioning.command import captioning
 from e2.benchmarks.catalogue.command import check
+from e2.benchmarks.compare.command import compare
 from e2.benchmarks.composed.command import composed
 from e2.benchmarks.detail.command import detail
 from e2.benchmarks.export.command import export
@@ -43,7 +44,7 @@ from e2.version import __version__
 class InOrder(CommandGroup):
     """Commands in the order of use: Typer would list groups of commands behind all single ones."""
 
-    ORDER = ("quickstart", "data", "train", "evaluate", "caption", "compose", "index", "app", "embed")
+    ORDER = ("quickstart", "data", "train", "evaluate", "compare", "caption", "compose", "index", "app", "embed")
     FURTHER = ("export", "push", "wise-ft", "study", "speed", "report")
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -93,6 +94,7 @@ evaluate_app = Commands(help="Measure a model.")
 for measure in (retrieval, captioning, composed, probe, grounding, gap, detail):
     evaluate_app.command()(measure)
 app.add_typer(evaluate_app, name="evaluate")
+app.command()(compare)
 
 app.add_typer(caption_app, name="caption")
 app.add_typer(compose_app, name="compose")

@@ -260,6 +260,12 @@ class Encoder:
         total, backbone = (sum(p.numel() for p in model.parameters()) for model in (self.model, self.text_tower))
         return {"parameters": backbone, "added_parameters": total - backbone}
 
+    @property
+    def weight_bytes(self) -> int:
+        """Size of all weights: in memory, or of an export's graphs."""
+        graphs = getattr(self.model, "graph_bytes", 0)
+        return graphs + sum(p.numel() * p.element_size() for p in self.model.parameters())
+
     def load_weights(self, weights: dict[str, Tensor], origin: Path) -> None:
         """Loads the weights of a checkpoint of the same architecture, from ``origin``.
 

@@ -49,6 +49,7 @@ LINES = {
     "evaluate grounding": "evaluate grounding --model {run} {SHOP} --products 4 --out {out}",
     "evaluate captioning": "evaluate captioning --captions {captions} --data {shop} --split val --out {out}",
     "evaluate composed": "evaluate composed --benchmark attribute-swap {SHOP} --model {run} --method image --out {out}",
+    "compare": "compare --model {run} {SHOP} --out {out}",
     "caption fit": "caption fit --method nearest --encoder {run} {FIT} --out {out}",
     "caption sweep": "caption sweep --encoder {run} {FIT} --steps 2 --variances 0.01 --products 2 --out {out}",
     "caption write": "caption write --captioner {captioner} --data {photos} {CPU} --out {out}/captions.jsonl",

@@ -46,7 +46,9 @@ class OnnxModel(nn.Module):
         super().__init__()
         self.folder, self.tags = folder, tuple(tags)
         self.visual = SimpleNamespace(preprocess_cfg=dict(rule))
-        self.image, self.text = (_session(folder / f"{name}{ending}") for name in (IMAGE, TEXT))
+        graphs = [folder / f"{name}{ending}" for name in (IMAGE, TEXT)]
+        self.image, self.text = map(_session, graphs)
+        self.graph_bytes = sum(path.stat().st_size for path in graphs)
 
     def __getattr__(self, name: str) -> Any:
         raise NotInGraphs(

@@ -12,11 +12,11 @@ from e2.data.product import Catalogue
 
 
 class EncodedOnce:
-    """Encoder of one catalogue that encodes each text once, and the images as well."""
+    """Encoder of one catalogue that encodes each text once, and the images as well, unless they are given."""
 
-    def __init__(self, encoder: Encoder):
+    def __init__(self, encoder: Encoder, images: np.ndarray | None = None):
         self.encoder, self.device = encoder, encoder.device
-        self._images: np.ndarray | None = None
+        self._images = images
         self._texts: dict[str, np.ndarray] = {}
 
     def encode_images(self, images: Sequence[ImageSource], progress: bool = True) -> np.ndarray:
@@ -30,9 +30,9 @@ class EncodedOnce:
         return np.stack([self._texts[text] for text in texts])
 
 
-def encoded_once(encoder: Encoder) -> Encoder:
+def encoded_once(encoder: Encoder, images: np.ndarray | None = None) -> Encoder:
     """Wraps an encoder for code that calls only the methods of `EncodedOnce`."""
-    return cast(Encoder, EncodedOnce(encoder))
+    return cast(Encoder, EncodedOnce(encoder, images))
 
 
 def first_photos(encoder: Encoder, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray | None]:

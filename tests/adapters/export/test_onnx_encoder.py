@@ -53,6 +53,7 @@ def test_graphs_in_8_bits_have_a_hash_of_their_own(onnx_folder, e2_checkpoint):
     assert len(int8.info["weights_sha256"]) == 64
     assert int8.info["weights_sha256"] != encoder_of(e2_checkpoint).info["weights_sha256"]
     assert int8.info["path"] == f"onnx-int8:{onnx_folder}"
+    assert int8.weight_bytes == sum((onnx_folder / f"{name}.int8.onnx").stat().st_size for name in ("image", "text"))
 
 
 @pytest.mark.parametrize(
