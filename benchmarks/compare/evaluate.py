@@ -20,14 +20,13 @@ from e2.benchmarks.compare.tags import (
     tag_queries,
     zero_shot,
 )
-from e2.benchmarks.composed.data.garment import garment_tag
 from e2.benchmarks.core.bootstrap import Measure, resampled_means
 from e2.benchmarks.core.comparison import MeasuredEncoder, recorded
 from e2.benchmarks.core.encoded import encoded_once
 from e2.benchmarks.core.items import Items, read_items
 from e2.benchmarks.retrieval.evaluate import answer
+from e2.benchmarks.retrieval.image_to_image import AlikeTasks
 from e2.benchmarks.retrieval.judged import METRICS, first_ten, judge
-from e2.benchmarks.retrieval.similar import NAMES, similar_hits, tag_groups
 from e2.benchmarks.speed.harness import seconds
 from e2.benchmarks.speed.record import machine
 from e2.data.product import Catalogue, Product, without_photos
@@ -35,7 +34,6 @@ from e2.data.product import Catalogue, Product, without_photos
 TIMED = 20  # single photos and texts
 SHOWN, TOP = 2, 5  # example queries of each kind, products shown for each
 DESCRIPTION = "description"
-PRODUCT, FINE, COARSE = "same_product", "same_tags", "same_garment"
 Scores = Mapping[str, np.ndarray]
 
 
@@ -52,8 +50,7 @@ class CompareTasks:
         products: the records, without photos.
         labels: entity -> labels.
         queries: bare tags.
-        alike: task of photos against photos -> group of each product's first photo, (P,), or of each photo, (I,).
-        garment: entity that means a kind of garment, if there is one.
+        alike: photos against photos.
     """
 
     catalogue: Catalogue
@@ -64,8 +61,7 @@ class CompareTasks:
     products: list[Product]
     labels: dict[str, TagLabels]
     queries: list[TagQuery]
-    alike: dict[str, np.ndarray]
-    garment: str | None
+    alike: AlikeTasks
 
     @classmethod
     def of(cls, catalogue: Catalogue, text: str, seed: int, resamples: int) -> "CompareTasks":
@@ -73,18 +69,8 @@ class CompareTasks:
         items = read_items(catalogue, text)
         products = list(without_photos(catalogue))
         labels = read_tag_labels(products, catalogue.tags)
-        garment = garment_tag(catalogue.tags)
-        alike = {PRODUCT: items.image_products}
-        if catalogue.tags:
-            alike[FINE] = tag_groups(products, catalogue.tags)
-        if garment:
-            alike[COARSE] = tag_groups(products, [garment])
-        return cls(catalogue, text, seed, resamples, items, products, labels, tag_queries(labels, seed), alike, garment)
-
-    @property
-    def firsts(self) -> np.ndarray:
-        """(P,) row of each product's first photo."""
-        return np.unique(self.items.image_products, return_index=True)[1]
+        alike = AlikeTasks.of(catalogue, items)
+        return cls(catalogue, text, seed, resamples, items, products, labels, tag_queries(labels, seed), alike)
 
 
 @dataclass(frozen=True)
@@ -109,7 +95,7 @@ def measure(encoder: Encoder, tasks: CompareTasks) -> MeasuredEncoder:
     speed["texts_per_second"] = len(texts) / seconds(lambda: once.encode_texts(texts))
     speed["text_ms"] = _one_at_a_time(encoder.encode_texts, texts)
     metrics, samples = _retrieval(once, tasks)
-    for found in (_attributes(encoder, vectors, tasks), _similar(encoder, vectors, tasks)):
+    for found in (_attributes(encoder, vectors, tasks), tasks.alike.measures(vectors.images, encoder.device)):
         _add(metrics, samples, found, tasks)
     asked, shown = _bare_tags(once, vectors, tasks)
     for kind, measured in asked.items():
@@ -126,7 +112,7 @@ def measure(encoder: Encoder, tasks: CompareTasks) -> MeasuredEncoder:
             entity: {"values": len(own.values), "products": len(own.rows), "majority": own.majority}
             for entity, own in tasks.labels.items()
         },
-        "garment": tasks.garment,
+        "garment": tasks.alike.garment,
         "queries": {kind: len(measured) for kind, measured in asked.items()},
         "truncated_texts": encoder.truncated(texts),
         "examples": shown + _description_examples(once, vectors, tasks),
@@ -137,7 +123,7 @@ def measure(encoder: Encoder, tasks: CompareTasks) -> MeasuredEncoder:
 
 def encode(encoder: Encoder, tasks: CompareTasks) -> tuple[CatalogueVectors, dict[str, float]]:
     """Encodes all photos, with the photos per second and the milliseconds of a single one."""
-    photos, firsts = tasks.items.images, tasks.firsts
+    photos, firsts = tasks.items.images, tasks.alike.firsts
     start = time.perf_counter()
     if encoder.tags:
         images, regions = encoder.encode_images_and_regions(photos)
@@ -173,17 +159,6 @@ def _attributes(encoder: Encoder, vectors: CatalogueVectors, tasks: CompareTasks
         probed = probe_right(vectors.firsts, labels, tasks.seed)
         for kind, right in (("zero_shot", nearest[entity]), ("probe", probed)):
             found[f"{entity}_{kind}"] = Measure(right[:, None].astype(float), labels.rows)
-    return found
-
-
-def _similar(encoder: Encoder, vectors: CatalogueVectors, tasks: CompareTasks) -> Found:
-    found: Found = {}
-    for task, groups in tasks.alike.items():
-        images = torch.from_numpy(vectors.images if task == PRODUCT else vectors.firsts).to(encoder.device)
-        rows, values = similar_hits(images, groups)
-        products = tasks.items.image_products[rows] if task == PRODUCT else rows
-        if len(rows):
-            found |= {f"{task}_{name}": Measure(values[:, [place]], products) for place, name in enumerate(NAMES)}
     return found
 
 

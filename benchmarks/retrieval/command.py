@@ -32,6 +32,9 @@ def retrieval(
     product_vector: ProductVectorRule | None = None,
     rule: Annotated[Literal["fame-vil", "authors", "any"], typer.Option(help="negatives of sample-100")] = "fame-vil",
     candidates: Annotated[Path | None, typer.Option(help="saved sample-100 lists to use again")] = None,
+    image_to_image: Annotated[
+        bool, typer.Option("--image-to-image", help="photos by photos: the same product, the same tags, the same kind")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json")] = None,
     seed: Seed = 0,
     json: Json = False,
@@ -46,10 +49,14 @@ def retrieval(
     from e2.benchmarks.core.comparison import claim_comparison
     from e2.benchmarks.retrieval.benchmark import evaluate_qrels, judged_table, read_tasks
     from e2.benchmarks.retrieval.evaluate import LISTS, evaluate_retrieval, results_table
+    from e2.benchmarks.retrieval.image_to_image import alike_table, evaluate_image_to_image
 
+    usual = not candidates and (protocol, rule) == ("full", "fame-vil")
+    if image_to_image and (not usual or product_vector or text != "caption" or any(vars(judged).values())):
+        raise InputError("--image-to-image takes no texts, queries, protocol or product vectors; leave the other options out")
     one_vector = ProductVector.parse(product_vector) if product_vector else None
     if judged.qrels:
-        if candidates or (protocol, rule) != ("full", "fame-vil"):
+        if not usual:
             raise InputError("--protocol, --rule and --candidates are for photos against texts; leave them or --qrels out")
         read_tasks(judged.qrels, judged.benchmark, judged.queries)  # before anything long
     elif any(vars(judged).values()):
@@ -57,6 +64,10 @@ def retrieval(
     claim_comparison(out, LISTS)
     products = catalogue.open()
     encoders = [load_encoder(name, **vars(loading)) for name in model]
+    if image_to_image:
+        compared = evaluate_image_to_image(encoders, products, seed=seed, out=out)
+        show(compared, json, alike_table(compared), out=out)
+        return
     if judged.qrels:
         options = {name: value for name, value in vars(judged).items() if name != "qrels"}
         options |= {"product_vector": one_vector} if one_vector else {}
