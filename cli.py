@@ -30,6 +30,7 @@ from e2.benchmarks.quickstart.command import quickstart
 from e2.benchmarks.reports.command import report_captions, report_study
 from e2.benchmarks.retrieval.command import retrieval
 from e2.benchmarks.speed.command import speed
+from e2.benchmarks.start.command import start
 from e2.benchmarks.studies.command import general, study
 from e2.benchmarks.wise_ft.command import wise_ft
 from e2.data.amazon.command import amazon_fashion
@@ -44,7 +45,7 @@ from e2.version import __version__
 class InOrder(CommandGroup):
     """Commands in the order of use: Typer would list groups of commands behind all single ones."""
 
-    ORDER = ("quickstart", "data", "train", "evaluate", "compare", "caption", "compose", "index", "app", "embed")
+    ORDER = ("quickstart", "start", "data", "train", "evaluate", "compare", "caption", "compose", "index", "app", "embed")
     FURTHER = ("export", "push", "wise-ft", "study", "speed", "report")
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -77,6 +78,7 @@ def options(
 
 
 app.command()(quickstart)
+app.command()(start)
 
 data_app = Commands(help="Look at a catalogue, or write one.")
 data_app.command()(info)

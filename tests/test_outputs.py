@@ -30,6 +30,7 @@ SHOP = "--data {shop} --split val --tags brand,colour {CPU}"
 FIT = "--data {shop} --split train --device cpu"
 # Command -> a line that works where {out} is new. All that a line may write lies below {out}.
 LINES = {
+    "start": "start {shop} --tags brand --backbone test-tiny --epochs 1 --device cpu --out {out}",
     "train": "train --backbone test-tiny {CPU} --batch-size 16 --steps 2 --data {shop} --tags brand --out {out}",
     "wise-ft": "wise-ft --model {tuned} {SHOP} --alphas 0,1 --save 0.5 --out {out}",
     "embed": "embed --model {run} {SHOP} --out {out}",
@@ -74,6 +75,7 @@ NAMES = [
     *("wise_ft.json", "sweep.json", "README.md", "export.json", "index.html", "captions.html", "study.html", "table.md"),
     *("probe.png", "probe.svg", "detail.png", "detail.svg", "gap.png", "gap.svg", "grounding.png", "grounding.svg"),
     *("entities.yaml", "import.json", "photos.sqlite", "run/image/metrics.json", "boutique/train.parquet", "notes.txt"),
+    *("start.json", "data/import.json", "model/summary.json"),
 ]
 
 

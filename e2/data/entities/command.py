@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from e2.errors import InputError
 from e2.options import Overwrite, TableOptions
 
 
@@ -26,7 +25,7 @@ def entities(
     from rich.table import Table
 
     from e2.data.entities.cells import cells_of
-    from e2.data.entities.propose import propose
+    from e2.data.entities.propose import NothingProposed, propose
     from e2.data.entities.writing import rules_yaml
     from e2.errors import printable
     from e2.files import atomic_path
@@ -37,7 +36,7 @@ def entities(
     proposals = propose(columns)
     if not proposals:
         named = printable(", ".join(columns))[:300] or "none"
-        raise InputError(f"{spec}: no column looks like tags ({named}); name entities by --tags entity=column")
+        raise NothingProposed(f"{spec}: no column looks like tags ({named}); name entities by --tags entity=column")
     products = max(map(len, columns.values()))
     with atomic_path(out) as temporary:
         temporary.write_text(rules_yaml(proposals, spec, products), encoding="utf-8", errors="backslashreplace")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from e2.data.entities.rules import EntityRule, fibres_in, key_of, phrases_of
 from e2.data.entities.words import COLOUR, MATERIAL, meaning_of
+from e2.errors import InputError
 
 Column = Sequence[Sequence[str]]  # the values of each product's cell
 PATHS = (">", "/", "|", "::")
@@ -39,6 +40,10 @@ class Proposal:
     def worth(self) -> float:
         """Products, more for a column of the entity's own."""
         return self.products * (OWN_COLUMN if self.rule.values is None else 1)
+
+
+class NothingProposed(InputError):
+    """No column of a catalogue looks like tags."""
 
 
 def propose(columns: Mapping[str, Column]) -> list[Proposal]:
