@@ -1,6 +1,6 @@
 """Continues from an earlier E2 model: keeps what it learnt besides its backbone, as far as it fits the new model.
 
-Tokens, gates, shares, norms and heads belong to one entity each. They follow their entity by name, in any order and with any
+Tokens, their queries, gates, shares, norms and heads belong to one entity each. They follow their entity by name, in any order and with any
 others; the rest is kept where name and shape agree. What is dropped is named.
 """
 
@@ -23,6 +23,7 @@ from e2.reader import token_slices
 from e2.weights import NEW_PREFIX
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+BY_TOKEN = ("tokens", "own_queries")  # tensors whose first axis is the tokens
 BY_ROW = ("gates.", "shares", "heads")  # tensors whose first axis is the entities
 PER_ENTITY = "norms."  # one module per entity
 OF_THE_SHAPE = ("tags", "tokens", "layers", "rank")  # settings whose differences show in names and shapes
@@ -96,8 +97,8 @@ def parts_by_entity(state: Mapping[str, Tensor], config: ModelConfig) -> dict[st
     rows = token_slices(config.token_counts())
     parts: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        if name == "tokens":
-            parts |= {f"{entity}.tokens": tensor[own] for entity, own in rows.items()}
+        if name.split(".")[-1] in BY_TOKEN:
+            parts |= {f"{entity}.{name}": tensor[own] for entity, own in rows.items()}
         elif name.startswith(BY_ROW):
             parts |= {f"{entity}.{name}": tensor[row] for row, entity in enumerate(rows)}
         elif name.startswith(PER_ENTITY):

@@ -1,20 +1,28 @@
-"""Checkpoints of format 1 (early builds of version 0.1) under today's names.
+"""Checkpoints of earlier builds of version 0.1 under today's names.
 
 Format 2 calls what E2 adds on disk what it is called in memory, ``reader.*`` instead of ``e2.*``, and the grid cells that
-tokens choose among *locations* instead of *places*. No weight of format 2 begins with ``e2.``.
+tokens choose among *locations* instead of *places*. No weight of format 2 begins with ``e2.``. Format 3 gives each token a
+query of its own in each fusion block; the tokens of earlier models have none, which is a query of zeros.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
+FUSION_QUERY = re.compile(r"reader\.fusions\.\d+\.query\.weight")
 WEIGHTS = {"e2.local.": "reader.locations.", "e2.": "reader."}
 
 
 def current_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of either format under the names of format 2."""
-    return {_current(name): tensor for name, tensor in tensors.items()}
+    """Tensors of any format under the names of format 3, with what it added."""
+    named = {_current(name): tensor for name, tensor in tensors.items()}
+    for name in [name for name in named if FUSION_QUERY.fullmatch(name) and "reader.tokens" in named]:
+        shape = len(named["reader.tokens"]), len(named[name])
+        named.setdefault(name.replace("query.weight", "own_queries"), torch.zeros(shape, dtype=named[name].dtype))
+    return named
 
 
 def _current(name: str) -> str:
@@ -25,13 +33,15 @@ def _current(name: str) -> str:
 
 
 def current_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``config.json`` of a checkpoint, of either format, as format 2 has it."""
+    """The ``config.json`` of a checkpoint, of any format, as format 3 has it."""
+    if config.get("format") == 2:
+        return {**config, "format": 3}
     if config.get("format") != 1:
         return dict(config)
     training = config.get("training")
     if isinstance(training, Mapping) and "model" in training:
         training = {**training, "model": _current_settings(training["model"])}
-    return {**config, "format": 2, "model": _current_settings(config.get("model")), "training": training}
+    return {**config, "format": 3, "model": _current_settings(config.get("model")), "training": training}
 
 
 def _current_settings(model: Any) -> Any:

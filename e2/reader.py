@@ -101,8 +101,9 @@ class SelectionReader(nn.Module):
         self.layers = layers
         self.tokens = nn.Parameter(torch.randn(sum(counts.values()), width) * width**-0.5)
         channels = self.locations.channels
+        count = self.tokens.shape[0]
         self.fusions = nn.ModuleDict(
-            {str(layer): FusionBlock(width, channels, rank, make_selector(selector, temperature)) for layer in layers}
+            {str(layer): FusionBlock(width, channels, rank, count, make_selector(selector, temperature)) for layer in layers}
         )
         self.gates = nn.ParameterDict({str(layer): torch.zeros(entities, width) for layer in layers})
         self.shares = nn.Parameter(torch.zeros(entities))

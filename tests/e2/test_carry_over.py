@@ -81,7 +81,7 @@ def test_entities_read_as_before_among_others(run, tiny):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"tokens": {"brand": 3}}, "left out for their shape: brand.tokens"),
+        ({"tokens": {"brand": 3}}, "brand.tokens"),
         ({"rank": 8}, "fusions."),
         ({"layers": (1,)}, "new: "),
         ({"reader": "paper"}, "model.reader=paper (default)"),

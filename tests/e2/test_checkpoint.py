@@ -77,6 +77,18 @@ def test_checkpoints_of_format_1_load(model, folder):
     assert torch.equal(again.encode_regions(images), model.encode_regions(images))
 
 
+def test_tokens_of_format_2_have_no_queries_of_their_own(model, folder):
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    save_file({name: tensor for name, tensor in load_file(weights).items() if not name.endswith("own_queries")}, weights)
+    config.write_text(json.dumps({**json.loads(config.read_text()), "format": 2}))
+    for block in model.reader.fusions.values():
+        torch.nn.init.zeros_(block.own_queries)
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(e2.load(folder)[0].encode_regions(images), model.encode_regions(images))
+    again = e2.create_model_and_transforms("test-tiny", str(folder), tags=model.tags)[0].eval()
+    assert torch.equal(again.encode_regions(images), model.encode_regions(images))
+
+
 def test_a_plain_methods_weights_load_in_plain_open_clip(tiny, tmp_path):
     import open_clip
 

@@ -6,14 +6,14 @@ from torch.testing import assert_close
 from e2.fusion import FusionBlock
 from e2.selection import SELECTORS, make_selector
 
-WIDTH, CHANNELS, RANK = 12, 8, 6
+WIDTH, CHANNELS, RANK, TOKENS = 12, 8, 6, 4
 
 
 @pytest.fixture
 def block() -> FusionBlock:
     """A block whose every parameter is trained, in double precision."""
     torch.manual_seed(0)
-    block = FusionBlock(WIDTH, CHANNELS, RANK, make_selector("soft", 1.0)).double()
+    block = FusionBlock(WIDTH, CHANNELS, RANK, TOKENS, make_selector("soft", 1.0)).double()
     for parameter in block.parameters():
         nn.init.normal_(parameter)
     return block
@@ -22,7 +22,8 @@ def block() -> FusionBlock:
 def naive(block: FusionBlock, tokens, locations, lift, noise):
     """The block's formula as the paper writes it: norm, key and value of every location, then the choice."""
     normed = block.norm_locations(locations)
-    logits = torch.einsum("bsr,bnr->bsn", block.query(block.norm_tokens(tokens)), block.key(normed)) * RANK**-0.5
+    queries = block.query(block.norm_tokens(tokens)) + block.own_queries
+    logits = torch.einsum("bsr,bnr->bsn", queries, block.key(normed)) * RANK**-0.5
     weights = block.selector(logits, noise)
     values = lift(locations) + block.value_up(block.value_down(normed))
     return (tokens + weights @ values) / 2, weights
@@ -31,10 +32,10 @@ def naive(block: FusionBlock, tokens, locations, lift, noise):
 @pytest.mark.parametrize("selector", SELECTORS)
 def test_projecting_what_tokens_ask_and_pick_equals_projecting_every_location(block, selector):
     block.selector = make_selector(selector, 0.7)
-    tokens = torch.randn(3, 4, WIDTH, dtype=torch.float64, requires_grad=True)
+    tokens = torch.randn(3, TOKENS, WIDTH, dtype=torch.float64, requires_grad=True)
     locations = torch.randn(3, 10, CHANNELS, dtype=torch.float64, requires_grad=True)
     lift = nn.Linear(CHANNELS, WIDTH, bias=False).double()  # what is lifted without bias may be lifted before or after
-    noise, target = torch.randn(3, 4, 10).double(), torch.randn(3, 4, WIDTH).double()
+    noise, target = torch.randn(3, TOKENS, 10).double(), torch.randn(3, TOKENS, WIDTH).double()
     results = []
     for forward in (block, lambda *inputs: naive(block, *inputs)):
         inputs = [tokens, locations, *block.parameters()]
@@ -49,6 +50,12 @@ def test_under_autocast_the_locations_keep_their_precision(block):
     block = block.float()
     locations = torch.randn(2, 10, CHANNELS, dtype=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
-        fused, _ = block(torch.randn(2, 4, WIDTH), locations, nn.Linear(CHANNELS, WIDTH, bias=False))
+        fused, _ = block(torch.randn(2, TOKENS, WIDTH), locations, nn.Linear(CHANNELS, WIDTH, bias=False))
         assert block.standardised(locations).dtype == torch.bfloat16
     assert fused.isfinite().all()
+
+
+def test_tokens_that_pre_trained_blocks_made_alike_still_choose_apart(block):
+    tokens = torch.randn(3, 1, WIDTH, dtype=torch.float64).expand(-1, TOKENS, -1)
+    _, weights = block(tokens, torch.randn(3, 10, CHANNELS, dtype=torch.float64), nn.Linear(CHANNELS, WIDTH, bias=False).double())
+    assert (weights[:, 0] - weights[:, 1]).abs().amax() > 0.1
