@@ -114,7 +114,9 @@ class LossConfig:
     """Composition of the loss."""
 
     global_weight: Weight = setting(1.0, "of the loss between photos and descriptions")
-    region_weight: Weight = setting(3.0, "of the loss between regions and tags, a mean over the entities")
+    region_weight: Weight | None = setting(
+        None, "of the loss between regions and tags, a mean over the entities; null = 3 from random weights, 0.3 from others"
+    )
     tag_scale: Scale | None = setting(
         30.0, "start of the tags' own logit scales, one per entity; null = the model's, as published"
     )

@@ -22,6 +22,13 @@ from e2.model import E2
 from e2.packing import encode_packed
 
 
+def region_weight(loss: LossConfig, pretrained: bool) -> float:
+    """Weight of the region loss. Pre-trained towers know descriptions already, and a heavy term costs them more than it adds."""
+    if loss.region_weight is not None:
+        return loss.region_weight
+    return 0.3 if pretrained else 3.0
+
+
 class Method(nn.Module):
     """A model with its training loss; called with a batch it returns ``{"..._loss": weighted term}``.
 
@@ -41,11 +48,12 @@ class Method(nn.Module):
         if loss.kind == "sigmoid" and model.logit_bias is None:
             raise InputError("loss.kind=sigmoid needs a backbone with a logit bias, such as ViT-B-16-SigLIP; use softmax")
         counted = [name for name in self.weights if tags or name != "region_weight"]
-        if not any(getattr(loss, name) for name in counted):
+        if not any(getattr(loss, name) != 0 for name in counted):
             names = " and ".join(f"loss.{name}" for name in counted)
             raise InputError(f"{names} {'is' if len(counted) == 1 else 'are'} 0: there is nothing to learn; raise one")
         self.model = model
         self.loss = loss
+        self.region_weight = region_weight(loss, model.clip.origin.pretrained)
         self.sigmoid = model.logit_bias is not None and loss.kind != "softmax"
         self.frozen_texts: FrozenTexts | None = None
         self.start = StartTower(model) if loss.distill_weight else None

@@ -58,7 +58,7 @@ class EiClip(Method):
             same_tag_positive=self.loss.same_tag_positive,
             loss=self.pair_loss,
         )
-        return {**losses, "region_loss": self.loss.region_weight * term}
+        return {**losses, "region_loss": self.region_weight * term}
 
     def entity_aware_texts(self, features: Features, batch: Batch) -> Tensor:
         """(B, D): each product's description with its tags' contribution."""

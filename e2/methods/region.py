@@ -56,7 +56,7 @@ class RegionContrastive(Method):
             centred=self.loss.centre_tags and self.compares,
             loss=self.pair_loss,
         )
-        return {**super().losses(features, batch), "region_loss": self.loss.region_weight * term}
+        return {**super().losses(features, batch), "region_loss": self.region_weight * term}
 
 
 class MultiField(RegionContrastive):
