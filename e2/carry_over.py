@@ -1,7 +1,7 @@
 """Continues from an earlier E2 model: keeps what it learnt besides its backbone, as far as it fits the new model.
 
-Tokens, their queries, gates, shares, norms and heads belong to one entity each. They follow their entity by name, in any order and with any
-others; the rest is kept where name and shape agree. What is dropped is named.
+Tokens, their queries, gates, shares, norms and heads belong to one entity each. They follow their entity by name, in any
+order and with any others; the rest is kept where name and shape agree. What is dropped is named.
 """
 
 from collections.abc import Mapping

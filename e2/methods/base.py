@@ -23,7 +23,7 @@ from e2.packing import encode_packed
 
 
 def region_weight(loss: LossConfig, pretrained: bool) -> float:
-    """Weight of the region loss. Pre-trained towers know descriptions already, and a heavy term costs them more than it adds."""
+    """Weight of the region loss: the setting, or a light one beside pre-trained weights, where a heavy one costs retrieval."""
     if loss.region_weight is not None:
         return loss.region_weight
     return 0.3 if pretrained else 3.0

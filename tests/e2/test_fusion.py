@@ -57,5 +57,6 @@ def test_under_autocast_the_locations_keep_their_precision(block):
 
 def test_tokens_that_pre_trained_blocks_made_alike_still_choose_apart(block):
     tokens = torch.randn(3, 1, WIDTH, dtype=torch.float64).expand(-1, TOKENS, -1)
-    _, weights = block(tokens, torch.randn(3, 10, CHANNELS, dtype=torch.float64), nn.Linear(CHANNELS, WIDTH, bias=False).double())
+    lift = nn.Linear(CHANNELS, WIDTH, bias=False).double()
+    _, weights = block(tokens, torch.randn(3, 10, CHANNELS, dtype=torch.float64), lift)
     assert (weights[:, 0] - weights[:, 1]).abs().amax() > 0.1
