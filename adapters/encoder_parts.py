@@ -10,7 +10,7 @@ from e2.adapters.export.onnx_encoder import ENDINGS, load_onnx
 from e2.backbone_sources import PLACES
 from e2.checkpoint import read_config, tensors_sha256, weights_sha256
 from e2.errors import InputError
-from e2.hf_weights import is_transformers
+from e2.hf_weights import transformers_checkpoint
 from e2.hub import hub_config
 from e2.outputs import restore
 
@@ -36,7 +36,7 @@ def encoder_parts(name: str, options: dict[str, Any]) -> dict[str, Any]:
         return _checkpoint(name)
     if not name.startswith("hf-hub:") and not Path(name).is_dir():
         raise InputError(f"no encoder {name!r}: give {ALLOWED}")
-    if is_transformers(name):
+    if transformers_checkpoint(name):
         return _open_clip(name, f"transformers:{name}", None)
     return _checkpoint(name)
 

@@ -15,7 +15,7 @@ from open_clip.pretrained import download_pretrained_from_hf, get_pretrained_cfg
 
 from e2.backbone_build import FOREIGN, checked_config
 from e2.errors import InputError, first_line
-from e2.hf_weights import is_transformers, open_clip_config, read_json
+from e2.hf_weights import open_clip_config, read_json, transformers_checkpoint
 from e2.hub import HUB, hub_config, hub_folder
 from e2.notes import note
 from e2.weights import OPEN_CLIP_CONFIG, Weights, read_weights
@@ -122,12 +122,13 @@ def with_text_config(config: Any, folder: Path) -> Any:
 def transformers_folder(name: str) -> Path | None:
     """Folder of the transformers checkpoint that a backbone's name refers to (may download); None for other names."""
     if name.startswith(TRANSFORMERS):
-        folder = Path(name.removeprefix(TRANSFORMERS))
-        if not is_transformers(folder):
+        folder = name.removeprefix(TRANSFORMERS)
+        found = transformers_checkpoint(folder)
+        if found is None:
             raise InputError(
                 f"{folder} holds no CLIP or SigLIP of transformers (a config.json with model_type clip or siglip)"
             )
-        return folder
+        return found
     if name.startswith(HUB) and hub_config(name).get("model_type") in ("clip", "siglip"):
         return hub_folder(name)
     return None

@@ -50,6 +50,14 @@ def is_transformers(folder: str | Path) -> bool:
     return read_json(Path(folder) / "config.json").get("model_type") in ("clip", "siglip")
 
 
+def transformers_checkpoint(folder: str | Path) -> Path | None:
+    """Folder of a transformers CLIP or SigLIP: the given one or, in a model of sentence-transformers, its first module
+    (``0_CLIPModel``); None if there is none.
+    """
+    found = (place for place in (Path(folder), *sorted(Path(folder).glob("0_*"))) if is_transformers(place))
+    return next(found, None)
+
+
 def open_clip_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The checkpoint's model and preprocessing configuration in open_clip's terms."""
     from transformers import AutoConfig

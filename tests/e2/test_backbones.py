@@ -78,6 +78,15 @@ def features_of(model, images: torch.Tensor, tokens: torch.Tensor) -> tuple[torc
         return image, text
 
 
+def test_a_model_of_sentence_transformers_is_the_clip_in_it(tmp_path):
+    clip_of_transformers(tmp_path / "clip-ViT-B-32" / "0_CLIPModel", vocabulary=49408)
+    model = tmp_path / "clip-ViT-B-32"
+    (model / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "0_CLIPModel"}]')
+    inside = load_encoder(f"transformers:{model / '0_CLIPModel'}", device="cpu").encode_texts(["a red tee"], progress=False)
+    for name in (f"transformers:{model}", str(model)):
+        assert (load_encoder(name, device="cpu").encode_texts(["a red tee"], progress=False) == inside).all()
+
+
 @pytest.mark.parametrize("act", ["quick_gelu", "gelu", "gelu_pytorch_tanh"])
 @pytest.mark.parametrize("eos", [2, 77])
 def test_transformers_clip_gives_the_same_features_in_open_clip(tmp_path, act, eos):
