@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from e2.data.entities.rules import EntityRule, fibres_in, key_of, phrases_of
 from e2.data.entities.words import COLOUR, MATERIAL, meaning_of
@@ -160,11 +161,10 @@ def _fibres(columns: Mapping[str, Column]) -> frozenset[str]:
     """Fibres that texts name after percentages: known materials, and what often stands beside them."""
     counts, beside = Counter[str](), Counter[str]()
     for cells in columns.values():
-        for text in (text for values in cells for text in values if "%" in text):
-            found = list(dict.fromkeys(fibres_in(text)))
-            known = any(map(_material, found))
-            counts.update(found)
-            beside.update(found if known else ())
+        found = [fibres for values in cells if (fibres := {fibre for text in values for fibre in fibres_in(text)})]
+        known = (fibres for fibres in found if any(map(_material, fibres)))
+        counts |= Counter(chain.from_iterable(found))  # the most of any column: captions repeat descriptions
+        beside |= Counter(chain.from_iterable(known))
     return frozenset(
         fibre
         for fibre, count in counts.items()

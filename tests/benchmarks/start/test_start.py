@@ -180,6 +180,7 @@ def test_without_tags_plain_clip_is_trained(shop, tmp_path, capsys):
         (["--group-by", "article"], "no column 'article'"),
         (["--id-column", "number"], "no column 'number'"),
         (["--tags", "rules.yaml"], "nothing: column"),
+        (["--tags", "other.yaml"], "no column 'colours'"),
         (["--tags", "colour=colours"], "no column 'colours'"),
         (["--backbone", "ViT-none"], "ViT-none"),
         (["--pretrained", "none.safetensors"], "none.safetensors"),
@@ -188,6 +189,7 @@ def test_without_tags_plain_clip_is_trained(shop, tmp_path, capsys):
 def test_bad_input_is_one_line(table, tiny, tmp_path, monkeypatch, further, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rules.yaml").write_text("nothing:\n  part: 1\n")
+    (tmp_path / "other.yaml").write_text("colour:\n  column: colours\n")
     answer = run_command("start", table if further else "nothing.csv", "--out", "out", "--backbone", "test-tiny", *further)
     assert answer.status == 2 and said in answer.line, answer
     assert not (tmp_path / "out" / "model").exists()

@@ -55,6 +55,14 @@ def test_what_is_proposed(table):
     assert found["composition"].counts == {"polyester": 10, "elastane": 10, "cotton": 30, "mohairish": 20}
 
 
+def test_a_text_in_two_columns_counts_once():
+    """Captions repeat descriptions: a word after a percentage is no fibre for that."""
+    made_of = ["95 % cotton, 5 % breathable"] * 3 + ["90 % cotton, 10 % mohairish"] * 5 + ["100 % cotton"] * 8
+    texts = [[f"{made}. A fine piece for all those who like it."] for made in made_of]
+    found = {one.entity: one for one in propose({"description": texts, "caption": texts})}
+    assert set(found["composition"].counts) == {"cotton", "mohairish"}
+
+
 def test_what_is_proposed_can_be_edited_and_read(table, tmp_path):
     answer = run_command("data", "entities", table, "--out", tmp_path / "e.yaml")
     assert answer.status == 0 and "wrote" in answer.out, answer.err
