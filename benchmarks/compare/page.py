@@ -23,10 +23,10 @@ HEADLINES = {  # metric -> question, and what is counted
     "one_tag_P@10": ("Does a bare word find products?", "right ones of the first ten, for one tag"),
     "two_tags_P@10": ("Do two bare words?", "right ones of the first ten, for two tags"),
     "zero_shot": ("Are tags read off photos?", "nearest value right, without training; mean over tags"),
-    "probe": ("Could they be, with training?", "linear probe right, on products it was not fitted on; mean over tags"),
+    "probe": ("Could they be read, with training?", "linear probe right, on products it was not fitted on; mean over tags"),
     "same_product_R@1": ("Does a photo find the product's other one?", "as the first"),
     "same_tags_R@10": ("Does a photo find one with the same tags?", "among the first ten"),
-    "same_garment_P@10": ("Are products alike to a photo of its kind?", "right ones of the first ten"),
+    "same_garment_P@10": ("Does a photo find its kind of garment?", "right ones of the first ten"),
 }
 SPEED = {  # metric -> words and digits
     "photos_per_second": ("photos per second, decoded and encoded", 1),
@@ -153,7 +153,7 @@ def _speed(comparison: Comparison, names: Sequence[str]) -> Table:
         for metric, (words, digits) in SPEED.items()
     }
     note = "Medians of single photos and texts; on the machines below, which other programs may have disturbed."
-    return Table("Speed and size", list(names), rows, note, corner="measure")
+    return Table("Photos, texts, weights", list(names), rows, note, corner="measure")
 
 
 def _examples(comparison: Comparison, names: Sequence[str], catalogue: Catalogue) -> list[dict[str, Any]]:
