@@ -161,6 +161,13 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
         gradient.div_(dist.get_world_size())
 
 
+def shared_means(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Means of scalars over the processes, by name, without gradient and without a wait for the device."""
+    rows = torch.stack([value.detach().float() for value in values.values()])
+    dist.all_reduce(rows)
+    return dict(zip(values, rows / dist.get_world_size(), strict=True))
+
+
 def own_rows(total: int) -> range:
     """Rows that this process works on: every W-th one."""
     state = processes()

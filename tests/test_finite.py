@@ -27,7 +27,7 @@ from e2.methods.clip import Clip
 from e2.ranks import candidate_ranks, cross_modal_ranks, query_ranks
 from e2.training.prepare import prepare
 from e2.training.run import open_splits, resolve, start_run
-from e2.training.step import clip_gradients
+from e2.training.step import clip_gradients, read
 from e2.training.validation import sum_recalls
 from tests.benchmarks.stubs import Shelf, colour_encoder, png
 from tests.conftest import TAGS
@@ -113,12 +113,14 @@ def test_only_the_scaler_of_fp16_may_leave_out_a_step(shop, tiny, tmp_path, scal
         {"data.data": str(shop), "backbone": tiny, "method": "clip", "device": "cpu", "data.workers": 0}, None, []
     )
     run = prepare(config, *open_splits(config), tmp_path / "run")
-    run.accelerator.scaler = object() if scaled else None
+    run.accelerator.scaler, run.watch.may_skip = object() if scaled else None, scaled
     run.accelerator.unscale_gradients = lambda: None
     for p in run.method.parameters():
         p.grad = torch.full_like(p, float("nan") if p.ndim == 0 else 1.0)
     with contextlib.nullcontext() if scaled else pytest.raises(TrainingStopped, match="model.logit_scale; none was saved"):
-        assert math.isnan(clip_gradients(run))
+        clip_gradients(run, {"global_loss": torch.zeros(())})
+        assert math.isnan(read(run).norm)
+    assert run.watch.broken == (not scaled)
 
 
 STEPS = 3

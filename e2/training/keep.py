@@ -12,7 +12,7 @@ from e2.outputs import record
 from e2.training.prepare import Run
 from e2.training.runlog import RunLog
 from e2.training.state import RUN, save_state, state_tensors
-from e2.training.step import not_finite
+from e2.training.step import not_finite, read
 from e2.training.validation import validate
 
 
@@ -49,6 +49,7 @@ def keep_step(run: Run) -> None:
     """Writes every n-th step's weights, if asked for, as ``step-N.safetensors``."""
     step = run.progress.step
     if run.config.keep_every and step % run.config.keep_every == 0:
+        read(run)  # first: a step that is not finite ends the run
         name = f"step-{step:08d}.safetensors"
         if run.accelerator.is_main_process:
             record(run.out / name, RUN.name)

@@ -23,6 +23,7 @@ from e2.training.sharding import BLOCKS, shard
 from e2.training.start import start_model
 from e2.training.state import Progress
 from e2.training.validation import FirstPhotos
+from e2.training.watch import StepWatch
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Run:
     steps_per_epoch: int
     progress: Progress
     start_sha256: str | None  # hash of the pre-trained backbone; None = random weights
+    watch: StepWatch
     average: WeightAverage | None  # of the weights, if it is what is validated and saved
     waited: float = 0.0  # seconds spent waiting for data since the last log row
 
@@ -105,6 +107,7 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         steps_per_epoch=steps_per_epoch,
         progress=Progress(),
         start_sha256=start_sha256,
+        watch=StepWatch(accelerator.device, may_skip=accelerator.scaler is not None),
         average=None if config.optim.ema is None else WeightAverage(method, config.optim.ema),
     )
 

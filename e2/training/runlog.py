@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
 
 from e2.errors import InputError
 from e2.extras import extra
 from e2.files import atomic_path
 from e2.model import E2
+from e2.training.watch import Findings
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -65,33 +65,25 @@ class RunLog:
             if self.board:
                 self.board.close()
 
-    def step(
-        self,
-        step: int,
-        losses: dict[str, Tensor],
-        grad_norm: float,
-        optimizer: torch.optim.Optimizer,
-        images: int,
-        model: E2,
-        waited: float,
-    ) -> bool:
-        """Counts a step; every few steps, writes a row and returns True.
+    def count(self, step: int, images: int) -> bool:
+        """Counts a step; True if its row is due."""
+        self.images += images
+        self.bar.update(self.task, completed=step)
+        return step % EVERY == 0 or step == self.steps
+
+    def step(self, found: Findings, optimizer: torch.optim.Optimizer, model: E2, waited: float) -> None:
+        """Writes a step's row.
 
         ``waited``: seconds since the last row spent waiting for data; ``data_wait`` is their share of the time. Above about
         0.05, more ``--workers`` would help.
         """
-        self.images += images
-        if step % EVERY and step != self.steps:
-            self.bar.update(self.task, completed=step)
-            return False
-        values = {name: value.item() for name, value in losses.items()}
-        now = time.monotonic()
+        now, step = time.monotonic(), found.step + 1
         seconds, images, self.images, self.since = now - self.since, self.images, 0, now
         row = {
             "step": step,
-            "loss": sum(values.values()),
-            **values,
-            "grad_norm": grad_norm,
+            "loss": sum(found.losses.values()),
+            **found.losses,
+            "grad_norm": found.norm,
             "lr": optimizer.param_groups[0]["lr"],
             "logit_scale": model.logit_scale.exp().item(),
             "images_per_second": images / seconds,
@@ -103,7 +95,6 @@ class RunLog:
             self.spoke = now
             self.say(f"step {step}/{self.steps}  {status}")
         self._write(row)
-        return True
 
     def evaluation(self, step: int, metrics: dict[str, float], better: bool) -> None:
         """Writes an evaluation's row and prints it."""

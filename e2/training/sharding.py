@@ -36,9 +36,9 @@ def shard(method: Method, device: torch.device, processes: int, blocks: Sequence
         register_fsdp_forward_method(method, name)
 
 
-def sharded_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """Norm of the whole, partly sharded gradient: the same in every process."""
-    return torch.stack([_norm(p.grad) for p in parameters if p.grad is not None]).norm()
+def sharded_norms(parameters: Iterable[nn.Parameter]) -> Tensor:
+    """Norms of the whole, partly sharded gradients (P,): the same in every process."""
+    return torch.stack([_norm(p.grad) for p in parameters if p.grad is not None])
 
 
 def scale_down(parameters: Iterable[nn.Parameter], limit: float, norm: float) -> None:

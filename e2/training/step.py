@@ -6,39 +6,46 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grads_with_norm_
 
 from e2.attention import chunked_attention
 from e2.batch import Batch
 from e2.data.loader import mixed_seed
-from e2.distributed import average_gradients, gather_step, own_rows
+from e2.distributed import average_gradients, gather_step, own_rows, shared_means
 from e2.errors import TrainingStopped
-from e2.finite import broken_gradients
 from e2.training.grad_cache import CachedFeatures
 from e2.training.optim import set_rates
 from e2.training.prepare import Run
-from e2.training.sharding import scale_down, sharded_norm
+from e2.training.sharding import scale_down, sharded_norms
+from e2.training.watch import Findings
 
 
-def take_step(run: Run, batch: Batch) -> tuple[dict[str, Tensor], float]:
-    """Takes one training step; returns the loss's terms and the gradient norm before clipping.
-
-    Raises:
-        TrainingStopped: the loss or a gradient is not finite; the weights are unchanged.
-    """
+def take_step(run: Run, batch: Batch) -> None:
+    """Takes one training step; the run's watch notes its losses and gradient, which change nothing if they are not finite."""
     set_rates(run.optimizer, run.progress.step, run.steps, run.config.optim)
     set_temperature(run)
     run.method.train()
     draw_noise(run, batch)
     run.optimizer.zero_grad(set_to_none=True)
     losses = find_gradients(run, batch)
-    norm = clip_gradients(run)
+    clip_gradients(run, losses)
     run.optimizer.step()
     clamp_scale(run)
     run.progress.step += 1
     if run.average is not None:
         run.average.update(run.progress.step)
-    return losses, norm
+
+
+def read(run: Run) -> Findings | None:
+    """What the last step found, for which this waits.
+
+    Raises:
+        TrainingStopped: a step since the last call was not finite; it left the weights as they were.
+    """
+    try:
+        return run.watch.read()
+    except TrainingStopped as stopped:
+        raise not_finite(run, stopped.reason) from None
 
 
 def draw_noise(run: Run, batch: Batch) -> None:
@@ -46,18 +53,14 @@ def draw_noise(run: Run, batch: Batch) -> None:
     step, rank, device = run.progress.step, run.accelerator.process_index, run.accelerator.device
     torch.manual_seed(mixed_seed(run.config.seed, step, 0))
     noise = run.method.draw_noise(run.batch_size, device)
-    rows = torch.tensor(own_rows(run.batch_size), device=device)
-    batch.noise = {layer: tensor if len(rows) == len(tensor) else tensor[rows] for layer, tensor in noise.items()}
+    rows = own_rows(run.batch_size)
+    batch.noise = {layer: tensor[rows.start :: rows.step] for layer, tensor in noise.items()}
     if rank:
         torch.manual_seed(mixed_seed(run.config.seed, step, rank))  # for a backbone's own dropout
 
 
 def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
-    """Computes the gradients of the whole batch's loss; returns the loss's terms.
-
-    Raises:
-        TrainingStopped: the loss is not finite.
-    """
+    """Computes the gradients of the whole batch's loss; returns the loss's terms."""
     cached, size = None, run.config.data.chunk_size
     if size:
         cached = CachedFeatures(run.method, batch, size, lambda: precision(run))
@@ -66,12 +69,12 @@ def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
         if run.accelerator.num_processes > 1:
             features, batch = gather_step(features, batch)
         losses = run.method.losses(features, batch)
-        check_losses(run, losses)
         run.accelerator.backward(sum(losses.values()))
     if cached:
         cached.backward()
     if run.accelerator.num_processes > 1:
         average_gradients(run.method.parameters())
+        losses = shared_means(losses)
     return losses
 
 
@@ -83,36 +86,25 @@ def precision(run: Run) -> Iterator[None]:
         yield
 
 
-def check_losses(run: Run, losses: dict[str, Tensor]) -> None:
-    """Stops at a loss that is not finite."""
-    values = {name: value.item() for name, value in losses.items()}
-    if not all(map(math.isfinite, values.values())):
-        parts = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-        raise not_finite(run, f"loss is not finite at step {run.progress.step}: {parts}")
-
-
-def clip_gradients(run: Run) -> float:
-    """Clips the whole gradient and returns its norm before clipping.
-
-    Raises:
-        TrainingStopped: it is not finite (allowed in fp16, whose loss scaler skips the step and scales less).
-    """
-    learning = [p for p in run.method.parameters() if p.grad is not None]
-    if run.sharded:
-        norm = sharded_norm(learning)
-    else:
+def clip_gradients(run: Run, losses: dict[str, Tensor]) -> None:
+    """Clips the whole gradient; lets the optimizer leave out this step and all later ones if something is not finite."""
+    named = [(name, p) for name, p in run.method.named_parameters() if p.grad is not None]
+    names, learning = [name for name, _ in named], [p for _, p in named]
+    limit = run.config.optim.clip_norm
+    if not run.sharded:
         run.accelerator.unscale_gradients()
-        norm = get_total_norm([p.grad for p in learning if p.grad is not None])
-    value, limit = float(norm), run.config.optim.clip_norm
-    if not math.isfinite(value):
-        if run.accelerator.scaler is None:
-            broken = broken_gradients(run.method.named_parameters())
-            raise not_finite(run, f"gradient is not finite at step {run.progress.step}: {broken}")
-    elif limit is not None and run.sharded:
-        scale_down(learning, limit, value)
-    elif limit is not None:
+    norms = sharded_norms(learning) if run.sharded else torch.stack(torch._foreach_norm([p.grad for p in learning]))
+    norm = torch.linalg.vector_norm(norms)
+    run.watch.note(run.progress.step, losses, names, norms, norm)
+    if run.sharded:  # the kernel takes no plain tensor beside sharded ones
+        read(run)
+        if limit is not None:
+            scale_down(learning, limit, float(norm))
+        return
+    if run.accelerator.scaler is None:
+        run.optimizer.optimizer.found_inf = run.watch.broken
+    if limit is not None:
         clip_grads_with_norm_(learning, limit, norm)
-    return value
 
 
 def not_finite(run: Run, what: str) -> TrainingStopped:

@@ -23,7 +23,7 @@ from e2.training.keep import evaluate, keep_step, keep_weights, out_of_patience,
 from e2.training.prepare import Run, prepare
 from e2.training.runlog import RunLog
 from e2.training.state import Progress, begin, load_state, read_state
-from e2.training.step import take_step
+from e2.training.step import read, take_step
 from e2.training.stopping import stop_signals
 from e2.training.use_cache import use_cache
 
@@ -71,20 +71,30 @@ def fit(run: Run) -> None:
     with RunLog(run.out, run.steps, progress.step, show=accelerator.is_main_process) as log, stop_signals() as noticed:
         introduce(run, log)
         for batch in batches(run):
-            losses, norm = take_step(run, batch)
-            if log.step(progress.step, losses, norm, run.optimizer, run.batch_size, run.model, run.waited):
+            take_step(run, batch)
+            due = log.count(progress.step, run.batch_size)
+            evaluates = progress.step % run.eval_every == 0 or progress.step == run.steps
+            saves = progress.step % run.save_every == 0
+            stopped = stop_asked(run, noticed(), due or evaluates or saves)
+            found = read(run) if due or evaluates or saves or stopped else None
+            if due and found:
+                log.step(found, run.optimizer, run.model, run.waited)
                 run.waited = 0.0
-            if progress.step % run.eval_every == 0 or progress.step == run.steps:
+            if evaluates:
                 evaluate(run, log)
             keep_step(run)
-            stopped = any_of(noticed(), accelerator.device)
-            if stopped or progress.step % run.save_every == 0:
+            if stopped or saves:
                 save(run)
             if stopped:
                 raise TrainingStopped(f"stopped at step {progress.step} of {run.steps}", f"--resume --out {run.out}")
             if out_of_patience(run):
                 log.say(f"no better SumR in {config.patience} evaluations: stopping early at step {progress.step}")
                 break
+
+
+def stop_asked(run: Run, noticed: bool, meets: bool) -> bool:
+    """True if a stop was asked for; several processes agree on it only at steps at which they wait anyway (``meets``)."""
+    return any_of(noticed, run.accelerator.device) if meets else noticed and run.accelerator.num_processes == 1
 
 
 def introduce(run: Run, log: RunLog) -> None:

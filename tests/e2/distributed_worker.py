@@ -52,7 +52,9 @@ def step_gradients(shop: Path, method: str, chunk: int | None, sharded: bool = F
 def sharded_step(shop: Path, out: Path) -> None:
     """Gradients with sharded weights; then a step, and its state through a file."""
     gradients, run = step_gradients(shop, "e2", 3, sharded=True)
-    write({**gradients, "norm": torch.tensor([clip_gradients(run)])}, out / "gradients-sharded.safetensors")
+    losses = {name: tensor.squeeze() for name, tensor in gradients.items() if name.startswith("loss/")}
+    clip_gradients(run, losses)
+    write({**gradients, "norm": torch.tensor([run.watch.latest.norm])}, out / "gradients-sharded.safetensors")
     set_rates(run.optimizer, 0, 5, run.config.optim)
     run.optimizer.step()
     before = {name: tensor.clone() for name, tensor in state_tensors(run.method, run.optimizer).items()}
