@@ -1,9 +1,9 @@
 """Lets several processes train one batch together, exactly as one process would.
 
 Process r of W takes the products r, r + W, r + 2W, ... of a batch. Each encodes its own; the features are gathered with their
-gradient (by open_clip's own gather), and every process computes the losses of the *whole* batch, products in their original
-order. Gradients are then averaged: W equal losses were backpropagated, so each process holds W times its share, and the mean
-is the gradient of one process.
+gradient (by open_clip's own gather). Every process then computes W times its part of the loss, its rows of the logits
+(``e2.losses.OwnRows``), or the whole loss where that has no rows to share. Either way the mean over the processes of the
+losses, and of the gradients, is that of one process.
 """
 
 import os

@@ -9,6 +9,7 @@ descriptions and, per entity in :func:`region_loss`, for tags: :func:`label_awar
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,17 +21,39 @@ from e2.lookup import lookup
 BLOCK = 1024  # photos whose logits the sigmoid loss holds at a time
 
 
+class OwnRows(NamedTuple):
+    """The rows of all logits that a process computes, every ``world``-th from ``rank`` on (open_clip's ``local_loss``).
+
+    A loss then gives ``world`` times the sum over its own rows, divided as that of all: the mean over the processes is the
+    whole loss, and the mean of the gradients the whole gradient, if features were gathered with theirs.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Own rows of (B, ...)."""
+        return rows[self.rank :: self.world]
+
+
+WHOLE = OwnRows()
+
+
 def similarities(left: Tensor, right: Tensor, scale: Tensor) -> Tensor:
     """Scaled cosines, (B, D) x (C, D) -> (B, C), in float32."""
     with torch.autocast(left.device.type, enabled=False):
         return scale * F.normalize(left.float(), dim=-1) @ F.normalize(right.float(), dim=-1).T
 
 
-def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, part: OwnRows = WHOLE) -> Tensor:
     """Symmetric InfoNCE with the diagonal as target (CLIP, Radford et al., 2021): (B, D), (B, D) -> scalar."""
-    logits = similarities(image, text, scale)
-    targets = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
+    targets = torch.arange(len(image), device=image.device)
+    if part.world == 1:
+        logits = similarities(image, text, scale)
+        return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
+    to_text = F.cross_entropy(similarities(part.of(image), text, scale), part.of(targets), reduction="sum")
+    to_photo = F.cross_entropy(similarities(part.of(text), image, scale), part.of(targets), reduction="sum")
+    return part.world * (to_text + to_photo) / (2 * len(image))
 
 
 def own_classes(targets: Tensor, count: int) -> Tensor:
@@ -40,7 +63,7 @@ def own_classes(targets: Tensor, count: int) -> Tensor:
     return own.scatter_add_(1, columns.clamp(min=0), (columns >= 0).to(own.dtype)).bool()
 
 
-def label_aware_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
+def label_aware_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor, part: OwnRows = WHOLE) -> Tensor:
     """Symmetric InfoNCE between photos and the *unique* tag texts of a batch: same-tag photos are positives.
 
     A photo has one positive text, or several, of which each is told apart from the texts that are not the photo's; its loss is
@@ -52,36 +75,57 @@ def label_aware_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: 
         classes: (C, D) text features, each of which is the target of at least one photo.
         targets: (B,) index of each photo's text in ``classes``, or (B, V) of its texts: at least one, -1 behind the last.
         scale: the exponentiated logit scale.
+        part: photos and texts whose terms are computed here.
     """
+    if part.world > 1:
+        to_text = _to_texts(similarities(part.of(features), classes, scale), part.of(targets)).sum()
+        own = _photos_of(torch.arange(len(classes), device=targets.device)[part.rank :: part.world], targets)
+        to_photo = _to_photos(similarities(part.of(classes), features, scale), own).sum()
+        return part.world * (to_text / len(features) + to_photo / len(classes)) / 2
     logits = similarities(features, classes, scale)  # (B, C)
-    own = own_classes(targets, len(classes))
-    to_text = F.cross_entropy(logits, targets) if targets.ndim == 1 else _to_own_texts(logits, own)
-    positives = own.T.to(logits.dtype)  # (C, B)
-    to_photo = -(logits.T.log_softmax(dim=-1) * positives).sum(dim=-1) / positives.sum(dim=-1)
-    return (to_text + to_photo.mean()) / 2
+    own = own_classes(targets, len(classes)).T  # (C, B)
+    return (_to_texts(logits, targets).mean() + _to_photos(logits.T, own).mean()) / 2
 
 
-def _to_own_texts(logits: Tensor, own: Tensor) -> Tensor:
-    """Mean over photos of the mean over their own texts of -log(exp l / (exp l + sum of the others' exp)), (B, C) -> ()."""
-    others = logits.masked_fill(own, -torch.inf).logsumexp(dim=1, keepdim=True)  # (B, 1)
-    return ((F.softplus(others - logits) * own).sum(dim=1) / own.sum(dim=1)).mean()
+def _to_texts(logits: Tensor, targets: Tensor) -> Tensor:
+    """Term of each photo (b,): of several own texts the mean of -log(exp l / (exp l + sum of the others' exp))."""
+    if targets.ndim == 1:
+        return F.cross_entropy(logits, targets, reduction="none")
+    own = own_classes(targets, logits.shape[1])
+    others = logits.masked_fill(own, -torch.inf).logsumexp(dim=1, keepdim=True)  # (b, 1)
+    return (F.softplus(others - logits) * own).sum(dim=1) / own.sum(dim=1)
 
 
-def sigmoid_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+def _to_photos(logits: Tensor, own: Tensor) -> Tensor:
+    """Term of each text (c,), of logits and the mask of its own photos, both (c, B)."""
+    positives = own.to(logits.dtype)
+    return -(logits.log_softmax(dim=-1) * positives).sum(dim=-1) / positives.sum(dim=-1)
+
+
+def _photos_of(classes: Tensor, targets: Tensor) -> Tensor:
+    """Mask (c, B) of the photos of each of some texts (c,), for targets (B,) or (B, V)."""
+    columns = targets.view(len(targets), -1).T  # (V, B)
+    return (classes[:, None, None] == columns).any(dim=1)
+
+
+def sigmoid_loss(
+    features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor, bias: Tensor, part: OwnRows = WHOLE
+) -> Tensor:
     """SigLIP's loss (Zhai et al., 2023): each photo-text pair is a binary classification of its own.
 
     The negative log-likelihood summed over all B x C pairs and divided by B. Without a softmax over the batch, all photos of a
     text are its positives, and blocks of photos add up exactly: at most ``BLOCK`` rows of logits exist.
 
     Args:
-        features, classes, targets, scale: as for :func:`label_aware_loss`.
+        features, classes, targets, scale, part: as for :func:`label_aware_loss`.
         bias: added to the scaled cosines; SigLIP starts it at -10, as nearly all pairs are negatives.
     """
+    share, features, targets = len(features) / part.world, part.of(features), part.of(targets)
     if len(features) <= BLOCK:
-        return _pair_terms(features, classes, targets, scale, bias) / len(features)
+        return _pair_terms(features, classes, targets, scale, bias) / share
     blocks = zip(features.split(BLOCK), targets.split(BLOCK), strict=True)
     terms = [checkpoint(_pair_terms, rows, classes, right, scale, bias, use_reentrant=False) for rows, right in blocks]
-    return torch.stack(terms).sum() / len(features)
+    return torch.stack(terms).sum() / share
 
 
 def _pair_terms(features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor, bias: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from e2.errors import InputError
 from e2.front import Front
 from e2.frozen_texts import FrozenTexts
 from e2.lookup import lookup
-from e2.losses import contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss
+from e2.losses import WHOLE, contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss
 from e2.model import E2
 from e2.packing import encode_packed
 
@@ -55,6 +55,7 @@ class Method(nn.Module):
         self.loss = loss
         self.region_weight = region_weight(loss, model.clip.origin.pretrained)
         self.sigmoid = model.logit_bias is not None and loss.kind != "softmax"
+        self.part = WHOLE  # of the logits, that this process computes
         self.frozen_texts: FrozenTexts | None = None
         self.start = StartTower(model) if loss.distill_weight else None
 
@@ -89,14 +90,14 @@ class Method(nn.Module):
         """Computes the loss between photos (B, D) and unique texts (C, D); ``targets`` (B,) is each photo's text."""
         if self.sigmoid:
             assert self.model.logit_bias is not None
-            return sigmoid_loss(features, classes, targets, scale, self.model.logit_bias)
-        return label_aware_loss(features, classes, targets, scale)
+            return sigmoid_loss(features, classes, targets, scale, self.model.logit_bias, self.part)
+        return label_aware_loss(features, classes, targets, scale, self.part)
 
     def description_loss(self, images: Tensor, texts: Tensor, text_index: Tensor) -> Tensor:
         """Computes the loss between photos (B, D) and their descriptions, rows ``text_index`` (B,) of ``texts`` (U, D)."""
         scale = self.model.logit_scale.exp()
         if not self.sigmoid:  # as usual in CLIP, two products of one description are negatives of each other
-            return contrastive_loss(images, lookup(texts, text_index), scale)
+            return contrastive_loss(images, lookup(texts, text_index), scale, self.part)
         rows, targets = text_index.unique(return_inverse=True)
         return self.pair_loss(images, lookup(texts, rows), targets, scale)
 

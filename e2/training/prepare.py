@@ -16,6 +16,7 @@ from e2.data.loader import DESCRIPTION, StepSampler, TrainingViews
 from e2.data.product import Catalogue
 from e2.errors import InputError
 from e2.factory import get_tokenizer
+from e2.losses import OwnRows
 from e2.methods import Method, method_class
 from e2.training.average import WeightAverage
 from e2.training.optim import make_optimizer
@@ -80,6 +81,7 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     start_sha256 = tensors_sha256(model.clip.state_dict()) if model.clip.origin.pretrained else None
     method = kind(model, config.loss, config.data.tags)
     spread(accelerator, method.to(accelerator.device))
+    method.part = OwnRows(accelerator.process_index, accelerator.num_processes)
     model.logit_scale.requires_grad_(config.loss.temperature is None)
     optimizer = make_optimizer(model, config.optim, model.clip.origin.pretrained, method.own_parameters())
     tags = config.data.tags if kind.uses_tags else ()

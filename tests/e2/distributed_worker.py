@@ -73,9 +73,13 @@ def write(tensors: dict[str, torch.Tensor], path: Path) -> None:
         save_file(tensors, path)
 
 
-def work(shop: Path, out: Path) -> None:
+def write_gradients(shop: Path, out: Path) -> None:
     for method, chunk in CASES:
         write(step_gradients(shop, method, chunk)[0], out / f"gradients-{method}-{chunk}.safetensors")
+
+
+def work(shop: Path, out: Path) -> None:
+    write_gradients(shop, out)
     options = {"data.data": str(shop), "data.tags": ",".join(TAGS), "data.batch_size": 11, "data.workers": 0}
     fixed = {"backbone": "test-tiny", "device": "cpu", "steps": 5, "eval_every": 5, "optim.lr": 1e-4}
     start_run(out / "run", {**options, **fixed})
@@ -89,12 +93,15 @@ def work(shop: Path, out: Path) -> None:
 
 
 def main() -> None:
-    configs, shop, out = map(Path, sys.argv[1:])
+    configs, shop, out = map(Path, sys.argv[1:4])
     torch.set_num_threads(1)
     open_clip.add_model_config(configs / "test-tiny.json")
     processes(on_cpu=True)
-    work(shop, out)
-    sharded_step(shop, out)
+    if sys.argv[4:] == ["gradients"]:
+        write_gradients(shop, out)
+    else:
+        work(shop, out)
+        sharded_step(shop, out)
 
 
 if __name__ == "__main__":

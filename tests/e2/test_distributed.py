@@ -39,13 +39,13 @@ def alone(tiny, shop, tmp_path_factory):
     return out
 
 
-def launched(*module_and_arguments: object) -> str:
-    """Runs a module by ``accelerate launch`` in two processes on the CPU, as a user would; returns what they print.
+def launched(*module_and_arguments: object, processes: int = 2) -> str:
+    """Runs a module by ``accelerate launch`` in some processes on the CPU, as a user would; returns what they print.
 
     ``--multi_gpu`` means several processes, wherever they compute; with ``--cpu`` accelerate starts one.
     """
-    start = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
-    usual = ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", free_port()]
+    start = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
+    usual = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", free_port()]
     process = subprocess.Popen(
         [*start, *usual, "-m", *map(str, module_and_arguments)],
         cwd=ROOT,
@@ -91,6 +91,15 @@ def assert_same_run(*runs):
 def test_two_processes_find_the_gradients_of_the_whole_batch(alone, together, method, chunk):
     name = f"gradients-{method}-{chunk}.safetensors"
     assert_same_gradients(load_file(alone / name), load_file(together / name))
+
+
+@pytest.mark.slow
+def test_four_processes_find_the_gradients_of_the_whole_batch(alone, config_dir, shop, tmp_path):
+    """Of 11 products three get 3 and the last 2."""
+    launched("tests.e2.distributed_worker", config_dir, shop, tmp_path, "gradients", processes=4)
+    for method, chunk in CASES:
+        name = f"gradients-{method}-{chunk}.safetensors"
+        assert_same_gradients(load_file(alone / name), load_file(tmp_path / name))
 
 
 def test_sharded_weights_find_the_same_gradients(alone, together):

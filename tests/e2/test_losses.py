@@ -12,6 +12,8 @@ from torch.testing import assert_close
 from e2 import losses
 from e2.lookup import lookup
 from e2.losses import (
+    WHOLE,
+    OwnRows,
     centre,
     contrastive_loss,
     distillation_loss,
@@ -350,3 +352,45 @@ def test_one_tag_alone_is_not_centred_away():
     loss = region_loss(draw(3, 1, 8), alone, torch.zeros(3, 1, dtype=torch.long), SCALE, centred=True)
     loss.backward()
     assert torch.isfinite(alone.grad).all()
+
+
+SHARED = {  # name -> inputs, and the loss of them and of a process's rows
+    "contrastive": ((draw(7, 8), draw(7, 8, seed=1)), contrastive_loss),
+    "label-aware": (
+        (draw(5, 8), draw(3, 8, seed=1)),
+        lambda x, y, scale, part: label_aware_loss(x, y, torch.tensor([0, 2, 2, 1, 2]), scale, part),
+    ),
+    "several": ((draw(5, 8), draw(4, 8, seed=1)), lambda x, y, scale, part: label_aware_loss(x, y, SEVERAL, scale, part)),
+    "sigmoid": (
+        (draw(5, 8), draw(3, 8, seed=1)),
+        lambda x, y, scale, part: sigmoid_loss(x, y, torch.tensor([0, 2, 2, 1, 2]), scale, torch.tensor(-3.0), part),
+    ),
+}
+
+
+@pytest.mark.parametrize("world", [2, 3, 4, 6])
+@pytest.mark.parametrize("name", SHARED)
+def test_the_mean_of_what_processes_compute_of_their_rows_is_the_loss_of_all(name, world):
+    """Value and gradients, also with fewer photos or texts than processes."""
+    inputs, loss = SHARED[name]
+    scale = SCALE.clone().requires_grad_()
+
+    def shared(x, y, scale):
+        return sum(loss(x, y, scale, OwnRows(rank, world)) for rank in range(world)) / world
+
+    same(shared, lambda x, y, scale: loss(x, y, scale, WHOLE), *inputs, scale)
+
+
+def test_no_process_holds_the_logits_of_all_rows(monkeypatch):
+    largest = []
+    whole = losses.similarities
+
+    def seen(left, right, scale):
+        logits = whole(left, right, scale)
+        largest.append(logits.numel())
+        return logits
+
+    monkeypatch.setattr(losses, "similarities", seen)
+    contrastive_loss(draw(64, 4), draw(64, 4, seed=1), SCALE, OwnRows(1, 4))
+    label_aware_loss(draw(64, 4), draw(64, 4, seed=1), torch.arange(64), SCALE, OwnRows(1, 4))
+    assert largest == [16 * 64] * 4
