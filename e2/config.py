@@ -240,6 +240,11 @@ class TrainConfig:
     )
     seed: Seed = setting(0, "of weights, order, augmentation and noise")
     precision: Literal["fp32", "bf16", "fp16"] = setting("fp32", "of the forward pass; fp16 needs a GPU")
+    tf32: bool = setting(False, "matrix products of fp32 in TF32 on a GPU that has it: faster, 10 bits of mantissa")
+    checkpointing: bool = setting(
+        False, "compute what the blocks keep for the gradient once more instead of keeping it: less memory, more time"
+    )
+    compile: bool = setting(False, "compile the transformer blocks (torch.compile); needs a C++ compiler")
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto = a GPU where there is one")
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)

@@ -9,12 +9,12 @@ losses, and of the gradients, is that of one process.
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather
+from accelerate.utils import broadcast_object_list, gather, gather_object
 from open_clip.loss import gather_features
 from torch import Tensor
 from torch.distributed.tensor import DTensor
@@ -22,6 +22,8 @@ from torch.nn import functional as F
 
 from e2.batch import Batch, Features
 from e2.errors import InputError
+
+T = TypeVar("T")
 
 
 def processes(on_cpu: bool = False) -> PartialState:
@@ -203,6 +205,20 @@ def any_of(flag: bool, device: torch.device) -> bool:
     if processes().num_processes == 1:
         return flag
     return bool(gather(torch.tensor([flag], device=device)).any())
+
+
+def all_of(flag: bool) -> bool:
+    """True if the flag is raised in every process."""
+    return flag if processes().num_processes == 1 else all(gather_object([flag]))
+
+
+def by_parts(total: int, work: Callable[[range], list[T]]) -> list[T]:
+    """Has each process work on its part of ``range(total)``, rows side by side; all get what all found, in order."""
+    state = processes()
+    size = -(-total // state.num_processes)
+    first = min(total, state.process_index * size)
+    found = work(range(first, min(total, first + size)))
+    return found if state.num_processes == 1 else gather_object(found)
 
 
 def as_on_main(value: Any) -> Any:

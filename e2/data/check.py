@@ -4,8 +4,9 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -50,21 +51,26 @@ def find_bad_rows(
     identity: Sequence[object] | None = None,
     progress: bool = False,
     most_photos: int | None = None,
+    together: bool = False,
 ) -> list[BadRow]:
     """Finds every unusable row of a normalised table, in order, each with its most serious cause.
 
     Of several rows with one id the first usable one is kept; later ones are duplicates.
 
     ``identity`` (JSON-able) changes whenever the images may have; their verdict is cached under it. None: not cached.
-    ``most_photos``: images of no more rows are decoded, the first ones.
+    ``most_photos``: images of no more rows are decoded, the first ones. ``together``: every process of a training calls this
+    and decodes its part of them.
     """
     bad = {found.row: found for found in bad_texts(table)}
+    find = partial(_bad_images, images=images, progress=progress)
     if not images.may_be_damaged:
         bad_images = []
     elif identity is None or most_photos is not None:
-        bad_images = list(_bad_images(table.column("images").slice(0, most_photos), images, progress))
+        bad_images = list(find(table.column("images").slice(0, most_photos)))
+    elif together:
+        bad_images = _cached_bad_images(table, images, identity, partial(_bad_images_together, find), _known_to_all)
     else:
-        bad_images = _cached_bad_images(table, images, identity, progress)
+        bad_images = _cached_bad_images(table, images, identity, find)
     bad = {found.row: found for found in bad_images} | bad
     bad |= {found.row: found for found in _duplicates(table, bad)}
     return [found for _, found in sorted(bad.items())]
@@ -172,18 +178,44 @@ def _empty(lists: pa.ChunkedArray) -> np.ndarray:
     return np.flatnonzero(np.asarray(pc.list_value_length(lists)) == 0)
 
 
-def _cached_bad_images(table: pa.Table, images: ImageStore, identity: Sequence[object], progress: bool) -> list[BadRow]:
+def _cached_bad_images(
+    table: pa.Table,
+    images: ImageStore,
+    identity: Sequence[object],
+    find: Callable[[pa.ChunkedArray], Iterable[BadRow]],
+    agree: Callable[[bool], bool] = bool,
+) -> list[BadRow]:
+    """Verdicts out of the cache, or of ``find``; ``agree`` tells whether they are known wherever they are needed."""
     stamps = images.digest(table.column("images"))
     file = cache.cache_folder() / "checks" / f"{cache.key(VERSION, *identity, stamps, *reading_rules())}.json"
+    known = None
     with contextlib.suppress(OSError, ValueError, TypeError):  # absent or damaged: check again
-        return [BadRow(*found) for found in json.loads(file.read_text())]
-    found = list(_bad_images(table.column("images"), images, progress))
+        known = [BadRow(*found) for found in json.loads(file.read_text())]
+    if agree(known is not None):
+        return known or []
+    found = list(find(table.column("images")))
     if any(bad.cause == UNREADABLE or (bad.cause == MISSING and not stamps) for bad in found):
         return found  # a later try may succeed
     # A cache that cannot be written only costs time.
     with contextlib.suppress(InputError, OSError), atomic_path(file, cache=True) as temporary:
         temporary.write_text(json.dumps(found))
     return found
+
+
+def _bad_images_together(find: Callable[[pa.ChunkedArray], Iterable[BadRow]], cells: pa.ChunkedArray) -> list[BadRow]:
+    """Bad images of all rows, of which each process decodes a part."""
+    from e2.distributed import by_parts  # brings PyTorch, which tables do without
+
+    return by_parts(
+        len(cells),
+        lambda part: [bad._replace(row=bad.row + part.start) for bad in find(cells.slice(part.start, len(part)))],
+    )
+
+
+def _known_to_all(known: bool) -> bool:
+    from e2.distributed import all_of
+
+    return all_of(known)
 
 
 def _bad_images(cells: pa.ChunkedArray, images: ImageStore, progress: bool) -> Iterator[BadRow]:

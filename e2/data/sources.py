@@ -89,6 +89,7 @@ def open_catalogue(
     on_bad_row: str = "error",
     progress: bool = True,
     most_photos: int | None = None,
+    together: bool = False,
 ) -> ArrowCatalogue:
     """Opens one split of a data source; refuses or leaves out unusable rows.
 
@@ -104,6 +105,7 @@ def open_catalogue(
         on_bad_row: ``error`` raises, ``skip`` leaves unusable rows out and counts them in ``bad_rows``.
         progress: show a bar while images are checked, and say what was skipped (on stderr).
         most_photos: decode the images of the first so many rows only, for a quick look; None: of all.
+        together: every process of a training opens it and decodes its part of the images.
 
     Raises:
         InputError: unknown SPEC, split or column, a damaged file, an empty split, or unusable rows.
@@ -124,7 +126,7 @@ def open_catalogue(
     if progress and isinstance(source, TableSource):
         for line in source.remarks(split):
             say(line)
-    leave_out_bad_rows(catalogue, [*source.identity(split), *columns.identity()], on_bad_row, progress, most_photos)
+    leave_out_bad_rows(catalogue, [*source.identity(split), *columns.identity()], on_bad_row, progress, most_photos, together)
     return catalogue
 
 
@@ -162,13 +164,14 @@ def leave_out_bad_rows(
     on_bad_row: str,
     progress: bool = True,
     most_photos: int | None = None,
+    together: bool = False,
 ) -> None:
     """Leaves out unusable rows of a catalogue, counts and, with ``progress``, tells them; ``error`` raises instead.
 
     ``identity``, JSON-able, changes whenever the images may have; None: the verdicts on them are not cached.
     """
     table, where = catalogue.table, f"{catalogue.name}, split {catalogue.split}"
-    bad_rows = check.find_bad_rows(table, catalogue.images, identity, progress, most_photos)
+    bad_rows = check.find_bad_rows(table, catalogue.images, identity, progress, most_photos, together)
     if bad_rows and on_bad_row == "error":
         raise check.complain(where, table, bad_rows)
     lines = []

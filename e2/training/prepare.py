@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch.distributed.fsdp import FSDPModule
@@ -35,7 +36,7 @@ class Run:
     out: Path
     accelerator: Accelerator
     method: Method
-    optimizer: torch.optim.Optimizer
+    optimizer: AcceleratedOptimizer
     views: TrainingViews
     val: FirstPhotos
     tokenizer: Callable
@@ -80,6 +81,11 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     model, transform, val_transform = start_model(config)
     start_sha256 = tensors_sha256(model.clip.state_dict()) if model.clip.origin.pretrained else None
     method = kind(model, config.loss, config.data.tags)
+    torch.backends.cuda.matmul.allow_tf32 = config.tf32
+    if config.checkpointing:
+        model.set_grad_checkpointing()
+    if config.compile:
+        compile_blocks(method)
     spread(accelerator, method.to(accelerator.device))
     method.part = OwnRows(accelerator.process_index, accelerator.num_processes)
     model.logit_scale.requires_grad_(config.loss.temperature is None)
@@ -112,6 +118,13 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         watch=StepWatch(accelerator.device, may_skip=accelerator.scaler is not None),
         average=None if config.optim.ema is None else WeightAverage(method, config.optim.ema),
     )
+
+
+def compile_blocks(method: Method) -> None:
+    """Compiles each transformer block in place; names of weights stay."""
+    for module in method.modules():
+        if type(module).__name__ in BLOCKS:
+            module.compile()
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:

@@ -274,6 +274,7 @@ def open_splits(config: TrainConfig, most_photos: int | None = None) -> tuple[Ca
             on_bad_row=data.on_bad_row,
             progress=processes().is_main_process,  # report left-out rows once only
             most_photos=most_photos,
+            together=True,
         )
 
     train_data = open_split("train" if "train" in splits else splits[0])

@@ -88,21 +88,21 @@ def precision(run: Run) -> Iterator[None]:
 
 def clip_gradients(run: Run, losses: dict[str, Tensor]) -> None:
     """Clips the whole gradient; lets the optimizer leave out this step and all later ones if something is not finite."""
-    named = [(name, p) for name, p in run.method.named_parameters() if p.grad is not None]
-    names, learning = [name for name, _ in named], [p for _, p in named]
+    named = {name: p for name, p in run.method.named_parameters() if p.grad is not None}
+    learning, gradients = list(named.values()), [p.grad for p in named.values() if p.grad is not None]
     limit = run.config.optim.clip_norm
     if not run.sharded:
         run.accelerator.unscale_gradients()
-    norms = sharded_norms(learning) if run.sharded else torch.stack(torch._foreach_norm([p.grad for p in learning]))
+    norms = sharded_norms(learning) if run.sharded else torch.stack(torch._foreach_norm(gradients))
     norm = torch.linalg.vector_norm(norms)
-    run.watch.note(run.progress.step, losses, names, norms, norm)
+    run.watch.note(run.progress.step, losses, list(named), norms, norm)
     if run.sharded:  # the kernel takes no plain tensor beside sharded ones
         read(run)
         if limit is not None:
             scale_down(learning, limit, float(norm))
         return
     if run.accelerator.scaler is None:
-        run.optimizer.optimizer.found_inf = run.watch.broken
+        run.optimizer.optimizer.found_inf = run.watch.broken  # type: ignore[attr-defined]
     if limit is not None:
         clip_grads_with_norm_(learning, limit, norm)
 

@@ -126,3 +126,28 @@ def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path, monkeypatch):
     (tmp_path / "occupied").write_text("a file, not a folder")
     monkeypatch.setenv("E2_CACHE", str(tmp_path / "occupied"))
     assert len(open_catalogue(str(write_parquet(tmp_path / "a.parquet", rows(2))), progress=False)) == 2
+
+
+@pytest.mark.parametrize("world", [2, 3, 7])
+def test_processes_decode_a_part_each_and_know_all_bad_photos(damaged, monkeypatch, tmp_path, world):
+    """Without other processes: what each of them would decode and find; the rest comes by gathering."""
+    from e2 import distributed
+
+    decoded, found = [], []
+    whole = check.check_image
+    monkeypatch.setattr(check, "check_image", lambda image: decoded.append(image) or whole(image))
+    monkeypatch.setattr(distributed, "gather_object", lambda found: found)
+    table = open_catalogue(damaged, progress=False, on_bad_row="skip").table
+    store = open_catalogue(damaged, progress=False, on_bad_row="skip").images
+    expected = check.find_bad_rows(table, store)
+    decoded.clear()
+    for rank in range(world):
+        state = type("State", (), {"num_processes": world, "process_index": rank})
+        monkeypatch.setattr(distributed, "processes", lambda state=state: state)
+        monkeypatch.setenv("E2_CACHE", str(tmp_path / str(rank)))
+        before = len(decoded)
+        found += check.find_bad_rows(table, store, ["the same"], together=True)
+        assert len(decoded) - before <= -(-len(table) // world)
+    of_photos = [bad for bad in found if bad.cause in ("missing image file", "broken image")]
+    assert sorted(of_photos) == [bad for bad in expected if bad.cause in ("missing image file", "broken image")]
+    assert len(decoded) == len(table) - 3  # two rows have no photo, and one's file is absent

@@ -1,0 +1,56 @@
+"""Settings that trade time for memory, or numbers for time, leave the gradients what they are."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from e2.training.prepare import prepare
+from e2.training.run import open_splits, resolve
+from e2.training.step import draw_noise, find_gradients
+from e2.training.train import batches
+from tests.conftest import TAGS
+
+
+def step(shop, tiny, out, **options):
+    """One step's gradients, and the bytes that its forward pass keeps for them."""
+    fixed = {"data.data": str(shop), "data.tags": ",".join(TAGS), "backbone": tiny, "data.workers": 0, "device": "cpu"}
+    config = resolve({**fixed, "data.batch_size": 16, "steps": 4, **options}, None, [])
+    run = prepare(config, *open_splits(config), out)
+    batch, kept = dataclasses.replace(next(batches(run))), {}
+    run.method.train()
+    draw_noise(run, batch)
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        find_gradients(run, batch)
+    return {name: p.grad for name, p in run.method.named_parameters() if p.grad is not None}, sum(kept.values())
+
+
+@pytest.mark.parametrize("method", ["clip", "e2"])
+def test_checkpointing_keeps_less_and_finds_the_same_gradients(shop, tiny, tmp_path, method):
+    (plain, more), (again, less) = (
+        step(shop, tiny, tmp_path, method=method, checkpointing=setting) for setting in (False, True)
+    )
+    assert less < 0.7 * more
+    assert plain.keys() == again.keys()
+    for name, gradient in plain.items():
+        assert_close(again[name], gradient)
+
+
+@pytest.mark.slow
+def test_compiled_blocks_find_the_same_gradients_under_the_same_names(shop, tiny, tmp_path):
+    plain, compiled = (step(shop, tiny, tmp_path, method="e2", compile=setting)[0] for setting in (False, True))
+    assert plain.keys() == compiled.keys()
+    for name, gradient in plain.items():
+        assert_close(compiled[name], gradient, atol=1e-5, rtol=1e-4)
+
+
+def test_tf32_is_set_for_its_run_alone(shop, tiny, tmp_path):
+    for setting in (True, False):
+        step(shop, tiny, tmp_path, method="clip", tf32=setting)
+        assert torch.backends.cuda.matmul.allow_tf32 is setting
