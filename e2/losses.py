@@ -58,7 +58,7 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, part: OwnRows =
 
 def own_classes(targets: Tensor, count: int) -> Tensor:
     """Mask (B, C) of each photo's own texts among ``count``, for targets (B,) or (B, V) with -1 for none."""
-    columns = targets.view(len(targets), -1)
+    columns = targets if targets.ndim == 2 else targets.unsqueeze(1)
     own = torch.zeros(len(targets), count, dtype=torch.uint8, device=targets.device)
     return own.scatter_add_(1, columns.clamp(min=0), (columns >= 0).to(own.dtype)).bool()
 
@@ -104,8 +104,8 @@ def _to_photos(logits: Tensor, own: Tensor) -> Tensor:
 
 def _photos_of(classes: Tensor, targets: Tensor) -> Tensor:
     """Mask (c, B) of the photos of each of some texts (c,), for targets (B,) or (B, V)."""
-    columns = targets.view(len(targets), -1).T  # (V, B)
-    return (classes[:, None, None] == columns).any(dim=1)
+    columns = targets if targets.ndim == 2 else targets.unsqueeze(1)
+    return (classes[:, None, None] == columns.T).any(dim=1)
 
 
 def sigmoid_loss(
