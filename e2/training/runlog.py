@@ -14,7 +14,7 @@ from e2.errors import InputError
 from e2.extras import extra
 from e2.files import atomic_path
 from e2.model import E2
-from e2.training.watch import Findings
+from e2.training.watch import StepFindings
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -71,7 +71,7 @@ class RunLog:
         self.bar.update(self.task, completed=step)
         return step % EVERY == 0 or step == self.steps
 
-    def step(self, found: Findings, optimizer: torch.optim.Optimizer, model: E2, waited: float) -> None:
+    def step(self, found: StepFindings, optimizer: torch.optim.Optimizer, model: E2, waited: float) -> None:
         """Writes a step's row.
 
         ``waited``: seconds since the last row spent waiting for data; ``data_wait`` is their share of the time. Above about

@@ -17,7 +17,7 @@ from e2.training.grad_cache import CachedFeatures
 from e2.training.optim import set_rates
 from e2.training.prepare import Run
 from e2.training.sharding import scale_down, sharded_norms
-from e2.training.watch import Findings
+from e2.training.watch import StepFindings
 
 
 def take_step(run: Run, batch: Batch) -> None:
@@ -36,7 +36,7 @@ def take_step(run: Run, batch: Batch) -> None:
         run.average.update(run.progress.step)
 
 
-def read(run: Run) -> Findings | None:
+def read(run: Run) -> StepFindings | None:
     """What the last step found, for which this waits.
 
     Raises:

@@ -10,7 +10,7 @@ from torch import Tensor
 from e2.errors import TrainingStopped
 
 
-class Findings(NamedTuple):
+class StepFindings(NamedTuple):
     """Values of a step, as numbers."""
 
     step: int
@@ -32,7 +32,7 @@ class StepWatch:
     def __init__(self, device: torch.device, may_skip: bool = False):
         self.broken = torch.zeros((), device=device)
         self.may_skip = may_skip
-        self.latest: Findings | None = None  # of what has been read
+        self.latest: StepFindings | None = None  # of what has been read
         self.steps: list[tuple[int, list[str], Tensor, list[str], Tensor]] = []
 
     def note(self, step: int, losses: Mapping[str, Tensor], names: Sequence[str], norms: Tensor, norm: Tensor) -> None:
@@ -42,7 +42,7 @@ class StepWatch:
         self.broken = torch.maximum(self.broken, (~decisive.isfinite().all()).float())
         self.steps.append((step, list(losses), values, list(names), norms))
 
-    def read(self) -> Findings | None:
+    def read(self) -> StepFindings | None:
         """Waits for the device; returns what the last step found, None before the first.
 
         Raises:
@@ -52,7 +52,7 @@ class StepWatch:
         rows = _numbers([values for _, _, values, _, _ in steps])
         for (step, terms, _, names, norms), values in zip(steps, rows, strict=True):
             losses, norm = dict(zip(terms, values, strict=False)), values[-1]
-            self.latest = Findings(step, losses, norm)
+            self.latest = StepFindings(step, losses, norm)
             if not all(map(math.isfinite, losses.values())):
                 parts = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
                 raise TrainingStopped(f"loss is not finite at step {step}: {parts}")
