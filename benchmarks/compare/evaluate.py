@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ def encode(encoder: Encoder, tasks: CompareTasks) -> tuple[CatalogueVectors, dic
 
 def _one_at_a_time(encode: Any, items: Sequence[Any]) -> float:
     """Median milliseconds of encoding one item."""
-    return 1000 * statistics.median(seconds(lambda item=item: encode([item], progress=False)) for item in items[:TIMED])
+    return 1000 * statistics.median(seconds(partial(encode, [item], progress=False)) for item in items[:TIMED])
 
 
 def _retrieval(once: Encoder, tasks: CompareTasks) -> tuple[dict[str, float], dict[str, np.ndarray]]:
