@@ -1,18 +1,20 @@
-"""Reads tags from a photo with an encoder: per entity the nearest tag text, if near enough.
+"""Reads tags from a photo with an encoder: per entity the nearest tag text, if near enough, or all that are.
 
 An encoder with regions compares each entity's region embedding with the texts of that entity's values; any other CLIP, and an
 entity without a region, compares the image embedding. Regions trained with mean-centred tag texts are compared with such here
-too. The threshold is a cosine per entity, set by hand or by `TagReader.calibrate` on labelled photos. Spellings of one value
-(*Nike*, *nike*) are one (`e2.spelling`).
+too. The threshold is a cosine per entity, set by hand or by `TagReader.calibrate` on labelled photos; of an entity of which
+products have several values, all above it are read. Spellings of one value (*Nike*, *nike*) are one (`e2.spelling`).
 """
 
+import copy
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from e2.adapters.encoder import Encoder
-from e2.data.product import Catalogue, without_photos
+from e2.data.product import SEPARATOR, Catalogue, tag_of, values_of, without_photos
 from e2.errors import InputError
 from e2.spelling import by_spelling, spelling
 
@@ -21,29 +23,30 @@ PLAIN = "{tag}"
 ROWS = 1024  # photos compared at a time: photos x values for millions would not fit
 
 
-def tag_vocabulary(catalogue: Catalogue, entities: Sequence[str] | None = None) -> dict[str, list[str]]:
-    """Collects all values of a catalogue's tags per entity, most frequent first (ties by name).
+def tag_vocabulary(*catalogues: Catalogue, entities: Sequence[str] | None = None) -> dict[str, list[str]]:
+    """Collects all values of catalogues' tags per entity, most frequent first (ties by name).
 
     Each value occurs once, in its most frequent spelling.
 
     Args:
-        catalogue: one split; photos are not read if the source can skip them.
+        catalogues: splits of one; photos are not read if the source can skip them.
         entities: entities to use; None: all of the catalogue's.
 
     Raises:
         InputError: no entities, or one that no product has.
     """
-    entities = tuple(catalogue.tags if entities is None else entities)
+    first = catalogues[0]
+    entities = tuple(first.tags if entities is None else entities)
     if not entities:
-        raise InputError(f"{catalogue.name} has no tags; name columns by --tags, e.g. --tags brand,season")
+        raise InputError(f"{first.name} has no tags; name columns by --tags, e.g. --tags brand,season")
     counts: dict[str, Counter[str]] = {entity: Counter() for entity in entities}
-    for tags in (product.tags for product in without_photos(catalogue)):
-        for entity in entities:
-            if entity in tags:
-                counts[entity][tags[entity]] += 1
-    empty = [entity for entity in entities if not counts[entity]]
-    if empty:
-        raise InputError(f"{catalogue.name} split {catalogue.split}: no product has the tag {', '.join(empty)}; check --tags")
+    for catalogue in catalogues:
+        for product in without_photos(catalogue):
+            for entity in entities & product.tags.keys():
+                counts[entity].update(product.values[entity])
+    if empty := [entity for entity in entities if not counts[entity]]:
+        splits = ", ".join(catalogue.split for catalogue in catalogues)
+        raise InputError(f"{first.name} split {splits}: no product has the tag {', '.join(empty)}; check --tags")
     return {entity: _frequent_first(found) for entity, found in counts.items()}
 
 
@@ -56,6 +59,24 @@ def _frequent_first(counts: Counter[str]) -> list[str]:
     return [names[key] for key in sorted(names, key=lambda key: (-totals[key], names[key]))]
 
 
+def several_valued(tags: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+    """Entities of which some product has several values, by name."""
+    return tuple(sorted({entity for own in tags for entity, tag in own.items() if SEPARATOR in tag}))
+
+
+class ReadingScore(NamedTuple):
+    """Values read off labelled photos: how many, how many of them right, and how many the labels have."""
+
+    read: int
+    right: int
+    labelled: int
+
+    def record(self) -> dict[str, float | int | None]:
+        """Precision and recall in percent; a precision of nothing is None."""
+        precision = 100 * self.right / self.read if self.read else None
+        return {**self._asdict(), "precision": precision, "recall": 100 * self.right / self.labelled}
+
+
 class TagReader:
     """Finds the nearest tag texts of photos.
 
@@ -64,6 +85,7 @@ class TagReader:
         vocabulary: entity -> values, as in `tag_vocabulary`; the first spelling of a value is kept.
         prompt: text of a value, which may name {entity}; None: as in the encoder's training, or else the bare value.
         thresholds: entity -> least cosine for reading a tag; without one, the nearest value is always read.
+        several: entities of which all values above the threshold are read, not only the nearest.
 
     Attributes:
         values: entity -> (V, D) float32, the embedded values.
@@ -81,6 +103,7 @@ class TagReader:
         *,
         prompt: str | None = None,
         thresholds: Mapping[str, float] | None = None,
+        several: Collection[str] = (),
     ):
         empty = [entity for entity, values in vocabulary.items() if not values]
         if empty or not vocabulary:
@@ -96,6 +119,11 @@ class TagReader:
         centred = self.regions if encoder.loss.get("centre_tags") else ()
         self.compared = {name: centre(texts) if name in centred else texts for name, texts in self.values.items()}
         self.thresholds = dict.fromkeys(self.vocabulary, ALWAYS) | dict(thresholds or {})
+        self.several = frozenset(several)
+        self._places = {
+            entity: {spelling(value): place for place, value in enumerate(values)}
+            for entity, values in self.vocabulary.items()
+        }
 
     def scores(self, image_features: np.ndarray, region_features: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Computes the cosines of N photos to every value.
@@ -118,17 +146,24 @@ class TagReader:
         region_features: np.ndarray | None = None,
         thresholds: Mapping[str, float] | None = None,
     ) -> list[dict[str, str]]:
-        """Reads each photo's nearest value of each entity; entities below the threshold are absent.
+        """Reads each photo's nearest value of each entity, or several, nearest first; entities below the threshold are absent.
 
         Args:
             image_features, region_features: as for `scores`.
             thresholds: instead of the reader's own, per entity.
         """
         limits = self.thresholds | dict(thresholds or {})
-        return [
-            {entity: self.vocabulary[entity][value] for entity, (value, cosine) in photo.items() if cosine >= limits[entity]}
-            for photo in self._nearest(image_features, region_features)
-        ]
+        found: list[dict[str, str]] = []
+        for rows, scores in self._blocks(image_features, region_features):
+            photos: list[dict[str, str]] = [{} for _ in range(len(image_features))[rows]]
+            for entity, cosines in scores.items():
+                read = self._candidates(entity, cosines) & (cosines >= limits[entity])
+                for row in np.flatnonzero(read.any(axis=1)):
+                    values = np.flatnonzero(read[row])
+                    nearest = values[np.argsort(-cosines[row, values], kind="stable")]
+                    photos[row][entity] = tag_of(self.vocabulary[entity][value] for value in nearest)
+            found += photos
+        return found
 
     def read_pooled(
         self, image_features: np.ndarray, *, top_k: int = 3, threshold: float = 0.2, temperature: float = 0.01
@@ -158,37 +193,96 @@ class TagReader:
         *,
         precision: float = 0.8,
     ) -> dict[str, float]:
-        """Sets and returns, per entity, the least threshold at which read tags reach the precision.
+        """Sets and returns, per entity, the least threshold at which read values reach the precision.
 
         Args:
             image_features, region_features: N labelled photos that the encoder has not seen.
             tags: N true tags; photos without an entity's tag do not count for it.
-            precision: required share of right tags among those read.
+            precision: required share of right values among those read.
 
         Raises:
             InputError: a precision outside 0..1, or no photo with a tag.
         """
         if not 0 < precision <= 1:
             raise InputError(f"precision {precision} of the read tags must lie above 0 and up to 1")
-        nearest = list(self._nearest(image_features, region_features))
-        for entity, values in self.vocabulary.items():
-            labelled = [(photo[entity], true[entity]) for photo, true in zip(nearest, tags, strict=True) if entity in true]
-            if labelled:
-                cosines = np.array([cosine for (_, cosine), _ in labelled])
-                right = np.array([spelling(values[value]) == spelling(truth) for (value, _), truth in labelled])
-                self.thresholds[entity] = least_threshold(cosines, right, precision)
         if not any(entity in true for true in tags for entity in self.vocabulary):
             raise InputError("no photo to calibrate on has any of the tags; give a labelled split")
+        judged: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+        for entity, cosines, true, known in self._judged(image_features, region_features, tags):
+            candidates = self._candidates(entity, cosines) & known[:, None]
+            judged.setdefault(entity, []).append((cosines[candidates], true[candidates]))
+        for entity, parts in judged.items():
+            cosines, right = (np.concatenate(part) for part in zip(*parts, strict=True))
+            if len(cosines):
+                self.thresholds[entity] = least_threshold(cosines, right, precision)
         return self.thresholds
 
-    def _nearest(self, image_features, region_features) -> Iterator[dict[str, tuple[int, float]]]:
-        """Yields for each photo: entity -> (nearest value, its cosine)."""
+    def measure(
+        self, image_features: np.ndarray, region_features: np.ndarray | None, tags: Sequence[Mapping[str, str]]
+    ) -> dict[str, ReadingScore]:
+        """Counts the values read off labelled photos; arguments as for `calibrate`. Entities without a label are absent."""
+        found: dict[str, ReadingScore] = {}
+        for entity, cosines, true, known in self._judged(image_features, region_features, tags):
+            read = (self._candidates(entity, cosines) & (cosines >= self.thresholds[entity]))[known]
+            before = found.get(entity, (0, 0, 0))
+            found[entity] = ReadingScore(before[0] + int(read.sum()), before[1] + int((read & true[known]).sum()), before[2])
+        for entity, score in found.items():
+            labels = sum(len(values_of(own[entity])) for own in tags if entity in own)
+            found[entity] = score._replace(labelled=labels)
+        return {entity: score for entity, score in found.items() if score.labelled}
+
+    def cross_measured(
+        self,
+        image_features: np.ndarray,
+        region_features: np.ndarray | None,
+        tags: Sequence[Mapping[str, str]],
+        *,
+        precision: float = 0.8,
+    ) -> dict[str, ReadingScore]:
+        """Measures what `calibrate` leads to on other photos: the thresholds of each half of them on the other half."""
+        totals: dict[str, list[int]] = {}
+        halves = slice(0, None, 2), slice(1, None, 2)
+        for own, other in (halves, halves[::-1]):
+            if any(entity in true for true in tags[own] for entity in self.vocabulary):
+                reader = copy.copy(self)
+                reader.thresholds = dict.fromkeys(self.vocabulary, NEVER)
+                parts = [
+                    (image_features[half], None if region_features is None else region_features[half], tags[half])
+                    for half in (own, other)
+                ]
+                reader.calibrate(*parts[0], precision=precision)
+                for entity, score in reader.measure(*parts[1]).items():
+                    totals[entity] = [a + b for a, b in zip(totals.get(entity, (0, 0, 0)), score, strict=True)]
+        return {entity: ReadingScore(*counts) for entity, counts in totals.items()}
+
+    def _judged(
+        self, image_features: np.ndarray, region_features: np.ndarray | None, tags: Sequence[Mapping[str, str]]
+    ) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+        """Yields for blocks of photos: entity, cosines (R, V), which values are true (R, V), whether that is known (R,)."""
+        for rows, scores in self._blocks(image_features, region_features):
+            for entity, cosines in scores.items():
+                true, known = np.zeros(cosines.shape, dtype=bool), np.zeros(len(cosines), dtype=bool)
+                for row, own in enumerate(tags[rows]):
+                    known[row] = entity in own
+                    places = (self._places[entity].get(spelling(value)) for value in values_of(own.get(entity, "")))
+                    true[row, [place for place in places if place is not None]] = True
+                yield entity, cosines, true, known
+
+    def _candidates(self, entity: str, cosines: np.ndarray) -> np.ndarray:
+        """Values (R, V) that may be read: the nearest of each photo, or all."""
+        if entity in self.several:
+            return np.ones(cosines.shape, dtype=bool)
+        nearest = np.zeros(cosines.shape, dtype=bool)
+        nearest[np.arange(len(cosines)), cosines.argmax(axis=1)] = True
+        return nearest
+
+    def _blocks(
+        self, image_features: np.ndarray, region_features: np.ndarray | None
+    ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+        """Yields rows of photos and their `scores`."""
         for start in range(0, len(image_features), ROWS):
             rows = slice(start, start + ROWS)
-            scores = self.scores(image_features[rows], None if region_features is None else region_features[rows])
-            best = {entity: (found.argmax(axis=1), found.max(axis=1)) for entity, found in scores.items()}
-            for i in range(len(image_features[rows])):
-                yield {entity: (int(value[i]), float(cosine[i])) for entity, (value, cosine) in best.items()}
+            yield rows, self.scores(image_features[rows], None if region_features is None else region_features[rows])
 
     def _features(self, entity: str, image_features: np.ndarray, region_features: np.ndarray | None) -> np.ndarray:
         if region_features is None or entity not in self.regions:

@@ -260,9 +260,10 @@ def open_facts(
     mode: str | None, captioner: Any, photos: Any, data: str, labelled: str, tags: str | None, table: TableOptions, how: dict
 ):
     """Rules for the facts of captions: of the mode, or else the product's own tags, if the data have any."""
-    from e2.adapters.captioning.facts import PRECISION, sure_facts, vocabulary_of
+    from e2.adapters.captioning.facts import PRECISION, sure_facts
     from e2.adapters.captioning.facts import Facts as Rules
     from e2.adapters.captioning.write import TITLE
+    from e2.adapters.tag_reader import tag_vocabulary
     from e2.data.sources import splits_of
 
     catalogue = getattr(photos, "catalogue", None)
@@ -274,7 +275,7 @@ def open_facts(
     if catalogue is None or not known:
         raise InputError(f"--facts {mode} needs a catalogue with tags: name its columns by --tags, or choose --facts free")
     others = [name for name in splits_of(data) if name != catalogue.split]
-    vocabulary = vocabulary_of([catalogue, *(table.open(data, name, tags) for name in others)])
+    vocabulary = tag_vocabulary(catalogue, *(table.open(data, name, tags) for name in others))
     vocabulary.pop(TITLE, None)  # a text, no fact
     if mode != "sure":
         return Rules(vocabulary)

@@ -5,7 +5,7 @@ per string.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,7 +78,8 @@ def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary:
     Args:
         catalogue: one split; photos are not read if the source can skip them.
         text: ``caption`` or ``full``.
-        vocabulary: of `e2.adapters.tag_reader.tag_vocabulary`, whose spelling is used; values outside it count as missing.
+        vocabulary: of `e2.adapters.tag_reader.tag_vocabulary`, whose spelling is used; values outside it count as missing, and
+            of several the first counts.
     """
     require_text(text)
     vocabulary = vocabulary or {}
@@ -88,7 +89,8 @@ def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary:
 
     def texts() -> Iterator[str]:
         for row, product in enumerate(without_photos(catalogue)):
-            values = [known.get(spelling(product.tags.get(e, "")), -1) for e, known in zip(vocabulary, numbers, strict=True)]
+            own = product.values
+            values = [_number(own.get(entity, ()), known) for entity, known in zip(vocabulary, numbers, strict=True)]
             for caption in range(len(product.captions)):
                 tags.append(values)
                 products.append(row)
@@ -97,6 +99,11 @@ def corpus_of_catalogue(catalogue: Catalogue, text: str = "caption", vocabulary:
     block = TextBlock(texts())
     table = np.array(tags, dtype=np.int32).reshape(len(block), len(vocabulary))
     return _distinct(block, table, vocabulary, np.array(products, np.int64), f"{catalogue.name} split {catalogue.split}")
+
+
+def _number(values: Iterable[str], known: Mapping[str, int]) -> int:
+    """Number of the first known value; -1 = none."""
+    return next((known[key] for key in map(spelling, values) if key in known), -1)
 
 
 def corpus_of_texts(texts: Iterable[str], name: str = "the list of texts") -> Corpus:

@@ -9,7 +9,7 @@ Only values of a vocabulary are recognised, in any spelling (`e2.spelling`): wha
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -19,7 +19,7 @@ import numpy as np
 from e2.adapters.captioning.captioner import Captioner
 from e2.adapters.captioning.embeddings import readable_photos
 from e2.data.fingerprint import digest
-from e2.data.product import Catalogue, values_of, without_photos
+from e2.data.product import Catalogue, values_of
 from e2.errors import InputError
 from e2.spelling import PhraseMatch, Phrases, spelling
 
@@ -98,16 +98,6 @@ def _mended(text: str, before: str) -> str:
         text = shorter
     text = re.sub(r"\s+([,.;:!?])|,(?=,)", r"\1", " ".join(text.replace(GAP, "").split())).strip(" ,;:")
     return text[:1].upper() + text[1:] if before[:1].isupper() else text
-
-
-def vocabulary_of(catalogues: Iterable[Catalogue]) -> dict[str, list[str]]:
-    """Collects the values of all tags, in the order of their appearance."""
-    found: dict[str, dict[str, None]] = {}
-    for catalogue in catalogues:
-        for product in without_photos(catalogue):
-            for entity, values in product.values.items():
-                found.setdefault(entity, {}).update(dict.fromkeys(values))
-    return {entity: list(values) for entity, values in found.items()}
 
 
 def stated_rightly(facts: Facts, captions: Sequence[str], tags: Sequence[Mapping[str, str]]) -> dict[str, tuple[int, int]]:

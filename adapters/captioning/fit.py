@@ -154,7 +154,7 @@ def make_reader(encoder: Encoder, texts: Any, config: CaptionerConfig, entities:
         return None
     if not getattr(texts, "tags", ()):
         raise InputError(f"prompt {config.prompt!r} needs the texts' tags: give a catalogue and name its columns by --tags")
-    return TagReader(encoder, tag_vocabulary(texts, entities))
+    return TagReader(encoder, tag_vocabulary(texts, entities=entities))
 
 
 def look_at(catalogue: Catalogue, encoder: Encoder, config: CaptionerConfig, progress: bool) -> CalibrationPhotos:

@@ -1,7 +1,8 @@
 """Commands `e2 compose fit` and `search`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -65,8 +66,18 @@ def fit(
     oti = OtiConfig(steps=oti_steps, seed=seed)
     fit_composer(method, model, source, out, config=config, oti=oti, phrases=phrases, photos=products, overwrite=overwrite)
     training = read_record(out).training
-    told = f": {training['steps']} steps, held-out loss {training['held_out_loss']:.4f}" if training else ""
-    show({"method": method, "out": str(out), **training}, json, f"wrote {method} to {out}{told}")
+    show({"method": method, "out": str(out), **training}, json, f"wrote {method} to {out}{_told(training)}")
+
+
+def _told(training: Mapping[str, Any]) -> str:
+    """Result of a fit in a line."""
+    if "reading" not in training:
+        return f": {training['steps']} steps, held-out loss {training['held_out_loss']:.4f}"
+    tags = (
+        f"{entity} {score['precision'] or 0:.0f} % right, {score['recall']:.0f} % found"
+        for entity, score in training["reading"].items()
+    )
+    return f"; tags read off photos that did not set their thresholds: {', '.join(tags)}"
 
 
 @compose_app.command()

@@ -155,8 +155,8 @@ def fit_composer(
     claim(Path(out), COMPOSER, overwrite=overwrite, remove=False)  # before any work is done
     config = config or FitConfig()
     if name == "slots":
-        composer, settings = calibrated_slots(encoder, _catalogue(data, name))
-        mapping, network, norm, training = None, {}, 0.0, {}
+        composer, settings, reading = calibrated_slots(encoder, _catalogue(data, name))
+        mapping, network, norm, training = None, {}, 0.0, {"reading": reading}
     else:
         mapping, training, norm = _fitted(name, encoder, data, config, oti, phrases, photos, progress)
         kind = next(kind for kind, network in MAPPINGS.items() if isinstance(mapping, network))

@@ -9,11 +9,17 @@ from e2.adapters.composed.fashion_words import ADDED, ANY_PATTERN, HOLDS, LEAVES
 from e2.adapters.composed.lexicon import Lexicon, Value, ValueMention, sort_of
 from e2.adapters.composed.rewriting import Rewriting
 from e2.adapters.composed.wish_parser import Item, Wish, is_thing, parse_wish
+from e2.data.product import tag_of, values_of
 from e2.spelling import stem, words
 
 FOREIGN = "the wish is not in English"
 NOTHING = "no word of the wish was understood"
 ALREADY = "the caption says so already"
+
+
+def worded(tag: str) -> str:
+    """Words of a tag in a text, of several values one after another."""
+    return " ".join(values_of(tag))
 
 
 @dataclass(frozen=True)
@@ -98,13 +104,17 @@ class RuleEditor:
     def edit_tags(self, tags: Mapping[str, str], wish: str) -> tuple[dict[str, str], Rewriting]:
         """Edits tags by the wish (named ones changed, unwanted ones removed); also returns the result in words."""
         changes = self.read(wish)
-        old = {entity: self.lexicon.named(entity, value) for entity, value in tags.items()}
-        gone = [e for e, value in old.items() if e in changes.different or any(covers(v, value) for v in changes.gone)]
-        unwanted = [*changes.unwanted, *(old[entity] for entity in changes.different if entity in old)]
-        edited = {entity: value for entity, value in tags.items() if entity not in gone or entity in changes.puts}
+        old = {entity: [self.lexicon.named(entity, name) for name in values_of(tag)] for entity, tag in tags.items()}
+        unwanted = [*changes.unwanted, *(value for entity in changes.different for value in old.get(entity, ()))]
+        left: dict[str, list[str]] = {}
+        for entity, values in old.items():
+            going = () if entity in changes.puts else values if entity in changes.different else changes.gone
+            pairs = zip(values_of(tags[entity]), values, strict=True)
+            left[entity] = [name for name, value in pairs if not any(covers(other, value) for other in going)]
+        edited = {entity: tag_of(names) for entity, names in left.items() if names}
         edited |= {kind: put.text for kind, put in changes.puts.items()}
-        text = " ".join([*edited.values(), *(item.text for item in changes.parts)])
-        kept = text == " ".join(tags.values())
+        text = " ".join([*map(worded, edited.values()), *(item.text for item in changes.parts)])
+        kept = text == " ".join(map(worded, tags.values()))
         reason = changes.nothing if kept else ""
         return edited, Rewriting(text, "kept" if kept else "rewritten", reason, changes.wish.not_understood, unwanted)
 

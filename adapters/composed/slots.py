@@ -3,13 +3,13 @@
 Suits E2, whose regions read tags; with a plain CLIP the tags are read from the image embedding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from e2.adapters.composed.base import Composed, Composer, References, normalised
-from e2.adapters.composed.rule_editor import RuleEditor
+from e2.adapters.composed.rule_editor import RuleEditor, worded
 from e2.adapters.encoder import Encoder
-from e2.adapters.tag_reader import TagReader, tag_vocabulary
+from e2.adapters.tag_reader import TagReader, several_valued, tag_vocabulary
 from e2.data.product import Catalogue
 from e2.errors import InputError
 
@@ -24,7 +24,7 @@ class SlotFilling(Composer):
 
     Args:
         vocabulary: entity -> values, see :func:`e2.adapters.tag_reader.tag_vocabulary`.
-        thresholds: of the tag reader, per entity.
+        thresholds, several: of the tag reader.
         text_weight: w: 0 = only the moved image, 1 = only the tags' text.
         preset: joins several captions of a wish.
 
@@ -39,13 +39,14 @@ class SlotFilling(Composer):
         vocabulary: Mapping[str, Sequence[str]],
         *,
         thresholds: dict[str, float] | None = None,
+        several: Collection[str] = (),
         text_weight: float = 0.5,
         preset: str | None = None,
     ):
         super().__init__(encoder, preset=preset)
         if not 0 <= text_weight <= 1:
             raise InputError(f"the text weight of slot filling must lie in 0..1, not {text_weight}")
-        self.reader = TagReader(encoder, vocabulary, thresholds=thresholds)
+        self.reader = TagReader(encoder, vocabulary, thresholds=thresholds, several=several)
         self.editor = RuleEditor(self.reader.vocabulary)
         self.text_weight = text_weight
 
@@ -60,7 +61,7 @@ class SlotFilling(Composer):
         else:
             read = self.reader.read(references.features, references.regions)
         edited, texts = zip(*(self.editor.edit_tags(tags, wish) for tags, wish in zip(read, wishes, strict=True)), strict=True)
-        before = self.encoder.encode_texts([" ".join(tags.values()) for tags in read])
+        before = self.encoder.encode_texts([" ".join(map(worded, tags.values())) for tags in read])
         after = self.encoder.encode_texts(texts)
         mixed = (1 - self.text_weight) * (references.features + after - before) + self.text_weight * after
         steps = [
@@ -70,7 +71,9 @@ class SlotFilling(Composer):
         return Composed(normalised(mixed), steps, list(texts))
 
 
-def calibrated_slots(encoder: Encoder, catalogue: Catalogue, *, precision: float = 0.5) -> tuple[SlotFilling, dict[str, Any]]:
+def calibrated_slots(
+    encoder: Encoder, catalogue: Catalogue, *, precision: float = 0.5
+) -> tuple[SlotFilling, dict[str, Any], dict[str, Any]]:
     """Makes slot filling with a catalogue's vocabulary, and thresholds that reach the precision on it.
 
     Args:
@@ -78,14 +81,17 @@ def calibrated_slots(encoder: Encoder, catalogue: Catalogue, *, precision: float
         precision: of read tags; a wrong tag misleads about as much as a right one helps, so 0.5 breaks even.
 
     Returns:
-        The composer and its options, to be stored.
+        The composer, its options, to be stored, and per entity precision and recall of the tags that it reads.
     """
     vocabulary = tag_vocabulary(catalogue)
     rows = range(min(len(catalogue), CALIBRATION))
     products = [catalogue[row] for row in rows]
     references = References(encoder, [product.images[0] for product in products])
-    reader = TagReader(encoder, vocabulary)
     tags = [product.tags for product in products]
-    thresholds = reader.calibrate(references.features, references.regions, tags, precision=precision)
-    settings: dict[str, Any] = {"vocabulary": vocabulary, "thresholds": thresholds}
-    return SlotFilling(encoder, **settings), settings
+    several = several_valued(tags)
+    reader = TagReader(encoder, vocabulary, several=several)
+    labelled = references.features, references.regions, tags
+    reading = {entity: score.record() for entity, score in reader.cross_measured(*labelled, precision=precision).items()}
+    thresholds = reader.calibrate(*labelled, precision=precision)
+    settings: dict[str, Any] = {"vocabulary": vocabulary, "thresholds": thresholds, "several": list(several)}
+    return SlotFilling(encoder, **settings), settings, reading

@@ -9,6 +9,7 @@ from e2.adapters.composed.base import Composed, normalised
 from e2.adapters.composed.fashion_words import WORDS
 from e2.adapters.composed.lexicon import Lexicon, Value, sort_of
 from e2.adapters.composed.rule_editor import RuleEditor, covers
+from e2.data.product import values_of as values_of_tag
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Unwanted:
 
 def values_of(lexicon: Lexicon, tags: Mapping[str, str], description: str) -> list[Value]:
     """Values of a product by its tags or, without such a tag, by its description."""
-    known = [lexicon.named(entity, name) for entity, name in tags.items()]
+    known = [lexicon.named(entity, name) for entity, tag in tags.items() for name in values_of_tag(tag)]
     return known + [mention.value for mention in lexicon.mentions(description) if mention.kind not in tags]
 
 

@@ -211,13 +211,13 @@ def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Ta
     ids, tags = np.array([product.product_id for product in products], dtype=object), job.encoder.tags
     rows, indices = _flat([len(product.images) for product in products])
     images, regions = _look(job, products, rows, indices)
-    if "image" in job.what:
+    if images is not None and "image" in job.what:
         yield "image", _table("image", ids[rows], indices, images)
     if regions is not None:
         entities = np.tile(np.array(tags, dtype=object), len(rows))
         repeated_ids, repeated_indices = (np.repeat(part, len(tags)) for part in (ids[rows], indices))
         yield "region", _table("region", repeated_ids, repeated_indices, regions.reshape(-1, regions.shape[-1]), entities)
-    if "product" in job.what:
+    if images is not None and "product" in job.what:
         photos = np.split(images, np.flatnonzero(np.diff(rows)) + 1)
         vectors = job.product_vector.joined(job.encoder, products, photos, job.progress)
         yield "product", _table("product", ids, np.zeros(len(ids), np.int32), vectors)

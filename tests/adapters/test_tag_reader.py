@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from e2.adapters.captioning.corpus import corpus_of_catalogue
-from e2.adapters.tag_reader import NEVER, TagReader, least_threshold, tag_vocabulary
+from e2.adapters.tag_reader import NEVER, TagReader, least_threshold, several_valued, tag_vocabulary
 from e2.data import open_catalogue
 from e2.data.product import Product
 from e2.errors import InputError
@@ -36,7 +36,7 @@ def test_vocabulary_counts_each_value_the_frequent_first(shop):
     counts = {v: sum(catalogue[i].tags.get("brand") == v for i in range(len(catalogue))) for v in found["brand"]}
     assert list(found) == ["season", "brand"] and sorted(counts) == ["Levi's", "Nike", "Puma"]
     assert found["brand"] == sorted(counts, key=lambda v: (-counts[v], v))
-    assert list(tag_vocabulary(catalogue, ["brand"])) == ["brand"]
+    assert list(tag_vocabulary(catalogue, entities=["brand"])) == ["brand"]
 
 
 SPELLED = ["nike", "Nike", "NIKE", "Nike", "Levi's", "LEVIS", "Levi's", "Levi's", "adidas"]
@@ -48,6 +48,55 @@ def test_spellings_of_one_value_are_one_in_the_most_frequent():
     assert vocabulary == {"brand": ["Levi's", "Nike", "adidas"]}
     corpus = corpus_of_catalogue(shelf, "full", vocabulary)
     assert corpus.tags[:, 0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 2]
+
+
+def test_several_values_are_as_many_values():
+    worn = ["casual | flat", "Casual", "flat | casual | boho", "boho | FLAT"]
+    shelf = Shelf([Product(str(i), (b"",), ("a",), {"style": tag}) for i, tag in enumerate(worn)], tags=("style",))
+    assert tag_vocabulary(shelf) == tag_vocabulary(shelf, shelf) == {"style": ["casual", "flat", "boho"]}
+    assert several_valued(product.tags for product in shelf.products) == ("style",)
+    assert several_valued([{"style": "casual", "brand": "Nike"}]) == ()
+
+
+def labelled_photos(count, seed=0):
+    """Photos and their colours, of red and blue those that they are near to, sometimes wrongly."""
+    random = np.random.default_rng(seed)
+    images = np.abs(random.normal(size=(count, 3))).astype(np.float32)
+    images /= np.linalg.norm(images, axis=1, keepdims=True)
+    own = images[:, :2] + random.normal(0, 0.15, (count, 2)) > 0.5
+    values = [[value for value, has in zip(("Red", "blue"), row, strict=True) if has] for row in own]
+    return images, [{"colour": " | ".join(found)} if found else {} for found in values]
+
+
+def test_all_values_above_a_calibrated_threshold_are_read():
+    images, tags = labelled_photos(2500)  # more than a chunk
+    reader = TagReader(Words(VECTORS), VOCABULARY, several=["colour"])
+    threshold = reader.calibrate(images, None, tags, precision=0.8)["colour"]
+    known = np.array(["colour" in own for own in tags])
+    cosines = reader.scores(images)["colour"]
+    true = np.array([[value in own.get("colour", "").lower().split(" | ") for value in ("red", "blue")] for own in tags])
+    precision = {t: true[known][cosines[known] >= t].mean() for t in np.unique(cosines[known])}
+    assert threshold == pytest.approx(min(t for t, share in precision.items() if share >= 0.8))
+    read = reader.read(images)
+    for row, found in enumerate(read):
+        near = [value for value, cosine in zip(("red", "blue"), cosines[row], strict=True) if cosine >= threshold]
+        assert found.get("colour", "") == " | ".join(sorted(near, key=lambda v: -cosines[row][("red", "blue").index(v)]))
+    assert sum(" | " in found.get("colour", "") for found in read) > 100
+    score = reader.measure(images, None, tags)["colour"]
+    made = cosines[known] >= threshold
+    assert score == (made.sum(), (made & true[known]).sum(), true.sum())
+    assert score.record()["precision"] == pytest.approx(80, abs=0.5) and 20 < score.record()["recall"] < 100
+    apart = reader.cross_measured(images, None, tags, precision=0.8)["colour"]
+    assert apart.labelled == true.sum() and abs(apart.record()["precision"] - 80) < 4
+    assert reader.thresholds["colour"] == threshold
+    assert reader.cross_measured(images[:1], None, [{"colour": "red"}]) == {}
+
+
+def test_of_several_values_any_is_right_where_one_is_read():
+    reader = TagReader(Words(VECTORS), VOCABULARY)
+    reader.calibrate(IMAGES, None, [{"colour": "green | Red"}, {"colour": "red"}], precision=1.0)
+    assert reader.read(IMAGES)[0]["colour"] == "red" and "colour" not in reader.read(IMAGES)[1]
+    assert reader.measure(IMAGES, None, [{"colour": "green | Red"}, {"colour": "red"}])["colour"] == (1, 1, 3)
 
 
 def test_a_reader_reads_one_spelling_and_is_right_by_any():

@@ -13,7 +13,9 @@ from e2.adapters.captioning.tokenizers import ClipTokenizer, SentencePieceTokeni
 from e2.adapters.captioning.training import epoch_batches, tokenized
 from e2.adapters.tag_reader import tag_vocabulary
 from e2.data import open_catalogue
+from e2.data.product import Product
 from e2.errors import InputError
+from tests.benchmarks.stubs import Shelf
 
 TEXTS = [f"Nike Men's {colour} {kind}" for colour in ("Red", "Blue", "Grey") for kind in ("Tee", "Shoe", "Bag")]
 
@@ -36,6 +38,12 @@ def test_equal_texts_are_one_and_rows_remember_their_product(shop):
         assert corpus.tags_of(row) == dict(catalogue[row].tags)
     doubled = corpus_of_texts(["b", " a ", "b", "", "a\n"])
     assert list(doubled.texts) == ["b", "a"] and doubled.rows.tolist() == [0, 1, 0, 1]
+
+
+def test_of_several_values_the_first_known_one_counts():
+    tags = ("Red | Blue", "Green | Red", "Green")
+    shelf = Shelf([Product(str(row), (b"",), (f"text {row}",), {"colour": tag}) for row, tag in enumerate(tags)])
+    assert corpus_of_catalogue(shelf, vocabulary={"colour": ["Red", "Blue"]}).tags[:, 0].tolist() == [0, 0, -1]
 
 
 def test_like_groups_are_products_with_the_same_tags(shop):

@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -44,6 +46,22 @@ def test_search_writes_hits_and_a_sheet(shop, checkpoint, photo, tmp_path):
     assert "changed" in printed and hits["hits"][0]["product_id"] in printed
     with Image.open(tmp_path / "hits.png") as sheet:
         assert sheet.width > 800 and np.asarray(sheet.convert("L")).std() > 5
+
+
+def test_slots_read_several_values_where_products_have_some(shop, checkpoint, tmp_path):
+    rows = pq.read_table(shop / "train.parquet").to_pylist()
+    for number, row in enumerate(rows):
+        row["style"] = "casual | flat" if number % 3 else "casual"
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "shop.parquet")
+    words = ("fit", "--encoder", checkpoint, "--data", tmp_path / "shop.parquet", "--tags", "style,brand", "--method", "slots")
+    words += ("--split", "shop", "--out", tmp_path / "slots", "--workers", 0, "--device", "cpu")
+    style = json.loads(call(*words, "--json"))["reading"]["style"]
+    assert style["labelled"] == sum(1 + bool(number % 3) for number in range(len(rows)))
+    assert style["precision"] >= 50 and style["recall"] == pytest.approx(100 * style["right"] / style["labelled"])
+    settings = json.loads((tmp_path / "slots" / "composer.json").read_text())["settings"]
+    assert settings["several"] == ["style"] and settings["vocabulary"]["style"] == ["casual", "flat"]
+    again = call(*words, "--overwrite")
+    assert "style " in again and "% found" in again
 
 
 def test_an_index_gives_the_same_hits_as_the_photos(shop, checkpoint, regional, photo, tmp_path):

@@ -247,6 +247,11 @@ def test_tags_are_changed_taken_away_and_else_kept():
     assert edited("anything but blue") == {"brand": "Nike", "sub_category": "Shirts"}  # navy is blue
     assert edited("something nicer") == tags
     assert edited("in red for winter", {}) == {"colour": "Red", "season": "Winter"}
+    several = {"colour": "Navy Blue | Red", "style": "casual | flat"}  # each value by itself
+    assert edited("not red", several) == {"colour": "Navy Blue", "style": "casual | flat"}
+    assert edited("not blue, not red", several) == {"style": "casual | flat"}
+    assert edited("in black", several) == {"colour": "Black", "style": "casual | flat"}
+    assert EDITOR.edit_tags(several, "not red")[1] == "Navy Blue casual flat"
     told = EDITOR.edit_tags(tags, "a different brand, with a hood, cheaper")[1]
     assert told == "Navy Blue Shirts hood" and told.not_understood == ("cheaper",)
     assert [(value.kind, value.name) for value in told.unwanted] == [("brand", "Nike")]
