@@ -179,6 +179,6 @@ def test_no_training_ends_well_with_numbers_that_are_none(name, spoiled, encoder
 
 
 def test_a_probe_without_finite_weights_is_refused(monkeypatch):
-    monkeypatch.setattr(LogisticRegression, "fit", lambda self, *given: setattr(self, "coef_", np.full((3, 4), np.nan)))
+    monkeypatch.setattr(LogisticRegression, "fit", lambda self, *given, **_: setattr(self, "coef_", np.full((3, 4), np.nan)))
     with pytest.raises(NotFinite, match="3 of 3 classes' weights are not finite"):
         fit_probe(GOOD.numpy(), ROWS.numpy(), GOOD.numpy(), ROWS.numpy())

@@ -40,10 +40,10 @@ POINTS = 400  # of each kind in the picture
 
 @dataclass(frozen=True)
 class Subjects:
-    """Data of an evaluation: a split's ``items`` and tags, the items of the ``tuning`` split, and each entity's values."""
+    """Data of an evaluation: a split's ``items`` and tags' values, the items of the ``tuning`` split, each entity's values."""
 
     items: Items
-    tags: list[Mapping[str, str]]
+    tags: list[dict[str, tuple[str, ...]]]
     vocabulary: dict[str, list[str]]
     tuning: Items
 
@@ -127,7 +127,7 @@ def _same(first: Encoder, second: Encoder) -> bool:
 def _subjects(catalogue: Catalogue, tuning: Catalogue, text: str) -> Subjects:
     return Subjects(
         read_items(catalogue, text, first_only=True),
-        [product.tags for product in without_photos(catalogue)],
+        [product.values for product in without_photos(catalogue)],
         tag_vocabulary(catalogue) if catalogue.tags else {},
         read_items(tuning, text, first_only=True),
     )
@@ -140,9 +140,11 @@ def _kinds(
     kinds = {"": (np.arange(len(subjects.tags)), *pairs)}
     values = TagReader(encoder, subjects.vocabulary).values if subjects.vocabulary else {}
     for entity, table in values.items():
-        products = np.flatnonzero([entity in tags for tags in subjects.tags])
         place = {spelling(value): number for number, value in enumerate(subjects.vocabulary[entity])}
-        texts = table[[place[spelling(subjects.tags[product][entity])] for product in products]]
+        products = np.flatnonzero([entity in tags for tags in subjects.tags])
+        owned = [[place[spelling(value)] for value in subjects.tags[product][entity]] for product in products]
+        sums = np.stack([table[own].sum(axis=0) for own in owned])
+        texts = sums / np.linalg.norm(sums, axis=1, keepdims=True).clip(1e-12)  # of several values their mean
         kinds[f"{entity}_"] = products, pairs[0][products], texts
         if regions is not None and entity in encoder.tags:
             kinds[f"{entity}_region_"] = products, regions[products, encoder.tags.index(entity)], texts

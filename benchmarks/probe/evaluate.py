@@ -3,7 +3,8 @@
 A probe is fitted on train, its penalty chosen on val, and its accuracy measured on the products of another split. For an E2
 model, the entity's region embedding, which was trained on just that tag, is probed too and reported separately.
 
-Every product with the tag counts. Products with a value that train lacks count as wrong; their number is in the record.
+Every product with the tag counts. Products with a value that train lacks count as wrong; their number is in the record. Of
+several values a product each is learned with an equal share, and a probe is right if the value it finds is one of them.
 Spellings of one value (*Nike*, *nike*) are one class. ``balanced`` accuracy is the mean over the values, so that rare ones
 weigh as much as common ones. Only each product's first photo is used.
 """
@@ -24,8 +25,8 @@ from e2.benchmarks.core.comparison import Comparison, Measured, check_encoders, 
 from e2.benchmarks.core.encoded import first_photos
 from e2.benchmarks.core.tables import metrics_table
 from e2.benchmarks.probe.figure import save_bars
-from e2.benchmarks.probe.metrics import fit_probe
-from e2.data.product import Catalogue, without_photos
+from e2.benchmarks.probe.metrics import first_of_each, fit_probe, right_for_any
+from e2.data.product import Catalogue, values_of, without_photos
 from e2.errors import InputError
 from e2.spelling import by_spelling, spelling
 
@@ -46,7 +47,7 @@ class Labels:
     """One entity's labels."""
 
     values: list[str]  # C values of the training split; class c is ``values[c]``
-    rows: tuple[np.ndarray, ...]  # for each split, the products with the tag
+    rows: tuple[np.ndarray, ...]  # for each split, the products with the tag, each as often as it has values
     classes: tuple[np.ndarray, ...]  # for each split, the classes of these; -1 for a value that the training split lacks
     names: np.ndarray  # the values of the test products in ``rows``, each in one spelling
 
@@ -101,12 +102,13 @@ def _labels_of(entity: str, values: list[str], tags: list[list[Mapping[str, str]
     where = f"{splits.fit.name} split {splits.fit.split}"
     if len(values) < 2:
         raise InputError(f"{where}: {entity} has one value only ({values[0]}), nothing to tell apart; leave it out of --tags")
-    rows = tuple(np.flatnonzero([entity in one for one in split]) for split in tags)
+    owned = [[values_of(one[entity]) if entity in one else () for one in split] for split in tags]
+    rows = tuple(np.repeat(np.arange(len(split)), [len(own) for own in split]) for split in owned)
     empty = [split.split for split, found in zip(splits, rows, strict=True) if not len(found)]
     if empty:
         raise InputError(f"{splits.test.name} split {empty[0]}: no product has the tag {entity}; check --tags")
     place = {spelling(value): number for number, value in enumerate(values)}
-    names = [[split[row][entity] for row in found] for split, found in zip(tags, rows, strict=True)]
+    names = [[value for own in split for value in own] for split in owned]
     classes = tuple(np.array([place.get(spelling(name), -1) for name in found]) for found in names)
     shown = by_spelling([*values, *names[-1]])
     return Labels(values, rows, classes, np.array([shown[spelling(name)] for name in names[-1]]))
@@ -114,7 +116,7 @@ def _labels_of(entity: str, values: list[str], tags: list[list[Mapping[str, str]
 
 @dataclass(frozen=True)
 class Probed:
-    """Result of one probe: (Q,) whether it is right on each test product with the tag, and facts of the fit."""
+    """Result of one probe: (Q,) whether it is right on each row of test products with the tag, and facts of the fit."""
 
     labels: Labels
     right: np.ndarray
@@ -134,15 +136,16 @@ def probe_all(encoder: Encoder, splits: Splits, labels: Mapping[str, Labels]) ->
 def probe_entity(features: Sequence[np.ndarray], labels: Labels) -> Probed:
     """Fits and evaluates one probe on the features (N, D) of all products of each split."""
     train, val, test = (split[rows] for split, rows in zip(features, labels.rows, strict=True))
-    targets, val_targets, test_targets = labels.classes
-    probe = fit_probe(train, targets, val, val_targets)
+    targets, val_targets, _ = labels.classes
+    probe = fit_probe(train, targets, val, val_targets, products=(labels.rows[0], labels.rows[1]))
     facts = {"decay": probe.decay, "val_accuracy": 100 * probe.val_accuracy}
-    return Probed(labels, probe.predict(test) == test_targets, facts)
+    return Probed(labels, right_for_any(probe.predict(test), labels.classes[-1], labels.rows[-1]), facts)
 
 
 def majority(labels: Labels) -> float:
     """Accuracy in percent of always predicting the training split's most frequent value."""
-    return 100 * float((labels.classes[-1] == np.bincount(labels.classes[0]).argmax()).mean())
+    guess = np.bincount(labels.classes[0]).argmax()
+    return 100 * float(right_for_any(guess, labels.classes[-1], labels.rows[-1])[first_of_each(labels.rows[-1])].mean())
 
 
 def _scores(
@@ -153,7 +156,7 @@ def _scores(
     places: dict[str, slice] = {}
     for name, one in probed.items():
         products, values = one.labels.rows[-1], one.labels.names
-        parts = [np.ones(len(values), dtype=bool), *(values == value for value in np.unique(values))]
+        parts = [first_of_each(products), *(values == value for value in np.unique(values))]
         places[name] = slice(len(measures), len(measures) + len(parts))
         measures += [Measure(one.right[part, None].astype(float), products[part]) for part in parts]
     point = np.array([[measure.values.mean() for measure in measures]])
@@ -177,8 +180,8 @@ def _facts(labels: Labels) -> dict[str, Any]:
     return {
         "values": len(labels.values),
         "values_seen_once": int((np.bincount(fitted) == 1).sum()),
-        "fitted_products": len(fitted),
-        "tested_products": len(tested),
+        "fitted_products": len(np.unique(labels.rows[0])),
+        "tested_products": len(np.unique(labels.rows[-1])),
         "unseen_values": len(unseen),
         "products_of_unseen_values": unseen.total(),
     }

@@ -43,6 +43,19 @@ class Whitening:
         return (features - self.centre) @ self.directions
 
 
+def right_for_any(predicted: np.ndarray, classes: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """Compares (R,): True for a row whose predicted class is that of any row of its product."""
+    _, place = np.unique(products, return_inverse=True)
+    return (np.bincount(place, predicted == classes) > 0)[place]
+
+
+def first_of_each(products: np.ndarray) -> np.ndarray:
+    """Mask (R,) of the first row of each product."""
+    mask = np.zeros(len(products), dtype=bool)
+    mask[np.unique(products, return_index=True)[1]] = True
+    return mask
+
+
 @dataclass(frozen=True)
 class Probe:
     """A fitted probe, with its ``decay`` and its accuracy on held-out products."""
@@ -57,10 +70,18 @@ class Probe:
         return self.model.predict(self.whitening(features))
 
 
-def fit_probe(train: np.ndarray, targets: np.ndarray, val: np.ndarray, val_targets: np.ndarray) -> Probe:
+def fit_probe(
+    train: np.ndarray,
+    targets: np.ndarray,
+    val: np.ndarray,
+    val_targets: np.ndarray,
+    *,
+    products: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Probe:
     """Fits probes from strong to weak decay and keeps the best on val; ties go to the stronger.
 
-    Embeddings are (N, D) and (M, D); classes 0..C-1 each occur in train, val may have others, -1.
+    Embeddings are (N, D) and (M, D); classes 0..C-1 each occur in train, val may have others, -1. ``products`` names those of
+    the rows (N,) and (M,) where one may have several classes, which share its weight and of which any is right.
 
     Raises:
         NotFinite: embeddings with NaN or infinity, or weights that become so.
@@ -71,14 +92,16 @@ def fit_probe(train: np.ndarray, targets: np.ndarray, val: np.ndarray, val_targe
     inputs, val_inputs = whitening(train), whitening(val)
     model = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
     best = Probe(whitening, model, DECAYS[0], -1.0)
-    since_best = 0
+    fitted, chosen = products or (np.arange(len(train)), np.arange(len(val)))
+    _, place, counts = np.unique(fitted, return_inverse=True, return_counts=True)
+    weights, first, since_best = 1 / counts[place], first_of_each(chosen), 0
     for decay in DECAYS:
-        model.set_params(C=1 / (decay * len(inputs)))
+        model.set_params(C=1 / (decay * weights.sum()))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the weakest penalties stop at ITERATIONS
-            model.fit(inputs, targets)
+            model.fit(inputs, targets, sample_weight=weights)
         require_finite(model.coef_, "classes' weights")
-        accuracy = float((model.predict(val_inputs) == val_targets).mean())
+        accuracy = float(right_for_any(model.predict(val_inputs), val_targets, chosen)[first].mean())
         since_best += 1
         if accuracy > best.val_accuracy:
             best, since_best = Probe(whitening, copy.copy(model), decay, accuracy), 0

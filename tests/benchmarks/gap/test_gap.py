@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -171,6 +172,14 @@ def test_the_record_and_the_differences(shelves, tmp_path):
     assert json.loads((tmp_path / "2_good" / "metrics.json").read_text()) == json.loads(json.dumps(good))
     assert (tmp_path / "gap.png").stat().st_size > 5000
     assert results_table(comparison).row_count == len(HEADLINE) + 2 and sweep_table(comparison).row_count == len(AMOUNTS)
+
+
+def test_the_text_of_several_values_is_their_mean(shelves):
+    mixed = [replace(product, tags={"colour": "red | BLUE"}) for product in shelves[0].products]
+    found = evaluate_gap([colour_encoder()], Shelf(mixed, tags=("colour",)), shelves[1], resamples=10).results[0]["metrics"]
+    both = unit(np.eye(5)[[0]] + np.eye(5)[[2]])
+    distances = [np.sum((photo - both) ** 2) for photo in np.repeat(np.eye(5), 2, axis=0)]
+    assert found["colour_alignment"] == pytest.approx(np.mean(distances), abs=1e-6)
 
 
 def test_the_study_measures_the_same(shelves, tmp_path):

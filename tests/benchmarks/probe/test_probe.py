@@ -108,6 +108,32 @@ def test_accuracy_by_hand_with_unseen_values_and_missing_tags(splits, tmp_path):
     assert (tmp_path / "probe.png").stat().st_size > 5000
 
 
+def test_of_several_values_any_is_right_and_a_product_counts_once():
+    """Photos tell the colour: red and blue ones are warm as well as bright."""
+    styles = {"red": "warm | bright", "blue": "bright | warm", "green": "cool"}
+
+    def split(name: str, *more: Product) -> Shelf:
+        own = [product(colour, n, style=style) for colour, style in styles.items() for n in range(4)]
+        return Shelf([*own, *more], split=name, tags=("style",))
+
+    odd = product("red", 9, style="warm | odd"), product("green", 9, style="Bright")
+    splits = Splits(split("train"), split("val"), split("test", *odd))
+    (record,) = evaluate_probe([colour_encoder()], splits, resamples=20).results
+    assert record["metrics"]["style_majority"] == pytest.approx(100 * 10 / 14, abs=100 / 14 + 0.01)  # warm or bright
+    assert record["metrics"]["style_accuracy"] >= 100 * 12 / 14  # green is not bright
+    facts = record["entities"]["style"]
+    assert (facts["values"], facts["fitted_products"], facts["tested_products"]) == (3, 12, 14)
+    assert (facts["unseen_values"], facts["products_of_unseen_values"]) == (1, 1)
+
+
+def test_several_classes_share_a_row_of_the_plain_fit():
+    (train, targets), (val, val_targets) = clouds(300, seed=1), clouds(200, seed=2)
+    rows, val_rows = np.repeat(np.arange(300), 2), np.arange(200)
+    plain = fit_probe(train, targets, val, val_targets)
+    doubled = fit_probe(train[rows], targets[rows], val, val_targets, products=(rows, val_rows))
+    assert doubled.decay == plain.decay and (doubled.predict(val) == plain.predict(val)).all()
+
+
 def test_spellings_of_one_value_are_one_class(splits):
     """Otherwise a probe is wrong where it answers red for Red."""
 
