@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from e2.adapters.composed.endpoint import EndpointConfig
+from e2.adapters.composed.chat_client import EndpointConfig
 from e2.adapters.composed.fitting import FitConfig
 from e2.config import from_dict
 from e2.errors import InputError, printable

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from e2.adapters.composed.endpoint import Endpoint, EndpointConfig
+from e2.adapters.composed.chat_client import EndpointConfig
+from e2.adapters.composed.endpoint import Endpoint
 from e2.adapters.composed.phrases import phrases_of
 from e2.adapters.composed.rewriting import Rewriter
 from e2.adapters.composed.rule_editor import RuleEditor
@@ -71,7 +72,7 @@ def rewriter_of(
         source: its name, or one of your own.
         vocabulary: names known to the rules; see :func:`vocabulary_of`.
         cache: file of a server's answers.
-        options: of :class:`e2.adapters.composed.endpoint.EndpointConfig`.
+        options: of :class:`e2.adapters.composed.chat_client.EndpointConfig`.
     """
     if not isinstance(source, str):
         return source

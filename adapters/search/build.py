@@ -8,7 +8,6 @@ may replace embedding.
 """
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.adapters.search.address import shown
 from e2.adapters.search.engines import create_store, folder_of, open_store, resume_store
 from e2.adapters.search.index import check_encoder
+from e2.adapters.search.pictures import jpeg_of
 from e2.adapters.search.store import Entry, Manifest, Store
-from e2.data.images import load_image
 from e2.data.product import Catalogue, Product
 from e2.distributed import as_on_main, on_main, processes
 from e2.errors import InputError
@@ -33,7 +32,7 @@ from e2.progress import with_progress
 from e2.version import __version__
 
 BLOCK = 1024  # products at a time: the loss if the process dies
-THUMBNAIL, QUALITY = 256, 85  # pixels of the longer side, of JPEG
+THUMBNAIL = 256  # pixels of the longer side
 Vectors = Callable[[Sequence[int]], np.ndarray]  # rows of a catalogue, increasing from call to call -> (N, D)
 
 
@@ -122,19 +121,10 @@ def entries_of(
         InputError: a photo cannot be read.
     """
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        thumbnails = pool.map(lambda row: thumbnail_of(catalogue[row]), rows)
+        thumbnails = pool.map(lambda row: jpeg_of(catalogue[row].images[0], THUMBNAIL), rows)
         for row, digest, thumbnail, vector in zip(rows, digests, thumbnails, vectors, strict=True):
             product = catalogue[row]
             yield Entry(product.product_id, digest, product.captions[0], dict(product.tags), thumbnail, vector)
-
-
-def thumbnail_of(product: Product) -> bytes:
-    """Makes a JPEG of a product's first photo, at most `THUMBNAIL` pixels per side."""
-    small = load_image(product.images[0], enough=THUMBNAIL)
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    contents = io.BytesIO()
-    small.save(contents, "JPEG", quality=QUALITY)
-    return contents.getvalue()
 
 
 def digest_of(product: Product, rule: ProductVector) -> str:

@@ -12,6 +12,7 @@ from e2.adapters.composed.base import Composer
 from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.adapters.search.index import ProductSearch
 from e2.adapters.search.memory import MemoryStore
+from e2.adapters.search.photos import file_photos, joined
 from e2.adapters.search.queries import composed_query, search
 from e2.adapters.search.sheet import save_sheet
 from e2.adapters.search.store import IndexHit
@@ -65,7 +66,7 @@ def find(
         raise InputError(f"--image {printable(str(image))}: {error.cause}; give another photo") from error
     store = MemoryStore(composer.encoder, catalogue, index, target, product_vector)
     products = ProductSearch(store)
-    query = composed_query(composer, image, wish, products)
+    query = composed_query(composer, joined(file_photos(composer.encoder, [str(image)])), wish, products)
     answer = search(products, query, top)
     photos = [store.photo(hit.product_id) for hit in answer.hits]
     return ComposedResult(reference, wish, composer.info, query.steps | answer.told, answer.hits, photos)

@@ -27,6 +27,20 @@ index_app = Commands(help="Build and search the index of a catalogue.")
 OwnEncoder = Annotated[str | None, typer.Option(help="where the index's encoder lies now, if it was moved")]
 Index = Annotated[str, typer.Option("--index", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
 Place = Annotated[str, typer.Option("--out", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
+Rerank = Annotated[
+    str | None,
+    typer.Option(
+        "--reranker",
+        metavar="URL|MODEL",
+        help="look at the first 20 hits again: by a model that sees, on an OpenAI-compatible server, or by a cross-encoder",
+    ),
+]
+RerankSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reranker-set", metavar="KEY=VALUE", help="settings of --reranker, e.g. model=NAME, seconds=10, cache=FILE"
+    ),
+]
 
 
 @index_app.command()
@@ -127,8 +141,13 @@ def info(index: Index, json: Json = False) -> None:
 def search(
     index: Index,
     text: Annotated[str | None, typer.Option(help="words; with a photo what should differ")] = None,
-    image: Annotated[str | None, typer.Option(help="a photo")] = None,
-    like: Annotated[str | None, typer.Option(metavar="PRODUCT_ID", help="products like one of the index")] = None,
+    image: Annotated[list[str] | None, typer.Option(metavar="FILE[@WEIGHT]", help="a photo, or several that add up")] = None,
+    minus: Annotated[list[str] | None, typer.Option(metavar="FILE[@WEIGHT]", help="a photo to move away from")] = None,
+    box: Annotated[
+        str | None, typer.Option(metavar="L,T,R,B", help="part of the photo to search with, in shares, e.g. 0.2,0,0.8,0.5")
+    ] = None,
+    like: Annotated[list[str] | None, typer.Option(metavar="PRODUCT_ID", help="a product of the index as a photo")] = None,
+    unlike: Annotated[list[str] | None, typer.Option(metavar="PRODUCT_ID", help="a product to move away from")] = None,
     filter_: Annotated[
         str | None, typer.Option("--filter", help="""e.g. 'brand == "Nike" and not colour in ["red", "blue"]'""")
     ] = None,
@@ -144,37 +163,39 @@ def search(
     hybrid: Annotated[
         bool, typer.Option("--hybrid/--vectors", help="find words in ids, descriptions and tags too, or by vectors alone")
     ] = True,
+    rerank: Rerank = None,
+    rerank_set: RerankSettings = None,
     encoder: OwnEncoder = None,
     device: Device = "auto",
     precision: Precision = "fp32",
     json: Json = False,
 ) -> None:
-    """Search by words, by a photo, by both, or for products like one that is there.
+    """Search by words, by photos, by both, or for products like some that are there.
 
     Example: `e2 index search --index runs/index --text "a red dress" --filter 'brand in ["Nike", "Puma"]' -k 20`
     """
     from e2.adapters.search.filters import tags_of
     from e2.adapters.search.index import encoder_of, open_index
-    from e2.adapters.search.queries import query_of, search, similar
+    from e2.adapters.search.photos import file_photos, joined, product_photos
+    from e2.adapters.search.queries import alike, query_of, search
+    from e2.adapters.search.reranking.choose import reranker_of
     from e2.adapters.search.tables import hits_shown
 
-    if like is not None and (text is not None or image is not None):
-        raise InputError("--like stands alone; leave out --text and --image")
-    if image is not None and not Path(image).is_file():
-        raise InputError(f"--image {image}: there is no such file; give a photo")
+    reranker = reranker_of(rerank, rerank_set or [])
     opened = open_index(index)
     where = opened.filter(filter_, tags_of(tag or []))
-    steps: dict[str, Any] = {}
-    if like is not None:
-        hits = similar(opened, like, top, where)
+    shown_products = product_photos(opened, like or [], unlike or [])
+    if shown_products and text is None and not (image or minus or box):
+        query = alike(joined(shown_products))
     else:
         model = encoder_of(index, encoder, device=device, precision=precision, workers=0)
+        photos = [*file_photos(model, image or [], minus or [], box), *shown_products]
         options: dict[str, Any] = {"method": method, "composer": composer, "settings": set_ or [], "hybrid": hybrid}
-        query = query_of(model, text=text, image=image, products=opened, **options)
-        found = search(opened, query, top, where)
-        hits, steps = found.hits, query.steps | found.told
+        query = query_of(model, text=text, photos=joined(photos) if photos else None, products=opened, **options)
+    found = search(opened, query, top, where, reranker=reranker)
     opened.close()
-    show({"steps": steps, "hits": [hit.record() for hit in hits]}, json, *hits_shown(steps, hits))
+    steps = query.steps | found.told
+    show({"steps": steps, "hits": [hit.record() for hit in found.hits]}, json, *hits_shown(steps, found.hits))
 
 
 def _ids(text: str) -> list[str]:

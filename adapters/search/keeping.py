@@ -51,6 +51,11 @@ def kept_tags(reference: Reference) -> dict[str, str]:
     return {} if any(covers(gone, lexicon.named(entity, value)) for gone in changes.gone) else {entity: value}
 
 
+def keeps(tags: Mapping[str, str], kept: Mapping[str, str]) -> bool:
+    """True if a product with these tags has one value of each kept tag."""
+    return all(set(values_of(tags.get(entity, ""))) & set(values_of(value)) for entity, value in kept.items())
+
+
 def wished_tags(products: ProductSearch, reference: Reference) -> dict[str, list[str]]:
     """Returns the values, of tags of the products, that the wish names: with blue also light blue."""
     lexicon, puts = reference.editor.lexicon, reference.editor.read(reference.wish).puts

@@ -1,16 +1,16 @@
-"""Turns words, a photo, both, or a product of the index into a query vector, and that into hits.
+"""Turns words, photos, or both into a query vector, and that into hits.
 
 Shared by `e2 compose search`, `e2 index search` and the app.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from e2.adapters.composed.base import Composed, Composer, References
+from e2.adapters.composed.base import Composed, Composer
 from e2.adapters.composed.methods import start_search
 from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.composed.unwanted import Unwanted, unwanted_of
@@ -18,13 +18,17 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.search.filters import Filter, Not, OneOf, all_of
 from e2.adapters.search.hybrid import hybrid_search
 from e2.adapters.search.index import MOST, ProductIndex, ProductSearch, Where
-from e2.adapters.search.keeping import Reference, agreed_tags, kept_tags, tiers, wished_tags
+from e2.adapters.search.keeping import Reference, agreed_tags, keeps, kept_tags, tiers, wished_tags
+from e2.adapters.search.photos import QueryPhotos
+from e2.adapters.search.pictures import jpeg_of
+from e2.adapters.search.reranking.base import Reranker, RerankHit, RerankQuery, reordered
 from e2.adapters.search.store import IndexHit
-from e2.data.images import load_image
+from e2.data.images import ImageSource
 from e2.errors import InputError
 
 METHOD = "slerp"  # default method for a photo and words: needs no fitting
 MOST_VALUES = 2000  # values of an entity to read tags from: each is a text to embed
+SEEN = 512  # pixels per side of a query's photo, for a re-ranker
 MORE = 50  # further hits checked, as descriptions may name something unwanted
 
 
@@ -33,15 +37,17 @@ class IndexQuery:
     """A query to an index."""
 
     vector: np.ndarray  # (1, D)
+    words: str = ""  # as typed; with a photo the wish
+    photo: ImageSource | None = None
+    full_text: bool = False  # find the words in ids, descriptions and tags too
     unwanted: Unwanted | None = None  # values that a wish rejects; None without a wish
     steps: dict[str, Any] = field(default_factory=dict)  # steps of a composed query, in words
-    product_id: str | None = None  # the product that it started from, which is no hit
+    products: tuple[str, ...] = ()  # those that it started from, which are no hits
     reference: Reference | None = None  # of a photo and a wish
-    words: str | None = None  # to be found in ids, descriptions and tags too; None: by the vector alone
 
     def leaves_out(self, hit: IndexHit) -> bool:
         """True if a product is no hit: the one it started from, or one with unwanted values, by tags or description."""
-        return hit.product_id == self.product_id or bool(self.unwanted and self.unwanted.in_product(hit.tags, hit.caption))
+        return hit.product_id in self.products or bool(self.unwanted and self.unwanted.in_product(hit.tags, hit.caption))
 
 
 @dataclass(frozen=True)
@@ -52,11 +58,12 @@ class Found:
     next_offset: int | None
     kept: Mapping[str, str] = field(default_factory=dict)  # tags of the reference; products with them come first
     corrected: Mapping[str, str] = field(default_factory=dict)  # words whose spelling was corrected
+    reranked: str = ""  # how many hits a re-ranker judged
 
     @property
     def told(self) -> dict[str, Any]:
         """Steps that a search adds to those of its query."""
-        steps = {"kept": dict(self.kept), "spelling": dict(self.corrected)}
+        steps = {"kept": dict(self.kept), "spelling": dict(self.corrected), "reranked": self.reranked}
         return {name: step for name, step in steps.items() if step}
 
 
@@ -64,57 +71,68 @@ def query_of(
     encoder: Encoder,
     *,
     text: str | None = None,
-    image: str | Path | None = None,
+    photos: QueryPhotos | None = None,
     method: str | None = None,
     composer: Path | None = None,
     settings: Sequence[str] = (),
     products: ProductSearch,
     hybrid: bool = True,
 ) -> IndexQuery:
-    """Makes the query for words, for a photo, or for a photo and what should differ.
+    """Makes the query for words, for photos, or for photos and what should differ.
 
     Args:
         encoder: the index's.
-        text: words; with a photo the wish.
-        image: a photo's file.
+        text: words; with photos the wish.
+        photos: see `joined`.
         method: of composed retrieval, for both; None: that of ``composer``, or else `METHOD`.
         composer: folder of `e2 compose fit`.
         settings: ``KEY=VALUE`` of the method, e.g. ``text_weight=0.5``.
-        products: those to search; a wish may name their tags, and those of the nearest ones are read off the photo.
+        products: those to search; a wish may name their tags, and those of the nearest ones are read off the photos.
         hybrid: find words without a photo by ids, descriptions and tags too.
     """
     if text is not None and not text.strip():
         raise InputError("the text to search for is empty")
-    if text is None and image is None:
-        raise InputError("nothing to search for: give --text, --image, both, or --like PRODUCT_ID")
-    if image is None:
-        return IndexQuery(encoder.encode_texts([text or ""], progress=False), words=text if hybrid else None)
-    photo = load_image(Path(image))
+    if photos is not None and text is None:
+        return alike(photos)
     if text is None:
-        return IndexQuery(encoder.encode_images([photo], progress=False))
+        raise InputError("nothing to search for: give --text, --image, both, or --like PRODUCT_ID")
+    if photos is None:
+        return IndexQuery(encoder.encode_texts([text], progress=False), words=text, full_text=hybrid)
     vocabulary = vocabulary_of(products)
     chosen = start_search(encoder, method or (None if composer else METHOD), composer, None, settings, vocabulary)
-    return composed_query(chosen, image, text, products, vocabulary)
+    return composed_query(chosen, photos, text, products, vocabulary)
+
+
+def alike(photos: QueryPhotos) -> IndexQuery:
+    """Makes the query for products like the photos."""
+    return IndexQuery(photos.look.features[None], photo=photos.image, products=photos.products)
 
 
 def composed_query(
     composer: Composer,
-    image: str | Path,
+    photos: QueryPhotos,
     wish: str,
     products: ProductSearch,
     vocabulary: Mapping[str, Sequence[str]] | None = None,
 ) -> IndexQuery:
-    """Makes the query of a photo's file (captions are looked up by its name) and a wish; see `careful`.
+    """Makes the query of photos and a wish; see `careful`.
 
     Args:
         products: those to search.
         vocabulary: `vocabulary_of` them, if it is there.
     """
     vocabulary = vocabulary_of(products) if vocabulary is None else vocabulary
-    features = composer.encoder.encode_images([Path(image)], progress=False)
-    tags = agreed_tags(products, features)
-    found = composer.composed(References(composer.encoder, [Path(image)], features, tags=[tags]), [wish])
-    return careful(found, Reference(wish, RuleEditor(vocabulary), tags), composer.encoder.encode_texts, vocabulary)
+    tags = tags_of_photos(products, photos)
+    found = composer.composed(photos.references(composer.encoder, tags=[tags]), [wish])
+    query = careful(found, Reference(wish, RuleEditor(vocabulary), tags), composer.encoder.encode_texts, vocabulary)
+    return replace(query, photo=photos.image, products=photos.products)
+
+
+def tags_of_photos(products: ProductSearch, photos: QueryPhotos) -> Mapping[str, str]:
+    """Returns the tags of a product of the index, or else the `agreed_tags` of the photos."""
+    if len(photos.products) == 1 and isinstance(products, ProductIndex) and (own := products.get(photos.products)):
+        return own[0].tags
+    return agreed_tags(products, photos.look.features)
 
 
 def careful(
@@ -130,26 +148,68 @@ def careful(
     """
     unwanted = unwanted_of(found, reference.wish, reference.editor)
     steps = (dict(found.steps[0]) if found.steps else {}) | ({"unwanted": unwanted.names} if unwanted else {})
-    return IndexQuery(unwanted.avoided(found.vectors, encode, entities), unwanted, steps, reference=reference)
+    vector = unwanted.avoided(found.vectors, encode, entities)
+    return IndexQuery(vector, reference.wish, unwanted=unwanted, steps=steps, reference=reference)
 
 
-def search(products: ProductSearch, query: IndexQuery, k: int, where: Where = None, offset: int = 0) -> Found:
+def search(
+    products: ProductSearch,
+    query: IndexQuery,
+    k: int,
+    where: Where = None,
+    offset: int = 0,
+    reranker: Reranker | None = None,
+) -> Found:
     """Finds the next ``k`` products after ``offset`` that pass a filter and have no unwanted values.
 
     After a wish, products with the reference's garment come first, and among them those with what the wish names. The index
     filters by tags; unwanted values in descriptions are filtered out here.
 
+    Args:
+        products: those to search.
+        query: it.
+        k: hits.
+        where: a filter.
+        offset: `Found.next_offset` of the page before.
+        reranker: orders the first hits of an index anew, by words or photo of the query.
+
     Raises:
         InputError: a wrong filter, or k and offset out of range.
     """
-    where, more = products.filter(where), int(query.product_id is not None)
+    where = products.filter(where)
+    asks = bool(query.words) or query.photo is not None
+    if reranker is None or offset >= reranker.top or not asks or not isinstance(products, ProductIndex):
+        return _found(products, query, k, where, offset)
+    head = _reranked(products, query, _found(products, query, reranker.top, where, 0), reranker)
+    if offset >= len(head.hits):
+        return _found(products, query, k, where, offset)
+    hits, end = head.hits[offset : offset + k], offset + k
+    if end < len(head.hits):
+        return replace(head, hits=hits, next_offset=end)
+    if len(hits) == k or head.next_offset is None:
+        return replace(head, hits=hits)
+    rest = _found(products, query, k - len(hits), where, head.next_offset)
+    return replace(head, hits=hits + rest.hits, next_offset=rest.next_offset)
+
+
+def _reranked(index: ProductIndex, query: IndexQuery, found: Found, reranker: Reranker) -> Found:
+    """Orders hits anew; those with the kept tags stay in front."""
+    photo = None if query.photo is None else jpeg_of(query.photo, SEEN)
+    candidates = [RerankHit(hit.caption, hit.tags, index.thumbnail(hit.product_id) or b"") for hit in found.hits]
+    scores = reranker.scores(RerankQuery(query.words, photo, found.kept), candidates)
+    hits = sorted(reordered(found.hits, scores.values), key=lambda hit: not keeps(hit.tags, found.kept))
+    return replace(found, hits=hits, reranked=scores.told(reranker.name))
+
+
+def _found(products: ProductSearch, query: IndexQuery, k: int, where: Filter | None, offset: int) -> Found:
+    more = len(query.products)
     if query.unwanted:
         where, more = all_of([where, without(query.unwanted, products.facets())]), more + MORE
     kept = kept_tags(query.reference) if query.reference else {}
     wished = wished_tags(products, query.reference) if query.reference else {}
     asked = max(k, min(k + more, MOST - offset))
     corrected: Mapping[str, str] = {}
-    if query.words and isinstance(products, ProductIndex):
+    if query.full_text and query.words and isinstance(products, ProductIndex):
         merged = hybrid_search(products, query.vector, query.words, asked, where, offset)
         listed, corrected = merged.hits, merged.corrected
     else:
@@ -176,15 +236,6 @@ def _ranked(
 def without(unwanted: Unwanted, vocabulary: Mapping[str, Iterable[str]]) -> Filter | None:
     """Makes the filter against unwanted values, as far as tags tell; None without any."""
     return all_of(Not(OneOf(entity, tuple(values))) for entity, values in unwanted.of_tags(vocabulary).items())
-
-
-def similar(index: ProductIndex, product_id: str, k: int, where: Where = None) -> list[IndexHit]:
-    """Finds the ``k`` products nearest to one of the index, without itself.
-
-    Raises:
-        InputError: no such product, or a wrong filter.
-    """
-    return search(index, IndexQuery(index.vectors([product_id]), product_id=product_id), k, where).hits
 
 
 def vocabulary_of(products: ProductSearch) -> dict[str, list[str]]:

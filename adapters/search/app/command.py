@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from e2.adapters.search.command import Rerank, RerankSettings
 from e2.errors import InputError
 from e2.extras import extra
 from e2.options import BatchSize, Device, Precision
@@ -22,6 +23,8 @@ def app(
         list[Path] | None,
         typer.Option(help="folder of e2 compose fit: a further way to search with photo and words; repeatable"),
     ] = None,
+    rerank: Rerank = None,
+    rerank_set: RerankSettings = None,
     demo: Annotated[bool, typer.Option("--demo", help="on the built-in catalogue; trains what is missing, once")] = False,
     out: Annotated[Path, typer.Option(help="folder of the demo")] = Path("runs/demo"),
     host: Annotated[str, typer.Option(help="address to listen on; others than this one open the app to others")] = "127.0.0.1",
@@ -37,8 +40,11 @@ def app(
     with extra("app", "e2 app"):
         from e2.adapters.search.app.server import serve
         from e2.adapters.search.app.start import start_service
+        from e2.adapters.search.reranking.choose import reranker_of
 
     if demo == (index is not None):
         raise InputError("choose what to search in: --index PATH|URI, or --demo for the built-in catalogue")
     options = {"device": device, "precision": precision, "batch_size": batch_size, "workers": 0}
-    serve(start_service(index, encoder, captioner, composer or [], demo_folder=out, **options), host, port)
+    reranker = reranker_of(rerank, rerank_set or [])
+    service = start_service(index, encoder, captioner, composer or [], demo_folder=out, reranker=reranker, **options)
+    serve(service, host, port)

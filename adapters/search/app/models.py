@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.search.app.batching import ModelThread, Remembered
 from e2.adapters.search.app.photos import SentPhoto
 from e2.adapters.search.keeping import Reference
+from e2.adapters.search.photos import Look, QueryPhotos
 from e2.adapters.search.queries import IndexQuery, careful
 from e2.adapters.tag_reader import TagReader
 from e2.errors import InputError
@@ -24,14 +25,6 @@ from e2.errors import InputError
 KEPT = 4096  # texts, and photos, whose vectors are cached: about 10 MB at 512 numbers each
 BLEND = "slerp"  # the method with a weight; it needs no composer, so each query may have its own weight
 RUNNERS_UP = 3  # values of an entity shown for a photo, nearest first
-
-
-@dataclass(frozen=True)
-class Look:
-    """Embeddings of a photo: its own (D,), and those of its entities (E, D) if any."""
-
-    features: np.ndarray
-    regions: np.ndarray | None
 
 
 class Models:
@@ -82,7 +75,11 @@ class Models:
         rewriting = CIReVL(self.encoder, OurCaptions(self.captioner), self.editor) if self.captioner else None
         methods = [slots, rewriting, *(c for c in self._fitted if c is not slots)]
         self.composers: dict[str, Composer] = {c.name: c for c in methods if c is not None}
-        self._composed = {name: self._thread.batched(_composing(composer)) for name, composer in self.composers.items()}
+        self._composed = {  # single photos apart from several, whose pixels no method can read
+            (name, single): self._thread.batched(_composing(composer))
+            for name, composer in self.composers.items()
+            for single in (True, False)
+        }
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -90,23 +87,24 @@ class Models:
         return (*self.composers, BLEND)
 
     def compose(
-        self, method: str, photo: SentPhoto, wish: str, tags: Mapping[str, str], weight: float = TEXT_WEIGHT
+        self, method: str, photos: QueryPhotos, wish: str, tags: Mapping[str, str], weight: float = TEXT_WEIGHT
     ) -> IndexQuery:
-        """Composes a query from a photo and a wish.
+        """Composes a query from photos and a wish.
 
         Args:
             method: one of `methods`.
+            photos: those of the query.
             wish: what should differ.
-            tags: of the photo's product: its own, or else `agreed_tags`.
+            tags: `tags_of_photos`.
             weight: of ``slerp``: 0 = only the photo, 1 = only the words.
         """
-        look = self.look(photo)
         if method == BLEND:
-            vectors = slerp(look.features[None], self.text(wish)[None], weight)
-            return self._careful(Composed(vectors), wish, tags)
-        if method not in self._composed:
+            found = Composed(slerp(photos.look.features[None], self.text(wish)[None], weight))
+        elif method not in self.composers:
             raise InputError(f"there is no method {method!r} here; choose {', '.join(self.methods)}")
-        return self._careful(self._composed[method]((photo, look, wish, tags)), wish, tags)
+        else:
+            found = self._composed[method, photos.image is not None]((photos, wish, tags))
+        return replace(self._careful(found, wish, tags), photo=photos.image, products=photos.products)
 
     def read_tags(self, photo: SentPhoto) -> dict[str, list[tuple[str, float]]]:
         """Reads the nearest values of each entity with their cosines, nearest first; empty for a catalogue without tags."""
@@ -151,12 +149,13 @@ class Models:
         return self.captioner.caption_features(*_stacked(looks))
 
 
-def _composing(composer: Composer) -> Callable[[list[tuple[SentPhoto, Look, str, Mapping[str, str]]]], list[Composed]]:
-    """Makes a function that asks a composer: N (photo, look, wish, own tags) -> N separate queries."""
+def _composing(composer: Composer) -> Callable[[list[tuple[QueryPhotos, str, Mapping[str, str]]]], list[Composed]]:
+    """Makes a function that asks a composer: N (photos, wish, own tags) -> N separate queries."""
 
-    def run(items: list[tuple[SentPhoto, Look, str, Mapping[str, str]]]) -> list[Composed]:
-        photos, looks, wishes, tags = zip(*items, strict=True)
-        references = References(composer.encoder, [photo.jpeg for photo in photos], *_stacked(looks), tags=tags)
+    def run(items: list[tuple[QueryPhotos, str, Mapping[str, str]]]) -> list[Composed]:
+        photos, wishes, tags = zip(*items, strict=True)
+        images = [each.image for each in photos if each.image is not None] or None
+        references = References(composer.encoder, images, *_stacked([each.look for each in photos]), tags=tags)
         found = composer.composed(references, list(wishes))
         return [
             Composed(found.vectors[[row]], found.steps[row : row + 1], found.rewritings[row : row + 1])

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from PIL import Image
 
+from e2.adapters.search.photos import Box, cropped
 from e2.data.images import BadImage, load_image
 from e2.errors import InputError
 
@@ -50,6 +51,14 @@ class SentPhoto:
         with Image.open(io.BytesIO(self.jpeg), formats=["JPEG"]) as image:
             return image.size
 
+    def part(self, box: Box) -> "SentPhoto":
+        """Cuts a box out.
+
+        Raises:
+            InputError: it has too few pixels.
+        """
+        return SentPhoto(self.id, _encoded(cropped(load_image(self.jpeg), box)))
+
 
 def read_upload(body: bytes) -> SentPhoto:
     """Reads an upload as a photo: upright, RGB, at most `SIDE` pixels per side, without its metadata (places, names).
@@ -68,9 +77,14 @@ def read_upload(body: bytes) -> SentPhoto:
             image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     except BadImage as error:
         raise InputError(f"this photo cannot be used: {error.cause}") from error
+    jpeg = _encoded(Image.frombytes("RGB", image.size, image.tobytes()))  # a new picture: no metadata
+    return SentPhoto("upload:" + hashlib.sha256(jpeg).hexdigest()[:32], jpeg)
+
+
+def _encoded(image: Image.Image) -> bytes:
     jpeg = io.BytesIO()
-    Image.frombytes("RGB", image.size, image.tobytes()).save(jpeg, "JPEG", quality=QUALITY)  # a new picture: no metadata
-    return SentPhoto("upload:" + hashlib.sha256(jpeg.getvalue()).hexdigest()[:32], jpeg.getvalue())
+    image.save(jpeg, "JPEG", quality=QUALITY)
+    return jpeg.getvalue()
 
 
 def too_many_bytes() -> str:

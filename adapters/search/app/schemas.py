@@ -14,12 +14,19 @@ DEEPEST = 1000  # products that one search can be paged through
 Sure = Literal["known", "likely", "guess"]
 PHOTO, LONGEST_PHOTO = "`upload:...` as `/api/photos` gave it, or `product:ID`", LONGEST_ID + 8
 
+PhotoName = Annotated[str, Field(max_length=LONGEST_PHOTO)]
+MOST_PHOTOS = 10  # of a query
+
 
 class Search(BaseModel):
     """A search; every part may be missing."""
 
     q: str = Field("", max_length=LONGEST_TEXT, description="words; beside a photo what should differ")
-    photo: str | None = Field(None, max_length=LONGEST_PHOTO, description=PHOTO)
+    photo: list[PhotoName] = Field([], max_length=MOST_PHOTOS, description=f"{PHOTO}; several add up")
+    minus: list[PhotoName] = Field([], max_length=MOST_PHOTOS, description="likewise, to move away from")
+    box: str | None = Field(
+        None, max_length=100, description="part of the only photo to search with: left,top,right,bottom in shares"
+    )
     method: str | None = Field(None, max_length=50, description="how photo and words are combined")
     weight: float = Field(TEXT_WEIGHT, ge=0, le=1, description="of the words, for the method slerp")
     tag: list[Annotated[str, Field(max_length=LONGEST_VALUE)]] = Field(

@@ -1,7 +1,6 @@
 """Answers searches with a page of products and the filters that narrow it."""
 
 import re
-from dataclasses import replace
 
 from e2.adapters.search.app.geometry import seen_box
 from e2.adapters.search.app.live import LiveIndex
@@ -10,7 +9,9 @@ from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
 from e2.adapters.search.app.schemas import DEEPEST, About, IndexedProduct, Layer, ProductPage, Read, ReadOff, Search, Sure
 from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.keeping import agreed_tags
-from e2.adapters.search.queries import Found, IndexQuery, search, vocabulary_of
+from e2.adapters.search.photos import QueryPhoto, QueryPhotos, joined, read_box
+from e2.adapters.search.queries import Found, IndexQuery, alike, search, tags_of_photos, vocabulary_of
+from e2.adapters.search.reranking.base import Reranker
 from e2.errors import InputError
 
 BROWSE = "fashion"  # order of products without a search
@@ -28,10 +29,18 @@ class SearchService:
         models: the index's encoder and further models.
         shelf: uploaded photos.
         address: path of the index, to follow changes; None: it does not change.
+        reranker: orders the first hits anew; None: they stay.
     """
 
-    def __init__(self, index: ProductIndex, models: Models, shelf: PhotoShelf | None = None, address: str | None = None):
-        self.models, self.shelf = models, shelf or PhotoShelf()
+    def __init__(
+        self,
+        index: ProductIndex,
+        models: Models,
+        shelf: PhotoShelf | None = None,
+        address: str | None = None,
+        reranker: Reranker | None = None,
+    ):
+        self.models, self.shelf, self.reranker = models, shelf or PhotoShelf(), reranker
         live = LiveIndex(index, address, models.encoder, self._renew) if address else None
         self._now = live.now if live else lambda: index
 
@@ -73,7 +82,7 @@ class SearchService:
         where = index.filter(asked.filter, asked.tags())
         query, method = self._query(index, asked)
         k = min(asked.k, DEEPEST - asked.offset)
-        found = search(index, query, k, where, asked.offset) if k > 0 else Found([], None)
+        found = search(index, query, k, where, asked.offset, self.reranker) if k > 0 else Found([], None)
         more = found.next_offset if (found.next_offset or DEEPEST) < DEEPEST else None
         products = [IndexedProduct(**hit.record()) for hit in found.hits]
         facets = facets_of(index, asked)
@@ -156,18 +165,28 @@ class SearchService:
     def _query(self, index: ProductIndex, asked: Search) -> tuple[IndexQuery, str | None]:
         """Makes the query, and names the method that combines photo and words."""
         text = asked.q.strip() if asked.q.strip(" .,?!") else ""
-        if asked.photo is None:
-            return IndexQuery(self.models.text(text or BROWSE)[None], words=text or None), None
-        photo, method = self.photo(asked.photo), None
-        name = product_in(asked.photo)
-        product = None if name is None else self.product(name)
-        if text:
-            method = asked.method or self.models.methods[0]
-            tags = product.tags if product else agreed_tags(index, self.models.look(photo).features)
-            query = self.models.compose(method, photo, text, tags, asked.weight)
-        else:
-            query = IndexQuery(self.models.look(photo).features[None])
-        return replace(query, product_id=product.product_id if product else None), method
+        if not (asked.photo or asked.minus):
+            return IndexQuery(self.models.text(text or BROWSE)[None], text, full_text=True), None
+        photos = self._photos(asked)
+        if not text:
+            return alike(photos), None
+        method = asked.method or self.models.methods[0]
+        return self.models.compose(method, photos, text, tags_of_photos(index, photos), asked.weight), method
+
+    def _photos(self, asked: Search) -> QueryPhotos:
+        """Looks at the photos of a search."""
+        if asked.box and len(asked.photo) != 1:
+            raise InputError("a box is drawn on one photo; send one")
+        signed = [*((name, 1.0) for name in asked.photo), *((name, -1.0) for name in asked.minus)]
+        sent = [self.photo(name) for name, _ in signed]
+        if asked.box:
+            sent[0] = sent[0].part(read_box(asked.box))
+        return joined(
+            [
+                QueryPhoto(self.models.look(photo), weight, photo.jpeg, product_in(name))
+                for photo, (name, weight) in zip(sent, signed, strict=True)
+            ]
+        )
 
 
 def product_in(photo_id: str) -> str | None:

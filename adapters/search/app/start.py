@@ -13,6 +13,7 @@ from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.service import SearchService
 from e2.adapters.search.index import ProductIndex, encoder_of, open_index
 from e2.adapters.search.queries import vocabulary_of
+from e2.adapters.search.reranking.base import Reranker
 
 
 def start_service(
@@ -22,6 +23,7 @@ def start_service(
     composers: Sequence[Path] = (),
     *,
     demo_folder: Path,
+    reranker: Reranker | None = None,
     **encoder_options: Any,
 ) -> SearchService:
     """Loads everything that the app needs.
@@ -32,14 +34,15 @@ def start_service(
         captioner: folder; None = the demo's, or no captions.
         composers: folders of fitted composers.
         demo_folder: folder of the demo.
+        reranker: orders the first hits anew.
         encoder_options: of `load_encoder`.
     """
     if index is None:
         made, describing, folder = make_demo(demo_folder, encoder, captioner, **encoder_options)
-        return service_of(open_index(folder, made), made, describing, composers, str(folder))
+        return service_of(open_index(folder, made), made, describing, composers, str(folder), reranker)
     loaded = encoder_of(index, encoder, **encoder_options)
     described = load_captioner(captioner, loaded) if captioner else None
-    return service_of(open_index(index, loaded), loaded, described, composers, index)
+    return service_of(open_index(index, loaded), loaded, described, composers, index, reranker)
 
 
 def service_of(
@@ -48,7 +51,8 @@ def service_of(
     captioner: Captioner | None,
     composers: Sequence[Path] = (),
     address: str | None = None,
+    reranker: Reranker | None = None,
 ) -> SearchService:
     """Builds a service from loaded parts; tags are read from the values in the index."""
     fitted = [load_composer(folder, encoder) for folder in composers]
-    return SearchService(index, Models(encoder, vocabulary_of(index), captioner, fitted), address=address)
+    return SearchService(index, Models(encoder, vocabulary_of(index), captioner, fitted), address=address, reranker=reranker)

@@ -1,46 +1,15 @@
 """Rewriting over HTTP: a server on this machine that fails, stalls, talks nonsense and says 429."""
 
 import json
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from e2.adapters.composed.endpoint import AnswerCache, Endpoint, EndpointConfig
+from e2.adapters.composed.chat_client import AnswerCache, EndpointConfig
+from e2.adapters.composed.endpoint import Endpoint
 from e2.adapters.composed.rewriting import tally
 from e2.errors import InputError
+from tests.adapters.chat_server import ChatServer, content, reply, saying, stall, status
 from tests.shared import shared_path
-
-
-class Server:
-    """Answers each request by the next of its ``script``; when that is used up, properly."""
-
-    def __init__(self):
-        self.script, self.bodies, self.times, self.headers = [], [], [], []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):  # noqa: N802
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                server.bodies.append(body), server.times.append(time.monotonic()), server.headers.append(self.headers)
-                act = server.script.pop(0) if server.script else None
-                act(self) if act else good(self, body)
-
-            def log_message(self, *_):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-
-def reply(handler, status, content: bytes, **headers):
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(content)
 
 
 def good(handler, body):
@@ -49,22 +18,10 @@ def good(handler, body):
     reply(handler, 200, json.dumps({"choices": [{"message": {"content": text}}]}).encode())
 
 
-def status(code, **headers):
-    return lambda handler: reply(handler, code, b"{}", **headers)
-
-
-def stall(handler):
-    time.sleep(1.0)
-
-
-def content(raw: bytes):
-    return lambda handler: reply(handler, 200, raw)
-
-
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
-    server = Server()
+    server = ChatServer(good)
     yield server
     server.http.shutdown()
 
@@ -167,12 +124,6 @@ def test_wrong_settings_are_named():
     ):
         with pytest.raises(InputError, match=message):
             EndpointConfig(**options)
-
-
-def saying(text=None, finish=None, **message):
-    """An answer of the protocol."""
-    choice = {"message": {"content": text, **message}, "finish_reason": finish}
-    return content(json.dumps({"choices": [choice]}).encode())
 
 
 LOOP = "The user wants red"

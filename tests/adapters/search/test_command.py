@@ -1,10 +1,12 @@
 """`e2 index ...` from the command line: build, update, search in every way, delete, and mistakes in one line."""
 
 import json
+import zlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from rich.cells import cell_len
 from safetensors.torch import save_file
 from typer.testing import CliRunner
@@ -14,6 +16,7 @@ from e2.adapters.search.filters import quoted
 from e2.adapters.search.tables import written_out
 from e2.checkpoint import save_config, weights_of
 from e2.errors import InputError
+from tests.adapters.chat_server import ChatServer, saying
 from tests.conftest import jpeg
 
 ODD = [
@@ -90,6 +93,43 @@ def test_search_by_words_photo_both_and_likeness(index, photo):
     assert "unwanted: red" in told
     like = hits(index, "--like", "val-3", "-k", 3)
     assert len(like) == 3 and "val-3" not in [h["product_id"] for h in like]
+
+
+def test_several_photos_less_of_one_and_a_box(index, photo, tmp_path):
+    (other := tmp_path / "other.jpg").write_bytes(jpeg((30, 40, 200), 6))
+    names = lambda *words: [hit["product_id"] for hit in hits(index, *words)]  # noqa: E731
+    alone = names("--image", photo)
+    assert names("--image", photo, "--image", f"{other}@0.0001") == names("--image", photo, "--box", "0,0,1,1") == alone
+    assert names("--image", photo, "--minus", f"{other}@0.5") != alone
+    Image.open(photo).resize((80, 80)).save(tmp_path / "large.png")
+    street = Image.new("RGB", (160, 80), "white")
+    street.paste(Image.open(tmp_path / "large.png"), (80, 0))
+    street.save(tmp_path / "street.png")
+    assert names("--image", tmp_path / "street.png", "--box", "0.5,0,1,1") == names("--image", tmp_path / "large.png")
+    liked = names("--like", "val-3", "--like", "val-4", "--unlike", "val-5")
+    assert len(liked) == 9 and not {"val-3", "val-4", "val-5"} & set(liked)
+    wished = hits(index, "--like", "val-3", "--image", photo, "--text", "in red")
+    assert len(wished) == 11 and wished[0]["tags"]["colour"] == "red"
+
+
+def test_a_judge_on_a_server_orders_the_first_hits(index, photo, monkeypatch, tmp_path):
+    monkeypatch.setenv("no_proxy", "*")
+
+    def by_description(handler, body):
+        words = body["messages"][-1]["content"][-1]["text"]
+        saying(json.dumps({"score": zlib.crc32(words.encode()) % 10}))(handler)
+
+    server = ChatServer(by_description)
+    line = ("--text", "nicer", "--image", photo, "--reranker", server.url, "--reranker-set", "model=m")
+    line += ("--reranker-set", f"cache={tmp_path / 'scores.jsonl'}")
+    found = json.loads(call("search", "--index", index, "--device", "cpu", "--json", *line))
+    product = lambda hit: "; ".join([hit["caption"], *(f"{name}: {value}" for name, value in hit["tags"].items())])  # noqa: E731
+    score = lambda hit: zlib.crc32(f"Its description: {product(hit)}".encode()) % 10  # noqa: E731
+    plain = hits(index, *line[:4])
+    assert found["hits"] == sorted(plain, key=lambda hit: -score(hit)) != plain
+    assert found["steps"]["reranked"] == f"12 of 12 hits by m at {server.url}" and len(server.bodies) == 12
+    assert hits(index, *line) == found["hits"] and len(server.bodies) == 12  # cached
+    server.http.shutdown()
 
 
 def test_methods_know_the_values_of_the_index(index, photo, tmp_path):
@@ -190,7 +230,12 @@ def test_mistakes_are_one_line(index, shop, encoder, photo, tmp_path):
     for words, message in (
         (search, "nothing to search for"),
         ((*search, "--text", " "), "is empty"),
-        ((*search, "--text", "a", "--like", "val-1"), "--like stands alone"),
+        ((*search, "--unlike", "val-1"), "no photo to start from"),
+        ((*search, "--like", "val-1", "--box", "0,0,1,1"), "drawn on one photo"),
+        ((*search, "--image", photo, "--box", "0,0,1"), "LEFT,TOP,RIGHT,BOTTOM"),
+        ((*search, "--image", photo, "--minus", photo), "cancel each other out"),
+        ((*search, "--image", f"{photo}@-1"), "above 0"),
+        ((*search, "--text", "a", "--reranker-set", "top=3"), "belongs to --reranker"),
         ((*search, "--like", "none"), "no product 'none'"),
         ((*search, "--text", "a", "--filter", "colour = red"), "expected a name, a quoted text"),
         (

@@ -18,7 +18,7 @@ const METHODS = {
 };
 const SURE = { known: "from the catalogue", likely: "likely", guess: "a guess" };
 const STEPS = { kept: "Comes first", changed: "After your words", prompt: "Searched with", caption: "The photo, described", rewritten: "After your words",
-  unwanted: "Kept out", "not understood": "Not understood" };
+  unwanted: "Kept out", reranked: "Looked at closely", "not understood": "Not understood" };
 let answer = null; // the newest page of products that is shown
 let latest = 0; // number of the newest request; answers to older ones are dropped
 let uploading = null;
@@ -209,7 +209,8 @@ function showAnswer(wanted, found) {
   $("message").hidden = true;
   $("more").hidden = found.next_offset === null;
   $("more").onclick = () => search(wanted, found.next_offset);
-  $("found").textContent = `${found.found.toLocaleString("en")} ${found.found === 1 ? "product" : "products"}`;
+  const spelling = Object.entries(found.steps.spelling || {}).map(([typed, read]) => `; “${typed}” read as “${read}”`).join("");
+  $("found").textContent = `${found.found.toLocaleString("en")} ${found.found === 1 ? "product" : "products"}${spelling}`;
   $("save").hidden = !$("results").children.length;
   showHeading(wanted);
   showStart(wanted, found.facets);

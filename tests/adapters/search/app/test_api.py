@@ -15,7 +15,8 @@ from starlette.requests import Request
 from e2.adapters.search.app import photos
 from e2.adapters.search.app.api import create_app
 from e2.adapters.search.app.protection import bounded_body
-from e2.adapters.search.app.schemas import LONGEST_TEXT
+from e2.adapters.search.app.schemas import LONGEST_TEXT, Search
+from e2.adapters.search.reranking.base import HitScores
 from tests.adapters.search.app.conftest import COLOURS, HOSTILE, HOSTILE_ID, png, products
 from tests.conftest import jpeg
 
@@ -129,6 +130,43 @@ def test_no_method_finds_what_is_not_wanted_and_what_is_not_understood_is_told(c
     assert (
         "no method" in client.get("/api/search", params={"photo": "product:tee-2", "q": "x", "method": "nope"}).json()["error"]
     )
+
+
+def test_several_photos_less_of_one_and_a_box(client, service):
+    found = lambda **asked: ids(client.get("/api/search", params={"k": 40, **asked}))  # noqa: E731
+    looks = [service.models.look(service.photo(f"product:tee-{n}")).features for n in (2, 3, 4)]
+    vectors = service.index.vectors(names := [f"tee-{n}" for n in range(39)])
+    order = np.argsort(-(vectors @ (looks[0] + looks[1] - looks[2])), kind="stable")
+    expected = [names[n] for n in order if n not in (2, 3, 4)]
+    asked = {"photo": ["product:tee-2", "product:tee-3"], "minus": "product:tee-4"}
+    assert [name for name in found(**asked) if name in names] == expected
+    for method in service.models.methods:
+        assert len(found(**asked, q="in red", method=method)) == 37
+    part = service.photo("product:tee-2").part((0, 0, 0.5, 0.5))
+    assert part.size == (20, 20)
+    order = np.argsort(-(vectors @ service.models.look(part).features), kind="stable")
+    boxed = found(photo="product:tee-2", box="0,0,0.5,0.5")
+    assert [name for name in boxed if name in names] == [names[n] for n in order if n != 2]
+    for wrong in ({"box": "0,0,1,1"}, {"box": "x"}, {"box": "0,0,0.01,1"}):
+        photos = ["product:tee-2"] * (2 if wrong["box"] == "0,0,1,1" else 1)
+        assert client.get("/api/search", params={"photo": photos, **wrong}).status_code == 400
+    assert client.get("/api/search", params={"minus": "product:tee-2"}).status_code == 400
+
+
+def test_the_service_takes_a_reranker(service, monkeypatch):
+    class Backwards:
+        name, top = "backwards", 5
+
+        def scores(self, question, candidates):
+            assert question.words == NEW and all(candidate.photo for candidate in candidates)
+            return HitScores(list(range(len(candidates))))
+
+    plain = [product.product_id for product in service.search(Search(q=NEW, k=8)).products]
+    monkeypatch.setattr(service, "reranker", Backwards())
+    page = service.search(Search(q=NEW, k=8))
+    assert [product.product_id for product in page.products] == plain[4::-1] + plain[5:]
+    assert page.steps["reranked"] == "5 of 5 hits by backwards"
+    assert "reranked" not in service.search(Search()).steps  # nobody asked for anything
 
 
 def test_reading_a_photo(client, service):
