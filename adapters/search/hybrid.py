@@ -37,7 +37,7 @@ def hybrid_search(
         words: as typed.
     """
     found = index.words(words, DEPTH, where)
-    deep = max(DEPTH, offset + k) + len(found.ranked)  # ``found.ranked`` may be further in front
+    deep = max(DEPTH, offset + k) + len(found.ranked)  # those may be further in front
     enough = max(offset + k, min(MOST, deep))
     near = {hit.product_id: hit for hit in index.search(vector, enough, where)[0]}
     head = fused([list(near)[:DEPTH], found.ranked], [1.0, WORD_WEIGHT])

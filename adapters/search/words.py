@@ -9,10 +9,14 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 import numpy as np
 
 MOST_WORDS = 32  # of a query
+FEW = 6  # words of a query of which any two may be one word of the products
+RANKED = 10_000  # matches of a query: among more, its words tell too little
+CORRECTED = 4  # words of a query
 SHORTEST = 4  # letters of a word that is corrected
 EXACT = 50  # products looked at for one that is named exactly
 FREQUENT = 1000  # products with a word, counted no further
@@ -27,7 +31,7 @@ class Matches:
     """Products found by words, by their ids."""
 
     named: list[str] = field(default_factory=list)  # id or whole description is the query
-    ranked: list[str] = field(default_factory=list)  # best first, including ``named``
+    ranked: list[str] = field(default_factory=list)  # with all of the words, best first, ``named`` in front
     corrected: dict[str, str] = field(default_factory=dict)  # typed word -> word of the products
 
 
@@ -62,7 +66,9 @@ def in_memory(entities: Sequence[str], products: Iterable[Sequence[str]]) -> sql
 
 
 def matches(connection: sqlite3.Connection, text: str, most: int, passing: np.ndarray | slice) -> Matches:
-    """Finds products by words: first those with all of them, then those with some.
+    """Finds products that have all of the words, but for those like "of" and "the".
+
+    Some of the words tell less than the vector does, above all where products have gaps in their texts.
 
     Args:
         connection: of a database with `word_tables`.
@@ -71,38 +77,43 @@ def matches(connection: sqlite3.Connection, text: str, most: int, passing: np.nd
         passing: ascending rows of the products that pass a filter; a slice for all.
     """
     typed = re.findall(r"[^\W_]+", text.encode(errors="ignore").decode())[:MOST_WORDS]
-    corrected = {word: better for word in dict.fromkeys(typed) if (better := _corrected(connection, word))}
+    unknown = [word for word in dict.fromkeys(typed) if _may_be_wrong(connection, word)][:CORRECTED]
+    corrected = {word: better for word in unknown if (better := _corrected(connection, word))}
     words = [corrected.get(word, word) for word in typed]
     if not words:
         return Matches()
     named = [name for row, name in _named(connection, text, words) if _is_in(row, passing)]
-    ranked = dict.fromkeys(named[:most])
-    telling = [word for word in words if word.casefold() not in FUNCTION_WORDS]
-    joined = [first + second for first, second in zip(words, words[1:], strict=False)]  # "t shirt" for "tshirt"
-    for query in (" AND ".join(map(_quoted, telling)), " OR ".join(map(_quoted, [*telling, *joined]))):
-        if telling and len(ranked) < most:
-            for row, name in _ranked(connection, query):
-                if _is_in(row, passing):
-                    ranked[name] = None
-                if len(ranked) == most:
-                    break
-    return Matches(named, list(ranked), corrected)
+    ways = [words]
+    if len(words) <= FEW:  # "t shirt" for "tshirt"
+        ways += [[*words[:place], words[place] + words[place + 1], *words[place + 2 :]] for place in range(len(words) - 1)]
+    telling = [quoted for way in ways if (quoted := [_quoted(word) for word in way if word.casefold() not in FUNCTION_WORDS])]
+    query = " OR ".join(f"({' AND '.join(quoted)})" for quoted in telling)
+    ranked: Iterable[str] = _ranked(connection, query, passing) if query else []
+    return Matches(named, list(islice(dict.fromkeys(chain(named, ranked)), most)), corrected)
 
 
 def _columns(entities: Sequence[str]) -> list[str]:
     return ["product_id", "caption", *(f"tag_{number}" for number in range(len(entities)))]
 
 
-def _ranked(connection: sqlite3.Connection, query: str, limit: int = -1) -> Iterator[tuple[int, str]]:
-    statement = "SELECT rowid, product_id FROM words WHERE words MATCH ? ORDER BY rank, product_id LIMIT ?"
-    yield from connection.execute(statement, [query, limit])
+def _ranked(connection: sqlite3.Connection, query: str, passing: np.ndarray | slice) -> Iterator[str]:
+    """Ranks the first `RANKED` products that match and pass."""
+    few = not isinstance(passing, slice) and len(passing) <= RANKED
+    rows = "AND rowid IN (SELECT value FROM json_each(?))" if few else ""
+    statement = f"""SELECT row, product_id
+        FROM (SELECT rowid AS found, rank AS score FROM words WHERE words MATCH ? {rows} LIMIT ?)
+        JOIN products ON row = found ORDER BY score, product_id"""
+    values = [query, *([str(np.asarray(passing).tolist())] if few else []), RANKED]
+    yield from (name for row, name in connection.execute(statement, values) if few or _is_in(row, passing))
 
 
 def _named(connection: sqlite3.Connection, text: str, words: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Products whose id or whole description is the text, or the corrected words."""
     wanted = {_plain(text), " ".join(words).casefold()}
-    statement = "SELECT rowid, product_id, caption FROM words WHERE words MATCH ? ORDER BY rank, product_id LIMIT ?"
-    query = f"{{product_id caption}} : {_quoted(' '.join(words))}"
+    statement = """SELECT row, product_id, caption
+        FROM (SELECT rowid AS found, rank AS score FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?)
+        JOIN products ON row = found ORDER BY score, product_id"""
+    query = f"{{product_id caption}} : ^{_quoted(' '.join(words))}"
     for row, name, caption in connection.execute(statement, [query, EXACT]).fetchall():
         if wanted & {_plain(name), _plain(caption)}:
             yield row, name
@@ -112,10 +123,12 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
+def _may_be_wrong(connection: sqlite3.Connection, word: str) -> bool:
+    return len(word) >= SHORTEST and not word.isdigit() and not _count(connection, word)
+
+
 def _corrected(connection: sqlite3.Connection, word: str) -> str | None:
     """Most frequent word of the products one edit away from an unknown one, with its first letter; None if there is none."""
-    if len(word) < SHORTEST or word.isdigit() or _count(connection, word):
-        return None
     found = {other: _count(connection, other) for other in sorted(_edits(word.casefold()))}
     best = max(found, key=lambda other: found[other])
     return best if found[best] else None
