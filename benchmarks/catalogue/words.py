@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from e2.data.product import values_of
 from e2.spelling import spelling
 from e2.texts import cut_texts
 
@@ -34,21 +35,22 @@ def text_faults(texts: Sequence[Sequence[str]], tokenizer: Any) -> dict[str, lis
     return {"spans_lines": list(spanning), "cut": list(cut)}
 
 
-def tag_faults(values: Sequence[str | None]) -> dict[str, Any]:
+def tag_faults(tags: Sequence[str | None]) -> dict[str, Any]:
     """Describes the values of one entity: coverage, spellings of one value, whether constant or all distinct.
 
     Args:
-        values: of each product; None: missing.
+        tags: of each product, maybe of several values; None: missing.
     """
-    counts = Counter(value for value in values if value is not None)
+    given = [tag for tag in tags if tag is not None]
+    counts = Counter(value for tag in given for value in values_of(tag))
     spelled: dict[str, dict[str, int]] = defaultdict(dict)
     for value, count in counts.most_common():
         spelled[spelling(value)][value] = count
-    products = sum(counts.values())
+    products = len(given)
     return {
         "products": products,
         "values": len(counts),
         "constant": len(counts) == 1 and products > 1,
-        "all_distinct": len(counts) == products > 1,
+        "all_distinct": len(counts) == counts.total() > 1,
         "spellings": sorted((ways for ways in spelled.values() if len(ways) > 1), key=lambda ways: -sum(ways.values())),
     }

@@ -147,7 +147,10 @@ def read_shelf(catalogue: Catalogue, fields: Sequence[str]) -> Shelf:
         InputError: fewer than two products have all fields.
     """
     items = read_items(catalogue, "caption")
-    records = [{**product.tags, DESCRIPTION: product.captions[0]} for product in without_photos(catalogue)]
+    records = [
+        {entity: ", ".join(sorted(values)) for entity, values in product.values.items()} | {DESCRIPTION: product.captions[0]}
+        for product in without_photos(catalogue)
+    ]  # several values in one order, as the same ones are the same field
     asked = np.flatnonzero([all(field in record for field in fields) for record in records])
     if len(asked) < 2:
         counts = ", ".join(f"{field} {sum(field in record for record in records):,}" for field in fields)

@@ -221,6 +221,9 @@ def test_texts_and_tags_in_short():
     facts = tag_faults(["T-Shirt", "tshirt", None, "Coat"])
     assert facts["spellings"] == [{"T-Shirt": 1, "tshirt": 1}] and facts["products"] == 3 and facts["all_distinct"]
     assert tag_faults([None])["constant"] is False
+    several = tag_faults(["casual | boho", "Casual", None, "boho | flat"])
+    assert (several["products"], several["values"], several["spellings"]) == (3, 4, [{"casual": 1, "Casual": 1}])
+    assert not several["constant"] and not several["all_distinct"]
 
 
 def test_a_copy_is_smaller_and_alike():

@@ -124,3 +124,11 @@ def test_mistakes_get_one_line(shelf, shop):
         "evaluate", "detail", "--model", "open_clip:e2-nano", "--data", shop / "val.parquet", "--split", "val"
     )
     assert answer.status == 2 and "the order of the fields is found on val or train" in answer.line
+
+
+def test_several_values_are_listed_and_the_same_ones_fit_in_any_order():
+    tags = ("casual | boho", "boho | casual", "casual")
+    products = [Product(str(row), (png("red"),), ("red",), {"style": tag}) for row, tag in enumerate(tags)]
+    searcher = Searcher(colour_encoder(), read_shelf(Shelf(products, tags=("style",)), ("style", "description")))
+    assert searcher.queries(("style",)) == ["boho, casual", "boho, casual", "casual"]
+    assert fitting(("style",), searcher.seen).tolist() == [0, 0, 1]
