@@ -244,7 +244,6 @@ class TrainConfig:
     checkpointing: bool = setting(
         False, "compute what the blocks keep for the gradient once more instead of keeping it: less memory, more time"
     )
-    compile: bool = setting(False, "compile the transformer blocks (torch.compile); needs a C++ compiler")
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto = a GPU where there is one")
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)

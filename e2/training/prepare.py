@@ -84,8 +84,6 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     torch.backends.cuda.matmul.allow_tf32 = config.tf32
     if config.checkpointing:
         model.set_grad_checkpointing()
-    if config.compile:
-        compile_blocks(method)
     spread(accelerator, method.to(accelerator.device))
     method.part = OwnRows(accelerator.process_index, accelerator.num_processes)
     model.logit_scale.requires_grad_(config.loss.temperature is None)
@@ -118,13 +116,6 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         watch=StepWatch(accelerator.device, may_skip=accelerator.scaler is not None),
         average=None if config.optim.ema is None else WeightAverage(method, config.optim.ema),
     )
-
-
-def compile_blocks(method: Method) -> None:
-    """Compiles each transformer block in place; names of weights stay."""
-    for module in method.modules():
-        if type(module).__name__ in BLOCKS:
-            module.compile()
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:

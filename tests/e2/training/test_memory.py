@@ -42,14 +42,6 @@ def test_checkpointing_keeps_less_and_finds_the_same_gradients(shop, tiny, tmp_p
         assert_close(again[name], gradient)
 
 
-@pytest.mark.slow
-def test_compiled_blocks_find_the_same_gradients_under_the_same_names(shop, tiny, tmp_path):
-    plain, compiled = (step(shop, tiny, tmp_path, method="e2", compile=setting)[0] for setting in (False, True))
-    assert plain.keys() == compiled.keys()
-    for name, gradient in plain.items():
-        assert_close(compiled[name], gradient, atol=1e-5, rtol=1e-4)
-
-
 def test_tf32_is_set_for_its_run_alone(shop, tiny, tmp_path):
     for setting in (True, False):
         step(shop, tiny, tmp_path, method="clip", tf32=setting)
