@@ -144,7 +144,7 @@ def probe_entity(features: Sequence[np.ndarray], labels: Labels) -> Probed:
 
 def majority(labels: Labels) -> float:
     """Accuracy in percent of always predicting the training split's most frequent value."""
-    guess = np.bincount(labels.classes[0]).argmax()
+    guess = np.asarray(np.bincount(labels.classes[0]).argmax())
     return 100 * float(right_for_any(guess, labels.classes[-1], labels.rows[-1])[first_of_each(labels.rows[-1])].mean())
 
 
