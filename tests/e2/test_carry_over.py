@@ -81,7 +81,10 @@ def test_entities_read_as_before_among_others(run, tiny):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"tokens": {"brand": 3}}, "brand.tokens"),
+        (
+            {"tokens": {"brand": 3}},
+            "left out for their shape: brand.fusions.3.own_queries, brand.fusions.4.own_queries, brand.tokens",
+        ),
         ({"rank": 8}, "fusions."),
         ({"layers": (1,)}, "new: "),
         ({"reader": "paper"}, "model.reader=paper (default)"),

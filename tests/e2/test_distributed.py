@@ -95,7 +95,7 @@ def test_two_processes_find_the_gradients_of_the_whole_batch(alone, together, me
 
 @pytest.mark.slow
 def test_four_processes_find_the_gradients_of_the_whole_batch(alone, config_dir, shop, tmp_path):
-    """Of 11 products three get 3 and the last 2."""
+    """Shares of 11 products differ: three processes get 3, the last 2."""
     launched("tests.e2.distributed_worker", config_dir, shop, tmp_path, "gradients", processes=4)
     for method, chunk in CASES:
         name = f"gradients-{method}-{chunk}.safetensors"

@@ -119,6 +119,8 @@ def test_a_run_from_the_cache_ends_as_one_without(shop, tiny, tmp_path):
     for name, tensor in left.items():
         # Activations are kept in half precision, and Adam makes a step's width of what is nearly zero.
         torch.testing.assert_close(right[name], tensor, atol=1e-3, rtol=2e-2)
+        close = torch.isclose(right[name], tensor, atol=2e-4, rtol=2e-2)
+        assert close.float().mean() > 0.99, name
     assert cached["history"][-1]["SumR"] == pytest.approx(plain["history"][-1]["SumR"], abs=20)
     kinds = {path.parent.name for path in files(tmp_path / "cache")}
     assert {"stream-3", "stream-4", "pooled", "found"} <= kinds and "pixels" not in kinds
