@@ -48,7 +48,7 @@ class Method(nn.Module):
         if loss.kind == "sigmoid" and model.logit_bias is None:
             raise InputError("loss.kind=sigmoid needs a backbone with a logit bias, such as ViT-B-16-SigLIP; use softmax")
         counted = [name for name in self.weights if tags or name != "region_weight"]
-        if not any(getattr(loss, name) != 0 for name in counted):
+        if all(getattr(loss, name) == 0 for name in counted):
             names = " and ".join(f"loss.{name}" for name in counted)
             raise InputError(f"{names} {'is' if len(counted) == 1 else 'are'} 0: there is nothing to learn; raise one")
         self.model = model

@@ -33,7 +33,7 @@ class RerankHit:
 
 @dataclass(frozen=True)
 class HitScores:
-    """HitScores of hits, higher is better; None where there is none."""
+    """Scores of hits, higher is better; None where there is none."""
 
     values: Sequence[float | None]
     reasons: Counter[str] = field(default_factory=Counter)  # why there is none -> number of hits
@@ -51,7 +51,7 @@ class HitScores:
 
 
 class Reranker(Protocol):
-    """HitScores the first hits of a search. Thread-safe."""
+    """Scores the first hits of a search. Thread-safe."""
 
     @property
     def name(self) -> str: ...

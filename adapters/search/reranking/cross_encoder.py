@@ -26,7 +26,7 @@ class CrossEncoderConfig:
 
 
 class CrossEncoder:
-    """HitScores products' descriptions and tags against the words of a query."""
+    """Scores products' descriptions and tags against the words of a query."""
 
     def __init__(self, config: CrossEncoderConfig):
         with extra("rerank", "a cross-encoder"):

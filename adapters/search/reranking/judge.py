@@ -52,7 +52,7 @@ class JudgeConfig:
 
 
 class Judge:
-    """HitScores hits from 0 to 10, one request a hit.
+    """Scores hits from 0 to 10, one request a hit.
 
     Args:
         server: of the model; further settings, as ``parallel`` and ``tries``.
