@@ -8,6 +8,7 @@ import numpy as np
 
 from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
+from e2.adapters.unit_vectors import normalised
 from e2.data.product import Catalogue, Product, texts_only
 from e2.errors import InputError, printable
 
@@ -62,8 +63,8 @@ class ProductVector:
     def of_one(self, photos: np.ndarray, text: np.ndarray | None = None) -> np.ndarray:
         """Joins the unit vectors of a product's photos (n, D) and, for a share of it, of its description (D,): (D,)."""
         used = photos[:1] if self.first else photos
-        joined = _unit(used.mean(axis=0)) if len(used) > 1 else used[0]
-        return joined if text is None else _unit((1 - self.text) * joined + self.text * text)
+        joined = normalised(used.mean(axis=0)) if len(used) > 1 else used[0]
+        return joined if text is None else normalised((1 - self.text) * joined + self.text * text)
 
     def encode(
         self, encoder: Encoder, catalogue: Catalogue, rows: Sequence[int] | np.ndarray | None = None, progress: bool = True
@@ -90,7 +91,3 @@ class ProductVector:
 
 
 ALL_PHOTOS, FIRST_PHOTO = ProductVector(), ProductVector(first=True)
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / max(float(np.linalg.norm(vector)), 1e-12)

@@ -170,6 +170,11 @@ def shared_means(values: dict[str, Tensor]) -> dict[str, Tensor]:
     return dict(zip(values, rows / dist.get_world_size(), strict=True))
 
 
+def own_shard(tensor: Tensor) -> Tensor:
+    """This process's shard of a sharded tensor (FSDP), which shares its memory; any other tensor as it is."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
 def own_rows(total: int) -> range:
     """Rows that this process works on: every W-th one."""
     state = processes()

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
+from e2.distributed import own_shard
 from e2.errors import InputError, TrainingStopped
 
 
@@ -59,7 +59,7 @@ def broken_gradients(parameters: Iterable[tuple[str, nn.Parameter]]) -> str:
     """
     found = []
     for name, p in parameters:
-        gradient = p.grad.to_local() if isinstance(p.grad, DTensor) else p.grad
+        gradient = None if p.grad is None else own_shard(p.grad)
         if gradient is not None and not gradient.isfinite().all():
             found.append(name)
     return f"{found[0]}{f' and {len(found) - 1} more' if found[1:] else ''}" if found else "the whole"

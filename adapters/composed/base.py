@@ -15,6 +15,7 @@ from e2.adapters.composed.presets import QueryPreset, query_preset
 from e2.adapters.composed.rewriting import Rewriting
 from e2.adapters.encoder import Encoder
 from e2.adapters.image_batches import ImageSource
+from e2.adapters.unit_vectors import normalised
 from e2.errors import InputError
 from e2.finite import require_finite
 
@@ -174,12 +175,6 @@ def wish_fault(wish: str) -> str | None:
     if not wish.strip(" .,?!"):
         return 'is empty; say what should differ, e.g. "is red and has a hood"'
     return f"has {len(wish):,} characters; keep it below {LONGEST_WISH:,}" if len(wish) > LONGEST_WISH else None
-
-
-def normalised(vectors: np.ndarray) -> np.ndarray:
-    """Normalises rows to length 1, float32."""
-    vectors = np.asarray(vectors, dtype=np.float32)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def _checked(features: np.ndarray, images: Sequence[ImageSource] | None) -> np.ndarray:

@@ -6,10 +6,11 @@ Suits E2, whose regions read tags; with a plain CLIP the tags are read from the 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from e2.adapters.composed.base import Composed, Composer, References, normalised
+from e2.adapters.composed.base import Composed, Composer, References
 from e2.adapters.composed.rule_editor import RuleEditor, worded
 from e2.adapters.encoder import Encoder
 from e2.adapters.tag_reader import TagReader, several_valued, tag_vocabulary
+from e2.adapters.unit_vectors import normalised
 from e2.data.product import Catalogue
 from e2.errors import InputError
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from e2.adapters.composed.base import Composed, normalised
+from e2.adapters.composed.base import Composed
 from e2.adapters.composed.fashion_words import WORDS
 from e2.adapters.composed.lexicon import Lexicon, Value, sort_of
 from e2.adapters.composed.rule_editor import RuleEditor, covers
+from e2.adapters.unit_vectors import normalised
 from e2.data.product import values_of as values_of_tag
 
 

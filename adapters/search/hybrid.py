@@ -13,6 +13,7 @@ import numpy as np
 from e2.adapters.search.filters import Filter
 from e2.adapters.search.index import MOST, ProductIndex
 from e2.adapters.search.store import IndexHit
+from e2.adapters.unit_vectors import normalised
 
 DEPTH = 100  # products of each list that are merged; the rest follow by their vectors
 SMOOTHING = 60  # of the paper
@@ -63,6 +64,6 @@ def fused(lists: Sequence[Sequence[str]], weights: Sequence[float]) -> list[str]
 def _scored(index: ProductIndex, vector: np.ndarray, names: Sequence[str]) -> dict[str, IndexHit]:
     """Products with the cosines of their photos and the query; deleted ones are left out."""
     vectors = index.store.vectors(names)
-    query = vector[0] / max(float(np.linalg.norm(vector)), 1e-12)
+    query = normalised(vector[0])
     hits = {hit.product_id: hit for hit in index.get(names)}
     return {name: replace(hits[name], score=float(found @ query)) for name, found in vectors.items() if name in hits}

@@ -15,6 +15,7 @@ from e2.adapters.search.engines import folder_of, open_store
 from e2.adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
 from e2.adapters.search.store import IndexHit, Manifest, Searchable, Store
 from e2.adapters.search.words import Matches
+from e2.adapters.unit_vectors import normalised
 from e2.errors import InputError
 from e2.finite import require_finite
 
@@ -100,7 +101,7 @@ class ProductSearch:
         if queries.ndim != 2 or queries.shape[1] != self.store.manifest.dim:
             raise InputError(f"the index holds vectors of width {self.store.manifest.dim}, not of shape {queries.shape}")
         require_finite(queries, "query vectors")
-        return queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-12)
+        return normalised(queries)
 
 
 class ProductIndex(ProductSearch):

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from e2.distributed import own_shard
+
 
 class WeightAverage:
     """An exponential moving average of the weights that learn, kept beside them; with FSDP sharded like them.
@@ -62,5 +64,4 @@ class WeightAverage:
 
 
 def _local(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """This process's shards of sharded tensors; others as they are. They share the memory."""
-    return [t.to_local() if isinstance(t, DTensor) else t for t in map(Tensor.detach, tensors)]
+    return [own_shard(tensor.detach()) for tensor in tensors]

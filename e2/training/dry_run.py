@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from e2.config import TrainConfig
 from e2.data.product import Catalogue
+from e2.distributed import own_shard
 from e2.training.fill_cache import human_size
 from e2.training.prepare import Run, prepare
 from e2.training.step import read, take_step
@@ -63,8 +63,7 @@ def plan(run: Run) -> dict[str, int]:
 
 def held(tensors: Iterable[Tensor]) -> int:
     """Bytes of tensors, of sharded ones (FSDP) this process's part."""
-    parts = (tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in tensors)
-    return sum(part.numel() * part.element_size() for part in parts)
+    return sum(part.numel() * part.element_size() for part in map(own_shard, tensors))
 
 
 def peak(device: torch.device) -> int:

@@ -1,9 +1,12 @@
 """An OpenAI-compatible server on this machine that fails, stalls and talks nonsense as told."""
 
+import contextlib
 import json
+import os
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
 
 
 class ChatServer:
@@ -26,6 +29,15 @@ class ChatServer:
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+
+@contextlib.contextmanager
+def serving(good):
+    """A running server that no proxy hides."""
+    with mock.patch.dict(os.environ, no_proxy="*"):
+        server = ChatServer(good)
+        yield server
+        server.http.shutdown()
 
 
 def reply(handler, status, content: bytes, **headers):

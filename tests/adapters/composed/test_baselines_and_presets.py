@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from e2.adapters.composed import METHODS, References, make_composer, query_preset
-from e2.adapters.composed.base import normalised
 from e2.adapters.composed.baselines import slerp
+from e2.adapters.unit_vectors import normalised
 from e2.errors import InputError
 from tests.shared import shared_path
 

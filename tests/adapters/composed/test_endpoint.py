@@ -8,7 +8,7 @@ from e2.adapters.composed.chat_client import AnswerCache, EndpointConfig
 from e2.adapters.composed.endpoint import Endpoint
 from e2.adapters.composed.rewriting import tally
 from e2.errors import InputError
-from tests.adapters.chat_server import ChatServer, content, reply, saying, stall, status
+from tests.adapters.chat_server import content, reply, saying, serving, stall, status
 from tests.shared import shared_path
 
 
@@ -19,11 +19,9 @@ def good(handler, body):
 
 
 @pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "*")
-    server = ChatServer(good)
-    yield server
-    server.http.shutdown()
+def server():
+    with serving(good) as server:
+        yield server
 
 
 def endpoint(server, cache=None, **options):

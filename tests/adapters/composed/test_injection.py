@@ -5,8 +5,8 @@ import open_clip
 import pytest
 import torch
 
-from e2.adapters.composed.base import normalised
 from e2.adapters.composed.injection import NOWHERE, encode_text_with_tokens, locate_words, prompts_with_word, token_table
+from e2.adapters.unit_vectors import normalised
 from e2.errors import InputError
 from e2.texts import cut_to_longest
 from tests.adapters.composed.towers import fixture_tower, places, siglip_like_tower

@@ -18,7 +18,7 @@ from e2.adapters.search.reranking.base import HitScores, RerankHit, RerankQuery,
 from e2.adapters.search.reranking.choose import reranker_of
 from e2.adapters.search.reranking.judge import read_score
 from e2.errors import InputError
-from tests.adapters.chat_server import ChatServer, content, saying, status
+from tests.adapters.chat_server import content, saying, serving, status
 from tests.adapters.search.conftest import entry, manifest, unit
 from tests.conftest import jpeg
 
@@ -34,11 +34,9 @@ def likes_red(handler, body):
 
 
 @pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "*")
-    server = ChatServer(likes_red)
-    yield server
-    server.http.shutdown()
+def server():
+    with serving(likes_red) as server:
+        yield server
 
 
 def judge(server, *settings):
