@@ -84,6 +84,15 @@ def spelling(text: str) -> str:
     return _join(word.spelling for word in words(text)) or text.strip()
 
 
+def same_values(values: Iterable[str]) -> tuple[str, ...]:
+    """Key that lists of the same values share, in whatever order and spelling.
+
+    >>> same_values(["Boho", "casual"]) == same_values(["Casual", "boho", "boho"])
+    True
+    """
+    return tuple(sorted(set(map(spelling, values))))
+
+
 def by_spelling(values: Iterable[str]) -> dict[str, str]:
     """Maps each spelling to the first value that has it."""
     found: dict[str, str] = {}

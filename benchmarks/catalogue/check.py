@@ -114,9 +114,9 @@ def _look(found: Findings, encoder: Encoder, vectors: np.ndarray, seed: int, pro
     pairs = alike(neighbours, scores, found.alike_from)
     found.alike = [(a, b, score) for a, b, score in pairs if not told.get(a, set()) & told.get(b, set())]
     for entity in found.catalogue.tags:
-        values = [product.tags.get(entity) for product in found.products]
-        one_way = by_spelling(value for value in values if value is not None)  # in two spellings is another fault
-        values = [None if value is None else one_way[spelling(value)] for value in values]
+        values = [product.values.get(entity, ()) for product in found.products]
+        one_way = by_spelling(value for own in values for value in own)  # in two spellings is another fault
+        values = [tuple(one_way[spelling(value)] for value in own) for own in values]
         found.suspects[entity] = suspects(values, neighbours, scores)
     found.outliers = outliers(scores)
     found.places = project(vectors[found.mapped], seed)

@@ -3,19 +3,25 @@
 A product's own tag has no vote on it. Confident learning is that of Northcutt et al., Confident Learning: Estimating
 Uncertainty in Dataset Labels (JAIR 2021), section 3: a value is believed where its probability reaches the mean that products
 so tagged give it, and a product believed to have another value than its own is a suspect, ranked by the margin between both.
+
+Several values of a tag do not exclude each other: of a product that has several, a value is a suspect only where it is not
+believed itself.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from e2.extras import extra
 
 RARE = 5  # products that a value needs for its neighbours to speak of it
 BLOCK = 4096  # products at a time
 
 
 class TagSuspect(NamedTuple):
-    """A product whose tag is doubted, the value that its neighbours have, and the margin between the probabilities."""
+    """A product's value that is doubted, the one that its neighbours have, and the margin between the probabilities."""
 
     product: int
     given: str
@@ -23,50 +29,59 @@ class TagSuspect(NamedTuple):
     margin: float
 
 
-def suspects(values: Sequence[str | None], neighbours: np.ndarray, scores: np.ndarray) -> list[TagSuspect]:
-    """Ranks the products whose value the neighbours contradict, the most doubtful first.
+def suspects(values: Sequence[Sequence[str]], neighbours: np.ndarray, scores: np.ndarray) -> list[TagSuspect]:
+    """Ranks the products of which the neighbours contradict a value, the most doubtful first.
 
     Args:
-        values: of N products; None: missing, never doubted and without a vote.
+        values: of N products; one without any is never doubted and has no vote.
         neighbours: (N, K) rows, -1 = none.
         scores: (N, K) cosines.
+
+    Raises:
+        InputError: SciPy is not installed.
     """
-    names, labels = _numbered(values)
-    given = np.flatnonzero(labels >= 0)
+    names = sorted(value for value, count in Counter(value for own in values for value in set(own)).items() if count >= RARE)
     if len(names) < 2 or not neighbours.shape[1]:
         return []
-    probabilities = np.zeros(len(labels))  # that each product has its own value
-    for rows, votes in _votes(labels, neighbours, scores, given, len(names)):
-        probabilities[rows] = votes[np.arange(len(rows)), labels[rows]]
-    sums = np.bincount(labels[given], probabilities[given], len(names))
-    believed = sums / np.bincount(labels[given], minlength=len(names))  # (C,) from which probability on a value is believed
+    labels = _matrix(values, names)
+    counts = np.asarray(labels.sum(axis=0)).ravel()
+    sums = np.zeros(len(names))
+    for rows, votes in _votes(labels, neighbours, scores):
+        sums += np.asarray(labels[rows].multiply(votes).sum(axis=0)).ravel()
+    believed = sums / counts  # (C,) from which probability on a value is believed
     found = []
-    for rows, votes in _votes(labels, neighbours, scores, given, len(names)):
-        confident = np.where((votes >= believed) & (votes > 0), votes, 0)
-        best = confident.argmax(axis=1)
-        margins = votes[np.arange(len(rows)), best] - probabilities[rows]
-        for place in np.flatnonzero((confident.max(axis=1) > 0) & (best != labels[rows]) & (margins > 0)).tolist():
-            row = int(rows[place])
-            found.append(TagSuspect(row, names[labels[row]], names[best[place]], float(margins[place])))
+    for rows, votes in _votes(labels, neighbours, scores):
+        own = labels[rows].toarray() > 0
+        alone = own.sum(axis=1, keepdims=True) == 1
+        doubted = np.where(own & (alone | (votes < believed)), votes, np.inf)
+        offered = np.where(~own & (votes >= believed), votes, -np.inf)
+        given, best, margins = doubted.argmin(axis=1), offered.argmax(axis=1), offered.max(axis=1) - doubted.min(axis=1)
+        for place in np.flatnonzero(margins > 0).tolist():
+            found.append(TagSuspect(int(rows[place]), names[given[place]], names[best[place]], float(margins[place])))
     return sorted(found, key=lambda one: (-one.margin, one.product))
 
 
-def _numbered(values: Sequence[str | None]) -> tuple[list[str], np.ndarray]:
-    """Names of the values that are not rare, and the number of each product's, -1 = none of them."""
-    names, places, counts = np.unique([value or "" for value in values], return_inverse=True, return_counts=True)
-    kept = (counts >= RARE) & (names != "")
-    numbers = np.where(kept, np.cumsum(kept) - 1, -1)
-    return names[kept].tolist(), numbers[places.ravel()]
+def _matrix(values: Sequence[Sequence[str]], names: Sequence[str]) -> Any:
+    """Sparse (N, C): 1 where a product has a value."""
+    with extra("check", "e2 data check"):
+        from scipy.sparse import csr_array
+    number = {name: place for place, name in enumerate(names)}
+    pairs = [(row, number[value]) for row, own in enumerate(values) for value in dict.fromkeys(own) if value in number]
+    return csr_array((np.ones(len(pairs)), np.array(pairs).T), shape=(len(values), len(names)))
 
 
-def _votes(labels: np.ndarray, neighbours: np.ndarray, scores: np.ndarray, given: np.ndarray, classes: int):
-    """Yields blocks of rows (B,) with the share of each value among their neighbours (B, C), near ones weighing more."""
+def _votes(labels: Any, neighbours: np.ndarray, scores: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields blocks of tagged products (B,) with the share of their neighbours that have each value (B, C), near ones weighing
+    more; a neighbour without any has no vote.
+    """
     spread = np.nanmean(np.where(neighbours >= 0, scores[:, :1] - scores, np.nan)[:, -1:]) or 1.0
+    tagged = np.diff(labels.indptr) > 0
+    given = np.flatnonzero(tagged)
     for start in range(0, len(given), BLOCK):
         rows = given[start : start + BLOCK]
         near, own = neighbours[rows], scores[rows]
-        voting = np.where(near >= 0, labels[near], -1)
-        weights = np.where(voting >= 0, np.exp((own - own[:, :1]) / max(float(spread), 1e-6)), 0.0)
-        votes = np.zeros((len(rows), classes))
-        np.add.at(votes, (np.arange(len(rows))[:, None], np.maximum(voting, 0)), weights)
-        yield rows, votes / np.maximum(votes.sum(axis=1, keepdims=True), 1e-12)
+        weights = np.where((near >= 0) & tagged[near], np.exp((own - own[:, :1]) / max(float(spread), 1e-6)), 0.0)
+        shares = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+        ends = np.arange(len(rows) + 1) * near.shape[1]
+        voting = type(labels)((shares.ravel(), np.maximum(near, 0).ravel(), ends), shape=(len(rows), len(tagged)))
+        yield rows, (voting @ labels).toarray()

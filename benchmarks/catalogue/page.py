@@ -124,13 +124,13 @@ def _map(found: Findings) -> dict[str, Any]:
     rows = found.mapped.tolist()
     entities = {}
     for entity in found.catalogue.tags:
-        values = [found.products[row].tags.get(entity) for row in rows]
-        most = [value for value, _ in Counter(value for value in values if value is not None).most_common(COLOURS)]
+        values = [found.products[row].values.get(entity, ()) for row in rows]
+        most = [value for value, _ in Counter(value for own in values for value in own).most_common(COLOURS)]
         number = {value: place for place, value in enumerate(most)}
         entities[_value(entity)] = {
             "names": [_value(value) for value in most],
-            "values": ["" if value is None else _value(value) for value in values],
-            "colours": [number.get(value, -1) for value in values],
+            "values": [_value(", ".join(own)) for own in values],
+            "colours": [min((number[value] for value in own if value in number), default=-1) for own in values],
         }
     return {
         "places": np.round(found.places, 4).tolist() if len(found.places) else [],

@@ -106,7 +106,8 @@ def probe_right(images: np.ndarray, labels: TagLabels, seed: int) -> np.ndarray:
         fit = np.setdiff1d(np.arange(len(inputs)), np.concatenate([test, val]))
         (fit_rows, targets), (val_rows, val_targets) = (np.nonzero(own[part]) for part in (fit, val))
         if len(set(targets.tolist())) > 1:
-            probe = fit_probe(inputs[fit][fit_rows], targets, inputs[val][val_rows], val_targets)
+            rows = fit_rows, val_rows  # each as often as it has values
+            probe = fit_probe(inputs[fit][fit_rows], targets, inputs[val][val_rows], val_targets, products=rows)
             right[test] = own[test, probe.predict(inputs[test])]
         else:  # nothing to tell apart
             right[test] = own[test, targets[0]]

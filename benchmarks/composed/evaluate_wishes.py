@@ -24,10 +24,11 @@ from e2.adapters.product_images import ProductImages
 from e2.adapters.tag_reader import tag_vocabulary
 from e2.benchmarks.core.encoded import EncodedOnce
 from e2.data.product import Catalogue, without_photos
+from e2.data.product import values_of as values_of_tag
 from e2.errors import InputError
 from e2.files import write_json
 from e2.options import TableOptions
-from e2.spelling import spelling
+from e2.spelling import same_values, spelling
 
 TOP = 10
 PRODUCTS = 40  # products with the value, and as many without, for each pattern
@@ -97,8 +98,9 @@ class Shop:
         entity = self.editor.lexicon.kind(kind)
         tagged = [row for row in rng.permutation(len(self.tags)) if entity in self.tags[row]]
         for number, row in enumerate(tagged[: 2 * PRODUCTS]):
-            own = self.tags[row][entity]
-            first, second = rng.permutation([name for name in self.vocabulary[entity] if spelling(name) != spelling(own)])[:2]
+            own, *more = values_of_tag(self.tags[row][entity])
+            others = [name for name in self.vocabulary[entity] if spelling(name) not in same_values([own, *more])]
+            first, second = rng.permutation(others)[:2]
             name, other = (own, first) if number % 2 == 0 or "{value}" not in pattern else (first, second)
             wish = pattern.format(value=name.lower(), other=other.lower())
             yield Question(int(row), wish, self.editor.lexicon.named(entity, str(name)))

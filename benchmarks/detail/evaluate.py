@@ -30,6 +30,7 @@ from e2.data.loader import DESCRIPTION
 from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
 from e2.ranks import KS, TIE_POLICY, query_ranks
+from e2.spelling import spelling
 
 FIGURES = ("detail.png", "detail.svg")
 KINDS = ("matching", "exact")
@@ -148,7 +149,8 @@ def read_shelf(catalogue: Catalogue, fields: Sequence[str]) -> Shelf:
     """
     items = read_items(catalogue, "caption")
     records = [
-        {entity: ", ".join(sorted(values)) for entity, values in product.values.items()} | {DESCRIPTION: product.captions[0]}
+        {entity: ", ".join(sorted(values, key=spelling)) for entity, values in product.values.items()}
+        | {DESCRIPTION: product.captions[0]}
         for product in without_photos(catalogue)
     ]  # several values in one order, as the same ones are the same field
     asked = np.flatnonzero([all(field in record for field in fields) for record in records])

@@ -20,6 +20,7 @@ from rich.table import Table
 from e2.adapters.captioning.captioner import Captioner
 from e2.adapters.encoder import Encoder
 from e2.adapters.tag_reader import TagReader, tag_vocabulary
+from e2.adapters.unit_vectors import mean_of_each
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
 from e2.benchmarks.core.comparison import Comparison, Measured, check_encoders, compare_encoders, write_comparison
 from e2.benchmarks.core.encoded import first_photos
@@ -143,8 +144,7 @@ def _kinds(
         place = {spelling(value): number for number, value in enumerate(subjects.vocabulary[entity])}
         products = np.flatnonzero([entity in tags for tags in subjects.tags])
         owned = [[place[spelling(value)] for value in subjects.tags[product][entity]] for product in products]
-        sums = np.stack([table[own].sum(axis=0) for own in owned])
-        texts = sums / np.linalg.norm(sums, axis=1, keepdims=True).clip(1e-12)  # of several values their mean
+        texts = mean_of_each(table, owned)
         kinds[f"{entity}_"] = products, pairs[0][products], texts
         if regions is not None and entity in encoder.tags:
             kinds[f"{entity}_region_"] = products, regions[products, encoder.tags.index(entity)], texts

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from e2.adapters.encoder import Encoder
 from e2.adapters.tag_reader import trained_prompt
+from e2.adapters.unit_vectors import mean_of_each
 from e2.benchmarks.grounding.attention_maps import attention_maps, gradient_maps
+from e2.data.product import values_of
 
 TOKENS = "tokens"  # over all fusion blocks; one block's are called tokens@LAYER
 WITHOUT_TOKENS = "gradient"  # substitute for encoders without tokens: the other kind of map that uses the tag
@@ -28,15 +30,15 @@ def own_map(scores: Iterable[str]) -> str:
 
 
 def tag_texts(encoder: Encoder, tags: Sequence[Mapping[str, str]], entities: Sequence[str]) -> dict[str, np.ndarray]:
-    """Embeds each product's own tag, worded as in training: entity -> (N, D); zeros without a tag."""
+    """Embeds each product's own tag, worded as in training: entity -> (N, D), of several values their mean; zeros without."""
     prompt = trained_prompt(encoder)
-    wanted = {(entity, own[entity]): None for own in tags for entity in entities if entity in own}
-    vectors = encoder.encode_texts([prompt.format(tag=tag, entity=entity) for entity, tag in wanted], progress=False)
-    known = dict(zip(wanted, vectors, strict=True))
-    nothing = np.zeros_like(vectors[0])
+    owned = {entity: [values_of(own[entity]) if entity in own else () for own in tags] for entity in entities}
+    wanted = dict.fromkeys((entity, value) for entity, found in owned.items() for values in found for value in values)
+    vectors = encoder.encode_texts([prompt.format(tag=value, entity=entity) for entity, value in wanted], progress=False)
+    rows = {text: row for row, text in enumerate(wanted)}
     return {
-        entity: np.stack([known.get((entity, own[entity]), nothing) if entity in own else nothing for own in tags])
-        for entity in entities
+        entity: mean_of_each(vectors, [[rows[entity, value] for value in values] for values in found])
+        for entity, found in owned.items()
     }
 
 

@@ -75,7 +75,7 @@ def _draw_tokens(axes: np.ndarray, encoder: Encoder, products: Sequence[Product]
         _show(axes[row, 0], np.asarray(seen), "photo" if row == 0 else "")
         for axis, (entity, layers) in zip(axes[row, 1:], chosen.items(), strict=True):
             weights = {layer: own[row].sum(axis=0) for layer, own in layers.items()}
-            _show(axis, lit(seen, weights), f"{entity.replace('_', ' ')}: {product.tags.get(entity, 'none')}")
+            _show(axis, lit(seen, weights), f"{entity.replace('_', ' ')}: {', '.join(product.values.get(entity, ('none',)))}")
             _frames(axis, weights)
             _box(axis, view, product, entity)
 

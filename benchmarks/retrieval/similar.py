@@ -12,7 +12,7 @@ from torch import Tensor
 
 from e2.data.product import Product
 from e2.ranks import KS, TIE_TOLERANCE, Ranks
-from e2.spelling import spelling
+from e2.spelling import same_values
 
 DEPTH = 10
 NAMES = (*(f"R@{k}" for k in KS), f"P@{DEPTH}")
@@ -37,7 +37,7 @@ def tag_groups(products: Sequence[Product], entities: Sequence[str]) -> np.ndarr
 def _tags(values: Mapping[str, tuple[str, ...]], entities: Sequence[str]) -> Hashable | None:
     if any(entity not in values for entity in entities):
         return None
-    return tuple(frozenset(map(spelling, values[entity])) for entity in entities)
+    return tuple(same_values(values[entity]) for entity in entities)
 
 
 def similar_hits(images: Tensor, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

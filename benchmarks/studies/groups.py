@@ -41,7 +41,7 @@ def variants(context: Context) -> list[Variant]:
 
 def retrieval_and_neighbours(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
     """Measures recalls as other studies do, and ``same_ENTITY@10``: the percentage of a photo's ten nearest texts that share
-    its tag.
+    its tag, of several values any.
 
     Photos without the tag are left out; a text without it counts as different.
 
@@ -53,15 +53,16 @@ def retrieval_and_neighbours(encoder: Encoder, catalogue: Catalogue, context: Co
     found = retrieval_of(answer(remembered, items, None), len(catalogue))
     images, texts = remembered.encode_images(items.images), remembered.encode_texts(items.texts)
     _, rows = search(images, texts, NEAREST, device=remembered.device)  # (I, 10)
-    all_tags = [product.tags for product in without_photos(catalogue)]
+    all_tags = [product.values for product in without_photos(catalogue)]
     for entity in context.entities:
-        tags = np.array([spelling(own.get(entity, "")) for own in all_tags])
-        if not tags.any():
+        tags = [frozenset(map(spelling, own.get(entity, ()))) for own in all_tags]
+        tagged = np.array([bool(values) for values in tags])
+        if not tagged.any():
             raise InputError(f"{catalogue.name} split {catalogue.split}: no product has the tag {entity}; check --tags")
-        own, others = tags[items.image_products], tags[items.text_products[rows]]
-        shared = np.where(own != "", 100 * (own[:, None] == others).mean(axis=1), 0.0)
+        pairs = zip(items.image_products.tolist(), items.text_products[rows].tolist(), strict=True)
+        shared = [100 * float(np.mean([bool(tags[own] & tags[other]) for other in others])) for own, others in pairs]
         sums = np.bincount(items.image_products, shared, minlength=len(tags))
-        counts = np.bincount(items.image_products, own != "", minlength=len(tags))
+        counts = np.bincount(items.image_products, tagged[items.image_products], minlength=len(tags))
         name = SAME.format(entity=entity)
         found.items[name] = np.stack([sums, counts], axis=-1)[:, None]
         found.metrics[name] = value(found.items[name])

@@ -4,7 +4,8 @@ Products are grouped by their tuple of tags, and tuples by their unchanged tags,
 balanced: every set of changing tags gives equally many pairs if it has them, and within a set the values of one entity (the
 brand, if any) take turns, so that the largest brand does not fill the list.
 
-Values spelled in two ways (*T-shirt*, *Tshirts*) are one: `e2.spelling` compares them.
+Values spelled in two ways (*T-shirt*, *Tshirts*) are one: `e2.spelling` compares them. Tags of several values are equal if
+they have the same ones, in any order.
 """
 
 import itertools
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from e2.data.product import values_of
 from e2.errors import InputError
-from e2.spelling import by_spelling, spelling
+from e2.spelling import same_values
 
 TURNS = "brand"  # the entity whose values take turns; otherwise the one with most values
 
@@ -25,12 +27,12 @@ class TagTable:
     """The tags of P products as integers."""
 
     entities: tuple[str, ...]  # E names
-    codes: np.ndarray  # (P, E) int64, each value's index in ``values``
-    values: tuple[tuple[str, ...], ...]  # for each entity its values, each in its most frequent spelling
+    codes: np.ndarray  # (P, E) int64, each tag's index in ``values``
+    values: tuple[tuple[str, ...], ...]  # for each entity its tags, each in its most frequent spelling
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[str]], entities: Sequence[str]) -> "TagTable":
-        """Builds the table from P rows of E values each."""
+        """Builds the table from P rows of E tags each."""
         columns = [_coded(column) for column in zip(*rows, strict=True)]
         return cls(tuple(entities), np.stack([codes for codes, _ in columns], axis=1), tuple(values for _, values in columns))
 
@@ -40,12 +42,14 @@ class TagTable:
 
 
 def _coded(column: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Codes one entity's values: (P,) codes, and their values."""
+    """Codes one entity's tags: (P,) codes, and the tags."""
     frequent = sorted(Counter(column).items(), key=lambda counted: (-counted[1], counted[0]))
-    shown = by_spelling(value for value, _ in frequent)
+    keys = {tag: same_values(values_of(tag)) for tag, _ in frequent}
+    shown: dict[tuple[str, ...], str] = {}
+    for tag, key in keys.items():
+        shown.setdefault(key, tag)
     place = {key: code for code, key in enumerate(sorted(shown))}
-    codes = {value: place[spelling(value)] for value, _ in frequent}
-    return np.array([codes[value] for value in column]), tuple(shown[key] for key in sorted(shown))
+    return np.array([place[keys[tag]] for tag in column]), tuple(shown[key] for key in sorted(shown))
 
 
 @dataclass(frozen=True)

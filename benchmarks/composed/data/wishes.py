@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from e2.benchmarks.composed.data.garment import PLACES, plain_name
+from e2.data.product import values_of
 
 WORDINGS = 5
 
@@ -93,8 +94,12 @@ def kind_of(entity: str) -> str:
     return _KINDS.get(plain_name(entity), "other")
 
 
-def _spoken(kind: str, value: str) -> str:
-    """Words a tag's value inside a sentence: brands keep their capitals, single things get an article."""
+def _spoken(kind: str, tag: str) -> str:
+    """Words a tag inside a sentence: brands keep their capitals, single things get an article, several values an *and*."""
+    return " and ".join(_spoken_value(kind, value) for value in values_of(tag))
+
+
+def _spoken_value(kind: str, value: str) -> str:
     if kind == "brand":
         return value
     value = value.lower()

@@ -175,11 +175,23 @@ def test_wrong_tags_are_doubted_and_rare_or_missing_ones_are_not():
     labels = np.repeat([0, 1, 2], 30)
     vectors = centres[labels] + rng.normal(scale=0.15, size=(90, 8))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    values: list[str | None] = [("red", "green", "blue")[label] for label in labels]
-    values[5], values[40], values[70], values[71] = "blue", "red", None, "teal"
+    values: list[tuple[str, ...]] = [(("red", "green", "blue")[label],) for label in labels]
+    values[5], values[40], values[70], values[71] = ("blue",), ("red",), (), ("teal",)
     found = suspects(values, *nearest_others(vectors, 10, progress=False))
     assert [(one.product, one.given, one.suggested) for one in sorted(found)] == [(5, "blue", "red"), (40, "red", "green")]
-    assert suspects(["red"] * 90, *nearest_others(vectors, 10, progress=False)) == []
+    assert suspects([("red",)] * 90, *nearest_others(vectors, 10, progress=False)) == []
+
+
+def test_of_several_values_the_wrong_one_is_doubted_and_those_of_many_are_not():
+    rng = np.random.default_rng(2)
+    labels = np.repeat([0, 1], 30)
+    vectors = np.eye(2, 8)[labels] + rng.normal(scale=0.15, size=(60, 8))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    values = [(("casual", "flat"), ("boho", "long"))[label] for label in labels]
+    values[10:25] = [("casual", "flat", "summer")] * 15  # half of them: no fault of either half
+    values[5] = ("long", "casual")
+    found = suspects(values, *nearest_others(vectors, 10, progress=False))
+    assert [(one.product, one.given, one.suggested) for one in found] == [(5, "long", "flat")]
 
 
 def test_one_far_photo_is_an_outlier():
