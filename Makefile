@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 E2 := $(VENV)/bin/e2
+NOWHERE := http://127.0.0.1:9# a proxy that stands for a machine without network
 
 .PHONY: quickstart test test-slow lint types docs release-check format clean
 
@@ -19,7 +20,7 @@ quickstart: $(VENV)/ready  ## train and compare clip and e2 on the built-in cata
 	$(E2) quickstart --out runs/quickstart --resume
 
 test: $(VENV)/installed  ## all tests but the slow ones, a process for each core
-	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m slow
@@ -31,7 +32,8 @@ lint: $(VENV)/installed
 types: $(VENV)/installed  ## type hints
 	$(VENV)/bin/mypy
 
-docs: $(VENV)/installed  ## the site, into build/site
+docs: $(VENV)/installed  ## the site, into build/site, without the network
+	http_proxy=$(NOWHERE) https_proxy=$(NOWHERE) HTTP_PROXY=$(NOWHERE) HTTPS_PROXY=$(NOWHERE) \
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 release-check: $(VENV)/installed  ## the wheel in a clean environment

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 # One thread each, in the processes that tests start as well: models are tiny, and several processes share the machine.
@@ -21,9 +22,30 @@ from PIL import Image
 
 import e2
 
+EXPORTS = "tests/adapters/export/"
+LONGEST = (EXPORTS, "test_train", "test_kill", "test_distributed", "test_extras", "test_processes", "test_backbones")
+
 
 def pytest_unconfigure():
     shutil.rmtree(os.environ["HF_MODULES_CACHE"], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take long come first, then those of many tests: so the processes end at about the same time."""
+    sizes = Counter(item.path for item in items)
+    items.sort(key=lambda item: (not any(name in item.nodeid for name in LONGEST), -sizes[item.path]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A process for each file, as ``--dist loadfile``; but one for all of exports, whose graphs take long to trace."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return EXPORTS if nodeid.startswith(EXPORTS) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 
 TAGS = ("brand", "season", "colour")
