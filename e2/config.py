@@ -171,6 +171,16 @@ class OptimConfig:
         None, "train only the last so many groups of the image tower; 0 = frozen, null = all"
     )
     text_layers: Natural | None = setting(None, "the same for the text tower")
+    image_lora: Count | None = setting(
+        None,
+        "rank of what the frozen image tower's matrices learn on top (LoRA), merged into them when saved; null = none",
+    )
+    text_lora: Count | None = setting(None, "the same for the text tower")
+
+    def __post_init__(self) -> None:
+        for tower in ("image", "text"):
+            if getattr(self, f"{tower}_lora") is not None and getattr(self, f"{tower}_layers") is not None:
+                raise InputError(f"optim.{tower}_lora freezes the tower that optim.{tower}_layers trains a part of; give one")
 
 
 @settings

@@ -1,6 +1,7 @@
 """Freezes towers by open_clip's own rules, without what they print and with BERT, whose layers they do not find."""
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -9,6 +10,8 @@ from open_clip.hf_configs import arch_dict
 from torch import nn
 
 from e2.foreign import OpenClip
+
+BLOCK = re.compile(r"\.(?:resblocks|blocks|block|layers|layer)\.(\d+)\.")  # a transformer block in the name of a parameter
 
 # Names of the layers and embeddings of text encoders, which open_clip's table lacks.
 LAYERS = {

@@ -9,6 +9,7 @@ from e2.checkpoint import WEIGHTS, metadata_of, weights_of, write_weights
 from e2.config import to_dict
 from e2.finite import NotFinite
 from e2.outputs import record
+from e2.training.lora import merged_weights
 from e2.training.prepare import Run
 from e2.training.runlog import RunLog
 from e2.training.state import RUN, save_state, state_tensors
@@ -62,7 +63,7 @@ def keep_weights(run: Run, name: str) -> None:
     if run.progress.history and (last := run.progress.history[-1])["step"] == run.progress.step:
         said["val_SumR"] = f"{last['SumR']:.4f}"
     with averaged(run):
-        weights = weights_of(run.model)
+        weights = merged_weights(weights_of(run.model))
         if run.accelerator.is_main_process:
             write_weights(weights, run.out / name, {**metadata_of(run.model), **said})
 

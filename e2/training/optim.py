@@ -11,9 +11,10 @@ from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from e2.config import OptimConfig
+from e2.locking import BLOCK
 from e2.model import E2
+from e2.training.lora import add_low_rank, low_rank_parameters
 
-BLOCK = re.compile(r"\.(?:resblocks|blocks|block|layers|layer)\.(\d+)\.")  # a transformer block in the name of a parameter
 STEM = re.compile(r"conv1|patch_embed|embedding|cls_token|class_token|reg_token|pos_embed|ln_pre|norm_pre")
 LR_SCRATCH, NEW_LR_FACTOR_SCRATCH, LR_PRETRAINED, NEW_LR_PRETRAINED = 1e-3, 2, 2e-5, 5e-4
 
@@ -60,12 +61,12 @@ def make_optimizer(
     """Makes AdamW with a few groups: old and new parameters, with and without weight decay, by layer if rates differ.
 
     The rate of old ones falls by ``layer_decay`` with each block (BEiT, Bao et al., 2022, appendix). Frozen parameters are
-    left out. The method's own, ``further``, count as new, and so do those of the backbone that its weights lack.
+    left out. The method's own, ``further``, count as new, and so do low-rank changes and those of the backbone that its
+    weights lack.
     """
-    freeze_towers(model, config)
     further = list(further)
     flat = undecayed(model) | {id(p) for p in further if p.ndim < 2}
-    new = {id(p) for p in (*model.new_parameters(), *model.fresh_parameters(), *further)}
+    new = {id(p) for p in (*model.new_parameters(), *model.fresh_parameters(), *low_rank_parameters(model), *further)}
     rates, above = peak_rates(config, pretrained), heights(model)
     groups: dict[tuple[int, str, bool, bool], list[nn.Parameter]] = {}  # scalars apart: they are not sharded like the others
     for p in (*model.parameters(), *further):
@@ -100,11 +101,16 @@ def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> lis
 
 
 def freeze_towers(model: E2, config: OptimConfig) -> None:
-    """Freezes all but the last layer groups of a tower, by open_clip's own locking; what is fresh stays free."""
-    if config.image_layers is not None:
-        model.lock_image_tower(config.image_layers)
-    if config.text_layers is not None:
-        model.lock_text_tower(config.text_layers)
+    """Freezes all but the last layer groups of a tower, by open_clip's own locking, or all of one that low-rank changes are
+    added to; what is fresh stays free.
+    """
+    if config.image_layers is not None or config.image_lora is not None:
+        model.lock_image_tower(config.image_layers or 0)
+    if config.text_layers is not None or config.text_lora is not None:
+        model.lock_text_tower(config.text_layers or 0)
+    for image, rank in ((True, config.image_lora), (False, config.text_lora)):
+        if rank is not None:
+            add_low_rank(model, image, rank)
 
 
 SHAPES: dict[str, Callable[[float], float]] = {  # share of the way from the peak, over the part of the run in which it falls

@@ -20,7 +20,7 @@ from e2.factory import get_tokenizer
 from e2.losses import OwnRows
 from e2.methods import Method, method_class
 from e2.training.average import WeightAverage
-from e2.training.optim import make_optimizer
+from e2.training.optim import freeze_towers, make_optimizer
 from e2.training.sharding import BLOCKS, shard
 from e2.training.start import start_model
 from e2.training.state import Progress
@@ -84,6 +84,7 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     torch.backends.cuda.matmul.allow_tf32 = config.tf32
     if config.checkpointing:
         model.set_grad_checkpointing()
+    freeze_towers(model, config.optim)
     spread(accelerator, method.to(accelerator.device))
     method.part = OwnRows(accelerator.process_index, accelerator.num_processes)
     model.logit_scale.requires_grad_(config.loss.temperature is None)

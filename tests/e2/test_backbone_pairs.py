@@ -21,7 +21,7 @@ from e2.adapters.export.writing import export
 from e2.backbones import create_backbone, create_tokenizer
 from e2.checkpoint import tensors_sha256
 from e2.config import OptimConfig
-from e2.training.optim import make_optimizer
+from e2.training.optim import freeze_towers, make_optimizer
 from e2.training.run import start_run
 
 
@@ -208,7 +208,7 @@ def test_frozen_towers_leave_their_fresh_projections_free(images, texts, image, 
     model = e2.create_model_and_transforms(named(images, texts, image, text), image_size=32)[0]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        make_optimizer(model, OptimConfig(image_layers=layers, text_layers=layers), pretrained=True)
+        freeze_towers(model, OptimConfig(image_layers=layers, text_layers=layers))
     free = {name for name, p in model.named_parameters() if p.requires_grad} - {"logit_scale"}
     expected = LOCKED[image, text][layers]
     assert {name for name in free if not name.startswith(tuple(expected))} == set()
