@@ -73,6 +73,10 @@ class ModelConfig:
     locations: Literal["local", "patches"] = setting(
         "local", "what tokens choose among: local features of the pixels, or the backbone's patches"
     )
+    registers: Literal["hidden", "read"] = setting(
+        "hidden",
+        "patches of over twice the photo's median norm, which tell nothing of their place: hidden from tokens, or read",
+    )
     attention: Literal["apart", "one-way", "full"] = setting(
         "apart", "of the tokens in the blocks: apart = on each other, one-way = on the image too, full = all on all"
     )

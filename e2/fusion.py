@@ -41,16 +41,27 @@ class FusionBlock(nn.Module):
         nn.init.zeros_(self.value_up.weight)
 
     def forward(
-        self, tokens: Tensor, locations: Tensor, lift: Callable[[Tensor], Tensor], noise: Tensor | None = None
+        self,
+        tokens: Tensor,
+        locations: Tensor,
+        lift: Callable[[Tensor], Tensor],
+        noise: Tensor | None = None,
+        hidden: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(B, S, W), (B, N, C), (..., C) -> (..., W) -> fused tokens (B, S, W), selection weights (B, S, N)."""
+        """(B, S, W), (B, N, C), (..., C) -> (..., W) -> fused tokens (B, S, W), selection weights (B, S, N).
+
+        Locations that are ``hidden``, (B, N), get no weight.
+        """
         normed = self.standardised(locations)  # (B, N, C)
         # The norm's scale and shift, the key, the lift and the value all go to the S tokens: there are far fewer of them than
         # locations. (The shift adds the same to all logits of a token, which no selection sees.)
         scale, shift = self.norm_locations.weight, self.norm_locations.bias
         queries = self.query(self.norm_tokens(tokens)) + self.own_queries  # (B, S, rank)
         asked = queries @ self.key.weight * (scale * self.scale)  # (B, S, C)
-        weights = self.selector((asked.to(normed.dtype) @ normed.mT).float(), noise)  # (B, S, N)
+        logits = (asked.to(normed.dtype) @ normed.mT).float()  # (B, S, N)
+        if hidden is not None:
+            logits = logits.masked_fill(hidden.unsqueeze(1), -torch.inf)
+        weights = self.selector(logits, noise)
         weights_like = weights.to(locations.dtype)
         selected = lift(weights_like @ locations) + self.value_up(self.value_down(weights_like @ normed * scale + shift))
         return (tokens + selected) / 2, weights

@@ -73,6 +73,7 @@ class E2(nn.Module, ModelHubMixin):
             tower,
             counts,
             locations=config.locations,
+            registers=config.registers,
             attention=config.attention,
             gates=config.gates,
             layers=layers,

@@ -61,6 +61,7 @@ class SelectionReader(nn.Module):
         tower: the image tower that is read; it stays outside this module's parameters.
         counts: entity -> number of selection tokens, in entity order.
         locations: what they choose among: ``local`` features of the pixels, or the backbone's ``patches``.
+        registers: patches that the backbone uses for notes on the whole photo: ``hidden`` from the tokens, or ``read``.
         attention: what they see in the blocks: each other (``apart``), the image too (``one-way``), or all see all (``full``,
             where the image embedding is not the backbone's to begin with).
         gates: where the image takes in the tokens: the class token's ``stream`` between the blocks, which later blocks see, or
@@ -80,6 +81,7 @@ class SelectionReader(nn.Module):
         counts: Mapping[str, int],
         *,
         locations: str = "local",
+        registers: str = "hidden",
         attention: str = "apart",
         gates: str = "stream",
         layers: Sequence[int] | None = None,
@@ -94,7 +96,9 @@ class SelectionReader(nn.Module):
         self.attention = attention
         self.into_stream = gates == "stream" and tower.pools_class_token
         self.locations: Locations = (
-            LocalFeatures(width, tower.patch_size, tower.grid) if locations == "local" and layers else PatchLocations(tower)
+            LocalFeatures(width, tower.patch_size, tower.grid)
+            if locations == "local" and layers
+            else PatchLocations(tower, hide_registers=registers == "hidden")
         )
         self.grid = self.locations.grid
         self.slices = token_slices(counts)
@@ -161,7 +165,8 @@ class SelectionReader(nn.Module):
                 fusion = self.fusions[str(depth)]
                 locations = self.locations.features(seen, stream)  # (B, N, C)
                 tokens = tokens.expand(count, -1, -1)  # (B, S, W)
-                tokens, selections[depth] = fusion(tokens, locations, self.locations.lift, noise.get(depth))
+                hidden = self.locations.hidden(locations)
+                tokens, selections[depth] = fusion(tokens, locations, self.locations.lift, noise.get(depth), hidden)
                 read = self.gated_read(tower, tokens, self.gates[str(depth)])  # (B, W)
                 if self.into_stream:
                     stream = torch.cat([stream[:, :1] + read.unsqueeze(1).to(stream.dtype), stream[:, 1:]], dim=1)

@@ -1,5 +1,6 @@
 """Choice of a selection token among the patches: logits (B, S, N) -> weights (B, S, N) that sum to 1 over the patches.
 
+A logit of minus infinity hides a patch from the token.
 Tokens do not compete: the softmax runs over patches, so several tokens may choose the same one (E2, NeurIPS 2024; in
 GroupViT it runs over the tokens).
 """
@@ -75,7 +76,8 @@ class UniformSelection(Selector):
     """The mean of all locations: the control without any choice."""
 
     def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
-        return torch.full_like(logits, 1 / logits.shape[-1])
+        visible = (logits > -torch.inf).to(logits.dtype)
+        return visible / visible.sum(dim=-1, keepdim=True)
 
 
 class RandomSelection(UniformSelection):
@@ -86,7 +88,8 @@ class RandomSelection(UniformSelection):
     def forward(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
         if noise is None:
             return super().forward(logits)
-        return F.one_hot(noise.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
+        drawn = noise.masked_fill(logits == -torch.inf, -torch.inf).argmax(dim=-1)
+        return F.one_hot(drawn, logits.shape[-1]).to(logits.dtype)
 
 
 SELECTORS: dict[str, type[Selector]] = {
