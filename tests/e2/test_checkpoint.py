@@ -89,6 +89,14 @@ def test_tokens_of_format_2_have_no_queries_of_their_own(model, folder):
     assert torch.equal(again.encode_regions(images), model.encode_regions(images))
 
 
+def test_tokens_of_format_3_read_registers(folder):
+    config = folder / "config.json"
+    content = json.loads(config.read_text())
+    del content["model"]["registers"]
+    config.write_text(json.dumps({**content, "format": 3}))
+    assert e2.load(folder)[0].config.registers == "read"
+
+
 def test_a_plain_methods_weights_load_in_plain_open_clip(tiny, tmp_path):
     import open_clip
 

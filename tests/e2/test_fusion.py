@@ -60,3 +60,16 @@ def test_tokens_that_pre_trained_blocks_made_alike_still_choose_apart(block):
     lift = nn.Linear(CHANNELS, WIDTH, bias=False).double()
     _, weights = block(tokens, torch.randn(3, 10, CHANNELS, dtype=torch.float64), lift)
     assert (weights[:, 0] - weights[:, 1]).abs().amax() > 0.1
+
+
+@pytest.mark.parametrize("selector", ["soft", "uniform"])
+def test_hidden_locations_might_as_well_not_be_there(block, selector):
+    block.selector = make_selector(selector, 1.0)
+    tokens, locations = torch.randn(3, TOKENS, WIDTH).double(), torch.randn(3, 10, CHANNELS).double()
+    lift = nn.Linear(CHANNELS, WIDTH, bias=False).double()
+    hidden = torch.zeros(3, 10, dtype=torch.bool)
+    hidden[:, [2, 3, 7]] = True
+    fused, weights = block(tokens, locations, lift, hidden=hidden)
+    expected, kept = block(tokens, locations[:, ~hidden[0]], lift)
+    assert_close(fused, expected)
+    assert_close(weights[..., ~hidden[0]], kept)

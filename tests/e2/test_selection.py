@@ -1,7 +1,8 @@
+import pytest
 import torch
 from torch.testing import assert_close
 
-from e2.selection import HardSelection, SoftSelection, TopKSelection, gumbel_noise
+from e2.selection import SELECTORS, HardSelection, SoftSelection, TopKSelection, gumbel_noise, make_selector
 
 LOGITS = torch.tensor([[[0.5, 2.0, -1.0, 1.5]]])
 
@@ -42,3 +43,16 @@ def test_soft_selection_is_the_softmax_and_takes_no_noise():
 def test_top_k_is_the_mean_of_the_best():
     assert TopKSelection(k=2)(LOGITS).tolist() == [[[0, 0.5, 0, 0.5]]]
     assert TopKSelection(k=9)(LOGITS).tolist() == [[[0.25] * 4]]  # fewer patches than k
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("name", SELECTORS)
+def test_a_hidden_patch_is_never_chosen(name, noisy):
+    torch.manual_seed(0)
+    logits = torch.randn(50, 3, 12).masked_fill(torch.arange(12) < 5, -torch.inf).requires_grad_()
+    weights = make_selector(name, 1.0)(logits, gumbel_noise((50, 3, 12), torch.device("cpu")) if noisy else None)
+    assert not weights[..., :5].any()
+    assert_close(weights.sum(dim=-1), torch.ones(50, 3))
+    if weights.requires_grad:
+        (gradient,) = torch.autograd.grad((weights * torch.randn_like(weights)).sum(), logits)
+        assert gradient.isfinite().all() and not gradient[..., :5].any()
