@@ -4,6 +4,7 @@
 no import of PyTorch, and no thread pool is forked.
 """
 
+import csv
 import importlib
 import itertools
 import json
@@ -71,7 +72,7 @@ def wait(process: int, out: Path, seconds: float) -> int | None:
             return None
         if (out / WEIGHTS).exists():
             assert read_tensors(out / WEIGHTS)
-        time.sleep(0.01)
+        time.sleep(0.03)
 
 
 def inspect(out: Path, before: dict) -> dict:
@@ -92,6 +93,12 @@ def inspect(out: Path, before: dict) -> dict:
     return found
 
 
+def logged(out: Path) -> list[tuple[str, str]]:
+    """Step and loss of every row of the log."""
+    with open(out / "log.csv") as file:
+        return [(row["step"], row["loss"]) for row in csv.DictReader(file)]
+
+
 def leftovers(out: Path) -> list[str]:
     """Temporary files that nobody will need again."""
     return [str(path) for path in (*out.rglob("*"), *out.parent.glob(f".{out.name}*")) if ".tmp" in path.name]
@@ -106,6 +113,7 @@ def main(plan: dict) -> dict:
     length = time.monotonic() - start
     reference, result = read_tensors(unbroken / WEIGHTS), {"kills": 0, "inside": 0, "ended": 0, "steps": []}
     history = json.loads((unbroken / SUMMARY).read_text())["history"]
+    rows = logged(unbroken)
     kills, number, left = list(plan["kills"]), 0, {}
     while True:
         out = folder / f"run{number}"
@@ -126,6 +134,7 @@ def main(plan: dict) -> dict:
         assert tensors.keys() == reference.keys()
         assert all(torch.equal(tensors[name], reference[name]) for name in reference), f"other weights after {left}"
         assert json.loads((out / SUMMARY).read_text())["history"] == history
+        assert logged(out) == rows
         assert not (out / "training").exists() and not leftovers(out), leftovers(out)
         result["ended"] += 1
         if kill == {"at": float("inf")}:

@@ -16,12 +16,10 @@ import torch
 from safetensors.torch import load_file
 
 import e2
-from e2.checkpoint import read_tensors
 from e2.config import OptimConfig
 from e2.methods import METHODS
 from e2.training.optim import make_optimizer, rate_factor, set_rates
 from e2.training.run import locked, start_run
-from e2.training.state import read_state
 from tests.conftest import TAGS, TINY
 from tests.shared import ROOT
 
@@ -99,24 +97,6 @@ def wait_for_state(out, process, deadline=120.0):
             return
         time.sleep(0.005)
     raise AssertionError(f"no state in time: {process.communicate()}")
-
-
-def test_a_killed_run_resumes_to_the_same_bits(shop, config_dir, tmp_path):
-    env = {**os.environ, "OMP_NUM_THREADS": "2"}
-    subprocess.run(cli(shop, config_dir, tmp_path / "through"), cwd=ROOT, env=env, check=True, capture_output=True)
-    process = subprocess.Popen(
-        cli(shop, config_dir, tmp_path / "killed"), cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    wait_for_state(tmp_path / "killed", process)
-    process.kill()
-    process.communicate()
-    assert not (tmp_path / "killed" / "summary.json").exists()
-    resume = cli(shop, config_dir, tmp_path / "killed", "--resume")
-    subprocess.run(resume, cwd=ROOT, env=env, check=True, capture_output=True)
-    assert same_weights(tmp_path / "through", tmp_path / "killed")
-    histories = [json.loads((tmp_path / name / "summary.json").read_text())["history"] for name in ("through", "killed")]
-    assert histories[0] == histories[1]
-    assert [row["step"] for row in loss_rows(tmp_path / "killed")] == ["10", "20", "30", "40", "50", "60"]
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(shop, config_dir, tmp_path):
@@ -317,31 +297,3 @@ def test_two_runs_into_one_folder_at_once(shop, tiny, tmp_path):
             run(shop, tiny, tmp_path / "run")
         assert not (tmp_path / "run").exists()
     run(shop, tiny, tmp_path / "run")
-
-
-def test_a_kill_inside_a_checkpoint_write_leaves_the_earlier_one(shop, config_dir, tmp_path):
-    """The third state, and in a second run the second best weights, are cut off in the middle."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    killer = """
-import os, signal, e2.training.state, e2.checkpoint
-def cut(module, nth):
-    save, calls = module.save_file, []
-    def half(tensors, path, *rest):
-        save(tensors, path, *rest)
-        calls.append(path)
-        if len(calls) == nth:
-            with open(path, "r+b") as file:
-                file.truncate(os.path.getsize(path) // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
-    module.save_file = half
-"""
-    for module, nth in (("e2.training.state", 3), ("e2.checkpoint", 2)):
-        out = tmp_path / module
-        command = cli(shop, config_dir, out, "--set", "optim.lr=1e-3", "--set", "eval_every=1")
-        command[2] = f"{killer}\ncut({module}, {nth})\n{command[2]}"
-        process = subprocess.run(command, cwd=ROOT, env=env, capture_output=True)
-        if process.returncode != -signal.SIGKILL:
-            raise AssertionError(process.stderr.decode()[-2000:])
-        folder, progress, _ = read_state(out)
-        assert progress.step >= 1 and read_tensors(folder / "state.safetensors")
-        assert e2.load(out)[0].tags == TAGS
