@@ -76,6 +76,14 @@ def find_bad_rows(
     return [found for _, found in sorted(bad.items())]
 
 
+def rows_in_question(table: pa.Table) -> np.ndarray:
+    """Mask of the rows that are used if their photos can be: bad ones and those of an id that occurred before are not."""
+    bad = {found.row for found in bad_texts(table)}
+    mask = np.ones(len(table), dtype=bool)
+    mask[[*bad, *(found.row for found in _duplicates(table, bad))]] = False
+    return mask
+
+
 def require_policy(on_bad_row: str) -> None:
     """Refuses anything but ``error`` and ``skip``."""
     if on_bad_row not in ("error", "skip"):

@@ -94,6 +94,7 @@ class PhotoFetcher:
     def __init__(self, manners: Manners):
         self.manners = manners
         self.rate = RateLimit(manners.rate)
+        self._private: set[str] = set()  # hosts that are not asked
         self._pool = PublicPool(
             maxsize=manners.connections,
             block=True,
@@ -126,6 +127,8 @@ class PhotoFetcher:
 
     def _once(self, url: str) -> bytes:
         host = host_of(url)
+        if host in self._private:
+            raise PhotoError("private address")
         self.rate.wait(host)
         deadline = time.monotonic() + self.manners.timeout
         try:
@@ -136,6 +139,8 @@ class PhotoFetcher:
             finally:
                 _let_go(response)
         except PrivateAddress as error:
+            if str(error) == host.strip("[]"):  # rather than one that it redirects to
+                self._private.add(host)
             raise PhotoError("private address") from error
         except urllib3.exceptions.HTTPError as error:
             raise _named(error) from error

@@ -15,11 +15,15 @@ FILE = r"(?i)^file:"
 NOT_FETCHED = "no photo could be fetched"
 
 
-def addresses(table: pa.Table, layout: Layout) -> Iterator[str]:
-    """Yields the addresses of photos that are not local files, each once a chunk, in the order of the products."""
+def addresses(table: pa.Table, layout: Layout, rows: np.ndarray) -> Iterator[str]:
+    """Yields the addresses of some rows' photos, a mask, that are not local files, each once a chunk, in their order."""
+    first = 0
     for chunk in table.column("images").chunks:
-        paths = chunk.flatten().field("path")
-        yield from pc.unique(paths.filter(_remote(paths, layout))).to_pylist()
+        photos, places = cell.flattened(chunk)
+        paths = photos.field("path")
+        wanted = pc.and_(_remote(paths, layout), pa.array(rows[first + places], pa.bool_()))
+        yield from pc.unique(paths.filter(wanted)).to_pylist()
+        first += len(chunk)
 
 
 def all_on_the_web(table: pa.Table, layout: Layout) -> bool:
@@ -28,9 +32,13 @@ def all_on_the_web(table: pa.Table, layout: Layout) -> bool:
     return all(bool(pc.all(_remote(some, layout)).as_py()) for some in paths if len(some))
 
 
-def without_lost(load: Callable[[], pa.Table], lost: Mapping[str, str]) -> pa.Table:
-    """Loads a table without lost photos; a product that has no other gets their reason as a malformed row."""
-    table = load()
+def loaded_without_lost(load: Callable[[], pa.Table], lost: Mapping[str, str]) -> pa.Table:
+    """Loads a table `without_lost` photos."""
+    return without_lost(load(), lost)
+
+
+def without_lost(table: pa.Table, lost: Mapping[str, str]) -> pa.Table:
+    """Same table without lost photos; a product that has no other gets their reason as a malformed row."""
     if not lost:
         return table
     gone = pa.array(lost, pa.string())

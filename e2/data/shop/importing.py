@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from e2.data.catalogue import ArrowCatalogue, FilesAndBytes, Subset
-from e2.data.check import bad_texts, complain
+from e2.data.check import bad_texts, complain, rows_in_question
 from e2.data.columns import MISSING_WORDS, Columns
 from e2.data.entities.rules import EntityRule
 from e2.data.export import compact, write_parquet
@@ -27,7 +28,7 @@ from e2.data.product import Product
 from e2.data.read import has_nulls
 from e2.data.shard_writer import write_shards
 from e2.data.shares import Shares
-from e2.data.shop.addresses import addresses, all_on_the_web, without_lost
+from e2.data.shop.addresses import addresses, all_on_the_web, loaded_without_lost, without_lost
 from e2.data.shop.folder import FAILURES, REPORT, SHOP_IMPORT, STATE, claim_import
 from e2.data.shop.layout import TITLE
 from e2.data.shop.source import ShopSource
@@ -174,12 +175,27 @@ class _Import:
                 raise complain(f"{self.spec}, split {split}", table, bad, skip=self.on_bad_row == "skip")
 
     def _fetch(self, tables: Mapping[str, pa.Table]) -> None:
-        for table in tables.values():
-            self.store.want(addresses(table, self.source.layout))
-        pending = self.store.counts()["pending"]
-        if pending:
+        """Fetches the photos of the rows that are used; where one lost them all, also of the others of its id."""
+        used = {split: rows_in_question(table) for split, table in tables.items()}
+        self._fetch_of(tables, used)
+        lost = self.store.lost()
+        for split, table in tables.items() if lost else ():
+            left = without_lost(table, lost)
+            ids = left.column("product_id")
+            others = ids.filter(pa.array(rows_in_question(left) & ~used[split])).combine_chunks()
+            used[split] = np.asarray(pc.is_in(ids, value_set=others))
+        if lost:
+            self._fetch_of(tables, used)
+        self._tell_fetched()
+
+    def _fetch_of(self, tables: Mapping[str, pa.Table], rows: Mapping[str, np.ndarray]) -> None:
+        for split, table in tables.items():
+            self.store.want(addresses(table, self.source.layout, rows[split]))
+        if pending := self.store.counts()["pending"]:
             for _ in fetch_all(PhotoFetcher(self.manners), self.store, pending, self.progress):
                 pass
+
+    def _tell_fetched(self) -> None:
         counts = self.store.counts()
         if counts:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self._lost_by_reason().items())
@@ -191,7 +207,7 @@ class _Import:
         return dict(Counter(self.store.lost().values()).most_common())
 
     def _catalogue(self, split: str, load: functools.partial, lost: Mapping[str, str]) -> ArrowCatalogue:
-        load = functools.partial(without_lost, load, lost)
+        load = functools.partial(loaded_without_lost, load, lost)
         files = FilesAndBytes(self.source.root)
         images = FetchedImages(self.out / STATE, files, may_be_damaged=not all_on_the_web(load(), self.source.layout))
         return ArrowCatalogue(self.spec, split, self._kept(split), load, images, self.source.columns(split))

@@ -87,8 +87,12 @@ def _document(file: Path) -> Any:
         with opened(file) as content:
             return json.loads(content.read().decode("utf-8-sig"))
     except json.JSONDecodeError as error:
-        lines = "; name a file of one object a line .jsonl" if error.msg == "Extra data" else ""
-        raise InputError(f"{file}, line {error.lineno:,}: not JSON ({error.msg}){lines}") from error
+        if error.msg == "Extra data":
+            raise InputError(
+                f"{file}, line {error.lineno:,}: more than one JSON document; name it .jsonl if each line is one"
+            ) from error
+        where = f"{file}, line {error.lineno:,}, character {error.colno:,}"
+        raise InputError(f"{where}: no JSON from here on ({error.msg}); if the export broke off, write it again") from error
     except (UnicodeDecodeError, RecursionError, EOFError) as error:
         raise InputError(f"{file}: cannot be read ({first_line(error)}); save it as JSON in UTF-8") from error
 

@@ -264,7 +264,8 @@ LINES = [
     (["merchant:{csv}"], "no column 'id'"),
     (["merchant:{broken}"], "not well-formed XML"),
     (["merchant:{empty}"], "no products in it"),
-    (["{json}"], "line 1: not JSON"),
+    (["{json}"], "line 1, character 39: no JSON from here on (Unterminated string starting at); if the export broke off"),
+    (["{lines}"], "line 2: more than one JSON document; name it .jsonl"),
     (["{text}"], "no list of products"),
     (["shopify:{csv}", "--val", "0.5", "--test", "0.5"], "leave nothing to train on"),
     (["shopify:{csv}", "--on-bad-row", "error"], "1 no image"),
@@ -278,7 +279,8 @@ def test_bad_input_is_one_line(shop_folder, arguments, said):
         "feed": ("f.tsv", MERCHANT),
         "broken": ("b.xml", FEED[:500]),
         "empty": ("e.xml", "<rss><channel/></rss>"),
-        "json": ("j.json", "{"),
+        "json": ("j.json", '[{"id": 1, "title": "Tee"}, {"id": 2, "title'),
+        "lines": ("l.json", '{"id": 1}\n{"id": 2}'),
         "text": ("k.json", '{"a": [1]}'),
     }
     for name, content in files.values():

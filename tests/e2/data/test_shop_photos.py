@@ -7,7 +7,7 @@ import pytest
 
 from e2.data import Columns, open_catalogue
 from e2.data.fetch import turns
-from e2.data.fetch.photos import Manners
+from e2.data.fetch.photos import Manners, PhotoFetcher
 from e2.data.shop.detect import shop_source
 from e2.data.shop.importing import import_export
 from e2.errors import InputError, TrainingStopped
@@ -73,6 +73,23 @@ def test_private_addresses_are_left_out(tmp_path):
         with pytest.raises(InputError, match="3 no photo could be fetched.*\n.*private address"):
             run_import(spec, tmp_path / "out")
         assert not shop.connections
+
+
+def test_a_host_without_a_public_address_costs_no_waiting():
+    asked = PhotoFetcher(Manners(rate=0.1))
+    reasons = [asked.fetch([f"http://127.0.0.1:{port}/a.jpg"]).failures[0][1] for port in range(1, 4)]
+    assert reasons == ["private address"] * 3 and asked.rate._next.keys() == {"127.0.0.1"}
+
+
+def test_only_photos_of_rows_that_are_used_are_fetched(shop, tmp_path):
+    rows = [("a", "Tee", "gone", 1), ("a", "Tee", "fine", 2), ("a", "Tee", "fine", 3)]  # the first row has lost its photo
+    rows += [("b", "Hat", "fine", number) for number in range(10, 1000)] + [("c", "", "fine", 5), ("", "Cap", "fine", 6)]
+    lines = [f"{name},{title},{shop.url(kind, number)}\n" for name, title, kind, number in rows]
+    (tmp_path / "t.csv").write_text("product_id,caption,image\n" + "".join(lines))
+    assert run_import(str(tmp_path / "t.csv"), tmp_path / "out") == {"t": 2}
+    assert set(shop.asked) == {"/gone/1.jpg", "/fine/2.jpg", "/fine/3.jpg", "/fine/10.jpg"}
+    left_out = json.loads((tmp_path / "out/import.json").read_text())["left_out"]
+    assert left_out == {"duplicate id": 990, "no photo could be fetched": 1, "no text": 1, "no id": 1}
 
 
 def test_the_command_tells_what_was_left_out(shop, tmp_path):
