@@ -182,6 +182,7 @@ if __name__ == "__main__":  # not in processes that draw photos
     run.DATA = {data!r}
     run.OPTIONS |= {{"epochs": 1.0, "data.data": run.DATA, "data.batch_size": 20}}
     for arguments in {commands}:
+        print(f"run: {{arguments}}", file=sys.stderr)
         sys.argv = ["e2", *arguments.split()]
         try:
             main()
@@ -192,49 +193,56 @@ if __name__ == "__main__":  # not in processes that draw photos
 DATA = "boutique:train=20,val=10,test=20,seed=1"
 
 
-@pytest.fixture
-def base_alone(tmp_path):
-    """Runs commands as after a plain ``pip install e2-fashion``: what only extras bring is not to be found."""
+BASE_COMMANDS = (
+    "quickstart --out quick",
+    f"data info {DATA} --out info",
+    f"train --data {DATA} --steps 2 --batch-size 20 --device cpu --backbone e2-nano --out run",
+    f"evaluate retrieval --model run --data {DATA} --device cpu --out measured",
+    f"embed --model run --data {DATA} --split test --out vectors",
+)
+FURTHER_COMMANDS = {  # command: the extra that it needs
+    "evaluate captioning --captioner a --data b": "captioning",
+    "evaluate gap --model a --data b": "captioning",
+    "evaluate probe --model a --data b": "probe",
+    "caption fit --method decap --encoder a --data b --out c": "captioning",
+    "app --demo": "app",
+    "index search --index http://localhost:19530 --text a": "search",
+    "data check boutique:train=8,val=4,test=4,seed=1 --out checked": "check",
+    "data info hf:org/name": "sources",
+    "data amazon-fashion --meta b --out d": "sources",
+}
+
+
+@pytest.fixture(scope="module")
+def base_alone(tmp_path_factory):
+    """Commands run as after a plain ``pip install e2-fashion``: what only extras bring is not to be found.
+
+    Returns the folder that they ran in, and what each said on stderr. All run in one process, whose imports take long.
+    """
+    folder = tmp_path_factory.mktemp("base-alone")
     packages = set().union(*map(brought, project()["optional-dependencies"])) - brought(BASE)
     lacking = {package.replace("-", "_") for package in packages}
     lacking |= {name for name, package in BROUGHT_BY.items() if package in packages}
+    commands = (*BASE_COMMANDS, *FURTHER_COMMANDS)
+    script = folder / "alone.py"
+    script.write_text(ALONE.format(lacking=sorted(lacking - needed_by(brought(BASE))), data=DATA, commands=commands))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=folder, env=environment)
+    said = re.split(r"^run: (.+)\n", done.stderr, flags=re.MULTILINE)[1:]
+    assert said[::2] == list(commands), done.stderr
+    return folder, dict(zip(said[::2], said[1::2], strict=True))
 
-    def run(*commands: str) -> subprocess.CompletedProcess:
-        script = tmp_path / "alone.py"
-        script.write_text(ALONE.format(lacking=sorted(lacking - needed_by(brought(BASE))), data=DATA, commands=commands))
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        return subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path, env=environment)
 
-    return run
-
-
-def test_base_commands_work_without_extras(base_alone, tmp_path):
-    done = base_alone(
-        "quickstart --out quick",
-        f"data info {DATA} --out info",
-        f"train --data {DATA} --steps 2 --batch-size 20 --device cpu --backbone e2-nano --out run",
-        f"evaluate retrieval --model run --data {DATA} --device cpu --out measured",
-        f"embed --model run --data {DATA} --split test --out vectors",
-    )
-    assert "status" not in done.stderr and "Traceback" not in done.stderr, done.stderr
+def test_base_commands_work_without_extras(base_alone):
+    folder, answers = base_alone
+    said = "".join(answers[command] for command in BASE_COMMANDS)
+    assert "status" not in said and "Traceback" not in said, said
     for written in ("quick/selections.png", "info/tags.png", "run/log.csv", "measured/metrics.json"):
-        assert (tmp_path / written).is_file()
-    assert done.stderr.count("pip install 'e2-fashion[tensorboard]'; log.csv holds the same values") == 3  # trainings
+        assert (folder / written).is_file()
+    assert said.count("pip install 'e2-fashion[tensorboard]'; log.csv holds the same values") == 3  # trainings
 
 
-def test_the_other_commands_say_which_extra_they_need(base_alone, tmp_path):
-    (tmp_path / "fashiongen").mkdir()
-    commands = {
-        "evaluate captioning --captioner a --data b": "captioning",
-        "evaluate gap --model a --data b": "captioning",
-        "evaluate probe --model a --data b": "probe",
-        "caption fit --method decap --encoder a --data b --out c": "captioning",
-        "app --demo": "app",
-        "index search --index http://localhost:19530 --text a": "search",
-        "data check boutique:train=8,val=4,test=4,seed=1 --out checked": "check",
-        "data info hf:org/name": "sources",
-        "data amazon-fashion --meta b --out d": "sources",
-    }
-    done = base_alone(*commands)
-    said = re.findall(r"e2: .+ needs the package \S+: pip install 'e2-fashion\[(\w+)\]'\nstatus 2", done.stderr)
-    assert said == list(commands.values()), done.stderr
+@pytest.mark.parametrize(("command", "extra"), FURTHER_COMMANDS.items())
+def test_the_other_commands_say_which_extra_they_need(base_alone, command, extra):
+    said = base_alone[1][command]
+    assert re.findall(r"e2: .+ needs the package \S+: pip install 'e2-fashion\[(\w+)\]'\nstatus 2", said) == [extra], said
