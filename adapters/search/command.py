@@ -154,6 +154,10 @@ def search(
     tag: Annotated[
         list[str] | None, typer.Option(metavar="ENTITY:VALUE", help="only products with it; of one entity any of the values")
     ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="TAG", help="order the 200 nearest by a tag's numbers: price, or -price for highest first"),
+    ] = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="hits")] = 12,
     method: Annotated[Composition | None, typer.Option(help="for a photo and words; as in e2 compose search")] = None,
     composer: Annotated[Path | None, typer.Option(help="folder of e2 compose fit, for a photo and words")] = None,
@@ -179,11 +183,13 @@ def search(
     from e2.adapters.search.photos import file_photos, joined, product_photos
     from e2.adapters.search.queries import alike, query_of, search
     from e2.adapters.search.reranking.choose import reranker_of
+    from e2.adapters.search.sorting import order_of
     from e2.adapters.search.tables import hits_shown
 
     reranker = reranker_of(rerank, rerank_set or [])
     opened = open_index(index)
     where = opened.filter(filter_, tags_of(tag or []))
+    order = order_of(sort, opened.entities)
     shown_products = product_photos(opened, like or [], unlike or [])
     if shown_products and text is None and not (image or minus or box):
         query = alike(joined(shown_products))
@@ -192,7 +198,7 @@ def search(
         photos = [*file_photos(model, image or [], minus or [], box), *shown_products]
         options: dict[str, Any] = {"method": method, "composer": composer, "settings": set_ or [], "hybrid": hybrid}
         query = query_of(model, text=text, photos=joined(photos) if photos else None, products=opened, **options)
-    found = search(opened, query, top, where, reranker=reranker)
+    found = search(opened, query, top, where, reranker=reranker, order=order)
     opened.close()
     steps = query.steps | found.told
     show({"steps": steps, "hits": [hit.record() for hit in found.hits]}, json, *hits_shown(steps, found.hits))

@@ -22,10 +22,11 @@ WORD_WEIGHT = 2.0  # of the words' list against the vectors'
 
 @dataclass(frozen=True)
 class HybridHits:
-    """Hits, best first, with cosines as scores, and words whose spelling was corrected."""
+    """Hits, best first, with cosines as scores; words whose spelling was corrected; ids of products that have the words."""
 
     hits: list[IndexHit]
     corrected: dict[str, str] = field(default_factory=dict)
+    worded: frozenset[str] = frozenset()
 
 
 def hybrid_search(
@@ -44,7 +45,8 @@ def hybrid_search(
     head = fused([list(near)[:DEPTH], found.ranked], [1.0, WORD_WEIGHT])
     order = list(dict.fromkeys([*found.named, *head, *near]))[offset : offset + k]
     far = _scored(index, vector, [name for name in order if name not in near])
-    return HybridHits([hit for name in order if (hit := near.get(name) or far.get(name))], found.corrected)
+    hits = [hit for name in order if (hit := near.get(name) or far.get(name))]
+    return HybridHits(hits, found.corrected, frozenset([*found.named, *found.ranked]))
 
 
 def fused(lists: Sequence[Sequence[str]], weights: Sequence[float]) -> list[str]:

@@ -22,6 +22,7 @@ from e2.adapters.search.keeping import Reference, agreed_tags, keeps, kept_tags,
 from e2.adapters.search.photos import QueryPhotos
 from e2.adapters.search.pictures import jpeg_of
 from e2.adapters.search.reranking.base import Reranker, RerankHit, RerankQuery, reordered
+from e2.adapters.search.sorting import NEAREST, Order, listed
 from e2.adapters.search.store import IndexHit
 from e2.data.images import ImageSource
 from e2.errors import InputError
@@ -44,6 +45,7 @@ class IndexQuery:
     steps: dict[str, Any] = field(default_factory=dict)  # steps of a composed query, in words
     products: tuple[str, ...] = ()  # those that it started from, which are no hits
     reference: Reference | None = None  # of a photo and a wish
+    browses: bool = False  # asks for all products; the vector only orders them
 
     def leaves_out(self, hit: IndexHit) -> bool:
         """True if a product is no hit: the one it started from, or one with unwanted values, by tags or description."""
@@ -58,7 +60,9 @@ class Found:
     next_offset: int | None
     kept: Mapping[str, str] = field(default_factory=dict)  # tags of the reference; products with them come first
     corrected: Mapping[str, str] = field(default_factory=dict)  # words whose spelling was corrected
+    worded: frozenset[str] = frozenset()  # ids of products that have the typed words
     reranked: str = ""  # how many hits a re-ranker judged
+    sorted: int | None = None  # how many of the nearest products an order holds; None: all, or no order
 
     @property
     def told(self) -> dict[str, Any]:
@@ -129,8 +133,8 @@ def composed_query(
 
 
 def tags_of_photos(products: ProductSearch, photos: QueryPhotos) -> Mapping[str, str]:
-    """Returns the tags of a product of the index, or else the `agreed_tags` of the photos."""
-    if len(photos.products) == 1 and isinstance(products, ProductIndex) and (own := products.get(photos.products)):
+    """Returns the tags of the product that is the query's only photo, or else the `agreed_tags` of the photos."""
+    if photos.whole and isinstance(products, ProductIndex) and (own := products.get([photos.whole])):
         return own[0].tags
     return agreed_tags(products, photos.look.features)
 
@@ -159,6 +163,7 @@ def search(
     where: Where = None,
     offset: int = 0,
     reranker: Reranker | None = None,
+    order: Order | None = None,
 ) -> Found:
     """Finds the next ``k`` products after ``offset`` that pass a filter and have no unwanted values.
 
@@ -172,11 +177,14 @@ def search(
         where: a filter.
         offset: `Found.next_offset` of the page before.
         reranker: orders the first hits of an index anew, by words or photo of the query.
+        order: by a tag's numbers: of the `NEAREST` products, or of all if the query asks for all.
 
     Raises:
         InputError: a wrong filter, or k and offset out of range.
     """
     where = products.filter(where)
+    if order is not None:
+        return _in_order(products, query, k, where, offset, reranker, order)
     asks = bool(query.words) or query.photo is not None
     if reranker is None or offset >= reranker.top or not asks or not isinstance(products, ProductIndex):
         return _found(products, query, k, where, offset)
@@ -190,6 +198,23 @@ def search(
         return replace(head, hits=hits)
     rest = _found(products, query, k - len(hits), where, head.next_offset)
     return replace(head, hits=hits + rest.hits, next_offset=rest.next_offset)
+
+
+def _in_order(
+    products: ProductSearch,
+    query: IndexQuery,
+    k: int,
+    where: Filter | None,
+    offset: int,
+    reranker: Reranker | None,
+    order: Order,
+) -> Found:
+    if query.browses:
+        hits = listed(products, query.vector, order, k, where, offset)
+        return Found(hits, offset + k if len(hits) == k else None)
+    found = search(products, query, NEAREST, where, 0, reranker)
+    hits = order.sorted(found.hits)[offset : offset + k]
+    return replace(found, hits=hits, next_offset=offset + k if offset + k < len(found.hits) else None, sorted=len(found.hits))
 
 
 def _reranked(index: ProductIndex, query: IndexQuery, found: Found, reranker: Reranker) -> Found:
@@ -209,15 +234,16 @@ def _found(products: ProductSearch, query: IndexQuery, k: int, where: Filter | N
     wished = wished_tags(products, query.reference) if query.reference else {}
     asked = max(k, min(k + more, MOST - offset))
     corrected: Mapping[str, str] = {}
+    worded: frozenset[str] = frozenset()
     if query.full_text and query.words and isinstance(products, ProductIndex):
         merged = hybrid_search(products, query.vector, query.words, asked, where, offset)
-        listed, corrected = merged.hits, merged.corrected
+        ranked, corrected, worded = merged.hits, merged.corrected, merged.worded
     else:
-        listed = _ranked(products, query.vector, asked, tiers(where, kept, wished), offset)
-    left = [rank for rank, hit in enumerate(listed) if not query.leaves_out(hit)][:k]
-    looked_at = left[-1] + 1 if len(left) == k else len(listed)
-    over = looked_at == len(listed) < asked
-    return Found([listed[rank] for rank in left], None if over else offset + looked_at, kept, corrected)
+        ranked = _ranked(products, query.vector, asked, tiers(where, kept, wished), offset)
+    left = [rank for rank, hit in enumerate(ranked) if not query.leaves_out(hit)][:k]
+    looked_at = left[-1] + 1 if len(left) == k else len(ranked)
+    over = looked_at == len(ranked) < asked
+    return Found([ranked[rank] for rank in left], None if over else offset + looked_at, kept, corrected, worded)
 
 
 def _ranked(

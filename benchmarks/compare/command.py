@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from e2.options import EncoderOptions, Json, MeasuredOptions, Models, Out, Seed, Text, show
+from e2.options import EncoderOptions, Json, MeasuredOptions, Models, Out, ProductVectorRule, Seed, Text, show
 
 
 def compare(
@@ -13,6 +13,7 @@ def compare(
     loading: EncoderOptions,
     out: Out,
     text: Text = "caption",
+    product_vector: ProductVectorRule = "photos",
     products: Annotated[int | None, typer.Option(min=2, help="measure on at most so many, drawn by --seed")] = None,
     seed: Seed = 0,
     json: Json = False,
@@ -23,9 +24,11 @@ def compare(
 
     Example: `e2 compare --data boutique --model runs/clip runs/e2 open_clip:ViT-B-32/openai --out runs/models`
     """
+    from e2.adapters.product_vector import ProductVector
     from e2.benchmarks.compare.page import PAGE
     from e2.benchmarks.compare.run import claim_out, compare_models, summary_table
 
     claim_out(out)
-    found = compare_models(model, catalogue.open(), out, text=text, products=products, seed=seed, **vars(loading))
+    options = {"text": text, "product_vector": ProductVector.parse(product_vector), "products": products, "seed": seed}
+    found = compare_models(model, catalogue.open(), out, **options, **vars(loading))
     show(found, json, summary_table(found), f"wrote {out / PAGE} and comparison.json beside it")

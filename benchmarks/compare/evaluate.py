@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from e2.adapters.encoder import Encoder
+from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.benchmarks.compare.tags import (
     ONE,
     TWO,
@@ -52,6 +53,7 @@ class CompareTasks:
         labels: entity -> labels.
         queries: bare tags.
         alike: photos against photos.
+        product_vector: rule of the products that bare tags and descriptions find.
     """
 
     catalogue: Catalogue
@@ -63,22 +65,28 @@ class CompareTasks:
     labels: dict[str, TagLabels]
     queries: list[TagQuery]
     alike: AlikeTasks
+    product_vector: ProductVector = ALL_PHOTOS
 
     @classmethod
-    def of(cls, catalogue: Catalogue, text: str, seed: int, resamples: int) -> "CompareTasks":
+    def of(
+        cls, catalogue: Catalogue, text: str, seed: int, resamples: int, product_vector: ProductVector = ALL_PHOTOS
+    ) -> "CompareTasks":
         """Reads a catalogue without its photos."""
         items = read_items(catalogue, text)
         products = list(without_photos(catalogue))
         labels = read_tag_labels(products, catalogue.tags)
         alike = AlikeTasks.of(catalogue, items)
-        return cls(catalogue, text, seed, resamples, items, products, labels, tag_queries(labels, seed), alike)
+        queries = tag_queries(labels, seed)
+        return cls(catalogue, text, seed, resamples, items, products, labels, queries, alike, product_vector)
 
 
 @dataclass(frozen=True)
 class CatalogueVectors:
-    """Vectors of all photos (I, D), of first photos (P, D) and, of an encoder with entities, their regions (P, E, D)."""
+    """Vectors of all photos (I, D), of first photos (P, D) and, of an encoder with entities, their regions (P, E, D); of
+    products (P, D)."""
 
     images: np.ndarray
+    products: np.ndarray
     firsts: np.ndarray
     regions: np.ndarray | None
 
@@ -107,6 +115,7 @@ def measure(encoder: Encoder, tasks: CompareTasks) -> MeasuredEncoder:
     size = {"megabytes": encoder.weight_bytes / 1e6, "dimensions": vectors.images.shape[1]}
     facts: dict[str, Any] = {
         "text": tasks.text,
+        "product_vector": str(tasks.product_vector),
         "seed": tasks.seed,
         "resamples": tasks.resamples,
         "entities": {
@@ -126,13 +135,10 @@ def encode(encoder: Encoder, tasks: CompareTasks) -> tuple[CatalogueVectors, dic
     """Encodes all photos, with the photos per second and the milliseconds of a single one."""
     photos, firsts = tasks.items.images, tasks.alike.firsts
     start = time.perf_counter()
-    if encoder.tags:
-        images, regions = encoder.encode_images_and_regions(photos)
-        vectors = CatalogueVectors(images, images[firsts], regions[firsts])
-    else:
-        images = encoder.encode_images(photos)
-        vectors = CatalogueVectors(images, images[firsts], None)
+    images, regions = encoder.encode_images_and_regions(photos) if encoder.tags else (encoder.encode_images(photos), None)
     took = time.perf_counter() - start
+    products = tasks.product_vector.joined(encoder, tasks.products, np.split(images, firsts[1:]))
+    vectors = CatalogueVectors(images, products, images[firsts], None if regions is None else regions[firsts])
     some = [photos[row] for row in range(min(TIMED, len(photos)))]
     return vectors, {"photos_per_second": len(photos) / took, "photo_ms": _one_at_a_time(encoder.encode_images, some)}
 
@@ -217,7 +223,7 @@ def _drawn(count: int, seed: int) -> list[int]:
 
 def _first_ten(once: Encoder, vectors: CatalogueVectors, texts: Sequence[str]) -> list[list[str]]:
     """Rows, as words, of the first ten products for each text."""
-    queries, gallery = (torch.from_numpy(part).to(once.device) for part in (once.encode_texts(texts, False), vectors.firsts))
+    queries, gallery = (torch.from_numpy(part).to(once.device) for part in (once.encode_texts(texts, False), vectors.products))
     return first_ten(queries, gallery, [str(row) for row in range(len(gallery))])
 
 

@@ -10,6 +10,7 @@ import open_clip
 from rich.console import RenderableType
 
 from e2.adapters.encoder import Encoder, load_encoder
+from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.benchmarks.compare.evaluate import CompareTasks, measure
 from e2.benchmarks.compare.page import HEADLINES, PAGE, write_compare_page
 from e2.benchmarks.compare.store import SAMPLES, MeasuredStore
@@ -32,6 +33,7 @@ def compare_models(
     out: Path,
     *,
     text: str = "caption",
+    product_vector: ProductVector = ALL_PHOTOS,
     products: int | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
@@ -44,6 +46,7 @@ def compare_models(
         catalogue: one split.
         out: folder of the page, and of each model's measurement.
         text: of the products, ``caption`` or ``full``.
+        product_vector: rule of the products that bare tags and descriptions find.
         products: most to measure on, drawn by the seed; None: all.
         seed: of sample, folds, queries and bootstrap.
         resamples: of the bootstrap.
@@ -57,7 +60,7 @@ def compare_models(
     claim_out(out)
     if products and products < len(catalogue):
         catalogue = Subset(catalogue, np.sort(np.random.default_rng(seed).permutation(len(catalogue))[:products]))
-    tasks = CompareTasks.of(catalogue, text, seed, resamples)
+    tasks = CompareTasks.of(catalogue, text, seed, resamples, product_vector)
     store = MeasuredStore(out, tasks, fingerprint(catalogue))
     measured: list[MeasuredEncoder] = []
     missing: dict[str, str] = {}

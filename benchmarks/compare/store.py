@@ -20,7 +20,7 @@ from e2.files import atomic_path, write_json
 from e2.version import __version__
 
 SAMPLES = "samples.npy"
-FORM = "1"  # of the measurement; another one makes all earlier ones stale
+FORM = "2"  # of the measurement; another one makes all earlier ones stale
 
 
 class MeasuredStore:
@@ -34,7 +34,8 @@ class MeasuredStore:
 
     def __init__(self, out: Path, tasks: CompareTasks, data: str):
         self.out = out
-        self.shared = [FORM, __version__, data, tasks.text, str(tasks.seed), str(tasks.resamples)]
+        settings = [tasks.text, tasks.product_vector, tasks.seed, tasks.resamples]
+        self.shared = [FORM, __version__, data, *map(str, settings)]
 
     def folder(self, encoder: Encoder) -> Path:
         """Folder of an encoder's measurement."""

@@ -32,6 +32,7 @@ UPLOAD_PROBLEMS = PROBLEMS | {413: {"model": schemas.Problem}, 415: {"model": sc
 DAY = "private, max-age=86400"
 
 Photo = Annotated[str, Query(max_length=schemas.LONGEST_PHOTO, description=schemas.PHOTO)]
+PhotoBox = Annotated[str | None, Query(max_length=schemas.LONGEST_BOX, description=schemas.BOX)]
 ProductId = Annotated[str, Query(alias="id", max_length=schemas.LONGEST_ID, description="a product's id")]
 
 
@@ -96,12 +97,12 @@ def _add_api(app: FastAPI, service: SearchService) -> None:
         return JpegResponse(service.photo(photo).jpeg, headers={"Cache-Control": DAY})
 
     @app.get("/api/read", tags=["photos"], summary="Tags read off a photo, and where the tokens looked", responses=PROBLEMS)
-    def read(photo: Photo) -> schemas.ReadOff:
-        return service.read(photo)
+    def read(photo: Photo, box: PhotoBox = None) -> schemas.ReadOff:
+        return service.read(photo, box)
 
     @app.get("/api/caption", tags=["photos"], summary="Describe a photo", responses=PROBLEMS)
-    def caption(photo: Photo) -> schemas.Caption:
-        return schemas.Caption(caption=service.caption(photo))
+    def caption(photo: Photo, box: PhotoBox = None) -> schemas.Caption:
+        return schemas.Caption(caption=service.caption(photo, box))
 
 
 def _add_pages(app: FastAPI, service: SearchService) -> None:

@@ -29,3 +29,16 @@ def seen_box(photo: tuple[int, int], size: tuple[int, int], resize_mode: str) ->
     scale = max(scales) if resize_mode == "shortest" else min(scales)
     across, down = size[1] / scale / width, size[0] / scale / height  # shares of the photo
     return (1 - across) / 2, (1 - down) / 2, (1 + across) / 2, (1 + down) / 2
+
+
+def placed(inner: Box, box: Box) -> Box:
+    """Moves a box in shares of a part of a photo, ``box``, to shares of the photo.
+
+    Example:
+        >>> placed((0.0, 0.5, 1.0, 1.0), (0.5, 0.0, 1.0, 0.5))
+        (0.5, 0.25, 1.0, 0.5)
+    """
+    left, top, right, bottom = box
+    x0, y0, x1, y1 = inner
+    width, height = right - left, bottom - top
+    return left + x0 * width, top + y0 * height, left + x1 * width, top + y1 * height

@@ -86,6 +86,12 @@ class Models:
         """Methods for a photo and a wish, the default first: our best measured, if available."""
         return (*self.composers, BLEND)
 
+    @property
+    def colour(self) -> str | None:
+        """The vocabulary's entity of colours; None without one."""
+        entity = self.editor.lexicon.kind("colour")
+        return entity if entity in self.vocabulary else None
+
     def compose(
         self, method: str, photos: QueryPhotos, wish: str, tags: Mapping[str, str], weight: float = TEXT_WEIGHT
     ) -> IndexQuery:

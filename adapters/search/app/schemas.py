@@ -14,6 +14,8 @@ DEEPEST = 1000  # products that one search can be paged through
 Sure = Literal["known", "likely", "guess"]
 PHOTO, LONGEST_PHOTO = "`upload:...` as `/api/photos` gave it, or `product:ID`", LONGEST_ID + 8
 
+BOX, LONGEST_BOX = "part of the only photo: left,top,right,bottom in shares of width and height", 100
+
 PhotoName = Annotated[str, Field(max_length=LONGEST_PHOTO)]
 MOST_PHOTOS = 10  # of a query
 
@@ -24,9 +26,7 @@ class Search(BaseModel):
     q: str = Field("", max_length=LONGEST_TEXT, description="words; beside a photo what should differ")
     photo: list[PhotoName] = Field([], max_length=MOST_PHOTOS, description=f"{PHOTO}; several add up")
     minus: list[PhotoName] = Field([], max_length=MOST_PHOTOS, description="likewise, to move away from")
-    box: str | None = Field(
-        None, max_length=100, description="part of the only photo to search with: left,top,right,bottom in shares"
-    )
+    box: str | None = Field(None, max_length=LONGEST_BOX, description=BOX)
     method: str | None = Field(None, max_length=50, description="how photo and words are combined")
     weight: float = Field(TEXT_WEIGHT, ge=0, le=1, description="of the words, for the method slerp")
     tag: list[Annotated[str, Field(max_length=LONGEST_VALUE)]] = Field(
@@ -34,6 +34,9 @@ class Search(BaseModel):
     )
     filter: str | None = Field(
         None, max_length=LONGEST_FILTER, description='e.g. `brand == "Nike" and colour in ["red", "blue"]`'
+    )
+    sort: str | None = Field(
+        None, max_length=LONGEST_VALUE, description="by the numbers of a tag, `price`, or `-price` for the highest first"
     )
     k: int = Field(24, ge=1, le=100, description="products on a page")
     offset: int = Field(0, ge=0, le=DEEPEST, description="products to skip")
@@ -50,6 +53,8 @@ class About(BaseModel):
     data: str = Field(description="what the index was built from")
     encoder: str
     entities: list[str] = Field(description="tags that filters may name")
+    numbers: list[str] = Field(description="tags to sort by")
+    colour: str | None = Field(description="the tag that names colours; null: none does")
     methods: list[str] = Field(description="ways to search with a photo and a wish, the default first")
     captions: bool = Field(description="whether photos can be described")
     looks: bool = Field(description="whether it is known where selection tokens look")
@@ -62,6 +67,7 @@ class IndexedProduct(BaseModel):
     caption: str
     tags: dict[str, str]
     score: float = Field(description="cosine of the product's photo and the query")
+    weak: bool = Field(False, description="true: hardly matches the words of a search by words alone")
 
 
 class ProductPage(BaseModel):
@@ -69,6 +75,7 @@ class ProductPage(BaseModel):
 
     products: list[IndexedProduct]
     found: int = Field(description="products that pass the filters")
+    sorted: int | None = Field(description="how many of the nearest products `sort` orders; null: all, or no `sort`")
     next_offset: int | None = Field(description="where the next page starts; null: nothing more")
     facets: dict[str, dict[str, int]] = Field(description="tag -> value -> products under the other filters")
     method: str | None = Field(description="how photo and words were combined; null if there was only one of them")

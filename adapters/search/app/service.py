@@ -2,16 +2,21 @@
 
 import re
 
-from e2.adapters.search.app.geometry import seen_box
+import numpy as np
+
+from e2.adapters.search.app.geometry import placed, seen_box
 from e2.adapters.search.app.live import LiveIndex
 from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
 from e2.adapters.search.app.schemas import DEEPEST, About, IndexedProduct, Layer, ProductPage, Read, ReadOff, Search, Sure
+from e2.adapters.search.filters import Filter
 from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.keeping import agreed_tags
 from e2.adapters.search.photos import QueryPhoto, QueryPhotos, joined, read_box
 from e2.adapters.search.queries import Found, IndexQuery, alike, search, tags_of_photos, vocabulary_of
 from e2.adapters.search.reranking.base import Reranker
+from e2.adapters.search.sorting import numbered, order_of
+from e2.adapters.search.weakness import mean_vector, weak_below
 from e2.errors import InputError
 
 BROWSE = "fashion"  # order of products without a search
@@ -41,6 +46,7 @@ class SearchService:
         reranker: Reranker | None = None,
     ):
         self.models, self.shelf, self.reranker = models, shelf or PhotoShelf(), reranker
+        self._mean: np.ndarray | None = None  # of the products' vectors, once it is needed
         live = LiveIndex(index, address, models.encoder, self._renew) if address else None
         self._now = live.now if live else lambda: index
 
@@ -54,7 +60,8 @@ class SearchService:
         return self._now()
 
     def _renew(self) -> None:
-        """Renews the vocabulary of tags and wishes after the index has changed."""
+        """Renews the vocabulary of tags and wishes, and the mean of the products, after the index has changed."""
+        self._mean = None
         vocabulary = vocabulary_of(self.index)
         if vocabulary != self.models.vocabulary:
             self.models = self.models.with_vocabulary(vocabulary)
@@ -66,6 +73,8 @@ class SearchService:
             data=without_folders(manifest.data),
             encoder=without_folders(manifest.encoder["path"]),
             entities=list(manifest.entities),
+            numbers=numbered(self.index.facets()),
+            colour=self.models.colour,
             methods=list(self.models.methods),
             captions=self.models.captioner is not None,
             looks=bool(self.models.encoder.tags),
@@ -82,13 +91,32 @@ class SearchService:
         where = index.filter(asked.filter, asked.tags())
         query, method = self._query(index, asked)
         k = min(asked.k, DEEPEST - asked.offset)
-        found = search(index, query, k, where, asked.offset, self.reranker) if k > 0 else Found([], None)
+        order = order_of(asked.sort, index.entities)
+        found = search(index, query, k, where, asked.offset, self.reranker, order) if k > 0 else Found([], None)
         more = found.next_offset if (found.next_offset or DEEPEST) < DEEPEST else None
-        products = [IndexedProduct(**hit.record()) for hit in found.hits]
+        weak = self._weak(index, asked, query, where, found)
+        products = [IndexedProduct(**hit.record(), weak=hit.product_id in weak) for hit in found.hits]
         facets = facets_of(index, asked)
         steps = query.steps | found.told
         count = index.count(where)
-        return ProductPage(products=products, next_offset=more, found=count, facets=facets, method=method, steps=steps)
+        return ProductPage(
+            products=products,
+            next_offset=more,
+            found=count,
+            sorted=found.sorted,
+            facets=facets,
+            method=method,
+            steps=steps,
+        )
+
+    def _weak(self, index: ProductIndex, asked: Search, query: IndexQuery, where: Filter | None, found: Found) -> set[str]:
+        """Ids of the hits that hardly match the words of a search by words alone, in order of their scores."""
+        if not query.full_text or not query.words or asked.sort or not found.hits:
+            return set()
+        if self._mean is None:
+            self._mean = mean_vector(index)
+        below = weak_below(index, query, where, self._mean)
+        return {hit.product_id for hit in found.hits if below and hit.score < below} - found.worded
 
     def photo(self, photo_id: str) -> SentPhoto:
         """Returns an uploaded photo, or a product's.
@@ -126,17 +154,17 @@ class SearchService:
             raise NotFound("there is no such product in this index")
         return jpeg
 
-    def read(self, photo_id: str) -> ReadOff:
-        """Reads tags, and where the selection tokens looked.
+    def read(self, photo_id: str, box: str | None = None) -> ReadOff:
+        """Reads tags, and where the selection tokens looked, off a photo or a part of it.
 
         Raises:
             NotFound: no such photo.
+            InputError: no such box.
         """
-        photo = self.photo(photo_id)
-        config = self.models.encoder.preprocessing
+        photo, config = self._part(photo_id, box), self.models.encoder.preprocessing
         seen = seen_box(photo.size, config["size"], config["resize_mode"])
         name = product_in(photo_id)
-        own = {} if name is None else self.product(name).tags
+        own = {} if name is None or box else self.product(name).tags
         agreed = agreed_tags(self.index, self.models.look(photo).features)
         tags = {}
         for entity, nearest in self.models.read_tags(photo).items():
@@ -151,22 +179,26 @@ class SearchService:
             entity: [Layer(layer=layer, weights=weights.round(3).tolist()) for layer, weights in layers.items()]
             for entity, layers in self.models.selections(photo).items()
         }
-        return ReadOff(tags=tags, looks=looks, seen=seen)
+        return ReadOff(tags=tags, looks=looks, seen=placed(seen, read_box(box)) if box else seen)
 
-    def caption(self, photo_id: str) -> str:
-        """Captions a photo.
+    def caption(self, photo_id: str, box: str | None = None) -> str:
+        """Captions a photo, or a part of it.
 
         Raises:
             NotFound: no such photo.
-            InputError: the app has no captioner.
+            InputError: the app has no captioner, or no such box.
         """
-        return self.models.caption(self.photo(photo_id))
+        return self.models.caption(self._part(photo_id, box))
+
+    def _part(self, photo_id: str, box: str | None) -> SentPhoto:
+        photo = self.photo(photo_id)
+        return photo.part(read_box(box)) if box else photo
 
     def _query(self, index: ProductIndex, asked: Search) -> tuple[IndexQuery, str | None]:
         """Makes the query, and names the method that combines photo and words."""
         text = asked.q.strip() if asked.q.strip(" .,?!") else ""
         if not (asked.photo or asked.minus):
-            return IndexQuery(self.models.text(text or BROWSE)[None], text, full_text=True), None
+            return IndexQuery(self.models.text(text or BROWSE)[None], text, full_text=True, browses=not text), None
         photos = self._photos(asked)
         if not text:
             return alike(photos), None
@@ -178,13 +210,12 @@ class SearchService:
         if asked.box and len(asked.photo) != 1:
             raise InputError("a box is drawn on one photo; send one")
         signed = [*((name, 1.0) for name in asked.photo), *((name, -1.0) for name in asked.minus)]
-        sent = [self.photo(name) for name, _ in signed]
-        if asked.box:
-            sent[0] = sent[0].part(read_box(asked.box))
+        boxes = [asked.box or None] + [None] * (len(signed) - 1)
+        sent = [self._part(name, box) for (name, _), box in zip(signed, boxes, strict=True)]
         return joined(
             [
-                QueryPhoto(self.models.look(photo), weight, photo.jpeg, product_in(name))
-                for photo, (name, weight) in zip(sent, signed, strict=True)
+                QueryPhoto(self.models.look(photo), weight, photo.jpeg, product_in(name), part=box is not None)
+                for photo, (name, weight), box in zip(sent, signed, boxes, strict=True)
             ]
         )
 

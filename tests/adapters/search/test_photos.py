@@ -6,6 +6,7 @@ from PIL import Image
 
 from e2.adapters.search.engines import create_store
 from e2.adapters.search.index import ProductIndex
+from e2.adapters.search.keeping import agreed_tags
 from e2.adapters.search.photos import Look, QueryPhoto, cropped, joined, product_photos, read_box, weighted
 from e2.adapters.search.queries import alike, search, tags_of_photos
 from e2.errors import InputError
@@ -66,6 +67,10 @@ def test_products_that_a_query_starts_from_are_no_hits(tmp_path):
     assert [hit.product_id for hit in search(index, alike(photos), 27).hits] == naive
     own = joined(product_photos(index, ["id 5"]))
     assert tags_of_photos(index, own) == index.get(["id 5"])[0].tags
+    upload = QueryPhoto(Look(vectors[9]))
+    part = QueryPhoto(Look(vectors[5]), product_id="id 5", part=True)
+    for several in ([upload, *product_photos(index, [], ["id 5"])], [part], [upload, part]):  # a product's tags are not theirs
+        assert tags_of_photos(index, joined(several)) == agreed_tags(index, joined(several).look.features)
     with pytest.raises(InputError, match="no product 'nope'"):
         product_photos(index, ["nope"])
     index.close()

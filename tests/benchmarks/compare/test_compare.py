@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("sklearn")
 pytest.importorskip("ir_measures")
 from e2.adapters.encoder import Encoder
+from e2.adapters.product_vector import ProductVector
 from e2.benchmarks.compare import run
 from e2.benchmarks.compare.evaluate import CompareTasks, measure
 from e2.benchmarks.compare.run import compare_models, where_to_get
@@ -61,6 +62,24 @@ def test_every_question_has_its_number():
     assert all(low <= metrics[name] + 1e-9 and metrics[name] <= high + 1e-9 for name, (low, high) in record["ci95"].items())
 
 
+def test_words_find_products_by_all_their_photos():
+    """A product's second photo shows what its first does not: by the first alone, nothing green is found."""
+    photos = {"green": ("red", "green"), "blue": ("blue", "blue")}
+    products = [
+        Product(f"{colour}-{i}", tuple(map(png, shown)), (f"tee {i}",), {"colour": colour})
+        for colour, shown in photos.items()
+        for i in range(10)
+    ]
+    shop = Shelf(products, tags=("colour",))
+    found = {
+        rule: measure(colour_encoder(), CompareTasks.of(shop, "caption", 0, 20, ProductVector.parse(rule))).record
+        for rule in ("photos", "first")
+    }
+    assert {rule: record["product_vector"] for rule, record in found.items()} == {"photos": "photos", "first": "first"}
+    green = {rule: record["metrics"]["one_tag_colour_P@10"] for rule, record in found.items()}
+    assert green["photos"] == 100 and green["first"] < 100
+
+
 def test_the_better_model_leads_and_nothing_is_measured_twice(loaded, tmp_path, monkeypatch):
     out = tmp_path / "out"
     first = compare_models(["confused"], shelf(), out, resamples=100)
@@ -74,7 +93,8 @@ def test_the_better_model_leads_and_nothing_is_measured_twice(loaded, tmp_path, 
     again = compare_models(["sound", "confused"], shelf(), out, resamples=100)
     assert again.differences[0]["metrics"]["colour_zero_shot"] == -pair["metrics"]["colour_zero_shot"]
     assert np.allclose(again.differences[0]["ci95"]["SumR"], [-end for end in pair["ci95"]["SumR"][::-1]])
-    for other in ({"resamples": 50}, {"seed": 1}, {"text": "full"}):  # other numbers
+    first_photo = {"product_vector": ProductVector(first=True)}
+    for other in ({"resamples": 50}, {"seed": 1}, {"text": "full"}, first_photo):  # other numbers
         with pytest.raises(TypeError):
             compare_models(["sound"], shelf(), out, **{"resamples": 100, **other})
 

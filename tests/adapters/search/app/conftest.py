@@ -36,7 +36,7 @@ class Shelf:
     products: list[Product]
     name: str = "<i>shelf</i>"
     split: str = "test"
-    tags: tuple[str, ...] = TAGS
+    tags: tuple[str, ...] = (*TAGS, "price")
 
     def __len__(self) -> int:
         return len(self.products)
@@ -46,14 +46,14 @@ class Shelf:
 
 
 def products() -> list[Product]:
-    """40 tees of four colours and two brands, the last one hostile in every text."""
+    """40 tees of four colours, two brands and different prices, the last one hostile in every text and without a price."""
     names = list(COLOURS)
     made = [
         Product(
             f"tee-{i}",
             (jpeg(COLOURS[names[i % 4]], i),),
             (f"A {names[i % 4]} tee number {i}",),
-            {"brand": ("Nike", 'Levi\'s "501" \\ co')[i // 4 % 2], "colour": names[i % 4]},
+            {"brand": ("Nike", 'Levi\'s "501" \\ co')[i // 4 % 2], "colour": names[i % 4], "price": str(i * 7 % 39)},
         )
         for i in range(39)
     ]

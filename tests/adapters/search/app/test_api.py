@@ -65,7 +65,7 @@ def test_filters_and_their_counts(client):
     assert set(ids(both)) == expected
     facets = both.json()["facets"]  # those of an entity leave its own choice aside
     assert facets["colour"] == {
-        colour: sum(p.tags == {"brand": brand, "colour": colour} for p in products()) for colour in COLOURS
+        colour: sum((p.tags["brand"], p.tags["colour"]) == (brand, colour) for p in products()) for colour in COLOURS
     }
     assert facets["brand"]["Nike"] == sum(
         p.tags["brand"] == "Nike" and p.tags["colour"] in ("red", "blue") for p in products()
@@ -151,6 +151,33 @@ def test_several_photos_less_of_one_and_a_box(client, service):
         photos = ["product:tee-2"] * (2 if wrong["box"] == "0,0,1,1" else 1)
         assert client.get("/api/search", params={"photo": photos, **wrong}).status_code == 400
     assert client.get("/api/search", params={"minus": "product:tee-2"}).status_code == 400
+
+
+def test_a_part_of_a_photo_is_read_and_described(client, service):
+    box = "0,0.5,0.5,1"
+    whole, part = (client.get("/api/read", params={"photo": "product:tee-2", **asked}).json() for asked in ({}, {"box": box}))
+    assert {values[0]["sure"] for values in part["tags"].values()} <= {
+        "likely",
+        "guess",
+    }  # the product's tags are of all of it
+    x0, y0, x1, y1 = whole["seen"]
+    assert part["seen"] == pytest.approx([x0 / 2, 0.5 + y0 / 2, x1 / 2, 0.5 + y1 / 2])
+    photo = service.photo("product:tee-2").part((0, 0.5, 0.5, 1))
+    said = client.get("/api/caption", params={"photo": "product:tee-2", "box": box}).json()["caption"]
+    assert said == service.models.caption(photo)
+    for path in ("read", "caption"):
+        assert client.get(f"/api/{path}", params={"photo": "product:tee-2", "box": "1,0,0,1"}).status_code == 400
+
+
+def test_an_order_by_price(client):
+    assert client.get("/api/about").json()["numbers"] == ["price"] and client.get("/api/about").json()["colour"] == "colour"
+    prices = {p.product_id: int(p.tags.get("price", 99)) for p in products()}
+    for asked in ({}, {"q": "tee"}, {"tag": "colour:red"}):
+        answer = client.get("/api/search", params={**asked, "sort": "price", "k": 30})
+        assert ids(answer) == sorted(ids(answer), key=prices.__getitem__) and prices[ids(answer)[0]] < 3
+        assert answer.json()["sorted"] == (40 if asked.get("q") else None)
+    answer = client.get("/api/search", params={"sort": "size"})
+    assert answer.status_code == 400 and "no tag 'size'" in answer.json()["error"]
 
 
 def test_the_service_takes_a_reranker(service, monkeypatch):
@@ -359,3 +386,13 @@ def test_openapi_describes_the_api(client):
         "/api/about", "/api/search", "/api/product", "/api/thumbnail",
         "/api/photos", "/api/photo", "/api/read", "/api/caption",
     }  # fmt: skip
+
+
+def test_products_with_the_words_are_never_weak_and_what_is_far_is(client, service):
+    found = client.get("/api/search", params={"q": "green", "k": 40}).json()["products"]
+    assert not any(product["weak"] for product in found if product["tags"]["colour"] == "green")
+    far = {product["product_id"]: product["score"] for product in found if product["weak"]}
+    best = max(product["score"] for product in found)
+    assert far and all(score < best for score in far.values())
+    for asked in ({}, {"photo": "product:tee-1"}, {"q": "green", "sort": "price"}):  # no words alone, or another order
+        assert not any(product["weak"] for product in client.get("/api/search", params=asked).json()["products"])

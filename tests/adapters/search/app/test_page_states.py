@@ -10,6 +10,8 @@ STATES = (
     "/",
     "/?q=tee&tag=colour:red",
     "/?photo=product:tee-1&q=in+red",
+    "/?photo=product:tee-1&box=0,0,0.5,1",
+    "/?photo=product:tee-1&photo=product:tee-2&minus=product:tee-3&sort=price",
     "/?tag=colour:purple",
     "/?product=tee-1",
     "/nowhere",
@@ -102,7 +104,7 @@ def test_the_hits_as_a_table(page):
     with page.expect_download() as download:
         page.get_by_role("button", name="Save table").click()
     lines = download.value.path().read_text("utf-8-sig").splitlines()
-    assert lines[0] == '"product_id","caption","brand","colour"' and len(lines) == 12
+    assert lines[0] == '"product_id","caption","brand","colour","price"' and len(lines) == 12
     assert any(line.startswith('"tee-0","A red tee number 0"') for line in lines)
 
 

@@ -1,0 +1,212 @@
+// Products that a search finds, page after page.
+
+import { addressOf, go, searchOf, state } from "./address.js";
+import { colourOf } from "./colours.js";
+import { $, about, ask, button, el, plainName, say, thumbnail, valuesOf } from "./dom.js";
+import { fewerFilters, showFilters } from "./filters.js";
+import { openProduct } from "./product.js";
+import { addPhoto, searchWith, showSteps } from "./query.js";
+
+const PAGE = 24;
+const PAGES_LEFT = 20; // kept for Back
+let answer = null; // the newest page of products that is shown
+let latest = 0; // number of the newest request; answers to older ones are dropped
+let shown = null; // the search whose products are on the page, without the opened product; null after a failure
+const left = new Map(); // address -> what a page showed when it was left, for Back
+
+// Shows the products of a search; when they are new, first what changes with them.
+export function showProducts(wanted, { back, before }) {
+  const key = addressOf({ ...wanted, product: null });
+  if (key === shown) return;
+  leave();
+  shown = key;
+  before();
+  if (back && left.has(key)) comeBack(wanted, left.get(key));
+  else search(wanted);
+}
+
+function leave() {
+  if (shown === null || !answer) return;
+  left.delete(shown); // the newest is kept longest
+  left.set(shown, { answer, products: [...$("results").children], scroll: scrollY });
+  if (left.size > PAGES_LEFT) left.delete(left.keys().next().value);
+}
+
+function comeBack(wanted, page) {
+  latest++;
+  $("results").removeAttribute("aria-busy");
+  $("more").disabled = false;
+  $("results").replaceChildren(...page.products);
+  showAnswer(wanted, page.answer);
+  scrollTo({ top: page.scroll });
+}
+
+async function search(wanted, offset = 0) {
+  const number = ++latest;
+  if (!offset) answer = null;
+  const results = $("results");
+  results.setAttribute("aria-busy", "true");
+  $("more").disabled = true;
+  try {
+    const asked = searchOf(wanted);
+    asked.set("k", PAGE);
+    asked.set("offset", offset);
+    const found = await ask("/api/search", asked);
+    if (number !== latest) return;
+    if (!offset) results.replaceChildren();
+    const added = found.products.map(card);
+    results.append(...added);
+    showAnswer(wanted, found);
+    if (offset) added[0]?.querySelector("a").focus();
+    else if (about.entities.length) suggest(found.facets);
+  } catch (problem) {
+    if (number !== latest) return;
+    if (offset) return say(problem.message); // the products stay, and so does the button
+    shown = answer = null;
+    $("found").textContent = "";
+    results.replaceChildren();
+    $("more").hidden = true;
+    $("query-photo").hidden = true;
+    showHeading(wanted);
+    showMessage(problem.message, emptyWays(wanted));
+  } finally {
+    if (number === latest) {
+      results.removeAttribute("aria-busy");
+      $("more").disabled = false;
+    }
+  }
+}
+
+// Everything beside the products themselves.
+function showAnswer(wanted, found) {
+  answer = found;
+  $("message").hidden = true;
+  $("more").hidden = found.next_offset === null;
+  $("more").onclick = () => search(wanted, found.next_offset);
+  $("found").textContent = counted(wanted, found);
+  $("save").hidden = !$("results").children.length;
+  showHeading(wanted);
+  showStart(wanted, found.facets);
+  showFilters(found.facets, wanted);
+  showSteps(found);
+  showLine(found);
+  if (!$("results").children.length) showMessage("Nothing here passes these filters.", [...fewerFilters(wanted, found.facets), ...emptyWays(wanted)]);
+}
+
+function counted(wanted, found) {
+  const spelling = Object.entries(found.steps.spelling || {}).map(([typed, read]) => `; “${typed}” read as “${read}”`).join("");
+  const all = found.found.toLocaleString("en");
+  const products = `${found.found === 1 ? "product" : "products"}${spelling}`;
+  return found.sorted && found.sorted < found.found ? `the ${found.sorted} nearest of ${all} ${products}` : `${all} ${products}`;
+}
+
+// A line above the first product that does not keep the reference's garment, or else above the weak matches.
+function showLine(found) {
+  $("results").querySelector(".line")?.remove();
+  const items = [...$("results").children];
+  const [entity, value] = Object.entries(found.steps.kept || {})[0] || [];
+  const keeps = (item) => valuesOf(item.product.tags[entity]).some((own) => valuesOf(value).includes(own));
+  const other = entity && items.find((item) => !keeps(item));
+  if (other) return other.before(el("li", { className: "line" }, "Not ", el("bdi", {}, value), ", but near to your wish"));
+  const strong = items.findLastIndex((item) => !item.product.weak);
+  items[strong + 1]?.before(el("li", { className: "line" }, "Weaker matches"));
+}
+
+function suggest(facets) {
+  const values = Object.values(facets).flatMap((counts) => Object.keys(counts).slice(0, 100)).filter((value) => value);
+  $("suggestions").replaceChildren(...[...new Set(values)].map((value) => el("option", { value })));
+}
+
+function showStart(wanted, facets) {
+  const fresh = !wanted.q && !wanted.photos.length && !wanted.tags.length;
+  $("start").hidden = !fresh;
+  if (!fresh) return;
+  const examples = Object.values(facets).map((counts) => Object.keys(counts).find((value) => value)).filter((value) => value).slice(0, 4);
+  $("start").replaceChildren(
+    el("p", {}, "Say what you look for, or drop a photo of it here. Then say what should differ: “in blue”, “not striped”."),
+    el("p", { className: "chips" }, ...examples.map((words) => button("", el("bdi", {}, words), () => go({ q: words })))));
+}
+
+function showHeading({ q, photos, tags }) {
+  const words = q ? `“${q}”` : "";
+  const like = photos.length > 1 ? "Like the photos" : "Like the photo";
+  $("heading").textContent = photos.length ? (words ? `${like}, but ${words}` : like)
+    : words || (tags.length ? "Filtered products" : "All products");
+}
+
+function showMessage(text, ways) {
+  $("message").replaceChildren(el("strong", {}, text), " ", ...ways);
+  $("message").hidden = false;
+}
+
+function emptyWays({ q, photos, tags }) {
+  const ways = [];
+  if (tags.length) ways.push(button("plain", "Clear the filters", () => go({ tags: [] })));
+  if (photos.length) ways.push(button("plain", photos.length > 1 ? "Search without the photos" : "Search without the photo", () => go({ photos: [], minus: [] })));
+  if (photos.length || q || tags.length) ways.push(el("a", { href: "/" }, "Start again"));
+  return ways;
+}
+
+// Cards ----------------------------------------------------------------------------------------------------------------
+
+function card(product) {
+  const id = product.product_id;
+  return el("li", { product },
+    el("a", {
+      className: "card", href: addressOf({ ...state(), product: id }),
+      onclick: (event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+        event.preventDefault();
+        openProduct(id);
+      },
+    },
+    el("span", { className: "frame" }, el("img", { src: thumbnail(id), alt: "", loading: "lazy", decoding: "async" })),
+    el("span", { className: "caption", dir: "auto" }, product.caption || id),
+    tagLine(product.tags)),
+    likes("product:" + id, product.caption || id));
+}
+
+// The tags in one line, the colour first, with a spot of it.
+function tagLine(tags) {
+  const own = valuesOf(tags[about.colour]);
+  const spot = own.map(colourOf).find(Boolean);
+  const words = Object.entries(tags).filter(([entity]) => entity !== about.colour).flatMap(([, tag]) => valuesOf(tag))
+    .filter((value) => !/^https?:\/\//.test(value));
+  const line = el("span", { className: "tags", dir: "auto" }, [own.join(", "), ...words].filter(Boolean).join(" · "));
+  if (!spot) return line;
+  const mark = el("span", { className: "spot" });
+  mark.style.backgroundColor = spot;
+  line.prepend(mark);
+  return line;
+}
+
+// The first photo begins a search; beside others it is more of the same, or less.
+function likes(photo, name) {
+  if (!state().photos.length) {
+    return el("span", { className: "likes" }, button("like", "More like this", () => searchWith(photo),
+      { title: "Search with this photo", "aria-label": `Search with the photo of ${name}` }));
+  }
+  return el("span", { className: "likes" },
+    button("like", "More", () => addPhoto(photo, "photos"), { title: "More like this: add it to the photos", "aria-label": `More like ${name}` }),
+    button("like", "Less", () => addPhoto(photo, "minus"), { title: "Less like this", "aria-label": `Less like ${name}` }));
+}
+
+// A table of the products that are shown. A text that a spreadsheet would run as a formula gets an apostrophe before it.
+export function saveTable() {
+  const cell = (text) => `"${(/^[=+\-@\t\r]/.test(text) ? "'" + text : text).replaceAll('"', '""')}"`;
+  const rows = [...$("results").querySelectorAll("li:not(.line)")].map(({ product }) =>
+    [product.product_id, product.caption, ...about.entities.map((entity) => product.tags[entity] || "")]);
+  const table = [["product_id", "caption", ...about.entities], ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
+  const link = el("a", { href: URL.createObjectURL(new Blob(["\ufeff" + table + "\r\n"], { type: "text/csv" })), download: "products.csv" });
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+// Sort -----------------------------------------------------------------------------------------------------------------
+
+export function offerSort() {
+  const orders = about.numbers.flatMap((entity) => [[entity, `${plainName(entity)}, lowest first`], [`-${entity}`, `${plainName(entity)}, highest first`]]);
+  $("order").append(...[["", "Nearest first"], ...orders].map(([value, name]) => el("option", { value }, name)));
+  $("order").parentElement.hidden = !orders.length;
+  $("order").addEventListener("change", () => go({ sort: $("order").value }));
+}

@@ -1,0 +1,30 @@
+"""Tells the weak matches of words from the good ones.
+
+Cosines of a text and photos mean nothing by themselves: their range differs between encoders and between texts. A match is
+weak if it is nearer to the score of the catalogue's mean vector than to that of the best match.
+"""
+
+import numpy as np
+
+from e2.adapters.search.index import ProductIndex, Where
+from e2.adapters.search.queries import IndexQuery
+from e2.adapters.unit_vectors import normalised
+
+DIRECTIONS, EACH = 64, 8  # random queries, and hits of each, whose mean stands for the catalogue's
+SHARE = 0.5  # of the way from the catalogue's mean to the best match
+
+
+def mean_vector(index: ProductIndex) -> np.ndarray:
+    """Estimates the mean (D,) of the products' vectors, by what random queries find: engines give no random products."""
+    queries = np.random.default_rng(0).standard_normal((DIRECTIONS, index.manifest.dim)).astype(np.float32)
+    found = {hit.product_id: None for hits in index.search(queries, EACH) for hit in hits}
+    return index.vectors(list(found)).mean(axis=0) if found else np.zeros(index.manifest.dim, np.float32)
+
+
+def weak_below(index: ProductIndex, query: IndexQuery, where: Where, mean: np.ndarray) -> float | None:
+    """Computes the score below which a match of a query's words is weak; None if nothing passes the filter."""
+    best = index.search(query.vector, 1, where)[0]
+    if not best:
+        return None
+    middle = float(normalised(query.vector[0]) @ mean)
+    return middle + SHARE * (best[0].score - middle)

@@ -1,0 +1,34 @@
+"""Weak matches of words: nearer to the catalogue's mean than to the best match."""
+
+import numpy as np
+import pytest
+
+from e2.adapters.search.engines import create_store
+from e2.adapters.search.index import ProductIndex
+from e2.adapters.search.queries import IndexQuery
+from e2.adapters.search.weakness import mean_vector, weak_below
+from tests.adapters.search.conftest import entry, manifest, unit
+
+CONE = np.eye(16, dtype=np.float32)[0] * 2  # as encoders' photos, the vectors have much in common
+
+
+@pytest.fixture
+def index(tmp_path):
+    vectors = unit(300) + CONE
+    store = create_store(str(tmp_path / "index"), manifest())
+    store.write([entry(n, vector / np.linalg.norm(vector)) for n, vector in enumerate(vectors)])
+    store.finish()
+    index = ProductIndex(store)
+    yield index
+    index.close()
+
+
+def test_half_way_from_the_mean_to_the_best(index):
+    vectors = index.vectors([f"id {n}" for n in range(300)])
+    mean, true = mean_vector(index), vectors.mean(axis=0)
+    assert mean @ true / np.linalg.norm(mean) / np.linalg.norm(true) > 0.99
+    for query in unit(5, seed=1):
+        scores = vectors @ query
+        naive = (scores.max() + query @ true) / 2
+        assert weak_below(index, IndexQuery(3 * query[None]), None, mean) == pytest.approx(naive, abs=0.03)
+    assert weak_below(index, IndexQuery(unit(1)), 'brand == "nope"', mean) is None
