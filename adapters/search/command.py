@@ -156,7 +156,7 @@ def search(
     ] = None,
     sort: Annotated[
         str | None,
-        typer.Option(metavar="TAG", help="order the 200 nearest by a tag's numbers: price, or -price for highest first"),
+        typer.Option(metavar="TAG", help="order the 100 nearest by a tag's numbers: price, or -price for highest first"),
     ] = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="hits")] = 12,
     method: Annotated[Composition | None, typer.Option(help="for a photo and words; as in e2 compose search")] = None,

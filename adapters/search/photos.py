@@ -45,7 +45,7 @@ class QueryPhotos:
     look: Look
     image: ImageSource | None = None  # of the only photo
     products: tuple[str, ...] = ()  # those of the index, which are no hits
-    whole: str | None = None  # the product of the index that is the only photo, and no part of it
+    whole: str | None = None  # the product of the index that is the only photo to start from, and no part of it
 
     def references(self, encoder: Encoder, **options) -> References:
         """Makes the reference of a composed query."""
@@ -70,7 +70,8 @@ def joined(photos: Sequence[QueryPhoto]) -> QueryPhotos:
         known = [each for each in regions if each is not None]
         entities = _sum(known, weights) if len(known) == len(photos) else None
         look, image = Look(_sum([photo.look.features for photo in photos], weights), entities), None
-    whole = photos[0].product_id if len(photos) == 1 and not photos[0].part else None
+    starts = [photo for photo in photos if photo.weight > 0]
+    whole = starts[0].product_id if len(starts) == 1 and not starts[0].part else None
     return QueryPhotos(look, image, tuple(photo.product_id for photo in photos if photo.product_id is not None), whole)
 
 

@@ -133,7 +133,7 @@ def composed_query(
 
 
 def tags_of_photos(products: ProductSearch, photos: QueryPhotos) -> Mapping[str, str]:
-    """Returns the tags of the product that is the query's only photo, or else the `agreed_tags` of the photos."""
+    """Returns the tags of the product that a query starts from, or else the `agreed_tags` of the photos."""
     if photos.whole and isinstance(products, ProductIndex) and (own := products.get([photos.whole])):
         return own[0].tags
     return agreed_tags(products, photos.look.features)

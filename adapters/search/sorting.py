@@ -12,7 +12,7 @@ from e2.adapters.search.store import IndexHit
 from e2.data.product import values_of
 from e2.errors import InputError, printable
 
-NEAREST = 200  # hits of a query that are sorted: further ones hardly match it
+NEAREST = 100  # hits of a query that are sorted: further ones hardly match it
 MOSTLY = 0.5  # share of a tag's products that must have a number, for it to be offered
 
 

@@ -1,5 +1,7 @@
 """Queries beyond one photo: several with weights, minus one, a box; what they start from is no hit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -68,6 +70,7 @@ def test_products_that_a_query_starts_from_are_no_hits(tmp_path):
     own = joined(product_photos(index, ["id 5"]))
     assert tags_of_photos(index, own) == index.get(["id 5"])[0].tags
     upload = QueryPhoto(Look(vectors[9]))
+    assert joined([*product_photos(index, ["id 5"]), replace(upload, weight=-1.0)]).whole == "id 5"
     part = QueryPhoto(Look(vectors[5]), product_id="id 5", part=True)
     for several in ([upload, *product_photos(index, [], ["id 5"])], [part], [upload, part]):  # a product's tags are not theirs
         assert tags_of_photos(index, joined(several)) == agreed_tags(index, joined(several).look.features)

@@ -54,7 +54,7 @@ export function showPhotoChip({ photos, minus }) {
   const label = more ? "Remove the photos" : "Remove the photo";
   chip.replaceChildren(
     el("img", { src: photoAddress(photos[0]), alt: "", onerror: (event) => { event.target.hidden = true; } }),
-    more ? el("span", { className: "further", title: `and ${more} more` }, `+${more}`) : null,
+    el("span", { className: "further", hidden: !more, title: `and ${more} more` }, `+${more}`),
     button("", "×", () => go(NONE), { title: label, "aria-label": label }));
 }
 
@@ -94,25 +94,26 @@ export function showQueryPhotos({ photos, minus, box }) {
   if (!photos.length) return place.replaceChildren();
   place.classList.toggle("several", photos.length > 1);
   const steps = el("dl", { className: "steps" });
-  if (photos.length > 1) return place.replaceChildren(tiles(photos, minus), steps);
+  if (photos.length > 1) return place.replaceChildren(tiles(photos, minus, el("li", {}, addButton("add", photos))), steps);
   const { picture, facts } = photoPanel(photos[0], "the photo you search with", box);
   const part = takeBox(picture, box);
-  place.replaceChildren(el("div", { className: "own" }, picture, part), facts, steps, tiles([], minus));
+  part.append(addButton("plain", photos));
+  place.replaceChildren(el("div", { className: "own" }, picture, part), facts, el("div", {}, minus.length ? tiles([], minus) : "", steps));
 }
 
-function tiles(photos, minus) {
-  const more = button("add", "Add a photo", () => choosePhoto(true), { title: "A further photo: the hits are like all of them" });
-  more.hidden = photos.length >= MOST_PHOTOS;
+const addButton = (className, photos) => button(className, "Add a photo", () => choosePhoto(true),
+  { hidden: photos.length >= MOST_PHOTOS, title: "A further photo: the hits are like all of them" });
+
+function tiles(photos, minus, ...further) {
   return el("ul", { className: "tiles", "aria-label": "Photos of the search" },
-    ...photos.map((photo) => tile(photo, "more", "Less of it", () => addPhoto(photo, "minus"))),
-    ...minus.map((photo) => tile(photo, "less", "More of it", () => addPhoto(photo, "photos"))), el("li", {}, more));
+    ...photos.map((photo) => tile(photo, false)), ...minus.map((photo) => tile(photo, true)), ...further);
 }
 
-function tile(photo, kind, turn, turned) {
-  const name = kind === "less" ? "a photo to move away from" : "a photo you search with";
-  return el("li", { className: `tile ${kind}` },
+function tile(photo, less) {
+  const name = less ? "a photo to move away from" : "a photo you search with";
+  return el("li", { className: less ? "tile less" : "tile" },
     el("img", { src: photoAddress(photo), alt: name }),
-    el("span", { className: "sign", "aria-hidden": "true" }, kind === "less" ? "−" : "+"),
+    el("span", { className: "sign", "aria-hidden": "true" }, less ? "−" : "+"),
     button("remove", "×", () => removePhoto(photo), { title: "Remove this photo", "aria-label": `Remove ${name}` }),
-    button("plain", turn, turned));
+    button("plain", less ? "More of it" : "Less of it", () => addPhoto(photo, less ? "photos" : "minus")));
 }

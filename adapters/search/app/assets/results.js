@@ -66,7 +66,7 @@ async function search(wanted, offset = 0) {
     $("found").textContent = "";
     results.replaceChildren();
     $("more").hidden = true;
-    $("query-photo").hidden = true;
+    $("query-photo").hidden ||= wanted.photos.length + wanted.minus.length < 2; // else one can be taken out
     showHeading(wanted);
     showMessage(problem.message, emptyWays(wanted));
   } finally {
@@ -205,7 +205,8 @@ export function saveTable() {
 // Sort -----------------------------------------------------------------------------------------------------------------
 
 export function offerSort() {
-  const orders = about.numbers.flatMap((entity) => [[entity, `${plainName(entity)}, lowest first`], [`-${entity}`, `${plainName(entity)}, highest first`]]);
+  const titled = (entity) => plainName(entity).replace(/^./u, (letter) => letter.toUpperCase());
+  const orders = about.numbers.flatMap((entity) => [[entity, `${titled(entity)}, lowest first`], [`-${entity}`, `${titled(entity)}, highest first`]]);
   $("order").append(...[["", "Nearest first"], ...orders].map(([value, name]) => el("option", { value }, name)));
   $("order").parentElement.hidden = !orders.length;
   $("order").addEventListener("change", () => go({ sort: $("order").value }));

@@ -88,7 +88,7 @@ def test_a_finger_scrolls_until_a_part_is_chosen(browser, address):
 def test_an_order_and_colours_on_cards(page):
     page.goto("/")
     shown(page)
-    page.get_by_label("Sort").select_option("price, lowest first")
+    page.get_by_label("Sort").select_option("Price, lowest first")
     page.wait_for_url(re.compile("sort=price"))
     prices = {one.captions[0]: int(one.tags.get("price", 99)) for one in products()}
     page.locator("#results .caption", has_text="tee number 0").first.wait_for()
