@@ -196,6 +196,19 @@ def odd(encoder, tmp_path_factory):
     return folder / "i"
 
 
+def test_an_order_by_numbers(odd):
+    """Of the hostile brands, one is a number."""
+    plain = hits(odd, "--like", "plain", "-k", 5)
+    for order in ("brand", "-brand"):
+        found = hits(odd, "--like", "plain", "-k", 5, "--sort", order)
+        assert [hit["product_id"] for hit in found] == [
+            "0",
+            *(hit["product_id"] for hit in plain if hit["tags"]["brand"] != "0"),
+        ][:5]
+    with pytest.raises(InputError, match="no tag 'size'"):
+        hits(odd, "--like", "plain", "--sort", "size")
+
+
 def test_hostile_texts_are_kept_whole_and_found(odd, tmp_path):
     found = {hit["product_id"]: hit for hit in hits(odd, "--like", "plain", "-k", 100)}
     assert set(found) == set(ODD) - {"plain"}
