@@ -73,9 +73,9 @@ def listed(
     seen: list[str] = []
     for values in _steps(products, order, where, end):
         if len(found) < end:
-            part = [Not(OneOf(order.entity, tuple(seen)))] if seen else []
-            part += [OneOf(order.entity, tuple(values))] if values else []
-            found += order.sorted(products.search(vector, end - len(found), all_of([where, *part]))[0])
+            later = Not(OneOf(order.entity, tuple(seen))) if seen else None
+            these = OneOf(order.entity, tuple(values)) if values else None
+            found += order.sorted(products.search(vector, end - len(found), all_of([where, later, these]))[0])
             seen += values
     return found[offset:end]
 

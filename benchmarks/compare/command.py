@@ -29,6 +29,8 @@ def compare(
     from e2.benchmarks.compare.run import claim_out, compare_models, summary_table
 
     claim_out(out)
-    options = {"text": text, "product_vector": ProductVector.parse(product_vector), "products": products, "seed": seed}
-    found = compare_models(model, catalogue.open(), out, **options, **vars(loading))
+    rule = ProductVector.parse(product_vector)
+    found = compare_models(
+        model, catalogue.open(), out, text=text, product_vector=rule, products=products, seed=seed, **vars(loading)
+    )
     show(found, json, summary_table(found), f"wrote {out / PAGE} and comparison.json beside it")
