@@ -122,7 +122,7 @@ class FetchOptions:
     rate: Annotated[float, typer.Option(min=0.01, help="requests per second to one host, at most")] = 20.0
     connections: Annotated[int, typer.Option(min=1, help="concurrent requests")] = 16
     timeout: Annotated[float, typer.Option(min=0.1, help="seconds for one attempt at a photo")] = 30.0
-    retries: Annotated[int, typer.Option(min=0, help="further attempts after a temporary failure")] = 3
+    retries: Annotated[int, typer.Option(min=0, help="further attempts after a temporary failure but a timeout")] = 3
 
 
 class Commands(typer.Typer):

@@ -29,12 +29,13 @@ REDIRECTS = 5
 MIN_SIDE = 64  # pixels; shops answer for lost photos with a dot or an icon
 MAX_BYTES = 20 << 20
 CHUNK = 1 << 16
+TIMEOUT = "timeout"
 REASONS = (  # urllib3's errors, specific ones first; True for temporary ones
     (urllib3.exceptions.ResponseError, "redirects without end", False),
     (urllib3.exceptions.LocationValueError, "bad url", False),
     (urllib3.exceptions.SSLError, "bad certificate", False),
     (urllib3.exceptions.NewConnectionError, "no connection", True),  # a kind of timeout to urllib3
-    (urllib3.exceptions.TimeoutError, "timeout", True),
+    (urllib3.exceptions.TimeoutError, TIMEOUT, True),
 )
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds between attempts: doubled each time; longest pause that a server may ask for
 
@@ -46,7 +47,7 @@ class Manners:
     rate: float = 20.0  # requests a second to one host, at most
     connections: int = 16  # concurrent requests
     timeout: float = 30.0  # seconds for one attempt, up to the photo's last byte
-    retries: int = 3  # further attempts after a temporary failure
+    retries: int = 3  # further attempts after a temporary failure other than a timeout
 
 
 class PhotoError(Exception):
@@ -120,7 +121,7 @@ class PhotoFetcher:
             try:
                 return self._once(url)
             except PhotoError as error:
-                if not error.passing:
+                if not error.passing or error.reason == TIMEOUT:  # one wait is enough: it gets a second turn
                     raise
                 time.sleep(max(error.pause, FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5)))
         return self._once(url)
@@ -193,7 +194,7 @@ def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         if len(contents) > MAX_BYTES:
             raise PhotoError("too large")
         if time.monotonic() > deadline:
-            raise PhotoError("timeout", passing=True)
+            raise PhotoError(TIMEOUT, passing=True)
     return bytes(contents)
 
 

@@ -33,8 +33,8 @@ def test_photos_that_come_in_the_end(shop, fetcher, kind):
     [
         ("gone", "http 404", 1, False),
         ("down", "http 503", 2, True),
-        ("stall", "timeout", 2, True),
-        ("drip", "timeout", 2, True),
+        ("stall", "timeout", 1, True),
+        ("drip", "timeout", 1, True),
         ("short", "connection broke off", 2, True),
         ("html", "not a photo", 1, False),
         ("empty", "not a photo", 1, False),
