@@ -8,7 +8,9 @@ A backbone is named by
 - ``pair:IMAGE+TEXT``: the image tower of one and the text tower of another, see ``e2.backbone_pairs``.
 """
 
+import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +114,7 @@ def _tokenizer_of(text: Mapping[str, Any], folder: Path | None) -> Callable:
     options = {"context_length": text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {})}
     named = [name for name in (text.get("hf_tokenizer_name"), text.get("hf_model_name")) if name]
     if not named:
-        return open_clip.SimpleTokenizer(**options)
+        return _bpe_tokenizer(json.dumps(options))
     beside = folder is not None and _has_tokenizer(folder)
     place = str(folder) if beside else next((name for name in named if Path(name).is_dir()), named[0])
     if Path(place).is_dir() and not _has_tokenizer(Path(place)):
@@ -120,6 +122,12 @@ def _tokenizer_of(text: Mapping[str, Any], folder: Path | None) -> Callable:
     return open_clip.tokenizer.HFTokenizer(
         place, tokenizer_mode=text.get("tokenizer_mode"), trust_remote_code=False, **options
     )
+
+
+@cache
+def _bpe_tokenizer(options: str) -> Callable:
+    """CLIP's own tokenizer, one for each set of options (as JSON): building its table of 49,000 merges takes 0.15 s."""
+    return open_clip.SimpleTokenizer(**json.loads(options))
 
 
 def _has_tokenizer(folder: Path) -> bool:

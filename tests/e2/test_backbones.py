@@ -489,3 +489,10 @@ def test_an_export_of_a_text_tower_of_transformers_works_wherever_it_is_moved(hf
         with torch.no_grad():
             vectors = theirs.encode_text(tokenizer(texts), normalize=True)
         np.testing.assert_allclose(vectors, encoder.encode_texts(texts), atol=1e-5)
+
+
+def test_clips_own_tokenizer_is_built_once_for_each_set_of_options():
+    first, second = e2.get_tokenizer("ViT-B-32"), e2.get_tokenizer("ViT-B-16")
+    assert first is second and first.context_length == 77
+    longer = create_tokenizer("ViT-B-32", config={"text_cfg": {"context_length": 20}})
+    assert longer is not first and longer(["a tee"]).shape == (1, 20) and first(["a tee"]).shape == (1, 77)
