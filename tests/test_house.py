@@ -34,6 +34,7 @@ def package_of(module: str) -> str:
     return second[0] if second and second[0] in BELOW else "e2"
 
 
+@cache
 def imports_of(module: str) -> set[str]:
     """Our modules that a module imports, at its top or within its functions."""
     found = set()

@@ -23,12 +23,11 @@ no user's text becomes code.
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from e2.data.product import SEPARATOR
 from e2.errors import InputError, printable
 
 LONGEST = 10_000  # characters of a filter; more is a mistake, or an attack on the app
@@ -147,26 +146,6 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def milvus_expression(tree: Filter, column: Callable[[str], str]) -> str:
-    """Writes the filter in Milvus's language; ``column`` gives the field that holds an entity."""
-    if isinstance(tree, OneOf):
-        field = column(tree.entity)
-        values = [value for value in tree.values if SEPARATOR not in value]  # several are no value
-        return " or ".join([f"{field} in {milvus_list(values)}", *_among_several(field, values)])
-    if isinstance(tree, Not):
-        return f"not ({milvus_expression(tree.inner, column)})"
-    word = " and " if isinstance(tree, And) else " or "
-    return word.join(f"({milvus_expression(part, column)})" for part in tree.parts)
-
-
-def _among_several(field: str, values: Sequence[str]) -> Iterator[str]:
-    """Tests in Milvus's language whether a value is the first, a middle one or the last of several."""
-    for value in filter(None, _known(values)):
-        text = re.sub("[%_]", r"\\\g<0>", value)  # a backslash before another letter is one
-        for pattern in (f"{text}{SEPARATOR}%", f"%{SEPARATOR}{text}{SEPARATOR}%", f"%{SEPARATOR}{text}"):
-            yield f"{field} like {milvus_text(pattern)}"
-
-
 def mask(tree: Filter, matches: Callable[[str, tuple[str, ...]], np.ndarray]) -> np.ndarray:
     """Mask (N,) of the rows that pass a filter; ``matches(entity, values)`` gives that of a single test."""
     if isinstance(tree, OneOf):
@@ -175,24 +154,6 @@ def mask(tree: Filter, matches: Callable[[str, tuple[str, ...]], np.ndarray]) ->
         return ~mask(tree.inner, matches)
     combine = np.logical_and if isinstance(tree, And) else np.logical_or
     return combine.reduce([mask(part, matches) for part in tree.parts])
-
-
-def milvus_text(text: str) -> str:
-    """Escapes a text for Milvus's language; servers before 2.5 take no parameters."""
-    escaped = quoted(text)
-    for letter, name in (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
-        escaped = escaped.replace(letter, name)
-    return escaped
-
-
-def milvus_list(texts: Iterable[str]) -> str:
-    """Writes texts as a list in Milvus's language, without non-Unicode ones, which no product has."""
-    return f"[{', '.join(map(milvus_text, _known(texts)))}]"
-
-
-def _known(texts: Iterable[str]) -> Iterator[str]:
-    """Texts that a product may have, Unicode ones."""
-    return (text for text in texts if text.encode(errors="ignore").decode() == text)
 
 
 class _Parser:

@@ -17,37 +17,38 @@ appear within about a second. Reads before changes wait for every earlier write 
 import base64
 import contextlib
 import json
-import re
 import secrets
-import sqlite3
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import isqrt
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import pyarrow as pa
-from pymilvus import MilvusClient
 
 from e2.adapters.search.address import shown
-from e2.adapters.search.filters import Filter, milvus_expression, milvus_list, milvus_text
-from e2.adapters.search.milvus_rows import bytes_of, column, columns, hit_of, row_of, schema
-from e2.adapters.search.milvus_server import WRITE, Server, parts
-from e2.adapters.search.snapshot import Column, ProductTags
+from e2.adapters.search.filters import Filter
+from e2.adapters.search.milvus_collections import (
+    CHANGED,
+    MANIFEST,
+    builds_of,
+    connected,
+    index_params,
+    make_collection,
+    properties_of,
+    refuse_to_replace,
+)
+from e2.adapters.search.milvus_filter import milvus_list
+from e2.adapters.search.milvus_reader import ROWS_AT_ONCE, MilvusReader, portions
+from e2.adapters.search.milvus_rows import bytes_of, hit_of, row_of
+from e2.adapters.search.milvus_server import WRITE, Server
 from e2.adapters.search.store import Entry, IndexHit, Manifest, read_manifest
-from e2.adapters.search.words import Matches, in_memory, matches
+from e2.adapters.search.words import Matches
 from e2.errors import InputError
 
-MANIFEST = "e2.manifest"  # properties of a collection
-CHANGED = "e2.changed"  # changes after each write
 ORDER = 3600  # seconds that a server may take to cluster many vectors
 EXACT = 1_000_000  # products up to which every vector is searched
 SHARE = 8  # share of clusters searched without a filter, as a divisor
-IDS_AT_ONCE = 500
-ROWS_AT_ONCE = 5_000  # rows of an answer: Milvus gives at most 16,384
 MESSAGE = 16 << 20  # bytes of a write: a server takes 64 MB
 
 
@@ -62,20 +63,18 @@ class MilvusStore:
 
     def __init__(self, server: Server, description: dict[str, Any], replaces: dict[str, Any] | None = None):
         self._server, self._name, self._replaces = server, description["collection_name"], replaces
-        self.manifest = read_manifest(_properties(description).get(MANIFEST), server.address)
+        self.manifest = read_manifest(properties_of(description).get(MANIFEST), server.address)
         self.entities = self.manifest.entities
-        self._tags: tuple[str, ProductTags] | None = None  # of all products, and the change after which they were read
-        self._words: tuple[str, sqlite3.Connection, ProductTags] | None = None  # likewise
-        self._word_lock = threading.Lock()
+        self._reader = MilvusReader(server, self._name, self.entities)
         self._call("load_collection", patience=WRITE)
         self._clusters = int(self._call("describe_index", "vector").get("nlist", 0))  # 0: every vector is searched
-        self._settle()
+        self._reader.settle()
 
     @classmethod
     def open(cls, address: str) -> "MilvusStore":
         """Opens an index."""
         with contextlib.ExitStack() as stack:
-            server = _connected(address, stack)
+            server = connected(address, stack)
             if server is not None and (found := server.describe(server.collection)):
                 store = cls(server, found)
                 stack.pop_all()
@@ -86,10 +85,10 @@ class MilvusStore:
     def resume(cls, address: str) -> "MilvusStore | None":
         """Opens what a build continues: an unfinished replacement, or else the index; None without either."""
         with contextlib.ExitStack() as stack:
-            server = _connected(address, stack)
+            server = connected(address, stack)
             if server is None or (there := server.describe(server.collection)) is None:
                 return None
-            later = [found for found in _builds(server) if found["collection_name"] > there["collection_name"]]
+            later = [found for found in builds_of(server) if found["collection_name"] > there["collection_name"]]
             store = cls(server, later[-1], replaces=there) if later else cls(server, there)
             stack.pop_all()
             return store
@@ -100,8 +99,8 @@ class MilvusStore:
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(contextlib.closing(Server(address)))
             there = server.describe(server.collection)
-            _refuse(server.address, there, overwrite)
-            store = cls(server, _made(server, manifest), replaces=there)
+            refuse_to_replace(server.address, there, overwrite)
+            store = cls(server, make_collection(server, manifest), replaces=there)
             if there is None:
                 store._take_free_name()
             stack.pop_all()
@@ -112,13 +111,16 @@ class MilvusStore:
         found = self._server.describe(self._server.collection)
         if found is None:
             raise InputError(f"there is no index at {self._server.address} any more; build it again")
-        return f"{found['collection_name']} {_properties(found).get(CHANGED)}"
+        return f"{found['collection_name']} {properties_of(found).get(CHANGED)}"
 
     def __len__(self) -> int:
         return self.count(None)
 
+    def count(self, where: Filter | None) -> int:
+        return self._reader.count(where)
+
     def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
-        if where and self._clusters and not self._is_ordered() and self.count(where) <= ROWS_AT_ONCE:
+        if where and self._clusters and not self._is_ordered() and self._reader.count(where) <= ROWS_AT_ONCE:
             return [hits[offset:] for hits in self._looked_at_each(queries, k + offset, where)]
         probes = self._clusters if where else -(-self._clusters // SHARE)
         answer = self._call(
@@ -126,43 +128,42 @@ class MilvusStore:
             data=list(queries),
             anns_field="vector",
             limit=k,
-            filter=self._expression(where),
-            output_fields=self._described,
+            filter=self._reader.expression(where),
+            output_fields=self._reader.described,
             search_params={"metric_type": "IP", "offset": offset, "params": {"nprobe": probes} if probes else {}},
             consistency_level="Session",
         )
         found = [[hit_of(hit["entity"], float(hit["distance"]), self.entities) for hit in hits] for hits in answer]
         if any(len(hits) < k for hits in found):
-            passing = min(k, max(0, self.count(where) - offset))
+            passing = min(k, max(0, self._reader.count(where) - offset))
             if any(len(hits) < passing for hits in found):
                 return [hits[offset:] for hits in self._looked_at_each(queries, k + offset, where)]
         return found
 
     def get(self, product_ids: Sequence[str]) -> dict[str, IndexHit]:
-        return {row["product_id"]: hit_of(row, 1.0, self.entities) for row in self._by_id(product_ids, self._described)}
+        found = self._reader.by_id(product_ids, self._reader.described)
+        return {row["product_id"]: hit_of(row, 1.0, self.entities) for row in found}
 
     def vectors(self, product_ids: Sequence[str]) -> dict[str, np.ndarray]:
-        found = self._by_id(product_ids, ["product_id", "vector"])
+        found = self._reader.by_id(product_ids, ["product_id", "vector"])
         return {row["product_id"]: np.asarray(row["vector"], np.float32) for row in found}
 
     def thumbnail(self, product_id: str) -> bytes | None:
-        for row in self._by_id([product_id], ["thumbnail"]):
+        for row in self._reader.by_id([product_id], ["thumbnail"]):
             return base64.b64decode(row["thumbnail"])
         return None
 
     def digests(self, product_ids: Sequence[str]) -> dict[str, str]:
-        found = self._by_id(product_ids, ["product_id", "digest"], consistency_level="Strong", patience=WRITE)
+        found = self._reader.by_id(product_ids, ["product_id", "digest"], consistency_level="Strong", patience=WRITE)
         return {row["product_id"]: row["digest"] for row in found}
 
     def words(self, text: str, most: int, where: Filter | None) -> Matches:
         """Searches words here, so that both engines find the same on servers of any version; rereads them after a change."""
-        connection, tags = self._all_words()
-        with self._word_lock:
-            return matches(connection, text, most, tags.passing(where))
+        return self._reader.words(text, most, where)
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         """Counts here, as a server has no such call; rereads the tags of all products after a change."""
-        found = self._all_tags()
+        found = self._reader.all_tags()
         return found.facets(found.passing(where))
 
     def write(self, entries: Sequence[Entry]) -> None:
@@ -176,10 +177,10 @@ class MilvusStore:
 
     def delete(self, product_ids: Sequence[str]) -> int:
         there = list(self.digests(product_ids))  # a server does not report how many it deleted
-        for part in _portions(there):
+        for part in portions(there):
             self._call("delete", filter=f"product_id in {milvus_list(part)}", patience=WRITE)
         self._note()
-        self._settle()  # a server of 2.3 does not report deletions: ``Session`` would not wait
+        self._reader.settle()  # a server of 2.3 does not report deletions: ``Session`` would not wait
         return len(there)
 
     def finish(self) -> None:
@@ -202,10 +203,6 @@ class MilvusStore:
             self.manifest = replace(self.manifest, complete=complete)
             properties[MANIFEST] = json.dumps(self.manifest.record())
         self._call("alter_collection_properties", properties=properties, patience=WRITE)
-
-    def _settle(self) -> None:
-        """Waits until the server shows everything written so far."""
-        self.count(None, consistency_level="Strong", patience=WRITE)
 
     def _take_free_name(self) -> None:
         """Takes an unused name."""
@@ -234,7 +231,7 @@ class MilvusStore:
         self._replaces = None
 
     def _others(self) -> list[str]:
-        names = (found["collection_name"] for found in _builds(self._server))
+        names = (found["collection_name"] for found in builds_of(self._server))
         return [name for name in names if name != self._name]
 
     def _remove(self, names: Sequence[str]) -> None:
@@ -249,12 +246,12 @@ class MilvusStore:
 
     def _order(self) -> None:
         """Chooses clusters if there are too many products for exhaustive search, and waits until all are in them."""
-        products = self.count(None, patience=WRITE)
+        products = self._reader.count(None, patience=WRITE)
         if products > EXACT and not self._clusters:
             clusters = 4 * isqrt(products)
             self._call("release_collection", patience=WRITE)
             self._call("drop_index", "vector", patience=WRITE)
-            self._call("create_index", _index(clusters), patience=ORDER)
+            self._call("create_index", index_params(clusters), patience=ORDER)
             self._call("load_collection", patience=ORDER)
             self._clusters = clusters
         end = time.monotonic() + ORDER
@@ -263,125 +260,19 @@ class MilvusStore:
 
     def _is_ordered(self) -> bool:
         """True if nothing was written since the last `finish` of any process."""
-        properties = _properties(self._call("describe_collection"))
+        properties = properties_of(self._call("describe_collection"))
         return read_manifest(properties.get(MANIFEST), self._server.address).complete
-
-    # Reading
-
-    @property
-    def _described(self) -> list[str]:
-        """Fields that `hit_of` reads."""
-        return ["product_id", "caption", *columns(self.entities)]
-
-    def _expression(self, where: Filter | None) -> str:
-        return "" if where is None else milvus_expression(where, lambda entity: column(self.entities, entity))
-
-    def count(self, where: Filter | None, **options) -> int:
-        return int(self._query(self._expression(where), ["count(*)"], **options)[0]["count(*)"])
-
-    def _by_id(self, product_ids: Sequence[str], fields: list[str], **options) -> Iterator[dict]:
-        for part in _portions(product_ids):
-            yield from self._query(f"product_id in {milvus_list(part)}", fields, **options)
-
-    def _query(self, expression: str, fields: list[str], consistency_level: str = "Session", **options) -> list[dict]:
-        return self._call("query", filter=expression, output_fields=fields, consistency_level=consistency_level, **options)
-
-    def _pages(self, where: Filter | None, fields: list[str]) -> Iterator[list[dict]]:
-        """Yields fields and ids of all products that pass, by id; pymilvus's own iterator does not escape ids."""
-        passing, last = self._expression(where), ""
-        self._settle()  # no consistency level holds for an iterator
-        while True:
-            expression = f"product_id > {milvus_text(last)}" + (f" and ({passing})" if passing else "")
-            options = {"limit": ROWS_AT_ONCE, "iterator": "True", "reduce_stop_for_best": "False"}  # the lowest ids
-            rows = self._call("query", filter=expression, output_fields=["product_id", *fields], **options)
-            if not rows:
-                return
-            yield rows
-            last = max(row["product_id"] for row in rows)
-
-    def _all_tags(self) -> ProductTags:
-        """Reads the tags of every product."""
-        changed = _properties(self._call("describe_collection")).get(CHANGED, "")
-        if self._tags is None or self._tags[0] != changed:
-            read: dict[str, list[pa.Array]] = {entity: [] for entity in self.entities}
-            for rows in self._pages(None, columns(self.entities)):
-                for entity, values in read.items():
-                    values.append(pa.array([row[column(self.entities, entity)] for row in rows], pa.string()))
-            self._tags = (changed, ProductTags({entity: Column.of(values) for entity, values in read.items()}))
-        return self._tags[1]
-
-    def _all_words(self) -> tuple[sqlite3.Connection, ProductTags]:
-        """Reads descriptions and tags of every product."""
-        changed = _properties(self._call("describe_collection")).get(CHANGED, "")
-        with self._word_lock:
-            if self._words is None or self._words[0] != changed:
-                fields = ["product_id", "caption", *columns(self.entities)]
-                products = [[row[name] for name in fields] for rows in self._pages(None, fields[1:]) for row in rows]
-                values = [pa.array([cells[place] for cells in products], pa.string()) for place in range(2, len(fields))]
-                tags = {entity: Column.of([part]) for entity, part in zip(self.entities, values, strict=True)}
-                self._words = (changed, in_memory(self.entities, products), ProductTags(tags))
-            return self._words[1:]
 
     def _looked_at_each(self, queries: np.ndarray, k: int, where: Filter | None) -> list[list[IndexHit]]:
         """Searches the products that pass exhaustively for the best ``k``."""
         found: list[list[IndexHit]] = [[] for _ in queries]
-        for rows in self._pages(where, ["vector", *self._described[1:]]):
+        for rows in self._reader.pages(where, ["vector", *self._reader.described[1:]]):
             scores = queries @ np.asarray([row["vector"] for row in rows], np.float32).T
             for number, line in enumerate(scores):
                 best = np.argsort(-line)[:k]
                 hits = found[number] + [hit_of(rows[row], float(line[row]), self.entities) for row in best]
                 found[number] = sorted(hits, key=lambda hit: -hit.score)[:k]
         return found
-
-
-def _connected(address: str, stack: contextlib.ExitStack) -> Server | None:
-    """Opens a server, which the stack closes; None for a missing Milvus Lite file, which connecting would create."""
-    uri = parts(shown(address))[0]
-    if uri.endswith(".db") and not Path(uri).exists():
-        return None
-    return stack.enter_context(contextlib.closing(Server(address)))
-
-
-def _refuse(address: str, there: dict[str, Any] | None, overwrite: bool) -> None:
-    """Refuses to replace what must be kept."""
-    if there is None:
-        return
-    if MANIFEST not in _properties(there):
-        raise InputError(f"{address} is there already and is no index of e2 index build; choose another collection")
-    if not overwrite:
-        raise InputError(f"{address} holds an index already; continue with --resume, or replace it by --overwrite")
-
-
-def _made(server: Server, manifest: Manifest) -> dict[str, Any]:
-    """Creates a collection; returns the server's description."""
-    name = f"{server.collection}_e2_{time.time_ns():016x}"
-    properties = {MANIFEST: json.dumps(manifest.record()), CHANGED: ""}
-    options = {"schema": schema(manifest), "index_params": _index(), "consistency_level": "Session"}
-    server.call("create_collection", name, properties=properties, patience=WRITE, **options)
-    return server.call("describe_collection", name)
-
-
-def _properties(description: dict[str, Any]) -> dict[str, str]:
-    return dict(description.get("properties") or {})
-
-
-def _builds(server: Server) -> list[dict[str, Any]]:
-    """All collections made for the address, earliest first."""
-    own = re.compile(rf"{re.escape(server.collection)}_e2_[0-9a-f]{{16}}")
-    found = [server.describe(name) for name in sorted(server.call("list_collections")) if own.fullmatch(name)]
-    return [description for description in found if description and MANIFEST in _properties(description)]
-
-
-def _index(clusters: int = 0):
-    index = MilvusClient.prepare_index_params()
-    kind: dict[str, Any] = {"index_type": "IVF_FLAT", "params": {"nlist": clusters}} if clusters else {"index_type": "FLAT"}
-    index.add_index("vector", index_name="vector", metric_type="IP", **kind)
-    return index
-
-
-def _portions(ids: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(ids), IDS_AT_ONCE):
-        yield list(ids[start : start + IDS_AT_ONCE])
 
 
 def _messages(rows: Sequence[dict]) -> Iterator[list[dict]]:

@@ -16,11 +16,11 @@ from e2.adapters.search.filters import (
     entities_of,
     equals,
     mask,
-    milvus_expression,
     parse_filter,
     quoted,
 )
 from e2.adapters.search.index import ProductIndex
+from e2.adapters.search.milvus_filter import milvus_expression
 from e2.errors import InputError
 from tests.adapters.search.conftest import WORDS, entry, manifest, unit
 

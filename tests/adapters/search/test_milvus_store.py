@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from e2.adapters.search import milvus_server, milvus_store
+from e2.adapters.search import milvus_reader, milvus_server, milvus_store
 from e2.adapters.search.address import shown
 from e2.adapters.search.engines import create_store, open_store, resume_store
-from e2.adapters.search.filters import OneOf, equals, milvus_list, milvus_text
+from e2.adapters.search.filters import OneOf, equals
 from e2.adapters.search.index import ProductIndex, open_index
+from e2.adapters.search.milvus_filter import milvus_list, milvus_text
 from e2.adapters.search.milvus_rows import TEXT_BYTES, WORD_BYTES
 from e2.adapters.search.milvus_server import Server
 from e2.errors import InputError
@@ -123,7 +124,7 @@ def test_every_value_is_escaped():
 
 def test_all_ids_are_gone_through(milvus, monkeypatch):
     """The tags of all products are read page by page, by id."""
-    monkeypatch.setattr(milvus_store, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(milvus_reader, "ROWS_AT_ONCE", 3)
     index = ProductIndex(create_store(milvus, manifest()))
     named = zip(HOSTILE, unit(len(HOSTILE)), strict=True)
     products = [entry(1, vector, product_id=f"id{text}", tags={"brand": f"b{text}"}) for text, vector in named]
@@ -131,7 +132,7 @@ def test_all_ids_are_gone_through(milvus, monkeypatch):
     index.store.finish()
     index.store.write(products[9:])
     assert index.facets()["brand"] == {f"b{text}": 1 for text in sorted(HOSTILE, key=lambda text: f"b{text}")}
-    assert index.facets(OneOf("brand", ("b%",)))["brand"] == {"b%": 1}
+    assert index.facets(OneOf("brand", ("b%",)))["brand"] == {"b%": 1} and index.count(OneOf("brand", ("b%",))) == 1
     index.close()
 
 
@@ -263,13 +264,13 @@ def test_of_two_first_builds_the_later_is_told(milvus, monkeypatch):
     monkeypatch.setattr(milvus_server, "PASSING", set())  # Milvus Lite's code of a taken alias is among them
     describe = Server.describe
     monkeypatch.setattr(Server, "describe", lambda server, name: None)  # as the second would see it a moment earlier
-    make = milvus_store._made
+    make = milvus_store.make_collection
 
     def late(server, record):
         monkeypatch.setattr(Server, "describe", describe)
         return make(server, record)
 
-    monkeypatch.setattr(milvus_store, "_made", late)
+    monkeypatch.setattr(milvus_store, "make_collection", late)
     with pytest.raises(InputError, match="another process began to build it meanwhile"):
         create_store(milvus, manifest())
     first.write([entry(1, unit(1)[0])])

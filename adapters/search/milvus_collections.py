@@ -1,0 +1,66 @@
+"""Makes and finds the collections of an address: the index that its alias means, and builds that will replace it."""
+
+import contextlib
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from pymilvus import MilvusClient
+
+from e2.adapters.search.address import shown
+from e2.adapters.search.milvus_rows import schema
+from e2.adapters.search.milvus_server import WRITE, Server, parts
+from e2.adapters.search.store import Manifest
+from e2.errors import InputError
+
+MANIFEST = "e2.manifest"  # properties of a collection
+CHANGED = "e2.changed"  # changes after each write
+
+
+def connected(address: str, stack: contextlib.ExitStack) -> Server | None:
+    """Opens a server, which the stack closes; None for a missing Milvus Lite file, which connecting would create."""
+    uri = parts(shown(address))[0]
+    if uri.endswith(".db") and not Path(uri).exists():
+        return None
+    return stack.enter_context(contextlib.closing(Server(address)))
+
+
+def refuse_to_replace(address: str, there: dict[str, Any] | None, overwrite: bool) -> None:
+    """Refuses to replace what must be kept."""
+    if there is None:
+        return
+    if MANIFEST not in properties_of(there):
+        raise InputError(f"{address} is there already and is no index of e2 index build; choose another collection")
+    if not overwrite:
+        raise InputError(f"{address} holds an index already; continue with --resume, or replace it by --overwrite")
+
+
+def make_collection(server: Server, manifest: Manifest) -> dict[str, Any]:
+    """Creates a collection; returns the server's description."""
+    name = f"{server.collection}_e2_{time.time_ns():016x}"
+    properties = {MANIFEST: json.dumps(manifest.record()), CHANGED: ""}
+    options = {"schema": schema(manifest), "index_params": index_params(), "consistency_level": "Session"}
+    server.call("create_collection", name, properties=properties, patience=WRITE, **options)
+    return server.call("describe_collection", name)
+
+
+def properties_of(description: dict[str, Any]) -> dict[str, str]:
+    """Properties in a server's description of a collection."""
+    return dict(description.get("properties") or {})
+
+
+def builds_of(server: Server) -> list[dict[str, Any]]:
+    """All collections made for the address, earliest first."""
+    own = re.compile(rf"{re.escape(server.collection)}_e2_[0-9a-f]{{16}}")
+    found = [server.describe(name) for name in sorted(server.call("list_collections")) if own.fullmatch(name)]
+    return [description for description in found if description and MANIFEST in properties_of(description)]
+
+
+def index_params(clusters: int = 0):
+    """Asks for an index of so many clusters; 0: every vector is searched."""
+    index = MilvusClient.prepare_index_params()
+    kind: dict[str, Any] = {"index_type": "IVF_FLAT", "params": {"nlist": clusters}} if clusters else {"index_type": "FLAT"}
+    index.add_index("vector", index_name="vector", metric_type="IP", **kind)
+    return index
