@@ -14,7 +14,7 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.hf_model import HFTextEncoder
-from open_clip.tokenizer import HFTokenizer
+from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
@@ -113,6 +113,8 @@ def cut_texts(tokenizer: Any, texts: Sequence[str]) -> list[bool]:
         whole = tokenizer.tokenizer([tokenizer.clean_fn(text) for text in texts]).input_ids
         return [len(ids) > length for ids in whole]
     texts = list(texts)
+    if isinstance(tokenizer, SimpleTokenizer) and tokenizer.reduction_fn is None:  # pads with zeros: once is enough
+        return (tokenizer(texts, context_length=length + 1)[:, length] != 0).tolist()
     return (tokenizer(texts) != tokenizer(texts, context_length=length + 1)[:, :length]).any(dim=1).tolist()
 
 

@@ -4,7 +4,7 @@ from torch.testing import assert_close
 
 import e2
 from e2.backbones import create_backbone
-from e2.texts import TextTable, can_cut, cut_to_longest, encode_text, truncated
+from e2.texts import TextTable, can_cut, cut_texts, cut_to_longest, encode_text, truncated
 from tests.conftest import TINY
 
 TEXTS = ["a red tee", "Levi's blue jeans with copper rivets and a leather patch", "coat", ""]
@@ -65,6 +65,9 @@ def test_truncated_texts_are_counted_for_sentencepiece_too(siglip):
     fits = " ".join(["red"] * (15 // count))
     assert truncated(tokenizer, [fits, fits + " red", "coat", ""]) == 1
     assert truncated(e2.get_tokenizer("e2-nano"), ["word " * 75, "word " * 76, "coat"]) == 1
+    plain, texts = e2.get_tokenizer("e2-nano"), ["word " * count for count in range(72, 80)] + ["", "! " * 75, "! " * 76]
+    shorter, longer = (plain(texts, context_length=plain.context_length + more) for more in (0, 1))
+    assert cut_texts(plain, texts) == (shorter != longer[:, :-1]).any(dim=1).tolist()
 
 
 def test_a_table_holds_each_text_once():
