@@ -114,7 +114,7 @@ def _tokenizer_of(text: Mapping[str, Any], folder: Path | None) -> Callable:
     options = {"context_length": text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {})}
     named = [name for name in (text.get("hf_tokenizer_name"), text.get("hf_model_name")) if name]
     if not named:
-        return _bpe_tokenizer(json.dumps(options))
+        return clip_tokenizer(json.dumps(options))
     beside = folder is not None and _has_tokenizer(folder)
     place = str(folder) if beside else next((name for name in named if Path(name).is_dir()), named[0])
     if Path(place).is_dir() and not _has_tokenizer(Path(place)):
@@ -125,7 +125,7 @@ def _tokenizer_of(text: Mapping[str, Any], folder: Path | None) -> Callable:
 
 
 @cache
-def _bpe_tokenizer(options: str) -> Callable:
+def clip_tokenizer(options: str = "{}") -> open_clip.SimpleTokenizer:
     """CLIP's own tokenizer, one for each set of options (as JSON): building its table of 49,000 merges takes 0.15 s."""
     return open_clip.SimpleTokenizer(**json.loads(options))
 

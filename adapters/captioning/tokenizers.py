@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from open_clip.tokenizer import SimpleTokenizer
-
 from e2.adapters.captioning.words import WordMarks
+from e2.backbones import clip_tokenizer
 from e2.errors import InputError, first_line
 from e2.extras import extra
 
@@ -97,7 +96,7 @@ class ClipTokenizer:
     kind = "clip"
 
     def __init__(self) -> None:
-        self.bpe = SimpleTokenizer()
+        self.bpe = clip_tokenizer()
         self.vocab_size = self.bpe.vocab_size
         self.start_id, self.stop_id = self.bpe.sot_token_id, self.bpe.eot_token_id
         self.banned: tuple[int, ...] = ()

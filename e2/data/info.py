@@ -36,11 +36,11 @@ def write_info(
 
     Text lengths are in tokens of CLIP's tokenizer, against its limit of 77. Returns what `catalogue_info` does.
     """
-    import open_clip  # imported here as it takes seconds, and only the tokenizer is needed
+    from e2.backbones import clip_tokenizer  # takes seconds to import
 
     if out is not None:
         claim_results(Path(out), "info.json", "tags.png", "contact_sheet.png")
-    tokenizer = open_clip.get_tokenizer("ViT-B-32")
+    tokenizer = clip_tokenizer()
     options: dict[str, Any] = {"tags": tags, "columns": columns, "on_bad_row": on_bad_row, "progress": progress}
     catalogues = {split: open_catalogue(spec, split, **options) for split in splits_of(spec)}
     info = catalogue_info(catalogues, tokenizer, tokenizer.context_length, progress=progress)

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from e2.adapters.encoder import Encoder
+from e2.backbones import create_tokenizer
 from e2.data.product import Product
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255), "black": (0, 0, 0)}
@@ -62,6 +63,6 @@ def pixels(image: Image.Image) -> Tensor:
 
 
 def colour_encoder(path: str = "stub", *, confused: bool = False, batch_size: int = 2) -> Encoder:
-    tokenizer = open_clip.get_tokenizer("ViT-B-32")
+    tokenizer = create_tokenizer("ViT-B-32")
     info = {"path": path, "weights_sha256": "0" * 64, "backbone": "stub", "method": "stub"}
     return Encoder(ColourModel(confused), pixels, tokenizer, info, device="cpu", batch_size=batch_size, workers=0)

@@ -1,6 +1,7 @@
 """Rewriting over HTTP: a server on this machine that fails, stalls, talks nonsense and says 429."""
 
 import json
+import time
 
 import pytest
 
@@ -91,8 +92,10 @@ def test_a_server_that_is_not_there_is_one_line(monkeypatch):
 
 def test_the_rate_is_kept_over_threads_and_the_key_is_sent(server, monkeypatch):
     monkeypatch.setenv("MY_KEY", "secret")
-    endpoint(server, per_minute=600, parallel=4, key_variable="MY_KEY").rewrite([f"dress {i}" for i in range(5)], ["red"] * 5)
-    assert max(server.times) - min(server.times) >= 0.35  # five starts, 0.1 s apart
+    asked = endpoint(server, per_minute=600, parallel=4, key_variable="MY_KEY")
+    began = time.monotonic()
+    asked.rewrite([f"dress {i}" for i in range(5)], ["red"] * 5)
+    assert max(server.times) - began >= 0.4  # five starts, 0.1 s apart; the first may arrive late on a busy machine
     assert server.headers[0]["Authorization"] == "Bearer secret"
 
 

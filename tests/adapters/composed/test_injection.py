@@ -1,12 +1,12 @@
 """Pseudo-words in text towers, against recorded outputs of SEARLE, LinCIR and Pic2Word, and against a naive forward pass."""
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 
 from e2.adapters.composed.injection import NOWHERE, encode_text_with_tokens, locate_words, prompts_with_word, token_table
 from e2.adapters.unit_vectors import normalised
+from e2.backbones import create_tokenizer
 from e2.errors import InputError
 from e2.texts import cut_to_longest
 from tests.adapters.composed.towers import fixture_tower, places, siglip_like_tower
@@ -146,7 +146,7 @@ def test_a_place_behind_the_end_is_refused(searle):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return open_clip.get_tokenizer("ViT-B-32")
+    return create_tokenizer("ViT-B-32")
 
 
 def test_places_are_found_by_position_whatever_signs_the_wish_holds(tokenizer):
