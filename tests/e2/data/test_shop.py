@@ -100,6 +100,15 @@ def test_rows_of_a_shopify_handle_are_photos_and_variants_of_one_product(shop_fo
     assert report["left_out"] == {"no image": 1} and report["products_read"] == 3
 
 
+def test_a_shopify_export_saved_by_excel_in_windows_1252(shop_folder):
+    text = "Handle,Title,Vendor,Image Src\ntee,Café tee – “naïve”,Zoë,im/0.jpg\n"
+    (shop_folder / "p.csv").write_bytes(text.encode("cp1252"))
+    answer = run_command("data", "import", f"shopify:{shop_folder / 'p.csv'}", "--out", shop_folder / "out")
+    assert answer.status == 0, answer.err
+    (product,) = open_catalogue(str(shop_folder / "out"), tags=("brand",), progress=False)
+    assert product.captions == ("Café tee – “naïve”",) and product.tags == {"brand": "Zoë"}
+
+
 def test_shopify_headers_of_today_and_names_of_the_export(shop_folder):
     new = (
         SHOPIFY.replace("Handle", "URL handle").replace("Body (HTML)", "Description").replace("Image Src", "Product image URL")
