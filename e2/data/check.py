@@ -28,7 +28,7 @@ MISSING, UNREADABLE = "missing image file", "unreadable image"
 REMOTE, WINDOWS = "image named by URL", "Windows image path"
 DUPLICATE, FURTHER = "duplicate id", "a further photo of it"
 HINTS = {
-    "malformed row": 'quote cells that hold the delimiter or a line break, double the quotation marks in them (""), keep to one encoding',
+    "malformed row": 'quote cells with the delimiter or a line break, double quotation marks in them (""), use one encoding',
     "no JSON object": "write one object a line",
     REMOTE: "URLs are not fetched here: `e2 data import SPEC --out DIR` fetches the photos",
     WINDOWS: "write / for backslashes, and paths relative to the table instead of a drive such as C:\\",
