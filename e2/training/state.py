@@ -48,7 +48,7 @@ class Progress:
 def state_tensors(
     method: Method, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
 ) -> dict[str, torch.Tensor]:
-    """Weights, their average and optimizer moments, whole and on the CPU; of sharded ones (FSDP) every process must ask."""
+    """Weights, their average and optimizer moments, whole and on the CPU; with FSDP every process must call this."""
     tensors = {**method.state_dict(), **{MOMENTS + name: tensor for name, tensor in named_state(optimizer, method)}}
     tensors |= {AVERAGE + name: tensor for name, tensor in average.values.items()} if average else {}
     return {name: whole(tensor) for name, tensor in tensors.items()}

@@ -37,7 +37,7 @@ def take_step(run: Run, batch: Batch) -> None:
 
 
 def read(run: Run) -> StepFindings | None:
-    """Findings of the last step, for which this waits.
+    """Waits for the last step and returns its findings.
 
     Raises:
         TrainingStopped: a step since the last call was not finite; it left the weights as they were.
