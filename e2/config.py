@@ -259,6 +259,9 @@ class TrainConfig:
         False, "compute what the blocks keep for the gradient once more instead of keeping it: less memory, more time"
     )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto = a GPU where there is one")
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = setting(
+        ("tensorboard",), "programs that get what log.csv gets; wandb offline, unless WANDB_MODE says otherwise"
+    )
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -349,3 +352,11 @@ def with_key(key: str, value: Any) -> dict[str, Any]:
     for part in reversed(key.split(".")):
         value = {part: value}
     return value
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"optim": {"lr": 1e-4}}`` -> ``{"optim.lr": 1e-4}``."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, ProjectConfiguration
 from torch.distributed.fsdp import FSDPModule
 
 from e2.checkpoint import tensors_sha256
@@ -24,6 +24,7 @@ from e2.training.optim import freeze_towers, make_optimizer
 from e2.training.sharding import BLOCKS, shard
 from e2.training.start import start_model
 from e2.training.state import Progress
+from e2.training.trackers import BOARD, installed
 from e2.training.validation import FirstPhotos
 from e2.training.watch import StepWatch
 
@@ -75,7 +76,7 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     """Builds model, optimizer and data of a run, from the seed alone."""
     check_data(config, train_data)
     kind = method_class(config.method)
-    accelerator = make_accelerator(config)
+    accelerator = make_accelerator(config, out)
     if min(config.data.batch_size, len(train_data)) < accelerator.num_processes:
         raise InputError(f"{accelerator.num_processes} processes need at least as many products a batch; raise --batch-size")
     model, transform, val_transform = start_model(config)
@@ -119,15 +120,20 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     )
 
 
-def make_accelerator(config: TrainConfig) -> Accelerator:
-    """Sets up device, processes and precision of a run."""
+def make_accelerator(config: TrainConfig, out: Path) -> Accelerator:
+    """Sets up device, processes, precision and trackers of a run."""
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch sees no GPU here; use --device cpu, or auto")
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
     if config.precision == "fp16" and on_cpu:
         raise InputError("--precision fp16 needs a GPU; on the CPU use bf16 or fp32")
     AcceleratorState._reset_state()  # accelerate keeps the last run's precision for the whole process
-    return Accelerator(mixed_precision="no" if config.precision == "fp32" else config.precision, cpu=on_cpu)
+    return Accelerator(
+        mixed_precision="no" if config.precision == "fp32" else config.precision,
+        cpu=on_cpu,
+        log_with=installed(config),
+        project_config=ProjectConfiguration(logging_dir=str(out / BOARD)),
+    )
 
 
 def spread(accelerator: Accelerator, method: Method) -> None:

@@ -14,7 +14,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from e2.checkpoint import CONFIG, LAST, TOKENIZER, WEIGHTS, load, read_config, weights_sha256
-from e2.config import DataConfig, TrainConfig, deep_update, from_dict, merged, to_dict, with_key
+from e2.config import DataConfig, TrainConfig, deep_update, flattened, from_dict, merged, to_dict, with_key
 from e2.data import ArrowCatalogue, Catalogue, Columns, Subset, open_catalogue, parse_tags, splits_of
 from e2.data.loader import DESCRIPTION
 from e2.distributed import on_main, processes
@@ -225,17 +225,10 @@ def resume_settings(out: Path, options: Mapping[str, Any], config_file: Path | N
     asked = merged(asked, as_changes(options, settings), "options")
     free = {"device": asked.device, "data": dataclasses.replace(stored.data, workers=asked.data.workers)}
     resumed = dataclasses.replace(stored, **free)
-    for key, value in _flat(to_dict(asked)).items():
-        if value != (kept := _flat(to_dict(resumed))[key]):
+    for key, value in flattened(to_dict(asked)).items():
+        if value != (kept := flattened(to_dict(resumed))[key]):
             raise InputError(f"{out} was started with {key} = {kept!r}, not {value!r}; resume with that, or use another --out")
     return resumed
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def remove_leftovers(out: Path) -> None:

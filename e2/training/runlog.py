@@ -1,23 +1,18 @@
-"""Reports of a training run: a progress bar for people, ``log.csv`` for programs, TensorBoard for curves."""
+"""Reports of a training run: a progress bar for people, ``log.csv`` for programs, and accelerate's trackers."""
 
 import csv
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from e2.errors import InputError
-from e2.extras import extra
 from e2.files import atomic_path
 from e2.model import E2
 from e2.training.watch import StepFindings
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 EVERY = 10  # steps between rows
 QUIET_EVERY = 60.0  # seconds between lines if the output is no terminal
@@ -32,9 +27,10 @@ FIELDS = [
 class RunLog:
     """Logs one run; on resume, drops rows of steps that will be repeated."""
 
-    def __init__(self, out: Path, steps: int, start: int, *, show: bool):
-        self.path, self.steps, self.start, self.show = out / "log.csv", steps, start, show
-        self.console = Console(stderr=True, quiet=not show)
+    def __init__(self, out: Path, accelerator: Accelerator, steps: int, start: int):
+        self.path, self.accelerator, self.steps, self.start = out / "log.csv", accelerator, steps, start
+        self.show = accelerator.is_main_process
+        self.console = Console(stderr=True, quiet=not self.show)
         self.images, self.since = 0, time.monotonic()
         self.spoke = time.monotonic()
 
@@ -45,7 +41,6 @@ class RunLog:
             self.rows = csv.DictWriter(self.file, FIELDS, restval="")
             if self.file.tell() == 0:
                 self.rows.writeheader()
-            self.board = self._open_board()
         self.bar = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -62,8 +57,8 @@ class RunLog:
         self.bar.stop()
         if self.show:
             self.file.close()
-            if self.board:
-                self.board.close()
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
 
     def count(self, step: int, images: int) -> bool:
         """Counts a step; True if its row is due."""
@@ -107,24 +102,12 @@ class RunLog:
     def say(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def _open_board(self) -> "SummaryWriter | None":
-        """Writes for TensorBoard; None, said in one line, where it is not installed: ``log.csv`` holds the same."""
-        try:
-            with extra("tensorboard", "a curve in TensorBoard"):
-                from torch.utils.tensorboard import SummaryWriter
-        except InputError as missing:
-            self.say(f"{missing}; log.csv holds the same values")
-            return None
-        return SummaryWriter(self.path.parent / "tensorboard", purge_step=self.start)
-
     def _write(self, row: dict) -> None:
         if not self.show:
             return
         self.rows.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
         self.file.flush()
-        for name, value in row.items():
-            if self.board and name != "step":
-                self.board.add_scalar(name, value, row["step"])
+        self.accelerator.log({name: value for name, value in row.items() if name != "step"}, step=row["step"])
 
 
 def drop_rows_after(path: Path, step: int) -> None:

@@ -29,7 +29,10 @@ from e2.training.optim import load_named_state, named_state
 MOMENTS, AVERAGE = "optimizer/", "average/"  # before the names of the optimizer's and the average's tensors in a state
 FOLDER, SUMMARY, DATA = "training", "summary.json", "data.json"
 RUN = OutputKind(
-    "a run", finished=SUMMARY, begun=CONFIG, names=(CONFIG, WEIGHTS, LAST, "log.csv", TOKENIZER, FOLDER, "tensorboard")
+    "a run",
+    finished=SUMMARY,
+    begun=CONFIG,
+    names=(CONFIG, WEIGHTS, LAST, "log.csv", TOKENIZER, FOLDER, "tensorboard", "wandb"),
 )
 
 

@@ -2,7 +2,7 @@
 
 ``OUT/`` is a checkpoint folder of the best weights so far (by validation SumR; ties go to the latest), those of every n-th
 step, if asked for, and, in the end, the last ones, ``last.safetensors``; ``OUT/training/`` holds the state to resume from
-until the run is finished; ``OUT/log.csv`` and ``OUT/tensorboard/`` hold the curves.
+until the run is finished; ``OUT/log.csv`` and the trackers (``OUT/tensorboard/``) hold the curves.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from e2.training.runlog import RunLog
 from e2.training.state import Progress, begin, load_state, read_state
 from e2.training.step import read, take_step
 from e2.training.stopping import stop_signals
+from e2.training.trackers import start_trackers
 from e2.training.use_cache import use_cache
 
 FEW = 50  # products to validate on; with fewer, one product moves R@1 by more than 2 points
@@ -68,8 +69,9 @@ def fit(run: Run) -> None:
     config, accelerator, progress = run.config, run.accelerator, run.progress
     if progress.step >= run.steps or out_of_patience(run):
         return
-    with RunLog(run.out, run.steps, progress.step, show=accelerator.is_main_process) as log, stop_signals() as noticed:
+    with RunLog(run.out, accelerator, run.steps, progress.step) as log, stop_signals() as noticed:
         introduce(run, log)
+        start_trackers(accelerator, config, run.out, progress.step, log.say)
         for batch in batches(run):
             take_step(run, batch)
             due = log.count(progress.step, run.batch_size)

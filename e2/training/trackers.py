@@ -1,0 +1,49 @@
+"""Trackers of experiments, run by accelerate: each gets the rows of ``log.csv``, and most the settings of the run."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
+
+from e2.config import TrainConfig, flattened, to_dict
+from e2.errors import InputError
+from e2.extras import extra
+
+PROJECT = "e2"  # under which trackers keep runs, each by the name of its folder
+BOARD = "tensorboard"  # and the folder of it in a run's
+
+
+def installed(config: TrainConfig) -> list[str] | None:
+    """Trackers that a run can have, None = none; a run goes on without TensorBoard.
+
+    Raises:
+        InputError: another one is not installed.
+    """
+    available = {str(kind) for kind in get_available_trackers()}
+    found = [name for name in config.trackers if name in available]
+    for name in config.trackers:
+        if name not in (BOARD, *found):
+            raise InputError(f"trackers: {name} is not installed; pip install {name}, or leave it out")
+    return found or None
+
+
+def start_trackers(accelerator: Accelerator, config: TrainConfig, out: Path, step: int, say: Callable[[str], None]) -> None:
+    """Starts the trackers of a run that goes on from a step; says it where TensorBoard is missing."""
+    options: dict[str, dict[str, Any]] = {
+        BOARD: {"purge_step": step},
+        "wandb": {"name": out.name, "dir": str(out), "mode": os.environ.get("WANDB_MODE", "offline")},
+        "trackio": {"name": out.name},
+    }
+    accelerator.init_trackers(PROJECT, init_kwargs=options)
+    for tracker in accelerator.trackers:
+        if tracker.name != BOARD:  # it would show them as a further run
+            tracker.store_init_configuration(flattened(to_dict(config)))
+    if BOARD in config.trackers and BOARD not in map(str, accelerator.log_with):
+        try:
+            with extra("tensorboard", "a curve in TensorBoard"):
+                import tensorboard  # noqa: F401
+        except InputError as missing:
+            say(f"{missing}; log.csv holds the same values")

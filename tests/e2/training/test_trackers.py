@@ -1,0 +1,57 @@
+"""Trackers get what ``log.csv`` gets; one that is not installed is one line before anything is read."""
+
+import csv
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+
+import accelerate.tracking
+import pytest
+from accelerate.utils import LoggerType
+
+from tests.command import run_command
+
+LINE = "train --backbone test-tiny --method clip --batch-size 16 --steps 2 --device cpu --workers 0"
+
+
+@pytest.fixture
+def wandb(monkeypatch):
+    """Stands in for wandb, as accelerate's tracker calls it: what it was told."""
+    told = SimpleNamespace(settings={}, rows=[], ended=0)
+
+    def init(**options):
+        told.options = options
+        return SimpleNamespace(
+            log=lambda values, step: told.rows.append((step, values)), finish=lambda: told.__setattr__("ended", 1)
+        )
+
+    module = ModuleType("wandb")
+    module.__spec__ = ModuleSpec("wandb", None)
+    module.init, module.config = init, SimpleNamespace(update=lambda values, **_: told.settings.update(values))
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    monkeypatch.setattr(accelerate.tracking, "_available_trackers", [LoggerType.WANDB])
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    return told
+
+
+def test_a_tracker_gets_the_rows_and_the_settings_offline(shop, tiny, tmp_path, wandb):
+    out = tmp_path / "mine"
+    answer = run_command(*LINE.split(), "--data", shop, "--set", "trackers=[wandb]", "--out", out)
+    assert answer.status == 0, answer
+    assert wandb.options == {"project": "e2", "name": "mine", "dir": str(out), "mode": "offline"}
+    assert (wandb.settings["method"], wandb.settings["data.batch_size"], wandb.ended) == ("clip", 16, 1)
+    with open(out / "log.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [step for step, _ in wandb.rows] == [int(row["step"]) for row in rows]
+    for (_, values), row in zip(wandb.rows, rows, strict=True):
+        assert {name: f"{value:.6g}" for name, value in values.items()} == {
+            name: value for name, value in row.items() if value and name != "step"
+        }
+    assert not (out / "tensorboard").exists()
+
+
+def test_a_tracker_that_is_not_installed_is_one_line(shop, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(accelerate.tracking, "_available_trackers", [])
+    answer = run_command(*LINE.split(), "--data", shop, "--set", "trackers=[trackio]", "--dry-run", "--out", tmp_path / "run")
+    assert answer.status == 2
+    assert answer.line.endswith("trackers: trackio is not installed; pip install trackio, or leave it out")
