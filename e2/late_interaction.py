@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from e2.losses import WHOLE, OwnRows
+
 # Patch-word cosines computed at a time; the backward pass holds about five such tensors. On a CPU a tile near the cache size
 # is also the fastest (128 x 128 x 49 x 32: 0.7 s and 78 MB; at once 2.5 s and 470 MB); a GPU wants fewer launches.
 CPU_TILE, GPU_TILE = 1 << 20, 1 << 24
@@ -48,8 +50,16 @@ def _tile(patches: Tensor, words: Tensor, mask: Tensor) -> Tensor:
     return torch.stack([to_text, to_photo])
 
 
-def late_interaction_loss(patches: Tensor, words: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric InfoNCE, each direction on its own similarity; photo i belongs to text i. Arguments as above, T = B."""
-    to_text, to_photo = late_similarities(patches, words, mask)
+def late_interaction_loss(patches: Tensor, words: Tensor, mask: Tensor, scale: Tensor, part: OwnRows = WHOLE) -> Tensor:
+    """Symmetric InfoNCE, each direction on its own similarity; photo i belongs to text i. Arguments as above, T = B.
+
+    ``part``: photos and texts whose terms are computed here.
+    """
     targets = torch.arange(len(patches), device=patches.device)
+    if part.world > 1:
+        to_text, _ = late_similarities(part.of(patches), words, mask)
+        _, to_photo = late_similarities(patches, part.of(words), part.of(mask))
+        terms = [F.cross_entropy(scale * x, part.of(targets), reduction="sum") for x in (to_text, to_photo.T)]
+        return part.world * sum(terms) / (2 * len(patches))
+    to_text, to_photo = late_similarities(patches, words, mask)
     return (F.cross_entropy(scale * to_text, targets) + F.cross_entropy(scale * to_photo.T, targets)) / 2

@@ -150,7 +150,14 @@ def rolled_negatives(targets: Tensor, count: int) -> Tensor:
 
 
 def jensen_shannon_loss(
-    features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor, *, bias: Tensor | None = None, negatives: int = 1
+    features: Tensor,
+    classes: Tensor,
+    targets: Tensor,
+    scale: Tensor,
+    part: OwnRows = WHOLE,
+    *,
+    bias: Tensor | None = None,
+    negatives: int = 1,
 ) -> Tensor:
     """CLIP-Lite's loss (Shrivastava et al., AISTATS 2023): the Jensen-Shannon bound on the mutual information.
 
@@ -158,7 +165,7 @@ def jensen_shannon_loss(
     where the critic f is the scaled cosine plus the model's bias, if any. Per photo, so the batch may be small.
 
     Args:
-        features, classes, targets, scale: as for :func:`label_aware_loss`; a photo of several texts counts once for each.
+        features, classes, targets, scale, part: as for :func:`label_aware_loss`; a photo counts once for each of its texts.
         bias: the model's logit bias, if it has one.
         negatives: negative texts per photo; chosen by :func:`rolled_negatives`, never one of the photo's own.
     """
@@ -166,11 +173,13 @@ def jensen_shannon_loss(
     photos, texts = own.nonzero(as_tuple=True)  # (P,), each photo with each of its texts
     others = rolled_negatives(texts, negatives)  # (P, k)
     columns = torch.cat([texts.unsqueeze(1), texts[others]], dim=1)  # (P, 1 + k)
+    mine = photos % part.world == part.rank
+    photos, others, columns = photos[mine], others[mine], columns[mine]
     critic = _paired_similarities(lookup(features, photos), lookup(classes, columns), scale)
     critic = critic if bias is None else critic + bias
     negative = (others >= 0) & ~own[photos].gather(1, columns[:, 1:])
     terms = F.softplus(-critic[:, 0]) + (F.softplus(critic[:, 1:]) * negative).mean(dim=1)
-    return (terms / own.sum(dim=1)[photos]).sum() / len(features)
+    return part.world * (terms / own.sum(dim=1)[photos]).sum() / len(features)
 
 
 def _paired_similarities(features: Tensor, texts: Tensor, scale: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class ClipLite(MultiField):
 
     def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
         bias, count = self.model.logit_bias, self.loss.negatives
-        return jensen_shannon_loss(features, classes, targets, scale, bias=bias, negatives=count)
+        return jensen_shannon_loss(features, classes, targets, scale, self.part, bias=bias, negatives=count)
 
     def description_loss(self, images: Tensor, texts: Tensor, text_index: Tensor) -> Tensor:
         rows, targets = text_index.unique(return_inverse=True)

@@ -61,5 +61,5 @@ class Filip(Method):
         mask = words.detach().any(dim=-1)  # (B, context length)
         longest = int(mask.sum(dim=1).max())
         scale = self.late_scale.exp().clamp(max=self.loss.max_logit_scale or math.inf)
-        term = late_interaction_loss(features.images["patches"], words[:, :longest], mask[:, :longest], scale)
+        term = late_interaction_loss(features.images["patches"], words[:, :longest], mask[:, :longest], scale, self.part)
         return {**super().losses(features, batch), "late_loss": self.loss.late_weight * term}

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy, normalize, one_hot, softplus
 from torch.testing import assert_close
 
 from e2 import losses
+from e2.late_interaction import late_interaction_loss
 from e2.lookup import lookup
 from e2.losses import (
     WHOLE,
@@ -354,6 +355,7 @@ def test_one_tag_alone_is_not_centred_away():
     assert torch.isfinite(alone.grad).all()
 
 
+WORDS = torch.arange(5) < torch.tensor([[5], [2], [1], [4]])
 SHARED = {  # name -> inputs, and the loss of them and of a process's rows
     "contrastive": ((draw(7, 8), draw(7, 8, seed=1)), contrastive_loss),
     "label-aware": (
@@ -364,6 +366,14 @@ SHARED = {  # name -> inputs, and the loss of them and of a process's rows
     "sigmoid": (
         (draw(5, 8), draw(3, 8, seed=1)),
         lambda x, y, scale, part: sigmoid_loss(x, y, torch.tensor([0, 2, 2, 1, 2]), scale, torch.tensor(-3.0), part),
+    ),
+    "jensen-shannon": (
+        (draw(5, 8), draw(4, 8, seed=1)),
+        lambda x, y, scale, part: jensen_shannon_loss(x, y, SEVERAL, scale, part, negatives=2),
+    ),
+    "late": (
+        (draw(4, 3, 8), draw(4, 5, 8, seed=1)),
+        lambda x, y, scale, part: late_interaction_loss(x, y, WORDS, scale, part),
     ),
 }
 
