@@ -215,6 +215,11 @@ class DataConfig:
         None, "folder for what frozen layers make of the photos and texts, so that they run once; one view unless told"
     )
 
+    second: str | None = setting(
+        None,
+        "a second catalogue, of the same columns, measured beside val (its val split, else its last); it chooses nothing",
+    )
+
     def __post_init__(self) -> None:
         if len(set(self.tags)) < len(self.tags):
             raise InputError(f"data.tags {', '.join(self.tags)}: name each entity once")

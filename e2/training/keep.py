@@ -1,7 +1,7 @@
 """Validation during a run, and what is kept: the best weights, the last ones, the state to resume from."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torch.distributed.fsdp import FSDPModule
 
@@ -14,7 +14,7 @@ from e2.training.prepare import Run
 from e2.training.runlog import RunLog
 from e2.training.state import RUN, save_state, state_tensors
 from e2.training.step import not_finite, read
-from e2.training.validation import validate
+from e2.training.validation import FirstPhotos, validate
 
 
 def evaluate(run: Run, log: RunLog) -> None:
@@ -26,14 +26,10 @@ def evaluate(run: Run, log: RunLog) -> None:
     progress = run.progress
     try:
         with averaged(run), run.accelerator.autocast(), gathered_weights(run):
-            metrics = validate(
-                run.model,
-                run.val,
-                run.tokenizer,
-                batch_size=2 * run.config.data.batch_size,
-                workers=run.config.data.workers,
-                device=run.accelerator.device,
-            )
+            metrics = measure(run, run.val)
+            if run.second is not None:
+                other = measure(run, run.second, run.config.data.tags)
+                metrics |= {f"second_{name}": value for name, value in other.items()}
     except NotFinite as error:
         raise not_finite(run, f"validation at step {progress.step}: {error.found}") from error
     found = metrics["SumR"]
@@ -44,6 +40,20 @@ def evaluate(run: Run, log: RunLog) -> None:
         progress.best, progress.best_step = found, progress.step
         keep_weights(run, WEIGHTS)
     log.evaluation(progress.step, metrics, kept)
+
+
+def measure(run: Run, products: FirstPhotos, entities: Sequence[str] = ()) -> dict[str, float]:
+    """Validates on some products, and by the entities' values if there are any."""
+    return validate(
+        run.model,
+        products,
+        run.tokenizer,
+        batch_size=2 * run.config.data.batch_size,
+        workers=run.config.data.workers,
+        device=run.accelerator.device,
+        entities=entities,
+        prompt=run.config.loss.region_prompt,
+    )
 
 
 def keep_step(run: Run) -> None:

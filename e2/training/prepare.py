@@ -47,6 +47,7 @@ class Run:
     start_sha256: str | None  # hash of the pre-trained backbone; None = random weights
     watch: StepWatch
     average: WeightAverage | None  # of the weights, if it is what is validated and saved
+    second: FirstPhotos | None = None  # of another catalogue, measured beside ``val``
     waited: float = 0.0  # seconds spent waiting for data since the last log row
 
     @property

@@ -82,6 +82,7 @@ def try_run(out: Path, options: Mapping[str, Any], *, config_file: Path | None =
     on_main(lambda: claim(out, RUN, overwrite=True, remove=False))
     announce(config)
     config, train_data, val_data = with_data(config, most_photos=PHOTOS)
+    open_second(config, most_photos=PHOTOS)
     return dry_run(config, train_data, val_data, out)
 
 
@@ -110,7 +111,7 @@ def run_to_the_end(config: TrainConfig, out: Path, *, resume: bool) -> dict[str,
     announce(config)
     config, train_data, val_data = with_data(config)
     on_main(lambda: check_data(out, {"train": train_data, "val": val_data}) if resume else None)
-    progress = train(config, train_data, val_data, out, resume=resume)
+    progress = train(config, train_data, val_data, out, second=open_second(config), resume=resume)
     processes().wait_for_everyone()  # the main process has written the weights
     summary = {
         "out": str(out),
@@ -252,27 +253,10 @@ def open_splits(config: TrainConfig, most_photos: int | None = None) -> tuple[Ca
     the photos of the first so many rows are checked; None: all.
     """
     data = config.data
-    columns = data_columns(data)
     splits = splits_of(data.data)
-
-    # ``description`` is no column but the product's own text, unless mapped to another column.
-    tags = [tag for tag in data.tags if tag != DESCRIPTION or data.tag_columns.get(tag, tag) != DESCRIPTION]
-
-    def open_split(name: str) -> ArrowCatalogue:
-        return open_catalogue(
-            data.data,
-            name,
-            tags=tags if data.tags else None,
-            columns=columns,
-            on_bad_row=data.on_bad_row,
-            progress=processes().is_main_process,  # report left-out rows once only
-            most_photos=most_photos,
-            together=True,
-        )
-
-    train_data = open_split("train" if "train" in splits else splits[0])
+    train_data = open_split(data, data.data, "train" if "train" in splits else splits[0], most_photos)
     if "val" in splits:
-        return train_data, open_split("val")
+        return train_data, open_split(data, data.data, "val", most_photos)
     if len(train_data) < 3:
         raise InputError(
             f"{data.data}: {len(train_data)} product(s), one of which would be held out to choose the checkpoint; "
@@ -281,3 +265,27 @@ def open_splits(config: TrainConfig, most_photos: int | None = None) -> tuple[Ca
     order = np.random.default_rng(config.seed).permutation(len(train_data))
     held_out = min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(train_data))))
     return Subset(train_data, np.sort(order[held_out:])), Subset(train_data, np.sort(order[:held_out]))
+
+
+def open_second(config: TrainConfig, most_photos: int | None = None) -> Catalogue | None:
+    """Returns the products of the second catalogue, if there is one: its val split, else its last."""
+    if (spec := config.data.second) is None:
+        return None
+    splits = splits_of(spec)
+    return open_split(config.data, spec, "val" if "val" in splits else splits[-1], most_photos)
+
+
+def open_split(data: DataConfig, spec: str, name: str, most_photos: int | None) -> ArrowCatalogue:
+    """Opens a split of a catalogue with a run's columns and tags."""
+    # ``description`` is no column but the product's own text, unless mapped to another column.
+    tags = [tag for tag in data.tags if tag != DESCRIPTION or data.tag_columns.get(tag, tag) != DESCRIPTION]
+    return open_catalogue(
+        spec,
+        name,
+        tags=tags if data.tags else None,
+        columns=data_columns(data),
+        on_bad_row=data.on_bad_row,
+        progress=processes().is_main_process,  # report left-out rows once only
+        most_photos=most_photos,
+        together=True,
+    )

@@ -22,6 +22,7 @@ FIELDS = [
     "image_to_text_R@1", "image_to_text_R@5", "image_to_text_R@10",
     "text_to_image_R@1", "text_to_image_R@5", "text_to_image_R@10", "SumR",
 ]  # fmt: skip
+FIELDS += [f"second_{name}" for name in (*FIELDS[-7:], "tag_accuracy")]
 
 
 class RunLog:
@@ -97,6 +98,10 @@ class RunLog:
         names = "image_to_text_R@1", "text_to_image_R@1", "SumR"
         told = "  ".join(f"{name} {metrics[name]:.2f}" for name in names)
         self.say(f"step {step}/{self.steps}  val {told}{'  (best so far)' if better else ''}")
+        if other := [
+            f"{name} {metrics[f'second_{name}']:.2f}" for name in ("SumR", "tag_accuracy") if f"second_{name}" in metrics
+        ]:
+            self.say(f"  second catalogue: {'  '.join(other)}")
         self.images, self.since = 0, time.monotonic()  # evaluation is not training time
 
     def say(self, line: str) -> None:

@@ -27,19 +27,31 @@ from e2.training.step import read, take_step
 from e2.training.stopping import stop_signals
 from e2.training.trackers import start_trackers
 from e2.training.use_cache import use_cache
+from e2.training.validation import FirstPhotos
 
 FEW = 50  # products to validate on; with fewer, one product moves R@1 by more than 2 points
 
 
-def train(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out: Path, *, resume: bool = False) -> Progress:
+def train(
+    config: TrainConfig,
+    train_data: Catalogue,
+    val_data: Catalogue,
+    out: Path,
+    *,
+    second: Catalogue | None = None,
+    resume: bool = False,
+) -> Progress:
     """Trains a model; leaves the best and last weights in ``out``, and the state, which the caller removes.
 
-    ``val_data`` choose the checkpoint. ``resume`` continues from ``out/training``, with the configuration stored there.
+    ``val_data`` choose the checkpoint, ``second`` are only measured. ``resume`` continues from ``out/training``, with the
+    configuration stored there.
 
     Raises:
         TrainingStopped: a loss, gradient or feature that is not finite, or a stop by Ctrl-C or SIGTERM; the state is saved.
     """
     run = prepare(config, train_data, val_data, out)
+    if second is not None:
+        run.second = FirstPhotos(second, run.val.transform, config.data.measured_text)
     if config.data.cache is not None:
         use_cache(run, Path(config.data.cache))
     if resume:

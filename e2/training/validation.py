@@ -5,10 +5,13 @@ checkpoints.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
+from statistics import mean
 
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from e2.activations import Photos, stack_photos
@@ -21,6 +24,8 @@ from e2.distributed import as_on_main, first_of_each, gather_rows, own_rows
 from e2.model import E2
 from e2.ranks import cross_modal_ranks, recalls, retrieval_metrics
 from e2.texts import cut_to_longest, text_keys
+
+TEXTS = 256  # tag texts encoded at a time
 
 
 class FirstPhotos(Dataset):
@@ -65,9 +70,19 @@ def collate(rows: Sequence[tuple[Photos, str, str]]) -> tuple[Photos, list[str],
 
 
 def validate(
-    model: E2, products: FirstPhotos, tokenizer: Callable, *, batch_size: int, workers: int, device: torch.device
+    model: E2,
+    products: FirstPhotos,
+    tokenizer: Callable,
+    *,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+    entities: Sequence[str] = (),
+    prompt: str = "{tag}",
 ) -> dict[str, float]:
     """Computes R@1, R@5, R@10 both ways and their sum ``SumR``, in percent, with all products as candidates.
+
+    With ``entities`` also ``tag_accuracy``: :func:`tag_accuracy`, whose texts ``prompt`` makes.
 
     Products with the same text tokens share them: each of their photos is a positive. Ties count as in ``e2.ranks``. With
     several processes each encodes its share.
@@ -92,12 +107,37 @@ def validate(
             lost.note([message for message in messages if message])
             images.append(model.read(pixels.to(device)).image.float())
             texts.append(model.encode_text(tokens.to(device)).float())
-    model.train(was_training)
     lost.close()
     parts = (torch.cat(images), torch.cat(texts), torch.cat(keys).to(device))
     all_images, all_texts, all_keys = (gather_rows(part, len(products)) for part in parts)
     _, groups = first_of_each(all_keys)
-    return as_on_main(sum_recalls(all_images, all_texts, groups))
+    found = sum_recalls(all_images, all_texts, groups)
+    if entities:
+        found |= tag_accuracy(model, all_images, products.catalogue, entities, tokenizer, prompt)
+    model.train(was_training)
+    return as_on_main(found)
+
+
+@torch.inference_mode()
+def tag_accuracy(
+    model: E2, images: Tensor, products: Catalogue, entities: Sequence[str], tokenizer: Callable, prompt: str
+) -> dict[str, float]:
+    """Computes how often the nearest text among all of an entity's values is a product's own: percent, mean of the entities.
+
+    Args:
+        images: (N, D), a photo of each product; those without a value of an entity do not count there.
+    """
+    accuracies = []
+    for entity in entities:
+        values = [products[row].values.get(entity, ()) for row in range(len(products))]
+        names, rows = sorted(set(chain.from_iterable(values))), [row for row, own in enumerate(values) if own]
+        if len(names) < 2:
+            continue
+        tokens = tokenizer([prompt.format(tag=name, entity=entity.replace("_", " ")) for name in names]).to(images.device)
+        texts = torch.cat([model.encode_text(part).float() for part in cut_to_longest(model.clip, tokens).split(TEXTS)])
+        nearest = (images[rows] @ F.normalize(texts, dim=-1).T).argmax(dim=1).tolist()
+        accuracies.append(100 * mean(names[place] in values[row] for row, place in zip(rows, nearest, strict=True)))
+    return {"tag_accuracy": mean(accuracies)} if accuracies else {}
 
 
 def sum_recalls(images: Tensor, texts: Tensor, groups: Tensor) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Schedules, rates by layer, the average of the weights, the weights that a run keeps, and the dry run."""
 
+import csv
 import json
 
 import pytest
@@ -11,6 +12,7 @@ import e2
 from e2.checkpoint import LAST, read_metadata
 from e2.config import OptimConfig
 from e2.data import open_catalogue
+from e2.data.images import load_image
 from e2.errors import TrainingStopped
 from e2.training import train as loop
 from e2.training.average import WeightAverage
@@ -139,6 +141,32 @@ def test_a_kept_step_starts_another_run_with_a_fresh_optimizer(shop, tiny, tmp_p
     )
     left, right = load_file(start), load_file(tmp_path / "second" / LAST)
     assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_a_second_catalogue_is_measured_beside_val(shop, tiny, tmp_path):
+    out = tmp_path / "run"
+    answer = run_command(*LINE.split(), "--data", shop, "--set", f"data.second={shop}", "--out", out)
+    assert answer.status == 0 and "second catalogue: SumR" in answer.err, answer
+    summary = json.loads((out / "summary.json").read_text())
+    found = next(entry for entry in summary["history"] if entry["step"] == summary["step"])
+    seen = {name.removeprefix("second_"): value for name, value in found.items() if name.startswith("second_")}
+    accuracy = seen.pop("tag_accuracy")
+    assert seen == {name: found[name] for name in seen} and len(seen) == 7  # here it is the same catalogue
+    with open(out / "log.csv") as file:
+        logged = [row["second_tag_accuracy"] for row in csv.DictReader(file) if row["SumR"]]
+    assert [float(value) for value in logged] == pytest.approx(
+        [entry["second_tag_accuracy"] for entry in summary["history"]], rel=1e-4
+    )
+    model, preprocess, tokenizer = e2.load(out)
+    val = open_catalogue(str(shop), "val", tags=("brand",), progress=False)
+    products = [product for product in val if "brand" in product.values]
+    assert 0 < len(products) < len(val)
+    brands = sorted({brand for product in products for brand in product.values["brand"]})
+    texts, right = model.encode_text(tokenizer(brands), normalize=True), 0
+    for product in products:
+        photo = model.encode_image(preprocess(load_image(product.images[0]))[None], normalize=True)
+        right += brands[int((photo @ texts.T).argmax())] in product.values["brand"]
+    assert accuracy == pytest.approx(100 * right / len(products))
 
 
 LINE = "train --backbone test-tiny --batch-size 16 --steps 8 --device cpu --workers 0 --tags brand"
