@@ -59,7 +59,7 @@ def late_interaction_loss(patches: Tensor, words: Tensor, mask: Tensor, scale: T
     if part.world > 1:
         to_text, _ = late_similarities(part.of(patches), words, mask)
         _, to_photo = late_similarities(patches, part.of(words), part.of(mask))
-        terms = [F.cross_entropy(scale * x, part.of(targets), reduction="sum") for x in (to_text, to_photo.T)]
-        return part.world * sum(terms) / (2 * len(patches))
+        sums = [F.cross_entropy(scale * x, part.of(targets), reduction="sum") for x in (to_text, to_photo.T)]
+        return part.world * torch.stack(sums).sum() / (2 * len(patches))
     to_text, to_photo = late_similarities(patches, words, mask)
     return (F.cross_entropy(scale * to_text, targets) + F.cross_entropy(scale * to_photo.T, targets)) / 2

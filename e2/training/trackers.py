@@ -23,7 +23,7 @@ def installed(config: TrainConfig) -> list[str] | None:
         InputError: another one is not installed.
     """
     available = {str(kind) for kind in get_available_trackers()}
-    found = [name for name in config.trackers if name in available]
+    found: list[str] = [name for name in config.trackers if name in available]
     for name in config.trackers:
         if name not in (BOARD, *found):
             raise InputError(f"trackers: {name} is not installed; pip install {name}, or leave it out")
