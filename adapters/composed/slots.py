@@ -87,11 +87,12 @@ def calibrated_slots(
     vocabulary = tag_vocabulary(catalogue)
     rows = range(min(len(catalogue), CALIBRATION))
     products = [catalogue[row] for row in rows]
-    references = References(encoder, [product.images[0] for product in products])
+    photos = [product.images[0] for product in products]
+    both = encoder.encode_images_and_regions(photos) if encoder.tags else (encoder.encode_images(photos), None)
     tags = [product.tags for product in products]
     several = several_valued(tags)
     reader = TagReader(encoder, vocabulary, several=several)
-    labelled = references.features, references.regions, tags
+    labelled = *both, tags
     reading = {entity: score.record() for entity, score in reader.cross_measured(*labelled, precision=precision).items()}
     thresholds = reader.calibrate(*labelled, precision=precision)
     settings: dict[str, Any] = {"vocabulary": vocabulary, "thresholds": thresholds, "several": list(several)}
