@@ -99,6 +99,7 @@ def fit_probe(
         model.set_params(C=1 / (decay * weights.sum()))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the weakest penalties stop at ITERATIONS
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # many values, few products
             model.fit(inputs, targets, sample_weight=weights)
         require_finite(model.coef_, "classes' weights")
         accuracy = float(right_for_any(model.predict(val_inputs), val_targets, chosen)[first].mean())

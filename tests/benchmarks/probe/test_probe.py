@@ -91,6 +91,12 @@ def splits() -> Splits:
     return Splits(shelf("train", train), shelf("val", val), shelf("test", test))
 
 
+@pytest.mark.filterwarnings("error")
+def test_more_classes_than_half_of_the_products_are_no_warning():
+    train, targets = clouds(30, seed=8, classes=20)
+    assert fit_probe(train, targets, train, targets).val_accuracy > 0
+
+
 def test_accuracy_by_hand_with_unseen_values_and_missing_tags(splits, tmp_path):
     (record,) = evaluate_probe([colour_encoder()], splits, out=tmp_path, resamples=100).results
     metrics = record["metrics"]
