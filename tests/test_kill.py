@@ -25,7 +25,7 @@ INSIDE = [  # further writes of a run, in some order
 AT_THE_END = [("e2.training.run", "weights_sha256", 1, "before"), ("shutil", "rmtree", 1, "half")]
 
 
-def killed(tmp_path, shop, kills: list[dict], **options: float) -> dict:
+def killed(tmp_path, shop, kills: list[dict], threads: int = 1, **options: float) -> dict:
     """What the worker found."""
     configs = tmp_path / "configs"
     configs.mkdir()
@@ -35,7 +35,7 @@ def killed(tmp_path, shop, kills: list[dict], **options: float) -> dict:
     plan = {"folder": str(tmp_path), "configs": str(configs), "options": {**data, **fixed, **options}, "kills": kills}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     command = [sys.executable, "-m", "tests.kill_worker", str(tmp_path / "plan.json")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "E2_CACHE": str(tmp_path / "cache")}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "E2_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
         pytest.fail(done.stderr[-3000:])
@@ -56,12 +56,12 @@ def test_a_few_kills(shop, tmp_path):
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments(shop, tmp_path):
+def test_twenty_kills_at_random_moments_with_two_threads(shop, tmp_path):
     chance = random.Random(0)
     moments = [{"at": chance.uniform(0, 1)} for _ in range(19 - len(INSIDE) - len(AT_THE_END))]
     kills = [*inside(INSIDE), *moments]
     chance.shuffle(kills)
     kills = [*inside([FIRST]), *kills, *inside(AT_THE_END)]
-    found = killed(tmp_path, shop, kills, **{"steps": 30, "eval_every": 3, "optim.lr": 1e-3})
+    found = killed(tmp_path, shop, kills, threads=2, **{"steps": 30, "eval_every": 3, "optim.lr": 1e-3})
     assert found["kills"] == 20 and found["inside"] == 1 + len(INSIDE) + len(AT_THE_END) and found["ended"] >= 1
     assert len(set(found["steps"])) > 5
