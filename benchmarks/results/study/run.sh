@@ -4,6 +4,8 @@
 # finished trainings are found in $RUNS. `run.sh main groups` runs only these studies.
 set -euo pipefail
 DATA=${DATA:?folder with train.parquet, val.parquet and test.parquet}
+# `controls` needs LARGE, the 11,431 of these products that have photos of 216 x 288 px (10,457 / 321 / 653), and BACKBONE, an open_clip
+# folder of OpenAI's ViT-B/16 image tower and a MiniLM text tower of transformers (`--backbone pair:IMAGE+TEXT` makes one).
 RUNS=${RUNS:-runs/study}
 SEEDS=${SEEDS:-0,1,2}
 EPOCHS=${EPOCHS:-10} # of boutique; the folders NAME/boutique-20-epochs: EPOCHS=20
@@ -30,6 +32,12 @@ for study in $studies; do
   case $study in
     dataset)
       e2 study dataset --data "$DATA" --data $BOUTIQUE --tags brand,season,sub_category,colour --out "$RESULTS/dataset"
+      ;;
+    controls)
+      e2 study controls --data "${LARGE:?folder with larger photos}" --tags brand,season,sub_category,colour --epochs 2 --batch-size 128 \
+        --backbone "local-dir:${BACKBONE:?folder of a pre-trained backbone}" "${common[@]}" --cache "$RUNS/cache" \
+        --variants clip,multifield,clip-pooled,multifield-pooled,e2 --set optim.image_layers=0 --set model.gates=pooled \
+        --set model.locations=patches --set optim.lr=1e-3 --out "$RESULTS/controls/fashion-products-224"
       ;;
     fine-tuned)
       start_model
