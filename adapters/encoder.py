@@ -323,6 +323,11 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
     return Encoder(**{**options, **encoder_parts(str(name), options)})
 
 
+def images_and_regions(encoder: Encoder, images: Sequence[ImageSource]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Encodes N images to (N, D) and, if the model has entities, (N, E, D), reading each image once."""
+    return encoder.encode_images_and_regions(images) if encoder.tags else (encoder.encode_images(images), None)
+
+
 def _gathered(batches: Iterator[np.ndarray], total: int) -> np.ndarray:
     """Collects all batches in one array, written in place: joining them would double the memory."""
     vectors, start = np.empty((0, 0), dtype=np.float32), 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from e2.adapters.composed.base import Composed, Composer, References
 from e2.adapters.composed.rule_editor import RuleEditor, worded
-from e2.adapters.encoder import Encoder
+from e2.adapters.encoder import Encoder, images_and_regions
 from e2.adapters.tag_reader import TagReader, several_valued, tag_vocabulary
 from e2.adapters.unit_vectors import normalised
 from e2.data.product import Catalogue
@@ -87,8 +87,7 @@ def calibrated_slots(
     vocabulary = tag_vocabulary(catalogue)
     rows = range(min(len(catalogue), CALIBRATION))
     products = [catalogue[row] for row in rows]
-    photos = [product.images[0] for product in products]
-    both = encoder.encode_images_and_regions(photos) if encoder.tags else (encoder.encode_images(photos), None)
+    both = images_and_regions(encoder, [product.images[0] for product in products])
     tags = [product.tags for product in products]
     several = several_valued(tags)
     reader = TagReader(encoder, vocabulary, several=several)

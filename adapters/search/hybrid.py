@@ -22,11 +22,13 @@ WORD_WEIGHT = 2.0  # of the words' list against the vectors'
 
 @dataclass(frozen=True)
 class HybridHits:
-    """Hits, best first, with cosines as scores; words whose spelling was corrected; ids of products that have the words."""
+    """Hits, best first, with cosines as scores; words whose spelling was corrected; ids of products that have the words; the
+    best score."""
 
     hits: list[IndexHit]
     corrected: dict[str, str] = field(default_factory=dict)
     worded: frozenset[str] = frozenset()
+    best: float | None = None
 
 
 def hybrid_search(
@@ -46,7 +48,8 @@ def hybrid_search(
     order = list(dict.fromkeys([*found.named, *head, *near]))[offset : offset + k]
     far = _scored(index, vector, [name for name in order if name not in near])
     hits = [hit for name in order if (hit := near.get(name) or far.get(name))]
-    return HybridHits(hits, found.corrected, frozenset([*found.named, *found.ranked]))
+    best = next((hit.score for hit in near.values()), None)
+    return HybridHits(hits, found.corrected, frozenset([*found.named, *found.ranked]), best)
 
 
 def fused(lists: Sequence[Sequence[str]], weights: Sequence[float]) -> list[str]:

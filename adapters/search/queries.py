@@ -61,6 +61,7 @@ class Found:
     kept: Mapping[str, str] = field(default_factory=dict)  # tags of the reference; products with them come first
     corrected: Mapping[str, str] = field(default_factory=dict)  # words whose spelling was corrected
     worded: frozenset[str] = frozenset()  # ids of products that have the typed words
+    best: float | None = None  # score of the best match of typed words
     reranked: str = ""  # how many hits a re-ranker judged
     sorted: int | None = None  # how many of the nearest products an order holds; None: all, or no order
 
@@ -235,15 +236,16 @@ def _found(products: ProductSearch, query: IndexQuery, k: int, where: Filter | N
     asked = max(k, min(k + more, MOST - offset))
     corrected: Mapping[str, str] = {}
     worded: frozenset[str] = frozenset()
+    best: float | None = None
     if query.full_text and query.words and isinstance(products, ProductIndex):
         merged = hybrid_search(products, query.vector, query.words, asked, where, offset)
-        ranked, corrected, worded = merged.hits, merged.corrected, merged.worded
+        ranked, corrected, worded, best = merged.hits, merged.corrected, merged.worded, merged.best
     else:
         ranked = _ranked(products, query.vector, asked, tiers(where, kept, wished), offset)
     left = [rank for rank, hit in enumerate(ranked) if not query.leaves_out(hit)][:k]
     looked_at = left[-1] + 1 if len(left) == k else len(ranked)
     over = looked_at == len(ranked) < asked
-    return Found([ranked[rank] for rank in left], None if over else offset + looked_at, kept, corrected, worded)
+    return Found([ranked[rank] for rank in left], None if over else offset + looked_at, kept, corrected, worded, best)
 
 
 def _ranked(

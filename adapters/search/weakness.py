@@ -6,8 +6,7 @@ weak if its score is less than some way from that of the catalogue's mean vector
 
 import numpy as np
 
-from e2.adapters.search.index import ProductIndex, Where
-from e2.adapters.search.queries import IndexQuery
+from e2.adapters.search.index import ProductIndex
 from e2.adapters.unit_vectors import normalised
 
 DIRECTIONS, EACH = 64, 8  # random queries, and hits of each, whose mean stands for the catalogue's
@@ -21,10 +20,7 @@ def mean_vector(index: ProductIndex) -> np.ndarray:
     return index.vectors(list(found)).mean(axis=0) if found else np.zeros(index.manifest.dim, np.float32)
 
 
-def weak_below(index: ProductIndex, query: IndexQuery, where: Where, mean: np.ndarray) -> float | None:
-    """Computes the score below which a match of a query's words is weak; None if nothing passes the filter."""
-    best = index.search(query.vector, 1, where)[0]
-    if not best:
-        return None
-    middle = float(normalised(query.vector[0]) @ mean)
-    return middle + SHARE * (best[0].score - middle)
+def weak_below(vector: np.ndarray, best: float, mean: np.ndarray) -> float:
+    """Computes the score below which a match of words is weak, from their vector (D,) and the score of the best match."""
+    middle = float(normalised(vector) @ mean)
+    return middle + SHARE * (best - middle)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from e2.adapters.encoder import Encoder
+from e2.adapters.encoder import Encoder, images_and_regions
 from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.benchmarks.compare.tags import (
     ONE,
@@ -135,7 +135,7 @@ def encode(encoder: Encoder, tasks: CompareTasks) -> tuple[CatalogueVectors, dic
     """Encodes all photos, with the photos per second and the milliseconds of a single one."""
     photos, firsts = tasks.items.images, tasks.alike.firsts
     start = time.perf_counter()
-    images, regions = encoder.encode_images_and_regions(photos) if encoder.tags else (encoder.encode_images(photos), None)
+    images, regions = images_and_regions(encoder, photos)
     took = time.perf_counter() - start
     products = tasks.product_vector.joined(encoder, tasks.products, np.split(images, firsts[1:]))
     vectors = CatalogueVectors(images, products, images[firsts], None if regions is None else regions[firsts])

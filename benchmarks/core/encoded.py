@@ -5,7 +5,7 @@ from typing import cast
 
 import numpy as np
 
-from e2.adapters.encoder import Encoder
+from e2.adapters.encoder import Encoder, images_and_regions
 from e2.adapters.image_batches import ImageSource
 from e2.adapters.product_images import ProductImages
 from e2.data.product import Catalogue
@@ -38,4 +38,4 @@ def encoded_once(encoder: Encoder, images: np.ndarray | None = None) -> Encoder:
 def first_photos(encoder: Encoder, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray | None]:
     """Encodes each product's first photo: images (P, D), and regions (P, E, D) if the encoder has tags."""
     photos = ProductImages.first(catalogue)
-    return encoder.encode_images_and_regions(photos) if encoder.tags else (encoder.encode_images(photos), None)
+    return images_and_regions(encoder, photos)

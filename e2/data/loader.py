@@ -168,7 +168,12 @@ class TrainingViews(Dataset):
         return captions + [text for entity in self.tags for text in self._tag_texts(entity, values.get(entity, ()))]
 
     def _tag_texts(self, entity: str, values: Sequence[str]) -> tuple[str, ...]:
-        return tuple(self.prompt.format(tag=value, entity=entity.replace("_", " ")) for value in values)
+        return tuple(tag_text(self.prompt, entity, value) for value in values)
+
+
+def tag_text(prompt: str, entity: str, value: str) -> str:
+    """Words a tag's value by a template that may name ``{tag}`` and ``{entity}``."""
+    return prompt.format(tag=value, entity=entity.replace("_", " "))
 
 
 def mixed_text(product: Product, caption: int) -> str:

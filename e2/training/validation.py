@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from e2.activations import Photos, stack_photos
 from e2.data.images import BadImage, load_image
-from e2.data.loader import PhotoCache, leave_stopping_to_the_parent
+from e2.data.loader import PhotoCache, leave_stopping_to_the_parent, tag_text
 from e2.data.lost import LostPhotos
 from e2.data.product import Catalogue
 from e2.data.transforms import PhotoTransform
@@ -133,7 +133,7 @@ def tag_accuracy(
         names, rows = sorted(set(chain.from_iterable(values))), [row for row, own in enumerate(values) if own]
         if len(names) < 2:
             continue
-        tokens = tokenizer([prompt.format(tag=name, entity=entity.replace("_", " ")) for name in names]).to(images.device)
+        tokens = tokenizer([tag_text(prompt, entity, name) for name in names]).to(images.device)
         texts = torch.cat([model.encode_text(part).float() for part in cut_to_longest(model.clip, tokens).split(TEXTS)])
         nearest = (images[rows] @ F.normalize(texts, dim=-1).T).argmax(dim=1).tolist()
         accuracies.append(100 * mean(names[place] in values[row] for row, place in zip(rows, nearest, strict=True)))

@@ -9,7 +9,6 @@ from e2.adapters.search.app.live import LiveIndex
 from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
 from e2.adapters.search.app.schemas import DEEPEST, About, IndexedProduct, Layer, ProductPage, Read, ReadOff, Search, Sure
-from e2.adapters.search.filters import Filter
 from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.keeping import agreed_tags
 from e2.adapters.search.photos import QueryPhoto, QueryPhotos, joined, read_box
@@ -94,7 +93,7 @@ class SearchService:
         order = order_of(asked.sort, index.entities)
         found = search(index, query, k, where, asked.offset, self.reranker, order) if k > 0 else Found([], None)
         more = found.next_offset if (found.next_offset or DEEPEST) < DEEPEST else None
-        weak = self._weak(index, asked, query, where, found)
+        weak = self._weak(index, asked, query, found)
         products = [IndexedProduct(**hit.record(), weak=hit.product_id in weak) for hit in found.hits]
         facets = facets_of(index, asked)
         steps = query.steps | found.told
@@ -109,14 +108,14 @@ class SearchService:
             steps=steps,
         )
 
-    def _weak(self, index: ProductIndex, asked: Search, query: IndexQuery, where: Filter | None, found: Found) -> set[str]:
+    def _weak(self, index: ProductIndex, asked: Search, query: IndexQuery, found: Found) -> set[str]:
         """Ids of the hits that hardly match the words of a search by words alone, in order of their scores."""
-        if not query.full_text or not query.words or asked.sort or not found.hits:
+        if found.best is None or asked.sort:
             return set()
         if self._mean is None:
             self._mean = mean_vector(index)
-        below = weak_below(index, query, where, self._mean)
-        return {hit.product_id for hit in found.hits if below and hit.score < below} - found.worded
+        below = weak_below(query.vector[0], found.best, self._mean)
+        return {hit.product_id for hit in found.hits if hit.score < below} - found.worded
 
     def photo(self, photo_id: str) -> SentPhoto:
         """Returns an uploaded photo, or a product's.

@@ -197,7 +197,7 @@ def odd(encoder, tmp_path_factory):
 
 
 def test_an_order_by_numbers(odd):
-    """Of the hostile brands, one is a number."""
+    """One of the hostile brands is a number."""
     plain = hits(odd, "--like", "plain", "-k", 5)
     for order in ("brand", "-brand"):
         found = hits(odd, "--like", "plain", "-k", 5, "--sort", order)

@@ -5,7 +5,7 @@ import pytest
 
 from e2.adapters.search.engines import create_store
 from e2.adapters.search.index import ProductIndex
-from e2.adapters.search.queries import IndexQuery
+from e2.adapters.search.queries import IndexQuery, search
 from e2.adapters.search.weakness import mean_vector, weak_below
 from tests.adapters.search.conftest import entry, manifest, unit
 
@@ -30,5 +30,6 @@ def test_some_way_from_the_mean_to_the_best(index):
     for query in unit(5, seed=1):
         scores = vectors @ query
         naive = 0.4 * scores.max() + 0.6 * query @ true
-        assert weak_below(index, IndexQuery(3 * query[None]), None, mean) == pytest.approx(naive, abs=0.03)
-    assert weak_below(index, IndexQuery(unit(1)), 'brand == "nope"', mean) is None
+        asked = IndexQuery(3 * query[None], words="zzz", full_text=True)
+        assert weak_below(asked.vector[0], search(index, asked, 1).best, mean) == pytest.approx(naive, abs=0.03)
+    assert search(index, IndexQuery(unit(1), words="zzz", full_text=True), 1, 'brand == "nope"').best is None

@@ -8,13 +8,13 @@ from torch.testing import assert_close
 import e2
 from e2.checkpoint import LAST, weights_of
 from e2.config import OptimConfig
-from e2.errors import InputError, TrainingStopped
-from e2.training import train as loop
+from e2.errors import InputError
 from e2.training.lora import low_rank_parameters, merged_weights
 from e2.training.optim import freeze_towers
 from e2.training.run import start_run
 from tests.command import run_command
 from tests.conftest import TAGS
+from tests.e2.training.stops import pull_out
 
 BOTH = OptimConfig(image_lora=2, text_lora=3)
 
@@ -88,14 +88,7 @@ def test_a_run_leaves_a_plain_checkpoint_and_resumes_to_the_same_bits(shop, tiny
         elif not name.startswith(("reader.", "logit")):
             assert torch.equal(weights[name], value), name
     e2.load(tmp_path / "through")
-    step = loop.take_step
-
-    def broken(run, batch):
-        if run.progress.step == 3:
-            raise TrainingStopped("pulled out")
-        return step(run, batch)
-
-    monkeypatch.setattr(loop, "take_step", broken)
+    pull_out(monkeypatch, before=3)
     answer = run_command(*LINE.split(), *LORA.split(), "--data", shop, "--set", "save_every=2", "--out", tmp_path / "broken")
     assert answer.status == 1 and "pulled out" in answer.err
     monkeypatch.undo()

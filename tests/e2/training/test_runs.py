@@ -14,12 +14,12 @@ from e2.config import OptimConfig
 from e2.data import open_catalogue
 from e2.data.images import load_image
 from e2.errors import TrainingStopped
-from e2.training import train as loop
 from e2.training.average import WeightAverage
 from e2.training.optim import make_optimizer, rate_factor
 from e2.training.run import start_run
 from tests.command import contents, run_command
 from tests.conftest import TAGS
+from tests.e2.training.stops import pull_out
 
 OPTIONS = {"data.tags": ",".join(TAGS), "data.batch_size": 16, "data.workers": 0, "device": "cpu", "eval_every": 4}
 
@@ -106,14 +106,7 @@ def test_the_average_is_what_is_validated_and_saved_and_resumed(shop, tiny, tmp_
     run(shop, tiny, tmp_path / "plain", **{"optim.lr": 1e-2})
     run(shop, tiny, tmp_path / "through", **{"optim.lr": 1e-2, "optim.ema": 0.9})
     assert not same(tmp_path / "plain" / LAST, tmp_path / "through" / LAST)
-    step = loop.take_step
-
-    def broken(run, batch):
-        if run.progress.step == 6:
-            raise TrainingStopped("pulled out")
-        return step(run, batch)
-
-    monkeypatch.setattr(loop, "take_step", broken)
+    pull_out(monkeypatch, before=6)
     with pytest.raises(TrainingStopped, match="pulled out"):
         run(shop, tiny, tmp_path / "broken", **{"optim.lr": 1e-2, "optim.ema": 0.9})
     monkeypatch.undo()
