@@ -50,8 +50,10 @@ def captioning(
     if missing == "skip" and candidates:
         truth = captioned_by_all(candidates, truth)
     judge = load_encoder(encoder, **vars(loading)) if encoder else None
-    near = [judge] if judge else []
-    captioners = [load_captioner(name, among=near, **vars(loading)) for name in captioner or []]
+    near, captioners = [judge] if judge else [], []
+    for name in captioner or []:
+        captioners.append(load_captioner(name, among=near, **vars(loading)))
+        near.append(captioners[-1].encoder)
     try:
         compared = evaluate_captioning(
             [*captioners, *candidates], truth, text=text, seed=seed, out=out, encoder=judge, java=java

@@ -59,12 +59,21 @@ from e2.ranks import TIE_POLICY, cross_modal_ranks
 WORDS = re.compile(r"\w")
 
 
+Look = tuple[np.ndarray, np.ndarray | None]  # image embeddings (N, D), region embeddings (N, E, D) where captions need them
+
+
 class WritesCaptions(Protocol):
     """Interface of captioners, as in `e2.adapters.captioning`."""
 
+    encoder: Encoder
     info: dict[str, Any]
 
-    def caption(self, images: Sequence[ImageSource]) -> list[str]: ...
+    @property
+    def reads_regions(self) -> bool: ...
+
+    def look(self, images: Sequence[ImageSource]) -> Look: ...
+
+    def caption_features(self, image_features: np.ndarray, region_features: np.ndarray | None) -> list[str]: ...
 
 
 @dataclass(frozen=True)
@@ -189,10 +198,12 @@ def evaluate_captioning(
     images = ProductImages.first(truth.catalogue)
     photos = torch.from_numpy(encoder.encode_images(images)) if encoder else None
     scored: list[MeasuredEncoder] = []
+    looks: dict[Any, Look] = {}
     for candidate, folder in zip(candidates, folders, strict=True):
         start = time.perf_counter()
         if not isinstance(candidate, Candidate):
-            candidate = Candidate(dict(zip(truth.product_ids, candidate.caption(images), strict=True)), dict(candidate.info))
+            written = write_captions(candidate, images, looks)
+            candidate = Candidate(dict(zip(truth.product_ids, written, strict=True)), dict(candidate.info))
         _require_captions(candidate, truth)
         captions = {name: candidate.captions.get(name, "") for name in truth.product_ids}  # others' are ignored
         if folder:
@@ -207,6 +218,14 @@ def evaluate_captioning(
     if out is not None and len(scored) > 1:
         write_json(Path(out) / COMPARISON, asdict(comparison))
     return comparison
+
+
+def write_captions(captioner: WritesCaptions, images: ProductImages, looks: dict[Any, Look]) -> list[str]:
+    """Captions the photos; captioners of one encoder look at them once, and find what they need in ``looks``."""
+    key = captioner.encoder.info["weights_sha256"], captioner.reads_regions
+    if key not in looks:
+        looks[key] = captioner.look(images)
+    return captioner.caption_features(*looks[key])
 
 
 @dataclass(frozen=True)

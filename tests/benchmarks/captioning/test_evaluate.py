@@ -94,16 +94,33 @@ def test_captions_are_kept_when_java_fails(truth, tmp_path, monkeypatch):
     assert len(read_captions(tmp_path / "captions.jsonl").captions) == 20
 
 
-def test_a_captioner_writes_the_captions(truth):
-    class Parrot:
-        info = {"path": "parrot"}
+class Parrot:
+    """Says the colour that its encoder saw."""
 
-        def caption(self, images):
-            names = {colour: name for name, colour in COLOURS.items()}
-            return [f"a {names[image.getpixel((0, 0))]} shirt" for image in images]
+    reads_regions = False
 
-    record = evaluate_captioning([Parrot()], truth, java="none", resamples=20).results[0]
-    assert record["metrics"]["tag_recall_colour"] == 100 and record["model"] == {"path": "parrot"}
+    def __init__(self, path: str, encoder, looks: list):
+        self.info, self.encoder, self.looks = {"path": path}, encoder, looks
+
+    def look(self, images):
+        self.looks.append(self.info["path"])
+        return self.encoder.encode_images(images), None
+
+    def caption_features(self, features, regions):
+        names = list(COLOURS)
+        texts = self.encoder.encode_texts(names)
+        return [f"a {names[place]} shirt" for place in (features @ texts.T).argmax(axis=1)]
+
+
+def test_captioners_write_the_captions_and_those_of_one_encoder_look_once(truth):
+    encoder, looks = colour_encoder(), []
+    other = colour_encoder()
+    other.info = {**other.info, "weights_sha256": "another"}
+    parrots = [Parrot("a", encoder, looks), Parrot("b", encoder, looks), Parrot("c", other, looks)]
+    first, second, third = evaluate_captioning(parrots, truth, java="none", resamples=20).results
+    assert first["metrics"]["tag_recall_colour"] == 100 and first["model"] == {"path": "a"}
+    assert first["metrics"] == second["metrics"] == third["metrics"]
+    assert looks == ["a", "c"]
 
 
 def test_products_without_a_word_are_refused_or_left_out():
