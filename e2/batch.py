@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from accelerate.utils import recursively_apply
 from torch import Tensor
 
 from e2.activations import Photos
+from e2.packing import Layout
+from e2.targets import BatchTargets
 
 
 @dataclass
@@ -18,6 +21,8 @@ class Batch:
     tag_index: Tensor  # (B, E) row of each product's tags; -1 = missing. (B, E, V) if products have up to V values of one
     text_keys: Tensor  # (U,) a hash of each text's tokens: the same text has the same key in every process
     noise: dict[int, Tensor] | None = field(default=None, kw_only=True)  # selection noise, layer -> (B, S, N)
+    layouts: list[Layout] | None = field(default=None, kw_only=True)  # of the texts, or of each chunk of them
+    targets: BatchTargets | None = field(default=None, kw_only=True)
 
     def to(self, device, *, photos: bool = True) -> "Batch":
         """Moves the batch to a device; ``photos=False`` leaves the photos behind, to follow in parts."""
@@ -28,9 +33,9 @@ class Batch:
         return self._map(lambda part: part.pin_memory())
 
     def _map(self, change: Callable) -> "Batch":
-        noise = None if self.noise is None else {layer: change(t) for layer, t in self.noise.items()}
         parts = (self.images, self.tokens, self.text_index, self.tag_index, self.text_keys)
-        return Batch(*map(change, parts), noise=noise)
+        further = {"noise": self.noise, "layouts": self.layouts, "targets": self.targets}
+        return Batch(*map(change, parts), **recursively_apply(change, further))
 
     @property
     def value_index(self) -> Tensor:

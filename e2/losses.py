@@ -8,7 +8,7 @@ descriptions and, per entity in :func:`region_loss`, for tags: :func:`label_awar
 :func:`jensen_shannon_loss`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from e2.lookup import lookup
+from e2.targets import Targets
 
 BLOCK = 1024  # photos whose logits the sigmoid loss holds at a time
 
@@ -191,10 +192,9 @@ def _paired_similarities(features: Tensor, texts: Tensor, scale: Tensor) -> Tens
 def region_loss(
     regions: Tensor,
     texts: Tensor,
-    tag_index: Tensor,
+    targets: Sequence[Targets | None],
     scale: Tensor,
     *,
-    same_tag_positive: bool = True,
     centred: bool = False,
     loss: Callable[..., Tensor] = label_aware_loss,
 ) -> Tensor:
@@ -203,34 +203,21 @@ def region_loss(
     Args:
         regions: (B, E, D) one embedding per photo and entity.
         texts: (U, D) features of all unique texts of the batch, or (E, U, D) if each entity has its own.
-        tag_index: (B, E) row of each tag in ``texts``, or (B, E, V) of each of its values, which are all positives; -1 if the
-            tag is missing, which leaves that photo out of that entity's term. Entities without any tag in the batch do not
-            count.
+        targets: photos and tag texts of each entity (:func:`e2.targets.tag_targets`). Photos without its tag are left out of
+            its term, and entities without any tag in the batch do not count. The published loss takes another product's same
+            tag for a negative (``same_tag_positive=False`` there). With a softmax these false negatives only add a constant,
+            but tags count by the number of their products (here once each), in the softmax over the tags and in ``centred``'s
+            mean, too.
         scale: the exponentiated logit scale, () or one for each entity, (E,).
-        same_tag_positive: False repeats the published loss, where another product's same tag is a negative. With a softmax
-            these false negatives only add a constant, but tags count by the number of their products (here once each), in the
-            softmax over the tags and in ``centred``'s mean, too.
         centred: contrast with mean-centred tags (:func:`centre`).
         loss: called with ``(features, classes, targets, scale)`` for each entity.
     """
     terms = []
-    for entity in range(regions.shape[1]):
-        index = tag_index[:, entity]
-        kept = (index >= 0).view(len(index), -1).any(dim=1)
-        if not kept.any():
-            continue
-        index, table = index[kept], texts[entity] if texts.ndim == 3 else texts
-        named = index >= 0
-        rows = index[named]
-        if same_tag_positive:
-            rows, places = rows.unique(return_inverse=True)
-        else:  # each photo's text counts as a text of its own
-            places = torch.arange(len(rows), device=index.device)
-        targets = torch.full_like(index, -1).masked_scatter(named, places)
-        if targets.ndim == 2 and not (targets[:, 1:] >= 0).any():
-            targets = targets[:, 0]
-        classes = centre(lookup(table, rows)) if centred else lookup(table, rows)
-        terms.append(loss(regions[kept, entity], classes, targets, scale[entity] if scale.ndim else scale))
+    for entity, found in enumerate(targets):
+        if found is not None:
+            classes = lookup(texts[entity] if texts.ndim == 3 else texts, found.texts)
+            own, rate = lookup(regions[:, entity], found.photos), scale[entity] if scale.ndim else scale
+            terms.append(loss(own, centre(classes) if centred else classes, found.places, rate))
     # Keeps the graph (and so all-reduce across processes) intact if a batch has no tags.
     return torch.stack(terms).mean() if terms else regions.sum() * 0.0
 

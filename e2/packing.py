@@ -8,13 +8,24 @@ usual for language models; Krell et al., 2021; for images NaViT, Dehghani et al.
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from e2.foreign import OpenClip
 from e2.lookup import lookup
-from e2.texts import LENGTH_STEP, CausalTower, causal_tower, cut_to_longest, encode_text, text_lengths, transformers_tower
+from e2.texts import (
+    LENGTH_STEP,
+    CausalTower,
+    Ends,
+    MarkedEnds,
+    PaddedEnds,
+    causal_tower,
+    cut_behind,
+    encode_text,
+    text_ends,
+)
 
 ROW_LENGTH = 80  # tokens per row, if no text is longer
 ROW_STEP = 4  # numbers of rows are multiples of this, to limit the number of shapes
@@ -45,17 +56,38 @@ def pack(lengths: Sequence[int]) -> Packing:
     return Packing(starts, -(-rows // ROW_STEP) * ROW_STEP, length)
 
 
-def encode_packed(clip: OpenClip, tokens: Tensor) -> Tensor:
-    """Token ids (B, L) -> (B, D) like ``clip.encode_text``; packed where the tower is causal, else by length where it masks
-    padding.
+class PackedTexts(NamedTuple):
+    """Texts laid out in rows for a causal tower."""
+
+    tokens: Tensor  # (R, P) ids, 0 where nothing stands
+    positions: Tensor  # (R, P) of each token in its text
+    owners: Tensor  # (R, P) the text that a token belongs to, from 1; 0 where nothing stands
+    ends: Tensor  # (U,) place of each text's last token, counted over all rows
+
+
+class GroupedTexts(NamedTuple):
+    """Texts of about one length together, for a tower that masks padding."""
+
+    groups: list[Tensor]  # (u, L) each, cut to its longest
+    order: Tensor  # (U,) row of each text in all groups
+
+
+Layout = PackedTexts | GroupedTexts
+
+
+def lay_out(ends: Ends, tokens: Tensor) -> Layout:
+    """Lays texts out as the tower with this rule for their ends takes them: token ids (U, L).
+
+    Reads the lengths: for tokens on a GPU that is a wait for it. The loader's workers do it for training.
     """
-    tower = causal_tower(clip)
-    if tower is None:
-        return encode_text(clip, tokens) if transformers_tower(clip) is None else encode_by_length(clip, tokens)
-    ends = tower.ends(tokens)
-    packing = pack((ends + 1).tolist())
+    return _packed(ends, tokens) if isinstance(ends, MarkedEnds) else _grouped(ends, tokens)
+
+
+def _packed(ends: MarkedEnds, tokens: Tensor) -> PackedTexts:
+    lengths = ends.lengths(tokens)
+    packing = pack(lengths.tolist())
     starts = torch.tensor(packing.starts, device=tokens.device)
-    texts, positions = (torch.arange(tokens.shape[1], device=tokens.device) <= ends[:, None]).nonzero(as_tuple=True)
+    texts, positions = (torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]).nonzero(as_tuple=True)
 
     def table(values: Tensor) -> Tensor:
         """Lays out one value per token -> (rows, length), 0 elsewhere."""
@@ -63,18 +95,39 @@ def encode_packed(clip: OpenClip, tokens: Tensor) -> Tensor:
         flat[starts[texts] + positions] = values
         return flat.view(packing.rows, packing.length)
 
-    x = run_rows(tower, table(tokens[texts, positions]), table(positions), table(texts + 1))  # (rows, length, width)
-    return tower.project(x.flatten(0, 1)[starts + ends])
+    return PackedTexts(table(tokens[texts, positions]), table(positions), table(texts + 1), starts + lengths - 1)
 
 
-def encode_by_length(clip: OpenClip, tokens: Tensor) -> Tensor:
-    """Encodes texts of about one length together: (B, L) -> (B, D)."""
-    sizes = -(-text_lengths(clip, tokens) // LENGTH_STEP) * LENGTH_STEP
+def _grouped(ends: PaddedEnds, tokens: Tensor) -> GroupedTexts:
+    sizes = -(-ends.lengths(tokens) // LENGTH_STEP) * LENGTH_STEP
     places = [(sizes == size).nonzero().flatten() for size in sizes.unique()]
-    groups = [cut_to_longest(clip, tokens[rows]) for rows in places]
-    with embedded_together(clip.text.transformer.get_input_embeddings(), groups):
-        encoded = torch.cat([encode_text(clip, group) for group in groups])
-    return lookup(encoded, torch.cat(places).argsort())
+    return GroupedTexts([cut_behind(ends, tokens[rows]) for rows in places], torch.cat(places).argsort())
+
+
+def encode_packed(clip: OpenClip, tokens: Tensor, layout: Layout | None = None) -> Tensor:
+    """Token ids (B, L) -> (B, D) like ``clip.encode_text``; packed where the tower is causal, else by length where it masks
+    padding.
+
+    ``layout``: that of the tokens (:func:`lay_out`), found here if not given.
+    """
+    if layout is None:
+        ends = text_ends(clip)
+        if ends is None:
+            return encode_text(clip, tokens)
+        layout = lay_out(ends, tokens)
+    if isinstance(layout, GroupedTexts):
+        return encode_groups(clip, layout)
+    tower = causal_tower(clip)
+    assert tower is not None
+    x = run_rows(tower, layout)  # (rows, length, width)
+    return tower.project(x.flatten(0, 1)[layout.ends])
+
+
+def encode_groups(clip: OpenClip, layout: GroupedTexts) -> Tensor:
+    """Encodes each group by itself -> (U, D)."""
+    with embedded_together(clip.text.transformer.get_input_embeddings(), layout.groups):
+        encoded = torch.cat([encode_text(clip, group) for group in layout.groups])
+    return lookup(encoded, layout.order)
 
 
 @contextlib.contextmanager
@@ -89,11 +142,11 @@ def embedded_together(table: nn.Module, groups: Sequence[Tensor]) -> Iterator[No
         hook.remove()
 
 
-def run_rows(tower: CausalTower, tokens: Tensor, positions: Tensor, owners: Tensor) -> Tensor:
-    """Runs open_clip's steps on rows (R, P) -> (R, P, width); a token sees its own owner's tokens up to itself."""
-    parts = tower.parts
+def run_rows(tower: CausalTower, texts: PackedTexts) -> Tensor:
+    """Runs open_clip's steps on rows -> (R, P, width); a token sees its own owner's tokens up to itself."""
+    parts, owners = tower.parts, texts.owners
     dtype = parts.transformer.get_cast_dtype()
-    x = parts.token_embedding(tokens).to(dtype) + lookup(parts.positional_embedding, positions).to(dtype)
+    x = parts.token_embedding(texts.tokens).to(dtype) + lookup(parts.positional_embedding, texts.positions).to(dtype)
     seen = (owners[:, :, None] == owners[:, None, :]).tril()  # (R, P, P); free positions see each other
     mask = torch.zeros(seen.shape, dtype=dtype, device=x.device).masked_fill(~seen, -torch.inf)
     heads = parts.transformer.resblocks[0].attn.num_heads

@@ -24,6 +24,32 @@ LENGTH_STEP = 8  # lengths are multiples of this: kernels are prepared, and cach
 
 
 @dataclass(frozen=True)
+class MarkedEnds:
+    """Texts end at their end mark, the first token of an id; None: of the text's largest id, as in CLIP's vocabulary."""
+
+    mark: int | None
+
+    def lengths(self, tokens: Tensor) -> Tensor:
+        """Tokens of each text, the mark included: (B, L) -> (B,)."""
+        marks = tokens if self.mark is None else tokens.eq(self.mark)
+        return marks.int().argmax(dim=-1) + 1
+
+
+@dataclass(frozen=True)
+class PaddedEnds:
+    """Texts end in front of their padding."""
+
+    padding: int
+
+    def lengths(self, tokens: Tensor) -> Tensor:
+        """Tokens of each text up to its padding: (B, L) -> (B,)."""
+        return ((tokens != self.padding) * torch.arange(1, tokens.shape[1] + 1, device=tokens.device)).amax(dim=1)
+
+
+Ends = MarkedEnds | PaddedEnds  # without weights, so that other processes can hold them
+
+
+@dataclass(frozen=True)
 class CausalTower:
     """Parts of a causal text tower that pools at its end-of-text token; open_clip keeps them in two places."""
 
@@ -31,10 +57,10 @@ class CausalTower:
     pool_type: str
     eos_id: int | None
 
-    def ends(self, tokens: Tensor) -> Tensor:
-        """Position of each text's end, which the tower pools at: (B, L) -> (B,)."""
-        marks = tokens.eq(self.eos_id) if self.pool_type == "eos" and self.eos_id is not None else tokens
-        return marks.int().argmax(dim=-1)
+    @property
+    def ends(self) -> MarkedEnds:
+        """Rule for the place at which the tower pools."""
+        return MarkedEnds(self.eos_id if self.pool_type == "eos" else None)
 
     def project(self, x: Tensor) -> Tensor:
         """Projects (B, width) -> (B, D), if the tower has a projection."""
@@ -59,9 +85,16 @@ def causal_tower(clip: OpenClip) -> CausalTower | None:
     return tower if tower.parts.attn_mask is not None and tower.pool_type in ("argmax", "eos") else None
 
 
+def text_ends(clip: OpenClip) -> Ends | None:
+    """Rule for the end of a text behind which the tower sees nothing; None if it sees the padding."""
+    if (tower := causal_tower(clip)) is not None:
+        return tower.ends
+    return None if (text := transformers_tower(clip)) is None else PaddedEnds(text.config.pad_token_id)
+
+
 def can_cut(clip: OpenClip) -> bool:
     """True if cutting a batch to its longest text provably keeps the embeddings."""
-    return causal_tower(clip) is not None or transformers_tower(clip) is not None
+    return text_ends(clip) is not None
 
 
 def transformers_tower(clip: OpenClip) -> OpenClip | None:
@@ -72,20 +105,15 @@ def transformers_tower(clip: OpenClip) -> OpenClip | None:
 
 def cut_to_longest(clip: OpenClip, tokens: Tensor) -> Tensor:
     """Cuts (B, L) to the longest text of the batch; unchanged if the tower sees padding."""
-    tower = causal_tower(clip)
-    if tower is not None:
-        longest = int(tower.ends(tokens).max()) + 1
-    elif transformers_tower(clip) is not None:
-        longest = int(text_lengths(clip, tokens).max())
-    else:
+    return cut_behind(text_ends(clip), tokens)
+
+
+def cut_behind(ends: Ends | None, tokens: Tensor) -> Tensor:
+    """Cuts (B, L) to the longest text by the rule of :func:`text_ends`."""
+    if ends is None:
         return tokens
+    longest = int(ends.lengths(tokens).max())
     return tokens[:, : -(-longest // LENGTH_STEP) * LENGTH_STEP]
-
-
-def text_lengths(clip: OpenClip, tokens: Tensor) -> Tensor:
-    """Tokens up to the padding of each text, for towers that mask it: (B, L) -> (B,)."""
-    words = tokens != clip.text.config.pad_token_id
-    return (words * torch.arange(1, tokens.shape[1] + 1, device=tokens.device)).amax(dim=1)
 
 
 def encode_text(clip: OpenClip, tokens: Tensor) -> Tensor:

@@ -44,6 +44,6 @@ def word_positions(clip: OpenClip, tokens: Tensor) -> Tensor:
     """
     places, tower = torch.arange(tokens.shape[1], device=tokens.device), causal_tower(clip)
     if tower is not None:
-        return places <= tower.ends(tokens).unsqueeze(1)
+        return places < tower.ends.lengths(tokens).unsqueeze(1)
     words = (tokens != tokens[:, -1:]) * places  # position of each token that differs from the last
     return places <= words.amax(dim=-1, keepdim=True) + 1

@@ -5,7 +5,6 @@ once and without padding. The plain one is open_clip's model, its `ClipLoss` and
 description and no tag texts. Both see the same photos and descriptions, already decoded and tokenised.
 """
 
-import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
@@ -104,10 +103,11 @@ class OurSteps:
 
     def __init__(self, config: TrainConfig, batches: list[Batch]):
         self.run, self.batches = prepared(config), batches
+        self.plan = self.run.method.planner()  # the loader's part, timed here as no other process takes it over
 
     def __call__(self) -> None:
         for batch in self.batches:
-            take_step(self.run, ready(self.run, dataclasses.replace(batch)))
+            take_step(self.run, ready(self.run, self.plan(batch)))
         finish(self.run.accelerator.device)
 
 

@@ -25,6 +25,7 @@ from e2.data.transforms import PhotoTransform
 from e2.texts import TextTable, distinct, text_keys
 
 STAND_INS = 10  # replacements tried for a lost product; if all fail, more than a single photo is broken
+Plan = Callable[[Batch], Batch]
 DESCRIPTION = "description"  # an entity of this name stands for the product's own description
 
 
@@ -218,10 +219,13 @@ class StepSampler(Sampler):
 
 
 class Collate:
-    """Collates views into a step's batch; every text is tokenised once, and texts of equal tokens are one."""
+    """Collates views into a step's batch; every text is tokenised once, and texts of equal tokens are one.
 
-    def __init__(self, tokenizer: Callable):
-        self.tokenizer = tokenizer
+    ``plan`` is called with the batch in the worker.
+    """
+
+    def __init__(self, tokenizer: Callable, plan: Plan | None = None):
+        self.tokenizer, self.plan = tokenizer, plan
 
     def __call__(self, views: Sequence[TrainingView | NoView]) -> Loaded:
         lost = tuple(message for view in views for message in view.lost)
@@ -237,7 +241,8 @@ class Collate:
         keys = text_keys(tokens)
         first, place = distinct(keys)
         tag_index = torch.where(tag_index < 0, -1, place[tag_index])
-        return Batch(images, tokens[first], place[text_index], tag_index, keys[first])
+        batch = Batch(images, tokens[first], place[text_index], tag_index, keys[first])
+        return batch if self.plan is None else self.plan(batch)
 
 
 def _tag_index(views: Sequence[TrainingView], table: TextTable) -> Tensor:
@@ -250,9 +255,15 @@ def _tag_index(views: Sequence[TrainingView], table: TextTable) -> Tensor:
 
 
 def training_loader(
-    views: TrainingViews, sampler: StepSampler, tokenizer: Callable, *, workers: int, pin_memory: bool
+    views: TrainingViews,
+    sampler: StepSampler,
+    tokenizer: Callable,
+    *,
+    workers: int,
+    pin_memory: bool,
+    plan: Plan | None = None,
 ) -> Iterator[Batch]:
-    """Yields batches in step order, decoded by ``workers`` processes ahead of the model.
+    """Yields batches in step order, decoded, and planned (``e2.planning``), by ``workers`` processes ahead of the model.
 
     Raises:
         LostPhoto: a photo broke since it was checked and may not be replaced.
@@ -261,7 +272,7 @@ def training_loader(
     loader = DataLoader(
         views,
         batch_sampler=sampler,
-        collate_fn=Collate(tokenizer),
+        collate_fn=Collate(tokenizer, plan),
         num_workers=workers,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,

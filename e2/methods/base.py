@@ -19,7 +19,10 @@ from e2.frozen_texts import FrozenTexts
 from e2.lookup import lookup
 from e2.losses import WHOLE, contrastive_loss, distillation_loss, label_aware_loss, sigmoid_loss
 from e2.model import E2
-from e2.packing import encode_packed
+from e2.packing import Layout, encode_packed
+from e2.planning import Planner
+from e2.targets import BatchTargets, Targets, batch_targets
+from e2.texts import text_ends
 
 
 def region_weight(loss: LossConfig, pretrained: bool) -> float:
@@ -41,6 +44,7 @@ class Method(nn.Module):
     uses_tags = False  # whether it uses tags if the catalogue has them
     needs_tags = False  # whether it needs tags
     uses_tokens = False
+    packs_texts = True  # whether it encodes texts packed
     weights: tuple[str, ...] = ("global_weight",)  # weights of the loss's terms
 
     def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):
@@ -79,12 +83,18 @@ class Method(nn.Module):
         features = {"image": reading.image, "regions": reading.regions}
         return features if self.start is None else {**features, "start": self.start(images)}
 
-    def text_features(self, tokens: Tensor) -> dict[str, Tensor]:
-        """(u, L) -> features by name, (u, ...) each."""
-        return {"text": self.frozen_texts(tokens) if self.frozen_texts else encode_packed(self.model.clip, tokens)}
+    def planner(self, chunk_size: int | None = None) -> Planner:
+        """Finds in the loader's workers what a step would have to ask the device for."""
+        ends = text_ends(self.model.clip)
+        return Planner(ends, self.packs_texts and self.frozen_texts is None, chunk_size, self.loss.same_tag_positive)
+
+    def text_features(self, tokens: Tensor, layout: Layout | None = None) -> dict[str, Tensor]:
+        """(u, L), laid out if they are already -> features by name, (u, ...) each."""
+        return {"text": self.frozen_texts(tokens) if self.frozen_texts else encode_packed(self.model.clip, tokens, layout)}
 
     def features(self, batch: Batch) -> Features:
-        return Features(self.image_features(batch.images, batch.noise), self.text_features(batch.tokens))
+        layout = batch.layouts[0] if batch.layouts else None
+        return Features(self.image_features(batch.images, batch.noise), self.text_features(batch.tokens, layout))
 
     def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
         """Computes the loss between photos (B, D) and unique texts (C, D); ``targets`` (B,) is each photo's text."""
@@ -93,18 +103,22 @@ class Method(nn.Module):
             return sigmoid_loss(features, classes, targets, scale, self.model.logit_bias, self.part)
         return label_aware_loss(features, classes, targets, scale, self.part)
 
-    def description_loss(self, images: Tensor, texts: Tensor, text_index: Tensor) -> Tensor:
-        """Computes the loss between photos (B, D) and their descriptions, rows ``text_index`` (B,) of ``texts`` (U, D)."""
+    def targets(self, batch: Batch) -> BatchTargets:
+        """The batch's targets: those found by the loader, or, of several processes' batch, found here."""
+        same = self.loss.same_tag_positive
+        return batch.targets or batch_targets(batch.text_index, batch.tag_index, same_tag_positive=same)
+
+    def description_loss(self, images: Tensor, texts: Tensor, targets: Targets) -> Tensor:
+        """Computes the loss between all photos (B, D) and their descriptions among ``texts`` (U, D)."""
         scale = self.model.logit_scale.exp()
         if not self.sigmoid:  # as usual in CLIP, two products of one description are negatives of each other
-            return contrastive_loss(images, lookup(texts, text_index), scale, self.part)
-        rows, targets = text_index.unique(return_inverse=True)
-        return self.pair_loss(images, lookup(texts, rows), targets, scale)
+            return contrastive_loss(images, lookup(texts, targets.texts[targets.places]), scale, self.part)
+        return self.pair_loss(images, lookup(texts, targets.texts), targets.places, scale)
 
     def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
         """Computes the weighted terms: the global image-text loss and, if configured, the distance from the start model."""
         image = features.images["image"]
-        term = self.description_loss(image, features.texts["text"], batch.text_index)
+        term = self.description_loss(image, features.texts["text"], self.targets(batch).descriptions)
         losses = {"global_loss": self.loss.global_weight * term}
         if "start" in features.images:
             losses["distill_loss"] = self.loss.distill_weight * distillation_loss(image, features.images["start"])

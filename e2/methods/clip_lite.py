@@ -13,6 +13,7 @@ from e2.batch import Batch, Features
 from e2.lookup import lookup
 from e2.losses import jensen_shannon_loss
 from e2.methods.region import MultiField
+from e2.targets import Targets
 
 
 class ClipLite(MultiField):
@@ -23,9 +24,8 @@ class ClipLite(MultiField):
         bias, count = self.model.logit_bias, self.loss.negatives
         return jensen_shannon_loss(features, classes, targets, scale, self.part, bias=bias, negatives=count)
 
-    def description_loss(self, images: Tensor, texts: Tensor, text_index: Tensor) -> Tensor:
-        rows, targets = text_index.unique(return_inverse=True)
-        return self.pair_loss(images, lookup(texts, rows), targets, self.model.logit_scale.exp())
+    def description_loss(self, images: Tensor, texts: Tensor, targets: Targets) -> Tensor:
+        return self.pair_loss(images, lookup(texts, targets.texts), targets.places, self.model.logit_scale.exp())
 
     def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
         losses = super().losses(features, batch)

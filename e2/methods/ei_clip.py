@@ -26,6 +26,8 @@ from e2.lookup import lookup
 from e2.losses import region_loss
 from e2.methods.base import Method
 from e2.model import E2
+from e2.packing import Layout
+from e2.targets import Targets
 from e2.towers import open_tower
 
 
@@ -38,9 +40,9 @@ class EiClip(Method):
         super().__init__(model, loss, tags)
         self.entities = EntityTexts(tags, open_tower(model.visual).output_dim)
 
-    def text_features(self, tokens: Tensor) -> dict[str, Tensor]:
+    def text_features(self, tokens: Tensor, layout: Layout | None = None) -> dict[str, Tensor]:
         """Adds each text as read by each entity's branch, (u, E, D)."""
-        features = super().text_features(tokens)
+        features = super().text_features(tokens, layout)
         return {**features, "entities": self.entities(features["text"])}
 
     def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
@@ -48,14 +50,14 @@ class EiClip(Method):
         losses = super().losses(features, batch)
         aware = self.entity_aware_texts(features, batch)
         # A row per product: the same description with other tags is another text.
-        paired = self.description_loss(image, aware, torch.arange(len(image), device=image.device))
+        own = torch.arange(len(image), device=image.device)
+        paired = self.description_loss(image, aware, Targets(own, own, own))
         losses["global_loss"] = (losses["global_loss"] + self.loss.global_weight * paired) / 2
         term = region_loss(
             image.unsqueeze(1).expand(-1, entities.shape[1], -1),
             entities.transpose(0, 1),
-            batch.tag_index,
+            self.targets(batch).tags,
             self.model.logit_scale.exp(),
-            same_tag_positive=self.loss.same_tag_positive,
             loss=self.pair_loss,
         )
         return {**losses, "region_loss": self.region_weight * term}

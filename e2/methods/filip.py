@@ -21,6 +21,7 @@ from e2.late_interaction import late_interaction_loss
 from e2.lookup import lookup
 from e2.methods.base import Method
 from e2.model import E2
+from e2.packing import Layout
 from e2.towers import open_tower
 from e2.words import read_words, words_tower
 
@@ -28,6 +29,7 @@ from e2.words import read_words, words_tower
 class Filip(Method):
     """Trains with late interaction, with its own temperature: means of best cosines spread less than cosines."""
 
+    packs_texts = False  # their words are read where they stand
     weights = ("global_weight", "late_weight")
 
     def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):
@@ -50,7 +52,7 @@ class Filip(Method):
         features = {"image": tower.pool(stream), "patches": patches}
         return features if self.start is None else {**features, "start": self.start(images)}
 
-    def text_features(self, tokens: Tensor) -> dict[str, Tensor]:
+    def text_features(self, tokens: Tensor, layout: Layout | None = None) -> dict[str, Tensor]:
         """Adds the words (u, context length, D). Zero-padded, so that parts of a batch cut to other lengths fit."""
         text, words, mask = read_words(self.model.clip, tokens)
         words = words.masked_fill(~mask.unsqueeze(-1), 0.0)
@@ -59,7 +61,7 @@ class Filip(Method):
     def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
         words = lookup(features.texts["words"], batch.text_index)
         mask = words.detach().any(dim=-1)  # (B, context length)
-        longest = int(mask.sum(dim=1).max())
+        longest = batch.tokens.shape[1]  # cut to the longest text of the batch
         scale = self.late_scale.exp().clamp(max=self.loss.max_logit_scale or math.inf)
         term = late_interaction_loss(features.images["patches"], words[:, :longest], mask[:, :longest], scale, self.part)
         return {**super().losses(features, batch), "late_loss": self.loss.late_weight * term}

@@ -50,9 +50,8 @@ class RegionContrastive(Method):
         term = region_loss(
             regions,
             features.texts["text"],
-            batch.tag_index,
+            self.targets(batch).tags,
             self.tag_scale(),
-            same_tag_positive=self.loss.same_tag_positive,
             centred=self.loss.centre_tags and self.compares,
             loss=self.pair_loss,
         )

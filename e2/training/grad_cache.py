@@ -32,13 +32,19 @@ class CachedFeatures:
     def __init__(self, method: Method, batch: Batch, chunk_size: int, context: Callable = contextlib.nullcontext):
         self.device, self.context = batch.tokens.device, context
         self.image_parts = list(self._parts(batch.images, chunk_size, self._image_encoder(method, batch)))
-        self.text_parts = list(self._parts(batch.tokens, chunk_size, lambda rows: method.text_features(batch.tokens[rows])))
+        self.text_parts = list(self._parts(batch.tokens, chunk_size, self._text_encoder(method, batch, chunk_size)))
         self.features = Features(self._leaves(self.image_parts), self._leaves(self.text_parts))
 
     def _image_encoder(self, method: Method, batch: Batch) -> Callable[[slice], dict[str, Tensor]]:
         def encode(rows: slice) -> dict[str, Tensor]:
             noise = None if batch.noise is None else {layer: tensor[rows] for layer, tensor in batch.noise.items()}
             return method.image_features(batch.images[rows].to(self.device, non_blocking=True), noise)
+
+        return encode
+
+    def _text_encoder(self, method: Method, batch: Batch, size: int) -> Callable[[slice], dict[str, Tensor]]:
+        def encode(rows: slice) -> dict[str, Tensor]:
+            return method.text_features(batch.tokens[rows], batch.layouts[rows.start // size] if batch.layouts else None)
 
         return encode
 

@@ -68,6 +68,7 @@ def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
         features = cached.features if cached else run.method.features(batch)
         if run.accelerator.num_processes > 1:
             features, batch = gather_step(features, batch)
+            batch.targets = run.method.targets(batch)
         losses = run.method.losses(features, batch)
         run.accelerator.backward(sum(losses.values()))
     if cached:
@@ -118,7 +119,7 @@ def clamp_scale(run: Run) -> None:
     """Keeps exp(logit_scale) within CLIP's bound; the sigmoid loss has none (pre-trained SigLIP's is 117)."""
     if run.config.loss.max_logit_scale is not None and not run.method.sigmoid:
         with torch.no_grad():
-            run.model.logit_scale.clamp_(0.0, torch.tensor(run.config.loss.max_logit_scale).log().item())
+            run.model.logit_scale.clamp_(0.0, math.log(run.config.loss.max_logit_scale))
 
 
 def set_temperature(run: Run) -> None:

@@ -18,7 +18,6 @@ from e2.data.lost import LostPhoto
 from e2.data.product import Catalogue
 from e2.distributed import any_of, on_main
 from e2.errors import TrainingStopped
-from e2.texts import cut_to_longest
 from e2.training.keep import evaluate, keep_step, keep_weights, out_of_patience, save
 from e2.training.prepare import Run, prepare
 from e2.training.runlog import RunLog
@@ -135,7 +134,8 @@ def batches(run: Run) -> Iterator[Batch]:
         world=accelerator.num_processes,
     )
     pin = accelerator.device.type == "cuda"
-    loader = training_loader(run.views, sampler, run.tokenizer, workers=data.workers, pin_memory=pin)
+    plan = run.method.planner(data.chunk_size)
+    loader = training_loader(run.views, sampler, run.tokenizer, workers=data.workers, pin_memory=pin, plan=plan)
     asked = time.monotonic()
     with stopped_by_lost_photo(run):
         for batch in loader:
@@ -145,8 +145,7 @@ def batches(run: Run) -> Iterator[Batch]:
 
 
 def ready(run: Run, batch: Batch) -> Batch:
-    """Moves a batch to the device and trims its texts; photos to be encoded in chunks stay on the CPU."""
-    batch.tokens = cut_to_longest(run.model.clip, batch.tokens)
+    """Moves a batch to the device; photos to be encoded in chunks stay on the CPU."""
     return batch.to(run.accelerator.device, photos=run.config.data.chunk_size is None)
 
 

@@ -20,10 +20,10 @@ from e2.losses import (
     distillation_loss,
     jensen_shannon_loss,
     label_aware_loss,
-    region_loss,
     rolled_negatives,
     sigmoid_loss,
 )
+from e2.targets import tag_targets
 
 SCALE = torch.tensor(7.0)
 
@@ -92,6 +92,10 @@ def test_a_photo_of_all_texts_has_nothing_to_be_told_apart_from():
     features, classes = draw(2, 8), draw(2, 8, seed=1)
     loss = label_aware_loss(features, classes, torch.tensor([[0, 1], [0, -1]]), SCALE)
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(loss, [features, classes]))
+
+
+def region_loss(regions, texts, tag_index, scale, *, same_tag_positive=True, **options):
+    return losses.region_loss(regions, texts, tag_targets(tag_index, same_tag_positive=same_tag_positive), scale, **options)
 
 
 def plain_region_loss(regions, texts, tag_index, scale):

@@ -7,6 +7,7 @@ from e2.config import ModelConfig
 from e2.locations import PatchLocations
 from e2.losses import contrastive_loss, region_loss
 from e2.model import E2
+from e2.targets import tag_targets
 from tests.conftest import TAGS, TINY
 
 
@@ -170,5 +171,5 @@ def test_a_paper_model_trains_too(tiny):
     model = e2.create_model_and_transforms(tiny, tags=TAGS, reader="paper")[0].train()
     reading = model.read(photos())
     index = torch.tensor([[0, 1, 2]] * 3)
-    region_loss(reading.regions, torch.randn(3, 16), index, torch.tensor(10.0)).backward()
+    region_loss(reading.regions, torch.randn(3, 16), tag_targets(index), torch.tensor(10.0)).backward()
     assert model.reader.fusions["3"].query.grad.abs().sum() > 0

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from e2.config import ModelConfig
 from e2.losses import contrastive_loss, region_loss
 from e2.model import E2
+from e2.targets import tag_targets
 from tests.shared import FIXTURES, shared_path
 
 TAGS = ("sub_category", "brand", "description", "season", "composition")
@@ -57,7 +58,8 @@ def forward(model: E2, arrays, noise: torch.Tensor):
     scale = model.logit_scale.exp()
     index = torch.arange(batch, len(texts)).view(len(tags), batch).T  # (B, G) rows of the tag texts
     global_loss = contrastive_loss(reading.image, texts[:batch], scale)
-    loss = 0.5 * global_loss + 0.5 * region_loss(reading.regions, texts, index, scale, same_tag_positive=False)
+    targets = tag_targets(index, same_tag_positive=False)
+    loss = 0.5 * global_loss + 0.5 * region_loss(reading.regions, texts, targets, scale)
     return reading, texts, loss
 
 

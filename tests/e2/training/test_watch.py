@@ -5,13 +5,12 @@ import math
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from e2.errors import TrainingStopped
-from e2.texts import encode_text
 from e2.training.prepare import prepare
 from e2.training.run import open_splits, resolve
-from e2.training.step import read, take_step
+from e2.training.step import draw_noise, find_gradients, read, take_step
 from e2.training.train import batches
 from e2.training.watch import StepWatch
 from tests.conftest import TAGS
@@ -68,13 +67,43 @@ def test_findings_are_those_of_the_last_step_and_the_first_fault_counts():
     assert watch.broken == 1
 
 
-def test_a_step_reads_no_loss_norm_or_flag(ready, monkeypatch):
-    """Operations whose result the host needs would wait for a GPU; the layout of texts still has some."""
-    run, batch = ready(**{"optim.clip_norm": None})  # on the CPU, clipping by a tensor reads it for each parameter
-    run.optimizer.step = lambda: None
-    monkeypatch.setattr("e2.methods.base.encode_packed", encode_text)
+class Waits(TorchDispatchMode):
+    """Notes operations whose result, or its size, the host needs: with a GPU it would wait for all work in front of them."""
+
+    NAMES = ("_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "masked_select", "equal", "lift_fresh")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function._schema.name.removeprefix("aten::")
+        masks = name in ("index", "index_put", "index_put_") and any(i is not None and i.dtype == torch.bool for i in args[1])
+        if masks or name in self.NAMES:
+            self.found.append(name)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("chunk", [None, 5])
+@pytest.mark.parametrize("method", ["clip", "multifield", "e2", "filip", "ei-clip", "e2 of SigLIP"])
+def test_a_step_waits_for_no_device(ready, siglip, method, chunk):
+    method, *sigmoid = method.split(" of ")
+    options = {"data.chunk_size": chunk, **({"backbone": f"local-dir:{siglip}"} if sigmoid else {})}
+    run, batch = ready(method=method, **options)
     take_step(run, dataclasses.replace(batch))
-    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+    with Waits() as waits:
         take_step(run, dataclasses.replace(batch))
-    waits = [event.name for event in profiled.events() if event.name in ("aten::_local_scalar_dense", "aten::nonzero")]
-    assert len(waits) <= 1  # the bound of the logit scale, which lies on the CPU
+    assert waits.found == []
+
+
+@pytest.mark.parametrize("method", ["e2", "ei-clip"])
+def test_what_the_loader_finds_changes_no_gradient(ready, method):
+    run, batch = ready(method=method, **{"data.chunk_size": 5})
+    unplanned, found = dataclasses.replace(batch, layouts=None, targets=None), []
+    assert len(batch.layouts) == -(-len(batch.tokens) // 5) and batch.targets is not None
+    for each in (batch, unplanned):
+        run.method.zero_grad()
+        draw_noise(run, each)
+        find_gradients(run, each)
+        found.append({name: p.grad.clone() for name, p in run.method.named_parameters() if p.grad is not None})
+    assert all(torch.equal(gradient, found[1][name]) for name, gradient in found[0].items())
