@@ -26,7 +26,8 @@ def measured_once(
     said_of |= {"old_data": context.old_data or "", "code": code_digest("e2", "e2.adapters", "e2.benchmarks")}
     if kept := _read(path, said_of):
         return kept
-    encoder = load_encoder(run.folder, device=context.common.device, workers=context.common.data.workers)
+    common = context.common
+    encoder = load_encoder(run.folder, device=common.device, precision=common.precision, workers=common.data.workers)
     measured, facts = measure(encoder, catalogue, context), encoder.num_parameters
     texts = {"metrics": json.dumps(measured.metrics), "facts": json.dumps(facts), **said_of}
     with atomic_path(path) as temporary:
