@@ -32,7 +32,8 @@ def study(
     """Train variants of one method at equal budget, measure them alike, compare them over products and seeds.
 
     `--backbone` takes several for the study `backbone`, a,b,c. Models are measured in the precision of their training, and by
-    descriptions where `--text` is mixed. Interrupted, the same command goes on; trainings in `--runs` serve every study that needs them.
+    descriptions where `--text` is mixed. Interrupted, the same command goes on; trainings in `--runs` serve every study that
+    needs them.
 
     Example: `e2 study main --data boutique --seeds 0,1,2 --epochs 10 --runs runs/study --out runs/study-main`
     """
