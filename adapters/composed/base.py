@@ -31,6 +31,13 @@ class Composed:
     steps: list[dict[str, Any]] = field(default_factory=list)  # steps of each query, in words; may be empty
     rewritings: list[Rewriting] = field(default_factory=list)  # rewriting of each reference's caption, if the method rewrites
 
+    def separate(self) -> "list[Composed]":
+        """Splits N queries into N of one each."""
+        return [
+            Composed(self.vectors[[row]], self.steps[row : row + 1], self.rewritings[row : row + 1])
+            for row in range(len(self.vectors))
+        ]
+
 
 class References:
     """Reference photos of N queries; features are computed on demand and kept.

@@ -110,6 +110,35 @@ def tags_of(chosen: Sequence[str]) -> dict[str, list[str]]:
     return tags
 
 
+def ranges_of(chosen: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Parses ``["price:10..50", "year:2010.."]``; a bound that is left out is infinite.
+
+    Raises:
+        InputError: no colon, no dots, a bound that is no number, or two ranges of one tag.
+
+    >>> ranges_of(["price:10..50", "year:2010.."])
+    {'price': (10.0, 50.0), 'year': (2010.0, inf)}
+    """
+    ranges: dict[str, tuple[float, float]] = {}
+    for part in chosen:
+        entity, colon, bounds = part.partition(":")
+        low, dots, high = bounds.partition("..")
+        lowest = number_of(low) if low.strip() else -np.inf
+        highest = number_of(high) if high.strip() else np.inf
+        if not (colon and dots) or lowest is None or highest is None:
+            what = "write entity:from..to in numbers, e.g. price:10..50 or year:2010.."
+            raise InputError(f"range {printable(part[:40])!r}: {what}")
+        if entity in ranges:
+            raise InputError(f"two ranges of {printable(entity[:40])!r}; give one")
+        ranges[entity] = lowest, highest
+    return ranges
+
+
+def numbers_in(entity: str, values: Iterable[str], holds: Callable[[float], bool]) -> OneOf:
+    """Makes the filter for those of an entity's values that are numbers and pass a test."""
+    return OneOf(entity, tuple(value for value in values if (found := number_of(value)) is not None and holds(found)))
+
+
 def all_of(filters: Iterable[Filter | None]) -> Filter | None:
     """Joins filters by *and*; None, which passes everything, without any.
 
@@ -219,8 +248,7 @@ class _Parser:
         for symbol, holds in COMPARED.items():
             if self._take(symbol):
                 number = self._number()
-                numbers = {value: found for value in self.values(entity) if (found := number_of(value)) is not None}
-                return OneOf(entity, tuple(value for value, found in numbers.items() if holds(found, number)))
+                return numbers_in(entity, self.values(entity), lambda found, than=number, holds=holds: holds(found, than))
         if self._take("not"):
             return Not(self._one_of(entity))
         return self._one_of(entity)

@@ -12,7 +12,7 @@ from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.encoder_paths import check_noted, load_noted
 from e2.adapters.search.address import shown
 from e2.adapters.search.engines import folder_of, open_store
-from e2.adapters.search.filters import Filter, all_of, entities_of, equals, parse_filter
+from e2.adapters.search.filters import Filter, all_of, entities_of, equals, numbers_in, parse_filter
 from e2.adapters.search.store import IndexHit, Manifest, Searchable, Store
 from e2.adapters.search.words import Matches
 from e2.adapters.unit_vectors import normalised
@@ -78,20 +78,30 @@ class ProductSearch:
         """
         return self.store.count(self.filter(where))
 
-    def filter(self, where: Where = None, tags: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Filter | None:
-        """Joins a user's filter and chosen tags, each parsed separately; None: all products.
+    def filter(
+        self,
+        where: Where = None,
+        tags: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        ranges: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    ) -> Filter | None:
+        """Joins a user's filter, chosen tags and ranges, each parsed separately; None: all products.
 
         Args:
             where: a filter, parsed or in the grammar of `e2.adapters.search.filters`.
             tags: entity -> values, of which a product must have one.
+            ranges: entity -> lowest and highest number, between which one of a product's values must lie.
 
         Raises:
             InputError: a wrong filter, or an unknown tag.
         """
+        values = lambda entity: self.store.facets(None).get(entity, {})  # noqa: E731 - asked only by numbers
         if isinstance(where, str):
-            values = lambda entity: self.store.facets(None).get(entity, {})  # noqa: E731 - asked only by comparisons
             where = parse_filter(where, self.entities, values) if where.strip() else None
-        tree = all_of([where, equals(tags)])
+        within = [
+            numbers_in(entity, values(entity), lambda found, low=low, high=high: low <= found <= high)
+            for entity, (low, high) in ranges.items()
+        ]
+        tree = all_of([where, equals(tags), *within])
         for entity in sorted(entities_of(tree) - set(self.entities) if tree else ()):
             raise InputError(f"there is no tag {entity!r}; there are {', '.join(self.entities) or 'none in this index'}")
         return tree

@@ -63,10 +63,10 @@ class MemoryStore:
         return Manifest(self.encoder.info, data, split, tuple(self._columns), width, "", __version__, complete=True)
 
     def __len__(self) -> int:
-        return len(set(self._vectors[1]))
+        return len(set(self.vectors[1]))
 
     def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
-        vectors, ids = self._vectors
+        vectors, ids = self.vectors
         rows = self._passing(where)
         if not len(rows):
             return [[] for _ in queries]
@@ -81,7 +81,7 @@ class MemoryStore:
         return found
 
     def count(self, where: Filter | None) -> int:
-        return len({self._vectors[1][row] for row in self._passing(where)})
+        return len({self.vectors[1][row] for row in self._passing(where)})
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         return self._columns.facets(self._columns.passing(where))
@@ -90,7 +90,7 @@ class MemoryStore:
         """Rows of the vectors whose products pass a filter."""
         passes = np.zeros(len(self._ids) + 1, dtype=bool)
         passes[self._columns.passing(where)] = True
-        return np.flatnonzero(passes[[self._rows.get(name, len(self._ids)) for name in self._vectors[1]]])
+        return np.flatnonzero(passes[[self._rows.get(name, len(self._ids)) for name in self.vectors[1]]])
 
     def photo(self, product_id: str) -> bytes | Path | None:
         """First photo of a product, if there is a catalogue."""
@@ -99,7 +99,7 @@ class MemoryStore:
         return self.catalogue[self._rows[product_id]].images[0]
 
     @cached_property
-    def _vectors(self) -> tuple[np.ndarray, list[str]]:
+    def vectors(self) -> tuple[np.ndarray, list[str]]:
         """Vectors (N, D), and the product of each."""
         if self.index is not None and self.target == "image":
             ids, vectors = zip(*StoredProducts(self.index, self.encoder, self.product_vector), strict=True)

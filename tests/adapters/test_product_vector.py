@@ -63,12 +63,12 @@ def test_every_way_leads_to_the_naive_mean(shelf, tmp_path, rule):
         manifest = write_embeddings(encoder, shelf, features, what=kinds, product_vector=chosen, shard_size=3, progress=False)
         assert manifest["rows"].get("product", 4) == 4 and set(manifest["rows"]) == set(kinds)
         store = MemoryStore(encoder, index=features, product_vector=chosen)
-        np.testing.assert_allclose(store._vectors[0], wanted, atol=1e-6)
-        assert store._vectors[1] == list("abcd")
+        np.testing.assert_allclose(store.vectors[0], wanted, atol=1e-6)
+        assert store.vectors[1] == list("abcd")
         built = tmp_path / f"of-{features.name}"
         build_index(encoder, shelf, built, features=features, product_vector=chosen, progress=False)
         np.testing.assert_array_equal(in_index(built), in_index(tmp_path / "i"))
-    np.testing.assert_allclose(MemoryStore(encoder, shelf, product_vector=chosen)._vectors[0], wanted, atol=1e-6)
+    np.testing.assert_allclose(MemoryStore(encoder, shelf, product_vector=chosen).vectors[0], wanted, atol=1e-6)
 
 
 def test_an_index_keeps_its_rule(shelf, tmp_path):

@@ -162,11 +162,7 @@ def _composing(composer: Composer) -> Callable[[list[tuple[QueryPhotos, str, Map
         photos, wishes, tags = zip(*items, strict=True)
         images = [each.image for each in photos if each.image is not None] or None
         references = References(composer.encoder, images, *_stacked([each.look for each in photos]), tags=tags)
-        found = composer.composed(references, list(wishes))
-        return [
-            Composed(found.vectors[[row]], found.steps[row : row + 1], found.rewritings[row : row + 1])
-            for row in range(len(items))
-        ]
+        return composer.composed(references, list(wishes)).separate()
 
     return run
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from e2.adapters.composed.baselines import TEXT_WEIGHT
 from e2.adapters.search.filters import LONGEST as LONGEST_FILTER
-from e2.adapters.search.filters import tags_of
+from e2.adapters.search.filters import ranges_of, tags_of
 
 LONGEST_TEXT = 500  # characters; a text tower reads about 300
 LONGEST_ID, LONGEST_VALUE = 2000, 2000  # products and tags: more than catalogues have, less than an address holds
@@ -32,6 +32,9 @@ class Search(BaseModel):
     tag: list[Annotated[str, Field(max_length=LONGEST_VALUE)]] = Field(
         [], max_length=100, description="`entity:value`; values of one entity are alternatives"
     )
+    between: list[Annotated[str, Field(max_length=LONGEST_VALUE)]] = Field(
+        [], max_length=100, description="`entity:from..to`, numbers; either may be left out, as in `price:..50`"
+    )
     filter: str | None = Field(
         None, max_length=LONGEST_FILTER, description='e.g. `brand == "Nike" and colour in ["red", "blue"]`'
     )
@@ -45,6 +48,10 @@ class Search(BaseModel):
         """Entity -> values, of which a product must have one."""
         return tags_of(self.tag)
 
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Entity -> lowest and highest number, between which one of a product's values must lie."""
+        return ranges_of(self.between)
+
 
 class About(BaseModel):
     """The index and the available functions."""
@@ -53,7 +60,7 @@ class About(BaseModel):
     data: str = Field(description="what the index was built from")
     encoder: str
     entities: list[str] = Field(description="tags that filters may name")
-    numbers: list[str] = Field(description="tags to sort by")
+    numbers: list[str] = Field(description="tags of numbers, for `sort` and `between`")
     colour: str | None = Field(description="the tag that names colours; null: none does")
     methods: list[str] = Field(description="ways to search with a photo and a wish, the default first")
     captions: bool = Field(description="whether photos can be described")
@@ -78,6 +85,7 @@ class ProductPage(BaseModel):
     sorted: int | None = Field(description="how many of the nearest products `sort` orders; null: all, or no `sort`")
     next_offset: int | None = Field(description="where the next page starts; null: nothing more")
     facets: dict[str, dict[str, int]] = Field(description="tag -> value -> products under the other filters")
+    unfiltered: dict[str, int] = Field(description="where nothing passes: chosen tag -> products without its filters")
     method: str | None = Field(description="how photo and words were combined; null if there was only one of them")
     steps: dict[str, Any] = Field(description="steps of a composed query, in words")
 

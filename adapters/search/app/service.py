@@ -9,6 +9,7 @@ from e2.adapters.search.app.live import LiveIndex
 from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
 from e2.adapters.search.app.schemas import DEEPEST, About, IndexedProduct, Layer, ProductPage, Read, ReadOff, Search, Sure
+from e2.adapters.search.filters import Filter
 from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.keeping import agreed_tags
 from e2.adapters.search.photos import QueryPhoto, QueryPhotos, joined, read_box
@@ -87,7 +88,7 @@ class SearchService:
             InputError: a filter that cannot be read, an unknown method or entity.
         """
         index = self.index
-        where = index.filter(asked.filter, asked.tags())
+        where = where_of(index, asked)
         query, method = self._query(index, asked)
         k = min(asked.k, DEEPEST - asked.offset)
         order = order_of(asked.sort, index.entities)
@@ -95,17 +96,16 @@ class SearchService:
         more = found.next_offset if (found.next_offset or DEEPEST) < DEEPEST else None
         weak = self._weak(index, asked, query, found)
         products = [IndexedProduct(**hit.record(), weak=hit.product_id in weak) for hit in found.hits]
-        facets = facets_of(index, asked)
-        steps = query.steps | found.told
         count = index.count(where)
         return ProductPage(
             products=products,
             next_offset=more,
             found=count,
             sorted=found.sorted,
-            facets=facets,
+            facets=facets_of(index, asked),
+            unfiltered={} if count else {entity: index.count(where_of(index, asked, entity)) for entity in filtered(asked)},
             method=method,
-            steps=steps,
+            steps=query.steps | found.told,
         )
 
     def _weak(self, index: ProductIndex, asked: Search, query: IndexQuery, found: Found) -> set[str]:
@@ -225,13 +225,23 @@ def product_in(photo_id: str) -> str | None:
     return name if kind == "product" else None
 
 
+def filtered(search: Search) -> list[str]:
+    """Entities of which a search chooses tags or a range."""
+    return list({**search.tags(), **search.ranges()})
+
+
+def where_of(index: ProductIndex, search: Search, aside: str | None = None) -> Filter | None:
+    """Joins a search's filters, without the tags and the range of the entity ``aside``."""
+    tags = {name: values for name, values in search.tags().items() if name != aside}
+    ranges = {name: ends for name, ends in search.ranges().items() if name != aside}
+    return index.filter(search.filter, tags, ranges)
+
+
 def facets_of(index: ProductIndex, search: Search) -> dict[str, dict[str, int]]:
     """Counts under a search's filters, each entity's under the filters on the others."""
-    tags = search.tags()
-    facets = dict(index.facets(index.filter(search.filter, tags)))
-    for entity in tags:
-        others = {name: values for name, values in tags.items() if name != entity}
-        facets[entity] = index.facets(index.filter(search.filter, others)).get(entity, {})
+    facets = dict(index.facets(where_of(index, search)))
+    for entity in filtered(search):
+        facets[entity] = index.facets(where_of(index, search, entity)).get(entity, {})
     return facets
 
 

@@ -2,11 +2,13 @@
 
 import { go, onVisit, state } from "./address.js";
 import { $ } from "./dom.js";
-import { openFilters, showChips } from "./filters.js";
+import { offerFilters, openFilters, showChips } from "./filters.js";
 import { takePhotos } from "./photos.js";
 import { copyLink, showProduct, takeClosing } from "./product.js";
 import { showMix, showPhotoChip, showQueryPhotos } from "./query.js";
-import { offerSort, saveTable, showProducts } from "./results.js";
+import { offerSort, showProducts } from "./results.js";
+import { offerSaved } from "./saved.js";
+import { saveTable } from "./table.js";
 
 let sent = null; // the words of the search that is shown
 
@@ -41,7 +43,7 @@ function moveInGrid(event) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "/" && !typing(event.target) && !$("product").open) {
+  if (event.key === "/" && !typing(event.target) && !document.querySelector("dialog[open]")) {
     event.preventDefault();
     $("words").select();
     $("words").focus();
@@ -65,7 +67,9 @@ $("copy").addEventListener("click", copyLink);
 $("save").addEventListener("click", saveTable);
 takePhotos();
 takeClosing();
+offerFilters();
 offerSort();
+offerSaved();
 onVisit(render);
 history.scrollRestoration = "manual";
 addEventListener("popstate", () => render({ back: true }));

@@ -1,61 +1,84 @@
 // Filters by the catalogue's tags.
 
-import { go, state } from "./address.js";
+import { NO_FILTERS, go, state } from "./address.js";
 import { $, about, button, el, plainName } from "./dom.js";
+import { entityOf, numberFields, rangeInWords, without } from "./numbers.js";
 
 const FEW = 7; // values of a filter shown at first
-const unfolded = new Set(); // entities all of whose values are shown
-const sought = {}; // entity -> letters typed to find a value
+const MANY = 3 * FEW; // values from which on letters find one; numbers are then told by their ends alone
+const groups = new Map(); // entity -> its group on the page
 
 const toggled = (tags, tag) => (tags.includes(tag) ? tags.filter((other) => other !== tag) : [...tags, tag]);
 
 export const withTag = (entity, value) => [...new Set([...state().tags, `${entity}:${value}`])];
 
+const valueOf = (tag) => tag.slice(entityOf(tag).length + 1) || "none";
+
+// The filters of a search in words, without their tags' names where values tell enough.
+export const filtersInWords = ({ tags, between }) =>
+  [...tags.map(valueOf), ...between.map((range) => `${plainName(entityOf(range))} ${rangeInWords(range)}`)];
+
 export function showChips(wanted) {
-  const chips = wanted.tags.map((tag) => {
-    const [entity, ...value] = tag.split(":");
-    return el("button", { type: "button", title: "Remove this filter", onclick: () => go({ tags: toggled(state().tags, tag) }) },
-      el("small", {}, plainName(entity)), " ", el("bdi", {}, value.join(":") || "none"), el("span", { "aria-hidden": "true" }, "×"));
-  });
-  if (chips.length) chips.push(button("plain", "Clear all", () => go({ tags: [] })));
+  const chips = [
+    ...wanted.tags.map((tag) => chip(entityOf(tag), valueOf(tag), () => go({ tags: toggled(state().tags, tag) }))),
+    ...wanted.between.map((range) => chip(entityOf(range), rangeInWords(range), () => go({ between: without(state().between, entityOf(range)) }))),
+  ];
+  $("open-filters").textContent = chips.length ? `Filters (${chips.length})` : "Filters";
+  if (chips.length) chips.push(button("plain", "Clear all", () => go(NO_FILTERS)));
   $("chips").replaceChildren(...chips);
-  $("open-filters").textContent = wanted.tags.length ? `Filters (${wanted.tags.length})` : "Filters";
+}
+
+const chip = (entity, text, onclick) => el("button", { type: "button", title: "Remove this filter", onclick },
+  el("small", {}, plainName(entity)), " ", el("bdi", {}, text), el("span", { "aria-hidden": "true" }, "×"));
+
+export function offerFilters() {
+  for (const entity of about.entities) groups.set(entity, filterGroup(entity));
+  $("filters").append(
+    el("div", { className: "filters-head" }, el("h2", {}, "Filters"),
+      button("plain close-filters", "Show products", () => openFilters(false))),
+    ...[...groups.values()].map((group) => group.node));
+  if (!about.entities.length) $("filters").append(el("p", { className: "soft" }, "This catalogue has no tags to filter by."));
 }
 
 export function showFilters(facets, wanted) {
-  const focused = document.activeElement?.dataset?.tag;
-  const groups = Object.entries(facets).filter(([, counts]) => Object.keys(counts).length)
-    .map(([entity, counts]) => filterGroup(entity, counts, wanted));
-  $("filters").replaceChildren(
-    el("div", { className: "filters-head" }, el("h2", {}, "Filters"),
-      button("plain close-filters", "Show products", () => openFilters(false))),
-    ...groups);
-  if (!about.entities.length) $("filters").append(el("p", { className: "soft" }, "This catalogue has no tags to filter by."));
-  if (focused) [...$("filters").querySelectorAll("input")].find((input) => input.dataset.tag === focused)?.focus();
+  for (const [entity, group] of groups) group.show(facets[entity] || {}, wanted);
 }
 
-function filterGroup(entity, counts, wanted) {
-  const chosen = new Set(wanted.tags.filter((tag) => tag.startsWith(entity + ":")).map((tag) => tag.slice(entity.length + 1)));
-  const values = Object.entries(counts).filter(([value]) => value);
-  for (const value of chosen) if (!(value in counts)) values.unshift([value, 0]);
-  values.sort(([a], [b]) => chosen.has(b) - chosen.has(a)); // stable: the frequent stay first within both
+// The group of a tag: what is typed and unfolded in it stays when the counts change.
+function filterGroup(entity) {
+  const numbers = about.numbers.includes(entity) ? numberFields(entity) : null;
   const list = el("ul", {});
-  const fill = () => {
-    const letters = (sought[entity] || "").toLowerCase();
+  const finder = el("input", { type: "search", placeholder: `Find ${plainName(entity)}`, "aria-label": `Find ${plainName(entity)}`, oninput: () => fill() });
+  const fold = button("plain", "", () => { unfolded = !unfolded; fill(); });
+  const node = el("fieldset", { className: "filter", hidden: true }, el("legend", {}, plainName(entity)), numbers?.node, finder, list, fold);
+  let unfolded = false;
+  let values = []; // [value, count]
+  let chosen = new Set();
+
+  function fill() {
+    const focused = list.contains(document.activeElement) ? document.activeElement.dataset.tag : null;
+    const letters = finder.value.toLowerCase();
     const fitting = values.filter(([value]) => value.toLowerCase().includes(letters));
-    const some = unfolded.has(entity) ? fitting.slice(0, 200) : fitting.slice(0, Math.max(FEW, chosen.size));
+    const some = unfolded ? fitting.slice(0, 200) : fitting.slice(0, Math.max(FEW, chosen.size));
     list.replaceChildren(...some.map(([value, count]) => filterValue(entity, value, count, chosen.has(value))));
     fold.hidden = fitting.length <= FEW;
-    fold.textContent = unfolded.has(entity) ? "Show fewer" : `Show all ${fitting.length}`;
-  };
-  const fold = button("plain", "", () => {
-    if (!unfolded.delete(entity)) unfolded.add(entity);
+    fold.textContent = unfolded ? "Show fewer" : `Show all ${fitting.length}`;
+    if (focused) [...list.querySelectorAll("input")].find((input) => input.dataset.tag === focused)?.focus();
+  }
+
+  function show(counts, { tags, between }) {
+    chosen = new Set(tags.filter((tag) => entityOf(tag) === entity).map((tag) => tag.slice(entity.length + 1)));
+    values = Object.entries(counts).filter(([value]) => value);
+    for (const value of chosen) if (!(value in counts)) values.unshift([value, 0]);
+    values.sort(([a], [b]) => chosen.has(b) - chosen.has(a)); // stable: the frequent stay first within both
+    numbers?.show(counts, between);
+    if (numbers && values.length > MANY) values = values.slice(0, chosen.size);
+    finder.hidden = values.length <= MANY;
+    node.hidden = !Object.keys(counts).length && !chosen.size && !between.some((range) => entityOf(range) === entity);
     fill();
-  });
-  const finder = values.length > 3 * FEW ? el("input", { type: "search", placeholder: `Find ${plainName(entity)}`,
-    value: sought[entity] || "", "aria-label": `Find ${plainName(entity)}`, oninput: (event) => { sought[entity] = event.target.value; fill(); } }) : null;
-  fill();
-  return el("fieldset", { className: "filter" }, el("legend", {}, plainName(entity)), finder, list, fold);
+  }
+
+  return { node, show };
 }
 
 function filterValue(entity, value, count, checked) {
@@ -71,12 +94,10 @@ export function openFilters(open) {
   else $("open-filters").focus();
 }
 
-// Without any value of one tag, as many products remain as its counts add up to: they are under the other filters.
-export function fewerFilters(wanted, facets) {
-  const entities = new Set(wanted.tags.map((tag) => tag.split(":")[0]));
-  return [...entities].map((entity) => [entity, Object.values(facets[entity] || {}).reduce((sum, count) => sum + count, 0)])
-    .filter(([, count]) => count)
+// Ways to find something: filters of one tag to drop, and how many products that brings.
+export function fewerFilters(unfiltered) {
+  return Object.entries(unfiltered).filter(([, count]) => count)
     .map(([entity, count]) => button("plain",
       `Any ${plainName(entity)}: ${count.toLocaleString("en")} ${count === 1 ? "product" : "products"}`,
-      () => go({ tags: state().tags.filter((tag) => tag.split(":")[0] !== entity) })));
+      () => go({ tags: without(state().tags, entity), between: without(state().between, entity) })));
 }

@@ -1,6 +1,6 @@
 // Products that a search finds, page after page.
 
-import { addressOf, go, searchOf, state } from "./address.js";
+import { NO_FILTERS, addressOf, filtersOf, go, searchOf, state } from "./address.js";
 import { colourOf } from "./colours.js";
 import { $, about, ask, button, el, plainName, say, thumbnail, valuesOf } from "./dom.js";
 import { fewerFilters, showFilters } from "./filters.js";
@@ -90,7 +90,7 @@ function showAnswer(wanted, found) {
   showFilters(found.facets, wanted);
   showSteps(found);
   showLine(found);
-  if (!$("results").children.length) showMessage("Nothing here passes these filters.", [...fewerFilters(wanted, found.facets), ...emptyWays(wanted)]);
+  if (!$("results").children.length) showMessage("Nothing here passes these filters.", [...fewerFilters(found.unfiltered), ...emptyWays(wanted)]);
 }
 
 function counted(wanted, found) {
@@ -112,26 +112,30 @@ function showLine(found) {
   items[strong + 1]?.before(el("li", { className: "line" }, "Weaker matches"));
 }
 
+// Values of tags that say something as a search.
+const wordsIn = (facets) => Object.entries(facets).filter(([entity]) => !about.numbers.includes(entity))
+  .map(([, counts]) => Object.keys(counts).filter((value) => value));
+
 function suggest(facets) {
-  const values = Object.values(facets).flatMap((counts) => Object.keys(counts).slice(0, 100)).filter((value) => value);
+  const values = wordsIn(facets).flatMap((found) => found.slice(0, 100));
   $("suggestions").replaceChildren(...[...new Set(values)].map((value) => el("option", { value })));
 }
 
 function showStart(wanted, facets) {
-  const fresh = !wanted.q && !wanted.photos.length && !wanted.tags.length;
+  const fresh = !wanted.q && !wanted.photos.length && !filtersOf(wanted).length;
   $("start").hidden = !fresh;
   if (!fresh) return;
-  const examples = Object.values(facets).map((counts) => Object.keys(counts).find((value) => value)).filter((value) => value).slice(0, 4);
+  const examples = wordsIn(facets).filter((found) => found.length).map(([first]) => first).slice(0, 4);
   $("start").replaceChildren(
     el("p", {}, "Say what you look for, or drop a photo of it here. Then say what should differ: “in blue”, “not striped”."),
     el("p", { className: "chips" }, ...examples.map((words) => button("", el("bdi", {}, words), () => go({ q: words })))));
 }
 
-function showHeading({ q, photos, tags }) {
+function showHeading({ q, photos, ...wanted }) {
   const words = q ? `“${q}”` : "";
   const like = photos.length > 1 ? "Like the photos" : "Like the photo";
   $("heading").textContent = photos.length ? (words ? `${like}, but ${words}` : like)
-    : words || (tags.length ? "Filtered products" : "All products");
+    : words || (filtersOf(wanted).length ? "Filtered products" : "All products");
 }
 
 function showMessage(text, ways) {
@@ -139,11 +143,12 @@ function showMessage(text, ways) {
   $("message").hidden = false;
 }
 
-function emptyWays({ q, photos, tags }) {
+function emptyWays({ q, photos, ...wanted }) {
   const ways = [];
-  if (tags.length) ways.push(button("plain", "Clear the filters", () => go({ tags: [] })));
+  const filtered = filtersOf(wanted).length > 0;
+  if (filtered) ways.push(button("plain", "Clear the filters", () => go(NO_FILTERS)));
   if (photos.length) ways.push(button("plain", photos.length > 1 ? "Search without the photos" : "Search without the photo", () => go({ photos: [], minus: [] })));
-  if (photos.length || q || tags.length) ways.push(el("a", { href: "/" }, "Start again"));
+  if (photos.length || q || filtered) ways.push(el("a", { href: "/" }, "Start again"));
   return ways;
 }
 
@@ -189,17 +194,6 @@ function likes(photo, name) {
   return el("span", { className: "likes" },
     button("like", "More", () => addPhoto(photo, "photos"), { title: "More like this: add it to the photos", "aria-label": `More like ${name}` }),
     button("like", "Less", () => addPhoto(photo, "minus"), { title: "Less like this", "aria-label": `Less like ${name}` }));
-}
-
-// A table of the products that are shown. A text that a spreadsheet would run as a formula gets an apostrophe before it.
-export function saveTable() {
-  const cell = (text) => `"${(/^[=+\-@\t\r]/.test(text) ? "'" + text : text).replaceAll('"', '""')}"`;
-  const rows = [...$("results").querySelectorAll("li:not(.line)")].map(({ product }) =>
-    [product.product_id, product.caption, ...about.entities.map((entity) => product.tags[entity] || "")]);
-  const table = [["product_id", "caption", ...about.entities], ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
-  const link = el("a", { href: URL.createObjectURL(new Blob(["\ufeff" + table + "\r\n"], { type: "text/csv" })), download: "products.csv" });
-  link.click();
-  URL.revokeObjectURL(link.href);
 }
 
 // Sort -----------------------------------------------------------------------------------------------------------------

@@ -77,6 +77,34 @@ def test_filters_and_their_counts(client):
     assert ids(client.get("/api/search", params={"tag": "brand:no such"})) == []
 
 
+def test_ranges_of_numbers_and_their_counts(client):
+    price = {p.product_id: float(p.tags["price"]) for p in products() if "price" in p.tags}
+    found = lambda **asked: client.get("/api/search", params={"k": 100, **asked})  # noqa: E731
+    within = {name for name, own in price.items() if 10 <= own <= 20.5}
+    answer = found(between="price:10..20.5", tag="brand:Nike")
+    nike = {p.product_id for p in products() if p.tags["brand"] == "Nike"}
+    assert set(ids(answer)) == within & nike and answer.json()["found"] == len(within & nike)
+    assert set(ids(answer)) == set(ids(found(filter="price >= 10 and price <= 20.5", tag="brand:Nike")))
+    facets = answer.json()["facets"]  # those of an entity leave its own range aside
+    assert sum(facets["price"].values()) == len(nike & set(price)) and sum(facets["brand"].values()) == len(within)
+    assert set(ids(found(between="price:30..", q="tee"))) == {name for name, own in price.items() if own >= 30}
+    nothing = found(between="price:..-0.5", tag=["brand:Nike", "colour:purple"]).json()
+    assert nothing["found"] == 0 and nothing["unfiltered"] == {"brand": 0, "colour": 0, "price": 0}
+    nothing = found(between="price:..-0.5", tag="brand:Nike").json()
+    assert nothing["unfiltered"] == {"brand": 0, "price": len(nike)}
+    assert found(between="price:..-0.5").json()["unfiltered"] == {"price": 40}  # with the one that has no price
+    assert answer.json()["unfiltered"] == {}
+    for wrong, message in {
+        "price": "entity:from..to",
+        "price:1-2": "entity:from..to",
+        "price:x..2": "entity:from..to",
+        "size:1..2": "no tag 'size'",
+    }.items():
+        refused = found(between=wrong)
+        assert refused.status_code == 400 and message in refused.json()["error"], wrong
+    assert "two ranges" in found(between=["price:1..", "price:..2"]).json()["error"]
+
+
 @pytest.mark.parametrize(
     ("words", "tag"),
     [

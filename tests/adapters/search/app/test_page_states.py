@@ -1,10 +1,12 @@
 """States of the page in a real browser: start, counts, slow lines, Back, drops, tables, weak matches, accessibility."""
 
+import csv
+import io
 import re
 
 import pytest
 
-from tests.adapters.search.app.conftest import png, shown
+from tests.adapters.search.app.conftest import HOSTILE, png, shown
 
 STATES = (
     "/",
@@ -13,8 +15,10 @@ STATES = (
     "/?photo=product:tee-1&box=0,0,0.5,1",
     "/?photo=product:tee-1&photo=product:tee-2&minus=product:tee-3&sort=price",
     "/?tag=colour:purple",
+    "/?between=price:5..20.5&tag=brand:Nike",
     "/?product=tee-1",
     "/nowhere",
+    SAVED := "/?q=tee",
 )
 
 
@@ -42,6 +46,8 @@ def test_axe_finds_no_fault(page, width):
     for state in STATES:
         page.goto(state)
         page.wait_for_load_state("networkidle")
+        if state == SAVED:
+            page.get_by_role("button", name="Saved searches").click()
         found = axe.run(page).response["violations"]
         assert not found, (state, [(fault["id"], [node["html"] for node in fault["nodes"]][:3]) for fault in found])
 
@@ -72,6 +78,36 @@ def test_nothing_found_says_which_filter_to_drop(page):
     shown(page)
 
 
+def test_a_range_of_prices_by_keyboard(page):
+    page.goto("/")
+    shown(page)
+    low, high = page.get_by_label("price from"), page.get_by_label("price to")
+    assert (low.get_attribute("placeholder"), high.get_attribute("placeholder")) == ("0", "38")
+    low.focus()
+    page.keyboard.type("10,5")
+    page.keyboard.press("Tab")  # on to the other field
+    page.keyboard.type("2")
+    page.wait_for_url(re.compile(r"between=price%3A10\.5\.\.$"))
+    page.locator("#found", has_text="28 products").wait_for()
+    page.keyboard.type("0")  # an answer that came meanwhile took nothing
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"between=price%3A10\.5\.\.20$"))
+    page.locator("#found", has_text="10 products").wait_for()
+    page.reload()
+    shown(page)
+    assert (low.input_value(), high.input_value()) == ("10.5", "20")
+    page.locator("#chips button", has_text="price 10.5 to 20").wait_for()
+    low.fill("cheap")
+    high.focus()
+    page.get_by_text("Write a number").wait_for()
+    low.fill("50")
+    high.focus()
+    page.get_by_role("button", name="Any price: 40 products").click()
+    page.wait_for_url(re.compile(r"/$"))
+    shown(page)
+    assert low.input_value() == "" and page.locator("#chips button").count() == 0
+
+
 def test_back_returns_to_the_same_products_and_place(page):
     page.goto("/")
     shown(page)
@@ -98,14 +134,52 @@ def test_only_photos_are_taken_from_a_drop(page):
     assert "photo=" not in page.url
 
 
-def test_the_hits_as_a_table(page):
-    page.goto("/?tag=colour:red")
+def test_the_hits_as_a_table(page, client):
+    page.goto("/?tag=colour:red&q=tee")
     shown(page)
     with page.expect_download() as download:
         page.get_by_role("button", name="Save table").click()
-    lines = download.value.path().read_text("utf-8-sig").splitlines()
-    assert lines[0] == '"product_id","caption","brand","colour","price"' and len(lines) == 12
-    assert any(line.startswith('"tee-0","A red tee number 0"') for line in lines)
+    header, *rows = csv.reader(io.StringIO(download.value.path().read_text("utf-8-sig"), newline=""))
+    hits = client.get("/api/search", params={"tag": "colour:red", "q": "tee"}).json()["products"]
+    assert header == ["product_id", "score", "caption", "brand", "colour", "price"] and len(hits) == 11
+    assert rows == [
+        [hit["product_id"], f"{hit['score']:.4f}", hit["caption"], *(hit["tags"].get(name, "") for name in header[3:])]
+        for hit in hits
+    ]
+
+
+def test_no_cell_of_the_table_is_a_formula(page):
+    page.goto("/")
+    cells = {text: f'"\'{text}"' for text in ("=1+1", "+1-1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1", "-")}
+    cells |= {text: f'"{text}"' for text in ("-1", "-0.25", "12.5", "a = b", "tee-1", "")} | {'a "b"': '"a ""b"""'}
+    made = page.evaluate("async (texts) => texts.map((await import('/assets/table.js')).cell)", list(cells))
+    assert dict(zip(cells, made, strict=True)) == cells
+
+
+def test_searches_are_saved_opened_and_deleted(page):
+    page.goto("/?q=tee&tag=colour:red&between=price:10..20")
+    found = shown(page)
+    page.evaluate("localStorage.setItem('e2-saved-searches', '{\"no\": \"list\"}')")  # of whatever program
+    opened, name = page.get_by_role("button", name="Saved searches"), page.get_by_label("Name")
+    opened.click()
+    page.get_by_text("None yet.").wait_for()
+    assert name.input_value() == "tee, red, price 10 to 20"
+    for called in ("mine", HOSTILE[:100], "mine"):  # the same name replaces
+        name.fill(called)
+        page.keyboard.press("Enter")
+        page.get_by_text(f"“{called}” is saved").wait_for()
+    assert page.locator("#saved li a").all_inner_texts() == ["mine", HOSTILE[:100]]
+    page.evaluate("history.replaceState(null, '', '/')")
+    page.get_by_role("link", name="mine").click()
+    page.wait_for_url(re.compile(r"\?q=tee&tag=colour%3Ared&between=price%3A10..20$"))
+    assert shown(page) == found
+    opened.click()
+    page.get_by_role("button", name="Delete mine").click()
+    page.get_by_text("“mine” is deleted").wait_for()
+    assert page.locator("#saved li").count() == 1 and page.title() != "owned"
+    page.evaluate("Storage.prototype.setItem = () => { throw new Error('full') }; 0")
+    page.get_by_role("button", name="Save this search").click()
+    page.get_by_text("Copy the link instead").wait_for()
 
 
 def test_confidence_is_told_in_words_and_a_photo_finds_its_garment(page):
