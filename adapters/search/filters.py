@@ -134,9 +134,11 @@ def ranges_of(chosen: Sequence[str]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
-def numbers_in(entity: str, values: Iterable[str], holds: Callable[[float], bool]) -> OneOf:
-    """Makes the filter for those of an entity's values that are numbers and pass a test."""
-    return OneOf(entity, tuple(value for value in values if (found := number_of(value)) is not None and holds(found)))
+def numbers_in(entity: str, values: Iterable[str], *tests: tuple[str, float]) -> OneOf:
+    """Makes the filter for those of an entity's values that are numbers and pass all tests, such as ``(">=", 10)``."""
+    numbers = {value: found for value in values if (found := number_of(value)) is not None}
+    passing = [value for value, found in numbers.items() if all(COMPARED[symbol](found, bound) for symbol, bound in tests)]
+    return OneOf(entity, tuple(passing))
 
 
 def all_of(filters: Iterable[Filter | None]) -> Filter | None:
@@ -245,10 +247,9 @@ class _Parser:
             return OneOf(entity, (self._text(),))
         if self._take("!="):
             return Not(OneOf(entity, (self._text(),)))
-        for symbol, holds in COMPARED.items():
+        for symbol in COMPARED:
             if self._take(symbol):
-                number = self._number()
-                return numbers_in(entity, self.values(entity), lambda found, than=number, holds=holds: holds(found, than))
+                return numbers_in(entity, self.values(entity), (symbol, self._number()))
         if self._take("not"):
             return Not(self._one_of(entity))
         return self._one_of(entity)

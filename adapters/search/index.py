@@ -97,10 +97,7 @@ class ProductSearch:
         values = lambda entity: self.store.facets(None).get(entity, {})  # noqa: E731 - asked only by numbers
         if isinstance(where, str):
             where = parse_filter(where, self.entities, values) if where.strip() else None
-        within = [
-            numbers_in(entity, values(entity), lambda found, low=low, high=high: low <= found <= high)
-            for entity, (low, high) in ranges.items()
-        ]
+        within = [numbers_in(name, values(name), (">=", low), ("<=", high)) for name, (low, high) in ranges.items()]
         tree = all_of([where, equals(tags), *within])
         for entity in sorted(entities_of(tree) - set(self.entities) if tree else ()):
             raise InputError(f"there is no tag {entity!r}; there are {', '.join(self.entities) or 'none in this index'}")
