@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from e2.adapters.encoder import Encoder
-from e2.data.product import SEPARATOR, Catalogue, tag_of, values_of, without_photos
+from e2.data.product import SEPARATOR, Catalogue, tag_of, tag_text, values_of, without_photos
 from e2.errors import InputError
 from e2.spelling import by_spelling, spelling
 
@@ -111,9 +111,7 @@ class TagReader:
         self.vocabulary = {entity: list(by_spelling(values).values()) for entity, values in vocabulary.items()}
         self.prompt = trained_prompt(encoder) if prompt is None else prompt
         self.regions = {entity: number for number, entity in enumerate(encoder.tags)}
-        texts = [
-            self.prompt.format(tag=value, entity=entity) for entity, values in self.vocabulary.items() for value in values
-        ]
+        texts = [tag_text(self.prompt, entity, value) for entity, values in self.vocabulary.items() for value in values]
         ends = np.cumsum([len(values) for values in self.vocabulary.values()])
         self.values = dict(zip(self.vocabulary, np.split(encoder.encode_texts(texts, progress=False), ends[:-1]), strict=True))
         centred = self.regions if encoder.loss.get("centre_tags") else ()

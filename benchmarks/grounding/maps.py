@@ -12,7 +12,7 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.tag_reader import trained_prompt
 from e2.adapters.unit_vectors import mean_of_each
 from e2.benchmarks.grounding.attention_maps import attention_maps, gradient_maps
-from e2.data.product import values_of
+from e2.data.product import tag_text, values_of
 
 TOKENS = "tokens"  # over all fusion blocks; one block's are called tokens@LAYER
 WITHOUT_TOKENS = "gradient"  # substitute for encoders without tokens: the other kind of map that uses the tag
@@ -34,7 +34,7 @@ def tag_texts(encoder: Encoder, tags: Sequence[Mapping[str, str]], entities: Seq
     prompt = trained_prompt(encoder)
     owned = {entity: [values_of(own[entity]) if entity in own else () for own in tags] for entity in entities}
     wanted = dict.fromkeys((entity, value) for entity, found in owned.items() for values in found for value in values)
-    vectors = encoder.encode_texts([prompt.format(tag=value, entity=entity) for entity, value in wanted], progress=False)
+    vectors = encoder.encode_texts([tag_text(prompt, *tag) for tag in wanted], progress=False)
     rows = {text: row for row, text in enumerate(wanted)}
     return {
         entity: mean_of_each(vectors, [[rows[entity, value] for value in values] for values in found])

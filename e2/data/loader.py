@@ -20,7 +20,7 @@ from e2.activations import Photos, stack_photos
 from e2.batch import Batch
 from e2.data.images import BadImage, load_image
 from e2.data.lost import LostPhoto, LostPhotos
-from e2.data.product import Catalogue, Product
+from e2.data.product import Catalogue, Product, tag_text
 from e2.data.transforms import PhotoTransform
 from e2.texts import TextTable, distinct, text_keys
 
@@ -170,11 +170,6 @@ class TrainingViews(Dataset):
 
     def _tag_texts(self, entity: str, values: Sequence[str]) -> tuple[str, ...]:
         return tuple(tag_text(self.prompt, entity, value) for value in values)
-
-
-def tag_text(prompt: str, entity: str, value: str) -> str:
-    """Words a tag's value by a template that may name ``{tag}`` and ``{entity}``."""
-    return prompt.format(tag=value, entity=entity.replace("_", " "))
 
 
 def mixed_text(product: Product, caption: int) -> str:

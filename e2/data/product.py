@@ -67,6 +67,15 @@ def tag_of(values: Iterable[str]) -> str:
     return SEPARATOR.join(dict.fromkeys(values))
 
 
+def tag_text(prompt: str, entity: str, value: str) -> str:
+    """Words a tag's value for a text encoder, in training as in use, by a template that may name ``{tag}`` and ``{entity}``.
+
+    >>> tag_text("{entity}: {tag}", "sub_category", "Dress")
+    'sub category: Dress'
+    """
+    return prompt.format(tag=value, entity=entity.replace("_", " "))
+
+
 class Catalogue(Protocol):
     """One split of a data source: a sequence of products, with a name and entities."""
 

@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from e2.activations import Photos, stack_photos
 from e2.data.images import BadImage, load_image
-from e2.data.loader import PhotoCache, leave_stopping_to_the_parent, tag_text
+from e2.data.loader import PhotoCache, leave_stopping_to_the_parent
 from e2.data.lost import LostPhotos
-from e2.data.product import Catalogue
+from e2.data.product import Catalogue, tag_text
 from e2.data.transforms import PhotoTransform
 from e2.distributed import as_on_main, first_of_each, gather_rows, own_rows
 from e2.model import E2
