@@ -12,7 +12,8 @@ from mkdocs.structure.files import File, Files
 from e2.adapters.captioning.config import CaptionerConfig
 from e2.adapters.captioning.decoding import Decoding
 from e2.adapters.composed.fitting import FitConfig
-from e2.config import TrainConfig, to_dict
+from e2.config import TrainConfig
+from e2.settings import to_dict
 
 PAGE = "settings.md"
 INTRO = """# Settings

@@ -13,13 +13,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from e2.accounting import listed
-from e2.config import ModelConfig, from_dict, to_dict
+from e2.config import ModelConfig
 from e2.errors import InputError
 from e2.former_names import current_config, current_weights
 from e2.hf_weights import read_json
 from e2.model import E2
 from e2.notes import note
 from e2.reader import token_slices
+from e2.settings import from_dict, to_dict
 from e2.weights import NEW_PREFIX
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

@@ -23,7 +23,7 @@ from torch.distributed.tensor import DTensor
 from e2.accounting import load_exactly
 from e2.backbone_sources import with_text_config
 from e2.backbones import create_tokenizer
-from e2.config import ModelConfig, from_dict, settings, to_dict
+from e2.config import ModelConfig
 from e2.data.transforms import PhotoTransform
 from e2.devices import dtype_of, open_device
 from e2.errors import InputError
@@ -32,6 +32,7 @@ from e2.files import atomic_folder, atomic_path, file_sha256
 from e2.former_names import current_config, current_weights
 from e2.hub import HUB, hub_folder
 from e2.model import E2
+from e2.settings import from_dict, settings, to_dict
 from e2.texts import transformers_tower
 from e2.version import __version__
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from e2.backbones import create_backbone, create_tokenizer
 from e2.carry_over import carry_over, earlier_reader
-from e2.config import ModelConfig, merged
+from e2.config import ModelConfig
 from e2.data.transforms import PhotoTransform, training_transform
 from e2.devices import dtype_of, open_device
 from e2.errors import InputError, first_line
 from e2.model import E2
+from e2.settings import merged
 
 
 def create_model_and_transforms(

@@ -29,8 +29,8 @@ from e2.adapters.encoder_paths import check_noted, load_noted, noted
 from e2.adapters.image_batches import ImageSource
 from e2.adapters.tag_reader import TagReader
 from e2.checkpoint import CONFIG, WEIGHTS, read_tensors, weights_sha256
-from e2.config import from_dict
 from e2.errors import InputError
+from e2.settings import from_dict
 from e2.version import __version__
 
 FORMAT = 1  # raised when older readers cannot read what is written

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from e2.config import Count, Natural, Positive, Seed, Share, Weight, from_dict, setting, settings
 from e2.errors import InputError, printable
+from e2.settings import Count, Natural, Positive, Seed, Share, Weight, from_dict, setting, settings
 from e2.training.settings import parse_settings
 
 Cosine = Annotated[float, Field(gt=0, le=1)]

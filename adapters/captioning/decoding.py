@@ -26,8 +26,8 @@ from transformers import (
 
 from e2.adapters.captioning.gpt2_steps import GPT2Steps
 from e2.adapters.captioning.words import WordLimits
-from e2.config import Count, Natural, Positive, Seed, setting, settings
 from e2.errors import InputError
+from e2.settings import Count, Natural, Positive, Seed, setting, settings
 
 Processors = Any  # a LogitsProcessorList: its hints ask for the tensor types of PyTorch before 0.4
 

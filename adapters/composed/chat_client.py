@@ -27,8 +27,8 @@ from e2.adapters.composed.chat_protocol import (
     shown_address,
 )
 from e2.adapters.composed.reasoning import NoCaption
-from e2.config import Count, Natural, Positive, Weight, setting, settings
 from e2.errors import InputError
+from e2.settings import Count, Natural, Positive, Weight, setting, settings
 
 LONGEST_WAIT = 60.0  # longest wait before another try in seconds, whatever a server asks for
 LONGEST_RESPONSE = 1 << 20  # bytes

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from e2.adapters.composed.injection import token_width
 from e2.adapters.encoder import Encoder
-from e2.config import Count, Fraction, Positive, Seed, Weight, setting, settings
 from e2.errors import InputError
 from e2.finite import clip_finite_gradient, require_finite_loss
 from e2.progress import with_progress
+from e2.settings import Count, Fraction, Positive, Seed, Weight, setting, settings
 from e2.training.optim import decay_groups, rate_factor
 
 CLIP_NORM = 1.0

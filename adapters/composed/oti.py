@@ -14,9 +14,9 @@ from e2.adapters.composed.injection import Prompts, encode_text_with_tokens, pro
 from e2.adapters.composed.losses import oti_losses
 from e2.adapters.composed.phrases import TEMPLATES, PhraseBook
 from e2.adapters.encoder import Encoder
-from e2.config import Count, Seed, Share, Weight, setting, settings
 from e2.finite import require_finite
 from e2.progress import with_progress
+from e2.settings import Count, Seed, Share, Weight, setting, settings
 
 
 @settings

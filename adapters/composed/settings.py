@@ -1,6 +1,6 @@
 """Parses ``--set KEY=VALUE`` of composers and of their fitting, and checks every value's type.
 
-Values are compared with type hints by the rules of the training settings (`e2.config`); ranges are checked by the receiver.
+Values are compared with type hints by the rules of `e2.settings`; ranges are checked by the receiver.
 Sources (captions, phrases, vocabularies, rewriters) are names or objects.
 """
 
@@ -16,8 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from e2.adapters.composed.chat_client import EndpointConfig
 from e2.adapters.composed.fitting import FitConfig
-from e2.config import from_dict
 from e2.errors import InputError, printable
+from e2.settings import from_dict
 from e2.training.settings import parse_settings
 
 SOURCES = {"captions": "captions", "rewriter": "rewrite"}  # option -> method that an object in place of a name must have

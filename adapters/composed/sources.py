@@ -12,10 +12,10 @@ from e2.adapters.composed.rewriting import Rewriter
 from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.tag_reader import tag_vocabulary
 from e2.backbone_sources import TRANSFORMERS
-from e2.config import from_dict
 from e2.data import open_catalogue
 from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
+from e2.settings import from_dict
 
 Vocabulary = Mapping[str, Sequence[str]]
 

@@ -25,8 +25,8 @@ from e2.adapters.export.open_clip_folder import model_config, text_tower
 from e2.adapters.export.photo_files import save_preprocessing
 from e2.adapters.export.record import Exported
 from e2.adapters.export.tokenizer_files import load_tokenizer, save_for_transformers
-from e2.config import to_dict
 from e2.errors import InputError, first_line
+from e2.settings import to_dict
 from e2.texts import can_cut
 
 CODE = Path(modeling_e2.__file__)

@@ -28,11 +28,12 @@ from e2.benchmarks.core.tables import metrics_table
 from e2.benchmarks.retrieval.judged import METRICS, first_ten, judge
 from e2.benchmarks.retrieval.qrels import Qrels, read_ids, read_qrels
 from e2.checkpoint import read_config
-from e2.config import TrainConfig, from_dict
+from e2.config import TrainConfig
 from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError, printable
 from e2.files import file_sha256
 from e2.notes import note
+from e2.settings import from_dict
 from e2.training.run import open_splits
 
 MARQO = "marqo:"

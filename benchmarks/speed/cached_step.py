@@ -15,7 +15,8 @@ import torch
 from e2.batch import Batch
 from e2.benchmarks.speed.harness import compare, peak_memory
 from e2.benchmarks.speed.train_step import finish, prepared
-from e2.config import TrainConfig, from_dict
+from e2.config import TrainConfig
+from e2.settings import from_dict
 from e2.training.step import take_step
 from e2.training.train import batches
 from e2.training.use_cache import use_cache

@@ -8,7 +8,8 @@ from typing import Any
 
 from e2.benchmarks.speed.harness import seconds
 from e2.benchmarks.speed.train_step import DATA, TAGS, OurSteps, loaded_batches, peak
-from e2.config import TrainConfig, from_dict
+from e2.config import TrainConfig
+from e2.settings import from_dict
 
 METHODS = ("clip", "multifield", "clip-pooled", "multifield-pooled", "e2")
 

@@ -18,11 +18,12 @@ from torch import nn
 from e2.backbone_sources import register_backbones
 from e2.batch import Batch
 from e2.benchmarks.speed.harness import compare, peak_memory
-from e2.config import TrainConfig, from_dict
+from e2.config import TrainConfig
 from e2.data import open_catalogue
 from e2.data.loader import StepSampler, TrainingViews, training_loader
 from e2.data.transforms import training_transform
 from e2.factory import get_tokenizer
+from e2.settings import from_dict
 from e2.training.prepare import Run, prepare
 from e2.training.step import take_step
 from e2.training.train import ready

@@ -14,8 +14,8 @@ from e2.benchmarks.studies.base import Context, StudyMeasurement, Variant
 from e2.benchmarks.studies.digest import code_digest
 from e2.benchmarks.studies.intervals import RESAMPLES, resampled, terms
 from e2.benchmarks.studies.runs import TrainedRun
-from e2.config import to_dict
 from e2.data import Catalogue
+from e2.settings import to_dict
 from e2.version import __version__
 
 BOTH = (

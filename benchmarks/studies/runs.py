@@ -16,10 +16,11 @@ from typing import Any
 from e2.benchmarks.studies.base import Context, Variant
 from e2.benchmarks.studies.digest import catalogue_digest, code_digest
 from e2.checkpoint import WEIGHTS
-from e2.config import TrainConfig, merged, to_dict
+from e2.config import TrainConfig
 from e2.data import splits_of
 from e2.errors import InputError, TrainingStopped
 from e2.files import file_sha256, write_json
+from e2.settings import merged, to_dict
 from e2.training.run import as_changes, start_run
 from e2.version import __version__
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms.v2 import functional
 
-from e2.config import require_choice
 from e2.data.colour_jitter import ColourJitter
 from e2.data.images import ImageSource, as_photo
 from e2.data.rgb import trimmed
 from e2.foreign import OpenClip
+from e2.settings import require_choice
 
 
 @dataclass(frozen=True)

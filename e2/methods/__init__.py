@@ -1,6 +1,5 @@
 """Training methods by name: which features are contrasted with which texts. All share one training loop."""
 
-from e2.config import require_choice
 from e2.methods.base import Method
 from e2.methods.clip import Clip
 from e2.methods.clip_lite import ClipLite
@@ -8,6 +7,7 @@ from e2.methods.ei_clip import EiClip
 from e2.methods.filip import Filip
 from e2.methods.pooled import PooledClip, PooledMultiField
 from e2.methods.region import MultiField, RegionContrastive
+from e2.settings import require_choice
 
 __all__ = ["METHODS", "Method", "method_class"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from torch.distributed.fsdp import FSDPModule
 
 from e2.checkpoint import WEIGHTS, metadata_of, weights_of, write_weights
-from e2.config import to_dict
 from e2.finite import NotFinite
 from e2.outputs import record
+from e2.settings import to_dict
 from e2.training.lora import merged_weights
 from e2.training.prepare import Run
 from e2.training.runlog import RunLog

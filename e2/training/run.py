@@ -14,7 +14,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from e2.checkpoint import CONFIG, LAST, TOKENIZER, WEIGHTS, load, read_config, weights_sha256
-from e2.config import DataConfig, TrainConfig, deep_update, flattened, from_dict, merged, to_dict, with_key
+from e2.config import DataConfig, TrainConfig
 from e2.data import ArrowCatalogue, Catalogue, Columns, Subset, open_catalogue, parse_tags, splits_of
 from e2.data.loader import DESCRIPTION
 from e2.distributed import on_main, processes
@@ -22,6 +22,7 @@ from e2.errors import InputError
 from e2.files import atomic_path
 from e2.notes import say
 from e2.outputs import claim
+from e2.settings import deep_update, flattened, from_dict, merged, to_dict, with_key
 from e2.training.dry_run import PHOTOS, dry_run
 from e2.training.presets import preset
 from e2.training.settings import parse_settings

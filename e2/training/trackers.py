@@ -8,9 +8,10 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 
-from e2.config import TrainConfig, flattened, to_dict
+from e2.config import TrainConfig
 from e2.errors import InputError
 from e2.extras import extra
+from e2.settings import flattened, to_dict
 
 PROJECT = "e2"  # under which trackers keep runs, each by the name of its folder
 BOARD = "tensorboard"  # and the folder of it in a run's

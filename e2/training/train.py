@@ -12,12 +12,13 @@ from pathlib import Path
 
 from e2.batch import Batch
 from e2.checkpoint import LAST, save_config
-from e2.config import TrainConfig, to_dict
+from e2.config import TrainConfig
 from e2.data.loader import StepSampler, training_loader
 from e2.data.lost import LostPhoto
 from e2.data.product import Catalogue
 from e2.distributed import any_of, on_main
 from e2.errors import TrainingStopped
+from e2.settings import to_dict
 from e2.training.keep import evaluate, keep_step, keep_weights, out_of_patience, save
 from e2.training.prepare import Run, prepare
 from e2.training.runlog import RunLog

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from e2.checkpoint import CONFIG, WEIGHTS, read_config, read_metadata, read_tensors, tensors_sha256, weights_of, write_weights
-from e2.config import TrainConfig, from_dict
+from e2.config import TrainConfig
 from e2.errors import InputError
+from e2.settings import from_dict
 from e2.training.start import start_model
 
 MARK = "wise_ft"  # metadata of interpolated weights

@@ -8,7 +8,8 @@ import typer
 import yaml
 
 from e2 import cli
-from e2.config import TrainConfig, merged
+from e2.config import TrainConfig
+from e2.settings import merged
 from e2.training.run import resolve
 from tests.docs.blocks import DOCS, PAGES, ROOT, blocks
 

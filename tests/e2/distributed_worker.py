@@ -12,10 +12,11 @@ from e2.adapters.embeddings.write import write_embeddings
 from e2.adapters.encoder import load_encoder
 from e2.benchmarks.retrieval.evaluate import evaluate_retrieval
 from e2.checkpoint import weights_of, whole
-from e2.config import TrainConfig, merged
+from e2.config import TrainConfig
 from e2.data import open_catalogue
 from e2.distributed import processes
 from e2.methods import METHODS
+from e2.settings import merged
 from e2.training.optim import set_rates
 from e2.training.prepare import prepare
 from e2.training.run import open_splits, start_run

@@ -7,10 +7,11 @@ import typing
 import pytest
 
 import e2
-from e2.config import ModelConfig, TrainConfig, merged, with_key
+from e2.config import ModelConfig, TrainConfig
 from e2.errors import InputError
 from e2.methods import METHODS
 from e2.selection import SELECTORS
+from e2.settings import merged, with_key
 from e2.training.presets import PRESETS
 from tests.conftest import TAGS
 

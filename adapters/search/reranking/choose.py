@@ -6,8 +6,8 @@ from dataclasses import fields
 from e2.adapters.composed.chat_client import EndpointConfig
 from e2.adapters.search.reranking.base import Reranker
 from e2.adapters.search.reranking.judge import Judge, JudgeConfig
-from e2.config import from_dict
 from e2.errors import InputError
+from e2.settings import from_dict
 from e2.training.settings import parse_settings
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from e2.adapters.search.reranking.base import HitScores, RerankHit, RerankQuery
-from e2.config import Count, setting, settings
 from e2.errors import InputError, first_line
 from e2.extras import extra
+from e2.settings import Count, setting, settings
 
 
 @settings

@@ -18,7 +18,7 @@ from e2.adapters.composed.chat_client import LATE, ChatClient, EndpointConfig
 from e2.adapters.composed.chat_protocol import NoAnswer, shown_address
 from e2.adapters.composed.reasoning import NoCaption, without_reasoning
 from e2.adapters.search.reranking.base import HitScores, RerankHit, RerankQuery
-from e2.config import Count, Positive, setting, settings
+from e2.settings import Count, Positive, setting, settings
 
 BEST = 10  # of the scale
 SCHEMA = {

@@ -3,7 +3,8 @@
 import pytest
 
 from e2.benchmarks.studies.base import Context
-from e2.config import TrainConfig, from_dict
+from e2.config import TrainConfig
+from e2.settings import from_dict
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from e2.benchmarks.studies import runs
 from e2.benchmarks.studies.base import Variant
 from e2.benchmarks.studies.digest import catalogue_digest
 from e2.benchmarks.studies.runs import learned_digests, trained, training_config
-from e2.config import merged
 from e2.data import open_catalogue
 from e2.errors import InputError, TrainingStopped
+from e2.settings import merged
 
 CLIP = Variant("clip", {"method": "clip"})
 

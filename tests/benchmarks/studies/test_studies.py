@@ -12,10 +12,10 @@ from e2.benchmarks.studies.modules import SWITCHES
 from e2.benchmarks.studies.registry import STUDIES, study_named
 from e2.benchmarks.studies.runs import _weights_digest, training_config
 from e2.benchmarks.studies.trained import TrainedStudy, chosen
-from e2.config import merged
 from e2.errors import InputError
 from e2.files import file_sha256
 from e2.methods import method_class
+from e2.settings import merged
 
 TRAINED = [name for name in STUDIES if isinstance(study_named(name), TrainedStudy)]
 

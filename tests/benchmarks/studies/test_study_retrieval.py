@@ -10,9 +10,9 @@ from e2.benchmarks.core.items import read_items
 from e2.benchmarks.studies.groups import retrieval_and_neighbours
 from e2.benchmarks.studies.intervals import value
 from e2.benchmarks.studies.retrieval import all_protocols, retrieval
-from e2.config import merged
 from e2.data.product import Product
 from e2.errors import InputError
+from e2.settings import merged
 from tests.benchmarks.stubs import Shelf, colour_encoder, png
 
 

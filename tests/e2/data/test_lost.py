@@ -7,12 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from e2.config import TrainConfig, from_dict
+from e2.config import TrainConfig
 from e2.data import open_catalogue
 from e2.data.loader import STAND_INS, StepSampler, TrainingViews, training_loader
 from e2.data.lost import NAMED, LostPhoto, LostPhotos
 from e2.errors import TrainingStopped
 from e2.factory import create_model_and_transforms, get_tokenizer
+from e2.settings import from_dict
 from e2.training.train import train
 from tests.conftest import jpeg
 
