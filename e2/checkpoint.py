@@ -74,7 +74,7 @@ def save_weights(model: E2, folder: Path) -> None:
 
 
 def write_weights(weights: dict[str, Tensor], file: Path, metadata: dict[str, str]) -> None:
-    """The same for what :func:`weights_of` gave."""
+    """Saves the weights that :func:`weights_of` gave."""
     with atomic_path(file) as path:
         save_file(weights, path, {**metadata, "format": "pt"})
 

@@ -42,8 +42,8 @@ def settings(cls: type[T]) -> type[T]:
         try:
             plain(self, *args, **values)
         except ValidationError as error:
-            _refuse_strangers(checked, values, cls.__name__)
-            raise InputError(told(error, cls.__name__)) from error
+            _refuse_unknown(checked, values, cls.__name__)
+            raise InputError(explained(error, cls.__name__)) from error
 
     checked.__init__ = init  # type: ignore[method-assign,assignment]
     return cast("type[T]", checked)
@@ -68,14 +68,14 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "config") ->
     Raises:
         InputError: an unknown key or a value of the wrong type; the message lists the keys that exist.
     """
-    _refuse_strangers(cls, values, where)
+    _refuse_unknown(cls, values, where)
     try:
         return TypeAdapter(cls).validate_python(values)
     except ValidationError as error:
-        raise InputError(told(error, where)) from error
+        raise InputError(explained(error, where)) from error
 
 
-def _refuse_strangers(cls: Any, values: Any, where: str) -> None:
+def _refuse_unknown(cls: Any, values: Any, where: str) -> None:
     """Refuses unknown keys, and true or false for a number, which pydantic takes for 1 and 0."""
     if not isinstance(values, Mapping):
         raise InputError(f"{where} must be a mapping of settings, got {values!r}")
@@ -86,7 +86,7 @@ def _refuse_strangers(cls: Any, values: Any, where: str) -> None:
             hint = f"did you mean {near[0]}? " if near else ""
             raise InputError(f"{where}: unknown setting {printable(str(key))}; {hint}there are {', '.join(sorted(hints))}")
         if is_dataclass(hints[key]) and not is_dataclass(value):
-            _refuse_strangers(hints[key], value, f"{where}.{key}")
+            _refuse_unknown(hints[key], value, f"{where}.{key}")
         elif isinstance(value, bool) and bool not in (hints[key], *typing.get_args(hints[key])):
             raise InputError(f"{where}.{key}: {value!r} is not among the values that it takes")
 
@@ -95,8 +95,8 @@ KINDS = {"int": "a whole number", "float": "a number", "string": "a text", "bool
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
-def told(error: ValidationError, where: str) -> str:
-    """One line on the value that does not fit; of a union's forms, on the one that came nearest."""
+def explained(error: ValidationError, where: str) -> str:
+    """Writes one line on the value that does not fit; for a union, on the form that came nearest."""
     found = max(error.errors(include_url=False), key=lambda each: len(each["loc"]))
     kind, context, value = found["type"], found.get("ctx", {}), printable(repr(found["input"]))
     names = [str(part) for part in found["loc"] if str(part).isidentifier() and part not in ("int", "float")]
