@@ -8,5 +8,5 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"captioner": ["Captioner", "load_captioner"], "fit": ["fit_captioner"]}
+    __name__, submod_attrs={"captioner": ["Captioner"], "checkpoint": ["load_captioner"], "fit": ["fit_captioner"]}
 )

@@ -178,7 +178,7 @@ def write(
 
     Example: `e2 caption write --captioner runs/decap --data photos/ --out captions.jsonl`
     """
-    from e2.adapters.captioning.captioner import load_captioner
+    from e2.adapters.captioning.checkpoint import load_captioner
     from e2.adapters.captioning.write import claim_captions, require_products, write_captions
     from e2.adapters.encoder import load_encoder
 

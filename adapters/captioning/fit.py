@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from e2.adapters.captioning.captioner import Captioner, captioner_info, load_captioner
+from e2.adapters.captioning.captioner import Captioner
+from e2.adapters.captioning.checkpoint import captioner_info, load_captioner, save_captioner
 from e2.adapters.captioning.config import CaptionerConfig, default_config
 from e2.adapters.captioning.corpus import Corpus, corpus_of_catalogue, corpus_of_texts, held_out
 from e2.adapters.captioning.embeddings import embed_photos, embed_texts, readable_photos
@@ -279,7 +280,7 @@ def keep_memory(captioner: Captioner, corpus: Corpus, embeddings: np.ndarray) ->
 def write_captioner(captioner: Captioner, out: Path) -> Captioner:
     """Puts the finished files beside the training state, the one that marks completion last, and removes the state."""
     with tempfile.TemporaryDirectory(dir=out, prefix=".finished.", suffix=".tmp") as folder:
-        captioner.save(Path(folder), out)
+        save_captioner(captioner, Path(folder), out)
         share(Path(folder))
         for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == CONFIG):
             record(out / path.name, CAPTIONER.name)

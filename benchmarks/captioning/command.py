@@ -28,7 +28,7 @@ def captioning(
 
     Example: `e2 evaluate captioning --captioner runs/decap --captioner runs/capdec --data boutique --out runs/captions`
     """
-    from e2.adapters.captioning.captioner import load_captioner
+    from e2.adapters.captioning.checkpoint import load_captioner
     from e2.adapters.encoder import load_encoder
     from e2.benchmarks.captioning.evaluate import (
         Candidate,

@@ -25,7 +25,7 @@ def gap(
 
     Example: `e2 evaluate gap --model runs/clip runs/e2 --data boutique --captioner runs/decap --out runs/gap`
     """
-    from e2.adapters.captioning.captioner import load_captioner
+    from e2.adapters.captioning.checkpoint import load_captioner
     from e2.adapters.encoder import load_encoder
     from e2.benchmarks.core.comparison import claim_comparison
     from e2.benchmarks.core.tuning_split import tuning_split
