@@ -3,9 +3,8 @@
 A build is a sub-folder of the index's folder (`e2.adapters.search.folder`), with
 
 - ``products.sqlite``: manifest, ids, descriptions, tags and thumbnails. The authority on what the index holds;
-- ``vectors-G.f32``: float32, row after row; SQLite maps products to rows. Rows are only appended; those of replaced or deleted
-  products stay until there are so many that the file is rewritten, as generation G + 1;
-- ``clusters-G-U-T.faiss``: rows below U, trained on T; can always be rebuilt (`e2.adapters.search.clusters`).
+- the files of `e2.adapters.search.vector_files`: SQLite maps products to their rows. Those of replaced or deleted products
+  stay until there are so many that the vectors are rewritten, as the next generation.
 
 A write is one transaction of SQLite, and so is what a search reads: vectors are on disk before a write commits, a row of a
 generation never becomes another product's, and files are removed only while nobody reads. So a process that dies leaves
@@ -17,7 +16,6 @@ only one process may open it.
 
 import contextlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,9 +27,10 @@ import pyarrow as pa
 from e2.adapters.search.clusters import Clusters
 from e2.adapters.search.database import ALONE, WRITE, Database
 from e2.adapters.search.filters import Filter
-from e2.adapters.search.folder import CLUSTERS, DATABASE, VECTORS, IndexFolder
+from e2.adapters.search.folder import DATABASE, IndexFolder
 from e2.adapters.search.snapshot import EXACT, Column, ProductTags, Snapshot
 from e2.adapters.search.store import Entry, IndexHit, Manifest
+from e2.adapters.search.vector_files import VectorFiles
 from e2.adapters.search.words import Matches, has_words, matches
 from e2.errors import InputError, first_line
 
@@ -57,6 +56,7 @@ class LocalStore:
         self._kept: tuple[int, Snapshot] | None = None  # the database's version, and the snapshot read then
         self._writes = 0  # changes by this object, which that version excludes
         self.manifest, self.entities = self._database.manifest(), self._database.entities
+        self._files = VectorFiles(build, self.manifest.dim)
 
     @classmethod
     def create(cls, path: str | Path, manifest: Manifest, *, overwrite: bool = False) -> "LocalStore":
@@ -162,7 +162,7 @@ class LocalStore:
         with self._writing() as connection:
             self._database.remove([entry.product_id for entry in entries])
             start = self._database.fact("next_row")
-            self._append(start, vectors)
+            self._files.append(self._database.fact("generation"), start, vectors)
             rows = (
                 (row, entry.product_id, entry.digest, entry.caption, *(entry.tags.get(name, "") for name in self.entities))
                 for row, entry in enumerate(entries, start)
@@ -219,46 +219,21 @@ class LocalStore:
         rows, ids = _joined(parts[0], pa.int64()).to_numpy(zero_copy_only=False), _joined(parts[1], pa.string())
         columns = ProductTags({entity: Column.of(part) for entity, part in zip(self.entities, parts[2:], strict=True)})
         generation = self._database.fact("generation")
-        return Snapshot(generation, ids, rows, columns, self._all_vectors(generation), self._clusters(generation))
+        kept = self._kept[1].clusters if self._kept and self._kept[1].generation == generation else None
+        clusters = self._files.clusters(generation, kept)
+        return Snapshot(generation, ids, rows, columns, self._all_vectors(generation), clusters)
 
     def _all_vectors(self, generation: int) -> np.ndarray:
-        """Maps (next row, D) float32 from disk, copy on write: PyTorch wants writable arrays."""
-        shape = (self._database.fact("next_row"), self.manifest.dim)
-        if not shape[0]:
-            return np.empty(shape, np.float32)
-        path = self._vector_file(generation)
-        if not path.is_file() or path.stat().st_size < 4 * shape[0] * shape[1]:
+        try:
+            return self._files.read(generation, self._database.fact("next_row"))
+        except InputError:
             self._check_in_place()
-            raise InputError(f"{path} is cut or missing; build the index again by e2 index build --overwrite")
-        return np.memmap(path, np.float32, mode="c", shape=shape)
-
-    def _clusters(self, generation: int) -> Clusters | None:
-        """Newest clusters of a generation; None if there are none, or FAISS cannot read them."""
-        if (newest := max(self._cluster_names(generation), default=None)) is None:
-            return None
-        _, upto, trained = newest
-        kept = self._kept[1] if self._kept else None
-        if kept and kept.clusters and (kept.generation, kept.clusters.upto, kept.clusters.trained) == newest:
-            return kept.clusters
-        with contextlib.suppress(RuntimeError):  # a damaged file only costs speed
-            return Clusters.load(self._cluster_file(*newest), upto, trained)
-        return None
-
-    def _cluster_names(self, generation: int) -> list[tuple[int, int, int]]:
-        """``generation``, ``upto`` and ``trained`` of each cluster file of a generation."""
-        found = (match.groups() for match in map(CLUSTERS.fullmatch, os.listdir(self.build)) if match)
-        return [(generation, int(upto), int(trained)) for of, upto, trained in found if int(of) == generation]
+            raise
 
     def _described(self, found: list[list[tuple[str, float]]], offset: int) -> list[list[IndexHit]]:
         """Adds texts and tags to the hits after the first ``offset``, in the transaction of the search."""
         known = self._database.hits([product_id for hits in found for product_id, _ in hits[offset:]])
         return [[replace(known[product_id], score=score) for product_id, score in hits[offset:]] for hits in found]
-
-    def _vector_file(self, generation: int) -> Path:
-        return self.build / f"vectors-{generation}.f32"
-
-    def _cluster_file(self, generation: int, upto: int, trained: int) -> Path:
-        return self.build / f"clusters-{generation}-{upto}-{trained}.faiss"
 
     # Writing
 
@@ -284,17 +259,6 @@ class LocalStore:
             self.replaces = False
             self.folder.unlock()
 
-    def _append(self, start: int, vectors: np.ndarray) -> None:
-        """Writes rows from ``start`` on, overwriting uncommitted ones of a dead process."""
-        path = self._vector_file(self._database.fact("generation"))
-        with path.open("r+b" if path.exists() else "xb") as file:
-            if file.seek(0, os.SEEK_END) < 4 * start * self.manifest.dim:
-                raise InputError(f"{path} is cut; build the index again by e2 index build --overwrite")
-            file.seek(4 * start * self.manifest.dim)
-            file.write(vectors.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-
     def _set_complete(self, complete: bool) -> None:
         self.manifest = replace(self._database.manifest(), complete=complete)
         self._database.set("manifest", json.dumps(self.manifest.record()))
@@ -307,11 +271,8 @@ class LocalStore:
                 return
             generation = self._database.fact("generation")
             vectors = self._all_vectors(generation)
-            with self._vector_file(generation + 1).open("wb") as file:
-                for start in range(0, len(rows), ROWS_AT_ONCE):
-                    file.write(np.ascontiguousarray(vectors[rows[start : start + ROWS_AT_ONCE]]).tobytes())
-                file.flush()
-                os.fsync(file.fileno())
+            starts = range(0, len(rows), ROWS_AT_ONCE)
+            self._files.begin(generation + 1, (vectors[rows[start : start + ROWS_AT_ONCE]] for start in starts))
             moves = [(new, int(old)) for new, old in enumerate(rows)]  # ascending: never onto one that is still to move
             for table in ("products", "thumbnails"):
                 connection.executemany(f"UPDATE {table} SET row = ? WHERE row = ?", moves)
@@ -327,22 +288,17 @@ class LocalStore:
         if clusters is None or len(rows) > GROWTH * clusters.trained:
             clusters = Clusters.of(snapshot.all_vectors, rows)
         elif len(rows) - (held := np.searchsorted(rows, clusters.upto)) > MOST_WAITING * len(rows):
-            path = self._cluster_file(generation, clusters.upto, clusters.trained)
-            clusters = Clusters.load(path, clusters.upto, clusters.trained)  # searches may run in the one in memory
+            # searches may run in the one in memory
+            clusters = self._files.load_clusters(generation, clusters.upto, clusters.trained)
             clusters.add(snapshot.all_vectors, rows[held:])
         else:
             return
-        clusters.save(self._cluster_file(generation, clusters.upto, clusters.trained))
+        self._files.save_clusters(generation, clusters)
 
     def _remove_old_files(self) -> None:
         """Removes files of earlier generations or dead processes, while nobody reads or writes."""
         with self._writing(ALONE):
-            generation = self._database.fact("generation")
-            kept = {self._vector_file(generation).name}
-            kept |= {self._cluster_file(*max(names)).name for names in [self._cluster_names(generation)] if names}
-            for name in os.listdir(self.build):
-                if name not in kept and (VECTORS.fullmatch(name) or CLUSTERS.fullmatch(name)):
-                    (self.build / name).unlink()
+            self._files.remove_others(self._database.fact("generation"))
 
 
 def _joined(parts: list[pa.Array], kind: pa.DataType) -> pa.Array:

@@ -15,6 +15,7 @@ from e2.adapters.search import build
 from e2.adapters.search.build import Written, build_index, digest_of, update_index
 from e2.adapters.search.index import open_index
 from e2.adapters.search.local_store import LocalStore
+from e2.adapters.search.vector_files import VectorFiles
 from e2.data import open_catalogue
 from e2.errors import InputError
 from tests.conftest import jpeg
@@ -82,15 +83,21 @@ def test_an_index_holds_the_catalogue(catalogue, tmp_path):
     index.close()
 
 
-POINTS = [("write", 1, 0), ("_append", 3, 16), ("_set_complete", 5, 32), ("finish", 1, 60), ("_cluster", 1, 60)]
+POINTS = [  # class, method, its call that kills, and the products there by then
+    (LocalStore, "write", 1, 0),
+    (VectorFiles, "append", 3, 16),
+    (LocalStore, "_set_complete", 5, 32),
+    (LocalStore, "finish", 1, 60),
+    (LocalStore, "_cluster", 1, 60),
+]
 
 
-@pytest.mark.parametrize(("point", "nth", "there"), POINTS)
-def test_a_killed_build_goes_on_without_doubles(catalogue, tmp_path, point, nth, there):
+@pytest.mark.parametrize(("kind", "point", "nth", "there"), POINTS)
+def test_a_killed_build_goes_on_without_doubles(catalogue, tmp_path, kind, point, nth, there):
     build_index(Stub(), catalogue, tmp_path / "whole")
     child = os.fork()
     if not child:
-        original, calls = getattr(LocalStore, point), []
+        original, calls = getattr(kind, point), []
 
         def killed(*args):
             calls.append(1)
@@ -98,7 +105,7 @@ def test_a_killed_build_goes_on_without_doubles(catalogue, tmp_path, point, nth,
                 os.kill(os.getpid(), signal.SIGKILL)
             return original(*args)
 
-        setattr(LocalStore, point, killed)
+        setattr(kind, point, killed)
         build_index(Stub(), catalogue, tmp_path / "i")
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

@@ -10,6 +10,7 @@ from e2.adapters.search import local_store, snapshot
 from e2.adapters.search.database import Database
 from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.local_store import LocalStore
+from e2.adapters.search.vector_files import VectorFiles
 from e2.errors import InputError
 from tests.adapters.search.conftest import entry, manifest, unit
 
@@ -108,7 +109,7 @@ def test_a_reader_sees_another_process_write(vectors, tmp_path):
     assert found(reader, vectors[30:31], 1) != [{"id 30"}]
 
 
-@pytest.mark.parametrize(("owner", "point"), [(LocalStore, "_append"), (Database, "set"), (Database, "remove")])
+@pytest.mark.parametrize(("owner", "point"), [(VectorFiles, "append"), (Database, "set"), (Database, "remove")])
 @pytest.mark.parametrize("manner", ["before", "after"])
 def test_a_write_that_is_killed_leaves_nothing(vectors, tmp_path, owner, point, manner):
     made(tmp_path / "i", vectors[:20]).close()
