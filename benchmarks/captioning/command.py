@@ -30,15 +30,9 @@ def captioning(
     """
     from e2.adapters.captioning.checkpoint import load_captioner
     from e2.adapters.encoder import load_encoder
-    from e2.benchmarks.captioning.evaluate import (
-        Candidate,
-        captioned_by_all,
-        claim_scores,
-        evaluate_captioning,
-        read_truth,
-        results_table,
-    )
+    from e2.benchmarks.captioning.evaluate import claim_scores, evaluate_captioning, results_table
     from e2.benchmarks.captioning.java import JavaFailed
+    from e2.benchmarks.captioning.subjects import Candidate, captioned_by_all, read_truth
     from e2.data import splits_of
 
     claim_scores(out, [str(path) for path in (*(captioner or ()), *(captions or ()))])

@@ -8,9 +8,10 @@ import pytest
 from rich.console import Console
 
 from e2.adapters.captioning.files import read_captions
-from e2.benchmarks.captioning.evaluate import Candidate, captioned_by_all, evaluate_captioning, read_truth, results_table
+from e2.benchmarks.captioning.evaluate import evaluate_captioning, results_table
 from e2.benchmarks.captioning.files import read_rows
 from e2.benchmarks.captioning.java import JavaFailed
+from e2.benchmarks.captioning.subjects import Candidate, captioned_by_all, read_truth
 from e2.benchmarks.captioning.variety import distinct, words_and_repetition
 from e2.data.product import Product
 from e2.errors import InputError
@@ -191,6 +192,6 @@ def test_what_is_not_finite_is_refused(truth, monkeypatch):
     with pytest.raises(InputError, match="20 of 20 .* not finite"):
         evaluate_captioning([candidate(truth, "a")], truth, java="none", encoder=judge, resamples=2)
     lost = lambda texts: np.full((len(texts), 2), np.nan)  # noqa: E731
-    monkeypatch.setattr("e2.benchmarks.captioning.evaluate.words_and_repetition", lost)
+    monkeypatch.setattr("e2.benchmarks.captioning.scoring.words_and_repetition", lost)
     with pytest.raises(InputError, match="a: scores that are not finite"):
         evaluate_captioning([candidate(truth, "a")], truth, java="none", resamples=2)

@@ -8,7 +8,8 @@ import pytest
 
 import e2
 from e2.adapters.encoder import Encoder
-from e2.benchmarks.captioning.evaluate import Candidate, evaluate_captioning, read_truth
+from e2.benchmarks.captioning.evaluate import evaluate_captioning
+from e2.benchmarks.captioning.subjects import Candidate, read_truth
 from e2.benchmarks.reports.caption_runs import read_runs
 from e2.benchmarks.reports.caption_tables import score_table
 from e2.benchmarks.reports.captions import choose_products, write_report
