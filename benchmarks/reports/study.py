@@ -1,10 +1,10 @@
 """Shows all results of studies and evaluations on one page that opens offline, for `e2 report study`.
 
-The sentences at the top and the list of E2's losses are made from the numbers by one rule (``study_findings``).
+A summary of each result comes first (``summary``), then where E2 is ahead and behind (``study_findings``), then all tables.
+All sentences are made from the numbers by one rule.
 """
 
 import base64
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from e2.adapters.encoder import Encoder, load_encoder
-from e2.benchmarks.core.names import distinct
+from e2.benchmarks.core.names import ends
 from e2.benchmarks.grounding.selection_picture import draw_selections
 from e2.benchmarks.reports.page import write_page
 from e2.benchmarks.reports.pictures import data_uri
 from e2.benchmarks.reports.study_examples import SIDE, Example, draw_examples, find_examples
 from e2.benchmarks.reports.study_findings import AHEAD, BEHIND, OPEN, findings
-from e2.benchmarks.reports.study_records import FIGURES, StudyResult, find_results, tables_of
+from e2.benchmarks.reports.study_records import FIGURES, StudyResult, find_results, summary_of, tables_of
 from e2.benchmarks.reports.tables import Table, write_texts
 from e2.data import Catalogue
 from e2.errors import InputError
@@ -31,17 +32,18 @@ from e2.outputs import claim_results
 PAGE, MARKDOWN, LATEX, FOLDER = "index.html", "tables.md", "tables.tex", "figures"
 SELECTIONS, EXAMPLES = "selections", "examples"
 LOOKS, QUERIES = 4, 6  # products with overlays, retrieval examples
-LONG = 14  # rows; longer tables are collapsed
+LONG, MOST = 14, 6  # rows of a table, items of a list; what is longer is collapsed
 
 
 @dataclass(frozen=True)
 class Section:
-    """One result on the page; ``figures``: (title, data URI)."""
+    """One result on the page; ``summary``: its sentences; ``figures``: (title, data URI)."""
 
     anchor: str
     title: str
     question: str
     where: str
+    summary: list[Markup]
     figures: list[tuple[str, str]]
     tables: list[Table]
 
@@ -76,7 +78,7 @@ def write_report(
     results = find_results(folders)
     encoders = [load_encoder(name, device="cpu", workers=0) for name in models]
     sections = [_section(result, place, out / FOLDER) for place, result in enumerate(results, start=1)]
-    names = distinct([re.split(r"[/:]", model.rstrip("/"))[-1] for model in models], models)
+    names = ends(models)
     looks, examples = "", []
     if encoders:
         if catalogue is None:
@@ -100,6 +102,7 @@ def write_report(
         examples=[_shown(example, names) for example in examples],
         sources=[_source(result) for result in results],
         long=LONG,
+        most=MOST,
     )
     write_texts(out, (MARKDOWN, LATEX), [table for section in sections for table in section.tables])
     return page
@@ -116,7 +119,7 @@ def _section(result: StudyResult, place: int, folder: Path) -> Section:
                 shutil.copyfile(source, temporary)
         uri = "data:image/svg+xml;base64," + base64.b64encode(figure.read_bytes()).decode()
         shown.append((figure.stem.replace("_", " "), uri))
-    return Section(anchor, result.title, result.question, result.where, shown, tables_of(result))
+    return Section(anchor, result.title, result.question, result.where, summary_of(result), shown, tables_of(result))
 
 
 def _selections(encoders: Sequence[Encoder], names: Sequence[str], catalogue: Catalogue, folder: Path, seed: int) -> str:
@@ -145,7 +148,7 @@ def _shown(example: Example, names: Sequence[str]) -> dict[str, Any]:
 def _navigation(sections: Sequence[Section], looks: str, examples: Sequence[Example]) -> list[tuple[str, str]]:
     titles = [section.title for section in sections]
     labels = [one.title if titles.count(one.title) == 1 else f"{one.title}: {one.where}" for one in sections]
-    parts = [("claims", "What came out"), ("losses", "Where it loses")]
+    parts = [("summary", "In short"), ("claims", "Where E2 is ahead"), ("losses", "Where it is behind")]
     parts += [(section.anchor, label) for section, label in zip(sections, labels, strict=True)]
     parts += [("looks", "Tokens at work")] if looks else []
     parts += [("examples", "Retrieval examples")] if examples else []

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from e2.benchmarks.grounding.maps import TOKENS
+from e2.benchmarks.grounding.maps import TOKENS, maps_of
 from e2.benchmarks.reports.study_records import StudyResult
 from e2.benchmarks.studies.tables import in_words
 
@@ -99,6 +99,10 @@ def _of_evaluation(result: StudyResult) -> Iterator[Finding]:
 
 def _of_grounding(result: StudyResult) -> Iterator[Finding]:
     """Compares, in the strict game, an encoder's tokens with the best of all other maps per entity."""
+    maps: dict[str, str] = {}  # names that records have had -> names on the page
+    for name, record in zip(result.names, result.records, strict=True):
+        folder = record["model"]["path"].rstrip("/").rpartition("/")[2]
+        maps |= {f"{folder}: {own}": f"{name}: {own}" for own in maps_of(record["metrics"])}
     for name, record in zip(result.names, result.records, strict=True):
         for entity in record["places"] if "tokens_minus" in record else ():
             key = f"pointing/{entity}"
@@ -108,7 +112,7 @@ def _of_grounding(result: StudyResult) -> Iterator[Finding]:
                 value, low, high = against[best]
                 measure = f"hits on the {entity.replace('_', ' ')}"
                 where = f"{_place(result)}, {result.records[0]['protocol']}"
-                yield Finding(f"{name}: {TOKENS}", best, measure, value, low, high, where)
+                yield Finding(f"{name}: {TOKENS}", maps.get(best, best), measure, value, low, high, where)
 
 
 def _place(result: StudyResult) -> str:

@@ -7,16 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from e2.benchmarks.core.comparison import COMPARISON, Comparison, short_names
 from e2.benchmarks.core.names import measured_on
 from e2.benchmarks.core.names import short_names as short_specs
 from e2.benchmarks.core.records import NAME
 from e2.benchmarks.core.support import leader
 from e2.benchmarks.grounding.maps import maps_of
+from e2.benchmarks.reports.summary import summary
 from e2.benchmarks.reports.tables import Table, difference_cell, value_cell
 from e2.benchmarks.studies.dataset import statistics_table
 from e2.benchmarks.studies.registry import STUDIES
-from e2.benchmarks.studies.tables import in_words, study_tables
+from e2.benchmarks.studies.tables import in_words, scores_of, study_tables
 from e2.errors import InputError
 
 EVALUATIONS = {  # benchmark -> (title, question), in the order of the page
@@ -26,6 +29,7 @@ EVALUATIONS = {  # benchmark -> (title, question), in the order of the page
     "gap": ("Modality gap", "How far apart do photos and texts lie?"),
     "detail": ("Detail of the query", "How does recall grow as the query says more?"),
 }
+HEADLINES = {"retrieval": "SumR", "probe": "mean_accuracy"}  # the measure that decides, where there is one
 FIGURES = (".svg", ".png", ".pdf")
 GROUNDING = {"pointing": "pointing game", "near": "with a tolerance of 15 of 224 pixels"}
 
@@ -122,6 +126,25 @@ def tables_of(result: StudyResult) -> list[Table]:
     if result.kind == "grounding":
         return [_grounding_table(result, measure) for measure in GROUNDING]
     return [_metrics_table(result)]
+
+
+def summary_of(result: StudyResult) -> list[Markup]:
+    """Summarises a result in sentences; none for those that no single measure decides."""
+    first = result.records[0]
+    over = f"{first['n']:,} products"
+    if result.study:
+        if result.kind == "dataset":
+            return []
+        seeds = len(first["seed"])
+        over += f" and {seeds} seeds" if seeds > 1 else ", one training each"
+        metric = first["headline"]
+        return summary(scores_of(first), first["differences"], metric, words=in_words(metric), over=over)
+    if result.kind not in HEADLINES:
+        return []
+    metric = HEADLINES[result.kind]
+    scores = {record["model"]["path"]: record for record in result.records}
+    names = dict(zip(scores, result.names, strict=True))
+    return summary(scores, result.differences, metric, words=in_words(metric), over=over, names=names)
 
 
 def _read(file: Path) -> StudyResult | None:

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from e2.adapters.encoder import Encoder
+from e2.benchmarks.core.names import ends
 from e2.benchmarks.reports.study import write_report
 from e2.benchmarks.reports.study_examples import choose_queries
 from e2.benchmarks.reports.study_findings import AHEAD, BEHIND, OPEN, findings
 from e2.benchmarks.reports.study_records import StudyResult, find_results, tables_of
+from e2.benchmarks.reports.summary import summary
 from e2.benchmarks.studies.registry import STUDIES
 from e2.benchmarks.studies.tables import in_words
 from e2.errors import InputError
@@ -64,8 +66,9 @@ def study_of(folder, bounds: list[float], label: str = "e2") -> None:
     (folder / "figure.pdf").write_text("pdf")
 
 
-def comparison_of(folder, first: str, second: str) -> None:
+def comparison_of(folder, first: str, second: str, folder_of: str = "{}") -> None:
     """Two encoders' retrieval, second minus first = +4 SumR (1 to 7)."""
+    paths = {method: "runs/" + folder_of.format(method) for method in (first, second)}
     records = [
         {
             "benchmark": "retrieval",
@@ -75,14 +78,14 @@ def comparison_of(folder, first: str, second: str) -> None:
             "text": "caption",
             "n": 40,
             "seed": 0,
-            "model": {"path": f"runs/{method}", "method": method},
-            "metrics": METRICS,
-            "ci95": {"SumR": [190.0, 210.0]},
+            "model": {"path": paths[method], "method": method},
+            "metrics": {**METRICS, "SumR": 200.0 + more},
+            "ci95": {"SumR": [190.0 + more, 210.0 + more]},
             "version": "0",
         }
-        for method in (first, second)
+        for method, more in ((first, 0), (second, 4))
     ]
-    difference = {"first": f"runs/{first}", "second": f"runs/{second}", "metrics": {"SumR": 4.0}, "ci95": {"SumR": [1.0, 7.0]}}
+    difference = {"first": paths[first], "second": paths[second], "metrics": {"SumR": 4.0}, "ci95": {"SumR": [1.0, 7.0]}}
     for place, record in enumerate(records, start=1):
         (folder / f"{place}_x").mkdir(parents=True)
         (folder / f"{place}_x" / "metrics.json").write_text(json.dumps(record))
@@ -97,6 +100,60 @@ def test_the_interval_decides_the_sentence(tmp_path, bounds, verdict, verb):
     study_of(tmp_path / "main", bounds)
     (found,) = findings(find_results([tmp_path]))
     assert found.verdict == verdict and found.sentence == f"e2 {verb} clip in SumR" and "2 seeds" in found.where
+
+
+SCORES = {"e2": (30.0, [28.0, 32.0]), "pooled": (29.0, [27.0, 31.0]), "tags": (20.0, [19.0, 21.0]), "clip": (10.0, None)}
+PAIRS = {("pooled", "e2"): [-0.5, 2.5], ("clip", "e2"): [18.0, 22.0]}  # tags has no pair, clip no interval of its own
+
+
+def sentences(*variants: str) -> list[str]:
+    scores = {
+        name: {"metrics": {"SumR": value}, "ci95": {"SumR": bounds} if bounds else {}}
+        for name, (value, bounds) in SCORES.items()
+        if name in variants
+    }
+    pairs = [{"first": first, "second": second, "ci95": {"SumR": bounds}} for (first, second), bounds in PAIRS.items()]
+    found = summary(scores, pairs, "SumR", words="SumR", over="9 products")
+    return [sentence.striptags() for sentence in found]
+
+
+BEST = "e2 has the highest SumR: 30.0 (28.0 to 32.0) over 9 products."
+POOLED = "Not decided: whether it is better than pooled (+1.0; -0.5 to +2.5)."
+
+
+@pytest.mark.parametrize(
+    ("variants", "said"),
+    [
+        (["pooled", "e2"], [BEST, POOLED]),
+        (["clip", "tags", "e2"], [BEST, "It is ahead of tags (+10.0) and clip (+20.0; +18.0 to +22.0)."]),
+        (["clip", "pooled", "e2"], [BEST, "It is ahead of clip (+20.0; +18.0 to +22.0).", POOLED]),
+        (["tags", "clip"], ["tags has the highest SumR: 20.0 (19.0 to 21.0) over 9 products.",
+                            "Not decided: whether it is better than clip (+10.0)."]),  # no interval, no verdict
+        (["e2"], ["e2 reaches SumR 30.0 (28.0 to 32.0) over 9 products; there is nothing to compare it with."]),
+        ([], []),
+    ],
+)  # fmt: skip
+def test_a_summary_names_the_best_what_it_beats_and_what_is_open(variants, said):
+    assert sentences(*variants) == said
+
+
+def test_a_summary_counts_many_variants_and_names_the_nearest(monkeypatch):
+    monkeypatch.setattr("e2.benchmarks.reports.summary.NAMED", 1)
+    assert sentences(*SCORES)[1:] == ["It is ahead of 2 of the 3 others, the nearest tags (+10.0).", POOLED]
+    assert sentences("clip", "tags", "e2")[1:] == ["It is ahead of all 2 others, the nearest tags (+10.0)."]
+
+
+def test_a_page_begins_with_its_summary_and_no_hash_is_in_a_sentence(tmp_path):
+    study_of(tmp_path / "runs" / "main", [1.0, 9.0])
+    comparison_of(tmp_path / "runs" / "retrieval", "clip", "e2", folder_of="0f3a5b7c9d1e-{}-0")
+    html = write_report([tmp_path / "runs"], tmp_path / "out").read_text(encoding="utf-8")
+    first, rest = html.split('<section id="claims">')
+    assert html.index('id="summary"') < html.index('id="claims"') < html.index("<table")
+    said = [" ".join(re.sub("<.*?>", "", one).split()) for one in re.findall('<p class="short">(.*?)</p>', first, re.S)]
+    assert "over 40 products and 2 seeds" in said[0] and "<bdi>e2-0</bdi>" in first
+    assert said[1].endswith("e2-0 has the highest SumR: 204.0 (194.0 to 214.0) over 40 products. "
+                            "It is ahead of clip-0 (+4.0; +1.0 to +7.0).")  # fmt: skip
+    assert "e2-0 is ahead of clip-0 in SumR" in rest and "0f3a5b7c9d1e" not in html.split('<section id="sources">')[0]
 
 
 def test_two_of_a_study_are_told_apart_by_their_folders(tmp_path):
@@ -168,6 +225,19 @@ def test_an_e2_that_comes_first_has_its_sign_turned(tmp_path):
     assert found.verdict == BEHIND
 
 
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["runs/0f3a5b7c9d1e-e2-0", "runs/a1b2c3d4e5f6-clip-0/"], ["e2-0", "clip-0"]),
+        (["runs/0f3a5b7c9d1e-e2-0", "runs/a1b2c3d4e5f6-e2-0"], ["e2-0 (1)", "e2-0 (2)"]),
+        (["a/e2", "b/e2"], ["a/e2", "b/e2"]),
+        (["open_clip:ViT-B-32/openai", "runs/0f3a5b7c9d1e"], ["openai", "0f3a5b7c9d1e"]),
+    ],
+)
+def test_encoders_are_named_by_their_folders_without_the_hash_of_a_training(paths, names):
+    assert ends(paths) == names
+
+
 def test_grounding_is_set_against_the_best_other_map():
     record = {
         "benchmark": "grounding",
@@ -175,7 +245,7 @@ def test_grounding_is_set_against_the_best_other_map():
         "dataset": "boutique",
         "split": "test",
         "n": 9,
-        "model": {"path": "runs/e2", "method": "e2"},
+        "model": {"path": "runs/0f3a5b7c9d1e-e2", "method": "e2"},
         "places": {"brand": 9},
         "metrics": {"pointing/tokens/brand": 50.0, "pointing/random/brand": 2.0, "pointing/rollout/brand": 20.0},
         "ci95": {
@@ -183,7 +253,10 @@ def test_grounding_is_set_against_the_best_other_map():
             "pointing/random/brand": [2, 2],
             "pointing/rollout/brand": [10, 30],
         },
-        "tokens_minus": {"e2: random": {"pointing/brand": [48, 38, 58]}, "e2: rollout": {"pointing/brand": [30, 20, 40]}},
+        "tokens_minus": {  # by the names of when it was written
+            "0f3a5b7c9d1e-e2: random": {"pointing/brand": [48, 38, 58]},
+            "0f3a5b7c9d1e-e2: rollout": {"pointing/brand": [30, 20, 40]},
+        },
     }
     result = StudyResult(None, [record], [])
     (found,) = findings([result])
