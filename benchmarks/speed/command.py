@@ -40,7 +40,8 @@ def speed(
     import torch  # not before the options are known to be right: it takes seconds
 
     from e2.benchmarks.speed import growth
-    from e2.benchmarks.speed.record import measure, speed_table
+    from e2.benchmarks.speed.record import measure
+    from e2.benchmarks.speed.table import speed_table
     from e2.files import write_json
 
     if threads:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.table import Table
-from rich.text import Text
 
 from e2.benchmarks.speed.registry import defaults
 from e2.version import __version__
@@ -61,32 +59,3 @@ def processor() -> str:
     lines = facts.read_text().splitlines() if facts.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def speed_table(record: dict[str, Any]) -> Table:
-    """Tabulates all numbers; bytes as megabytes, seconds and ratios to three digits."""
-    facts = record["machine"]
-    where = f"{facts['gpu'] or facts['processor']}, {facts['cores']} cores, {facts['threads']} threads, torch {facts['torch']}"
-    settings = ", ".join(f"{key}={value}" for key, value in record["settings"].items())
-    table = Table("measure", title=Text(f"speed of {record['protocol']}"), caption=Text(f"{where}\n{settings}"))
-    table.add_column("value", justify="right")
-    for key, value in record["metrics"].items():
-        table.add_row(Text(key.replace("_bytes", " (MB)").replace("_", " ")), shown(key, value))
-    for key, value in record["details"].items():
-        for row in value if isinstance(value, list) else ():
-            if isinstance(row, dict):
-                cells = ", ".join(f"{name} {shown(name, number)}" for name, number in row.items())
-                table.add_row(Text(key), Text(cells.replace("_bytes", " MB").replace("_", " ")))
-    return table
-
-
-def shown(key: str, value: float | str | dict[str, float]) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {shown(name, number)}" for name, number in value.items())
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if key.endswith("_bytes"):
-        return f"{value / 1e6:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"

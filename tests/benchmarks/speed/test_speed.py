@@ -2,6 +2,7 @@ import inspect
 import io
 import json
 import operator
+import re
 import time
 
 import pytest
@@ -14,10 +15,13 @@ from typer.testing import CliRunner
 from e2.benchmarks.speed import growth, retrieval, train_step
 from e2.benchmarks.speed.command import speed
 from e2.benchmarks.speed.harness import compare, peak_memory
-from e2.benchmarks.speed.record import measure, speed_table
+from e2.benchmarks.speed.record import flat, measure
 from e2.benchmarks.speed.registry import MEASUREMENTS, measurement, read_options
+from e2.benchmarks.speed.table import shown as form
+from e2.benchmarks.speed.table import speed_table, spelled
 from e2.config import DataConfig, ModelConfig, TrainConfig
 from e2.errors import InputError
+from tests.shared import ROOT
 
 APP = Typer()
 APP.command()(speed)
@@ -96,7 +100,9 @@ def test_growth_measures_each_size_and_draws_them(tmp_path, monkeypatch):
     assert [point["products"] for point in details["evaluate"]] == [32, 64]
     assert [point["products"] for point in details["embed"]] == [32]
     assert record["metrics"]["evaluate_per_product_ratio"] > 0
-    assert speed_table(record).row_count == len(record["metrics"]) + 3
+    lines = printed(record)
+    assert [row[1:] for row in cells(lines) if row[0] == "products"] == [["32"], ["32", "64"]]
+    assert lines.index("embed") < lines.index("evaluate")
     growth.draw(details, tmp_path / growth.PICTURE)
     assert "<svg" in (tmp_path / growth.PICTURE).read_text()
 
@@ -147,12 +153,44 @@ def test_train_step_reports_times_memory_and_text_lengths(tiny, shop, monkeypatc
     assert found["unique_texts"] == 16 + 3 + 2 + 4  # descriptions, brands, seasons, colours
 
 
-def test_tables_show_numbers_within_numbers():
+def printed(record) -> list[str]:
+    console = Console(width=80, file=io.StringIO())
+    console.print(speed_table(record))
+    return console.file.getvalue().splitlines()
+
+
+def cells(lines: list[str]) -> list[list[str]]:
+    """Rows of the tables, headings too."""
+    return [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in lines if line[0] in "│┃"]
+
+
+def test_tables_show_numbers_within_numbers_a_column_per_point():
     """As `index-growth` has them: latencies by filter, within the points of growth."""
 
-    def run(sizes=(10,)):
-        return {"points": [{"products": size, "latency_ms": {"p50": 1.5, "p95": 20}} for size in sizes]}
+    def run(sizes=(10, 2000), server=""):
+        return {"points": [{"products": size, "all": {"p50_ms": 1.5, "recall": 1.0}} for size in sizes]}
 
-    console = Console(width=120, file=io.StringIO())
-    console.print(speed_table(measure("index-growth", run, {})))
-    assert "products 10, latency ms p50 1.5, p95 20" in console.file.getvalue()
+    lines = printed(measure("index-growth", run, {}))
+    assert cells(lines) == [["products", "10", "2,000"], ["all p50 (ms)", "1.5", "1.5"], ["all recall", "1", "1"]]
+    assert lines[0] == "speed of index-growth" and lines[-1] == "sizes=10,2000"
+
+
+def several_engines(names=("local", "faiss-flat", "faiss-ivf-flat", "faiss-ivf-sq8", "faiss-hnsw", "milvus-lite")):
+    points = [{"engine": name, "peak_bytes": 10**9, "filtered_p99_ms": 1234.5} for name in names]
+    return {"points": [{**points[0], "delete_s": 0.1}, *points[1:]]}
+
+
+RECORDS = [path for path in sorted((ROOT / "benchmarks/results").rglob("metrics.json")) if '"speed"' in path.read_text()[:40]]
+
+
+@pytest.mark.parametrize("path", [None, *RECORDS], ids=lambda path: path and path.parent.name)
+def test_nothing_wraps_or_is_cut_at_80_columns(path):
+    record = json.loads(path.read_text()) if path else measure("index-engines", several_engines, {})
+    lines = printed(record)
+    shown = cells(lines)
+    points = [flat(row) for rows in record["details"].values() for row in rows if isinstance(row, dict)]
+    assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
+    assert all([spelled(name), form(name, value)] in shown for name, value in record["metrics"].items())
+    for name in {name for point in points for name in point}:
+        found = [cell for label, *values in shown if label == spelled(name) for cell in values if cell != "–"]
+        assert sorted(found) == sorted(form(name, point[name]) for point in points if name in point)
