@@ -21,6 +21,7 @@ class Batch:
     tag_index: Tensor  # (B, E) row of each product's tags; -1 = missing. (B, E, V) if products have up to V values of one
     text_keys: Tensor  # (U,) a hash of each text's tokens: the same text has the same key in every process
     noise: dict[int, Tensor] | None = field(default=None, kw_only=True)  # selection noise, layer -> (B, S, N)
+    kept: Tensor | None = field(default=None, kw_only=True)  # (B, K) patches that the image tower sees; None = all
     layouts: list[Layout] | None = field(default=None, kw_only=True)  # of the texts, or of each chunk of them
     targets: BatchTargets | None = field(default=None, kw_only=True)
 
@@ -34,7 +35,7 @@ class Batch:
 
     def _map(self, change: Callable) -> "Batch":
         parts = (self.images, self.tokens, self.text_index, self.tag_index, self.text_keys)
-        further = {"noise": self.noise, "layouts": self.layouts, "targets": self.targets}
+        further = {"noise": self.noise, "kept": self.kept, "layouts": self.layouts, "targets": self.targets}
         return Batch(*map(change, parts), **recursively_apply(change, further))
 
     @property

@@ -125,6 +125,9 @@ class OptimConfig:
     )
     # 0 would leave no gradient
     clip_norm: Annotated[float, Field(ge=1e-12)] | None = setting(1.0, "most of the whole gradient's norm; null = not clipped")
+    patch_dropout: Fraction = setting(
+        0.0, "share of each photo's patches, drawn anew each step, that the image tower does not see (FLIP); less time a step"
+    )
     new_only: Share = setting(0.0, "first stage: share of all steps in which only the new parameters learn (paper: 0.2)")
     image_layers: Natural | None = setting(
         None, "train only the last so many groups of the image tower; 0 = frozen, null = all"
@@ -228,6 +231,8 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
 
     def __post_init__(self) -> None:
+        if self.optim.patch_dropout and self.data.cache is not None:
+            raise InputError("optim.patch_dropout draws other patches each step than data.cache keeps; leave one of them out")
         if self.pretrained is None and ":" not in self.backbone:
             if self.wise_ft is not None:
                 raise InputError("wise_ft goes back to pre-trained weights: name them by --pretrained")

@@ -166,7 +166,8 @@ class SelectionReader(nn.Module):
                 locations = self.locations.features(seen, stream)  # (B, N, C)
                 tokens = tokens.expand(count, -1, -1)  # (B, S, W)
                 hidden = self.locations.hidden(locations)
-                tokens, selections[depth] = fusion(tokens, locations, self.locations.lift, noise.get(depth), hidden)
+                drawn = noise[depth][..., : locations.shape[1]] if depth in noise else None  # fewer if patches were dropped
+                tokens, selections[depth] = fusion(tokens, locations, self.locations.lift, drawn, hidden)
                 read = self.gated_read(tower, tokens, self.gates[str(depth)])  # (B, W)
                 if self.into_stream:
                     stream = torch.cat([stream[:, :1] + read.unsqueeze(1).to(stream.dtype), stream[:, 1:]], dim=1)

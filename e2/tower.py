@@ -71,9 +71,18 @@ class Tower(ABC):
         """(B, P + N, W) -> (B, D): the backbone's own pooling, norm and projection."""
         return self.project(self.pooled(x))
 
-    def begin(self, photos: Photos) -> Activations:
-        """Photos as activations: pixels (B, 3, H, W) with positions, ready for the first block."""
-        return photos if isinstance(photos, Activations) else Activations({0: self.embed(photos)}, pixels=photos)
+    def begin(self, photos: Photos, kept: Tensor | None = None) -> Activations:
+        """Photos as activations: pixels (B, 3, H, W) with positions, ready for the first block.
+
+        ``kept``: the patches that the blocks see, (B, K); None = all.
+        """
+        if isinstance(photos, Activations):
+            return photos
+        stream = self.embed(photos)
+        if kept is not None:
+            prefix, patches = stream.split([self.num_prefix_tokens, self.num_patches], dim=1)
+            stream = torch.cat([prefix, patches.gather(1, kept.unsqueeze(-1).expand(-1, -1, self.width))], dim=1)
+        return Activations({0: stream}, pixels=photos)
 
     def finish(self, photos: Photos) -> Tensor:
         """Runs what is left of the tower: (B, D)."""

@@ -23,6 +23,7 @@ from e2.packing import Layout, encode_packed
 from e2.planning import Planner
 from e2.targets import BatchTargets, Targets, batch_targets
 from e2.texts import text_ends
+from e2.towers import open_tower
 
 
 def region_weight(loss: LossConfig, pretrained: bool) -> float:
@@ -77,9 +78,15 @@ class Method(nn.Module):
         """The frozen part of the image tower that runs once per photo, and what this method needs of it."""
         return self.model.front()
 
-    def image_features(self, images: Photos, noise: Mapping[int, Tensor] | None = None) -> dict[str, Tensor]:
+    def seen(self, images: Photos, kept: Tensor | None) -> Photos:
+        """Photos as the image tower's blocks see them: with the patches (b, K) that are kept, if not all are."""
+        return images if kept is None else open_tower(self.model.visual).begin(images, kept)
+
+    def image_features(
+        self, images: Photos, noise: Mapping[int, Tensor] | None = None, kept: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """(b, 3, H, W), or activations of a frozen front -> features by name, (b, ...) each."""
-        reading = self.model.read(images, noise)
+        reading = self.model.read(self.seen(images, kept), noise)
         features = {"image": reading.image, "regions": reading.regions}
         return features if self.start is None else {**features, "start": self.start(images)}
 
@@ -94,7 +101,7 @@ class Method(nn.Module):
 
     def features(self, batch: Batch) -> Features:
         layout = batch.layouts[0] if batch.layouts else None
-        return Features(self.image_features(batch.images, batch.noise), self.text_features(batch.tokens, layout))
+        return Features(self.image_features(batch.images, batch.noise, batch.kept), self.text_features(batch.tokens, layout))
 
     def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
         """Computes the loss between photos (B, D) and unique texts (C, D); ``targets`` (B,) is each photo's text."""

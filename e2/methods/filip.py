@@ -43,10 +43,12 @@ class Filip(Method):
         blocks = open_tower(self.model.visual).frozen_blocks()
         return Front(blocks, (blocks,))
 
-    def image_features(self, images: Photos, noise: Mapping[int, Tensor] | None = None) -> dict[str, Tensor]:
+    def image_features(
+        self, images: Photos, noise: Mapping[int, Tensor] | None = None, kept: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Adds the patches (b, N, D), each as the tower would pool and project it alone."""
         tower = open_tower(self.model.visual)
-        stream = tower.last_stream(images)
+        stream = tower.last_stream(self.seen(images, kept))
         normed = tower.norm(stream[:, tower.num_prefix_tokens :])  # (b, N, W)
         patches = tower.merge(normed.flatten(0, 1).unsqueeze(1)).unflatten(0, normed.shape[:2]) @ tower.proj
         features = {"image": tower.pool(stream), "patches": patches}

@@ -38,7 +38,8 @@ class CachedFeatures:
     def _image_encoder(self, method: Method, batch: Batch) -> Callable[[slice], dict[str, Tensor]]:
         def encode(rows: slice) -> dict[str, Tensor]:
             noise = None if batch.noise is None else {layer: tensor[rows] for layer, tensor in batch.noise.items()}
-            return method.image_features(batch.images[rows].to(self.device, non_blocking=True), noise)
+            kept = None if batch.kept is None else batch.kept[rows]
+            return method.image_features(batch.images[rows].to(self.device, non_blocking=True), noise, kept)
 
         return encode
 

@@ -21,6 +21,7 @@ from e2.losses import OwnRows
 from e2.methods import Method, method_class
 from e2.training.average import WeightAverage
 from e2.training.optim import freeze_towers, make_optimizer
+from e2.training.patch_dropout import require_patches
 from e2.training.sharding import BLOCKS, shard
 from e2.training.start import start_model
 from e2.training.state import Progress
@@ -82,6 +83,8 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         raise InputError(f"{accelerator.num_processes} processes need at least as many products a batch; raise --batch-size")
     model, transform, val_transform = start_model(config)
     start_sha256 = tensors_sha256(model.clip.state_dict()) if model.clip.origin.pretrained else None
+    if config.optim.patch_dropout:
+        require_patches(model)
     method = kind(model, config.loss, config.data.tags)
     torch.backends.cuda.matmul.allow_tf32 = config.tf32
     if config.checkpointing:

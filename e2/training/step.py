@@ -13,8 +13,10 @@ from e2.batch import Batch
 from e2.data.loader import mixed_seed
 from e2.distributed import average_gradients, gather_step, own_rows, shared_means
 from e2.errors import TrainingStopped
+from e2.towers import open_tower
 from e2.training.grad_cache import CachedFeatures
 from e2.training.optim import set_rates
+from e2.training.patch_dropout import draw_patches
 from e2.training.prepare import Run
 from e2.training.sharding import scale_down, sharded_norms
 from e2.training.watch import StepFindings
@@ -49,12 +51,17 @@ def read(run: Run) -> StepFindings | None:
 
 
 def draw_noise(run: Run, batch: Batch) -> None:
-    """Draws the step's selection noise for the whole batch, whatever part this process and chunk hold."""
+    """Draws the step's selection noise, and the patches that it keeps, for the whole batch, whatever part this process and
+    chunk hold."""
     step, rank, device = run.progress.step, run.accelerator.process_index, run.accelerator.device
     torch.manual_seed(mixed_seed(run.config.seed, step, 0))
     noise = run.method.draw_noise(run.batch_size, device)
     rows = own_rows(run.batch_size)
     batch.noise = {layer: tensor[rows.start :: rows.step] for layer, tensor in noise.items()}
+    if run.config.optim.patch_dropout:
+        patches = open_tower(run.model.visual).num_patches
+        kept = draw_patches(run.batch_size, patches, run.config.optim.patch_dropout, device)
+        batch.kept = kept[rows.start :: rows.step]
     if rank:
         torch.manual_seed(mixed_seed(run.config.seed, step, rank))  # for a backbone's own dropout
 
