@@ -63,7 +63,7 @@ def weights_of(model: E2) -> dict[str, Tensor]:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """Contiguous and on the CPU; of a sharded one (FSDP) all of it, for which every process must ask."""
+    """Copies a tensor to the CPU, contiguous; a sharded one (FSDP) is gathered, so every process must call this."""
     tensor = tensor.detach()
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).cpu().contiguous()
 
@@ -154,7 +154,7 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
 
 
 def load(path: str | Path, *, device: str = "cpu", precision: str = "fp32", **hub: Any) -> tuple[E2, PhotoTransform, Callable]:
-    """A trained model with its evaluation transform and its tokenizer.
+    """Loads a trained model with its evaluation transform and its tokenizer.
 
     Args:
         path: a checkpoint folder, a weights file in one (``RUN/last.safetensors``), or ``hf-hub:ORG/NAME`` (may download).

@@ -27,7 +27,7 @@ def create_model_and_transforms(
     backbone_options: dict[str, Any] | None = None,
     **options: Any,
 ) -> tuple[E2, PhotoTransform, PhotoTransform]:
-    """A model with E2's selection tokens over an open_clip backbone.
+    """Makes a model with E2's selection tokens over an open_clip backbone.
 
     Args:
         backbone: ``e2-nano``, ``e2-tiny``, ``e2-small``, any open_clip model whose image tower is a ViT, ``local-dir:FOLDER``,
@@ -71,7 +71,7 @@ def create_model_and_transforms(
 
 
 def checked_size(size: int | Sequence[int]) -> tuple[int, int]:
-    """(height, width) of the input."""
+    """Checks an input size and returns it as (height, width)."""
     pair = (size, size) if isinstance(size, int) else tuple(size)
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         raise InputError(f"image size {size!r} is neither a number of pixels nor (height, width)")
@@ -79,5 +79,5 @@ def checked_size(size: int | Sequence[int]) -> tuple[int, int]:
 
 
 def get_tokenizer(backbone: str, pretrained: str | None = None) -> Callable:
-    """The tokenizer of a backbone, named as for :func:`create_model_and_transforms`."""
+    """Makes the tokenizer of a backbone, named as for :func:`create_model_and_transforms`."""
     return create_tokenizer(backbone, pretrained)

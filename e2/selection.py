@@ -81,7 +81,7 @@ class UniformSelection(Selector):
 
 
 class RandomSelection(UniformSelection):
-    """One location per token by lot in training, the mean of all otherwise: the control that nothing is learned by."""
+    """A random location per token in training, the mean of all otherwise: the control that cannot learn what to choose."""
 
     takes_noise = True
 

@@ -27,7 +27,7 @@ Scale = Annotated[float, Field(ge=1)]
 
 
 def setting(default: Any, description: str) -> Any:
-    """A field with its line of the reference page."""
+    """Makes a field with a default and its description on the reference page."""
     return Field(default, description=description)
 
 
@@ -56,7 +56,7 @@ def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The whole config as plain JSON-able values."""
+    """Converts a config to nested plain values, as JSON has them."""
     return asdict(config)
 
 
@@ -121,7 +121,7 @@ def merged(config: Any, changes: Mapping[str, Any], where: str = "config") -> An
 
 
 def deep_update(base: Any, changes: Any) -> Any:
-    """Nested mappings with nested changes."""
+    """Merges nested changes into nested mappings."""
     if not (isinstance(base, dict) and isinstance(changes, Mapping)):
         return changes
     return {**base, **{key: deep_update(base.get(key), value) for key, value in changes.items()}}
