@@ -22,7 +22,14 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.tag_reader import TagReader, tag_vocabulary
 from e2.adapters.unit_vectors import mean_of_each
 from e2.benchmarks.core.bootstrap import RESAMPLES, Measure, resampled_means
-from e2.benchmarks.core.comparison import Comparison, Measured, check_encoders, compare_encoders, write_comparison
+from e2.benchmarks.core.comparison import (
+    Comparison,
+    Measured,
+    check_encoders,
+    compare_encoders,
+    short_names,
+    write_comparison,
+)
 from e2.benchmarks.core.encoded import first_photos
 from e2.benchmarks.core.items import Items, read_items
 from e2.benchmarks.core.tables import metrics_table
@@ -189,8 +196,7 @@ def sweep_table(comparison: Comparison) -> Table:
     """Tabulates the effect of narrowing: SumR, and each captioner's CIDEr, by share of the offset."""
     table = Table("amount", title="Narrowed afterwards", caption="0: as trained, 1: the means meet; * clear of the value at 0")
     curves = []
-    for record in comparison.results:
-        name = record["model"]["path"].rstrip("/").rpartition("/")[2]
+    for name, record in zip(short_names(comparison), comparison.results, strict=True):
         curves.append((f"{name} SumR", "SumR", record["narrowing"]["sweep"]))
         curves += [(f"{one['path'].rpartition('/')[2]} CIDEr", "CIDEr", one["sweep"]) for one in record["captioners"]]
     for heading, _, _ in curves:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from e2.benchmarks.captioning import files as caption_files
+from e2.benchmarks.core.names import ends
 from e2.benchmarks.core.records import NAME
 from e2.errors import InputError
 
@@ -50,9 +51,7 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[CaptionRun], list[dict[str,
         if record.get("benchmark") != "captioning" or not captions or "scores" not in captions[0]:
             raise InputError(f"{folder} holds no scored captions; make them by e2 evaluate captioning --out {folder}")
         _check_alike(folder, record, captions, single[0], records[0], rows[0])
-    paths = [record["model"]["path"] for record in records]
-    short = [Path(path).name or path for path in paths]
-    names = [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]
+    names = ends([record["model"]["path"] for record in records])
     return [CaptionRun(*parts) for parts in zip(names, records, rows, strict=True)], differences
 
 

@@ -27,7 +27,7 @@ def speed_table(record: dict[str, Any]) -> Group:
             parts.append(Text(spelled(name), style="bold"))
         parts += _points(rows)
     where = f"{facts['gpu'] or facts['processor']}, {facts['cores']} cores, {facts['threads']} threads, torch {facts['torch']}"
-    settings = ", ".join(f"{name}={_setting(value)}" for name, value in record["settings"].items() if value != "")
+    settings = "; ".join(f"{name}={_setting(value)}" for name, value in record["settings"].items() if value != "")
     return Group(*parts, Text(f"{where}\n{settings}"))
 
 
@@ -48,7 +48,7 @@ def shown(name: str, value: float | str) -> str:
 
 
 def _setting(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _points(rows: Sequence[dict[str, Any]]) -> list[Table]:

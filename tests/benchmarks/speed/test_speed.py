@@ -172,7 +172,7 @@ def test_tables_show_numbers_within_numbers_a_column_per_point():
 
     lines = printed(measure("index-growth", run, {}))
     assert cells(lines) == [["products", "10", "2,000"], ["all p50 (ms)", "1.5", "1.5"], ["all recall", "1", "1"]]
-    assert lines[0] == "speed of index-growth" and lines[-1] == "sizes=10,2000"
+    assert lines[0] == "speed of index-growth" and lines[-1] == "sizes=10, 2000"
 
 
 def several_engines(names=("local", "faiss-flat", "faiss-ivf-flat", "faiss-ivf-sq8", "faiss-hnsw", "milvus-lite")):
