@@ -22,7 +22,7 @@ from e2.adapters.search.keeping import Reference, agreed_tags, keeps, kept_tags,
 from e2.adapters.search.photos import QueryPhotos
 from e2.adapters.search.pictures import jpeg_of
 from e2.adapters.search.reranking.base import Reranker, RerankHit, RerankQuery, reordered
-from e2.adapters.search.sorting import NEAREST, Order, listed
+from e2.adapters.search.sorting import NEAREST, Order, listed, numbered
 from e2.adapters.search.store import IndexHit
 from e2.data.images import ImageSource
 from e2.errors import InputError
@@ -267,6 +267,11 @@ def without(unwanted: Unwanted, vocabulary: Mapping[str, Iterable[str]]) -> Filt
 
 
 def vocabulary_of(products: ProductSearch) -> dict[str, list[str]]:
-    """Collects entity -> values of the products, from which tags are read; most frequent first."""
-    found = {entity: [value for value in values if value][:MOST_VALUES] for entity, values in products.facets().items()}
-    return {entity: values for entity, values in found.items() if values}
+    """Collects entity -> values of the products, from which tags are read; most frequent first.
+
+    Tags of numbers are left out: a price is neither read off a photo nor part of a text that describes one.
+    """
+    facets = products.facets()
+    numbers = numbered(facets)
+    words = {entity: [value for value in values if value] for entity, values in facets.items() if entity not in numbers}
+    return {entity: values[:MOST_VALUES] for entity, values in words.items() if values}

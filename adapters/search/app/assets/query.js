@@ -2,7 +2,7 @@
 
 import { go, state } from "./address.js";
 import { takeBox } from "./box.js";
-import { $, about, button, el, photoAddress, say } from "./dom.js";
+import { $, about, button, el, photoAddress, say, valuesOf } from "./dom.js";
 import { MOST_PHOTOS, choosePhoto } from "./photos.js";
 import { photoPanel } from "./readings.js";
 
@@ -79,7 +79,7 @@ export function showMix({ photos, q, method, weight }) {
 
 export function showSteps(found) {
   const told = Object.entries(found.steps).filter(([name]) => STEPS[name]).map(([name, value]) =>
-    el("div", {}, el("dt", {}, STEPS[name]), el("dd", { dir: "auto" }, typeof value === "string" ? value : Object.values(value).join(", "))))
+    el("div", {}, el("dt", {}, STEPS[name]), el("dd", { dir: "auto" }, typeof value === "string" ? value : Object.values(value).flatMap(valuesOf).join(", "))))
     .filter((line) => line.lastChild.textContent);
   $("query-photo").querySelector(".steps")?.replaceChildren(...told);
 }

@@ -28,7 +28,7 @@ function keep(searches) {
 }
 
 const nameOf = (wanted) =>
-  [wanted.q || (wanted.photos.length ? "like the photo" : ""), ...filtersInWords(wanted)].filter(Boolean).join(", ").slice(0, LONGEST);
+  [wanted.q || (wanted.photos.length ? "like the photo" : ""), ...filtersInWords(wanted)].filter(Boolean).join(", ").slice(0, LONGEST) || "All products";
 
 function fill(told = "") {
   const dialog = $("saved");

@@ -133,6 +133,7 @@ def test_every_method_composes(client, service):
     for method in service.models.methods:
         answer = client.get("/api/search", params={"photo": "product:tee-2", "q": "in red", "method": method, "k": 3})
         assert answer.json()["method"] == method and len(ids(answer)) >= 2
+        assert "price" not in {**answer.json()["steps"].get("tags", {}), **answer.json()["steps"].get("changed", {})}
     asked = {"photo": "product:tee-2", "q": "from Nike", "method": "cirevl"}  # a word of the index's brands only
     assert "Nike tee" in client.get("/api/search", params=asked).json()["steps"]["rewritten"]
 
@@ -230,6 +231,7 @@ def test_reading_a_photo(client, service):
     both = service.models.encoder.encode_images_and_regions([photo.jpeg], progress=False)
     read = service.models.reader.read(*both)[0]
     own = client.get("/api/product", params={"id": "tee-2"}).json()["tags"]
+    assert set(found["tags"]) == {"brand", "colour"}  # no photo tells a price
     for entity, values in found["tags"].items():  # its own tags win, and take part in searches
         assert (values[0]["value"], values[0]["sure"]) == (own[entity], "known")
         assert read[entity] in [value["value"] for value in values]
