@@ -57,13 +57,13 @@ def test_a_product_and_its_like(page):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    page.locator("dialog .similar button").first.wait_for()
-    assert page.locator("dialog .similar button").count() == 8
+    page.locator("#product .similar button").first.wait_for()
+    assert page.locator("#product .similar button").count() == 8
     page.keyboard.press("Escape")
-    page.locator("dialog").wait_for(state="hidden")
+    page.locator("#product").wait_for(state="hidden")
     page.wait_for_url(re.compile(r"/$"))
     page.go_forward()  # the dialog again
-    page.locator("dialog h2").wait_for()
+    page.locator("#product h2").wait_for()
     page.get_by_role("button", name="Search with this photo").click()
     page.locator("#photo-chip img").wait_for()
     assert "photo=product" in page.url and page.evaluate("document.activeElement.id") == "words"
@@ -107,27 +107,27 @@ def test_typed_words_survive_whatever_is_chosen(page):
     shown(page)
     page.fill("#words", "in blue")
     page.locator(".card").first.click()  # looks at a product, chooses nothing
-    page.locator("dialog h2").wait_for()
+    page.locator("#product h2").wait_for()
     page.keyboard.press("Escape")
-    page.locator("dialog").wait_for(state="hidden")
+    page.locator("#product").wait_for(state="hidden")
     assert page.input_value("#words") == "in blue" and "q=" not in page.url
 
 
 def test_back_never_opens_a_product_that_was_closed(page):
     leave = {
         "Escape": lambda: page.keyboard.press("Escape"),
-        "button": lambda: page.locator("dialog .close").click(),
-        "another": lambda: (page.locator("dialog .similar button").first.click(), page.keyboard.press("Escape")),
-        "filter": lambda: page.locator("dialog dd .value", has_text="Nike").click(),
+        "button": lambda: page.locator("#product .close").click(),
+        "another": lambda: (page.locator("#product .similar button").first.click(), page.keyboard.press("Escape")),
+        "filter": lambda: page.locator("#product dd .value", has_text="Nike").click(),
     }
     for name, away in leave.items():
         page.goto("/")
         page.goto("/?q=tee")
         shown(page)
         page.locator(".card", has_text="Nike").first.click()
-        page.locator("dialog .similar button").first.wait_for()
+        page.locator("#product .similar button").first.wait_for()
         away()
-        page.locator("dialog").wait_for(state="hidden")
+        page.locator("#product").wait_for(state="hidden")
         if name != "filter":
             page.wait_for_url(re.compile(r"\?q=tee$"))
         page.go_back()
@@ -141,9 +141,9 @@ def test_hostile_texts_stay_texts(page):
     page.get_by_role("button", name="Show more").click()
     page.locator("#results .caption", has_text="onerror").wait_for()
     page.locator("#results .card", has_text="onerror").click()
-    page.locator("dialog h2", has_text="onerror").wait_for()
-    assert page.locator("dialog h2").inner_text() == HOSTILE and page.locator("dialog h2 img").count() == 0
-    page.locator("dialog .tag-list .value", has_text="onerror").click()
+    page.locator("#product h2", has_text="onerror").wait_for()
+    assert page.locator("#product h2").inner_text() == HOSTILE and page.locator("#product h2 img").count() == 0
+    page.locator("#product .tag-list .value", has_text="onerror").click()
     page.locator("#chips", has_text="onerror").wait_for()
     page.get_by_role("checkbox", name=re.compile("onerror")).wait_for()
     assert page.title() != "owned"
@@ -163,7 +163,7 @@ def test_empty_and_error_states_lead_on(page):
     page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"no photo"})
     page.locator("#said", has_text="not a photo").wait_for()
     page.goto("/?product=gone")
-    page.locator("dialog", has_text="no such product").wait_for()
+    page.locator("#product", has_text="no such product").wait_for()
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(page):
