@@ -222,7 +222,7 @@ class TrainConfig:
         False, "compute what the blocks keep for the gradient once more instead of keeping it: less memory, more time"
     )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto = a GPU where there is one")
-    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = setting(
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = setting(
         ("tensorboard",), "programs that get what log.csv gets; wandb offline, unless WANDB_MODE says otherwise"
     )
     model: ModelConfig = field(default_factory=ModelConfig)

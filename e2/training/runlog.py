@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from e2.files import atomic_path
 from e2.model import E2
+from e2.training.trackers import log_row
 from e2.training.watch import StepFindings
 
 EVERY = 10  # steps between rows
@@ -112,7 +113,7 @@ class RunLog:
             return
         self.rows.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
         self.file.flush()
-        self.accelerator.log({name: value for name, value in row.items() if name != "step"}, step=row["step"])
+        log_row(self.accelerator, {name: value for name, value in row.items() if name != "step"}, row["step"])
 
 
 def drop_rows_after(path: Path, step: int) -> None:

@@ -1,7 +1,7 @@
 """Trackers of experiments, run by accelerate: each gets the rows of ``log.csv``, and most the settings of the run."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def start_trackers(accelerator: Accelerator, config: TrainConfig, out: Path, ste
         BOARD: {"purge_step": step},
         "wandb": {"name": out.name, "dir": str(out), "mode": os.environ.get("WANDB_MODE", "offline")},
         "trackio": {"name": out.name},
+        "mlflow": {"run_name": out.name},
     }
     accelerator.init_trackers(PROJECT, init_kwargs=options)
     for tracker in accelerator.trackers:
@@ -48,3 +49,10 @@ def start_trackers(accelerator: Accelerator, config: TrainConfig, out: Path, ste
                 import tensorboard  # noqa: F401
         except InputError as missing:
             say(f"{missing}; log.csv holds the same values")
+
+
+def log_row(accelerator: Accelerator, row: Mapping[str, Any], step: int) -> None:
+    """Sends a row of numbers by name to all trackers, from the main process."""
+    for tracker in accelerator.trackers:
+        plain = tracker.name == "mlflow"  # it refuses names with an @
+        tracker.log({name.replace("@", "_at_") if plain else name: value for name, value in row.items()}, step=step)

@@ -1,6 +1,7 @@
 """Trackers get what ``log.csv`` gets; one that is not installed is one line before anything is read."""
 
 import csv
+import json
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
@@ -9,6 +10,7 @@ import accelerate.tracking
 import pytest
 from accelerate.utils import LoggerType
 
+from e2.training.trackers import log_row
 from tests.command import run_command
 
 LINE = "train --backbone test-tiny --method clip --batch-size 16 --steps 2 --device cpu --workers 0"
@@ -48,6 +50,31 @@ def test_a_tracker_gets_the_rows_and_the_settings_offline(shop, tiny, tmp_path, 
             name: value for name, value in row.items() if value and name != "step"
         }
     assert not (out / "tensorboard").exists()
+
+
+def test_mlflow_gets_the_rows_under_names_that_it_takes(shop, tiny, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow", reason="MLflow is no part of the test extra")
+    place = f"file:{tmp_path / 'mlflow'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    out = tmp_path / "mine"
+    answer = run_command(*LINE.split(), "--data", shop, "--set", "trackers=[mlflow]", "--out", out)
+    assert answer.status == 0, answer
+    mlflow.set_tracking_uri(place)
+    (run,) = mlflow.search_runs(experiment_names=["e2"], output_format="list")
+    assert (run.info.run_name, run.data.params["method"], run.info.status) == ("mine", "clip", "FINISHED")
+    last = json.loads((out / "summary.json").read_text())["history"][-1]
+    assert run.data.metrics["text_to_image_R_at_1"] == pytest.approx(last["text_to_image_R@1"])
+
+
+def test_names_are_changed_for_mlflow_alone():
+    told = {}
+    trackers = [
+        SimpleNamespace(name=name, log=lambda values, step, name=name: told.update({name: (values, step)}))
+        for name in ("wandb", "mlflow")
+    ]
+    log_row(SimpleNamespace(trackers=trackers), {"second_text_to_image_R@1": 2.0}, 3)
+    assert told == {"wandb": ({"second_text_to_image_R@1": 2.0}, 3), "mlflow": ({"second_text_to_image_R_at_1": 2.0}, 3)}
 
 
 def test_a_tracker_that_is_not_installed_is_one_line(shop, tiny, tmp_path, monkeypatch):
