@@ -25,8 +25,10 @@ class ModelConfig:
 
     tags: tuple[str, ...] = setting((), "the entities; none = the plain backbone")
     tokens: Count | dict[str, Count] = setting(2, "selection tokens per entity, one number or entity -> number")
-    locations: Literal["local", "patches"] = setting(
-        "local", "what tokens choose among: local features of the pixels, or the backbone's patches"
+    locations: Literal["local", "patches"] | None = setting(
+        None,
+        "what tokens choose among: local features of the pixels, or the backbone's patches; "
+        "null = local with random weights, patches with pre-trained ones",
     )
     registers: Literal["hidden", "read"] = setting(
         "hidden",
@@ -35,8 +37,10 @@ class ModelConfig:
     attention: Literal["apart", "one-way", "full"] = setting(
         "apart", "of the tokens in the blocks: apart = on each other, one-way = on the image too, full = all on all"
     )
-    gates: Literal["stream", "pooled"] = setting(
-        "stream", "where the image takes in the tokens: its class token between the blocks, or its pooled output"
+    gates: Literal["stream", "pooled"] | None = setting(
+        None,
+        "where the image takes in the tokens: its class token between the blocks, or its pooled output; "
+        "null = stream with random weights, pooled with pre-trained ones",
     )
     layers: tuple[int, ...] | None = setting(
         None, "fusion after so many blocks; null = after 2/3 and 11/12 of the depth, [] = none"
@@ -233,8 +237,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.optim.patch_dropout and self.data.cache is not None:
             raise InputError("optim.patch_dropout draws other patches each step than data.cache keeps; leave one of them out")
-        if self.pretrained is None and ":" not in self.backbone:
+        if not self.starts_pretrained:
             if self.wise_ft is not None:
                 raise InputError("wise_ft goes back to pre-trained weights: name them by --pretrained")
             if self.loss.distill_weight:
                 raise InputError("loss.distill_weight holds on to pre-trained weights: name them by --pretrained")
+
+    @property
+    def starts_pretrained(self) -> bool:
+        """True if the backbone has weights to begin with."""
+        return self.pretrained is not None or ":" in self.backbone

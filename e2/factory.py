@@ -10,6 +10,7 @@ from e2.config import ModelConfig
 from e2.data.transforms import PhotoTransform, training_transform
 from e2.devices import dtype_of, open_device
 from e2.errors import InputError, first_line
+from e2.layout import complete
 from e2.model import E2
 from e2.settings import merged
 
@@ -59,11 +60,14 @@ def create_model_and_transforms(
     where, dtype = open_device(device), dtype_of(precision)
     inputs: dict[str, Any] = {} if image_size is None else {"force_image_size": checked_size(image_size)}
     clip, preprocess_val = create_backbone(backbone, pretrained, **inputs, **(backbone_options or {}))
+    earlier = earlier_reader(pretrained) if pretrained else None
+    if earlier is not None:
+        config = complete(config, clip.origin.pretrained, earlier.config)
     try:
         model = E2(clip, config)
     except (RuntimeError, TypeError) as error:  # PyTorch's for sizes beyond memory, or beyond 64 bits
         raise InputError(f"cannot build the model: {first_line(error)}; check model.tokens and model.rank") from error
-    if pretrained and (earlier := earlier_reader(pretrained)):
+    if pretrained and earlier is not None:
         carry_over(earlier, model, pretrained)
     model.made_from = {"backbone": backbone}
     model.make_tokenizer = partial(get_tokenizer, backbone, pretrained)

@@ -17,6 +17,7 @@ from e2.activations import Photos
 from e2.config import ModelConfig
 from e2.foreign import OpenClip
 from e2.front import Front
+from e2.layout import complete
 from e2.locking import fresh_parameters, lock_image_tower, lock_text_tower
 from e2.paper import PaperReader
 from e2.reader import Reading, SelectionReader
@@ -45,7 +46,8 @@ class E2(nn.Module, ModelHubMixin):
     def __init__(self, clip: OpenClip, config: ModelConfig):
         super().__init__()
         self._take_over(clip)
-        self.config = config
+        origin = getattr(clip, "origin", None)
+        self.config = complete(config, pretrained=origin is not None and origin.pretrained)
         self.tags = tuple(config.tags)
         self.reader = self._make_reader() if self.tags else None
         self.made_from: dict[str, Any] = {}
@@ -69,6 +71,7 @@ class E2(nn.Module, ModelHubMixin):
         layers = config.layers_for(len(tower.blocks))
         if config.reader == "paper":
             return PaperReader(tower, counts, layers=layers, slips=config.slips)
+        assert config.locations is not None and config.gates is not None  # complete
         return SelectionReader(
             tower,
             counts,

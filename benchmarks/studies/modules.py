@@ -1,10 +1,13 @@
 """Study `modules`: the parts of the method, one changed at a time."""
 
+from dataclasses import replace
 from typing import Any
 
 from e2.benchmarks.studies.base import Context, Variant
 from e2.benchmarks.studies.runs import training_config
 from e2.benchmarks.studies.trained import TrainedStudy
+from e2.config import TrainConfig
+from e2.layout import complete
 
 SWITCHES: dict[str, dict[str, Any]] = {  # label -> differences from ``e2``; those that have become the default are left out
     "without-tokens": {"method": "multifield"},
@@ -32,8 +35,13 @@ def variants(context: Context) -> list[Variant]:
     """Method ``e2`` and each of its switches."""
     whole = Variant("e2", {"method": "e2"})
     changed = [Variant(label, {**whole.settings, **change}, against=("e2",)) for label, change in SWITCHES.items()]
-    default = training_config(context, whole, 0)
-    return [whole, *(variant for variant in changed if training_config(context, variant, 0) != default)]
+    return [whole, *(variant for variant in changed if settled(context, variant) != settled(context, whole))]
+
+
+def settled(context: Context, variant: Variant) -> TrainConfig:
+    """Returns the settings of a variant's training, with its layout filled in."""
+    config = training_config(context, variant, 0)
+    return replace(config, model=complete(config.model, config.starts_pretrained))
 
 
 STUDY = TrainedStudy(

@@ -382,7 +382,7 @@ def test_a_siglip_trains_and_its_checkpoint_needs_nothing_else(siglip, shop, tmp
     assert 0 < moved < 1e-3  # at the pace for pre-trained weights, which these are
     encoder = load_encoder(tmp_path / "run", device="cpu", workers=0)
     assert encoder.encode_texts(["a red tee", "coat"]).shape == (2, 32)
-    assert model.selections(torch.zeros(1, 3, 48, 32))["brand"][3].shape == (1, 2, 12, 8)
+    assert model.selections(torch.zeros(1, 3, 48, 32))["brand"][3].shape == (1, 2, 6, 4)
 
 
 @pytest.mark.parametrize("config", [7, ["x"], {"vision_cfg": 1}, {"vision_cfg": {}, "text_cfg": {}}, {"embed_dim": "x"}])

@@ -142,7 +142,7 @@ def test_a_model_loads_in_half_precision_and_takes_photos_as_they_are(folder, mo
 
 
 def test_a_configuration_is_taken_whole_and_options_win_over_it(tiny):
-    config = ModelConfig(tags=("brand",), tokens=3, selector="hard")
+    config = ModelConfig(tags=("brand",), tokens=3, selector="hard", locations="patches", gates="pooled")
     assert e2.create_model_and_transforms(tiny, config=config)[0].config == config
     made = e2.create_model_and_transforms(tiny, tags=("colour",), config=config, tokens=1)[0].config
     assert made == dataclasses.replace(config, tags=("colour",), tokens=1)

@@ -26,7 +26,9 @@ start_model() { # general captions -> a start model to fine-tune
     --workers 1 --resume --out "$RUNS/general"
 }
 
-fine_tuned=(--pretrained "$RUNS/general/model.safetensors" --set optim.lr=1e-3 --set optim.new_lr=2e-3)
+# The layout of random weights beside pre-trained ones: what these figures were made with.
+fine_tuned=(--pretrained "$RUNS/general/model.safetensors" --set optim.lr=1e-3 --set optim.new_lr=2e-3
+  --set model.locations=local --set model.gates=stream)
 
 for study in $studies; do
   case $study in

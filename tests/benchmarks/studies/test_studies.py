@@ -52,6 +52,16 @@ def test_switch_that_is_the_default_is_left_out(context):
     assert {"without-tokens", "without-region-loss", "diagonal-targets"} <= labels
 
 
+@pytest.mark.parametrize(
+    ("pretrained", "default", "other"),
+    [(None, {"local", "stream"}, {"patches", "pooled"}), ("openai", {"patches", "pooled"}, {"local", "stream"})],
+)
+def test_the_default_layout_goes_by_the_weights(context, pretrained, default, other):
+    context = dataclasses.replace(context, common=dataclasses.replace(context.common, pretrained=pretrained))
+    labels = {variant.label for variant in study_named("modules").variants(context)}
+    assert other <= labels and not default & labels
+
+
 def test_controls_have_the_parameters_of_e2(context):
     found = {variant.label: training_config(context, variant, 0) for variant in study_named("controls").variants(context)}
     assert set(found) == {"clip", "multifield", *POOLED, *(f"{name}-uniform" for name in POOLED), "e2"}
