@@ -40,7 +40,7 @@ WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer"
 LAST = "last.safetensors"  # the weights that training ended with, beside the best ones
 ORIGIN = ("backbone", "method", "training", "start_sha256")  # of config.json: where a model comes from
 FILES = (WEIGHTS, CONFIG, f"{TOKENIZER}/*")  # of a checkpoint on the hub
-FORMAT = 4  # raised when a reader of today could not read what is written
+FORMAT = 5  # raised when a reader of today could not read what is written
 
 
 Deviation = Annotated[float, Field(ge=1e-6)]

@@ -42,6 +42,11 @@ class ModelConfig:
         "where the image takes in the tokens: its class token between the blocks, or its pooled output; "
         "null = stream with random weights, pooled with pre-trained ones",
     )
+    regions: Literal["with-image", "tokens"] | None = setting(
+        None,
+        "read from the entity's tokens and the backbone's pooled output, or from the tokens alone; "
+        "null = tokens with random weights, with-image with pre-trained ones",
+    )
     layers: tuple[int, ...] | None = setting(
         None, "fusion after so many blocks; null = after 2/3 and 11/12 of the depth, [] = none"
     )

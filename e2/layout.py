@@ -3,8 +3,8 @@
 from e2.config import ModelConfig
 from e2.settings import merged
 
-WITH_RANDOM_WEIGHTS = {"locations": "local", "gates": "stream"}
-WITH_PRETRAINED_WEIGHTS = {"locations": "patches", "gates": "pooled"}
+WITH_RANDOM_WEIGHTS = {"locations": "local", "gates": "stream", "regions": "tokens"}
+WITH_PRETRAINED_WEIGHTS = {"locations": "patches", "gates": "pooled", "regions": "with-image"}
 
 
 def complete(config: ModelConfig, pretrained: bool, earlier: ModelConfig | None = None) -> ModelConfig:

@@ -71,7 +71,7 @@ class E2(nn.Module, ModelHubMixin):
         layers = config.layers_for(len(tower.blocks))
         if config.reader == "paper":
             return PaperReader(tower, counts, layers=layers, slips=config.slips)
-        assert config.locations is not None and config.gates is not None  # complete
+        assert config.locations and config.gates and config.regions  # complete
         return SelectionReader(
             tower,
             counts,
@@ -79,6 +79,7 @@ class E2(nn.Module, ModelHubMixin):
             registers=config.registers,
             attention=config.attention,
             gates=config.gates,
+            regions=config.regions,
             layers=layers,
             selector=config.selector,
             temperature=config.temperature,

@@ -66,6 +66,8 @@ class SelectionReader(nn.Module):
             where the image embedding is not the backbone's to begin with).
         gates: where the image takes in the tokens: the class token's ``stream`` between the blocks, which later blocks see, or
             the ``pooled`` output, which leaves the backbone's pass as it is. Towers without class token know the latter only.
+        regions: what region embeddings are read from: the entity's ``tokens``, or these and the backbone's pooled output
+            (``with-image``), which knows much of a tag that two tokens would take long to find.
         layers: after how many blocks the fusion blocks sit; may be empty.
         selector: name of the selection rule (``e2.selection``).
         temperature: of the selection's softmax.
@@ -84,6 +86,7 @@ class SelectionReader(nn.Module):
         registers: str = "hidden",
         attention: str = "apart",
         gates: str = "stream",
+        regions: str = "tokens",
         layers: Sequence[int] | None = None,
         selector: str = "soft",
         temperature: float = 1.0,
@@ -95,6 +98,7 @@ class SelectionReader(nn.Module):
         rank = rank or max(width // 8, 32)
         self.attention = attention
         self.into_stream = gates == "stream" and tower.pools_class_token
+        self.regions_with_image = regions == "with-image"
         self.locations: Locations = (
             LocalFeatures(width, tower.patch_size, tower.grid)
             if locations == "local" and layers
@@ -173,8 +177,8 @@ class SelectionReader(nn.Module):
                     stream = torch.cat([stream[:, :1] + read.unsqueeze(1).to(stream.dtype), stream[:, 1:]], dim=1)
                 else:
                     pooled_read = pooled_read + read
-        regions = self.region_embeddings(tower, tokens.expand(count, -1, -1))
         pooled = tower.pooled(stream) if front.pooled is None else front.pooled
+        regions = self.region_embeddings(tower, tokens.expand(count, -1, -1), pooled)
         image = tower.project(pooled + pooled_read) + (OPENING_SPEED * self.shares).to(regions.dtype) @ regions
         return Reading(image, regions, selections)
 
@@ -196,6 +200,9 @@ class SelectionReader(nn.Module):
         """Adds up what the image takes in of the entities after a fusion block: (B, S, W) -> (B, W)."""
         return (self.entity_means(tower, tokens) * (OPENING_SPEED * gate)).sum(dim=1)
 
-    def region_embeddings(self, tower: Tower, tokens: Tensor) -> Tensor:
-        """(B, S, W) -> (B, E, D)."""
-        return torch.einsum("bew,ewd->bed", self.entity_means(tower, tokens), self.heads.to(tokens.dtype))
+    def region_embeddings(self, tower: Tower, tokens: Tensor, pooled: Tensor) -> Tensor:
+        """(B, S, W), the backbone's pooled output (B, W) -> (B, E, D)."""
+        means = self.entity_means(tower, tokens)
+        if self.regions_with_image:
+            means = means + pooled.unsqueeze(1).to(means.dtype)
+        return torch.einsum("bew,ewd->bed", means, self.heads.to(means.dtype))

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 import e2
 from e2.checkpoint import save_config, save_weights, weights_sha256
 from e2.config import ModelConfig
+from e2.layout import complete
 
 
 @pytest.fixture
@@ -89,12 +90,14 @@ def test_tokens_of_format_2_have_no_queries_of_their_own(model, folder):
     assert torch.equal(again.encode_regions(images), model.encode_regions(images))
 
 
-def test_tokens_of_format_3_read_registers(folder):
+@pytest.mark.parametrize(("written_as", "setting", "value"), [(3, "registers", "read"), (4, "regions", "tokens")])
+def test_settings_that_a_former_format_lacks_are_what_it_did(folder, written_as, setting, value):
     config = folder / "config.json"
     content = json.loads(config.read_text())
-    del content["model"]["registers"]
-    config.write_text(json.dumps({**content, "format": 3}))
-    assert e2.load(folder)[0].config.registers == "read"
+    content["model"] = {name: given for name, given in content["model"].items() if name not in ("regions", setting)}
+    config.write_text(json.dumps({**content, "format": written_as}))
+    assert getattr(e2.load(folder)[0].config, setting) == value
+    assert e2.load(folder)[0].config.regions == "tokens"
 
 
 def test_a_plain_methods_weights_load_in_plain_open_clip(tiny, tmp_path):
@@ -142,7 +145,7 @@ def test_a_model_loads_in_half_precision_and_takes_photos_as_they_are(folder, mo
 
 
 def test_a_configuration_is_taken_whole_and_options_win_over_it(tiny):
-    config = ModelConfig(tags=("brand",), tokens=3, selector="hard", locations="patches", gates="pooled")
+    config = complete(ModelConfig(tags=("brand",), tokens=3, selector="hard"), pretrained=False)
     assert e2.create_model_and_transforms(tiny, config=config)[0].config == config
     made = e2.create_model_and_transforms(tiny, tags=("colour",), config=config, tokens=1)[0].config
     assert made == dataclasses.replace(config, tags=("colour",), tokens=1)
