@@ -28,7 +28,7 @@ start_model() { # general captions -> a start model to fine-tune
 
 # The layout of random weights beside pre-trained ones: what these figures were made with.
 fine_tuned=(--pretrained "$RUNS/general/model.safetensors" --set optim.lr=1e-3 --set optim.new_lr=2e-3
-  --set model.locations=local --set model.gates=stream)
+  --set model.locations=local --set model.gates=stream --set model.regions=tokens)
 
 for study in $studies; do
   case $study in
@@ -39,7 +39,11 @@ for study in $studies; do
       e2 study controls --data "${LARGE:?folder with larger photos}" --tags brand,season,sub_category,colour --epochs 2 --batch-size 128 \
         --backbone "local-dir:${BACKBONE:?folder of a pre-trained backbone}" "${common[@]}" --cache "$RUNS/cache" \
         --variants clip,multifield,clip-pooled,multifield-pooled,e2 --set optim.image_layers=0 --set model.gates=pooled \
-        --set model.locations=patches --set optim.lr=1e-3 --out "$RESULTS/controls/fashion-products-224"
+        --set model.locations=patches --set model.regions=tokens --set optim.lr=1e-3 --out "$RESULTS/controls/fashion-products-224"
+      e2 study controls --data boutique:train=4000,val=300,test=1000,seed=0,size=224 --tags brand,season,sub_category,composition,colour \
+        --epochs 2 --batch-size 128 --backbone "local-dir:$BACKBONE" --seeds 0 --precision bf16 --workers 1 --runs "$RUNS" \
+        --cache "$RUNS/cache" --variants clip,multifield-pooled,e2 --set optim.image_layers=0 --set model.gates=pooled \
+        --set model.locations=patches --set model.regions=tokens --set optim.lr=1e-3 --out "$RESULTS/controls/boutique-224-seed0"
       ;;
     fine-tuned)
       start_model
