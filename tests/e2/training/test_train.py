@@ -96,6 +96,7 @@ def wait_for_state(out, process, deadline=120.0):
         if names and int(names[-1].removeprefix("step-")) >= 3:
             return
         time.sleep(0.005)
+    process.kill()  # or it would train to its end
     raise AssertionError(f"no state in time: {process.communicate()}")
 
 
