@@ -16,6 +16,7 @@ from torch import Tensor
 
 FUSION_QUERY = re.compile(r"reader\.fusions\.\d+\.query\.weight")
 WEIGHTS = {"e2.local.": "reader.locations.", "e2.": "reader."}
+FORMER_LAYOUT = {"locations": "local", "gates": "stream", "registers": "read", "regions": "tokens"}  # before it was a setting
 
 
 def current_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -48,4 +49,4 @@ def _current_settings(model: Any) -> Any:
     if not isinstance(model, Mapping):
         return model
     named = {"locations" if name == "places" else name: value for name, value in model.items()}
-    return {"registers": "read", "regions": "tokens", **named}
+    return {**FORMER_LAYOUT, **named}

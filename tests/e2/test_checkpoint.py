@@ -90,7 +90,9 @@ def test_tokens_of_format_2_have_no_queries_of_their_own(model, folder):
     assert torch.equal(again.encode_regions(images), model.encode_regions(images))
 
 
-@pytest.mark.parametrize(("written_as", "setting", "value"), [(3, "registers", "read"), (4, "regions", "tokens")])
+@pytest.mark.parametrize(
+    ("written_as", "setting", "value"), [(3, "gates", "stream"), (3, "registers", "read"), (4, "regions", "tokens")]
+)
 def test_settings_that_a_former_format_lacks_are_what_it_did(folder, written_as, setting, value):
     config = folder / "config.json"
     content = json.loads(config.read_text())
@@ -98,6 +100,8 @@ def test_settings_that_a_former_format_lacks_are_what_it_did(folder, written_as,
     config.write_text(json.dumps({**content, "format": written_as}))
     assert getattr(e2.load(folder)[0].config, setting) == value
     assert e2.load(folder)[0].config.regions == "tokens"
+    again = e2.create_model_and_transforms("test-tiny", str(folder), tags=("brand",))[0]  # as a start, too
+    assert again.config.gates == "stream" and again.config.regions == "tokens"
 
 
 def test_a_plain_methods_weights_load_in_plain_open_clip(tiny, tmp_path):
