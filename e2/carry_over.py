@@ -34,6 +34,7 @@ OF_THE_SHAPE = ("tags", "tokens", "layers", "rank")  # settings whose difference
 class Earlier:
     """Parts that an earlier run learnt besides its backbone."""
 
+    source: str  # the folder or file, as given
     config: ModelConfig
     state: dict[str, Tensor]
 
@@ -61,12 +62,13 @@ def earlier_reader(pretrained: str | Path) -> Earlier | None:
     if settings is None:
         note(f"{file} holds selection tokens, but no {CONFIG} beside it says for which entities: they are left out")
         return None
-    return Earlier(from_dict(ModelConfig, settings, f"{file.parent / CONFIG}: model"), state)
+    return Earlier(str(pretrained), from_dict(ModelConfig, settings, f"{file.parent / CONFIG}: model"), state)
 
 
 @torch.no_grad()
-def carry_over(earlier: Earlier, model: E2, source: str) -> None:
+def carry_over(earlier: Earlier, model: E2) -> None:
     """Fills the model's reader with what fits, and reports what does not."""
+    source = earlier.source
     if model.reader is None:
         note(
             f"{source} has selection tokens ({', '.join(earlier.config.tags)}), but a model without tags cannot use them: "

@@ -61,14 +61,13 @@ def create_model_and_transforms(
     inputs: dict[str, Any] = {} if image_size is None else {"force_image_size": checked_size(image_size)}
     clip, preprocess_val = create_backbone(backbone, pretrained, **inputs, **(backbone_options or {}))
     earlier = earlier_reader(pretrained) if pretrained else None
-    if earlier is not None:
-        config = complete(config, clip.origin.pretrained, earlier.config)
+    config = complete(config, clip.origin.pretrained, earlier.config if earlier else None)
     try:
         model = E2(clip, config)
     except (RuntimeError, TypeError) as error:  # PyTorch's for sizes beyond memory, or beyond 64 bits
         raise InputError(f"cannot build the model: {first_line(error)}; check model.tokens and model.rank") from error
-    if pretrained and earlier is not None:
-        carry_over(earlier, model, pretrained)
+    if earlier is not None:
+        carry_over(earlier, model)
     model.made_from = {"backbone": backbone}
     model.make_tokenizer = partial(get_tokenizer, backbone, pretrained)
     return model.to(where, dtype), training_transform(clip.visual, augment), preprocess_val
