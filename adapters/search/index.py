@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -94,7 +95,8 @@ class ProductSearch:
         Raises:
             InputError: a wrong filter, or an unknown tag.
         """
-        values = lambda entity: self.store.facets(None).get(entity, {})  # noqa: E731 - asked only by numbers
+        counts = cache(lambda: self.store.facets(None))  # counted once, and only for numbers
+        values = lambda entity: counts().get(entity, {})  # noqa: E731
         if isinstance(where, str):
             where = parse_filter(where, self.entities, values) if where.strip() else None
         within = [numbers_in(name, values(name), (">=", low), ("<=", high)) for name, (low, high) in ranges.items()]
