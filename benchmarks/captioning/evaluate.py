@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import RenderableType
@@ -32,6 +31,8 @@ from e2.benchmarks.core.records import NAME
 from e2.benchmarks.core.tables import metrics_table
 from e2.files import write_json
 from e2.outputs import claim_results
+
+LookKey = tuple[str, bool]  # hash of an encoder's weights, with regions
 
 
 def evaluate_captioning(
@@ -66,9 +67,12 @@ def evaluate_captioning(
     claim_scores(out, paths)
     folders = _folders(out, paths)
     images = ProductImages.first(truth.catalogue)
-    photos = torch.from_numpy(encoder.encode_images(images)) if encoder else None
+    looks: dict[LookKey, Look] = {}
+    photos = None
+    if encoder:
+        looks[encoder.info["weights_sha256"], False] = seen = encoder.encode_images(images), None
+        photos = torch.from_numpy(seen[0])
     scored: list[MeasuredEncoder] = []
-    looks: dict[Any, Look] = {}
     for candidate, folder in zip(candidates, folders, strict=True):
         start = time.perf_counter()
         if not isinstance(candidate, Candidate):
@@ -90,7 +94,7 @@ def evaluate_captioning(
     return comparison
 
 
-def write_captions(captioner: WritesCaptions, images: ProductImages, looks: dict[Any, Look]) -> list[str]:
+def write_captions(captioner: WritesCaptions, images: ProductImages, looks: dict[LookKey, Look]) -> list[str]:
     """Captions the photos; captioners of one encoder look at them once, and find what they need in ``looks``."""
     key = captioner.encoder.info["weights_sha256"], captioner.reads_regions
     if key not in looks:

@@ -122,6 +122,8 @@ def test_captioners_write_the_captions_and_those_of_one_encoder_look_once(truth)
     assert first["metrics"]["tag_recall_colour"] == 100 and first["model"] == {"path": "a"}
     assert first["metrics"] == second["metrics"] == third["metrics"]
     assert looks == ["a", "c"]
+    evaluate_captioning(parrots, truth, java="none", encoder=encoder, resamples=20)
+    assert looks == ["a", "c", "c"]  # the judge has looked already
 
 
 def test_products_without_a_word_are_refused_or_left_out():
