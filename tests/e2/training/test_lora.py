@@ -2,19 +2,16 @@
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch.testing import assert_close
 
 import e2
-from e2.checkpoint import LAST, weights_of
+from e2.checkpoint import weights_of
 from e2.config import OptimConfig
 from e2.errors import InputError
 from e2.training.lora import low_rank_parameters, merged_weights
 from e2.training.optim import freeze_towers
-from e2.training.run import start_run
-from tests.command import run_command
 from tests.conftest import TAGS
-from tests.e2.training.stops import pull_out
+from tests.e2.training.stops import last_weights, resumed_weights
 
 BOTH = OptimConfig(image_lora=2, text_lora=3)
 
@@ -70,14 +67,11 @@ def test_only_changes_and_what_is_new_learn(untouched):
     assert {p.requires_grad for name, p in plain.clip.named_parameters() if not name.startswith("visual.")} == {True}
 
 
-LINE = "train --backbone test-tiny --batch-size 16 --steps 4 --device cpu --workers 0 --tags brand"
 LORA = "--set optim.image_lora=2 --set optim.text_lora=2 --set optim.new_lr=0.01"
 
 
 def test_a_run_leaves_a_plain_checkpoint_and_resumes_to_the_same_bits(shop, tiny, tmp_path, monkeypatch):
-    answer = run_command(*LINE.split(), *LORA.split(), "--data", shop, "--out", tmp_path / "through")
-    assert answer.status == 0, answer
-    weights = load_file(tmp_path / "through" / LAST)
+    weights = last_weights(LORA, shop, tmp_path / "through")
     torch.manual_seed(0)
     start = e2.create_model_and_transforms(tiny, tags=("brand",))[0].state_dict()
     assert weights.keys() == start.keys()
@@ -88,12 +82,7 @@ def test_a_run_leaves_a_plain_checkpoint_and_resumes_to_the_same_bits(shop, tiny
         elif not name.startswith(("reader.", "logit")):
             assert torch.equal(weights[name], value), name
     e2.load(tmp_path / "through")
-    pull_out(monkeypatch, before=3)
-    answer = run_command(*LINE.split(), *LORA.split(), "--data", shop, "--set", "save_every=2", "--out", tmp_path / "broken")
-    assert answer.status == 1 and "pulled out" in answer.err
-    monkeypatch.undo()
-    start_run(tmp_path / "broken", {}, resume=True)
-    resumed = load_file(tmp_path / "broken" / LAST)
+    resumed = resumed_weights(LORA, shop, tmp_path / "broken", monkeypatch)
     assert all(torch.equal(weights[name], resumed[name]) for name in weights)
 
 

@@ -6,20 +6,17 @@ import open_clip
 import pytest
 import torch
 from open_clip.transformer import PatchDropout
-from safetensors.torch import load_file
 from timm.layers import PatchDropout as TimmPatchDropout
 from torch.testing import assert_close
 
 import e2
-from e2.checkpoint import LAST
 from e2.config import LossConfig
 from e2.errors import InputError
 from e2.methods import METHODS
 from e2.training.patch_dropout import draw_patches
 from e2.training.run import start_run
-from tests.command import run_command
 from tests.conftest import TAGS, TINY
-from tests.e2.training.stops import pull_out
+from tests.e2.training.stops import last_weights, resumed_weights
 
 
 def made(name, backbone, **options):
@@ -76,25 +73,15 @@ def test_tokens_choose_among_the_kept_patches_only(tiny):
         assert torch.allclose(left, right) == alike
 
 
-LINE = "train --backbone test-tiny --batch-size 16 --steps 4 --device cpu --workers 0 --tags brand"
 DROPPED = "--set optim.patch_dropout=0.5 --set model.locations=patches --set model.selector=hard"
 
 
 def test_a_run_resumes_to_the_same_bits_and_its_maps_are_of_the_whole_grid(shop, tiny, tmp_path, monkeypatch):
-    answer = run_command(*LINE.split(), *DROPPED.split(), "--data", shop, "--out", tmp_path / "through")
-    assert answer.status == 0, answer
-    weights = load_file(tmp_path / "through" / LAST)
+    weights = last_weights(DROPPED, shop, tmp_path / "through")
     model, _, _ = e2.load(tmp_path / "through")
     images = torch.randn(2, 3, 32, 32)
     assert {tuple(weight.shape[-2:]) for weight in model.selections(images)["brand"].values()} == {(4, 4)}
-    pull_out(monkeypatch, before=3)
-    answer = run_command(
-        *LINE.split(), *DROPPED.split(), "--data", shop, "--set", "save_every=2", "--out", tmp_path / "broken"
-    )
-    assert answer.status == 1 and "pulled out" in answer.err
-    monkeypatch.undo()
-    start_run(tmp_path / "broken", {}, resume=True)
-    resumed = load_file(tmp_path / "broken" / LAST)
+    resumed = resumed_weights(DROPPED, shop, tmp_path / "broken", monkeypatch)
     assert all(torch.equal(weights[name], resumed[name]) for name in weights)
 
 
