@@ -85,6 +85,9 @@ class LossConfig:
     region_weight: Weight | None = setting(
         None, "of the loss between regions and tags, a mean over the entities; null = 3 from random weights, 0.3 from others"
     )
+    image_tag_weight: Weight | None = setting(
+        None, "e2 only: of the loss between image embeddings and tags; null = 0 from random weights, 0.3 from others"
+    )
     tag_scale: Scale | None = setting(
         30.0, "start of the tags' own logit scales, one per entity; null = the model's, as published"
     )

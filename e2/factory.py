@@ -8,9 +8,9 @@ from e2.backbones import create_backbone, create_tokenizer
 from e2.carry_over import carry_over, earlier_reader
 from e2.config import ModelConfig
 from e2.data.transforms import PhotoTransform, training_transform
+from e2.defaults import complete_model
 from e2.devices import dtype_of, open_device
 from e2.errors import InputError, first_line
-from e2.layout import complete
 from e2.model import E2
 from e2.settings import merged
 
@@ -61,7 +61,7 @@ def create_model_and_transforms(
     inputs: dict[str, Any] = {} if image_size is None else {"force_image_size": checked_size(image_size)}
     clip, preprocess_val = create_backbone(backbone, pretrained, **inputs, **(backbone_options or {}))
     earlier = earlier_reader(pretrained) if pretrained else None
-    config = complete(config, clip.origin.pretrained, earlier.config if earlier else None)
+    config = complete_model(config, clip.origin.pretrained, earlier.config if earlier else None)
     try:
         model = E2(clip, config)
     except (RuntimeError, TypeError) as error:  # PyTorch's for sizes beyond memory, or beyond 64 bits

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from e2.activations import Photos
 from e2.config import ModelConfig
+from e2.defaults import complete_model
 from e2.foreign import OpenClip
 from e2.front import Front
-from e2.layout import complete
 from e2.locking import fresh_parameters, lock_image_tower, lock_text_tower
 from e2.paper import PaperReader
 from e2.reader import Reading, SelectionReader
@@ -47,7 +47,7 @@ class E2(nn.Module, ModelHubMixin):
         super().__init__()
         self._take_over(clip)
         origin = getattr(clip, "origin", None)
-        self.config = complete(config, pretrained=origin is not None and origin.pretrained)
+        self.config = complete_model(config, pretrained=origin is not None and origin.pretrained)
         self.tags = tuple(config.tags)
         self.reader = self._make_reader() if self.tags else None
         self.made_from: dict[str, Any] = {}

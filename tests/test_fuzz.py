@@ -229,9 +229,9 @@ SETTINGS = yaml.safe_load("""
  wise_ft: null, pretrained: null,
  model: {tokens: {brand: 2}, locations: local, attention: one-way, layers: [2, 3], selector: hard, temperature: 1.0, rank: 4,
          reader: default},
- loss: {global_weight: 1.0, region_weight: 0.5, tag_scale: 30.0, same_tag_positive: true, centre_tags: true,
-        region_prompt: "{entity} {tag}", kind: auto, max_logit_scale: 100.0, temperature: [0.1, 0.05], negatives: 1,
-        late_weight: 1.0, distill_weight: 0.0},
+ loss: {global_weight: 1.0, region_weight: 0.5, image_tag_weight: 0.1, tag_scale: 30.0, same_tag_positive: true,
+        centre_tags: true, region_prompt: "{entity} {tag}", kind: auto, max_logit_scale: 100.0,
+        temperature: [0.1, 0.05], negatives: 1, late_weight: 1.0, distill_weight: 0.0},
  optim: {lr: 0.001, new_lr: 0.001, weight_decay: 0.1, betas: [0.9, 0.98], warmup: 0.1, final_lr: 0.0, clip_norm: 1.0,
          new_only: 0.1, image_layers: 1, text_lora: 1},
  data: {tags: [brand, season], tag_columns: {brand: brand}, text: full, augment: none, chunk_size: 2, on_bad_row: error}}

@@ -7,12 +7,13 @@ from e2.benchmarks.studies.base import Context, Variant
 from e2.benchmarks.studies.runs import training_config
 from e2.benchmarks.studies.trained import TrainedStudy
 from e2.config import TrainConfig
-from e2.layout import complete
+from e2.defaults import complete_loss, complete_model
 
 SWITCHES: dict[str, dict[str, Any]] = {  # label -> differences from ``e2``; those that have become the default are left out
     "without-tokens": {"method": "multifield"},
     "without-fusion": {"model.layers": []},
     "without-region-loss": {"loss.region_weight": 0.0},
+    "without-image-tags": {"loss.image_tag_weight": 0.0},
     "hard": {"model.selector": "hard"},
     "soft": {"model.selector": "soft"},
     "top-k": {"model.selector": "top-k"},
@@ -39,9 +40,10 @@ def variants(context: Context) -> list[Variant]:
 
 
 def settled(context: Context, variant: Variant) -> TrainConfig:
-    """Returns the settings of a variant's training, with its layout filled in."""
+    """Returns the settings of a variant's training, with what depends on the backbone's weights filled in."""
     config = training_config(context, variant, 0)
-    return replace(config, model=complete(config.model, config.starts_pretrained))
+    pretrained = config.starts_pretrained
+    return replace(config, model=complete_model(config.model, pretrained), loss=complete_loss(config.loss, pretrained))
 
 
 STUDY = TrainedStudy(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from e2.activations import Photos
 from e2.batch import Batch, Features
 from e2.config import LossConfig
+from e2.defaults import complete_loss
 from e2.distill import StartTower
 from e2.errors import InputError
 from e2.front import Front
@@ -25,12 +26,7 @@ from e2.targets import BatchTargets, Targets, batch_targets
 from e2.texts import text_ends
 from e2.towers import open_tower
 
-
-def region_weight(loss: LossConfig, pretrained: bool) -> float:
-    """Weight of the region loss: the setting, or a light one beside pre-trained weights, where a heavy one costs retrieval."""
-    if loss.region_weight is not None:
-        return loss.region_weight
-    return 0.3 if pretrained else 3.0
+TAG_WEIGHTS = ("region_weight", "image_tag_weight")  # of terms that there are only if tags are trained on
 
 
 class Method(nn.Module):
@@ -52,13 +48,14 @@ class Method(nn.Module):
         super().__init__()
         if loss.kind == "sigmoid" and model.logit_bias is None:
             raise InputError("loss.kind=sigmoid needs a backbone with a logit bias, such as ViT-B-16-SigLIP; use softmax")
-        counted = [name for name in self.weights if tags or name != "region_weight"]
+        loss = complete_loss(loss, model.clip.origin.pretrained)
+        counted = [name for name in self.weights if tags or name not in TAG_WEIGHTS]
         if all(getattr(loss, name) == 0 for name in counted):
             names = " and ".join(f"loss.{name}" for name in counted)
             raise InputError(f"{names} {'is' if len(counted) == 1 else 'are'} 0: there is nothing to learn; raise one")
         self.model = model
         self.loss = loss
-        self.region_weight = region_weight(loss, model.clip.origin.pretrained)
+        self.region_weight, self.image_tag_weight = loss.region_weight or 0.0, loss.image_tag_weight or 0.0
         self.sigmoid = model.logit_bias is not None and loss.kind != "softmax"
         self.part = WHOLE  # of the logits, that this process computes
         self.frozen_texts: FrozenTexts | None = None

@@ -1,7 +1,7 @@
-"""``e2``: contrasts tag texts with the region embeddings of the selection tokens.
+"""``e2``: contrasts tag texts with the region embeddings of the selection tokens, and with the image embedding if asked to.
 
-``multifield``, the control without selection tokens, contrasts them with the *image embedding*: it shows whether the tokens
-help or tag supervision alone does.
+``multifield``, the control without selection tokens, contrasts them with the *image embedding* alone: it shows whether the
+tokens help or tag supervision alone does.
 """
 
 import math
@@ -17,11 +17,11 @@ from e2.methods.base import Method
 from e2.model import E2
 
 
-class RegionContrastive(Method):
+class TagContrastive(Method):
+    """Descriptions and tags; a method says by ``losses`` which features the tags are contrasted with."""
+
     uses_tags = True
     needs_tags = True
-    weights = ("global_weight", "region_weight")
-    uses_tokens = True
 
     def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):
         super().__init__(model, loss, tags)
@@ -41,25 +41,38 @@ class RegionContrastive(Method):
         logs = self.log_tag_scales
         return (logs if most is None else logs.clamp(max=math.log(most))).exp()
 
-    def tag_features(self, features: Features, entities: int) -> Tensor:
-        """(B, E, D) features that the tag texts are contrasted with."""
-        return features.images["regions"]
-
-    def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
-        regions = self.tag_features(features, batch.tag_index.shape[1])
-        term = region_loss(
-            regions,
+    def tag_loss(self, found: Tensor, features: Features, batch: Batch) -> Tensor:
+        """Computes the loss between tag texts and the features (B, E, D) that they are contrasted with."""
+        return region_loss(
+            found,
             features.texts["text"],
             self.targets(batch).tags,
             self.tag_scale(),
             centred=self.loss.centre_tags and self.compares,
             loss=self.pair_loss,
         )
+
+    def image_tag_loss(self, features: Features, batch: Batch) -> Tensor:
+        """Computes the loss between tag texts and image embeddings."""
+        entities = batch.tag_index.shape[1]
+        return self.tag_loss(features.images["image"].unsqueeze(1).expand(-1, entities, -1), features, batch)
+
+
+class RegionContrastive(TagContrastive):
+    weights = ("global_weight", "region_weight", "image_tag_weight")
+    uses_tokens = True
+
+    def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
+        region = self.tag_loss(features.images["regions"], features, batch)
+        losses = {**super().losses(features, batch), "region_loss": self.region_weight * region}
+        if self.image_tag_weight:
+            losses["image_tag_loss"] = self.image_tag_weight * self.image_tag_loss(features, batch)
+        return losses
+
+
+class MultiField(TagContrastive):
+    weights = ("global_weight", "region_weight")
+
+    def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
+        term = self.image_tag_loss(features, batch)
         return {**super().losses(features, batch), "region_loss": self.region_weight * term}
-
-
-class MultiField(RegionContrastive):
-    uses_tokens = False
-
-    def tag_features(self, features: Features, entities: int) -> Tensor:
-        return features.images["image"].unsqueeze(1).expand(-1, entities, -1)

@@ -11,6 +11,7 @@ PAPER = {
     "loss": {
         "global_weight": 0.5,
         "region_weight": 0.5,
+        "image_tag_weight": 0.0,
         "same_tag_positive": False,
         "centre_tags": False,
         "tag_scale": None,

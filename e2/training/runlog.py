@@ -18,7 +18,7 @@ from e2.training.watch import StepFindings
 EVERY = 10  # steps between rows
 QUIET_EVERY = 60.0  # seconds between lines if the output is no terminal
 FIELDS = [
-    "step", "loss", "global_loss", "region_loss", "late_loss", "distill_loss",
+    "step", "loss", "global_loss", "region_loss", "image_tag_loss", "late_loss", "distill_loss",
     "grad_norm", "lr", "logit_scale", "images_per_second", "data_wait",
     "image_to_text_R@1", "image_to_text_R@5", "image_to_text_R@10",
     "text_to_image_R@1", "text_to_image_R@5", "text_to_image_R@10", "SumR",

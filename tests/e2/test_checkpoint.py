@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 import e2
 from e2.checkpoint import save_config, save_weights, weights_sha256
 from e2.config import ModelConfig
-from e2.layout import complete
+from e2.defaults import complete_model
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_model_loads_in_half_precision_and_takes_photos_as_they_are(folder, mo
 
 
 def test_a_configuration_is_taken_whole_and_options_win_over_it(tiny):
-    config = complete(ModelConfig(tags=("brand",), tokens=3, selector="hard"), pretrained=False)
+    config = complete_model(ModelConfig(tags=("brand",), tokens=3, selector="hard"), pretrained=False)
     assert e2.create_model_and_transforms(tiny, config=config)[0].config == config
     made = e2.create_model_and_transforms(tiny, tags=("colour",), config=config, tokens=1)[0].config
     assert made == dataclasses.replace(config, tags=("colour",), tokens=1)

@@ -10,6 +10,7 @@ import e2
 from e2.config import ModelConfig, TrainConfig
 from e2.errors import InputError
 from e2.methods import METHODS
+from e2.methods.base import TAG_WEIGHTS
 from e2.selection import SELECTORS
 from e2.settings import merged, with_key
 from e2.training.presets import PRESETS
@@ -91,7 +92,7 @@ def test_a_loss_without_any_weight_is_refused(tiny, name, tags):
     if kind.needs_tags and not tags:
         pytest.skip("learns nothing without tags anyway")
     model = e2.create_model_and_transforms(tiny, tags=tags if kind.uses_tokens else ())[0]
-    used = [weight for weight in kind.weights if tags or weight != "region_weight"]
+    used = [weight for weight in kind.weights if tags or weight not in TAG_WEIGHTS]
     nothing = dataclasses.replace(TrainConfig().loss, **dict.fromkeys(used, 0.0))
     with pytest.raises(InputError, match="loss.global_weight .* 0: there is nothing to learn"):
         kind(model, nothing, tags)

@@ -224,6 +224,19 @@ def test_words_of_parts_cut_to_other_lengths_fit_together(method):
 # --- clip-lite ------------------------------------------------------------------------------------------------------
 
 
+def test_e2_contrasts_tags_with_the_image_embedding_too_if_asked_to(tiny):
+    torch.manual_seed(0)
+    model, batch = e2.create_model_and_transforms(tiny, tags=TAGS)[0].eval(), a_batch()
+    both = METHODS["e2"](model, LossConfig(image_tag_weight=0.5, region_weight=2.0), TAGS)
+    image_alone = METHODS["multifield"](model, LossConfig(region_weight=0.5), TAGS)
+    features = both.features(batch)
+    losses = both.losses(features, batch)
+    assert list(losses) == ["global_loss", "region_loss", "image_tag_loss"]
+    assert_close(losses["region_loss"], 2.0 * both.tag_loss(features.images["regions"], features, batch))
+    assert_close(losses["image_tag_loss"], image_alone.losses(features, batch)["region_loss"])
+    assert "image_tag_loss" not in METHODS["e2"](model, LossConfig(), TAGS).losses(features, batch)
+
+
 def test_clip_lite_negatives_never_share_description_or_tag(method):
     """With all features alike, each pair costs softplus(-s) or softplus(s): a wrong negative would show in the value."""
     lite, batch = method("clip-lite", negatives=2), a_batch()

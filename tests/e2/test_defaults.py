@@ -1,4 +1,4 @@
-"""The layout that settings leave open: by the backbone's weights, or as in the run that training goes on from."""
+"""What settings leave open: filled in by the backbone's weights, or as in the run that training goes on from."""
 
 import pytest
 import torch
@@ -6,8 +6,8 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 import e2
-from e2.config import ModelConfig
-from e2.layout import complete
+from e2.config import LossConfig, ModelConfig
+from e2.defaults import complete_loss, complete_model
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,23 @@ from e2.layout import complete
 )
 def test_given_settings_win_over_those_of_an_earlier_run_and_these_over_the_defaults(given, pretrained, earlier, layout):
     before = earlier and ModelConfig(locations=earlier[0], gates=earlier[1], regions=earlier[2])
-    config = complete(ModelConfig(tags=("brand",), tokens=3, **given), pretrained, before)
+    config = complete_model(ModelConfig(tags=("brand",), tokens=3, **given), pretrained, before)
     assert (config.locations, config.gates, config.regions) == layout
     assert config.tags == ("brand",) and config.tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "pretrained", "weights"),
+    [
+        ({}, False, (3.0, 0.0)),
+        ({}, True, (0.3, 0.3)),
+        ({"region_weight": 1.0}, True, (1.0, 0.3)),
+        ({"region_weight": 0.0, "image_tag_weight": 0.5}, False, (0.0, 0.5)),
+    ],
+)
+def test_weights_of_the_tags_depend_on_the_backbones_weights(given, pretrained, weights):
+    loss = complete_loss(LossConfig(**given), pretrained)
+    assert (loss.region_weight, loss.image_tag_weight) == weights
 
 
 def test_a_model_beside_pretrained_weights_chooses_among_patches(tiny, tmp_path):
