@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from e2.activations import Photos
 from e2.adapters.encoder_parts import encoder_parts
 from e2.adapters.image_batches import ImageSource, image_batches
 from e2.checkpoint import fill
@@ -134,21 +135,23 @@ class Encoder:
         if not self.tags:
             raise InputError(f"{self.info['path']} has no regions; they need a model trained by `e2 train --method e2`")
 
-    def _image_and_regions(self, pixels: Tensor) -> Tensor:
-        """Image embedding followed by the region embeddings: (B, 3, H, W) -> (B, 1 + E, D)."""
-        reading = self.model.read(pixels)
+    def _image_and_regions(self, photos: Photos) -> Tensor:
+        """Image embedding followed by the region embeddings: B photos -> (B, 1 + E, D)."""
+        reading = self.model.read(photos)
         return torch.cat([reading.image.unsqueeze(1), reading.regions], dim=1)
 
     def _iterate(
-        self, images: Sequence[ImageSource], encode: Callable[[Tensor], Tensor], progress: bool, normalize: bool = True
+        self, images: Sequence[ImageSource], encode: Callable[[Any], Tensor], progress: bool, normalize: bool = True
     ) -> Iterator[np.ndarray]:
         shares = list(shared_batches(len(images), self.batch_size, alone=self._alone))
-        rows, pin = [own for own, _ in shares], self.device.type == "cuda"
-        batches = zip(
-            image_batches(images, self.preprocess, self.batch_size, self.workers, rows=rows, pin=pin), shares, strict=True
-        )
-        for pixels, (_, size) in with_progress(batches, "Images", len(shares), progress):
-            yield self._vectors(encode, pixels.to(self.device, non_blocking=True), size, normalize)
+        batches = zip(self.photo_batches(images, [own for own, _ in shares]), shares, strict=True)
+        for photos, (_, size) in with_progress(batches, "Images", len(shares), progress):
+            yield self._vectors(encode, photos.to(self.device, non_blocking=True), size, normalize)
+
+    def photo_batches(self, images: Sequence[ImageSource], rows: Sequence[Sequence[int]]) -> Iterator[Photos]:
+        """Yields the images of each batch of ``rows`` as the model reads them."""
+        pin = self.device.type == "cuda"
+        return image_batches(images, self.preprocess, self.batch_size, self.workers, rows=rows, pin=pin)
 
     def encode_texts(self, texts: Sequence[str], progress: bool = True, *, normalize: bool = True) -> np.ndarray:
         """Encodes N texts, (N, D): sorted by length, and each batch cut to its longest text if that changes nothing.
@@ -287,7 +290,7 @@ class Encoder:
                 p.requires_grad_(True)
 
     @torch.inference_mode()
-    def _vectors(self, encode: Callable[[Tensor], Tensor], batch: Tensor, size: int, normalize: bool) -> np.ndarray:
+    def _vectors(self, encode: Callable[[Any], Tensor], batch: Photos, size: int, normalize: bool) -> np.ndarray:
         """Encodes the ``size`` rows of which ``batch`` is this process's share.
 
         Raises:

@@ -122,8 +122,8 @@ class E2(nn.Module, ModelHubMixin):
         kind = self.logit_scale.device.type
         return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.logit_scale.dtype
 
-    def encode_regions(self, images: Tensor, normalize: bool = False) -> Tensor:
-        """(B, 3, H, W) -> (B, E, D), entity order = ``tags``."""
+    def encode_regions(self, images: Photos, normalize: bool = False) -> Tensor:
+        """(B, 3, H, W), or activations as for :meth:`read` -> (B, E, D), entity order = ``tags``."""
         regions = self.read(images).regions
         return F.normalize(regions, dim=-1) if normalize else regions
 
@@ -139,8 +139,8 @@ class E2(nn.Module, ModelHubMixin):
 
     # --- what callers of open_clip models expect ----------------------------------------------------------------
 
-    def encode_image(self, image: Tensor, normalize: bool = False) -> Tensor:
-        """(B, 3, H, W) -> (B, D)."""
+    def encode_image(self, image: Photos, normalize: bool = False) -> Tensor:
+        """(B, 3, H, W), or activations as for :meth:`read` -> (B, D)."""
         features = self.read(image).image
         return F.normalize(features, dim=-1) if normalize else features
 

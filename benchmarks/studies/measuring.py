@@ -8,10 +8,12 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from e2.adapters.encoder import load_encoder
+from e2.adapters.encoder import Encoder, load_encoder
 from e2.benchmarks.studies.base import Context, Measure, StudyMeasurement
+from e2.benchmarks.studies.cached_encoder import from_cache
 from e2.benchmarks.studies.digest import code_digest
 from e2.benchmarks.studies.runs import TrainedRun
+from e2.config import TrainConfig
 from e2.data import Catalogue
 from e2.files import atomic_path
 
@@ -26,13 +28,21 @@ def measured_once(
     said_of |= {"old_data": context.old_data or "", "code": code_digest("e2", "e2.adapters", "e2.benchmarks")}
     if kept := _read(path, said_of):
         return kept
-    common = context.common
-    encoder = load_encoder(run.folder, device=common.device, precision=common.precision, workers=common.data.workers)
+    encoder = _encoder(run, catalogue, context.common)
     measured, facts = measure(encoder, catalogue, context), encoder.num_parameters
     texts = {"metrics": json.dumps(measured.metrics), "facts": json.dumps(facts), **said_of}
     with atomic_path(path) as temporary:
         save_file(measured.items, temporary, texts)
     return measured, facts
+
+
+def _encoder(run: TrainedRun, catalogue: Catalogue, common: TrainConfig) -> Encoder:
+    """Loads a run, which reads the photos from the trainings' cache where that changes no vector."""
+    encoder = load_encoder(run.folder, device=common.device, precision=common.precision, workers=common.data.workers)
+    trained_groups = run.record["settings"]["optim"]["image_layers"]
+    if common.data.cache is None or common.precision == "fp32" or trained_groups is None:
+        return encoder
+    return from_cache(encoder, catalogue, Path(common.data.cache), trained_groups)
 
 
 def _read(path: Path, said_of: Mapping[str, str]) -> tuple[StudyMeasurement, Facts] | None:
