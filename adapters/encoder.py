@@ -45,9 +45,11 @@ class Encoder:
         batch_size: images or texts at a time.
         workers: processes that decode images; 0 = only this one.
         loss: settings of the training loss, if known: how its tags are read.
+        tags: the entities of ``encode_regions``; None: the model's own.
+        taught: entities whose tags the training contrasted with photos; None: ``tags``.
 
     Attributes:
-        tags: the entities of ``encode_regions``, empty for plain CLIP.
+        tags, taught: as above, empty for plain CLIP.
 
     Raises:
         InputError: unknown precision or device.
@@ -65,6 +67,8 @@ class Encoder:
         batch_size: int = 64,
         workers: int = 2,
         loss: dict[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
+        taught: Sequence[str] | None = None,
     ):
         self.dtype = dtype_of(precision)
         self.device = open_device(device)
@@ -75,7 +79,8 @@ class Encoder:
         self.preprocess, self.tokenizer, self.info = preprocess, tokenizer, info
         self.precision, self.batch_size, self.workers = precision, batch_size, workers
         self.loss: dict[str, Any] = loss or {}
-        self.tags: tuple[str, ...] = tuple(getattr(model, "tags", ()))
+        self.tags: tuple[str, ...] = tuple(getattr(model, "tags", ()) if tags is None else tags)
+        self.taught: tuple[str, ...] = self.tags if taught is None else tuple(taught)
         self._alone = False
 
     def alone(self) -> "Encoder":

@@ -14,6 +14,8 @@ from e2.hf_weights import transformers_checkpoint
 from e2.hub import hub_config
 from e2.outputs import restore
 
+TEACH_REGIONS = ("e2",)  # methods that contrast tags with regions
+TEACH_IMAGES = ("multifield", "multifield-pooled", "clip-lite", "ei-clip")  # methods that contrast them with images alone
 RANDOM_SEED = 0  # seed of models requested without weights
 ALLOWED = (
     "an E2 checkpoint folder (or its last.safetensors), open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, "
@@ -51,10 +53,12 @@ def _checkpoint(name: str) -> dict[str, Any]:
         folder = Path(snapshot_download(name.removeprefix("hf-hub:"), local_files_only=True))  # which was just loaded
     config = read_config(folder)
     info = {"path": name, "weights_sha256": weights_sha256(folder), "backbone": config["backbone"], "method": config["method"]}
-    training = config["training"]  # may lack the settings of the loss
-    loss = training.get("loss") if isinstance(training, dict) else None
-    loss = loss if isinstance(loss, dict) else {}
-    return {"model": model, "preprocess": preprocess, "tokenizer": tokenizer, "info": info, "loss": loss}
+    training = config["training"] if isinstance(config["training"], dict) else {}  # may lack loss and data
+    loss, data = (found if isinstance(found := training.get(part), dict) else {} for part in ("loss", "data"))
+    tags = model.tags if config["method"] in TEACH_REGIONS else ()
+    taught = data.get("tags", ()) if config["method"] in TEACH_IMAGES else tags
+    parts = {"model": model, "preprocess": preprocess, "tokenizer": tokenizer, "info": info, "loss": loss}
+    return {**parts, "tags": tags, "taught": taught}
 
 
 def _open_clip(name: str, backbone: str, pretrained: str | None) -> dict[str, Any]:

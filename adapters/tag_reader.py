@@ -1,9 +1,9 @@
 """Reads tags from a photo with an encoder: per entity the nearest tag text, if near enough, or all that are.
 
 An encoder with regions compares each entity's region embedding with the texts of that entity's values; any other CLIP, and an
-entity without a region, compares the image embedding. Regions trained with mean-centred tag texts are compared with such here
-too. The threshold is a cosine per entity, set by hand or by `TagReader.calibrate` on labelled photos; of an entity of which
-products have several values, all above it are read. Spellings of one value (*Nike*, *nike*) are one (`e2.spelling`).
+entity without a region, compares the image embedding. Entities that were trained with mean-centred tag texts are compared with
+such here too. The threshold is a cosine per entity, set by hand or by `TagReader.calibrate` on labelled photos; of an entity
+of which products have several values, all above it are read. Spellings of one value (*Nike*, *nike*) are one (`e2.spelling`).
 """
 
 import copy
@@ -114,7 +114,7 @@ class TagReader:
         texts = [tag_text(self.prompt, entity, value) for entity, values in self.vocabulary.items() for value in values]
         ends = np.cumsum([len(values) for values in self.vocabulary.values()])
         self.values = dict(zip(self.vocabulary, np.split(encoder.encode_texts(texts, progress=False), ends[:-1]), strict=True))
-        centred = self.regions if encoder.loss.get("centre_tags") else ()
+        centred = encoder.taught if encoder.loss.get("centre_tags") else ()
         self.compared = {name: centre(texts) if name in centred else texts for name, texts in self.values.items()}
         self.thresholds = dict.fromkeys(self.vocabulary, ALWAYS) | dict(thresholds or {})
         self.several = frozenset(several)

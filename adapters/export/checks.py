@@ -37,6 +37,7 @@ def describe(encoder: Encoder, format: str, deviation: float, further: dict[str,
         logit_scale=model.logit_scale.exp().item(),
         further=further,
         loss=encoder.loss,
+        taught=list(encoder.taught),
     )
 
 

@@ -106,7 +106,7 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32") -> di
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / RECORD} is damaged: {first_line(error)}; export again") from error
     parts = {"model": model, "preprocess": preprocess, "tokenizer": tokenizer, "info": info}
-    return {**parts, "device": "cpu", "loss": record.loss}
+    return {**parts, "device": "cpu", "loss": record.loss, "taught": record.taught}
 
 
 def _checked_graphs(record: Exported, folder: Path, ending: str) -> list[str]:

@@ -40,11 +40,15 @@ class Graph(nn.Module):
 
 
 class ImageGraph(Graph):
-    """Image graph: (B, 3, H, W) -> (B, D), and for an E2 (B, E, D) too."""
+    """Image graph: (B, 3, H, W) -> (B, D), and with ``regions`` (B, E, D) too."""
+
+    def __init__(self, model: OpenClip, regions: bool):
+        super().__init__(model)
+        self.regions = regions
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         reading = self.model.read(pixels)
-        outputs = (reading.image, reading.regions) if self.model.tags else (reading.image,)
+        outputs = (reading.image, reading.regions) if self.regions else (reading.image,)
         return tuple(F.normalize(output, dim=-1) for output in outputs)
 
 
@@ -72,7 +76,9 @@ def write_onnx(encoder: Encoder, folder: Path, *, int8: bool = False) -> Exporte
     model = encoder.model.to("cpu").eval()
     regions = ["region_embeddings"] if encoder.tags else []
     image, text = (folder / f"{name}{EXACT}" for name in (IMAGE, TEXT))
-    opset = _graph(ImageGraph(model), sample_pixels(encoder, 2), image, "pixels", ["image_embeddings", *regions])
+    opset = _graph(
+        ImageGraph(model, bool(regions)), sample_pixels(encoder, 2), image, "pixels", ["image_embeddings", *regions]
+    )
     _graph(TextGraph(model), sample_tokens(encoder), text, "tokens", ["text_embeddings"])
     rule = photo_rule(encoder)
     save_preprocessing(rule, encoder.preprocess, folder)
@@ -90,7 +96,7 @@ def _compared(encoder: Encoder, onnx_model: OnnxModel) -> Iterator[tuple[Tensor,
     """Yields outputs of both for batches of other sizes than the traced one."""
     pixels, tokens = sample_pixels(encoder, 8), sample_tokens(encoder)
     for batch in (pixels[:1], pixels[1:4], pixels):
-        yield from zip(ImageGraph(encoder.model)(batch), onnx_model.image_outputs(batch), strict=True)
+        yield from zip(ImageGraph(encoder.model, bool(encoder.tags))(batch), onnx_model.image_outputs(batch), strict=True)
     for batch in (tokens[:1], tokens):
         yield encoder.model.encode_text(batch, normalize=True), onnx_model.encode_text(batch)
 

@@ -27,6 +27,7 @@ class Exported:
     logit_scale: float  # factor from similarities to training's logits
     further: dict[str, Any] = field(default_factory=dict)  # facts of this format only
     loss: dict[str, Any] = field(default_factory=dict)  # settings of the training loss, by which tags are read
+    taught: list[str] | None = None  # entities whose tags the training contrasted with photos; None: not recorded, ``tags``
     files: dict[str, int] = field(default_factory=dict)  # name -> bytes
     sha256: dict[str, str] = field(default_factory=dict)  # name -> hash of the same files
     version: str = __version__

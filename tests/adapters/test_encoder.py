@@ -12,8 +12,10 @@ from torch.nn import functional as F
 
 import e2
 from e2.adapters.encoder import Encoder, load_encoder
+from e2.adapters.encoder_parts import TEACH_IMAGES, TEACH_REGIONS
 from e2.checkpoint import save_config, save_weights
 from e2.errors import InputError
+from e2.methods import METHODS, method_class
 
 TEXTS = ["a red dress", "shirt", "a long dress of blue silk with a belt " * 3, "shoes", "word " * 90, "bag!"]
 
@@ -125,6 +127,34 @@ def test_a_checkpoint_brings_its_tags_regions_selections_and_provenance(checkpoi
     for weights in mine.selections(photos)["season"].values():
         assert weights.shape[:2] == (3, 2)
         np.testing.assert_allclose(weights.sum(axis=(2, 3)), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "tags", "taught"),
+    [
+        ("e2", ("brand",), ("brand",)),
+        ("multifield", (), ("brand",)),
+        ("multifield-pooled", (), ("brand",)),
+        ("clip-pooled", (), ()),
+        ("clip", (), ()),
+    ],
+)
+def test_regions_and_taught_tags_are_those_of_the_method(tiny, tmp_path, method, tags, taught):
+    """The pooled controls have tokens by the tags' names, but no tag taught their regions."""
+    own = ("brand",) if method_class(method).uses_tokens else ()
+    model, _, _ = e2.create_model_and_transforms(tiny, tags=own)
+    save_weights(model, tmp_path)
+    training = {"data": {"tags": ["brand"]}, "loss": {"centre_tags": True}}
+    save_config(tmp_path, backbone=tiny, model=model, method=method, training=training)
+    encoder = load_encoder(tmp_path, device="cpu", workers=0)
+    assert (encoder.tags, encoder.taught, encoder.selects) == (tags, taught, bool(tags))
+    if not tags:
+        with pytest.raises(InputError, match="has no regions"):
+            encoder.encode_regions([photo(1)])
+
+
+def test_methods_that_teach_tags_are_all_known():
+    assert set(TEACH_REGIONS + TEACH_IMAGES) == {name for name in METHODS if method_class(name).uses_tags}
 
 
 @pytest.mark.parametrize("count", [2, 30])  # in this process, in workers

@@ -16,8 +16,9 @@ from tests.benchmarks.stubs import Shelf
 class Words:
     """An encoder whose texts are given vectors."""
 
-    def __init__(self, vectors: dict[str, list[float]], tags: tuple[str, ...] = ()):
+    def __init__(self, vectors: dict[str, list[float]], tags: tuple[str, ...] = (), taught: tuple[str, ...] | None = None):
         self.vectors, self.tags, self.loss = vectors, tags, {}
+        self.taught = tags if taught is None else taught
         self.info = {"path": "words", "weights_sha256": "0"}
 
     def encode_texts(self, texts, progress=True):
@@ -140,7 +141,15 @@ def test_texts_are_centred_where_the_regions_were_trained_so():
         np.testing.assert_allclose(
             reader.scores(IMAGES, regions)["colour"], np.array(expected) * (0.5**0.5 if centred else 1), atol=1e-3
         )
-        np.testing.assert_array_equal(reader.compared["brand"], reader.values["brand"])  # no region of its own
+        np.testing.assert_array_equal(reader.compared["brand"], reader.values["brand"])  # not taught
+
+
+def test_texts_are_centred_where_the_images_were_trained_so():
+    encoder = Words({"red": [0.2, 0, 5], "blue": [0, 0.2, 5], "Nike": [0, 0, 1], "Puma": [1, 1, 0]}, taught=("colour",))
+    encoder.loss = {"centre_tags": True}
+    reader = TagReader(encoder, VOCABULARY)
+    np.testing.assert_allclose(reader.compared["colour"], np.array([[1, -1, 0], [-1, 1, 0]]) * 0.5**0.5, atol=1e-3)
+    np.testing.assert_array_equal(reader.compared["brand"], reader.values["brand"])
 
 
 def test_prompt_names_tag_and_entity():
