@@ -18,6 +18,7 @@ STUDIES = {  # name -> module of this package
     "backbone": "backbone",
     "forgetting": "forgetting",
     "probe": "probe",
+    "tags": "tags",
     "gap": "gap",
     "detail": "detail",
     "grounding": "grounding",

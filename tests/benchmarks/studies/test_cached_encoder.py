@@ -18,20 +18,15 @@ from e2.data.product import Product
 from e2.errors import InputError
 from e2.settings import merged
 from e2.training.fill_cache import CacheFiller
+from tests.benchmarks.stubs import Shelf
 from tests.conftest import TAGS, jpeg
-
-
-class Shelf(list):
-    """Products in memory."""
-
-    name, split, tags = "shelf", "test", TAGS
 
 
 @pytest.fixture
 def shelf() -> Shelf:
     """Nine products of one, two or three photos."""
     photos = [[jpeg((25 * row, 90, 200), 3 * row + i) for i in range(1 + row % 3)] for row in range(9)]
-    return Shelf(Product(f"p{row}", own, (f"product {row}",)) for row, own in enumerate(photos))
+    return Shelf([Product(f"p{row}", own, (f"product {row}",)) for row, own in enumerate(photos)])
 
 
 def make_encoder(backbone: str, **layout) -> Encoder:
@@ -64,7 +59,7 @@ def test_vectors_from_the_cache_are_those_from_pixels(tiny, shelf, tmp_path, lay
 
 
 def test_photo_that_cannot_be_read_is_named(tiny, shelf, tmp_path):
-    shelf[4] = dataclasses.replace(shelf[4], images=[b"no photo"])
+    shelf.products[4] = dataclasses.replace(shelf[4], images=[b"no photo"])
     with pytest.raises(InputError, match="product 'p4'"):
         from_cache(make_encoder(tiny), shelf, tmp_path, 0)
 
