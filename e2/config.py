@@ -162,6 +162,10 @@ class DataConfig:
     """Data to read."""
 
     data: str = setting("boutique", "the catalogue: a SPEC, as for --data")
+    more: dict[str, Annotated[float, Field(gt=0, le=1000)]] = setting(
+        {},
+        "further catalogues to train on, of the same columns: SPEC -> times an epoch that each of their products is shown",
+    )
     tags: tuple[str, ...] = setting((), "entities that training uses")
     tag_columns: dict[str, str] = setting({}, "entity -> column, where they differ")
     image_column: str = setting("image", "column with the photos")
@@ -191,6 +195,8 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
+        if self.data in self.more:
+            raise InputError(f"data.more names {self.data} again; name each catalogue once")
         if len(set(self.tags)) < len(self.tags):
             raise InputError(f"data.tags {', '.join(self.tags)}: name each entity once")
 

@@ -11,6 +11,10 @@ class InputError(ValueError):
     """
 
 
+class MissingColumn(InputError):
+    """A table lacks a column that was asked for."""
+
+
 class TrainingStopped(RuntimeError):
     """The run had to stop; the message says why and how to continue. Progress so far is on disk. Exit status 1.
 

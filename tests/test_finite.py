@@ -26,7 +26,8 @@ from e2.finite import NotFinite
 from e2.methods.clip import Clip
 from e2.ranks import candidate_ranks, cross_modal_ranks, query_ranks
 from e2.training.prepare import prepare
-from e2.training.run import open_splits, resolve, start_run
+from e2.training.run import resolve, start_run
+from e2.training.splits import open_splits
 from e2.training.step import clip_gradients, read
 from e2.training.validation import sum_recalls
 from tests.benchmarks.stubs import Shelf, colour_encoder, png

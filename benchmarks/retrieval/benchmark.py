@@ -34,7 +34,7 @@ from e2.errors import InputError, printable
 from e2.files import file_sha256
 from e2.notes import note
 from e2.settings import from_dict
-from e2.training.run import open_splits
+from e2.training.splits import open_splits
 
 MARQO = "marqo:"
 GALLERIES = {  # of the leaderboard: products of each; None: not published
@@ -218,15 +218,16 @@ def _relevant_in_training(encoder: Encoder, relevant: set[str]) -> int | None:
         training = from_dict(TrainConfig, read_config(path)["training"])
     except InputError:
         return None  # not trained by e2
+    trained_on = " + ".join([training.data.data, *training.data.more])
     try:
         trained = {product.product_id for product in without_photos(open_splits(training)[0])}
     except InputError:
-        note(f"{path} was trained on {training.data.data}, which is not here: it may hold relevant products")
+        note(f"{path} was trained on {trained_on}, which is not here: it may hold relevant products")
         return None
     seen = len(relevant & trained)
     if seen:
         note(
-            f"{path} was trained on {training.data.data}, which holds {seen:,} of the {len(relevant):,} relevant products by "
+            f"{path} was trained on {trained_on}, which holds {seen:,} of the {len(relevant):,} relevant products by "
             "their ids: its results are too good; leave these out by --exclude-ids FILE"
         )
     return seen

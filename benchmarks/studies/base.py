@@ -12,7 +12,7 @@ from e2.adapters.encoder import Encoder
 from e2.config import TrainConfig
 from e2.data import ArrowCatalogue, Catalogue, open_catalogue
 from e2.errors import InputError
-from e2.training.run import data_columns
+from e2.training.splits import data_columns
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from e2.data.catalogue import ArrowCatalogue, Subset
+from e2.data.mixture import Mixture
 from e2.data.product import Catalogue, Product
 from e2.errors import InputError
 
@@ -23,6 +24,8 @@ def fingerprint(catalogue: Catalogue, texts: bool = True) -> str:
     """SHA-256 over the products of a split, in hexadecimal; captions and tags count with ``texts`` only."""
     if isinstance(catalogue, Subset):
         return digest([fingerprint(catalogue.catalogue, texts), np.asarray(catalogue.indices, np.int64).tobytes().hex()])
+    if isinstance(catalogue, Mixture):
+        return digest(fingerprint(each, texts) for each in catalogue.catalogues)
     if isinstance(catalogue, ArrowCatalogue):
         return digest(_lines_of_table(catalogue, texts))
     return digest(_line(catalogue[row], texts) for row in range(len(catalogue)))

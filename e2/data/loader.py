@@ -1,6 +1,6 @@
 """Training batches: any step's batch follows from (seed, step) alone.
 
-Order, choice of photo and caption, and augmentation are functions of (seed, epoch, product), independent of the number of
+Order, choice of photo and caption, and augmentation are functions of (seed, turn, product), independent of the number of
 workers and of earlier steps. So a resumed run continues bit for bit without stored random state.
 """
 
@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from e2.activations import Photos, stack_photos
 from e2.batch import Batch
+from e2.data.draw import Portion, epoch_order
 from e2.data.images import BadImage, load_image
 from e2.data.lost import LostPhoto, LostPhotos
 from e2.data.product import Catalogue, Product, tag_text
@@ -80,11 +81,11 @@ class PhotoCache(Protocol):
 
 
 class TrainingViews(Dataset):
-    """Products seen with a random photo, caption and augmentation; indexed by (epoch, product).
+    """Products seen with a random photo, caption and augmentation; indexed by (turn, product).
 
     With ``on_bad_row="skip"`` an unreadable photo is replaced by the product's next one, or else by a product chosen from
-    (seed, epoch, product). ``error`` gives a `NoView`. If there is a number of ``views``, each product has only so many, the
-    same for all seeds, shown by turns, and a ``cache`` may hold them; None = a fresh one each epoch.
+    (seed, turn, product). ``error`` gives a `NoView`. If there is a number of ``views``, each product has only so many, the
+    same for all seeds, one a turn, and a ``cache`` may hold them; None = a fresh one each turn.
     """
 
     def __init__(
@@ -108,26 +109,26 @@ class TrainingViews(Dataset):
         return len(self.catalogue)
 
     def __getitem__(self, key: tuple[int, int]) -> TrainingView | NoView:
-        epoch, index = key
+        turn, index = key
         lost: list[str] = []
         for attempt in range(1, STAND_INS + 2):
-            view = self._view(epoch, index, lost)
+            view = self._view(turn, index, lost)
             if view is not None or self.on_bad_row == "error":
                 break
-            index = mixed_seed(self.seed, epoch, key[1], attempt) % len(self)
+            index = mixed_seed(self.seed, turn, key[1], attempt) % len(self)
         return view or NoView(tuple(lost))
 
-    def _view(self, epoch: int, index: int, lost: list[str]) -> TrainingView | None:
+    def _view(self, turn: int, index: int, lost: list[str]) -> TrainingView | None:
         """View of one product, unless its photos are lost; adds their messages to ``lost``."""
         product = self.catalogue[index]
-        with drawing_from(mixed_seed(self.seed, epoch, index)):
+        with drawing_from(mixed_seed(self.seed, turn, index)):
             first = int(torch.randint(len(product.images), ()))
             caption = int(torch.randint(len(product.captions), ()))
             photo: Photos | None
             if self.views is None:
                 photo = self._photo(product, first, self.transform, lost)
             else:
-                photo = self._fixed_view(epoch % self.views, index, lost)
+                photo = self._fixed_view(turn % self.views, index, lost)
             if photo is None:
                 return None
             text = mixed_text(product, caption) if self.text == "mixed" else product.text(self.text, caption)
@@ -185,14 +186,27 @@ def mixed_text(product: Product, caption: int) -> str:
 
 
 class StepSampler(Sampler):
-    """Yields, for the steps from ``start`` on, lists of (epoch, product).
+    """Yields, for the steps from ``start`` on, lists of (turn, product): see `e2.data.draw`.
 
-    Each epoch is a fresh permutation; an incomplete last batch is dropped, so that every step has the same number of
-    negatives. With several processes each takes its slice of every batch.
+    ``products`` is their number, or the portions that they come from. Of one catalogue a turn is an epoch, a fresh
+    permutation. An incomplete last batch of an epoch is dropped, so that every step has the same number of negatives. With
+    several processes each takes its slice of every batch.
     """
 
-    def __init__(self, size: int, batch_size: int, *, start: int, stop: int, seed: int, rank: int = 0, world: int = 1):
-        self.size, self.batch_size, self.start, self.stop = size, min(batch_size, size), start, stop
+    def __init__(
+        self,
+        products: int | Sequence[Portion],
+        batch_size: int,
+        *,
+        start: int,
+        stop: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        self.portions = [Portion(products)] if isinstance(products, int) else products
+        self.size = sum(portion.shown for portion in self.portions)
+        self.batch_size, self.start, self.stop = min(batch_size, self.size), start, stop
         self.seed, self.rank, self.world = seed, rank, world
 
     @property
@@ -203,14 +217,13 @@ class StepSampler(Sampler):
         return self.stop - self.start
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order, order_epoch = np.empty(0, dtype=np.int64), None
+        order, order_epoch = np.empty((0, 2), dtype=np.int64), None
         for step in range(self.start, self.stop):
             epoch, position = divmod(step, self.steps_per_epoch)
             if epoch != order_epoch:
-                order = np.random.default_rng((self.seed, epoch)).permutation(self.size)
-                order_epoch = epoch
+                order, order_epoch = epoch_order(self.portions, self.seed, epoch), epoch
             batch = order[position * self.batch_size : (position + 1) * self.batch_size]
-            yield [(epoch, int(index)) for index in batch[self.rank :: self.world]]
+            yield [(turn, index) for turn, index in batch[self.rank :: self.world].tolist()]
 
 
 class Collate:

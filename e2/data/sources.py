@@ -23,7 +23,7 @@ from e2.data.shards import ShardSource
 from e2.data.shop.layout import LAYOUTS
 from e2.data.shop.source import ShopSource, export_files
 from e2.data.tables import TableSource, are_text_tables
-from e2.errors import InputError
+from e2.errors import InputError, MissingColumn
 from e2.notes import say
 from e2.outputs import restore
 
@@ -90,6 +90,7 @@ def open_catalogue(
     progress: bool = True,
     most_photos: int | None = None,
     together: bool = False,
+    absent_tags: bool = False,
 ) -> ArrowCatalogue:
     """Opens one split of a data source; refuses or leaves out unusable rows.
 
@@ -106,6 +107,7 @@ def open_catalogue(
         progress: show a bar while images are checked, and say what was skipped (on stderr).
         most_photos: decode the images of the first so many rows only, for a quick look; None: of all.
         together: every process of a training opens it and decodes its part of the images.
+        absent_tags: leave out entities without a column there, instead of refusing them.
 
     Raises:
         InputError: unknown SPEC, split or column, a damaged file, an empty split, or unusable rows.
@@ -115,6 +117,8 @@ def open_catalogue(
     source = source_of(spec, columns)
     split = _choose_split(spec, source, split)
     tags = source.entities if tags is None else tuple(tags)
+    if absent_tags:
+        tags = tuple(tag for tag in tags if _has_column(source, split, tag, columns))
     catalogue = ArrowCatalogue(
         name=spec,
         split=split,
@@ -146,6 +150,14 @@ def source_of(spec: str, columns: Columns) -> Source:
     if colon and kind.replace("-", "").isalnum() and len(kind) > 1:  # one letter: a drive
         raise InputError(f"{spec}: unknown kind of data {kind!r}; there are {', '.join(known_kinds())} and paths")
     raise InputError(f"{spec}: there is no such file or folder; name a table, or one of {', '.join(known_kinds())}")
+
+
+def _has_column(source: Source, split: str, tag: str, columns: Columns) -> bool:
+    try:
+        source.load(split, [tag], columns)
+    except MissingColumn:
+        return False
+    return True
 
 
 def _choose_split(spec: str, source: Source, split: str | None) -> str:

@@ -11,7 +11,7 @@ from e2.data import cache, read
 from e2.data.canonical import ids_of_texts
 from e2.data.catalogue import FilesAndBytes
 from e2.data.columns import REGIONS, Columns, normalise
-from e2.errors import InputError, printable
+from e2.errors import InputError, MissingColumn, printable
 
 FORMAT = 2  # version of the cache; counts up whenever the same files give other rows
 IN_MEMORY_BYTES = 2 << 30  # larger catalogues keep their images in a memory-mapped copy
@@ -104,13 +104,13 @@ def are_text_tables(path: Path) -> bool:
 
 
 def require_columns(file: Path, present: Sequence[str], needed: dict[str, str]) -> None:
-    """Raises an `InputError` that lists the columns, unless all ``needed`` (column -> option) occur exactly once."""
+    """Raises a `MissingColumn` that lists the columns, unless all ``needed`` (column -> option) occur exactly once."""
     for column, option in needed.items():
         if present.count(column) > 1:
             raise InputError(f"{file}: the column {column!r} occurs twice in it; rename one of them")
         if column not in present:
             there = printable(", ".join(present)) or "none"
-            raise InputError(f"{file}: no column {column!r}; it has {there}; name the right one by {option}")
+            raise MissingColumn(f"{file}: no column {column!r}; it has {there}; name the right one by {option}")
 
 
 def load_table(files: Sequence[Path], tags: Sequence[str], columns: Columns) -> pa.Table:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from e2.errors import InputError
 from e2.options import (
     SPECS,
     Delimiter,
@@ -75,7 +76,7 @@ class TrainingOptions:
 def train(
     out: Out,
     options: TrainingOptions,
-    data: Annotated[str | None, typer.Option(metavar="SPEC", help=SPECS)] = None,
+    data: Annotated[list[str] | None, typer.Option(metavar="SPEC", help=f"{SPECS}; repeat to train on several")] = None,
     method: Annotated[Methods | None, typer.Option(help="e2 unless given")] = None,
     preset: Annotated[Literal["default", "paper"] | None, typer.Option()] = None,
     wise_ft: Annotated[float | None, typer.Option(help="1 = as trained, 0 = the start model, between: weights mixed")] = None,
@@ -96,8 +97,11 @@ def train(
     from e2.training.dry_run import told
     from e2.training.run import start_run, try_run
 
-    chosen = given(method=method, preset=preset, wise_ft=wise_ft, seed=seed) | given(**{"data.data": data})
-    chosen |= options.settings()
+    chosen = given(method=method, preset=preset, wise_ft=wise_ft, seed=seed) | options.settings()
+    if data:
+        if len(set(data)) < len(data):
+            raise InputError("--data names a catalogue twice; name each once and weight it by --set data.more={SPEC: WEIGHT}")
+        chosen |= {"data.data": data[0], "data.more": dict.fromkeys(data[1:], 1.0)}
     if dry_run:
         found = try_run(out, chosen, config_file=config, settings=set_ or [])
         return show(found, json, told(found))

@@ -14,6 +14,7 @@ from torch.distributed.fsdp import FSDPModule
 from e2.checkpoint import tensors_sha256
 from e2.config import TrainConfig
 from e2.data.loader import DESCRIPTION, StepSampler, TrainingViews
+from e2.data.mixture import portions_of
 from e2.data.product import Catalogue
 from e2.errors import InputError
 from e2.factory import get_tokenizer
@@ -43,6 +44,7 @@ class Run:
     val: FirstPhotos
     tokenizer: Callable
     steps: int
+    batch_size: int  # products per step, over all processes
     steps_per_epoch: int
     progress: Progress
     start_sha256: str | None  # hash of the pre-trained backbone; None = random weights
@@ -54,11 +56,6 @@ class Run:
     @property
     def model(self):
         return self.method.model
-
-    @property
-    def batch_size(self) -> int:
-        """Products per step, over all processes."""
-        return min(self.config.data.batch_size, len(self.views))
 
     @property
     def sharded(self) -> bool:
@@ -79,7 +76,8 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     check_data(config, train_data)
     kind = method_class(config.method)
     accelerator = make_accelerator(config, out)
-    if min(config.data.batch_size, len(train_data)) < accelerator.num_processes:
+    sampler = StepSampler(portions_of(train_data), config.data.batch_size, start=0, stop=0, seed=config.seed)
+    if sampler.batch_size < accelerator.num_processes:
         raise InputError(f"{accelerator.num_processes} processes need at least as many products a batch; raise --batch-size")
     model, transform, val_transform = start_model(config)
     start_sha256 = tensors_sha256(model.clip.state_dict()) if model.clip.origin.pretrained else None
@@ -105,7 +103,6 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         on_bad_row=config.data.on_bad_row,
         views=config.data.fixed_views,
     )
-    steps_per_epoch = StepSampler(len(views), config.data.batch_size, start=0, stop=0, seed=0).steps_per_epoch
     return Run(
         config=config,
         out=out,
@@ -115,8 +112,9 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         views=views,
         val=FirstPhotos(val_data, val_transform, config.data.measured_text),
         tokenizer=get_tokenizer(config.backbone, config.pretrained),
-        steps=config.steps or max(1, round((config.epochs or 10) * steps_per_epoch)),
-        steps_per_epoch=steps_per_epoch,
+        steps=config.steps or max(1, round((config.epochs or 10) * sampler.steps_per_epoch)),
+        batch_size=sampler.batch_size,
+        steps_per_epoch=sampler.steps_per_epoch,
         progress=Progress(),
         start_sha256=start_sha256,
         watch=StepWatch(accelerator.device, may_skip=accelerator.scaler is not None),

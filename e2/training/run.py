@@ -9,14 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
 from e2.checkpoint import CONFIG, LAST, TOKENIZER, WEIGHTS, load, read_config, weights_sha256
-from e2.config import DataConfig, TrainConfig
-from e2.data import ArrowCatalogue, Catalogue, Columns, Subset, open_catalogue, parse_tags, splits_of
-from e2.data.loader import DESCRIPTION
+from e2.config import TrainConfig
+from e2.data import Catalogue, parse_tags, splits_of
 from e2.distributed import on_main, processes
 from e2.errors import InputError
 from e2.files import atomic_path
@@ -26,13 +24,12 @@ from e2.settings import deep_update, flattened, from_dict, merged, to_dict, with
 from e2.training.dry_run import PHOTOS, dry_run
 from e2.training.presets import preset
 from e2.training.settings import parse_settings
+from e2.training.splits import HELD_OUT, open_second, with_data
 from e2.training.state import FOLDER as STATE_FOLDER
-from e2.training.state import RUN, SUMMARY, check_data, read_state, remove_state, states
+from e2.training.state import RUN, SUMMARY, check_data, named, read_state, remove_state, states
 from e2.training.train import train
 from e2.training.validation import FirstPhotos, validate
 from e2.training.wise_ft import interpolate_checkpoint
-
-HELD_OUT, MOST_HELD_OUT = 0.05, 2000  # share of the train products, if a catalogue has no val split
 
 
 def start_run(
@@ -96,22 +93,16 @@ def announce(config: TrainConfig) -> None:
     chosen = "its val split" if "val" in splits_of(data.data) else f"{HELD_OUT:.0%} of it, held out,"
     where = f"{count} processes of {device}" if count > 1 else device
     say(f"{config.method} of {config.backbone} on {where}: {length} of batches of {data.batch_size}")
-    say(f"{data.data}: read and checked first; {chosen} will choose the checkpoint")
-
-
-def with_data(config: TrainConfig, most_photos: int | None = None) -> tuple[TrainConfig, Catalogue, Catalogue]:
-    """Opens the data; returns the configuration, with the tags of a source that knows its own, and both splits."""
-    train_data, val_data = open_splits(config, most_photos)
-    if not config.data.tags and train_data.tags:
-        config = merged(config, {"data": {"tags": train_data.tags}})
-    return config, train_data, val_data
+    if data.more:
+        chosen = f"of {data.data} {chosen}"
+    say(f"{', '.join([data.data, *data.more])}: read and checked first; {chosen} will choose the checkpoint")
 
 
 def run_to_the_end(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, Any]:
     """Opens the data, trains and writes the summary."""
     announce(config)
     config, train_data, val_data = with_data(config)
-    on_main(lambda: check_data(out, {"train": train_data, "val": val_data}) if resume else None)
+    on_main(lambda: check_data(out, named(train_data, val_data)) if resume else None)
     progress = train(config, train_data, val_data, out, second=open_second(config), resume=resume)
     processes().wait_for_everyone()  # the main process has written the weights
     summary = {
@@ -198,9 +189,8 @@ def as_changes(options: Mapping[str, Any], settings: Sequence[str]) -> dict[str,
     if isinstance(dotted.get("data.tags"), str):
         tags, dotted["data.tag_columns"] = parse_tags(dotted["data.tags"])
         dotted["data.tags"] = list(tags)
-    dotted |= parse_settings(settings)
     changes: dict[str, Any] = {}
-    for key, value in dotted.items():
+    for key, value in [*dotted.items(), *parse_settings(settings).items()]:
         changes = deep_update(changes, with_key(key, value))
     return changes
 
@@ -228,7 +218,7 @@ def resume_settings(out: Path, options: Mapping[str, Any], config_file: Path | N
     free = {"device": asked.device, "data": dataclasses.replace(stored.data, workers=asked.data.workers)}
     resumed = dataclasses.replace(stored, **free)
     for key, value in flattened(to_dict(asked)).items():
-        if value != (kept := flattened(to_dict(resumed))[key]):
+        if value != (kept := flattened(to_dict(resumed)).get(key)):
             raise InputError(f"{out} was started with {key} = {kept!r}, not {value!r}; resume with that, or use another --out")
     return resumed
 
@@ -239,54 +229,3 @@ def remove_leftovers(out: Path) -> None:
     names.append(out / STATE_FOLDER / "step-*")
     for path in itertools.chain.from_iterable(name.parent.glob(f".{name.name}.*.tmp*") for name in names):
         path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
-
-
-def data_columns(data: DataConfig) -> Columns:
-    """Columns of a run's tables."""
-    names = (data.image_column, data.caption_column, data.id_column)
-    return Columns(*names, data.tag_columns, data.delimiter, data.encoding, data.missing_values)
-
-
-def open_splits(config: TrainConfig, most_photos: int | None = None) -> tuple[Catalogue, Catalogue]:
-    """Returns the training products and those that choose the checkpoint.
-
-    A catalogue without a val split gives up 5 % of its train products (at most 2,000), chosen by the seed. ``most_photos``:
-    the photos of the first so many rows are checked; None: all.
-    """
-    data = config.data
-    splits = splits_of(data.data)
-    train_data = open_split(data, data.data, "train" if "train" in splits else splits[0], most_photos)
-    if "val" in splits:
-        return train_data, open_split(data, data.data, "val", most_photos)
-    if len(train_data) < 3:
-        raise InputError(
-            f"{data.data}: {len(train_data)} product(s), one of which would be held out to choose the checkpoint; "
-            "training needs at least 3, or a val split of its own"
-        )
-    order = np.random.default_rng(config.seed).permutation(len(train_data))
-    held_out = min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(train_data))))
-    return Subset(train_data, np.sort(order[held_out:])), Subset(train_data, np.sort(order[:held_out]))
-
-
-def open_second(config: TrainConfig, most_photos: int | None = None) -> Catalogue | None:
-    """Returns the products of the second catalogue, if there is one: its val split, else its last."""
-    if (spec := config.data.second) is None:
-        return None
-    splits = splits_of(spec)
-    return open_split(config.data, spec, "val" if "val" in splits else splits[-1], most_photos)
-
-
-def open_split(data: DataConfig, spec: str, name: str, most_photos: int | None) -> ArrowCatalogue:
-    """Opens a split of a catalogue with a run's columns and tags."""
-    # ``description`` is no column but the product's own text, unless mapped to another column.
-    tags = [tag for tag in data.tags if tag != DESCRIPTION or data.tag_columns.get(tag, tag) != DESCRIPTION]
-    return open_catalogue(
-        spec,
-        name,
-        tags=tags if data.tags else None,
-        columns=data_columns(data),
-        on_bad_row=data.on_bad_row,
-        progress=processes().is_main_process,  # report left-out rows once only
-        most_photos=most_photos,
-        together=True,
-    )

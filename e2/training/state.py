@@ -18,6 +18,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_
 
 from e2.checkpoint import CONFIG, LAST, TOKENIZER, WEIGHTS, read_tensors, whole
 from e2.data.fingerprint import facts, require_same
+from e2.data.mixture import Mixture
 from e2.data.product import Catalogue
 from e2.errors import InputError
 from e2.files import atomic_folder, atomic_path
@@ -67,6 +68,14 @@ def save_state(out: Path, tensors: dict[str, torch.Tensor], progress: Progress, 
     for older in states(out)[:-1]:
         shutil.rmtree(older, ignore_errors=True)
     return target
+
+
+def named(train_data: Catalogue, val_data: Catalogue) -> dict[str, Catalogue]:
+    """Names the products that a run reads; each of several catalogues by itself."""
+    if not isinstance(train_data, Mixture):
+        return {"train": train_data, "val": val_data}
+    first, *further = train_data.catalogues
+    return {"train": first, "val": val_data, **{f"{each.name}'s {each.split}": each for each in further}}
 
 
 def begin(out: Path, data: Mapping[str, Catalogue]) -> None:

@@ -15,6 +15,7 @@ from e2.checkpoint import LAST, save_config
 from e2.config import TrainConfig
 from e2.data.loader import StepSampler, training_loader
 from e2.data.lost import LostPhoto
+from e2.data.mixture import Mixture, portions_of
 from e2.data.product import Catalogue
 from e2.distributed import any_of, on_main
 from e2.errors import TrainingStopped
@@ -22,7 +23,7 @@ from e2.settings import to_dict
 from e2.training.keep import evaluate, keep_step, keep_weights, out_of_patience, save
 from e2.training.prepare import Run, prepare
 from e2.training.runlog import RunLog
-from e2.training.state import Progress, begin, load_state, read_state
+from e2.training.state import Progress, begin, load_state, named, read_state
 from e2.training.step import read, take_step
 from e2.training.stopping import stop_signals
 from e2.training.trackers import start_trackers
@@ -60,7 +61,7 @@ def train(
         if run.progress.scaler:
             run.accelerator.scaler.load_state_dict(run.progress.scaler)
     else:
-        on_main(lambda: begin(out, {"train": train_data, "val": val_data}))
+        on_main(lambda: begin(out, named(train_data, val_data)))
     if run.accelerator.is_main_process:
         save_config(
             out,
@@ -116,6 +117,9 @@ def introduce(run: Run, log: RunLog) -> None:
     validate = len(run.val)
     millions = sum(parameter.numel() for parameter in run.model.parameters()) / 1e6
     log.say(f"{len(run.views):,} products to train on, {validate:,} to validate; {run.steps:,} steps of {run.batch_size}")
+    if isinstance(mixture := run.views.catalogue, Mixture):
+        for catalogue, portion in zip(mixture.catalogues, mixture.portions, strict=True):
+            log.say(f"  {catalogue.name}: {portion.size:,} products, {portion.shown:,} shown an epoch")
     log.say(f"{millions:.1f} million parameters; validation every {run.eval_every:,} steps")
     if validate < FEW:
         few = f"{validate} product{'' if validate == 1 else 's'} to validate by"
@@ -126,7 +130,7 @@ def batches(run: Run) -> Iterator[Batch]:
     """Yields the run's remaining batches, ready for a step."""
     accelerator, data = run.accelerator, run.config.data
     sampler = StepSampler(
-        len(run.views),
+        portions_of(run.views.catalogue),
         data.batch_size,
         start=run.progress.step,
         stop=run.steps,

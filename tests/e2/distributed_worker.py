@@ -19,8 +19,9 @@ from e2.methods import METHODS
 from e2.settings import merged
 from e2.training.optim import set_rates
 from e2.training.prepare import prepare
-from e2.training.run import open_splits, start_run
+from e2.training.run import start_run
 from e2.training.sharding import shard
+from e2.training.splits import open_splits
 from e2.training.state import load_state, save_state, state_tensors
 from e2.training.step import clip_gradients, draw_noise, find_gradients
 from e2.training.train import batches

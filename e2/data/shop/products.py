@@ -20,7 +20,7 @@ from e2.data.shop.options import NAMING, is_option, with_options
 from e2.data.shop.rows import ExportRow, export_rows, field_names, kind_of_export
 from e2.data.shop.template import Template
 from e2.data.tables import FURTHER_PHOTOS
-from e2.errors import InputError, printable
+from e2.errors import InputError, MissingColumn, printable
 
 FORMAT = 1  # version of the cache; counts up whenever the same files give other products
 CAPTION = "caption"
@@ -143,9 +143,9 @@ def _role(given: Sequence[str], named: str, default: str, role: str) -> str:
 
 
 def require_field(name: str, option: str, names: Sequence[str], file: Path) -> None:
-    """Raises an `InputError` that lists the fields unless ``name`` is one of them."""
+    """Raises a `MissingColumn` that lists the fields unless ``name`` is one of them."""
     if name not in names:
-        raise InputError(f"{file}: no column {name!r}; it has {listed(names)}; name the right one by {option}")
+        raise MissingColumn(f"{file}: no column {name!r}; it has {listed(names)}; name the right one by {option}")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from e2.data import Product, load_image, open_catalogue
+from e2.data.draw import Portion, epoch_order
 from e2.data.loader import Collate, StepSampler, TrainingView, TrainingViews
 from e2.data.transforms import training_transform
 from e2.factory import create_model_and_transforms, get_tokenizer
@@ -41,6 +42,36 @@ def test_fewer_products_than_a_batch_make_one_batch():
     sampler = StepSampler(5, 128, start=0, stop=2, seed=0)
     assert sampler.steps_per_epoch == 1
     assert [sorted(batch) for batch in steps(sampler)] == [[0, 1, 2, 3, 4]] * 2
+
+
+def test_one_catalogue_is_shown_in_the_order_that_its_runs_have_had():
+    naive = [np.random.default_rng((4, epoch)).permutation(50)[:48].tolist() for epoch in range(3)]
+    keys = sum(StepSampler([Portion(50)], 8, start=0, stop=18, seed=4), [])
+    assert keys == [(epoch, index) for epoch, order in enumerate(naive) for index in order]
+
+
+def test_several_catalogues_are_shown_by_their_weights():
+    portions = [Portion(100), Portion(40, 0.5), Portion(30, 2.5)]
+    orders = [epoch_order(portions, 7, epoch) for epoch in range(4)]
+    owner = [np.searchsorted([100, 140, 170], order[:, 1], side="right") for order in orders]
+    assert [np.bincount(found).tolist() for found in owner] == [[100, 20, 75]] * 4
+    shown = Counter(np.concatenate(orders)[:, 1].tolist())  # all of a catalogue equally often
+    assert [{shown[i] for i in rows} for rows in (range(100), range(100, 140), range(140, 170))] == [{4}, {2}, {10}]
+    seen = Counter(map(tuple, np.concatenate(orders).tolist()))
+    assert set(seen.values()) == {1}  # another view each time
+    for start in range(0, 195, 39):  # each fifth of an epoch has its share of each
+        counts = np.bincount(owner[0][start : start + 39], minlength=3)
+        assert np.abs(counts - [20, 4, 15]).max() <= 2
+    assert not np.array_equal(orders[0], epoch_order(portions, 8, 0))
+
+
+def test_several_catalogues_resume_and_are_shared_among_processes():
+    portions = [Portion(30), Portion(13, 1.7)]
+    through = list(StepSampler(portions, 6, start=0, stop=30, seed=4))
+    assert list(StepSampler(portions, 6, start=11, stop=30, seed=4)) == through[11:]
+    shares = [list(StepSampler(portions, 6, start=0, stop=30, seed=4, rank=rank, world=2)) for rank in range(2)]
+    assert [sorted(left + right) for left, right in zip(*shares, strict=True)] == [sorted(batch) for batch in through]
+    assert StepSampler(portions, 100, start=0, stop=1, seed=4).batch_size == 52
 
 
 def views(shop, tiny, seed=0, text="caption"):

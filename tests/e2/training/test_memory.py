@@ -7,7 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from e2.training.prepare import prepare
-from e2.training.run import open_splits, resolve
+from e2.training.run import resolve
+from e2.training.splits import open_splits
 from e2.training.step import draw_noise, find_gradients
 from e2.training.train import batches
 from tests.conftest import TAGS

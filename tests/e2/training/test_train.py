@@ -171,7 +171,7 @@ def test_resume_refuses_other_settings(shop, tiny, tmp_path):
 def test_a_catalogue_without_val_gives_up_some_train_products(shop, tiny, tmp_path):
     from e2.config import TrainConfig
     from e2.settings import merged
-    from e2.training.run import open_splits
+    from e2.training.splits import open_splits
 
     config = merged(TrainConfig(), {"data": {"data": str(shop / "train.parquet"), "tags": ["colour"]}})
     train_data, val_data = open_splits(config)

@@ -9,7 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from e2.errors import TrainingStopped
 from e2.training.prepare import prepare
-from e2.training.run import open_splits, resolve
+from e2.training.run import resolve
+from e2.training.splits import open_splits
 from e2.training.step import draw_noise, find_gradients, read, take_step
 from e2.training.train import batches
 from e2.training.watch import StepWatch

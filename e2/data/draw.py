@@ -1,0 +1,46 @@
+"""Order in which training shows products, of one catalogue or of several with weights: a function of (seed, epoch) alone.
+
+Each catalogue is an endless row of turns, each a fresh permutation of its products. An epoch takes the next piece of each row
+and mixes the pieces evenly. So all products of a catalogue are drawn equally often, give or take one, and one of them twice in
+a batch only if a turn ends within it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Portion:
+    """One of the catalogues that are trained on."""
+
+    size: int  # products
+    weight: float = 1.0  # times that an epoch shows each of them, on average
+
+    @property
+    def shown(self) -> int:
+        """Products of it in an epoch."""
+        return max(1, round(self.weight * self.size))
+
+
+def epoch_order(portions: Sequence[Portion], seed: int, epoch: int) -> np.ndarray:
+    """Turn and product of each place of an epoch, (places, 2); products are numbered through all portions."""
+    rows, places, offset = [], [], 0
+    jitter = np.random.default_rng((seed, epoch, len(portions)))
+    for number, portion in enumerate(portions):
+        row = _row(portion, number, seed, range(epoch * portion.shown, (epoch + 1) * portion.shown))
+        rows.append(row + [0, offset])
+        places.append((np.arange(portion.shown) + jitter.random(portion.shown)) / portion.shown)
+        offset += portion.size
+    return np.concatenate(rows)[np.argsort(np.concatenate(places), kind="stable")]
+
+
+def _row(portion: Portion, number: int, seed: int, span: range) -> np.ndarray:
+    """Turn and product of a span of a portion's endless row of turns, (length, 2)."""
+    pieces = []
+    for turn in range(span.start // portion.size, -(-span.stop // portion.size)):
+        order = np.random.default_rng((seed, turn, number)).permutation(portion.size)
+        order = order[max(0, span.start - turn * portion.size) : span.stop - turn * portion.size]
+        pieces.append(np.stack([np.full(len(order), turn), order], axis=1))
+    return np.concatenate(pieces)
