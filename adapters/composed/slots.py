@@ -9,6 +9,7 @@ from typing import Any
 from e2.adapters.composed.base import Composed, Composer, References
 from e2.adapters.composed.rule_editor import RuleEditor, worded
 from e2.adapters.encoder import Encoder, images_and_regions
+from e2.adapters.sizes import shown_in_photos
 from e2.adapters.tag_reader import TagReader, several_valued, tag_vocabulary
 from e2.adapters.unit_vectors import normalised
 from e2.data.product import Catalogue
@@ -84,7 +85,7 @@ def calibrated_slots(
     Returns:
         The composer, its options, to be stored, and per entity precision and recall of the tags that it reads.
     """
-    vocabulary = tag_vocabulary(catalogue)
+    vocabulary = shown_in_photos(tag_vocabulary(catalogue))
     rows = range(min(len(catalogue), CALIBRATION))
     products = [catalogue[row] for row in rows]
     both = images_and_regions(encoder, [product.images[0] for product in products])

@@ -10,6 +10,7 @@ from e2.adapters.composed.endpoint import Endpoint
 from e2.adapters.composed.phrases import phrases_of
 from e2.adapters.composed.rewriting import Rewriter
 from e2.adapters.composed.rule_editor import RuleEditor
+from e2.adapters.sizes import shown_in_photos
 from e2.adapters.tag_reader import tag_vocabulary
 from e2.backbone_sources import TRANSFORMERS
 from e2.data import open_catalogue
@@ -47,7 +48,7 @@ def catalogue_options(
     rules = method == "cirevl" and options.get("rewriter", "rules") == "rules"
     if (rules or method == "slots") and "vocabulary" not in options:
         if catalogue is not None and (catalogue.tags or not rules):
-            vocabulary = tag_vocabulary(catalogue)
+            vocabulary = shown_in_photos(tag_vocabulary(catalogue))
         return {**options, "vocabulary": vocabulary} if vocabulary else dict(options)
     if catalogue is not None and method == "searle-oti" and "phrases" not in options:
         return {**options, "phrases": phrases_of(None, captions_in(catalogue))}

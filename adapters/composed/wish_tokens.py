@@ -45,8 +45,8 @@ class Token:
 
 _LISTS: dict[str, str] = read_words("wish_words.yaml")
 FOREIGN = frozenset(_LISTS.pop("FOREIGN").split())  # words that no English wish contains
-_CUES = {tuple(phrase.split()): Cue[name] for name, listed in _LISTS.items() for phrase in listed.split("|")}
-_LONGEST_CUE = max(map(len, _CUES))
+CUES = {tuple(phrase.split()): Cue[name] for name, listed in _LISTS.items() for phrase in listed.split("|")}
+LONGEST_CUE = max(map(len, CUES))
 _KINDS = {word: kind for kind, listed in PROPERTIES.items() for word in listed.split()}
 
 
@@ -79,16 +79,25 @@ def tokens_of(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> list[
 
 def plain_wish(wish: str, lexicon: Lexicon) -> str:
     """Normalises apostrophes, contractions and comparatives of a wish."""
+    return _WORD.sub(lambda match: _base(match.group(), lexicon), without_contractions(wish))
+
+
+def without_contractions(wish: str) -> str:
+    """Normalises apostrophes and contractions.
+
+    >>> without_contractions("I don’t want it w/ a hood")
+    'I do not want it with a hood'
+    """
     text = re.sub(r"['’ʼ`´]", "'", unicodedata.normalize("NFKC", wish))
     text = _NOT.sub(r"\1 not", text)
     for pattern, full in _SHORT:
         text = pattern.sub(full, text)
-    return _WORD.sub(lambda match: _base(match.group(), lexicon), text)
+    return text
 
 
 def _base(word: str, lexicon: Lexicon) -> str:
     lowered = word.lower()
-    if (lowered,) in _CUES or not lowered.endswith(("er", "est")) or lexicon.value_of(word):
+    if (lowered,) in CUES or not lowered.endswith(("er", "est")) or lexicon.value_of(word):
         return word
     return lexicon.adjective(lowered) or word
 
@@ -104,10 +113,10 @@ def _is_name(text: str, mention: ValueMention) -> bool:
 
 
 def _cue(text: str, words: list[re.Match], index: int) -> Token | None:
-    for count in range(min(_LONGEST_CUE, len(words) - index), 0, -1):
+    for count in range(min(LONGEST_CUE, len(words) - index), 0, -1):
         run = words[index : index + count]
         between = text[run[0].start() : run[-1].end()]
-        cue = _CUES.get(tuple(word.group().lower() for word in run))
+        cue = CUES.get(tuple(word.group().lower() for word in run))
         if cue and (count == 1 or not re.search(r"[,;:.!?]", between)):
             return Token(cue, between.lower(), None, run[0].start(), run[-1].end())
     word = words[index].group().lower()

@@ -15,6 +15,7 @@ from e2.adapters.composed.methods import start_search
 from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.composed.unwanted import Unwanted, unwanted_of
 from e2.adapters.encoder import Encoder
+from e2.adapters.search.asked_sizes import AskedSizes, asked_sizes
 from e2.adapters.search.filters import Filter, Not, OneOf, all_of
 from e2.adapters.search.hybrid import hybrid_search
 from e2.adapters.search.index import MOST, ProductIndex, ProductSearch, Where
@@ -22,8 +23,9 @@ from e2.adapters.search.keeping import Reference, agreed_tags, keeps, kept_tags,
 from e2.adapters.search.photos import QueryPhotos
 from e2.adapters.search.pictures import jpeg_of
 from e2.adapters.search.reranking.base import Reranker, RerankHit, RerankQuery, reordered
-from e2.adapters.search.sorting import NEAREST, Order, listed, numbered
+from e2.adapters.search.sorting import NEAREST, Order, listed
 from e2.adapters.search.store import IndexHit
+from e2.adapters.sizes import shown_in_photos
 from e2.data.images import ImageSource
 from e2.errors import InputError
 
@@ -46,10 +48,15 @@ class IndexQuery:
     products: tuple[str, ...] = ()  # those that it started from, which are no hits
     reference: Reference | None = None  # of a photo and a wish
     browses: bool = False  # asks for all products; the vector only orders them
+    where: Filter | None = None  # sizes and numbers that the words name
 
     def leaves_out(self, hit: IndexHit) -> bool:
         """True if a product is no hit: the one it started from, or one with unwanted values, by tags or description."""
         return hit.product_id in self.products or bool(self.unwanted and self.unwanted.in_product(hit.tags, hit.caption))
+
+    def narrowed(self, sizes: AskedSizes) -> "IndexQuery":
+        """Returns the query for products of some sizes only."""
+        return replace(self, where=sizes.where, steps=self.steps | sizes.steps)
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def query_of(
         composer: folder of `e2 compose fit`.
         settings: ``KEY=VALUE`` of the method, e.g. ``text_weight=0.5``.
         products: those to search; a wish may name their tags, and those of the nearest ones are read off the photos.
-        hybrid: find words without a photo by ids, descriptions and tags too.
+        hybrid: find words without a photo by ids, descriptions and tags too, and sizes and numbers by tags.
     """
     if text is not None and not text.strip():
         raise InputError("the text to search for is empty")
@@ -102,7 +109,9 @@ def query_of(
     if text is None:
         raise InputError("nothing to search for: give --text, --image, both, or --like PRODUCT_ID")
     if photos is None:
-        return IndexQuery(encoder.encode_texts([text], progress=False), words=text, full_text=hybrid)
+        sizes = asked_sizes(text, products.facets) if hybrid else AskedSizes(text)
+        vector = encoder.encode_texts([sizes.rest or text], progress=False)
+        return IndexQuery(vector, words=sizes.rest, full_text=hybrid).narrowed(sizes)
     vocabulary = vocabulary_of(products)
     chosen = start_search(encoder, method or (None if composer else METHOD), composer, None, settings, vocabulary)
     return composed_query(chosen, photos, text, products, vocabulary)
@@ -126,11 +135,14 @@ def composed_query(
         products: those to search.
         vocabulary: `vocabulary_of` them, if it is there.
     """
+    sizes = asked_sizes(wish, products.facets, alone=True)
+    if not sizes.rest:
+        return alike(photos).narrowed(sizes)
     vocabulary = vocabulary_of(products) if vocabulary is None else vocabulary
     tags = tags_of_photos(products, photos)
-    found = composer.composed(photos.references(composer.encoder, tags=[tags]), [wish])
-    query = careful(found, Reference(wish, RuleEditor(vocabulary), tags), composer.encoder.encode_texts, vocabulary)
-    return replace(query, photo=photos.image, products=photos.products)
+    found = composer.composed(photos.references(composer.encoder, tags=[tags]), [sizes.rest])
+    query = careful(found, Reference(sizes.rest, RuleEditor(vocabulary), tags), composer.encoder.encode_texts, vocabulary)
+    return replace(query, photo=photos.image, products=photos.products).narrowed(sizes)
 
 
 def tags_of_photos(products: ProductSearch, photos: QueryPhotos) -> Mapping[str, str]:
@@ -183,7 +195,7 @@ def search(
     Raises:
         InputError: a wrong filter, or k and offset out of range.
     """
-    where = products.filter(where)
+    where = all_of([products.filter(where), query.where])
     if order is not None:
         return _in_order(products, query, k, where, offset, reranker, order)
     asks = bool(query.words) or query.photo is not None
@@ -267,11 +279,5 @@ def without(unwanted: Unwanted, vocabulary: Mapping[str, Iterable[str]]) -> Filt
 
 
 def vocabulary_of(products: ProductSearch) -> dict[str, list[str]]:
-    """Collects entity -> values of the products, from which tags are read; most frequent first.
-
-    Tags of numbers are left out: a price is neither read off a photo nor part of a text that describes one.
-    """
-    facets = products.facets()
-    numbers = numbered(facets)
-    words = {entity: [value for value in values if value] for entity, values in facets.items() if entity not in numbers}
-    return {entity: values[:MOST_VALUES] for entity, values in words.items() if values}
+    """Collects entity -> values of the products that photos show, most frequent first."""
+    return {entity: values[:MOST_VALUES] for entity, values in shown_in_photos(products.facets()).items()}

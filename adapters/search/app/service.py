@@ -9,7 +9,8 @@ from e2.adapters.search.app.live import LiveIndex
 from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
 from e2.adapters.search.app.schemas import DEEPEST, About, IndexedProduct, Layer, ProductPage, Read, ReadOff, Search, Sure
-from e2.adapters.search.filters import Filter
+from e2.adapters.search.asked_sizes import asked_sizes
+from e2.adapters.search.filters import Filter, all_of
 from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.keeping import agreed_tags
 from e2.adapters.search.photos import QueryPhoto, QueryPhotos, joined, read_box
@@ -88,8 +89,8 @@ class SearchService:
             InputError: a filter that cannot be read, an unknown method or entity.
         """
         index = self.index
-        where = where_of(index, asked)
         query, method = self._query(index, asked)
+        where = all_of([where_of(index, asked), query.where])
         k = min(asked.k, DEEPEST - asked.offset)
         order = order_of(asked.sort, index.entities)
         found = search(index, query, k, where, asked.offset, self.reranker, order) if k > 0 else Found([], None)
@@ -102,8 +103,8 @@ class SearchService:
             next_offset=more,
             found=count,
             sorted=found.sorted,
-            facets=facets_of(index, asked),
-            unfiltered={} if count else {entity: index.count(where_of(index, asked, entity)) for entity in filtered(asked)},
+            facets=facets_of(index, asked, query.where),
+            unfiltered={} if count else unfiltered(index, asked, query.where),
             method=method,
             steps=query.steps | found.told,
         )
@@ -195,14 +196,18 @@ class SearchService:
 
     def _query(self, index: ProductIndex, asked: Search) -> tuple[IndexQuery, str | None]:
         """Makes the query, and names the method that combines photo and words."""
-        text = asked.q.strip() if asked.q.strip(" .,?!") else ""
-        if not (asked.photo or asked.minus):
-            return IndexQuery(self.models.text(text or BROWSE)[None], text, full_text=True, browses=not text), None
+        with_photos = bool(asked.photo or asked.minus)
+        sizes = asked_sizes(asked.q.strip() if asked.q.strip(" .,?!") else "", index.facets, alone=with_photos)
+        words = sizes.rest
+        if not with_photos:
+            query = IndexQuery(self.models.text(words or BROWSE)[None], words, full_text=True, browses=not words)
+            return query.narrowed(sizes), None
         photos = self._photos(asked)
-        if not text:
-            return alike(photos), None
+        if not words:
+            return alike(photos).narrowed(sizes), None
         method = asked.method or self.models.methods[0]
-        return self.models.compose(method, photos, text, tags_of_photos(index, photos), asked.weight), method
+        query = self.models.compose(method, photos, words, tags_of_photos(index, photos), asked.weight)
+        return query.narrowed(sizes), method
 
     def _photos(self, asked: Search) -> QueryPhotos:
         """Looks at the photos of a search."""
@@ -237,12 +242,17 @@ def where_of(index: ProductIndex, search: Search, aside: str | None = None) -> F
     return index.filter(search.filter, tags, ranges)
 
 
-def facets_of(index: ProductIndex, search: Search) -> dict[str, dict[str, int]]:
-    """Counts under a search's filters, each entity's under the filters on the others."""
-    facets = dict(index.facets(where_of(index, search)))
+def facets_of(index: ProductIndex, search: Search, named: Filter | None) -> dict[str, dict[str, int]]:
+    """Counts under a search's filters and what its words name, each entity's under the filters on the others."""
+    facets = dict(index.facets(all_of([where_of(index, search), named])))
     for entity in filtered(search):
-        facets[entity] = index.facets(where_of(index, search, entity)).get(entity, {})
+        facets[entity] = index.facets(all_of([where_of(index, search, entity), named])).get(entity, {})
     return facets
+
+
+def unfiltered(index: ProductIndex, search: Search, named: Filter | None) -> dict[str, int]:
+    """Counts the products without the filters on each entity that a search chooses."""
+    return {entity: index.count(all_of([where_of(index, search, entity), named])) for entity in filtered(search)}
 
 
 def without_folders(name: str) -> str:

@@ -48,6 +48,28 @@ def test_search_writes_hits_and_a_sheet(shop, checkpoint, photo, tmp_path):
         assert sheet.width > 800 and np.asarray(sheet.convert("L")).std() > 5
 
 
+def test_a_size_in_a_wish_filters_and_none_is_read_off_the_photo(shop, checkpoint, photo, tmp_path):
+    rows = pq.read_table(shop / "val.parquet").to_pylist()
+    for number, row in enumerate(rows):
+        row["size"] = ("36", "38", "M")[number % 3]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "shop.parquet")
+    words = (
+        "search",
+        "--image",
+        photo,
+        "--text",
+        "in blue, size 36",
+        "--encoder",
+        checkpoint,
+        "--data",
+        tmp_path / "shop.parquet",
+    )
+    words += ("--tags", "brand,size", "--split", "shop", "--workers", "0", "--device", "cpu", "--method", "slots", "--json")
+    found = json.loads(call(*words))
+    assert found["hits"] and {hit["tags"]["size"] for hit in found["hits"]} == {"36"}
+    assert found["steps"]["only"] == "size 36" and "size" not in found["steps"]["tags"] | found["steps"]["changed"]
+
+
 def test_slots_read_several_values_where_products_have_some(shop, checkpoint, tmp_path):
     rows = pq.read_table(shop / "train.parquet").to_pylist()
     for number, row in enumerate(rows):

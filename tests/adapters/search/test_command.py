@@ -188,11 +188,23 @@ def odd(encoder, tmp_path_factory):
             "image": {"bytes": jpeg((9 * place, 90, 90), place), "path": None},
             "caption": f"{text} c",
             "brand": text,
+            "size": "36" if place % 2 else "M | 38",
         }
         for place, text in enumerate(ODD)
     ]
     pq.write_table(pa.Table.from_pylist(rows), folder / "odd.parquet")
-    call("build", "--encoder", encoder, "--data", folder / "odd.parquet", "--out", folder / "i", "--tags", "brand", *TAGS[2:])
+    call(
+        "build",
+        "--encoder",
+        encoder,
+        "--data",
+        folder / "odd.parquet",
+        "--out",
+        folder / "i",
+        "--tags",
+        "brand,size",
+        *TAGS[2:],
+    )
     return folder / "i"
 
 
@@ -205,8 +217,16 @@ def test_an_order_by_numbers(odd):
             "0",
             *(hit["product_id"] for hit in plain if hit["tags"]["brand"] != "0"),
         ][:5]
-    with pytest.raises(InputError, match="no tag 'size'"):
-        hits(odd, "--like", "plain", "--sort", "size")
+    with pytest.raises(InputError, match="no tag 'year'"):
+        hits(odd, "--like", "plain", "--sort", "year")
+
+
+@pytest.mark.parametrize("photo", [[], ["--like", "plain"]])
+def test_sizes_in_words_filter(odd, photo):
+    for text, value in {"a dress in size 36": "36", "in m": "M | 38", "size 38 please": "M | 38", "not size 38": "36"}.items():
+        found = hits(odd, "--text", text, *photo, "-k", 100)
+        assert found and {hit["tags"]["size"] for hit in found} == {value}, text
+    assert "only: size 36" in call("search", "--index", odd, "--text", "red, size 36", *photo)
 
 
 def test_hostile_texts_are_kept_whole_and_found(odd, tmp_path):

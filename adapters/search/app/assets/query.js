@@ -15,7 +15,7 @@ const METHODS = {
   searle: ["As a word (SEARLE)", "The photo becomes a word in a sentence with your words"],
   sum: ["Sum", "Photo and words count alike"],
 };
-const STEPS = { kept: "Comes first", changed: "After your words", prompt: "Searched with", caption: "The photo, described", rewritten: "After your words",
+const STEPS = { only: "Only", kept: "Comes first", changed: "After your words", prompt: "Searched with", caption: "The photo, described", rewritten: "After your words",
   unwanted: "Kept out", reranked: "Looked at closely", "not understood": "Not understood" };
 const NONE = { photos: [], minus: [] };
 

@@ -96,7 +96,8 @@ function showAnswer(wanted, found) {
 function counted(wanted, found) {
   const spelling = Object.entries(found.steps.spelling || {}).map(([typed, read]) => `; “${typed}” read as “${read}”`).join("");
   const all = found.found.toLocaleString("en");
-  const products = `${found.found === 1 ? "product" : "products"}${spelling}`;
+  const only = found.steps.only ? `; only ${found.steps.only}` : "";
+  const products = `${found.found === 1 ? "product" : "products"}${only}${spelling}`;
   return found.sorted && found.sorted < found.found ? `the ${found.sorted} nearest of ${all} ${products}` : `${all} ${products}`;
 }
 

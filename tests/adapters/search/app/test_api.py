@@ -105,6 +105,24 @@ def test_ranges_of_numbers_and_their_counts(client):
     assert "two ranges" in found(between=["price:1..", "price:..2"]).json()["error"]
 
 
+def test_numbers_in_words_filter_with_and_without_a_photo(client, service):
+    price = {p.product_id: float(p.tags["price"]) for p in products() if "price" in p.tags}
+    cheap = {name for name, own in price.items() if own < 10}
+    for q, method in [("price under 10", None), *(("in blue, price under 10", name) for name in service.models.methods)]:
+        asked = {"q": q, "k": 100} | ({"photo": "product:tee-2", "method": method} if method else {})
+        answer = client.get("/api/search", params=asked).json()
+        assert {product["product_id"] for product in answer["products"]} == cheap - ({"tee-2"} if method else set()), q
+        assert answer["found"] == len(cheap) and sum(answer["facets"]["price"].values()) == len(cheap)
+        assert answer["steps"]["only"] == "price under 10" and "price" not in str(answer["steps"].get("rewritten", ""))
+    sorted_ = client.get("/api/search", params={"q": "price under 10", "k": 100, "sort": "price"})
+    assert [price[name] for name in ids(sorted_)] == sorted(price[name] for name in cheap)
+    alone = ids(client.get("/api/search", params={"photo": "product:tee-2", "q": "not price 0", "k": 100}))
+    like = ids(client.get("/api/search", params={"photo": "product:tee-2", "k": 100}))
+    assert alone == [name for name in like if price.get(name) != 0]
+    nothing = client.get("/api/search", params={"q": "price under 10", "tag": "colour:purple"}).json()
+    assert nothing["found"] == 0 and nothing["unfiltered"] == {"colour": len(cheap)}
+
+
 @pytest.mark.parametrize(
     ("words", "tag"),
     [

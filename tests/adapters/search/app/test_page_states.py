@@ -108,6 +108,14 @@ def test_a_range_of_prices_by_keyboard(page):
     assert low.input_value() == "" and page.locator("#chips button").count() == 0
 
 
+def test_what_was_understood_of_sizes_and_prices_is_told(page):
+    page.goto("/?q=price+10+to+20")
+    page.locator("#found", has_text=re.compile(r"^11 products; only price 10 to 20$")).wait_for()
+    page.goto("/?photo=product:tee-2&q=in+red,+not+price+0")
+    page.locator("#found", has_text="only not price 0").wait_for()
+    assert page.locator(".steps div", has_text="Only").inner_text().split("\n")[-1] == "not price 0"
+
+
 def test_back_returns_to_the_same_products_and_place(page):
     page.goto("/")
     shown(page)

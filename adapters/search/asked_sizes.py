@@ -1,0 +1,265 @@
+"""Reads sizes, prices and other numbers out of a query: "in blue, size 36 or 38", "price under 30", "not in XL".
+
+No photo shows them, so they filter the products by their tags, and an encoder sees the rest of the query. They count beside
+the name of their tag, and after *in* if no other tag has such a value.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from e2.adapters.composed.wish_tokens import CUES, LONGEST_CUE, Cue, without_contractions
+from e2.adapters.search.filters import Filter, Not, OneOf, all_of, number_of, numbers_in
+from e2.adapters.sizes import is_size, size_tags
+from e2.spelling import spelling
+
+Facets = Mapping[str, Iterable[str]]
+LONGEST = 3  # words of a tag's name, of a value, or of a comparison
+_WORD = re.compile(r"[^\s,;:=!?()]*[^\s,;:=!?().]")
+_COMPARED = {
+    **dict.fromkeys(("under", "below", "less than", "cheaper than", "<"), "<"),
+    **dict.fromkeys(("over", "above", "more than", ">"), ">"),
+    **dict.fromkeys(("up to", "at most", "no more than", "<="), "<="),
+    **dict.fromkeys(("from", "at least", ">="), ">="),
+}
+_LINKS = frozenset(re.findall(r"\w+", "a an as at available for in is of the with"))  # between a value and what it belongs to
+_ENDS = frozenset(re.findall(r"\w+", "and but for in no not or please with without"))  # words that a value may stand before
+_FILLERS = (Cue.FILLER, Cue.VERB, Cue.SAME, Cue.START)
+_SMALL = (*_FILLERS, Cue.NUMBER, Cue.AND, Cue.OR, Cue.BUT, Cue.BREAK)  # ask for nothing
+_JOINT = re.compile(r"^(?:(?:and|or|but)\b[\s,;]*)+|(?:[\s,;]*\b(?:and|or|but))+$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class AskedSizes:
+    """Sizes and numbers of a query."""
+
+    rest: str  # the query without them
+    told: tuple[str, ...] = ()  # what was understood, in words
+    where: Filter | None = None  # passes products that have them
+
+    @property
+    def steps(self) -> dict[str, str]:
+        return {"only": ", ".join(self.told)} if self.told else {}
+
+
+def asked_sizes(text: str, facets: Callable[[], Facets], *, alone: bool = False) -> AskedSizes:
+    """Reads sizes and numbers out of a query.
+
+    Args:
+        text: the query.
+        facets: gives entity -> values of the products; not asked for a text without a size or number.
+        alone: read a value that makes up a clause, too: "blue, 36". Without a photo it may be the id of a product.
+
+    Example:
+        >>> found = asked_sizes("in blue, size 36", lambda: {"size": ["36", "38"], "colour": ["Blue"]})
+        >>> found.rest, found.told, found.where
+        ('in blue', ('size 36',), OneOf(entity='size', values=('36',)))
+    """
+    plain = without_contractions(text)
+    if not ("size" in plain.lower() or any(is_size(word) for word in _WORD.findall(plain))):
+        return AskedSizes(text)
+    found = _Reader(plain, facets(), alone).read()
+    return AskedSizes(
+        _rest(plain, found) if found else text, tuple(each.told for each in found), all_of(each.where for each in found)
+    )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A part of the query that was read, from character ``start`` to ``end``."""
+
+    where: Filter
+    told: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Values that words ``start`` to ``end`` name."""
+
+    where: OneOf
+    start: int
+    end: int
+
+
+@dataclass
+class _Known:
+    """Values of a tag by their spellings, and by their only number: ``42`` of *EU 42*."""
+
+    values: Sequence[str]
+    spelt: dict[str, list[str]] = field(default_factory=dict)
+    numbered: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for value in self.values:
+            self.spelt.setdefault(_key(value), []).append(value)
+            if len(numbers := re.findall(r"\d+(?:[.,]\d+)?", value)) == 1:
+                self.numbered.setdefault(_key(numbers[0]), []).append(value)
+
+    def get(self, text: str) -> list[str]:
+        return self.spelt.get(_key(text)) or self.numbered.get(_key(text), [])
+
+
+class _Reader:
+    """Reads a query word by word; methods take the place of a word and give None where nothing is named."""
+
+    def __init__(self, text: str, facets: Facets, alone: bool):
+        self.text, self.alone = text, alone
+        self.words = list(_WORD.finditer(text))
+        self.tags = {entity: _Known([value for value in facets[entity] if value.strip()]) for entity in size_tags(facets)}
+        self.others = {spelling(value) for entity, values in facets.items() if entity not in self.tags for value in values}
+        self.names = _names(self.tags)
+        self.read_to = 0  # words
+
+    def read(self) -> list[_Asked]:
+        found: list[_Asked] = []
+        place = 0
+        while place < len(self.words):
+            if asked := self._named(place) or self._bare(place):
+                found.append(asked)
+                place = self.read_to
+            else:
+                place += 1
+        return found
+
+    def _named(self, place: int) -> _Asked | None:
+        """Reads "size 36", or "36 size"."""
+        if name := self._name(place):
+            entity, start = name
+            while self._word(start) in ("is", "of", "in"):
+                start += 1
+            if found := self._compared(entity, start) or self._range(entity, start) or self._listed(entity, start):
+                return self._asked(found, place, found.end)
+        for entity in self.tags:
+            if (found := self._listed(entity, place)) and (name := self._name(found.end)) and name[0] == entity:
+                return self._asked(found, place, name[1])
+        return None
+
+    def _bare(self, place: int) -> _Asked | None:
+        """Reads "in 36"."""
+        owners = [found for entity in self.tags if (found := self._listed(entity, place))]
+        if len(owners) != 1 or not self._over(end := owners[0].end):
+            return None
+        before = place - 1 if self._word(place - 1) in ("a", "an") else place
+        follows = self._word(before - 1) == "in" or (self.alone and (not before or self._parted(before)))
+        follows &= spelling(self._slice(place, end)) not in self.others
+        return self._asked(owners[0], place, end) if follows else None
+
+    def _asked(self, found: _Values, start: int, end: int) -> _Asked:
+        """Makes the filter of words ``start`` to ``end``, and of *in* and *not* before them."""
+        while start > self.read_to and not self._parted(start) and self._word(start - 1) in _LINKS:
+            start -= 1
+        negation = self._negation(start)
+        self.read_to = end
+        told = f"{found.where.entity} {self._slice(found.start, found.end)}"
+        first, last = self.words[start if negation is None else negation].start(), self.words[end - 1].end()
+        if negation is None:
+            return _Asked(found.where, told, first, last)
+        return _Asked(Not(found.where), f"not {told}", first, last)
+
+    def _negation(self, place: int) -> int | None:
+        """Finds the *not*, with nothing but small words after it, that stands before a word."""
+        while place > self.read_to and not self._parted(place):
+            runs = [(count, self._cue(place - count, place)) for count in range(LONGEST_CUE, 0, -1)]
+            count, cue = next(((count, cue) for count, cue in runs if cue), (0, None))
+            if cue is Cue.NOT:
+                return place - count
+            if cue not in _FILLERS:
+                return None
+            place -= count
+        return None
+
+    def _cue(self, start: int, end: int) -> Cue | None:
+        return CUES.get(tuple(self._slice(start, end).lower().split()))
+
+    def _compared(self, entity: str, place: int) -> _Values | None:
+        """Reads "under 30"."""
+        for count in range(LONGEST, 0, -1):
+            symbol = _COMPARED.get(self._slice(place, place + count).lower())
+            bound = self._number(place + count)
+            if symbol and bound is not None and self._word(place + count + 1) not in ("to", "-", "–"):
+                return _Values(numbers_in(entity, self.tags[entity].values, (symbol, bound)), place, place + count + 1)
+        return None
+
+    def _range(self, entity: str, place: int) -> _Values | None:
+        """Reads "10 to 30"."""
+        start = place + (self._word(place) in ("from", "between"))
+        joints = ("to", "-", "–", "and") if self._word(place) == "between" else ("to", "-", "–")
+        low, high = self._number(start), self._number(start + 2)
+        if low is None or high is None or self._word(start + 1) not in joints:
+            return None
+        return _Values(numbers_in(entity, self.tags[entity].values, (">=", low), ("<=", high)), place, start + 3)
+
+    def _listed(self, entity: str, place: int) -> _Values | None:
+        """Reads "36", or "36, 38 or size 40"."""
+        found = self._value(entity, place)
+        values, end = found or ([], place)
+        while found:
+            if found := self._value(entity, self._next(entity, end)):
+                if self._parted(end) and not self._over(found[1]):
+                    break  # "size 36, 2 pockets"
+                values, end = values + found[0], found[1]
+        return _Values(OneOf(entity, tuple(dict.fromkeys(values))), place, end) if values else None
+
+    def _next(self, entity: str, end: int) -> int:
+        """Place of the next value of a list, if there is one: after a comma, or *or* and perhaps the name again."""
+        joined = self._word(end) in ("or", "and")
+        name = self._name(end + joined)
+        place = name[1] if name and name[0] == entity else end + joined
+        return place if joined or self._parted(end) else -1
+
+    def _over(self, place: int) -> bool:
+        """True if a value may end before a word."""
+        return place >= len(self.words) or self._parted(place) or self._word(place) in _ENDS
+
+    def _value(self, entity: str, place: int) -> tuple[list[str], int] | None:
+        for count in range(LONGEST, 0, -1):
+            if (text := self._slice(place, place + count)) and (found := self.tags[entity].get(text)):
+                return found, place + count
+        return None
+
+    def _name(self, place: int) -> tuple[str, int] | None:
+        for count in range(LONGEST, 0, -1):
+            if (text := self._slice(place, place + count)) and (entity := self.names.get(spelling(text))):
+                return entity, place + count
+        return None
+
+    def _number(self, place: int) -> float | None:
+        return number_of(self._word(place).strip("€$£"))
+
+    def _word(self, place: int) -> str:
+        return self.words[place].group().lower() if 0 <= place < len(self.words) else ""
+
+    def _slice(self, start: int, end: int) -> str:
+        """Text of some words; empty if there are not so many."""
+        if not 0 <= start < end <= len(self.words):
+            return ""
+        return self.text[self.words[start].start() : self.words[end - 1].end()]
+
+    def _parted(self, place: int) -> bool:
+        """True if a comma or the like stands before a word."""
+        between = self.text[self.words[place - 1].end() : self.words[place].start()] if 0 < place < len(self.words) else ""
+        return bool(between.strip())
+
+
+def _names(entities: Iterable[str]) -> dict[str, str]:
+    """Maps names of tags to them: *shoe_size* by its whole name, and by each word that no other tag's name has."""
+    spelt = {entity: [spelling(word) for word in re.findall(r"[^\W_]+", entity)] for entity in entities}
+    every = [word for parts in spelt.values() for word in set(parts)]
+    single = {word: entity for entity, parts in spelt.items() for word in parts if every.count(word) == 1}
+    return single | {spelling(" ".join(parts)): entity for entity, parts in spelt.items()}
+
+
+def _key(value: str) -> str:
+    """Spelling of a size or number: *36.0* is 36, *xl* XL."""
+    number = number_of(value.replace(",", "."))
+    return f"{number:g}" if number is not None else " ".join(value.casefold().split())
+
+
+def _rest(text: str, found: Sequence[_Asked]) -> str:
+    """Joins what stands around the parts that were read; empty if these are small words alone."""
+    edges = [0, *(edge for each in found for edge in (each.start, each.end)), len(text)]
+    around = [_JOINT.sub("", text[start:end].strip(" ,;:=.")) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    rest = ", ".join(part for part in around if part)
+    return rest if any(CUES.get((word.lower(),)) not in _SMALL for word in _WORD.findall(rest)) else ""
