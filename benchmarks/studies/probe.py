@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.names import measured_on
 from e2.benchmarks.probe.evaluate import MEAN, Splits, majority, probe_all, read_labels
 from e2.benchmarks.probe.figure import draw_probes
+from e2.benchmarks.studies.accuracies import entity_accuracies
 from e2.benchmarks.studies.base import Context, StudyMeasurement, every_method
 from e2.benchmarks.studies.tables import scores_of
 from e2.benchmarks.studies.trained import TrainedStudy
@@ -22,16 +21,10 @@ def accuracies(encoder: Encoder, catalogue: Catalogue, context: Context) -> Stud
     """Measures ``ENTITY_accuracy`` and its mean over the entities, ``ENTITY_region_accuracy`` and ``ENTITY_majority``."""
     splits = Splits(context.open(FIT), context.open(VAL), catalogue)
     labels = read_labels(splits)
-    probed = probe_all(encoder, splits, labels)
-    items = {f"{name}_accuracy": np.full(len(catalogue), np.nan) for name in probed}  # NaN: without the tag
-    for name, one in probed.items():
-        items[f"{name}_accuracy"][one.labels.rows[-1]] = 100.0 * one.right
-    metrics = {name: float(np.nanmean(values)) for name, values in items.items()}
-    own = [f"{entity}_accuracy" for entity in labels]
-    metrics[MEAN] = float(np.mean([metrics[name] for name in own]))
-    each = np.stack([items[name] for name in own], axis=1)  # (P, E): the terms of the mean
-    items[MEAN] = np.stack([np.nan_to_num(each) / len(own), ~np.isnan(each)], axis=2)
-    return StudyMeasurement(metrics | {f"{entity}_majority": majority(one) for entity, one in labels.items()}, items)
+    right = {name: (one.labels.rows[-1], one.right) for name, one in probe_all(encoder, splits, labels).items()}
+    measured = entity_accuracies(right, list(labels), len(catalogue))
+    measured.metrics.update({f"{entity}_majority": majority(one) for entity, one in labels.items()})
+    return measured
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:
