@@ -9,8 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from e2.adapters.encoder import Encoder, load_encoder
+from e2.adapters.encoder_cache import from_cache
 from e2.benchmarks.studies.base import Context, Measure, StudyMeasurement
-from e2.benchmarks.studies.cached_encoder import from_cache
 from e2.benchmarks.studies.digest import code_digest
 from e2.benchmarks.studies.runs import TrainedRun
 from e2.config import TrainConfig

@@ -1,4 +1,4 @@
-"""Studies that train from the cache measure from it, too: the same vectors, while the tower runs once for all runs."""
+"""Photos read from the cache of a frozen tower give the vectors that they give from pixels."""
 
 import dataclasses
 
@@ -8,16 +8,11 @@ from numpy.testing import assert_array_equal
 from torch import nn
 
 import e2
-from e2.adapters.encoder import Encoder, load_encoder
+from e2.adapters.encoder import Encoder
+from e2.adapters.encoder_cache import CachedEncoder, from_cache
 from e2.adapters.product_images import ProductImages
-from e2.benchmarks.studies.base import methods
-from e2.benchmarks.studies.cached_encoder import CachedEncoder, from_cache
-from e2.benchmarks.studies.retrieval import retrieval
-from e2.benchmarks.studies.trained import TrainedStudy
 from e2.data.product import Product
 from e2.errors import InputError
-from e2.settings import merged
-from e2.training.fill_cache import CacheFiller
 from tests.benchmarks.stubs import Shelf
 from tests.conftest import TAGS, jpeg
 
@@ -62,16 +57,3 @@ def test_photo_that_cannot_be_read_is_named(tiny, shelf, tmp_path):
     shelf.products[4] = dataclasses.replace(shelf[4], images=[b"no photo"])
     with pytest.raises(InputError, match="product 'p4'"):
         from_cache(make_encoder(tiny), shelf, tmp_path, 0)
-
-
-def test_study_fills_the_cache_of_the_measured_split_once(context, tmp_path, monkeypatch):
-    filled = []
-    fill = CacheFiller.fill
-    monkeypatch.setattr(CacheFiller, "fill", lambda filler: filled.append(len(filler.cache.missing())) or fill(filler))
-    shared = {"precision": "bf16", "data": {"cache": str(tmp_path / "cache")}, "optim": {"image_layers": 0}}
-    context = dataclasses.replace(context, common=merged(context.common, shared))
-    record = TrainedStudy("small", "Small", "Is it small?", lambda _: methods("clip", "multifield")).run(context)
-    assert filled == [1, 1, 1, 0, 0, 0]  # train, val and the measured split; then nothing for the second run
-    (run,) = context.runs.glob("*-multifield-0")
-    encoder = load_encoder(run, device="cpu", precision="bf16", workers=0)
-    assert record["metrics"]["multifield"] == retrieval(encoder, context.open("val"), context).metrics
