@@ -153,6 +153,15 @@ def test_the_installation_brings_no_package_that_nothing_imports():
     assert brought("all") == set().union(*map(brought, product))
 
 
+def test_the_docs_list_every_extra():
+    table = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(project()["optional-dependencies"]) - {
+        "all",
+        "docs",
+        "test",
+    }
+
+
 def test_an_extra_that_is_missing_is_one_line_and_a_fault_of_ours_is_none():
     message = r"^a thing needs the package nowhere: pip install 'e2-fashion\[app\]'$"
     with pytest.raises(InputError, match=message), extra("app", "a thing"):
