@@ -7,6 +7,7 @@ the name of their tag, and after *in* if no other tag has such a value.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from e2.adapters.composed.wish_tokens import CUES, LONGEST_CUE, Cue, without_contractions
 from e2.adapters.search.filters import Filter, Not, OneOf, all_of, number_of, numbers_in
@@ -101,14 +102,20 @@ class _Known:
         return self.spelt.get(_key(text)) or self.numbered.get(_key(text), [])
 
 
+@lru_cache(maxsize=32)
+def _known(values: tuple[str, ...]) -> _Known:
+    """Remembers values, of which there may be tens of thousands of prices, from one query to the next."""
+    return _Known([value for value in values if value.strip()])
+
+
 class _Reader:
     """Reads a query word by word; methods take the place of a word and give None where nothing is named."""
 
     def __init__(self, text: str, facets: Facets, alone: bool):
         self.text, self.alone = text, alone
         self.words = list(_WORD.finditer(text))
-        self.tags = {entity: _Known([value for value in facets[entity] if value.strip()]) for entity in size_tags(facets)}
-        self.others = {spelling(value) for entity, values in facets.items() if entity not in self.tags for value in values}
+        self.tags = {entity: _known(tuple(facets[entity])) for entity in size_tags(facets)}
+        self.others = [value for entity, values in facets.items() if entity not in self.tags for value in values]
         self.names = _names(self.tags)
         self.read_to = 0  # words
 
@@ -143,8 +150,9 @@ class _Reader:
             return None
         before = place - 1 if self._word(place - 1) in ("a", "an") else place
         follows = self._word(before - 1) == "in" or (self.alone and (not before or self._parted(before)))
-        follows &= spelling(self._slice(place, end)) not in self.others
-        return self._asked(owners[0], place, end) if follows else None
+        if not follows or spelling(self._slice(place, end)) in map(spelling, self.others):
+            return None
+        return self._asked(owners[0], place, end)
 
     def _asked(self, found: _Values, start: int, end: int) -> _Asked:
         """Makes the filter of words ``start`` to ``end``, and of *in* and *not* before them."""
