@@ -239,6 +239,9 @@ class TrainConfig:
     checkpointing: bool = setting(
         False, "compute what the blocks keep for the gradient once more instead of keeping it: less memory, more time"
     )
+    compile: bool = setting(
+        False, "the image tower's blocks, by torch.compile: minutes before the first step, for less time a step on a GPU"
+    )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto = a GPU where there is one")
     trackers: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = setting(
         ("tensorboard",), "programs that get what log.csv gets; wandb offline, unless WANDB_MODE says otherwise"

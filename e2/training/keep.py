@@ -9,6 +9,7 @@ from e2.checkpoint import WEIGHTS, metadata_of, weights_of, write_weights
 from e2.finite import NotFinite
 from e2.outputs import record
 from e2.settings import to_dict
+from e2.training.compiling import uncompiled
 from e2.training.lora import merged_weights
 from e2.training.prepare import Run
 from e2.training.runlog import RunLog
@@ -25,7 +26,7 @@ def evaluate(run: Run, log: RunLog) -> None:
     """
     progress = run.progress
     try:
-        with averaged(run), run.accelerator.autocast(), gathered_weights(run):
+        with averaged(run), run.accelerator.autocast(), gathered_weights(run), uncompiled(run.config):
             metrics = measure(run, run.val)
             if run.second is not None:
                 other = measure(run, run.second, run.config.data.tags)

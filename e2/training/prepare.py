@@ -21,6 +21,7 @@ from e2.factory import get_tokenizer
 from e2.losses import OwnRows
 from e2.methods import Method, method_class
 from e2.training.average import WeightAverage
+from e2.training.compiling import compile_blocks
 from e2.training.optim import freeze_towers, make_optimizer
 from e2.training.patch_dropout import require_patches
 from e2.training.sharding import BLOCKS, shard
@@ -89,6 +90,8 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         model.set_grad_checkpointing()
     freeze_towers(model, config.optim)
     spread(accelerator, method.to(accelerator.device))
+    if config.compile:
+        compile_blocks(model, sharded=isinstance(method, FSDPModule))
     method.part = OwnRows(accelerator.process_index, accelerator.num_processes)
     model.logit_scale.requires_grad_(config.loss.temperature is None)
     optimizer = make_optimizer(model, config.optim, model.clip.origin.pretrained, method.own_parameters())

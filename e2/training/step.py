@@ -89,7 +89,7 @@ def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
 @contextlib.contextmanager
 def precision(run: Run) -> Iterator[None]:
     """Enters autocast as configured, with the fastest attention."""
-    chunked = run.accelerator.device.type == "cpu" and run.config.precision == "bf16"
+    chunked = run.accelerator.device.type == "cpu" and run.config.precision == "bf16" and not run.config.compile
     with run.accelerator.autocast(), chunked_attention() if chunked else contextlib.nullcontext():
         yield
 

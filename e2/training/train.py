@@ -20,6 +20,7 @@ from e2.data.product import Catalogue
 from e2.distributed import any_of, on_main
 from e2.errors import TrainingStopped
 from e2.settings import to_dict
+from e2.training.compiling import uncompiled
 from e2.training.keep import evaluate, keep_step, keep_weights, out_of_patience, save
 from e2.training.prepare import Run, prepare
 from e2.training.runlog import RunLog
@@ -54,7 +55,8 @@ def train(
     if second is not None:
         run.second = FirstPhotos(second, run.val.transform, config.data.measured_text)
     if config.data.cache is not None:
-        use_cache(run, Path(config.data.cache))
+        with uncompiled(config):
+            use_cache(run, Path(config.data.cache))
     if resume:
         folder, run.progress, _ = read_state(out)
         load_state(folder, run.method, run.optimizer, run.average)
