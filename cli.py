@@ -115,6 +115,13 @@ report_app.command("study")(report_study)
 app.add_typer(report_app, name="report")
 
 
+WORKER_DIED = "a process that decodes photos died (out of memory?); use fewer --workers (and --resume)"
+FOREIGN_FAULTS = {  # words of PyTorch's errors that a user can mend -> what to do
+    "DataLoader worker (pid": WORKER_DIED,
+    "operator torchvision::": "torchvision is of another build than PyTorch; install the CPU or CUDA builds of both together",
+}
+
+
 def not_written(error: Exception) -> str:
     """Describes what the disk refused, in one line, and what to do when it is full."""
     name = getattr(error, "filename", None)
@@ -152,9 +159,10 @@ def main() -> None:
         print(f"e2: {stop.reason}; continue with {again(stop.command)}" if stop.command else f"e2: {stop}", file=sys.stderr)
         sys.exit(1)
     except (RuntimeError, ConnectionResetError) as error:  # the latter when the process died while it handed over a photo
-        if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
+        known = [message for words, message in FOREIGN_FAULTS.items() if words in str(error)]
+        if isinstance(error, RuntimeError) and not known:
             raise  # a fault of ours, which a traceback helps to fix
-        print("e2: a process that decodes photos died (out of memory?); use fewer --workers (and --resume)", file=sys.stderr)
+        print(f"e2: {[*known, WORKER_DIED][0]}", file=sys.stderr)
         sys.exit(1)
     except (OSError, SafetensorError) as error:  # the latter when weights cannot be written
         print(f"e2: {not_written(error)}", file=sys.stderr)

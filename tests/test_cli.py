@@ -161,11 +161,24 @@ def test_the_help_waits_for_no_heavy_package():
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("error", [RuntimeError("DataLoader worker (pid 7) is killed"), ConnectionResetError(104, "reset")])
-def test_a_process_that_died_is_told_in_one_line(e2, monkeypatch, error):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("DataLoader worker (pid 7) is killed"), "--workers"),
+        (ConnectionResetError(104, "reset"), "--workers"),
+        (RuntimeError("operator torchvision::nms does not exist"), "builds of both together"),  # CPU torch, CUDA torchvision
+    ],
+)
+def test_a_fault_of_the_machine_is_told_in_one_line(e2, monkeypatch, error, told):
     monkeypatch.setattr(cli, "app", Mock(side_effect=error))
     status, _, errors = e2("train")
-    assert status == 1 and "--workers" in errors and errors.count("\n") == 1
+    assert status == 1 and told in errors and errors.count("\n") == 1
+
+
+def test_a_fault_of_ours_keeps_its_traceback(e2, monkeypatch):
+    monkeypatch.setattr(cli, "app", Mock(side_effect=RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        e2("train")
 
 
 def test_a_stopped_job_names_the_command_that_continues_it(e2, monkeypatch):
