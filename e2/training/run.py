@@ -89,7 +89,8 @@ def announce(config: TrainConfig) -> None:
     if not processes().is_main_process:
         return
     data, count, device = config.data, processes().num_processes, processes().device.type
-    length = f"{config.steps:,} steps" if config.steps else f"{config.epochs or 10:g} epochs"
+    number, unit = (f"{config.steps:,}", "step") if config.steps else (f"{config.epochs or 10:g}", "epoch")
+    length = f"{number} {unit}{'' if number == '1' else 's'}"
     chosen = "its val split" if "val" in splits_of(data.data) else f"{HELD_OUT:.0%} of it, held out,"
     where = f"{count} processes of {device}" if count > 1 else device
     say(f"{config.method} of {config.backbone} on {where}: {length} of batches of {data.batch_size}")

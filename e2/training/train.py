@@ -122,7 +122,8 @@ def introduce(run: Run, log: RunLog) -> None:
     if isinstance(mixture := run.views.catalogue, Mixture):
         for catalogue, portion in zip(mixture.catalogues, mixture.portions, strict=True):
             log.say(f"  {catalogue.name}: {portion.size:,} products, {portion.shown:,} shown an epoch")
-    log.say(f"{millions:.1f} million parameters; validation every {run.eval_every:,} steps")
+    often = "step" if run.eval_every == 1 else f"{run.eval_every:,} steps"
+    log.say(f"{millions:.1f} million parameters; validation every {often}")
     if validate < FEW:
         few = f"{validate} product{'' if validate == 1 else 's'} to validate by"
         log.say(f"{few}: too few to tell checkpoints apart (take {FEW} or more); {LAST} will hold the last weights")
