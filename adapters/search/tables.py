@@ -13,7 +13,7 @@ VALUES = 8  # values of a tag that are listed
 
 def hits_shown(steps: Mapping[str, Any], hits: Sequence[IndexHit], wish: str | None = None) -> list[str | Table]:
     """The steps of a query, a line each, then a table of the hits."""
-    lines = [written_out(f"{name}: {_in_words(value)}") for name, value in steps.items()]
+    lines = [written_out(f"{name}: {_in_words(value) or 'none'}") for name, value in steps.items()]
     title = None if wish is None else Text(f"like the photo, but: {written_out(wish)}")
     return [*lines, hits_table(hits, title) if hits else "no product passes the filter"]
 

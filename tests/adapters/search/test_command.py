@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from e2.adapters.search.command import index_app
 from e2.adapters.search.filters import quoted
-from e2.adapters.search.tables import written_out
+from e2.adapters.search.tables import hits_shown, written_out
 from e2.checkpoint import save_config, weights_of
 from e2.errors import InputError
 from tests.adapters.chat_server import ChatServer, saying
@@ -148,6 +148,7 @@ def test_tables(index):
     assert facts["count"] == 12 and facts["complete"] and facts["facets"]["colour"]["red"] == 3
     assert "val-" in call("search", "--index", index, "--like", "val-3")
     assert "no product passes" in call("search", "--index", index, "--like", "val-3", "--filter", 'brand == "None such"')
+    assert hits_shown({"tags": {}, "text": "Black"}, [])[:2] == ["tags: none", "text: Black"]
 
 
 def test_update_and_delete(shop, encoder, tmp_path):
