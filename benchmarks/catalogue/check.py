@@ -17,7 +17,7 @@ from e2.benchmarks.catalogue.neighbours import nearest_others
 from e2.benchmarks.catalogue.photos import PhotoPrints, fingerprints
 from e2.benchmarks.catalogue.projection import chosen, project
 from e2.benchmarks.catalogue.splits import AllSplits
-from e2.benchmarks.catalogue.twins import alike, close_hashes, equal_keys, in_groups
+from e2.benchmarks.catalogue.twins import alike, close_photos, equal_keys, in_groups
 from e2.benchmarks.catalogue.words import tag_faults, text_faults, text_key
 from e2.data.product import Product, without_photos
 from e2.errors import InputError
@@ -79,7 +79,7 @@ def check_catalogue(
     vectors = None if encoder is None else _vectors(encoder, catalogue, features, progress)  # before any threads
     photos = fingerprints(catalogue, set(mapped.tolist()), progress)
     same = equal_keys(photos.digests, photos.products)
-    near = sorted({*close_hashes(photos.hashes, photos.products)} - {*same})
+    near = sorted({*close_photos(photos.hashes, photos.colours, photos.products)} - {*same})
     split_of = [catalogue.split_of(row) for row in range(len(catalogue))]
     found = Findings(
         catalogue,

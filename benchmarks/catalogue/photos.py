@@ -1,4 +1,4 @@
-"""Fingerprints of photos: equal bytes, and perceptual hashes that survive resizing and compression (pHash, by imagehash)."""
+"""Fingerprints of photos: equal bytes, and what survives resizing and compression: pHash, by imagehash, and mean colours."""
 
 import hashlib
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL.Image import Resampling
 
 from e2.benchmarks.reports.pictures import data_uri
 from e2.data.images import load_image
@@ -19,14 +20,16 @@ from e2.progress import with_progress
 
 BLOCK = 4096  # products handed to the threads at a time, so that memory does not grow with the catalogue
 HASHED = 128  # pixels per side that a hash needs at least
+GRID = 8  # fields per side whose mean colours are kept: a hash sees no colours
 DOT = 44  # pixels of a photo on the map
 
 
 class Fingerprint(NamedTuple):
-    """Digest of a photo's bytes and its perceptual hash, 8 bytes each."""
+    """Digest of a photo's bytes and its perceptual hash, 8 bytes each, and the mean colours of `GRID` x `GRID` fields."""
 
     digest: bytes
     perceptual: bytes
+    colours: bytes
 
 
 @dataclass
@@ -36,6 +39,7 @@ class PhotoPrints:
     products: np.ndarray  # (P,) index of each photo's product
     digests: list[bytes]
     hashes: np.ndarray  # (P, 8) uint8
+    colours: np.ndarray  # (P, GRID * GRID * 3) uint8
     pictures: dict[int, str] = field(default_factory=dict)  # product -> its first photo in small, for those asked for
 
 
@@ -54,7 +58,8 @@ def fingerprints(catalogue: Catalogue, pictured: Container[int] = (), progress: 
         if picture:
             pictures[index] = picture
     hashes = np.frombuffer(b"".join(one.perceptual for one in prints), np.uint8).reshape(-1, 8)
-    return PhotoPrints(np.array(products), [one.digest for one in prints], hashes, pictures)
+    colours = np.frombuffer(b"".join(one.colours for one in prints), np.uint8).reshape(-1, GRID * GRID * 3)
+    return PhotoPrints(np.array(products), [one.digest for one in prints], hashes, colours, pictures)
 
 
 def _read(catalogue: Catalogue, pictured: Container[int]) -> Iterator[tuple[list[Fingerprint], str]]:
@@ -75,7 +80,8 @@ def _of_product(product: Product, phash: Callable, pictured: bool) -> tuple[list
             photo = load_image(contents, enough=HASHED)
         except InputError as error:
             raise InputError(f"product {product.product_id}: {error}") from error
-        found.append(Fingerprint(hashlib.sha256(contents).digest()[:8], np.packbits(phash(photo).hash).tobytes()))
+        colours = photo.convert("RGB").resize((GRID, GRID), Resampling.BOX).tobytes()
+        found.append(Fingerprint(hashlib.sha256(contents).digest()[:8], np.packbits(phash(photo).hash).tobytes(), colours))
         if pictured and not picture:
             picture = data_uri(photo, DOT)
     return found, picture

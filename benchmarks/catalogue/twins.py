@@ -1,4 +1,4 @@
-"""Groups what occurs more than once: by equal keys, by hashes that hardly differ, by vectors that point the same way."""
+"""Groups what occurs more than once: by equal keys, by photos that hardly differ, by vectors that point the same way."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
@@ -8,7 +8,9 @@ import numpy as np
 from e2.extras import extra
 
 BITS = 3  # in which the 64-bit hashes of a photo and its copy may differ
+SHADES = 10  # of 255, by which their mean colours may differ; copies of JPEG quality 30 differ by some 2
 BANDS = BITS + 1  # two such hashes are equal in at least one of so many parts
+AT_ONCE = 2**16  # pairs whose colours are compared at a time
 
 
 def equal_keys(keys: Iterable[Hashable], products: Sequence[int] | np.ndarray) -> list[tuple[int, ...]]:
@@ -25,23 +27,38 @@ def equal_keys(keys: Iterable[Hashable], products: Sequence[int] | np.ndarray) -
     return sorted({tuple(sorted(group)) for group in members.values() if len(group) > 1})
 
 
-def close_hashes(hashes: np.ndarray, products: np.ndarray) -> list[tuple[int, ...]]:
-    """Groups the products with photos whose hashes differ in at most `BITS` bits, by FAISS's hash table of parts of them.
+def close_photos(hashes: np.ndarray, colours: np.ndarray, products: np.ndarray) -> list[tuple[int, ...]]:
+    """Groups the products with photos whose hashes differ in at most `BITS` bits, and whose colours in `SHADES` on average.
+
+    The hashes are compared by FAISS's hash table of parts of them.
 
     Args:
         hashes: (P, 8) uint8.
+        colours: (P, C) uint8.
         products: (P,) product of each photo.
     """
     with extra("check", "e2 data check"):
         import faiss
-    distinct, place = np.unique(hashes, axis=0, return_inverse=True)
+    distinct, place = np.unique(np.concatenate([hashes, colours], axis=1), axis=0, return_inverse=True)
+    hashes, colours = np.split(distinct, [hashes.shape[1]], axis=1)
+    hashes = np.ascontiguousarray(hashes)
     index = faiss.IndexBinaryMultiHash(64, BANDS, 64 // BANDS)
-    index.add(distinct)
-    limits, _, found = index.range_search(distinct, BITS + 1)  # the radius itself is outside
+    index.add(hashes)
+    limits, _, found = index.range_search(hashes, BITS + 1)  # the radius itself is outside
     counts: np.ndarray = limits[1:].astype(np.int64) - limits[:-1].astype(np.int64)
     rows = np.repeat(np.arange(len(distinct)), counts)
-    labels = linked(len(distinct), np.stack([rows, found], axis=1))
+    pairs = np.stack([rows, found], axis=1)
+    labels = linked(len(distinct), pairs[_same_colours(colours, pairs)])
     return equal_keys(labels[place.ravel()].tolist(), products)
+
+
+def _same_colours(colours: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Mask (M,) of the pairs (M, 2) of rows whose colours differ by at most `SHADES` on average."""
+    same = np.empty(len(pairs), bool)
+    for start in range(0, len(pairs), AT_ONCE):
+        first, second = colours[pairs[start : start + AT_ONCE].T].astype(np.int16)
+        same[start : start + AT_ONCE] = np.abs(first - second).mean(axis=1) <= SHADES
+    return same
 
 
 def linked(count: int, pairs: np.ndarray) -> np.ndarray:

@@ -14,11 +14,13 @@ from e2.benchmarks.catalogue.check import outliers
 from e2.benchmarks.catalogue.copies import copy_of
 from e2.benchmarks.catalogue.labels import suspects
 from e2.benchmarks.catalogue.neighbours import nearest_others
+from e2.benchmarks.catalogue.photos import fingerprints
 from e2.benchmarks.catalogue.projection import project
 from e2.benchmarks.catalogue.splits import AllSplits
-from e2.benchmarks.catalogue.twins import BITS, alike, close_hashes, equal_keys
+from e2.benchmarks.catalogue.twins import BITS, SHADES, alike, close_photos, equal_keys
 from e2.benchmarks.catalogue.words import tag_faults, text_faults
 from e2.data import open_catalogue
+from e2.data.product import Product
 from tests.command import names_in, run_command
 
 HOSTILE = "</script><script>document.title='owned'</script> tee"
@@ -149,7 +151,22 @@ def test_near_hashes_are_those_of_a_plain_comparison():
         row[rng.permutation(64)[: flips % 6]] ^= 1
     hashes = np.packbits(np.concatenate([bits, near]), axis=1)
     expected = [(row, row + 40) for row in range(20) if row % 6 <= BITS]
-    assert close_hashes(hashes, np.arange(60)) == expected
+    assert close_photos(hashes, np.zeros((60, 3), np.uint8), np.arange(60)) == expected
+    shades = np.repeat(np.arange(60) // 40 * (SHADES + np.arange(60) % 2), 3).reshape(60, 3).astype(np.uint8)
+    assert close_photos(hashes, shades, np.arange(60)) == expected[::2]  # odd rows differ by one more
+
+
+def test_a_garment_in_another_colour_is_no_copy():
+    """As shops photograph them: a perceptual hash sees the outline alone."""
+    tees = []
+    for colour in ((200, 30, 30), (30, 60, 200)):
+        picture = photo(3)
+        picture.paste(colour, (20, 20, 76, 90))
+        tees += [encoded(picture)["bytes"], encoded(picture.resize((80, 80)), 60)["bytes"]]
+    products = [Product(f"p{row}", (tee,), ("a tee",), {}) for row, tee in enumerate(tees)]
+    prints = fingerprints(products, progress=False)
+    assert close_photos(prints.hashes, np.zeros_like(prints.colours), prints.products) == [(0, 1, 2, 3)]
+    assert close_photos(prints.hashes, prints.colours, prints.products) == [(0, 1), (2, 3)]
 
 
 def test_a_product_is_no_twin_of_itself():
