@@ -7,6 +7,7 @@ protocol of the public fashion leaderboard (marqo-ai/marqo-FashionCLIP, ``eval.p
 Without a benchmark photos are searched, or what the product vector says.
 """
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from e2.benchmarks.retrieval.qrels import Qrels, read_ids, read_qrels
 from e2.checkpoint import read_config
 from e2.config import TrainConfig
 from e2.data.product import Catalogue, without_photos
+from e2.data.remote import is_remote
 from e2.errors import InputError, printable
 from e2.files import file_sha256
 from e2.notes import note
@@ -219,9 +221,11 @@ def _relevant_in_training(encoder: Encoder, relevant: set[str]) -> int | None:
     except InputError:
         return None  # not trained by e2
     trained_on = " + ".join([training.data.data, *training.data.more])
-    try:
-        trained = {product.product_id for product in without_photos(open_splits(training)[0])}
-    except InputError:
+    trained = None
+    with contextlib.suppress(InputError):
+        if not is_remote(trained_on):  # a stranger's checkpoint does not say what is fetched
+            trained = {product.product_id for product in without_photos(open_splits(training)[0])}
+    if trained is None:
         note(f"{path} was trained on {trained_on}, which is not here: it may hold relevant products")
         return None
     seen = len(relevant & trained)

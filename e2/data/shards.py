@@ -4,7 +4,7 @@ Adjacent files of a tar whose names agree up to the first dot are a sample: ``00
 ``000017.json`` with the product's id, caption(s), tags and regions, or ``000017.txt`` with the caption alone. Endings may be
 in any case. Names may contain dots if each sample has a text: ``size 2.5.jpg`` and ``size 2.5.txt``. Each shard is indexed
 once; from then on a photo is one read at a known offset, so shards are shuffled, shared among processes and resumed like any
-other catalogue. They must lie on a mounted file system.
+other catalogue. Remote ones (``https://``, ``s3://``) are fetched into the cache first.
 """
 
 import functools
@@ -12,7 +12,6 @@ import glob
 import itertools
 import json
 import os
-import re
 import tarfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,13 +28,13 @@ from e2.data.cells import IMAGE_ENDINGS
 from e2.data.columns import MALFORMED, NOTE, NOTES, REGIONS, Columns, normalise
 from e2.data.images import BadImage, MissingImage, UnreadableImage
 from e2.data.read import JSON_ROWS_FOR_NAMES, json_column
+from e2.data.remote import fetched, is_remote
 from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, FileSource, require_columns
 from e2.errors import InputError
 from e2.extras import extra
 
 FORMAT = 4  # version of the cache; counts up whenever the same shards give other samples
 TEXT_ENDINGS = ("json", "txt")
-REMOTE = re.compile(r"pipe:|[a-zA-Z][a-zA-Z0-9+]+://")
 PLACE = pa.struct([("offset", pa.int64()), ("size", pa.int64())])
 SAMPLES = pa.schema(
     {"key": pa.string(), "json": pa.string(), "txt": pa.string(), "images": pa.list_(PLACE), "endings": pa.string()}
@@ -116,8 +115,10 @@ def shards_by_split(argument: str) -> dict[str, tuple[Path, ...]]:
 
 def _files(argument: str) -> tuple[Path, ...]:
     spec = f"webdataset:{argument}"
-    if REMOTE.match(argument):
-        raise InputError(f"{spec}: photos are read at random, so shards must lie on a mounted disk; fetch or mount them first")
+    if argument.startswith("pipe:"):
+        raise InputError(f"{spec}: photos are read at random, so shards must be files; name these, or their addresses")
+    if is_remote(argument):
+        return _remote_files(argument)
     pattern = os.path.expanduser(argument)
     if os.path.isdir(pattern):
         pattern = os.path.join(glob.escape(pattern), "*.tar")
@@ -128,6 +129,12 @@ def _files(argument: str) -> tuple[Path, ...]:
         lost = f"; {missing[0]} and {len(missing) - 1:,} more are missing" if len(missing) > 1 else ""
         raise InputError(f"{spec}: there is no such shard{lost}; name a folder of .tar files or a pattern like {{00..15}}.tar")
     return tuple(found)
+
+
+def _remote_files(argument: str) -> tuple[Path, ...]:
+    if "*" in argument:
+        raise InputError(f"webdataset:{argument}: * finds local files alone; name remote ones by braces, {{00..15}}.tar")
+    return fetched(list(_braces_expanded(argument)) if "{" in argument else [argument])
 
 
 def _braces_expanded(pattern: str) -> Iterable[str]:

@@ -19,6 +19,7 @@ from e2.data.fashiongen import FashionGenSource
 from e2.data.hub import HubSource
 from e2.data.hub_stream import refuse_stream
 from e2.data.kaggle import KaggleSource
+from e2.data.remote import fetched, is_remote
 from e2.data.shards import ShardSource
 from e2.data.shop.layout import LAYOUTS
 from e2.data.shop.source import ShopSource, export_files
@@ -99,7 +100,7 @@ def open_catalogue(
     Args:
         spec: ``boutique[:key=value,...]``, ``products:DIR``, ``fashiongen:DIR``, ``amazon-fashion:DIR``,
             ``webdataset:PATTERN``, ``hf:ORG/NAME[:CONFIG][@REVISION]``, ``shopify:FILE``, ``merchant:FILE``, or the path of a
-            table or of a folder of tables.
+            table or of a folder of tables, or a table's address.
         split: its name; optional if there is only one. A single file serves every name.
         tags: the entities to read. None: the source's defaults (tables: none).
         columns: the table's columns of image, caption, id and each tag.
@@ -144,7 +145,7 @@ def source_of(spec: str, columns: Columns) -> Source:
         return SOURCES[kind](argument)
     if kind in LAYOUTS:
         return ShopSource(export_files(spec), kind, columns)
-    path = Path(spec).expanduser()
+    path = fetched([spec])[0] if is_remote(spec) else Path(spec).expanduser()
     if path.exists():
         return TableSource(path, columns)
     if colon and kind.replace("-", "").isalnum() and len(kind) > 1:  # one letter: a drive

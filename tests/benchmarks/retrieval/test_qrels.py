@@ -209,3 +209,8 @@ def test_a_model_trained_on_relevant_products_is_told(files, shop, tiny, tmp_pat
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["relevant_in_training"] == 2
     answer = run_command(*line.split(), "--qrels", file, "--exclude-ids", files("seen.txt", "train-0"), "--json")
     assert json.loads(answer.out)["results"][0]["relevant_in_training"] == 1
+    config = json.loads((run / "config.json").read_text())
+    config["training"]["data"]["data"] = "http://127.0.0.1:1/products.parquet"  # a checkpoint does not say what is fetched
+    (run / "config.json").write_text(json.dumps(config))
+    answer = run_command(*line.split(), "--qrels", file, "--out", tmp_path / "remote")
+    assert answer.status == 0 and "products.parquet, which is not here" in answer.err and "private" not in answer.err

@@ -1,0 +1,114 @@
+"""Remote tables and shards: each file is fetched whole into the cache, once, and is from then on a file like any other.
+
+A copy is not compared with its original again: remove ``remote`` from the cache folder to have them anew. Web addresses are
+those of the public internet alone (``e2.data.fetch.addresses``); fsspec reads object stores, with the user's own settings.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+from huggingface_hub import constants
+
+from e2.data import cache
+from e2.errors import InputError, in_short, printable
+from e2.extras import extra
+from e2.files import atomic_path
+from e2.progress import with_progress
+
+STORES = ("s3", "gs", "az", "abfs")
+AT_ONCE = 8  # files
+PART = 1 << 20  # bytes
+RETRIES, TIMEOUT = 3, 60.0  # after failures that may pass; seconds without a byte
+
+
+def is_remote(name: str) -> bool:
+    """True for an address, or a SPEC with one."""
+    return "://" in name
+
+
+def fetched(addresses: Sequence[str]) -> tuple[Path, ...]:
+    """Returns local copies of remote files, in their order, with their names; fetches those that are not there yet.
+
+    Raises:
+        InputError: a file that cannot be had or kept.
+    """
+    copies = tuple(map(_copy_of, addresses))
+    missing = [address for address, copy in zip(addresses, copies, strict=True) if not copy.exists()]
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        for _ in with_progress(pool.map(_fetch, missing), "fetching files", len(missing), bool(missing)):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return copies
+
+
+def _copy_of(address: str) -> Path:
+    name = PurePosixPath(urlsplit(address).path).name
+    if not name or name.startswith("."):
+        raise InputError(f"{_shown(address)}: names no file; write the address of a table or a shard")
+    return cache.cache_folder() / "remote" / cache.key(address) / name
+
+
+def _fetch(address: str) -> None:
+    copy = _copy_of(address)
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{copy}.lock"):
+            if not copy.exists():
+                with atomic_path(copy, cache=True) as temporary, temporary.open("wb") as file:
+                    file.writelines(_contents(address))
+    except OSError as error:
+        raise InputError(f"cannot write {copy} ({error}); set E2_CACHE to a folder with room for it") from error
+
+
+def _contents(address: str) -> Iterator[bytes]:
+    if constants.HF_HUB_OFFLINE:
+        raise InputError(f"{_shown(address)}: not fetched, as HF_HUB_OFFLINE is set; unset it, or copy the file")
+    scheme = urlsplit(address).scheme
+    if scheme in ("http", "https"):
+        return _from_web(address)
+    if scheme in STORES and "::" not in address:  # fsspec would follow it to other places
+        return _from_store(address)
+    known = ", ".join(("http", "https", *STORES))
+    raise InputError(f"{_shown(address)}: unknown kind of address; there are {known}; mount others")
+
+
+def _from_web(address: str) -> Iterator[bytes]:
+    with extra("sources", "remote files"):
+        import urllib3
+
+    from e2.data.fetch.addresses import PrivateAddress, PublicPool
+    from e2.data.fetch.photos import PASSING
+
+    retries = urllib3.Retry(RETRIES, status_forcelist=PASSING, backoff_factor=0.2, respect_retry_after_header=False)
+    try:
+        pool = PublicPool(timeout=urllib3.Timeout(connect=TIMEOUT, read=TIMEOUT), retries=retries)
+        response = pool.request("GET", address, preload_content=False)
+        if response.status != 200:
+            raise InputError(f"{_shown(address)}: cannot be fetched (http {response.status})")
+        yield from response.stream(PART)
+    except PrivateAddress as error:
+        raise InputError(f"{_shown(address)}: at a private address, which e2 does not ask; copy or mount it") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise InputError(f"{_shown(address)}: cannot be fetched ({in_short(error)})") from error
+
+
+def _from_store(address: str) -> Iterator[bytes]:
+    with extra("sources", "remote files"):
+        import fsspec
+
+    try:
+        with fsspec.open(address, "rb") as file:
+            while part := file.read(PART):
+                yield part
+    except Exception as error:  # each store has its own
+        raise InputError(f"{_shown(address)}: cannot be fetched ({in_short(error)})") from error
+
+
+def _shown(address: str) -> str:
+    """Address for messages, without what signs it."""
+    return printable(address.partition("?")[0])
