@@ -8,7 +8,7 @@ import numpy as np
 from e2.extras import extra
 
 BITS = 3  # in which the 64-bit hashes of a photo and its copy may differ
-SHADES = 10  # of 255, by which their mean colours may differ; copies of JPEG quality 30 differ by some 2
+SHADES = 4  # of 255, by which their mean colours may differ; copies of JPEG quality 30 differ by some 2
 BANDS = BITS + 1  # two such hashes are equal in at least one of so many parts
 AT_ONCE = 2**16  # pairs whose colours are compared at a time
 
