@@ -77,6 +77,17 @@ def write_weights(weights: dict[str, Tensor], file: Path, metadata: dict[str, st
     """Saves the weights that :func:`weights_of` gave."""
     with atomic_path(file) as path:
         save_file(weights, path, {**metadata, "format": "pt"})
+        _sort_metadata(path)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Puts a file's metadata in order, which safetensors draws at random, so that equal weights have equal hashes."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        file.write(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size))
 
 
 def metadata_of(model: E2) -> dict[str, str]:

@@ -238,6 +238,19 @@ def test_foreign_and_damaged_checkpoints_are_named(folder, kind, named):
     assert "\n" not in str(raised.value)
 
 
+def test_equal_weights_have_equal_hashes(tiny, tmp_path):
+    model = e2.create_model_and_transforms(tiny, tags=("brand", "größe"))[0]
+    model.made_from = {"backbone": 'a "quoted" \\ name\n'}
+    for number in range(6):  # safetensors draws the order of the metadata
+        (tmp_path / str(number)).mkdir()
+        save_weights(model, tmp_path / str(number))
+    assert len({weights_sha256(tmp_path / str(number)) for number in range(6)}) == 1
+    weights = load_file(tmp_path / "0" / "model.safetensors")
+    assert all(torch.equal(weights[name], tensor) for name, tensor in model.state_dict().items() if name in weights)
+    with safe_open(tmp_path / "0" / "model.safetensors", "pt") as file:
+        assert (file.metadata()["backbone"], file.metadata()["tags"]) == ('a "quoted" \\ name\n', "brand,größe")
+
+
 def test_the_hash_names_the_weights(folder):
     before = weights_sha256(folder)
     assert before == weights_sha256(folder) and len(before) == 64
