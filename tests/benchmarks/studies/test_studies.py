@@ -6,7 +6,7 @@ import pytest
 
 from e2.benchmarks.studies import batch_size
 from e2.benchmarks.studies.base import Variant, methods
-from e2.benchmarks.studies.controls import POOLED
+from e2.benchmarks.studies.controls import POOLED, SAME_WEIGHT
 from e2.benchmarks.studies.curves import learning_curves
 from e2.benchmarks.studies.modules import SWITCHES
 from e2.benchmarks.studies.registry import STUDIES, study_named
@@ -43,6 +43,14 @@ def test_chosen_keeps_the_order_and_refuses_unknown_labels(context):
     assert [variant.label for variant in chosen(variants, ("e2", "clip"))] == ["clip", "e2"]
     with pytest.raises(InputError, match="--variants x: this study has clip"):
         chosen(variants, ("x",))
+
+
+def test_a_control_has_the_tags_weight_where_e2_contrasts_them_twice(context):
+    assert SAME_WEIGHT not in {variant.label for variant in study_named("controls").variants(context)}
+    weights = dataclasses.replace(context, common=merged(context.common, {"pretrained": "openai"}))
+    variants = {variant.label: variant for variant in study_named("controls").variants(weights)}
+    assert training_config(weights, variants[SAME_WEIGHT], 0).loss.region_weight == 0.6
+    assert SAME_WEIGHT in variants["e2"].against
 
 
 def test_switch_that_is_the_default_is_left_out(context):
