@@ -32,7 +32,7 @@ def _draw_values(axes: Axes, record: Mapping[str, Any]) -> None:
         seeds = [run["metrics"][headline] for run in record["runs"] if run["variant"] == label]
         axes.plot(seeds, [place] * len(seeds), "o", color="white", markeredgecolor=INK, markersize=4)
     _rows(axes, labels)
-    axes.set_xlabel(f"{in_words(headline)} (bar: mean, dot: one seed)")
+    axes.set_xlabel(f"{in_words(headline)}\n(bar: mean, dot: one seed)")
     axes.set_title(measured_on(record))
 
 
@@ -47,7 +47,7 @@ def _draw_differences(axes: Axes, record: Mapping[str, Any]) -> None:
         axes.plot(pair["by_seed"][headline], [place] * len(pair["by_seed"][headline]), "|", color=INK, markersize=8)
     axes.axvline(0, color=GREY, linewidth=1)
     _rows(axes, [f"{pair['second']} − {pair['first']}" for pair in pairs])
-    axes.set_xlabel(f"difference of {in_words(headline)} (dot: mean, tick: one seed)")
+    axes.set_xlabel(f"difference of {in_words(headline)}\n(dot: mean, tick: one seed)")
     axes.set_title("paired differences")
 
 

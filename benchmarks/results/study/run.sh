@@ -4,7 +4,7 @@
 # finished trainings are found in $RUNS. `run.sh main groups` runs only these studies.
 set -euo pipefail
 DATA=${DATA:?folder with train.parquet, val.parquet and test.parquet}
-# `controls` needs LARGE, the 11,431 of these products that have photos of 216 x 288 px (10,457 / 321 / 653), and BACKBONE, an open_clip
+# `controls` and `tags` need LARGE, the 11,431 of these products that have photos of 216 x 288 px (10,457 / 321 / 653), and BACKBONE, an open_clip
 # folder of OpenAI's ViT-B/16 image tower and a MiniLM text tower of transformers (`--backbone pair:IMAGE+TEXT` makes one).
 RUNS=${RUNS:-runs/study}
 SEEDS=${SEEDS:-0,1,2}
@@ -35,15 +35,18 @@ for study in $studies; do
     dataset)
       e2 study dataset --data "$DATA" --data $BOUTIQUE --tags brand,season,sub_category,colour --out "$RESULTS/dataset"
       ;;
-    controls)
-      e2 study controls --data "${LARGE:?folder with larger photos}" --tags brand,season,sub_category,colour --epochs 2 --batch-size 128 \
-        --backbone "local-dir:${BACKBONE:?folder of a pre-trained backbone}" "${common[@]}" --cache "$RUNS/cache" \
-        --variants clip,multifield,clip-pooled,multifield-pooled,e2 --set optim.image_layers=0 --set model.gates=pooled \
-        --set model.locations=patches --set model.regions=tokens --set optim.lr=1e-3 --out "$RESULTS/controls/fashion-products-224"
-      e2 study controls --data boutique:train=4000,val=300,test=1000,seed=0,size=224 --tags brand,season,sub_category,composition,colour \
-        --epochs 2 --batch-size 128 --backbone "local-dir:$BACKBONE" --seeds 0 --precision bf16 --workers 1 --runs "$RUNS" \
-        --cache "$RUNS/cache" --variants clip,multifield-pooled,e2 --set optim.image_layers=0 --set model.gates=pooled \
-        --set model.locations=patches --set model.regions=tokens --set optim.lr=1e-3 --out "$RESULTS/controls/boutique-224-seed0"
+    controls | tags)
+      tower=(--backbone "local-dir:${BACKBONE:?folder of a pre-trained backbone}" --epochs 2 --batch-size 128 --precision bf16 --workers 1
+        --runs "$RUNS" --cache "$RUNS/cache" --set optim.image_layers=0 --set optim.lr=1e-3)
+      pooled=multifield-pooled,multifield-pooled-same-weight
+      real=(--data "${LARGE:?folder with larger photos}" --tags brand,season,sub_category,colour)
+      drawn=(--data boutique:train=4000,val=300,test=1000,seed=0,size=224 --tags brand,season,sub_category,composition,colour)
+      e2 study "$study" "${real[@]}" "${tower[@]}" --seeds "$SEEDS" --variants clip,multifield,$pooled,e2 \
+        --out "$RESULTS/$study/fashion-products-224"
+      e2 study "$study" "${drawn[@]}" "${tower[@]}" --seeds "$SEEDS" --variants clip,$pooled,e2 --out "$RESULTS/$study/boutique-224"
+      if [ "$study" = controls ]; then
+        e2 study controls "${real[@]}" "${tower[@]}" --seeds 0 --variants clip,clip-pooled,e2 --out "$RESULTS/controls/fashion-products-224-seed0"
+      fi
       ;;
     fine-tuned)
       start_model
