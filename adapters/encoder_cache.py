@@ -14,6 +14,7 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.image_batches import ImageSource
 from e2.adapters.product_images import ProductImages
 from e2.data.images import BadImage, load_image
+from e2.data.lost import lost_photo
 from e2.data.product import Catalogue, without_photos
 from e2.data.transforms import PhotoTransform
 from e2.training.fill_cache import CacheFiller
@@ -40,7 +41,7 @@ class EveryPhoto:
         try:
             return self.transform.pixels(load_image(product.images[index - int(self.starts[row])]))
         except BadImage as error:
-            lost.append(f"product {product.product_id!r}: {error.where}: {error.cause}")
+            lost.append(lost_photo(product.product_id, error))
             return None
 
 
@@ -57,8 +58,12 @@ class CachedEncoder(Encoder):
             return
         places = self.photos.starts[images.products] + images.indices
         for batch in rows:
-            found = [self.cache.read(0, int(place)) for place in places[batch]]
-            yield stack_photos([photo for photo in found if photo is not None])
+            yield stack_photos([self._cached(int(place)) for place in places[batch]])
+
+    def _cached(self, place: int) -> Photos:
+        photo = self.cache.read(0, place)
+        assert photo is not None  # a cache of photos that cannot be read is not filled
+        return photo
 
 
 def from_cache(encoder: Encoder, catalogue: Catalogue, root: Path, trained_groups: int) -> Encoder:
@@ -73,15 +78,14 @@ def from_cache(encoder: Encoder, catalogue: Catalogue, root: Path, trained_group
     Raises:
         InputError: a photo that cannot be read, or a cache that cannot be written.
     """
-    model, learning = encoder.model, [p for p in encoder.model.parameters() if p.requires_grad]
-    model.lock_image_tower(trained_groups)
-    front = model.front()
-    if front.blocks:
+    model = encoder.model
+    with encoder.frozen():
+        model.lock_image_tower(trained_groups)
+        front = model.front()
+        if not front.blocks:
+            return encoder
         assert isinstance(encoder.preprocess, PhotoTransform)  # a checkpoint's
         photos = EveryPhoto(catalogue, encoder.preprocess)
         cache = open_cache(root, model, front, photos, views=1, precision=encoder.precision)
         CacheFiller(cache, photos, model.eval(), front, encoder.workers, encoder.autocast).fill()
-        encoder = CachedEncoder(encoder, photos, cache)
-    for p in learning:
-        p.requires_grad_(True)
-    return encoder
+    return CachedEncoder(encoder, photos, cache)

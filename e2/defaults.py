@@ -1,14 +1,17 @@
 """Fills in what the settings leave open by whether the backbone is pre-trained: the measured choice for either."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from e2.config import LossConfig, ModelConfig
 from e2.settings import merged
 
+T = TypeVar("T", ModelConfig, LossConfig)
+
 LAYOUT_WITH_RANDOM_WEIGHTS = {"locations": "local", "gates": "stream", "regions": "tokens"}
 LAYOUT_WITH_PRETRAINED_WEIGHTS = {"locations": "patches", "gates": "pooled", "regions": "with-image"}
-REGION_WEIGHT, REGION_WEIGHT_PRETRAINED = 3.0, 0.3  # a heavy one costs retrieval beside pre-trained weights
-IMAGE_TAG_WEIGHT, IMAGE_TAG_WEIGHT_PRETRAINED = 0.0, 0.3
+LOSS_WITH_RANDOM_WEIGHTS = {"region_weight": 3.0, "image_tag_weight": 0.0}
+LOSS_WITH_PRETRAINED_WEIGHTS = {"region_weight": 0.3, "image_tag_weight": 0.3}  # heavy ones cost retrieval
 
 
 def complete_model(config: ModelConfig, pretrained: bool, earlier: ModelConfig | None = None) -> ModelConfig:
@@ -22,15 +25,14 @@ def complete_model(config: ModelConfig, pretrained: bool, earlier: ModelConfig |
     default = LAYOUT_WITH_PRETRAINED_WEIGHTS if pretrained else LAYOUT_WITH_RANDOM_WEIGHTS
     if earlier is not None:
         default = {name: getattr(earlier, name) for name in default}
-    filled: ModelConfig = merged(config, {name: value for name, value in default.items() if getattr(config, name) is None})
-    return filled
+    return _filled(config, default)
 
 
 def complete_loss(config: LossConfig, pretrained: bool) -> LossConfig:
     """Returns the settings without a null among the weights."""
-    region, image = config.region_weight, config.image_tag_weight
-    if region is None:
-        region = REGION_WEIGHT_PRETRAINED if pretrained else REGION_WEIGHT
-    if image is None:
-        image = IMAGE_TAG_WEIGHT_PRETRAINED if pretrained else IMAGE_TAG_WEIGHT
-    return replace(config, region_weight=region, image_tag_weight=image)
+    return _filled(config, LOSS_WITH_PRETRAINED_WEIGHTS if pretrained else LOSS_WITH_RANDOM_WEIGHTS)
+
+
+def _filled(config: T, default: Mapping[str, Any]) -> T:
+    filled: T = merged(config, {name: value for name, value in default.items() if getattr(config, name) is None})
+    return filled

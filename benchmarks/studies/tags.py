@@ -18,10 +18,10 @@ def accuracies(encoder: Encoder, catalogue: Catalogue, context: Context) -> Stud
     """
     labels = read_tag_labels(list(without_photos(catalogue)), context.entities)
     images, regions = first_photos(encoder, catalogue)
-    right = {}
-    for kind, looked_at in {"": regions, "_image": None}.items():
-        for entity, found in zero_shot(encoder, labels, images, looked_at).items():
-            right[entity + kind] = labels[entity].rows, found
+    off_images = zero_shot(encoder, labels, images, None)
+    best = off_images if regions is None else zero_shot(encoder, labels, images, regions)
+    right = {entity: (own.rows, best[entity]) for entity, own in labels.items()}
+    right |= {f"{entity}_image": (own.rows, off_images[entity]) for entity, own in labels.items()}
     measured = entity_accuracies(right, list(labels), len(catalogue))
     measured.metrics.update({f"{entity}_majority": own.majority for entity, own in labels.items()})
     return measured

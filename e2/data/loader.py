@@ -20,7 +20,7 @@ from e2.activations import Photos, stack_photos
 from e2.batch import Batch
 from e2.data.draw import Portion, epoch_order
 from e2.data.images import BadImage, load_image
-from e2.data.lost import LostPhoto, LostPhotos
+from e2.data.lost import LostPhoto, LostPhotos, lost_photo
 from e2.data.product import Catalogue, Product, tag_text
 from e2.data.transforms import PhotoTransform
 from e2.texts import TextTable, distinct, text_keys
@@ -158,7 +158,7 @@ class TrainingViews(Dataset):
             try:
                 return change(load_image(product.images[rank % len(product.images)], getattr(self.transform, "enough", None)))
             except BadImage as error:
-                lost.append(f"product {product.product_id!r}: {error.where}: {error.cause}")
+                lost.append(lost_photo(product.product_id, error))
         return None
 
     def texts(self, index: int) -> list[str]:

@@ -6,6 +6,7 @@ between two steps and names it.
 
 from collections.abc import Sequence
 
+from e2.data.images import BadImage
 from e2.errors import InputError
 from e2.notes import say
 
@@ -14,6 +15,11 @@ NAMED = 10  # lost photos that are named; the rest are only counted
 
 class LostPhoto(InputError):
     """A photo could not be read during a run and may not or cannot be replaced."""
+
+
+def lost_photo(product_id: str, error: BadImage) -> str:
+    """Message on a product's photo that cannot be read."""
+    return f"product {product_id!r}: {error.where}: {error.cause}"
 
 
 class LostPhotos:

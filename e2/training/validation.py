@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from e2.activations import Photos, stack_photos
 from e2.data.images import BadImage, load_image
 from e2.data.loader import PhotoCache, leave_stopping_to_the_parent
-from e2.data.lost import LostPhotos
+from e2.data.lost import LostPhotos, lost_photo
 from e2.data.product import Catalogue, tag_text
 from e2.data.transforms import PhotoTransform
 from e2.distributed import as_on_main, first_of_each, gather_rows, own_rows
@@ -59,7 +59,7 @@ class FirstPhotos(Dataset):
             photo = load_image(product.images[0])
         except BadImage as error:
             photo = Image.new("RGB", (64, 64), "white")
-            lost.append(f"product {product.product_id!r}: {error.where}: {error.cause}")
+            lost.append(lost_photo(product.product_id, error))
         return self.transform.pixels(photo)
 
 

@@ -1,4 +1,4 @@
-"""What settings leave open: filled in by the backbone's weights, or as in the run that training goes on from."""
+"""Settings left open are filled in by the backbone's weights, or as in the run that training goes on from."""
 
 import pytest
 import torch
