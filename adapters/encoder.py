@@ -15,10 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from e2.activations import Photos
+from e2.adapters.encoder_cache import CachedPhotos
 from e2.adapters.encoder_parts import encoder_parts
 from e2.adapters.image_batches import ImageSource, image_batches
+from e2.adapters.product_images import ProductImages
 from e2.checkpoint import fill
-from e2.devices import dtype_of, open_device
+from e2.devices import advise_on, dtype_of, open_device
 from e2.distributed import gather_rows, processes, shared_batches
 from e2.errors import InputError
 from e2.finite import require_finite
@@ -47,6 +49,9 @@ class Encoder:
         loss: settings of the training loss, if known: how its tags are read.
         tags: the entities of ``encode_regions``; None: the model's own.
         taught: entities whose tags the training contrasted with photos; None: ``tags``.
+        cache: folder in which a catalogue's photos are kept as the frozen layers give them, in half precision; other runs
+            and models of the same tower read them.
+        trained_groups: last groups of the image tower that the training changed (``optim.image_layers``).
 
     Attributes:
         tags, taught: as above, empty for plain CLIP.
@@ -69,18 +74,25 @@ class Encoder:
         loss: dict[str, Any] | None = None,
         tags: Sequence[str] | None = None,
         taught: Sequence[str] | None = None,
+        cache: str | Path | None = None,
+        trained_groups: int = 0,
     ):
         self.dtype = dtype_of(precision)
         self.device = open_device(device)
         started = processes(on_cpu=self.device.type == "cpu")
         if device == "auto" and started.num_processes > 1:
             self.device = started.device  # each process its own
+        advise_on(precision, self.device)
         self.model: OpenClip = model.to(self.device).eval()
         self.preprocess, self.tokenizer, self.info = preprocess, tokenizer, info
         self.precision, self.batch_size, self.workers = precision, batch_size, workers
         self.loss: dict[str, Any] = loss or {}
         self.tags: tuple[str, ...] = tuple(getattr(model, "tags", ()) if tags is None else tags)
         self.taught: tuple[str, ...] = self.tags if taught is None else tuple(taught)
+        self.cached: CachedPhotos | None = None
+        if cache is not None:
+            how: dict[str, Any] = {"precision": precision, "workers": workers, "context": self.autocast}
+            self.cached = CachedPhotos(Path(cache), self.model, preprocess, trained_groups, **how)
         self._alone = False
 
     def alone(self) -> "Encoder":
@@ -155,6 +167,8 @@ class Encoder:
 
     def photo_batches(self, images: Sequence[ImageSource], rows: Sequence[Sequence[int]]) -> Iterator[Photos]:
         """Yields the images of each batch of ``rows`` as the model reads them."""
+        if self.cached is not None and isinstance(images, ProductImages):
+            return self.cached.batches(images, rows)
         pin = self.device.type == "cuda"
         return image_batches(images, self.preprocess, self.batch_size, self.workers, rows=rows, pin=pin)
 
@@ -319,7 +333,7 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
             SigLIP of transformers, e.g. FashionCLIP), ``pair:IMAGE+TEXT`` (towers of different models), ``onnx:FOLDER`` or
             ``onnx-int8:FOLDER`` (the graphs of `e2 export --format onnx`), or ``hf-hub:ORG/NAME`` with an E2 checkpoint or a
             model of open_clip or transformers.
-        options: ``device``, ``precision``, ``batch_size``, ``workers`` of :class:`Encoder`.
+        options: ``device``, ``precision``, ``batch_size``, ``workers``, ``cache`` of :class:`Encoder`.
 
     Raises:
         InputError: unknown name or option, damaged files, no network.

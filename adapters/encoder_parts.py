@@ -54,11 +54,11 @@ def _checkpoint(name: str) -> dict[str, Any]:
     config = read_config(folder)
     info = {"path": name, "weights_sha256": weights_sha256(folder), "backbone": config["backbone"], "method": config["method"]}
     training = config["training"] if isinstance(config["training"], dict) else {}  # may lack loss and data
-    loss, data = (found if isinstance(found := training.get(part), dict) else {} for part in ("loss", "data"))
+    loss, data, optim = (found if isinstance(found := training.get(part), dict) else {} for part in ("loss", "data", "optim"))
     tags = model.tags if config["method"] in TEACH_REGIONS else ()
     taught = data.get("tags", ()) if config["method"] in TEACH_IMAGES else tags
     parts = {"model": model, "preprocess": preprocess, "tokenizer": tokenizer, "info": info, "loss": loss}
-    return {**parts, "tags": tags, "taught": taught}
+    return {**parts, "tags": tags, "taught": taught, "trained_groups": optim.get("image_layers") or 0}
 
 
 def _open_clip(name: str, backbone: str, pretrained: str | None) -> dict[str, Any]:

@@ -178,16 +178,17 @@ class DataConfig:
         "caption", "of a product: its description, tags too, or descriptions and short lists of tags by turns"
     )
     on_bad_row: Literal["error", "skip"] = setting("error", "stop at unusable rows, or leave them out and count them")
-    augment: Literal["none", "light", "strong"] = setting("light", "of the photos")
+    augment: Literal["none", "light", "strong"] | None = setting(
+        None, "of the photos; null = light, but none where a cache keeps one view"
+    )
     batch_size: Count = setting(128, "products a step, over all processes")
     chunk_size: Count | None = setting(None, "products encoded at a time; the gradients stay those of the whole batch")
     workers: Natural = setting(2, "processes that decode and augment photos")
     views: Count | None = setting(
-        None, "augmented views of each photo, shown by turns and the same for all seeds; null = a fresh one each epoch"
+        None,
+        "views of each photo, shown by turns and the same for all seeds; null = a fresh one each epoch, a cache: one",
     )
-    cache: str | None = setting(
-        None, "folder for what frozen layers make of the photos and texts, so that they run once; one view unless told"
-    )
+    cache: str | None = setting(None, "folder for what frozen layers make of the photos and texts, so that they run once")
 
     second: str | None = setting(
         None,
@@ -204,6 +205,12 @@ class DataConfig:
     def fixed_views(self) -> int | None:
         """Number of views of each photo; None = a fresh one each epoch."""
         return 1 if self.views is None and self.cache is not None else self.views
+
+    @property
+    def augmentation(self) -> str:
+        """Augmentation of the photos; a single kept view is that of evaluation, which can then read it, too."""
+        plain = self.cache is not None and self.views is None
+        return self.augment or ("none" if plain else "light")
 
     @property
     def measured_text(self) -> Literal["caption", "full"]:

@@ -3,6 +3,7 @@
 import torch
 
 from e2.errors import InputError
+from e2.notes import note
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -31,3 +32,15 @@ def open_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {name!r} is not available here; choose cpu or auto") from error
     return device
+
+
+def advise_on(precision: str, device: torch.device) -> None:
+    """Notes, once, that a CPU without instructions for bf16 computes in it several times slower than in fp32."""
+    if precision == "bf16" and device.type == "cpu" and not _has_bf16():
+        note("--precision bf16: this CPU has no instructions for it; fp32 is faster here")
+
+
+def _has_bf16() -> bool:
+    """True also where it is not known: other processors than x86-64, older PyTorch."""
+    found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return found.get("architecture") != "x86_64" or any(found.get(name) for name in ("amx_bf16", "avx512_bf16"))

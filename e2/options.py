@@ -114,6 +114,15 @@ class EncoderOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CachedEncoderOptions(EncoderOptions):
+    """The same, for commands that read a catalogue's photos, which a frozen tower may have seen before."""
+
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="keeps what frozen layers make of the photos, as in `e2 train`")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class FetchOptions:
     """Limits on requests for photos on the web; ``vars(...)`` are those of `e2.data.fetch.photos.Manners`."""
 

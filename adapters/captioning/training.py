@@ -21,7 +21,7 @@ from e2.adapters.captioning.model import IGNORED, CaptionModel
 from e2.adapters.captioning.prompt import drop_tags, prompt_text
 from e2.adapters.captioning.run_state import Reached, load_state, save_state
 from e2.adapters.captioning.tokenizers import Tokenizer
-from e2.data.loader import mixed_seed
+from e2.data.seeds import mixed_seed
 from e2.errors import TrainingStopped
 from e2.finite import clip_finite_gradient, require_finite_loss
 from e2.progress import LogLines

@@ -8,9 +8,9 @@ import typer
 
 from e2.errors import InputError, printable
 from e2.options import (
+    CachedEncoderOptions,
     Commands,
     EncoderName,
-    EncoderOptions,
     Json,
     Out,
     Overwrite,
@@ -33,7 +33,7 @@ def fit(
     out: Out,
     data: Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue; for lincir also a file, a text a line")],
     table: TableOptions,
-    loading: EncoderOptions,
+    loading: CachedEncoderOptions,
     method: Annotated[Fitted, typer.Option()] = "lincir",
     split: Split = "train",
     tags: Tags = None,
@@ -86,7 +86,7 @@ def search(
     text: Annotated[str, typer.Option(help='what should differ, e.g. "is red and has a hood"')],
     encoder: EncoderName,
     table: TableOptions,
-    loading: EncoderOptions,
+    loading: CachedEncoderOptions,
     method: Annotated[Composition | None, typer.Option(help="what --composer is, if not given")] = None,
     composer: Annotated[Path | None, typer.Option(help="folder of e2 compose fit")] = None,
     data: Annotated[str | None, typer.Option(metavar="SPEC", help="boutique, a table or folder, products:DIR")] = None,

@@ -6,13 +6,16 @@ Suits E2, whose regions read tags; with a plain CLIP the tags are read from the 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from e2.adapters.composed.base import Composed, Composer, References
 from e2.adapters.composed.rule_editor import RuleEditor, worded
 from e2.adapters.encoder import Encoder, images_and_regions
+from e2.adapters.product_images import ProductImages
 from e2.adapters.sizes import shown_in_photos
 from e2.adapters.tag_reader import TagReader, several_valued, tag_vocabulary
 from e2.adapters.unit_vectors import normalised
-from e2.data.product import Catalogue
+from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
 CALIBRATION = 2000  # most products to calibrate thresholds on
@@ -86,10 +89,10 @@ def calibrated_slots(
         The composer, its options, to be stored, and per entity precision and recall of the tags that it reads.
     """
     vocabulary = shown_in_photos(tag_vocabulary(catalogue))
-    rows = range(min(len(catalogue), CALIBRATION))
-    products = [catalogue[row] for row in rows]
-    both = images_and_regions(encoder, [product.images[0] for product in products])
-    tags = [product.tags for product in products]
+    rows = np.arange(min(len(catalogue), CALIBRATION))
+    both = images_and_regions(encoder, ProductImages.first(catalogue, rows))
+    light = texts_only(catalogue)
+    tags = [light[int(row)].tags for row in rows]
     several = several_valued(tags)
     reader = TagReader(encoder, vocabulary, several=several)
     labelled = *both, tags

@@ -10,11 +10,11 @@ from e2.adapters.composed.command import Composition
 from e2.adapters.search.address import shown
 from e2.errors import InputError
 from e2.options import (
+    CachedEncoderOptions,
     CatalogueOptions,
     Commands,
     Device,
     EncoderName,
-    EncoderOptions,
     Json,
     Overwrite,
     Precision,
@@ -48,7 +48,7 @@ def build(
     encoder: EncoderName,
     catalogue: CatalogueOptions,
     out: Place,
-    loading: EncoderOptions,
+    loading: CachedEncoderOptions,
     features: Annotated[
         Path | None,
         typer.Option(help="vectors that e2 embed wrote of this split with this encoder: nothing is embedded again"),
@@ -83,7 +83,7 @@ def build(
 def update(
     index: Index,
     catalogue: CatalogueOptions,
-    loading: EncoderOptions,
+    loading: CachedEncoderOptions,
     encoder: OwnEncoder = None,
     json: Json = False,
 ) -> None:

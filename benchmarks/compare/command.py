@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from e2.options import EncoderOptions, Json, MeasuredOptions, Models, Out, ProductVectorRule, Seed, Text, show
+from e2.options import CachedEncoderOptions, Json, MeasuredOptions, Models, Out, ProductVectorRule, Seed, Text, show
 
 
 def compare(
     model: Models,
     catalogue: MeasuredOptions,
-    loading: EncoderOptions,
+    loading: CachedEncoderOptions,
     out: Out,
     text: Text = "caption",
     product_vector: ProductVectorRule = "photos",

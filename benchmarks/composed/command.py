@@ -7,7 +7,19 @@ import typer
 
 from e2.adapters.composed.command import Composition
 from e2.errors import InputError
-from e2.options import EncoderOptions, Json, Lacking, Models, ProductVectorRule, Seed, Split, TableOptions, Tags, Text, show
+from e2.options import (
+    CachedEncoderOptions,
+    Json,
+    Lacking,
+    Models,
+    ProductVectorRule,
+    Seed,
+    Split,
+    TableOptions,
+    Tags,
+    Text,
+    show,
+)
 
 COMPOSITIONS = [*get_args(Composition)]
 Benchmark = Literal["attribute-swap", "attribute-drop", "fashioniq", "cirr", "circo", "fashion200k"]
@@ -17,7 +29,7 @@ Prompting = Literal["bare", "pic2word", "searle", "searle_forward", "clip4cir", 
 def composed(
     model: Models,
     table: TableOptions,
-    loading: EncoderOptions,
+    loading: CachedEncoderOptions,
     method: Annotated[
         list[str] | None,  # Typer takes no list of choices
         typer.Option(autocompletion=lambda: COMPOSITIONS, help=f"{', '.join(COMPOSITIONS)}; repeatable"),

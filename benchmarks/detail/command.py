@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from e2.options import EncoderOptions, Json, MeasuredOptions, Models, Seed, show
+from e2.options import CachedEncoderOptions, Json, MeasuredOptions, Models, Seed, show
 
 
 def detail(
     model: Models,
     catalogue: MeasuredOptions,
-    loading: EncoderOptions,
+    loading: CachedEncoderOptions,
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json and detail.png")] = None,
     seed: Seed = 0,
     json: Json = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from e2.errors import InputError
-from e2.options import EncoderOptions, Json, MeasuredOptions, Models, Seed, show
+from e2.options import CachedEncoderOptions, Json, MeasuredOptions, Models, Seed, show
 
 FIT, VAL = "train", "val"
 
@@ -14,7 +14,7 @@ FIT, VAL = "train", "val"
 def probe(
     model: Models,
     catalogue: MeasuredOptions,
-    loading: EncoderOptions,
+    loading: CachedEncoderOptions,
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json and probe.png")] = None,
     seed: Seed = 0,
     json: Json = False,

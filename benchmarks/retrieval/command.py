@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import typer
 
 from e2.errors import InputError
-from e2.options import EncoderOptions, Json, MeasuredOptions, Models, ProductVectorRule, Seed, Text, show
+from e2.options import CachedEncoderOptions, Json, MeasuredOptions, Models, ProductVectorRule, Seed, Text, show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class JudgedOptions:
 def retrieval(
     model: Models,
     catalogue: MeasuredOptions,
-    loading: EncoderOptions,
+    loading: CachedEncoderOptions,
     judged: JudgedOptions,
     protocol: Annotated[Literal["full", "first-photo", "sample-100"], typer.Option()] = "full",
     text: Text = "caption",

@@ -83,7 +83,7 @@ def loaded_batches(config: TrainConfig) -> list[Batch]:
     visual = open_clip.create_model(config.backbone).visual
     views = TrainingViews(
         open_catalogue(config.data.data, "train", tags=config.data.tags, progress=False),
-        training_transform(visual, config.data.augment),
+        training_transform(visual, config.data.augmentation),
         config.data.tags,
         text=config.data.text,
         prompt=config.loss.region_prompt,

@@ -49,6 +49,10 @@ class FirstDay:
         device = [] if self.device == "auto" else ["--device", self.device]
         return device if self.precision == "fp32" else [*device, "--precision", self.precision]
 
+    def looking(self) -> list[str]:
+        """The same, and where those that look at the catalogue's photos find what a frozen tower made of them."""
+        return [*self.computing(), *(["--cache", str(self.out / "cache")] if self.frozen else [])]
+
     @property
     def frozen(self) -> bool:
         """True if the image tower has learnt already."""
@@ -105,25 +109,25 @@ def first_day(day: FirstDay, call: Call, *, serve: bool = False) -> None:
     tags = entities(day, opened, steps)
     inputs = [opened.identity(), [_digest(Path(word)) for word in tags[1:] if word.endswith(ENDINGS)]]
     reading = ["--data", opened.spec, *tags, *opened.options()]
-    computing = day.computing()
+    looking = day.looking()
 
     check = day.out / "check"
     steps.do("check", "data", "check", opened.spec, *reading[2:], "--out", check, inputs=inputs, output=check / "check.json")
 
     model = day.out / "model"
     training = training_options(day, opened.products(_train(splits)), bool(tags or opened.source.entities))
-    line = ["train", *reading, *training, *computing, "--out", model]
+    line = ["train", *reading, *training, *looking, "--out", model]
     steps.do("train", *line, inputs=inputs, output=model / SUMMARY, resumes=True, replaces=True)
     inputs = [*inputs, _digest(model / SUMMARY)]
 
     held_out = next((split for split in ("test", "val") if split in splits), None)
     if held_out:
-        line = ["evaluate", "retrieval", "--model", model, *reading, "--split", held_out, *computing]
+        line = ["evaluate", "retrieval", "--model", model, *reading, "--split", held_out, *looking]
         results = day.out / "retrieval"
         steps.do("evaluate", *line, "--out", results, inputs=inputs, output=results / "metrics.json")
 
-    index = indexed(splits, reading, computing, model, day.out / "index", inputs, steps)
-    page = ["app", "--index", str(index), *computing]
+    index = indexed(splits, reading, looking, model, day.out / "index", inputs, steps)
+    page = ["app", "--index", str(index), *day.computing()]
     _tell_the_end(day, steps, page)
     if serve:
         call(page)
@@ -181,14 +185,14 @@ def training_options(day: FirstDay, products: int, tagged: bool) -> list[str]:
     given = {"--backbone": day.backbone, "--pretrained": day.pretrained}
     words = ["--method", "e2" if tagged else "clip", *(word for name in given if given[name] for word in (name, given[name]))]
     if day.frozen:
-        words += ["--cache", str(day.out / "cache"), *(word for setting in FROZEN for word in ("--set", setting))]
+        words += [word for setting in FROZEN for word in ("--set", setting)]
     return [*map(str, words), "--epochs", f"{epochs:g}", "--batch-size", str(batch)]
 
 
 def indexed(
     splits: Sequence[str],
     reading: Sequence[str],
-    computing: Sequence[str],
+    looking: Sequence[str],
     model: Path,
     index: Path,
     inputs: Sequence[object],
@@ -196,11 +200,11 @@ def indexed(
 ) -> Path:
     """Builds the index of the first split and adds the others."""
     first, *others = splits
-    line = ["index", "build", "--encoder", model, *reading, "--split", first, *computing, "--out", index]
+    line = ["index", "build", "--encoder", model, *reading, "--split", first, *looking, "--out", index]
     steps.do("index", *line, inputs=inputs, output=index, resumes=True, replaces=True)
     inputs = [*inputs, steps.record["index"]["finished"]]
     for split in others:
-        line = ["index", "update", "--index", index, *reading, "--split", split, *computing]
+        line = ["index", "update", "--index", index, *reading, "--split", split, *looking]
         steps.do(f"index {split}", *line, inputs=inputs, output=index)
     return index
 

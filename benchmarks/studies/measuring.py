@@ -9,7 +9,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from e2.adapters.encoder import Encoder, load_encoder
-from e2.adapters.encoder_cache import from_cache
 from e2.benchmarks.studies.base import Context, Measure, StudyMeasurement
 from e2.benchmarks.studies.digest import code_digest
 from e2.benchmarks.studies.runs import TrainedRun
@@ -28,7 +27,7 @@ def measured_once(
     said_of |= {"old_data": context.old_data or "", "code": code_digest("e2", "e2.adapters", "e2.benchmarks")}
     if kept := _read(path, said_of):
         return kept
-    encoder = _encoder(run, catalogue, context.common)
+    encoder = _encoder(run, context.common)
     measured, facts = measure(encoder, catalogue, context), encoder.num_parameters
     texts = {"metrics": json.dumps(measured.metrics), "facts": json.dumps(facts), **said_of}
     with atomic_path(path) as temporary:
@@ -36,13 +35,12 @@ def measured_once(
     return measured, facts
 
 
-def _encoder(run: TrainedRun, catalogue: Catalogue, common: TrainConfig) -> Encoder:
+def _encoder(run: TrainedRun, common: TrainConfig) -> Encoder:
     """Loads a run, which reads the photos from the trainings' cache where that changes no vector."""
-    encoder = load_encoder(run.folder, device=common.device, precision=common.precision, workers=common.data.workers)
-    trained_groups = run.record["settings"]["optim"]["image_layers"]
-    if common.data.cache is None or common.precision == "fp32" or trained_groups is None:
-        return encoder
-    return from_cache(encoder, catalogue, Path(common.data.cache), trained_groups)
+    exact = common.precision != "fp32" and run.record["settings"]["optim"]["image_layers"] is not None
+    cache = common.data.cache if exact else None
+    how: dict[str, Any] = {"device": common.device, "precision": common.precision, "workers": common.data.workers}
+    return load_encoder(run.folder, cache=cache, **how)
 
 
 def _read(path: Path, said_of: Mapping[str, str]) -> tuple[StudyMeasurement, Facts] | None:

@@ -4,15 +4,13 @@ Order, choice of photo and caption, and augmentation are functions of (seed, tur
 workers and of earlier steps. So a resumed run continues bit for bit without stored random state.
 """
 
-import contextlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -21,32 +19,15 @@ from e2.batch import Batch
 from e2.data.draw import Portion, epoch_order
 from e2.data.images import BadImage, load_image
 from e2.data.lost import LostPhoto, LostPhotos, lost_photo
+from e2.data.photo_views import PhotoViews
 from e2.data.product import Catalogue, Product, tag_text
+from e2.data.seeds import drawing_from, mixed_seed
 from e2.data.transforms import PhotoTransform
 from e2.texts import TextTable, distinct, text_keys
 
 STAND_INS = 10  # replacements tried for a lost product; if all fail, more than a single photo is broken
 Plan = Callable[[Batch], Batch]
 DESCRIPTION = "description"  # an entity of this name stands for the product's own description
-
-
-def mixed_seed(*parts: int) -> int:
-    """Mixes several small numbers into one 63-bit seed."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-@contextlib.contextmanager
-def drawing_from(seed: int) -> Iterator[None]:
-    """Seeds the CPU's generator, which torchvision uses, and restores it afterwards.
-
-    ``torch.manual_seed`` records its caller for each accelerator; per photo that took a fifth of the time.
-    """
-    state = torch.get_rng_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
 
 
 @dataclass
@@ -73,19 +54,12 @@ class Loaded(NamedTuple):
     lost: tuple[str, ...]
 
 
-class PhotoCache(Protocol):
-    """Photos that a frozen tower has seen (``e2.training.tower_cache``)."""
-
-    def read(self, view: int, index: int) -> Photos | None:
-        """One view of one product's photo; None if it could not be read when the cache was written."""
-
-
 class TrainingViews(Dataset):
     """Products seen with a random photo, caption and augmentation; indexed by (turn, product).
 
     With ``on_bad_row="skip"`` an unreadable photo is replaced by the product's next one, or else by a product chosen from
-    (seed, turn, product). ``error`` gives a `NoView`. If there is a number of ``views``, each product has only so many, the
-    same for all seeds, one a turn, and a ``cache`` may hold them; None = a fresh one each turn.
+    (seed, turn, product). ``error`` gives a `NoView`. If there is a number of ``views``, each photo has only so many, the
+    same for all seeds, one a turn (``fixed``); None = a fresh one each turn.
     """
 
     def __init__(
@@ -99,11 +73,11 @@ class TrainingViews(Dataset):
         seed: int,
         on_bad_row: str = "error",
         views: int | None = None,
-        cache: PhotoCache | None = None,
     ):
         self.catalogue, self.transform, self.tags = catalogue, transform, tuple(tags)
         self.text, self.prompt, self.seed, self.on_bad_row = text, prompt, seed, on_bad_row
-        self.views, self.cache = views, cache
+        self.views = views
+        self.fixed = None if views is None else PhotoViews(catalogue, transform, on_bad_row)
 
     def __len__(self) -> int:
         return len(self.catalogue)
@@ -124,11 +98,7 @@ class TrainingViews(Dataset):
         with drawing_from(mixed_seed(self.seed, turn, index)):
             first = int(torch.randint(len(product.images), ()))
             caption = int(torch.randint(len(product.captions), ()))
-            photo: Photos | None
-            if self.views is None:
-                photo = self._photo(product, first, self.transform, lost)
-            else:
-                photo = self._fixed_view(turn % self.views, index, lost)
+            photo = self._photo(turn, index, first, lost)
             if photo is None:
                 return None
             text = mixed_text(product, caption) if self.text == "mixed" else product.text(self.text, caption)
@@ -136,30 +106,26 @@ class TrainingViews(Dataset):
         tags = tuple(self._tag_texts(entity, known.get(entity, ())) for entity in self.tags)
         return TrainingView(photo, text, tags, tuple(lost))
 
-    def _fixed_view(self, view: int, index: int, lost: list[str]) -> Photos | None:
-        if self.cache is None:
-            pixels = self.pixels(view, index, lost)
-            return None if pixels is None else self.transform.normalised(pixels)
-        photo = self.cache.read(view, index)
-        if photo is None:
-            lost.append(f"product {self.catalogue[index].product_id!r}: its photos could not be read")
-        return photo
-
-    def pixels(self, view: int, index: int, lost: list[str]) -> Tensor | None:
-        """One of the fixed views of a product as bytes (3, H, W), unless its photos are lost."""
+    def _photo(self, turn: int, index: int, first: int, lost: list[str]) -> Photos | None:
+        """A product's ``first`` photo; the next that can be read if photos may be left out."""
         product = self.catalogue[index]
-        with drawing_from(mixed_seed(view, index)):
-            first = int(torch.randint(len(product.images), ()))
-            return self._photo(product, first, self.transform.pixels, lost)
-
-    def _photo(self, product: Product, first: int, change: Callable[[Image], Tensor], lost: list[str]) -> Tensor | None:
-        count = len(product.images) if self.on_bad_row == "skip" else 1
-        for rank in range(first, first + count):
-            try:
-                return change(load_image(product.images[rank % len(product.images)], getattr(self.transform, "enough", None)))
-            except BadImage as error:
-                lost.append(lost_photo(product.product_id, error))
+        for rank in range(first, first + (len(product.images) if self.on_bad_row == "skip" else 1)):
+            image = rank % len(product.images)
+            photo = self._fresh(product, image, lost) if self.fixed is None else self._fixed(turn, index, image, lost)
+            if photo is not None:
+                return photo
         return None
+
+    def _fresh(self, product: Product, image: int, lost: list[str]) -> Tensor | None:
+        try:
+            return self.transform(load_image(product.images[image], getattr(self.transform, "enough", None)))
+        except BadImage as error:
+            lost.append(lost_photo(product.product_id, error))
+            return None
+
+    def _fixed(self, turn: int, index: int, image: int, lost: list[str]) -> Photos | None:
+        assert self.fixed is not None and self.views is not None
+        return self.fixed.read(turn % self.views, index, image, lost)
 
     def texts(self, index: int) -> list[str]:
         """Descriptions and tags of a product, as the tower gets them."""

@@ -32,8 +32,8 @@ class Augmentation:
     jitter: float  # strength of changes of brightness, contrast and saturation; hue changes by a tenth of it
 
 
+NONE = "none"
 AUGMENTATIONS = {
-    "none": Augmentation(enlarge=1.0, flip=0.0, jitter=0.0),
     "light": Augmentation(enlarge=1.12, flip=0.0, jitter=0.1),
     "strong": Augmentation(enlarge=1.3, flip=0.5, jitter=0.3),
 }
@@ -96,9 +96,12 @@ def photo_transform(rule: Mapping[str, Any]) -> PhotoTransform:
 
 
 def training_transform(visual: OpenClip, augment: str) -> PhotoTransform:
-    """Builds the training transform of an open_clip image tower."""
-    require_choice("augmentation", augment, tuple(AUGMENTATIONS))
-    view, rule = AUGMENTATIONS[augment], dict(visual.preprocess_cfg)
+    """Builds the training transform of an open_clip image tower; ``none`` is that of evaluation."""
+    require_choice("augmentation", augment, (NONE, *AUGMENTATIONS))
+    rule = dict(visual.preprocess_cfg)
+    if augment == NONE:
+        return photo_transform(rule)
+    view = AUGMENTATIONS[augment]
     height, width = open_clip.transformer.to_2tuple(rule["size"])
     larger = (round(height * view.enlarge), round(width * view.enlarge))
     resized = photo_transform({**rule, "size": larger})

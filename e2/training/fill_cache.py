@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from filelock import FileLock
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from e2.data.loader import leave_stopping_to_the_parent
 from e2.data.lost import LostPhoto, LostPhotos
+from e2.data.photo_views import PhotoViews, blank
 from e2.distributed import processes
 from e2.errors import InputError
 from e2.files import atomic_path
@@ -27,16 +29,16 @@ from e2.model import E2
 from e2.notes import say
 from e2.progress import with_progress
 from e2.towers import open_tower
-from e2.training.tower_cache import FOUND, Pictures, TowerCache, blank
+from e2.training.tower_cache import FOUND, TowerCache, open_cache
 
 AT_ONCE = 32  # photos that the tower sees at a time
 Where = tuple[int, int]  # view and shard
 
 
 class Decoded(Dataset):
-    """Pixels of a photo by (view, product), and what was lost on the way."""
+    """Pixels of a photo by (view, row), and what was lost on the way."""
 
-    def __init__(self, pictures: Pictures):
+    def __init__(self, pictures: PhotoViews):
         self.pictures = pictures
 
     def __getitem__(self, where: tuple[int, int]) -> tuple[Tensor | None, list[str]]:
@@ -50,7 +52,7 @@ class CacheFiller:
 
     Attributes:
         cache: to be filled.
-        pictures: products and their photos.
+        pictures: the photos.
         model: on its device.
         front: layers to run, and what to keep of them.
         workers: processes that decode photos.
@@ -58,7 +60,7 @@ class CacheFiller:
     """
 
     cache: TowerCache
-    pictures: Pictures
+    pictures: PhotoViews
     model: E2
     front: Front
     workers: int
@@ -154,6 +156,41 @@ class CacheFiller:
         for name, tensor in rows.items():
             with atomic_path(self.cache.file(*where, name), cache=True) as path:
                 save_file({"rows": tensor.contiguous()}, path)
+
+
+def read_from_cache(
+    pictures: PhotoViews,
+    root: Path,
+    model: E2,
+    front: Front,
+    *,
+    views: int,
+    precision: str,
+    workers: int,
+    context: Callable[[], AbstractContextManager],
+) -> None:
+    """Lets ``pictures`` be read from the cache in the folder ``root``, after writing what is missing there.
+
+    Args:
+        pictures: the photos.
+        root: of the caches of all towers and catalogues.
+        model, front, context: as `CacheFiller`'s.
+        views: of each photo.
+        precision: in which the front computes.
+        workers: processes that decode photos.
+
+    Raises:
+        InputError: a folder that cannot be written, no room, numbers beyond half precision, or a tower that drops parts at
+            random.
+        LostPhoto: a photo cannot be read and may not be left out.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--cache {root}: cannot be written ({error.strerror}); name another folder") from error
+    cache = open_cache(root, model, front, pictures, views=views, precision=precision)
+    CacheFiller(cache, pictures, model, front, workers, context).fill()
+    pictures.cache = cache
 
 
 def human_size(size: int) -> str:

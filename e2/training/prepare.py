@@ -16,6 +16,7 @@ from e2.config import TrainConfig
 from e2.data.loader import DESCRIPTION, StepSampler, TrainingViews
 from e2.data.mixture import portions_of
 from e2.data.product import Catalogue
+from e2.devices import advise_on
 from e2.errors import InputError
 from e2.factory import get_tokenizer
 from e2.losses import OwnRows
@@ -133,12 +134,14 @@ def make_accelerator(config: TrainConfig, out: Path) -> Accelerator:
     if config.precision == "fp16" and on_cpu:
         raise InputError("--precision fp16 needs a GPU; on the CPU use bf16 or fp32")
     AcceleratorState._reset_state()  # accelerate keeps the last run's precision for the whole process
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision="no" if config.precision == "fp32" else config.precision,
         cpu=on_cpu,
         log_with=installed(config),
         project_config=ProjectConfiguration(logging_dir=str(out / BOARD)),
     )
+    advise_on(config.precision, accelerator.device)
+    return accelerator
 
 
 def spread(accelerator: Accelerator, method: Method) -> None:

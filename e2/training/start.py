@@ -17,7 +17,7 @@ def start_model(config: TrainConfig) -> tuple[E2, PhotoTransform, PhotoTransform
     return create_model_and_transforms(
         config.backbone,
         config.pretrained,
-        augment=config.data.augment,
+        augment=config.data.augmentation,
         image_size=config.image_size,
         config=dataclasses.replace(config.model, tags=config.data.tags if method_class(config.method).uses_tokens else ()),
     )

@@ -10,7 +10,7 @@ from torch.nn.utils import clip_grads_with_norm_
 
 from e2.attention import chunked_attention
 from e2.batch import Batch
-from e2.data.loader import mixed_seed
+from e2.data.seeds import mixed_seed
 from e2.distributed import average_gradients, gather_step, own_rows, shared_means
 from e2.errors import TrainingStopped
 from e2.towers import open_tower

@@ -10,10 +10,8 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
@@ -21,7 +19,7 @@ from e2.activations import Activations
 from e2.checkpoint import tensors_sha256
 from e2.data.cache import key
 from e2.data.fingerprint import photo_fingerprint
-from e2.data.product import Catalogue
+from e2.data.photo_views import PhotoViews, blank
 from e2.data.transforms import PhotoTransform
 from e2.errors import InputError
 from e2.files import atomic_path
@@ -34,50 +32,38 @@ MOST_OPEN = 256  # files kept open
 FOUND = "found"  # whether a photo could be read
 
 
-class Pictures(Protocol):
-    """Products with fixed views of their photos."""
-
-    catalogue: Catalogue
-    transform: PhotoTransform
-    on_bad_row: str
-
-    def pixels(self, view: int, index: int, lost: list[str]) -> Tensor | None:
-        """(3, H, W) bytes; None, and a message in ``lost``, if no photo of the product can be read."""
-
-    def __len__(self) -> int: ...
-
-
 @dataclass
 class TowerCache:
-    """Activations by (view, product); the loader's processes get it pickled.
+    """Activations by (view, photo); the loader's processes get it pickled.
 
     Attributes:
         folder: of one key.
         shapes: kind of activation -> shape of one photo's.
-        products, views: numbers of.
+        photos, views: numbers of.
         transform: normalises kept pixels.
     """
 
     folder: Path
     shapes: dict[str, tuple[int, ...]]
-    products: int
+    photos: int
     views: int
     transform: PhotoTransform
     _slices: OrderedDict[Path, Any] = field(default_factory=OrderedDict, repr=False)
 
-    def read(self, view: int, index: int) -> Activations | None:
-        """One photo's activations, without batch dimension; None if it could not be read when the cache was written."""
-        shard, row = divmod(index, SHARD)
-        if not self._row(view, shard, FOUND, row):
-            return None
-        rows = {name: self._row(view, shard, name, row) for name in self.shapes}
+    def found(self, view: int, row: int) -> bool:
+        """Tells whether a photo could be read when the cache was written."""
+        return bool(self._row(view, FOUND, row))
+
+    def read(self, view: int, row: int) -> Activations:
+        """One photo's activations, without batch dimension; a blank picture's if it could not be read."""
+        rows = {name: self._row(view, name, row) for name in self.shapes}
         if "pixels" in rows:
             rows["pixels"] = self.transform.normalised(rows["pixels"])
         return Activations.of(rows)
 
     def missing(self, rank: int = 0, world: int = 1) -> list[tuple[int, int]]:
         """(view, shard) of what is yet to be written of a process's share, which is the same whatever others have written."""
-        shards = [(view, shard) for view in range(self.views) for shard in range(math.ceil(self.products / SHARD))]
+        shards = [(view, shard) for view in range(self.views) for shard in range(math.ceil(self.photos / SHARD))]
         kinds = (*self.shapes, FOUND)
         return [where for where in shards[rank::world] if not all(self.file(*where, kind).exists() for kind in kinds)]
 
@@ -86,14 +72,15 @@ class TowerCache:
         return self.folder / f"view-{view}" / name / f"{shard:05d}.safetensors"
 
     def rows(self, shard: int) -> range:
-        """Products of a shard."""
-        return range(shard * SHARD, min((shard + 1) * SHARD, self.products))
+        """Photos of a shard."""
+        return range(shard * SHARD, min((shard + 1) * SHARD, self.photos))
 
     def bytes_a_photo(self) -> int:
-        """Bytes that one view of one product takes."""
+        """Bytes that one view of one photo takes."""
         return sum(math.prod(shape) * (1 if name == "pixels" else 2) for name, shape in self.shapes.items())
 
-    def _row(self, view: int, shard: int, name: str, row: int) -> Tensor:
+    def _row(self, view: int, name: str, row: int) -> Tensor:
+        shard, place = divmod(row, SHARD)
         path = self.file(view, shard, name)
         if path not in self._slices:
             try:
@@ -103,13 +90,13 @@ class TowerCache:
             if len(self._slices) > MOST_OPEN:
                 self._slices.popitem(last=False)
         self._slices.move_to_end(path)
-        return self._slices[path][row]
+        return self._slices[path][place]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_slices": OrderedDict()}
 
 
-def open_cache(root: Path, model: E2, front: Front, pictures: Pictures, *, views: int, precision: str) -> TowerCache:
+def open_cache(root: Path, model: E2, front: Front, photos: PhotoViews, *, views: int, precision: str) -> TowerCache:
     """Opens the cache of a model's frozen front over a catalogue's photos, which may be empty or written in part.
 
     Raises:
@@ -117,24 +104,23 @@ def open_cache(root: Path, model: E2, front: Front, pictures: Pictures, *, views
     """
     require_fixed(model, front)
     facts = {
-        "weights": tensors_sha256(model.visual.state_dict()),
-        "transform": repr(pictures.transform),
-        "photos": type(pictures).__name__,
-        "products": photo_fingerprint(pictures.catalogue),
+        "weights": tensors_sha256(_frozen(model)),
+        "transform": repr(photos.transform),
+        "products": photo_fingerprint(photos.catalogue),
         "precision": precision,
     }
     folder = root / key(facts)
     with atomic_path(folder / "cache.json", cache=True) as path:  # tells a person what the folder belongs to
-        path.write_text(json.dumps({"catalogue": pictures.catalogue.name, **facts}, indent=2) + "\n")
-    _, height, width = blank(pictures.transform).shape
+        path.write_text(json.dumps({"catalogue": photos.catalogue.name, **facts}, indent=2) + "\n")
+    _, height, width = blank(photos.transform).shape
     shapes = front.fields(open_tower(model.visual), (height, width))
-    return TowerCache(folder, shapes, len(pictures), views, pictures.transform)
+    return TowerCache(folder, shapes, len(photos), views, photos.transform)
 
 
-def blank(transform: PhotoTransform) -> Tensor:
-    """Bytes (3, H, W) of the transform's size."""
-    with torch.random.fork_rng(devices=[]):
-        return transform.pixels(Image.new("RGB", (64, 64)))
+def _frozen(model: E2) -> dict[str, Tensor]:
+    """Weights and buffers of the image tower that do not learn."""
+    learning = {name for name, p in model.visual.named_parameters() if p.requires_grad}
+    return {name: tensor for name, tensor in model.visual.state_dict().items() if name not in learning}
 
 
 def require_fixed(model: E2, front: Front) -> None:

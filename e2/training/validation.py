@@ -9,15 +9,14 @@ from itertools import chain
 from statistics import mean
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from e2.activations import Photos, stack_photos
-from e2.data.images import BadImage, load_image
-from e2.data.loader import PhotoCache, leave_stopping_to_the_parent
-from e2.data.lost import LostPhotos, lost_photo
+from e2.data.loader import leave_stopping_to_the_parent
+from e2.data.lost import LostPhotos
+from e2.data.photo_views import PhotoViews
 from e2.data.product import Catalogue, tag_text
 from e2.data.transforms import PhotoTransform
 from e2.distributed import as_on_main, first_of_each, gather_rows, own_rows
@@ -31,36 +30,22 @@ TEXTS = 256  # tag texts encoded at a time
 class FirstPhotos(Dataset):
     """Each product's first photo and first text, with a message if the photo can no longer be read.
 
-    A white picture, which matches nothing, replaces it, so that a broken photo does not end a run. ``cache`` holds the photos
-    as a frozen tower has seen them.
+    A white picture, which matches nothing, replaces it, so that a broken photo does not end a run.
     """
 
-    on_bad_row = "skip"
-
-    def __init__(self, catalogue: Catalogue, transform: PhotoTransform, text: str, cache: PhotoCache | None = None):
-        self.catalogue, self.transform, self.text, self.cache = catalogue, transform, text, cache
+    def __init__(self, catalogue: Catalogue, transform: PhotoTransform, text: str):
+        self.catalogue, self.transform, self.text = catalogue, transform, text
+        self.photos = PhotoViews(catalogue, transform, on_bad_row="skip")
 
     def __len__(self) -> int:
         return len(self.catalogue)
 
     def __getitem__(self, index: int) -> tuple[Photos, str, str]:
-        text = self.catalogue[index].text(self.text)
-        photo = None if self.cache is None else self.cache.read(0, index)
-        if photo is not None:
-            return photo, text, ""
         lost: list[str] = []
-        pixels = self.pixels(0, index, lost)
-        return self.transform.normalised(pixels), text, "".join(lost)
-
-    def pixels(self, view: int, index: int, lost: list[str]) -> Tensor:
-        """The photo as bytes (3, H, W); it has one view only. Adds a message to ``lost`` if it cannot be read."""
-        product = self.catalogue[index]
-        try:
-            photo = load_image(product.images[0])
-        except BadImage as error:
-            photo = Image.new("RGB", (64, 64), "white")
-            lost.append(lost_photo(product.product_id, error))
-        return self.transform.pixels(photo)
+        photo = self.photos.read(0, index, 0, lost)
+        if photo is None:
+            photo = self.photos.blank(0, index, 0)
+        return photo, self.catalogue[index].text(self.text), "".join(lost)
 
 
 def collate(rows: Sequence[tuple[Photos, str, str]]) -> tuple[Photos, list[str], list[str]]:

@@ -4,15 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 from torch import nn
 
 import e2
-from e2.adapters.encoder import Encoder
-from e2.adapters.encoder_cache import CachedEncoder, from_cache
+from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.product_images import ProductImages
+from e2.data import open_catalogue
 from e2.data.product import Product
 from e2.errors import InputError
+from e2.training.fill_cache import CacheFiller
+from e2.training.run import start_run
 from tests.benchmarks.stubs import Shelf
 from tests.conftest import TAGS, jpeg
 
@@ -24,26 +27,31 @@ def shelf() -> Shelf:
     return Shelf([Product(f"p{row}", own, (f"product {row}",)) for row, own in enumerate(photos)])
 
 
-def make_encoder(backbone: str, **layout) -> Encoder:
+def make_encoder(backbone: str, *, precision: str = "bf16", cache=None, trained_groups: int = 0, **layout) -> Encoder:
+    torch.manual_seed(0)
     model, _, preprocess = e2.create_model_and_transforms(backbone, tags=TAGS if layout else (), **layout)
     for p in model.new_parameters():  # gates and shares start at zero
         nn.init.normal_(p, std=0.1)
-    return Encoder(model, preprocess, None, {"path": "here"}, device="cpu", precision="bf16", batch_size=4, workers=0)
+    kept = {"cache": cache, "trained_groups": trained_groups}
+    options = {"device": "cpu", "precision": precision, "batch_size": 4, "workers": 0}
+    return Encoder(model, preprocess, None, {"path": "here"}, **options, **kept)
 
 
 LAYOUTS = [{}, *({"locations": where, "gates": gates} for where in ("local", "patches") for gates in ("stream", "pooled"))]
+PHOTOS = np.array([8, 0, 4, 5, 5, 2]), np.array([2, 0, 1, 0, 2, 1])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: "-".join(layout.values()) or "clip")
 @pytest.mark.parametrize("trained_groups", [0, 2])
 def test_vectors_from_the_cache_are_those_from_pixels(tiny, shelf, tmp_path, layout, trained_groups):
     plain = make_encoder(tiny, **layout)
+    cached = make_encoder(tiny, cache=tmp_path, trained_groups=trained_groups, **layout)
     learning = [p.requires_grad for p in plain.model.parameters()]
-    cached = from_cache(plain, shelf, tmp_path, trained_groups)
-    assert isinstance(cached, CachedEncoder) and [p.requires_grad for p in plain.model.parameters()] == learning
-    photos = ProductImages(shelf, np.array([8, 0, 4, 5, 5, 2]), np.array([2, 0, 1, 0, 2, 1]))
+    photos = ProductImages(shelf, *PHOTOS)
+    cached.encode_images(photos)
+    assert [p.requires_grad for p in cached.model.parameters()] == learning
     runs = []
-    plain.model.visual.conv1.register_forward_hook(lambda *_: runs.append(1))
+    cached.model.visual.conv1.register_forward_hook(lambda *_: runs.append(1))
     found = cached.encode_images(photos)
     assert not runs
     assert_array_equal(found, plain.encode_images(photos))
@@ -53,7 +61,43 @@ def test_vectors_from_the_cache_are_those_from_pixels(tiny, shelf, tmp_path, lay
     assert_array_equal(cached.encode_images(others), plain.encode_images(others))
 
 
+def test_vectors_in_full_precision_differ_by_no_more_than_half_precision(tiny, shelf, tmp_path):
+    photos = ProductImages(shelf, *PHOTOS)
+    found, expected = (make_encoder(tiny, precision="fp32", cache=root).encode_images(photos) for root in (tmp_path, None))
+    assert 0 < np.abs(found - expected).max() < 2e-3
+
+
+def test_catalogues_are_told_apart(tiny, shelf, tmp_path):
+    plain, cached = make_encoder(tiny), make_encoder(tiny, cache=tmp_path)
+    other = Shelf(shelf.products[::-1])
+    for catalogue in (shelf, other, shelf):
+        photos = ProductImages.first(catalogue)
+        assert_array_equal(cached.encode_images(photos), plain.encode_images(photos))
+
+
+@pytest.mark.parametrize("groups", [0, 2])
+def test_what_training_kept_is_not_computed_again(shop, tiny, tmp_path, groups, monkeypatch):
+    options = {"data.data": str(shop), "data.tags": ",".join(TAGS), "data.batch_size": 16, "data.workers": 0, "backbone": tiny}
+    settings = [f"optim.image_layers={groups}", "model.gates=pooled", "model.locations=patches", "optim.lr=1e-2"]
+    cache = str(tmp_path / "cache")
+    start_run(tmp_path / "run", {**options, "data.cache": cache, "steps": 3, "device": "cpu"}, settings=settings)
+    plain, cached = (load_encoder(tmp_path / "run", device="cpu", workers=0, cache=root) for root in (None, cache))
+    monkeypatch.setattr(CacheFiller, "_write", None)  # nothing is left to write
+    for split in ("train", "val"):
+        photos = ProductImages.first(open_catalogue(str(shop), split))
+        found, expected = cached.encode_images(photos), plain.encode_images(photos)
+        assert (found * expected).sum(axis=1).min() > 0.9999
+
+
 def test_photo_that_cannot_be_read_is_named(tiny, shelf, tmp_path):
     shelf.products[4] = dataclasses.replace(shelf[4], images=[b"no photo"])
     with pytest.raises(InputError, match="product 'p4'"):
-        from_cache(make_encoder(tiny), shelf, tmp_path, 0)
+        make_encoder(tiny, cache=tmp_path).encode_images(ProductImages.first(shelf))
+
+
+def test_models_whose_activations_cannot_be_kept_are_refused(tiny, shelf, tmp_path):
+    with pytest.raises(InputError, match="--cache serves checkpoints"):
+        Encoder(nn.Linear(1, 1), lambda photo: photo, None, {"path": "graph"}, device="cpu", cache=tmp_path)
+    early = make_encoder(tiny, cache=tmp_path, attention="full")
+    with pytest.raises(InputError, match="--cache: this model's tokens reach"):
+        early.encode_images(ProductImages.first(shelf))

@@ -37,7 +37,7 @@ for study in $studies; do
       ;;
     controls | tags)
       tower=(--backbone "local-dir:${BACKBONE:?folder of a pre-trained backbone}" --epochs 2 --batch-size 128 --precision bf16 --workers 1
-        --runs "$RUNS" --cache "$RUNS/cache" --set optim.image_layers=0 --set optim.lr=1e-3)
+        --runs "$RUNS" --cache "$RUNS/cache" --set optim.image_layers=0 --set optim.lr=1e-3 --set data.augment=light)
       pooled=multifield-pooled,multifield-pooled-same-weight
       real=(--data "${LARGE:?folder with larger photos}" --tags brand,season,sub_category,colour)
       drawn=(--data boutique:train=4000,val=300,test=1000,seed=0,size=224 --tags brand,season,sub_category,composition,colour)

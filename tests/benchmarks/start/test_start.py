@@ -136,6 +136,16 @@ def test_other_settings_repeat_what_depends_on_them(stage):
     assert stage.run(epochs=2, tags="brand") == ["check"]
 
 
+def test_a_frozen_tower_runs_once_for_all_that_look_at_photos(stage):
+    stage.run(backbone="local-dir:clip")
+    looking = [line for line in stage.lines if line[:1] == ["train"] or line[0] in ("evaluate", "index")]
+    assert len(looking) == 5  # the index of train, and two updates of it
+    for line in looking:
+        assert line[line.index("--cache") + 1] == str(stage.day.out / "cache")
+    stage.run()
+    assert not any("--cache" in line for line in stage.lines)
+
+
 def test_another_table_is_refused(done, shop):
     out, _ = done
     before = contents(out)
@@ -238,7 +248,7 @@ def test_options_of_a_training_by_size(tmp_path):
     assert words(60).endswith("--method e2 --epochs 30 --batch-size 8")
     assert words(20_000).endswith("--epochs 3 --batch-size 128")
     assert words(10**6).endswith("--epochs 1 --batch-size 128")
-    assert "--cache" not in words(60, backbone="e2-tiny")
+    assert "image_layers" not in words(60, backbone="e2-tiny")
     for pretrained in ({"backbone": "local-dir:clip"}, {"backbone": "ViT-B-32", "pretrained": "openai"}):
-        assert f"--cache {tmp_path / 'cache'} --set optim.image_layers=0" in words(2_549, **pretrained)
+        assert "--set optim.image_layers=0" in words(2_549, **pretrained)
         assert words(2_549, **pretrained).endswith("--epochs 8 --batch-size 128")

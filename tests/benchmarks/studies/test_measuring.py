@@ -17,7 +17,7 @@ def test_study_fills_the_cache_of_the_measured_split_once(context, tmp_path, mon
     shared = {"precision": "bf16", "data": {"cache": str(tmp_path / "cache")}, "optim": {"image_layers": 0}}
     context = dataclasses.replace(context, common=merged(context.common, shared))
     record = TrainedStudy("small", "Small", "Is it small?", lambda _: methods("clip", "multifield")).run(context)
-    assert filled == [1, 1, 1, 0, 0, 0]  # train, val and the measured split; then nothing for the second run
+    assert filled == [1, 1, 0, 0, 0, 0]  # train and val, which is what is measured; then nothing for the second run
     (run,) = context.runs.glob("*-multifield-0")
     encoder = load_encoder(run, device="cpu", precision="bf16", workers=0)
     assert record["metrics"]["multifield"] == retrieval(encoder, context.open("val"), context).metrics

@@ -12,7 +12,7 @@ from PIL import Image, ImageFile
 
 from e2.data.images import BadImage, MissingImage, as_photo, check_image, load_image
 from e2.data.rgb import known_formats
-from e2.data.transforms import AUGMENTATIONS, photo_transform, training_transform
+from e2.data.transforms import AUGMENTATIONS, NONE, training_transform
 from e2.factory import create_model_and_transforms
 from tests.e2.data.conftest import encoded, photo
 
@@ -197,7 +197,7 @@ def test_what_a_resize_makes_is_bounded(mode, size, photo_size, monkeypatch):
     watched(torchvision.transforms.v2.functional, "resize", made, monkeypatch)
     rule = {"size": size, "resize_mode": mode, "interpolation": "bicubic", "mean": (0.5,) * 3, "std": (0.5,) * 3}
     visual = types.SimpleNamespace(preprocess_cfg={**rule, "fill_color": 0})
-    steps = [photo_transform(visual.preprocess_cfg)] + [training_transform(visual, augment) for augment in AUGMENTATIONS]
+    steps = [training_transform(visual, augment) for augment in (NONE, *AUGMENTATIONS)]
     for transform in steps:
         assert transform(solid("RGB", "red", photo_size)).shape == (3, *size)
     assert made and max(made) < 40 * max(size) ** 2

@@ -1,5 +1,6 @@
 """Frozen layers run once: a pass from kept activations equals one from pixels, and what is kept survives kills."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,11 @@ from torch import nn
 from transformers import BertConfig
 
 import e2
-from e2.config import LossConfig, ModelConfig, OptimConfig
+from e2.activations import stack_photos
+from e2.config import DataConfig, LossConfig, ModelConfig, OptimConfig
+from e2.data.loader import TrainingViews
+from e2.data.product import Product
+from e2.data.transforms import photo_transform
 from e2.errors import InputError
 from e2.frozen_texts import AT_ONCE, FrozenTexts, text_tower_is_frozen
 from e2.methods import METHODS
@@ -25,6 +30,8 @@ from e2.training.fill_texts import fill_texts
 from e2.training.optim import freeze_towers
 from e2.training.run import start_run
 from e2.training.tower_cache import TowerCache, require_fixed
+from e2.training.validation import FirstPhotos
+from tests.benchmarks.stubs import Shelf
 from tests.conftest import TAGS, TINY, jpeg
 from tests.e2.training.batches import random_batch
 
@@ -133,7 +140,7 @@ def test_autocast_reaches_no_process_that_reads_the_cache(shop, tiny, tmp_path):
 
 
 def test_runs_share_a_cache_and_add_what_they_need(shop, tiny, tmp_path):
-    cache = {"data.cache": str(tmp_path / "cache")}
+    cache = {"data.cache": str(tmp_path / "cache"), "data.augment": "light"}
     run(shop, tiny, tmp_path / "a", *FROZEN, **cache)
     first = files(tmp_path / "cache")
     run(shop, tiny, tmp_path / "b", *FROZEN, method="clip", **cache)
@@ -152,7 +159,7 @@ def test_runs_share_a_cache_and_add_what_they_need(shop, tiny, tmp_path):
 
 def test_shares_of_processes_stay_the_same_while_others_write(tmp_path, monkeypatch):
     monkeypatch.setattr("e2.training.tower_cache.SHARD", 4)
-    cache = TowerCache(tmp_path, {"pooled": (8,)}, products=18, views=2, transform=None)
+    cache = TowerCache(tmp_path, {"pooled": (8,)}, photos=18, views=2, transform=None)
     shares = [cache.missing(rank, 2) for rank in range(2)]
     assert sorted(shares[0] + shares[1]) == cache.missing() and len(cache.missing()) == 10
     for name in ("pooled", "found"):  # the first process is ahead
@@ -224,6 +231,44 @@ def test_a_photo_lost_meanwhile_is_named_or_replaced(tiny, tmp_path, monkeypatch
             run(tmp_path, tiny, tmp_path / "run", "optim.image_layers=0", **options)
     else:
         run(tmp_path, tiny, tmp_path / "run", "optim.image_layers=0", **options)
+
+
+def test_a_product_shows_each_of_its_photos_from_the_cache(tiny, tmp_path):
+    photos = [[jpeg((60 * i, 90, 200), i) for i in range(1 + row)] for row in range(3)]
+    shelf = Shelf([Product(f"p{row}", own, (f"tee {row}",)) for row, own in enumerate(photos)])
+    made = make(tiny, "clip", 0)
+    transform = photo_transform(made.model.visual.preprocess_cfg)
+    views = TrainingViews(shelf, transform, (), text="caption", prompt="{tag}", seed=0, views=1)
+    fill = {"views": 1, "precision": "fp32", "workers": 0, "context": contextlib.nullcontext}
+    fill_cache.read_from_cache(views.fixed, tmp_path, made.model.eval(), made.front(), **fill)
+    own = [[views.fixed.cache.read(0, row).pooled for row in rows] for rows in ([0], [1, 2], [3, 4, 5])]
+    shown = [{turn: views[(turn, row)].image.pooled for turn in range(30)} for row in range(3)]
+    for kept, turns in zip(own, shown, strict=True):
+        met = [[torch.equal(photo, seen) for photo in kept].index(True) for seen in turns.values()]
+        assert set(met) == set(range(len(kept)))
+    expected = made.model.visual(transform(shelf[2].images[1])[None])[0]
+    pooled = views.fixed.cache.read(0, 4).pooled.float()
+    torch.testing.assert_close(pooled @ made.model.visual.proj, expected, atol=2e-3, rtol=0)
+
+
+def test_a_photo_of_val_that_is_lost_meanwhile_is_a_blank_one(tiny, tmp_path):
+    shelf = Shelf([Product(f"p{row}", [jpeg((60 * row, 90, 200), row) if row else b"broken"], ("tee",)) for row in range(2)])
+    made = make(tiny, "clip", 0)
+    photos = FirstPhotos(shelf, photo_transform(made.model.visual.preprocess_cfg), "caption")
+    plain = [photos[row] for row in range(2)]
+    fill = {"views": 1, "precision": "fp32", "workers": 0, "context": contextlib.nullcontext}
+    fill_cache.read_from_cache(photos.photos, tmp_path, made.model.eval(), made.front(), **fill)
+    for row, (photo, text, lost) in enumerate(plain):
+        kept, same_text, told = photos[row]
+        assert text == same_text and bool(told) == bool(lost) == (row == 0)
+        expected, found = (made.model.encode_image(x.unsqueeze(0) if x is photo else stack_photos([x])) for x in (photo, kept))
+        torch.testing.assert_close(found, expected, atol=2e-3, rtol=0)
+
+
+def test_one_kept_view_is_that_of_evaluation_unless_told(tmp_path):
+    for given, kind in (({}, "light"), ({"cache": "c"}, "none"), ({"cache": "c", "views": 2}, "light")):
+        assert DataConfig(data="boutique", **given).augmentation == kind
+        assert DataConfig(data="boutique", augment="strong", **given).augmentation == "strong"
 
 
 def test_what_cannot_be_kept_is_refused(shop, tiny, tmp_path, monkeypatch):
