@@ -9,6 +9,7 @@ from e2.errors import InputError
 
 MEASUREMENTS = {  # name -> module of this package, and its function if that is not `run`
     "train-step": "train_step",
+    "trainers": "trainers",
     "cached-step": "cached_step",
     "method-steps": "method_steps",
     "retrieval": "retrieval",

@@ -4,6 +4,7 @@ import json
 import operator
 import re
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch.testing import assert_close
 from typer import Typer
 from typer.testing import CliRunner
 
-from e2.benchmarks.speed import growth, retrieval, train_step
+from e2.benchmarks.speed import growth, retrieval, train_step, trainers
 from e2.benchmarks.speed.command import speed
 from e2.benchmarks.speed.harness import compare, peak_memory
 from e2.benchmarks.speed.record import flat, measure
@@ -20,6 +21,7 @@ from e2.benchmarks.speed.registry import MEASUREMENTS, measurement, read_options
 from e2.benchmarks.speed.table import shown as form
 from e2.benchmarks.speed.table import speed_table, spelled
 from e2.config import DataConfig, ModelConfig, TrainConfig
+from e2.data import open_catalogue
 from e2.errors import InputError
 from tests.shared import ROOT
 
@@ -71,7 +73,7 @@ def test_wrong_settings_are_refused(setting):
 
 
 def test_an_unknown_measurement_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match="train-step, cached-step"):
+    with pytest.raises(InputError, match="train-step, trainers, cached-step"):
         measurement("everything")
 
 
@@ -151,6 +153,28 @@ def test_train_step_reports_times_memory_and_text_lengths(tiny, shop, monkeypatc
     assert found["images_per_second"] == pytest.approx(16 / found["ours_s"])
     assert 7 <= found["description_tokens"] <= 8  # "A red tee number 13" between two marks, a token for each digit
     assert found["unique_texts"] == 16 + 3 + 2 + 4  # descriptions, brands, seasons, colours
+
+
+def test_trainers_read_the_same_files_and_learn(tiny, shop, monkeypatch):
+    learnt = []
+
+    def compare(ours, theirs, repeats):
+        for epochs, model in ((ours, ours.run.model.clip), (theirs, theirs.model)):
+            before = {name: p.detach().clone() for name, p in model.named_parameters()}
+            epochs()
+            learnt.append(all(not torch.equal(before[name], p) for name, p in model.named_parameters() if p.ndim > 1))
+        images = theirs.data["train"].dataloader.dataset.images
+        originals = [open_catalogue(str(shop), "train")[row].images[0] for row in range(40)]
+        assert [Path(image).read_bytes() for image in images] == originals
+        assert [product.images[0].read_bytes() for product in ours.run.views.catalogue] == originals
+        assert ours.run.progress.step == 2 and theirs.epoch == 1
+        return {"ours_s": 2.0, "reference_s": 4.0}
+
+    monkeypatch.setattr(trainers, "compare", compare)
+    how = {"method": "e2", "epoch": 40, "tags": ("brand", "colour"), "workers": 0, "device": "cpu", "precision": "fp32"}
+    found = trainers.run(tiny, 16, data=str(shop), **how)
+    assert learnt == [True, True]
+    assert (found["images_per_second"], found["reference_images_per_second"]) == (16, 8)
 
 
 def printed(record) -> list[str]:
