@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from e2.options import EncoderOptions, Json, Lacking, MeasuredOptions, Seed, Text, show
+from e2.options import CachedEncoderOptions, Json, Lacking, MeasuredOptions, Seed, Text, show
 
 
 def captioning(
     catalogue: MeasuredOptions,
-    loading: EncoderOptions,
+    loading: CachedEncoderOptions,
     captioner: Annotated[list[str] | None, typer.Option(help="folder of e2 caption fit; repeatable")] = None,
     captions: Annotated[
         list[Path] | None, typer.Option(help="file of captions: jsonl, csv, COCO results or JSON {id: caption}; repeatable")

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from e2.options import EncoderOptions, Json, MeasuredOptions, Models, Seed, Text, show
+from e2.options import CachedEncoderOptions, Json, MeasuredOptions, Models, Seed, Text, show
 
 
 def gap(
     model: Models,
     catalogue: MeasuredOptions,
-    loading: EncoderOptions,
+    loading: CachedEncoderOptions,
     text: Text = "caption",
     captioner: Annotated[
         list[Path] | None, typer.Option(help="folder of e2 caption fit, of one of the models; repeatable")
