@@ -1,6 +1,7 @@
 """Photos read from the cache of a frozen tower give the vectors that they give from pixels."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,15 @@ from torch import nn
 import e2
 from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.product_images import ProductImages
+from e2.adapters.search.index import open_index
 from e2.data import open_catalogue
 from e2.data.product import Product
 from e2.errors import InputError
+from e2.front import Front
 from e2.training.fill_cache import CacheFiller
 from e2.training.run import start_run
 from tests.benchmarks.stubs import Shelf
+from tests.command import run_command
 from tests.conftest import TAGS, jpeg
 
 
@@ -75,18 +79,39 @@ def test_catalogues_are_told_apart(tiny, shelf, tmp_path):
         assert_array_equal(cached.encode_images(photos), plain.encode_images(photos))
 
 
-@pytest.mark.parametrize("groups", [0, 2])
-def test_what_training_kept_is_not_computed_again(shop, tiny, tmp_path, groups, monkeypatch):
+def train(shop, tiny, folder, groups=0) -> tuple[Path, str]:
+    """Trains a few steps from a cache: the run, and the cache."""
     options = {"data.data": str(shop), "data.tags": ",".join(TAGS), "data.batch_size": 16, "data.workers": 0, "backbone": tiny}
     settings = [f"optim.image_layers={groups}", "model.gates=pooled", "model.locations=patches", "optim.lr=1e-2"]
-    cache = str(tmp_path / "cache")
-    start_run(tmp_path / "run", {**options, "data.cache": cache, "steps": 3, "device": "cpu"}, settings=settings)
-    plain, cached = (load_encoder(tmp_path / "run", device="cpu", workers=0, cache=root) for root in (None, cache))
+    cache = str(folder / "cache")
+    start_run(folder / "run", {**options, "data.cache": cache, "steps": 3, "device": "cpu"}, settings=settings)
+    return folder / "run", cache
+
+
+@pytest.mark.parametrize("groups", [0, 2])
+def test_what_training_kept_is_not_computed_again(shop, tiny, tmp_path, groups, monkeypatch):
+    run, cache = train(shop, tiny, tmp_path, groups)
+    plain, cached = (load_encoder(run, device="cpu", workers=0, cache=root) for root in (None, cache))
     monkeypatch.setattr(CacheFiller, "_write", None)  # nothing is left to write
     for split in ("train", "val"):
         photos = ProductImages.first(open_catalogue(str(shop), split))
         found, expected = cached.encode_images(photos), plain.encode_images(photos)
         assert (found * expected).sum(axis=1).min() > 0.9999
+
+
+def test_commands_read_what_training_kept(shop, tiny, tmp_path, monkeypatch):
+    run, cache = train(shop, tiny, tmp_path)
+    monkeypatch.setattr(CacheFiller, "_write", None)
+    monkeypatch.setattr(Front, "run", None)  # no photo goes through the frozen layers
+    how = ("--data", shop, "--tags", "brand,season,colour", "--cache", cache, "--device", "cpu", "--workers", "0")
+    for line in (
+        ("evaluate", "retrieval", "--model", run, "--split", "val"),
+        ("index", "build", "--encoder", run, "--split", "train", "--out", tmp_path / "index"),
+        ("index", "update", "--index", tmp_path / "index", "--split", "val"),
+    ):
+        answer = run_command(*line, *how)
+        assert answer.status == 0, answer
+    assert len(open_index(str(tmp_path / "index"))) == 72
 
 
 def test_photo_that_cannot_be_read_is_named(tiny, shelf, tmp_path):
