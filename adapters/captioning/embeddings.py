@@ -9,7 +9,7 @@ from PIL import Image
 from e2.adapters.captioning.corpus import TextBlock
 from e2.adapters.encoder import Encoder
 from e2.data.cache import cache_folder, key
-from e2.data.fingerprint import fingerprint
+from e2.data.fingerprint import fingerprint, photo_digest
 from e2.data.images import load_image
 from e2.data.product import Catalogue, Product
 from e2.errors import InputError
@@ -45,7 +45,8 @@ def embed_photos(encoder: Encoder, catalogue: Catalogue, width: int, *, progress
 
     Parts are kept in `cache_folder` as they are done, so a stopped run goes on where it was.
     """
-    name = key("photo-embeddings", encoder.info["weights_sha256"], encoder.precision, fingerprint(catalogue))
+    products = fingerprint(catalogue), photo_digest(catalogue)
+    name = key("photo-embeddings", encoder.info["weights_sha256"], encoder.precision, *products)
     folder = cache_folder() / "photo-embeddings" / name
     starts = range(0, len(catalogue), PHOTOS)
     for start in with_progress(starts, "Photos", len(starts), progress):

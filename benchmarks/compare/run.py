@@ -19,7 +19,7 @@ from e2.benchmarks.core.comparison import COMPARISON, Comparison, MeasuredEncode
 from e2.benchmarks.core.comparison import compare as compare_measured
 from e2.benchmarks.core.tables import metrics_table
 from e2.data.catalogue import ArrowCatalogue, Subset
-from e2.data.fingerprint import fingerprint
+from e2.data.fingerprint import digest, fingerprint, photo_digest
 from e2.errors import InputError
 from e2.files import write_json
 from e2.notes import say
@@ -61,7 +61,7 @@ def compare_models(
     if products and products < len(catalogue):
         catalogue = Subset(catalogue, np.sort(np.random.default_rng(seed).permutation(len(catalogue))[:products]))
     tasks = CompareTasks.of(catalogue, text, seed, resamples, product_vector)
-    store = MeasuredStore(out, tasks, fingerprint(catalogue))
+    store = MeasuredStore(out, tasks, digest([fingerprint(catalogue), photo_digest(catalogue)]))
     measured: list[MeasuredEncoder] = []
     missing: dict[str, str] = {}
     for name in models:

@@ -35,11 +35,12 @@ def file_stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
 
 def digest_of_stamps(files: Iterable[Path]) -> str:
     """One hash over the stamps of very many files, which may be missing, without their paths."""
-    stamps = np.fromiter((_size_and_time(file) for file in files), dtype=np.dtype((np.int64, 2)))
+    stamps = np.fromiter((size_and_time(file) for file in files), dtype=np.dtype((np.int64, 2)))
     return hashlib.sha256(stamps.tobytes()).hexdigest()
 
 
-def _size_and_time(file: Path) -> tuple[int, int]:
+def size_and_time(file: Path) -> tuple[int, int]:
+    """Size in bytes and modification time of a file; -1 if it is missing."""
     try:
         status = file.stat()
     except (OSError, ValueError):  # ValueError: a NUL byte in the name

@@ -1,17 +1,19 @@
 """Fingerprints a catalogue's products, so that a resumed job does not mix two catalogues.
 
 Ids, texts, tags and the sizes (or names) of the photos are hashed, in order; no photo is read. A million products take
-seconds.
+seconds. What is kept on disk for later jobs goes by the photos themselves (`photo_digest`).
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from e2.data.cache import size_and_time
 from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.mixture import Mixture
 from e2.data.product import Catalogue, Product
@@ -20,20 +22,30 @@ from e2.errors import InputError
 ROWS = 65_536  # products hashed at a time
 
 
-def fingerprint(catalogue: Catalogue, texts: bool = True) -> str:
-    """SHA-256 over the products of a split, in hexadecimal; captions and tags count with ``texts`` only."""
+def fingerprint(catalogue: Catalogue) -> str:
+    """SHA-256 over the products of a split, in hexadecimal."""
     if isinstance(catalogue, Subset):
-        return digest([fingerprint(catalogue.catalogue, texts), np.asarray(catalogue.indices, np.int64).tobytes().hex()])
+        return digest([fingerprint(catalogue.catalogue), np.asarray(catalogue.indices, np.int64).tobytes().hex()])
     if isinstance(catalogue, Mixture):
-        return digest(fingerprint(each, texts) for each in catalogue.catalogues)
+        return digest(fingerprint(each) for each in catalogue.catalogues)
     if isinstance(catalogue, ArrowCatalogue):
-        return digest(_lines_of_table(catalogue, texts))
-    return digest(_line(catalogue[row], texts) for row in range(len(catalogue)))
+        return digest(_lines_of_table(catalogue))
+    return digest(_line(catalogue[row]) for row in range(len(catalogue)))
 
 
-def photo_fingerprint(catalogue: Catalogue) -> str:
-    """SHA-256 over ids and photos alone."""
-    return fingerprint(catalogue, texts=False)
+def photo_digest(catalogue: Catalogue) -> str:
+    """SHA-256 over ids and photos: the bytes of those in memory; name, size and time of change of files."""
+    return digest(_photo_line(catalogue[row]) for row in range(len(catalogue)))
+
+
+def _photo_line(product: Product) -> str:
+    return repr([product.product_id, [_contents(image) for image in product.images]])
+
+
+def _contents(image: bytes | Path) -> object:
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()
+    return image.name, *size_and_time(image)
 
 
 def facts(catalogue: Catalogue) -> dict[str, Any]:
@@ -60,11 +72,10 @@ def digest(lines: Iterable[str]) -> str:
     return sha.hexdigest()
 
 
-def _lines_of_table(catalogue: ArrowCatalogue, texts: bool) -> Iterator[str]:
+def _lines_of_table(catalogue: ArrowCatalogue) -> Iterator[str]:
     table = catalogue.table
-    columns = ("captions", *(f"tag:{entity}" for entity in catalogue.tags)) if texts else ()
     yield "" if catalogue.rows is None else np.asarray(catalogue.rows, np.int64).tobytes().hex()
-    for name in ("product_id", *columns):
+    for name in ("product_id", "captions", *(f"tag:{entity}" for entity in catalogue.tags)):
         yield name
         for start in range(0, len(table), ROWS):  # in blocks of a fixed size, whatever the chunks of the column
             yield repr(table.column(name).slice(start, ROWS).to_pylist())
@@ -86,9 +97,7 @@ def _told(field: pa.Array) -> pa.Array:
     return pc.binary_length(field) if binary else field
 
 
-def _line(product: Product, texts: bool) -> str:
-    if not texts:
-        return repr([product.product_id, _sizes(product)])
+def _line(product: Product) -> str:
     return repr([product.product_id, product.captions, _sizes(product), sorted(product.tags.items())])
 
 

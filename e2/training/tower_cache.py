@@ -18,7 +18,7 @@ from torch import Tensor
 from e2.activations import Activations
 from e2.checkpoint import tensors_sha256
 from e2.data.cache import key
-from e2.data.fingerprint import photo_fingerprint
+from e2.data.fingerprint import photo_digest
 from e2.data.photo_views import PhotoViews, blank
 from e2.data.transforms import PhotoTransform
 from e2.errors import InputError
@@ -106,7 +106,7 @@ def open_cache(root: Path, model: E2, front: Front, photos: PhotoViews, *, views
     facts = {
         "weights": tensors_sha256(_frozen(model)),
         "transform": repr(photos.transform),
-        "products": photo_fingerprint(photos.catalogue),
+        "products": photo_digest(photos.catalogue),
         "precision": precision,
     }
     folder = root / key(facts)

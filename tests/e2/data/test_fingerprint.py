@@ -1,12 +1,14 @@
 """The fingerprint of a catalogue: the same however it is stored in chunks, another once a product is."""
 
 import copy
+import os
 
 import pyarrow as pa
 import pytest
 
 from e2.data import Subset, open_catalogue
-from e2.data.fingerprint import digest, facts, fingerprint, require_same
+from e2.data.fingerprint import digest, facts, fingerprint, photo_digest, require_same
+from e2.data.product import Product
 from e2.errors import InputError
 from tests.e2.data.conftest import rows, write_parquet
 
@@ -81,3 +83,27 @@ def test_others_are_refused_with_what_is_known_of_them(found):
         require_same("x", noted, facts(Subset(found, range(5))))
     with pytest.raises(InputError, match="same number, different content"):
         require_same("x", noted, {**noted, "sha256": "0"})
+
+
+def test_photos_that_changed_have_another_digest(tmp_path, records, found):
+    copied = copy.deepcopy(records)
+    for change in (CHANGES["text"], CHANGES["tag"]):
+        change(copied[3])
+    assert photo_digest(opened(tmp_path, copied, "b")) == photo_digest(found)  # texts and tags do not count
+    bytes_ = bytearray(records[3]["image"]["bytes"])
+    bytes_[-3] ^= 1
+    copied[3]["image"]["bytes"] = bytes(bytes_)
+    assert photo_digest(opened(tmp_path, copied, "c")) != photo_digest(found)  # as many bytes, others
+
+
+def test_files_that_changed_have_another_digest(tmp_path):
+    file = tmp_path / "0.jpg"
+    file.write_bytes(b"12345")
+    products = [Product("p", [file], ("tee",))]
+    before = photo_digest(products)
+    assert photo_digest(products) == before
+    file.write_bytes(b"54321")
+    os.utime(file, (1, 1))
+    replaced = photo_digest(products)
+    file.unlink()
+    assert len({before, replaced, photo_digest(products)}) == 3
