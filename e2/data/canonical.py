@@ -24,6 +24,7 @@ CANDIDATES = (
 EXPONENT = r"[eE]\+[0-9]{1,3}"  # of large numbers; 5E-10 and 7E10 may be article numbers
 NUMBER = rf"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:{EXPONENT})?$"
 LARGE_NUMBER = rf"^-?[1-9](?:\.[0-9]*)?{EXPONENT}$"
+CUT = r"^-?[1-9][.,][0-9]{1,5}E\+[0-9]{2}$"  # as spreadsheets show a long number: its other digits are lost
 SCIENTIFIC = re.compile(r"[+-]?\d\.?\d*[eE][+-]\d{1,3}", re.ASCII)  # as programs write it; an article number 7E10 is none
 WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0*", re.ASCII)
 DECIMAL = re.compile(r"(-?(?:0|[1-9]\d*)\.\d*[1-9])0+", re.ASCII)
@@ -63,14 +64,22 @@ def ids_of_texts(ids: pa.ChunkedArray) -> pa.ChunkedArray:
     """Repairs the ids of a table whose format has only texts (CSV) and whose numbers a program has respelled.
 
     Data frames write the number 2010 as 2010.0, others write 4.006381333931e+12. The first is taken for a number only if all
-    ids are, the second always. If two ids would become one, all are kept as they are.
+    ids are, the second always; what a spreadsheet has `CUT` is no longer that number. If two ids would become one, all are
+    kept as they are.
     """
     texts = ids.combine_chunks()
     if not holds(texts, ".+"):
         return ids
     numbers = pc.all(pc.match_substring_regex(texts, NUMBER)).as_py()  # null is not asked
-    found = _respelled(texts, np.arange(len(texts)), NUMBER if numbers else LARGE_NUMBER, number=False)
+    found = _respelled(texts, np.flatnonzero(~are_cut(texts)), NUMBER if numbers else LARGE_NUMBER, number=False)
     return pa.chunked_array([found if pc.count_distinct(found) == pc.count_distinct(texts) else texts])
+
+
+def are_cut(texts: pa.Array) -> np.ndarray:
+    """Mask of the numbers that a spreadsheet has `CUT`, e.g. 4.00638E+12."""
+    if not holds(texts, "+"):
+        return np.zeros(len(texts), bool)
+    return np.asarray(pc.fill_null(pc.match_substring_regex(texts, CUT), False))
 
 
 def _respelled(texts: pa.Array, places: np.ndarray, pattern: str, number: bool = True) -> pa.Array:

@@ -17,8 +17,10 @@ LONGEST, DEEPEST = 100_000, 100  # characters and brackets of a cell that is rea
 NO_COMMA = re.compile(r"""(?<=['"])\s+(?=['"])""")  # as NumPy prints arrays: ['a.jpg' 'b.jpg']
 IMAGE_ENDINGS = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif", "jp2")
 ONE_PATH = re.compile(rf"[a-zA-Z][a-zA-Z0-9+.-]+://.+|.+\.(?:{'|'.join(IMAGE_ENDINGS)})", re.IGNORECASE | re.DOTALL)
+ADDRESSES = ("path", "url", "src")  # names of a path or URL in an object that stands for a photo
 SEPARATORS = re.compile(r"\s*[|;,\n]\s*")
 URL = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
+AFTER_URLS = "|;, \n"  # where a further one is missing
 BETWEEN_URLS = re.compile(r"[\s|;,]+(?=(?:https?:)?//)", re.IGNORECASE)  # a URL may hold commas and semicolons itself
 
 
@@ -91,6 +93,8 @@ def paths_in(cell: str) -> list[str | None]:
 
     >>> paths_in("a.jpg;b.jpg"), paths_in("red, blue.jpg"), paths_in('{"path": "a.jpg"}')
     (['a.jpg', 'b.jpg'], ['red, blue.jpg'], ['a.jpg'])
+    >>> paths_in("a.jpg|"), paths_in("https://cdn.example/b.jpg,")
+    (['a.jpg'], ['https://cdn.example/b.jpg'])
     >>> paths_in("https://cdn.example/w_200,h_300/a.jpg, https://cdn.example/b")
     ['https://cdn.example/w_200,h_300/a.jpg', 'https://cdn.example/b']
     """
@@ -99,14 +103,22 @@ def paths_in(cell: str) -> list[str | None]:
         values = found if isinstance(found, list) else [found]
         return [plain(_address(value) if isinstance(value, dict) else value) for value in values]
     if URL.match(cell):
-        return list(BETWEEN_URLS.split(cell.strip()))
+        return list(BETWEEN_URLS.split(cell.strip().rstrip(AFTER_URLS)))
     parts = [part for part in SEPARATORS.split(cell.strip()) if part]
-    return list(parts) if len(parts) > 1 and all(map(ONE_PATH.fullmatch, parts)) else [cell]
+    return list(parts) if parts and all(map(ONE_PATH.fullmatch, parts)) else [cell]
 
 
 def _address(photo: dict) -> object:
     """Path or URL in an object that stands for a photo."""
-    return next((photo[name] for name in ("path", "url", "src") if photo.get(name)), None)
+    return next((photo[name] for name in ADDRESSES if photo.get(name)), None)
+
+
+def without_formula(texts: pa.StringArray) -> pa.StringArray:
+    """Texts that exports wrap in a formula, ``="0012"``, so that spreadsheets keep their zeros; others as they are."""
+    first, last = edges(texts)
+    if not (among(first, b"=") & among(last, b'"')).any():
+        return texts
+    return pc.replace_substring_regex(texts, r'^="([^"]*)"$', r"\1")
 
 
 def flattened(cells: pa.Array) -> tuple[pa.Array, np.ndarray]:
@@ -156,6 +168,22 @@ def grouped(values: pa.Array, rows: np.ndarray, keep: pa.Array, count: int) -> p
         values, rows = values.filter(keep), rows[kept]
     offsets = np.concatenate([[0], np.bincount(rows, minlength=count).cumsum()])
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
+
+
+def usual(cells: pa.Array) -> pa.Array:
+    """Cells in a usual layout instead of a view or an extension type; UUIDs as their texts."""
+    kind = cells.type
+    if isinstance(kind, pa.UuidType):
+        return pa.array([None if one is None else str(one) for one in cells.to_pylist()], pa.string())
+    if isinstance(kind, pa.BaseExtensionType):
+        return usual(cells.storage)
+    if pa.types.is_string_view(kind):
+        return cells.cast(pa.string())
+    if pa.types.is_binary_view(kind):
+        return cells.cast(pa.large_binary())
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        return cells.cast(pa.large_list(kind.value_type))
+    return cells
 
 
 def is_list(kind: pa.DataType) -> bool:

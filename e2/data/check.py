@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from e2.data import cache
+from e2.data.canonical import are_cut
 from e2.data.catalogue import ImageStore
-from e2.data.columns import MALFORMED, NOTES
+from e2.data.columns import CUT_ID, MALFORMED, NOTES
 from e2.data.images import BadImage, MissingImage, UnreadableImage, check_image, reading_rules
 from e2.data.paths import RemoteImage, WindowsImage
 from e2.errors import InputError, printable
@@ -28,13 +29,15 @@ MISSING, UNREADABLE = "missing image file", "unreadable image"
 REMOTE, WINDOWS = "image named by URL", "Windows image path"
 DUPLICATE, FURTHER = "duplicate id", "a further photo of it"
 HINTS = {
-    "malformed row": 'quote cells with the delimiter or a line break, double quotation marks in them (""), use one encoding',
+    "malformed row": 'quote cells with the delimiter or a line break, double quotation marks in them (""), use one encoding, '
+    "which --encoding names",
     "no JSON object": "write one object a line",
     REMOTE: "URLs are not fetched here: `e2 data import SPEC --out DIR` fetches the photos",
     WINDOWS: "write / for backslashes, and paths relative to the table instead of a drive such as C:\\",
 }
 TASKS_AHEAD = 256  # handed to the threads at a time, so that memory does not grow with the catalogue
 SHOWN = 10  # bad rows that an error names
+LONGEST_DETAIL = 300  # characters of each
 
 
 class BadRow(NamedTuple):
@@ -121,8 +124,13 @@ def complain(where: str, table: pa.Table, bad_rows: Sequence[BadRow], first_row:
     for row, cause, detail in bad_rows[:SHOWN]:
         identifier = ids[row].as_py()
         name = "" if identifier is None else f", id {identifier[:40]!r}"
-        lines.append(f"  row {row + first_row:,}{name}: {cause}" + (f" ({printable(detail)})" if detail else ""))
+        lines.append(f"  row {row + first_row:,}{name}: {cause}" + (f" ({_shown(detail)})" if detail else ""))
     return InputError("\n".join([*lines, *(f"  {hint}" for hint in hints(bad_rows))]))
+
+
+def _shown(detail: str) -> str:
+    """A stranger's text for a message, which a photo in Base64 would fill."""
+    return printable(detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}...")
 
 
 def count_notes(table: pa.Table, rows: np.ndarray | None = None) -> dict[str, dict[str, int]]:
@@ -176,10 +184,11 @@ def _duplicates(table: pa.Table, bad: Collection[int]) -> Iterator[BadRow]:
     kept, places = np.unique(numbers[usable], return_index=True)
     first[kept] = usable[places]
     first[-1] = len(numbers)
-    images = table.column("images")
+    images, cut = table.column("images"), are_cut(ids)
     for row in np.flatnonzero(first[numbers] < np.arange(len(numbers))).tolist():
         photos = images[row]
-        yield BadRow(row, DUPLICATE, FURTHER if len(photos) and photos != images[int(first[numbers[row]])] else "")
+        further = len(photos) and photos != images[int(first[numbers[row]])]
+        yield BadRow(row, DUPLICATE, CUT_ID if cut[row] else FURTHER if further else "")
 
 
 def _empty(lists: pa.ChunkedArray) -> np.ndarray:

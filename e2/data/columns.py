@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from e2.data import cells as cell
-from e2.data.canonical import strings
+from e2.data.canonical import are_cut, strings
 from e2.data.edges import among, among_words, edges, holds, trimmed
 from e2.data.entities.rules import ENDINGS, EntityRule, decoded, encoded, read_rules
 from e2.data.product import tag_of
@@ -35,7 +35,12 @@ from e2.errors import InputError, first_line, printable
 IMAGE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
 NOTE = pa.struct([("what", pa.string()), ("value", pa.string())])
 # Words that spreadsheets and data frames write for "nothing", in any case
-MISSING_WORDS = ("#n/a", "n/a", "na", "null", "nan", "none", "<na>")
+MISSING_WORDS = (
+    *("#n/a", "n/a", "n.a.", "na", "null", "nan", "none", "<na>", "<null>", "(null)", "(none)", "undefined", "\\n"),
+    *("-", "--", "---", "–", "—"),
+    *("#null!", "#value!", "#ref!", "#name?", "#div/0!"),
+)
+CUT_ID = "id cut short by a spreadsheet (export the ids as texts)"
 MOST_VALUES = 100  # of one tag that a product keeps
 REGIONS, MALFORMED, NOTES = "regions", "e2:malformed", "e2:notes"
 WORDS = r"[\p{L}\p{N}\p{So}]"  # letters, digits and pictures: a text needs some
@@ -151,7 +156,7 @@ def normalise(
         "product_id": (columns.id, reader.ids),
         "captions": (columns.caption, looser.captions),
         "images": (columns.image, functools.partial(images, texts=looser)),
-        REGIONS: (REGIONS, lambda cells: cells.cast(pa.string())),
+        REGIONS: (REGIONS, _regions),
     }
     for entity in tags:
         make[f"tag:{entity}"] = (
@@ -187,6 +192,8 @@ class _Texts:
         if not (cell.is_text(values.type) or cell.is_binary(values.type)):
             return _joined(self.known(strings(values), rows, "id"), rows, cells)
         values = values.cast(pa.string())
+        if (cut := are_cut(values)).any():
+            self.notes.add(rows[cut].tolist(), CUT_ID, values.filter(pa.array(cut)).to_pylist())
         known = self.known(trimmed(values), rows, "id").is_valid()
         values = values if pc.all(known).as_py() else pc.if_else(known, values, pa.scalar(None, pa.string()))
         return _joined(values, rows, cells)
@@ -241,6 +248,11 @@ class _Texts:
             found = values.filter(pa.array(odd)).to_pylist()
             self.notes.add(rows[odd].tolist(), f"{role} kept though it may mean nothing (--missing-values drops it)", found)
         return values
+
+
+def _regions(cells: pa.Array) -> pa.Array:
+    """Column of boxes in JSON; one that holds anything else is the table's own, which uses the name differently."""
+    return cells.cast(pa.string()) if cell.is_text(cells.type) else pa.nulls(len(cells), pa.string())
 
 
 def _all_values(cells: pa.Array) -> tuple[pa.Array, np.ndarray]:
@@ -304,7 +316,10 @@ def _contents_and_paths(cells: pa.Array, texts: _Texts | None) -> tuple[pa.Array
     none = pa.nulls(len(values))
     if pa.types.is_struct(values.type):
         fields = dict(zip((part.name for part in values.type), values.flatten(), strict=True))
-        contents, paths = fields.get("bytes", none), fields.get("path", none)
+        path = next((name for name in cell.ADDRESSES if name in fields), None)
+        if path is None and "bytes" not in fields:
+            raise TypeError(f"no field is called bytes, {', '.join(cell.ADDRESSES)}")
+        contents, paths = fields.get("bytes", none), fields[path] if path else none
     elif cell.is_binary(values.type):
         contents, paths = values, none
     else:

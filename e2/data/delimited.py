@@ -3,6 +3,7 @@
 import collections
 import csv
 import io
+import string
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TextIO
 
@@ -17,6 +18,7 @@ PIECE = 1 << 20  # characters looked at together
 LONGEST_TEXT = 1000  # lines: a quotation mark still open after so many does not open a cell
 LONGEST_CELL = 16 << 20  # characters
 SHOWN = 80  # characters of a malformed row
+INVISIBLE = string.whitespace + "\u00a0\ufeff\u200b\u200e\u200f\u2060"  # marks of byte order and direction among them
 
 
 class Row(NamedTuple):
@@ -42,7 +44,7 @@ class Delimited:
         header = None
         while header is None and self._source.ahead():
             header = self._row()
-        self.header = header.cells if header else []  # empty if the file is
+        self.header = [trimmed_name(cell) for cell in header.cells] if header else []  # empty if the file is
 
     def parts(self, places: Sequence[int]) -> Iterator[pa.Table | list[Row]]:
         """Yields the rows below the header, a few thousand at a time.
@@ -67,9 +69,15 @@ class Delimited:
         """Reads the row that begins on the next line, of so many cells (0: any number); None for a blank one."""
         row = _next_row(self._source, self._reader)
         if row:
-            row = _checked(row, self._source, self._delimiter, width or len(row.cells))
+            width = width or len(row.cells)
+            row = _checked(row._replace(cells=_without_surplus(row.cells, width)), self._source, self._delimiter, width)
         self._source.begin()
         return row
+
+
+def trimmed_name(name: str) -> str:
+    """Name of a column without the blanks and invisible letters around it, which nobody can type."""
+    return name.strip(INVISIBLE)
 
 
 class _Lines:
@@ -154,6 +162,11 @@ def _next_row(source: _Lines, reader: Iterator[list[str]]) -> Row | None:
         return Row(source.number, [], str(error))
     blank = not cells or (len(cells) == 1 and not cells[0].strip())
     return None if blank else Row(source.number, cells)
+
+
+def _without_surplus(cells: list[str], width: int) -> list[str]:
+    """Cells without the empty ones that stand beyond the header's last, as where each line ends with the delimiter."""
+    return cells if any(cells[width:]) else cells[:width]
 
 
 def _problem(cells: list[str], width: int, lines: list[str]) -> str | None:

@@ -24,9 +24,23 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+GZIP = b"\x1f\x8b"
+MARKS = b"\xef\xbb\xbf\xff\xfe\0"  # bytes that byte order marks are made of
 WESTERN = "cp1252"  # the eight-bit encoding of spreadsheets in Western Europe and America
-OTHERS = [WESTERN, "cp1251", "cp932", "gb18030", "big5", "euc_kr"]  # those that can be told apart by their letters
+OTHERS = [  # those that can be told apart by their letters
+    *("cp1250", "cp1251", "cp1253", "cp1254", "koi8_r", "cp866"),  # of Central and Eastern Europe, Greece and Turkey
+    *("mac_roman", "cp850"),  # of Western Europe, by old programs
+    *("cp932", "euc_jp", "gb18030", "big5", "euc_kr"),
+]
+MOST_CHAOS = 0.5  # of a sample: a few short texts of another script may have much
 HEAD, PIECE = 1 << 16, 1 << 20
+OTHER_FILES = (  # beginning -> what such a file is, whatever it is called
+    (rb"PAR1", "a parquet file; let its name end in .parquet"),
+    (rb"PK\x03\x04|\xd0\xcf\x11\xe0", "an archive or an Excel workbook; unpack it, or save its sheet as CSV"),
+    (rb"BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!", "compressed in a way that is not read; unpack it, or use gzip"),
+    (rb"\s*<(!doctype html|html|head|body)", "a web page (HTML), saved in place of a table"),
+    (rb"\s*<\?xml|\s*<rss|\s*<feed", "XML; `e2 data import merchant:FILE` reads feeds"),
+)
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's
 FOREIGN = re.compile("[\udc80-\udcff]")  # bytes that are invalid in the encoding
 
@@ -59,7 +73,8 @@ def dialect_of(file: Path, own: str, delimiter: str | None = None, encoding: str
 
 @functools.lru_cache(maxsize=4096)
 def _dialect(file: Path, stamp: tuple[str, int, int], own: str, delimiter: str | None, encoding: str | None) -> Dialect:
-    found = encoding or _encoding(file)
+    _refuse_others(file)
+    found = _marked(file, encoding) if encoding else _encoding(file)
     odd = [] if encoding or found.startswith("utf-8") else [f"as {found}"]
     if not own:
         return Dialect(found, "", 0, " ".join(odd))
@@ -75,18 +90,25 @@ def _dialect(file: Path, stamp: tuple[str, int, int], own: str, delimiter: str |
 
 def open_text(file: Path, encoding: str) -> TextIO:
     """Opens a text table; bytes invalid in the encoding become lone surrogates."""
-    opener = gzip.open if _compressed(file) else open
+    opener = gzip.open if is_compressed(file) else open
     return cast(TextIO, opener(file, "rt", encoding=encoding, errors="surrogateescape", newline=""))
+
+
+def open_bytes(file: Path) -> IO[bytes]:
+    """Opens a file, unpacked if it is compressed."""
+    return cast(IO[bytes], gzip.open(file)) if is_compressed(file) else file.open("rb")
+
+
+def is_compressed(file: Path) -> bool:
+    """True for what gzip wrote, whatever the file's name."""
+    with file.open("rb") as content:
+        return content.read(len(GZIP)) == GZIP
 
 
 def foreign_byte(line: str) -> str | None:
     """First byte of a line that is invalid in its encoding, e.g. ``0xe9``; usually None."""
     found = None if line.isascii() else FOREIGN.search(line)
     return f"0x{ord(found[0]) - 0xDC00:02x}" if found else None
-
-
-def _compressed(file: Path) -> bool:
-    return file.name.lower().endswith(".gz")
 
 
 def _delimiter(lines: list[str], own: str) -> str:
@@ -100,12 +122,10 @@ def _delimiter(lines: list[str], own: str) -> str:
 
 def _encoding(file: Path) -> str:
     """Chooses UTF-8 unless a byte order mark, zero bytes, or more foreign than valid letters say otherwise."""
-    opener = gzip.open if _compressed(file) else open
-    with cast(IO[bytes], opener(file, "rb")) as data:
+    with open_bytes(file) as data:
         head = data.read(HEAD)
-        for mark, encoding in BYTE_ORDER_MARKS.items():
-            if head.startswith(mark):
-                return encoding
+        if marked := _by_mark(head):
+            return marked
         if head.count(0) > len(head) / 4:
             return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
         good, foreign, sample = 0, 0, bytearray()
@@ -120,5 +140,32 @@ def _encoding(file: Path) -> str:
                 sample += b"\n".join(line for line in piece.splitlines() if not line.isascii())[:HEAD]
     if foreign <= good:
         return "utf-8"
-    best = charset_normalizer.from_bytes(bytes(sample), cp_isolation=OTHERS).best()
-    return best.encoding if best else WESTERN
+    return _likeliest(bytes(sample))
+
+
+def _likeliest(sample: bytes) -> str:
+    """Encoding in which a sample reads most like a language; of equals the Western one, as for a lone 30 °C."""
+    found = charset_normalizer.from_bytes(sample, cp_isolation=[WESTERN, *OTHERS], threshold=MOST_CHAOS)
+    best = min(found, key=lambda one: (one.chaos, -one.coherence, WESTERN not in one.could_be_from_charset), default=None)
+    return WESTERN if best is None or WESTERN in best.could_be_from_charset else best.encoding
+
+
+def _refuse_others(file: Path) -> None:
+    """Refuses what is no text table, before its bytes are taken for the names of columns."""
+    with open_bytes(file) as data:
+        head = data.read(HEAD)
+    for beginning, kind in OTHER_FILES:
+        if re.match(beginning, head, re.IGNORECASE):
+            raise InputError(f"{file}: not a table of texts, but {kind}")
+
+
+def _marked(file: Path, encoding: str) -> str:
+    """An encoding that the user sets, with the byte order mark that the file begins with, which is no part of its text."""
+    with open_bytes(file) as data:
+        marked = _by_mark(data.read(len(codecs.BOM_UTF32)))
+    return marked if marked and codecs.lookup(encoding).name.startswith("utf") else encoding
+
+
+def _by_mark(head: bytes) -> str | None:
+    """Encoding that a byte order mark tells."""
+    return next((encoding for mark, encoding in BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)

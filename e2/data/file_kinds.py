@@ -17,6 +17,7 @@ KINDS = (  # pattern at the start -> what such a file is
     (rb"\xff\x0a|\x00\x00\x00\x0cJXL ", "a JPEG XL photo, which Pillow does not read; save it as JPEG"),
     (rb"PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf", "an archive; unpack it"),
     (rb"version https://git-lfs", "a pointer to a file that Git LFS holds; run `git lfs pull`"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8|II\*\0|MM\0\*|RIFF....WEBP", "damaged, or of a kind that Pillow does not read"),
     (rb"\s*[{\[]", "a text file (JSON)"),
     (rb"\s*<", "a text file (XML)"),
 )

@@ -30,7 +30,7 @@ def photo_path(root: Path, text: str) -> Path:
     if REMOTE.match(text):
         raise RemoteImage(text, "it is a URL, and URLs are not fetched")
     if text[:5].lower() == "file:":
-        return Path(urllib.request.url2pathname(urllib.parse.urlsplit(text).path))
+        return root / urllib.request.url2pathname(urllib.parse.urlsplit(text).path)
     path = root / text
     if WINDOWS.match(text) and not os.path.exists(path):
         raise WindowsImage(text, "there is no such file; write / for backslashes, and paths relative to the table")

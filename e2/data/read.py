@@ -18,9 +18,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from e2.data.cells import plain, strings_of
+from e2.data.cells import plain, strings_of, usual, without_formula
 from e2.data.columns import MALFORMED, NOTE, NOTES, Columns
-from e2.data.delimited import SHOWN, Delimited
+from e2.data.delimited import SHOWN, Delimited, trimmed_name
 from e2.data.dialect import Dialect, dialect_of, foreign_byte, open_text
 from e2.errors import InputError, in_short, printable
 
@@ -60,7 +60,7 @@ def column_names(file: Path, columns: Columns, needed: Collection[str] = ()) -> 
     with _clear_errors(file):
         if kind == ".parquet":
             with pyarrow.parquet.ParquetFile(file) as parquet:
-                return parquet.schema_arrow.names
+                return list(map(trimmed_name, parquet.schema_arrow.names))
         if kind == ".jsonl":
             return _json_names(file, columns, needed)
         with _delimited(file, columns) as table:
@@ -78,7 +78,9 @@ def read_batches(file: Path, wanted: Sequence[str], columns: Columns) -> Iterato
 
 def _read_parquet(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
     with pyarrow.parquet.ParquetFile(file) as parquet:
-        yield from parquet.iter_batches(ROWS_PER_BATCH, columns=list(wanted))
+        names = {trimmed_name(name): name for name in parquet.schema_arrow.names}
+        for batch in parquet.iter_batches(ROWS_PER_BATCH, columns=[names[name] for name in wanted]):
+            yield pa.record_batch({name: usual(batch.column(names[name])) for name in wanted})
 
 
 def _read_delimited(file: Path, wanted: Sequence[str], columns: Columns) -> Iterator[pa.RecordBatch]:
@@ -86,11 +88,12 @@ def _read_delimited(file: Path, wanted: Sequence[str], columns: Columns) -> Iter
         places = {name: table.header.index(name) for name in wanted}
         for part in table.parts(list(places.values())):
             if isinstance(part, pa.Table):
-                cells = {name: column.combine_chunks() for name, column in zip(places, part.columns, strict=True)}
+                columns_of_part = (column.combine_chunks() for column in part.columns)
+                cells = {name: without_formula(column) for name, column in zip(places, columns_of_part, strict=True)}
                 yield _batch(cells, pa.nulls(len(part), pa.string()), pa.nulls(len(part), pa.list_(NOTE)))
                 continue
             cells = {
-                name: pa.array([None if row.malformed else row.cells[place] for row in part], pa.string())
+                name: without_formula(pa.array([None if row.malformed else row.cells[place] for row in part], pa.string()))
                 for name, place in places.items()
             }
             notes = [[{"what": row.note, "value": f"line {row.line:,}"}] if row.note else None for row in part]

@@ -13,7 +13,7 @@ import itertools
 import json
 import os
 import tarfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,18 +26,20 @@ from e2.data import cache
 from e2.data.catalogue import ImageStore
 from e2.data.cells import IMAGE_ENDINGS
 from e2.data.columns import MALFORMED, NOTE, NOTES, REGIONS, Columns, normalise
+from e2.data.dialect import foreign_byte
 from e2.data.images import BadImage, MissingImage, UnreadableImage
 from e2.data.read import JSON_ROWS_FOR_NAMES, json_column
 from e2.data.remote import fetched, is_remote
 from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, FileSource, require_columns
-from e2.errors import InputError
+from e2.errors import InputError, in_short
 from e2.extras import extra
 
-FORMAT = 4  # version of the cache; counts up whenever the same shards give other samples
+FORMAT = 5  # version of the cache; counts up whenever the same shards give other samples
 TEXT_ENDINGS = ("json", "txt")
 PLACE = pa.struct([("offset", pa.int64()), ("size", pa.int64())])
 SAMPLES = pa.schema(
     {"key": pa.string(), "json": pa.string(), "txt": pa.string(), "images": pa.list_(PLACE), "endings": pa.string()}
+    | {"problem": pa.string()}
 )
 SAMPLES_AT_ONCE = 4096
 
@@ -121,7 +123,9 @@ def _files(argument: str) -> tuple[Path, ...]:
         return _remote_files(argument)
     pattern = os.path.expanduser(argument)
     if os.path.isdir(pattern):
-        pattern = os.path.join(glob.escape(pattern), "*.tar")
+        pattern = os.path.join(glob.escape(pattern), "*.[tT][aA][rR]")
+    elif os.path.isfile(pattern):  # whatever its name holds
+        return (Path(pattern),)
     names = _braces_expanded(pattern) if "{" in pattern else [pattern]
     found = [Path(file) for name in names for file in (sorted(glob.glob(name)) if glob.has_magic(name) else [name])]
     missing = [file for file in found if not file.is_file()]
@@ -152,7 +156,7 @@ def load_shards(files: Sequence[Path], tags: Sequence[str], columns: Columns) ->
 def _normalised(files: Sequence[Path], tags: Sequence[str], columns: Columns) -> Iterator[pa.Table]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # waits for disks, not for the processor
         for number, samples in enumerate(pool.map(shard_index, files)):
-            samples = samples.append_column(MALFORMED, _scattered(samples))
+            samples = samples.append_column(MALFORMED, _malformed(samples))
             for start in range(0, max(1, len(samples)), SAMPLES_AT_ONCE):
                 part = samples.slice(start, SAMPLES_AT_ONCE)
                 yield _texts(part, tags, columns, str(files[number])).append_column("images", _places(part, number))
@@ -168,14 +172,15 @@ def _texts(samples: pa.Table, tags: Sequence[str], columns: Columns, where: str)
     return normalise(pa.table(cells), tags, columns, where)
 
 
-def _scattered(samples: pa.Table) -> pa.Array:
-    """Error of each sample whose files are not adjacent in the shard, null for others."""
+def _malformed(samples: pa.Table) -> pa.Array:
+    """What is wrong with each sample, e.g. that its files are not adjacent in the shard; null for others."""
     keys = samples.column("key").combine_chunks().dictionary_encode()
     numbers = np.asarray(keys.indices)
     again = np.bincount(numbers, minlength=len(keys.dictionary))[numbers] > 1
     parts = again & np.asarray(samples.column("endings").is_valid())  # a whole sample that occurs twice is a duplicate
     reason = "files not adjacent: those of a sample must follow one another in the tar, as tar --sort=name puts them"
-    return pa.array([reason if part else None for part in parts.tolist()], pa.string())
+    problems = samples.column("problem").to_pylist()
+    return pa.array([reason if part else problem for part, problem in zip(parts.tolist(), problems, strict=True)], pa.string())
 
 
 def _row(sample: dict[str, Any], columns: Columns) -> dict[str, Any]:
@@ -189,12 +194,20 @@ def _row(sample: dict[str, Any], columns: Columns) -> dict[str, Any]:
 
 
 def _object(cell: str | None) -> dict[str, Any]:
-    """Parses a JSON object; empty for anything else, which leaves the sample without a text: a bad row, named and counted."""
+    """JSON object of a sample, which is known to be one; empty if it has none."""
+    return json.loads(cell) if cell else {}
+
+
+def _problem(texts: Mapping[str, str]) -> str | None:
+    """Cause and detail, joined by a colon, of texts (ending -> content) that cannot be read."""
+    for kind, text in texts.items():
+        if byte := foreign_byte(text):
+            return f"damaged sample: its {kind} is not in UTF-8 (byte {byte})"
     try:
-        found = json.loads(cell or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        found = json.loads(texts.get("json") or "{}")
+    except (ValueError, RecursionError) as error:
+        return f"damaged sample: its json cannot be read ({in_short(error)})"
+    return None if isinstance(found, dict) else "damaged sample: its json holds no object"
 
 
 def _places(samples: pa.Table, shard: int) -> pa.ListArray:
@@ -248,7 +261,10 @@ def _samples_of(key: str, members: Sequence["Member"]) -> Iterator[dict[str, Any
 def _sample(key: str, texts: dict[str, str], photos: Sequence["Member"], members: Sequence["Member"]) -> dict[str, Any]:
     places = [member.place for member in sorted(photos, key=lambda member: _natural(member.ending))]
     endings = None if texts and places else " ".join(dict.fromkeys(f".{member.ending}" for member in members))
-    return {"key": key, "json": texts.get("json"), "txt": texts.get("txt"), "images": places, "endings": endings}
+    problem = _problem(texts)
+    usable = {} if problem else texts
+    found = {"key": key, "json": usable.get("json"), "txt": usable.get("txt"), "images": places, "endings": endings}
+    return found | {"problem": problem}
 
 
 class Member(NamedTuple):
@@ -281,9 +297,20 @@ def _members(file: Path) -> Iterator[Member]:
                 if info.isfile() and name:
                     member = Member(str(path.parent / name), ending, {"offset": info.offset_data, "size": info.size}, None)
                     opened = tar.extractfile(info) if member.kind in TEXT_ENDINGS else None
-                    yield member._replace(text=opened.read().decode("utf-8", "replace")) if opened else member
+                    yield member._replace(text=opened.read().decode("utf-8-sig", "surrogateescape")) if opened else member
+            _require_end(file, tar.offset)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InputError(f"{file}: cannot be read as a tar file ({error}); it must be whole and not compressed") from error
+
+
+def _require_end(file: Path, offset: int) -> None:
+    """Raises unless an archive ends where its last file does: `tarfile` takes damage and a cut for the end."""
+    with file.open("rb") as content:
+        content.seek(offset)
+        if content.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+            raise InputError(
+                f"{file}: cut or damaged at byte {offset:,}, where neither a file nor the end is; copy or pack it again"
+            )
 
 
 def _natural(ending: str) -> tuple[int, str]:

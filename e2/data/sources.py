@@ -23,7 +23,7 @@ from e2.data.remote import fetched, is_remote
 from e2.data.shards import ShardSource
 from e2.data.shop.layout import LAYOUTS
 from e2.data.shop.source import ShopSource, export_files
-from e2.data.tables import TableSource, are_text_tables
+from e2.data.tables import FileSource, TableSource, are_text_tables
 from e2.errors import InputError, MissingColumn
 from e2.notes import say
 from e2.outputs import restore
@@ -128,7 +128,7 @@ def open_catalogue(
         images=source.images(split, columns),
         columns=source.columns(split),
     )
-    if progress and isinstance(source, TableSource):
+    if progress and isinstance(source, FileSource):
         for line in source.remarks(split):
             say(line)
     leave_out_bad_rows(catalogue, [*source.identity(split), *columns.identity()], on_bad_row, progress, most_photos, together)

@@ -13,12 +13,22 @@ from e2.data.catalogue import FilesAndBytes
 from e2.data.columns import REGIONS, Columns, normalise
 from e2.errors import InputError, MissingColumn, printable
 
-FORMAT = 2  # version of the cache; counts up whenever the same files give other rows
+FORMAT = 3  # version of the cache; counts up whenever the same files give other rows
+PASSING = "._~"  # begin the names of files that other programs leave
+LONGEST_LIST = 500  # characters of the names of columns in a message
 IN_MEMORY_BYTES = 2 << 30  # larger catalogues keep their images in a memory-mapped copy
 SPLITS = ("train", "val", "test")
 FURTHER_PHOTOS = "additional_image_link"  # in the feeds of Google's Merchant Center
 OTHER_NAMES = {"valid": "val", "validation": "val", "dev": "val"}
-SHARD = re.compile(r"[-_.]\d+(-of-\d+)?$")
+SHARD = re.compile(r"[-_.](\d+)(?:-of-(\d+))?$")  # number and, if told, count
+
+
+def missing_shards(files: Sequence[Path]) -> str:
+    """Says how many shards of a split are missing, as far as their names (``-00000-of-00004``) tell; empty if none is."""
+    found = [match for file in files if (match := SHARD.search(read.stem_of(file).removesuffix(".tar"))) and match[2]]
+    count, there = max((int(match[2]) for match in found), default=0), {int(match[1]) for match in found}
+    lost = count - len(there)
+    return f"{lost:,} of the {count:,} shards that {files[0].name} is one of are not read" if lost > 0 else ""
 
 
 def in_order(splits: Iterable[str]) -> tuple[str, ...]:
@@ -37,6 +47,11 @@ class FileSource:
 
     def identity(self, split: str) -> list[object]:
         return list(cache.file_stamps(self.files[split]))
+
+    def remarks(self, split: str) -> list[str]:
+        """Remarks for the user on how the files are read."""
+        missing = missing_shards(self.files[split])
+        return [f"{self.files[split][0].parent}: {missing}"] if missing else []
 
 
 class TableSource(FileSource):
@@ -58,16 +73,25 @@ class TableSource(FileSource):
         return tuple(read.column_names(self.files[split][0], self._columns))
 
     def remarks(self, split: str) -> list[str]:
-        """Remarks for the user: dialects that the file's ending does not imply, and photos left unread."""
+        """Remarks for the user: dialects that the file's ending does not imply, files and photos left unread."""
         found: dict[str, Path] = {}
         for file in self.files[split]:
             if read.format_of(file) != ".parquet":
                 found.setdefault(read.dialect(file, self._columns).detected, file)
         lines = [f"{file}: read {words} (--delimiter and --encoding say otherwise)" for words, file in found.items() if words]
+        lines += super().remarks(split)
+        if split == self.splits()[0] and (others := self._other_tables()):
+            lines.append(f"{self.root}: not read, as they are named after no split: {_named(others)}")
         if self._columns.image != FURTHER_PHOTOS and (unread := sum(map(self._further_photos, self.files[split]))):
             advice = "`e2 data import merchant:FILE` takes them"
             lines.append(f"{self.root}: {unread:,} rows have further photos in {FURTHER_PHOTOS}, which are not used; {advice}")
         return lines
+
+    def _other_tables(self) -> list[Path]:
+        """Tables in a folder of splits that belong to none of them."""
+        known = {file for files in self.files.values() for file in files}
+        there = () if self.one_split else sorted(self.root.iterdir())
+        return [file for file in there if read.format_of(file) and file not in known and file.name[0] not in PASSING]
 
     def _further_photos(self, file: Path) -> int:
         """Counts rows with photos in the column in which shop feeds keep further ones."""
@@ -109,7 +133,10 @@ def require_columns(file: Path, present: Sequence[str], needed: dict[str, str]) 
         if present.count(column) > 1:
             raise InputError(f"{file}: the column {column!r} occurs twice in it; rename one of them")
         if column not in present:
-            there = printable(", ".join(present)) or "none"
+            there = printable(", ".join(present))[:LONGEST_LIST] or "none"
+            if len(present) == 1 and read.format_of(file) in (".csv", ".tsv"):
+                advice = "let the first line name the columns, and --delimiter what stands between them"
+                raise MissingColumn(f"{file}: no column {column!r}; its header is one cell, {there}; {advice}")
             raise MissingColumn(f"{file}: no column {column!r}; it has {there}; name the right one by {option}")
 
 
@@ -164,7 +191,12 @@ def _files_of_folder(folder: Path) -> dict[str, tuple[Path, ...]]:
     if len(tables) == 1 and tables[0].name != "styles.csv":
         return {read.stem_of(tables[0]): (tables[0],)}
     kaggle = f"; for the Kaggle layout write products:{folder}" if (folder / "styles.csv").exists() else ""
-    raise InputError(f"{folder}: no table in it; expected train/val/test with one of {' '.join(read.FORMATS)}{kaggle}")
+    there = f"no table that a split is named after ({_named(tables)})" if tables else "no table in it"
+    raise InputError(f"{folder}: {there}; expected train/val/test with one of {' '.join(read.FORMATS)}{kaggle}")
+
+
+def _named(files: Sequence[Path]) -> str:
+    return ", ".join(printable(file.name) for file in files[:3]) + (", ..." if len(files) > 3 else "")
 
 
 def _alike(split: str, files: list[Path]) -> tuple[Path, ...]:

@@ -1,31 +1,46 @@
 """Reads Google Merchant feeds in XML (RSS 2.0 or Atom), one product at a time, however large the file."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from e2.data.dialect import open_bytes
 from e2.data.shop.layout import OPTION
 from e2.errors import InputError, first_line
 from e2.extras import extra
 
 ITEMS = ("item", "entry")  # of RSS and of Atom
+DETAIL = "product_detail"
+DESCRIPTIONS = ("description", "summary", "content")  # of RSS, and of Atom
 
 
-def feed_rows(file: Path, opened: Callable[[Path], IO[bytes]]) -> Iterator[dict[str, list[str]]]:
+def feed_rows(file: Path) -> Iterator[dict[str, list[str]]]:
     """Yields name -> values of each product; of a name with and without Google's namespace (g:) the first is taken.
 
     Neither entities of the file's own nor anything outside it is read.
     """
+    return map(_fields, _items(file))
+
+
+def detail_names(file: Path) -> list[str]:
+    """Names of the fields that are product details, in any product."""
+    details = (detail for item in _items(file) for detail in item.iterfind(f"{{*}}{DETAIL}"))
+    return list(dict.fromkeys(name for name, _ in map(_detail, details) if name))
+
+
+def _items(file: Path) -> Iterator[Any]:
+    """Yields the elements of the products; each is emptied when the next one is asked for."""
     with extra("sources", "feeds in XML"):
         from lxml import etree
     found = False
     try:
-        with opened(file) as content:
+        with open_bytes(file) as content:
             tags = [f"{{*}}{tag}" for tag in ITEMS]
-            for _, item in etree.iterparse(content, tag=tags, resolve_entities=False, no_network=True, remove_comments=True):
+            safe = {"resolve_entities": False, "no_network": True, "remove_comments": True, "remove_pis": True}
+            for _, item in etree.iterparse(content, tag=tags, **safe):
                 found = True
-                yield _fields(item)
+                yield item
                 item.clear()
                 while item.getprevious() is not None:  # else the products read before stay in memory
                     del item.getparent()[0]
@@ -41,15 +56,26 @@ def _fields(item: Any) -> dict[str, list[str]]:
     for part in item.iterchildren("*"):
         _, _, namespace_and_name = part.tag.rpartition("{")
         namespace, _, name = namespace_and_name.rpartition("}")
-        if not len(part) and (text := (part.text or "").strip()):
+        if name == DETAIL:
+            option, value = _detail(part)
+            if option and value:
+                google[option].append(value)
+        elif text := _content(part):
             (google if "google" in namespace else plain)[name].append(text)
-        elif len(part) and name == "product_detail":
-            _add_detail(google, part)
-    return {**plain, **google}
+    fields = {**plain, **google}
+    told = next((name for name in DESCRIPTIONS if name in fields), None)
+    return fields | {DESCRIPTIONS[0]: fields[told]} if told else fields
 
 
-def _add_detail(fields: dict[str, list[str]], detail: Any) -> None:
-    """Adds a product detail, e.g. section, ``attribute_name`` Fabric and ``attribute_value`` linen, as ``option:fabric``."""
+def _content(part: Any) -> str:
+    """Text of an element, with the markup inside it, if any (<b>, XHTML)."""
+    from lxml import etree
+
+    return "".join([part.text or "", *(etree.tostring(inner, encoding="unicode") for inner in part)]).strip()
+
+
+def _detail(detail: Any) -> tuple[str, str]:
+    """Field and value of a product detail: ``attribute_name`` Fabric and ``attribute_value`` linen are ``option:fabric``."""
     named = {child.tag.rpartition("}")[2]: (child.text or "").strip() for child in detail.iterchildren("*")}
-    if named.get("attribute_name") and named.get("attribute_value"):
-        fields[OPTION + named["attribute_name"].casefold()].append(named["attribute_value"])
+    name = named.get("attribute_name", "")
+    return OPTION + name.casefold() if name else "", named.get("attribute_value", "")

@@ -11,6 +11,7 @@ from e2.errors import InputError
 LISTS = ("products", "items", "data", "results", "entries", "nodes", "edges", "records")  # names of the list of products
 TEXTS = ("src", "url", "path", "name", "title", "label", "value", "rendered", "text")  # what an object stands for
 VALUES = ("values", "options", "option", "value")  # of a named attribute
+PRICE = "price"
 DEEPEST = 8  # lists and objects around the products
 
 
@@ -41,13 +42,21 @@ def fields_of(product: dict[str, Any]) -> dict[str, list[str]]:
     count as the first of their parts that says something: an address, a name, a value.
     """
     fields: dict[str, list[str]] = defaultdict(list)
-    for name, value in product.items():
+    for name, value in [*product.items(), *_prices(product)]:
         for item in value if isinstance(value, list) else [value]:
             attribute = _attribute(item)
             for text in attribute[1] if attribute else [_text(item)]:
                 if text and text.strip():
                     fields[attribute[0] if attribute else name].append(text)
     return dict(fields)
+
+
+def _prices(product: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Prices of a product's variants, as far as it has none of its own (Shopify)."""
+    variants = product.get("variants")
+    if isinstance(variants, list) and PRICE not in product:
+        prices = (variant.get(PRICE) for variant in variants if isinstance(variant, dict))
+        yield PRICE, [price for price in prices if price is not None]
 
 
 def _attribute(item: Any) -> tuple[str, list[str | None]] | None:

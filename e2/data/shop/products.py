@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from e2.data import cache
 from e2.data.columns import IMAGE as IMAGE_TYPE
 from e2.data.columns import MALFORMED, MISSING_WORDS, NOTE, NOTES, Columns
+from e2.data.shop.feed import detail_names
 from e2.data.shop.html_text import plain_text
 from e2.data.shop.layout import DESCRIPTION, ID, IMAGE, LAYOUTS, OPTION, POSITION, TABLE, TITLE, Layout, guessed
 from e2.data.shop.merging import Merged, merged
@@ -22,7 +23,7 @@ from e2.data.shop.template import Template
 from e2.data.tables import FURTHER_PHOTOS
 from e2.errors import InputError, MissingColumn, printable
 
-FORMAT = 1  # version of the cache; counts up whenever the same files give other products
+FORMAT = 2  # version of the cache; counts up whenever the same files give other products
 CAPTION = "caption"
 MOST_PHOTOS = 20
 ROWS_AT_ONCE = 1024
@@ -97,7 +98,7 @@ def plan_of(export: Export) -> Plan:
 
 
 def _plan_of_shop(export: Export, layout: Layout) -> Plan:
-    given = list(layout.fields) if kind_of_export(export.files[0]) == "xml" else _names(export)
+    given = _names_of_feed(export, layout) if kind_of_export(export.files[0]) == "xml" else _names(export)
     names = {name: ours for name in given if (ours := layout.name(name))}
     there = list(dict.fromkeys(names.values()))
     for needed in (ID, IMAGE, TITLE):
@@ -158,6 +159,11 @@ def in_braces(names: Iterable[str]) -> str:
     return ". ".join(f"{{{name}}}" for name in names)
 
 
+def _names_of_feed(export: Export, layout: Layout) -> list[str]:
+    """Fields that a feed in XML may have, and the details that its products name."""
+    return [*layout.fields, *chain.from_iterable(detail_names(file) for file in export.files)]
+
+
 def _names(export: Export) -> list[str]:
     """Fields of an export as it spells them, those that cells name among them."""
     given = dict.fromkeys(chain.from_iterable(field_names(file, export.columns) for file in export.files))
@@ -200,8 +206,9 @@ def _columns_to_read(file: Path, export: Export, plan: Plan) -> list[str] | None
 
 
 def _texts(values: Iterable[str], separator: str | None) -> list[str]:
-    split = (part for value in values for part in (value.split(separator) if separator else [value]))
-    return [text for part in split if (text := plain_text(part))]
+    plain = map(plain_text, values)  # before they are split: </b> holds a slash
+    split = (part.strip() for value in plain for part in (value.split(separator) if separator else [value]))
+    return [part for part in split if part]
 
 
 def _first(fields: dict[str, list[Any]], *names: str) -> str | None:

@@ -1,11 +1,10 @@
 """Reads exports row by row, whatever their format: names of fields with all their values as texts, photos apart."""
 
-import gzip
 import json
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, repeat
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -13,6 +12,7 @@ from e2.data import cells as cell
 from e2.data import read
 from e2.data.canonical import strings
 from e2.data.columns import MALFORMED, REGIONS, Columns, images
+from e2.data.dialect import MARKS, open_bytes
 from e2.data.shop.feed import feed_rows
 from e2.data.shop.objects import fields_of, objects_of
 from e2.errors import InputError, first_line, printable
@@ -39,17 +39,12 @@ def kind_of_export(file: Path) -> str:
     if read.format_of(file):
         return "table"
     try:
-        with opened(file) as content:
-            head = content.read(HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
+        with open_bytes(file) as content:
+            head = content.read(HEAD).lstrip(MARKS).replace(b"\0", b"").lstrip()  # UTF-16 has zeros
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise InputError(f"{file}: cannot be read ({reason}); name the file that the shop system wrote") from error
     return "xml" if head[:1] == b"<" else "json" if head[:1] in (b"{", b"[") else "table"
-
-
-def opened(file: Path) -> IO[bytes]:
-    """Opens a file, unpacked if its name ends in .gz."""
-    return cast(IO[bytes], gzip.open(file)) if file.name.lower().endswith(".gz") else file.open("rb")
 
 
 def field_names(file: Path, columns: Columns) -> list[str]:
@@ -74,7 +69,7 @@ def export_rows(
     if kind == "table":
         yield from _table_rows(file, photos, columns, field_names(file, columns) if wanted is None else wanted)
         return
-    rows = feed_rows(file, opened) if kind == "xml" else map(fields_of, objects_of(_document(file), str(file)))
+    rows = feed_rows(file) if kind == "xml" else map(fields_of, objects_of(_document(file), str(file)))
     for fields in rows:
         found = {
             name: [path for value in fields[name] for path in cell.paths_in(value)] for name in fields.keys() & set(photos)
@@ -84,8 +79,8 @@ def export_rows(
 
 def _document(file: Path) -> Any:
     try:
-        with opened(file) as content:
-            return json.loads(content.read().decode("utf-8-sig"))
+        with open_bytes(file) as content:
+            return json.loads(content.read())  # in UTF-8, 16 or 32
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
             raise InputError(

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from e2.data import open_catalogue
@@ -66,6 +68,15 @@ def test_parquet_cells(tmp_path, cells, expected):
     assert bad.get("no text", 0) == expected.count(None)
 
 
+def test_parquet_cells_in_views(tmp_path):
+    frame = pd.DataFrame(records(["a", "b"]))
+    caption = pa.array([["a", "c"], ["b"]], pa.list_view(pa.string()))
+    columns = {"product_id": pa.array(frame.product_id).cast(pa.string_view()), "caption": caption}
+    columns["image"] = pa.array(frame.image).cast(pa.binary_view())
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet") == ({"p0": ("a", "c"), "p1": ("b",)}, {})
+
+
 def test_json_cells_of_mixed_kinds(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encoded(photo()))
     cells = ["text", 7, 2.5, float("nan"), None, ["a", 3, None], {"a": 1}, True, [[1], "x"], "\ud83d half of a pair"]
@@ -84,9 +95,6 @@ def test_a_column_of_structs_is_one_clear_line(tmp_path):
 
 
 def test_text_that_is_not_utf8_inside_parquet(tmp_path):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     broken = pa.array([b"caf\xe9", b"ok"]).view(pa.string())
     table = pa.table({"product_id": ["a", "b"], "image": [encoded(photo())] * 2, "caption": broken})
     pq.write_table(table, tmp_path / "a.parquet")

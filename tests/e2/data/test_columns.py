@@ -95,6 +95,7 @@ def test_texts_drop_blanks_and_keep_their_rows():
         (pa.array(["a.jpg", " "]), [[(None, "a.jpg")], []]),
         (pa.array([{"bytes": b"1", "path": "a"}, {"bytes": None, "path": "b"}, None]), [[(b"1", "a")], [(None, "b")], []]),
         (pa.array([{"path": "b"}]), [[(None, "b")]]),
+        (pa.array([{"url": "b", "width": 3}]), [[(None, "b")]]),
         (pa.array([[b"1", b"2"], [None], None]), [[(b"1", None), (b"2", None)], [], []]),
         (pa.array([[{"bytes": b"1", "path": None}] * 2, []]), [[(b"1", None)] * 2, []]),
         (pa.nulls(1), [[]]),
@@ -103,6 +104,11 @@ def test_texts_drop_blanks_and_keep_their_rows():
 def test_images(cells, expected):
     found = [[(image["bytes"], image["path"]) for image in row] for row in images(cells).to_pylist()]
     assert found == expected
+
+
+def test_a_struct_without_a_photo_is_named():
+    with pytest.raises(InputError, match=r"column 'image'.*no field is called bytes, path, url, src"):
+        normalise(pa.table({"image": [{"uri": "a.jpg"}]}), (), Columns(), "t.parquet")
 
 
 def test_a_column_of_another_kind_is_named():

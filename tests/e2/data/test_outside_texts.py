@@ -1,9 +1,11 @@
 """Tables and shards as shops, spreadsheets and data frames write them: what becomes of each, and what is said of it."""
 
+import base64
 import gzip
 import io
 import json
 import tarfile
+import uuid
 
 import pandas as pd
 import pyarrow as pa
@@ -52,6 +54,7 @@ def tags_of(catalogue):
 SEMICOLONS, TABS, BARS = (PLAIN.replace(",", letter) for letter in ";\t|")
 JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
 CHLOE = PLAIN.replace("Nike", "Chloé")
+SPACED = PLAIN.replace(HEADER, " product_id\u00a0, image , caption,\u200bbrand \n")
 DIALECTS = {
     "semicolons": ("t.csv", SEMICOLONS, "semicolons"),
     "semicolons and mark": ("t.csv", b"\xef\xbb\xbf" + SEMICOLONS.replace("\n", "\r\n").encode(), "semicolons"),
@@ -73,6 +76,14 @@ DIALECTS = {
     "packed semicolons": ("t.CSV.GZ", gzip.compress(SEMICOLONS.encode()), "semicolons"),
     "packed tabs": ("t.tsv.gz", gzip.compress(TABS.encode()), None),
     "packed json": ("t.JsonL.gz", gzip.compress(JSONL.encode()), None),
+    "packed under another name": ("t.csv", gzip.compress(PLAIN.encode()), None),
+    "unpacked under another name": ("t.csv.gz", PLAIN, None),
+    "blanks around the names of columns": (
+        "t.csv",
+        SPACED,
+        None,
+    ),
+    "a delimiter after each row": ("t.csv", PLAIN.replace("Nike\n", "Nike,\n"), None),
 }
 
 
@@ -83,6 +94,51 @@ def test_delimiter_and_encoding_are_found(shop, capsys, name, content, said):
     assert set(tags_of(catalogue).values()) <= {"Nike", "Chloé", "Красное", "赤いドレス"}
     lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert len(lines) == (said is not None) and (not said or said in lines[0])
+
+
+SAID = {  # encoding -> what a shop writes in it
+    "cp1250": "buty skórzane damskie, płaszcz wełniany, różowy sweter",
+    "cp1253": "μαύρο φόρεμα με μακρύ μανίκι; λευκό ανδρικό πουκάμισο",
+    "cp1254": "kırmızı ışıltılı gömlek, yakalı yün palto",
+    "koi8_r": "красное платье, белая рубашка в полоску",
+    "cp866": "шерстяное пальто с воротником",
+    "mac_roman": "robe noire à manches longues, très élégante, côtelé",
+    "cp850": "manteau en laine à col, très élégant, été",
+    "cp932": "赤いドレス 綿100％",
+    "euc_jp": "黄色いスカート ウールのコート",
+}
+
+
+@pytest.mark.parametrize(("encoding", "said"), SAID.items())
+def test_encodings_are_told_apart_by_their_letters(shop, encoding, said):
+    content = PLAIN.replace("Nike", f'"{said}"').encode(encoding)
+    assert set(tags_of(opened(written(shop, "t.csv", content))).values()) == {said}
+
+
+@pytest.mark.parametrize("said", ["30 °C", "señora", "café", "½ sleeve", "men’s", "Größe"])
+def test_a_lone_letter_is_western(shop, said):
+    content = PLAIN.replace("3,Nike", f"3,{said}").encode("cp1252")
+    assert tags_of(opened(written(shop, "t.csv", content)))["3"] == said
+
+
+@pytest.mark.parametrize(("encoding", "written_as"), [("utf-8", "utf-8-sig"), ("utf-16", "utf-16"), ("utf-16-le", "utf-16")])
+def test_a_byte_order_mark_is_no_letter_of_a_set_encoding(shop, encoding, written_as):
+    assert len(opened(written(shop, "t.csv", PLAIN.encode(written_as)), encoding=encoding)) == 4
+
+
+NO_TABLES = {
+    "parquet": (b"PAR1\x15\x04", "a parquet file"),
+    "workbook": (b"PK\x03\x04" + bytes(range(256)), "an Excel workbook"),
+    "bzip2": (b"BZh91AY", "unpack it"),
+    "web page": (b"\n<!DOCTYPE html><html><body>Not found</body></html>", "a web page"),
+    "feed": (b'<?xml version="1.0"?><rss/>', "merchant:FILE"),
+    "one cell": (PLAIN.replace(",", "~").encode(), "--delimiter"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), NO_TABLES.values(), ids=NO_TABLES)
+def test_what_is_no_table_is_named(shop, content, said):
+    assert said in run_command("data", "info", written(shop, "t.csv", content)).line
 
 
 def test_delimiter_and_encoding_can_be_set(shop):
@@ -300,9 +356,32 @@ def test_types_guessed_for_a_part_change_no_text(shop, monkeypatch):
     assert list(found.values()) == ["true"] * 8 + ["yes", "1", "1.5", "true"]
 
 
+def test_ids_in_formulas_keep_their_zeros(shop):
+    content = HEADER + "".join(f'="000{n}",im/{n}.jpg,thing,"=""M{n}"""\n' for n in range(2))
+    assert tags_of(opened(written(shop, "t.csv", content))) == {"0000": "M0", "0001": "M1"}
+
+
+@pytest.mark.parametrize("policy", ["error", "skip"])
+def test_ids_that_a_spreadsheet_cut_are_told(shop, policy):
+    """4006381333931 shown as 4.00638E+12 is another number, and the same one as its neighbours."""
+    content = HEADER + "".join(f"4.00638E+12,im/{n}.jpg,thing {n},Nike\n" for n in range(3))
+    answer = run_command("data", "info", written(shop, "t.csv", content), "--on-bad-row", policy)
+    assert "id cut short by a spreadsheet" in answer.err and "group-by" not in answer.err
+    assert list(tags_of(opened(shop / "t.csv"))) == ["4.00638E+12"]
+
+
+def test_ids_of_bytes_that_are_numbers_in_disguise_are_texts(shop):
+    numbers = [uuid.UUID(int=n) for n in range(2)]
+    ids = pa.array([number.bytes for number in numbers], pa.uuid())
+    table = {"product_id": ids, "image": ["im/0.jpg"] * 2, "caption": ["a", "b"], "brand": ["x", "y"]}
+    pq.write_table(pa.table(table), shop / "t.parquet")
+    assert list(tags_of(opened(shop / "t.parquet"))) == list(map(str, numbers))
+
+
 # --- nothing, and what only looks like it -------------------------------------------------------------------------
 
 NOTHING = ["None", "NA", "Nan", "N/A", "null", "NULL", "none", "nan", "Na", "#N/A"]
+NOTHING += ["-", "--", "–", "n.a.", "\\N", "#REF!", "(null)", "undefined"]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -312,7 +391,7 @@ def test_brands_that_are_spelled_like_nothing(shop, kind):
     spec = frame_as(shop, kind, frame)
     catalogue = opened(spec)
     kept = kind in ("parquet", "jsonl", "webdataset")
-    assert list(tags_of(catalogue).values()) == ([*NOTHING, None] if kept else [None] * 11)
+    assert list(tags_of(catalogue).values()) == ([*NOTHING, None] if kept else [None] * (len(NOTHING) + 1))
     ((what, values),) = catalogue.notes.items()
     assert what.startswith("brand kept" if kept else "brand taken as missing") and set(values) == set(NOTHING)
     assert list(tags_of(opened(spec, missing_values=())).values()) == [*NOTHING, None]
@@ -377,6 +456,11 @@ def test_several_photos_in_a_cell(shop, kind, cell):
     assert product.images == (shop / "im/0.jpg", shop / "im/1.jpg")
 
 
+@pytest.mark.parametrize("cell", ["im/0.jpg|", "im/0.jpg,", "|im/0.jpg||", "im/0.jpg ;\n"])
+def test_separators_without_a_further_photo(shop, cell):
+    assert opened(written(shop, "t.jsonl", json.dumps(ROWS[0] | {"image": cell})))[0].images == (shop / "im/0.jpg",)
+
+
 @pytest.mark.parametrize("name", ["red, soft.jpg", "a;b.jpg", "a|b.png", "[a].jpg"])
 def test_names_with_separators_are_one_photo(shop, name):
     (shop / "im" / name).write_bytes(encoded(photo()))
@@ -411,8 +495,15 @@ def test_file_urls_and_backslashes_that_are_there(shop):
     (shop / "im/a b.jpg").write_bytes(encoded(photo()))
     (shop / r"im\0.jpg").write_bytes(encoded(photo()))
     rows = [ROWS[0] | {"image": f"file://{shop}/im/a%20b.jpg"}, ROWS[1] | {"image": r"im\0.jpg"}]
+    rows += [ROWS[2] | {"image": "file:im/2.jpg"}]
     catalogue = opened(written(shop, "t.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
-    assert [product.images for product in catalogue] == [(shop / "im/a b.jpg",), (shop / r"im\0.jpg",)]
+    assert [product.images for product in catalogue] == [(shop / "im/a b.jpg",), (shop / r"im\0.jpg",), (shop / "im/2.jpg",)]
+
+
+def test_a_photo_in_base64_fills_no_message(shop):
+    cell = base64.b64encode((shop / "im/0.jpg").read_bytes() * 9).decode()
+    answer = run_command("data", "info", written(shop, "t.jsonl", json.dumps(ROWS[0] | {"image": cell})))
+    assert answer.status == 2 and len(answer.err) < 1500 and cell[:200] in answer.err
 
 
 def test_rows_of_one_id_that_hold_further_photos_are_told(shop):
@@ -494,6 +585,43 @@ def test_tars_that_hold_no_samples(shop, names, cause, said, policy):
     with pytest.raises(InputError) as caught:
         open_catalogue(tar_of(shop, names), on_bad_row=policy, progress=False)
     assert cause in str(caught.value) and said in str(caught.value)
+
+
+DAMAGED = {
+    "json": (b"{not json", "json cannot be read"),
+    "list": (b"[1]", "holds no object"),
+    "latin": ('{"caption": "café"}'.encode("latin-1"), "not in UTF-8"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_text_in_a_tar_costs_its_sample_and_is_named(shop, content, said):
+    """With a text beside it the tags would be lost in silence."""
+    with tarfile.open(shop / "t.tar", "w") as tar:
+        for number, text in enumerate((content, b'\xef\xbb\xbf{"brand": "N"}')):
+            add(tar, f"{number}.jpg", (shop / "im/0.jpg").read_bytes())
+            add(tar, f"{number}.json", text)
+            add(tar, f"{number}.txt", b"A hat")
+    with pytest.raises(InputError, match=f"damaged sample .*{said}"):
+        open_catalogue(f"webdataset:{shop / 't.tar'}", progress=False)
+    assert tags_of(opened(f"webdataset:{shop / 't.tar'}")) == {"1": "N"}
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xff" * 1024], ids=["cut", "damaged"])
+def test_a_tar_that_ends_too_early_is_refused(shop, rest):
+    tar_of(shop, ["0.jpg", "0.txt", "1.jpg", "1.txt"])
+    with tarfile.open(shop / "t.tar") as tar:
+        second = tar.getmembers()[2].offset
+    (shop / "t.tar").write_bytes((shop / "t.tar").read_bytes()[:second] + rest)
+    with pytest.raises(InputError, match=r"t\.tar: cut or damaged at byte"):
+        opened(f"webdataset:{shop / 't.tar'}", ())
+
+
+def test_names_of_shards_are_taken_as_they_are(shop):
+    file = shop / "my [1].TAR"
+    tar_of(shop, ["0.jpg", "0.txt"])
+    (shop / "t.tar").rename(file)
+    assert len(opened(f"webdataset:{file}", ())) == len(opened(f"webdataset:{shop}", ())) == 1
 
 
 def test_keys_of_a_tar_may_come_late(shop, monkeypatch):

@@ -112,7 +112,7 @@ def test_texts_beside_photos_and_bad_samples(tmp_path):
     file = write_tar(tmp_path / "a.tar", members)
     catalogue = open_catalogue(f"webdataset:{file}", on_bad_row="skip", progress=False)
     assert [(p.product_id, p.captions) for p in catalogue] == [("a", ("A red dress",)), ("g", ("Two photos",))]
-    assert catalogue.bad_rows == {"no text": 3, "no image": 1, "broken image": 2}
+    assert catalogue.bad_rows == {"no text": 2, "damaged sample": 1, "no image": 1, "broken image": 2}
     assert len(catalogue[1].images) == 2
 
 

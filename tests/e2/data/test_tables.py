@@ -86,6 +86,24 @@ def test_regions(tmp_path):
     assert [product.regions for product in catalogue] == [{"brand": (0.1, 0.2, 0.3, 0.4)}, {}, {}]
 
 
+@pytest.mark.parametrize("cell", [["EU", "US"], {"sold": "EU"}, 7], ids=str)
+def test_a_column_of_regions_that_are_no_boxes_is_none_of_ours(tmp_path, cell):
+    records = [record | {"regions": cell} for record in rows(2)]
+    catalogue = open_catalogue(str(write_parquet(tmp_path / "a.parquet", records)), progress=False)
+    assert [product.regions for product in catalogue] == [{}, {}]
+
+
+def test_missing_shards_and_tables_of_no_split_are_told(tmp_path, capsys):
+    for number, name in enumerate(["train-00000-of-00003", "train-00002-of-00003", "val", "train (1)", "._val"]):
+        write_parquet(tmp_path / f"{name}.parquet", rows(1, start=number))
+    assert len(open_catalogue(str(tmp_path), "train")) == 2
+    said = capsys.readouterr().err
+    assert "1 of the 3 shards that train-00000-of-00003.parquet is one of are not read" in said
+    assert "named after no split: train (1).parquet\n" in said
+    open_catalogue(str(tmp_path), "val")
+    assert capsys.readouterr().err.count("not read") == 0
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -165,6 +183,8 @@ def test_wrong_specs_and_splits(tmp_path):
 def test_folder_without_tables(tmp_path):
     (tmp_path / "styles.csv").write_text("id\n")
     assert f"products:{tmp_path}" in error_of(str(tmp_path), "train")
+    (tmp_path / "a.csv").write_text("id\n")
+    assert "named after (a.csv, styles.csv)" in error_of(str(tmp_path), "train")
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
