@@ -90,6 +90,7 @@ class ResizePixels:
 def photo_transform(rule: Mapping[str, Any]) -> PhotoTransform:
     """Builds the evaluation transform from fields of open_clip's ``PreprocessCfg``, such as a tower's ``preprocess_cfg``."""
     config = PreprocessCfg(**{**rule, "size": open_clip.transformer.to_2tuple(rule["size"])})
+    config.mean, config.std = tuple(config.mean), tuple(config.std)  # one form, by which a cache knows the transform
     steps = list(image_transform_v2(config, is_train=False).transforms)
     # Resizing by the shorter side makes millions of pixels of a thin photo, by the longer side none at all.
     return PhotoTransform(steps if config.resize_mode == "squash" else [transforms.Lambda(trimmed), *steps])

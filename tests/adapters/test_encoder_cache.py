@@ -89,8 +89,9 @@ def train(shop, tiny, folder, groups=0) -> tuple[Path, str]:
 
 
 @pytest.mark.parametrize("groups", [0, 2])
-def test_what_training_kept_is_not_computed_again(shop, tiny, tmp_path, groups, monkeypatch):
-    run, cache = train(shop, tiny, tmp_path, groups)
+@pytest.mark.parametrize("backbone", ["test-tiny", "siglip"])
+def test_what_training_kept_is_not_computed_again(shop, tiny, siglip, tmp_path, backbone, groups, monkeypatch):
+    run, cache = train(shop, tiny if backbone == "test-tiny" else f"local-dir:{siglip}", tmp_path, groups)
     plain, cached = (load_encoder(run, device="cpu", workers=0, cache=root) for root in (None, cache))
     monkeypatch.setattr(CacheFiller, "_write", None)  # nothing is left to write
     for split in ("train", "val"):
