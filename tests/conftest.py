@@ -1,5 +1,7 @@
 """Small inputs that many tests share: a tiny backbone, drawn photos, a table on disk."""
 
+import functools
+import gc
 import io
 import json
 import os
@@ -18,12 +20,16 @@ os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="e2-tests-modules-")
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 
 import e2
 
-EXPORTS = "tests/adapters/export/"
-LONGEST = (EXPORTS, "test_train", "test_kill", "test_distributed", "test_extras", "test_processes", "test_backbones")
+# A full collection goes through a million objects of imported modules, which stay: a tenth of the time of all tests.
+gc.set_threshold(700, 10, 1000)
+
+EXPORTS = ("tests/adapters/export/", "tests/e2/test_backbones.py")
+LONGEST = (*EXPORTS, "test_train", "test_kill", "test_distributed", "test_extras", "test_processes")
 
 
 def pytest_unconfigure():
@@ -33,17 +39,17 @@ def pytest_unconfigure():
 def pytest_collection_modifyitems(items):
     """Files that take long come first, then those of many tests: so the processes end at about the same time."""
     sizes = Counter(item.path for item in items)
-    items.sort(key=lambda item: (not any(name in item.nodeid for name in LONGEST), -sizes[item.path]))
+    items.sort(key=lambda item: (not any(name in item.nodeid.partition("::")[0] for name in LONGEST), -sizes[item.path]))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """A process for each file, as ``--dist loadfile``; but one for all of exports, whose graphs take long to trace."""
+    """A process for each file, as ``--dist loadfile``; one for all exports: what traces their graphs starts slowly."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return EXPORTS if nodeid.startswith(EXPORTS) else super()._split_scope(nodeid)
+            return EXPORTS[0] if nodeid.startswith(EXPORTS) else super()._split_scope(nodeid)
 
     return Scheduling(config, log)
 
@@ -202,6 +208,14 @@ def own_cache(tmp_path_factory):
     """No test sees, or leaves anything in, the user's cache or that of tests that run beside it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("E2_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_command_line():
+    """The parser of all commands is built once: that takes longer than many a command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
         yield
 
 

@@ -48,7 +48,7 @@ LINES = {
     "evaluate detail": "evaluate detail --model {run} {SHOP} --out {out}",
     "evaluate gap": "evaluate gap --model {run} {SHOP} --out {out}",
     "evaluate grounding": "evaluate grounding --model {run} {SHOP} --products 4 --out {out}",
-    "evaluate captioning": "evaluate captioning --captions {captions} --data {shop} --split val --out {out}",
+    "evaluate captioning": "evaluate captioning --captions {captions} --data {shop} --split val --java none --out {out}",
     "evaluate composed": "evaluate composed --benchmark attribute-swap {SHOP} --model {run} --method image --out {out}",
     "compare": "compare --model {run} {SHOP} --out {out}",
     "caption fit": "caption fit --method nearest --encoder {run} {FIT} --out {out}",
