@@ -1,6 +1,6 @@
 """Finds attribute values in texts, in any spelling: fashion words and a catalogue's own."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +9,8 @@ from e2.extras import extra
 from e2.spelling import Phrases, Word, spelling, stem, words
 
 ADJECTIVES = ("shade", "length", "fit", "size", "weight", "width", "height", "surface", "style", "colour")  # have comparatives
-ALIKE = 0.83  # similarity of two spellings: one wrong letter in six
+GRADES = ("er", "est", "ish")  # endings of adjectives
+ALIKE, ALIKE_COLOUR = 0.83, 0.79  # similarity of two spellings: one wrong letter in six; one letter lost in five
 LOOKED_AT = 200  # frequent values of an entity used to guess its kind
 SHORTEST_MISSPELT = 5  # letters; shorter words are too similar to others
 
@@ -48,7 +49,7 @@ class Lexicon:
         with extra("composed", "a wish in words"):
             from rapidfuzz.distance.DamerauLevenshtein import normalized_similarity
             from rapidfuzz.process import extractOne
-        self._nearest = partial(extractOne, scorer=normalized_similarity, score_cutoff=ALIKE)
+        self._nearest = partial(extractOne, scorer=normalized_similarity)
         vocabulary = vocabulary or {}
         own = [(word, value) for word, value in _own_values()]
         self.kinds = _entities(vocabulary, own)
@@ -78,6 +79,7 @@ class Lexicon:
             if kind in ADJECTIVES:
                 self._adjectives[word] = value
         self._spellings = {word: value for word, value in reversed(single) if len(word) >= SHORTEST_MISSPELT}
+        self._colours = [word for word, value in self._spellings.items() if sort_of(value) == "colour"]
 
     def kind(self, name: str) -> str:
         """Catalogue's name for one of our kinds."""
@@ -103,8 +105,8 @@ class Lexicon:
         return found if found and found.kind == entity else Value(entity, name, spelling(name))
 
     def adjective(self, comparative: str) -> str | None:
-        """Reduces ``darker`` to ``dark``, ``baggiest`` to ``baggy``; None if no known word is compared."""
-        for ending in ("er", "est"):
+        """Reduces ``darker`` to ``dark``, ``baggiest`` to ``baggy``, ``reddish`` to ``red``; None if no adjective is known."""
+        for ending in GRADES:
             if comparative.endswith(ending) and len(comparative) > len(ending) + 1:
                 root = comparative[: -len(ending)]
                 forms = [root, f"{root}e", root[:-1] if root[-1:] == root[-2:-1] else root]
@@ -115,10 +117,18 @@ class Lexicon:
     def misspelt(self, word: str) -> Value | None:
         """Value whose spelling is nearest to an unknown word; None if none is near."""
         word = spelling(word)
-        if len(word) < SHORTEST_MISSPELT:
-            return None
-        near = self._nearest(word, self._spellings.keys())
-        return self._spellings[near[0]] if near and near[0][0] == word[0] else None
+        near = self.nearest(word, self._spellings.keys())
+        if near is None:
+            near = self.nearest(word, self._colours, SHORTEST_MISSPELT - 1, ALIKE_COLOUR)
+            near = near if near and set(word) <= set(near) else None  # "blak", "balck", but "blank" is no black
+        return None if near is None else self._spellings[near]
+
+    def nearest(
+        self, word: str, among: Collection[str], shortest: int = SHORTEST_MISSPELT, alike: float = ALIKE
+    ) -> str | None:
+        """Word of the same first letter that differs by a slip at most; None without any."""
+        near = self._nearest(word, among, score_cutoff=alike) if len(word) >= shortest else None
+        return near[0] if near and near[0][0] == word[0] else None
 
     def _of_stem(self, word: Word) -> Value | None:
         if len(word.spelling) < 4:

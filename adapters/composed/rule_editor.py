@@ -93,8 +93,10 @@ class RuleEditor:
         for value in changes.gone:
             edited = self._without(edited, value, new)
         for kind in changes.different:
-            unwanted += [mention.value for mention in self.lexicon.mentions(edited) if mention.kind == kind]
-            edited = self._take_out(edited, [m for m in self.lexicon.mentions(edited) if m.kind == kind])
+            unwanted += [m.value for m in self.lexicon.mentions(caption) if m.kind == kind and m.value.concept not in new]
+            edited = self._take_out(
+                edited, [m for m in self.lexicon.mentions(edited) if m.kind == kind and m.value.concept not in new]
+            )
         for item in changes.parts:
             edited = self._add(edited, item)
         kept = edited == caption
@@ -129,7 +131,7 @@ class RuleEditor:
                 coming.append(opposite)
             if not (opposite and item.weak):
                 unwanted.append(item.value)
-        parts = tuple(item for item in coming if sort_of(item.value) in ADDED)
+        parts = tuple(item for item in coming if item.beside or sort_of(item.value) in ADDED)
         puts: dict[str, list[Item]] = {}
         for item in coming:
             if item not in parts:
@@ -154,7 +156,7 @@ class RuleEditor:
         """Inserts values in place of the old one of their kind; without one, before the garment or at the end."""
         old = [mention for mention in self.lexicon.mentions(caption) if mention.kind == kind]
         thing, described = _is_thing(put.items[0]), len(put.items[0].text.split()) > 1
-        if put.text.lower() in caption.lower():
+        if described and put.text.lower() in caption.lower():
             return caption
         if {mention.value.concept for mention in old} >= put.concepts and not (thing and described):
             return caption
@@ -162,15 +164,30 @@ class RuleEditor:
             return put_behind(self._take_out(caption, old), put.text)
         if old:
             first = old[-1] if kind == self.lexicon.kind("garment") else old[0]  # a "denim shirt dress" is a dress
+            if link := re.search(r"\bwith\b", caption[old[0].start : first.start]):  # "jeans with a belt" are jeans
+                first = [m for m in old if m.start < old[0].start + link.start()][-1]
             replaced = next((m for m in old if any(covers(value, m.value) for value in gone)), first)
             return put_instead(caption, replaced.start, replaced.end, put.text)
         garment = None if sort_of(put.items[0].value) in PLACED_BEHIND else self._garment(caption)
         return put_before(caption, garment.start if garment else None, put.text)
 
     def _add(self, caption: str, item: Item) -> str:
-        if any(mention.value.concept == item.value.concept for mention in self.lexicon.mentions(caption)):
-            return caption
-        return put_behind(caption, item.text)
+        """Adds a part, or describes the one that is there: a low heel for a high one."""
+        if not any(mention.value.concept == item.value.concept for mention in self.lexicon.mentions(caption)):
+            return put_behind(caption, item.text)
+        for quality in self.lexicon.mentions(item.text):
+            if quality.value.concept != item.value.concept:
+                caption = self._describe(caption, item.value, quality)
+        return caption
+
+    def _describe(self, caption: str, part: Value, quality: ValueMention) -> str:
+        """Gives a part of the caption a quality, instead of the one of that kind right before it."""
+        said = self.lexicon.mentions(caption)
+        place = next(place for place, mention in enumerate(said) if mention.value.concept == part.concept)
+        for old in said[place - 1 : place]:
+            if old.kind == quality.kind and re.fullmatch(r"\s(?:[\w-]+\s)?", caption[old.end : said[place].start]):
+                return put_instead(caption, old.start, old.end, quality.value.name)
+        return put_before(caption, said[place].start, quality.value.name)
 
     def _without(self, caption: str, value: Value, new: Collection[str]) -> str:
         """Removes a value from the caption; a removed pattern becomes plain."""

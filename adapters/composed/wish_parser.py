@@ -15,7 +15,7 @@ from e2.adapters.composed.wish_tokens import FOREIGN, Cue, Token, tokens_of
 
 _MODIFIERS = ("colour", "material", "pattern", "size", "weight", "width", "height", "shade", "length", "surface", "fit")
 _OF_PARTS = ("size", "width", "height", "length", "shade", "colour", "weight")  # continuations of "the sleeves are too ..."
-_LISTS = ("no", "without")  # "no logo, text or print" is one list
+_SMALL = (Cue.FILLER, Cue.VERB, Cue.SAME, Cue.BREAK)  # between a value and a word that rejects it: "grey? No thanks"
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Item:
     wanted: bool
     weak: bool = False  # less of it, not none of it
     either: bool = False  # one of the alternatives that *or* joins
+    beside: bool = False  # another garment that comes with the product: "with a black belt"
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,14 @@ class _Reader:
     differs: bool = False
     prefers: bool = False  # "prefer" has been read, and "to" or "over" may follow
     moving: bool = False  # between "replace" or "from" and "with" or "to"
+    joint: str = ""  # the "with" or "to" that ended it
     part: int | None = None  # index of a part's item that may be described further: "the sleeves are ..."
+    after_with: int | None = None  # number of items before a "with" that has just been read
 
     def read(self) -> None:
         for index, token in enumerate(self.tokens):
+            if token.cue not in (Cue.VALUE, Cue.FILLER):
+                self.after_with = None
             handler = getattr(self, f"_{token.cue.name.lower()}", None)
             if handler is not None:
                 handler(token, index)
@@ -115,11 +120,19 @@ class _Reader:
         self.wanted, self.weak, self.last, self.joined, self.moving = True, False, None, False, False
 
     def _not(self, token: Token, index: int) -> None:
+        if self._ends_clause(index):  # "hood removed", "grey? No."
+            self._against(token, index)
+            return
+        if token.text != "not":
+            self.part = None
         self._open(token, weak=False)
 
     def _less(self, token: Token, index: int) -> None:
-        if token.text == "too" and self._next(index) in (None, Cue.BREAK, Cue.AND, Cue.BUT):
+        if token.text == "too" and self._ends_clause(index):
             return  # "with a hood too"
+        if token.text == "less" and self._ends_clause(index):  # "hood-less"
+            self._free(token, index)
+            return
         self._open(token, weak=True)
 
     def _more(self, token: Token, index: int) -> None:
@@ -129,12 +142,14 @@ class _Reader:
     _start = _more
 
     def _break(self, token: Token, index: int) -> None:
-        if not self.wanted and self.opened_by in _LISTS and token.text == "," and self._is_listed(index):
+        if not self.wanted and token.text == "," and self._is_listed(index):
             self.joined = True
             return
         self._close()
         self.any = self.differs = self.either = False
         self.part = None
+        if self._moves_again(index):
+            self._replace(token, index)
 
     def _but(self, token: Token, index: int) -> None:
         if self.any:
@@ -145,6 +160,8 @@ class _Reader:
 
     def _and(self, token: Token, index: int) -> None:
         self.joined, self.part = True, None
+        if self._moves_again(index):
+            self._replace(token, index)
 
     def _or(self, token: Token, index: int) -> None:
         self.either, self.part = True, None
@@ -155,6 +172,10 @@ class _Reader:
         self.any = True
 
     def _verb(self, token: Token, index: int) -> None:
+        if token.text == "with" and not self.moving:
+            self.after_with = len(self.items)
+        elif token.text == "with":
+            self.joint = token.text
         if self.joined or self.last is not None or (self.moving and token.text == "with"):
             self._close()
         if token.text in ("with", "in"):
@@ -172,13 +193,20 @@ class _Reader:
 
     def _filler(self, token: Token, index: int) -> None:
         if self.moving and token.text in ("to", "into", "for", "by"):
+            self.joint = token.text
             self._close()
-        elif self._compares(token) and self.items and self.tokens[index - 1].cue is Cue.VALUE:
+        elif token.text in ("off", "out") and self._ends_clause(index):  # "flowers out, dots in"
+            self._free(token, index)
+        elif self._compares(token, index):
             self._open(token, weak=False)
 
-    def _compares(self, token: Token) -> bool:
-        """True if the alternative follows: "more black than grey", "prefer black to grey"."""
-        return token.text == "than" or (self.prefers and token.text in ("to", "over"))
+    def _compares(self, token: Token, index: int) -> bool:
+        """True if the alternative follows: "more black than grey", "black over grey", "prefer black to grey"."""
+        before, after = self.tokens[index - 1], next((t for t in self.tokens[index + 1 :] if t.cue is not Cue.FILLER), None)
+        if token.text == "than":
+            return before.cue in (Cue.VALUE, Cue.UNKNOWN, Cue.PROPERTY)
+        values = after and after.value and before.value and sort_of(after.value) == sort_of(before.value)
+        return bool(values) and (token.text == "over" or (self.prefers and token.text == "to"))
 
     def _different(self, token: Token, index: int) -> None:
         self.differs = True
@@ -188,7 +216,8 @@ class _Reader:
             self.differs = True  # "not the same colour"
 
     def _property(self, token: Token, index: int) -> None:
-        if self.differs:
+        rejected = not (self.wanted or self.weak or self.moving) and self._next(index) is not Cue.VALUE  # "except the colour"
+        if self.differs or rejected:
             kind = next(kind for kind, listed in PROPERTIES.items() if token.text in listed.split())
             self.different.append(self.lexicon.kind(kind))
             self.differs = False
@@ -197,12 +226,15 @@ class _Reader:
         self.part = None
 
     def _free(self, token: Token, index: int) -> None:
-        if self.items and self.tokens[index - 1].cue is Cue.VALUE:  # "logo free"
-            self.items[-1] = replace(self.items[-1], wanted=False)
+        if self.tokens[index - 1].cue is Cue.VALUE:  # "logo free"
+            self._against(token, index)
 
     def _against(self, token: Token, index: int) -> None:
-        if self.items:  # "grey? no thanks"
+        before = next((each for each in reversed(self.tokens[:index]) if each.cue not in _SMALL), None)
+        if self.items and before is not None and before.cue is Cue.VALUE:  # "grey? No thanks"
             self.items[-1] = replace(self.items[-1], wanted=False)
+        elif token.text.startswith("no "):  # "no way grey"
+            self._open(token, weak=False)
 
     def _value(self, token: Token, index: int) -> None:
         assert token.value is not None
@@ -216,6 +248,8 @@ class _Reader:
             item = self._of_part(token, item)
         elif sort_of(token.value) == "part" and token.text == token.text.split()[-1]:
             self.part = len(self.items)
+        if self.after_with is not None and sort_of(token.value) == "garment":
+            item = self._beside(item)
         self.items.append(item)
         self.last = None if self.wanted else token.value
         self.joined = self.either = self.any = self.differs = False
@@ -235,20 +269,38 @@ class _Reader:
         text = f"{token.text} {part.text}"
         return replace(item, text=text, value=self.lexicon.value_of(text) or replace(part.value, concept=part.value.concept))
 
+    def _beside(self, item: Item) -> Item:
+        """Gives a garment that comes with the product the qualities that stand before it."""
+        qualities = self.items[self.after_with :]
+        del self.items[self.after_with :]
+        self.after_with = None
+        return replace(item, text=" ".join([*(each.text for each in qualities), item.text]), beside=True)
+
     def _next(self, index: int) -> Cue | None:
         return self.tokens[index + 1].cue if index + 1 < len(self.tokens) else None
 
+    def _ends_clause(self, index: int) -> bool:
+        return self._next(index) in (None, Cue.BREAK, Cue.AND, Cue.BUT)
+
     def _is_listed(self, index: int) -> bool:
-        """True if similar values follow up to an *or*: "no logo, text or print"."""
-        rest = []
+        """True if similar values follow, joined by *or* or *and*: "no logo, text or print"."""
+        joined = False
         for token in self.tokens[index + 1 :]:
-            if token.value is not None and self.last is not None and _alike(self.last, token.value):
-                rest.append(token)
-            elif token.cue is Cue.OR:
-                return bool(rest)
-            elif token.cue not in (Cue.FILLER, Cue.BREAK) or token.text == "but":
+            if token.value is not None:
+                if self.last is None or not _alike(self.last, token.value):
+                    return False
+                if joined:
+                    return True
+            elif token.cue in (Cue.OR, Cue.AND):
+                joined = True
+            elif token.cue is not Cue.FILLER and (joined or token.cue is not Cue.BREAK):
                 return False
         return False
+
+    def _moves_again(self, index: int) -> bool:
+        """True if a second change follows: "change grey to red and the stripes to dots"."""
+        rest = [token for token in self.tokens[index + 1 :] if token.text == self.joint or token.cue is not Cue.FILLER]
+        return len(rest) > 1 and rest[0].cue is Cue.VALUE and bool(self.joint) and rest[1].text == self.joint
 
     def _moves_on(self, index: int) -> bool:
         """True if *to*, *into*, *with* or *for* follows in the clause."""

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from enum import Enum
 
 from e2.adapters.composed.fashion_words import PROPERTIES, read_words
-from e2.adapters.composed.lexicon import Lexicon, Value, ValueMention
-from e2.spelling import stem
+from e2.adapters.composed.lexicon import GRADES, SHORTEST_MISSPELT, Lexicon, Value, ValueMention
+from e2.spelling import spelling, stem
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
-_NOT = re.compile(r"\b(do|does|did|is|are|was|has|have|were|had|would|should|could|must|need)n'?t\b", re.IGNORECASE)
+_WITHOUT = (  # "collarless", "unlined"
+    re.compile(r"(?P<root>\w{3,})less", re.IGNORECASE),
+    re.compile(r"un(?P<root>\w{4,})", re.IGNORECASE),
+)
+_NOT = re.compile(
+    r"\b(do|does|did|is|are|was|has|have|were|had|would|should|could|must|need)nt\b|\b([a-z]+)n't\b", re.IGNORECASE
+)
 _SHORT = (
     (re.compile(r"\b(?:can't|cannot)\b", re.IGNORECASE), "can not"),
     (re.compile(r"\bwon't\b", re.IGNORECASE), "will not"),
@@ -47,6 +53,19 @@ _LISTS: dict[str, str] = read_words("wish_words.yaml")
 FOREIGN = frozenset(_LISTS.pop("FOREIGN").split())  # words that no English wish contains
 CUES = {tuple(phrase.split()): Cue[name] for name, listed in _LISTS.items() for phrase in listed.split("|")}
 LONGEST_CUE = max(map(len, CUES))
+_CUE_WORDS = frozenset(word for phrase in CUES for word in phrase)
+_TURNING = {  # words that turn a wish round, worth finding if misspelt
+    word
+    for phrase, cue in CUES.items()
+    for word in phrase
+    if cue in (Cue.NOT, Cue.LESS, Cue.ANY, Cue.REPLACE) and len(word) >= SHORTEST_MISSPELT
+}
+_SIGNS = (  # between two words
+    (re.compile(r"[-=]+>|[→⇒➔]"), Cue.AGAINST, "->"),
+    (re.compile(r"\s>\s"), Cue.FILLER, "than"),
+    (re.compile(r"[,;:!?()|•·\n]|\.(?:\s|$)|\s[-–—]\s"), Cue.BREAK, ","),
+    (re.compile(r"[/&+]"), Cue.AND, "and"),
+)
 _KINDS = {word: kind for kind, listed in PROPERTIES.items() for word in listed.split()}
 
 
@@ -56,15 +75,15 @@ def tokens_of(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> list[
     Args:
         known: stems of further words, those of the caption, which are values of the kind ``word``.
     """
-    text = plain_wish(wish, lexicon)
+    text = plain_wish(wish, lexicon, known)
     mentions = {mention.start: mention for mention in lexicon.mentions(text)}
     found: list[Token] = []
     words = list(_WORD.finditer(text))
     index = end = 0
     while index < len(words):
         start = words[index].start()
-        if re.search(r"[,;:!?()]|\.(?:\s|$)|\s[-–—]\s", text[end : start + 1]):
-            found.append(Token(Cue.BREAK, ",", None, end, start))
+        if (sign := _sign(text[end : start + 1])) and not (found and found[-1].cue is Cue.NOT and text[end] in ":\n"):
+            found.append(Token(*sign, None, end, start))
         token = _cue(text, words, index)
         mention = mentions.get(start)
         if mention and (token is None or _longer(mention, token) or _is_name(text, mention)):
@@ -77,9 +96,17 @@ def tokens_of(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> list[
     return found
 
 
-def plain_wish(wish: str, lexicon: Lexicon) -> str:
-    """Normalises apostrophes, contractions and comparatives of a wish."""
-    return _WORD.sub(lambda match: _base(match.group(), lexicon), without_contractions(wish))
+def plain_wish(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> str:
+    """Normalises apostrophes, contractions and comparatives of a wish, and corrects misspelt words that turn it round."""
+    text = _WORD.sub(lambda match: _base(match.group(), lexicon), without_contractions(wish))
+    named = {place for mention in lexicon.mentions(text) for place in range(mention.start, mention.end)}
+
+    def corrected(match: re.Match) -> str:
+        word = match.group().lower()
+        right = match.start() in named or word in _CUE_WORDS or stem(word) in known or lexicon.misspelt(word)
+        return match.group() if right else lexicon.nearest(word, _TURNING) or match.group()
+
+    return _WORD.sub(corrected, text)
 
 
 def without_contractions(wish: str) -> str:
@@ -89,27 +116,33 @@ def without_contractions(wish: str) -> str:
     'I do not want it with a hood'
     """
     text = re.sub(r"['’ʼ`´]", "'", unicodedata.normalize("NFKC", wish))
-    text = _NOT.sub(r"\1 not", text)
     for pattern, full in _SHORT:
         text = pattern.sub(full, text)
-    return text
+    return _NOT.sub(lambda match: f"{match[1] or match[2]} not", text)
 
 
 def _base(word: str, lexicon: Lexicon) -> str:
     lowered = word.lower()
-    if (lowered,) in CUES or not lowered.endswith(("er", "est")) or lexicon.value_of(word):
+    if (lowered,) in CUES or not lowered.endswith(GRADES) or lexicon.value_of(word):
         return word
     return lexicon.adjective(lowered) or word
 
 
+def _sign(between: str) -> tuple[Cue, str] | None:
+    """Role and text of the signs between two words."""
+    return next(((cue, text) for pattern, cue, text in _SIGNS if pattern.search(between)), None)
+
+
 def _longer(mention: ValueMention, token: Token) -> bool:
     """True if a value takes precedence over a small word: if longer or as long, except for cue words."""
-    return mention.end > token.end or token.cue in (Cue.FILLER, Cue.PROPERTY, Cue.NUMBER)
+    small = token.cue in (Cue.FILLER, Cue.PROPERTY, Cue.NUMBER)
+    return mention.end > token.end or (small and mention.end == token.end)
 
 
 def _is_name(text: str, mention: ValueMention) -> bool:
-    """True if capitals mark a small word as a name, the brand AND."""
-    return text[mention.start : mention.end].isupper() and not text.isupper()
+    """True if a small word is a name: in capitals like the brand AND, or "by Only"."""
+    word, before = text[mention.start : mention.end], text[: mention.start].split()[-1:]
+    return (word.isupper() and not text.isupper()) or (word[0].isupper() and before in (["by"], ["from"]))
 
 
 def _cue(text: str, words: list[re.Match], index: int) -> Token | None:
@@ -119,7 +152,7 @@ def _cue(text: str, words: list[re.Match], index: int) -> Token | None:
         cue = CUES.get(tuple(word.group().lower() for word in run))
         if cue and (count == 1 or not re.search(r"[,;:.!?]", between)):
             return Token(cue, between.lower(), None, run[0].start(), run[-1].end())
-    word = words[index].group().lower()
+    word = spelling(words[index].group())
     if word in _KINDS:
         return Token(Cue.PROPERTY, word, None, words[index].start(), words[index].end())
     return Token(Cue.NUMBER, word, None, words[index].start(), words[index].end()) if word.isdigit() else None
@@ -128,9 +161,9 @@ def _cue(text: str, words: list[re.Match], index: int) -> Token | None:
 def _single(text: str, start: int, end: int, lexicon: Lexicon, known: Collection[str]) -> Iterator[Token]:
     """Yields the tokens of a word that is no cue or value as it stands."""
     word = text[start:end]
-    root = word[:-4] if word.lower().endswith("less") and len(word) > 6 else ""
-    if root and (value := lexicon.value_of(root)):  # "collarless"
-        yield Token(Cue.NOT, word, None, start, end - 4)
+    root = next((match["root"] for form in _WITHOUT if (match := form.fullmatch(word))), "")
+    if root and (value := lexicon.value_of(root)):
+        yield Token(Cue.NOT, word, None, start, end)
         yield Token(Cue.VALUE, root, value, start, end)
     elif stem(word) in known:
         yield Token(Cue.VALUE, word, Value("word", word, f"word:{stem(word)}"), start, end)
