@@ -10,6 +10,7 @@ import unicodedata
 from typing import Any
 
 from e2.adapters.composed.reasoning import NoCaption, without_reasoning
+from e2.adapters.composed.rewriting import INSTRUCTION
 
 LONGEST_CAPTION = 400  # characters; more is chatter
 
@@ -18,49 +19,74 @@ _TURN_START = re.compile(
     r"<s>|<bos>|\[/INST\]|<\|im_start\|>\s*(?:assistant)?|<start_of_turn>\s*(?:model)?|"
     r"<\|start\|>\s*(?:assistant)?|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>"
 )
-_WRAPPED = re.compile(r"<(answer|caption|output|response|result|final)>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
+_WRAPPED = re.compile(r"<((?:\w+[_-])?(?:answer|caption|output|response|result|final))>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
+_BOXED = re.compile(r"\$*\\boxed\{(?:\\text\{)?([^{}]*)\}+\$*")
+_ARROW = re.compile(r"\s*(?:[-=]+>|[→⇒])\s*")
+_PICTURES = re.compile(r"^[\u2600-\u2bff\U0001f000-\U0001faff\ufe0f\s]+|[\u2600-\u2bff\U0001f000-\U0001faff\ufe0f\s]+$")
 _FENCE = re.compile(r"(```|~~~)[\w-]*[ \t]*\n?(.*?)(?:\1|$)", re.DOTALL)
 _LIST_MARK = re.compile(r"^(?:[-*+•–—→>#]+|\(?\d{1,2}[.):]|\(?[a-c][.)])\s+")
-_MARKS = " \t\"'`*_“”‘’«»„"
-_LABEL = re.compile(r"^(?P<label>[A-Za-z][A-Za-z !,.'’]{0,60}?)\s*\d?[*_]*(?:\s*[:：=]|\s[-–—]\s)\s*[*_]*\s*(?P<text>.*)$")
-_THING = re.compile(
-    r"\b(?:caption|description|answer|output|result|response|rewrite|version|title|option|product|candidate)\b"
+_MARKS = " \t\"'`*_“”‘’«»„‹›「」『』"
+_LABEL = re.compile(
+    r"^(?P<label>[^\W\d_](?:[^\W\d_]|[ !,.'’，。！]){0,60}?)\s*\d?[*_]*(?:\s*[:：=]|\s[-–—]\s)\s*[*_]*\s*(?P<text>.*)$"
 )
-_RESULT = re.compile(r"\b(?:new|edited|updated|revised|rewritten|modified|wanted|final|target|answer|output|result)\b")
+_THING = re.compile(
+    r"\b(?:caption|description|answer|output|result|response|rewrite|version|title|option|product|candidate|assistant|"
+    r"légende|bildunterschrift|beschreibung|titel|descripción|título|didascalia|descrizione|legenda|descrição|onderschrift)\b|"
+    r"标题|描述|说明|キャプション"
+)
+_RESULT = re.compile(
+    r"\b(?:new|edited|updated|revised|rewritten|modified|wanted|final|target|answer|output|result|"
+    r"nueva|nuevo|nouvelle|neue|nuova|nova)\b"
+)
+_NAMED_RESULT = re.compile(rf"(?:{_RESULT.pattern})(?: \w+)? (?:{_THING.pattern})")
+_HEADING = re.compile(rf"(?:(?:the|your|here|{_RESULT.pattern}|{_THING.pattern})\s*)+[a-d0-9]?", re.IGNORECASE)
 _OTHER = re.compile(
     r"\b(?:wish(?:es)?|original|old|input|reference|given|explanation|reason(?:ing)?|notes?|changes?|edits?|step|thinking|"
     r"analysis|thought|process|user|shopper|system)\b"
 )
 _INTRO = re.compile(
     r"^(?:sure|certainly|of course|absolutely|okay|ok|great|here(?: is|'s|’s| are| you (?:go|are))|yes|below is|"
-    r"this is (?:the|a|your)|"
+    r"this is (?:the|a|your)|based on|try this|voici|hier ist|aquí (?:está|tienes)|ecco|aqui está|hier is|"
     r"the (?:new|edited|updated|revised|final|rewritten)? ?(?:caption|description|answer) (?:is|would be|could be))\b",
     re.IGNORECASE,
 )
 _INTERJECTION = re.compile(
-    r"^(?:sure|certainly|of course|okay|ok|absolutely|great|yes|here you (?:go|are))[,!.:]\s+(?=\w)", re.IGNORECASE
+    r"^(?:sure(?: thing)?|certainly|of course|okay|ok|absolutely|great|yes|here you (?:go|are)|got it|no problem|alright|"
+    r"understood|noted|done)[,!.:]\s+(?=\w)",
+    re.IGNORECASE,
 )
 _QUOTED = re.compile(r"[\"“]([^\"“”]{3,})(?:[\"”]|$)")
-_REMARK = re.compile(r"\s*\((?:note|changed|was|originally|instead|updated|edited|replaced)\b[^()]*\)\.?$", re.IGNORECASE)
+_REMARK = re.compile(
+    r"\s*\((?:note|changed|was|originally|instead|updated|edited|replaced)\b[^()]*\)\.?$|"
+    r"\s+[—–-]\s+[^—–]*\b(?:replaced|changed|removed|added|updated)\b[^—–]*$",
+    re.IGNORECASE,
+)
 _TAG = re.compile(r"</?(?:b|i|u|em|strong|p|br|span)\s*/?>", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"^(?:i['’]?m (?:sorry|afraid|unable|not able)|sorry\b|(?:my )?apologies|i apologi[sz]e|unfortunately|unable to\b|"
+    r"no (?:image|photo|picture|caption|wish|input) (?:was|were|is|has|provided|given|found|available)\b|"
+    r"without (?:seeing|an? image|the image|a photo)\b|this (?:content|request)\b|i['’]?m not comfortable\b|"
     r"as an? (?:ai|(?:large )?language model|text-based)\b|it (?:is|['’]s) not possible|your request\b|"
     r"je suis désolé|désolé|es tut mir leid|tut mir leid|lo siento|mi dispiace|desculpe|"
     r"i (?:can['’]?t|cannot|can not|am (?:sorry|unable|not able)|won['’]?t|do(?: not|n['’]t)))",
     re.IGNORECASE,
 )
 _CHATTER = re.compile(
-    r"\b(?:the (?:user|shopper|wish|caption|photo's caption)|let me|let['’]s|i (?:will|would|need|should|have|think|must)|"
+    r"\b(?:the (?:user|shopper|wish|photo's caption)|the caption (?:is|says|should|describes|mentions|already)|let me|"
+    r"i (?:can['’]?t|cannot)|let['’]s|i (?:will|would|need|should|have|think|must)|"
     r"i (?:changed|replaced|kept|removed|added|updated|edited)|"
     r"i['’](?:ll|ve|d|m)|we (?:need|should|have|must|can)|you (?:want|asked|provided|need)|as requested|hope this|please)\b|"
-    r"^(?:hmm+|wait|okay|alright|well),",
+    r"^(?:hmm+|wait|okay|alright|well),|^(?:changed|replaced|removed|added|swapped|kept|updated)\b",
     re.IGNORECASE,
 )
 _NOTHING = re.compile(
-    r"(?:n/?a|none|null|nil|undefined|nan|todo|unknown|empty|error|error:.*|http \d\d\d.*)\.?", re.IGNORECASE
+    r"(?:[a-z]|n/?a|none|null|nil|undefined|nan|todo|unknown|empty|error|error:.*|http \d\d\d.*|ok(?:ay)?|yes|no|"
+    r"sure|done|string|overloaded|(?:internal )?server error.*|rate limit.*|too many requests.*|service unavailable.*|bad gateway.*|"
+    r"(?:request |gateway )?time(?:d |-)?out.*)[.!]?",
+    re.IGNORECASE,
 )
-_MARKUP = re.compile(r"[{}\[\]<>|\\`]|https?://|\*\*|__")
+_MARKUP = re.compile(r"[{}\[\]<>|\\`]|https?://|\*\*|__|~~|\w\(['\"]")
+_QUOTES = re.compile(r"(?<!\w)(?:'.*?'|\".*?\"|“.*?”|‘.*?’)(?!\w)")
 _KEYS = ("new_caption", "edited_caption", "rewritten_caption", "caption", "description", "answer", "result", "output", "text")
 
 
@@ -81,12 +107,12 @@ def read_caption(answer: str, caption: str = "", wish: str = "", *, cut: bool = 
     text = without_reasoning(_clean(answer))
     text = _TURN_END.split(_TURN_START.sub("", text))[0]
     wrapped = _WRAPPED.search(text)
-    text = wrapped[2] if wrapped else text
+    text = _BOXED.sub(r"\1", wrapped[2] if wrapped else text)
     fence = _FENCE.search(text)
     text = (fence[2] if fence and fence[2].strip() else text).strip()
     found = _structured(text)
     if found is None:
-        lines = text.split("\n")
+        lines = _rows(text.split("\n"))
         found = _best_line(lines[:-1] if cut else lines, caption, wish)
     return _plausible(found, wish)
 
@@ -126,11 +152,24 @@ def _value(value: Any) -> str | None:
         return _value(value[0]) if value else None
     if isinstance(value, dict):
         named = {str(key).lower().replace(" ", "_"): item for key, item in value.items()}
-        found = next((named[key] for key in _KEYS if key in named), None)
-        if found is None and len(named) == 1:
-            (found,) = named.values()
-        return _value(found)
+        words = {key: key.replace("_", " ") for key in named}
+        results = [key for key in named if _RESULT.search(words[key]) and not _OTHER.search(words[key])]
+        key = next((key for key in (*_KEYS, *results) if key in named), None)
+        if key is None and len(named) == 1 and not {"error", "detail", "message"} & set(named):
+            (key,) = named
+        return None if key is None else _value(named[key])
     return None
+
+
+def _rows(lines: list[str]) -> list[str]:
+    """Turns the rows of a Markdown table into labelled lines: ``New caption: a red coat``."""
+    tables = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if line.strip().startswith("|")]
+    if len(tables) < 3:
+        return lines
+    head, *rows = [cells for cells in tables if any(re.search(r"\w", cell) for cell in cells)]
+    named = any(_RESULT.search(cell.lower()) or _THING.search(cell.lower()) for cell in head)
+    pairs = [zip(head, row, strict=False) if named else [(row[0], row[-1])] for row in rows]
+    return [f"{name}: {cell}" for row in pairs for name, cell in row]
 
 
 def _best_line(lines: list[str], caption: str, wish: str) -> str:
@@ -138,9 +177,11 @@ def _best_line(lines: list[str], caption: str, wish: str) -> str:
     plain, lines = [], [text for line in lines if (text := _unmarked(line))]
     for line in lines:
         label, text = _label(_INTERJECTION.sub("", line))
-        if label and _RESULT.search(label) and not _OTHER.search(label) and text:
+        if text and (_NAMED_RESULT.search(label) or (_RESULT.search(label) and not _OTHER.search(label))):
             return text
-        if text and not (label and _OTHER.search(label)) and not _is_intro(text):
+        old, *new = _ARROW.split(text, maxsplit=1)
+        text = new[0] if new and _same(old) == _same(caption) else text
+        if re.search(r"\w", text) and not (label and _OTHER.search(label)) and not _is_intro(text):
             plain.append(text)
     fresh = [text for text in plain if _same(text) not in (_same(caption), _same(wish))]
     return next(
@@ -162,15 +203,17 @@ def _label(line: str) -> tuple[str, str]:
 
 
 def _is_intro(text: str) -> bool:
-    return text.endswith((":", "：")) or (bool(_INTRO.match(text)) and text.endswith(("!", ".")))
+    intro = _INTRO.match(text) or _INTERJECTION.match(f"{text} a")
+    return text.endswith((":", "：")) or bool(_HEADING.fullmatch(text)) or (bool(intro) and text.endswith(("!", ".")))
 
 
 def _unmarked(line: str) -> str:
     """Strips bullets, numbers, quotes and bold marks."""
-    line = line.strip()
+    line = _PICTURES.sub("", line)
     while match := _LIST_MARK.match(line):
         line = line[match.end() :]
-    return line.strip(_MARKS)
+    text = line.strip(_MARKS)
+    return f'{text}"' if text.count('"') % 2 and line.endswith('"') else text
 
 
 def _same(text: str) -> str:
@@ -187,7 +230,11 @@ def _plausible(text: str, wish: str) -> str:
         ("the answer says nothing", _NOTHING.fullmatch(text)),
         ("the answer is longer than a caption", len(text) > LONGEST_CAPTION),
         ("the answer repeats the wish", _same(text) == _same(wish)),
-        ("the answer is chatter, not a caption", _CHATTER.search(text) or _is_intro(text) or text.endswith("?")),
+        ("the answer repeats the prompt", f" {_same(text)} " in f" {_same(INSTRUCTION)} "),
+        (
+            "the answer is chatter, not a caption",
+            _CHATTER.search(_QUOTES.sub("", text)) or _is_intro(text) or text.endswith("?"),
+        ),
         ("the answer is not plain text", _MARKUP.search(text)),
     ):
         if found:

@@ -4,12 +4,12 @@ import re
 
 _NAME = (
     r"(?:begin_of_|start_|seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad|inner_?monologue|"
-    r"deliberation|plan(?:ning)?)"
+    r"deliberation|plan(?:ning)?|details)"
 )
 _OPEN = rf"(?:<\|?{_NAME}\|?>|\[{_NAME}\]|◁think▷)"
 _CLOSE = (
     r"(?:</\|?(?:seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad|inner_?monologue|"
-    r"deliberation|plan(?:ning)?)\|?>|<\|?(?:end_of_|end_)(?:think(?:ing)?|thoughts?)\|?>|<\|/think\|>|"
+    r"deliberation|plan(?:ning)?|details)\|?>|<\|?(?:end_of_|end_)(?:think(?:ing)?|thoughts?)\|?>|<\|/think\|>|"
     rf"\[/{_NAME}\]|◁/think▷)"
 )
 _BLOCK = re.compile(rf"{_OPEN}.*?{_CLOSE}", re.IGNORECASE | re.DOTALL)

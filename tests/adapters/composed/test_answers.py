@@ -69,6 +69,28 @@ SPECIAL = "<|channel|>analysis<|message|>They want red.<|end|><|start|>assistant
         '{"caption": "A navy coat", "wish": "red", "new_caption": "A red hooded coat"}',
         'Here it is: {"captions": ["A red hooded coat", "A coat"]}',
         '["A red hooded coat"]',
+        '{"reasoning": "red", "final_caption": "A red hooded coat"}',
+        '{"original": "A navy coat", "edited": "A red hooded coat"}',
+        "<new_caption>A red hooded coat</new_caption>",
+        "| Original | New |\n|---|---|\n| A navy coat | A red hooded coat |",
+        "| Field | Value |\n|---|---|\n| Caption | A red hooded coat |",
+        "---\ncaption: A red hooded coat\n---",
+        r"$\boxed{\text{A red hooded coat}}$",
+        # headings, arrows, remarks, other languages
+        "<details><summary>Thoughts</summary>They want red</details>\nA red hooded coat",
+        "## New caption\n\nA red hooded coat",
+        "**New caption**\n\nA red hooded coat\n\n**Explanation**\n\nRed now.",
+        "a navy coat → A red hooded coat",
+        "A red hooded coat — navy replaced by red",
+        "Based on your wish, the new caption is: A red hooded coat",
+        "Got it! A red hooded coat",
+        "Try this: A red hooded coat",
+        "Assistant: A red hooded coat",
+        "✅ **A red hooded coat** 🧥",
+        "「A red hooded coat」",
+        'Voici la légende modifiée : "A red hooded coat"',
+        "Bildunterschrift: A red hooded coat",
+        "新标题：A red hooded coat",
     ],
 )
 def test_the_caption_is_found_in_any_answer(answer):
@@ -104,7 +126,20 @@ def test_the_caption_is_found_in_any_answer(answer):
         ("HTTP 500", "says nothing"),
         ("Okay, the user wants the coat to be red, so I should", "chatter"),
         ("Could you send the caption?", "chatter"),
-        ("You edit captions of product photos. You get the caption of a photo", "chatter"),
+        ("You edit captions of product photos. You get the caption of a photo", "repeats the prompt"),
+        ("Changed navy to red.", "chatter"),
+        ("Would you like anything else?", "chatter"),
+        ("Without seeing the photo I can't say.", "refused"),
+        ("No image was provided.", "refused"),
+        ("This content violates our policy.", "refused"),
+        ("Internal Server Error", "says nothing"),
+        ("Rate limit exceeded", "says nothing"),
+        ("OK", "says nothing"),
+        ("Done.", "empty"),
+        ("A", "says nothing"),
+        ('{"error": "overloaded"}', "JSON without a caption"),
+        ("~~A navy coat~~ A red coat", "plain text"),
+        ("print('A red coat')", "plain text"),
         ("Is red and has a hood.", "empty|repeats"),
         ("Caption: A navy coat\nWish: is red and has a hood", "empty"),
         ('{"caption": "A red', "broken JSON"),
@@ -120,7 +155,13 @@ def test_anything_else_is_refused_with_a_reason(answer, reason):
 
 
 def test_colons_of_captions_are_no_labels_and_a_line_cut_off_is_not_used():
-    assert read_caption("Nike Men: red coat") == "Nike Men: red coat"
+    for caption in (
+        "Nike Men: red coat",
+        "Red tee, 'Let's go' print",
+        'Red tee that says "I have no idea"',
+        "Done tee, 12 in",
+    ):
+        assert read_caption(caption) == caption
     assert read_caption("A red coat\nWish: with a ho", cut=True) == "A red coat"
     with pytest.raises(NoCaption, match="empty"):
         read_caption("A red coat with a ho", cut=True)
