@@ -81,11 +81,11 @@ _CHATTER = re.compile(
 )
 _NOTHING = re.compile(
     r"(?:[a-z]|n/?a|none|null|nil|undefined|nan|todo|unknown|empty|error|error:.*|http \d\d\d.*|ok(?:ay)?|yes|no|"
-    r"sure|done|string|overloaded|(?:internal )?server error.*|rate limit.*|too many requests.*|service unavailable.*|bad gateway.*|"
-    r"(?:request |gateway )?time(?:d |-)?out.*)[.!]?",
+    r"sure|done|string|overloaded|(?:internal )?server error.*|rate limit.*|too many requests.*|service unavailable.*|"
+    r"bad gateway.*|(?:request |gateway )?time(?:d |-)?out.*)[.!]?",
     re.IGNORECASE,
 )
-_MARKUP = re.compile(r"[{}\[\]<>|\\`]|https?://|\*\*|__|~~|\w\(['\"]")
+_MARKUP = re.compile(r"[{}\[\]<>|\\`\ufffd]|https?://|\*\*|__|~~|\w\(['\"]")
 _QUOTES = re.compile(r"(?<!\w)(?:'.*?'|\".*?\"|“.*?”|‘.*?’)(?!\w)")
 _KEYS = ("new_caption", "edited_caption", "rewritten_caption", "caption", "description", "answer", "result", "output", "text")
 

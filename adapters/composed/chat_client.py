@@ -27,7 +27,7 @@ from e2.adapters.composed.chat_protocol import (
     shown_address,
 )
 from e2.adapters.composed.reasoning import NoCaption
-from e2.errors import InputError
+from e2.errors import InputError, printable
 from e2.settings import Count, Natural, Positive, Weight, setting, settings
 
 LONGEST_WAIT = 60.0  # longest wait before another try in seconds, whatever a server asks for
@@ -153,14 +153,15 @@ class ChatClient:
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(chat_address(self.config.url), json.dumps(form).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=seconds) as response:
-                return read_text(response.read(LONGEST_RESPONSE), self.config.key_variable)
+            with _opener.open(request, timeout=seconds) as response:
+                return read_text(_read(response, time.monotonic() + seconds), self.config.key_variable)
         except urllib.error.HTTPError as error:
             raise self._http_error(error) from error
         except TimeoutError as error:
             raise NoAnswer(f"no answer within {self.config.timeout:g} s" if time.monotonic() < deadline else LATE) from error
         except (OSError, http.client.HTTPException) as error:
-            raise NoAnswer(str(getattr(error, "reason", None) or error or type(error).__name__)) from error
+            reason = str(getattr(error, "reason", None) or error or type(error).__name__)
+            raise NoAnswer(printable(reason.strip())) from error
 
     def _http_error(self, error: urllib.error.HTTPError) -> NoAnswer:
         """Describes a status other than 200, with the server's own words."""
@@ -171,8 +172,32 @@ class ChatClient:
             return NoAnswer(f"{message} ({variable})", final=True)
         if error.code in (400, 422):
             return Refused(message, final=True)
+        if place := error.headers.get("Location"):
+            return NoAnswer(f"{message}: it moves requests to {printable(place)}; give the address that answers", final=True)
         later = error.code == 429 or error.code >= 500
         return NoAnswer(message, _retry_after(error.headers), final=not later)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: it would lose the question, and hand the key to another server."""
+
+    def http_error_302(self, *_: Any) -> None:
+        return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
+
+
+def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
+    """Reads a response, however slowly it comes, until a time of `time.monotonic`."""
+    content = b""
+    while (more := response.read1(LONGEST_RESPONSE)) and len(content) < LONGEST_RESPONSE:
+        content += more
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return content[:LONGEST_RESPONSE]
 
 
 class Refused(NoAnswer):

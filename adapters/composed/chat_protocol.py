@@ -10,6 +10,7 @@ from typing import Any
 from e2.errors import printable
 
 LONGEST_COMPLAINT = 200  # characters
+_CUT = ("length", "max_tokens", "max_output_tokens", "model_length")  # reasons of servers for an incomplete answer
 _KEYS = re.compile(r"\b(?:sk|pk|rk|hf|gsk|api|key|xai|AIza)[-_][\w*.-]{6,}|\b(?:Bearer|Basic)\s+[\w.+/=*-]{6,}", re.IGNORECASE)
 SCHEMA = {  # structured output: the server limits the model to one caption
     "type": "json_schema",
@@ -55,16 +56,23 @@ def read_text(content: bytes, key_variable: str = "") -> str:
         NoAnswer: an invalid, truncated or empty response; the message says why.
     """
     choice = _choice(_decoded(content), key_variable)
+    if choice.get("error"):
+        raise NoAnswer(f"the server says: {complaint(json.dumps(choice).encode(), key_variable)}")
+    finish = str(choice.get("finish_reason")).lower()
     message = choice.get("message")
     if not isinstance(message, dict):
         raise NoAnswer("it answers like no OpenAI-compatible server: a choice without a message")
-    if choice.get("finish_reason") == "content_filter" or message.get("refusal"):
+    if finish in ("content_filter", "safety") or message.get("refusal"):
         raise NoAnswer("the server withheld the answer (refusal or content filter)", final=True)
     text = _text(message.get("content"))
     if not text.strip() and (message.get("reasoning_content") or message.get("reasoning")):
         raise NoAnswer("the model spent its answer on reasoning; raise max_tokens, or set reasoning_effort=low", final=True)
-    if choice.get("finish_reason") == "length":
+    if finish in _CUT:
         raise NoAnswer("the answer was cut off at max_tokens; raise it, or set reasoning_effort=low", final=True)
+    if not text.strip() and (message.get("tool_calls") or message.get("function_call")):
+        raise NoAnswer(
+            "it answers with a call of a tool, which was not asked for; choose another model, or its plain mode", final=True
+        )
     if not text.strip():
         raise NoAnswer("it answers with an empty text")
     return text

@@ -1,5 +1,6 @@
 """Rewriting over HTTP: a server on this machine that fails, stalls, talks nonsense and says 429."""
 
+import contextlib
 import json
 import time
 
@@ -23,6 +24,15 @@ def good(handler, body):
 def server():
     with serving(good) as server:
         yield server
+
+
+def drip(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    with contextlib.suppress(OSError):
+        for _ in range(40):
+            handler.wfile.write(b" ")
+            time.sleep(0.05)
 
 
 def endpoint(server, cache=None, **options):
@@ -56,6 +66,16 @@ def test_retry_after_is_obeyed(server):
         (content(b"hello"), "does not answer like an OpenAI-compatible server"),
         (content(b'{"choices": [{"message": {"content": "  "}}]}'), "empty text"),
         (status(429), "HTTP 429"),
+        (drip, "no answer within 0.4 s"),
+        (status(302, Location="http://elsewhere/v1"), "HTTP 302.*moves requests to http://elsewhere/v1; give the address"),
+        (status(308, Location="http://["), "HTTP 308.*moves requests"),
+        (saying("A red coat with", "MAX_TOKENS"), "cut off at max_tokens"),
+        (saying(None, "tool_calls", tool_calls=[{"function": {"name": "caption"}}]), "call of a tool"),
+        (
+            content(b'{"choices": [{"error": {"message": "provider down"}, "message": {"content": ""}}]}'),
+            "says: provider down",
+        ),
+        (content(b'{"choices": [{"message": {"content": "A red \xff coat"}}]}'), "not plain text"),
     ],
 )
 def test_trouble_that_stays_is_one_line_and_finished_answers_are_kept(server, tmp_path, trouble, message):
