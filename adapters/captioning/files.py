@@ -9,7 +9,7 @@ import csv
 import html
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,9 @@ def read_captions(path: str | Path) -> CaptionFile:
 
 def _id(name: Any, path: Path, where: str) -> str:
     """Converts an id to text; COCO's are whole numbers. Other numbers may have lost zeros or digits."""
-    if isinstance(name, str) or (isinstance(name, int) and not isinstance(name, bool)):
+    if (isinstance(name, str) and name.strip()) or (isinstance(name, int) and not isinstance(name, bool)):
         return str(name)
-    shown = "no id" if name is None else f"the id {json.dumps(name)[:40]}"
+    shown = "no id" if name is None or isinstance(name, str) else f"the id {json.dumps(name)[:40]}"
     raise InputError(f"{path}, {where} has {shown}; give a product_id (or image_id, image, id) as text in each")
 
 
@@ -91,7 +91,9 @@ def _entries(path: Path) -> Iterator[tuple[str, Any, dict[str, Any]]]:
         return
     if isinstance(found, dict) and isinstance(found.get("annotations"), list):
         found = found["annotations"]  # COCO
-    elif isinstance(found, dict) and set(found) & {"caption", "error"} and set(found) & set(IDS):
+    elif isinstance(found, dict) and (
+        path.suffix == ".jsonl" or (set(found) & {"caption", "error"} and set(found) & set(IDS))
+    ):
         found = [found]  # one row of JSON lines is a JSON object too
     if isinstance(found, dict):
         for number, (name, caption) in enumerate(found.items(), start=1):
@@ -133,10 +135,13 @@ def _text(path: Path) -> str:
 
 def _lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields rows of a table or of JSON lines, depending on the first line."""
-    first = next((line for line in text.split("\n") if line.strip()), "")
-    delimiter = next((mark for mark in ",;\t" if _is_heading(first, mark)), None)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    lines = list(io.StringIO(text, newline=""))
+    start = next((n for n, line in enumerate(lines) if line.strip() and not line.lower().startswith("sep=")), 0)
+    first = lines[start] if lines else ""
+    delimiter = next((mark for mark in ",;\t|" if _is_heading(first, mark)), None)
     if delimiter:
-        yield from enumerate(_table(text, delimiter, path), start=2)
+        yield from _table(lines, start, delimiter, path)
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -153,16 +158,30 @@ def _lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def _table(text: str, delimiter: str, path: Path) -> list[dict[str, Any]]:
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+def _table(lines: Sequence[str], start: int, delimiter: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields line and row of a table whose heading is line ``start``; rows of another width are refused, not cut."""
+    columns, reader = _names(lines[start], delimiter), csv.reader(lines[start + 1 :], delimiter=delimiter, strict=True)
+    if twice := next((name for name in columns if columns.count(name) > 1), None):
+        raise InputError(f"{path} has two columns {printable(twice)!r}; {FORMS}")
     try:
-        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+        for cells in filter(None, reader):
+            where = start + 1 + reader.line_num
+            if len(cells) > len(columns):
+                raise InputError(
+                    f"{path}, line {where} has {len(cells)} cells, but there are {len(columns)} columns; quote texts"
+                )
+            yield where, dict(zip(columns, cells, strict=False))
     except csv.Error as error:
         raise InputError(f"{path} is no table: {error}; {FORMS}") from error
 
 
+def _names(heading: str, delimiter: str) -> list[str]:
+    """Names of columns, in lower case."""
+    return [name.strip().lower() for name in next(csv.reader([heading.strip()], delimiter=delimiter, skipinitialspace=True))]
+
+
 def _is_heading(line: str, delimiter: str) -> bool:
-    names = {name.strip(' "\r') for name in line.split(delimiter)}
+    names = set(_names(line, delimiter))
     return "caption" in names and bool(names & set(IDS))
 
 

@@ -21,6 +21,8 @@ UNDERSTOOD = {
     "over several lines": '{\n "image": "7",\n "caption": "a dress"}',
     "csv": "product_id,caption\r\n7,a dress\r\n",
     "csv with semicolons": '\ufeff"image";"caption"\n7;"a dress"\n',
+    "csv of a spreadsheet": "sep=;\nProduct_ID ; Caption\n\n7;a dress\n",
+    "csv with bars": "\nid|caption\n7|a dress\n",
     "tsv": "id\tcaption\n7\ta dress\n",
     "several photos": '{"id": "7", "index": 1, "caption": "b"}\n{"id": "7", "index": 0, "caption": "a dress"}\n',
     "several photos in csv": "product_id,index,caption\n7,0,a dress\n7,1,b\n",
@@ -49,6 +51,10 @@ REFUSED = {
     '[{"id": true, "caption": "a"}]': "entry 1 has the id true",
     '[{"caption": "a"}]': "entry 1 has no id",
     "caption,id\nred\n": "line 2 has no id",
+    "id,caption\n1,a red, long dress\n": "line 2 has 3 cells, but there are 2 columns",
+    'id,caption\n1,"a red dress\n2,a coat\n': "is no table: unexpected end of data",
+    "id,caption,caption\n1,a,b\n": "two columns 'caption'",
+    '[{"id": "", "caption": "a"}]': "entry 1 has no id",
 }
 
 
@@ -67,6 +73,21 @@ def test_what_is_not_understood_is_named(tmp_path, text):
         read_captions(tmp_path / "file")
     with pytest.raises(InputError, match=REFUSED[text]):  # the same reader
         FileCaptions(tmp_path / "file")
+
+
+def test_a_row_alone_in_a_file_of_lines_is_no_map_of_ids(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"sku": "p0", "caption": "a dress"}', encoding="utf-8")
+    with pytest.raises(InputError, match="entry 1 has no id"):
+        read_captions(tmp_path / "rows.jsonl")
+
+
+def test_long_captions_with_line_separators_stay_whole(tmp_path):
+    caption = "a\u2028dress" + " red" * 50_000
+    (tmp_path / "table.csv").write_text(f"id,caption\n7,{caption}\n8,b\n", encoding="utf-8")
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"id": n, "caption": caption}) + "\n" for n in (7, 8)))
+    assert (
+        read_captions(tmp_path / "table.csv").captions["7"] == read_captions(tmp_path / "rows.jsonl").captions["8"] == caption
+    )
 
 
 def test_files_that_cannot_be_read(tmp_path):
