@@ -13,7 +13,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -181,7 +181,9 @@ class ChatClient:
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Follows no redirect: it would lose the question, and hand the key to another server."""
 
-    def http_error_302(self, *_: Any) -> None:
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> None:
         return None
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
