@@ -173,7 +173,7 @@ def _texts(samples: pa.Table, tags: Sequence[str], columns: Columns, where: str)
 
 
 def _malformed(samples: pa.Table) -> pa.Array:
-    """What is wrong with each sample, e.g. that its files are not adjacent in the shard; null for others."""
+    """Fault of each sample, e.g. that its files are not adjacent in the shard; null for others."""
     keys = samples.column("key").combine_chunks().dictionary_encode()
     numbers = np.asarray(keys.indices)
     again = np.bincount(numbers, minlength=len(keys.dictionary))[numbers] > 1
