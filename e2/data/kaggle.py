@@ -4,6 +4,8 @@ The set has no splits and no brands. Splits are made by a hash of the product's 
 same article again, or in another size) stay together; brands are derived from the names.
 """
 
+import contextlib
+import csv
 import functools
 import re
 from collections import Counter
@@ -88,14 +90,21 @@ def _read_styles(stamp: tuple[str, int, int]) -> pa.Table:
         raise InputError(
             f"{file}: the columns must be id, ..., productDisplayName (it has {printable(', '.join(header)) or 'none'})"
         )
-    # The last cell, the name, may hold unquoted commas
-    rows = [line.split(",", len(header) - 1) for line in lines[1:] if line.strip()]
-    rows = [row + [""] * (len(header) - len(row)) for row in rows]
+    rows = [_cells(line, len(header)) for line in lines[1:] if line.strip()]
     table = {RENAMED.get(name, name): list(cells) for name, cells in zip(header, zip(*rows, strict=True), strict=True)}
     table["caption"] = [name.strip().strip('"').replace('""', '"') for name in table["caption"]]
     table["image"] = [f"images/{identifier}.jpg" for identifier in table["product_id"]]
     table["brand"] = brands_of(table["caption"])
     return pa.table(table)
+
+
+def _cells(line: str, width: int) -> list[str]:
+    """Cells of a row; the last one, the name, may hold commas without being quoted."""
+    with contextlib.suppress(csv.Error):
+        if len(cells := next(csv.reader([line]))) == width:
+            return cells
+    cells = line.split(",", width - 1)
+    return cells + [""] * (width - len(cells))
 
 
 def read_styles(file: Path) -> pa.Table:

@@ -31,7 +31,7 @@ from e2.data.images import BadImage, MissingImage, UnreadableImage
 from e2.data.read import JSON_ROWS_FOR_NAMES, json_column
 from e2.data.remote import fetched, is_remote
 from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, FileSource, require_columns
-from e2.errors import InputError, in_short
+from e2.errors import InputError, escaped, in_short
 from e2.extras import extra
 
 FORMAT = 5  # version of the cache; counts up whenever the same shards give other samples
@@ -292,7 +292,7 @@ def _members(file: Path) -> Iterator[Member]:
         with tarfile.open(file, "r:") as tar:
             for info in tar:
                 tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
-                path = PurePosixPath(info.name)
+                path = PurePosixPath(escaped(info.name))  # in any encoding
                 name, _, ending = path.name.partition(".")
                 if info.isfile() and name:
                     member = Member(str(path.parent / name), ending, {"offset": info.offset_data, "size": info.size}, None)

@@ -1,7 +1,7 @@
 import pytest
 
 from e2.data import open_catalogue, splits_of
-from e2.data.kaggle import brands_of, split_of
+from e2.data.kaggle import brands_of, read_styles, split_of
 from e2.errors import InputError
 from tests.e2.data.conftest import encoded, photo
 from tests.shared import shared_path
@@ -60,6 +60,14 @@ def test_chosen_tags_and_unknown_column(folder):
     assert catalogue.tags == ("brand",) and catalogue[0].tags == {"brand": "Puma"}
     with pytest.raises(InputError, match="no column 'fabric'; it has product_id, gender"):
         open_catalogue(f"products:{folder}", "train", tags=["fabric"])
+
+
+@pytest.mark.parametrize("name", ["Puma Shirt, red", '5" Heel'])
+def test_quoted_cells_hold_their_commas(tmp_path, name):
+    (tmp_path / "styles.csv").write_text(f'id,gender,productDisplayName\n"1","Men, Boys",Hat\n2,Men,{name}\n')
+    table = read_styles(tmp_path / "styles.csv")
+    assert table.column("gender").to_pylist() == ["Men, Boys", "Men"] and table.column("image")[0].as_py() == "images/1.jpg"
+    assert table.column("caption").to_pylist() == ["Hat", name]
 
 
 def test_missing_photos_and_short_lines_are_bad_rows(folder):

@@ -617,6 +617,14 @@ def test_a_tar_that_ends_too_early_is_refused(shop, rest):
         opened(f"webdataset:{shop / 't.tar'}", ())
 
 
+def test_names_in_a_tar_that_are_not_utf8_are_escaped(shop):
+    with tarfile.open(shop / "t.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as tar:
+        for ending, content in (("jpg", (shop / "im/0.jpg").read_bytes()), ("txt", b"A hat")):
+            add(tar, f"é.{ending}", content)
+    (product,) = opened(f"webdataset:{shop / 't.tar'}", ())
+    assert product.product_id == r"\xe9"
+
+
 def test_names_of_shards_are_taken_as_they_are(shop):
     file = shop / "my [1].TAR"
     tar_of(shop, ["0.jpg", "0.txt"])
