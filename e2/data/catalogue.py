@@ -131,6 +131,11 @@ class ArrowCatalogue:
     def __iter__(self) -> Iterator[Product]:
         return (self[row] for row in range(len(self)))
 
+    def ids(self) -> pa.Array:
+        """Ids of all products."""
+        ids = self.table.column("product_id").combine_chunks()
+        return ids if self.rows is None else ids.take(pa.array(self.rows))
+
     def text_only(self) -> "ArrowCatalogue":
         """Same catalogue with empty image bytes: passes over a large catalogue's texts without reading photos."""
         clone = copy.copy(self)

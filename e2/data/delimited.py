@@ -70,7 +70,7 @@ class Delimited:
         row = _next_row(self._source, self._reader)
         if row:
             width = width or len(row.cells)
-            row = _checked(row._replace(cells=_without_surplus(row.cells, width)), self._source, self._delimiter, width)
+            row = _checked(_without_surplus(row, width), self._source, self._delimiter, width)
         self._source.begin()
         return row
 
@@ -164,9 +164,9 @@ def _next_row(source: _Lines, reader: Iterator[list[str]]) -> Row | None:
     return None if blank else Row(source.number, cells)
 
 
-def _without_surplus(cells: list[str], width: int) -> list[str]:
-    """Cells without the empty ones that stand beyond the header's last, as where each line ends with the delimiter."""
-    return cells if any(cells[width:]) else cells[:width]
+def _without_surplus(row: Row, width: int) -> Row:
+    """Row without empty cells beyond the header's last one, as where each line ends with the delimiter."""
+    return row if len(row.cells) <= width or any(row.cells[width:]) else row._replace(cells=row.cells[:width])
 
 
 def _problem(cells: list[str], width: int, lines: list[str]) -> str | None:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow.compute as pc
 
 from e2.config import DataConfig, TrainConfig
 from e2.data import ArrowCatalogue, Catalogue, Columns, Subset, open_catalogue, splits_of
@@ -74,7 +75,9 @@ def open_first(config: TrainConfig, most_photos: int | None = None) -> tuple[Cat
     splits = splits_of(data.data)
     train_data = open_split(data, data.data, training_split(splits), most_photos)
     if "val" in splits:
-        return train_data, open_split(data, data.data, "val", most_photos)
+        val_data = open_split(data, data.data, "val", most_photos)
+        warn_of_shared(train_data, val_data)
+        return train_data, val_data
     if len(train_data) < 3:
         raise InputError(
             f"{data.data}: {len(train_data)} product(s), one of which would be held out to choose the checkpoint; "
@@ -83,6 +86,14 @@ def open_first(config: TrainConfig, most_photos: int | None = None) -> tuple[Cat
     order = np.random.default_rng(config.seed).permutation(len(train_data))
     held_out = min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(train_data))))
     return Subset(train_data, np.sort(order[held_out:])), Subset(train_data, np.sort(order[:held_out]))
+
+
+def warn_of_shared(train_data: ArrowCatalogue, val_data: ArrowCatalogue) -> None:
+    """Says how many ids of the val split are in the training split, too."""
+    shared = pc.sum(pc.is_in(val_data.ids(), train_data.ids())).as_py()
+    if shared and processes().is_main_process:
+        of = f"{shared:,} of {len(val_data):,} ids of {val_data.split} are in {train_data.split}, too"
+        say(f"{val_data.name}: {of}; where they are the same products, what validates was trained on and scores too well")
 
 
 def open_second(config: TrainConfig, most_photos: int | None = None) -> Catalogue | None:

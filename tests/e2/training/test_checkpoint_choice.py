@@ -2,6 +2,8 @@
 
 import re
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors import safe_open
@@ -9,11 +11,13 @@ from safetensors import safe_open
 import e2
 from e2.adapters.encoder import load_encoder
 from e2.checkpoint import LAST, WEIGHTS, read_tensors, weights_sha256
+from e2.config import DataConfig, TrainConfig
 from e2.data import Product
 from e2.errors import InputError, TrainingStopped
 from e2.files import file_sha256
 from e2.training import keep, train
 from e2.training.run import start_run
+from e2.training.splits import open_splits
 from e2.training.validation import FirstPhotos, validate
 from tests.benchmarks.stubs import Shelf
 from tests.conftest import jpeg
@@ -98,6 +102,16 @@ def test_a_run_says_what_it_trains_on_and_that_few_products_validate(shop, tiny,
     monkeypatch.setattr(train, "FEW", 12)
     fit(shop, tiny, tmp_path / "enough", steps=2)
     assert "too few" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("first", "shared"), [(0, 3), (2, 1), (3, 0)])
+def test_products_that_validate_and_are_trained_on_are_told(tmp_path, capsys, first, shared):
+    photos = [jpeg((200, 30, 30), number) for number in range(7)]
+    for split, numbers in {"train": range(3), "val": range(first, first + 3)}.items():
+        columns = {"product_id": [str(n) for n in numbers], "image": [photos[n] for n in numbers], "caption": ["A tee"] * 3}
+        pq.write_table(pa.table(columns), tmp_path / f"{split}.parquet")
+    open_splits(TrainConfig(data=DataConfig(data=str(tmp_path))))
+    assert (f"{shared} of 3 ids of val are in train, too" in capsys.readouterr().err) == bool(shared)
 
 
 def test_texts_of_the_same_tokens_are_no_rivals_in_validation(tiny):
