@@ -264,19 +264,23 @@ def test_options_that_do_not_exist(line):
     assert answer.status == 2 and answer.line and "Error" not in answer.err
 
 
+def test_the_same_in_a_process_of_its_own(places):
+    line = ["data", "info", str(places["tables"] / "half.parquet")]
+    done = subprocess.run([sys.executable, "cli.py", *line], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("e2: ") and "half.parquet" in said
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "named", "announced"),  # a training first says in two lines what it is about to read
     [
         ("train --data {tables}/half.parquet --tags brand --out {out}", "half.parquet", 2),
-        pytest.param(
-            "evaluate retrieval --model {models}/half --data {shop} --split val --device cpu",
-            "model.safetensors",
-            0,
-            marks=pytest.mark.slow,
-        ),
+        ("evaluate retrieval --model {models}/half --data {shop} --split val --device cpu", "model.safetensors", 0),
     ],
 )
-def test_the_same_in_a_process_of_its_own(places, tmp_path, line, named, announced):
+def test_commands_that_start_pytorch_do_the_same(places, tmp_path, line, named, announced):
     code = f"import sys, open_clip; open_clip.add_model_config({str(tmp_path / 'test-tiny.json')!r}); import cli; cli.main()"
     (tmp_path / "test-tiny.json").write_text(json.dumps(TINY))
     done = subprocess.run(

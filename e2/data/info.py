@@ -36,13 +36,13 @@ def write_info(
 
     Text lengths are in tokens of CLIP's tokenizer, against its limit of 77. Returns what `catalogue_info` does.
     """
-    from e2.backbones import clip_tokenizer  # takes seconds to import
-
     if out is not None:
         claim_results(Path(out), "info.json", "tags.png", "contact_sheet.png")
-    tokenizer = clip_tokenizer()
     options: dict[str, Any] = {"tags": tags, "columns": columns, "on_bad_row": on_bad_row, "progress": progress}
     catalogues = {split: open_catalogue(spec, split, **options) for split in splits_of(spec)}
+    from e2.backbones import clip_tokenizer  # takes seconds to import: not before the catalogue is known to be sound
+
+    tokenizer = clip_tokenizer()
     info = catalogue_info(catalogues, tokenizer, tokenizer.context_length, progress=progress)
     if out is not None:
         write_json(Path(out) / "info.json", info)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from e2.data.info import catalogue_info, info_table, write_info
 from e2.data.sources import open_catalogue
+from e2.errors import InputError
 from tests.e2.data.conftest import rows, write_parquet
 
 
@@ -97,3 +98,9 @@ def test_hostile_texts_are_drawn_as_they_are(tmp_path):
 def test_no_tags(tmp_path):
     info = write_info(str(write_parquet(tmp_path / "a.parquet", rows(1))), tmp_path / "out", progress=False)
     assert info["tags"] == [] and (tmp_path / "out/tags.png").exists()
+
+
+def test_a_catalogue_that_is_not_there_is_told_before_the_tokenizer_is_loaded(monkeypatch):
+    monkeypatch.setattr("e2.backbones.clip_tokenizer", lambda: pytest.fail("seconds of waiting"))
+    with pytest.raises(InputError, match="nowhere.parquet: there is no such file"):
+        write_info("nowhere.parquet", None)
