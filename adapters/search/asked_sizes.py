@@ -16,13 +16,14 @@ from e2.spelling import spelling
 
 Facets = Mapping[str, Iterable[str]]
 LONGEST = 3  # words of a tag's name, of a value, or of a comparison
-_WORD = re.compile(r"[^\s,;:=!?()]*[^\s,;:=!?().]")
+_WORD = re.compile(r"[<>]=?|[^\s,;:=!?()<>]*[^\s,;:=!?().<>]")
 _COMPARED = {
     **dict.fromkeys(("under", "below", "less than", "cheaper than", "<"), "<"),
     **dict.fromkeys(("over", "above", "more than", ">"), ">"),
-    **dict.fromkeys(("up to", "at most", "no more than", "<="), "<="),
-    **dict.fromkeys(("from", "at least", ">="), ">="),
+    **dict.fromkeys(("up to", "at most", "no more than", "max", "maximum", "<="), "<="),
+    **dict.fromkeys(("from", "at least", "min", "minimum", ">="), ">="),
 }
+_MONEY = frozenset(re.findall(r"\S+", "€ $ £ euro euros eur dollar dollars usd pound pounds gbp"))
 _LINKS = frozenset(re.findall(r"\w+", "a an as at available for in is of the with"))  # between a value and what it belongs to
 _ENDS = frozenset(re.findall(r"\w+", "and but for in no not or please with without"))  # words that a value may stand before
 _FILLERS = (Cue.FILLER, Cue.VERB, Cue.SAME, Cue.START)
@@ -57,7 +58,7 @@ def asked_sizes(text: str, facets: Callable[[], Facets], *, alone: bool = False)
         ('in blue', ('size 36',), OneOf(entity='size', values=('36',)))
     """
     plain = without_contractions(text)
-    if not ("size" in plain.lower() or any(is_size(word) for word in _WORD.findall(plain))):
+    if not ("size" in plain.lower() or any(is_size(word.strip("€$£")) for word in _WORD.findall(plain))):
         return AskedSizes(text)
     found = _Reader(plain, facets(), alone).read()
     return AskedSizes(
@@ -123,7 +124,7 @@ class _Reader:
         found: list[_Asked] = []
         place = 0
         while place < len(self.words):
-            if asked := self._named(place) or self._bare(place):
+            if asked := self._named(place) or self._priced(place) or self._bare(place):
                 found.append(asked)
                 place = self.read_to
             else:
@@ -142,6 +143,16 @@ class _Reader:
             if (found := self._listed(entity, place)) and (name := self._name(found.end)) and name[0] == entity:
                 return self._asked(found, place, name[1])
         return None
+
+    def _priced(self, place: int) -> _Asked | None:
+        """Reads "under €30", "under 30 euros" and "cheaper than 30"."""
+        entity = self.names.get("price")
+        found = self._compared(entity, place) if entity else None
+        if found is None:
+            return None
+        end = found.end + (self._word(found.end) in _MONEY)
+        paid = end > found.end or re.search(r"[€$£]|cheaper", self._slice(place, end), re.IGNORECASE)
+        return self._asked(found, place, end) if paid else None
 
     def _bare(self, place: int) -> _Asked | None:
         """Reads "in 36"."""
@@ -182,22 +193,31 @@ class _Reader:
         return CUES.get(tuple(self._slice(start, end).lower().split()))
 
     def _compared(self, entity: str, place: int) -> _Values | None:
-        """Reads "under 30"."""
+        """Reads "under 30", or "over 20 and under 40"."""
+        tests: list[tuple[str, float]] = []
+        end = place
+        while found := self._comparison(end + (bool(tests) and self._word(end) in ("and", "but"))):
+            test, end = found
+            tests.append(test)
+        return _Values(numbers_in(entity, self.tags[entity].values, *tests), place, end) if tests else None
+
+    def _comparison(self, place: int) -> tuple[tuple[str, float], int] | None:
         for count in range(LONGEST, 0, -1):
             symbol = _COMPARED.get(self._slice(place, place + count).lower())
-            bound = self._number(place + count)
-            if symbol and bound is not None and self._word(place + count + 1) not in ("to", "-", "–"):
-                return _Values(numbers_in(entity, self.tags[entity].values, (symbol, bound)), place, place + count + 1)
+            bound, end = self._number(place + count)
+            if symbol and bound is not None and self._word(end) not in ("to", "-", "–"):
+                return (symbol, bound), end
         return None
 
     def _range(self, entity: str, place: int) -> _Values | None:
         """Reads "10 to 30"."""
         start = place + (self._word(place) in ("from", "between"))
         joints = ("to", "-", "–", "and") if self._word(place) == "between" else ("to", "-", "–")
-        low, high = self._number(start), self._number(start + 2)
-        if low is None or high is None or self._word(start + 1) not in joints:
+        low, joint = self._number(start)
+        high, end = self._number(joint + 1)
+        if low is None or high is None or self._word(joint) not in joints:
             return None
-        return _Values(numbers_in(entity, self.tags[entity].values, (">=", low), ("<=", high)), place, start + 3)
+        return _Values(numbers_in(entity, self.tags[entity].values, (">=", low), ("<=", high)), place, end)
 
     def _listed(self, entity: str, place: int) -> _Values | None:
         """Reads "36", or "36, 38 or size 40"."""
@@ -229,12 +249,17 @@ class _Reader:
 
     def _name(self, place: int) -> tuple[str, int] | None:
         for count in range(LONGEST, 0, -1):
-            if (text := self._slice(place, place + count)) and (entity := self.names.get(spelling(text))):
+            text = self._slice(place, place + count)
+            if text[-1:].isalnum() and (entity := self.names.get(spelling(text))):
                 return entity, place + count
         return None
 
-    def _number(self, place: int) -> float | None:
-        return number_of(self._word(place).strip("€$£"))
+    def _number(self, place: int) -> tuple[float | None, int]:
+        """Reads a number, also "1,000" and "30,50", and gives the place after it."""
+        word, after = self._word(place).strip("€$£"), self._word(place + 1)
+        if word.isdigit() and after.isdigit() and self._between(place + 1) == ",":
+            return number_of(f"{word}{'' if len(after) == 3 else '.'}{after}"), place + 2
+        return number_of(word), place + 1
 
     def _word(self, place: int) -> str:
         return self.words[place].group().lower() if 0 <= place < len(self.words) else ""
@@ -247,8 +272,11 @@ class _Reader:
 
     def _parted(self, place: int) -> bool:
         """True if a comma or the like stands before a word."""
-        between = self.text[self.words[place - 1].end() : self.words[place].start()] if 0 < place < len(self.words) else ""
-        return bool(between.strip())
+        return bool(self._between(place).strip())
+
+    def _between(self, place: int) -> str:
+        """Characters before a word."""
+        return self.text[self.words[place - 1].end() : self.words[place].start()] if 0 < place < len(self.words) else ""
 
 
 def _names(entities: Iterable[str]) -> dict[str, str]:
