@@ -35,6 +35,7 @@ BROUGHT_BY = {  # import name -> the package of pyproject.toml that brings it, w
     "h11": "uvicorn",
     "huggingface_hub": "open-clip-torch",
     "open_clip": "open-clip-torch",
+    "open_clip_train": "open-clip-torch",
     "sklearn": "scikit-learn",
     "starlette": "fastapi",
     "timm": "open-clip-torch",

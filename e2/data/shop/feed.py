@@ -31,9 +31,7 @@ def detail_names(file: Path) -> list[str]:
 
 def _items(file: Path) -> Iterator[Any]:
     """Yields the elements of the products; each is emptied when the next one is asked for."""
-    with extra("sources", "feeds in XML"):
-        from lxml import etree
-    found = False
+    etree, found = _etree(), False
     try:
         with open_bytes(file) as content:
             tags = [f"{{*}}{tag}" for tag in ITEMS]
@@ -69,9 +67,13 @@ def _fields(item: Any) -> dict[str, list[str]]:
 
 def _content(part: Any) -> str:
     """Text of an element, with the markup inside it, if any (<b>, XHTML)."""
-    from lxml import etree
+    return "".join([part.text or "", *(_etree().tostring(inner, encoding="unicode") for inner in part)]).strip()
 
-    return "".join([part.text or "", *(etree.tostring(inner, encoding="unicode") for inner in part)]).strip()
+
+def _etree() -> Any:
+    with extra("sources", "feeds in XML"):
+        from lxml import etree
+    return etree
 
 
 def _detail(detail: Any) -> tuple[str, str]:

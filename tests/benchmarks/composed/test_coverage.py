@@ -76,9 +76,7 @@ def test_a_photo_that_is_missing_or_damaged_costs_its_queries_only(tmp_path, pub
 def test_a_damaged_photo_of_a_complete_set_stops_with_advice_that_helps(tmp_path):
     load, annotations, images, photo = fashion200k(tmp_path)
     photo.write_bytes(DAMAGED)
-    message = (
-        r"1 of 4 photos are damaged, women/b/4.jpeg for one \(it is not an image .*\); replace them, or .* --missing skip"
-    )
+    message = r"1 of 4 photos are damaged, women/b/4.jpeg for one \(it is damaged, or .*\); replace them, or .* --missing skip"
     with pytest.raises(InputError, match=message) as caught:
         evaluate_composed([colour_encoder()], load(annotations, images), Chosen(SUM), resamples=5)
     assert "on-bad-row" not in str(caught.value)
