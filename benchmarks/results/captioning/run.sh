@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What made the files in this folder. From the repository's root, with `e2` installed, after ../fashion-products/run.sh and ../study/run.sh.
+# BACKBONE, for boutique-224: an open_clip folder of OpenAI's ViT-B/16 image tower and a MiniLM text tower.
 # Only numbers are kept here: captions and references stay in RUNS.
 set -euo pipefail
 DATA=${DATA:?folder of fashion-products with train.parquet, val.parquet and test.parquet}
@@ -60,3 +61,16 @@ for encoder in clip-0 multifield-0 e2-0; do
 done
 score boutique-seed0 boutique runs/boutique/multifield-1 $(three decap) $(three capdec) $(three nearest)
 e2 report captions --results "$RUNS/boutique/scores-boutique-seed0" --out "$RUNS/boutique/report"
+
+[ -n "${BACKBONE:-}" ] || exit 0
+SPEC=boutique:train=4000,val=300,test=1000,seed=0,size=224
+for method in clip e2; do
+  e2 train --data $SPEC --tags $TAGS --method $method --backbone "local-dir:$BACKBONE" --epochs 2 --batch-size 128 --workers 1 --seed 0 --resume \
+    --cache runs/cache --set optim.image_layers=0 --set optim.lr=1e-3 --out runs/boutique-224/$method-0
+  fit boutique-224 nearest $method-0 nearest
+  fit boutique-224 decap $method-0 decap --batch-size 64 --steps 600
+done
+e2 evaluate captioning --data $SPEC --split test --tags $TAGS --cache runs/cache --workers 1 --out "$RUNS/boutique-224/scores" \
+  --captioner "$RUNS"/boutique-224/{decap-clip-0,decap-e2-0,nearest-clip-0,nearest-e2-0}
+mkdir -p benchmarks/results/captioning/boutique-224-seed0
+cp "$RUNS/boutique-224/scores/comparison.json" benchmarks/results/captioning/boutique-224-seed0/
