@@ -16,12 +16,11 @@ import torch
 
 from e2.backbone_sources import register_backbones
 from e2.benchmarks.speed.harness import compare
-from e2.benchmarks.speed.train_step import DATA, TAGS, finish, plain_optimizer
+from e2.benchmarks.speed.train_step import DATA, TAGS, finish, plain_optimizer, prepared
 from e2.config import TrainConfig
 from e2.data import open_catalogue
 from e2.extras import extra
 from e2.settings import from_dict
-from e2.training.prepare import prepare
 from e2.training.step import read, take_step
 from e2.training.train import batches
 
@@ -71,8 +70,8 @@ def run(
             "seed": seed,
             "data": {"data": name, "tags": list(tags), "batch_size": batch_size, "workers": workers},
         }
-        ours = OurEpochs(from_dict(TrainConfig, settings), folder)
-        theirs = OpenClipEpochs(ours.run.config, folder / "train.csv")
+        ours = OurEpochs(from_dict(TrainConfig, settings))
+        theirs = OpenClipEpochs(ours.run.config, folder / "train.csv", ours.run.accelerator.device.type)
         timed = compare(ours, theirs, repeats)
     shown = epoch // batch_size * batch_size
     return {
@@ -109,9 +108,8 @@ def write_split(table: Path, data: str, split: str, tags: Sequence[str], most: i
 class OurEpochs:
     """Trains an epoch of a run of `e2 train` a call."""
 
-    def __init__(self, config: TrainConfig, folder: Path):
-        train, val = (open_catalogue(str(folder), split, tags=config.data.tags, progress=False) for split in ("train", "val"))
-        self.run = prepare(config, train, val, folder)
+    def __init__(self, config: TrainConfig):
+        self.run = prepared(config)
 
     def __call__(self) -> None:
         run = self.run
@@ -125,16 +123,15 @@ class OpenClipEpochs:
     """Trains an epoch by ``open_clip_train`` a call, with its defaults for a csv file.
 
     Raises:
-        MissingPackage: without what it imports.
+        InputError: a package that it imports is missing.
     """
 
-    def __init__(self, config: TrainConfig, table: Path):
+    def __init__(self, config: TrainConfig, table: Path, device: str):
         register_backbones()
         with extra("test", "open_clip's trainer"):
             from open_clip_train.data import get_csv_dataset
             from open_clip_train.params import parse_args
             from open_clip_train.train import train_one_epoch
-        on_gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
         self.args = parse_args(
             [
                 *("--train-data", str(table), "--dataset-type", "csv", "--csv-separator", ","),
@@ -143,7 +140,7 @@ class OpenClipEpochs:
                 *("--precision", {"bf16": "amp_bf16"}.get(config.precision, config.precision), "--skip-scheduler"),
             ]
         )
-        self.args.device, self.args.distributed, self.args.distill = "cuda" if on_gpu else "cpu", False, False
+        self.args.device, self.args.distributed, self.args.distill = device, False, False
         self.args.rank, self.args.world_size, self.args.wandb, self.args.save_logs = 0, 1, False, False
         torch.manual_seed(config.seed)
         self.model, transform, _ = open_clip.create_model_and_transforms(config.backbone, output_dict=True)
