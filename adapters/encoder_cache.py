@@ -57,6 +57,8 @@ class CachedPhotos:
         pictures, lost = self._of(images.catalogue), list[str]()
         for batch in rows:
             photos = [pictures.read(0, int(images.products[i]), int(images.indices[i]), lost) for i in batch]
+            if lost:  # by a training that may leave photos out
+                raise InputError(lost[0])
             yield stack_photos([photo for photo in photos if photo is not None])
 
     def _of(self, catalogue: Catalogue) -> PhotoViews:

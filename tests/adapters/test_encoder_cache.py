@@ -14,10 +14,11 @@ from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.product_images import ProductImages
 from e2.adapters.search.index import open_index
 from e2.data import open_catalogue
+from e2.data.photo_views import PhotoViews
 from e2.data.product import Product
 from e2.errors import InputError
 from e2.front import Front
-from e2.training.fill_cache import CacheFiller
+from e2.training.fill_cache import CacheFiller, read_from_cache
 from e2.training.run import start_run
 from tests.benchmarks.stubs import Shelf
 from tests.command import run_command
@@ -119,6 +120,17 @@ def test_photo_that_cannot_be_read_is_named(tiny, shelf, tmp_path):
     shelf.products[4] = dataclasses.replace(shelf[4], images=[b"no photo"])
     with pytest.raises(InputError, match="product 'p4'"):
         make_encoder(tiny, cache=tmp_path).encode_images(ProductImages.first(shelf))
+
+
+def test_photo_that_a_training_left_out_is_named(tiny, shelf, tmp_path):
+    shelf.products[4] = dataclasses.replace(shelf[4], images=[b"no photo", *shelf[4].images[1:]])
+    encoder = make_encoder(tiny, cache=tmp_path)
+    encoder.model.lock_image_tower()
+    pictures = PhotoViews(shelf, encoder.preprocess, on_bad_row="skip")
+    fill = {"views": 1, "precision": "bf16", "workers": 0, "context": encoder.autocast}
+    read_from_cache(pictures, tmp_path, encoder.model, encoder.model.front(), **fill)
+    with pytest.raises(InputError, match="product 'p4': photo 1 could not be read"):
+        encoder.encode_images(ProductImages.first(shelf))
 
 
 def test_models_whose_activations_cannot_be_kept_are_refused(tiny, shelf, tmp_path):
