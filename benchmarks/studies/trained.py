@@ -22,6 +22,7 @@ from e2.benchmarks.studies.runs import learned_digests, trained
 from e2.benchmarks.studies.tables import write_tables
 from e2.errors import InputError
 from e2.files import write_json
+from e2.methods import method_class
 from e2.outputs import claim_results
 
 
@@ -59,12 +60,13 @@ class TrainedStudy:
         outcomes: list[Outcome] = []
         total = len(variants) * len(context.seeds)
         for seed in context.seeds:
-            for variant in variants:
+            for variant in sorted(variants, key=lambda variant: not reads_patches(context, variant)):
                 console.rule(f"{self.name}: {variant.label}, seed {seed} ({len(outcomes) + 1} of {total})")
                 run = trained(context, variant, seed, learned)
                 path = context.runs / "measured" / f"{run.folder.name}-{self.name}.safetensors"
                 measured, facts = measured_once(path, self.measure, run, catalogue, context, digests[context.split])
                 outcomes.append(Outcome(variant, seed, run, measured, facts))
+            outcomes.sort(key=lambda outcome: (context.seeds.index(outcome.seed), variants.index(outcome.variant)))
             record = study_record(self, context, catalogue, outcomes, {**learned, **digests})
             record["seconds"] = round(time.perf_counter() - start, 1)
             write_tables(record, context.out)
@@ -72,6 +74,11 @@ class TrainedStudy:
             draw_curves(record, context.out / CURVES)
             write_json(context.out / NAME, record)  # last: it says that the others are complete
         return record
+
+
+def reads_patches(context: Context, variant: Variant) -> bool:
+    """True for methods that need most of what a frozen tower makes of a photo: first, they fill a cache for the others."""
+    return method_class(variant.settings.get("method", context.common.method)).uses_tokens
 
 
 def chosen(variants: list[Variant], labels: tuple[str, ...] | None) -> list[Variant]:

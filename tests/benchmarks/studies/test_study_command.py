@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,15 @@ def test_means_and_differences_are_those_of_the_runs(done):
     assert low <= record["metrics"]["e2"]["SumR"] <= high
 
 
+def test_what_reads_patches_is_trained_first_and_fills_the_cache(done):
+    record = json.loads((done / "metrics.json").read_text())
+    order = {
+        (run["variant"], run["seed"]): Path(run["path"]).with_suffix(".json").stat().st_mtime_ns for run in record["runs"]
+    }
+    assert list(order) == [("clip", 0), ("e2", 0), ("clip", 1), ("e2", 1)]
+    assert sorted(order, key=order.get) == [("e2", 0), ("clip", 0), ("e2", 1), ("clip", 1)]
+
+
 def test_agrees_with_e2_evaluate_retrieval(done, shop):
     run = json.loads((done / "metrics.json").read_text())["runs"][1]
     command = ("evaluate", "retrieval", "--model", run["path"], "--data", shop, "--split", "val", "--workers", 0, "--json")
@@ -95,7 +105,7 @@ def test_an_interrupted_study_goes_on_to_the_same_end(shop, tiny, tmp_path, monk
 
     monkeypatch.setattr("e2.training.train.take_step", take_step_and_stop)
     stopped = study("main", shop, tiny, tmp_path / "out", *options)
-    assert stopped.status == 1 and "e2, seed 0" in stopped.line and len(taken) == 5
+    assert stopped.status == 1 and "clip, seed 0" in stopped.line and len(taken) == 5
     assert not (tmp_path / "out" / "metrics.json").exists()
     assert study("main", shop, tiny, tmp_path / "out", *options).status == 0 and len(taken) == 6
     monkeypatch.undo()
