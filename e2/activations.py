@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from e2.errors import InputError
+
 
 @dataclass
 class Activations:
@@ -73,6 +75,18 @@ Photos = Tensor | Activations  # (B, 3, H, W), or what a frozen front made of th
 def stream_name(depth: int) -> str:
     """Name of the residual stream after ``depth`` blocks."""
     return f"{STREAM}{depth}"
+
+
+def half_precision(kept: Tensor) -> Tensor:
+    """Converts what frozen layers give for keeping: float16, but bfloat16 stays, as nothing is lost so.
+
+    Raises:
+        InputError: numbers beyond half precision.
+    """
+    kept = kept if kept.dtype == torch.bfloat16 else kept.half()
+    if not kept.isfinite().all():
+        raise InputError("--cache: the frozen layers give numbers beyond half precision; leave out --cache")
+    return kept
 
 
 def stack_photos(photos: Sequence[Photos]) -> Photos:

@@ -5,6 +5,7 @@ The two phases are separate so that a batch may exceed a device (``grad_cache``)
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -89,12 +90,13 @@ class Method(nn.Module):
 
     def planner(self, chunk_size: int | None = None) -> Planner:
         """Finds in the loader's workers what a step would have to ask the device for."""
-        ends = text_ends(self.model.clip)
-        return Planner(ends, self.packs_texts and self.frozen_texts is None, chunk_size, self.loss.same_tag_positive)
+        packs = self.packs_texts and (self.frozen_texts is None or self.frozen_texts.front.lays_out)
+        return Planner(text_ends(self.model.clip), packs, chunk_size, self.loss.same_tag_positive)
 
     def text_features(self, tokens: Tensor, layout: Layout | None = None) -> dict[str, Tensor]:
         """(u, L), laid out if they are already -> features by name, (u, ...) each."""
-        return {"text": self.frozen_texts(tokens) if self.frozen_texts else encode_packed(self.model.clip, tokens, layout)}
+        encode = self.frozen_texts or partial(encode_packed, self.model.clip)
+        return {"text": encode(tokens, layout)}
 
     def features(self, batch: Batch) -> Features:
         layout = batch.layouts[0] if batch.layouts else None

@@ -13,7 +13,7 @@ from torch import Tensor
 from e2.config import TrainConfig
 from e2.data.product import Catalogue
 from e2.distributed import own_shard
-from e2.training.fill_cache import human_size
+from e2.training.cache_room import human_size
 from e2.training.prepare import Run, prepare
 from e2.training.step import read, take_step
 from e2.training.train import batches

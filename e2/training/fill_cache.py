@@ -4,8 +4,6 @@ Size and time are told before. Files appear whole or not at all, so a killed run
 the work.
 """
 
-import math
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -18,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from e2.activations import half_precision
 from e2.data.loader import leave_stopping_to_the_parent
 from e2.data.lost import LostPhoto, LostPhotos
 from e2.data.photo_views import PhotoViews, blank
@@ -26,9 +25,9 @@ from e2.errors import InputError
 from e2.files import atomic_path
 from e2.front import Front
 from e2.model import E2
-from e2.notes import say
 from e2.progress import with_progress
 from e2.towers import open_tower
+from e2.training.cache_room import announce
 from e2.training.tower_cache import FOUND, TowerCache, open_cache
 
 AT_ONCE = 32  # photos that the tower sees at a time
@@ -91,12 +90,9 @@ class CacheFiller:
         Raises:
             InputError: the disk cannot hold it.
         """
-        photos, root = sum(len(self.cache.rows(shard)) for _, shard in shards), self.cache.folder.parent
-        size, free = photos * self.cache.bytes_a_photo(), shutil.disk_usage(root).free
-        needs = f"{photos:,} photos through the frozen layers, {human_size(size)} in {root}"
-        if size > free:
-            raise InputError(f"--cache: {needs}, which has room for {human_size(free)}; name another folder")
-        say(f"cache: {needs}, about {math.ceil(self._seconds_a_photo() * photos / 60):,} min")
+        photos = sum(len(self.cache.rows(shard)) for _, shard in shards)
+        size, seconds = photos * self.cache.bytes_a_photo(), self._seconds_a_photo() * photos
+        announce(f"{photos:,} photos", size, self.cache.folder.parent, seconds)
 
     def _seconds_a_photo(self) -> float:
         """Time of the frozen layers, by the second of two passes."""
@@ -139,18 +135,14 @@ class CacheFiller:
         return {**rows, "pixels": pixels} if self.front.pixels else rows
 
     def _run(self, images: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) -> activations by name, in half precision, on the CPU: bfloat16 if computed so, which loses nothing.
+        """(B, 3, H, W) -> activations by name, in half precision, on the CPU.
 
         Raises:
             InputError: numbers beyond half precision.
         """
         with self.context():
             kept = self.front.run(open_tower(self.model.visual), images.to(self.model.logit_scale))
-        kinds = {torch.bfloat16: torch.bfloat16}  # anything else as float16
-        rows = {name: tensor.to("cpu", kinds.get(tensor.dtype, torch.float16)) for name, tensor in kept.tensors().items()}
-        if not all(tensor.isfinite().all() for tensor in rows.values()):
-            raise InputError("--cache: the frozen layers give numbers beyond half precision; leave out --cache")
-        return rows
+        return {name: half_precision(tensor).cpu() for name, tensor in kept.tensors().items()}
 
     def _write(self, where: Where, rows: dict[str, Tensor]) -> None:
         for name, tensor in rows.items():
@@ -191,11 +183,6 @@ def read_from_cache(
     cache = open_cache(root, model, front, pictures, views=views, precision=precision)
     CacheFiller(cache, pictures, model, front, workers, context).fill()
     pictures.cache = cache
-
-
-def human_size(size: int) -> str:
-    """Bytes as MB or GB."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{math.ceil(size / 1e6)} MB"
 
 
 def _parts(rows: range) -> list[range]:

@@ -1,5 +1,6 @@
-"""Encodes a catalogue's texts by a frozen text tower before the training, and keeps the embeddings on disk."""
+"""Runs a catalogue's texts through the frozen part of a text tower before the training, and keeps what it gives on disk."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from e2.data.fingerprint import digest
 from e2.data.loader import TrainingViews
 from e2.distributed import processes
 from e2.files import atomic_path
-from e2.frozen_texts import FrozenTexts
+from e2.foreign import OpenClip
+from e2.frozen_texts import AT_ONCE, FrozenTexts
 from e2.progress import with_progress
+from e2.text_front import TextRows
 from e2.texts import text_keys
+from e2.training.cache_room import announce
 
 SHARD = 4096  # texts a file
 
@@ -31,9 +35,9 @@ def _texts(views: TrainingViews) -> Iterator[str]:
 
 
 def fill_texts(texts: FrozenTexts, root: Path, known: Sequence[str], tokenizer: Callable, precision: str) -> None:
-    """Gives a table the embeddings of known texts: read if they are on disk, else encoded and written.
+    """Gives a table the rows of known texts: read if they are on disk, else made and written.
 
-    Files appear whole or not at all. Each process encodes its share and reads all.
+    Files appear whole or not at all. Each process runs its share and reads all.
 
     Args:
         texts: the table to fill.
@@ -41,34 +45,60 @@ def fill_texts(texts: FrozenTexts, root: Path, known: Sequence[str], tokenizer: 
         known: the texts.
         tokenizer: of the model.
         precision: of the pass, entered by the caller.
+
+    Raises:
+        InputError: no room on the disk, or numbers beyond half precision.
     """
-    state, clip = processes(), texts.clip
-    weights = {name: tensor for name, tensor in clip.state_dict().items() if not name.startswith("visual.")}
-    folder = root / key("texts", tensors_sha256(weights), precision)
+    state, clip = processes(), texts.front.clip
+    folder = root / key(texts.front.name, tensors_sha256(_frozen(clip)), precision)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{state.process_index}.lock"):  # another run may be writing the same
-        read_texts(texts, folder)
+        _read(texts, folder)
         state.wait_for_everyone()  # so that all see the same as missing
         parts = [known[start : start + SHARD] for start in range(0, len(known), SHARD)]
-        for part in with_progress(parts[state.process_index :: state.num_processes], "frozen text tower", len(parts)):
-            encode_part(texts, folder, tokenizer(list(part)))
+        share = parts[state.process_index :: state.num_processes]
+        announced = False
+        for rank, part in enumerate(with_progress(share, "frozen text layers", len(share))):
+            tokens = tokenizer(list(part))
+            keys = text_keys(tokens)
+            if new := texts.unknown(keys.tolist()):
+                tokens, keys = tokens[new].to(clip.logit_scale.device), keys[new]
+                if not announced:
+                    _announce(texts, tokens, folder, sum(map(len, share[rank:])))
+                    announced = True
+                _write(texts, folder, keys, tokens)
     state.wait_for_everyone()
     if state.num_processes > 1:
-        read_texts(texts, folder)
+        _read(texts, folder)
 
 
-def encode_part(texts: FrozenTexts, folder: Path, tokens: Tensor) -> None:
-    """Encodes those of some texts that the table lacks, and writes them to a file of their own."""
-    keys = text_keys(tokens)
-    if new := texts.unknown(keys.tolist()):
-        rows = texts.encode(tokens[new].to(texts.clip.logit_scale.device))
-        texts.add(keys[new].tolist(), rows)
-        with atomic_path(folder / f"{digest(map(str, keys[new].tolist()))}.safetensors", cache=True) as path:
-            save_file({"keys": keys[new], "rows": rows}, path)
+def _frozen(clip: OpenClip) -> dict[str, Tensor]:
+    """Weights and buffers of the text tower that do not learn."""
+    learning = {name for name, p in clip.named_parameters() if p.requires_grad}
+    return {n: tensor for n, tensor in clip.state_dict().items() if not n.startswith("visual.") and n not in learning}
 
 
-def read_texts(texts: FrozenTexts, folder: Path) -> None:
-    """Adds all texts on disk that the table lacks."""
+def _announce(texts: FrozenTexts, tokens: Tensor, folder: Path, count: int) -> None:
+    """Says how large the rows of ``count`` texts will be and how long they take, by some of them.
+
+    Raises:
+        InputError: the disk cannot hold them.
+    """
+    some, start = tokens[:AT_ONCE], time.monotonic()
+    made = texts.encode(some)
+    share = count / len(some)
+    announce(f"{count:,} texts", int(made.rows.nbytes * share), folder.parent, (time.monotonic() - start) * share)
+
+
+def _write(texts: FrozenTexts, folder: Path, keys: Tensor, tokens: Tensor) -> None:
+    """Runs texts that the table lacks, and writes their rows to a file of their own."""
+    made = texts.encode(tokens)
+    with atomic_path(folder / f"{digest(map(str, keys.tolist()))}.safetensors", cache=True) as path:
+        save_file({"keys": keys, "rows": made.rows, "lengths": made.lengths}, path)
+    texts.add(keys.tolist(), made)
+
+
+def _read(texts: FrozenTexts, folder: Path) -> None:
+    """Adds all texts on disk that the table lacks; their rows stay in the files."""
     for found in map(load_file, sorted(folder.glob("*.safetensors"))):
-        if new := texts.unknown(found["keys"].tolist()):
-            texts.add(found["keys"][new].tolist(), found["rows"][new])
+        texts.add(found["keys"].tolist(), TextRows(found["rows"], found["lengths"]))

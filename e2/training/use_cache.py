@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from e2.errors import InputError
-from e2.frozen_texts import FrozenTexts, text_tower_is_frozen
+from e2.frozen_texts import FrozenTexts
+from e2.text_front import text_front
 from e2.training.fill_cache import read_from_cache
 from e2.training.fill_texts import fill_texts, texts_of
 from e2.training.prepare import Run
@@ -19,11 +20,12 @@ def use_cache(run: Run, root: Path) -> None:
     """
     if run.sharded:
         raise InputError("--cache: frozen layers run before the training, so they need no sharding; leave out FSDP or --cache")
-    front, texts = run.method.front(), text_tower_is_frozen(run.model.clip)
+    front, texts = run.method.front(), text_front(run.model.clip) if run.method.packs_texts else None
     if not (front.blocks or texts):
         raise InputError(
             "--cache keeps what frozen layers give, and here the first layers learn, or the tokens reach them: set "
-            "optim.image_layers (0 = train none of the image tower), and leave model.attention and model.reader as they are"
+            "optim.image_layers (0 = train none of the image tower) or optim.text_layers, and leave model.attention and "
+            "model.reader as they are"
         )
     for pictures, views in ((run.views.fixed, run.views.views), (run.val.photos, 1)) if front.blocks else ():
         assert pictures is not None and views is not None  # the settings say so
@@ -38,6 +40,6 @@ def use_cache(run: Run, root: Path) -> None:
             context=run.accelerator.autocast,  # as encoders compute, to the bit
         )
     if texts:
-        run.method.frozen_texts = FrozenTexts(run.model.clip)
+        run.method.frozen_texts = FrozenTexts(texts)
         with precision(run):
             fill_texts(run.method.frozen_texts, root, texts_of(run.views), run.tokenizer, run.config.precision)
