@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from e2.data.cache import key
 from e2.data.fingerprint import digest
 from e2.data.loader import TrainingViews
 from e2.distributed import processes
+from e2.errors import InputError
 from e2.files import atomic_path
 from e2.foreign import OpenClip
 from e2.frozen_texts import AT_ONCE, FrozenTexts
@@ -47,13 +49,13 @@ def fill_texts(texts: FrozenTexts, root: Path, known: Sequence[str], tokenizer: 
         precision: of the pass, entered by the caller.
 
     Raises:
-        InputError: no room on the disk, or numbers beyond half precision.
+        InputError: no room on the disk, a damaged file there, or numbers beyond half precision.
     """
     state, clip = processes(), texts.front.clip
     folder = root / key(texts.front.name, tensors_sha256(_frozen(clip)), precision)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{state.process_index}.lock"):  # another run may be writing the same
-        _read(texts, folder)
+        _read_all(texts, folder)
         state.wait_for_everyone()  # so that all see the same as missing
         parts = [known[start : start + SHARD] for start in range(0, len(known), SHARD)]
         share = parts[state.process_index :: state.num_processes]
@@ -69,7 +71,12 @@ def fill_texts(texts: FrozenTexts, root: Path, known: Sequence[str], tokenizer: 
                 _write(texts, folder, keys, tokens)
     state.wait_for_everyone()
     if state.num_processes > 1:
-        _read(texts, folder)
+        _read_all(texts, folder)
+
+
+def _read_all(texts: FrozenTexts, folder: Path) -> None:
+    for file in sorted(folder.glob("*.safetensors")):
+        _read(texts, file)
 
 
 def _frozen(clip: OpenClip) -> dict[str, Tensor]:
@@ -93,12 +100,16 @@ def _announce(texts: FrozenTexts, tokens: Tensor, folder: Path, count: int) -> N
 def _write(texts: FrozenTexts, folder: Path, keys: Tensor, tokens: Tensor) -> None:
     """Runs texts that the table lacks, and writes their rows to a file of their own."""
     made = texts.encode(tokens)
-    with atomic_path(folder / f"{digest(map(str, keys.tolist()))}.safetensors", cache=True) as path:
+    file = folder / f"{digest(map(str, keys.tolist()))}.safetensors"
+    with atomic_path(file, cache=True) as path:
         save_file({"keys": keys, "rows": made.rows, "lengths": made.lengths}, path)
-    texts.add(keys.tolist(), made)
+    _read(texts, file)
 
 
-def _read(texts: FrozenTexts, folder: Path) -> None:
-    """Adds all texts on disk that the table lacks; their rows stay in the files."""
-    for found in map(load_file, sorted(folder.glob("*.safetensors"))):
+def _read(texts: FrozenTexts, file: Path) -> None:
+    """Adds the texts of a file, in which their rows stay: it is mapped into memory."""
+    try:
+        found = load_file(file)
         texts.add(found["keys"].tolist(), TextRows(found["rows"], found["lengths"]))
+    except (SafetensorError, OSError, KeyError) as error:
+        raise InputError(f"{file} is damaged or gone; remove it and start again") from error

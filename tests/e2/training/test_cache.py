@@ -189,7 +189,10 @@ def test_texts_of_the_same_tokens_are_kept_once(bert_clip, tmp_path):
         fill_texts(texts, folder, sorted(known), tokenizer, "fp32")
         assert texts.unknown(text_keys(tokenizer(list(known))).tolist()) == []
         torch.testing.assert_close(texts(tokenizer(list(known))), expected)
-    assert len(files(tmp_path)) == 1
+    (file,) = files(tmp_path)
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(InputError, match=f"{file.name} is damaged"):
+        fill_texts(FrozenTexts(WholeTower(bert_clip)), tmp_path, sorted(known), tokenizer, "fp32")
 
 
 def test_a_killed_filling_goes_on_where_it_was(shop, tiny, tmp_path, monkeypatch, capfd):
