@@ -29,8 +29,8 @@ def search(
         device: device for the computation.
 
     Returns:
-        scores (Q, K) float32 and gallery rows (Q, K) int64, K = min(top_k, G). Hits of equal scores are ordered by row (which
-        of them are included, if not all fit, is undefined); missing hits have score -inf and row -1.
+        scores (Q, K) float32 and gallery rows (Q, K) int64, K = min(top_k, G). Hits of equal scores are ordered by row,
+        and if not all fit the first are included, so that pages join to the whole; missing hits have score -inf and row -1.
     """
     _check(query_vectors, gallery, top_k)
     queries = torch.as_tensor(np.ascontiguousarray(query_vectors, dtype=np.float32), device=device)
@@ -85,7 +85,7 @@ def _tensor(rows: np.ndarray) -> Tensor:
 
 
 def largest(scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
-    """Finds the ``top_k`` largest of each row (Q, B), in any order.
+    """Finds the ``top_k`` largest of each row (Q, B), of equal ones the first, in any order.
 
     All lie in the ``top_k`` groups of neighbours with the largest maxima, so that the costly selection sees only a small part
     of the scores.
@@ -93,14 +93,27 @@ def largest(scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
     count = scores.shape[1]
     groups = count // GROUP
     if top_k >= groups:
-        return scores.topk(min(top_k, count), sorted=False)
+        return _first_largest(scores, min(top_k, count))
     whole = scores[:, : groups * GROUP].unflatten(1, (groups, GROUP))
-    chosen = whole.amax(dim=2).topk(top_k, sorted=False).indices  # (Q, K)
+    chosen = _first_largest(whole.amax(dim=2), top_k)[1].sort(dim=1).values  # (Q, K)
     columns = (chosen[:, :, None] * GROUP + torch.arange(GROUP, device=scores.device)).flatten(1)
     rest = torch.arange(groups * GROUP, count, device=scores.device).expand(len(scores), -1)
     columns = torch.cat([columns, rest], dim=1)
-    values, picked = scores.gather(1, columns).topk(top_k, sorted=False)
+    values, picked = _first_largest(scores.gather(1, columns), top_k)
     return values, columns.gather(1, picked)
+
+
+def _first_largest(scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
+    """Same as ``torch.topk`` in any order, which leaves open which of equal scores it takes: here the first."""
+    values, columns = scores.topk(top_k, sorted=False)
+    least = values.amin(dim=1, keepdim=True)
+    tied = (scores >= least).sum(dim=1) > top_k
+    if tied.any():
+        above, equal = scores[tied] > least[tied], scores[tied] == least[tied]
+        wanted = above | (equal & (equal.cumsum(dim=1) <= top_k - above.sum(dim=1, keepdim=True)))
+        columns[tied] = wanted.nonzero()[:, 1].view(-1, top_k)
+        values = scores.gather(1, columns)
+    return values, columns
 
 
 def _ordered(scores: Tensor, rows: Tensor, top_k: int) -> tuple[Tensor, Tensor]:

@@ -161,9 +161,11 @@ def entities_of(tree: Filter) -> set[str]:
 def number_of(text: str) -> float | None:
     """Reads a value as a finite number; None if it is none.
 
-    >>> number_of("19.99"), number_of("XL"), number_of("nan")
-    (19.99, None, None)
+    >>> number_of("19.99"), number_of("XL"), number_of("nan"), number_of("36_38")
+    (19.99, None, None, None)
     """
+    if "_" in text:  # Python would read 36_38 as 3638
+        return None
     try:
         found = float(text)
     except ValueError:

@@ -3,8 +3,9 @@
 Shared by `e2 compose search`, `e2 index search` and the app.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from e2.errors import InputError
 METHOD = "slerp"  # default method for a photo and words: needs no fitting
 MOST_VALUES = 2000  # values of an entity to read tags from: each is a text to embed
 SEEN = 512  # pixels per side of a query's photo, for a re-ranker
-MORE = 50  # further hits checked, as descriptions may name something unwanted
+MORE = 50  # further hits looked up at a time, as descriptions may name something unwanted
 
 
 @dataclass(frozen=True)
@@ -223,8 +224,8 @@ def _in_order(
     order: Order,
 ) -> Found:
     if query.browses:
-        hits = listed(products, query.vector, order, k, where, offset)
-        return Found(hits, offset + k if len(hits) == k else None)
+        hits = listed(products, query.vector, order, k + 1, where, offset)
+        return Found(hits[:k], offset + k if len(hits) > k else None)
     found = search(products, query, NEAREST, where, 0, reranker)
     hits = order.sorted(found.hits)[offset : offset + k]
     return replace(found, hits=hits, next_offset=offset + k if offset + k < len(found.hits) else None, sorted=len(found.hits))
@@ -240,24 +241,35 @@ def _reranked(index: ProductIndex, query: IndexQuery, found: Found, reranker: Re
 
 
 def _found(products: ProductSearch, query: IndexQuery, k: int, where: Filter | None, offset: int) -> Found:
-    more = len(query.products)
+    if query.full_text and query.words and isinstance(products, ProductIndex):
+        merged = hybrid_search(products, query.vector, query.words, _beyond(k, 1, offset), where, offset)
+        more = offset + k if len(merged.hits) > k else None
+        return Found(merged.hits[:k], more, {}, merged.corrected, merged.worded, merged.best)
     if query.unwanted:
-        where, more = all_of([where, without(query.unwanted, products.facets())]), more + MORE
+        where = all_of([where, without(query.unwanted, products.facets())])
     kept = kept_tags(query.reference) if query.reference else {}
     wished = wished_tags(products, query.reference) if query.reference else {}
-    asked = max(k, min(k + more, MOST - offset))
-    corrected: Mapping[str, str] = {}
-    worded: frozenset[str] = frozenset()
-    best: float | None = None
-    if query.full_text and query.words and isinstance(products, ProductIndex):
-        merged = hybrid_search(products, query.vector, query.words, asked, where, offset)
-        ranked, corrected, worded, best = merged.hits, merged.corrected, merged.worded, merged.best
-    else:
-        ranked = _ranked(products, query.vector, asked, tiers(where, kept, wished), offset)
-    left = [rank for rank, hit in enumerate(ranked) if not query.leaves_out(hit)][:k]
-    looked_at = left[-1] + 1 if len(left) == k else len(ranked)
-    over = looked_at == len(ranked) < asked
-    return Found([ranked[rank] for rank in left], None if over else offset + looked_at, kept, corrected, worded, best)
+    step = _beyond(k, 1 + len(query.products) + (MORE if query.unwanted else 0), offset)
+    ranked = _ranks(products, query.vector, step, tiers(where, kept, wished), offset)
+    page = list(islice(((rank, hit) for rank, hit in ranked if not query.leaves_out(hit)), k + 1))
+    return Found([hit for _, hit in page[:k]], page[k][0] if len(page) > k else None, kept)
+
+
+def _beyond(k: int, further: int, offset: int) -> int:
+    """Number of products to look up for ``k`` and the beginning of the next page, within `MOST`."""
+    return max(k, min(k + further, MOST - offset))
+
+
+def _ranks(
+    products: ProductSearch, vector: np.ndarray, step: int, parts: Sequence[Filter | None], offset: int
+) -> Iterator[tuple[int, IndexHit]]:
+    """Yields the products from an offset on, with their ranks; looked up ``step`` at a time."""
+    while found := _ranked(products, vector, step, parts, offset):
+        yield from enumerate(found, offset)
+        offset += len(found)
+        if len(found) < step or offset >= MOST:
+            return
+        step = min(step, MOST - offset)
 
 
 def _ranked(

@@ -17,7 +17,7 @@ MOST_WORDS = 32  # of a query
 FEW = 6  # words of a query of which any two may be one word of the products
 RANKED = 10_000  # matches of a query: among more, its words tell too little
 CORRECTED = 4  # words of a query
-SHORTEST = 4  # letters of a word that is corrected
+SHORTEST, LONGEST = 4, 30  # letters of a word that is corrected: each of a longer one's thousands of edits is looked up
 EXACT = 50  # products looked at for one that is named exactly
 FREQUENT = 1000  # products with a word, counted no further
 FUNCTION_WORDS = frozenset(
@@ -124,7 +124,9 @@ def _plain(text: str) -> str:
 
 
 def _may_be_wrong(connection: sqlite3.Connection, word: str) -> bool:
-    return len(word) >= SHORTEST and not word.isdigit() and not _count(connection, word)
+    if not SHORTEST <= len(word) <= LONGEST or word.isdigit() or word.casefold() in FUNCTION_WORDS:
+        return False
+    return not _count(connection, word)
 
 
 def _corrected(connection: sqlite3.Connection, word: str) -> str | None:

@@ -18,6 +18,8 @@ from e2.data.rgb import MAX_PIXELS, MAX_RATIO, UnusablePhoto, check_size, known_
 from e2.errors import InputError
 
 ImageSource = Image.Image | Path | str | bytes
+SCAN = b"\xff\xda"  # begins a scan of a JPEG
+MOST_SCANS = 500  # of a progressive JPEG: real ones have about ten, and each is a pass over all pixels for a few bytes
 
 
 class BadImage(InputError):
@@ -87,7 +89,7 @@ def check_image(source: bytes | Path) -> None:
 
 def reading_rules() -> tuple[object, ...]:
     """Everything that the verdict on an image depends on, besides the image."""
-    return PIL.__version__, known_formats(), MAX_PIXELS, MAX_RATIO
+    return PIL.__version__, known_formats(), MAX_PIXELS, MAX_RATIO, MOST_SCANS
 
 
 @contextlib.contextmanager
@@ -106,6 +108,8 @@ def _opened(source: bytes | Path) -> Iterator[Image.Image]:
             raise UnusablePhoto(f"it is {kind_of(source, known_formats()) or 'not an image of a known format'}") from None
         with image:
             check_size(image)
+            if image.format in ("JPEG", "MPO") and (scans := source.count(SCAN)) > MOST_SCANS:
+                raise UnusablePhoto(f"{scans:,} scans are too many for a JPEG (decompression bomb)")
             yield image
 
 

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from e2.adapters.search.app import schemas
 from e2.adapters.search.app.live import Unavailable
@@ -30,13 +31,14 @@ STATUS = {NotFound: 404, Unavailable: 503, TooLarge: 413, WrongType: 415, InputE
 PROBLEMS: dict[int | str, dict[str, Any]] = {400: {"model": schemas.Problem}, 404: {"model": schemas.Problem}}
 UPLOAD_PROBLEMS = PROBLEMS | {413: {"model": schemas.Problem}, 415: {"model": schemas.Problem}}
 DAY = "private, max-age=86400"
+LOCAL = ("127.0.0.1", "localhost", "[::1]")  # host names of this machine
 
 Photo = Annotated[str, Query(max_length=schemas.LONGEST_PHOTO, description=schemas.PHOTO)]
 PhotoBox = Annotated[str | None, Query(max_length=schemas.LONGEST_BOX, description=schemas.BOX)]
 ProductId = Annotated[str, Query(alias="id", max_length=schemas.LONGEST_ID, description="a product's id")]
 
 
-def create_app(service: SearchService, *, hosts: Sequence[str] = ("127.0.0.1", "localhost", "[::1]")) -> FastAPI:
+def create_app(service: SearchService, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
     """Builds the web application over a service.
 
     Args:
@@ -44,6 +46,7 @@ def create_app(service: SearchService, *, hosts: Sequence[str] = ("127.0.0.1", "
             rebinding).
     """
     app = FastAPI(title="E2 search", version=__version__, docs_url=None, redoc_url=None, description=DESCRIPTION)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(OwnPagesOnly)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(SecureHeaders)
@@ -54,6 +57,8 @@ def create_app(service: SearchService, *, hosts: Sequence[str] = ("127.0.0.1", "
 
 
 def _add_api(app: FastAPI, service: SearchService) -> None:
+    decoding = CapacityLimiter(1)  # a large photo takes hundreds of megabytes; those that wait leave the threads to searches
+
     @app.get("/api/about", tags=["search"], summary="What is here")
     def about() -> schemas.About:
         return service.about()
@@ -86,7 +91,7 @@ def _add_api(app: FastAPI, service: SearchService) -> None:
         """The body is the picture itself, JPEG, PNG or WebP. It is kept in memory for a while, and nowhere else."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in KINDS:
             raise WrongType(f"send the photo itself as the body, with Content-Type {', '.join(KINDS)}")
-        photo = await run_in_threadpool(read_upload, await bounded_body(request))
+        photo = await to_thread.run_sync(read_upload, await bounded_body(request), limiter=decoding)
         service.shelf.put(photo)
         return schemas.Uploaded(photo=photo.id, width=photo.size[0], height=photo.size[1])
 
@@ -154,6 +159,17 @@ def _tell_problems(app: FastAPI) -> None:
 
 
 PAGES = Environment(loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+
+
+class HeadAsGet:
+    """Answers HEAD, which FastAPI refuses, as GET; the server leaves the body out."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = {**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope
+        await self.app(asked, receive, send)
 
 
 class JpegResponse(Response):

@@ -22,8 +22,6 @@ SIDE = 768  # pixels of the longer side kept: more than any encoder here reads
 QUALITY = 90
 KEPT = 256  # uploaded photos: about 100 kB each, 25 MB in all
 
-_decoding = threading.Lock()  # one upload at a time: decoding a large photo takes hundreds of megabytes
-
 
 class TooLarge(InputError):
     """An upload of too many bytes or pixels."""
@@ -72,9 +70,8 @@ def read_upload(body: bytes) -> SentPhoto:
         raise TooLarge(too_many_bytes())
     _check_header(body)
     try:
-        with _decoding:
-            image = load_image(body, enough=SIDE)
-            image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        image = load_image(body, enough=SIDE)
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     except BadImage as error:
         raise InputError(f"this photo cannot be used: {error.cause}") from error
     jpeg = _encoded(Image.frombytes("RGB", image.size, image.tobytes()))  # a new picture: no metadata

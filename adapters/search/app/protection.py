@@ -62,8 +62,12 @@ def is_foreign(headers: Headers) -> bool:
     """True if a browser says that a page of another site asks: by Sec-Fetch-Site, which pages cannot set, or else Origin."""
     if site := headers.get("sec-fetch-site"):
         return site not in ("same-origin", "none")
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    if (origin := headers.get("origin")) is None:
+        return False
+    try:
+        return urlsplit(origin).netloc != headers.get("host")
+    except ValueError:  # it is no address, as in http://[
+        return True
 
 
 async def bounded_body(request: Request) -> bytes:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from e2.adapters.composed.baselines import TEXT_WEIGHT
 from e2.adapters.search.filters import LONGEST as LONGEST_FILTER
@@ -22,6 +22,8 @@ MOST_PHOTOS = 10  # of a query
 
 class Search(BaseModel):
     """A search; every part may be missing."""
+
+    model_config = ConfigDict(extra="forbid")  # a misspelt filter would let everything pass
 
     q: str = Field("", max_length=LONGEST_TEXT, description="words; beside a photo what should differ")
     photo: list[PhotoName] = Field([], max_length=MOST_PHOTOS, description=f"{PHOTO}; several add up")

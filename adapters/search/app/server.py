@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from rich.console import Console
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from e2.adapters.search.app.api import create_app
+from e2.adapters.search.app.api import LOCAL, create_app
 from e2.adapters.search.app.service import SearchService
 from e2.errors import InputError
 
@@ -20,6 +20,7 @@ MOST_AT_ONCE = 512  # connections; more are told to come back later, before memo
 KEEP_ALIVE = 75  # seconds; uvicorn's 5 would close connections just when people return to them
 HEAD_SECONDS = 10  # for the head of a request: silent connections would use up the limit
 LEAVE_SECONDS = 2  # after Ctrl-C, for requests being answered
+ANY = ("*",)  # host names
 OPENED = (
     "everyone who reaches {host} can search here and send photos; the app asks for no password. It answers to any host name, "
     "so that pages of other sites can read it through the browser of whoever can reach it. In a network that you trust, or "
@@ -35,15 +36,14 @@ def serve(service: SearchService, host: str, port: int) -> None:
         port: 0 = any that is free.
     """
     listener = _listener(host, port)
-    local = is_loopback(host)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+    hosts = hosts_of(host)
+    address = f"http://{_in_address(host)}:{listener.getsockname()[1]}"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    if not local:
+    if hosts == ANY:
         console.print(f"warning: {OPENED.format(host=host)}", style="yellow", markup=False)
     console.print(f"{len(service.index):,} products; open {address} (API: {address}/docs), stop by Ctrl-C")
-    app = create_app(service) if local else create_app(service, hosts=["*"])
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it has stopped
-        server_of(app).run(sockets=[listener])
+        server_of(create_app(service, hosts=hosts)).run(sockets=[listener])
 
 
 def server_of(app: FastAPI) -> uvicorn.Server:
@@ -89,6 +89,15 @@ class PatientOnce(H11Protocol):
 def _is_no_farewell(record: logging.LogRecord) -> bool:
     """False for requests aborted by Ctrl-C, for each of which uvicorn logs a traceback."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+def hosts_of(host: str) -> tuple[str, ...]:
+    """Names by which browsers may call a server that listens on ``host``: any, unless only this machine reaches it."""
+    return (*LOCAL, _in_address(host)) if is_loopback(host) else ANY
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def is_loopback(host: str) -> bool:

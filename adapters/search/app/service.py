@@ -196,6 +196,8 @@ class SearchService:
 
     def _query(self, index: ProductIndex, asked: Search) -> tuple[IndexQuery, str | None]:
         """Makes the query, and names the method that combines photo and words."""
+        if asked.box and len(asked.photo) != 1:
+            raise InputError("a box is drawn on one photo; send one")
         with_photos = bool(asked.photo or asked.minus)
         sizes = asked_sizes(asked.q.strip() if asked.q.strip(" .,?!") else "", index.facets, alone=with_photos)
         words = sizes.rest
@@ -211,8 +213,6 @@ class SearchService:
 
     def _photos(self, asked: Search) -> QueryPhotos:
         """Looks at the photos of a search."""
-        if asked.box and len(asked.photo) != 1:
-            raise InputError("a box is drawn on one photo; send one")
         signed = [*((name, 1.0) for name in asked.photo), *((name, -1.0) for name in asked.minus)]
         boxes = [asked.box or None] + [None] * (len(signed) - 1)
         sent = [self._part(name, box) for (name, _), box in zip(signed, boxes, strict=True)]

@@ -26,12 +26,13 @@ def sorted_fully(queries, gallery, top_k, exclude=None):
     st.integers(1, 90),
     st.sampled_from([64, 192, 5000]),
     st.booleans(),
+    st.sampled_from([1, 999]),
     st.integers(0, 99),
 )
-def test_equals_a_full_sort(queries, size, top_k, block, excluding, seed):
+def test_equals_a_full_sort(queries, size, top_k, block, excluding, most, seed):
     rng = np.random.default_rng(seed)
-    # Whole numbers: exact sums in any order, so that scores are comparable to the bit.
-    q, g = rng.integers(-999, 999, (queries, 3)).astype(np.float32), rng.integers(-999, 999, (size, 3)).astype(np.float32)
+    # Whole numbers: exact sums in any order, so that scores are comparable to the bit. Of small ones many are equal.
+    q, g = (rng.integers(-most, most + 1, (rows, 3)).astype(np.float32) for rows in (queries, size))
     exclude = rng.integers(-1, size, queries) if excluding else None
     before, module.BLOCK_SCORES = module.BLOCK_SCORES, block * queries
     try:
@@ -45,6 +46,7 @@ def test_equals_a_full_sort(queries, size, top_k, block, excluding, seed):
     real = np.isfinite(scores)
     np.testing.assert_array_equal(np.take_along_axis(full, np.where(rows < 0, 0, rows), 1)[real], scores[real])
     assert (rows[~real] == -1).all()
+    np.testing.assert_array_equal(rows[real], sorted_fully(q, g, top_k, exclude)[real])
     assert all(len(set(row[row >= 0])) == (row >= 0).sum() for row in rows)
 
 

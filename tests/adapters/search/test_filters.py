@@ -199,5 +199,5 @@ def random_tree(rng, columns, depth):
     ],
 )
 def test_comparisons_choose_values_that_are_numbers(words, values):
-    known = {"year": ["2010", "unknown", "2011", "2012.5", "nan", "", "-2"]}
+    known = {"year": ["2010", "unknown", "2011", "2012.5", "nan", "", "-2", "20_12"]}
     assert parse_filter(words, ["year"], known.__getitem__) == OneOf("year", values)

@@ -7,6 +7,7 @@ from e2.adapters.search.engines import create_store
 from e2.adapters.search.hybrid import fused, hybrid_search
 from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.local_store import LocalStore
+from e2.adapters.search.words import in_memory, matches
 from tests.adapters.search.conftest import entry, manifest, unit
 
 TEXTS = [
@@ -58,6 +59,20 @@ def test_words_find_products(shop, text, first, corrected):
     index, _ = shop
     found = index.words(text, 20)
     assert by_words(index, text)[: len(first) or None] == first and found.corrected == corrected
+
+
+def test_small_words_are_never_corrected():
+    lines = [("1", "Lime dress, thin, full width", "lime"), ("2", "Form of a line", "lime")]
+    found = matches(in_memory(["colour"], lines), "like this dress with", 5, slice(None))
+    assert (found.ranked, found.corrected) == (["1"], {})
+
+
+def test_a_word_of_any_length_costs_little():
+    connection = in_memory([], [("1", "a dress")])
+    asked = []
+    connection.set_trace_callback(asked.append)
+    matches(connection, "".join(chr(0x4E00 + letter) for letter in range(60)), 5, slice(None))
+    assert len(asked) < 100
 
 
 def test_an_id_or_a_whole_name_comes_first_wherever_its_vector_lies(shop):

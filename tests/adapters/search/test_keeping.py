@@ -1,9 +1,12 @@
 """Ranking after a wish: the garment that it does not name comes first, by own tags or those of the nearest products."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from e2.adapters.composed.rule_editor import RuleEditor
+from e2.adapters.search import queries
 from e2.adapters.search.engines import create_store
 from e2.adapters.search.index import ProductIndex, ProductSearch
 from e2.adapters.search.keeping import Reference, agreed_tags, kept_tags, wished_tags
@@ -82,3 +85,13 @@ def test_neighbours_that_do_not_agree_tell_nothing(products):
 def test_wished_values_are_those_of_the_catalogue(products):
     assert wished_tags(products, query(products, "in blue").reference) == {"colour": ["Blue", "Light Blue"]}
     assert wished_tags(products, query(products, "with a hood").reference) == {}
+
+
+def test_a_page_is_full_however_many_descriptions_name_what_is_unwanted(products, monkeypatch):
+    monkeypatch.setattr(queries, "MORE", 2)
+    red = SimpleNamespace(in_product=lambda tags, caption: tags["colour"] == "Red", of_tags=lambda vocabulary: {})
+    asked = IndexQuery(RED_SHIRT, unwanted=red)
+    naive = [hit.product_id for hit in products.search(RED_SHIRT, 30)[0] if hit.tags["colour"] != "Red"]
+    first = search(products, asked, 11)
+    second = search(products, asked, 9, offset=first.next_offset)
+    assert names(first) + names(second) == naive and len(first.hits) == 11 and second.next_offset is None

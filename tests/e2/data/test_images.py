@@ -313,6 +313,16 @@ def test_decompression_bombs_are_refused(size):
         load_image(encoded(Image.new("1", size), "PNG"))
 
 
+def test_a_jpeg_of_endless_scans_is_refused():
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(file, "JPEG", progressive=True)
+    start = file.getvalue().rindex(b"\xff\xda")
+    head, scan = file.getvalue()[:start], file.getvalue()[start:-2]
+    assert load_image(head + 20 * scan + b"\xff\xd9").size == (64, 64)
+    with pytest.raises(BadImage, match="scans"):
+        load_image(head + 600 * scan + b"\xff\xd9")
+
+
 @pytest.mark.parametrize("path", ["absent.jpg", "."])
 def test_missing_file(tmp_path, path):
     with pytest.raises(MissingImage, match="no such file"):

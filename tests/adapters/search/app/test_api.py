@@ -50,12 +50,14 @@ def test_typed_words_are_found_in_ids_and_descriptions_and_spelling_is_told(clie
 
 def test_pages_join_to_the_whole(client):
     whole = ids(client.get("/api/search", params={"q": "tee", "k": 100}))
-    parts, offset = [], 0
-    while offset is not None:
-        answer = client.get("/api/search", params={"q": "tee", "k": 15, "offset": offset})
-        parts += ids(answer)
-        offset = answer.json()["next_offset"]
-    assert parts == whole and len(set(whole)) == 40
+    assert len(set(whole)) == 40
+    for k in (15, 20):  # the last page is full, too
+        parts, pages, offset = [], 0, 0
+        while offset is not None:
+            answer = client.get("/api/search", params={"q": "tee", "k": k, "offset": offset})
+            parts, pages = parts + ids(answer), pages + 1
+            offset = answer.json()["next_offset"]
+        assert parts == whole and pages == -(-40 // k)
 
 
 def test_filters_and_their_counts(client):
@@ -333,6 +335,7 @@ def test_bombs_are_refused_before_they_are_decoded(client, monkeypatch):
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "http://localhost:9998"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Origin": "http://localhost", "Sec-Fetch-Site": "same-site"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
     ],
@@ -382,7 +385,8 @@ def test_uploads_lose_their_metadata_and_the_oldest_are_forgotten():
 
 @pytest.mark.parametrize(
     "query",
-    ["q=" + "x" * 501, "k=0", "k=101", "offset=-1", "offset=100000", "weight=2", "weight=nan", "tag=nocolon", "tag=nope:x",
+    ["q=" + "x" * 501, "filters=colour+%3D%3D+%22red%22", "box=0,0,1,1", "between=price:1_0..20",
+     "k=0", "k=101", "offset=-1", "offset=100000", "weight=2", "weight=nan", "tag=nocolon", "tag=nope:x",
      "tag=" + "x" * 2001,
      "filter=brand+%3D%3D",
      "filter=" + "(" * 1000, "photo=upload:gone", "photo=product:gone", "photo=%00", "k=x"],
@@ -406,6 +410,12 @@ def test_headers_and_hosts(client, service):
         assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 400  # DNS rebinding
     assert TestClient(create_app(service, hosts=["*"]), base_url="http://shop.example").get("/").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/api/search?q=tee", "/assets/app.js", "/api/thumbnail?id=tee-1", "/nothing"])
+def test_whatever_is_read_has_a_head(client, path):
+    asked, read = client.head(path), client.get(path)
+    assert asked.status_code == read.status_code and asked.headers["content-length"] == read.headers["content-length"]
 
 
 def test_faults_tell_nothing(service, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from e2.adapters.search.app.batching import ModelThread, Remembered
 from e2.adapters.search.app.geometry import seen_box
-from e2.adapters.search.app.server import is_loopback
+from e2.adapters.search.app.server import hosts_of, is_loopback
 from e2.adapters.search.app.service import without_folders
 from tests.command import run_command
 
@@ -90,6 +90,11 @@ def test_loopback():
     assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "192.168.1.2", "shop")] == [
         True
     ] * 3 + [False] * 3
+
+
+def test_an_address_of_this_machine_may_be_called_by_itself():
+    assert {"127.0.0.2", "localhost"} < set(hosts_of("127.0.0.2")) and "[::1]" in hosts_of("::1")
+    assert hosts_of("0.0.0.0") == ("*",)
 
 
 def test_the_command_line_tells_what_is_wrong(tmp_path):

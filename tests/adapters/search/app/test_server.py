@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 
-from e2.adapters.search.app import server
+from e2.adapters.search.app import api, server
 from e2.adapters.search.app.api import create_app
 from e2.adapters.search.app.photos import PhotoShelf
 from e2.adapters.search.app.server import _listener, server_of
+from e2.errors import InputError
 from tests.shared import ROOT
 
 HEAD = b"GET /assets/app.js HTTP/1.1\r\nHost: localhost\r\n"
@@ -95,6 +96,25 @@ def test_an_upload_that_is_broken_off_is_no_fault(port, caplog):
         time.sleep(0.5)
         assert b" 200 " in rest_of(connected(port, HEAD + b"Connection: close\r\n\r\n"))
     assert not caplog.records
+
+
+def test_photos_that_take_long_leave_the_rest_alone(port, monkeypatch):
+    begun, done = threading.Event(), threading.Event()
+
+    def slow(body: bytes):
+        begun.set()
+        done.wait(30)
+        raise InputError("too late")
+
+    monkeypatch.setattr(api, "read_upload", slow)
+    sent = [connected(port, UPLOAD.replace(b"100000", b"4") + b"half") for _ in range(45)]
+    begun.wait(20)
+    time.sleep(0.5)  # until as many as there are threads have begun, if they may
+    try:
+        assert b" 200 " in rest_of(connected(port, HEAD + b"Connection: close\r\n\r\n"))
+    finally:
+        done.set()
+    assert all(b" 400 " in rest_of(client) for client in sent)
 
 
 def test_it_stops_soon_whatever_hangs():
