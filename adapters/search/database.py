@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from e2.adapters.search.store import IndexHit, Manifest, read_manifest
+from e2.adapters.search.store import IndexHit, IndexTrouble, Manifest, read_manifest
 from e2.adapters.search.words import word_tables
-from e2.errors import InputError, first_line
+from e2.errors import first_line
 
 IDS_AT_ONCE = 500  # SQLite takes a limited number of parameters
 PATIENCE = 60  # seconds that one process waits for another
+DAMAGED = (sqlite3.Error, OSError, UnicodeError)  # SQLite checks no bytes: text, and its messages, may be no UTF-8
 READ, WRITE, ALONE = "BEGIN", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"  # with other readers and writers, with readers, alone
 
 
@@ -29,8 +30,8 @@ class Database:
         try:
             self.connection = _connected(path, "rw")
             self.entities = self.manifest().entities
-        except sqlite3.Error as error:
-            raise InputError(f"{name} cannot be read ({first_line(error)}); build it again by e2 index build") from error
+        except DAMAGED as error:
+            raise IndexTrouble(f"{name} cannot be read ({first_line(error)}); build it again by e2 index build") from error
 
     @staticmethod
     def make(path: Path, manifest: Manifest) -> None:
@@ -57,9 +58,11 @@ class Database:
                 self.connection.execute(begin)
                 yield
                 self.connection.execute("COMMIT")
-            except (sqlite3.Error, OSError) as error:
-                what = "read" if begin == READ else "write"
-                raise InputError(f"cannot {what} {self.name}: {first_line(error)}; nothing of it was written") from error
+            except DAMAGED as error:
+                what, then = (
+                    ("read", "try again, or build it anew") if begin == READ else ("write", "nothing of it was written")
+                )
+                raise IndexTrouble(f"cannot {what} {self.name}: {first_line(error)}; {then}") from error
             finally:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
@@ -79,13 +82,16 @@ class Database:
         return read_manifest(self.one("SELECT value FROM facts WHERE name = 'manifest'"), self.name)
 
     def fact(self, name: str) -> int:
-        return int(self.connection.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()[0])
+        found = self.connection.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()
+        if found is None or not found[0].isdecimal():
+            raise sqlite3.DatabaseError(f"its {name} is no number")
+        return int(found[0])
 
     def set(self, name: str, value: int | str) -> None:
         self.connection.execute("UPDATE facts SET value = ? WHERE name = ?", [str(value), name])
 
     def one(self, query: str) -> Any:
-        return self.connection.execute(query).fetchone()[0]
+        return (self.connection.execute(query).fetchone() or [None])[0]
 
     def by_id(self, columns: str, product_ids: Sequence[str], table: str = "products") -> list[tuple]:
         """Selects columns of products by ids; ids that are no Unicode cannot exist."""

@@ -48,7 +48,7 @@ class IndexFolder:
             return None, None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{self.path / POINTER} cannot be read ({error}); build the index again") from error
-        with contextlib.suppress(ValueError, TypeError, KeyError):
+        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
             record = json.loads(text)
             if BUILD.fullmatch(record["products"]):
                 return self.path / record["products"], self.path / record["replaced"] if record["replaced"] else None

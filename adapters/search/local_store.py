@@ -29,7 +29,7 @@ from e2.adapters.search.database import ALONE, WRITE, Database
 from e2.adapters.search.filters import Filter
 from e2.adapters.search.folder import DATABASE, IndexFolder
 from e2.adapters.search.snapshot import EXACT, Column, ProductTags, Snapshot
-from e2.adapters.search.store import Entry, IndexHit, Manifest
+from e2.adapters.search.store import Entry, IndexHit, IndexTrouble, Manifest
 from e2.adapters.search.vector_files import VectorFiles
 from e2.adapters.search.words import Matches, has_words, matches
 from e2.errors import InputError, first_line
@@ -106,7 +106,7 @@ class LocalStore:
     def generation(self) -> str:
         build = self.folder.current()
         if build is None:
-            raise InputError(f"there is no index in {self.folder.path} any more; build it again")
+            raise IndexTrouble(f"there is no index in {self.folder.path} any more; build it again")
         with self._database.moment():
             return f"{build.name} {self._database.version()} {self._writes}"
 
@@ -251,7 +251,7 @@ class LocalStore:
 
     def _check_in_place(self) -> None:
         if not self.replaces and self.folder.current() != self.build:
-            raise InputError(f"{self.folder.path} was replaced or removed meanwhile; begin again")
+            raise IndexTrouble(f"{self.folder.path} was replaced or removed meanwhile; begin again")
 
     def _give_way(self) -> None:
         """Lets other processes replace the index."""

@@ -18,6 +18,7 @@ import grpc
 from pymilvus import MilvusClient, MilvusException
 
 from e2.adapters.search.address import shown
+from e2.adapters.search.store import IndexTrouble
 from e2.errors import InputError, first_line, printable
 
 COLLECTION = "products"
@@ -79,7 +80,7 @@ class Server:
         except (MilvusException, grpc.RpcError, OSError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(self._message(error)) from None  # the cause may contain the token
+            raise IndexTrouble(self._message(error)) from None  # the cause may contain the token
 
     def _message(self, error: Exception) -> str:
         status = _status(error)

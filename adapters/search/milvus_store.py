@@ -42,7 +42,7 @@ from e2.adapters.search.milvus_filter import milvus_list
 from e2.adapters.search.milvus_reader import ROWS_AT_ONCE, MilvusReader, portions
 from e2.adapters.search.milvus_rows import bytes_of, hit_of, row_of
 from e2.adapters.search.milvus_server import WRITE, Server
-from e2.adapters.search.store import Entry, IndexHit, Manifest, read_manifest
+from e2.adapters.search.store import Entry, IndexHit, IndexTrouble, Manifest, read_manifest
 from e2.adapters.search.words import Matches
 from e2.errors import InputError
 
@@ -110,7 +110,7 @@ class MilvusStore:
     def generation(self) -> str:
         found = self._server.describe(self._server.collection)
         if found is None:
-            raise InputError(f"there is no index at {self._server.address} any more; build it again")
+            raise IndexTrouble(f"there is no index at {self._server.address} any more; build it again")
         return f"{found['collection_name']} {properties_of(found).get(CHANGED)}"
 
     def __len__(self) -> int:

@@ -14,6 +14,10 @@ from e2.errors import InputError, printable
 FORMAT = 1  # raised when older readers cannot read what is written
 
 
+class IndexTrouble(InputError):
+    """An index cannot be read or written now. The message names its place, which visitors of an app should not see."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Description of an index."""
@@ -45,7 +49,12 @@ def read_manifest(text: str | None, where: str) -> Manifest:
         record = json.loads(text or "null")
     except ValueError:
         record = None
-    if not isinstance(record, dict) or record.get("format") != FORMAT or {"product_vector", *record} != names:
+    if (
+        not isinstance(record, dict)
+        or record.get("format") != FORMAT
+        or {"product_vector", *record} != names
+        or [type(record[name]) for name in ("encoder", "entities", "dim")] != [dict, list, int]
+    ):
         raise InputError(f"{where} is no index that this version reads; build it again by e2 index build")
     return Manifest(**{**record, "entities": tuple(record["entities"])})
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from e2.adapters.search.clusters import Clusters
 from e2.adapters.search.folder import CLUSTERS, VECTORS
-from e2.errors import InputError
+from e2.adapters.search.store import IndexTrouble
 
 
 class VectorFiles:
@@ -28,13 +28,13 @@ class VectorFiles:
         """Maps (rows, D) float32 from disk, copy on write: PyTorch wants writable arrays.
 
         Raises:
-            InputError: the file is cut or missing.
+            IndexTrouble: the file is cut or missing.
         """
         if not rows:
             return np.empty((0, self.dim), np.float32)
         path = self._vectors(generation)
         if not path.is_file() or path.stat().st_size < 4 * rows * self.dim:
-            raise InputError(f"{path} is cut or missing; build the index again by e2 index build --overwrite")
+            raise IndexTrouble(f"{path} is cut or missing; build the index again by e2 index build --overwrite")
         return np.memmap(path, np.float32, mode="c", shape=(rows, self.dim))
 
     def append(self, generation: int, start: int, vectors: np.ndarray) -> None:
@@ -42,7 +42,7 @@ class VectorFiles:
         path = self._vectors(generation)
         with path.open("r+b" if path.exists() else "xb") as file:
             if file.seek(0, os.SEEK_END) < 4 * start * self.dim:
-                raise InputError(f"{path} is cut; build the index again by e2 index build --overwrite")
+                raise IndexTrouble(f"{path} is cut; build the index again by e2 index build --overwrite")
             file.seek(4 * start * self.dim)
             file.write(vectors.tobytes())
             file.flush()

@@ -20,10 +20,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from e2.adapters.search.app import schemas
-from e2.adapters.search.app.live import Unavailable
+from e2.adapters.search.app.live import GONE, LOG, TOLD, Unavailable
 from e2.adapters.search.app.photos import TooLarge, WrongType, read_upload
 from e2.adapters.search.app.protection import HEADERS, OwnPagesOnly, SecureHeaders, bounded_body
 from e2.adapters.search.app.service import NotFound, SearchService
+from e2.adapters.search.store import IndexTrouble
 from e2.errors import InputError
 from e2.version import __version__
 
@@ -139,6 +140,9 @@ def _tell_problems(app: FastAPI) -> None:
 
     @app.exception_handler(InputError)
     def refused(request: Request, error: InputError) -> JSONResponse:
+        if isinstance(error, IndexTrouble):
+            LOG.warning(TOLD, error)
+            error = Unavailable(GONE)
         status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
         return JSONResponse({"error": str(error)}, status)
 

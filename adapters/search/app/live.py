@@ -13,6 +13,10 @@ EVERY = 1.0  # seconds between checks of the path
 LOG = logging.getLogger("uvicorn.error")  # the server's own logger: the command line silences other messages
 
 
+TOLD = "the index cannot be searched now: %s"
+GONE = "the index is not there now, or was built anew with another encoder; the server's log says which"
+
+
 class Unavailable(InputError):
     """No index can be searched now."""
 
@@ -44,9 +48,7 @@ class LiveIndex:
                 self._look()
                 self._looked = time.monotonic()
             if self._problem:
-                raise Unavailable(
-                    "the index is not there now, or was built anew with another encoder; the server's log says which"
-                )
+                raise Unavailable(GONE)
             return self._index
 
     def _look(self) -> None:
@@ -60,5 +62,5 @@ class LiveIndex:
             self._problem = None
         except InputError as error:  # its text names folders of the server, which visitors should not see
             if self._problem != str(error):
-                LOG.warning("the index cannot be searched now: %s", error)
+                LOG.warning(TOLD, error)
             self._problem = str(error)

@@ -1,14 +1,17 @@
 """The embedded engine on disk: many products, several processes, deaths, damage."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 
 import numpy as np
 import pytest
 
 from e2.adapters.search import local_store, snapshot
 from e2.adapters.search.database import Database
-from e2.adapters.search.index import ProductIndex
+from e2.adapters.search.engines import create_store
+from e2.adapters.search.index import ProductIndex, open_index
 from e2.adapters.search.local_store import LocalStore
 from e2.adapters.search.vector_files import VectorFiles
 from e2.errors import InputError
@@ -143,3 +146,24 @@ def test_a_cut_file_of_vectors_is_told(vectors, tmp_path):
 def test_an_index_of_a_later_version_is_refused(tmp_path):
     with pytest.raises(InputError, match="no index that this version reads"):
         LocalStore.create(tmp_path / "i", manifest(format=99))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM facts WHERE name = 'next_row'",
+        "DELETE FROM facts WHERE name = 'manifest'",
+        "UPDATE facts SET value = '-5' WHERE name = 'next_row'",
+        "UPDATE facts SET value = json_set(value, '$.entities', 5) WHERE name = 'manifest'",
+        "UPDATE facts SET value = json_set(value, '$.encoder', null) WHERE name = 'manifest'",
+        "UPDATE products SET caption = CAST(x'c3' AS TEXT)",
+    ],
+)
+def test_a_damaged_database_is_told_in_one_line(damage, tmp_path):
+    store = create_store(str(tmp_path / "index"), manifest())
+    store.write([entry(0, unit(1)[0])])
+    store.close()
+    with contextlib.closing(sqlite3.connect(store.build / "products.sqlite")) as connection:
+        connection.executescript(damage)
+    with pytest.raises(InputError, match="build it a"):
+        open_index(tmp_path / "index").search(unit(1))

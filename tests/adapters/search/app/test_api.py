@@ -17,6 +17,7 @@ from e2.adapters.search.app.api import create_app
 from e2.adapters.search.app.protection import bounded_body
 from e2.adapters.search.app.schemas import LONGEST_TEXT, Search
 from e2.adapters.search.reranking.base import HitScores
+from e2.adapters.search.store import IndexTrouble
 from tests.adapters.search.app.conftest import COLOURS, HOSTILE, HOSTILE_ID, png, products
 from tests.conftest import jpeg
 
@@ -424,6 +425,15 @@ def test_faults_tell_nothing(service, monkeypatch):
         "/api/product?id=x"
     )
     assert answer.status_code == 500 and "Zero" not in answer.text and "content-security-policy" in answer.headers
+
+
+def test_trouble_with_the_index_names_no_folder_of_the_server(service, monkeypatch, caplog):
+    def damaged(product_ids):
+        raise IndexTrouble("/srv/secret/index is cut")
+
+    monkeypatch.setattr(service.index, "get", damaged)
+    answer = TestClient(create_app(service), base_url="http://localhost").get("/api/product?id=x")
+    assert answer.status_code == 503 and "secret" not in answer.text and "/srv/secret" in caplog.text
 
 
 def test_pages_escape_what_the_catalogue_says(client):
