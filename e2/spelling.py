@@ -26,7 +26,8 @@ _IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # each is a
 _LETTERS = rf"(?:[^\W_{_IDEOGRAPH}][{_MARKS}]*)+"
 _WORD = re.compile(rf"[{_IDEOGRAPH}]|{_LETTERS}(?:['’ʼ]{_LETTERS})*|&")
 _STOP = re.compile(r"[,;:!?()]|\.(?=\s)")  # ends a phrase; "U.S. Polo" may cross it, as it is spelled with one itself
-_PLURAL_ONLY = ("shorts", "tights", "flats", "heels", "glasses", "bottoms")  # their singulars mean something else here
+# their singulars mean something else
+_PLURAL_ONLY = ("shorts", "tights", "flats", "heels", "glasses", "bottoms", "falls")
 _IRREGULAR = {"women": "woman", "men": "man", "children": "child", "feet": "foot", "scarves": "scarf", "leaves": "leaf"}
 _VARIANTS = {"jewellery": "jewelry", "pyjama": "pajama", "aluminium": "aluminum", "&": "and", "tee": "tshirt"}
 _AMERICAN = (  # endings and stems; both spellings map to one, so a rule may overreach without harm
@@ -109,7 +110,8 @@ def stem(word: str) -> str:
     """
     with extra("composed", "a wish in words"):
         from nltk.stem.snowball import SnowballStemmer
-    return SnowballStemmer("english").stem(_common(word))
+    common = _common(word)
+    return common if common in _PLURAL_ONLY else SnowballStemmer("english").stem(common)
 
 
 class Phrases(Generic[T]):

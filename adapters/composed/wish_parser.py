@@ -2,8 +2,9 @@
 
 The grammar is one of scopes. *Not*, *without*, *anything but* ... and, weaker, *too*, *less* ... open a negative scope. It
 ends at punctuation, at *but*, at words that start anew (*I want*, *more*), at a verb or *with*, *in* after its first value,
-and at *and* before a value of another kind ("no stripes and black"); *or* continues it. *Replace X with Y* and *from X to Y*
-have both scopes. Elsewhere values are wanted.
+at *and* before a value of another kind ("no stripes and black"), and at a value right after a thing ("no stripes black");
+*or* continues it. *Replace X with Y*, *substitute Y for X* and *from X to Y* have both scopes. What *need not be* is
+ignored. Elsewhere values are wanted.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,6 +16,9 @@ from e2.adapters.composed.wish_tokens import FOREIGN, Cue, Token, tokens_of
 
 _MODIFIERS = ("colour", "material", "pattern", "size", "weight", "width", "height", "shade", "length", "surface", "fit")
 _OF_PARTS = ("size", "width", "height", "length", "shade", "colour", "weight")  # continuations of "the sleeves are too ..."
+_CLAUSE_ENDS = (Cue.BREAK, Cue.AND, Cue.BUT)
+_EXCEPTIONS = ("except", "except for", "excluding", "other than", "apart from", "aside from", "save for", "barring")
+_INWARDS = ("substitut", "swap in", "swapped in", "swapping in")  # what they name first comes in, if "for" follows
 _SMALL = (Cue.FILLER, Cue.VERB, Cue.SAME, Cue.BREAK)  # between a value and a word that rejects it: "grey? No thanks"
 
 
@@ -102,6 +106,8 @@ class _Reader:
     prefers: bool = False  # "prefer" has been read, and "to" or "over" may follow
     moving: bool = False  # between "replace" or "from" and "with" or "to"
     joint: str = ""  # the "with" or "to" that ended it
+    inwards: int | None = None  # items before a "substitute", whose first values come in if "for" follows
+    optional: bool = False  # "need not be" has been read
     part: int | None = None  # index of a part's item that may be described further: "the sleeves are ..."
     after_with: int | None = None  # number of items before a "with" that has just been read
 
@@ -118,14 +124,42 @@ class _Reader:
 
     def _close(self) -> None:
         self.wanted, self.weak, self.last, self.joined, self.moving = True, False, None, False, False
+        self.optional, self.inwards = False, None
 
     def _not(self, token: Token, index: int) -> None:
-        if self._ends_clause(index):  # "hood removed", "grey? No."
+        if self._ends_clause(index) or self._follows(index):  # "hood removed", "grey? No."
             self._against(token, index)
+            return
+        if token.text in _EXCEPTIONS and self._after_negation(index):
+            self._except()
             return
         if token.text != "not":
             self.part = None
         self._open(token, weak=False)
+
+    def _follows(self, index: int) -> bool:
+        """True if a rejection stands behind its value: "grey I do not want"."""
+        before = next((token for token in reversed(self.tokens[:index]) if token.cue is not Cue.FILLER), None)
+        after = next(iter(self._after(index)), None)
+        return before is not None and before.cue is Cue.VALUE and (after is None or after.cue in _CLAUSE_ENDS)
+
+    def _after_negation(self, index: int) -> bool:
+        """True if what is excepted is something unwanted: "no colour except red", "no red, except the logo"."""
+        return not self.wanted or (self.tokens[index - 1].cue is Cue.BREAK and bool(self.items) and not self.items[-1].wanted)
+
+    def _except(self) -> None:
+        allowed = bool(self.items) and not self.items[-1].wanted
+        self._close()
+        self.optional = allowed
+
+    def _optional(self, token: Token, index: int) -> None:
+        self._close()
+        self.optional = True
+
+    def _enough(self, token: Token, index: int) -> None:
+        if self.tokens[index - 1].cue is Cue.VALUE and not self.wanted and self.items:  # "not dark enough"
+            self.items[-1] = replace(self.items[-1], wanted=True, weak=False)
+            self._close()
 
     def _less(self, token: Token, index: int) -> None:
         if token.text == "too" and self._ends_clause(index):
@@ -180,21 +214,37 @@ class _Reader:
             self._close()
         if token.text in ("with", "in"):
             self.part = None
+        if token.text in ("make", "makes") and self._recolours(index):
+            self._open(token, weak=False)
 
     def _replace(self, token: Token, index: int) -> None:
+        before = self._before(index)
+        replaced = token.text.endswith("ed") and before is not None and before.value is not None and self.items
         self._open(token, weak=False)
         self.moving = True
+        first = len(self.items) - bool(replaced)
+        if replaced:  # "grey replaced by red"
+            self.items[-1] = replace(self.items[-1], wanted=False)
+        if token.text.startswith(_INWARDS):
+            self.inwards = first
 
     def _change(self, token: Token, index: int) -> None:
         if self._moves_on(index):
             self._replace(token, index)
+        elif self._recolours(index):
+            self._open(token, weak=False)
         elif token.text != "from":
             self.differs = True
 
     def _filler(self, token: Token, index: int) -> None:
         if self.moving and token.text in ("to", "into", "for", "by"):
-            self.joint = token.text
+            self.joint, inwards = token.text, self.inwards
             self._close()
+            if token.text == "for" and inwards is not None:  # "substitute red for grey"
+                self.items[inwards:] = [replace(item, wanted=True) for item in self.items[inwards:]]
+                self._open(token, weak=False)
+        elif token.text in ("to", "into") and self._is_exchange(index):  # "grey to red"
+            self.items[-1] = replace(self.items[-1], wanted=False)
         elif token.text in ("off", "out") and self._ends_clause(index):  # "flowers out, dots in"
             self._free(token, index)
         elif self._compares(token, index):
@@ -202,11 +252,28 @@ class _Reader:
 
     def _compares(self, token: Token, index: int) -> bool:
         """True if the alternative follows: "more black than grey", "black over grey", "prefer black to grey"."""
-        before, after = self.tokens[index - 1], next((t for t in self.tokens[index + 1 :] if t.cue is not Cue.FILLER), None)
-        if token.text == "than":
-            return before.cue in (Cue.VALUE, Cue.UNKNOWN, Cue.PROPERTY)
-        values = after and after.value and before.value and sort_of(after.value) == sort_of(before.value)
-        return bool(values) and (token.text == "over" or (self.prefers and token.text == "to"))
+        before, after = self.tokens[index - 1], next(iter(self._after(index)), None)
+        if token.text == "than":  # not "longer than this"
+            return before.cue in (Cue.VALUE, Cue.UNKNOWN, Cue.PROPERTY) and not (after and after.cue is Cue.SAME)
+        return _same_sort(before, after) and (token.text == "over" or (self.prefers and token.text == "to"))
+
+    def _is_exchange(self, index: int) -> bool:
+        """True for one value *to* another, alone in their clause."""
+        starts = index == 1 or all(token.cue in (Cue.FILLER, Cue.SAME) for token in self.tokens[: index - 1])
+        return starts and bool(self.items) and _same_sort(self.tokens[index - 1], next(iter(self._after(index)), None))
+
+    def _recolours(self, index: int) -> bool:
+        """True if two values of a sort follow: "make the grey red"."""
+        first, second, *_ = *self._after(index), None, None
+        return _same_sort(first, second)
+
+    def _after(self, index: int) -> list[Token]:
+        """Tokens after one, without fillers."""
+        return [token for token in self.tokens[index + 1 :] if token.cue is not Cue.FILLER]
+
+    def _before(self, index: int) -> Token | None:
+        """The last token before one that is not small."""
+        return next((each for each in reversed(self.tokens[:index]) if each.cue not in _SMALL), None)
 
     def _different(self, token: Token, index: int) -> None:
         self.differs = True
@@ -230,7 +297,7 @@ class _Reader:
             self._against(token, index)
 
     def _against(self, token: Token, index: int) -> None:
-        before = next((each for each in reversed(self.tokens[:index]) if each.cue not in _SMALL), None)
+        before = self._before(index)
         if self.items and before is not None and before.cue is Cue.VALUE:  # "grey? No thanks"
             self.items[-1] = replace(self.items[-1], wanted=False)
         elif token.text.startswith("no "):  # "no way grey"
@@ -238,15 +305,21 @@ class _Reader:
 
     def _value(self, token: Token, index: int) -> None:
         assert token.value is not None
-        if self.differs and token.text.lower() in PROPERTIES.get(sort_of(token.value), "").split():
+        if self.optional:
+            return
+        of_kind = self.differs or (self.any and self.wanted)
+        if of_kind and token.text.lower() in PROPERTIES.get(sort_of(token.value), "").split():
             self._property(token, index)  # "another print"
             return
-        if self.last is not None and not self._goes_on(token.value):
+        if self.last is not None and self._is_new(token, index):
+            self.part = None
+            self._close()
+        elif self.last is not None and not self._goes_on(token.value):
             self._close()
         item = Item(token.value, token.text, self.wanted, self.weak, self.either and self.wanted)
         if self.part is not None and sort_of(token.value) in _OF_PARTS:
             item = self._of_part(token, item)
-        elif sort_of(token.value) == "part" and token.text == token.text.split()[-1]:
+        elif sort_of(token.value) == "part" and is_thing(token.text, token.value) and " " not in token.text:
             self.part = len(self.items)
         if self.after_with is not None and sort_of(token.value) == "garment":
             item = self._beside(item)
@@ -260,6 +333,16 @@ class _Reader:
         if self.either:
             return True
         return _alike(self.last, value) if self.joined else sort_of(self.last) != sort_of(value)
+
+    def _is_new(self, token: Token, index: int) -> bool:
+        """True if a value right after an unwanted one is no part of it: "no stripes black", "not striped red"."""
+        before = self.tokens[index - 1]
+        if before.value is None or token.value is None or is_thing(token.text, token.value):
+            return False
+        if is_thing(before.text, before.value):
+            return True
+        after_cue = index > 1 and self.tokens[index - 2].cue in (Cue.NOT, Cue.LESS)
+        return after_cue and sort_of(token.value) == "colour" and (self._ends_clause(index) or self._next(index) is Cue.OR)
 
     def _of_part(self, token: Token, item: Item) -> Item:
         """Turns ``the sleeves are long`` into ``long sleeves``."""
@@ -280,7 +363,7 @@ class _Reader:
         return self.tokens[index + 1].cue if index + 1 < len(self.tokens) else None
 
     def _ends_clause(self, index: int) -> bool:
-        return self._next(index) in (None, Cue.BREAK, Cue.AND, Cue.BUT)
+        return self._next(index) in (None, *_CLAUSE_ENDS)
 
     def _is_listed(self, index: int) -> bool:
         """True if similar values follow, joined by *or* or *and*: "no logo, text or print"."""
@@ -291,7 +374,7 @@ class _Reader:
                     return False
                 if joined:
                     return True
-            elif token.cue in (Cue.OR, Cue.AND):
+            elif token.cue in (Cue.OR, Cue.AND) or token.text == "nor":
                 joined = True
             elif token.cue is not Cue.FILLER and (joined or token.cue is not Cue.BREAK):
                 return False
@@ -310,6 +393,11 @@ class _Reader:
             if token.text in ("to", "into") or (token.text in ("with", "for") and self.tokens[index].text != "from"):
                 return True
         return False
+
+
+def _same_sort(first: Token | None, second: Token | None) -> bool:
+    """True if both tokens are values of one sort."""
+    return bool(first and second and first.value and second.value) and sort_of(first.value) == sort_of(second.value)
 
 
 def _alike(first: Value, second: Value) -> bool:

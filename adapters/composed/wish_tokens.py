@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from e2.adapters.composed.fashion_words import PROPERTIES, read_words
-from e2.adapters.composed.lexicon import GRADES, SHORTEST_MISSPELT, Lexicon, Value, ValueMention
+from e2.adapters.composed.lexicon import GRADES, SHORTEST_MISSPELT, Lexicon, Value, ValueMention, sort_of
 from e2.spelling import spelling, stem
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
@@ -15,6 +15,7 @@ _WITHOUT = (  # "collarless", "unlined"
     re.compile(r"(?P<root>\w{3,})less", re.IGNORECASE),
     re.compile(r"un(?P<root>\w{4,})", re.IGNORECASE),
 )
+_ARTICLE = re.compile(r"(?<!by )(?<!from )\b(?:an?|the)(?: \w+)? $", re.IGNORECASE)
 _NOT = re.compile(
     r"\b(do|does|did|is|are|was|has|have|were|had|would|should|could|must|need)nt\b|\b([a-z]+)n't\b", re.IGNORECASE
 )
@@ -33,8 +34,8 @@ _SHORT = (
 
 Cue = Enum(  # role of a token
     "Cue",
-    "NOT LESS MORE START VERB REPLACE CHANGE DIFFERENT SAME ANY AND OR BUT FREE AGAINST BREAK NUMBER FILLER PROPERTY VALUE "
-    "UNKNOWN",
+    "NOT LESS MORE OPTIONAL ENOUGH START VERB REPLACE CHANGE DIFFERENT SAME ANY AND OR BUT FREE AGAINST BREAK NUMBER FILLER "
+    "PROPERTY VALUE UNKNOWN",
 )
 
 
@@ -86,10 +87,12 @@ def tokens_of(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> list[
             found.append(Token(*sign, None, end, start))
         token = _cue(text, words, index)
         mention = mentions.get(start)
-        if mention and (token is None or _longer(mention, token) or _is_name(text, mention)):
-            token = Token(Cue.VALUE, text[mention.start : mention.end], mention.value, mention.start, mention.end)
-        for each in [token] if token else _single(text, start, words[index].end(), lexicon, known):
-            found.append(each)
+        if mention and (token is None or _longer(mention, token) or _is_name(text, mention, mentions.values())):
+            found.extend(_valued(text, mention, lexicon))
+        elif token:
+            found.append(token)
+        else:
+            found.extend(_single(text, start, words[index].end(), lexicon, known))
         end = max(found[-1].end, words[index].end())
         while index < len(words) and words[index].start() < end:
             index += 1
@@ -139,10 +142,32 @@ def _longer(mention: ValueMention, token: Token) -> bool:
     return mention.end > token.end or (small and mention.end == token.end)
 
 
-def _is_name(text: str, mention: ValueMention) -> bool:
-    """True if a small word is a name: in capitals like the brand AND, or "by Only"."""
+def _is_name(text: str, mention: ValueMention, mentions: Collection[ValueMention]) -> bool:
+    """True if a small word is a name: in capitals like the brand AND, though not as in "red AND black"; or "by Only"."""
     word, before = text[mention.start : mention.end], text[: mention.start].split()[-1:]
-    return (word.isupper() and not text.isupper()) or (word[0].isupper() and before in (["by"], ["from"]))
+    joins = {mention.start - 1, mention.end + 1} <= {edge for each in mentions for edge in (each.start, each.end)}
+    return (word.isupper() and not text.isupper() and not joins) or (word[0].isupper() and before in (["by"], ["from"]))
+
+
+def _valued(text: str, mention: ValueMention, lexicon: Lexicon) -> Iterator[Token]:
+    """Yields the tokens of a value: *no sleeves* are a negation and sleeves, and "a gap" is no brand."""
+    written = text[mention.start : mention.end]
+    first, _, rest = written.partition(" ")
+    if CUES.get((first.lower(),)) is Cue.NOT and (value := lexicon.value_of(rest)):
+        yield Token(Cue.NOT, first.lower(), None, mention.start, mention.start + len(first))
+        yield Token(Cue.VALUE, rest, value, mention.end - len(rest), mention.end)
+    elif _is_common_noun(text, mention, lexicon):
+        yield Token(Cue.UNKNOWN, written, None, mention.start, mention.end)
+    else:
+        yield Token(Cue.VALUE, written, mention.value, mention.start, mention.end)
+
+
+def _is_common_noun(text: str, mention: ValueMention, lexicon: Lexicon) -> bool:
+    """True if a brand's name is a word like others: in small letters, after an article that belongs to no garment."""
+    if mention.kind != lexicon.kind("brand") or not text[mention.start : mention.end].islower():
+        return False
+    described = any(each.start == mention.end + 1 and sort_of(each.value) == "garment" for each in lexicon.mentions(text))
+    return bool(_ARTICLE.search(text[: mention.start])) and not described
 
 
 def _cue(text: str, words: list[re.Match], index: int) -> Token | None:

@@ -25,7 +25,9 @@ _COMPARED = {
 }
 _MONEY = frozenset(re.findall(r"\S+", "€ $ £ euro euros eur dollar dollars usd pound pounds gbp"))
 _LINKS = frozenset(re.findall(r"\w+", "a an as at available for in is of the with"))  # between a value and what it belongs to
-_ENDS = frozenset(re.findall(r"\w+", "and but for in no not or please with without"))  # words that a value may stand before
+_ALL = frozenset(("all", "any", "every"))  # before a name whose values are excepted
+# words that a value may stand before
+_ENDS = frozenset(re.findall(r"\w+", "and but for in instead no nor not or please rather with without"))
 _FILLERS = (Cue.FILLER, Cue.VERB, Cue.SAME, Cue.START)
 _SMALL = (*_FILLERS, Cue.NUMBER, Cue.AND, Cue.OR, Cue.BUT, Cue.BREAK)  # ask for nothing
 _JOINT = re.compile(r"^(?:(?:and|or|but)\b[\s,;]*)+|(?:[\s,;]*\b(?:and|or|but))+$", re.IGNORECASE)
@@ -124,7 +126,8 @@ class _Reader:
         found: list[_Asked] = []
         place = 0
         while place < len(self.words):
-            if asked := self._named(place) or self._priced(place) or self._bare(place):
+            last = found[-1].where if found else None
+            if asked := self._contrasted(last, place) or self._named(place) or self._priced(place) or self._bare(place):
                 found.append(asked)
                 place = self.read_to
             else:
@@ -132,17 +135,37 @@ class _Reader:
         return found
 
     def _named(self, place: int) -> _Asked | None:
-        """Reads "size 36", or "36 size"."""
+        """Reads "size 36", "36 size", or "any size but 36"."""
         if name := self._name(place):
             entity, start = name
             while self._word(start) in ("is", "of", "in"):
                 start += 1
-            if found := self._compared(entity, start) or self._range(entity, start) or self._listed(entity, start):
-                return self._asked(found, place, found.end)
+            for first, negated in ((start, False), (self._negated(start), True)):
+                if first is not None and (found := self._valued(entity, first)):
+                    return self._asked(found, place, found.end, negated=negated)
         for entity in self.tags:
             if (found := self._listed(entity, place)) and (name := self._name(found.end)) and name[0] == entity:
                 return self._asked(found, place, name[1])
         return None
+
+    def _valued(self, entity: str, place: int) -> _Values | None:
+        return self._compared(entity, place) or self._range(entity, place) or self._listed(entity, place)
+
+    def _contrasted(self, last: Filter | None, place: int) -> _Asked | None:
+        """Reads "not L" right after "size M"."""
+        entity = getattr(getattr(last, "inner", last), "entity", None)
+        start = self._negated(place) if entity and place == self.read_to and not self._parted(place) else None
+        if entity is None or start is None:
+            return None
+        name = self._name(start)
+        found = self._listed(entity, name[1] if name and name[0] == entity else start)
+        return self._asked(found, place, found.end, negated=True) if found else None
+
+    def _negated(self, place: int) -> int | None:
+        """Place after the *not*, *other than* or *but* that stands at a word; None without any."""
+        if self._word(place) == "but":
+            return place + 1 if self._negated(place + 1) is None else self._negated(place + 1)
+        return next((place + n for n in range(LONGEST_CUE, 0, -1) if self._cue(place, place + n) is Cue.NOT), None)
 
     def _priced(self, place: int) -> _Asked | None:
         """Reads "under €30", "under 30 euros" and "cheaper than 30"."""
@@ -165,11 +188,12 @@ class _Reader:
             return None
         return self._asked(owners[0], place, end)
 
-    def _asked(self, found: _Values, start: int, end: int) -> _Asked:
+    def _asked(self, found: _Values, start: int, end: int, *, negated: bool = False) -> _Asked:
         """Makes the filter of words ``start`` to ``end``, and of *in* and *not* before them."""
-        while start > self.read_to and not self._parted(start) and self._word(start - 1) in _LINKS:
+        links = _LINKS | (_ALL if negated else set())
+        while start > self.read_to and not self._parted(start) and self._word(start - 1) in links:
             start -= 1
-        negation = self._negation(start)
+        negation = start if negated else self._negation(start)
         self.read_to = end
         told = f"{found.where.entity} {self._slice(found.start, found.end)}"
         first, last = self.words[start if negation is None else negation].start(), self.words[end - 1].end()

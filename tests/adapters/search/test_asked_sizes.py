@@ -53,12 +53,31 @@ def read(text: str, alone: bool = True):
         ("anything but size 36", "", "not size 36", ("size", "36")),
         ("I don’t want it in size 36", "", "not size 36", ("size", "36")),
         ("no logo, size 36", "no logo", "size 36", ("size", "36")),
+        ("red in any size but M", "red", "not size M", ("size", "M")),
+        ("any size but not M, please", "", "not size M", ("size", "M")),
+        ("all sizes except M or XL", "", "not size M or XL", ("size", "M", "XL")),
+        ("size other than 36, red", "red", "not size 36", ("size", "36")),
+        ("price not over 30", "", "not price over 30", ("price", "40")),
+        ("price no more than 30", "", "price no more than 30", ("price", "19.99", "30", "25.0")),
     ],
 )
 def test_what_is_read_and_what_is_left(text, rest, told, named):
     assert read(text) == (rest, [named], (told,))
     where = asked_sizes(text, lambda: FACETS, alone=True).where
     assert isinstance(where, Not if told.startswith("not ") else OneOf)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("size M not XL", ("size M", "not size XL")),
+        ("in M instead of XL", ("size M", "not size XL")),
+        ("size 38 rather than size 36", ("size 38", "not size 36")),
+        ("neither size M nor XL", ("not size M", "not size XL")),
+    ],
+)
+def test_a_size_right_after_another_may_be_rejected(text, told):
+    assert read(text) == ("", [("size", each.split()[-1]) for each in told], told)
 
 
 @pytest.mark.parametrize(
