@@ -397,7 +397,8 @@ class _Reader:
 
 def _same_sort(first: Token | None, second: Token | None) -> bool:
     """True if both tokens are values of one sort."""
-    return bool(first and second and first.value and second.value) and sort_of(first.value) == sort_of(second.value)
+    values = [token.value for token in (first, second) if token and token.value]
+    return len(values) == 2 and sort_of(values[0]) == sort_of(values[1])
 
 
 def _alike(first: Value, second: Value) -> bool:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TextIO, cast
 
-import charset_normalizer
-
 from e2.data import cache
+from e2.data.encodings import encoding_of
 from e2.errors import InputError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -26,13 +25,6 @@ BYTE_ORDER_MARKS = {
 }
 GZIP = b"\x1f\x8b"
 MARKS = b"\xef\xbb\xbf\xff\xfe\0"  # bytes that byte order marks are made of
-WESTERN = "cp1252"  # the eight-bit encoding of spreadsheets in Western Europe and America
-OTHERS = [  # those that can be told apart by their letters
-    *("cp1250", "cp1251", "cp1253", "cp1254", "koi8_r", "cp866"),  # of Central and Eastern Europe, Greece and Turkey
-    *("mac_roman", "cp850"),  # of Western Europe, by old programs
-    *("cp932", "euc_jp", "gb18030", "big5", "euc_kr"),
-]
-MOST_CHAOS = 0.5  # of a sample: a few short texts of another script may have much
 HEAD, PIECE = 1 << 16, 1 << 20
 OTHER_FILES = (  # beginning -> what such a file is, whatever it is called
     (rb"PAR1", "a parquet file; let its name end in .parquet"),
@@ -140,14 +132,7 @@ def _encoding(file: Path) -> str:
                 sample += b"\n".join(line for line in piece.splitlines() if not line.isascii())[:HEAD]
     if foreign <= good:
         return "utf-8"
-    return _likeliest(bytes(sample))
-
-
-def _likeliest(sample: bytes) -> str:
-    """Encoding in which a sample reads most like a language; of equals the Western one, as for a lone 30 °C."""
-    found = charset_normalizer.from_bytes(sample, cp_isolation=[WESTERN, *OTHERS], threshold=MOST_CHAOS)
-    best = min(found, key=lambda one: (one.chaos, -one.coherence, WESTERN not in one.could_be_from_charset), default=None)
-    return WESTERN if best is None or WESTERN in best.could_be_from_charset else best.encoding
+    return encoding_of(bytes(sample))
 
 
 def _refuse_others(file: Path) -> None:

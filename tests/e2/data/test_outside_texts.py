@@ -97,7 +97,17 @@ def test_delimiter_and_encoding_are_found(shop, capsys, name, content, said):
 
 
 SAID = {  # encoding -> what a shop writes in it
-    "cp1250": "buty skórzane damskie, płaszcz wełniany, różowy sweter",
+    "cp1250": "piros póló hosszú ujjal, gyönyörű női sál",
+    "iso8859_2": "buty skórzane damskie, płaszcz wełniany, różowy sweter, świąteczne skarpety",
+    "cp852": "červené tričko s dlouhým rukávem, žlutý svetr, dámská sukně",
+    "cp1251": "чёрная юбка из хлопка, мужская куртка",
+    "mac_cyrillic": "чёрная юбка из хлопка, мужская куртка",
+    "iso8859_7": "Άσπρο πουκάμισο, κόκκινο φόρεμα",
+    "cp1255": "שמלה אדומה עם שרוולים ארוכים",
+    "cp1257": "vilnonis paltas, žalia suknelė, ilgomis rankovėmis, šilti batai",
+    "gbk": "红色长袖衬衫 纯棉短裙",
+    "big5": "紅色長袖襯衫 藍色牛仔褲",
+    "euc_kr": "빨간색 긴팔 셔츠 남성 후드 재킷",
     "cp1253": "μαύρο φόρεμα με μακρύ μανίκι; λευκό ανδρικό πουκάμισο",
     "cp1254": "kırmızı ışıltılı gömlek, yakalı yün palto",
     "koi8_r": "красное платье, белая рубашка в полоску",
