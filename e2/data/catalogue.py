@@ -14,7 +14,7 @@ import pyarrow as pa
 from e2.data import cache
 from e2.data.columns import REGIONS
 from e2.data.images import BadImage
-from e2.data.paths import photo_path
+from e2.data.paths import INLINE, photo_in, photo_path
 from e2.data.product import Box, Product
 
 
@@ -43,7 +43,7 @@ class FilesAndBytes(ImageStore):
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:
         """Returns the entry's bytes, or else its path."""
-        return entry["bytes"] if entry["bytes"] is not None else photo_path(self.root, entry["path"])
+        return entry["bytes"] if entry["bytes"] is not None else photo_in(self.root, entry["path"])
 
     def digest(self, images: pa.ChunkedArray) -> str:
         """Digest of the files' sizes and modification times."""
@@ -54,7 +54,8 @@ class FilesAndBytes(ImageStore):
             entries = chunk.flatten()
             for path in entries.field("path").filter(entries.field("bytes").is_null()):
                 with contextlib.suppress(BadImage):
-                    yield photo_path(self.root, path.as_py())
+                    if not INLINE.match(path.as_py()):
+                        yield photo_path(self.root, path.as_py())
 
 
 class Photos(Sequence[bytes | Path]):

@@ -21,6 +21,8 @@ ADDRESSES = ("path", "url", "src")  # names of a path or URL in an object that s
 SEPARATORS = re.compile(r"\s*[|;,\n]\s*")
 URL = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
 AFTER_URLS = "|;, \n"  # where a further one is missing
+INLINE = re.compile(r"\s*data:", re.IGNORECASE)  # photos in the cell
+BETWEEN_INLINE = re.compile(r"[\s|;,]+(?=data:)", re.IGNORECASE)
 BETWEEN_URLS = re.compile(r"[\s|;,]+(?=(?:https?:)?//)", re.IGNORECASE)  # a URL may hold commas and semicolons itself
 
 
@@ -97,11 +99,15 @@ def paths_in(cell: str) -> list[str | None]:
     (['a.jpg'], ['https://cdn.example/b.jpg'])
     >>> paths_in("https://cdn.example/w_200,h_300/a.jpg, https://cdn.example/b")
     ['https://cdn.example/w_200,h_300/a.jpg', 'https://cdn.example/b']
+    >>> paths_in("data:image/png;base64,iVBO=, data:image/gif;base64,R0lG")
+    ['data:image/png;base64,iVBO=', 'data:image/gif;base64,R0lG']
     """
     found = literal(cell)
     if isinstance(found, list | dict):
         values = found if isinstance(found, list) else [found]
         return [plain(_address(value) if isinstance(value, dict) else value) for value in values]
+    if INLINE.match(cell):
+        return list(BETWEEN_INLINE.split(cell.strip()))
     if URL.match(cell):
         return list(BETWEEN_URLS.split(cell.strip().rstrip(AFTER_URLS)))
     parts = [part for part in SEPARATORS.split(cell.strip()) if part]

@@ -97,7 +97,7 @@ def _counted(sample: bytes, encoding: str) -> Count:
 
 def _likelihood(count: Count, languages: dict[str, str]) -> float:
     shares = map(_shares, languages.values())
-    return max(_sum(count, lambda *seen, each=each: _of_letter(*seen, each)) for each in shares)
+    return max(_sum(count, functools.partial(_of_letter, each)) for each in shares)
 
 
 @functools.cache
@@ -111,7 +111,7 @@ def _sum(count: Count, likelihood: Callable[[str, bool], float]) -> float:
     return sum(times * (likelihood(*seen) if seen[0] else ASCII) for seen, times in count.items())
 
 
-def _of_letter(letter: str, inner: bool, shares: dict[str, float]) -> float:
+def _of_letter(shares: dict[str, float], letter: str, inner: bool) -> float:
     if letter in shares:
         return math.log(SMALL * shares[letter])
     if letter.lower() in shares:
@@ -126,7 +126,7 @@ def _of_other(letter: str) -> float:
 
 
 def _of_ideograph(standard: str, first: int, last: int, letter: str, inner: bool) -> float:
-    """Likelihood of a letter of an East Asian text, by whether its standard has it among the common ones."""
+    """Computes the likelihood of a letter of an East Asian text, by whether its standard has it among the common ones."""
     if letter in SIGNS:
         return _of_other(letter)
     try:

@@ -1,5 +1,6 @@
 """Resolves a photo's path in a table to a file, or explains why it cannot."""
 
+import base64
 import os
 import re
 import urllib.parse
@@ -8,7 +9,9 @@ from pathlib import Path
 
 from e2.data.images import BadImage, MissingImage
 
-REMOTE = re.compile(r"(?!file:)[a-zA-Z][a-zA-Z0-9+.-]+://|data:|//[^/]+\.[a-zA-Z]+/")
+REMOTE = re.compile(r"(?!file:)[a-zA-Z][a-zA-Z0-9+.-]+://|//[^/]+\.[a-zA-Z]+/")
+INLINE = re.compile(r"data:[^,]*,", re.IGNORECASE)  # RFC 2397
+SHOWN = 40  # characters of a photo in a cell
 WINDOWS = re.compile(r"[a-zA-Z]:[\\/]|.*\\", re.DOTALL)
 
 
@@ -18,6 +21,24 @@ class RemoteImage(BadImage):
 
 class WindowsImage(MissingImage):
     """The path of an image is in Windows style and leads nowhere."""
+
+
+def photo_in(root: Path, text: str) -> bytes | Path:
+    """Photo that a table names: its bytes if the cell holds them (``data:image/png;base64,...``), or else its path.
+
+    Raises:
+        BadImage: as for `photo_path`; or what the cell holds is cut, or damaged.
+    """
+    found = INLINE.match(text)
+    if found is None:
+        return photo_path(root, text)
+    content = urllib.parse.unquote_to_bytes(text[found.end() :])
+    if not found.group().rstrip(", ").lower().endswith(";base64"):
+        return content
+    try:
+        return base64.b64decode(b"".join(content.split()), b"-_" if set(content) & set(b"-_") else None, validate=True)
+    except ValueError:
+        raise BadImage(f"{text[:SHOWN]}...", "its base64 is cut or damaged") from None
 
 
 def photo_path(root: Path, text: str) -> Path:

@@ -6,6 +6,8 @@ Exports carry a copy of this file (`e2.adapters.export.photo_files`), so that pr
 import contextlib
 import functools
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -19,6 +21,8 @@ SEEN_RATIO = 20  # longer pictures are cropped to this ratio before their shorte
 ORIENTATION = 0x0112  # EXIF's tag
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 UNBOUNDED = ("I", "F")  # grey modes whose values have no set range
+BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # TIFF's tags
+WHITE_IS_ZERO, SIGNED = 0, 2  # values of the latter two
 
 
 class UnusablePhoto(ValueError):
@@ -57,9 +61,10 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     """
     check_size(image)
     image.load()
+    tags = dict(getattr(image, "tag_v2", None) or {})  # before the picture is turned, which loses them
     image = _upright(image)
     if image.mode in SIXTEEN_BIT or image.mode in UNBOUNDED:
-        return Image.fromarray(_eight_bit(image)).convert("RGB")
+        return Image.fromarray(_eight_bit(image, tags)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("LA" if image.mode == "La" else image.mode).convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -80,16 +85,36 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _eight_bit(image: Image.Image) -> np.ndarray:
-    """Converts (H, W) grey of 16 bits, or of a range that only the values tell (0..1, 0..255 or 16 bits), to bytes."""
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise UnusablePhoto("it holds values that are not numbers")
-    highest = values.max() if image.mode in UNBOUNDED else np.inf
-    if image.mode == "F" and highest <= 1:
-        values = np.rint(255 * values)
-    elif highest > 255:
-        values = values / 256
+def _eight_bit(image: Image.Image, tags: Mapping[int, Any]) -> np.ndarray:
+    """Converts (H, W) grey of more than 8 bits, or of a range that only the values tell, to bytes."""
+    raw = np.asarray(image)
+    bits, signed = _first(tags, BITS, 16), _first(tags, SAMPLE_FORMAT, 1) == SIGNED
+    whole = 2.0 ** (bits - signed - 8)  # what one step of 8 bits is
+    if image.mode in SIXTEEN_BIT:
+        values = raw.astype(np.int16 if signed else np.uint16).astype(np.float64) / whole
+    else:
+        values = raw.astype(np.uint32 if bits == 32 and image.mode == "I" and not signed else raw.dtype).astype(np.float64)
+        if not np.isfinite(values).all():
+            raise UnusablePhoto("it holds values that are not numbers")
+        values = _scaled(values, whole, wide=bits == 32, one=image.mode == "F")
+    if _first(tags, PHOTOMETRIC, 1) == WHITE_IS_ZERO:
+        values = 255 - values
     if "transparency" in image.info:  # PNG: the one grey value that means transparent
-        values[np.asarray(image) == image.info["transparency"]] = 255
+        values[raw == image.info["transparency"]] = 255
     return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def _scaled(values: np.ndarray, whole: float, *, wide: bool, one: bool) -> np.ndarray:
+    """Scales values to 0..255 by the highest of them: 1 (if ``one`` may be white), 8 bits, 16 bits, or all that they have."""
+    highest = values.max()
+    if one and highest <= 1:
+        return np.rint(255 * values)
+    if highest <= 255:
+        return values
+    return values / (256 if one or (wide and highest < 1 << 16) else whole)
+
+
+def _first(tags: Mapping[int, Any], tag: int, default: int) -> int:
+    """First value of a TIFF's tag, of which there may be one for each channel."""
+    found = tags.get(tag, default)
+    return found[0] if isinstance(found, tuple) else found

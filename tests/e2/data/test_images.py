@@ -332,3 +332,36 @@ def test_missing_file(tmp_path, path):
 def test_error_survives_the_way_back_from_a_worker():
     error = pickle.loads(pickle.dumps(MissingImage("a.jpg", "there is no such file")))
     assert isinstance(error, MissingImage) and error.cause == "there is no such file"
+
+
+RAMP = np.tile(np.linspace(0, 255, 16).astype(np.uint8), (16, 1))
+TWELVE_BITS = (RAMP.astype(np.uint32) * 4095 // 255).astype(np.uint16)
+GREY_TIFFS = {  # values, bits, photometric interpretation (0: white is zero), format of samples (2: signed, 3: float)
+    "16 bits": (RAMP * np.uint16(257), 16, 1, 1),
+    "16 bits, white is zero": (65535 - RAMP * np.uint16(257), 16, 0, 1),
+    "16 bits, signed": (RAMP.astype(np.int16) * 128, 16, 1, 2),
+    "12 bits": (None, 12, 1, 1),
+    "32 bits": (RAMP.astype(np.uint32) * 0x1010101, 32, 1, 1),
+    "32 bits, signed": ((RAMP.astype(np.int64) * 0x808080).astype(np.int32), 32, 1, 2),
+    "16 bits in 32": (RAMP.astype(np.uint32) * 257, 32, 1, 1),
+    "8 bits in 32": (RAMP.astype(np.int32), 32, 1, 2),
+    "float, white is zero": ((1 - RAMP / 255).astype(np.float32), 32, 0, 3),
+}
+
+
+def packed(values):
+    """Packs pairs of 12-bit values into 3 bytes."""
+    first, second = values[:, ::2], values[:, 1::2]
+    return np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("values", "bits", "photometric", "kind"), GREY_TIFFS.values(), ids=GREY_TIFFS)
+def test_grey_tiffs_of_any_depth_are_scaled_by_what_the_file_says(values, bits, photometric, kind):
+    raw = (packed(TWELVE_BITS) if values is None else values).tobytes()
+    side = len(RAMP)
+    tags = [(256, side), (257, side), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1), (278, side)]
+    tags += [(279, len(raw)), (339, kind)]
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    content = b"II*\0" + struct.pack("<I", 8 + len(raw)) + raw + struct.pack("<H", len(tags)) + directory + bytes(4)
+    for photo_read in (load_image(content), as_photo(Image.open(io.BytesIO(content)))):
+        assert np.abs(np.asarray(photo_read)[..., 0].astype(int) - RAMP).max() <= 1

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import tarfile
+import urllib.parse
 import uuid
 
 import pandas as pd
@@ -482,7 +483,6 @@ PATHS = {
     "https": ("https://cdn.example.com/p/0.jpg?v=1&w=8", "image named by URL", "URLs are not fetched"),
     "of no scheme": ("//cdn.example.com/p/0.jpg", "image named by URL", "URLs are not fetched"),
     "bucket": ("s3://shop/0.jpg", "image named by URL", "URLs are not fetched"),
-    "data": ("data:image/png;base64,iVBORw0KGgo=", "image named by URL", "URLs are not fetched"),
     "two": ("https://a.example/0.jpg,https://a.example/1.jpg", "image named by URL", "URLs are not fetched"),
     "backslash": (r"im\0.jpg", "Windows image path", "write / for backslashes"),
     "drive": (r"C:\shop\0.jpg", "Windows image path", "write / for backslashes"),
@@ -490,6 +490,29 @@ PATHS = {
     "missing": ("im/none.jpg", "missing image file", "im/none.jpg"),
     "file of none": ("file:///none/such.jpg", "missing image file", "/none/such.jpg"),
 }
+
+
+def test_photos_may_stand_in_the_cells_themselves(shop):
+    content = encoded(photo(), "PNG")
+    plain = base64.b64encode(content).decode()
+    cells = {
+        "one": f"data:image/png;base64,{plain}",
+        "two": f"data:image/png;base64,{plain}, data:image/png;charset=x;BASE64,{plain}",
+        "escaped": f"data:image/png,{urllib.parse.quote(content)}",
+        "of the web": f"data:;base64,{base64.urlsafe_b64encode(content).decode()}",
+        "cut": f"data:image/png;base64,{plain[:41]}",
+        "not a photo": "data:image/png;base64,aGVsbG8=",
+    }
+    rows = [ROWS[0] | {"product_id": name, "image": cell} for name, cell in cells.items()]
+    catalogue = opened(written(shop, "t.jsonl", "\n".join(map(json.dumps, rows))))
+    assert {product.product_id: len(product.images) for product in catalogue} == {
+        "one": 1,
+        "two": 2,
+        "escaped": 1,
+        "of the web": 1,
+    }
+    assert {image for product in catalogue for image in product.images} == {content}
+    assert catalogue.bad_rows == {"broken image": 2}
 
 
 @pytest.mark.parametrize(("path", "cause", "hint"), PATHS.values(), ids=PATHS)
