@@ -2,13 +2,15 @@
 
 Formats: JSON lines, JSON lists of rows (COCO results among them), COCO annotations, ``{"id": "caption"}`` in JSON, and CSV or
 TSV tables, with ids in ``product_id``, ``image_id``, ``image`` or ``id``; all in UTF-8, with or without a byte order mark; so
-the output of `e2 caption write` can be read.
+the output of `e2 caption write` can be read. Ids are compared letter by letter: the number 42 of a COCO file is the id ``42``,
+neither ``0042`` nor ``42.jpg``.
 """
 
 import csv
 import html
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,9 +39,24 @@ class CaptionFile:
         """Ids of captions and failures."""
         return [*self.captions, *self.failed]
 
-    def some_ids(self) -> str:
-        """First of the file's own ids, for a message."""
-        return ", ".join(printable(name) for name in self.ids[:SHOWN]) + (", ..." if len(self.ids) > SHOWN else "")
+
+def own_ids(ids: Sequence[str], wanted: str) -> str:
+    """First of a file's own ids, for a message; says how ids are compared if one is nearly the wanted one.
+
+    >>> own_ids(["42", "43"], "000042.jpg")
+    '42, 43; ids are compared letter by letter, and 42 is not 000042.jpg, so write them as the catalogue does'
+    """
+    shown = ", ".join(printable(name) for name in ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
+    near = next((name for name in ids if _bare(name) == _bare(wanted)), None)
+    if near is None:
+        return shown
+    rule = f"ids are compared letter by letter, and {printable(near)} is not {printable(wanted)}"
+    return f"{shown}; {rule}, so write them as the catalogue does"
+
+
+def _bare(name: str) -> str:
+    """An id without folder, file ending and leading zeros, in lower case."""
+    return re.sub(r"\.[a-z]{3,4}$", "", re.split(r"[/\\]", name.strip().lower())[-1]).lstrip("0")
 
 
 def read_captions(path: str | Path) -> CaptionFile:

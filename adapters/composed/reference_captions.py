@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from PIL import Image
 
-from e2.adapters.captioning.files import read_captions
+from e2.adapters.captioning.files import own_ids, read_captions
 from e2.adapters.composed.base import References
 from e2.adapters.encoder import Encoder
 from e2.adapters.image_batches import ImageSource
@@ -104,7 +104,7 @@ class FileCaptions:
             return self._file.captions[known]
         shown = printable(keys[0]) if keys else "a photo without a name"
         failed = next((f" ({self._file.failed[key]})" for key in keys if key in self._file.failed), "")
-        own = self._file.some_ids()
+        own = own_ids(self._file.ids, keys[0] if keys else "")
         raise InputError(f"{self.path} has no caption for {shown}{failed}, but for {own}; add one, or use a captioner")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from e2.adapters.captioning.files import SHOWN, read_captions
+from e2.adapters.captioning.files import own_ids, read_captions
 from e2.adapters.encoder import Encoder
 from e2.adapters.image_batches import ImageSource
 from e2.benchmarks.captioning.tag_scores import TagVocabulary
@@ -127,7 +127,7 @@ def require_captions(candidate: Candidate, truth: CaptionTruth) -> None:
     """Refuses captions that leave out a product of the truth."""
     missing = [name for name in truth.product_ids if name not in candidate.captions and name not in candidate.failed]
     if missing:
-        own = ", ".join(printable(name) for name in [*candidate.captions, *candidate.failed][:SHOWN])
+        own = own_ids([*candidate.captions, *candidate.failed], missing[0])
         raise InputError(
             f"{candidate.info['path']} has no caption for {len(missing):,} of {len(truth.product_ids):,} products of "
             f"{truth.catalogue.name} split {truth.catalogue.split} (first: {printable(missing[0])}; its own ids: {own}); "

@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from e2.adapters.captioning.files import read_captions
+from e2.adapters.captioning.files import own_ids, read_captions
 from e2.adapters.composed.base import References
 from e2.adapters.composed.reference_captions import FileCaptions
 from e2.benchmarks.captioning.files import write_rows
@@ -103,7 +103,7 @@ def test_our_own_rows_come_back(tmp_path):
     assert len((tmp_path / "rows").read_text(encoding="utf-8").splitlines()) == 2
     found = read_captions(tmp_path / "rows")
     assert found.captions == {"a": HOSTILE} and found.failed == {"b": "broken photo"}
-    assert found.some_ids() == "a, b"
+    assert own_ids(found.ids, "c") == "a, b"
 
 
 def test_photos_are_found_by_the_end_of_their_path(tmp_path):
@@ -120,3 +120,9 @@ def test_photos_are_found_by_the_end_of_their_path(tmp_path):
         captioned("/shop/bad.jpg")
     with pytest.raises(InputError, match="a photo without a name"):
         FileCaptions(tmp_path / "file").captions(References(None, [Image.new("RGB", (2, 2))]))
+
+
+@pytest.mark.parametrize("wanted", ["0042", "42.jpg", "photos/00042.JPG"])
+def test_ids_that_are_nearly_alike_are_told_how_they_are_compared(wanted):
+    assert f"ids are compared letter by letter, and 42 is not {wanted}" in own_ids(["41", "42"], wanted)
+    assert own_ids(["41", "43"], wanted) == "41, 43"
