@@ -1,8 +1,9 @@
 """Orders products by the numbers of a tag, such as a price or a year."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate, chain, groupby
 
 import numpy as np
 
@@ -67,31 +68,33 @@ def _share(counts: Mapping[str, int]) -> float:
 def listed(
     products: ProductSearch, vector: np.ndarray, order: Order, k: int, where: Filter | None, offset: int
 ) -> list[IndexHit]:
-    """Lists all products that pass a filter in order, ``k`` after ``offset``; those of the same number by a vector (1, D)."""
-    end = offset + k
-    found: list[IndexHit] = []
-    seen: list[str] = []
-    for values in _steps(products, order, where, end):
-        if len(found) < end:
-            later = Not(OneOf(order.entity, tuple(seen))) if seen else None
-            these = OneOf(order.entity, tuple(values)) if values else None
-            found += order.sorted(products.search(vector, end - len(found), all_of([where, later, these]))[0])
-            seen += values
-    return found[offset:end]
+    """Lists all products that pass a filter in order, ``k`` after ``offset``; those of the same number by a vector (1, D).
 
-
-def _steps(products: ProductSearch, order: Order, where: Filter | None, end: int) -> Iterator[list[str]]:
-    """Yields values whose products come next: first all that ``end`` products have together, then number by number.
-
-    The last one, empty, stands for products without a number.
+    Products of a number are searched by themselves, on whatever page they are: scores of equal photos differ by a rounding
+    when they are computed among others, so that pages would repeat some and lose others.
     """
+    steps = [*_steps(products, order, where), []]  # the last one stands for products without a number
+    values = list(chain(*steps))
+    starts = [0, *accumulate(map(len, steps))]
+
+    def before(step: int) -> int:
+        """Number of products that come before a step."""
+        return products.count(all_of([where, OneOf(order.entity, tuple(values[: starts[step]]))])) if step else 0
+
+    first = bisect_right(range(len(steps)), offset, key=before) - 1
+    skipped = offset - before(first)
+    found: list[IndexHit] = []
+    for step in range(first, len(steps)):
+        if (missing := skipped + k - len(found)) > 0:
+            seen, these = tuple(values[: starts[step]]), tuple(steps[step])
+            later = Not(OneOf(order.entity, seen)) if seen else None
+            named = OneOf(order.entity, these) if these else None
+            found += products.search(vector, missing, all_of([where, later, named]))[0]
+    return found[skipped:]
+
+
+def _steps(products: ProductSearch, order: Order, where: Filter | None) -> list[list[str]]:
+    """Values of the same number together, in order."""
     counts = products.facets(where).get(order.entity, {})
     ranks = {value: rank for value in counts if (rank := order.rank({order.entity: value})) < float("inf")}
-    numbers = [
-        list(alike) for _, alike in groupby(sorted(ranks, key=lambda value: ranks[value]), key=lambda value: ranks[value])
-    ]
-    totals = list(accumulate(sum(counts[value] for value in alike) for alike in numbers))
-    front = sum(total <= end for total in totals)
-    if front:
-        yield [value for alike in numbers[:front] for value in alike]
-    yield from [*numbers[front:], []]
+    return [list(alike) for _, alike in groupby(sorted(ranks, key=lambda value: ranks[value]), key=lambda value: ranks[value])]

@@ -10,7 +10,7 @@ from e2.adapters.search.queries import IndexQuery, search
 from e2.adapters.search.sorting import Order, numbered, order_of
 from e2.adapters.search.store import Entry
 from e2.errors import InputError
-from tests.adapters.search.conftest import manifest, unit
+from tests.adapters.search.conftest import entry, manifest, unit
 
 PRICES = ("9.5", "12", "7", "", "12.0", "on request", "30 | 8", "100", "12")
 
@@ -51,6 +51,21 @@ def test_all_products_in_order_page_after_page(shop, highest, where):
         page = search(index, IndexQuery(vector, browses=True), 7, where, offset, order=order)
         found, offset = found + [hit.product_id for hit in page.hits], page.next_offset
     assert found == naive and page.sorted is None
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_products_of_equal_photos_are_on_one_page_each(size, tmp_path):
+    photos = unit(3)
+    entries = [entry(n, photos[n % 3], tags={"colour": ("3 | 30", "1", "10")[n // 3 % 3]}) for n in range(60)]
+    store = create_store(str(tmp_path / "index"), manifest())
+    store.write(entries)
+    store.finish()
+    query, found, offset = IndexQuery(unit(1, seed=5), browses=True), [], 0
+    while offset is not None:
+        page = search(ProductIndex(store), query, size, offset=offset, order=Order("colour"))
+        found, offset = found + [hit.product_id for hit in page.hits], page.next_offset
+    assert len(set(found)) == len(found) == 60
+    store.close()
 
 
 def test_the_nearest_products_of_a_query_are_ordered_and_no_others(shop, monkeypatch):
