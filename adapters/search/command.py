@@ -209,14 +209,14 @@ def _ids(text: str) -> list[str]:
     words = text.split(",")
     if text.startswith("@"):
         try:
-            text = Path(text[1:]).read_text(encoding="utf-8")
+            text = Path(text[1:]).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"--ids {text}: cannot be read ({error}); give a UTF-8 file with an id a line") from error
         words = text.split("\n")
     if text.lstrip().startswith("["):
         try:
             ids = jsonlib.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"--ids: this is no JSON list ({error})") from error
         if not all(isinstance(name, str) for name in ids):
             raise InputError("--ids: a JSON list has to hold texts only")

@@ -1,5 +1,6 @@
 """Photos of a query: one, a box of it, several with weights, less of some; files and products of the index alike."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ def file_photos(
     if box is not None and len(images) != 1:
         raise InputError("--box is drawn on one photo; give one --image")
     named = [*map(weighted, images), *((name, -weight) for name, weight in map(weighted, minus))]
-    sources: list[ImageSource] = [_file(name) for name, _ in named]
+    sources: list[ImageSource] = [_file(name, "--image" if weight > 0 else "--minus") for name, weight in named]
     if box is not None:
         sources[0] = cropped(load_image(Path(named[0][0])), read_box(box))
     if not named:
@@ -129,7 +130,7 @@ def weighted(text: str) -> tuple[str, float]:
         InputError: a weight that is no positive number.
     """
     name, at, number = text.rpartition("@")
-    if not at or Path(text).is_file():
+    if not at or os.path.isfile(text):  # unlike Path, False for a name that is too long
         return text, 1.0
     try:
         weight = float(number)
@@ -174,14 +175,12 @@ def cropped(image: Image.Image, box: Box) -> Image.Image:
     return image.crop((left, top, right, bottom))
 
 
-def _file(name: str) -> Path:
+def _file(name: str, option: str) -> Path:
     """Checks that a file is a photo, so that the message names its option."""
-    if not Path(name).is_file():
-        raise InputError(f"--image {printable(name)}: there is no such file; give a photo")
     try:
         load_image(Path(name), enough=1)
     except BadImage as error:
-        raise InputError(f"--image {printable(name)}: {error.cause}; give another photo") from error
+        raise InputError(f"{option} {printable(name)}: {error.cause}; give another photo") from error
     return Path(name)
 
 

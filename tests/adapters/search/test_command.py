@@ -154,7 +154,7 @@ def test_tables(index):
 def test_update_and_delete(shop, encoder, tmp_path):
     out = tmp_path / "index"
     call("build", "--encoder", encoder, "--data", shop, "--split", "val", "--out", out, *TAGS)
-    (tmp_path / "ids.txt").write_text("val-1\nval-2\n\nnone\n")
+    (tmp_path / "ids.txt").write_text("val-1\nval-2\n\nnone\n", encoding="utf-8-sig")  # as Excel writes it
     assert "deleted 2 products" in call("delete", "--index", out, "--ids", f"@{tmp_path / 'ids.txt'}")
     assert json.loads(call("delete", "--index", out, "--ids", "val-0, val-0", "--json"))["deleted"] == 1
     told = json.loads(call("update", "--index", out, "--data", shop, "--split", "val", "--json", *TAGS))
@@ -281,7 +281,11 @@ def test_mistakes_are_one_line(index, shop, encoder, photo, tmp_path):
         (("delete", "--index", index, "--ids", "[1]"), "texts only"),
         (("delete", "--index", index, "--ids", "[x"), "no JSON list"),
         ((*search, "--text", "a", "-k", "20000"), "cannot give 20000 hits"),
-        ((*search, "--image", tmp_path / "none.jpg"), "there is no such file"),
+        ((*search, "--image", tmp_path / "none.jpg"), "--image .*there is no such file"),
+        ((*search, "--image", photo, "--minus", "none.jpg"), "--minus none.jpg: there is no such file"),
+        ((*search, "--image", 5000 * "a"), "there is no such file"),
+        ((*search, "--image", f"{5000 * 'a'}@2"), "there is no such file"),
+        (("delete", "--index", index, "--ids", 100_000 * "["), "no JSON list"),
         (("info", "--index", tmp_path), "is no index"),
         (("delete", "--index", index, "--ids", " , "), "there is no id"),
         (("delete", "--index", index, "--ids", "@none"), "cannot be read"),
