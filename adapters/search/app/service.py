@@ -18,7 +18,7 @@ from e2.adapters.search.queries import Found, IndexQuery, alike, search, tags_of
 from e2.adapters.search.reranking.base import Reranker
 from e2.adapters.search.sorting import numbered, order_of
 from e2.adapters.search.weakness import mean_vector, weak_below
-from e2.errors import InputError
+from e2.errors import InputError, escaped
 
 BROWSE = "fashion"  # order of products without a search
 
@@ -256,10 +256,10 @@ def unfiltered(index: ProductIndex, search: Search, named: Filter | None) -> dic
 
 
 def without_folders(name: str) -> str:
-    """Strips folders of the server from a data set's or encoder's name, for visitors.
+    """Strips folders of the server from a data set's or encoder's name, for visitors; bytes that are no UTF-8 are escaped.
 
     Example:
         >>> without_folders("products:/srv/shop/autumn"), without_folders("hf-hub:shop/fashion-clip")
         ('products:autumn', 'hf-hub:shop/fashion-clip')
     """
-    return re.sub(r"(^|:)/.*/(?=.)", r"\1", name)
+    return escaped(re.sub(r"(^|:)/.*/(?=.)", r"\1", name))

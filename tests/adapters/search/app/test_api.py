@@ -5,6 +5,7 @@ import html
 import io
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -434,6 +435,12 @@ def test_trouble_with_the_index_names_no_folder_of_the_server(service, monkeypat
     monkeypatch.setattr(service.index, "get", damaged)
     answer = TestClient(create_app(service), base_url="http://localhost").get("/api/product?id=x")
     assert answer.status_code == 503 and "secret" not in answer.text and "/srv/secret" in caplog.text
+
+
+def test_a_name_that_is_no_utf8_ends_no_page(client, service, monkeypatch):
+    odd = replace(service.index.store.manifest, data="caf\udce9.csv")
+    monkeypatch.setattr(service.index.store, "manifest", odd)
+    assert client.get("/api/about").json()["data"] == "caf\\xe9.csv" and "xe9" in client.get("/").text
 
 
 def test_pages_escape_what_the_catalogue_says(client):

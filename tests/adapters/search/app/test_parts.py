@@ -78,6 +78,7 @@ def test_where_the_grid_lies(photo, size, mode, box):
         ("/home/me/runs/shop", "shop"),
         ("products:/srv/my shop/autumn/", "products:autumn/"),
         ("runs/shop", "runs/shop"),
+        ("/srv/caf\udce9.csv", "caf\\xe9.csv"),
         ("hf-hub:shop/fashion-clip", "hf-hub:shop/fashion-clip"),
         ("boutique:train=60,val=20", "boutique:train=60,val=20"),
     ],
