@@ -150,6 +150,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         print_any_name(stream)
     logging.getLogger().setLevel(logging.CRITICAL)  # open_clip warns of what is meant here, and logs what it raises
+    logging.getLogger().addHandler(logging.NullHandler())  # else its first message makes the hub print each of its own twice
     try:
         app()
     except InputError as error:

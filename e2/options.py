@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from e2.errors import InputError, printable
 
 SPECS = "boutique, a table or folder, fashiongen:, amazon-fashion:, products:, shopify:, merchant:, webdataset: or hf:"
-ENCODERS = "checkpoint folder, open_clip:MODEL/PRETRAINED, onnx:FOLDER, ..."
+ENCODERS = "checkpoint folder, open_clip:NAME/TAG, onnx:FOLDER, ..."
 Data = Annotated[str, typer.Option("--data", metavar="SPEC", help=SPECS)]
 Split = Annotated[str | None, typer.Option(help="train, val or test")]
 Tags = Annotated[
@@ -248,7 +248,8 @@ def _wrong_use(error: typer.TyperException, ctx: Any) -> str:
         name = option.opts[0] if option.opts[0].startswith("-") else option.metavar  # type: ignore[union-attr]
         *others, last = map(str, choices)
         return f"{name} {printable(repr(value))}: choose {', '.join(others)} or {last}"
-    return f"{' '.join(error.format_message().split()).rstrip('.')}; see {ctx.command_path} --help"
+    said = " ".join(error.format_message().split()).rstrip(".?")
+    return f"{said}; see {ctx.command_path} --help"
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from e2 import cli
 from e2.errors import TrainingStopped
 from e2.version import __version__
-from tests.command import names_in
+from tests.command import every_command, names_in, run_command
 
 TAGS = "brand,season,colour"
 
@@ -107,6 +107,7 @@ def test_data_info(e2, shop, tmp_path):
         (("train", "--data", "missing.parquet", "--out", "OUT"), "missing.parquet"),
         (("train", "--data", "SHOP", "--tags", "maker", "--out", "OUT"), "maker"),
         (("train", "--data", "SHOP", "--out", "OUT"), "--tags"),
+        (("evaluate", "captioning", "--data", "SHOP", "--out", "OUT"), "give --captioner, --captions"),
         (("train", "--data", "SHOP", "--tags", "brand", "--caption-column", "words", "--out", "OUT"), "words"),
         (("train", "--data", "SHOP", "--tags", "brand", "--config", "nowhere.yaml", "--out", "OUT"), "nowhere.yaml"),
         (("train", "--data", "SHOP", "--tags", "brand", "--device", "cuda", "--out", "OUT"), "cuda"),
@@ -151,6 +152,15 @@ def test_every_command_explains_itself(e2):
         assert not command or "Example" in stdout
 
 
+def test_no_help_is_cut_at_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    cut = {
+        name: [line for line in run_command(*name.split()[1:], "--help").out.splitlines() if "…" in line]
+        for name, _ in every_command()
+    }
+    assert len(cut) > 30 and not {name: lines for name, lines in cut.items() if lines}
+
+
 def test_the_version_is_printed(e2):
     assert e2("--version") == (0, f"e2 {__version__}\n", "")
 
@@ -159,6 +169,25 @@ def test_the_help_waits_for_no_heavy_package():
     script = "import sys, e2.cli; print(sorted({'numpy', 'pyarrow', 'torch', 'pydantic', 'matplotlib'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_a_library_prints_itself_is_not_printed_twice():
+    script = """
+import logging, sys
+from e2 import cli
+
+def download():
+    logging.warning("open_clip's, which makes a handler")
+    library = logging.getLogger("library")
+    library.addHandler(logging.StreamHandler())
+    library.setLevel("WARNING")
+    library.warning("retrying")
+
+cli.app = download
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == "retrying\n"
 
 
 @pytest.mark.parametrize(

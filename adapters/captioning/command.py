@@ -1,13 +1,13 @@
 """Commands `e2 caption fit`, `write` and `sweep`."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 
 from e2.errors import InputError
+from e2.notes import say
 from e2.options import (
     BatchSize,
     Commands,
@@ -41,6 +41,8 @@ Beam = Annotated[int, typer.Option(help="hypotheses per image; 1 is greedy")]
 @dataclass(frozen=True, kw_only=True)
 class CaptionerOptions:
     """Settings of a captioner, by the names that its configuration has."""
+
+    panel: ClassVar[str] = "Captioner"
 
     text: Text = "caption"
     paired: Annotated[
@@ -101,7 +103,10 @@ class PhotosTable(TableOptions):
 
 @caption_app.command()
 def fit(
-    method: Annotated[Literal["decap", "capdec", "nearest"], typer.Option(help="nearest: of the texts, no training")],
+    method: Annotated[
+        Literal["decap", "capdec", "nearest"],
+        typer.Option(metavar="METHOD", help="decap, capdec, or nearest: the most similar text, no training"),
+    ],
     encoder: EncoderName,
     data: Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue, or a UTF-8 file with one text per line")],
     out: Out,
@@ -207,7 +212,10 @@ def sweep(
     table: TableOptions,
     split: Split = "train",
     photos_split: Annotated[str, typer.Option(help="split whose photos are captioned and scored")] = "val",
-    variances: Annotated[str, typer.Option(help="comma-separated")] = "0,0.001,0.004,0.016,0.03,0.06",
+    variances: Annotated[
+        str,
+        typer.Option(help="noise, with commas; 0, 0.001, 0.004, 0.016, 0.03 and 0.06 unless given", show_default=False),
+    ] = "0,0.001,0.004,0.016,0.03,0.06",
     products: Annotated[int, typer.Option(min=1, help="most photos to caption")] = 500,
     beam: Beam = 1,
     epochs: Epochs = None,
@@ -269,7 +277,7 @@ def open_facts(
     catalogue = getattr(photos, "catalogue", None)
     known = bool(getattr(catalogue, "tags", ()))
     if mode is None and not known:
-        print("e2: no tags to hold captions to: brands and other facts are as the decoder states them", file=sys.stderr)
+        say("note: no tags to hold captions to: brands and other facts are as the decoder states them")
     if mode == "free" or (mode is None and not known):
         return None
     if catalogue is None or not known:
@@ -282,7 +290,7 @@ def open_facts(
     rules, counts = sure_facts(captioner, table.open(data, labelled, tags), vocabulary, **how)
     shares = ", ".join(f"{entity} {right:,} of {made:,}" for entity, (right, made) in counts.items())
     kept = ", ".join(rules.sure) or "none"
-    print(f"e2: facts stated rightly on {labelled}: {shares}; sure from {PRECISION:.0%}: {kept}", file=sys.stderr)
+    say(f"facts stated rightly on {labelled}: {shares}; sure from {PRECISION:.0%}: {kept}")
     return rules
 
 

@@ -29,7 +29,7 @@ compose_app = Commands(help="Search with a photo and a wish.")
 
 @compose_app.command()
 def fit(
-    encoder: Annotated[str, typer.Option(help="checkpoint folder, open_clip:MODEL/PRETRAINED, ...; exports fit slots only")],
+    encoder: Annotated[str, typer.Option(help="checkpoint folder, open_clip:NAME/TAG, ...; exports fit slots only")],
     out: Out,
     data: Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue; for lincir also a file, a text a line")],
     table: TableOptions,

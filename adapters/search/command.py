@@ -25,8 +25,8 @@ from e2.options import (
 
 index_app = Commands(help="Build and search the index of a catalogue.")
 OwnEncoder = Annotated[str | None, typer.Option(help="where the index's encoder lies now, if it was moved")]
-Index = Annotated[str, typer.Option("--index", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
-Place = Annotated[str, typer.Option("--out", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")]
+Index = Annotated[str, typer.Option("--index", metavar="PATH|URI", help="folder, or the address of a Milvus collection")]
+Place = Annotated[str, typer.Option("--out", metavar="PATH|URI", help="folder, or the address of a Milvus collection")]
 Rerank = Annotated[
     str | None,
     typer.Option(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from e2.errors import InputError
 from e2.options import CachedEncoderOptions, Json, Lacking, MeasuredOptions, Seed, Text, show
 
 
@@ -35,6 +36,8 @@ def captioning(
     from e2.benchmarks.captioning.subjects import Candidate, captioned_by_all, read_truth
     from e2.data import splits_of
 
+    if not captioner and not captions:
+        raise InputError("nothing to score: give --captioner, --captions or several of them")
     claim_scores(out, [str(path) for path in (*(captioner or ()), *(captions or ()))])
     products = catalogue.open()
     trained = "train" in splits_of(catalogue.data) and products.split != "train"

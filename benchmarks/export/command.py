@@ -11,7 +11,7 @@ from e2.options import BatchSize, Device, Json, Out, Overwrite, Split, TableOpti
 
 
 def export(
-    model: Annotated[str, typer.Option(help="checkpoint folder, open_clip:MODEL/PRETRAINED, ...; no export of one")],
+    model: Annotated[str, typer.Option(help="checkpoint folder, open_clip:NAME/TAG, ...; no export of one")],
     format: Annotated[Literal["onnx", "open_clip", "transformers"], typer.Option()],
     out: Out,
     table: TableOptions,

@@ -102,7 +102,7 @@ def known(module, name, setting=None):
         ("train --out x --batch-size many", "'--batch-size': Input should be a valid integer"),
         ("train --out x --ephocs 3", "No such option: --ephocs"),
         ("train --data x", "Missing option '--out'"),
-        ("tarin --out x", "No such command 'tarin'. Did you mean 'train'"),
+        ("trai --out x", "No such command 'trai'. Did you mean 'train'; see "),
         ("evaluate retreival", "No such command 'retreival'"),
         ("--nonsense", "No such option: --nonsense"),
     ],

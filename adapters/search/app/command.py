@@ -11,7 +11,7 @@ from e2.extras import extra
 from e2.options import BatchSize, Device, Precision
 
 Index = Annotated[
-    str | None, typer.Option("--index", metavar="PATH|URI", help="folder, or http://HOST:PORT/COLLECTION of Milvus")
+    str | None, typer.Option("--index", metavar="PATH|URI", help="folder, or the address of a Milvus collection")
 ]
 
 

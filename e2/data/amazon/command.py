@@ -9,7 +9,7 @@ from e2.options import FetchOptions, Json, Out, Overwrite, Resume, Seed, show
 
 
 def amazon_fashion(
-    meta: Annotated[Path, typer.Option(help="Amazon Reviews metadata, e.g. meta_AMAZON_FASHION.jsonl.gz (2018 or 2023)")],
+    meta: Annotated[Path, typer.Option(help="Amazon Reviews metadata of fashion, 2018 or 2023: JSON lines, also .gz")],
     out: Out,
     web: FetchOptions,
     photos: Annotated[int, typer.Option(min=1, help="per product, at most")] = 1,

@@ -253,7 +253,7 @@ def test_write_holds_captions_to_the_tags_of_the_catalogue(decap, shop, catalogu
         assert set(named) <= {product.tags.get("brand", "").lower()}
     write("free.jsonl", *tags, "--facts", "free")
     assert set(read_captions(tmp_path / "free.jsonl").captions.values()) == {stated}
-    assert "no tags to hold captions to" in write("none.jsonl").stderr
+    assert "note: no tags to hold captions to" in write("none.jsonl").stderr
     assert set(read_captions(tmp_path / "none.jsonl").captions.values()) == {stated}
 
 
