@@ -42,6 +42,13 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
+def in_brief(text: str, most: int) -> str:
+    """One printable line of at most ``most`` letters, ``…`` in place of its middle: paths and long names differ at the end."""
+    line = printable(" ".join(text.split()))
+    start = most // 3
+    return line if len(line) <= most else f"{line[:start].rstrip()}…{line[start - most + 1 :].lstrip()}"
+
+
 def escaped(text: str) -> str:
     """Escapes what UTF-8 cannot hold: a byte of a file name as ``\\xe9``, half a surrogate pair as ``\\ud83d``."""
     try:

@@ -14,7 +14,7 @@ from e2.data.columns import Columns
 from e2.data.info_plots import save_contact_sheet, save_tag_plot
 from e2.data.product import full_text, values_of
 from e2.data.sources import open_catalogue, splits_of
-from e2.errors import printable
+from e2.errors import in_brief
 from e2.files import write_json
 from e2.outputs import claim_results
 from e2.progress import with_progress
@@ -168,4 +168,4 @@ def info_table(info: Mapping[str, Any]) -> Table:
 
 
 def _top_words(top: Sequence[tuple[str, int]]) -> str:
-    return "\n".join(f"{escape(printable(value)[:24])} {count:,}" for value, count in top[:3])
+    return "\n".join(f"{escape(in_brief(value, 24))} {count:,}" for value, count in top[:3])

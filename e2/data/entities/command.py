@@ -27,7 +27,7 @@ def entities(
     from e2.data.entities.cells import cells_of
     from e2.data.entities.propose import NothingProposed, propose
     from e2.data.entities.writing import rules_yaml
-    from e2.errors import printable
+    from e2.errors import in_brief, printable
     from e2.files import atomic_path
     from e2.outputs import claim_file
 
@@ -42,8 +42,8 @@ def entities(
         temporary.write_text(rules_yaml(proposals, spec, products), encoding="utf-8", errors="backslashreplace")
     shown = Table("entity", "from", "products", "values", "most frequent", title_justify="left")
     for one in proposals:
-        top = ", ".join(f"{printable(value)[:20]} {count:,}" for value, count in one.counts.most_common(3))
+        top = ", ".join(f"{in_brief(value, 20)} {count:,}" for value, count in one.counts.most_common(3))
         numbers = (f"{100 * one.products / products:.0f} %", f"{len(one.counts):,}")
-        shown.add_row(escape(printable(one.entity)[:24]), escape(printable(one.rule.column)[:24]), *numbers, escape(top))
+        shown.add_row(escape(in_brief(one.entity, 24)), escape(in_brief(one.rule.column, 24)), *numbers, escape(top))
     Console().print(shown)
     print(f"wrote {out}: edit it, then use it by --tags {out}")

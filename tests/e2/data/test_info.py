@@ -69,6 +69,19 @@ def test_several_values_are_counted_each(tmp_path):
     assert "2 (2.0 a tag)" in console.file.getvalue()
 
 
+def test_long_values_differ_by_their_ends(tmp_path):
+    table = rows(3)
+    for row, last in zip(table, ("Dresses", "Clothing Tops", "Shoes"), strict=True):
+        row["category"] = f"Apparel & Accessories > Clothing > {last}"
+    write_parquet(tmp_path / "shop.parquet", table)
+    catalogue = open_catalogue(str(tmp_path / "shop.parquet"), tags=["category"], progress=False)
+    info = catalogue_info({"shop": catalogue}, open_clip.get_tokenizer("ViT-B-32"), 77, progress=False)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(info_table(info))
+    shown = console.file.getvalue()
+    assert all(f"{end} 1" in shown for end in ("> Dresses", "> Clothing Tops", "> Shoes")) and "Apparel" in shown
+
+
 def test_files_and_table(folder, tmp_path):
     info = write_info(str(folder), tmp_path / "out", tags=["brand"], progress=False)
     assert json.loads((tmp_path / "out/info.json").read_text()) == info
