@@ -1,6 +1,7 @@
 """Finds a backbone's configuration, preprocessing and weights by its name; builds nothing."""
 
 import copy
+import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -67,7 +68,7 @@ def check_name(name: str) -> None:
         forms = f"{LOCAL}FOLDER, {HUB}ORG/NAME, {TRANSFORMERS}FOLDER and {PAIR}IMAGE+TEXT"
         raise InputError(f"unknown backbone {name!r}; other forms are {forms}")
     if ":" not in name and name not in open_clip.list_models():
-        near = [model for model in open_clip.list_models() if model.lower()[:5] == name.lower()[:5]][:5]
+        near = difflib.get_close_matches(name, open_clip.list_models(), 5)
         hint = ", ".join([*own_backbones(), *(near or ["ViT-B-32", "ViT-B-16"])])
         raise InputError(f"unknown backbone {name!r}; choose for example {hint}")
 

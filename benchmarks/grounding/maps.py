@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import torch
 from PIL import Image
-from rich.progress import track
 from torch import Tensor
 
 from e2.adapters.encoder import Encoder
@@ -13,6 +12,7 @@ from e2.adapters.tag_reader import trained_prompt
 from e2.adapters.unit_vectors import mean_of_each
 from e2.benchmarks.grounding.attention_maps import attention_maps, gradient_maps
 from e2.data.product import tag_text, values_of
+from e2.progress import with_progress
 
 TOKENS = "tokens"  # over all fusion blocks; one block's are called tokens@LAYER
 WITHOUT_TOKENS = "gradient"  # substitute for encoders without tokens: the other kind of map that uses the tag
@@ -51,7 +51,7 @@ def read_maps(encoder: Encoder, photos: Sequence[Image.Image], texts: Mapping[st
     grid = encoder.image_tower.grid
     found: dict[str, dict[str, list[np.ndarray]]] = {}
     starts = range(0, len(photos), encoder.batch_size)
-    for start, pixels in zip(track(starts, "Maps", transient=True), encoder.pixels(photos), strict=True):
+    for start, pixels in zip(with_progress(starts, "Maps", len(starts)), encoder.pixels(photos), strict=True):
         rows = slice(start, start + len(pixels))
         own = {entity: torch.from_numpy(vectors[rows]).to(pixels.device) for entity, vectors in texts.items()}
         for name, entities in _maps_of_batch(encoder, pixels, own).items():

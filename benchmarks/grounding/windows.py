@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageFilter
-from rich.progress import track
 
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.grounding.view import view_for
 from e2.data.product import Box
+from e2.progress import with_progress
 
 SIDES = (4, 2)  # inverse window sides as a share of the view's
 BLUR = 100 / 640  # radius as a share of the longer side: ReCLIP's 100 pixels on photos of about 640
@@ -34,7 +34,7 @@ def best_windows(encoder: Encoder, photos: Sequence[Image.Image], texts: Mapping
     """
     found: dict[str, list[np.ndarray]] = {entity: [] for entity in texts}
     boxes = windows()
-    for row in track(range(len(photos)), "Windows", transient=True):
+    for row in with_progress(range(len(photos)), "Windows", len(photos)):
         vectors = encoder.encode_images(_WindowViews(encoder, photos[row], boxes), progress=False)
         summed = vectors.reshape(VIEWS, len(boxes), -1).sum(axis=0)  # cosines are linear: sum the views, then compare
         for entity, own in texts.items():

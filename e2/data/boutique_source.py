@@ -8,8 +8,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from filelock import FileLock
-
 from e2.data import cache
 from e2.data.tables import TableSource
 from e2.errors import InputError
@@ -53,7 +51,7 @@ def drawn_folder(options: dict[str, Any]) -> Path:
         raise InputError("boutique: draw under `if __name__ == '__main__':`, as drawing starts processes that import you")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"), _marked_environment():
+        with cache.one_at_a_time(folder, "draws the same catalogue"), _marked_environment():
             if not folder.exists():
                 boutique.make_boutique(folder, **options)
     except OSError as error:

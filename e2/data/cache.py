@@ -1,5 +1,6 @@
 """Cache folder, ``$E2_CACHE`` or else ``~/.cache/e2``. Safe to delete."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -8,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.notes import say
+
+TOLD_AFTER = 1.0  # seconds of waiting for another process
 
 
 def cache_folder() -> Path:
@@ -48,6 +52,19 @@ def size_and_time(file: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+@contextlib.contextmanager
+def one_at_a_time(path: Path, doing: str) -> Iterator[None]:
+    """Lets one process make what lies at ``path``; another one says that it waits for a process that is ``doing`` it."""
+    lock = FileLock(f"{path}.lock")
+    try:
+        held = lock.acquire(timeout=TOLD_AFTER)
+    except Timeout:
+        say(f"waiting for another process that {doing}")
+        held = lock.acquire()
+    with held:
+        yield
+
+
 def mapped_table(path: Path, make: Callable[[], Iterator[pa.Table]]) -> pa.Table:
     """Writes a table once and maps it into memory, which all processes share.
 
@@ -55,7 +72,7 @@ def mapped_table(path: Path, make: Callable[[], Iterator[pa.Table]]) -> pa.Table
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
+        with one_at_a_time(path, "reads the same data"):
             if not path.exists():
                 _write_arrow(path, make())
     except OSError as error:

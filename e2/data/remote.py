@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from filelock import FileLock
 from huggingface_hub import constants
 
 from e2.data import cache
@@ -57,7 +56,7 @@ def _fetch(address: str) -> None:
     copy = _copy_of(address)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{copy}.lock"):
+        with cache.one_at_a_time(copy, f"fetches {_shown(address)}"):
             if not copy.exists():
                 with atomic_path(copy, cache=True) as temporary, temporary.open("wb") as file:
                     file.writelines(_contents(address))

@@ -169,6 +169,7 @@ def test_a_bad_image_is_one_clear_line(encoder, count):
     [
         ("ViT-B-32", "no encoder 'ViT-B-32': give an E2 checkpoint folder .*, open_clip:MODEL"),
         ("open_clip:ViT-Z", "unknown backbone 'ViT-Z'"),
+        ("open_clip:ViT-B32", "e2-tiny, ViT-B-32, "),
         ("local-dir:nowhere", "cannot get backbone local-dir:nowhere"),
         ("transformers:nowhere", "nowhere holds no CLIP or SigLIP of transformers"),
         ("open_clip:ViT-B-32/mine", "neither a file nor a weights tag of ViT-B-32"),
