@@ -18,23 +18,32 @@ IN_FILE = f"; paired differences are in {COMPARISON} (--out)"
 def metrics_table(comparison: Comparison, names: Sequence[str], title: str, caption: str, digits: int = 1) -> RenderableType:
     """Tabulates metrics by encoder with intervals, then paired differences; * marks intervals that exclude zero.
 
-    With more than three encoders, columns would be too narrow: then encoders are rows, a few metrics make a table, and
-    differences are only in the file. Names come from users, so they are ``Text``, never markup.
+    Three encoders have a table of their own, and their differences another. With more, columns would be too narrow: then
+    encoders are rows, a few metrics make a table, and differences are only in the file. Names come from users, so they are
+    ``Text``, never markup.
     """
     if len(comparison.results) > SIDE_BY_SIDE:
         parts = [names[start : start + A_TABLE] for start in range(0, len(names), A_TABLE)]
         return Group(Text(title, style="bold"), *(_rows(comparison, part, digits) for part in parts), Text(caption + IN_FILE))
-    table = Table("metric", title=Text(title), caption=Text(caption))
     shown = dict(zip((record["model"]["path"] for record in comparison.results), short_names(comparison), strict=True))
-    for path in shown:
-        table.add_column(Text(shown[path]), justify="right", overflow="fold")
-    for difference in comparison.differences:
-        heading = f"{shown[difference['second']]} − {shown[difference['first']]}"
-        table.add_column(Text(heading), justify="right", overflow="fold")
-    for name in names:
-        cells = [cell(record, name, digits) for record in comparison.results]
-        cells += [difference_cell(difference, name, digits) for difference in comparison.differences]
-        table.add_row(Text(name.replace("_", " ")), *cells)
+    values = {shown[record["model"]["path"]]: [cell(record, name, digits) for name in names] for record in comparison.results}
+    differences = {
+        f"{shown[difference['second']]} − {shown[difference['first']]}": [
+            difference_cell(difference, name, digits) for name in names
+        ]
+        for difference in comparison.differences
+    }
+    if len(comparison.results) < SIDE_BY_SIDE:
+        return _columns(names, values | differences, title, caption)
+    return Group(_columns(names, values, title), _columns(names, differences, "Paired differences", caption))
+
+
+def _columns(names: Sequence[str], cells: Mapping[str, Sequence[str]], title: str, caption: str | None = None) -> Table:
+    """Tabulates a metric per row; cells: heading -> its column."""
+    columns = (Column(Text(heading), justify="right", overflow="fold") for heading in cells)
+    table = Table("metric", *columns, title=Text(title), caption=Text(caption) if caption else None)
+    for name, *row in zip(names, *cells.values(), strict=True):
+        table.add_row(Text(name.replace("_", " ")), *row)
     return table
 
 
