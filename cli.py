@@ -156,6 +156,8 @@ def main() -> None:
     except InputError as error:
         print(f"e2: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:  # before the command began, which ends in the same way
+        sys.exit(130)
     except TrainingStopped as stop:
         print(f"e2: {stop.reason}; continue with {again(stop.command)}" if stop.command else f"e2: {stop}", file=sys.stderr)
         sys.exit(1)

@@ -171,6 +171,11 @@ def test_the_help_waits_for_no_heavy_package():
     assert done.stdout == "[]\n"
 
 
+def test_ctrl_c_before_a_command_has_begun_ends_without_a_traceback(e2, monkeypatch):
+    monkeypatch.setattr(cli, "app", Mock(side_effect=KeyboardInterrupt))
+    assert e2("train") == (130, "", "")
+
+
 def test_what_a_library_prints_itself_is_not_printed_twice():
     script = """
 import logging, sys
