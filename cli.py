@@ -37,6 +37,7 @@ from e2.data.amazon.command import amazon_fashion
 from e2.data.command import import_, info, make
 from e2.data.entities.command import entities
 from e2.errors import InputError, TrainingStopped, first_line
+from e2.named import require_named
 from e2.options import CommandGroup, Commands
 from e2.training.command import train
 from e2.version import __version__
@@ -70,11 +71,13 @@ app = Commands(
 
 @app.callback()
 def options(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=print_version, help="print the version and exit")
     ] = False,
 ) -> None:
     """Options of `e2` itself."""
+    ctx.obj = require_named
 
 
 app.command()(quickstart)

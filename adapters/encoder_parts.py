@@ -9,18 +9,14 @@ import e2
 from e2.adapters.export.onnx_encoder import ENDINGS, load_onnx
 from e2.backbone_sources import PLACES
 from e2.checkpoint import read_config, tensors_sha256, weights_sha256
-from e2.errors import InputError
 from e2.hf_weights import transformers_checkpoint
 from e2.hub import hub_config
+from e2.named import require_encoder
 from e2.outputs import restore
 
 TEACH_REGIONS = ("e2",)  # methods that contrast tags with regions
 TEACH_IMAGES = ("multifield", "multifield-pooled", "clip-lite", "ei-clip")  # methods that contrast them with images alone
 RANDOM_SEED = 0  # seed of models requested without weights
-ALLOWED = (
-    "an E2 checkpoint folder (or its last.safetensors), open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, "
-    "local-dir:FOLDER, transformers:FOLDER, pair:IMAGE+TEXT, onnx:FOLDER, onnx-int8:FOLDER or hf-hub:ORG/NAME"
-)
 
 
 def encoder_parts(name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -36,8 +32,7 @@ def encoder_parts(name: str, options: dict[str, Any]) -> dict[str, Any]:
         return _open_clip(name, name, None)
     if Path(name).is_file() and name.endswith(".safetensors"):  # RUN/last.safetensors instead of the best weights
         return _checkpoint(name)
-    if not name.startswith("hf-hub:") and not Path(name).is_dir():
-        raise InputError(f"no encoder {name!r}: give {ALLOWED}")
+    require_encoder(name)
     if transformers_checkpoint(name):
         return _open_clip(name, f"transformers:{name}", None)
     return _checkpoint(name)

@@ -197,8 +197,14 @@ def _gathered(group: Any, options: dict[str, Any]) -> Any:
 class Command(TyperCommand):
     """A command whose repeatable options also take several values at once: ``--method a b`` is ``--method a --method b``.
 
-    Not where there are positional arguments, which the list would swallow. Wrong use is told in one line.
+    Not where there are positional arguments, which the list would swallow. Wrong use is told in one line. A program's `obj`,
+    if it has one, is called with the options before the command runs.
     """
+
+    def invoke(self, ctx: Any) -> Any:
+        if ctx.obj is not None:
+            ctx.obj(ctx.params)
+        return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with one_line(ctx):

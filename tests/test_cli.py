@@ -6,6 +6,7 @@ import sys
 from unittest.mock import Mock
 
 import pytest
+from typer.core import TyperCommand
 
 from e2 import cli
 from e2.errors import TrainingStopped
@@ -193,6 +194,27 @@ cli.main()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr == "retrying\n"
+
+
+def test_what_is_not_there_is_told_without_pytorch():
+    script = "import sys, e2.cli\nsys.argv = 'e2 train --data none.csv --out x'.split()\ntry: e2.cli.main()\n"
+    script += "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "2 False\n" and "none.csv: there is no such file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("data check none.csv --out x", "none.csv: there is no such file"),
+        ("study dataset --data none.csv --tags brand --out x", "none.csv: there is no such file"),
+        ("evaluate retrieval --model none --data boutique", "no encoder 'none'"),
+        ("caption fit --method nearest --encoder none --data boutique --out x", "no encoder 'none'"),
+    ],
+)
+def test_what_is_not_there_is_told_before_the_command_runs(monkeypatch, line, told):
+    monkeypatch.setattr(TyperCommand, "invoke", lambda *_: pytest.fail("it ran"))
+    assert told in run_command(*line.split()).line
 
 
 @pytest.mark.parametrize(

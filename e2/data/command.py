@@ -88,7 +88,7 @@ def import_(
 
 def make(
     out: Out,
-    spec: Annotated[str, typer.Argument(metavar="SPEC", help="boutique or boutique:train=...,seed=...")] = "boutique",
+    drawn: Annotated[str, typer.Argument(metavar="SPEC", help="boutique or boutique:train=...,seed=...")] = "boutique",
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the built-in catalogue into a folder of parquet tables.
@@ -97,6 +97,6 @@ def make(
     """
     from e2.data.export import import_catalogue
 
-    if spec.partition(":")[0] != "boutique":
-        raise InputError(f"e2 data make draws boutique only, not {spec}; use e2 data import for other catalogues")
-    print(wrote(import_catalogue(spec, out, overwrite=overwrite), out))
+    if drawn.partition(":")[0] != "boutique":
+        raise InputError(f"e2 data make draws boutique only, not {drawn}; use e2 data import for other catalogues")
+    print(wrote(import_catalogue(drawn, out, overwrite=overwrite), out))

@@ -1,0 +1,55 @@
+"""Looks for what a command line names before the packages that run it, PyTorch above all, take seconds to load."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from e2.errors import InputError
+from e2.outputs import restore
+
+ELSEWHERE = ("boutique", "hf", "hf-stream", "webdataset")  # kinds of data that name no file, or several
+ENCODERS = ("open_clip:", "local-dir:", "transformers:", "pair:", "onnx:", "onnx-int8:", "hf-hub:")
+ALLOWED = (
+    "an E2 checkpoint folder (or its last.safetensors), open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, "
+    "local-dir:FOLDER, transformers:FOLDER, pair:IMAGE+TEXT, onnx:FOLDER, onnx-int8:FOLDER or hf-hub:ORG/NAME"
+)
+
+
+def require_data(spec: str) -> None:
+    """Refuses data that is not there; data elsewhere (on a hub) is not looked for."""
+    kind, _, argument = spec.partition(":")
+    if kind in ELSEWHERE or "://" in spec or any(name and Path(name).expanduser().exists() for name in (spec, argument)):
+        return
+    from e2.data import splits_of
+
+    splits_of(spec)
+
+
+def require_encoder(name: str) -> None:
+    """Refuses an encoder that is neither a folder, nor a weights file, nor of a kind that a prefix names."""
+    restore(Path(name))
+    weights = name.endswith(".safetensors") and Path(name).is_file()
+    if not (name.startswith(ENCODERS) or weights or Path(name).is_dir()):
+        raise InputError(f"no encoder {name!r}: give {ALLOWED}")
+
+
+REQUIRED: Mapping[str, Callable[[str], None]] = {  # option -> what looks for its value
+    **dict.fromkeys(("spec", "data", "old_data"), require_data),
+    **dict.fromkeys(("model", "encoder"), require_encoder),
+}
+
+
+def require_named(options: Mapping[str, Any]) -> None:
+    """Looks for the data and the encoder among the options of a command.
+
+    Raises:
+        InputError: one is not there.
+    """
+    for name, require in REQUIRED.items():
+        value = options.get(name)
+        values = value if isinstance(value, list | tuple) else [value]
+        if require is require_encoder and len(values) > 1:
+            continue  # of several encoders a command may leave one out
+        for each in values:
+            if isinstance(each, str):
+                require(each)
