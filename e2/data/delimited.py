@@ -4,11 +4,12 @@ import collections
 import csv
 import io
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TextIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from e2.data.dialect import foreign_byte
@@ -49,14 +50,15 @@ class Delimited:
     def parts(self, places: Sequence[int]) -> Iterator[pa.Table | list[Row]]:
         """Yields the rows below the header, a few thousand at a time.
 
-        If each line is a whole row, as usual, they are a table of strings with the columns at ``places`` (0, 1, ...) in that
+        If nothing is odd about them, as usual, they are a table of strings with the columns at ``places`` (0, 1, ...) in that
         order; otherwise rows, some of which may be malformed.
         """
         while piece := self._source.ahead():
-            table = _plain_table(piece, self._delimiter, len(self.header), places)
-            if table is not None:
-                self._source.drop(len(table))
-                yield table
+            whole = _plain_table(piece, self._delimiter, len(self.header), places)
+            whole = whole or _quoted_table(piece, self._delimiter, len(self.header))
+            if whole is not None:
+                self._source.drop(whole.lines, whole.rest)
+                yield whole.table.select([f"f{place}" for place in places])
                 continue
             rows, end = [], self._source.number + _count_lines(piece)
             while self._source.number < end:
@@ -122,10 +124,10 @@ class _Lines:
             self._piece += self._text.read(PIECE) + self._text.readline()
         return self._piece
 
-    def drop(self, lines: int) -> None:
-        """Skips the piece that was peeked at."""
+    def drop(self, lines: int, rest: str) -> None:
+        """Skips lines of the piece that was peeked at, of which only ``rest`` remains."""
         self.number += lines
-        self._piece = ""
+        self._piece = rest
 
 
 def _count_lines(piece: str) -> int:
@@ -133,25 +135,74 @@ def _count_lines(piece: str) -> int:
     return ends + (not piece.endswith(("\n", "\r")))
 
 
-def _plain_table(piece: str, delimiter: str, width: int, places: Sequence[int]) -> pa.Table | None:
+class Whole(NamedTuple):
+    """Whole rows at the beginning of a piece."""
+
+    table: pa.Table  # of strings, with the columns f0, f1, ...
+    lines: int
+    rest: str = ""  # of the piece
+
+
+def _plain_table(piece: str, delimiter: str, width: int, places: Sequence[int]) -> Whole | None:
     """Parses lines with Arrow, which is many times faster; None unless each line is one whole row."""
+    count = _count_lines(piece)
+    table = _parsed(piece, delimiter, width, places, over_lines=False)
+    return Whole(table, count) if table is not None and table.num_rows == count else None
+
+
+def _quoted_table(piece: str, delimiter: str, width: int) -> Whole | None:
+    """Parses rows with cells over several lines; None if there is more to say of any row than its cells."""
+    if '"' not in piece or width < 2 or piece.count("\r") > piece.count("\r\n"):
+        return None
+    data = np.frombuffer(piece.encode("utf-8", "surrogatepass"), np.uint8)
+    closed = np.flatnonzero((data == ord("\n")) & (np.cumsum(data == ord('"'), dtype=np.uint8) % 2 == 0))  # ends of rows
+    if not len(closed):
+        return None
+    end = int(closed[-1]) + 1
+    rows, rest = (part.tobytes().decode("utf-8", "surrogatepass") for part in (data[:end], data[end:]))
+    table = _parsed(rows, delimiter, width, range(width), over_lines=True)
+    if table is None:
+        return None
+    inner = [pc.count_substring(column, "\n") for column in table.columns]
+    lines = table.num_rows + sum(pc.sum(counts).as_py() or 0 for counts in inner)
+    longest = max(pc.max(counts).as_py() or 0 for counts in inner)
+    if lines != _count_lines(rows) or longest >= LONGEST_TEXT or _holds_rows(table, inner, delimiter):
+        return None
+    return Whole(table, lines, rest)
+
+
+def _holds_rows(table: pa.Table, inner: list[pa.ChunkedArray], delimiter: str) -> bool:
+    """True if a line within a row may be a row, as where a stray quotation mark has run on."""
+    most = table.num_columns - 1  # delimiters in a row
+    for place, counts in enumerate(inner):
+        several = table.filter(pc.greater(counts, 0)).select(range(place, most + 1))
+        for text, *behind in zip(*(column.to_pylist() for column in several.columns), strict=True):
+            *within, last = text.split("\n")[1:]
+            if any(line.count(delimiter) == most and f"{delimiter} " not in line for line in within):
+                return True
+            line = delimiter.join([last, *behind])
+            like_row = line.count(delimiter) == most and not any(f"{delimiter} " in cell for cell in (last, *behind))
+            if like_row or "\n" in line:
+                return True
+    return False
+
+
+def _parsed(rows: str, delimiter: str, width: int, wanted: Iterable[int], *, over_lines: bool) -> pa.Table | None:
+    """Parses the wanted columns of rows with Arrow; None if a row has another width, or if the last is open."""
     end = delimiter.join(["end"] * width)  # an open cell would swallow it
-    wanted = [f"f{place}" for place in dict.fromkeys([*places, 0])]
+    names = [f"f{place}" for place in range(width)]
+    texts = [names[place] for place in dict.fromkeys([0, *wanted])]
     try:
-        data = "".join([piece, "" if piece.endswith(("\n", "\r")) else "\n", end]).encode()
+        data = "".join([rows, "" if rows.endswith(("\n", "\r")) else "\n", end]).encode()
         table = pyarrow.csv.read_csv(
             pa.BufferReader(data),
-            pyarrow.csv.ReadOptions(
-                column_names=[f"f{place}" for place in range(width)], block_size=len(data), use_threads=False
-            ),
-            pyarrow.csv.ParseOptions(delimiter=delimiter),
-            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(wanted, pa.string()), include_columns=wanted),
+            pyarrow.csv.ReadOptions(column_names=names, block_size=len(data), use_threads=False),
+            pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=over_lines),
+            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()), include_columns=texts),
         )
     except (pa.ArrowInvalid, UnicodeEncodeError):
         return None
-    count = np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")) if "\r" not in piece else _count_lines(piece)
-    whole = table.num_rows == count + 1 and table.column("f0")[-1].as_py() == "end"
-    return table.slice(0, count).select([f"f{place}" for place in places]) if whole else None
+    return table.slice(0, table.num_rows - 1) if table.column("f0")[-1].as_py() == "end" else None
 
 
 def _next_row(source: _Lines, reader: Iterator[list[str]]) -> Row | None:
