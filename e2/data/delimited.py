@@ -4,7 +4,7 @@ import collections
 import csv
 import io
 import string
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
 import numpy as np
@@ -163,19 +163,23 @@ def _quoted_table(piece: str, delimiter: str, width: int) -> Whole | None:
     table = _parsed(rows, delimiter, width, range(width), over_lines=True)
     if table is None:
         return None
-    inner = [pc.count_substring(column, "\n") for column in table.columns]
-    lines = table.num_rows + sum(pc.sum(counts).as_py() or 0 for counts in inner)
-    longest = max(pc.max(counts).as_py() or 0 for counts in inner)
+    counts = (np.asarray(pc.count_substring(column, "\n")) for column in table.columns)
+    inner = {place: lines for place, lines in enumerate(counts) if lines.any()}
+    lines = table.num_rows + sum(int(each.sum()) for each in inner.values())
+    longest = max((int(each.max()) for each in inner.values()), default=0)
     if lines != _count_lines(rows) or longest >= LONGEST_TEXT or _holds_rows(table, inner, delimiter):
         return None
     return Whole(table, lines, rest)
 
 
-def _holds_rows(table: pa.Table, inner: list[pa.ChunkedArray], delimiter: str) -> bool:
-    """True if a line within a row may be a row, as where a stray quotation mark has run on."""
+def _holds_rows(table: pa.Table, inner: Mapping[int, np.ndarray], delimiter: str) -> bool:
+    """True if a line within a row may be a row, as where a stray quotation mark has run on.
+
+    ``inner`` counts the line breaks in the cells of each column that has any.
+    """
     most = table.num_columns - 1  # delimiters in a row
-    for place, counts in enumerate(inner):
-        several = table.filter(pc.greater(counts, 0)).select(range(place, most + 1))
+    for place, breaks in inner.items():
+        several = table.select(range(place, most + 1)).filter(pa.array(breaks > 0))
         for text, *behind in zip(*(column.to_pylist() for column in several.columns), strict=True):
             *within, last = text.split("\n")[1:]
             if any(line.count(delimiter) == most and f"{delimiter} " not in line for line in within):

@@ -29,6 +29,7 @@ HEAD, PIECE = 1 << 16, 1 << 20
 OTHER_FILES = (  # beginning -> what such a file is, whatever it is called
     (rb"PAR1", "a parquet file; let its name end in .parquet"),
     (rb"PK\x03\x04|\xd0\xcf\x11\xe0", "an archive or an Excel workbook; unpack it, or save its sheet as CSV"),
+    (rb"\x1f\x8b", "packed twice by gzip; unpack it once"),
     (rb"BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!", "compressed in a way that is not read; unpack it, or use gzip"),
     (rb"\s*<(!doctype html|html|head|body)", "a web page (HTML), saved in place of a table"),
     (rb"\s*<\?xml|\s*<rss|\s*<feed", "XML; `e2 data import merchant:FILE` reads feeds"),

@@ -141,6 +141,7 @@ NO_TABLES = {
     "parquet": (b"PAR1\x15\x04", "a parquet file"),
     "workbook": (b"PK\x03\x04" + bytes(range(256)), "an Excel workbook"),
     "bzip2": (b"BZh91AY", "unpack it"),
+    "packed twice": (gzip.compress(gzip.compress(PLAIN.encode())), "unpack it once"),
     "web page": (b"\n<!DOCTYPE html><html><body>Not found</body></html>", "a web page"),
     "feed": (b'<?xml version="1.0"?><rss/>', "merchant:FILE"),
     "one cell": (PLAIN.replace(",", "~").encode(), "--delimiter"),
