@@ -211,10 +211,10 @@ BASE_COMMANDS = (
     f"embed --model run --data {DATA} --split test --out vectors",
 )
 FURTHER_COMMANDS = {  # command: the extra that it needs
-    "evaluate captioning --captioner a --data b": "captioning",
-    "evaluate gap --model a --data b": "captioning",
-    "evaluate probe --model a --data b": "probe",
-    "caption fit --method decap --encoder a --data b --out c": "captioning",
+    "evaluate captioning --captioner a --data boutique": "captioning",
+    "evaluate gap --model run --data boutique": "captioning",
+    "evaluate probe --model run --data boutique": "probe",
+    "caption fit --method decap --encoder run --data boutique --out c": "captioning",
     "app --demo": "app",
     "index search --index http://localhost:19530 --text a": "search",
     "data check boutique:train=8,val=4,test=4,seed=1 --out checked": "check",

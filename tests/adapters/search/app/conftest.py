@@ -1,6 +1,7 @@
 """A small shop with one hostile product, indexed by an untrained encoder with entities, and the app over it."""
 
 import io
+import logging
 import threading
 from dataclasses import dataclass
 
@@ -121,3 +122,15 @@ def page(context, address):
 def shown(page) -> list[str]:
     page.locator("#results:not([aria-busy]) .card").first.wait_for()
     return page.locator("#results .caption").all_inner_texts()
+
+
+@pytest.fixture
+def server_log(caplog):
+    """What the server logs, whatever level and propagation other tests have left."""
+    log = logging.getLogger("uvicorn.error")
+    level = log.level
+    log.addHandler(caplog.handler)
+    log.setLevel(logging.WARNING)
+    yield caplog
+    log.setLevel(level)
+    log.removeHandler(caplog.handler)

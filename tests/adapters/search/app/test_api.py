@@ -428,13 +428,13 @@ def test_faults_tell_nothing(service, monkeypatch):
     assert answer.status_code == 500 and "Zero" not in answer.text and "content-security-policy" in answer.headers
 
 
-def test_trouble_with_the_index_names_no_folder_of_the_server(service, monkeypatch, caplog):
+def test_trouble_with_the_index_names_no_folder_of_the_server(service, monkeypatch, server_log):
     def damaged(product_ids):
         raise IndexTrouble("/srv/secret/index is cut")
 
     monkeypatch.setattr(service.index, "get", damaged)
     answer = TestClient(create_app(service), base_url="http://localhost").get("/api/product?id=x")
-    assert answer.status_code == 503 and "secret" not in answer.text and "/srv/secret" in caplog.text
+    assert answer.status_code == 503 and "secret" not in answer.text and "/srv/secret" in server_log.text
 
 
 def test_a_name_that_is_no_utf8_ends_no_page(client, service, monkeypatch):

@@ -1,6 +1,5 @@
 """A running app follows its index: written to, built anew, removed, built with another encoder."""
 
-import logging
 import shutil
 import time
 
@@ -39,18 +38,6 @@ def wait_for(condition):
 
 def ids(client):
     return {product["product_id"] for product in client.get("/api/search", params={"q": "tee", "k": 100}).json()["products"]}
-
-
-@pytest.fixture
-def server_log(caplog):
-    """What the server logs, whatever level and propagation other tests have left."""
-    log = logging.getLogger("uvicorn.error")
-    level = log.level
-    log.addHandler(caplog.handler)
-    log.setLevel(logging.WARNING)
-    yield caplog
-    log.setLevel(level)
-    log.removeHandler(caplog.handler)
 
 
 def test_whatever_becomes_of_the_index_shows(followed, place, tiny, server_log):
