@@ -54,7 +54,7 @@ def write_check_page(path: Path, found: Findings, model: str | None) -> None:
         twice=[
             (title, len(groups), [[shown(row) for row in group[:MEMBERS]] for group in groups[:GROUPS]])
             for title, groups in (
-                ("Photos in several splits", found.across_splits),
+                ("Photos in several splits, the same or nearly", found.across_splits),
                 ("Same photo", found.same_photo),
                 ("Nearly the same photo", found.near_photo),
                 ("Same text", found.same_text),
