@@ -140,7 +140,7 @@ class _Reader:
     def _follows(self, index: int) -> bool:
         """True if a rejection stands behind its value: "grey I do not want"."""
         before = next((token for token in reversed(self.tokens[:index]) if token.cue is not Cue.FILLER), None)
-        after = next(iter(self._after(index)), None)
+        after = self._following(index)
         return before is not None and before.cue is Cue.VALUE and (after is None or after.cue in _CLAUSE_ENDS)
 
     def _after_negation(self, index: int) -> bool:
@@ -222,11 +222,10 @@ class _Reader:
         replaced = token.text.endswith("ed") and before is not None and before.value is not None and self.items
         self._open(token, weak=False)
         self.moving = True
-        first = len(self.items) - bool(replaced)
         if replaced:  # "grey replaced by red"
             self.items[-1] = replace(self.items[-1], wanted=False)
         if token.text.startswith(_INWARDS):
-            self.inwards = first
+            self.inwards = len(self.items) - bool(replaced)
 
     def _change(self, token: Token, index: int) -> None:
         if self._moves_on(index):
@@ -252,7 +251,7 @@ class _Reader:
 
     def _compares(self, token: Token, index: int) -> bool:
         """True if the alternative follows: "more black than grey", "black over grey", "prefer black to grey"."""
-        before, after = self.tokens[index - 1], next(iter(self._after(index)), None)
+        before, after = self.tokens[index - 1], self._following(index)
         if token.text == "than":  # not "longer than this"
             return before.cue in (Cue.VALUE, Cue.UNKNOWN, Cue.PROPERTY) and not (after and after.cue is Cue.SAME)
         return _same_sort(before, after) and (token.text == "over" or (self.prefers and token.text == "to"))
@@ -260,7 +259,7 @@ class _Reader:
     def _is_exchange(self, index: int) -> bool:
         """True for one value *to* another, alone in their clause."""
         starts = index == 1 or all(token.cue in (Cue.FILLER, Cue.SAME) for token in self.tokens[: index - 1])
-        return starts and bool(self.items) and _same_sort(self.tokens[index - 1], next(iter(self._after(index)), None))
+        return starts and bool(self.items) and _same_sort(self.tokens[index - 1], self._following(index))
 
     def _recolours(self, index: int) -> bool:
         """True if two values of a sort follow: "make the grey red"."""
@@ -270,6 +269,10 @@ class _Reader:
     def _after(self, index: int) -> list[Token]:
         """Tokens after one, without fillers."""
         return [token for token in self.tokens[index + 1 :] if token.cue is not Cue.FILLER]
+
+    def _following(self, index: int) -> Token | None:
+        """The next token that is no filler."""
+        return next(iter(self._after(index)), None)
 
     def _before(self, index: int) -> Token | None:
         """The last token before one that is not small."""

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -88,7 +88,7 @@ def tokens_of(wish: str, lexicon: Lexicon, known: Collection[str] = ()) -> list[
         token = _cue(text, words, index)
         mention = mentions.get(start)
         if mention and (token is None or _longer(mention, token) or _is_name(text, mention, mentions.values())):
-            found.extend(_valued(text, mention, lexicon))
+            found.extend(_valued(text, mention, lexicon, mentions))
         elif token:
             found.append(token)
         else:
@@ -149,24 +149,25 @@ def _is_name(text: str, mention: ValueMention, mentions: Collection[ValueMention
     return (word.isupper() and not text.isupper() and not joins) or (word[0].isupper() and before in (["by"], ["from"]))
 
 
-def _valued(text: str, mention: ValueMention, lexicon: Lexicon) -> Iterator[Token]:
+def _valued(text: str, mention: ValueMention, lexicon: Lexicon, mentions: Mapping[int, ValueMention]) -> Iterator[Token]:
     """Yields the tokens of a value: *no sleeves* are a negation and sleeves, and "a gap" is no brand."""
     written = text[mention.start : mention.end]
     first, _, rest = written.partition(" ")
     if CUES.get((first.lower(),)) is Cue.NOT and (value := lexicon.value_of(rest)):
         yield Token(Cue.NOT, first.lower(), None, mention.start, mention.start + len(first))
         yield Token(Cue.VALUE, rest, value, mention.end - len(rest), mention.end)
-    elif _is_common_noun(text, mention, lexicon):
+    elif _is_common_noun(text, mention, lexicon, mentions):
         yield Token(Cue.UNKNOWN, written, None, mention.start, mention.end)
     else:
         yield Token(Cue.VALUE, written, mention.value, mention.start, mention.end)
 
 
-def _is_common_noun(text: str, mention: ValueMention, lexicon: Lexicon) -> bool:
+def _is_common_noun(text: str, mention: ValueMention, lexicon: Lexicon, mentions: Mapping[int, ValueMention]) -> bool:
     """True if a brand's name is a word like others: in small letters, after an article that belongs to no garment."""
     if mention.kind != lexicon.kind("brand") or not text[mention.start : mention.end].islower():
         return False
-    described = any(each.start == mention.end + 1 and sort_of(each.value) == "garment" for each in lexicon.mentions(text))
+    behind = mentions.get(mention.end + 1)
+    described = behind is not None and sort_of(behind.value) == "garment"
     return bool(_ARTICLE.search(text[: mention.start])) and not described
 
 

@@ -51,9 +51,8 @@ ENCODINGS = {  # of spreadsheets first, of old programs last
     **dict.fromkeys(("cp1256", "iso8859_6"), ARABIC),
     "cp874": THAI,
 }
-IDEOGRAPHS: dict[
-    str, tuple[str, int, int]
-] = {  # of two bytes: the standard they extend, and its first bytes of the common ones
+# of two bytes: the standard they extend, and its first bytes of the common ones
+IDEOGRAPHS: dict[str, tuple[str, int, int]] = {
     "cp932": ("euc_jp", 0xB0, 0xCF),
     "euc_jp": ("euc_jp", 0xB0, 0xCF),
     "gb18030": ("gb2312", 0xB0, 0xD7),

@@ -86,7 +86,7 @@ def _frozen(clip: OpenClip) -> dict[str, Tensor]:
 
 
 def _announce(texts: FrozenTexts, tokens: Tensor, folder: Path, count: int) -> None:
-    """Says how large the rows of ``count`` texts will be and how long they take, by some of them.
+    """Says how large the rows of ``count`` texts may be and how long they may take, by some of them.
 
     Raises:
         InputError: the disk cannot hold them.
@@ -94,7 +94,7 @@ def _announce(texts: FrozenTexts, tokens: Tensor, folder: Path, count: int) -> N
     some, start = tokens[:AT_ONCE], time.monotonic()
     made = texts.encode(some)
     share = count / len(some)
-    announce(f"{count:,} texts", int(made.rows.nbytes * share), folder.parent, (time.monotonic() - start) * share)
+    announce(f"up to {count:,} texts", int(made.rows.nbytes * share), folder.parent, (time.monotonic() - start) * share)
 
 
 def _write(texts: FrozenTexts, folder: Path, keys: Tensor, tokens: Tensor) -> None:

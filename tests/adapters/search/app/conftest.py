@@ -126,7 +126,7 @@ def shown(page) -> list[str]:
 
 @pytest.fixture
 def server_log(caplog):
-    """What the server logs, whatever level and propagation other tests have left."""
+    """Log of the server, whatever level and propagation other tests have left."""
     log = logging.getLogger("uvicorn.error")
     level = log.level
     log.addHandler(caplog.handler)
