@@ -10,7 +10,7 @@ from unittest import mock
 
 import typer
 
-from e2 import cli
+from e2 import cli, commands
 from e2.outputs import LEDGER
 
 
@@ -53,7 +53,7 @@ def run_command(*arguments: object) -> Answer:
 
 def every_command(command: Any = None, name: str = "e2") -> Iterator[tuple[str, Any]]:
     """Each command of the command line with its full name."""
-    command = command or typer.main.get_command(cli.app)
+    command = command or typer.main.get_command(commands.app)
     if not hasattr(command, "commands"):
         yield name, command
         return

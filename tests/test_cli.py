@@ -1,6 +1,7 @@
 """The commands as a user meets them: what they print, where they write, how they fail."""
 
 import json
+import signal
 import subprocess
 import sys
 from unittest.mock import Mock
@@ -8,8 +9,9 @@ from unittest.mock import Mock
 import pytest
 from typer.core import TyperCommand
 
-from e2 import cli
+from e2 import cli, commands
 from e2.errors import TrainingStopped
+from e2.interrupts import imports_end_silently
 from e2.version import __version__
 from tests.command import every_command, names_in, run_command
 
@@ -167,20 +169,51 @@ def test_the_version_is_printed(e2):
 
 
 def test_the_help_waits_for_no_heavy_package():
-    script = "import sys, e2.cli; print(sorted({'numpy', 'pyarrow', 'torch', 'pydantic', 'matplotlib'} & sys.modules.keys()))"
+    script = (
+        "import sys, e2.commands; print(sorted({'numpy', 'pyarrow', 'torch', 'pydantic', 'matplotlib'} & sys.modules.keys()))"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
-def test_ctrl_c_before_a_command_has_begun_ends_without_a_traceback(e2, monkeypatch):
-    monkeypatch.setattr(cli, "app", Mock(side_effect=KeyboardInterrupt))
-    assert e2("train") == (130, "", "")
+@pytest.mark.parametrize("package", ["typer", "e2.options", "torch"])  # before the command begins, and when it has
+def test_ctrl_c_while_packages_are_imported_ends_silently(package, tmp_path):
+    script = f"""
+import signal, sys
+
+class Impatient:
+    def find_spec(self, name, *_):
+        if name == {package!r}:
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise ImportError("taken for a fault of its own")
+
+sys.meta_path.insert(0, Impatient())
+sys.argv = "e2 train --data boutique --out {tmp_path}/run".split()
+from e2.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "") and names_in(tmp_path) == []
+
+
+def test_ctrl_c_elsewhere_is_an_exception_and_another_handler_stays():
+    with imports_end_silently(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with imports_end_silently():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_what_a_library_prints_itself_is_not_printed_twice():
     script = """
 import logging, sys
-from e2 import cli
+from e2 import cli, commands
 
 def download():
     logging.warning("open_clip's, which makes a handler")
@@ -189,7 +222,7 @@ def download():
     library.setLevel("WARNING")
     library.warning("retrying")
 
-cli.app = download
+commands.app = download
 cli.main()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -226,20 +259,20 @@ def test_what_is_not_there_is_told_before_the_command_runs(monkeypatch, line, to
     ],
 )
 def test_a_fault_of_the_machine_is_told_in_one_line(e2, monkeypatch, error, told):
-    monkeypatch.setattr(cli, "app", Mock(side_effect=error))
+    monkeypatch.setattr(commands, "app", Mock(side_effect=error))
     status, _, errors = e2("train")
     assert status == 1 and told in errors and errors.count("\n") == 1
 
 
 def test_a_fault_of_ours_keeps_its_traceback(e2, monkeypatch):
-    monkeypatch.setattr(cli, "app", Mock(side_effect=RuntimeError("a bug")))
+    monkeypatch.setattr(commands, "app", Mock(side_effect=RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
         e2("train")
 
 
 def test_a_stopped_job_names_the_command_that_continues_it(e2, monkeypatch):
     stop = TrainingStopped("stopped at step 3 of 9", "--resume --out runs/a b")
-    monkeypatch.setattr(cli, "app", Mock(side_effect=stop))
+    monkeypatch.setattr(commands, "app", Mock(side_effect=stop))
     for resume in ((), ("--resume",)):
         status, _, errors = e2("train", "--out", "runs/a b", *resume)
         assert (status, errors) == (1, "e2: stopped at step 3 of 9; continue with e2 train --out 'runs/a b' --resume\n")

@@ -13,7 +13,8 @@ BELOW = {  # what each may import besides itself
     "e2": set(),
     "adapters": {"e2"},
     "benchmarks": {"adapters", "e2"},
-    "cli": {"benchmarks", "adapters", "e2"},
+    "commands": {"benchmarks", "adapters", "e2"},
+    "cli": {"commands", "e2"},
 }
 
 

@@ -12,10 +12,8 @@ import PIL.Image
 import pyarrow.parquet
 import pytest
 import torch
-import typer
 
 import e2.progress
-from e2 import cli
 from e2.adapters.composed.store import read_record
 from e2.adapters.encoder import load_encoder
 from e2.adapters.export.record import read_export
@@ -23,7 +21,7 @@ from e2.data import open_catalogue
 from e2.errors import InputError
 from e2.files import atomic_path, output_folder
 from e2.outputs import LEDGER, OutputKind, aside, claim, is_ours, record_folder
-from tests.command import contents, run_command
+from tests.command import contents, every_command, run_command
 
 CPU = "--device cpu --workers 0"
 SHOP = "--data {shop} --split val --tags brand,colour {CPU}"
@@ -107,17 +105,11 @@ def made(shop, tiny, tmp_path_factory) -> dict[str, str]:
     return places
 
 
-def commands(command=None, path=()):
-    """Name -> parameters, of every command that has --out."""
-    command = command or typer.main.get_command(cli.app)
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from commands(inner, (*path, name))
-    names = {parameter.name for parameter in command.params}
-    if "out" in names:
-        yield " ".join(path), names
-
-
-WRITERS = dict(commands())
+WRITERS = {
+    name.removeprefix("e2 "): {parameter.name for parameter in command.params}
+    for name, command in every_command()
+    if "out" in {parameter.name for parameter in command.params}
+}
 
 
 def test_every_command_that_writes_is_here():

@@ -7,7 +7,7 @@ import pytest
 import typer
 import yaml
 
-from e2 import cli
+from e2 import commands
 from e2.config import TrainConfig
 from e2.settings import merged
 from e2.training.run import resolve
@@ -33,7 +33,7 @@ def help_lines(command, name: str = "e2") -> list[tuple[str, str]]:
 
 
 LINES = [(page.relative_to(ROOT), line) for page in SHOWN for line in command_lines(page)]
-LINES += help_lines(typer.main.get_command(cli.app))
+LINES += help_lines(typer.main.get_command(commands.app))
 
 
 def parsed(line: str):
@@ -43,7 +43,7 @@ def parsed(line: str):
         LookupError: no such command.
         typer's usage errors: no such option, a value of the wrong kind, or something that is required is missing.
     """
-    command, words = typer.main.get_command(cli.app), shlex.split(line, comments=True)[1:]
+    command, words = typer.main.get_command(commands.app), shlex.split(line, comments=True)[1:]
     name = "e2"
     while hasattr(command, "commands"):
         if words[0] not in command.commands:

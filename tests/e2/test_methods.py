@@ -453,7 +453,7 @@ def test_distillation_from_nothing_is_refused(shop, tiny, tmp_path):
 
 
 def test_every_method_is_named_in_the_help():
-    from e2.cli import app
+    from e2.commands import app
 
     text = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).output
     assert all(name in text for name in METHODS)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 
-from e2 import cli
+from e2 import commands
 from e2.adapters.search.index import open_index
 from e2.benchmarks.start.run import FirstDay, first_day, training_options
 from e2.benchmarks.start.steps import StepRecord
@@ -64,7 +64,7 @@ class Stage:
         self.lines.append(words)
         out = Path(words[words.index("--out") + 1]) if "--out" in words else None
         if words[:2] in (["data", "import"], ["data", "entities"]):
-            typer.main.get_command(cli.app).main(words, prog_name="e2", standalone_mode=False)
+            typer.main.get_command(commands.app).main(words, prog_name="e2", standalone_mode=False)
         elif out:
             for name in ("check.json", "summary.json", "metrics.json"):
                 out.mkdir(exist_ok=True)
