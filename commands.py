@@ -31,7 +31,7 @@ from e2.data.command import import_, info, make
 from e2.data.entities.command import entities
 from e2.named import require_named
 from e2.options import CommandGroup, Commands
-from e2.training.command import train
+from e2.training.command import TrainCommand, train
 from e2.version import __version__
 
 
@@ -85,7 +85,7 @@ data_app.command()(general)
 data_app.command("amazon-fashion")(amazon_fashion)
 app.add_typer(data_app, name="data")
 
-app.command()(train)
+app.command(cls=TrainCommand)(train)
 
 evaluate_app = Commands(help="Measure a model.")
 for measure in (retrieval, captioning, composed, probe, grounding, gap, detail):
@@ -101,7 +101,7 @@ app.command()(embed)
 app.command()(export)
 app.command()(push)
 app.command("wise-ft")(wise_ft)
-app.command()(study)
+app.command(cls=TrainCommand)(study)
 app.command()(speed)
 
 report_app = Commands(help="Pages to look at.")

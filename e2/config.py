@@ -9,6 +9,8 @@ from pydantic import Field
 from e2.errors import InputError
 from e2.settings import Count, Fraction, Natural, Positive, Scale, Seed, Share, Temperature, Weight, setting, settings
 
+EPOCHS = 10  # of a run whose length is not given
+
 
 def check_prompt(prompt: str) -> str:
     """Refuses a template that names anything but ``{tag}`` and ``{entity}``."""
@@ -229,7 +231,7 @@ class TrainConfig:
     backbone: str = setting("e2-nano", "open_clip's name, one of ours, local-dir:, hf-hub:, transformers: or pair:")
     pretrained: str | None = setting(None, "open_clip's tag, a local file or a folder with weights")
     image_size: Count | tuple[Count, Count] | None = setting(None, "pixels, or height and width; null = the backbone's own")
-    epochs: Positive | None = setting(None, "length of the run; one of epochs and steps")
+    epochs: Positive | None = setting(None, f"length of the run; one of epochs and steps; null = {EPOCHS}, without steps")
     steps: Count | None = setting(None, "length of the run")
     eval_every: Count | None = setting(None, "steps between evaluations on val; null = once an epoch")
     save_every: Count | None = setting(None, "steps between resumable states; null = at each evaluation")

@@ -9,6 +9,7 @@ import typer
 from e2.errors import InputError
 from e2.options import (
     SPECS,
+    Command,
     Delimiter,
     Encoding,
     Floats,
@@ -27,11 +28,25 @@ from e2.options import (
 )
 
 Methods = Literal["e2", "clip", "multifield", "clip-pooled", "multifield-pooled", "filip", "clip-lite", "ei-clip"]
-BACKBONES = "e2-nano (default), ViT-B-32, ...; local-dir:FOLDER, hf-hub:ORG/NAME, transformers:FOLDER, pair:IMAGE+TEXT"
+BACKBONES = "e2-nano, ViT-B-32, ...; local-dir:FOLDER, hf-hub:ORG/NAME, transformers:FOLDER, pair:IMAGE+TEXT"
 DATA = (  # settings of `DataConfig`
     *("text", "batch_size", "chunk_size", "workers", "image_column", "caption_column", "id_column"),
     *("delimiter", "encoding", "missing_values", "on_bad_row", "tags", "cache"),
 )
+
+
+class TrainCommand(Command):
+    """A command whose help shows what holds where a setting of a training is not given."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from e2.training.unless_given import unless_given
+
+        shown = unless_given()
+        for option in self.params:
+            told = option.required or "if not given" in (option.help or "")  # type: ignore[attr-defined]
+            if option.name in shown and not told:
+                option.show_default = shown[option.name]  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +59,9 @@ class TrainingOptions:
     text: Annotated[
         Literal["caption", "full", "mixed"] | None, typer.Option(help="mixed: descriptions and short lists of tags")
     ] = None
-    epochs: Annotated[float | None, typer.Option(help="length of the run; 10 unless given")] = None
+    epochs: Annotated[float | None, typer.Option(help="length of the run")] = None
     steps: Annotated[int | None, typer.Option(help="length of the run, instead of --epochs")] = None
-    batch_size: Annotated[int | None, typer.Option(help="over all processes; 128 unless given")] = None
+    batch_size: Annotated[int | None, typer.Option(help="over all processes")] = None
     chunk_size: Annotated[int | None, typer.Option(help="products at a time: any batch in little memory")] = None
     image_size: ImageSize = None
     device: Annotated[Literal["cpu", "cuda", "auto"] | None, typer.Option()] = None
@@ -77,7 +92,7 @@ def train(
     out: Out,
     options: TrainingOptions,
     data: Annotated[list[str] | None, typer.Option(metavar="SPEC", help=f"{SPECS}; repeat to train on several")] = None,
-    method: Annotated[Methods | None, typer.Option(help="e2 unless given")] = None,
+    method: Annotated[Methods | None, typer.Option()] = None,
     preset: Annotated[Literal["default", "paper"] | None, typer.Option()] = None,
     wise_ft: Annotated[float | None, typer.Option(help="1 = as trained, 0 = the start model, between: weights mixed")] = None,
     seed: Annotated[int | None, typer.Option()] = None,

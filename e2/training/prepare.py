@@ -12,7 +12,7 @@ from accelerate.utils import DistributedType, ProjectConfiguration
 from torch.distributed.fsdp import FSDPModule
 
 from e2.checkpoint import tensors_sha256
-from e2.config import TrainConfig
+from e2.config import EPOCHS, TrainConfig
 from e2.data.loader import DESCRIPTION, StepSampler, TrainingViews
 from e2.data.mixture import portions_of
 from e2.data.product import Catalogue
@@ -116,7 +116,7 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         views=views,
         val=FirstPhotos(val_data, val_transform, config.data.measured_text),
         tokenizer=get_tokenizer(config.backbone, config.pretrained),
-        steps=config.steps or max(1, round((config.epochs or 10) * sampler.steps_per_epoch)),
+        steps=config.steps or max(1, round((config.epochs or EPOCHS) * sampler.steps_per_epoch)),
         batch_size=sampler.batch_size,
         steps_per_epoch=sampler.steps_per_epoch,
         progress=Progress(),

@@ -8,6 +8,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import pytest
 from typer.testing import CliRunner
 
+from e2.config import EPOCHS, TrainConfig
 from e2.options import Commands, EncoderOptions, MeasuredOptions, show
 from tests.command import every_command, run_command
 
@@ -46,6 +47,21 @@ def test_an_option_is_of_one_kind_everywhere():
             kinds[option.opts[0]].add(get_args(kind)[0] if get_origin(kind) is list else kind)
     words = {name: {kind for kind in found if kind in (int, float, bool)} for name, found in kinds.items()}
     assert {name: kinds[name] for name, numbers in words.items() if numbers and len(kinds[name]) > 1} == {}
+
+
+@pytest.mark.parametrize("name", ["train", "study"])
+def test_the_help_shows_what_holds_where_a_setting_of_a_training_is_not_given(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    config = TrainConfig()
+    shown = " ".join(run_command(name, "--help").out.replace("│\n│    --", "\0--").split())
+    lines = {part.split()[0]: part for part in shown.split("\0")}
+    for option in ("backbone", "device", "precision", "batch_size", "workers", "text", "image_column", "on_bad_row"):
+        value = getattr(config, option, None) or getattr(config.data, option)
+        assert f"[default: ({value}" in lines[f"--{option.replace('_', '-')}"]
+    assert "paper: 64" in lines["--batch-size"] and f"({EPOCHS}, without steps)" in lines["--epochs"]
+    assert "default" not in lines["--tags"] and "default" not in lines["--delimiter"]
+    if name == "train":
+        assert "(0)" in lines["--seed"] and "(e2)" in lines["--method"] and "(boutique)" in lines["--data"]
 
 
 CHOICES = {  # command and option: the module whose own list says what there is
