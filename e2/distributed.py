@@ -21,6 +21,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 
 from e2.batch import Batch, Features
+from e2.counting import counted
 from e2.errors import InputError
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ def processes(on_cpu: bool = False) -> PartialState:
     if started > gpus:
         if os.environ.get("LOCAL_RANK", "0") != "0":
             raise SystemExit(2)
-        there = f"{gpus} GPU{'' if gpus == 1 else 's'}"
+        there = counted(gpus, "GPU")
         raise InputError(f"{started} processes were started on {there}; start no more than that, or choose --device cpu")
     return PartialState()
 

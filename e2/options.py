@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from e2.counting import counted
 from e2.errors import InputError, printable
 
 SPECS = "boutique, a table or folder, fashiongen:, amazon-fashion:, products:, shopify:, merchant:, webdataset: or hf:"
@@ -302,4 +303,5 @@ def show(record: Any, as_json: bool, *shown: Any, out: Path | None = None) -> No
 
 def wrote(sizes: dict[str, int], out: Path) -> str:
     """The line that says which splits were written."""
-    return f"wrote {', '.join(f'{split} ({count:,} products)' for split, count in sizes.items())} to {out}"
+    splits = ", ".join(f"{split} ({counted(count, 'product')})" for split, count in sizes.items())
+    return f"wrote {splits} to {out}"

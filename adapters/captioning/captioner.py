@@ -18,6 +18,7 @@ from e2.adapters.captioning.words import WordLimits
 from e2.adapters.encoder import Encoder
 from e2.adapters.image_batches import ImageSource
 from e2.adapters.tag_reader import TagReader
+from e2.counting import counted
 from e2.errors import InputError
 from e2.settings import from_dict
 
@@ -192,4 +193,6 @@ def require_finite_features(features: np.ndarray) -> None:
     """Refuses non-finite embeddings, which would still give captions."""
     broken = int((~np.isfinite(features).all(axis=-1)).sum())
     if broken:
-        raise InputError(f"{broken:,} of {len(features):,} photos have embeddings that are not finite; check the encoder")
+        raise InputError(
+            f"the embeddings of {broken:,} of {counted(len(features), 'photo')} are not finite; check the encoder"
+        )

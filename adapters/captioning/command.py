@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 
+from e2.counting import counted
 from e2.errors import InputError
 from e2.notes import say
 from e2.options import (
@@ -147,7 +148,7 @@ def fit(
     )
     summary = {name: value for name, value in captioner.training.items() if name != "history"}
     loss = f", validation loss {summary['val_loss']:.3f}" if summary.get("val_loss") is not None else ""
-    line = f"learned from {summary['texts']:,} texts{loss}; captioner in {out}"
+    line = f"learned from {counted(summary['texts'], 'text')}{loss}; captioner in {out}"
     show({"out": str(out), **captioner.info, **summary}, json, line)
 
 
@@ -197,11 +198,11 @@ def write(
     held = open_facts(facts, loaded, photos, data, labelled, tags, table, how)
     counts = write_captions(loaded, photos, out, form=format, facts=held, resume=resume, overwrite=overwrite, **how)
     if format == "shopify":
-        left = f"; {counts['errors']:,} photos without a caption are left out" if counts["errors"] else ""
-        show(counts, json, f"wrote {counts['products']:,} products to {out}{left}")
+        left = f"; {counted(counts['errors'], 'photo')} without a caption are left out" if counts["errors"] else ""
+        show(counts, json, f"wrote {counted(counts['products'], 'product')} to {out}{left}")
         return
     errors = f", {counts['errors']:,} of them errors (see their lines)" if counts["errors"] else ""
-    show(counts, json, f"wrote {counts['photos']:,} lines to {out}{errors}")
+    show(counts, json, f"wrote {counted(counts['photos'], 'line')} to {out}{errors}")
 
 
 @caption_app.command()

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from e2.counting import counted
 from e2.errors import InputError, printable
 from e2.options import (
     CachedEncoderOptions,
@@ -72,7 +73,7 @@ def fit(
 def _told(training: Mapping[str, Any]) -> str:
     """Result of a fit in a line."""
     if "reading" not in training:
-        return f": {training['steps']} steps, held-out loss {training['held_out_loss']:.4f}"
+        return f": {counted(training['steps'], 'step')}, held-out loss {training['held_out_loss']:.4f}"
     tags = (
         f"{entity} {score['precision'] or 0:.0f} % right, {score['recall']:.0f} % found"
         for entity, score in training["reading"].items()

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from e2.counting import counted
 from e2.errors import InputError
 from e2.options import (
     ENCODERS,
@@ -49,7 +50,7 @@ def embed(
     options: dict[str, Any] = {"what": tuple(what.split(",")), "text": text, "product_vector": rule, "shard_size": shard_size}
     manifest = write_embeddings(encoder, products, out, resume=resume, overwrite=overwrite, **options)
     if manifest:
-        print(f"wrote {sum(manifest['rows'].values()):,} vectors of {manifest['products']:,} products to {out}")
+        print(f"wrote {sum(manifest['rows'].values()):,} vectors of {counted(manifest['products'], 'product')} to {out}")
 
 
 def _open_stream(asked: CatalogueOptions):

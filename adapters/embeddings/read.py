@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from e2.adapters.encoder import Encoder
 from e2.adapters.product_vector import ProductVector
+from e2.counting import counted
 from e2.data.product import Catalogue, texts_only
 from e2.errors import InputError
 
@@ -137,8 +138,8 @@ def read_along(features: StoredProducts, catalogue: Catalogue) -> Callable[[Sequ
     """
     if len(features) != len(catalogue):
         raise InputError(
-            f"{features.path} holds vectors of {len(features):,} products, but {catalogue.name} split {catalogue.split} has "
-            f"{len(catalogue):,}; embed that split"
+            f"{features.path} holds vectors of {counted(len(features), 'product')}, but {catalogue.name} split "
+            f"{catalogue.split} has {len(catalogue):,}; embed that split"
         )
     light = texts_only(catalogue)
     pairs = enumerate(features)

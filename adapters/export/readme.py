@@ -3,6 +3,7 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from e2.adapters.export.record import Exported
+from e2.counting import counted
 
 PAGES = Environment(
     loader=PackageLoader("e2.adapters.export"),
@@ -11,6 +12,7 @@ PAGES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+PAGES.filters["counted"] = counted
 
 
 def readme(exported: Exported, rule: dict, name: str) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from e2.adapters.composed.command import Composition
 from e2.adapters.search.address import shown
+from e2.counting import counted
 from e2.errors import InputError
 from e2.options import (
     CachedEncoderOptions,
@@ -76,7 +77,7 @@ def build(
     done = build_index(model, products, out, features=features, product_vector=rule, resume=resume, overwrite=overwrite)
     kept = f" ({done.unchanged:,} were there already)" if done.unchanged else ""
     record = {"index": shown(out), "written": done.written, "unchanged": done.unchanged}
-    show(record, json, f"wrote {done.written:,} products{kept} to {shown(out)}")
+    show(record, json, f"wrote {counted(done.written, 'product')}{kept} to {shown(out)}")
 
 
 @index_app.command()

@@ -25,6 +25,7 @@ from e2.benchmarks.captioning.languages import not_english
 from e2.benchmarks.captioning.meteor import TOO_LONG, meteor_counts, meteor_score, too_long
 from e2.benchmarks.captioning.scorers import ngram_scores, rouge_l
 from e2.benchmarks.captioning.tokens import NLTK, PTB, tokenize
+from e2.counting import counted
 from e2.errors import InputError
 
 BLEU = ("BLEU@1", "BLEU@2", "BLEU@3", "BLEU@4")
@@ -79,7 +80,7 @@ def score_captions(
     hypotheses, rest = tokens[: len(ids)], iter(tokens[len(ids) :])
     refs = [list(islice(rest, len(texts))) for texts in references.values()]
     if empty := [name for name, texts in zip(ids, refs, strict=True) if not any(texts)]:
-        raise InputError(f"{len(empty):,} products have no word in their references; leave them out: {_first(empty)}")
+        raise InputError(f"no word in the references of {counted(len(empty), 'product')}; leave them out: {_first(empty)}")
     with ThreadPoolExecutor(1) as pool:
         meteor = pool.submit(meteor_counts, hypotheses, refs, executable) if executable else None
         bleu, cider = ngram_scores(hypotheses, refs)
@@ -123,7 +124,7 @@ def _check(captions: Mapping[str, str], references: Mapping[str, Sequence[str]])
     if not references:
         raise InputError("there is nothing to score: no references")
     if missing := [name for name in references if name not in captions]:
-        raise InputError(f"{len(missing):,} of {len(references):,} products have no caption: {_first(missing)}")
+        raise InputError(f"no caption for {len(missing):,} of {counted(len(references), 'product')}: {_first(missing)}")
     if further := [name for name in captions if name not in references]:
         raise InputError(f"{len(further):,} captions belong to no product of the references: {_first(further)}")
     if several := [name for name, caption in captions.items() if not isinstance(caption, str)]:
@@ -150,7 +151,7 @@ def _notes(hypotheses: list[str], references: list[list[str]]) -> list[str]:
 def _meteor_notes(ids: list[str], hypotheses: list[str], references: list[list[str]]) -> list[str]:
     notes, texts = [], [text for texts in references for text in texts]
     if long := [name for name, text, refs in zip(ids, hypotheses, references, strict=True) if too_long(text, refs)]:
-        count = f"{len(long):,} of {len(ids):,} captions"
+        count = f"{len(long):,} of {counted(len(ids), 'caption')}"
         notes.append(f"METEOR leaves out {count}, of over {TOO_LONG:,} words or with such a reference: {_first(long)}")
     if reason := not_english(texts):
         notes.append(f"METEOR is made for English, but {reason}: its stems, synonyms and paraphrases do not fit")

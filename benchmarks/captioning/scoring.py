@@ -22,6 +22,7 @@ from e2.benchmarks.core.bootstrap import Measure, resampled_means
 from e2.benchmarks.core.comparison import MeasuredEncoder, intervals
 from e2.benchmarks.core.items import CATEGORY
 from e2.benchmarks.core.records import metrics_record
+from e2.counting import counted
 from e2.errors import InputError, printable
 from e2.ranks import TIE_POLICY, cross_modal_ranks
 
@@ -118,7 +119,7 @@ def score(
 def _failures(candidate: Candidate, truth: CaptionTruth) -> list[str]:
     failed = [name for name in truth.product_ids if name in candidate.failed]
     first = f" (first: {printable(failed[0])}, {candidate.failed[failed[0]]})" if failed else ""
-    count = f"{len(failed):,} of {len(truth.product_ids):,} products"
+    count = f"{len(failed):,} of {counted(len(truth.product_ids), 'product')}"
     return [f"{count} have an error in place of a caption and count as empty{first}"] if failed else []
 
 

@@ -10,6 +10,7 @@ from e2.benchmarks.catalogue.check import Findings
 from e2.benchmarks.catalogue.labels import TagSuspect
 from e2.benchmarks.reports.page import write_page
 from e2.benchmarks.reports.pictures import data_uri
+from e2.counting import counted
 from e2.data.images import load_image
 from e2.errors import printable
 
@@ -47,8 +48,8 @@ def write_check_page(path: Path, found: Findings, model: str | None) -> None:
         "catalogue.html",
         title="Catalogue check",
         kicker="e2 data check",
-        lead=f"{printable(found.catalogue.name)}: {len(found.products):,} products ({splits}), "
-        f"{len(found.photos.products):,} photos",
+        lead=f"{printable(found.catalogue.name)}: {counted(len(found.products), 'product')} ({splits}), "
+        f"{counted(len(found.photos.products), 'photo')}",
         sections=[(name.lower(), name) for name in ("Summary", "Twice", "Texts", "Tags", "Doubts", "Map", "Outliers")],
         summary=summary(found),
         twice=[

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from e2.benchmarks.composed.data.usable import coverage_line
+from e2.counting import counted
 from e2.errors import printable
 
 
@@ -25,9 +26,9 @@ def rewriting_line(counts: dict[str, Any] | None) -> str | None:
         reasons = ", ".join(f"{count:,} {printable(reason)}" for reason, count in counts["reasons"].items())
         told.append(f"{counts['failed']:,} of {total:,} rewritings failed ({reasons}): caption and wish are used instead")
     if counts["kept"]:
-        told.append(f"{counts['kept']:,} of {total:,} captions kept as they were")
+        told.append(f"{counts['kept']:,} of {counted(total, 'caption')} kept as they were")
     if counts["not_understood"]:
-        told.append(f"{counts['not_understood']:,} of {total:,} wishes not understood in full")
+        told.append(f"{counts['not_understood']:,} of {counted(total, 'wish')} not understood in full")
     return "; ".join(told) or None
 
 

@@ -26,6 +26,7 @@ from e2.benchmarks.core.items import read_items
 from e2.benchmarks.core.tables import metrics_table
 from e2.benchmarks.detail.figure import save_curves
 from e2.benchmarks.detail.metrics import fitting, greedy_order, write_query
+from e2.counting import counted
 from e2.data.loader import DESCRIPTION
 from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
@@ -157,7 +158,7 @@ def read_shelf(catalogue: Catalogue, fields: Sequence[str]) -> Shelf:
     if len(asked) < 2:
         counts = ", ".join(f"{field} {sum(field in record for record in records):,}" for field in fields)
         raise InputError(
-            f"{catalogue.name} split {catalogue.split}: {len(asked)} of {len(records):,} products have all fields "
+            f"{catalogue.name} split {catalogue.split}: {len(asked)} of {counted(len(records), 'product')} have all fields "
             f"({counts}); leave rare ones out by --tags"
         )
     return Shelf(records, asked, items.images, items.image_products)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from e2.benchmarks.core.comparison import Comparison, short_names
 from e2.benchmarks.core.figures import GREY, INK, colours, draw_curve, figure_file, scores_at
 from e2.benchmarks.core.names import measured_on
+from e2.counting import counted
 
 NAME = "detail"
 K = 10  # k of the recalls drawn
@@ -20,7 +21,7 @@ def save_curves(comparison: Comparison, out: Path) -> None:
     """Writes ``out/detail.png``, ``.svg`` and ``.pdf``."""
     first = comparison.results[0]
     scores = dict(zip(short_names(comparison), comparison.results, strict=True))
-    title = f"{measured_on(first)}, {first['n_queries']:,} queries"
+    title = f"{measured_on(first)}, {counted(first['n_queries'], 'query')}"
     draw_detail(scores, first["order"], title, out / NAME, cut=[step["texts_cut"] for step in first["steps"]])
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from e2.benchmarks.core.comparison import Comparison, short_names
 from e2.benchmarks.core.figures import GREY, INK, colours, draw_curve, figure_file
 from e2.benchmarks.gap.metrics import Clouds
+from e2.counting import counted
 
 NAME = "gap"
 IMAGE, TEXT = "#0072B2", "#D55E00"
@@ -33,8 +34,8 @@ def save_gap(comparison: Comparison, clouds: Sequence[Clouds], out: Path) -> Non
                 for one in record["captioners"]:
                     style = {"decap": "-", "capdec": "--"}.get(one["method"], ":")
                     _draw_sweep(axes[-1], one["sweep"], "CIDEr", f"{name}, {one['method']}", paint[name], style)
-            counted = next(record["captioners"][0]["n"] for record in records if record["captioners"])
-            _finish(axes[-1], f"captions of {counted:,} products, CIDEr")
+            captioned = next(record["captioners"][0]["n"] for record in records if record["captioners"])
+            _finish(axes[-1], f"captions of {counted(captioned, 'product')}, CIDEr")
 
 
 def _draw_clouds(axes: Axes, cloud: Clouds, title: str) -> None:

@@ -42,6 +42,7 @@ from e2.benchmarks.grounding.maps import TOKENS, Maps, maps_of, read_maps, tag_t
 from e2.benchmarks.grounding.metrics import mass_in_box, pointing, reachable
 from e2.benchmarks.grounding.view import view_for
 from e2.benchmarks.grounding.windows import best_windows
+from e2.counting import counted
 from e2.data import Catalogue, Product
 from e2.errors import InputError
 
@@ -149,7 +150,7 @@ def grounding_tables(comparison: Comparison) -> list[Table]:
     titles = {"pointing": "Pointing game", "near": f"Pointing game, tolerance {first['tolerance_of_near']}"}
     tables = []
     for measure, title in titles.items():
-        heading = f"{title}: {what} on {first['dataset']}, {first['split']}, {first['n']:,} products"
+        heading = f"{title}: {what} on {first['dataset']}, {first['split']}, {counted(first['n'], 'product')}"
         table = Table("map", title=Text(heading), caption=Text("percent, 95 % intervals over products"))
         for entity in first["places"]:
             table.add_column(Text(entity.replace("_", " ")), justify="right")

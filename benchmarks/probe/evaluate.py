@@ -26,6 +26,7 @@ from e2.benchmarks.core.encoded import first_photos
 from e2.benchmarks.core.tables import metrics_table
 from e2.benchmarks.probe.figure import save_bars
 from e2.benchmarks.probe.metrics import first_of_each, fit_probe, right_for_any
+from e2.counting import counted
 from e2.data.product import Catalogue, values_of, without_photos
 from e2.errors import InputError
 from e2.spelling import by_spelling, spelling
@@ -193,7 +194,8 @@ def results_table(comparison: Comparison) -> RenderableType:
     title = "linear probes on {dataset}, {split}, {n:,} products".format_map(first)
     unseen = sum(facts["products_of_unseen_values"] for facts in first["entities"].values())
     caption = (
-        f"percent, 95 % intervals over products; fitted on {first['fitted_on']['n']:,} products; {unseen:,} tags with values "
+        f"percent, 95 % intervals over products; fitted on {counted(first['fitted_on']['n'], 'product')}; "
+        f"{unseen:,} tags with values "
         "absent there count as wrong"
     )
     rows = ("accuracy", "region_accuracy", "majority")

@@ -9,6 +9,7 @@ import numpy as np
 from e2.benchmarks.core.comparison import Comparison, short_names
 from e2.benchmarks.core.figures import GREY, INK, colours, figure_file, label_groups, scores_at
 from e2.benchmarks.core.names import measured_on
+from e2.counting import counted
 
 NAME = "probe"
 Scores = Mapping[str, Mapping]  # name -> {"metrics": ..., "ci95": ...}
@@ -17,7 +18,7 @@ Scores = Mapping[str, Mapping]  # name -> {"metrics": ..., "ci95": ...}
 def save_bars(comparison: Comparison, out: Path) -> None:
     """Writes ``out/probe.png``, ``.svg`` and ``.pdf``."""
     first = comparison.results[0]
-    title = f"{measured_on(first)}, {first['n']:,} products"
+    title = f"{measured_on(first)}, {counted(first['n'], 'product')}"
     scores = dict(zip(short_names(comparison), comparison.results, strict=True))
     draw_probes(scores, list(first["entities"]), title, out / NAME)
 

@@ -7,6 +7,7 @@ from e2.benchmarks.captioning.notes import notes_of
 from e2.benchmarks.core.support import interval_of_pair, leader
 from e2.benchmarks.reports.caption_runs import CaptionRun
 from e2.benchmarks.reports.tables import Table, difference_cell, value_cell
+from e2.counting import counted
 
 LOWER_IS_BETTER, NEITHER = ("repetition",), ("mean_length",)
 
@@ -21,9 +22,9 @@ def score_table(runs: Sequence[CaptionRun], differences: Sequence[dict[str, Any]
         rows[name.replace("_", " ")] = [value_cell(run.record, name, place == best) for place, run in enumerate(runs)]
     first = runs[0].record
     scale = "Percent (CIDEr x 100, length in words), 95 % intervals over"
-    notes = [f"{scale} {first['n']:,} products; tokens: {first['tokenizer']}"]
+    notes = [f"{scale} {counted(first['n'], 'product')}; tokens: {first['tokenizer']}"]
     if first["n"] < first.get("n_of", first["n"]):
-        notes.append(f"Scored are {first['n']:,} of {first['n_of']:,} products")
+        notes.append(f"Scored are {first['n']:,} of {counted(first['n_of'], 'product')}")
     notes += notes_of({run.name: run.record for run in runs})
     if recall := first["reference_tags"].get("tag_recall"):
         notes.append(f"The references themselves name {recall:.1f} % of the tags")

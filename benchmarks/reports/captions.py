@@ -17,6 +17,7 @@ from e2.benchmarks.reports.charts import Ridges, ridges
 from e2.benchmarks.reports.page import write_page
 from e2.benchmarks.reports.pictures import data_uri
 from e2.benchmarks.reports.tables import write_texts
+from e2.counting import counted
 from e2.data import Catalogue, Product, load_image
 from e2.data.product import without_photos
 from e2.errors import InputError
@@ -120,9 +121,9 @@ def _charts(runs: Sequence[CaptionRun], metrics: Sequence[str]) -> list[Ridges]:
 
 def _gallery_note(shown: int, total: int, runs: int) -> str:
     if shown == total:
-        return f"All {total:,} products."
+        return f"All {counted(total, 'product')}."
     kinds = "the worst of each captioner, those on which captioners differ most" if runs > 1 else "the worst"
-    return f"{shown:,} of {total:,} products: {kinds}, and a sample over all sub-categories."
+    return f"{shown:,} of {counted(total, 'product')}: {kinds}, and a sample over all sub-categories."
 
 
 def _page_data(

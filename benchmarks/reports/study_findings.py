@@ -11,6 +11,7 @@ from typing import Any
 from e2.benchmarks.grounding.maps import TOKENS, maps_of
 from e2.benchmarks.reports.study_records import StudyResult
 from e2.benchmarks.studies.tables import in_words
+from e2.counting import counted
 
 AHEAD, BEHIND, OPEN = "ahead", "behind", "open"
 MAIN_METRICS = {"retrieval": ("SumR",), "probe": ("_accuracy",)}  # endings of the reported metrics
@@ -116,4 +117,4 @@ def _of_grounding(result: StudyResult) -> Iterator[Finding]:
 
 
 def _place(result: StudyResult) -> str:
-    return f"{result.title}, {result.where}, {result.records[0]['n']:,} products, one run each"
+    return f"{result.title}, {result.where}, {counted(result.records[0]['n'], 'product')}, one run each"

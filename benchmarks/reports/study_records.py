@@ -20,6 +20,7 @@ from e2.benchmarks.reports.tables import Table, difference_cell, value_cell
 from e2.benchmarks.studies.dataset import statistics_table
 from e2.benchmarks.studies.registry import STUDIES
 from e2.benchmarks.studies.tables import in_words, scores_of, study_tables
+from e2.counting import counted
 from e2.errors import InputError
 
 EVALUATIONS = {  # benchmark -> (title, question), in the order of the page
@@ -131,7 +132,7 @@ def tables_of(result: StudyResult) -> list[Table]:
 def summary_of(result: StudyResult) -> list[Markup]:
     """Summarises a result in sentences; none for those that no single measure decides."""
     first = result.records[0]
-    over = f"{first['n']:,} products"
+    over = counted(first["n"], "product")
     if result.study:
         if result.kind == "dataset":
             return []
@@ -178,7 +179,7 @@ def _grounding_table(result: StudyResult, measure: str) -> Table:
     }
     against = {"boxes": "true boxes", "windows": "windows that suit the tag's text best"}[result.records[0]["protocol"]]
     title = f"Hits, %: {GROUNDING[measure]}, {against}: {result.where}"
-    note = f"95 % intervals over {result.records[0]['n']:,} products."
+    note = f"95 % intervals over {counted(result.records[0]['n'], 'product')}."
     return Table(title, [entity.replace("_", " ") for entity in entities], cells, note, corner="map")
 
 
@@ -192,5 +193,5 @@ def _metrics_table(result: StudyResult) -> Table:
         cells = [value_cell(record, name) for record in result.records]
         rows[in_words(name)] = [*cells, *(difference_cell(pair, name) for pair in result.differences)]
     first = result.records[0]
-    title = f"{result.title}: {result.where}, {first['n']:,} products, {first['protocol']}"
+    title = f"{result.title}: {result.where}, {counted(first['n'], 'product')}, {first['protocol']}"
     return Table(title, head, rows, "95 % intervals over products; differences are paired, and marked where clear of zero.")

@@ -30,6 +30,7 @@ from e2.benchmarks.retrieval.judged import METRICS, first_ten, judge
 from e2.benchmarks.retrieval.qrels import Qrels, read_ids, read_qrels
 from e2.checkpoint import read_config
 from e2.config import TrainConfig
+from e2.counting import counted
 from e2.data.product import Catalogue, without_photos
 from e2.data.remote import is_remote
 from e2.errors import InputError, printable
@@ -163,7 +164,7 @@ def evaluate_qrels(
 def judged_table(comparison: Comparison) -> RenderableType:
     """Tabulates metrics by encoder, then the paired differences; see `metrics_table`."""
     first = comparison.results[0]
-    title = f"{first['protocol']} on {first['dataset']}, {first['split']}, {first['n_gallery']:,} products"
+    title = f"{first['protocol']} on {first['dataset']}, {first['split']}, {counted(first['n_gallery'], 'product')}"
     counts = ", ".join(f"{task['name']} {task['queries']:,}" for task in first["tasks"])
     caption = f"percent, 95 % intervals over queries ({counts})"
     return metrics_table(comparison, list(first["metrics"]), title, caption)

@@ -18,6 +18,7 @@ from e2.benchmarks.reports.tables import Cell, Table, write_texts
 from e2.benchmarks.studies.base import Context
 from e2.benchmarks.studies.tables import LATEX, MARKDOWN
 from e2.benchmarks.studies.trained import refuse_another
+from e2.counting import counted
 from e2.data import splits_of
 from e2.data.info import catalogue_info, tag_counts
 from e2.errors import InputError
@@ -122,7 +123,7 @@ def draw_tails(counts: Mapping[str, Counts], path: Path) -> None:
 def _draw_tail(axes: Axes, entity: str, catalogues: Sequence[Counter[str]], names: Sequence[str]) -> None:
     for values, name, colour in zip(catalogues, names, itertools.cycle(COLOURS)):  # noqa: B905 - endless colours
         sizes = sorted(values.values(), reverse=True)
-        label = f"{name}: {len(sizes):,} values"
+        label = f"{name}: {counted(len(sizes), 'value')}"
         axes.plot(range(1, len(sizes) + 1), sizes, "-o", color=colour, markersize=2.5, linewidth=1.2, label=label)
     axes.set(xscale="log", yscale="log", xlabel="rank of the value")
     for axis in (axes.xaxis, axes.yaxis):

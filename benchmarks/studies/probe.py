@@ -12,6 +12,7 @@ from e2.benchmarks.studies.accuracies import entity_accuracies
 from e2.benchmarks.studies.base import Context, StudyMeasurement, every_method
 from e2.benchmarks.studies.tables import scores_of
 from e2.benchmarks.studies.trained import TrainedStudy
+from e2.counting import counted
 from e2.data import Catalogue
 
 FIT, VAL = "train", "val"
@@ -30,7 +31,7 @@ def accuracies(encoder: Encoder, catalogue: Catalogue, context: Context) -> Stud
 def draw(record: Mapping[str, Any], path: Path) -> None:
     """Draws bars by entity, means over seeds."""
     entities = [name.removesuffix("_accuracy") for name in record["columns"] if name != MEAN]
-    draw_probes(scores_of(record), entities, f"{measured_on(record)}, {record['n']:,} products", path)
+    draw_probes(scores_of(record), entities, f"{measured_on(record)}, {counted(record['n'], 'product')}", path)
 
 
 STUDY = TrainedStudy(

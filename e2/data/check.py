@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from e2.counting import counted
 from e2.data import cache
 from e2.data.canonical import are_cut
 from e2.data.catalogue import ImageStore
@@ -109,7 +110,7 @@ def hints(bad_rows: Sequence[BadRow]) -> list[str]:
     lines = [f"{counts[cause]:,} {cause}: {hint}" for cause, hint in HINTS.items() if counts[cause]]
     if further := sum(found.detail == FURTHER for found in bad_rows):
         hint = "they are not used; `e2 data import SPEC --group-by ID_COLUMN` puts them together"
-        lines.append(f"{further:,} of the {counts[DUPLICATE]:,} rows with a duplicate id hold further photos: {hint}")
+        lines.append(f"{further:,} of the {counted(counts[DUPLICATE], 'row')} with a duplicate id hold further photos: {hint}")
     return lines
 
 
@@ -120,7 +121,7 @@ def complain(where: str, table: pa.Table, bad_rows: Sequence[BadRow], first_row:
         lines = [f"{where}: there are no products: all rows are unusable ({counts}); fix them, or name another split or file"]
     else:
         advice = "fix them, or leave them out by --on-bad-row skip"
-        lines = [f"{where}: {len(bad_rows):,} of {table.num_rows:,} rows cannot be used ({counts}); {advice}"]
+        lines = [f"{where}: {len(bad_rows):,} of {counted(table.num_rows, 'row')} cannot be used ({counts}); {advice}"]
     for row, cause, detail in bad_rows[:SHOWN]:
         identifier = ids[row].as_py()
         name = "" if identifier is None else f", id {identifier[:40]!r}"

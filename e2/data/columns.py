@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from e2.counting import counted
 from e2.data import cells as cell
 from e2.data.canonical import are_cut, strings
 from e2.data.edges import among, among_words, edges, holds, trimmed
@@ -217,7 +218,7 @@ class _Texts:
         values = list(dict.fromkeys(values))
         if len(values) > MOST_VALUES:
             what = f"{role} values beyond the first {MOST_VALUES:,} of a product left out"
-            self.notes.add([row], what, [f"{len(values):,} values"])
+            self.notes.add([row], what, [counted(len(values), "value")])
         return tag_of(values[:MOST_VALUES]) or None
 
     def captions(self, cells: pa.Array) -> pa.ListArray:

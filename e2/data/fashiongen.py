@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from e2.counting import counted
 from e2.data import cache
 from e2.data.catalogue import ImageStore
 from e2.data.columns import Columns, normalise
@@ -156,7 +157,7 @@ def _check_shapes(file: Path, opened: Any, fields: dict[str, str], image: str, t
         if opened[fields[name]].shape not in ((len(pixels),), (len(pixels), 1)):
             raise InputError(
                 f"{file}: {fields[name]} is of shape {opened[fields[name]].shape}; "
-                f"expected one value for each of the {len(pixels):,} photos"
+                f"expected one value for each of the {counted(len(pixels), 'photo')}"
             )
 
 

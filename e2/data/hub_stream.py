@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pyarrow as pa
 
+from e2.counting import counted
 from e2.data import check
 from e2.data.catalogue import ArrowCatalogue, FilesAndBytes
 from e2.data.columns import REGIONS, Columns, normalise
@@ -56,7 +57,7 @@ class Stream:
         lines = check.tell_notes(self.notes)
         if self.bad_rows:
             counts = check.describe(self.bad_rows)
-            lines.insert(0, f"left out {self.bad_rows.total():,} of {first_row:,} rows: {counts}")
+            lines.insert(0, f"left out {self.bad_rows.total():,} of {counted(first_row, 'row')}: {counts}")
         for line in lines if self._progress else ():
             say(f"{self._where}: {line}")
         if first_row == self.bad_rows.total():

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure  # drawn without pyplot: no window, no glob
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from PIL import ImageOps
 
+from e2.counting import counted
 from e2.data.images import load_image
 from e2.data.product import Catalogue
 from e2.files import atomic_path
@@ -44,7 +45,7 @@ def save_tag_plot(counts: Mapping[str, Counter[str]], out: Path) -> None:
 
 
 def _draw_tail(axes: Axes, entity: str, values: Sequence[tuple[str, int]], colour: str) -> None:
-    axes.set_title(f"{entity}: {len(values):,} values", loc="left", fontsize=11, parse_math=False)
+    axes.set_title(f"{entity}: {counted(len(values), 'value')}", loc="left", fontsize=11, parse_math=False)
     axes.set(xscale="log", yscale="log", xlabel="rank of the value", ylabel="products")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from e2.counting import counted
 from e2.data import check
 from e2.data.amazon.source import AmazonSource
 from e2.data.boutique_source import BoutiqueSource
@@ -192,7 +193,7 @@ def leave_out_bad_rows(
         catalogue.bad_rows = check.count_causes(bad_rows)
         catalogue.rows = np.setdiff1d(np.arange(table.num_rows), [found.row for found in bad_rows])
         counts = check.describe(catalogue.bad_rows)
-        lines = [f"left out {len(bad_rows):,} of {table.num_rows:,} rows: {counts}", *check.hints(bad_rows)]
+        lines = [f"left out {len(bad_rows):,} of {counted(table.num_rows, 'row')}: {counts}", *check.hints(bad_rows)]
     if not len(catalogue):
         empty = InputError(f"{where}: there are no products; name another split or file")
         raise check.complain(where, table, bad_rows, skip=True) if bad_rows else empty

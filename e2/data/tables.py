@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from e2.counting import counted
 from e2.data import cache, read
 from e2.data.canonical import ids_of_texts
 from e2.data.catalogue import FilesAndBytes
@@ -84,7 +85,8 @@ class TableSource(FileSource):
             lines.append(f"{self.root}: not read, as they are named after no split: {_named(others)}")
         if self._columns.image != FURTHER_PHOTOS and (unread := sum(map(self._further_photos, self.files[split]))):
             advice = "`e2 data import merchant:FILE` takes them"
-            lines.append(f"{self.root}: {unread:,} rows have further photos in {FURTHER_PHOTOS}, which are not used; {advice}")
+            rows = f"{counted(unread, 'row')} {'has' if unread == 1 else 'have'}"
+            lines.append(f"{self.root}: {rows} further photos in {FURTHER_PHOTOS}, which are not used; {advice}")
         return lines
 
     def _other_tables(self) -> list[Path]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from e2.config import TrainConfig
+from e2.counting import counted
 from e2.data.product import Catalogue
 from e2.distributed import own_shard
 from e2.training.cache_room import human_size
@@ -83,8 +84,8 @@ def told(found: dict[str, Any]) -> str:
     processes = f", {found['processes']} processes" if found["processes"] > 1 else ""
     return "\n".join(
         [
-            f"{found['train_products']:,} products to train on, {found['val_products']:,} to validate",
-            f"{found['steps']:,} steps of {found['batch_size']}; validation every {found['eval_every']:,}",
+            f"{counted(found['train_products'], 'product')} to train on, {found['val_products']:,} to validate",
+            f"{counted(found['steps'], 'step')} of {found['batch_size']}; validation every {found['eval_every']:,}",
             f"{found['parameters'] / 1e6:,.1f} million parameters on {found['device']}{processes}",
             f"memory: {parts}; peak of the first step {size['peak']}",
             f"first step: loss {found['loss']:.3f}, {found['step_seconds']:.2f} s; later ones may be faster",

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from e2.activations import half_precision
+from e2.counting import counted
 from e2.data.loader import leave_stopping_to_the_parent
 from e2.data.lost import LostPhoto, LostPhotos
 from e2.data.photo_views import PhotoViews, blank
@@ -92,7 +93,7 @@ class CacheFiller:
         """
         photos = sum(len(self.cache.rows(shard)) for _, shard in shards)
         size, seconds = photos * self.cache.bytes_a_photo(), self._seconds_a_photo() * photos
-        announce(f"{photos:,} photos", size, self.cache.folder.parent, seconds)
+        announce(counted(photos, "photo"), size, self.cache.folder.parent, seconds)
 
     def _seconds_a_photo(self) -> float:
         """Time of the frozen layers, by the second of two passes."""

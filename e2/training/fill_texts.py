@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from e2.checkpoint import tensors_sha256
+from e2.counting import counted
 from e2.data.cache import key
 from e2.data.fingerprint import digest
 from e2.data.loader import TrainingViews
@@ -94,7 +95,9 @@ def _announce(texts: FrozenTexts, tokens: Tensor, folder: Path, count: int) -> N
     some, start = tokens[:AT_ONCE], time.monotonic()
     made = texts.encode(some)
     share = count / len(some)
-    announce(f"up to {count:,} texts", int(made.rows.nbytes * share), folder.parent, (time.monotonic() - start) * share)
+    announce(
+        f"up to {counted(count, 'text')}", int(made.rows.nbytes * share), folder.parent, (time.monotonic() - start) * share
+    )
 
 
 def _write(texts: FrozenTexts, folder: Path, keys: Tensor, tokens: Tensor) -> None:

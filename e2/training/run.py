@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from e2.checkpoint import CONFIG, LAST, TOKENIZER, WEIGHTS, load, read_config, weights_sha256
 from e2.config import EPOCHS, TrainConfig
+from e2.counting import counted
 from e2.data import Catalogue, parse_tags, splits_of
 from e2.distributed import on_main, processes
 from e2.errors import InputError
@@ -89,8 +90,7 @@ def announce(config: TrainConfig) -> None:
     if not processes().is_main_process:
         return
     data, count, device = config.data, processes().num_processes, processes().device.type
-    number, unit = (f"{config.steps:,}", "step") if config.steps else (f"{config.epochs or EPOCHS:g}", "epoch")
-    length = f"{number} {unit}{'' if number == '1' else 's'}"
+    length = counted(config.steps, "step") if config.steps else counted(config.epochs or EPOCHS, "epoch")
     chosen = "its val split" if "val" in splits_of(data.data) else f"{HELD_OUT:.0%} of it, held out,"
     where = f"{count} processes of {device}" if count > 1 else device
     say(f"{config.method} of {config.backbone} on {where}: {length} of batches of {data.batch_size}")

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from e2.config import DataConfig, TrainConfig
+from e2.counting import counted
 from e2.data import ArrowCatalogue, Catalogue, Columns, Subset, open_catalogue, splits_of
 from e2.data.loader import DESCRIPTION
 from e2.data.mixture import Mixture
@@ -80,7 +81,7 @@ def open_first(config: TrainConfig, most_photos: int | None = None) -> tuple[Cat
         return train_data, val_data
     if len(train_data) < 3:
         raise InputError(
-            f"{data.data}: {len(train_data)} product(s), one of which would be held out to choose the checkpoint; "
+            f"{data.data}: {counted(len(train_data), 'product')}, one of which would be held out to choose the checkpoint; "
             "training needs at least 3, or a val split of its own"
         )
     order = np.random.default_rng(config.seed).permutation(len(train_data))

@@ -13,6 +13,7 @@ from pathlib import Path
 from e2.batch import Batch
 from e2.checkpoint import LAST, save_config
 from e2.config import TrainConfig
+from e2.counting import counted
 from e2.data.loader import StepSampler, training_loader
 from e2.data.lost import LostPhoto
 from e2.data.mixture import Mixture, portions_of
@@ -118,14 +119,15 @@ def introduce(run: Run, log: RunLog) -> None:
     """Reports what is trained on what, and warns if there are too few products to choose a checkpoint."""
     validate = len(run.val)
     millions = sum(parameter.numel() for parameter in run.model.parameters()) / 1e6
-    log.say(f"{len(run.views):,} products to train on, {validate:,} to validate; {run.steps:,} steps of {run.batch_size}")
+    length = f"{counted(run.steps, 'step')} of {run.batch_size}"
+    log.say(f"{counted(len(run.views), 'product')} to train on, {validate:,} to validate; {length}")
     if isinstance(mixture := run.views.catalogue, Mixture):
         for catalogue, portion in zip(mixture.catalogues, mixture.portions, strict=True):
-            log.say(f"  {catalogue.name}: {portion.size:,} products, {portion.shown:,} shown an epoch")
-    often = "step" if run.eval_every == 1 else f"{run.eval_every:,} steps"
+            log.say(f"  {catalogue.name}: {counted(portion.size, 'product')}, {portion.shown:,} shown an epoch")
+    often = "step" if run.eval_every == 1 else counted(run.eval_every, "step")
     log.say(f"{millions:.1f} million parameters; validation every {often}")
     if validate < FEW:
-        few = f"{validate} product{'' if validate == 1 else 's'} to validate by"
+        few = f"{counted(validate, 'product')} to validate by"
         log.say(f"{few}: too few to tell checkpoints apart (take {FEW} or more); {LAST} will hold the last weights")
 
 

@@ -25,6 +25,7 @@ from e2.adapters.search.app.photos import TooLarge, WrongType, read_upload
 from e2.adapters.search.app.protection import HEADERS, OwnPagesOnly, SecureHeaders, bounded_body
 from e2.adapters.search.app.service import NotFound, SearchService
 from e2.adapters.search.store import IndexTrouble
+from e2.counting import counted
 from e2.errors import InputError
 from e2.version import __version__
 
@@ -163,6 +164,7 @@ def _tell_problems(app: FastAPI) -> None:
 
 
 PAGES = Environment(loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+PAGES.filters["counted"] = counted
 
 
 class HeadAsGet:

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from e2.adapters.search.app.api import LOCAL, create_app
 from e2.adapters.search.app.service import SearchService
+from e2.counting import counted
 from e2.errors import InputError
 
 MOST_AT_ONCE = 512  # connections; more are told to come back later, before memory runs out
@@ -41,7 +42,7 @@ def serve(service: SearchService, host: str, port: int) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if hosts == ANY:
         console.print(f"warning: {OPENED.format(host=host)}", style="yellow", markup=False)
-    console.print(f"{len(service.index):,} products; open {address} (API: {address}/docs), stop by Ctrl-C")
+    console.print(f"{counted(len(service.index), 'product')}; open {address} (API: {address}/docs), stop by Ctrl-C")
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it has stopped
         server_of(create_app(service, hosts=hosts)).run(sockets=[listener])
 

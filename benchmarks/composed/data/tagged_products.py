@@ -12,6 +12,7 @@ from e2.adapters.product_images import ProductImages
 from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.benchmarks.composed.data.garment import kept_tags
 from e2.benchmarks.composed.data.tag_pairs import TagTable
+from e2.counting import counted
 from e2.data.product import Catalogue, require_text, without_photos
 from e2.errors import InputError
 
@@ -46,7 +47,7 @@ class TaggedProducts:
         complete = [(row, product) for row, product in numbered if all(map(product.tags.get, catalogue.tags))]
         if len(complete) < 2:
             raise InputError(
-                f"{catalogue.name} split {catalogue.split}: {len(complete)} products have all of the tags "
+                f"{catalogue.name} split {catalogue.split}: {counted(len(complete), 'product')} with all of the tags "
                 f"{', '.join(catalogue.tags)}; name fewer by --tags"
             )
         self.catalogue, self.text, self.product_vector = catalogue, text, product_vector

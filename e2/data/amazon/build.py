@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from e2.counting import counted
 from e2.data.amazon.journal import Journal, Shard, clear_errors
 from e2.data.amazon.metadata import read_lines
 from e2.data.amazon.planning import Selection, write_plan
@@ -75,8 +76,8 @@ def _plan(meta: Path, state: Path, selection: Selection, settings: dict[str, Any
     with atomic_path(state) as temporary:
         counts = write_plan(temporary, lines, selection)
         if not counts["products"]:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["left_out"].items())
-            raise InputError(f"--meta {meta}: none of {counts['lines']:,} lines is a product to take ({reasons or 'empty'})")
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["left_out"].items()) or "empty"
+            raise InputError(f"--meta {meta}: none of {counted(counts['lines'], 'line')} is a product to take ({reasons})")
         with contextlib.closing(Journal(temporary)) as journal:
             journal.set_note("metadata", counts)
             journal.set_note("settings", settings)

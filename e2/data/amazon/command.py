@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from e2.counting import counted
 from e2.options import FetchOptions, Json, Out, Overwrite, Resume, Seed, show
 
 
@@ -37,5 +38,5 @@ def amazon_fashion(
     selection = Selection(val, test, seed, photos, min_brand_products, limit, shard_size)
     manners = Manners(**vars(web))
     found = build_amazon_fashion(meta, out, selection=selection, manners=manners, resume=resume, overwrite=overwrite)
-    line = f"wrote {found['total']['products']:,} products to {out}; read them by --data amazon-fashion:{out}"
+    line = f"wrote {counted(found['total']['products'], 'product')} to {out}; read them by --data amazon-fashion:{out}"
     show(found, json, statistics_tables(found), line)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import yaml
 
+from e2.counting import counted
 from e2.data.entities.propose import Proposal
 from e2.errors import printable
 
@@ -14,7 +15,7 @@ WIDTH = 100  # characters of a comment
 def rules_yaml(proposals: Iterable[Proposal], spec: str, products: int) -> str:
     """Rules of a catalogue of so many products for `e2.data.entities.rules.read_rules`."""
     proposals = list(proposals)
-    lines = [f"# Proposed by e2 data entities {printable(spec)} ({products:,} products).", *_HOW]
+    lines = [f"# Proposed by e2 data entities {printable(spec)} ({counted(products, 'product')}).", *_HOW]
     for proposal in proposals:
         lines += ["", *_rule(proposal, products)]
     unsorted = {one.rule.column: one.unsorted for one in proposals if one.unsorted}
@@ -32,7 +33,8 @@ _HOW = (
 def _rule(proposal: Proposal, products: int) -> Iterator[str]:
     rule = proposal.rule
     share = round(100 * proposal.products / max(1, products))
-    yield f"{_scalar(proposal.entity)}: # {proposal.products:,} products ({share} %), {len(proposal.counts):,} values"
+    found = f"{counted(proposal.products, 'product')} ({share} %), {counted(len(proposal.counts), 'value')}"
+    yield f"{_scalar(proposal.entity)}: # {found}"
     for name in ("column", "separator", "part", "find"):
         value = getattr(rule, name)
         if value != type(rule).model_fields[name].default:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from e2.counting import counted
 from e2.data.catalogue import ArrowCatalogue, FilesAndBytes, Subset
 from e2.data.check import bad_texts, complain, rows_in_question
 from e2.data.columns import MISSING_WORDS, Columns
@@ -199,9 +200,8 @@ class _Import:
         counts = self.store.counts()
         if counts:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self._lost_by_reason().items())
-            self._say(
-                f"{self.spec}: fetched {counts['fetched']:,} of {counts.total():,} photos{reasons and f'; lost {reasons}'}"
-            )
+            lost = reasons and f"; lost {reasons}"
+            self._say(f"{self.spec}: fetched {counts['fetched']:,} of {counted(counts.total(), 'photo')}{lost}")
 
     def _lost_by_reason(self) -> dict[str, int]:
         return dict(Counter(self.store.lost().values()).most_common())

@@ -569,7 +569,7 @@ def test_embeddings_that_are_not_finite_are_refused(decap, encoder):
     captioner = load_captioner(decap, encoder)
     features = np.full((3, 16), 0.25, np.float32)
     features[1, 2] = np.nan
-    with pytest.raises(InputError, match="1 of 3 photos have embeddings that are not finite"):
+    with pytest.raises(InputError, match="embeddings of 1 of 3 photos are not finite"):
         captioner.caption_features(features)
 
 

@@ -212,7 +212,7 @@ def test_empty_texts():
     among_others = {"0": ["", "a red dress"], "1": ["blue coat"]}
     assert score_captions({"0": "a red dress", "1": "blue coat"}, among_others).metrics["METEOR"] == 100
     for nothing in ("", "...", "\u2028"):  # ROUGE-L would give 1.0 to an empty caption, METEOR would fall silently
-        with pytest.raises(InputError, match="1 products have no word in their references; leave them out: 0"):
+        with pytest.raises(InputError, match="no word in the references of 1 product; leave them out: 0"):
             score_captions({"0": "", "1": "coat"}, {"0": [nothing], "1": ["coat"]}, java="none")
 
 
@@ -237,7 +237,7 @@ def test_ids_must_fit_but_may_come_in_any_order():
     assert scores.ids == ["0", "1"] and scores.per_caption["CIDEr"].tolist() == pytest.approx([750, 500])
     cases = [
         ({"0": ["a", "b"]}, {"0": ["a"]}, "one caption, a string"),
-        ({}, {"0": ["a"]}, "1 of 1 products have no caption: 0"),
+        ({}, {"0": ["a"]}, "no caption for 1 of 1 product: 0"),
         ({"0": "a", "1": "b"}, {"0": ["a"]}, "belong to no product"),
         ({"0": "a"}, {"0": "a"}, "list of one or more references"),
         ({"0": "a"}, {"0": []}, "list of one or more references"),

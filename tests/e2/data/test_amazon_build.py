@@ -198,7 +198,7 @@ def test_the_command_line_and_its_mistakes(shop, tmp_path):
     for arguments, said in [
         (("--meta", tmp_path / "absent", "--out", tmp_path / "a"), "No such file"),
         (("--meta", tmp_path, "--out", tmp_path / "a"), "Is a directory"),
-        (("--meta", tmp_path / "none.jsonl", "--out", tmp_path / "a"), "none of 1 lines is a product to take (1 no title)"),
+        (("--meta", tmp_path / "none.jsonl", "--out", tmp_path / "a"), "none of 1 line is a product to take (1 no title)"),
         (("--meta", meta, "--out", tmp_path / "full"), "holds other files"),
         (("--meta", meta, "--out", meta), "is a file"),
         (("--meta", meta, "--out", tmp_path / "a", "--val", 0.6, "--test", 0.5), "nothing to train on"),

@@ -550,7 +550,7 @@ def test_rows_of_one_id_that_hold_further_photos_are_told(shop):
 def test_further_photos_of_a_merchant_feed_are_told(shop):
     header = HEADER.replace("\n", ",additional_image_link\n")
     file = written(shop, "t.csv", header + 'a,im/0.jpg,thing,N,"im/1.jpg,im/2.jpg"\nb,im/1.jpg,thing,N,\n')
-    assert "1 rows have further photos in additional_image_link" in run_command("data", "info", file).err
+    assert "1 row has further photos in additional_image_link" in run_command("data", "info", file).err
     answer = run_command("data", "info", file, "--image-column", "additional_image_link", "--on-bad-row", "skip", "--json")
     assert json.loads(answer.out)["splits"]["t"]["images"] == 2 and "have further" not in answer.err
 

@@ -97,7 +97,7 @@ def test_the_command_tells_what_was_left_out(shop, tmp_path):
     rows += [{"id": 3, "title": "Cap", "images": [{"src": shop.url("html", 1)}]}]
     (tmp_path / "p.json").write_text(json.dumps(rows))
     answer = run_command("data", "import", tmp_path / "p.json", "--out", tmp_path / "out", "--rate", 1000, "--test", 0.4)
-    assert answer.status == 0 and "wrote" in answer.out and "(1 products)" in answer.out
+    assert answer.status == 0 and "wrote" in answer.out and "(1 product)" in answer.out
     for line in ("fetched 1 of 2 photos; lost 1 not a photo", "left out 2 of 3 rows: 1 no image, 1 no photo could be fetched"):
         assert line in answer.err
 
