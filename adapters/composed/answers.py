@@ -3,34 +3,38 @@
 Whatever is taken here becomes a query, so an answer is accepted only if the rest looks like a product caption.
 """
 
-import ast
+import html
 import json
 import re
 import unicodedata
 from typing import Any
 
+import yaml
+
 from e2.adapters.composed.reasoning import NoCaption, without_reasoning
 from e2.adapters.composed.rewriting import INSTRUCTION
 
 LONGEST_CAPTION = 400  # characters; more is chatter
+LONGEST_OBJECT = 1_000  # characters read as an object that is not quite JSON
 
-_TURN_END = re.compile(r"<\|?(?:im_end|eot_id|end_of_turn|endoftext|end_of_text|return|eos|end)\|?>|</s>")
-_TURN_START = re.compile(
-    r"<s>|<bos>|\[/INST\]|<\|im_start\|>\s*(?:assistant)?|<start_of_turn>\s*(?:model)?|"
-    r"<\|start\|>\s*(?:assistant)?|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>"
+_WRAPPED = re.compile(
+    r"<((?:\w+[_-])?(?:answer|caption|output|response|result|final|tool_?call))>(.*?)</\1>", re.IGNORECASE | re.DOTALL
 )
-_WRAPPED = re.compile(r"<((?:\w+[_-])?(?:answer|caption|output|response|result|final))>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
+_SEEN_ONLY = re.compile(r"\x1b\[[\d;]*[A-Za-z]|<!\[CDATA\[|\]\]>")  # colours of terminals, frames of XML
 _BOXED = re.compile(r"\$*\\boxed\{(?:\\text\{)?([^{}]*)\}+\$*")
-_ARROW = re.compile(r"\s*(?:[-=]+>|[→⇒])\s*")
+_ARROW = re.compile(r"\s*(?:[-=]+>|[→⇒]|\bbecomes\b)\s*")
 _PICTURES = re.compile(r"^[\u2600-\u2bff\U0001f000-\U0001faff\ufe0f\s]+|[\u2600-\u2bff\U0001f000-\U0001faff\ufe0f\s]+$")
+_OBJECT = re.compile(r"""\"?[{\[]\s*(?:\\?["'{\[]|\w+\s*:)""")
+_HOLDERS = ("arguments", "parameters", "properties")  # of the call of a tool, and of a schema filled in
 _FENCE = re.compile(r"(```|~~~)[\w-]*[ \t]*\n?(.*?)(?:\1|$)", re.DOTALL)
 _LIST_MARK = re.compile(r"^(?:[-*+•–—→>#]+|\(?\d{1,2}[.):]|\(?[a-c][.)])\s+")
 _MARKS = " \t\"'`*_“”‘’«»„‹›「」『』"
+_IN_QUOTES = re.compile(r"^[\"“]([^\"“”]+)[\"”]\s*\.$")
 _LABEL = re.compile(
     r"^(?P<label>[^\W\d_](?:[^\W\d_]|[ !,.'’，。！]){0,60}?)\s*\d?[*_]*(?:\s*[:：=]|\s[-–—]\s)\s*[*_]*\s*(?P<text>.*)$"
 )
 _THING = re.compile(
-    r"\b(?:caption|description|answer|output|result|response|rewrite|version|title|option|product|candidate|assistant|"
+    r"\b(?:caption|description|answer|output|result|response|rewrite|version|title|option|product|candidate|assistant|ai|"
     r"légende|bildunterschrift|beschreibung|titel|descripción|título|didascalia|descrizione|legenda|descrição|onderschrift)\b|"
     r"标题|描述|说明|キャプション"
 )
@@ -68,15 +72,20 @@ _REFUSAL = re.compile(
     r"without (?:seeing|an? image|the image|a photo)\b|this (?:content|request)\b|i['’]?m not comfortable\b|"
     r"as an? (?:ai|(?:large )?language model|text-based)\b|it (?:is|['’]s) not possible|your request\b|"
     r"je suis désolé|désolé|es tut mir leid|tut mir leid|lo siento|mi dispiace|desculpe|"
-    r"i (?:can['’]?t|cannot|can not|am (?:sorry|unable|not able)|won['’]?t|do(?: not|n['’]t)))",
+    r"i (?:can['’]?t|cannot|can not|am (?:sorry|unable|not able)|won['’]?t|do(?: not|n['’]t))|"
+    r"(?:很|非常)?抱歉|对不起|對不起|我?(?:无法|無法|不能)|申し訳|すみません|죄송|"
+    r"извините|к сожалению|przepraszam|üzgünüm|helaas|tyvärr)",
     re.IGNORECASE,
 )
 _CHATTER = re.compile(
-    r"\b(?:the (?:user|shopper|wish|photo's caption)|the caption (?:is|says|should|describes|mentions|already)|let me|"
+    r"\b(?:the (?:user|shopper|wish|photo's caption)|let me|"
+    r"the caption (?:is|says|should|describes|mentions|already|remains|stays|does)|"
+    r"no (?:changes?|edits?|modifications?) (?:(?:is|are|was|were) )?(?:needed|required|necessary|made)|"
     r"i (?:can['’]?t|cannot)|let['’]s|i (?:will|would|need|should|have|think|must)|"
     r"i (?:changed|replaced|kept|removed|added|updated|edited)|"
     r"i['’](?:ll|ve|d|m)|we (?:need|should|have|must|can)|you (?:want|asked|provided|need)|as requested|hope this|please)\b|"
-    r"^(?:hmm+|wait|okay|alright|well),|^(?:changed|replaced|removed|added|swapped|kept|updated)\b",
+    r"^(?:hmm+|wait|okay|alright|well),|^(?:changed|replaced|removed|added|swapped|kept|updated)\b|"
+    r"^(?:change|replace|swap)\b.* (?:to|with|by|for)\b",
     re.IGNORECASE,
 )
 _NOTHING = re.compile(
@@ -86,6 +95,7 @@ _NOTHING = re.compile(
     re.IGNORECASE,
 )
 _MARKUP = re.compile(r"[{}\[\]<>|\\`\ufffd]|https?://|\*\*|__|~~|\w\(['\"]")
+_AGAIN = re.compile(r"\b(\w.{0,60}?)(?:\W+\1\b){4}", re.IGNORECASE)  # red red red red red
 _QUOTES = re.compile(r"(?<!\w)(?:'.*?'|\".*?\"|“.*?”|‘.*?’)(?!\w)")
 _KEYS = ("new_caption", "edited_caption", "rewritten_caption", "caption", "description", "answer", "result", "output", "text")
 
@@ -105,9 +115,10 @@ def read_caption(answer: str, caption: str = "", wish: str = "", *, cut: bool = 
         'A red coat'
     """
     text = without_reasoning(_clean(answer))
-    text = _TURN_END.split(_TURN_START.sub("", text))[0]
-    wrapped = _WRAPPED.search(text)
-    text = _BOXED.sub(r"\1", wrapped[2] if wrapped else text)
+    while wrapped := _WRAPPED.search(text):
+        text = wrapped[2]
+    boxed = _BOXED.search(text)
+    text = boxed[1] if boxed else text
     fence = _FENCE.search(text)
     text = (fence[2] if fence and fence[2].strip() else text).strip()
     found = _structured(text)
@@ -118,8 +129,8 @@ def read_caption(answer: str, caption: str = "", wish: str = "", *, cut: bool = 
 
 
 def _clean(answer: str) -> str:
-    """Removes surrogates and control codes."""
-    text = unicodedata.normalize("NFC", answer.encode("utf-8", "ignore").decode())
+    """Removes surrogates, control codes and frames."""
+    text = unicodedata.normalize("NFC", _SEEN_ONLY.sub("", answer).encode("utf-8", "ignore").decode())
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     unseen = ("Cc", "Cf", "Co", "Cn")
     return "".join(letter for letter in text if letter in "\n\t" or unicodedata.category(letter) not in unseen)
@@ -127,7 +138,7 @@ def _clean(answer: str) -> str:
 
 def _structured(text: str) -> str | None:
     """Caption of a JSON answer, bare or after a line of chatter; None if the answer is no JSON."""
-    start = re.search(r'[{\[]\s*["\'{\[]', text)
+    start = _OBJECT.search(text)
     if start is None or (start.start() and text[: start.start()].rstrip()[-1:] not in ":!."):
         return None
     body = text[start.start() :].strip()
@@ -135,13 +146,13 @@ def _structured(text: str) -> str | None:
         value, _ = json.JSONDecoder(strict=False).raw_decode(body)
     except (ValueError, RecursionError):
         try:
-            value = ast.literal_eval(body)  # a dict in Python's spelling
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = yaml.safe_load(body[:LONGEST_OBJECT])  # single quotes, or none, and commas before the end
+        except (ValueError, yaml.YAMLError, RecursionError):
             raise NoCaption("the answer is broken JSON") from None
     caption = _value(value)
     if caption is None:
         raise NoCaption("the answer is JSON without a caption")
-    return caption
+    return _structured(caption) or caption  # JSON in JSON
 
 
 def _value(value: Any) -> str | None:
@@ -155,10 +166,23 @@ def _value(value: Any) -> str | None:
         words = {key: key.replace("_", " ") for key in named}
         results = [key for key in named if _RESULT.search(words[key]) and not _OTHER.search(words[key])]
         key = next((key for key in (*_KEYS, *results) if key in named), None)
+        holder = next((key for key in _HOLDERS if key in named), None)
+        if key is None and holder is not None:
+            held = named[holder]
+            held = _decoded(held) if isinstance(held, str) else held
+            return _value(held) if isinstance(held, dict) and set(_KEYS) & set(held) else None
         if key is None and len(named) == 1 and not {"error", "detail", "message"} & set(named):
             (key,) = named
         return None if key is None else _value(named[key])
     return None
+
+
+def _decoded(text: str) -> Any:
+    """Value of a text that may be JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _rows(lines: list[str]) -> list[str]:
@@ -180,7 +204,7 @@ def _best_line(lines: list[str], caption: str, wish: str) -> str:
         if text and (_NAMED_RESULT.search(label) or (_RESULT.search(label) and not _OTHER.search(label))):
             return text
         old, *new = _ARROW.split(text, maxsplit=1)
-        text = new[0] if new and _same(old) == _same(caption) else text
+        text = _unmarked(new[0]) if new and _same(old) == _same(caption) else text
         if re.search(r"\w", text) and not (label and _OTHER.search(label)) and not _is_intro(text):
             plain.append(text)
     fresh = [text for text in plain if _same(text) not in (_same(caption), _same(wish))]
@@ -212,7 +236,7 @@ def _unmarked(line: str) -> str:
     line = _PICTURES.sub("", line)
     while match := _LIST_MARK.match(line):
         line = line[match.end() :]
-    text = line.strip(_MARKS)
+    text = _IN_QUOTES.sub(r"\1", line).strip(_MARKS)
     return f'{text}"' if text.count('"') % 2 and line.endswith('"') else text
 
 
@@ -222,13 +246,14 @@ def _same(text: str) -> str:
 
 def _plausible(text: str, wish: str) -> str:
     """Puts the caption on one line, or refuses it."""
-    text = _unmarked(_REMARK.sub("", " ".join(_TAG.sub("", text).split())))
+    text = _unmarked(_REMARK.sub("", " ".join(html.unescape(_TAG.sub("", text)).split())))
     if not re.search(r"[^\W\d_]", text):
         raise NoCaption("the answer is empty")
     for problem, found in (
         ("the model refused", _REFUSAL.match(text)),
         ("the answer says nothing", _NOTHING.fullmatch(text)),
         ("the answer is longer than a caption", len(text) > LONGEST_CAPTION),
+        ("the answer repeats itself", _AGAIN.search(text[: LONGEST_CAPTION + 1])),
         ("the answer repeats the wish", _same(text) == _same(wish)),
         ("the answer repeats the prompt", f" {_same(text)} " in f" {_same(INSTRUCTION)} "),
         (

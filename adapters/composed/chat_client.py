@@ -1,5 +1,6 @@
 """Client of OpenAI-compatible servers (vLLM, Ollama, llama.cpp, hosted): retries, a pace, and a cache of accepted answers."""
 
+import contextlib
 import email.utils
 import hashlib
 import http.client
@@ -21,10 +22,12 @@ from e2.adapters.composed.chat_protocol import (
     NoAnswer,
     chat_address,
     complaint,
+    names_structure,
     read_text,
     refused_parameter,
     request_form,
     shown_address,
+    unpacked,
 )
 from e2.adapters.composed.reasoning import NoCaption
 from e2.errors import InputError, printable
@@ -156,21 +159,24 @@ class ChatClient:
             with _opener.open(request, timeout=seconds) as response:
                 return read_text(_read(response, time.monotonic() + seconds), self.config.key_variable)
         except urllib.error.HTTPError as error:
-            raise self._http_error(error) from error
+            raise self._http_error(error, time.monotonic() + seconds) from error
         except TimeoutError as error:
             raise NoAnswer(f"no answer within {self.config.timeout:g} s" if time.monotonic() < deadline else LATE) from error
         except (OSError, http.client.HTTPException) as error:
             reason = str(getattr(error, "reason", None) or error or type(error).__name__)
             raise NoAnswer(printable(reason.strip())) from error
 
-    def _http_error(self, error: urllib.error.HTTPError) -> NoAnswer:
-        """Describes a status other than 200, with the server's own words."""
-        said = complaint(error.read(LONGEST_RESPONSE), self.config.key_variable) or str(error.reason)
+    def _http_error(self, error: urllib.error.HTTPError, deadline: float) -> NoAnswer:
+        """Describes a status other than 200, with the server's own words if they come in time and whole."""
+        content = b""
+        with contextlib.suppress(OSError, http.client.HTTPException, NoAnswer):
+            content = _read(error, deadline)
+        said = complaint(content, self.config.key_variable) or printable(str(error.reason))
         message = f"HTTP {error.code}: {said}"
         if error.code in (401, 403):
             variable = f"the key is read from the environment variable {self.config.key_variable}"
             return NoAnswer(f"{message} ({variable})", final=True)
-        if error.code in (400, 422):
+        if error.code in (400, 422) or names_structure(said):
             return Refused(message, final=True)
         if place := error.headers.get("Location"):
             return NoAnswer(f"{message}: it moves requests to {printable(place)}; give the address that answers", final=True)
@@ -192,14 +198,14 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 _opener = urllib.request.build_opener(_NoRedirects)
 
 
-def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
-    """Reads a response, however slowly it comes, until a time of `time.monotonic`."""
+def _read(response: Any, deadline: float) -> bytes:
+    """Reads a response, however slowly it comes, until a time of `time.monotonic`, and unpacks it."""
     content = b""
     while (more := response.read1(LONGEST_RESPONSE)) and len(content) < LONGEST_RESPONSE:
         content += more
         if time.monotonic() > deadline:
             raise TimeoutError
-    return content[:LONGEST_RESPONSE]
+    return unpacked(content[:LONGEST_RESPONSE], response.headers.get("Content-Encoding", ""), LONGEST_RESPONSE)
 
 
 class Refused(NoAnswer):

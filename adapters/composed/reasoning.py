@@ -1,4 +1,4 @@
-"""Strips the reasoning that usual families of models write before their answers."""
+"""Strips the reasoning and the control tokens that usual families of models write around their answers."""
 
 import re
 
@@ -6,18 +6,32 @@ _NAME = (
     r"(?:begin_of_|start_|seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad|inner_?monologue|"
     r"deliberation|plan(?:ning)?|details)"
 )
-_OPEN = rf"(?:<\|?{_NAME}\|?>|\[{_NAME}\]|◁think▷)"
+_OPEN = rf"(?:<\|?{_NAME}\|?>|<\|inner_prefix\|>|\[{_NAME}\]|◁think▷|^[ \t]*Thinking\.\.\.$)"
 _CLOSE = (
     r"(?:</\|?(?:seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad|inner_?monologue|"
     r"deliberation|plan(?:ning)?|details)\|?>|<\|?(?:end_of_|end_)(?:think(?:ing)?|thoughts?)\|?>|<\|/think\|>|"
-    rf"\[/{_NAME}\]|◁/think▷)"
+    rf"<\|inner_suffix\|>|\[/{_NAME}\]|◁/think▷|^\.\.\.done thinking\.$)"
 )
-_BLOCK = re.compile(rf"{_OPEN}.*?{_CLOSE}", re.IGNORECASE | re.DOTALL)
-_OPENING, _CLOSING = re.compile(_OPEN, re.IGNORECASE), re.compile(_CLOSE, re.IGNORECASE)
+_BLOCK = re.compile(rf"{_OPEN}.*?{_CLOSE}", re.IGNORECASE | re.DOTALL | re.MULTILINE)
+_OPENING, _CLOSING = (re.compile(mark, re.IGNORECASE | re.MULTILINE) for mark in (_OPEN, _CLOSE))
 _CHANNEL = re.compile(r"<\|?channel\|?>")
-_FINAL = re.compile(r"<\|?channel\|?>\s*final\b.*?<\|message\|>|^\s*analysis.*?assistant\s*final(?=\W|[A-Z])", re.DOTALL)
+_FINAL = re.compile(
+    r"<\|?channel\|?>\s*final\b.{0,200}?<\|message\|>|^\s*analysis.*?assistant\s*final(?=\W|[A-Z])|"
+    r"^\s*(?i:here is my thought process:.*?here is my response:)",
+    re.DOTALL,
+)
 _BARE_CHANNEL = re.compile(r"^\s*(?:analysis(?=[A-Z])|assistant\s*analysis)")
 _SOLUTION = re.compile(r"<\|?(?:begin_of_solution|start_response)\|?>|<\|?(?:end_of_solution|end_response)\|?>", re.IGNORECASE)
+_BEFORE = re.compile(
+    r"\[INST\].*?\[/INST\]|<s>|<bos>|<\|im_start\|>\s*(?:assistant)?|<start_of_turn>\s*(?:model)?|"
+    r"<\|start\|>\s*(?:assistant)?|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>|^\s*thought for [^\n]{1,40}\n",
+    re.DOTALL | re.IGNORECASE,
+)
+_TOKEN = re.compile(
+    r"<[|｜][^<>\n]{1,40}[|｜]>|\[\|[^][\n]{1,40}\|\]|</?(?:s|eos|pad|end|im_end|eot_id|end_of_turn|endoftext|end_of_text)>|"
+    r"\[/?INST\]|\[e~\["
+)
+LONGEST_ANSWER = 20_000  # characters that are looked at, besides the reasoning
 UNFINISHED = "the model was still reasoning when it stopped; raise max_tokens, or set reasoning_effort=low"
 
 
@@ -26,7 +40,7 @@ class NoCaption(Exception):
 
 
 def without_reasoning(answer: str) -> str:
-    """Returns the answer alone.
+    """Returns the answer alone, up to the control token that ends it.
 
     Raises:
         NoCaption: unfinished reasoning, so that no answer follows.
@@ -43,9 +57,17 @@ def without_reasoning(answer: str) -> str:
             raise NoCaption(UNFINISHED)
     elif _BARE_CHANNEL.match(answer):
         raise NoCaption(UNFINISHED)
-    answer = _BLOCK.sub("", answer)
+    if closings := list(_CLOSING.finditer(answer)):
+        whole = closings[-1].end()
+        answer = _BLOCK.sub("", answer[:whole]) + answer[whole:]
     if closings := list(_CLOSING.finditer(answer)):  # the opening was part of the prompt
         answer = answer[closings[-1].end() :]
     if _OPENING.search(answer):
         raise NoCaption(UNFINISHED)
-    return _SOLUTION.sub("", answer)
+    return _first_turn(_SOLUTION.sub("", answer)[:LONGEST_ANSWER])
+
+
+def _first_turn(answer: str) -> str:
+    """What is said before a control token, whichever the family of models, ends the turn."""
+    turns = _TOKEN.split(_BEFORE.sub("", answer))
+    return next((turn for turn in turns if turn.strip()), "")

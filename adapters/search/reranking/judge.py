@@ -113,13 +113,15 @@ def read_score(answer: str) -> str:
         >>> read_score('<think>red, yes</think> {"score": 8}'), read_score("Score: 7.5/10")
         ('8', '7.5')
     """
-    text = without_reasoning(answer).strip()
+    text = re.sub(r"^```\w*|```$", "", without_reasoning(answer).strip()).strip()
     try:
-        value = json.loads(re.sub(r"^```\w*|```$", "", text).strip())
+        value, _ = json.JSONDecoder().raw_decode(text[text.index("{") :])
+        value = {str(key).lower(): each for key, each in value.items()}.get("score")
     except (ValueError, RecursionError):
-        found = _NUMBER.fullmatch(text)
+        value = text
+    if isinstance(value, str):
+        found = _NUMBER.fullmatch(value)
         value = float(found[1].replace(",", ".")) if found else None
-    value = value.get("score") if isinstance(value, dict) else value
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= BEST:
         raise NoCaption(f"the answer is no score from 0 to {BEST}")
     return f"{value:g}"

@@ -1,5 +1,7 @@
 """What is taken from the answers of language models: one caption, or nothing with a reason."""
 
+import time
+
 import pytest
 
 from e2.adapters.composed.answers import LONGEST_CAPTION, read_caption
@@ -40,6 +42,16 @@ SPECIAL = "<|channel|>analysis<|message|>They want red.<|end|><|start|>assistant
         "<|channel>thought\nRed\n<channel|>A red hooded coat",
         "Reasoning: they want red.\nCaption: A red hooded coat",
         "Step 1: look\nStep 2: think\nFinal caption: A red hooded coat",
+        "<|inner_prefix|>They want red<|inner_suffix|>A red hooded coat<|assistant_end|>",
+        "Here is my thought process:\nThey want red.\nHere is my response:\nA red hooded coat",
+        "Thinking...\nThey want red.\n...done thinking.\n\nA red hooded coat",
+        "Thought for 3 seconds\n\nA red hooded coat",
+        # control tokens of further families
+        "A red hooded coat[|endofturn|]",
+        "A red hooded coat<｜end▁of▁sentence｜>",
+        "<|CHATBOT_TOKEN|>A red hooded coat<|END_OF_TURN_TOKEN|>",
+        "<think>red</think>\n<|begin_of_box|>A red hooded coat<|end_of_box|>",
+        "[INST] A navy coat, red [/INST] A red hooded coat</s>",
         # chatter and labels
         "Here is the edited caption:\n\nA red hooded coat",
         'Sure! Here\'s a caption for the wanted product:\n"A red hooded coat"',
@@ -72,15 +84,27 @@ SPECIAL = "<|channel|>analysis<|message|>They want red.<|end|><|start|>assistant
         '{"reasoning": "red", "final_caption": "A red hooded coat"}',
         '{"original": "A navy coat", "edited": "A red hooded coat"}',
         "<new_caption>A red hooded coat</new_caption>",
+        "<output><caption><![CDATA[A red hooded coat]]></caption></output>",
+        '"{\\"caption\\": \\"A red hooded coat\\"}"',
+        '{"caption": "{\\"caption\\": \\"A red hooded coat\\"}"}',
+        '{caption: "A red hooded coat",}',
+        '<tool_call>{"name": "answer", "arguments": {"caption": "A red hooded coat"}}</tool_call>',
+        '{"name": "answer", "arguments": "{\\"caption\\": \\"A red hooded coat\\"}"}',
+        '{"type": "object", "properties": {"caption": "A red hooded coat"}}',
         "| Original | New |\n|---|---|\n| A navy coat | A red hooded coat |",
         "| Field | Value |\n|---|---|\n| Caption | A red hooded coat |",
         "---\ncaption: A red hooded coat\n---",
         r"$\boxed{\text{A red hooded coat}}$",
+        r"The answer is $\boxed{\text{A red hooded coat}}$.",
+        "\x1b[32mA red hooded coat\x1b[0m",
         # headings, arrows, remarks, other languages
         "<details><summary>Thoughts</summary>They want red</details>\nA red hooded coat",
         "## New caption\n\nA red hooded coat",
         "**New caption**\n\nA red hooded coat\n\n**Explanation**\n\nRed now.",
         "a navy coat → A red hooded coat",
+        '"A navy coat" becomes "A red hooded coat"',
+        'Okay, so the caption would be: "A red hooded coat".',
+        "AI: A red hooded coat",
         "A red hooded coat — navy replaced by red",
         "Based on your wish, the new caption is: A red hooded coat",
         "Got it! A red hooded coat",
@@ -130,6 +154,14 @@ def test_the_caption_is_found_in_any_answer(answer):
         ("Changed navy to red.", "chatter"),
         ("Would you like anything else?", "chatter"),
         ("Without seeing the photo I can't say.", "refused"),
+        ("很抱歉，我无法完成这个请求。", "refused"),
+        ("申し訳ありませんが、できません。", "refused"),
+        ("No changes needed.", "chatter"),
+        ("The caption remains the same.", "chatter"),
+        ('Change "navy" to "red": A red hooded coat', "chatter"),
+        ("red red red red red red red", "repeats itself"),
+        ("Thinking...\nThey want a red coat", "still reasoning"),
+        ('{"name": "search", "arguments": {"query": "red coat"}}', "JSON without a caption"),
         ("No image was provided.", "refused"),
         ("This content violates our policy.", "refused"),
         ("Internal Server Error", "says nothing"),
@@ -160,6 +192,7 @@ def test_colons_of_captions_are_no_labels_and_a_line_cut_off_is_not_used():
         "Red tee, 'Let's go' print",
         'Red tee that says "I have no idea"',
         "Done tee, 12 in",
+        "AI Riders biker jacket, black",
     ):
         assert read_caption(caption) == caption
     assert read_caption("A red coat\nWish: with a ho", cut=True) == "A red coat"
@@ -176,3 +209,11 @@ def test_a_rewriting_is_its_text_and_knows_how_it_came_about():
     assert puzzled.steps == {"kept": "no word was understood", "unwanted": ["Red"], "not understood": "cheaper"}
     counts = {"rewritten": 2, "kept": 2, "failed": 1, "not_understood": 1, "reasons": {"HTTP 500": 1}}
     assert tally(told([*found, puzzled, "a plain text"])) == counts
+
+
+@pytest.mark.parametrize("piece", ["<think>", "</think><think>", "<answer>", "[INST]", "<|channel|>final", "[", "{a:"])
+def test_an_endless_answer_is_refused_at_once(piece):
+    began = time.monotonic()
+    with pytest.raises(NoCaption):
+        read_caption(piece * (100_000 // len(piece)))
+    assert time.monotonic() - began < 3

@@ -1,8 +1,10 @@
 """Rewriting over HTTP: a server on this machine that fails, stalls, talks nonsense and says 429."""
 
 import contextlib
+import gzip
 import json
 import time
+import zlib
 
 import pytest
 
@@ -33,6 +35,23 @@ def drip(handler):
         for _ in range(40):
             handler.wfile.write(b" ")
             time.sleep(0.05)
+
+
+def drip_error(handler):
+    handler.send_response(500)
+    handler.end_headers()
+    with contextlib.suppress(OSError):
+        for _ in range(80):
+            handler.wfile.write(b" ")
+            time.sleep(0.05)
+
+
+def choice(**further):
+    return content(json.dumps({"choices": [{"message": {"content": "A red coat with"}, **further}]}).encode())
+
+
+def packed(raw, encoding):
+    return lambda handler: reply(handler, 200, raw, Content_Encoding=encoding)
 
 
 def endpoint(server, cache=None, **options):
@@ -70,6 +89,22 @@ def test_retry_after_is_obeyed(server):
         (status(302, Location="http://elsewhere/v1"), "HTTP 302.*moves requests to http://elsewhere/v1; give the address"),
         (status(308, Location="http://["), "HTTP 308.*moves requests"),
         (saying("A red coat with", "MAX_TOKENS"), "cut off at max_tokens"),
+        (saying("A red coat with", "FinishReason.MAX_TOKENS"), "cut off at max_tokens"),
+        (saying("A red coat with", "model_context_window_exceeded"), "cut off at max_tokens"),
+        (saying("A red coat with", {"type": "length"}), "cut off at max_tokens"),
+        (choice(stop_reason="max_tokens"), "cut off at max_tokens"),
+        (choice(native_finish_reason="MAX_TOKENS", finish_reason="stop"), "cut off at max_tokens"),
+        (saying("A red coat with", "abort"), "ended the answer early: 'abort'"),
+        (saying("A red coat with", "insufficient_system_resource"), "ended the answer early"),
+        (saying("A red coat with", "RECITATION"), "withheld the answer"),
+        (saying("A red coat with", "guardrail_intervened"), "withheld the answer"),
+        (saying("", "stop", reasoning_details=[{"text": "They want red"}]), "spent its answer on reasoning"),
+        (packed(gzip.compress(b"{}" * 99)[:-20], "gzip"), "compressed answer is cut off, or far too long"),
+        (packed(gzip.compress(b" " * 9_000_000), "gzip"), "compressed answer is cut off, or far too long"),
+        (packed(b"hello", "gzip"), "compressed answer is damaged"),
+        (packed(b"hello", "br"), "compressed as 'br', which was not asked for"),
+        (content(b'{"object": "error", "message": "The model `x` does not exist."}'), "says: The model `x` does not exist"),
+        (content(b'{"base_resp": {"status_msg": "insufficient balance"}}'), "says: insufficient balance"),
         (saying(None, "tool_calls", tool_calls=[{"function": {"name": "caption"}}]), "call of a tool"),
         (
             content(b'{"choices": [{"error": {"message": "provider down"}, "message": {"content": ""}}]}'),
@@ -86,6 +121,20 @@ def test_trouble_that_stays_is_one_line_and_finished_answers_are_kept(server, tm
     server.script, server.bodies = [], []
     assert endpoint(server, tmp_path / "cache.jsonl").rewrite(["a dress", "a shirt"], ["is red", "is red"])[0]
     assert len(server.bodies) == 1  # the first was in the cache
+
+
+def test_an_error_that_drips_is_told_in_time(server):
+    server.script = [drip_error] * 3
+    began = time.monotonic()
+    with pytest.raises(InputError, match="HTTP 500: Internal Server Error"):
+        endpoint(server, tries=1).rewrite(["a dress"], ["is red"])
+    assert time.monotonic() - began < 2.5
+
+
+def test_a_server_that_refuses_the_structure_by_http_500_is_asked_without_it(server):
+    server.script = [lambda handler: reply(handler, 500, b'{"error": "failed to parse grammar"}')]
+    assert endpoint(server, tries=1).rewrite(["a dress"], ["is red"]) == ["a dress but is red"]
+    assert "response_format" not in server.bodies[-1]
 
 
 def test_a_refused_key_is_not_tried_again(server):
@@ -165,6 +214,9 @@ LOOP = "The user wants red"
         (content(b'{"error": {"message": "model \'nope\' not found"}}'), "the server says: model 'nope' not found"),
         (content(b'{"message": {"content": "A red coat"}, "done": true}'), "Ollama's own form; give the address"),
         (content(b'data: {"choices":[{"delta":{"content":"A red"}}]}\n\ndata: [DONE]\n'), "as a stream"),
+        (content(b': PROCESSING\n\ndata: {"choices":[{"delta":{"content":"A red"}}]}\n\n'), "as a stream"),
+        (content(b'event: message\ndata: {"choices":[{"delta":{"content":"A red"}}]}\n\n'), "as a stream"),
+        (content(b'{"choices":[{"delta":{"content":"A red coat"}}]}'), "as a stream"),
         (content(b'{"message": {"content": "A"}}\n{"message": {"content": " red"}}'), "several JSON lines"),
     ],
 )
@@ -181,12 +233,18 @@ def test_what_is_no_caption_is_refused_in_one_line_and_never_cached(server, tmp_
     [
         b'\xef\xbb\xbf{"choices": [{"message": {"content": "A red coat"}}]}',
         b'{"choices": [{"message": {"content": "A red coat \\ud83d"}}]}',
+        b'{"choices": [{"message": {"content": {"caption": "A red coat"}}}]}',
+        b'{"choices": [{"message": {"content": ["A red coat"]}}]}',
+        b': KEEP ALIVE\n\n{"choices": [{"message": {"content": "A red coat"}}]}',
+        '{"choices": [{"message": {"content": "A red coat"}}]}'.encode("utf-16"),
+        packed(gzip.compress(b'{"choices": [{"message": {"content": "A red coat"}}]}'), "gzip"),
+        packed(zlib.compress(b'{"choices": [{"message": {"content": "A red coat"}}]}'), "deflate"),
         b'{"choices": [{"message": {"content": [{"type": "text", "text": "A red "}, {"type": "text", "text": "coat"}]}}]}',
         b'{"choices": [{"message": {"content": "<think>red</think>{\\"caption\\": \\"A red coat\\"}"}}]}',
     ],
 )
 def test_a_caption_is_found_in_every_form_of_the_protocol(server, raw):
-    server.script = [content(raw)]
+    server.script = [content(raw) if isinstance(raw, bytes) else raw]
     assert endpoint(server).rewrite(["a coat"], ["is red"]) == ["A red coat"]
 
 

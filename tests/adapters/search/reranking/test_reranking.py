@@ -81,7 +81,16 @@ def test_an_implausible_answer_is_told_and_asked_for_again(server, answer):
 
 
 @pytest.mark.parametrize(
-    "answer", ['{"score": 7}', '```json\n{"score": 7.0}\n```', "7", "Score: 7/10", "<think>3?</think>7 out of 10."]
+    "answer",
+    [
+        '{"score": 7}',
+        '```json\n{"score": 7.0}\n```',
+        "7",
+        "Score: 7/10",
+        "<think>3?</think>7 out of 10.",
+        '{"Score": "7"}\nThe coat is red.',
+        "<|begin_of_box|>7<|end_of_box|>",
+    ],
 )
 def test_a_score_is_found_in_every_usual_form(answer):
     assert read_score(answer) == "7"
