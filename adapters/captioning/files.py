@@ -1,9 +1,9 @@
 """Reads and writes files of captions.
 
 Formats: JSON lines, JSON lists of rows (COCO results among them), COCO annotations, ``{"id": "caption"}`` in JSON, and CSV or
-TSV tables, with ids in ``product_id``, ``image_id``, ``image`` or ``id``; all in UTF-8, with or without a byte order mark; so
-the output of `e2 caption write` can be read. Ids are compared letter by letter: the number 42 of a COCO file is the id ``42``,
-neither ``0042`` nor ``42.jpg``.
+TSV tables, with ids in ``product_id``, ``image_id``, ``image`` or ``id``; in any encoding that is told apart, also compressed
+by gzip; so the output of `e2 caption write` can be read. Ids are compared letter by letter: the number 42 of a COCO file is
+the id ``42``, neither ``0042`` nor ``42.jpg``.
 """
 
 import csv
@@ -11,12 +11,15 @@ import html
 import io
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from e2.errors import InputError, escaped, printable
+from e2.data.dialect import dialect_of, foreign_byte, open_text
+from e2.errors import InputError, escaped, first_line, printable
+from e2.json_once import RepeatedKey, loads_once
 
 IDS = ("product_id", "image_id", "image", "id")
 FORMS = "give JSON lines or a table with product_id and caption, COCO results, or JSON {id: caption}"
@@ -100,8 +103,8 @@ def _entries(path: Path) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """Yields location, id and row of each caption."""
     text = _text(path)
     try:
-        found = json.loads(text, object_pairs_hook=_once)
-    except _Repeated as repeated:
+        found = loads_once(text)
+    except RepeatedKey as repeated:
         raise InputError(f"{path}: {printable(str(repeated))} has a second caption; give one for each") from repeated
     except (ValueError, RecursionError):
         yield from ((f"line {number}", _name(row), row) for number, row in _lines(text, path))
@@ -128,26 +131,17 @@ def _name(row: dict[str, Any]) -> Any:
     return next((row[name] for name in IDS if row.get(name) is not None), None)
 
 
-class _Repeated(Exception):
-    """A key that occurs twice in one JSON object; JSON readers would silently take the last one."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise _Repeated(key)
-        found[key] = value
-    return found
-
-
 def _text(path: Path) -> str:
+    """Reads a file in whichever encoding it is, unpacked."""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; {FORMS}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text; save it as UTF-8") from error
+        with open_text(path, dialect_of(path, "").encoding) as file:
+            text = file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(f"cannot read {path}: {reason}; {FORMS}") from error
+    if byte := foreign_byte(text):
+        raise InputError(f"{path} is not UTF-8 text (byte {byte}); save it as UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -164,8 +158,8 @@ def _lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line, object_pairs_hook=_once)
-        except _Repeated as repeated:
+            row = loads_once(line)
+        except RepeatedKey as repeated:
             raise InputError(f"{path}, line {number}: {printable(str(repeated))} occurs twice") from repeated
         except (ValueError, RecursionError) as error:
             plain = "plain text lines have no ids" if not first.lstrip().startswith(("{", "[")) else "this is not JSON"
@@ -183,6 +177,8 @@ def _table(lines: Sequence[str], start: int, delimiter: str, path: Path) -> Iter
     try:
         for cells in filter(None, reader):
             where = start + 1 + reader.line_num
+            if not any(map(str.strip, cells)):
+                continue  # as spreadsheets leave them
             if len(cells) > len(columns):
                 raise InputError(
                     f"{path}, line {where} has {len(cells)} cells, but there are {len(columns)} columns; quote texts"

@@ -3,6 +3,7 @@
 Query vectors are in the encoder's own space, so they find photos as well as texts.
 """
 
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -179,7 +180,7 @@ class Composer(ABC):
 
 def wish_fault(wish: str) -> str | None:
     """Explains why a text cannot be a wish, and the remedy; None if it can."""
-    if not wish.strip(" .,?!"):
+    if not any(unicodedata.category(letter)[0] in "LNS" for letter in wish):  # no letter, number or symbol
         return 'is empty; say what should differ, e.g. "is red and has a hood"'
     return f"has {len(wish):,} characters; keep it below {LONGEST_WISH:,}" if len(wish) > LONGEST_WISH else None
 

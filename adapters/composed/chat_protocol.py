@@ -131,7 +131,7 @@ def unpacked(content: bytes, encoding: str, longest: int) -> bytes:
 
 
 def names_structure(said: str) -> bool:
-    """Whether a server's message is about the structured output asked for, as of servers that answer so with HTTP 500."""
+    """True if a server's message is about the structured output asked for; some say so with HTTP 500."""
     return re.search(r"response_?format|json_?schema|grammar|structured output|guided", said, re.IGNORECASE) is not None
 
 

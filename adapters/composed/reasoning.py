@@ -68,6 +68,6 @@ def without_reasoning(answer: str) -> str:
 
 
 def _first_turn(answer: str) -> str:
-    """What is said before a control token, whichever the family of models, ends the turn."""
+    """Selects the text before the control token, of any family of models, that ends the turn."""
     turns = _TOKEN.split(_BEFORE.sub("", answer))
     return next((turn for turn in turns if turn.strip()), "")

@@ -10,13 +10,14 @@ A file of queries is BEIR's JSON lines (``{"_id": ..., "text": ...}``), JSON ``{
 A product is relevant if its grade is above zero; nDCG counts higher grades more.
 """
 
-import json
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from e2.errors import InputError, first_line, printable
+from e2.json_once import RepeatedKey, loads_once
 
 BEIR = ["query-id", "corpus-id", "score"]
 FORMS = "JSON {query: {product id: grade}}, BEIR's tsv with its header, or TREC's lines `query 0 product grade`"
@@ -75,7 +76,9 @@ def read_qrels(path: str | Path, queries: str | Path | None = None) -> Qrels:
         InputError: a file that cannot be read or has another form, no relevant product at all, or a query without a text.
     """
     path = Path(path)
-    written, named = _read_json(path) if path.suffix == ".json" else _read_rows(path)
+    written, named = _read_json(path) if path.suffix.lower() == ".json" else _read_rows(path)
+    if any(not product.strip() for grades in written.values() for product in grades):
+        raise InputError(f"{path} judges a product without an id; give {FORMS}")
     relevant = {query: found for query, grades in written.items() if (found := {i: g for i, g in grades.items() if g > 0})}
     if not relevant:
         raise InputError(f"{path} judges no product relevant to any query; give {FORMS}")
@@ -110,44 +113,52 @@ def _read_json(path: Path) -> Judgements:
     for query, grades in content.items():
         if not isinstance(grades, dict) or not all(_is_grade(grade) for grade in grades.values()):
             raise InputError(f"{path}, query {printable(query)!r}: expected {{product id: grade of 0 to {LARGEST}}}")
-    return content, True
+    return {query: {product: int(grade) for product, grade in grades.items()} for query, grades in content.items()}, True
 
 
 def _read_rows(path: Path) -> Judgements:
     """Reads TREC's or, by their header, BEIR's rows."""
     found: dict[str, dict[str, int]] = {}
     lines = list(_lines(path))
-    beir = bool(lines) and lines[0][1].split() == BEIR
+    beir = bool(lines) and lines[0][1].lower().replace("_", "-").split() == BEIR
     for number, line in lines[beir:]:
         cells = line.split("\t") if beir else line.split()
         grade = _number(cells[-1])
         if grade is None or len(cells) != (3 if beir else 4):
             raise InputError(f"{path}, line {number}: is no judgement with a grade of 0 to {LARGEST}; give {FORMS}")
-        found.setdefault(cells[0].strip(), {})[cells[-2].strip()] = grade
+        query, product = cells[0].strip(), cells[-2].strip()
+        if found.setdefault(query, {}).setdefault(product, grade) != grade:
+            raise InputError(
+                f"{path}, line {number}: {printable(product)!r} has two grades for {printable(query)!r}; keep one"
+            )
     return found, False
 
 
 def _read_queries(path: Path) -> dict[str, str]:
     """Reads query id -> text."""
     forms = 'JSON lines {"_id": ..., "text": ...}, JSON {id: text}, or id<TAB>text in each line'
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         content = _parsed(_read(path), f"{path}", forms)
         if not isinstance(content, dict) or not all(isinstance(text, str) for text in content.values()):
             raise InputError(f"{path} holds no queries; give {forms}")
         return content
-    read = _entry if path.suffix == ".jsonl" else _cells
+    read = _entry if path.suffix.lower() == ".jsonl" else _cells
     texts: dict[str, str] = {}
     for number, line in _lines(path):
         query, text = read(line, f"{path}, line {number}")
         if not isinstance(query, str) or not isinstance(text, str) or not text:
             raise InputError(f"{path}, line {number}: is no query; give {forms}")
-        texts[query.strip()] = text.strip()
+        if texts.setdefault(query.strip(), text.strip()) != text.strip():
+            raise InputError(f"{path}, line {number}: query {printable(query)!r} has two texts; keep one")
     return texts
 
 
 def _entry(line: str, where: str) -> tuple[Any, Any]:
     entry = _parsed(line, where, 'one object {"_id": ..., "text": ...}')
-    return (entry.get("_id"), entry.get("text")) if isinstance(entry, dict) else (None, None)
+    if not isinstance(entry, dict):
+        return None, None
+    query = entry.get("_id")
+    return (str(query) if isinstance(query, int) and not isinstance(query, bool) else query), entry.get("text")
 
 
 def _cells(line: str, where: str) -> tuple[str, str]:
@@ -169,18 +180,20 @@ def _read(path: Path) -> str:
 
 def _parsed(text: str, where: str, wanted: str) -> Any:
     try:
-        return json.loads(text)
+        return loads_once(text)
+    except RepeatedKey as error:
+        raise InputError(f"{where} names {printable(str(error))!r} twice in one object; keep one") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is no JSON ({first_line(error)}); give {wanted}") from error
 
 
 def _is_grade(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value <= LARGEST
+    """True for a whole number, as ``2.0`` too, which is what other tools make of ``2``."""
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return whole and not isinstance(value, bool) and value <= LARGEST
 
 
 def _number(text: str) -> int | None:
     """A grade, or None."""
-    try:
-        return grade if _is_grade(grade := int(text)) else None
-    except ValueError:
-        return None
+    text = text.strip()
+    return grade if re.fullmatch(r"[+-]?[0-9]{1,9}(\.0*)?", text) and _is_grade(grade := int(float(text))) else None

@@ -11,7 +11,7 @@ clearly higher results.
 from pathlib import Path
 
 from e2.benchmarks.composed.data.files import find_annotation, photos_by_name, read_json, required, texts_of
-from e2.benchmarks.composed.data.published import Annotated, build_task
+from e2.benchmarks.composed.data.published import Annotated, build_task, check_names
 from e2.benchmarks.composed.data.task import Task
 from e2.benchmarks.composed.data.usable import PublishedQuery
 from e2.errors import InputError
@@ -35,7 +35,9 @@ def read_entries(annotations: str | Path, category: str, split: str) -> list[Pub
     path = find_annotation(Path(annotations), f"captions/{name}", name)
     if split == "test":
         raise InputError("the targets of FashionIQ's test split are not published; evaluate on --split val")
-    return [_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(read_json(path, list))]
+    entries = [_entry(entry, f"{path}, entry {place}") for place, entry in enumerate(read_json(path, list))]
+    check_names(entries)
+    return entries
 
 
 def _entry(entry: object, where: str) -> PublishedQuery:

@@ -1,12 +1,12 @@
 """Reads annotation files and photo folders as data sets publish them."""
 
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
-from e2.errors import InputError, first_line
+from e2.errors import InputError, first_line, printable
+from e2.json_once import RepeatedKey, loads_once
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MISSING = ("error", "skip")
@@ -31,7 +31,9 @@ def read_json(path: Path, kind: type) -> Any:
         InputError: it is no JSON, or something else is at its top.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = loads_once(path.read_text(encoding="utf-8-sig"))
+    except RepeatedKey as error:
+        raise InputError(f"{path} names {printable(str(error))!r} twice; get it again from its publisher") from error
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON ({first_line(error)}); get it again from its publisher") from error
     if not isinstance(content, kind):

@@ -18,7 +18,7 @@ from e2.errors import InputError, printable
 from e2.progress import with_progress
 
 TWICE, ABSENT, DAMAGED = "named twice", "missing", "damaged"  # photos
-NO_PHOTO, NO_WISH = "without a photo", "without a usable wish"  # queries
+NO_PHOTO, NO_WISH, SAME = "without a photo", "without a usable wish", "with one photo as reference and target"  # queries
 KINDS = ("queries", "photos")
 
 
@@ -85,23 +85,30 @@ def refuse_damaged(paths: Mapping[str, Path]) -> None:
 def usable_queries(
     queries: Sequence[PublishedQuery], photos: Iterable[str], missing: str, what: str
 ) -> tuple[list[PublishedQuery], Counter[str]]:
-    """Selects queries with ``photos`` and a non-empty wish; counts the others by cause. ``what``: the data, for messages.
+    """Selects queries with ``photos``, a target of their own and a wish; counts the others by cause. ``what``: the data, for
+    messages.
 
     Raises:
-        InputError: a query without a usable wish under ``error``, or no usable query.
+        InputError: an unusable query under ``error``, or no usable query.
     """
     photos = set(photos)
     usable, left_out = [], Counter[str]()
     for query in queries:
         fault = wish_fault(query.captions if isinstance(query.captions, str) else " ".join(query.captions))
-        if fault and missing == "error":
-            raise InputError(f"{query.where}: the wish {fault}, or evaluate on the rest by --missing skip")
+        absent = next((name for name in (query.reference, *query.answers, *query.others) if name not in photos), None)
+        cause = problem = None
         if fault:
-            left_out[NO_WISH] += 1
-        elif photos.issuperset((query.reference, *query.answers, *query.others)):
-            usable.append(query)
+            cause, problem = NO_WISH, f"the wish {fault}"
+        elif absent is not None:
+            cause, problem = NO_PHOTO, f"photo {printable(absent)!r} is not in the gallery; get the annotations again"
+        elif query.reference in query.answers[:1]:
+            cause, problem = SAME, "reference and target are one photo; get the annotations again"
+        if cause and missing == "error":
+            raise InputError(f"{query.where}: {problem}, or evaluate on the rest by --missing skip")
+        if cause:
+            left_out[cause] += 1
         else:
-            left_out[NO_PHOTO] += 1
+            usable.append(query)
     if not usable:
         raise InputError(f"no {what} query has all of its photos and a wish; complete the folder given by --images")
     return usable, left_out

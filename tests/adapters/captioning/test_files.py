@@ -1,5 +1,6 @@
 """Files of captions, of the forms that other programs write and of those that cannot be understood."""
 
+import gzip
 import json
 
 import pytest
@@ -66,6 +67,21 @@ def test_captions_of_any_origin(tmp_path, form):
     assert found.further == ("several photos" in form)
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "product_id\tcaption\r\n7\tbleu délavé\r\n".encode("utf-16"),
+        "product_id;caption\n7;bleu délavé\n".encode("cp1252"),
+        '{"7": "bleu délavé"}'.encode("utf-16"),
+        gzip.compress('{"7": "bleu délavé"}'.encode()),
+        "product_id,caption\n7,bleu délavé\n,\n , \n".encode(),
+    ],
+)
+def test_captions_in_any_encoding(tmp_path, raw):
+    (tmp_path / "file").write_bytes(raw)
+    assert read_captions(tmp_path / "file").captions == {"7": "bleu délavé"}
+
+
 @pytest.mark.parametrize("text", REFUSED)
 def test_what_is_not_understood_is_named(tmp_path, text):
     (tmp_path / "file").write_text(text, encoding="utf-8")
@@ -91,9 +107,12 @@ def test_long_captions_with_line_separators_stay_whole(tmp_path):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    (tmp_path / "file").write_bytes(b'{"p": "blau\xe9"}')
-    with pytest.raises(InputError, match="not UTF-8"):
+    (tmp_path / "file").write_bytes('{"p": "bleu délavé"}'.encode() + b"\xe9")
+    with pytest.raises(InputError, match="not UTF-8 text .byte 0xe9."):
         read_captions(tmp_path / "file")
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b'{"p": "a dress"}')[:-9])
+    with pytest.raises(InputError, match="cannot read"):
+        read_captions(tmp_path / "cut.gz")
     with pytest.raises(InputError, match="cannot read"):
         read_captions(tmp_path / "none")
 

@@ -58,6 +58,43 @@ def test_every_form_says_the_same(files, tmp_path, name, queries):
     assert list(other.relevant.values()) == list(plain.relevant.values())
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("trec.txt", "q1 0 1 1.0\r\nq1 0 1 1\r\nq1 0 2 -1\r\n"),
+        ("beir.tsv", "\ufeffquery_id\tCorpus_ID\tScore\nq1\t1\t1.0\n"),
+        ("ids.JSON", '{"q1": {"1": 1.0}}'),
+    ],
+)
+def test_grades_and_headers_as_other_tools_write_them(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "red"}\n')
+    assert read_qrels(tmp_path / name, tmp_path / "queries.jsonl").relevant == {"q1": {"1": 1}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts", "said"),
+    [
+        ("trec.txt", "q1 0 1 1\nq1 0 1 0\n", '{"_id": "q1", "text": "red"}', "line 2: '1' has two grades for 'q1'; keep one"),
+        ("trec.txt", "q1 0 1 1_0\n", '{"_id": "q1", "text": "red"}', "line 1: is no judgement"),
+        ("trec.txt", "q1 0 1 0.5\n", '{"_id": "q1", "text": "red"}', "line 1: is no judgement"),
+        ("ids.json", '{"q1": {"1": 1, "1": 0}}', '{"_id": "q1", "text": "red"}', "names '1' twice"),
+        ("ids.json", '{"q1": {"": 1}}', '{"_id": "q1", "text": "red"}', "a product without an id"),
+        (
+            "trec.txt",
+            "q1 0 1 1\n",
+            '{"_id": "q1", "text": "red"}\n{"_id": "q1", "text": "blue"}',
+            "line 2: query 'q1' has two texts",
+        ),
+    ],
+)
+def test_contradictions_are_refused(tmp_path, name, content, texts, said):
+    (tmp_path / name).write_text(content)
+    (tmp_path / "queries.jsonl").write_text(texts)
+    with pytest.raises(InputError, match=said):
+        read_qrels(tmp_path / name, tmp_path / "queries.jsonl")
+
+
 def test_metrics_are_those_of_their_definitions():
     rng = np.random.default_rng(0)
     ids = [f"p{place}" for place in range(40)]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from e2.benchmarks.composed.data import circo, cirr
+from e2.benchmarks.composed.data import circo, cirr, fashioniq
 from e2.benchmarks.composed.data.circo import load_circo
 from e2.benchmarks.composed.data.cirr import load_cirr
 from e2.benchmarks.composed.data.fashion200k import load_fashion200k, modification
@@ -106,6 +106,37 @@ def test_damaged_fashioniq_annotations(tmp_path, path, content, message):
     write(root / path, content)
     with pytest.raises(InputError, match=message):
         load_fashioniq(root, root / "images", missing="skip")
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "message", "left"),
+    [
+        ("image_splits/split.dress.val.json", lambda names: names.remove("dress2"), "photo 'dress2' is not in the gallery", 5),
+        ("captions/cap.dress.val.json", lambda all_: all_[0].update(target="dress0"), "reference and target are one photo", 5),
+        ("captions/cap.dress.val.json", lambda all_: all_[0].update(captions=["\u200b", "\u00a0"]), "the wish is empty", 5),
+        ("captions/cap.dress.val.json", lambda all_: all_.append(all_[0]), "a second query dress0 dress1", None),
+    ],
+)
+def test_queries_that_cannot_be_answered_are_refused_or_counted(tmp_path, monkeypatch, path, change, message, left):
+    monkeypatch.setattr(fashioniq, "PUBLISHED", {})
+    root = small_fashioniq(tmp_path)
+    change(entries := json.loads((root / path).read_text()))
+    write(root / path, entries)
+    with pytest.raises(InputError, match=message):
+        load_fashioniq(root, root / "images")
+    if left:
+        assert len(load_fashioniq(root, root / "images", missing="skip")) == left
+
+
+def test_annotations_with_a_byte_order_mark_are_read_and_repeated_keys_refused(tmp_path):
+    images = small_cirr(tmp_path)
+    for path in tmp_path.rglob("*.json"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(load_cirr(tmp_path, images, missing="skip")) == 2
+    listed = tmp_path / "image_splits/split.rc2.val.json"
+    listed.write_text('{"dev-0": "a", "dev-0": "b"}')
+    with pytest.raises(InputError, match="names 'dev-0' twice"):
+        load_cirr(tmp_path, images, missing="skip")
 
 
 def test_wrong_fashioniq_options(tmp_path):
