@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,10 +32,11 @@ from e2.data.images import BadImage, MissingImage, UnreadableImage
 from e2.data.read import JSON_ROWS_FOR_NAMES, json_column
 from e2.data.remote import fetched, is_remote
 from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, FileSource, require_columns
-from e2.errors import InputError, escaped, in_short
+from e2.errors import InputError, escaped, in_brief, in_short, printable
 from e2.extras import extra
+from e2.json_once import RepeatedKey, loads_once
 
-FORMAT = 5  # version of the cache; counts up whenever the same shards give other samples
+FORMAT = 6  # version of the cache; counts up whenever the same shards give other samples
 TEXT_ENDINGS = ("json", "txt")
 PLACE = pa.struct([("offset", pa.int64()), ("size", pa.int64())])
 SAMPLES = pa.schema(
@@ -42,6 +44,7 @@ SAMPLES = pa.schema(
     | {"problem": pa.string()}
 )
 SAMPLES_AT_ONCE = 4096
+LONGEST_NOTE, PIECE = 80, 1 << 16  # characters; bytes
 
 
 class ShardSource(FileSource):
@@ -167,7 +170,7 @@ def _texts(samples: pa.Table, tags: Sequence[str], columns: Columns, where: str)
     found = samples.drop_columns(["images"]).to_pylist()
     rows = [_row(sample, columns) for sample in found]
     cells = {name: json_column([row.get(name) for row in rows]) for name in wanted}
-    told = [[{"what": "files found", "value": sample["endings"]}] if sample["endings"] else None for sample in found]
+    told = [_note(sample, row, columns) for sample, row in zip(found, rows, strict=True)]
     cells |= {MALFORMED: samples.column(MALFORMED), NOTES: pa.array(told, pa.list_(NOTE))}
     return normalise(pa.table(cells), tags, columns, where)
 
@@ -186,11 +189,20 @@ def _malformed(samples: pa.Table) -> pa.Array:
 def _row(sample: dict[str, Any], columns: Columns) -> dict[str, Any]:
     """Completes a sample's json from its txt and its name."""
     row = _object(sample["json"])
-    if row.get(columns.caption) is None:
+    if row.get(columns.caption) in (None, "", []):
         row[columns.caption] = sample["txt"]
-    if columns.id == Columns.id:
-        row.setdefault(columns.id, sample["key"])
+    if columns.id == Columns.id and row.get(columns.id) is None:
+        row[columns.id] = sample["key"]
     return row
+
+
+def _note(sample: dict[str, Any], row: dict[str, Any], columns: Columns) -> list[dict[str, str]] | None:
+    """Notes on what a sample has in place of what it lacks."""
+    if sample["endings"]:
+        return [{"what": "files found", "value": sample["endings"]}]
+    if row.get(columns.caption) in (None, "", []) and sample["json"]:
+        return [{"what": "caption not among the keys", "value": in_brief(" ".join(_object(sample["json"])), LONGEST_NOTE)}]
+    return None
 
 
 def _object(cell: str | None) -> dict[str, Any]:
@@ -204,7 +216,9 @@ def _problem(texts: Mapping[str, str]) -> str | None:
         if byte := foreign_byte(text):
             return f"damaged sample: its {kind} is not in UTF-8 (byte {byte})"
     try:
-        found = json.loads(texts.get("json") or "{}")
+        found = loads_once(texts.get("json") or "{}")
+    except RepeatedKey as error:
+        return f"damaged sample: its json names {printable(str(error))!r} twice"
     except (ValueError, RecursionError) as error:
         return f"damaged sample: its json cannot be read ({in_short(error)})"
     return None if isinstance(found, dict) else "damaged sample: its json holds no object"
@@ -261,7 +275,8 @@ def _samples_of(key: str, members: Sequence["Member"]) -> Iterator[dict[str, Any
 def _sample(key: str, texts: dict[str, str], photos: Sequence["Member"], members: Sequence["Member"]) -> dict[str, Any]:
     places = [member.place for member in sorted(photos, key=lambda member: _natural(member.ending))]
     endings = None if texts and places else " ".join(dict.fromkeys(f".{member.ending}" for member in members))
-    problem = _problem(texts)
+    twice = Counter(member.ending for member in members).most_common(1)[0]
+    problem = f"files named twice: .{twice[0]} occurs {twice[1]} times in the sample" if twice[1] > 1 else _problem(texts)
     usable = {} if problem else texts
     found = {"key": key, "json": usable.get("json"), "txt": usable.get("txt"), "images": places, "endings": endings}
     return found | {"problem": problem}
@@ -294,7 +309,7 @@ def _members(file: Path) -> Iterator[Member]:
                 tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
                 path = PurePosixPath(escaped(info.name))  # in any encoding
                 name, _, ending = path.name.partition(".")
-                if info.isfile() and name:
+                if info.isfile() and name and not info.issparse():  # the bytes of a sparse file are not as they were
                     member = Member(str(path.parent / name), ending, {"offset": info.offset_data, "size": info.size}, None)
                     opened = tar.extractfile(info) if member.kind in TEXT_ENDINGS else None
                     yield member._replace(text=opened.read().decode("utf-8-sig", "surrogateescape")) if opened else member
@@ -310,6 +325,10 @@ def _require_end(file: Path, offset: int) -> None:
         if content.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
             raise InputError(
                 f"{file}: cut or damaged at byte {offset:,}, where neither a file nor the end is; copy or pack it again"
+            )
+        if any(map(any, iter(functools.partial(content.read, PIECE), b""))):
+            raise InputError(
+                f"{file}: more follows its end at byte {offset:,}; join archives by tar --concatenate, not by cat"
             )
 
 

@@ -1,6 +1,8 @@
 import io
 import json
 import pickle
+import shutil
+import subprocess
 import tarfile
 from collections import Counter
 
@@ -243,3 +245,50 @@ def test_a_failed_import_leaves_nothing(table, tmp_path):
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
     with pytest.raises(InputError, match="choose parquet or webdataset"):
         import_catalogue(table, tmp_path / "out", to="zip", progress=False)
+
+
+def packed(path, *members):
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def said_of(path):
+    with pytest.raises(InputError) as refused:
+        open_catalogue(f"webdataset:{path}", progress=False)
+    return str(refused.value)
+
+
+def test_files_and_keys_named_twice_are_told_not_joined(tmp_path):
+    jpg, txt = ("a.jpg", encoded(photo(1))), ("a.txt", b"a red coat")
+    assert "files named twice (.jpg occurs 2 times" in said_of(packed(tmp_path / "1.tar", jpg, txt, jpg, txt))
+    assert "its json names 'caption' twice" in said_of(
+        packed(tmp_path / "2.tar", jpg, ("a.json", b'{"caption": "red", "caption": "blue"}'))
+    )
+    one, other = packed(tmp_path / "3.tar", jpg, txt), packed(tmp_path / "4.tar", ("b.jpg", jpg[1]), ("b.txt", txt[1]))
+    (tmp_path / "both.tar").write_bytes(one.read_bytes() + other.read_bytes())
+    assert "more follows its end" in said_of(tmp_path / "both.tar")
+
+
+def test_what_a_sample_has_in_place_of_a_text_is_told(tmp_path):
+    jpg = ("a.jpg", encoded(photo(1)))
+    assert "no text (caption not among the keys: 'title price')" in said_of(
+        packed(tmp_path / "1.tar", jpg, ("a.json", b'{"title": "a red coat", "price": 3}'))
+    )
+    nothing = ("a.json", b'{"caption": "", "product_id": null}')
+    (product,) = open_catalogue(f"webdataset:{packed(tmp_path / '2.tar', jpg, nothing, ('a.txt', b'red'))}", progress=False)
+    assert (product.product_id, product.captions) == ("a", ("red",))
+
+
+def test_a_sparse_file_is_no_photo(tmp_path):
+    if not shutil.which("tar"):
+        pytest.skip("no tar program")
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.write(encoded(photo(1)))
+        file.truncate(1 << 20)
+    (tmp_path / "a.txt").write_text("red")
+    subprocess.run(["tar", "-S", "-cf", "s.tar", "a.jpg", "a.txt"], cwd=tmp_path, check=True)
+    assert "no image" in said_of(tmp_path / "s.tar")
