@@ -10,6 +10,7 @@ from e2.data.shop.layout import OPTION
 from e2.errors import InputError, first_line
 from e2.extras import extra
 
+HEAD = 1024  # bytes
 ITEMS = ("item", "entry")  # of RSS and of Atom
 DETAIL = "product_detail"
 DESCRIPTIONS = ("description", "summary", "content")  # of RSS, and of Atom
@@ -34,6 +35,8 @@ def _items(file: Path) -> Iterator[Any]:
     etree, found = _etree(), False
     try:
         with open_bytes(file) as content:
+            head = content.read(HEAD)
+            content.seek(len(head) - len(head.lstrip()))  # blank lines that programs leave before the declaration
             tags = [f"{{*}}{tag}" for tag in ITEMS]
             safe = {"resolve_entities": False, "no_network": True, "remove_comments": True, "remove_pis": True}
             for _, item in etree.iterparse(content, tag=tags, **safe):

@@ -11,6 +11,7 @@ from e2.errors import InputError
 LISTS = ("products", "items", "data", "results", "entries", "nodes", "edges", "records")  # names of the list of products
 TEXTS = ("src", "url", "path", "name", "title", "label", "value", "rendered", "text")  # what an object stands for
 VALUES = ("values", "options", "option", "value")  # of a named attribute
+PAGES = ("edges", "nodes")  # of lists in GraphQL
 PRICE = "price"
 DEEPEST = 8  # lists and objects around the products
 
@@ -43,12 +44,20 @@ def fields_of(product: dict[str, Any]) -> dict[str, list[str]]:
     """
     fields: dict[str, list[str]] = defaultdict(list)
     for name, value in [*product.items(), *_prices(product)]:
-        for item in value if isinstance(value, list) else [value]:
+        for item in _listed(value):
             attribute = _attribute(item)
             for text in attribute[1] if attribute else [_text(item)]:
                 if text and text.strip():
                     fields[attribute[0] if attribute else name].append(text)
     return dict(fields)
+
+
+def _listed(value: Any) -> list[Any]:
+    """Values of a field: the list itself, or that within the pages of GraphQL (``edges`` of ``node``, ``nodes``)."""
+    if isinstance(value, dict):
+        value = next((value[name] for name in PAGES if isinstance(value.get(name), list)), value)
+    values = value if isinstance(value, list) else [value]
+    return [item["node"] if isinstance(item, dict) and "node" in item else item for item in values]
 
 
 def _prices(product: dict[str, Any]) -> Iterator[tuple[str, Any]]:

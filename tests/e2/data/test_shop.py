@@ -8,8 +8,10 @@ import pytest
 from e2.data import Columns, open_catalogue
 from e2.data.shares import Shares
 from e2.data.shop.detect import shop_source
+from e2.data.shop.feed import feed_rows
 from e2.data.shop.html_text import plain_text
 from e2.data.shop.importing import ImportFormat, import_export
+from e2.data.shop.objects import fields_of
 from e2.data.shop.template import Template
 from e2.errors import InputError
 from tests.command import run_command
@@ -355,3 +357,15 @@ def test_an_import_that_fails_at_once_leaves_nothing(tmp_path):
     answer = run_command("data", "import", tmp_path / "products.csv", "--out", tmp_path / "out")
     assert answer.status == 2 and "no column 'product_id'" in answer.line
     assert not (tmp_path / "out").exists()
+
+
+def test_lists_of_graphql_are_read_at_every_level():
+    photos = {"edges": [{"node": {"src": "http://s/1.jpg"}}, {"node": {"src": "http://s/2.jpg"}}]}
+    found = fields_of({"id": 1, "images": photos, "tags": {"nodes": [{"name": "wool"}, {"name": "red"}]}})
+    assert found == {"id": ["1"], "images": ["http://s/1.jpg", "http://s/2.jpg"], "tags": ["wool", "red"]}
+
+
+def test_blank_lines_before_the_declaration_of_a_feed(tmp_path):
+    feed = '\n\n <?xml version="1.0"?><rss><channel><item><id>1</id><title>Red</title></item></channel></rss>'
+    (tmp_path / "feed.xml").write_text(feed)
+    assert list(feed_rows(tmp_path / "feed.xml")) == [{"id": ["1"], "title": ["Red"]}]
