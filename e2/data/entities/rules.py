@@ -19,12 +19,13 @@ composition:
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from e2.errors import InputError, printable
 
@@ -51,9 +52,9 @@ class EntityRule(BaseModel):
     def _listed(cls, values: Any) -> Any:
         """Lets values be a list, and spellings be left out."""
         if isinstance(values, list):
-            return {str(value): () for value in values}
+            return dict.fromkeys(_texts(values), ())
         if isinstance(values, dict):
-            return {str(value): _texts(spellings) for value, spellings in values.items()}
+            return dict(zip(_texts(list(values)), map(_texts, values.values()), strict=True))
         return values
 
     @field_validator("separator", "part")
@@ -62,6 +63,22 @@ class EntityRule(BaseModel):
         if value == "" or value == 0:
             raise ValueError("may not be empty or 0")
         return value
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> "EntityRule":
+        """Refuses values that could never be read, and spellings of two values."""
+        if self.values == {} or (self.values is None and self.find == "words"):
+            raise ValueError("values: name at least one" + ("" if self.find == "words" else ", or leave them out: all count"))
+        meant: dict[str, str] = {}
+        for value, others in (self.values or {}).items():
+            for spelling in (value, *others):
+                if not key_of(spelling):
+                    raise ValueError("values: an empty one; quote what begins with #")
+                if meant.setdefault(key_of(spelling), value) != value:
+                    raise ValueError(
+                        f"values: {spelling!r} stands for {meant[key_of(spelling)]!r} and for {value!r}; keep one"
+                    )
+        return self
 
     def read(self, texts: Iterable[str]) -> list[str]:
         """Values in the texts of a cell, each once.
@@ -104,10 +121,12 @@ class EntityRule(BaseModel):
         return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", re.IGNORECASE)
 
 
-def _texts(spellings: Any) -> Any:
-    return (
-        () if spellings is None else tuple(map(str, spellings)) if isinstance(spellings, list | tuple) else (str(spellings),)
-    )
+def _texts(spellings: Any) -> tuple[str, ...]:
+    """One text, several, or none."""
+    texts = () if spellings is None else tuple(spellings) if isinstance(spellings, list | tuple) else (spellings,)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("write each as a text, without a list or mapping inside")
+    return texts
 
 
 def _plain(text: str) -> str:
@@ -153,7 +172,7 @@ def read_rules(file: Path) -> dict[str, EntityRule]:
     try:
         if file.stat().st_size > LARGEST:
             raise InputError(f"--tags {file}: {file.stat().st_size:,} bytes are no rules; name what e2 data entities wrote")
-        content = _WithoutAliases(file.read_text(encoding="utf-8")).get_single_data()
+        content = _PlainLoader(file.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise InputError(f"--tags {file}: {error.strerror}; write one by e2 data entities SPEC --out {file}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
@@ -175,8 +194,21 @@ def _rule(entity: str, settings: Any, file: Path) -> EntityRule:
         raise InputError(f"--tags {file}: {printable(f'{entity}: {place}')}: {printable(reason)}") from None
 
 
-class _WithoutAliases(yaml.SafeLoader):
-    """Loader that refuses aliases, by which a small file may stand for a huge one."""
+class _PlainLoader(yaml.SafeLoader):
+    """Loader that takes scalars as they are written (``yes``, ``0012``, ``1:30``) and refuses keys that occur twice, of which
+    PyYAML takes the last, and aliases, by which a small file may stand for a huge one.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [each for each in resolvers if each[0].endswith(":null")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise yaml.YAMLError(f"{twice[0]!r} occurs twice on one level; keep one")
+        return super().construct_mapping(node, deep)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):

@@ -100,6 +100,14 @@ BAD = {
     "a list": ("- colour", "no entities in it"),
     "nothing": ("", "no entities in it"),
     "no YAML": ("colour: [", "is no valid YAML"),
+    "an entity twice": ("colour: tags\ncolour: text", "'colour' occurs twice"),
+    "a value twice": ("c: {column: tags, values: {grey: [gray], grey: [silver]}}", "'grey' occurs twice"),
+    "a spelling of two values": ("c: {column: tags, values: {grey: [ash], silver: [Ash]}}", "'Ash' stands for 'grey' and for"),
+    "no value": ("c: {column: tags, values: []}", "name at least one, or leave them out"),
+    "words without values": ("c: {column: tags, find: words}", "c: it: value error, values: name at least one"),
+    "an empty value": ("c: {column: tags, values: [red, ' ']}", "an empty one"),
+    "a mapping in a list": ("c: {column: tags, values: [red, {blue: navy}]}", "write each as a text"),
+    "a list of lists": ("c: {column: tags, values: {grey: [[gray]]}}", "write each as a text"),
     "aliases": ("a: &a {column: x}\nb: *a", "aliases (*name) are not taken"),
     "an entity of no column": ("mood: moods", "no column 'moods'; it has product_id"),
 }
@@ -111,6 +119,16 @@ def test_bad_rules_are_one_line(table, tmp_path, kind):
     (tmp_path / "e.yaml").write_text(content)
     answer = run_command("data", "info", table, "--tags", tmp_path / "e.yaml")
     assert answer.status == 2 and said.lower() in answer.line.lower() and answer.err == answer.line + "\n"
+
+
+def test_values_are_read_as_they_are_written(tmp_path):
+    words = ["yes", "no", "off", "0012", "1:30", "1_000", "1.0", "2010-01-01"]
+    (tmp_path / "e.yaml").write_text(
+        f"c: {{column: tags, part: -1, values: [{', '.join(words)}]}}\nd: {{column: 5, values: {{a: }}}}"
+    )
+    rules = read_rules(tmp_path / "e.yaml")
+    assert list(rules["c"].values) == words and rules["c"].part == -1
+    assert (rules["d"].column, rules["d"].values) == ("5", {"a": ()})
 
 
 def test_no_file_of_rules_and_nothing_to_propose(tmp_path):
