@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from mkdocs.structure.files import File, Files
 
-from e2 import cli
+from e2.commands import app
 
 OVERVIEW = "commands.md"
 INTRO = """# Commands
@@ -64,7 +64,7 @@ def _lists(entries: Any) -> Iterator[list]:
 
 def all_commands() -> list[tuple[str, Any]]:
     """Every command with its full name."""
-    return list(commands(typer.main.get_command(cli.app), "e2"))
+    return list(commands(typer.main.get_command(app), "e2"))
 
 
 def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
