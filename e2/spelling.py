@@ -29,7 +29,8 @@ _STOP = re.compile(r"[,;:!?()]|\.(?=\s)")  # ends a phrase; "U.S. Polo" may cros
 # their singulars mean something else
 _PLURAL_ONLY = ("shorts", "tights", "flats", "heels", "glasses", "bottoms", "falls")
 _IRREGULAR = {"women": "woman", "men": "man", "children": "child", "feet": "foot", "scarves": "scarf", "leaves": "leaf"}
-_VARIANTS = {"jewellery": "jewelry", "pyjama": "pajama", "aluminium": "aluminum", "&": "and", "tee": "tshirt"}
+_VARIANTS = {"jewellery": "jewelry", "pyjama": "pajama", "aluminium": "aluminum", "&": "and"}
+_VARIANTS |= {"tee": "tshirt", "teeshirt": "tshirt"}
 _AMERICAN = (  # endings and stems; both spellings map to one, so a rule may overreach without harm
     (re.compile(r"grey"), "gray"),
     (re.compile(r"(?<=\w\w)our(?=$|s$|ed|ing|ful|less|ist)"), "or"),
@@ -39,10 +40,11 @@ _AMERICAN = (  # endings and stems; both spellings map to one, so a rule may ove
     (re.compile(r"is(?=e[sd]?$|ing$|ations?$)"), "iz"),
     (re.compile(r"chequ"), "check"),
 )
-_OTHER_THINGS = ("t-shirt", "off white")  # negations and function words, known even if a catalogue has no word for them
+_OTHER_THINGS = ("t-shirt", "off white", "lace-up")  # no shirt, white or lace, whatever words a catalogue has
 _COMMON = re.compile(
-    "a|all|also|an|and|any|are|as|at|be|but|by|can|do|for|from|get|has|have|he|her|him|his|how|i|if|in|into|is|it|its|just|like|"
-    "made|me|more|most|my|no|nor|not|of|off|on|one|only|or|our|out|over|own|she|so|some|such|than|that|the|their|them|then|"
+    "a|after|all|also|an|and|any|are|as|at|be|before|both|but|by|can|do|each|every|first|for|from|get|has|have|he|her|here|him|"
+    "his|how|i|if|in|into|is|it|its|just|last|like|made|me|more|most|much|my|never|next|no|nor|not|now|of|off|on|once|one|only|"
+    "or|other|our|out|over|own|same|she|so|some|still|such|than|that|the|their|them|then|"
     "there|these|they|this|those|to|too|under|up|us|very|was|we|were|what|when|where|which|while|who|why|will|with|without|"
     "you|your",
     re.IGNORECASE,

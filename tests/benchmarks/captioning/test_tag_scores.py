@@ -21,6 +21,7 @@ TAGS = [
     {"sub_category": "Blazers"},
     {"sub_category": "Necklace and Chains"},
     {"sub_category": "Sweaters"},
+    {"brand": "Next", "composition": "Lace"},
 ]
 VOCABULARY = TagVocabulary(TAGS)
 
@@ -40,6 +41,9 @@ def claimed(text: str) -> list[tuple[str, str]]:
         ("tee-shirt in navy and cotton", ["T-Shirts", "Navy Blue", "100% Cotton"]),
         ("a shirt and tie", ["Shirts"]),
         ("AND shirt", ["AND", "Shirts"]),
+        ("a red teeshirt, ready for next summer", ["Red", "T-Shirts", "Summer"]),
+        ("lace-up boots", ["Boots"]),
+        ("Next shirt in lace", ["Next", "Shirts", "Lace"]),
         ("a short \U0001f457 sleeve", []),
         ("\U0001f457 red", ["Red"]),
         # synonyms
