@@ -40,9 +40,11 @@ class FrozenTexts:
         """Positions of the texts that are not there, one of each text."""
         return list({key: row for row, key in enumerate(keys) if key not in self._places}.values())
 
-    def encode(self, tokens: Tensor) -> TextRows:
-        """Runs the frozen front: (u, L) -> rows on the CPU."""
-        parts = [self.front.run(part).to("cpu") for part in tokens.split(AT_ONCE)]
+    def encode(self, tokens: Tensor, begun: TextRows | None = None) -> TextRows:
+        """Runs the frozen front: (u, L) -> rows on the CPU; ``begun``: those of the first texts, if there are some."""
+        parts = [begun] if begun else []
+        rest = tokens[len(begun.lengths) if begun else 0 :]
+        parts += [self.front.run(part).to("cpu") for part in rest.split(AT_ONCE) if len(part)]
         return TextRows(torch.cat([part.rows for part in parts]), torch.cat([part.lengths for part in parts]))
 
     def add(self, keys: Sequence[int], kept: TextRows) -> None:

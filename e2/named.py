@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from e2.errors import InputError
+from e2.errors import InputError, printable
 from e2.outputs import restore
 
 ELSEWHERE = ("boutique", "hf", "hf-stream", "webdataset")  # kinds of data that name no file, or several
@@ -33,14 +33,22 @@ def require_encoder(name: str) -> None:
         raise InputError(f"no encoder {name!r}: give {ALLOWED}")
 
 
+def require_folder(name: str) -> None:
+    """Refuses a folder of e2's that is not there; an address is not looked for."""
+    restore(Path(name))
+    if "://" not in name and not Path(name).exists():
+        raise InputError(f"there is no folder {printable(name)}; give the --out of the command that wrote it")
+
+
 REQUIRED: Mapping[str, Callable[[str], None]] = {  # option -> what looks for its value
     **dict.fromkeys(("spec", "data", "old_data"), require_data),
     **dict.fromkeys(("model", "encoder"), require_encoder),
+    **dict.fromkeys(("captioner", "composer", "index"), require_folder),
 }
 
 
 def require_named(options: Mapping[str, Any]) -> None:
-    """Looks for the data and the encoder among the options of a command.
+    """Looks for the data, the encoder and folders of e2's among the options of a command.
 
     Raises:
         InputError: one is not there.
@@ -51,5 +59,7 @@ def require_named(options: Mapping[str, Any]) -> None:
         if require is require_encoder and len(values) > 1:
             continue  # of several encoders a command may leave one out
         for each in values:
-            if isinstance(each, str):
-                require(each)
+            if isinstance(each, Path) and require is require_encoder:
+                require_folder(str(each))  # what takes folders alone
+            elif isinstance(each, str | Path):
+                require(str(each))

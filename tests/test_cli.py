@@ -242,6 +242,16 @@ def test_what_is_not_there_is_told_without_pytorch():
         ("data check none.csv --out x", "none.csv: there is no such file"),
         ("study dataset --data none.csv --tags brand --out x", "none.csv: there is no such file"),
         ("evaluate retrieval --model none --data boutique", "no encoder 'none'"),
+        ("wise-ft --model none --data boutique --out x", "no folder none"),
+        ("push --model none --repo shop/clip", "no folder none"),
+        ("caption write --captioner none --data boutique --out x", "no folder none"),
+        ("evaluate captioning --captioner none --data boutique", "no folder none"),
+        ("index info --index none", "no folder none"),
+        (
+            "compose search --image a.jpg --text red --encoder onnx:x --composer none --data boutique",
+            "no folder none",
+        ),
+        ("export --model none --format onnx --out x", "no encoder 'none'"),
         ("caption fit --method nearest --encoder none --data boutique --out x", "no encoder 'none'"),
     ],
 )

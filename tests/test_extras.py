@@ -211,7 +211,7 @@ BASE_COMMANDS = (
     f"embed --model run --data {DATA} --split test --out vectors",
 )
 FURTHER_COMMANDS = {  # command: the extra that it needs
-    "evaluate captioning --captioner a --data boutique": "captioning",
+    "evaluate captioning --captioner run --data boutique": "captioning",
     "evaluate gap --model run --data boutique": "captioning",
     "evaluate probe --model run --data boutique": "probe",
     "caption fit --method decap --encoder run --data boutique --out c": "captioning",

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import signal
+from pathlib import Path
 
 import PIL.Image
 import pyarrow.parquet
@@ -18,7 +19,7 @@ from e2.adapters.composed.store import read_record
 from e2.adapters.encoder import load_encoder
 from e2.adapters.export.record import read_export
 from e2.data import open_catalogue
-from e2.errors import InputError
+from e2.errors import InputError, TrainingStopped
 from e2.files import atomic_path, output_folder
 from e2.outputs import LEDGER, OutputKind, aside, claim, is_ours, record_folder
 from tests.command import contents, every_command, run_command
@@ -135,6 +136,27 @@ def test_what_others_made_stays(made, tmp_path, command, options):
     after = contents(out)
     assert {name: after.get(name) for name in before} == before, command
     assert answer.status == 2 and "Traceback" not in answer.err, answer
+
+
+@pytest.mark.parametrize("options", ["", "--overwrite", "--resume"])
+@pytest.mark.parametrize("foreign", ["run", "captioner", "photos"])
+def test_a_quickstart_takes_no_folder_of_something_else(made, monkeypatch, foreign, options):
+    monkeypatch.setattr("e2.benchmarks.quickstart.run.start_run", lambda *_, **__: pytest.fail("it trains"))
+    before = contents(Path(made[foreign]))
+    answer = run_command("quickstart", "--out", made[foreign], *options.split())
+    assert answer.status == 2 and "holds" in answer.line and contents(Path(made[foreign])) == before
+
+
+def test_a_quickstart_goes_on_in_its_own_folder(tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise TrainingStopped("stopped")
+
+    monkeypatch.setattr("e2.benchmarks.quickstart.run.start_run", stop)
+    assert "stopped" in run_command("quickstart", "--out", tmp_path / "out").line
+    (tmp_path / "out" / "clip").mkdir()
+    assert "--resume" in run_command("quickstart", "--out", tmp_path / "out").line
+    for options in ("--resume", "--overwrite"):
+        assert "stopped" in run_command("quickstart", "--out", tmp_path / "out", options).line
 
 
 @pytest.mark.parametrize("command", LINES)

@@ -13,20 +13,26 @@ from e2.benchmarks.grounding.selection_picture import draw_selections
 from e2.benchmarks.retrieval.evaluate import evaluate_retrieval, results_table
 from e2.data import open_catalogue
 from e2.errors import going_on_with
+from e2.outputs import OutputKind, claim, record_folder
 from e2.training.run import start_run
 
 DATA = "boutique:train=3000,val=200,test=1000,seed=0"
 OPTIONS = {"backbone": "e2-nano", "epochs": 7.0, "precision": "bf16", "seed": 0, "data.data": DATA, "data.batch_size": 128}
 METHODS = ("clip", "e2")
 PICTURED = 8  # test products in the picture
+PICTURE = "selections.png"
+QUICKSTART = OutputKind("a quickstart", finished=PICTURE, begun="[!.]*", names=METHODS)
 
 
 def quickstart(out: Path, *, resume: bool = False, overwrite: bool = False) -> Comparison:
     """Runs everything in ``out``, or what is left of it, and returns the two models' comparison.
 
     Raises:
+        InputError: the folder holds something else.
         TrainingStopped: a training was interrupted; ``resume`` continues.
     """
+    claim(out, QUICKSTART, resume=resume, overwrite=overwrite, remove=False)
+    record_folder(out, QUICKSTART)
     console = Console(stderr=True)
     for method in METHODS:
         console.rule(f"training {method}")
@@ -38,7 +44,7 @@ def quickstart(out: Path, *, resume: bool = False, overwrite: bool = False) -> C
     comparison = evaluate_retrieval(encoders, test, protocol="full", text="caption", seed=0, out=out)
     Console().print(results_table(comparison))
     picked = np.random.default_rng(0).choice(len(test), PICTURED, replace=False)
-    picture = out / "selections.png"
+    picture = out / PICTURE
     draw_selections(encoders[-1], [test[int(i)] for i in picked], picture)
     console.print(NEXT.format(out=out, picture=picture), highlight=False, soft_wrap=True)
     return comparison

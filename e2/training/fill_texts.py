@@ -66,10 +66,9 @@ def fill_texts(texts: FrozenTexts, root: Path, known: Sequence[str], tokenizer: 
             keys = text_keys(tokens)
             if new := texts.unknown(keys.tolist()):
                 tokens, keys = tokens[new].to(clip.logit_scale.device), keys[new]
-                if not announced:
-                    _announce(texts, tokens, folder, sum(map(len, share[rank:])))
-                    announced = True
-                _write(texts, folder, keys, tokens)
+                begun = None if announced else _begin(texts, tokens, folder, sum(map(len, share[rank:])))
+                announced = True
+                _write(texts, folder, keys, texts.encode(tokens, begun))
     state.wait_for_everyone()
     if state.num_processes > 1:
         _read_all(texts, folder)
@@ -86,8 +85,8 @@ def _frozen(clip: OpenClip) -> dict[str, Tensor]:
     return {n: tensor for n, tensor in clip.state_dict().items() if not n.startswith("visual.") and n not in learning}
 
 
-def _announce(texts: FrozenTexts, tokens: Tensor, folder: Path, count: int) -> None:
-    """Says how large the rows of ``count`` texts may be and how long they may take, by some of them.
+def _begin(texts: FrozenTexts, tokens: Tensor, folder: Path, count: int) -> TextRows:
+    """Makes the rows of some texts, and says by them how large those of ``count`` may be and how long they may take.
 
     Raises:
         InputError: the disk cannot hold them.
@@ -98,11 +97,11 @@ def _announce(texts: FrozenTexts, tokens: Tensor, folder: Path, count: int) -> N
     announce(
         f"up to {counted(count, 'text')}", int(made.rows.nbytes * share), folder.parent, (time.monotonic() - start) * share
     )
+    return made
 
 
-def _write(texts: FrozenTexts, folder: Path, keys: Tensor, tokens: Tensor) -> None:
-    """Runs texts that the table lacks, and writes their rows to a file of their own."""
-    made = texts.encode(tokens)
+def _write(texts: FrozenTexts, folder: Path, keys: Tensor, made: TextRows) -> None:
+    """Writes rows that the table lacks to a file of their own."""
     file = folder / f"{digest(map(str, keys.tolist()))}.safetensors"
     with atomic_path(file, cache=True) as path:
         save_file({"keys": keys, "rows": made.rows, "lengths": made.lengths}, path)

@@ -175,6 +175,18 @@ def test_shares_of_processes_stay_the_same_while_others_write(tmp_path, monkeypa
     assert cache.missing(0, 2) == shares[0][1:] and cache.missing(1, 2) == shares[1]
 
 
+@pytest.mark.parametrize("count", [3, AT_ONCE, AT_ONCE + 7])
+def test_a_new_cache_of_texts_encodes_each_once(bert_clip, tmp_path, monkeypatch, count):
+    tokens = torch.arange(1, count + 1).unsqueeze(1) % 90 * torch.ones(12, dtype=torch.long)
+    tokens[:, 1] = torch.arange(count) // 80 + 1
+    texts, ran = FrozenTexts(WholeTower(bert_clip.eval())), []
+    run_front = WholeTower.run
+    monkeypatch.setattr(WholeTower, "run", lambda self, part: ran.append(len(part)) or run_front(self, part))
+    fill_texts(texts, tmp_path, list(map(str, range(count))), lambda names: tokens[list(map(int, names))], "fp32")
+    assert sum(ran) == count
+    torch.testing.assert_close(texts(tokens), encode_packed(bert_clip, tokens))
+
+
 def test_texts_of_the_same_tokens_are_kept_once(bert_clip, tmp_path):
     known = {"Nike": 1, "nike": 1, "tee": 2, "Tee ": 2, "red": 3}
 
