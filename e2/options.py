@@ -205,7 +205,12 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         if ctx.obj is not None:
             ctx.obj(ctx.params)
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:  # whatever it was that ended, Typer would say "Aborted." alone
+            if error.args:
+                raise RuntimeError(str(error)) from error
+            raise ConnectionResetError("a process ended while it handed something over") from error
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with one_line(ctx):

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from multiprocessing import Pipe
 from unittest.mock import Mock
 
 import pytest
@@ -274,10 +275,19 @@ def test_a_fault_of_the_machine_is_told_in_one_line(e2, monkeypatch, error, told
     assert status == 1 and told in errors and errors.count("\n") == 1
 
 
-def test_a_fault_of_ours_keeps_its_traceback(e2, monkeypatch):
-    monkeypatch.setattr(commands, "app", Mock(side_effect=RuntimeError("a bug")))
+def test_a_worker_that_dies_while_it_hands_over_is_told_in_one_line(e2, monkeypatch):
+    ours, others = Pipe()
+    others.close()
+    monkeypatch.setattr("e2.data.info.write_info", lambda *_, **__: ours.recv())  # raises what a loader then raises
+    status, _, errors = e2("data", "info", "boutique")
+    assert status == 1 and "--workers" in errors and errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), EOFError("a bug")])
+def test_a_fault_of_ours_keeps_its_traceback(e2, monkeypatch, error):
+    monkeypatch.setattr("e2.data.info.write_info", Mock(side_effect=error))
     with pytest.raises(RuntimeError, match="a bug"):
-        e2("train")
+        e2("data", "info", "boutique")
 
 
 def test_a_stopped_job_names_the_command_that_continues_it(e2, monkeypatch):
