@@ -51,6 +51,7 @@ def build_index(
     *,
     features: str | Path | None = None,
     product_vector: ProductVector = ALL_PHOTOS,
+    vector_type: str = "float32",
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -63,6 +64,7 @@ def build_index(
         out: a folder, or ``http://HOST:PORT/COLLECTION`` on a Milvus server.
         features: output of `e2 embed` for that split and encoder; None = embed the photos.
         product_vector: rule of the products' vectors.
+        vector_type: how they are kept, see `e2.adapters.search.vector_types`.
         resume: continue a stopped build.
         overwrite: replace an existing index, once the new one is complete.
         progress: show a progress bar.
@@ -81,9 +83,10 @@ def build_index(
     def start() -> None:
         nonlocal store
         if resume and (store := resume_store(out)) is not None:
-            _check_same(store.manifest, encoder, catalogue, product_vector, shown(out))
+            _check_same(store.manifest, encoder, catalogue, product_vector, vector_type, shown(out))
         else:
-            store = create_store(out, _manifest(encoder, catalogue, product_vector, width, out), overwrite=overwrite)
+            manifest = _manifest(encoder, catalogue, product_vector, vector_type, width, out)
+            store = create_store(out, manifest, overwrite=overwrite)
 
     on_main(start)
     return _written(vectors, product_vector, encoder.workers, catalogue, store, progress)
@@ -175,7 +178,7 @@ def _changed(catalogue: Catalogue, rows: range, rule: ProductVector, store: Stor
     return changed, [digests[row] for row in changed]
 
 
-def _manifest(encoder: Encoder, catalogue: Catalogue, rule: ProductVector, width: int, out: str) -> Manifest:
+def _manifest(encoder: Encoder, catalogue: Catalogue, rule: ProductVector, vector_type: str, width: int, out: str) -> Manifest:
     return Manifest(
         encoder=noted(encoder.info, folder_of(out)),
         data=catalogue.name,
@@ -185,10 +188,13 @@ def _manifest(encoder: Encoder, catalogue: Catalogue, rule: ProductVector, width
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
         product_vector=str(rule),
+        vector_type=vector_type,
     )
 
 
-def _check_same(manifest: Manifest, encoder: Encoder, catalogue: Catalogue, rule: ProductVector, where: str) -> None:
+def _check_same(
+    manifest: Manifest, encoder: Encoder, catalogue: Catalogue, rule: ProductVector, vector_type: str, where: str
+) -> None:
     check_encoder(manifest, encoder, where)
     _check_tags(manifest, catalogue, where)
     if (manifest.data, manifest.split) != (catalogue.name, catalogue.split):
@@ -200,6 +206,9 @@ def _check_same(manifest: Manifest, encoder: Encoder, catalogue: Catalogue, rule
         raise InputError(
             f"{where} has vectors of products by the rule {made}, not {rule}; resume with --product-vector {made}"
         )
+    if manifest.vector_type != vector_type:
+        made = manifest.vector_type
+        raise InputError(f"{where} has {made} vectors, not {vector_type}; resume with --vector-type {made}")
 
 
 def _check_tags(manifest: Manifest, catalogue: Catalogue, where: str) -> None:

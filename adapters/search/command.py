@@ -2,7 +2,7 @@
 
 import json as jsonlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +28,7 @@ index_app = Commands(help="Build and search the index of a catalogue.")
 OwnEncoder = Annotated[str | None, typer.Option(help="where the index's encoder lies now, if it was moved")]
 Index = Annotated[str, typer.Option("--index", metavar="PATH|URI", help="folder, or the address of a Milvus collection")]
 Place = Annotated[str, typer.Option("--out", metavar="PATH|URI", help="folder, or the address of a Milvus collection")]
+VectorTypes = Literal["float32", "float16", "int8", "binary"]
 Rerank = Annotated[
     str | None,
     typer.Option(
@@ -55,6 +56,9 @@ def build(
         typer.Option(help="vectors that e2 embed wrote of this split with this encoder: nothing is embedded again"),
     ] = None,
     product_vector: ProductVectorRule = "photos",
+    vector_type: Annotated[
+        VectorTypes, typer.Option(help="of what is kept: fewer bits take less disk and memory, in a folder")
+    ] = "float32",
     resume: Resume = False,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -74,7 +78,8 @@ def build(
     claim_address(out, resume=resume, overwrite=overwrite)
     products = catalogue.open()
     model = load_encoder(encoder, **vars(loading))
-    done = build_index(model, products, out, features=features, product_vector=rule, resume=resume, overwrite=overwrite)
+    options: dict[str, Any] = {"product_vector": rule, "vector_type": vector_type, "resume": resume, "overwrite": overwrite}
+    done = build_index(model, products, out, features=features, **options)
     kept = f" ({done.unchanged:,} were there already)" if done.unchanged else ""
     record = {"index": shown(out), "written": done.written, "unchanged": done.unchanged}
     show(record, json, f"wrote {counted(done.written, 'product')}{kept} to {shown(out)}")

@@ -23,7 +23,7 @@ POINTER = "index.json"
 INDEX = OutputKind("an index", finished=POINTER, begun=POINTER)  # resumable from its start on
 DATABASE = "products.sqlite"
 BUILD = re.compile(r"\.?products-[0-9a-f]{8}")  # leading dot: incomplete
-VECTORS = re.compile(r"vectors-(\d+)\.f32")
+VECTORS = re.compile(r"vectors-(\d+)\.(?:f32|f16|i8)")
 CLUSTERS = re.compile(r"clusters-(\d+)-(\d+)-(\d+)\.faiss")
 HALF_POINTER = re.compile(rf"\.{re.escape(POINTER)}\.\w+\.tmp\.json")  # left by a dead process
 OWN = re.compile(rf"{re.escape(DATABASE)}(-journal)?|{VECTORS.pattern}|\.?{CLUSTERS.pattern}(\.\w+\.tmp\.faiss)?")

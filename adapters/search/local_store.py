@@ -31,6 +31,7 @@ from e2.adapters.search.folder import DATABASE, IndexFolder
 from e2.adapters.search.snapshot import EXACT, Column, ProductTags, Snapshot
 from e2.adapters.search.store import Entry, IndexHit, IndexTrouble, Manifest
 from e2.adapters.search.vector_files import VectorFiles
+from e2.adapters.search.vector_types import TYPES, KeptVectors
 from e2.adapters.search.words import Matches, has_words, matches
 from e2.errors import InputError, first_line
 
@@ -56,7 +57,8 @@ class LocalStore:
         self._kept: tuple[int, Snapshot] | None = None  # the database's version, and the snapshot read then
         self._writes = 0  # changes by this object, which that version excludes
         self.manifest, self.entities = self._database.manifest(), self._database.entities
-        self._files = VectorFiles(build, self.manifest.dim)
+        self._kind = TYPES[self.manifest.vector_type]
+        self._files = VectorFiles(build, self.manifest.dim, self._kind)
 
     @classmethod
     def create(cls, path: str | Path, manifest: Manifest, *, overwrite: bool = False) -> "LocalStore":
@@ -146,7 +148,8 @@ class LocalStore:
     def vectors(self, product_ids: Sequence[str]) -> dict[str, np.ndarray]:
         with self._reading() as snapshot:
             rows = self._database.by_id("product_id, row", product_ids)
-        return {product_id: np.array(snapshot.all_vectors[row]) for product_id, row in rows}
+        vectors = np.array(snapshot.all_vectors[[row for _, row in rows]])
+        return {product_id: vector for (product_id, _), vector in zip(rows, vectors, strict=True)}
 
     def thumbnail(self, product_id: str) -> bytes | None:
         with self._database.moment():
@@ -223,7 +226,7 @@ class LocalStore:
         clusters = self._files.clusters(generation, kept)
         return Snapshot(generation, ids, rows, columns, self._all_vectors(generation), clusters)
 
-    def _all_vectors(self, generation: int) -> np.ndarray:
+    def _all_vectors(self, generation: int) -> KeptVectors:
         try:
             return self._files.read(generation, self._database.fact("next_row"))
         except InputError:
@@ -270,9 +273,9 @@ class LocalStore:
             if self._database.fact("next_row") <= len(rows) * (1 + MOST_DEAD) + EXACT:
                 return
             generation = self._database.fact("generation")
-            vectors = self._all_vectors(generation)
+            kept = self._all_vectors(generation).rows
             starts = range(0, len(rows), ROWS_AT_ONCE)
-            self._files.begin(generation + 1, (vectors[rows[start : start + ROWS_AT_ONCE]] for start in starts))
+            self._files.begin(generation + 1, (kept[rows[start : start + ROWS_AT_ONCE]] for start in starts))
             moves = [(new, int(old)) for new, old in enumerate(rows)]  # ascending: never onto one that is still to move
             for table in ("products", "thumbnails"):
                 connection.executemany(f"UPDATE {table} SET row = ? WHERE row = ?", moves)
@@ -286,7 +289,7 @@ class LocalStore:
         if len(snapshot) <= EXACT:
             return
         if clusters is None or len(rows) > GROWTH * clusters.trained:
-            clusters = Clusters.of(snapshot.all_vectors, rows)
+            clusters = Clusters.of(snapshot.all_vectors, rows, self._kind.bits)
         elif len(rows) - (held := np.searchsorted(rows, clusters.upto)) > MOST_WAITING * len(rows):
             # searches may run in the one in memory
             clusters = self._files.load_clusters(generation, clusters.upto, clusters.trained)

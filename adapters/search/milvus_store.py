@@ -95,7 +95,14 @@ class MilvusStore:
 
     @classmethod
     def create(cls, address: str, manifest: Manifest, *, overwrite: bool = False) -> "MilvusStore":
-        """Creates an empty collection; with ``overwrite`` it replaces the existing one when finished."""
+        """Creates an empty collection; with ``overwrite`` it replaces the existing one when finished.
+
+        Raises:
+            InputError: the vectors are to be kept otherwise than as float32.
+        """
+        if manifest.vector_type != "float32":
+            kept = f"an index on Milvus keeps float32 vectors, not {manifest.vector_type}"
+            raise InputError(f"{shown(address)}: {kept}; leave out --vector-type, or build a folder")
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(contextlib.closing(Server(address)))
             there = server.describe(server.collection)

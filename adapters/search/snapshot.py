@@ -10,11 +10,13 @@ import pyarrow as pa
 from e2.adapters.composed.top_k import search as exact_search
 from e2.adapters.search.clusters import Clusters
 from e2.adapters.search.filters import Filter, mask
+from e2.adapters.search.vector_types import KeptVectors
 from e2.data.product import values_of
 
 EXACT = 50_000  # products up to which every vector is searched: tens of milliseconds at width 512
 SPARE = 4  # candidates per requested hit, whose exact scores decide
 FEWEST = 200  # candidates
+COARSER = 4  # times as many where codes have 1 bit a number
 BLOCK = 16_384  # rows gathered at a time
 KEPT = 8  # filters whose products are cached, for the next page and for counts: about 10 MB each for a million
 
@@ -87,7 +89,7 @@ class Snapshot:
     ids: pa.StringArray  # (N,) of products
     rows: np.ndarray  # (N,) ascending, row of each one's vector
     columns: ProductTags
-    all_vectors: np.ndarray  # (S, D) float32, mapped from disk, including rows of deleted products
+    all_vectors: KeptVectors  # of S rows, including those of deleted products
     clusters: Clusters | None  # for fast search among many; None: search all
     _passed: dict[Filter | None, Passed] = field(default_factory=dict)
 
@@ -141,8 +143,8 @@ class Snapshot:
 
     def _exact(self, queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Searches ``rows`` exhaustively: scores and rows (Q, <= k) of the best."""
-        if len(rows) == len(self.all_vectors):
-            return exact_search(queries, self.all_vectors, k)
+        if len(rows) == len(self.all_vectors) and self.all_vectors.exact:
+            return exact_search(queries, self.all_vectors.rows, k)
         scores, best = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         for start in range(0, len(rows), BLOCK):
             part = rows[start : start + BLOCK]
@@ -155,7 +157,8 @@ class Snapshot:
     def _clustered(self, queries: np.ndarray, passed: Passed, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Searches candidates of the clusters, and all rows outside them."""
         assert self.clusters is not None  # `search` is exhaustive without clusters
-        candidates = self.clusters.candidates(queries, max(FEWEST, SPARE * k), passed.allowed)
+        count = max(FEWEST, SPARE * k) * (COARSER if self.clusters.bits == 1 else 1)
+        candidates = self.clusters.candidates(queries, count, passed.allowed)
         scores = np.full((len(queries), k), -np.inf, np.float32)
         best = np.full((len(queries), k), -1, np.int64)
         for number, found in enumerate(candidates):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from e2.adapters.search.filters import Filter
+from e2.adapters.search.vector_types import TYPES
 from e2.adapters.search.words import Matches
 from e2.errors import InputError, printable
 
@@ -32,7 +33,9 @@ class Manifest:
     complete: bool = False  # whether the build was finished
     count: int = 0  # present number of products
     format: int = FORMAT
-    product_vector: str = "first"  # rule of the products' vectors; indexes of former versions do not name it
+    # Indexes of former versions do not name these
+    product_vector: str = "first"  # rule of the products' vectors
+    vector_type: str = "float32"
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,8 +55,9 @@ def read_manifest(text: str | None, where: str) -> Manifest:
     if (
         not isinstance(record, dict)
         or record.get("format") != FORMAT
-        or {"product_vector", *record} != names
+        or {"product_vector", "vector_type", *record} != names
         or [type(record[name]) for name in ("encoder", "entities", "dim")] != [dict, list, int]
+        or record.get("vector_type", "float32") not in TYPES
     ):
         raise InputError(f"{where} is no index that this version reads; build it again by e2 index build")
     return Manifest(**{**record, "entities": tuple(record["entities"])})

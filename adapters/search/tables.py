@@ -45,7 +45,7 @@ def info_table(address: str, record: Mapping[str, Any]) -> Table:
     state = "" if record["complete"] else "; the build was stopped, go on by e2 index build --resume"
     facts = {
         "products": f"{record['count']:,}{state}",
-        "width": str(record["dim"]),
+        "vectors": f"{record['dim']} numbers in {record['vector_type']}",
         "encoder": f"{encoder['path']} ({encoder['backbone']}, {encoder['method']}, {encoder['weights_sha256'][:12]})",
         "built from": f"{record['data']}, split {record['split']}",
         "created": f"{record['created']} by version {record['version']}",

@@ -20,27 +20,38 @@ import torch
 
 from e2.adapters.search.index import ProductIndex, open_index
 from e2.adapters.search.local_store import LocalStore
+from e2.adapters.search.vector_types import TYPES
 from e2.benchmarks.speed import index_vectors
 from e2.benchmarks.speed.harness import one_by_one, peak_memory, seconds, use_threads
+from e2.settings import require_choice
 
 SIZES = (10_000, 100_000, 1_000_000)
 CHANGED = 1000  # products replaced, added and deleted
 
 
 def run(
-    *, sizes: Sequence[int] = SIZES, width: int = 128, queries: int = 200, top_k: int = 20, folder: str = ""
+    *,
+    sizes: Sequence[int] = SIZES,
+    width: int = 128,
+    vector_type: str = "float32",
+    queries: int = 200,
+    top_k: int = 20,
+    folder: str = "",
 ) -> dict[str, Any]:
     """Returns ``points``, for each size a record of seconds, milliseconds, bytes and recalls of ``top_k`` hits of single
     queries.
 
-    ``folder``: of the indexes; empty: a temporary one.
+    ``vector_type``: how the vectors are kept. ``folder``: of the indexes; empty: a temporary one.
     """
+    require_choice("vector_type", vector_type, tuple(TYPES))
     with tempfile.TemporaryDirectory(dir=folder or None) as place:
-        return {"points": [_size(Path(place), size, width, queries, top_k) for size in sizes], "width": width}
+        points = [_size(Path(place), size, width, vector_type, queries, top_k) for size in sizes]
+    return {"points": points, "width": width, "vector_type": vector_type}
 
 
-def _size(place: Path, size: int, width: int, queries: int, top_k: int) -> dict[str, Any]:
+def _size(place: Path, size: int, width: int, vector_type: str, queries: int, top_k: int) -> dict[str, Any]:
     index, threads = place / str(size), torch.get_num_threads()
+    LocalStore.create(index, index_vectors.manifest(width, vector_type)).close()
     found = {"products": size}
     for stage in (build, search, change):
         answer = place / f"{stage.__name__}.json"
@@ -52,7 +63,7 @@ def _size(place: Path, size: int, width: int, queries: int, top_k: int) -> dict[
 def build(index: Path, answer: Path, size: int, width: int, queries: int, top_k: int, threads: int) -> None:
     """Writes all products, then orders them for search."""
     use_threads(threads)
-    store = LocalStore.create(index, index_vectors.manifest(width))
+    store = LocalStore.open(index)
     writing = 0.0
     for entries in index_vectors.entries(size, width):
         writing += seconds(partial(store.write, entries))

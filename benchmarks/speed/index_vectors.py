@@ -18,9 +18,9 @@ COLOURS, BRANDS, OF_A_LINE = 10, 100, 100
 FILTERS = {"a tenth": 'colour == "c3"', "a hundredth": 'brand == "b7"', "a hundred": 'line == "l5"'}
 
 
-def manifest(width: int) -> Manifest:
+def manifest(width: int, vector_type: str = "float32") -> Manifest:
     encoder = {"path": "random", "weights_sha256": "", "backbone": "none", "method": "random"}
-    return Manifest(encoder, "random", "test", ENTITIES, width, "", __version__)
+    return Manifest(encoder, "random", "test", ENTITIES, width, "", __version__, vector_type=vector_type)
 
 
 def block(number: int, width: int) -> np.ndarray:

@@ -82,6 +82,7 @@ CHOICES = {  # command and option: the module whose own list says what there is
     "compose fit --method": ("e2.adapters.composed.methods", "FITTED"),
     "compose search --method": ("e2.adapters.composed.methods", "METHODS"),
     "compose search --target": ("e2.adapters.search.memory", "TARGETS"),
+    "index build --vector-type": ("e2.adapters.search.vector_types", "TYPES"),
     "index search --method": ("e2.adapters.composed.methods", "METHODS"),
     "push --format": ("e2.adapters.export.push", "FORMATS"),
     "export --format": ("e2.adapters.export.writing", "FORMATS"),
