@@ -9,7 +9,7 @@ ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS wheel
 WORKDIR /source
-COPY pyproject.toml setup.py README.md LICENSE cli.py commands.py ./
+COPY pyproject.toml setup.py README.md LICENSE cli.py ./
 COPY e2 e2
 COPY adapters adapters
 COPY benchmarks benchmarks

@@ -22,7 +22,7 @@ from e2.adapters.unit_vectors import normalised
 
 @dataclass(frozen=True)
 class VectorType:
-    """How an index keeps its vectors; see the module's docstring."""
+    """Form in which an index keeps its vectors; see the module's docstring."""
 
     dtype: np.dtype  # of the numbers in the file
     suffix: str  # of the file

@@ -23,7 +23,7 @@ RECORD, ENTITIES = "start.json", "entities.yaml"
 VAL, TEST = 0.05, 0.1  # shares of a catalogue without splits of its own
 # A frozen image tower: it runs once a photo, so that all epochs after that cost little
 FROZEN = ("optim.image_layers=0", "optim.lr=3e-4")
-SEEN_FROZEN, SEEN_SCRATCH = 20_000, 60_000  # products that a training sees, each once an epoch
+SEEN_FROZEN, SEEN_SCRATCH = 15_000, 60_000  # products that a training sees, each once an epoch
 MOST_EPOCHS_FROZEN, MOST_EPOCHS_SCRATCH = 10, 30
 BATCH, LEAST_BATCH, LEAST_STEPS = 128, 8, 8  # products a step; steps an epoch before a batch is made smaller
 

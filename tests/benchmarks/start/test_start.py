@@ -251,4 +251,4 @@ def test_options_of_a_training_by_size(tmp_path):
     assert "image_layers" not in words(60, backbone="e2-tiny")
     for pretrained in ({"backbone": "local-dir:clip"}, {"backbone": "ViT-B-32", "pretrained": "openai"}):
         assert "--set optim.image_layers=0" in words(2_549, **pretrained)
-        assert words(2_549, **pretrained).endswith("--epochs 8 --batch-size 128")
+        assert words(2_549, **pretrained).endswith("--epochs 6 --batch-size 128")
