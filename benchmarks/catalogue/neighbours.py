@@ -5,6 +5,7 @@ import numpy as np
 from e2.adapters.composed.top_k import search
 from e2.adapters.search.clusters import Clusters
 from e2.adapters.search.snapshot import EXACT
+from e2.adapters.search.vector_types import KeptVectors
 from e2.progress import with_progress
 
 BLOCK = 4096  # queries at a time
@@ -26,7 +27,7 @@ def nearest_others(vectors: np.ndarray, count: int, progress: bool = True) -> tu
     if not count:
         return neighbours, scores
     rows = np.arange(len(vectors))
-    clusters = Clusters.of(vectors, rows) if len(vectors) > EXACT else None
+    clusters = Clusters.of(KeptVectors(vectors), rows, bits=8) if len(vectors) > EXACT else None
     starts = range(0, len(vectors), BLOCK)
     for start in with_progress(starts, "finding neighbours", len(starts), progress):
         own = rows[start : start + BLOCK]

@@ -8,6 +8,7 @@ differ in method, seed or depth share them. Safe to delete.
 import json
 import math
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,10 +130,21 @@ def require_fixed(model: E2, front: Front) -> None:
     Raises:
         InputError: it does.
     """
+    was_training = model.training
     model.train()
+    try:
+        drops = next(_dropping(model, front), None)
+    finally:
+        model.train(was_training)  # an encoder's texts would be drawn at random, too
+    if drops is not None:
+        raise InputError(f"--cache: the image tower drops parts at random ({drops}); set that to 0, or leave out --cache")
+
+
+def _dropping(model: E2, front: Front) -> Iterator[str]:
+    """Yields the names of modules of the front that drop parts at random in the model's present mode."""
     tower = open_tower(model.visual)
     behind = {id(module) for block in tower.blocks[front.blocks :] for module in block.modules()}
     for name, module in model.visual.named_modules():
         chances = (getattr(module, each, None) for each in ("p", "drop_prob", "prob"))
         if module.training and id(module) not in behind and any(isinstance(x, float) and x > 0 for x in chances):
-            raise InputError(f"--cache: the image tower drops parts at random ({name}); set that to 0, or leave out --cache")
+            yield name

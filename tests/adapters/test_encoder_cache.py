@@ -72,6 +72,17 @@ def test_vectors_in_full_precision_differ_by_no_more_than_half_precision(tiny, s
     assert 0 < np.abs(found - expected).max() < 2e-3
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_the_mode_of_the_model_stays(tiny, shelf, tmp_path, training):
+    """A text tower with dropout would otherwise draw its texts at random, as soon as a photo was read."""
+    encoder = make_encoder(tiny, cache=tmp_path)
+    encoder.model.train(training)
+    for _ in range(2):  # an empty cache, then a full one
+        encoder.cached._opened.clear()
+        encoder.encode_images(ProductImages(shelf, *PHOTOS))
+        assert {module.training for module in encoder.text_tower.transformer.modules()} == {training}
+
+
 def test_catalogues_are_told_apart(tiny, shelf, tmp_path):
     plain, cached = make_encoder(tiny), make_encoder(tiny, cache=tmp_path)
     other = Shelf(shelf.products[::-1])
