@@ -190,16 +190,18 @@ class Impatient:
             except KeyboardInterrupt:
                 raise ImportError("taken for a fault of its own")
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and would train
 sys.meta_path.insert(0, Impatient())
 sys.argv = "e2 train --data boutique --out {tmp_path}/run".split()
 from e2.cli import main
 main()
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "") and names_in(tmp_path) == []
 
 
 def test_ctrl_c_elsewhere_is_an_exception_and_another_handler_stays():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     with imports_end_silently(), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -208,7 +210,7 @@ def test_ctrl_c_elsewhere_is_an_exception_and_another_handler_stays():
         with imports_end_silently():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
 
 
 def test_what_a_library_prints_itself_is_not_printed_twice():

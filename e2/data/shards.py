@@ -191,8 +191,8 @@ def _row(sample: dict[str, Any], columns: Columns) -> dict[str, Any]:
     row = _object(sample["json"])
     if row.get(columns.caption) in (None, "", []):
         row[columns.caption] = sample["txt"]
-    if columns.id == Columns.id and row.get(columns.id) is None:
-        row[columns.id] = sample["key"]
+    if columns.id == Columns.id:
+        row.setdefault(columns.id, sample["key"])
     return row
 
 

@@ -26,6 +26,7 @@ from e2.errors import InputError
 from e2.files import atomic_path
 from e2.front import Front
 from e2.model import E2
+from e2.modes import in_mode
 from e2.progress import with_progress
 from e2.towers import open_tower
 from e2.training.cache_room import announce
@@ -77,12 +78,10 @@ class CacheFiller:
         with FileLock(self.cache.folder / f".{state.process_index}.lock"):  # another run may be writing the same
             shards = self.cache.missing(state.process_index, state.num_processes)
             if shards:
-                was_training = self.model.training
-                self.model.eval()
-                self._announce(shards)
-                for where, rows in self._activations(shards):
-                    self._write(where, rows)
-                self.model.train(was_training)
+                with in_mode(self.model, training=False):
+                    self._announce(shards)
+                    for where, rows in self._activations(shards):
+                        self._write(where, rows)
         state.wait_for_everyone()
 
     def _announce(self, shards: list[Where]) -> None:

@@ -26,6 +26,7 @@ from e2.errors import InputError
 from e2.files import atomic_path
 from e2.front import Front
 from e2.model import E2
+from e2.modes import in_mode
 from e2.towers import open_tower
 
 SHARD = 256  # photos a file
@@ -130,12 +131,8 @@ def require_fixed(model: E2, front: Front) -> None:
     Raises:
         InputError: it does.
     """
-    was_training = model.training
-    model.train()
-    try:
+    with in_mode(model, training=True):
         drops = next(_dropping(model, front), None)
-    finally:
-        model.train(was_training)  # an encoder's texts would be drawn at random, too
     if drops is not None:
         raise InputError(f"--cache: the image tower drops parts at random ({drops}); set that to 0, or leave out --cache")
 

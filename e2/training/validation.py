@@ -21,6 +21,7 @@ from e2.data.product import Catalogue, tag_text
 from e2.data.transforms import PhotoTransform
 from e2.distributed import as_on_main, first_of_each, gather_rows, own_rows
 from e2.model import E2
+from e2.modes import in_mode
 from e2.ranks import cross_modal_ranks, recalls, retrieval_metrics
 from e2.texts import cut_to_longest, text_keys
 
@@ -75,13 +76,11 @@ def validate(
     Raises:
         NotFinite: features with NaN or infinity.
     """
-    was_training = model.training
-    model.eval()
     images: list[Tensor] = []
     texts: list[Tensor] = []
     keys: list[Tensor] = []
     lost = LostPhotos("validation goes on without a photo that can no longer be read")
-    with torch.inference_mode():
+    with torch.inference_mode(), in_mode(model, training=False):
         own = Subset(products, own_rows(len(products)))
         for pixels, batch, messages in DataLoader(
             own, batch_size, num_workers=workers, worker_init_fn=leave_stopping_to_the_parent, collate_fn=collate
@@ -98,8 +97,8 @@ def validate(
     _, groups = first_of_each(all_keys)
     found = sum_recalls(all_images, all_texts, groups)
     if entities:
-        found |= tag_accuracy(model, all_images, products.catalogue, entities, tokenizer, prompt)
-    model.train(was_training)
+        with in_mode(model, training=False):
+            found |= tag_accuracy(model, all_images, products.catalogue, entities, tokenizer, prompt)
     return as_on_main(found)
 
 

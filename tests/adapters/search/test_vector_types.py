@@ -18,7 +18,7 @@ NEAR = {"float32": 1e-6, "float16": 5e-4, "int8": 5e-3, "binary": 5e-3}  # of a 
 
 
 def rounded(vectors, kind):
-    """What an index keeps of each vector, number by number."""
+    """Rounds vectors as an index keeps them, number by number."""
     if kind == "float32":
         return vectors
     rows = []
