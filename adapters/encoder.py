@@ -20,7 +20,7 @@ from e2.adapters.encoder_parts import encoder_parts
 from e2.adapters.image_batches import ImageSource, image_batches
 from e2.adapters.product_images import ProductImages
 from e2.checkpoint import fill
-from e2.devices import advise_on, dtype_of, open_device
+from e2.devices import advise_on, computing_in, dtype_of, open_device
 from e2.distributed import gather_rows, processes, shared_batches
 from e2.errors import InputError
 from e2.finite import require_finite
@@ -208,9 +208,9 @@ class Encoder:
         parts = (self.tokenizer(list(texts[start : start + 1024])) for start in range(0, len(texts), 1024))
         return [key for tokens in parts for key in text_keys(tokens).tolist()]
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
         """Context in which the model computes in this encoder's precision."""
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+        return computing_in(self.dtype, self.device)
 
     # --- for methods that look inside ---------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Attention for training in bf16 on a CPU: exact, a few sequences at a time, without keeping the weights.
+"""Attention in bf16 on a CPU: exact, a few sequences at a time, without keeping the weights.
 
 PyTorch's fused kernel for CPUs saves as much memory, but its backward pass runs at a sixth of the speed of bf16 matrix
 products; its plain one is fast and keeps all weights. Here the weights of a few sequences are computed by batched products,
@@ -24,6 +24,7 @@ LOG2_E = math.log2(math.e)  # powers of two cost a quarter of powers of e
 _pytorch_attention = F.scaled_dot_product_attention
 _pytorch_multi_head_attention = F.multi_head_attention_forward
 _here = threading.local()  # other threads keep PyTorch's
+_lock, _inside_now = threading.Lock(), 0  # threads and contexts that are inside
 MULTI_HEAD_ATTENTION = inspect.signature(F.multi_head_attention_forward)
 
 
@@ -36,14 +37,23 @@ def chunked_attention() -> Iterator[None]:
     reach blocks that are computed again in the backward pass.) Calls that want more, such as dropout, the weights or a mask
     that learns, go on to PyTorch.
     """
-    F.scaled_dot_product_attention, F.multi_head_attention_forward = _attention, _multi_head_attention  # type: ignore[assignment]
+    before = _inside()
+    _replace(+1)
     _here.inside = True
     try:
         yield
     finally:
-        _here.inside = False
-        F.scaled_dot_product_attention = _pytorch_attention
-        F.multi_head_attention_forward = _pytorch_multi_head_attention
+        _here.inside = before
+        _replace(-1)
+
+
+def _replace(change: int) -> None:
+    """Replaces PyTorch's functions from the first that enters to the last that leaves."""
+    global _inside_now
+    with _lock:
+        _inside_now += change
+        ours = (_attention, _multi_head_attention) if _inside_now else (_pytorch_attention, _pytorch_multi_head_attention)
+        F.scaled_dot_product_attention, F.multi_head_attention_forward = ours  # type: ignore[assignment]
 
 
 def _attention(

@@ -1,7 +1,11 @@
-"""Devices and precisions by the names that users give."""
+"""Devices and precisions by the names that users give, and how to compute in them."""
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 
+from e2.attention import chunked_attention
 from e2.errors import InputError
 from e2.notes import note
 
@@ -34,13 +38,38 @@ def open_device(name: str) -> torch.device:
     return device
 
 
+@contextlib.contextmanager
+def computing_in(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
+    """Within it, models compute in ``dtype``: by autocast, and in bf16 on a CPU with the attention that is fast there.
+
+    Under autocast, PyTorch's own attention copies its weights once for each position of a sequence: ViT-B/16 is then slower
+    in bf16 than in fp32.
+    """
+    fast = chunked_attention() if device.type == "cpu" and dtype == torch.bfloat16 else contextlib.nullcontext()
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32), fast:
+        yield
+
+
 def advise_on(precision: str, device: torch.device) -> None:
     """Notes, once, that a CPU without instructions for bf16 computes in it several times slower than in fp32."""
-    if precision == "bf16" and device.type == "cpu" and not _has_bf16():
+    if precision == "bf16" and device.type == "cpu" and _cpu_has_bf16() is False:
         note("--precision bf16: this CPU has no instructions for it; fp32 is faster here")
 
 
-def _has_bf16() -> bool:
-    """True also where it is not known: other processors than x86-64, older PyTorch."""
+def fastest_precision(device: torch.device) -> str:
+    """``bf16`` or ``fp32``."""
+    return "bf16" if has_bf16(device) else "fp32"
+
+
+def has_bf16(device: torch.device) -> bool:
+    """True if the processor is known to multiply bfloat16 natively; elsewhere fp32 is faster."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(_cpu_has_bf16())
+
+
+def _cpu_has_bf16() -> bool | None:
+    """None where it is not known: other processors than x86-64, older PyTorch."""
     found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return found.get("architecture") != "x86_64" or any(found.get(name) for name in ("amx_bf16", "avx512_bf16"))
+    known = found.get("architecture") == "x86_64"
+    return any(found.get(name) for name in ("amx_bf16", "avx512_bf16")) if known else None

@@ -22,6 +22,7 @@ from e2.adapters.captioning.prompt import drop_tags, prompt_text
 from e2.adapters.captioning.run_state import Reached, load_state, save_state
 from e2.adapters.captioning.tokenizers import Tokenizer
 from e2.data.seeds import mixed_seed
+from e2.devices import computing_in, has_bf16
 from e2.errors import TrainingStopped
 from e2.finite import clip_finite_gradient, require_finite_loss
 from e2.progress import LogLines
@@ -207,8 +208,8 @@ class Trainer:
             left, epoch, done = left - len(batches), epoch + 1, 0
 
     def _autocast(self) -> contextlib.AbstractContextManager:
-        low = self.config.precision == "bf16" or (self.config.precision == "auto" and bf16_is_fast(self.device))
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=low)
+        low = self.config.precision == "bf16" or (self.config.precision == "auto" and has_bf16(self.device))
+        return computing_in(torch.bfloat16 if low else torch.float32, self.device)
 
     def _save(self) -> None:
         save_state(self.out, self.model, self.optimizer, self.reached, self._settings())
@@ -249,10 +250,3 @@ def rate(step: int, steps: int, warmup: float) -> float:
     """Share of the peak rate at a step (0-based): linear warm-up, then linear decay to 0, as in both originals."""
     rising = max(1, round(warmup * steps))
     return (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)
-
-
-def bf16_is_fast(device: torch.device) -> bool:
-    """True if the processor multiplies bfloat16 natively; elsewhere autocast would slow training down."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()  # absent in older PyTorch

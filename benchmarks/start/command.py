@@ -7,7 +7,7 @@ import typer
 
 from e2.data.command import ImportTableOptions
 from e2.extras import extra
-from e2.options import Device, Precision, Tags
+from e2.options import Device, Floats, Tags
 
 
 def start(
@@ -24,7 +24,7 @@ def start(
     pretrained: Annotated[str | None, typer.Option(help="open_clip weights tag, a weights file or a folder")] = None,
     epochs: Annotated[float | None, typer.Option(help="of the training; by the size of the catalogue if not given")] = None,
     device: Device = "auto",
-    precision: Precision = "fp32",
+    precision: Annotated[Floats | None, typer.Option(help="if not given, bf16 where the processor computes in it")] = None,
     serve: Annotated[bool, typer.Option("--serve", help="open the search page at the end")] = False,
 ) -> None:
     """From a shop's table to a search page: import, entities, check, train, evaluate, index, each by its own command.
@@ -35,11 +35,13 @@ def start(
     Example: `e2 start shopify:products_export.csv --backbone ViT-B-32 --pretrained openai --serve`
     """
     from e2.benchmarks.start.run import FirstDay, first_day
+    from e2.devices import fastest_precision, open_device
 
     if serve:
         with extra("app", "--serve"):
             import e2.adapters.search.app.server  # noqa: F401 - before an hour of work
 
     root = ctx.find_root().command
-    day = FirstDay(spec, out, table, tags, caption, group_by, backbone, pretrained, epochs, device, precision)
+    floats = precision or fastest_precision(open_device(device))
+    day = FirstDay(spec, out, table, tags, caption, group_by, backbone, pretrained, epochs, device, floats)
     first_day(day, lambda words: root.main(words, prog_name="e2", standalone_mode=False), serve=serve)

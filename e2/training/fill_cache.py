@@ -32,7 +32,7 @@ from e2.towers import open_tower
 from e2.training.cache_room import announce
 from e2.training.tower_cache import FOUND, TowerCache, open_cache
 
-AT_ONCE = 32  # photos that the tower sees at a time
+AT_ONCE = 16  # photos that the tower sees at a time; more no longer fit a CPU's cache
 Where = tuple[int, int]  # view and shard
 
 

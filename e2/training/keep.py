@@ -14,7 +14,7 @@ from e2.training.lora import merged_weights
 from e2.training.prepare import Run
 from e2.training.runlog import RunLog
 from e2.training.state import RUN, save_state, state_tensors
-from e2.training.step import not_finite, read
+from e2.training.step import as_encoders_compute, not_finite, read
 from e2.training.validation import FirstPhotos, validate
 
 
@@ -26,7 +26,7 @@ def evaluate(run: Run, log: RunLog) -> None:
     """
     progress = run.progress
     try:
-        with averaged(run), run.accelerator.autocast(), gathered_weights(run), uncompiled(run.config):
+        with averaged(run), as_encoders_compute(run), gathered_weights(run), uncompiled(run.config):
             metrics = measure(run, run.val)
             if run.second is not None:
                 other = measure(run, run.second, run.config.data.tags)

@@ -2,15 +2,14 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_
 
-from e2.attention import chunked_attention
 from e2.batch import Batch
 from e2.data.seeds import mixed_seed
+from e2.devices import computing_in, dtype_of
 from e2.distributed import average_gradients, gather_step, own_rows, shared_means
 from e2.errors import TrainingStopped
 from e2.towers import open_tower
@@ -86,12 +85,14 @@ def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
     return losses
 
 
-@contextlib.contextmanager
-def precision(run: Run) -> Iterator[None]:
-    """Enters autocast as configured, with the fastest attention."""
-    chunked = run.accelerator.device.type == "cpu" and run.config.precision == "bf16" and not run.config.compile
-    with run.accelerator.autocast(), chunked_attention() if chunked else contextlib.nullcontext():
-        yield
+def precision(run: Run) -> contextlib.AbstractContextManager[None]:
+    """Context in which steps compute, in the precision configured; torch.compile brings attention of its own."""
+    return run.accelerator.autocast() if run.config.compile else as_encoders_compute(run)
+
+
+def as_encoders_compute(run: Run) -> contextlib.AbstractContextManager[None]:
+    """Context in which an encoder of this precision computes, to the bit."""
+    return computing_in(dtype_of(run.config.precision), run.accelerator.device)
 
 
 def clip_gradients(run: Run, losses: dict[str, Tensor]) -> None:

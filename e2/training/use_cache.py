@@ -8,7 +8,7 @@ from e2.text_front import text_front
 from e2.training.fill_cache import read_from_cache
 from e2.training.fill_texts import fill_texts, texts_of
 from e2.training.prepare import Run
-from e2.training.step import precision
+from e2.training.step import as_encoders_compute, precision
 
 
 def use_cache(run: Run, root: Path) -> None:
@@ -37,7 +37,7 @@ def use_cache(run: Run, root: Path) -> None:
             views=views,
             precision=run.config.precision,
             workers=run.config.data.workers,
-            context=run.accelerator.autocast,  # as encoders compute, to the bit
+            context=lambda: as_encoders_compute(run),
         )
     if texts:
         run.method.frozen_texts = FrozenTexts(texts)

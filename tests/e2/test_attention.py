@@ -180,6 +180,33 @@ def test_leaves_pytorch_as_it_was():
     assert before == (F.scaled_dot_product_attention, F.multi_head_attention_forward)
 
 
+def test_the_outermost_context_leaves_last():
+    x, own = torch.randn(1, 1, 3, 4), F.scaled_dot_product_attention
+    with chunked_attention():
+        with chunked_attention():
+            pass
+        assert F.scaled_dot_product_attention is not own and attention._inside()
+        assert torch.allclose(F.scaled_dot_product_attention(x, x, x), own(x, x, x), atol=1e-6)
+    assert F.scaled_dot_product_attention is own and not attention._inside()
+
+
+def test_a_thread_that_leaves_takes_nothing_from_another():
+    entered, left = threading.Event(), threading.Event()
+
+    def other():
+        with chunked_attention():
+            entered.set()
+            left.wait()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    entered.wait()
+    with chunked_attention():
+        left.set()
+        thread.join()
+        assert F.scaled_dot_product_attention is attention._attention
+
+
 def test_other_threads_keep_pytorchs_own(monkeypatch):
     asked = []
     monkeypatch.setattr(attention, "attend", lambda *tensors: asked.append(tensors) or tensors[0])
