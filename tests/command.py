@@ -67,6 +67,6 @@ def names_in(folder: Path) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """Every file below a folder with its bytes (None: a folder), less locks and ledgers, which no reader looks at."""
-    files = (path for path in sorted(folder.rglob("*")) if path.suffix != ".lock" and path.name != LEDGER)
+    """Every file below a folder with its bytes (None: a folder), less ledgers, which no reader looks at."""
+    files = (path for path in sorted(folder.rglob("*")) if path.name != LEDGER)
     return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in files}

@@ -13,10 +13,9 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.lockfile import LockFile
 from e2.outputs import OutputKind, claim, is_ours, record_folder
 
 POINTER = "index.json"
@@ -34,7 +33,7 @@ class IndexFolder:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._lock = FileLock(self.path / ".index.lock", thread_local=False)
+        self._lock = LockFile(self.path / ".index.lock")
 
     def current(self) -> Path | None:
         """Sub-folder of the index; None without one."""
@@ -57,13 +56,7 @@ class IndexFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[Callable[[], object]]:
         """Keeps other processes from replacing the index; the yielded function extends the lock until `unlock`."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(f"another process is building the index {self.path}; wait until it has ended") from None
-        except OSError as error:
-            raise InputError(f"cannot write {self.path}: {error.strerror}; choose another --out") from error
+        self._lock.acquire_for(self.path, f"another process is building the index {self.path}; wait until it has ended")
         with contextlib.ExitStack() as at_the_end:
             at_the_end.callback(self.unlock)
             yield at_the_end.pop_all

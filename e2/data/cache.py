@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.lockfile import LockFile
 from e2.notes import say
 
 TOLD_AFTER = 1.0  # seconds of waiting for another process
@@ -55,14 +56,16 @@ def size_and_time(file: Path) -> tuple[int, int]:
 @contextlib.contextmanager
 def one_at_a_time(path: Path, doing: str) -> Iterator[None]:
     """Lets one process make what lies at ``path``; another one says that it waits for a process that is ``doing`` it."""
-    lock = FileLock(f"{path}.lock")
+    lock = LockFile(path.with_name(f"{path.name}.lock"))
     try:
-        held = lock.acquire(timeout=TOLD_AFTER)
+        lock.acquire(timeout=TOLD_AFTER)
     except Timeout:
         say(f"waiting for another process that {doing}")
-        held = lock.acquire()
-    with held:
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def mapped_table(path: Path, make: Callable[[], Iterator[pa.Table]]) -> pa.Table:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -25,6 +24,7 @@ from e2.distributed import processes
 from e2.errors import InputError
 from e2.files import atomic_path
 from e2.front import Front
+from e2.lockfile import LockFile
 from e2.model import E2
 from e2.modes import in_mode
 from e2.progress import with_progress
@@ -75,7 +75,7 @@ class CacheFiller:
             LostPhoto: a photo cannot be read and may not be left out.
         """
         state = processes()
-        with FileLock(self.cache.folder / f".{state.process_index}.lock"):  # another run may be writing the same
+        with LockFile(self.cache.folder / f".{state.process_index}.lock").held():  # another run may be writing the same
             shards = self.cache.missing(state.process_index, state.num_processes)
             if shards:
                 with in_mode(self.model, training=False):

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -19,6 +18,7 @@ from e2.errors import InputError
 from e2.files import atomic_path
 from e2.foreign import OpenClip
 from e2.frozen_texts import AT_ONCE, FrozenTexts
+from e2.lockfile import LockFile
 from e2.progress import with_progress
 from e2.text_front import TextRows
 from e2.texts import text_keys
@@ -55,7 +55,7 @@ def fill_texts(texts: FrozenTexts, root: Path, known: Sequence[str], tokenizer: 
     state, clip = processes(), texts.front.clip
     folder = root / key(texts.front.name, tensors_sha256(_frozen(clip)), precision)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f".{state.process_index}.lock"):  # another run may be writing the same
+    with LockFile(folder / f".{state.process_index}.lock").held():  # another run may be writing the same
         _read_all(texts, folder)
         state.wait_for_everyone()  # so that all see the same as missing
         parts = [known[start : start + SHARD] for start in range(0, len(known), SHARD)]

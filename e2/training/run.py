@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
 from e2.checkpoint import CONFIG, LAST, TOKENIZER, WEIGHTS, load, read_config, weights_sha256
 from e2.config import EPOCHS, TrainConfig
@@ -19,6 +18,7 @@ from e2.data import Catalogue, parse_tags, splits_of
 from e2.distributed import on_main, processes
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.lockfile import LockFile
 from e2.notes import say
 from e2.outputs import claim
 from e2.settings import deep_update, flattened, from_dict, merged, to_dict, with_key
@@ -151,20 +151,8 @@ def interpolate(config: TrainConfig, alpha: float, val_data: Catalogue, out: Pat
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
     """Keeps other runs out of the folder. The lock lies beside the folder, which may not exist yet."""
-    lock = FileLock(out.absolute().parent / f".{out.absolute().name}.lock", thread_local=False)
-
-    def acquire() -> None:
-        try:
-            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout:
-            if not Path(lock.lock_file).exists():
-                raise InputError(f"cannot write {out}: no file can be made beside it; choose another --out") from None
-            raise InputError(f"another run is writing to {out}; wait for its end or choose another --out") from None
-        except OSError as error:
-            raise InputError(f"cannot write {out}: {error.strerror}; choose another --out") from error
-
-    on_main(acquire)
+    lock = LockFile(out.absolute().parent / f".{out.absolute().name}.lock")
+    on_main(lambda: lock.acquire_for(out, f"another run is writing to {out}; wait for its end or choose another --out"))
     try:
         yield
     finally:

@@ -62,9 +62,7 @@ def reached(monkeypatch):
 
 
 def kept(tmp_path):
-    return sorted(
-        path.name for path in (tmp_path / "cache" / "remote").rglob("*") if path.is_file() and path.suffix != ".lock"
-    )
+    return sorted(path.name for path in (tmp_path / "cache" / "remote").rglob("*") if path.is_file())
 
 
 def test_remote_shards_and_tables_are_those_on_disk_and_fetched_once(server, reached, shop, tmp_path):
