@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from e2.benchmarks.catalogue import neighbours
 from e2.benchmarks.catalogue.check import outliers
@@ -164,6 +164,22 @@ def test_a_garment_in_another_colour_is_no_copy():
         picture.paste(colour, (20, 20, 76, 90))
         tees += [encoded(picture)["bytes"], encoded(picture.resize((80, 80)), 60)["bytes"]]
     products = [Product(f"p{row}", (tee,), ("a tee",), {}) for row, tee in enumerate(tees)]
+    prints = fingerprints(products, progress=False)
+    assert close_photos(prints.hashes, np.zeros_like(prints.colours), prints.products) == [(0, 1, 2, 3)]
+    assert close_photos(prints.hashes, prints.colours, prints.products) == [(0, 1), (2, 3)]
+
+
+def test_two_sunglasses_on_white_are_no_copies():
+    """Nearly all of both is white, so that only a few fields differ, and these much."""
+    glasses = []
+    for lens in ((90, 60, 40), (60, 110, 70)):
+        picture = Image.new("RGB", (216, 288), "white")
+        draw = ImageDraw.Draw(picture)
+        draw.line((20, 130, 70, 150), (20, 20, 20), 3)
+        for left in (70, 115):
+            draw.ellipse((left, 135, left + 38, 165), lens, (20, 20, 20), 2)
+        glasses += [encoded(picture)["bytes"], encoded(picture.resize((72, 96)), 60)["bytes"]]
+    products = [Product(f"p{row}", (one,), ("sunglasses",), {}) for row, one in enumerate(glasses)]
     prints = fingerprints(products, progress=False)
     assert close_photos(prints.hashes, np.zeros_like(prints.colours), prints.products) == [(0, 1, 2, 3)]
     assert close_photos(prints.hashes, prints.colours, prints.products) == [(0, 1), (2, 3)]
