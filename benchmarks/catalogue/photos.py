@@ -20,7 +20,7 @@ from e2.progress import with_progress
 
 BLOCK = 4096  # products handed to the threads at a time, so that memory does not grow with the catalogue
 HASHED = 128  # pixels per side that a hash needs at least
-GRID = 12  # fields per side whose mean colours are kept: a hash sees neither colours nor the small difference of two sunglasses
+GRID = 12  # fields per side whose mean colours are kept: a hash sees no colours, and little of two sunglasses
 DOT = 44  # pixels of a photo on the map
 
 

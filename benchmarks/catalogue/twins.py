@@ -8,7 +8,7 @@ import numpy as np
 from e2.extras import extra
 
 BITS = 3  # in which the 64-bit hashes of a photo and its copy may differ
-SHADES = 14  # of 255, by which a field's mean colour may differ: copies at a third of the size or JPEG quality 20 differ by at most 13
+SHADES = 14  # of 255, by which a field's mean colour may differ: copies a third as large, or of JPEG quality 20, stay below
 BANDS = BITS + 1  # two such hashes are equal in at least one of so many parts
 AT_ONCE = 2**14  # pairs whose colours are compared at a time
 
@@ -28,7 +28,7 @@ def equal_keys(keys: Iterable[Hashable], products: Sequence[int] | np.ndarray) -
 
 
 def close_photos(hashes: np.ndarray, colours: np.ndarray, products: np.ndarray) -> list[tuple[int, ...]]:
-    """Groups the products with photos whose hashes differ in at most `BITS` bits, and whose colours nowhere by more than `SHADES`.
+    """Groups the products with photos whose hashes differ in at most `BITS` bits, and whose colours in at most `SHADES`.
 
     The hashes are compared by FAISS's hash table of parts of them.
 
