@@ -8,7 +8,8 @@ from e2.errors import InputError, printable
 from e2.outputs import restore
 
 ELSEWHERE = ("boutique", "hf", "hf-stream", "webdataset")  # kinds of data that name no file, or several
-ENCODERS = ("open_clip:", "local-dir:", "transformers:", "pair:", "onnx:", "onnx-int8:", "hf-hub:")
+IN_FOLDERS = ("local-dir:", "transformers:", "onnx:", "onnx-int8:")  # kinds of encoders that name their folder
+ENCODERS = ("open_clip:", "pair:", "hf-hub:", *IN_FOLDERS)
 ALLOWED = (
     "an E2 checkpoint folder (or its last.safetensors), open_clip:MODEL, open_clip:MODEL/PRETRAINED, open_clip:MODEL/FILE, "
     "local-dir:FOLDER, transformers:FOLDER, pair:IMAGE+TEXT, onnx:FOLDER, onnx-int8:FOLDER or hf-hub:ORG/NAME"
@@ -26,8 +27,14 @@ def require_data(spec: str) -> None:
 
 
 def require_encoder(name: str) -> None:
-    """Refuses an encoder that is neither a folder, nor a weights file, nor of a kind that a prefix names."""
-    restore(Path(name))
+    """Refuses an encoder that is neither a folder, nor a weights file, nor of a kind that a prefix names.
+
+    Whether a hub or open_clip knows it is not looked for.
+    """
+    folder = name.partition(":")[2] if name.startswith(IN_FOLDERS) else name
+    restore(Path(folder))
+    if folder != name and not Path(folder).is_dir():
+        raise InputError(f"encoder {name}: there is no folder {printable(folder)}")
     weights = name.endswith(".safetensors") and Path(name).is_file()
     if not (name.startswith(ENCODERS) or weights or Path(name).is_dir()):
         raise InputError(f"no encoder {name!r}: give {ALLOWED}")
@@ -55,10 +62,7 @@ def require_named(options: Mapping[str, Any]) -> None:
     """
     for name, require in REQUIRED.items():
         value = options.get(name)
-        values = value if isinstance(value, list | tuple) else [value]
-        if require is require_encoder and len(values) > 1:
-            continue  # of several encoders a command may leave one out
-        for each in values:
+        for each in value if isinstance(value, list | tuple) else [value]:
             if isinstance(each, Path) and require is require_encoder:
                 require_folder(str(each))  # what takes folders alone
             elif isinstance(each, str | Path):
