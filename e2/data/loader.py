@@ -25,6 +25,7 @@ from e2.data.seeds import drawing_from, mixed_seed
 from e2.data.transforms import PhotoTransform
 from e2.texts import TextTable, distinct, text_keys
 
+GRACE = 60  # seconds that a worker goes on after SIGTERM
 STAND_INS = 10  # replacements tried for a lost product; if all fail, more than a single photo is broken
 Plan = Callable[[Batch], Batch]
 DESCRIPTION = "description"  # an entity of this name stands for the product's own description
@@ -263,5 +264,11 @@ def training_loader(
 
 
 def leave_stopping_to_the_parent(worker: int) -> None:
-    """Ignores Ctrl-C in workers: the parent needs them to finish its step."""
+    """Lets workers outlive Ctrl-C, and a scheduler's SIGTERM for a minute: the parent needs them to finish its step."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_soon)
+
+
+def _end_soon(signum: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends it at once
+    signal.alarm(GRACE)

@@ -119,6 +119,22 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the workers")
+def test_a_scheduler_may_tell_the_workers_first(shop, config_dir, tmp_path):
+    """It sends SIGTERM to all processes of a job, in any order."""
+    command = cli(shop, config_dir, tmp_path / "run", "--set", "data.workers=2", "--set", "steps=4000")
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_state(tmp_path / "run", process)
+    for worker in children(process.pid):
+        os.kill(worker, signal.SIGTERM)
+    time.sleep(0.5)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "--resume" in errors and "died" not in errors
+    assert list((tmp_path / "run" / "training").glob("step-*"))
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the workers")
 def test_a_killed_worker_ends_the_run_in_one_line(shop, config_dir, tmp_path):
     command = cli(shop, config_dir, tmp_path / "run", "--set", "data.workers=2", "--set", "steps=4000")
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
