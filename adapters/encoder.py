@@ -250,7 +250,7 @@ class Encoder:
         """View of its ViT.
 
         Raises:
-            InputError: the image tower is no ViT that E2 can read.
+            InputError: the image tower is not a ViT that E2 can read.
         """
         return open_tower(self.model.visual)
 

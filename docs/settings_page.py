@@ -18,7 +18,7 @@ from e2.settings import to_dict
 PAGE = "settings.md"
 INTRO = """# Settings
 
-Made from `e2.config`. Each stands in a file for `--config FILE.yaml`, as in
+Made from `e2.config`. Set them in a file for `--config FILE.yaml`, as in
 
 ```yaml
 optim:

@@ -51,7 +51,7 @@ def earlier_reader(pretrained: str | Path) -> Earlier | None:
         return None
     try:
         with safe_open(file, "pt") as stored:
-            names = [name for name in stored.keys() if name.startswith((NEW_PREFIX, "e2."))]  # noqa: SIM118, safe_open is no mapping
+            names = [name for name in stored.keys() if name.startswith((NEW_PREFIX, "e2."))]  # noqa: SIM118, safe_open is not a mapping
             tensors = current_weights({name: stored.get_tensor(name) for name in names})
     except SafetensorError as error:
         raise InputError(f"{file} is damaged or no safetensors file ({error}); restore it") from error

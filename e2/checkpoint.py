@@ -150,7 +150,7 @@ def read_config(checkpoint: str | Path) -> dict[str, Any]:
     folder, _ = checkpoint_files(checkpoint)
     path = folder / CONFIG
     if not path.is_file():
-        raise InputError(f"{folder} is no E2 checkpoint: it has no {CONFIG}; give the folder that `e2 train --out` wrote")
+        raise InputError(f"{folder} is not an E2 checkpoint: it has no {CONFIG}; give the folder that `e2 train --out` wrote")
     try:
         config = current_config(json.loads(path.read_text()))
         written_as = config["format"]
@@ -190,7 +190,7 @@ def load(path: str | Path, *, device: str = "cpu", precision: str = "fp32", **hu
         inputs = {f"image_{name}": getattr(seen, name) for name in ("mean", "std", "interpolation", "resize_mode")}
         inputs["force_image_size"] = seen.size
         if not isinstance(backbone, str):
-            raise InputError(f"backbone {backbone!r} is no name")
+            raise InputError(f"backbone {backbone!r} is not a name")
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / CONFIG} is damaged: {error} is missing; restore it or train again") from error
     except InputError as error:

@@ -17,7 +17,7 @@ def check_prompt(prompt: str) -> str:
     try:
         prompt.format(tag="", entity="")
     except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-        raise ValueError("is no template; it may name {tag} and {entity} only") from error
+        raise ValueError("is not a template; it may name {tag} and {entity} only") from error
     return prompt
 
 
@@ -50,7 +50,7 @@ class ModelConfig:
         "null = tokens with random weights, with-image with pre-trained ones",
     )
     layers: tuple[int, ...] | None = setting(
-        None, "fusion after so many blocks; null = after 2/3 and 11/12 of the depth, [] = none"
+        None, "fusion after this many blocks; null = after 2/3 and 11/12 of the depth, [] = none"
     )
     selector: Literal["hard", "soft", "top-k", "random", "uniform"] = setting(
         "soft", "rule by which tokens choose; random and uniform are controls"
@@ -144,7 +144,7 @@ class OptimConfig:
     )
     new_only: Share = setting(0.0, "first stage: share of all steps in which only the new parameters learn (paper: 0.2)")
     image_layers: Natural | None = setting(
-        None, "train only the last so many groups of the image tower; 0 = frozen, null = all"
+        None, "train only this many groups of the image tower, the last ones; 0 = frozen, null = all"
     )
     text_layers: Natural | None = setting(None, "the same for the text tower")
     image_lora: Count | None = setting(
@@ -190,7 +190,7 @@ class DataConfig:
         None,
         "views of each photo, shown by turns and the same for all seeds; null = a fresh one each epoch, a cache: one",
     )
-    cache: str | None = setting(None, "folder for what frozen layers make of the photos and texts, so that they run once")
+    cache: str | None = setting(None, "folder for the outputs of frozen layers, so that they run once")
 
     second: str | None = setting(
         None,
@@ -238,7 +238,7 @@ class TrainConfig:
     keep_every: Count | None = setting(
         None, "steps between weights that are kept beside the best and the last, as step-N.safetensors; null = none"
     )
-    patience: Count | None = setting(None, "stop after so many evaluations without a better SumR")
+    patience: Count | None = setting(None, "stop after this many evaluations without a better SumR")
     wise_ft: Share | None = setting(
         None, "share of the trained weights in what is saved, the rest is the start model's; null = all"
     )

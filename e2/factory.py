@@ -34,7 +34,7 @@ def create_model_and_transforms(
         backbone: ``e2-nano``, ``e2-tiny``, ``e2-small``, any open_clip model whose image tower is a ViT, ``local-dir:FOLDER``,
             ``hf-hub:ORG/NAME``, ``transformers:FOLDER`` or ``pair:IMAGE+TEXT``.
         pretrained: an open_clip weights tag, a local file or a folder with weights; None = random weights, or those that
-            come with the backbone. Of an E2 run the tokens are kept too, entity by entity; what is not is told on stderr.
+            come with the backbone. Of an E2 run the tokens are kept too, entity by entity; what is not is named on stderr.
         tags: the entities, e.g. ``("brand", "season")``; none = the plain backbone.
         config: settings of what E2 adds; ``tags`` and ``options`` win over it.
         device: cpu, cuda or auto.

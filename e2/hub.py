@@ -25,7 +25,7 @@ def hub_config(name: str) -> dict[str, Any]:
             reason = first_line(error)
         except Exception as error:  # the hub client raises many kinds; each means: not available
             raise InputError(f"cannot get {name} from the hub: {first_line(error)}; check the name and the network") from error
-    raise InputError(f"cannot get {name}: it is not in the cache and the hub cannot be reached, or is no CLIP ({reason})")
+    raise InputError(f"cannot get {name}: it is not in the cache and the hub cannot be reached, or is not a CLIP ({reason})")
 
 
 def hub_folder(name: str, files: Sequence[str] = HUB_FILES, **options: Any) -> Path:

@@ -51,7 +51,7 @@ class LocalFeatures(Locations):
         x = images
         for first in range(0, len(self.convolutions), LAYERS):
             x = self._run(self.convolutions[first : first + LAYERS], x)
-        if x.shape[-2:] != self.grid:  # patches whose side is no power of two
+        if x.shape[-2:] != self.grid:  # patches whose side is not a power of two
             x = F.adaptive_avg_pool2d(x, self.grid)
         return x.flatten(2).mT
 

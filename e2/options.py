@@ -27,7 +27,9 @@ TextKind = Literal["caption", "full"]
 Text = Annotated[TextKind, typer.Option(help="the description, or the description and then the tags")]
 ProductVectorRule = Annotated[
     str,
-    typer.Option(metavar="RULE", help="of one vector a product: photos (the mean), first, or e.g. photos+text=0.1"),
+    typer.Option(
+        metavar="RULE", help="how a product's photos become one vector: photos (their mean), first, or e.g. photos+text=0.1"
+    ),
 ]
 Models = Annotated[list[str], typer.Option("--model", help=f"{ENCODERS}; repeatable")]
 EncoderName = Annotated[str, typer.Option("--encoder", help=ENCODERS)]
@@ -119,7 +121,7 @@ class CachedEncoderOptions(EncoderOptions):
     """The same, for commands that read a catalogue's photos, which a frozen tower may have seen before."""
 
     cache: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="keeps what frozen layers make of the photos, as in `e2 train`")
+        Path | None, typer.Option(metavar="DIR", help="folder for the outputs of frozen layers, as in `e2 train`")
     ] = None
 
 
@@ -132,7 +134,7 @@ class FetchOptions:
     rate: Annotated[float, typer.Option(min=0.01, help="requests per second to one host, at most")] = 20.0
     connections: Annotated[int, typer.Option(min=1, help="concurrent requests")] = 16
     timeout: Annotated[float, typer.Option(min=0.1, help="seconds for one attempt at a photo")] = 30.0
-    retries: Annotated[int, typer.Option(min=0, help="further attempts after a temporary failure but a timeout")] = 3
+    retries: Annotated[int, typer.Option(min=0, help="further attempts after a temporary failure other than a timeout")] = 3
 
 
 class Commands(typer.Typer):
@@ -198,8 +200,8 @@ def _gathered(group: Any, options: dict[str, Any]) -> Any:
 class Command(TyperCommand):
     """A command whose repeatable options also take several values at once: ``--method a b`` is ``--method a --method b``.
 
-    Not where there are positional arguments, which the list would swallow. Wrong use is told in one line. A program's `obj`,
-    if it has one, is called with the options before the command runs.
+    Not where there are positional arguments, which the list would swallow. Wrong use is reported in one line. A program's
+    `obj`, if it has one, is called with the options before the command runs.
     """
 
     def invoke(self, ctx: Any) -> Any:

@@ -60,7 +60,7 @@ def require_ours(target: Path) -> None:
     if not os.path.lexists(target):
         return
     if not target.is_file():
-        raise InputError(f"cannot write {target}: it is there already and is no file; choose another --out")
+        raise InputError(f"cannot write {target}: it is there already and is not a file; choose another --out")
     if not is_ours(target):
         raise InputError(
             f"{target} is there already and was not written by e2 ({NOTED}); move it away or choose another --out"
@@ -138,7 +138,7 @@ def aside(out: Path) -> Path:
 def restore(path: Path) -> None:
     """Restores an output left under its temporary name by a killed process; ``path`` is the output or a file in it."""
     for out in (path, path.parent):
-        with contextlib.suppress(OSError, ValueError):  # another process did the same, or it is no path
+        with contextlib.suppress(OSError, ValueError):  # another process did the same, or it is not a path
             if not out.exists() and _ledger(aside(out)):
                 aside(out).rename(os.path.realpath(out))
 
@@ -155,7 +155,7 @@ def _refuse_others(out: Path, kind: OutputKind) -> None:
     if not os.path.lexists(out):
         return
     if not out.is_dir():
-        raise InputError(f"--out {out} is there already and is no folder; choose a new folder")
+        raise InputError(f"--out {out} is there already and is not a folder; choose a new folder")
     names = sorted(path.name for path in out.iterdir() if not _is_passing(path.name))
     ledger = _ledger(out)
     if not names:

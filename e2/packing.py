@@ -33,7 +33,7 @@ ROW_STEP = 4  # numbers of rows are multiples of this, to limit the number of sh
 
 @dataclass(frozen=True)
 class Packing:
-    """Layout of texts in a table of so many rows of a length."""
+    """Layout of texts in a table of a number of rows of one length."""
 
     starts: list[int]  # position of each text's first token, counted over all rows
     rows: int

@@ -27,7 +27,7 @@ from e2.selection import gumbel_noise, make_selector
 from e2.tower import Tower, one_way_mask
 
 # Gates and shares are single numbers that start at zero and would open only a learning rate's width a step. This factor lets
-# them open so many times as fast; without it a short run ends with the way still closed (measured: 9 points of SumR less).
+# them open that many times as fast; without it a short run ends with the way still closed (measured: 9 points of SumR less).
 OPENING_SPEED = 10.0
 
 

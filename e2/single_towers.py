@@ -107,7 +107,9 @@ def _transformers_weights(folder: Path) -> Weights:
     except FOREIGN as error:
         raise InputError(f"{folder} cannot be read as a text encoder: {first_line(error)}") from error
     if missing := sorted(found["missing_keys"]):
-        raise InputError(f"{folder} is no complete text encoder: it lacks {missing[0]} and {len(missing) - 1} other tensors")
+        raise InputError(
+            f"{folder} is not a complete text encoder: it lacks {missing[0]} and {len(missing) - 1} other tensors"
+        )
     state: dict[str, Tensor] = (model.encoder if both else model).state_dict()
     return Weights({f"text.transformer.{name}": tensor for name, tensor in state.items()})
 

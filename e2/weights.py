@@ -28,7 +28,7 @@ NEW_PREFIX = "reader."  # what E2 adds, in its checkpoints
 POSITION_IDS = "text.transformer.embeddings.position_ids"  # 0, 1, 2, ..., which transformers kept with the weights once
 FRESH = "fresh"  # names in a file's metadata of what has not been trained
 OF_TRANSFORMERS = ("model.safetensors", "pytorch_model.bin")  # names of its files of weights
-OF_OPENAI = ("input_resolution", "context_length", "vocab_size")  # numbers in OpenAI's own files, which are no weights
+OF_OPENAI = ("input_resolution", "context_length", "vocab_size")  # numbers in OpenAI's own files, which are not weights
 
 
 @dataclass
@@ -110,7 +110,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path} holds more than tensors (or is no weights file), and loading it could run foreign code; "
+            f"{path} holds more than tensors (or is not a weights file), and loading it could run foreign code; "
             "save its state dict as safetensors"
         ) from error
     except (SafetensorError, OSError, ValueError, RuntimeError, EOFError, KeyError) as error:
@@ -182,7 +182,7 @@ def fit_positions(visual: OpenClip, state: dict[str, Tensor], image_size: Any, s
     patches = table.shape[1] - prefix
     old = grid if image_size is None and patches == grid[0] * grid[1] else _grid(image_size, patch, patches)
     if old is None:
-        raise InputError(f"{source} has positions for {patches} patches, which is no square grid to resample")
+        raise InputError(f"{source} has positions for {patches} patches, which is not a square grid to resample")
     if old != grid:
         table = resample_abs_pos_embed(table, new_size=list(grid), old_size=list(old), num_prefix_tokens=prefix)
     state[name] = table.reshape(*state[name].shape[:-2], *table.shape[-2:])

@@ -231,7 +231,7 @@ CASES = [
     (f"train {QUICK} --data {{shop}} --tags brand --out {{run}} --resume --seed 3", "seed = 0, not 3"),
     (EMBED + " --data {shop} --out {file}/vectors.parquet", "vectors.parquet", "choose another --out"),
     (EMBED + " --data {shop} --out {run}", "run", "holds a run, not embeddings"),
-    (EMBED + " --data {shop} --out /dev/full", "/dev/full", "is no folder"),
+    (EMBED + " --data {shop} --out /dev/full", "/dev/full", "is not a folder"),
     (RETRIEVAL.replace("{out}", "{file}") + " --model {run}", "file/metrics.json", "choose another --out"),
     ("data info {shop} --out {file}", "file", "choose another --out"),
     ("data import {shop} --out {run}", "run", "holds a run, not an imported catalogue"),

@@ -74,7 +74,7 @@ def broken(draw, data: bytes) -> bytes:
     return bytes(data)
 
 
-# Layers and widths stay small: a description of a huge model is no mistake, and would only fill the memory.
+# Layers and widths stay small: a description of a huge model is not a mistake, and would only fill the memory.
 ODD = [None, True, -1, 0, 1, 3, 2.5, "", "x", "a\nb\x1b[31m", [], {}, [1, 2], ["x"], {"brand": 1}, math.nan, math.inf, 2**70]
 
 

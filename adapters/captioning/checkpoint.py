@@ -124,14 +124,14 @@ def read_description(folder: Path) -> dict[str, Any]:
     """Reads the ``config.json`` of a captioner."""
     path = folder / CONFIG
     if not path.is_file():
-        raise InputError(f"{folder} is no captioner: it has no {CONFIG}; give the folder that `e2 caption fit --out` wrote")
+        raise InputError(f"{folder} is not a captioner: it has no {CONFIG}; give the folder that `e2 caption fit --out` wrote")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         kind, written_as = found.get("kind"), found.get("format")
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path} is damaged; copy the whole folder again or fit it anew") from error
     if kind != "captioner":
-        raise InputError(f"{folder} is no captioner (an encoder?); give the folder that `e2 caption fit --out` wrote")
+        raise InputError(f"{folder} is not a captioner (an encoder?); give the folder that `e2 caption fit --out` wrote")
     if written_as != FORMAT:
         raise InputError(f"{path} has format {written_as}, this version reads {FORMAT}; use the e2 that wrote it")
     missing = {"config", "encoder", "tokenizer", "language_model", "tags", "training"} - set(found)

@@ -30,7 +30,7 @@ from e2.options import (
     show,
 )
 
-caption_app = Commands(help="Captions in the words of a catalogue or a list of texts.")
+caption_app = Commands(help="Write captions in the words of a catalogue or a list of texts.")
 
 Steps = Annotated[int | None, typer.Option(min=1, help="length of the training, instead of --epochs")]
 Epochs = Annotated[float | None, typer.Option(help="length of the training")]
@@ -70,7 +70,7 @@ class CaptionerOptions:
     ] = None
     modality_offset: Annotated[bool, typer.Option("--modality-offset", help="train on texts shifted to the photos")] = False
     temperature: Annotated[float | None, typer.Option("--memory-temperature", help="of DeCap's memory")] = None
-    memory_size: Annotated[int | None, typer.Option(min=1, help="most texts in the memory")] = None
+    memory_size: Annotated[int | None, typer.Option(min=1, help="texts in the memory, at most")] = None
     seed: Seed = 0
     precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="of the training")] = "auto"
 
@@ -81,8 +81,8 @@ class DecodingOptions:
 
     beam: Beam = 1
     max_tokens: MaxTokens = None
-    min_words: Annotated[int, typer.Option(min=0, help="fewest words of a caption")] = 0
-    max_words: Annotated[int | None, typer.Option(min=1, help="most words of a caption")] = None
+    min_words: Annotated[int, typer.Option(min=0, help="words of a caption, at least")] = 0
+    max_words: Annotated[int | None, typer.Option(min=1, help="words of a caption, at most")] = None
     begin: Annotated[str, typer.Option(help="words that every caption begins with")] = ""
     length_penalty: Annotated[float, typer.Option(help="beams rank by log-probability / length ** this")] = 1.0
     length_unit: Annotated[Literal["choices", "tokens"], typer.Option(help="of that length; tokens favour long names")] = (
@@ -180,7 +180,7 @@ def write(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Write captions for a folder of photos or a catalogue, a line each.
+    """Write captions for a folder of photos or a catalogue, one line each.
 
     Example: `e2 caption write --captioner runs/decap --data photos/ --out captions.jsonl`
     """
@@ -217,7 +217,7 @@ def sweep(
         str,
         typer.Option(help="noise, with commas; 0, 0.001, 0.004, 0.016, 0.03 and 0.06 unless given", show_default=False),
     ] = "0,0.001,0.004,0.016,0.03,0.06",
-    products: Annotated[int, typer.Option(min=1, help="most photos to caption")] = 500,
+    products: Annotated[int, typer.Option(min=1, help="photos to caption, at most")] = 500,
     beam: Beam = 1,
     epochs: Epochs = None,
     steps: Steps = None,

@@ -121,7 +121,7 @@ def _entries(path: Path) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     elif isinstance(found, list):
         for number, row in enumerate(found, start=1):
             if not isinstance(row, dict):
-                raise InputError(f"{path}, entry {number} is no row with an id and a caption; {FORMS}")
+                raise InputError(f"{path}, entry {number} is not a row with an id and a caption; {FORMS}")
             yield f"entry {number}", _name(row), row
     else:
         raise InputError(f"{path} is JSON, but holds no captions; {FORMS}")
@@ -165,7 +165,7 @@ def _lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             plain = "plain text lines have no ids" if not first.lstrip().startswith(("{", "[")) else "this is not JSON"
             raise InputError(f"{path}, line {number}: {plain}; {FORMS}") from error
         if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number} is no row with an id and a caption; {FORMS}")
+            raise InputError(f"{path}, line {number} is not a row with an id and a caption; {FORMS}")
         yield number, row
 
 
@@ -185,7 +185,7 @@ def _table(lines: Sequence[str], start: int, delimiter: str, path: Path) -> Iter
                 )
             yield where, dict(zip(columns, cells, strict=False))
     except csv.Error as error:
-        raise InputError(f"{path} is no table: {error}; {FORMS}") from error
+        raise InputError(f"{path} is not a table: {error}; {FORMS}") from error
 
 
 def _names(heading: str, delimiter: str) -> list[str]:

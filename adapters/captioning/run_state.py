@@ -45,7 +45,7 @@ def load_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, co
         with safe_open(path, "pt") as file:
             facts = json.loads(file.metadata()[FACTS])
             require_same_settings(out, facts["config"], config)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, safe_open is no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, safe_open is not a mapping
         model.load_state_dict({n.removeprefix(MODEL): t for n, t in tensors.items() if n.startswith(MODEL)})
         moments = {n.removeprefix(OPTIMIZER): t for n, t in tensors.items() if n.startswith(OPTIMIZER)}
         load_named_state(optimizer, model, moments)

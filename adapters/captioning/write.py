@@ -49,7 +49,7 @@ class FolderPhotos(Sequence[PhotoToCaption]):
 
     Args:
         folder: with photos, also in subfolders.
-        out: the output file, which may be in the folder and is no photo.
+        out: the output file, which may be in the folder and is not a photo.
 
     Raises:
         InputError: no such folder, or no file in it.
@@ -162,7 +162,9 @@ def write_captions(
 def require_products(form: Format | None, photos: Sequence[PhotoToCaption]) -> None:
     """Refuses a product import of photos that belong to no product."""
     if form == "shopify" and "product_id" not in photos[0].names:
-        raise InputError("--format shopify writes products by their handles, and --data is no catalogue; give the catalogue")
+        raise InputError(
+            "--format shopify writes products by their handles, and --data is not a catalogue; give the catalogue"
+        )
 
 
 def claim_captions(out: Path, *, resume: bool, overwrite: bool) -> None:

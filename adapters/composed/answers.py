@@ -137,7 +137,7 @@ def _clean(answer: str) -> str:
 
 
 def _structured(text: str) -> str | None:
-    """Caption of a JSON answer, bare or after a line of chatter; None if the answer is no JSON."""
+    """Caption of a JSON answer, bare or after a line of chatter; None if the answer is not JSON."""
     start = _OBJECT.search(text)
     if start is None or (start.start() and text[: start.start()].rstrip()[-1:] not in ":!."):
         return None

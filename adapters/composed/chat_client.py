@@ -60,7 +60,7 @@ class EndpointConfig:
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
-            raise InputError(f"endpoint {self.url!r} is no web address; give e.g. http://localhost:11434/v1")
+            raise InputError(f"endpoint {self.url!r} is not a web address; give e.g. http://localhost:11434/v1")
         if "@" in urllib.parse.urlsplit(self.url).netloc:
             raise InputError("an endpoint's address must not hold a password; put the key into an environment variable")
         if not self.model:

@@ -32,7 +32,9 @@ compose_app = Commands(help="Search with a photo and a wish.")
 def fit(
     encoder: Annotated[str, typer.Option(help="checkpoint folder, open_clip:NAME/TAG, ...; exports fit slots only")],
     out: Out,
-    data: Annotated[str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue; for lincir also a file, a text a line")],
+    data: Annotated[
+        str, typer.Option(metavar="SPEC|FILE.txt", help="a catalogue; for lincir also a file with one text per line")
+    ],
     table: TableOptions,
     loading: CachedEncoderOptions,
     method: Annotated[Fitted, typer.Option()] = "lincir",
@@ -41,7 +43,7 @@ def fit(
     phrases: Annotated[
         str | None, typer.Option(help="of searle: JSON file, captioner's folder, transformers:NAME; else the descriptions")
     ] = None,
-    products: Annotated[int | None, typer.Option(min=2, help="at most so many are looked at by pic2word and searle")] = None,
+    products: Annotated[int | None, typer.Option(min=2, help="how many pic2word and searle look at, at most")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="length of the training")] = None,
     oti_steps: Annotated[int, typer.Option(min=1, help="of searle's inversion of each photo")] = 350,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. lr=1e-4")] = None,
@@ -137,5 +139,5 @@ def read_texts(path: str) -> list[str]:
 
     texts = [line.strip() for line in read_lines(path) if line.strip()]
     if not texts:
-        raise InputError(f"{path} holds no text; give a UTF-8 file with a text a line")
+        raise InputError(f"{path} holds no text; give a UTF-8 file with one text per line")
     return texts

@@ -74,7 +74,7 @@ class Lexicon:
             kind = ours.get(value.kind, value.kind)
             if (
                 kind in WORDS and kind != "garment" and stem(word) not in properties
-            ):  # "coated" is no coat, "colour" not colourful
+            ):  # "coated" is not a coat, "colour" not colourful
                 self._stems[stem(word)] = value
             if kind in ADJECTIVES:
                 self._adjectives[word] = value
@@ -120,7 +120,7 @@ class Lexicon:
         near = self.nearest(word, self._spellings.keys())
         if near is None:
             near = self.nearest(word, self._colours, SHORTEST_MISSPELT - 1, ALIKE_COLOUR)
-            near = near if near and set(word) <= set(near) else None  # "blak", "balck", but "blank" is no black
+            near = near if near and set(word) <= set(near) else None  # "blak", "balck", but "blank" is not black
         return None if near is None else self._spellings[near]
 
     def nearest(

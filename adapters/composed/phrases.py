@@ -87,7 +87,7 @@ def phrases_from_file(path: str | Path) -> dict[str, list[str]]:
         pairs = [(concept, phrase) for concept, listed in phrases.items() for phrase in listed]
         bad = [(concept, phrase) for concept, phrase in pairs if concept.lower() not in phrase.lower()]
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(f'{path} is no phrase file; it should read {{"concept": ["phrase with the concept"]}}') from error
+        raise InputError(f'{path} is not a phrase file; it should read {{"concept": ["phrase with the concept"]}}') from error
     if bad or not pairs:
         shown = f"phrase {bad[0][1][:60]!r} lacks its concept {bad[0][0]!r}" if bad else "it holds no phrase"
         raise InputError(f"{path}: {shown}; every phrase must hold its concept")
@@ -125,7 +125,7 @@ def phrases_from_model(name: str, concepts: Sequence[str], *, count: int = 8, se
 
 
 def _phrase(start: str, text: str) -> str | None:
-    """Returns the start and the model's sentence; None if that is no plain text."""
+    """Returns the start and the model's sentence; None if that is not plain text."""
     sentence = re.split(r"(?<=[.!?])\s", text.strip(), maxsplit=1)[0]
     try:
         return f"{start} {read_caption(sentence)}"

@@ -30,7 +30,7 @@ def vocabulary_of(source: Vocabulary | str | Path) -> dict[str, list[str]]:
             content = json.loads(Path(source).read_text(encoding="utf-8"))
             return {str(entity): [str(value) for value in values] for entity, values in content.items()}
         except (OSError, ValueError, AttributeError, TypeError) as error:
-            raise InputError(f'{source} is no vocabulary; it should read {{"entity": ["value", ...], ...}}') from error
+            raise InputError(f'{source} is not a vocabulary; it should read {{"entity": ["value", ...], ...}}') from error
     return tag_vocabulary(open_catalogue(str(source), None))
 
 

@@ -52,7 +52,9 @@ def read_record(folder: str | Path) -> ComposerRecord:
     path = Path(folder) / CONFIG
     restore(path)
     if not path.is_file():
-        raise InputError(f"{folder} is no fitted composer: it has no {CONFIG}; give the folder `e2 compose fit --out` wrote")
+        raise InputError(
+            f"{folder} is not a fitted composer: it has no {CONFIG}; give the folder `e2 compose fit --out` wrote"
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         record = ComposerRecord(**content)

@@ -271,7 +271,7 @@ class _Reader:
         return [token for token in self.tokens[index + 1 :] if token.cue is not Cue.FILLER]
 
     def _following(self, index: int) -> Token | None:
-        """The next token that is no filler."""
+        """The next token that is not a filler."""
         return next(iter(self._after(index)), None)
 
     def _before(self, index: int) -> Token | None:
@@ -338,7 +338,7 @@ class _Reader:
         return _alike(self.last, value) if self.joined else sort_of(self.last) != sort_of(value)
 
     def _is_new(self, token: Token, index: int) -> bool:
-        """True if a value right after an unwanted one is no part of it: "no stripes black", "not striped red"."""
+        """True if a value right after an unwanted one is not part of it: "no stripes black", "not striped red"."""
         before = self.tokens[index - 1]
         if before.value is None or token.value is None or is_thing(token.text, token.value):
             return False

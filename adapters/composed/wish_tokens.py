@@ -150,7 +150,7 @@ def _is_name(text: str, mention: ValueMention, mentions: Collection[ValueMention
 
 
 def _valued(text: str, mention: ValueMention, lexicon: Lexicon, mentions: Mapping[int, ValueMention]) -> Iterator[Token]:
-    """Yields the tokens of a value: *no sleeves* are a negation and sleeves, and "a gap" is no brand."""
+    """Yields the tokens of a value: *no sleeves* are a negation and sleeves, and "a gap" is not a brand."""
     written = text[mention.start : mention.end]
     first, _, rest = written.partition(" ")
     if CUES.get((first.lower(),)) is Cue.NOT and (value := lexicon.value_of(rest)):
@@ -185,7 +185,7 @@ def _cue(text: str, words: list[re.Match], index: int) -> Token | None:
 
 
 def _single(text: str, start: int, end: int, lexicon: Lexicon, known: Collection[str]) -> Iterator[Token]:
-    """Yields the tokens of a word that is no cue or value as it stands."""
+    """Yields the tokens of a word that is not a cue or value as it stands."""
     word = text[start:end]
     root = next((match["root"] for form in _WITHOUT if (match := form.fullmatch(word))), "")
     if root and (value := lexicon.value_of(root)):

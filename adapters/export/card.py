@@ -30,7 +30,7 @@ def read_metrics(paths: Sequence[Path], model: Path) -> list[dict[str, Any]]:
             measured = record["model"]["weights_sha256"]
             record["metrics"], record["ci95"], record["dataset"], record["split"], record["benchmark"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            what = "is missing" if not file.is_file() else "is no metrics.json of e2 evaluate, or is damaged"
+            what = "is missing" if not file.is_file() else "is not metrics.json of e2 evaluate, or is damaged"
             raise InputError(f"{file} {what}; evaluate again with --out") from error
         if measured != ours:
             raise InputError(

@@ -47,6 +47,8 @@ def read_export(folder: str | Path) -> Exported:
     try:
         return Exported(**json.loads(path.read_text()))
     except OSError as error:
-        raise InputError(f"{folder} is no export: it has no {RECORD}; give the folder that `e2 export --out` wrote") from error
+        raise InputError(
+            f"{folder} is not an export: it has no {RECORD}; give the folder that `e2 export --out` wrote"
+        ) from error
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged or from another version of e2; export again") from error

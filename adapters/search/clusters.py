@@ -91,6 +91,6 @@ class Clusters:
 
 def _faiss():
     """Imports the package, which only large indexes need."""
-    with extra("search", "an index of so many products"):
+    with extra("search", "an index of this many products"):
         import faiss
     return faiss

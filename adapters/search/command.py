@@ -25,7 +25,7 @@ from e2.options import (
 )
 
 index_app = Commands(help="Build and search the index of a catalogue.")
-OwnEncoder = Annotated[str | None, typer.Option(help="where the index's encoder lies now, if it was moved")]
+OwnEncoder = Annotated[str | None, typer.Option(help="where the index's encoder is now, if it was moved")]
 Index = Annotated[str, typer.Option("--index", metavar="PATH|URI", help="folder, or the address of a Milvus collection")]
 Place = Annotated[str, typer.Option("--out", metavar="PATH|URI", help="folder, or the address of a Milvus collection")]
 VectorTypes = Literal["float32", "float16", "int8", "binary"]
@@ -109,10 +109,10 @@ def update(
 @index_app.command()
 def delete(
     index: Index,
-    ids: Annotated[str, typer.Option(help="product ids parted by commas, @FILE with one a line, or a JSON list")],
+    ids: Annotated[str, typer.Option(help="product ids separated by commas, @FILE with one per line, or a JSON list")],
     json: Json = False,
 ) -> None:
-    """Take products out of an index.
+    """Remove products from an index.
 
     Example: `e2 index delete --index runs/index --ids 1163,1164`
     """
@@ -165,7 +165,7 @@ def search(
         typer.Option(metavar="TAG", help="order the 100 nearest by a tag's numbers: price, or -price for highest first"),
     ] = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="hits")] = 12,
-    method: Annotated[Composition | None, typer.Option(help="for a photo and words; as in e2 compose search")] = None,
+    method: Annotated[Composition | None, typer.Option(help="for a photo with words, as in e2 compose search")] = None,
     composer: Annotated[Path | None, typer.Option(help="folder of e2 compose fit, for a photo and words")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="options of the method, e.g. text_weight=0.5")
@@ -180,7 +180,7 @@ def search(
     precision: Precision = "fp32",
     json: Json = False,
 ) -> None:
-    """Search by words, by photos, by both, or for products like some that are there.
+    """Search by words, by photos, by both, or for products like some in the index.
 
     Example: `e2 index search --index runs/index --text "a red dress" --filter 'brand in ["Nike", "Puma"]' -k 20`
     """
@@ -223,7 +223,7 @@ def _ids(text: str) -> list[str]:
         try:
             ids = jsonlib.loads(text)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"--ids: this is no JSON list ({error})") from error
+            raise InputError(f"--ids: this is not a JSON list ({error})") from error
         if not all(isinstance(name, str) for name in ids):
             raise InputError("--ids: a JSON list has to hold texts only")
     else:

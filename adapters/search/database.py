@@ -84,7 +84,7 @@ class Database:
     def fact(self, name: str) -> int:
         found = self.connection.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()
         if found is None or not found[0].isdecimal():
-            raise sqlite3.DatabaseError(f"its {name} is no number")
+            raise sqlite3.DatabaseError(f"its {name} is not a number")
         return int(found[0])
 
     def set(self, name: str, value: int | str) -> None:

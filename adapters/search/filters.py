@@ -8,7 +8,7 @@ The grammar; words in capitals are tokens, keywords may be in any case:
     test   := NAME ("==" | "!=" | ["not"] "contains") TEXT | NAME ["not"] "in" "[" TEXT ("," TEXT)* "]"
             | NAME (">" | ">=" | "<" | "<=") NUMBER
     NAME   := a bare word such as sub_category, or a quoted one with blanks
-    NUMBER := such as 2010, -3 or 19.99; values that are no numbers pass none of these tests
+    NUMBER := such as 2010, -3 or 19.99; values that are not numbers pass none of these tests
     TEXT   := "..." or '...', in which a backslash takes the next character as it is
 
 A tag may have several values (`e2.data.product.values_of`), of which ``==`` and ``in`` need one: ``contains`` is another word
@@ -114,7 +114,7 @@ def ranges_of(chosen: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Parses ``["price:10..50", "year:2010.."]``; a bound that is left out is infinite.
 
     Raises:
-        InputError: no colon, no dots, a bound that is no number, or two ranges of one tag.
+        InputError: no colon, no dots, a bound that is not a number, or two ranges of one tag.
 
     >>> ranges_of(["price:10..50", "year:2010.."])
     {'price': (10.0, 50.0), 'year': (2010.0, inf)}

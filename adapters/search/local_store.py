@@ -102,7 +102,7 @@ class LocalStore:
             except InputError:
                 if folder.current() == build:  # otherwise it was replaced just now
                     raise
-        raise InputError(f"{path} is no index; build one by e2 index build --out {path}")
+        raise InputError(f"{path} is not an index; build one by e2 index build --out {path}")
 
     @property
     def generation(self) -> str:

@@ -32,7 +32,7 @@ def refuse_to_replace(address: str, there: dict[str, Any] | None, overwrite: boo
     if there is None:
         return
     if MANIFEST not in properties_of(there):
-        raise InputError(f"{address} is there already and is no index of e2 index build; choose another collection")
+        raise InputError(f"{address} is there already and is not an index of e2 index build; choose another collection")
     if not overwrite:
         raise InputError(f"{address} holds an index already; continue with --resume, or replace it by --overwrite")
 
@@ -59,7 +59,7 @@ def builds_of(server: Server) -> list[dict[str, Any]]:
 
 
 def index_params(clusters: int = 0):
-    """Asks for an index of so many clusters; 0: every vector is searched."""
+    """Asks for an index of this many clusters; 0: every vector is searched."""
     index = MilvusClient.prepare_index_params()
     kind: dict[str, Any] = {"index_type": "IVF_FLAT", "params": {"nlist": clusters}} if clusters else {"index_type": "FLAT"}
     index.add_index("vector", index_name="vector", metric_type="IP", **kind)

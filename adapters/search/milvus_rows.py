@@ -73,7 +73,7 @@ def _size(entry: Entry, what: str, text: str) -> int:
     try:
         return len(text.encode())
     except UnicodeEncodeError as error:
-        raise InputError(f"{_named(entry)}: its {what} is no Unicode text") from error
+        raise InputError(f"{_named(entry)}: its {what} is not Unicode text") from error
 
 
 def _named(entry: Entry) -> str:

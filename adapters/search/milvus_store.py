@@ -79,7 +79,7 @@ class MilvusStore:
                 store = cls(server, found)
                 stack.pop_all()
                 return store
-        raise InputError(f"{shown(address)} is no index; build one by e2 index build --out {shown(address)}")
+        raise InputError(f"{shown(address)} is not an index; build one by e2 index build --out {shown(address)}")
 
     @classmethod
     def resume(cls, address: str) -> "MilvusStore | None":

@@ -45,7 +45,7 @@ class QueryPhotos:
 
     look: Look
     image: ImageSource | None = None  # of the only photo
-    products: tuple[str, ...] = ()  # those of the index, which are no hits
+    products: tuple[str, ...] = ()  # those of the index, which are not hits
     whole: str | None = None  # the product of the index that is the only photo to start from, and no part of it
 
     def references(self, encoder: Encoder, **options) -> References:
@@ -127,7 +127,7 @@ def weighted(text: str) -> tuple[str, float]:
         (('shoe.jpg', 0.5), ('shoe.jpg', 1.0))
 
     Raises:
-        InputError: a weight that is no positive number.
+        InputError: a weight that is not a positive number.
     """
     name, at, number = text.rpartition("@")
     if not at or os.path.isfile(text):  # unlike Path, False for a name that is too long

@@ -46,13 +46,13 @@ class IndexQuery:
     full_text: bool = False  # find the words in ids, descriptions and tags too
     unwanted: Unwanted | None = None  # values that a wish rejects; None without a wish
     steps: dict[str, Any] = field(default_factory=dict)  # steps of a composed query, in words
-    products: tuple[str, ...] = ()  # those that it started from, which are no hits
+    products: tuple[str, ...] = ()  # those that it started from, which are not hits
     reference: Reference | None = None  # of a photo and a wish
     browses: bool = False  # asks for all products; the vector only orders them
     where: Filter | None = None  # sizes and numbers that the words name
 
     def leaves_out(self, hit: IndexHit) -> bool:
-        """True if a product is no hit: the one it started from, or one with unwanted values, by tags or description."""
+        """True if a product is not a hit: the one it started from, or one with unwanted values, by tags or description."""
         return hit.product_id in self.products or bool(self.unwanted and self.unwanted.in_product(hit.tags, hit.caption))
 
     def narrowed(self, sizes: AskedSizes) -> "IndexQuery":

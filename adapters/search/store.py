@@ -33,7 +33,7 @@ class Manifest:
     complete: bool = False  # whether the build was finished
     count: int = 0  # present number of products
     format: int = FORMAT
-    # Indexes of former versions do not name these
+    # Indexes of earlier versions do not name these
     product_vector: str = "first"  # rule of the products' vectors
     vector_type: str = "float32"
 
@@ -45,7 +45,7 @@ def read_manifest(text: str | None, where: str) -> Manifest:
     """Reads a stored JSON manifest.
 
     Raises:
-        InputError: it is no manifest, or of a later version.
+        InputError: it is not a manifest, or of a later version.
     """
     names = {field.name for field in fields(Manifest)}
     try:
@@ -59,7 +59,7 @@ def read_manifest(text: str | None, where: str) -> Manifest:
         or [type(record[name]) for name in ("encoder", "entities", "dim")] != [dict, list, int]
         or record.get("vector_type", "float32") not in TYPES
     ):
-        raise InputError(f"{where} is no index that this version reads; build it again by e2 index build")
+        raise InputError(f"{where} is not an index that this version reads; build it again by e2 index build")
     return Manifest(**{**record, "entities": tuple(record["entities"])})
 
 

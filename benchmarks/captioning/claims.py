@@ -5,7 +5,7 @@ or that describe a part: *a navy lining*, *white stripes*, *the heel of a boot*,
 season on a part is the product's. Of the rest, a caption makes one claim per tag: the first value, and those in the same
 clause (*black and white*), up to *with* and the like.
 
-The rules use English words and their order: product titles (*Puma Men Black Logo T-shirt*) are no sentences for a parser.
+The rules use English words and their order: product titles (*Puma Men Black Logo T-shirt*) are not sentences for a parser.
 """
 
 import re

@@ -31,7 +31,7 @@ def find_java(choice: str = "auto") -> Path | None:
             path of an executable.
 
     Raises:
-        InputError: the path is no file.
+        InputError: the path is not a file.
         JavaFailed: there are candidates, but none starts.
     """
     if choice == "none":

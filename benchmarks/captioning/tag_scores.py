@@ -1,12 +1,12 @@
 """Scores the tags that a caption names, right or wrong, with their position in the text.
 
 A tag is named if its words occur in the caption in any spelling (`e2.spelling`: ``tshirt`` names *T-Shirts*, ``shirt`` does
-not), or a synonym that is no value itself (*jumper* for *Sweaters*), and the caption claims it of the product (`claims`). If
-several values fit, the longest wins over all entities: ``Red Tape`` names the brand and not the colour. Percentages in a value
-need not be named (*100% Cotton* by ``cotton``), nor all parts of *Necklace and Chains*.
+not), or a synonym that is not a value itself (*jumper* for *Sweaters*), and the caption claims it of the product (`claims`).
+If several values fit, the longest wins over all entities: ``Red Tape`` names the brand and not the colour. Percentages in
+a value need not be named (*100% Cotton* by ``cotton``), nor all parts of *Necklace and Chains*.
 
 A caption makes one claim per entity. It is right if one of its values is one of the product's (*black and white* for *Black*),
-wrong if none is, and neither if one is but wider or narrower (*blue* for *Navy Blue*).
+wrong if none is, and neither if one is only wider or narrower (*blue* for *Navy Blue*).
 """
 
 import re

@@ -13,7 +13,7 @@ PAGE, RECORD = "index.html", "check.json"
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedTableOptions(TableOptions):
-    """Options for reading tables that are checked: unusable rows are told, not refused."""
+    """Options for reading tables that are checked: unusable rows are reported, not refused."""
 
     on_bad_row: Annotated[Lacking, typer.Option(help="leave unusable rows out and count them, or stop and name them")] = "skip"
 
@@ -32,7 +32,7 @@ def check(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Products twice, leaks between splits, tags spelled in two ways or in doubt, cut texts, outliers, and a map: one page.
+    """Find duplicate products, leaks between splits, doubtful tags, cut texts and outliers: one page with a map.
 
     Example: `e2 data check catalogue --tags brand,season --model runs/mine --out runs/check`
     """

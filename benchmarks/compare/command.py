@@ -14,7 +14,7 @@ def compare(
     out: Out,
     text: Text = "caption",
     product_vector: ProductVectorRule = "photos",
-    products: Annotated[int | None, typer.Option(min=2, help="measure on at most so many, drawn by --seed")] = None,
+    products: Annotated[int | None, typer.Option(min=2, help="measure on at most this many, drawn by --seed")] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:

@@ -61,7 +61,7 @@ def composed(
     queries: Annotated[Path | None, typer.Option(help="attribute-*: a saved queries.json to use again")] = None,
     gallery: Annotated[Literal["original", "val-union"] | None, typer.Option(help="fashioniq")] = None,
     missing: Annotated[Lacking, typer.Option(help="photos or queries missing from a published set")] = "error",
-    examples: Annotated[int, typer.Option(min=0, help="queries to draw as examples.png, a picture a method")] = 0,
+    examples: Annotated[int, typer.Option(min=0, help="queries to draw as examples.png, one picture per method")] = 0,
     tags: Tags = None,
     seed: Seed = 0,
     json: Json = False,

@@ -184,7 +184,7 @@ def named_metrics(means: np.ndarray, order: Sequence[str]) -> dict[str, np.ndarr
 
 
 def _step(searcher: Searcher, fields: Sequence[str]) -> dict[str, Any]:
-    """Describes the queries of so many fields."""
+    """Describes the queries of a number of fields."""
     texts, shelf = searcher.queries(fields), searcher.shelf
     groups = fitting(fields, searcher.seen)
     sizes = np.bincount(groups[groups >= 0])

@@ -11,7 +11,7 @@ from e2.options import BatchSize, Device, Json, Out, Overwrite, Split, TableOpti
 
 
 def export(
-    model: Annotated[str, typer.Option(help="checkpoint folder, open_clip:NAME/TAG, ...; no export of one")],
+    model: Annotated[str, typer.Option(help="checkpoint folder, open_clip:NAME/TAG, ...; not an export")],
     format: Annotated[Literal["onnx", "open_clip", "transformers"], typer.Option()],
     out: Out,
     table: TableOptions,
@@ -29,7 +29,7 @@ def export(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Write a model for other programs, checked against PyTorch; with --data, measure what the way costs.
+    """Write a model for other programs, checked against PyTorch; with --data, measure what the conversion costs.
 
     Example: `e2 export --model runs/mine --format onnx --int8 --data catalogue.parquet --out runs/onnx`
     """

@@ -31,7 +31,7 @@ def attention_maps(encoder: Encoder, pixels: Tensor) -> dict[str, Tensor]:
     """Computes the maps of `ATTENTION`: (B, 3, H, W) -> (B, rows, columns) each, summing to 1.
 
     Raises:
-        InputError: the image tower is no ViT that E2 can read.
+        InputError: the image tower is not a ViT that E2 can read.
     """
     tower = encoder.image_tower
     recorder = _Recorder(_length(tower))
@@ -73,7 +73,7 @@ def gradient_maps(encoder: Encoder, pixels: Tensor, texts: Mapping[str, Tensor])
         map -> entity -> (B, rows, columns), summing to 1.
 
     Raises:
-        InputError: the image tower is no ViT that E2 can read.
+        InputError: the image tower is not a ViT that E2 can read.
     """
     tower, entering = encoder.image_tower, []
     pixels = pixels.detach().requires_grad_()

@@ -14,9 +14,11 @@ def grounding(
     loading: EncoderOptions,
     truth: Annotated[
         Literal["boxes", "windows"] | None,
-        typer.Option(help="boxes that the catalogue knows, if not given and there are some; or windows: best crop or blur"),
+        typer.Option(
+            help="boxes of the catalogue, or windows: the best crop or blur; if not given, boxes where there are any"
+        ),
     ] = None,
-    products: Annotated[int, typer.Option(min=1, help="at most so many are looked at")] = 1000,
+    products: Annotated[int, typer.Option(min=1, help="how many to look at, at most")] = 1000,
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json")] = None,
     seed: Seed = 0,
     json: Json = False,

@@ -102,7 +102,7 @@ def evaluate_grounding(
         encoders: one or several, with or without selection tokens.
         catalogue: one split; its ``tags`` are the entities.
         truth: ``boxes`` or ``windows``; None: boxes if the catalogue has some.
-        products: at most so many, selected at random by ``seed``.
+        products: how many, at most, selected at random by ``seed``.
         seed: of that selection and of the bootstrap.
         out: folder for `write_comparison` and ``grounding.png``.
         resamples: of the bootstrap.
@@ -112,7 +112,7 @@ def evaluate_grounding(
         all share one ground truth, of the other encoders.
 
     Raises:
-        InputError: unknown truth, no tags, no boxes in the catalogue, or an image tower that is no ViT.
+        InputError: unknown truth, no tags, no boxes in the catalogue, or an image tower that is not a ViT.
     """
     check_encoders(encoders, out, *FIGURES)
     rows = np.sort(np.random.default_rng(seed).permutation(len(catalogue))[:products])

@@ -46,7 +46,7 @@ def read_maps(encoder: Encoder, photos: Sequence[Image.Image], texts: Mapping[st
     """Computes every map of N photos; texts: entity -> (N, D), as `tag_texts` gives them.
 
     Raises:
-        InputError: the image tower is no ViT that E2 can read, or a photo cannot be read.
+        InputError: the image tower is not a ViT that E2 can read, or a photo cannot be read.
     """
     grid = encoder.image_tower.grid
     found: dict[str, dict[str, list[np.ndarray]]] = {}

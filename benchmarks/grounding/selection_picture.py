@@ -20,6 +20,7 @@ from e2.errors import InputError
 from e2.files import atomic_path
 
 CELL = 224  # pixels of a photo in the picture
+TITLE = 22  # letters of a title's line that fit above a photo
 UNCHOSEN = 0.28  # brightness of patches that no token chose
 COLOURS = ("#ffb000", "#00c2d1", "#ff4f79", "#7ee081")  # colours of the frames, first fusion block first
 WHOLE, FOR_TEXT = "attention", "grad-cam"  # the plain encoder's maps
@@ -47,7 +48,7 @@ def draw_selections(
         raise InputError("a picture of selections needs an encoder with tags (method e2) and at least one product")
     photos = [load_image(product.images[0]) for product in products]
     rows = 1 + (plain is not None)
-    figure = Figure(figsize=(2.3 * (1 + len(encoder.tags)), 2.55 * rows * len(products)), dpi=100)
+    figure = Figure(figsize=(2.3 * (1 + len(encoder.tags)), 2.8 * rows * len(products)), dpi=100)
     axes = figure.subplots(rows * len(products), 1 + len(encoder.tags), squeeze=False)
     _draw_tokens(axes[::rows], encoder, products, photos)
     if plain is not None:
@@ -75,7 +76,7 @@ def _draw_tokens(axes: np.ndarray, encoder: Encoder, products: Sequence[Product]
         _show(axes[row, 0], np.asarray(seen), "photo" if row == 0 else "")
         for axis, (entity, layers) in zip(axes[row, 1:], chosen.items(), strict=True):
             weights = {layer: own[row].sum(axis=0) for layer, own in layers.items()}
-            _show(axis, lit(seen, weights), f"{entity.replace('_', ' ')}: {', '.join(product.values.get(entity, ('none',)))}")
+            _show(axis, lit(seen, weights), f"{entity.replace('_', ' ')}\n{', '.join(product.values.get(entity, ('none',)))}")
             _frames(axis, weights)
             _box(axis, view, product, entity)
 
@@ -92,17 +93,18 @@ def _draw_maps(
     for row, (product, photo) in enumerate(zip(products, photos, strict=True)):
         view = view_for(encoder.preprocessing, photo.size)
         seen = view.picture(photo, CELL)
-        _show(axes[row, 0], lit(seen, {0: maps[WHOLE][entities[0]][row]}), f"{name}: {WHOLE}")
+        _show(axes[row, 0], lit(seen, {0: maps[WHOLE][entities[0]][row]}), f"{name}\n{WHOLE}")
         for axis, entity in zip(axes[row, 1:], entities, strict=True):
             known = entity in product.tags
             pixels = lit(seen, {0: maps[FOR_TEXT][entity][row]}) if known else np.asarray(seen)
-            _show(axis, pixels, f"{name}: {FOR_TEXT}" if known else "no tag")
+            _show(axis, pixels, f"{name}\n{FOR_TEXT}" if known else "no tag")
             _box(axis, view, product, entity)
 
 
 def _show(axis: Axes, pixels: np.ndarray, title: str) -> None:
     axis.imshow(pixels, extent=(0, 1, 1, 0), aspect=pixels.shape[0] / pixels.shape[1])
-    axis.set_title(title if len(title) <= 34 else title[:33] + "…", fontsize=8, parse_math=False)
+    lines = (line if len(line) <= TITLE else line[: TITLE - 1] + "…" for line in title.split("\n", 1))
+    axis.set_title("\n".join(lines), fontsize=12, parse_math=False)  # readable where a page shows the picture in half its size
     axis.set_axis_off()
 
 

@@ -22,7 +22,7 @@ def report_study(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """One page, opening offline, with all that was measured, and where E2 loses; figures as PNG, SVG and PDF beside it.
+    """Show all that was measured, and where E2 loses, on a page that opens offline; figures as PNG, SVG and PDF beside it.
 
     Example: `e2 report study --results runs/study --model runs/clip --model runs/e2 --data boutique --out runs/report`
     """
@@ -41,11 +41,11 @@ def report_captions(
         str | None, typer.Option(metavar="SPEC", help="where the photos are, if no longer where they were")
     ] = None,
     encoder: Annotated[str | None, typer.Option(help="whose selection tokens are shown; default: the captioners' own")] = None,
-    products: Annotated[int, typer.Option(min=1, help="in the gallery; the most telling ones are taken")] = 200,
+    products: Annotated[int, typer.Option(min=1, help="in the gallery, chosen as the most telling")] = 200,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """One page, opening offline, that shows captioners side by side; the tables as Markdown and LaTeX too.
+    """Show captioners side by side on a page that opens offline; the tables as Markdown and LaTeX too.
 
     Example: `e2 report captions --results runs/captions --out runs/report`
     """

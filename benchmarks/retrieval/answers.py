@@ -51,7 +51,7 @@ class Answers:
     def spread(self) -> dict[str, float]:
         """Standard deviation of each metric between runs.
 
-        Shows the influence of the sampled lists; runs share products, so it is no confidence interval.
+        Shows the influence of the sampled lists; runs share products, so it is not a confidence interval.
         """
         numbers = np.unique(self.image_to_text.runs)
         runs = [_metrics([side.hits()[side.runs == run] for side in self._sides()]) for run in numbers]

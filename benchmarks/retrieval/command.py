@@ -19,7 +19,7 @@ class JudgedOptions:
     qrels: Annotated[list[Path] | None, typer.Option(help="relevant products: JSON, BEIR or TREC; repeatable")] = None
     queries: Annotated[Path | None, typer.Option(help="texts of the queries, if --qrels names them by ids")] = None
     benchmark: Annotated[str | None, typer.Option(help="marqo:NAME, e.g. marqo:KAGL, whose files --qrels are")] = None
-    exclude_ids: Annotated[Path | None, typer.Option(help="products to leave out of the gallery, an id a line")] = None
+    exclude_ids: Annotated[Path | None, typer.Option(help="products to leave out of the gallery, one id per line")] = None
 
 
 def retrieval(

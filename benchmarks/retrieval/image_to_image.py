@@ -6,7 +6,7 @@
 | ``same_tags`` (fine) | a product's first photo | products whose tags are all the same | other products' first photos |
 | ``same_garment`` (coarse) | a product's first photo | products of the same kind of garment | other products' first photos |
 
-Photos without a right answer are no queries. The tag that says the kind of garment is found by its name.
+Photos without a right answer are not queries. The tag that says the kind of garment is found by its name.
 """
 
 from collections.abc import Sequence

@@ -125,7 +125,7 @@ def _read_rows(path: Path) -> Judgements:
         cells = line.split("\t") if beir else line.split()
         grade = _number(cells[-1])
         if grade is None or len(cells) != (3 if beir else 4):
-            raise InputError(f"{path}, line {number}: is no judgement with a grade of 0 to {LARGEST}; give {FORMS}")
+            raise InputError(f"{path}, line {number}: is not a judgement with a grade of 0 to {LARGEST}; give {FORMS}")
         query, product = cells[0].strip(), cells[-2].strip()
         if found.setdefault(query, {}).setdefault(product, grade) != grade:
             raise InputError(
@@ -147,7 +147,7 @@ def _read_queries(path: Path) -> dict[str, str]:
     for number, line in _lines(path):
         query, text = read(line, f"{path}, line {number}")
         if not isinstance(query, str) or not isinstance(text, str) or not text:
-            raise InputError(f"{path}, line {number}: is no query; give {forms}")
+            raise InputError(f"{path}, line {number}: is not a query; give {forms}")
         if texts.setdefault(query.strip(), text.strip()) != text.strip():
             raise InputError(f"{path}, line {number}: query {printable(query)!r} has two texts; keep one")
     return texts
@@ -184,7 +184,7 @@ def _parsed(text: str, where: str, wanted: str) -> Any:
     except RepeatedKey as error:
         raise InputError(f"{where} names {printable(str(error))!r} twice in one object; keep one") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is no JSON ({first_line(error)}); give {wanted}") from error
+        raise InputError(f"{where} is not JSON ({first_line(error)}); give {wanted}") from error
 
 
 def _is_grade(value: Any) -> bool:

@@ -14,13 +14,13 @@ def speed(
     name: Annotated[str, typer.Argument(metavar="NAME", help=", ".join(MEASUREMENTS), autocompletion=lambda: [*MEASUREMENTS])],
     out: Annotated[Path | None, typer.Option(help="folder for metrics.json, and the picture of growth")] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="rounds, ours and the reference in turn")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="of both ways; as many as PyTorch takes unless given")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="for both; PyTorch's own choice if not given")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="size of the measurement, e.g. batch_size=32")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Time our way against a plain reference on this machine, in turn: ratios below 1 say that ours is faster.
+    """Time our code against a plain reference on this machine, in turns: a ratio below 1 means that ours is faster.
 
     Example: `e2 speed train-step --set backbone=ViT-B-32 --set batch_size=32 --out runs/speed`
     """

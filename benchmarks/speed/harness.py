@@ -64,7 +64,7 @@ def one_by_one(ask: Callable[[Any], Answer], queries: Iterable[Any]) -> tuple[di
 
 
 def use_threads(threads: int) -> None:
-    """Lets PyTorch and FAISS compute with so many."""
+    """Sets how many threads PyTorch and FAISS compute with."""
     with extra("search", "this measurement"):
         import faiss
     torch.set_num_threads(threads)

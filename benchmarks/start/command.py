@@ -19,7 +19,7 @@ def start(
     caption: Annotated[str | None, typer.Option(help="captions from several columns, e.g. '{title}. {description}'")] = None,
     group_by: Annotated[str | None, typer.Option(help="column that the rows of one product share")] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="to start from, as in e2 train; its image tower stays as it is and runs once a photo")
+        str | None, typer.Option(help="to start from, as in e2 train; its image tower stays frozen and runs once per photo")
     ] = None,
     pretrained: Annotated[str | None, typer.Option(help="open_clip weights tag, a weights file or a folder")] = None,
     epochs: Annotated[float | None, typer.Option(help="of the training; by the size of the catalogue if not given")] = None,
@@ -27,7 +27,7 @@ def start(
     precision: Annotated[Floats | None, typer.Option(help="if not given, bf16 where the processor computes in it")] = None,
     serve: Annotated[bool, typer.Option("--serve", help="open the search page at the end")] = False,
 ) -> None:
-    """From a shop's table to a search page: import, entities, check, train, evaluate, index, each by its own command.
+    """Go from a shop's table to a search page: import, entities, check, train, evaluate, index, each by its own command.
 
     Prints each command line that it runs. Called again, it goes on where it was, and repeats what depends on a file that
     changed, such as the entities that you edited.

@@ -21,7 +21,7 @@ from e2.training.state import SUMMARY
 
 RECORD, ENTITIES = "start.json", "entities.yaml"
 VAL, TEST = 0.05, 0.1  # shares of a catalogue without splits of its own
-# A frozen image tower: it runs once a photo, so that all epochs after that cost little
+# A frozen image tower: it runs once per photo, so that all epochs after that cost little
 FROZEN = ("optim.image_layers=0", "optim.lr=3e-4")
 SEEN_FROZEN, SEEN_SCRATCH = 15_000, 60_000  # products that a training sees, each once an epoch
 MOST_EPOCHS_FROZEN, MOST_EPOCHS_SCRATCH = 10, 30
@@ -178,7 +178,7 @@ def entities(day: FirstDay, opened: OpenedShop, steps: StepRecord) -> list[str]:
 
 
 def training_options(day: FirstDay, products: int, tagged: bool) -> list[str]:
-    """Options of a training that suit a catalogue of so many products."""
+    """Options of a training that suit a catalogue of a given size."""
     seen, most = (SEEN_FROZEN, MOST_EPOCHS_FROZEN) if day.frozen else (SEEN_SCRATCH, MOST_EPOCHS_SCRATCH)
     epochs = day.epochs or min(most, max(1, round(seen / max(1, products))))
     batch = min(BATCH, max(LEAST_BATCH, products // LEAST_STEPS))

@@ -22,7 +22,7 @@ def wise_ft(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Measure the weights between a run's start model and its end, on new and on old data (WiSE-FT).
+    """Measure mixtures of a run's first and last weights, on new and on old data (WiSE-FT).
 
     Example: `e2 wise-ft --model runs/mine --data catalogue.parquet --old-data fashion-products --out runs/wise`
     """

@@ -2,7 +2,7 @@
 
 The same product number is 4006381333931 in JSON, 4006381333931.0 in a data frame's CSV and 4.006381333931e+12 where Arrow
 writes it; a spreadsheet says TRUE where JSON says true. Ids and tags are compared as texts, so each value gets the text that
-JSON would give it. Values with leading zeros are no numbers and keep them.
+JSON would give it. Values with leading zeros are not numbers and keep them.
 
 Ids that are texts in their format are kept verbatim, as other files refer to them. CSV and TSV have only texts; see
 `ids_of_texts`.

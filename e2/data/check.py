@@ -32,7 +32,7 @@ DUPLICATE, FURTHER = "duplicate id", "a further photo of it"
 HINTS = {
     "malformed row": 'quote cells with the delimiter or a line break, double quotation marks in them (""), use one encoding, '
     "which --encoding names",
-    "no JSON object": "write one object a line",
+    "no JSON object": "write one object per line",
     REMOTE: "URLs are not fetched here: `e2 data import SPEC --out DIR` fetches the photos",
     WINDOWS: "write / for backslashes, and paths relative to the table instead of a drive such as C:\\",
 }

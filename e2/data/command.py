@@ -25,7 +25,7 @@ def info(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Sizes, tags, texts and pictures of a catalogue.
+    """Show a catalogue's sizes, tags, texts and photos.
 
     Example: `e2 data info catalogue.parquet --tags brand,season --out runs/info`
     """
@@ -48,14 +48,14 @@ def import_(
     val: Annotated[float, typer.Option(min=0, max=1, help="share of an export's products for validation")] = 0.0,
     test: Annotated[float, typer.Option(min=0, max=1, help="share of an export's products for the test")] = 0.0,
     seed: Seed = 0,
-    to: Annotated[Literal["parquet", "webdataset"], typer.Option(help="a table a split, or tar shards")] = "parquet",
+    to: Annotated[Literal["parquet", "webdataset"], typer.Option(help="one table per split, or tar shards")] = "parquet",
     shard_size: Annotated[int, typer.Option(min=1, help="products per shard")] = 1000,
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write any catalogue as parquet tables or as tar shards, photos inside. `hf-stream:ORG/NAME` is read once.
 
-    Exports of shops (`shopify:FILE`, `merchant:FILE`, JSON, tables with addresses of photos) get one row a product, plain
+    Exports of shops (`shopify:FILE`, `merchant:FILE`, JSON, tables with addresses of photos) get one row per product, plain
     texts and their photos, which are fetched from the web at `--rate`.
 
     Example: `e2 data import shopify:products_export.csv --val 0.05 --test 0.1 --out data/shop`

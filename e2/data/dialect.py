@@ -137,7 +137,7 @@ def _encoding(file: Path) -> str:
 
 
 def _refuse_others(file: Path) -> None:
-    """Refuses what is no text table, before its bytes are taken for the names of columns."""
+    """Refuses what is not a text table, before its bytes are taken for the names of columns."""
     with open_bytes(file) as data:
         head = data.read(HEAD)
     for beginning, kind in OTHER_FILES:
@@ -146,7 +146,7 @@ def _refuse_others(file: Path) -> None:
 
 
 def _marked(file: Path, encoding: str) -> str:
-    """An encoding that the user sets, with the byte order mark that the file begins with, which is no part of its text."""
+    """An encoding that the user sets, with the byte order mark that the file begins with, which is not part of its text."""
     with open_bytes(file) as data:
         marked = _by_mark(data.read(len(codecs.BOM_UTF32)))
     return marked if marked and codecs.lookup(encoding).name.startswith("utf") else encoding

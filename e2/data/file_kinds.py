@@ -1,4 +1,4 @@
-"""Recognises files that are no usable photos by their first bytes, for helpful messages."""
+"""Recognises files that are not usable photos by their first bytes, for helpful messages."""
 
 import re
 from collections.abc import Sequence

@@ -136,7 +136,7 @@ def _json_names(file: Path, columns: Columns, needed: Collection[str]) -> list[s
         else:
             names |= dict.fromkeys(row)
     if problem and not names:
-        raise InputError(f"{file}, {printable(problem.partition(': ')[2])}; write one object a line")
+        raise InputError(f"{file}, {printable(problem.partition(': ')[2])}; write one object per line")
     return list(names)
 
 

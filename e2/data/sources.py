@@ -107,7 +107,7 @@ def open_catalogue(
         columns: the table's columns of image, caption, id and each tag.
         on_bad_row: ``error`` raises, ``skip`` leaves unusable rows out and counts them in ``bad_rows``.
         progress: show a bar while images are checked, and say what was skipped (on stderr).
-        most_photos: decode the images of the first so many rows only, for a quick look; None: of all.
+        most_photos: decode the images of only this many rows, the first ones, for a quick look; None: of all.
         together: every process of a training opens it and decodes its part of the images.
         absent_tags: leave out entities without a column there, instead of refusing them.
 

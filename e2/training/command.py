@@ -68,7 +68,7 @@ class TrainingOptions:
     precision: Annotated[Floats | None, typer.Option()] = None
     workers: Annotated[int | None, typer.Option(help="processes that decode photos")] = None
     cache: Annotated[
-        str | None, typer.Option(metavar="DIR", help="keeps what frozen layers make of photos, so that they run once")
+        str | None, typer.Option(metavar="DIR", help="folder for the outputs of frozen layers, so that they run once")
     ] = None
     image_column: Annotated[str | None, typer.Option(help="column with the photos")] = None
     caption_column: Annotated[str | None, typer.Option(help="column with the descriptions")] = None

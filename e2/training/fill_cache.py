@@ -1,7 +1,7 @@
 """Runs a catalogue's photos through the frozen front of a tower and keeps the activations (``e2.training.tower_cache``).
 
-Size and time are told before. Files appear whole or not at all, so a killed run goes on where it was; several processes share
-the work.
+Size and time are announced before. Files appear whole or not at all, so a killed run continues where it was; several processes
+share the work.
 """
 
 import time

@@ -191,7 +191,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"--config {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"--config {path} is no valid YAML: {' '.join(str(error).split())[:200]}") from error
+        raise InputError(f"--config {path} is not valid YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(content, dict):
         raise InputError(f"--config {path} must hold settings as `key: value`")
     return content

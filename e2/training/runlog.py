@@ -16,7 +16,7 @@ from e2.training.trackers import log_row
 from e2.training.watch import StepFindings
 
 EVERY = 10  # steps between rows
-QUIET_EVERY = 60.0  # seconds between lines if the output is no terminal
+QUIET_EVERY = 60.0  # seconds between lines if the output is not a terminal
 FIELDS = [
     "step", "loss", "global_loss", "region_loss", "image_tag_loss", "late_loss", "distill_loss",
     "grad_norm", "lr", "logit_scale", "images_per_second", "data_wait",

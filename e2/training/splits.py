@@ -36,7 +36,7 @@ def data_columns(data: DataConfig) -> Columns:
 def open_splits(config: TrainConfig, most_photos: int | None = None) -> tuple[Catalogue, Catalogue]:
     """Returns the training products, of further catalogues too, and those that choose the checkpoint, of ``data.data`` alone.
 
-    ``most_photos``: the photos of the first so many rows are checked; None: all.
+    ``most_photos``: the photos of this many rows, the first ones, are checked; None: all.
 
     Raises:
         InputError: no such data, unusable rows, or an entity that no catalogue has.
@@ -107,7 +107,7 @@ def open_second(config: TrainConfig, most_photos: int | None = None) -> Catalogu
 
 def open_split(data: DataConfig, spec: str, name: str, most_photos: int | None) -> ArrowCatalogue:
     """Opens a split of a catalogue with a run's columns and tags."""
-    # ``description`` is no column but the product's own text, unless mapped to another column.
+    # ``description`` is not a column but the product's own text, unless mapped to another column.
     tags = [tag for tag in data.tags if tag != DESCRIPTION or data.tag_columns.get(tag, tag) != DESCRIPTION]
     return open_catalogue(
         spec,

@@ -100,7 +100,7 @@ def mistakes(text: str, read) -> list[str]:
         values, triples = read(source)
         for quoted in INTERVAL.findall(block):
             if "." in "".join(quoted) and not any(all(map(says, quoted, triple)) for triple in triples):
-                found.append(f"line {line}: {quoted[0]} ({quoted[1]} to {quoted[2]}) is no metric of {source}")
+                found.append(f"line {line}: {quoted[0]} ({quoted[1]} to {quoted[2]}) is not a metric of {source}")
         rest = INTERVAL.sub(" ", block)
         for quoted, unit in DECIMAL.findall(rest):
             if not any(says(quoted, value * factor) for value in values for factor in UNITS[unit]):

@@ -61,7 +61,7 @@ def test_a_gradient_clipped_to_nothing_and_a_photo_of_no_size_are_refused():
         ("optim.warmup", 5, "config.optim.warmup must be at most 1, got 5"),
         ("image_size", [224, 0], "config.image_size must be at least 1, got 0"),
         ("model.tokens", {"brand": 0}, "config.model.tokens.brand must be at least 1, got 0"),
-        ("loss.region_prompt", "{foo}", "config.loss.region_prompt '{foo}' is no template"),
+        ("loss.region_prompt", "{foo}", "config.loss.region_prompt '{foo}' is not a template"),
         ("model.location", "local", "config.model: unknown setting location; did you mean locations? there are attention, "),
         ("model", 5, "config.model must be a mapping of settings, got 5"),
     ],

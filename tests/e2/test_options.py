@@ -39,7 +39,7 @@ def test_who_reads_tables_takes_all_their_options(name, command):
 
 
 def test_an_option_is_of_one_kind_everywhere():
-    """A number in one command is no file in another; one value or several, and a local path or any name, may differ."""
+    """A number in one command is not a file in another; one value or several, and a local path or any name, may differ."""
     kinds = defaultdict(set)
     for _, command in COMMANDS:
         for option in command.params:

@@ -28,7 +28,7 @@ class TooLarge(InputError):
 
 
 class WrongType(InputError):
-    """An upload that is no photo of an accepted kind."""
+    """An upload that is not a photo of an accepted kind."""
 
 
 @dataclass(frozen=True)

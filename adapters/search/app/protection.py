@@ -66,7 +66,7 @@ def is_foreign(headers: Headers) -> bool:
         return False
     try:
         return urlsplit(origin).netloc != headers.get("host")
-    except ValueError:  # it is no address, as in http://[
+    except ValueError:  # it is not an address, as in http://[
         return True
 
 

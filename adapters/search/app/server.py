@@ -17,7 +17,7 @@ from e2.adapters.search.app.service import SearchService
 from e2.counting import counted
 from e2.errors import InputError
 
-MOST_AT_ONCE = 512  # connections; more are told to come back later, before memory runs out
+MOST_AT_ONCE = 512  # connections; further ones are asked to come back later, before memory runs out
 KEEP_ALIVE = 75  # seconds; uvicorn's 5 would close connections just when people return to them
 HEAD_SECONDS = 10  # for the head of a request: silent connections would use up the limit
 LEAVE_SECONDS = 2  # after Ctrl-C, for requests being answered

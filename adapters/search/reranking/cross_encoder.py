@@ -58,7 +58,7 @@ class CrossEncoder:
         with self._lock:
             found = self._model.predict([(words, each.text) for each in candidates], show_progress_bar=False)
         values = [float(score) if np.isfinite(score) else None for score in found]
-        return HitScores(values, Counter({"its score is no number": values.count(None)} if None in values else {}))
+        return HitScores(values, Counter({"its score is not a number": values.count(None)} if None in values else {}))
 
 
 def _none(candidates: Sequence[RerankHit], reason: str) -> HitScores:

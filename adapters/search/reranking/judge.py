@@ -52,7 +52,7 @@ class JudgeConfig:
 
 
 class Judge:
-    """Scores hits from 0 to 10, one request a hit.
+    """Scores hits from 0 to 10, one request per hit.
 
     Args:
         server: of the model; further settings, as ``parallel`` and ``tries``.
@@ -123,7 +123,7 @@ def read_score(answer: str) -> str:
         found = _NUMBER.fullmatch(value)
         value = float(found[1].replace(",", ".")) if found else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= BEST:
-        raise NoCaption(f"the answer is no score from 0 to {BEST}")
+        raise NoCaption(f"the answer is not a score from 0 to {BEST}")
     return f"{value:g}"
 
 

@@ -28,7 +28,7 @@ def read_json(path: Path, kind: type) -> Any:
     """Reads a JSON file with a list or an object at its top.
 
     Raises:
-        InputError: it is no JSON, or something else is at its top.
+        InputError: it is not JSON, or something else is at its top.
     """
     try:
         content = loads_once(path.read_text(encoding="utf-8-sig"))
@@ -66,7 +66,7 @@ def number_text(value: Any, what: str) -> str:
     """Normalises ``17``, ``"17"`` and ``"000017"`` to ``"17"``.
 
     Raises:
-        InputError: it is no whole number; ``what`` begins the message.
+        InputError: it is not a whole number; ``what`` begins the message.
     """
     if isinstance(value, bool) or not (isinstance(value, int) or re.fullmatch(r"\d{1,19}", str(value))):
         raise InputError(f"{what} is missing or no whole number; get the file again from its publisher")
@@ -80,7 +80,7 @@ def texts_of(values: Any, what: str) -> list[str]:
         InputError: it is no such list; ``what`` begins the message.
     """
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise InputError(f"{what} is no list of texts; get the file again from its publisher")
+        raise InputError(f"{what} is not a list of texts; get the file again from its publisher")
     return values
 
 
@@ -88,7 +88,7 @@ def read_lines(path: Path) -> list[str]:
     """Reads the lines of a text file.
 
     Raises:
-        InputError: it is no UTF-8 text, or cannot be read.
+        InputError: it is not UTF-8 text, or cannot be read.
     """
     try:
         return path.read_text(encoding="utf-8").splitlines()

@@ -61,7 +61,7 @@ class TaggedQueries:
             settings = dict(content["settings"])
             wordings = {len(query.wishes) for query in queries}
         except (KeyError, TypeError, ValueError) as error:
-            what = f"{path} is no list of composed queries ({error!r})"
+            what = f"{path} is not a list of composed queries ({error!r})"
             raise InputError(f"{what}; give a queries.json that e2 evaluate wrote") from error
         if len(wordings) != 1 or "benchmark" not in settings:
             raise InputError(f"{path} is empty or truncated; give a queries.json that e2 evaluate wrote")

@@ -171,12 +171,12 @@ def read_rules(file: Path) -> dict[str, EntityRule]:
     """
     try:
         if file.stat().st_size > LARGEST:
-            raise InputError(f"--tags {file}: {file.stat().st_size:,} bytes are no rules; name what e2 data entities wrote")
+            raise InputError(f"--tags {file}: {file.stat().st_size:,} bytes are not rules; name what e2 data entities wrote")
         content = _PlainLoader(file.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise InputError(f"--tags {file}: {error.strerror}; write one by e2 data entities SPEC --out {file}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise InputError(f"--tags {file} is no valid YAML: {printable(' '.join(str(error).split()))[:200]}") from error
+        raise InputError(f"--tags {file} is not valid YAML: {printable(' '.join(str(error).split()))[:200]}") from error
     if not isinstance(content, dict) or not content:
         raise InputError(f"--tags {file}: no entities in it; write NAME: {{column: COLUMN}}, or use e2 data entities")
     return {str(entity): _rule(str(entity), settings, file) for entity, settings in content.items()}

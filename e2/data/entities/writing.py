@@ -13,7 +13,7 @@ WIDTH = 100  # characters of a comment
 
 
 def rules_yaml(proposals: Iterable[Proposal], spec: str, products: int) -> str:
-    """Rules of a catalogue of so many products for `e2.data.entities.rules.read_rules`."""
+    """Rules of a catalogue of a given size for `e2.data.entities.rules.read_rules`."""
     proposals = list(proposals)
     lines = [f"# Proposed by e2 data entities {printable(spec)} ({counted(products, 'product')}).", *_HOW]
     for proposal in proposals:

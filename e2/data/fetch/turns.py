@@ -18,7 +18,7 @@ from e2.progress import LogLines
 
 ROWS_AT_ONCE = 1000
 AHEAD = 2  # photos handed to the threads, per connection
-OUTAGE = 200  # after so many unreachable photos in a row, suspect the network
+OUTAGE = 200  # unreachable photos in a row after which to suspect the network
 
 
 @dataclass(frozen=True)

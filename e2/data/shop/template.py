@@ -21,7 +21,9 @@ class Template:
         self.text = text
         literals, self.fields = FIELD.split(text)[::2], [name.strip() for name in FIELD.findall(text)]
         if not self.fields or not all(self.fields) or any(set(literal) & set("{}") for literal in literals):
-            raise InputError(f"--caption {text!r} is no template; write columns in braces, e.g. '{{title}}. {{description}}'")
+            raise InputError(
+                f"--caption {text!r} is not a template; write columns in braces, e.g. '{{title}}. {{description}}'"
+            )
         *self._leads, self._end = literals
 
     def __call__(self, values: Mapping[str, str]) -> str:
@@ -36,7 +38,9 @@ class Template:
         """Same template with the fields under our ``names``; ``resolve`` maps others, in lower case, to them."""
         for name in self.fields:
             if name not in names and resolve.get(name.casefold()) not in names:
-                raise InputError(f"--caption {self.text!r} names {name!r}, which is no column; there are {', '.join(names)}")
+                raise InputError(
+                    f"--caption {self.text!r} names {name!r}, which is not a column; there are {', '.join(names)}"
+                )
         ours = {name: name if name in names else resolve[name.casefold()] for name in self.fields}
         return Template(FIELD.sub(lambda found: f"{{{ours[found[1].strip()]}}}", self.text))
 

@@ -420,9 +420,9 @@ def test_a_training_that_explodes_is_stopped(encoder, tmp_path):
 def test_another_encoder_and_damaged_folders_are_refused(decap, encoder, other_encoder, encoder_folder, tmp_path):
     with pytest.raises(InputError, match="was made with"):
         load_captioner(decap, other_encoder)
-    with pytest.raises(InputError, match="is no captioner"):
+    with pytest.raises(InputError, match="is not a captioner"):
         load_captioner(tmp_path)
-    with pytest.raises(InputError, match="is no captioner"):
+    with pytest.raises(InputError, match="is not a captioner"):
         load_captioner(encoder_folder, encoder)
     for name, content in (("model.safetensors", b"x"), ("config.json", b"{"), ("tokenizer.model", None)):
         shutil.rmtree(tmp_path / "copy", ignore_errors=True)

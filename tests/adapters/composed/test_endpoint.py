@@ -183,7 +183,7 @@ def test_a_cache_cut_in_half_keeps_what_is_whole(tmp_path):
 
 def test_wrong_settings_are_named():
     for options, message in (
-        ({"url": "localhost", "model": "m"}, "is no web address"),
+        ({"url": "localhost", "model": "m"}, "is not a web address"),
         ({"url": "http://x", "model": ""}, "needs model=NAME"),
         ({"url": "http://x", "model": "m", "tries": 0}, "EndpointConfig.tries must be at least 1, got 0"),
         ({"url": "http://x", "model": "m", "on_failure": "cry"}, "choose one of error, skip"),

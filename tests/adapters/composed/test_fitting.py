@@ -166,8 +166,8 @@ def test_phrase_sources(encoder, tmp_path):
     for content, message in (
         ('{"red": ["a blue tee"]}', "lacks its concept 'red'"),
         ("{}", "holds no phrase"),
-        ("[1]", "is no phrase file"),
-        ('{"red"', "is no phrase file"),
+        ("[1]", "is not a phrase file"),
+        ('{"red"', "is not a phrase file"),
     ):
         path.write_text(content)
         with pytest.raises(InputError, match=message):
@@ -189,7 +189,7 @@ def test_bad_fits_and_damaged_folders_are_one_line(regional, products, tmp_path)
         (lambda: fit_composer("sum", regional, products, tmp_path / "a"), "sum is not fitted; choose lincir, pic2word"),
         (lambda: FitConfig(steps=0), "steps must be at least 1, got 0"),
         (lambda: FitConfig(held_out=1.5), "held_out must be below 1"),
-        (lambda: load_composer(tmp_path), "is no fitted composer"),
+        (lambda: load_composer(tmp_path), "is not a fitted composer"),
     ):
         with pytest.raises(InputError, match=message):
             call()

@@ -27,7 +27,7 @@ WRONG = [
     ("slots", ["vocabulary=[red]"], "vocabulary=.* is of the wrong kind"),
     ("slots", ["vocabulary={colour: red}"], "vocabulary=.* is of the wrong kind"),
     ("slots", ["vocabulary={colour: [red, 5]}"], "vocabulary=.* is of the wrong kind"),
-    ("slots", ["vocabulary=/nowhere.json"], "/nowhere.json is no vocabulary"),
+    ("slots", ["vocabulary=/nowhere.json"], "/nowhere.json is not a vocabulary"),
     ("slots", ["vocabulary=/nowhere"], "/nowhere"),
     ("slots", ["vocabulary={colour: [red]}", "thresholds=high"], "thresholds='high' is of the wrong kind"),
     ("slots", ["vocabulary={colour: [red]}", "thresholds={colour: high}"], "thresholds=.* is of the wrong kind"),

@@ -76,7 +76,7 @@ def test_rewriters_by_name():
         (lambda: rewriter_of("http://localhost:1/v1"), "it needs model=NAME"),
         (lambda: rewriter_of("http://localhost:1/v1", model="m", colour=1), "colour"),
         (lambda: rewriter_of("transformers:/nowhere/at/all"), "cannot load language model"),
-        (lambda: vocabulary_of("nothing.json"), "is no vocabulary"),
+        (lambda: vocabulary_of("nothing.json"), "is not a vocabulary"),
     ):
         with pytest.raises(InputError, match=message):
             call()

@@ -1,4 +1,4 @@
-"""What a wish wants gone is no hit: by tags, by descriptions, and by the score where neither says anything."""
+"""What a wish wants gone is not a hit: by tags, by descriptions, and by the score where neither says anything."""
 
 import numpy as np
 import pytest

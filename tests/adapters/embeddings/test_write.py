@@ -181,7 +181,7 @@ def test_what_is_not_ours_is_left_alone(row_of_five, tmp_path):
     (tmp_path / "album" / "photo.jpg").write_text("precious")
     (tmp_path / "album.parquet").mkdir()
     for name in ("album", "album.parquet", "album/photo.jpg"):
-        with pytest.raises(InputError, match="is no file|holds other files|is no folder|cannot write"):
+        with pytest.raises(InputError, match="is not a file|holds other files|is not a folder|cannot write"):
             write_embeddings(colour_encoder(), row_of_five, tmp_path / name, overwrite=True)
     assert (tmp_path / "album" / "photo.jpg").read_text() == "precious"
 

@@ -224,7 +224,7 @@ def test_the_command_refuses(clip_checkpoint, tmp_path, options, message):
 
 def test_damaged_exports_are_told(onnx_folder, tmp_path):
     for nothing in (tmp_path, onnx_folder / "image.onnx"):
-        with pytest.raises(InputError, match="is no export"):
+        with pytest.raises(InputError, match="is not an export"):
             load_exported(nothing)
     (tmp_path / "export.json").write_text("{}")
     with pytest.raises(InputError, match="damaged"):

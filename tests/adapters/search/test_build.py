@@ -151,7 +151,7 @@ def test_what_is_refused(shop, catalogue, tmp_path):
         (lambda: build_index(Stub(), val, tmp_path / "i", resume=True), "was begun with"),
         (lambda: build_index(Stub(), catalogue, tmp_path / "i", vector_type="int8", resume=True), "resume with .*float32"),
         (lambda: update_index(Stub("other"), val, tmp_path / "i"), "not with other"),
-        (lambda: update_index(Stub(), val, tmp_path / "none"), "is no index"),
+        (lambda: update_index(Stub(), val, tmp_path / "none"), "is not an index"),
     ):
         with pytest.raises(InputError, match=message):
             call()

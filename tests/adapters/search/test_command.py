@@ -286,12 +286,12 @@ def test_mistakes_are_one_line(index, shop, encoder, photo, tmp_path):
         ((*search, "--image", 5000 * "a"), "there is no such file"),
         ((*search, "--image", f"{5000 * 'a'}@2"), "there is no such file"),
         (("delete", "--index", index, "--ids", 100_000 * "["), "no JSON list"),
-        (("info", "--index", tmp_path), "is no index"),
+        (("info", "--index", tmp_path), "is not an index"),
         (("delete", "--index", index, "--ids", " , "), "there is no id"),
         (("delete", "--index", index, "--ids", "@none"), "cannot be read"),
         ((*build, "--out", index, *TAGS), "holds a finished index already; continue with --resume"),
         ((*build, "--out", index, "--resume", "--overwrite", *TAGS), "choose one"),
-        ((*build, "--out", photo, *TAGS), "is there already and is no folder"),
+        ((*build, "--out", photo, *TAGS), "is there already and is not a folder"),
     ):
         with pytest.raises(InputError, match=message) as caught:
             call(*words)

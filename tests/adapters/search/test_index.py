@@ -129,12 +129,12 @@ def test_no_index_is_told(tmp_path):
     (tmp_path / "file").write_text("x")
     store = create_store(str(tmp_path / "damaged"), manifest())
     (store.build / "products.sqlite").write_bytes(b"not a database, but long enough to be read as one" * 50)
-    for name, message in (("none", "is no index"), ("file", "is no index"), ("damaged", "cannot be read")):
+    for name, message in (("none", "is not an index"), ("file", "is not an index"), ("damaged", "cannot be read")):
         with pytest.raises(InputError, match=message):
             open_store(str(tmp_path / name))
     (tmp_path / "damaged" / "index.json").write_text("{}")
     with pytest.raises(InputError, match="is none of e2 index build"):
         open_store(str(tmp_path / "damaged"))
-    with pytest.raises(InputError, match="is no folder; choose a new folder"):
+    with pytest.raises(InputError, match="is not a folder; choose a new folder"):
         create_store(str(tmp_path / "file"), manifest())
     assert (tmp_path / "file").read_text() == "x"

@@ -53,7 +53,7 @@ TEXTS = st.text(alphabet=st.one_of(st.sampled_from("\"'\\%{}[]()\n\r\t\0 nux0$")
 def milvus(place):
     """The places of Milvus alone."""
     if place.startswith("/") and ".db" not in place:
-        pytest.skip("is no Milvus")
+        pytest.skip("is not a Milvus")
     return place
 
 
@@ -183,7 +183,7 @@ def test_fewer_hits_than_pass_are_not_given(filled, monkeypatch):
     """Where the server's index forgets some, as an HNSW does under a filter, every vector is looked at."""
     index, _ = filled
     if not hasattr(index.store, "_server"):
-        pytest.skip("is no Milvus")
+        pytest.skip("is not a Milvus")
     where, query = 'colour == "red"', unit(2, seed=3)
     whole = index.search(query, 50, where)
     called = index.store._server.call
@@ -383,7 +383,7 @@ def test_what_is_too_long_is_told_or_made_to_fit(milvus, capsys):
             ({"product_id": longest + "x"}, "its id has 4,097 bytes"),
             ({"tags": {"brand": longest + "x"}}, "its tag brand has 4,097 bytes"),
             ({"thumbnail": b"?" * TEXT_BYTES}, "too long, and no image"),
-            ({"caption": "\ud800"}, "its description is no Unicode text"),
+            ({"caption": "\ud800"}, "its description is not Unicode text"),
             ({"vector": vector[:3]}, "width 16"),
         )
     ):

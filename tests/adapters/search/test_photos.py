@@ -1,4 +1,4 @@
-"""Queries beyond one photo: several with weights, minus one, a box; what they start from is no hit."""
+"""Queries beyond one photo: several with weights, minus one, a box; what they start from is not a hit."""
 
 from dataclasses import replace
 

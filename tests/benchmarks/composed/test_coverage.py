@@ -194,7 +194,7 @@ def test_circo_ids_may_be_strings(tmp_path):
         ({"pairid": True}, "no whole number"),
         ({"target_hard": None}, "entry 1: some queries have a target and some have none"),
         ({"target_hard": ["dev-2"]}, "'target_hard' is missing or no str"),
-        ({"img_set": {"members": [1, 2]}}, "'members' is no list of texts"),
+        ({"img_set": {"members": [1, 2]}}, "'members' is not a list of texts"),
         ({"img_set": None}, "'img_set' is missing"),
     ],
 )
@@ -211,7 +211,7 @@ def test_damaged_annotations_are_named_by_entry(tmp_path, change, message):
 def test_lists_of_other_things_than_names_are_refused(tmp_path):
     root = small_fashioniq(tmp_path)
     write(root / "image_splits/split.dress.val.json", [1, None])
-    with pytest.raises(InputError, match="split.dress.val.json is no list of texts"):
+    with pytest.raises(InputError, match="split.dress.val.json is not a list of texts"):
         load_fashioniq(root, root / "images", missing="skip")
     small_fashion200k(root)
     (root / "test_queries.txt").write_bytes(b"\xff\xfe")

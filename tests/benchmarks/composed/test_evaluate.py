@@ -270,7 +270,7 @@ def test_wrong_choices_are_named(colour_task):
     ):
         with pytest.raises(InputError, match=message):
             Methods(["sum"], settings=settings)
-    with pytest.raises(InputError, match="is no fitted composer"):
+    with pytest.raises(InputError, match="is not a fitted composer"):
         Methods(["sum"], ["/nowhere"])
 
 

@@ -122,7 +122,7 @@ def test_the_best_window_lies_on_the_patch_of_the_texts_colour(monkeypatch, caps
     encoder = colour_encoder()
     encoder = Encoder(Patchy(), open_clip_pixels, encoder.tokenizer, encoder.info, device="cpu", workers=0)
     texts = {"a": np.array([[1.0, 0, 0]], dtype=np.float32), "b": np.array([[0, 1.0, 0]], dtype=np.float32)}
-    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal's progress bar, which is no part of the result
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal's progress bar, which is not part of the result
     found = best_windows(encoder, [photo], texts)
     assert capsys.readouterr().out == ""
     assert found["a"].tolist() == [[0.25, 0.5, 0.5, 0.75]] and found["b"].tolist() == [[0.625, 0, 0.875, 0.25]]

@@ -76,8 +76,8 @@ def test_grades_and_headers_as_other_tools_write_them(tmp_path, name, content):
     ("name", "content", "texts", "said"),
     [
         ("trec.txt", "q1 0 1 1\nq1 0 1 0\n", '{"_id": "q1", "text": "red"}', "line 2: '1' has two grades for 'q1'; keep one"),
-        ("trec.txt", "q1 0 1 1_0\n", '{"_id": "q1", "text": "red"}', "line 1: is no judgement"),
-        ("trec.txt", "q1 0 1 0.5\n", '{"_id": "q1", "text": "red"}', "line 1: is no judgement"),
+        ("trec.txt", "q1 0 1 1_0\n", '{"_id": "q1", "text": "red"}', "line 1: is not a judgement"),
+        ("trec.txt", "q1 0 1 0.5\n", '{"_id": "q1", "text": "red"}', "line 1: is not a judgement"),
         ("ids.json", '{"q1": {"1": 1, "1": 0}}', '{"_id": "q1", "text": "red"}', "names '1' twice"),
         ("ids.json", '{"q1": {"": 1}}', '{"_id": "q1", "text": "red"}', "a product without an id"),
         (
@@ -174,8 +174,8 @@ def test_products_outside_the_gallery_are_left_out_and_counted(files, capsys):
 
 
 BAD = [  # file, content, queries, said
-    ("a.json", "{", None, "is no JSON"),
-    ("a.json", "[" * 100_000, None, "is no JSON"),
+    ("a.json", "{", None, "is not JSON"),
+    ("a.json", "[" * 100_000, None, "is not JSON"),
     ("a.json", [["q", "1"]], None, "no JSON object"),
     ("a.json", {"red": ["1"]}, None, "query 'red': expected {product id: grade"),
     ("a.json", {"red": {"1": 0.5}}, None, "query 'red'"),
@@ -184,14 +184,14 @@ BAD = [  # file, content, queries, said
     ("a.json", {"red": {"1": 0}}, None, "no product relevant"),
     ("a.json", {" ": {"1": 1}}, None, "has no text for 1"),
     ("a.tsv", "", None, "no product relevant"),
-    ("a.tsv", "q0 0 1\n", None, "line 1: is no judgement"),
+    ("a.tsv", "q0 0 1\n", None, "line 1: is not a judgement"),
     ("a.tsv", "q0 0 1 1\nq0 0 2 high\n", None, "line 2"),
     ("a.tsv", "query-id\tcorpus-id\tscore\nq0\t1\n", None, "line 2"),
     ("a.tsv", "q0 0 1 1\n", None, "--queries"),
     ("a.tsv", "q7 0 1 1\n", "queries.tsv", "has no text for 1 of the queries"),
     ("a.tsv", "q0 0 1 1\n", "plain.json", "holds no queries"),
-    ("a.tsv", "q0 0 1 1\n", "trec.txt", "line 1: is no query"),
-    ("queries.jsonl", '["q0"]\n', None, "line 1: is no judgement"),
+    ("a.tsv", "q0 0 1 1\n", "trec.txt", "line 1: is not a query"),
+    ("queries.jsonl", '["q0"]\n', None, "line 1: is not a judgement"),
 ]
 
 

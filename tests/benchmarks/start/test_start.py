@@ -185,8 +185,8 @@ def test_without_tags_plain_clip_is_trained(shop, tmp_path, capsys):
     ("further", "said"),
     [
         ([], "nothing.csv: there is no such file"),
-        (["--caption", "{name}"], "'name', which is no column"),
-        (["--caption", "name"], "is no template"),
+        (["--caption", "{name}"], "'name', which is not a column"),
+        (["--caption", "name"], "is not a template"),
         (["--group-by", "article"], "no column 'article'"),
         (["--id-column", "number"], "no column 'number'"),
         (["--tags", "rules.yaml"], "nothing: column"),

@@ -56,7 +56,7 @@ def test_what_is_proposed(table):
 
 
 def test_a_text_in_two_columns_counts_once():
-    """Captions repeat descriptions: a word after a percentage is no fibre for that."""
+    """Captions repeat descriptions: a word after a percentage is not a fibre for that."""
     made_of = ["95 % cotton, 5 % breathable"] * 3 + ["90 % cotton, 10 % mohairish"] * 5 + ["100 % cotton"] * 8
     texts = [[f"{made}. A fine piece for all those who like it."] for made in made_of]
     found = {one.entity: one for one in propose({"description": texts, "caption": texts})}
@@ -99,7 +99,7 @@ BAD = {
     "part 0": ("a: {column: tags, part: 0}", "a: part: "),
     "a list": ("- colour", "no entities in it"),
     "nothing": ("", "no entities in it"),
-    "no YAML": ("colour: [", "is no valid YAML"),
+    "no YAML": ("colour: [", "is not valid YAML"),
     "an entity twice": ("colour: tags\ncolour: text", "'colour' occurs twice"),
     "a value twice": ("c: {column: tags, values: {grey: [gray], grey: [silver]}}", "'grey' occurs twice"),
     "a spelling of two values": ("c: {column: tags, values: {grey: [ash], silver: [Ash]}}", "'Ash' stands for 'grey' and for"),

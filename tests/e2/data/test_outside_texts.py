@@ -159,7 +159,7 @@ def test_delimiter_and_encoding_can_be_set(shop):
     answer = run_command("data", "info", odd, *options, "--json")
     assert "Łódź" in str(json.loads(answer.out)) and "read" not in answer.err
     assert "no such" not in run_command("data", "info", written(shop, "t.csv", TABS), "--delimiter", "tab").err
-    for unknown in ("klingon", "base64", "rot13", "undefined"):  # the last three are no encodings of texts
+    for unknown in ("klingon", "base64", "rot13", "undefined"):  # the last three are not encodings of texts
         assert f"--encoding {unknown!r} is unknown" in run_command("data", "info", odd, "--encoding", unknown).line
     assert "--delimiter ',,' is not one character" in run_command("data", "info", odd, "--delimiter", ",,").line
 

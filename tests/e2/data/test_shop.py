@@ -287,7 +287,7 @@ def test_html_becomes_text(text, plain):
 
 @pytest.mark.parametrize("text", ["no field", "{}", "{title", "title}", "{a{b}}", ""])
 def test_templates_that_are_none(text):
-    with pytest.raises(InputError, match="is no template"):
+    with pytest.raises(InputError, match="is not a template"):
         Template(text)
 
 
@@ -298,8 +298,8 @@ def test_a_template_without_some_values():
 
 
 LINES = [
-    (["{csv}", "--caption", "{titel}"], "names 'titel', which is no column; there are"),
-    (["{csv}", "--caption", "titel"], "is no template"),
+    (["{csv}", "--caption", "{titel}"], "names 'titel', which is not a column; there are"),
+    (["{csv}", "--caption", "titel"], "is not a template"),
     (["{csv}", "--group-by", "handel"], "no column 'handel'; it has Handle"),
     (["shopify:{folder}/none.csv"], "there is no such file"),
     (["shopify:{feed}"], "no column 'handle'"),

@@ -53,7 +53,7 @@ def test_a_tracker_gets_the_rows_and_the_settings_offline(shop, tiny, tmp_path, 
 
 
 def test_mlflow_gets_the_rows_under_names_that_it_takes(shop, tiny, tmp_path, monkeypatch):
-    mlflow = pytest.importorskip("mlflow", reason="MLflow is no part of the test extra")
+    mlflow = pytest.importorskip("mlflow", reason="MLflow is not part of the test extra")
     place = f"file:{tmp_path / 'mlflow'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")

@@ -71,6 +71,6 @@ export function takePhotos() {
     $("drop").hidden = true;
     const file = photoIn(event.dataTransfer);
     if (file) takePhoto(file);
-    else say(event.dataTransfer.types.includes("text/uri-list") ? ADDRESS : "That was no photo; drop a JPEG, PNG or WebP file.");
+    else say(event.dataTransfer.types.includes("text/uri-list") ? ADDRESS : "That was not a photo; drop a JPEG, PNG or WebP file.");
   });
 }

@@ -246,7 +246,7 @@ def test_values_spelled_two_ways_are_one():
     (to_blue, to_red) = sorted(listed.queries, key=lambda query: query.wishes)
     assert (to_blue.wishes[0], to_blue.answers) == ("in navy-blue instead of red", ("2", "3"))
     assert (to_red.wishes[0], to_red.answers) == ("in red instead of navy-blue", ("0", "1"))
-    assert task.judge.count(np.array([[4], [4]]))["right"].sum() == 0  # a shirt is no T-shirt
+    assert task.judge.count(np.array([[4], [4]]))["right"].sum() == 0  # a shirt is not a T-shirt
 
 
 def test_a_catalogue_that_does_not_say_what_its_products_are_is_refused(department_store):
