@@ -14,9 +14,8 @@ import torch
 
 from e2.batch import Batch
 from e2.benchmarks.speed.harness import compare, peak_memory
-from e2.benchmarks.speed.train_step import finish, prepared
+from e2.benchmarks.speed.train_step import finish, first_steps, prepared
 from e2.config import TrainConfig
-from e2.settings import from_dict
 from e2.training.step import take_step
 from e2.training.train import batches
 from e2.training.use_cache import use_cache
@@ -63,18 +62,16 @@ def run(
         The result of `harness.compare`, seconds per round; ``speed_up``, the steps of the cached run in the time of one of the
         other; ``peak_bytes`` of the cached run; ``photo_bytes`` of the cache; the arguments.
     """
-    settings: dict[str, Any] = {
-        "method": method,
-        "backbone": backbone,
-        "precision": precision,
-        "device": device,
-        "steps": 1_000_000,  # of the schedule: no more than the first are taken
-        "seed": seed,
-        "model": {"gates": "pooled", "locations": locations},
-        "optim": {"image_layers": image_layers, "text_layers": text_layers},
-        "data": {"data": data, "tags": list(tags), "batch_size": batch_size, "workers": workers, "views": 1},
-    }
-    config = from_dict(TrainConfig, settings)
+    config = first_steps(
+        method=method,
+        backbone=backbone,
+        precision=precision,
+        device=device,
+        seed=seed,
+        model={"gates": "pooled", "locations": locations},
+        optim={"image_layers": image_layers, "text_layers": text_layers},
+        data={"data": data, "tags": list(tags), "batch_size": batch_size, "workers": workers, "views": 1},
+    )
     with tempfile.TemporaryDirectory() as folder:
         cached = Steps(config, folder, steps)
         timed = compare(cached, Steps(config, None, steps), repeats)

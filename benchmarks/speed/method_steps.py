@@ -7,9 +7,7 @@ import statistics
 from typing import Any
 
 from e2.benchmarks.speed.harness import seconds
-from e2.benchmarks.speed.train_step import DATA, TAGS, OurSteps, loaded_batches, peak
-from e2.config import TrainConfig
-from e2.settings import from_dict
+from e2.benchmarks.speed.train_step import DATA, TAGS, OurSteps, first_steps, loaded_batches, peak
 
 METHODS = ("clip", "multifield", "clip-pooled", "multifield-pooled", "e2")
 
@@ -47,18 +45,14 @@ def run(
         a separate process; on a GPU, of its allocations), and time and memory as a share of the first method's.
     """
     configs = {
-        name: from_dict(
-            TrainConfig,
-            {
-                "method": name,
-                "backbone": backbone,
-                "precision": precision,
-                "device": device,
-                "steps": 1_000_000,  # of the schedule: no more than the first are taken
-                "seed": seed,
-                "model": {"gates": gates, "locations": locations},
-                "data": {"data": data, "tags": list(tags), "batch_size": batch_size},
-            },
+        name: first_steps(
+            method=name,
+            backbone=backbone,
+            precision=precision,
+            device=device,
+            seed=seed,
+            model={"gates": gates, "locations": locations},
+            data={"data": data, "tags": list(tags), "batch_size": batch_size},
         )
         for name in methods
     }

@@ -55,9 +55,7 @@ def run(
     """
     of_both = {"backbone": backbone, "precision": precision}
     of_data = {"data": data, "tags": list(tags), "batch_size": batch_size}
-    steps = 1_000_000  # of the schedule: no more than the first are taken
-    settings = {**of_both, "device": device, "steps": steps, "seed": seed, "model": {"tags": list(tags)}, "data": of_data}
-    config = from_dict(TrainConfig, settings)
+    config = first_steps(**of_both, device=device, seed=seed, model={"tags": list(tags)}, data=of_data)
     peaks = [peak(kind, config) for kind in (OurSteps, PlainSteps)]
     batches = loaded_batches(config)
     ours, plain = OurSteps(config, batches), PlainSteps(config, batches)
@@ -75,6 +73,11 @@ def run(
         **of_data,
         "device": ours.run.accelerator.device.type,
     }
+
+
+def first_steps(**settings: Any) -> TrainConfig:
+    """Makes the configuration of a training of which only the first steps are taken, long before the end of its schedule."""
+    return from_dict(TrainConfig, {**settings, "steps": 1_000_000})
 
 
 def loaded_batches(config: TrainConfig) -> list[Batch]:

@@ -16,11 +16,10 @@ import torch
 
 from e2.backbone_sources import register_backbones
 from e2.benchmarks.speed.harness import compare
-from e2.benchmarks.speed.train_step import DATA, TAGS, finish, plain_optimizer, prepared
+from e2.benchmarks.speed.train_step import DATA, TAGS, finish, first_steps, plain_optimizer, prepared
 from e2.config import TrainConfig
 from e2.data import open_catalogue
 from e2.extras import extra
-from e2.settings import from_dict
 from e2.training.step import read, take_step
 from e2.training.train import batches
 
@@ -61,16 +60,15 @@ def run(
         folder = Path(name)
         for split, most in (("train", epoch), ("val", 2)):
             write_split(folder / f"{split}.csv", data, split, tags, most)
-        settings = {
-            "method": method,
-            "backbone": backbone,
-            "precision": precision,
-            "device": device,
-            "steps": 1_000_000,  # of the schedule: no more than the first are taken
-            "seed": seed,
-            "data": {"data": name, "tags": list(tags), "batch_size": batch_size, "workers": workers},
-        }
-        ours = OurEpochs(from_dict(TrainConfig, settings))
+        config = first_steps(
+            method=method,
+            backbone=backbone,
+            precision=precision,
+            device=device,
+            seed=seed,
+            data={"data": name, "tags": list(tags), "batch_size": batch_size, "workers": workers},
+        )
+        ours = OurEpochs(config)
         theirs = OpenClipEpochs(ours.run.config, folder / "train.csv", ours.run.accelerator.device.type)
         timed = compare(ours, theirs, repeats)
     shown = epoch // batch_size * batch_size
