@@ -4,6 +4,7 @@ A new kind of source is one file with a class like those in `SOURCES`, and one l
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from e2.data import check
 from e2.data.amazon.source import AmazonSource
 from e2.data.boutique_source import BoutiqueSource
 from e2.data.catalogue import ArrowCatalogue, ImageStore
-from e2.data.columns import Columns
+from e2.data.columns import Columns, parse_tags
 from e2.data.fashiongen import FashionGenSource
 from e2.data.hub import HubSource
 from e2.data.hub_stream import refuse_stream
@@ -86,7 +87,7 @@ def open_catalogue(
     spec: str,
     split: str | None = None,
     *,
-    tags: Sequence[str] | None = None,
+    tags: Sequence[str] | str | None = None,
     columns: Columns | None = None,
     on_bad_row: str = "error",
     progress: bool = True,
@@ -103,7 +104,8 @@ def open_catalogue(
             ``webdataset:PATTERN``, ``hf:ORG/NAME[:CONFIG][@REVISION]``, ``shopify:FILE``, ``merchant:FILE``, or the path of a
             table or of a folder of tables, or a table's address.
         split: its name; optional if there is only one. A single file serves every name.
-        tags: the entities to read. None: the source's defaults (tables: none).
+        tags: the entities to read, or a text as ``--tags`` takes it (``brand,colour=baseColour``, ``FILE.yaml``), whose columns
+            and rules come before those of ``columns``. None: the source's defaults (tables: none).
         columns: the table's columns of image, caption, id and each tag.
         on_bad_row: ``error`` raises, ``skip`` leaves unusable rows out and counts them in ``bad_rows``.
         progress: show a bar while images are checked, and say what was skipped (on stderr).
@@ -116,6 +118,9 @@ def open_catalogue(
     """
     check.require_policy(on_bad_row)
     columns = columns or Columns()
+    if isinstance(tags, str):
+        tags, rules = parse_tags(tags)
+        columns = replace(columns, tags={**columns.tags, **rules})
     source = source_of(spec, columns)
     split = _choose_split(spec, source, split)
     tags = source.entities if tags is None else tuple(tags)

@@ -24,6 +24,14 @@ def test_is_a_sequence(catalogue):
             catalogue[index]
 
 
+def test_tags_as_a_command_line_names_them(tmp_path):
+    file = write_parquet(tmp_path / "a.parquet", rows(20))
+    plain = open_catalogue(str(file), tags=["brand", "season"], progress=False)
+    assert [p.tags for p in open_catalogue(str(file), tags="brand, season", progress=False)] == [p.tags for p in plain]
+    renamed = open_catalogue(str(file), tags="maker=brand", progress=False)
+    assert [p.tags["maker"] for p in renamed] == [p.tags["brand"] for p in plain]
+
+
 def test_text_only_leaves_images_unread(catalogue):
     product, view = catalogue[7], catalogue.text_only()[7]
     assert view.images == (b"",) and (view.captions, view.tags) == (product.captions, product.tags)
