@@ -104,7 +104,7 @@ def open_catalogue(
             ``webdataset:PATTERN``, ``hf:ORG/NAME[:CONFIG][@REVISION]``, ``shopify:FILE``, ``merchant:FILE``, or the path of a
             table or of a folder of tables, or a table's address.
         split: its name; optional if there is only one. A single file serves every name.
-        tags: the entities to read, or a text as ``--tags`` takes it (``brand,colour=baseColour``, ``FILE.yaml``), whose columns
+        tags: the entities to read, or a text as ``--tags`` takes it (``brand,colour=baseColour``, ``FILE.yaml``): its columns
             and rules come before those of ``columns``. None: the source's defaults (tables: none).
         columns: the table's columns of image, caption, id and each tag.
         on_bad_row: ``error`` raises, ``skip`` leaves unusable rows out and counts them in ``bad_rows``.
