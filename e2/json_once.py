@@ -15,13 +15,17 @@ def loads_once(text: str) -> Any:
         RepeatedKey: an object names a key twice.
         ValueError, RecursionError: as `json.loads`.
     """
-    return json.loads(text, object_pairs_hook=_object)
+    return json.loads(text, object_pairs_hook=object_once)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise RepeatedKey(key)
-        found[key] = value
+def object_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes a dictionary of an object's keys and values: the ``object_pairs_hook`` of a decoder.
+
+    Raises:
+        RepeatedKey: a key occurs twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        raise RepeatedKey(next(key for key, _ in pairs if key in seen or seen.add(key)))
     return found

@@ -43,7 +43,9 @@ def import_(
     web: FetchOptions,
     tags: Annotated[str | None, typer.Option(help="columns to keep; of exports all if not given, of tables none")] = None,
     caption: Annotated[str | None, typer.Option(help="captions from several columns, e.g. '{title}. {description}'")] = None,
-    group_by: Annotated[str | None, typer.Option(help="column that the rows of one product share")] = None,
+    group_by: Annotated[
+        str | None, typer.Option(help="column that the rows of one product share; a row without a value in it goes by its id")
+    ] = None,
     photos: Annotated[int, typer.Option(min=1, help="per product of an export, at most")] = 20,
     val: Annotated[float, typer.Option(min=0, max=1, help="share of an export's products for validation")] = 0.0,
     test: Annotated[float, typer.Option(min=0, max=1, help="share of an export's products for the test")] = 0.0,

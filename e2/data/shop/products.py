@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from e2.data.shop.template import Template
 from e2.data.tables import FURTHER_PHOTOS
 from e2.errors import InputError, MissingColumn, printable
 
-FORMAT = 2  # version of the cache; counts up whenever the same files give other products
+FORMAT = 3  # version of the cache; counts up whenever the same files give other products
 CAPTION = "caption"
 MOST_PHOTOS = 20
 ROWS_AT_ONCE = 1024
@@ -90,6 +90,7 @@ class Plan:
     key: str | None  # our name of the field that the rows of one product share
     caption: Template
     remark: str = ""  # on columns that were guessed
+    own: str | None = None  # field of the ids, as the export spells it, for rows without a value of `key`
 
 
 def plan_of(export: Export) -> Plan:
@@ -135,7 +136,8 @@ def _plan_of_table(export: Export) -> Plan:
         if (identifier, image, template) == (columns.id, columns.image, own)
         else (f"{file}: ids from {identifier}, photos from {image}, captions from '{template}'")
     )
-    return Plan(names, ID if export.group_by else None, Template(template).named(there, resolve), remark)
+    plan = Plan(names, None, Template(template).named(there, resolve), remark)
+    return replace(plan, key=ID, own=_role(given, columns.id, Columns.id, ID)) if export.group_by else plan
 
 
 def _role(given: Sequence[str], named: str, default: str, role: str) -> str:
@@ -179,8 +181,10 @@ def _merged(export: Export, plan: Plan) -> Iterator[Merged]:
     counts: Counter[str] = Counter()
     if plan.key is not None:
         keys = [name for name, ours in plan.names.items() if ours == plan.key]
+        keys += [plan.own] if plan.own else []
         for file in export.files:
-            counts.update(filter(None, (_first(row.fields, *keys) for row in export_rows(file, (), export.columns, keys))))
+            wanted = [name for name in _columns_to_read(file, export, plan) or () if name in keys]
+            counts.update(filter(None, (_first(row.fields, *keys) for row in export_rows(file, (), export.columns, wanted))))
     return merged(named, lambda row: _first(row.fields, plan.key) if plan.key else None, counts, export.most_photos)
 
 
@@ -195,6 +199,8 @@ def _renamed(export: Export, plan: Plan) -> Iterator[ExportRow]:
             for name, values in row.fields.items():
                 if ours := plan.names.get(name):
                     fields.setdefault(ours, []).extend(values if ours in (ID, IMAGE) else _texts(values, separators.get(ours)))
+            if plan.own and not _first(fields, ID):
+                fields[ID] = row.fields.get(plan.own, [])
             yield ExportRow(fields, row.malformed)
 
 
@@ -202,7 +208,7 @@ def _columns_to_read(file: Path, export: Export, plan: Plan) -> list[str] | None
     """Columns of a table that the plan needs; None for other files, which are read whole."""
     if kind_of_export(file) != "table":
         return None
-    return [name for name in field_names(file, export.columns) if name in plan.names or is_option(name)]
+    return [name for name in field_names(file, export.columns) if name in plan.names or name == plan.own or is_option(name)]
 
 
 def _texts(values: Iterable[str], separator: str | None) -> list[str]:

@@ -222,6 +222,18 @@ def test_several_values_are_lists_in_the_table(shop_folder):
     assert table.column("brand").to_pylist() == ["Acme", "Acme"]
 
 
+@pytest.mark.parametrize("identifier", ["product_id", "sku"])
+def test_a_row_without_a_group_goes_by_its_own_id(shop_folder, identifier):
+    """Variants, their parent, which names no other, and two products that have no variants."""
+    rows = ["A-S,A,0,S", "A-M,A,0,M", "A,,1,", "B,,2,M", "C,  ,3,L"]
+    lines = (f"{name},{group},Tee,im/{photo}.jpg,{size}\n" for name, group, photo, size in (row.split(",") for row in rows))
+    (shop_folder / "t.csv").write_text(f"{identifier},parent,title,image,size\n" + "".join(lines))
+    columns = Columns() if identifier == "product_id" else Columns(id="sku")
+    found, _ = imported(shop_folder / "t.csv", shop_folder / "out", ("size",), columns, group_by="parent")
+    assert {name: product.values.get("size") for name, product in found.items()} == {"A": ("S", "M"), "B": ("M",), "C": ("L",)}
+    assert found["A"].images == photos(shop_folder, 0, 1)
+
+
 def test_100_000_rows_of_one_product_and_a_cell_of_500_values(shop_folder):
     rows = (f"1,Tee,im/{n}.jpg,{n}\n" for n in range(4, 100_000))
     (shop_folder / "t.csv").write_text(
