@@ -75,6 +75,7 @@ def write_configs(folder: Path) -> None:
     """Files for ``--config``."""
     (folder / "unknown.yaml").write_text("optim: {rate: 1}")
     (folder / "list.yaml").write_text("- 1\n- 2")
+    (folder / "twice.yaml").write_text("optim: {lr: 1e-3}\nseed: 1\noptim: {lr: 1e-4}")
     (folder / "broken.yaml").write_text("optim: {lr: [1")
     (folder / "object.yaml").write_text("!!python/object/apply:os.system [exit]")
     (folder / "binary.yaml").write_bytes(bytes(range(256)))
@@ -181,6 +182,8 @@ CASES = [
     (TRAIN_SHOP + " --config {base}", "--config", "directory"),
     (TRAIN_SHOP + " --config {configs}/unknown.yaml", "optim: unknown setting rate", "weight_decay"),
     (TRAIN_SHOP + " --config {configs}/list.yaml", "list.yaml", "key: value"),
+    (TRAIN_SHOP + " --config {configs}/twice.yaml", "twice.yaml names 'optim' twice"),
+    (TRAIN_SHOP + " --set optim='{{lr: 1, lr: 2}}'", "the value names 'lr' twice"),
     (TRAIN_SHOP + " --config {configs}/broken.yaml", "broken.yaml", "no valid YAML"),
     (TRAIN_SHOP + " --config {configs}/object.yaml", "object.yaml", "no valid YAML"),
     (TRAIN_SHOP + " --config {configs}/binary.yaml", "binary.yaml", "no valid YAML"),

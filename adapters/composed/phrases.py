@@ -4,7 +4,6 @@ Phrases contain their concept; they come from a file, the catalogue's own captio
 transformers.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +22,8 @@ from e2.adapters.composed.keywords import keyword_spans
 from e2.adapters.composed.reasoning import NoCaption
 from e2.adapters.encoder import Encoder
 from e2.backbone_sources import TRANSFORMERS
-from e2.errors import InputError
+from e2.errors import InputError, printable
+from e2.json_once import RepeatedKey, loads_once
 
 CONCEPTS, PHRASES = 500, 64  # concepts found in captions; phrases kept per concept
 Phrases = Mapping[str, Sequence[str]]
@@ -83,10 +83,12 @@ def phrases_from_captions(texts: Sequence[str], concepts: Sequence[str], count: 
 def phrases_from_file(path: str | Path) -> dict[str, list[str]]:
     """Reads a JSON file ``{"concept": ["a phrase that holds the concept", ...], ...}``."""
     try:
-        phrases = json.loads(Path(path).read_text(encoding="utf-8"))
+        phrases = loads_once(Path(path).read_text(encoding="utf-8"))
         pairs = [(concept, phrase) for concept, listed in phrases.items() for phrase in listed]
         bad = [(concept, phrase) for concept, phrase in pairs if concept.lower() not in phrase.lower()]
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except RepeatedKey as error:
+        raise InputError(f"{path} names {printable(str(error))!r} twice; keep one of them") from error
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(f'{path} is not a phrase file; it should read {{"concept": ["phrase with the concept"]}}') from error
     if bad or not pairs:
         shown = f"phrase {bad[0][1][:60]!r} lacks its concept {bad[0][0]!r}" if bad else "it holds no phrase"

@@ -1,6 +1,5 @@
 """Builds what composers need by name: vocabularies, rewriters, and what comes from the searched catalogue."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from e2.adapters.tag_reader import tag_vocabulary
 from e2.backbone_sources import TRANSFORMERS
 from e2.data import open_catalogue
 from e2.data.product import Catalogue, without_photos
-from e2.errors import InputError
+from e2.errors import InputError, printable
+from e2.json_once import RepeatedKey, loads_once
 from e2.settings import from_dict
 
 Vocabulary = Mapping[str, Sequence[str]]
@@ -27,9 +27,11 @@ def vocabulary_of(source: Vocabulary | str | Path) -> dict[str, list[str]]:
         return {entity: list(values) for entity, values in source.items()}
     if str(source).endswith(".json"):
         try:
-            content = json.loads(Path(source).read_text(encoding="utf-8"))
+            content = loads_once(Path(source).read_text(encoding="utf-8"))
             return {str(entity): [str(value) for value in values] for entity, values in content.items()}
-        except (OSError, ValueError, AttributeError, TypeError) as error:
+        except RepeatedKey as error:
+            raise InputError(f"{source} names {printable(str(error))!r} twice; keep one of them") from error
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
             raise InputError(f'{source} is not a vocabulary; it should read {{"entity": ["value", ...], ...}}') from error
     return tag_vocabulary(open_catalogue(str(source), None))
 

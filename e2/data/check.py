@@ -25,7 +25,7 @@ from e2.files import atomic_path
 from e2.progress import with_progress
 
 ROWS_PER_TASK = 64
-VERSION = 2  # version of the cached verdicts; counts up whenever the same files get another verdict
+VERSION = 3  # version of the cached verdicts; counts up whenever the same files get another verdict
 MISSING, UNREADABLE = "missing image file", "unreadable image"
 REMOTE, WINDOWS = "image named by URL", "Windows image path"
 DUPLICATE, FURTHER = "duplicate id", "a further photo of it"
@@ -33,6 +33,7 @@ HINTS = {
     "malformed row": 'quote cells with the delimiter or a line break, double quotation marks in them (""), use one encoding, '
     "which --encoding names",
     "no JSON object": "write one object per line",
+    "repeated key": "write each key of an object once",
     REMOTE: "URLs are not fetched here: `e2 data import SPEC --out DIR` fetches the photos",
     WINDOWS: "write / for backslashes, and paths relative to the table instead of a drive such as C:\\",
 }

@@ -23,6 +23,7 @@ from e2.data.columns import MALFORMED, NOTE, NOTES, Columns
 from e2.data.delimited import SHOWN, Delimited, trimmed_name
 from e2.data.dialect import Dialect, dialect_of, foreign_byte, open_text
 from e2.errors import InputError, in_short, printable
+from e2.json_once import RepeatedKey, loads_once, object_once
 
 TEXTS = (".csv", ".tsv", ".jsonl")
 FORMATS = (".parquet", *TEXTS)
@@ -143,7 +144,7 @@ def _json_names(file: Path, columns: Columns, needed: Collection[str]) -> list[s
 def _json_rows(file: Path, columns: Columns) -> Iterator[dict | str]:
     """Yields each row, or what is wrong with it."""
     # Not pyarrow.json: it turns texts that look like dates into dates, and fails on columns of mixed types
-    decode = json.JSONDecoder().raw_decode
+    decode = json.JSONDecoder(object_pairs_hook=object_once).raw_decode
     with open_text(file, dialect(file, columns).encoding) as lines:
         for number, line in enumerate(lines, start=1):
             try:
@@ -163,7 +164,9 @@ def _json_row(line: str, number: int) -> dict | str:
     if byte := foreign_byte(line):
         return f"malformed row: line {number:,}, byte {byte} is not valid in the file's encoding"
     try:
-        row = json.loads(line)
+        row = loads_once(line)
+    except RepeatedKey as error:
+        return f"repeated key: line {number:,} names {printable(str(error))!r} twice"
     except (ValueError, RecursionError) as error:
         return f"no JSON object: line {number:,}: not JSON ({error})"
     return (

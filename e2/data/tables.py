@@ -14,7 +14,7 @@ from e2.data.catalogue import FilesAndBytes
 from e2.data.columns import REGIONS, Columns, normalise
 from e2.errors import InputError, MissingColumn, printable
 
-FORMAT = 3  # version of the cache; counts up whenever the same files give other rows
+FORMAT = 4  # version of the cache; counts up whenever the same files give other rows
 PASSING = "._~"  # begin the names of files that other programs leave
 LONGEST_LIST = 500  # characters of the names of columns in a message
 IN_MEMORY_BYTES = 2 << 30  # larger catalogues keep their images in a memory-mapped copy

@@ -16,15 +16,16 @@ from e2.config import EPOCHS, TrainConfig
 from e2.counting import counted
 from e2.data import Catalogue, parse_tags, splits_of
 from e2.distributed import on_main, processes
-from e2.errors import InputError
+from e2.errors import InputError, printable
 from e2.files import atomic_path
+from e2.json_once import RepeatedKey
 from e2.lockfile import LockFile
 from e2.notes import say
 from e2.outputs import claim
 from e2.settings import deep_update, flattened, from_dict, merged, to_dict, with_key
 from e2.training.dry_run import PHOTOS, dry_run
 from e2.training.presets import preset
-from e2.training.settings import parse_settings
+from e2.training.settings import parse_settings, yaml_once
 from e2.training.splits import HELD_OUT, open_second, with_data
 from e2.training.state import FOLDER as STATE_FOLDER
 from e2.training.state import RUN, SUMMARY, check_data, named, read_state, remove_state, states
@@ -187,9 +188,11 @@ def as_changes(options: Mapping[str, Any], settings: Sequence[str]) -> dict[str,
 def read_yaml(path: Path) -> dict[str, Any]:
     """Reads settings from a YAML file."""
     try:
-        content = yaml.safe_load(path.read_text()) or {}
+        content = yaml_once(path.read_text()) or {}
     except OSError as error:
         raise InputError(f"--config {path}: {error.strerror}") from error
+    except RepeatedKey as error:
+        raise InputError(f"--config {path} names {printable(str(error))!r} twice; keep one of them") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"--config {path} is not valid YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(content, dict):

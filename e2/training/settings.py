@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from e2.errors import InputError, printable
+from e2.json_once import RepeatedKey
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -23,13 +24,35 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"--set {printable(setting)}: write KEY=VALUE")
         try:
             found[key] = _yaml_value(value)
+        except RepeatedKey as error:
+            raise InputError(f"--set {printable(setting)}: the value names {printable(str(error))!r} twice") from error
         except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13 is a ValueError
             raise InputError(f"--set {printable(setting)}: the value is not valid YAML") from error
     return found
 
 
+def yaml_once(text: str) -> Any:
+    """Parses YAML safely.
+
+    Raises:
+        RepeatedKey: a mapping names a key twice.
+        yaml.YAMLError, ValueError, RecursionError: as `yaml.safe_load`.
+    """
+    return yaml.load(text, _Once)
+
+
+class _Once(yaml.SafeLoader):
+    """Constructs mappings that name each key once; keys that `<<` merges may be named again."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge")]
+        if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
+            raise RepeatedKey(twice)
+        return super().construct_mapping(node, deep)
+
+
 def _yaml_value(text: str) -> Any:
-    value = yaml.safe_load(text)
+    value = yaml_once(text)
     if not isinstance(value, str):
         return value
     try:

@@ -8,7 +8,6 @@
 
 import gzip
 import itertools
-import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO
 
 from e2.data.amazon.brands import brand_key, clean_brand, is_placeholder, plain_text
 from e2.errors import InputError
+from e2.json_once import loads_once
 
 GZIP_MAGIC = b"\x1f\x8b"
 MIN_TITLE_WORDS = 3
@@ -68,7 +68,7 @@ def listing_of(line: bytes) -> Listing:
         Unusable: it is damaged, or lacks something.
     """
     try:
-        row = json.loads(line)
+        row = loads_once(line)
     except (ValueError, RecursionError):
         raise Unusable("malformed line") from None
     if not isinstance(row, dict):

@@ -6,7 +6,8 @@ from typing import Any
 
 from e2.data.cells import plain
 from e2.data.shop.layout import OPTION
-from e2.errors import InputError
+from e2.errors import InputError, printable
+from e2.json_once import Doubled
 
 LISTS = ("products", "items", "data", "results", "entries", "nodes", "edges", "records")  # names of the list of products
 TEXTS = ("src", "url", "path", "name", "title", "label", "value", "rendered", "text")  # what an object stands for
@@ -18,7 +19,7 @@ DEEPEST = 8  # lists and objects around the products
 
 def objects_of(document: Any, where: str) -> Iterator[dict[str, Any]]:
     """Yields the products of a JSON document: the list itself, or the one within under a usual name."""
-    found = _list_in(document, DEEPEST)
+    found = _list_in(document, where, DEEPEST)
     if found is None:
         raise InputError(f'{where}: no list of products in it; write [{{...}}, {{...}}] or {{"products": [{{...}}]}}')
     for product in found:
@@ -26,13 +27,15 @@ def objects_of(document: Any, where: str) -> Iterator[dict[str, Any]]:
             yield product["node"] if isinstance(product.get("node"), dict) else product
 
 
-def _list_in(value: Any, depth: int) -> list | None:
+def _list_in(value: Any, where: str, depth: int) -> list | None:
+    if isinstance(value, Doubled):
+        raise InputError(f"{where} names {printable(value.key)!r} twice around its products; write it once")
     if isinstance(value, list):
         return value if any(isinstance(item, dict) for item in value) else None
     if isinstance(value, dict) and depth:
         named = (value[name] for name in LISTS if name in value)
         others = (inner for name, inner in value.items() if name not in LISTS and isinstance(inner, dict))
-        return next((found for inner in (*named, *others) if (found := _list_in(inner, depth - 1)) is not None), None)
+        return next((found for inner in (*named, *others) if (found := _list_in(inner, where, depth - 1)) is not None), None)
     return None
 
 

@@ -16,6 +16,7 @@ from e2.data.dialect import MARKS, open_bytes
 from e2.data.shop.feed import feed_rows
 from e2.data.shop.objects import fields_of, objects_of
 from e2.errors import InputError, first_line, printable
+from e2.json_once import doubled_key, loads_marked
 
 HEAD = 1024  # bytes that tell XML and JSON from tables
 
@@ -69,18 +70,27 @@ def export_rows(
     if kind == "table":
         yield from _table_rows(file, photos, columns, field_names(file, columns) if wanted is None else wanted)
         return
-    rows = feed_rows(file) if kind == "xml" else map(fields_of, objects_of(_document(file), str(file)))
-    for fields in rows:
+    rows = ((fields, None) for fields in feed_rows(file)) if kind == "xml" else _json_rows(file)
+    for fields, problem in rows:
         found = {
             name: [path for value in fields[name] for path in cell.paths_in(value)] for name in fields.keys() & set(photos)
         }
-        yield ExportRow(fields | {name: [ShopPhoto(None, path) for path in paths if path] for name, paths in found.items()})
+        shown = {name: [ShopPhoto(None, path) for path in paths if path] for name, paths in found.items()}
+        yield ExportRow(fields | shown, problem)
+
+
+def _json_rows(file: Path) -> Iterator[tuple[dict[str, list[str]], str | None]]:
+    """Yields the fields of each product, and what is wrong with it."""
+    for number, product in enumerate(objects_of(_document(file), str(file)), start=1):
+        key = doubled_key(product)
+        problem = f"repeated key: product {number:,} names {printable(key)!r} twice" if key is not None else None
+        yield fields_of(product), problem
 
 
 def _document(file: Path) -> Any:
     try:
         with open_bytes(file) as content:
-            return json.loads(content.read())  # in UTF-8, 16 or 32
+            return loads_marked(content.read())  # in UTF-8, 16 or 32
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
             raise InputError(

@@ -168,6 +168,8 @@ def test_phrase_sources(encoder, tmp_path):
         ("{}", "holds no phrase"),
         ("[1]", "is not a phrase file"),
         ('{"red"', "is not a phrase file"),
+        ("[" * 100_000, "is not a phrase file"),
+        ('{"red": ["a red tee"], "red": ["red shoe"]}', "names 'red' twice"),
     ):
         path.write_text(content)
         with pytest.raises(InputError, match=message):

@@ -381,3 +381,38 @@ def test_blank_lines_before_the_declaration_of_a_feed(tmp_path):
     feed = '\n\n <?xml version="1.0"?><rss><channel><item><id>1</id><title>Red</title></item></channel></rss>'
     (tmp_path / "feed.xml").write_text(feed)
     assert list(feed_rows(tmp_path / "feed.xml")) == [{"id": ["1"], "title": ["Red"]}]
+
+
+def test_named_entities_of_html_in_a_feed(tmp_path):
+    """Shops write them though XML does not know them; wherever one read ends and the next begins."""
+    item = "<item><id>{}</id><title>{}Red&nbsp;dress</title>"
+    item += "<description>d&eacute;collet&eacute; &lt;b&gt; &amp;c</description></item>"
+    items = "".join(item.format(n, "x" * (n % 7)) for n in range(2000))
+    (tmp_path / "feed.xml").write_text(f'<?xml version="1.0"?><rss><channel>{items}</channel></rss>')
+    rows = list(feed_rows(tmp_path / "feed.xml"))
+    assert {row["title"][0].lstrip("x") for row in rows} == {"Red\u00a0dress"} and len(rows) == 2000
+    assert {row["description"][0] for row in rows} == {"décolleté <b> &c"}
+
+
+@pytest.mark.parametrize(
+    ("inner", "told"), [("&unheard;", "line 2: Entity 'unheard' not defined"), ("A & B", "line 2: xmlParseEntityRef: no name")]
+)
+def test_what_is_wrong_with_a_feed_is_told_with_its_line(tmp_path, inner, told):
+    (tmp_path / "feed.xml").write_text(f"<rss><channel>\n<item><id>1</id><title>{inner}</title></item></channel></rss>")
+    with pytest.raises(InputError, match=told):
+        list(feed_rows(tmp_path / "feed.xml"))
+
+
+def test_a_product_with_a_key_twice_is_a_bad_row(shop_folder):
+    """JSON readers take the last of the two, in silence."""
+    products = [
+        '{"id": 1, "title": "Red", "title": "Blue", "image": "im/0.jpg"}',
+        '{"id": 2, "title": "Tee", "image": "im/1.jpg"}',
+        '{"id": 3, "title": "Hat", "image": "im/2.jpg", "options": [{"name": "size", "value": "S", "value": "M"}]}',
+    ]
+    (shop_folder / "t.json").write_text(f"[{', '.join(products)}]")
+    answer = run_command("data", "import", str(shop_folder / "t.json"), "--out", str(shop_folder / "out"))
+    assert answer.status == 0 and "left out 2 of 3 rows: 2 repeated key" in answer.err
+    (shop_folder / "u.json").write_text(f'{{"products": [{products[1]}], "products": []}}')
+    answer = run_command("data", "import", str(shop_folder / "u.json"), "--out", str(shop_folder / "other"))
+    assert answer.status == 2 and "u.json names 'products' twice around its products" in answer.line

@@ -215,6 +215,20 @@ def test_json_lines_that_are_none_at_all(tmp_path):
     assert "line 1" in error_of(write(tmp_path / "c.jsonl", b'[{"product_id": 1},\n'))
 
 
+def test_a_row_of_json_with_a_key_twice_is_a_bad_row(tmp_path):
+    """JSON readers take the last of the two, in silence."""
+    (tmp_path / "a.jpg").write_bytes(encoded(photo()))
+    lines = [
+        '{"product_id": "1", "image": "a.jpg", "caption": "A red hat", "caption": "A blue hat"}',
+        '{"product_id": "2", "image": "a.jpg", "caption": "A hat", "size": {"en": "S", "en": "M"}}  ',
+        '{"product_id": "3", "image": "a.jpg", "caption": "A tee"}',
+    ]
+    file = write(tmp_path / "d.jsonl", "\n".join(lines).encode())
+    with pytest.raises(InputError, match=r"2 of 3 rows cannot be used \(2 repeated key\)"):
+        open_catalogue(file, progress=False)
+    assert len(open_catalogue(file, progress=False, on_bad_row="skip")) == 1
+
+
 def test_no_rows(tmp_path):
     empty = pa.Table.from_pylist(rows(1)).slice(0, 0)
     pq.write_table(empty, tmp_path / "a.parquet")
