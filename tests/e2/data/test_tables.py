@@ -211,7 +211,7 @@ def test_utf16_that_is_cut(tmp_path):
 
 
 def test_json_lines_that_are_none_at_all(tmp_path):
-    assert "one object a line" in error_of(write(tmp_path / "b.jsonl", b"[1]\n"))
+    assert "one object per line" in error_of(write(tmp_path / "b.jsonl", b"[1]\n"))
     assert "line 1" in error_of(write(tmp_path / "c.jsonl", b'[{"product_id": 1},\n'))
 
 
