@@ -1,6 +1,7 @@
 """Optional packages: an extra of the installation brings them, and one line says which where they are missing."""
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 
 from e2.errors import InputError
@@ -23,4 +24,24 @@ def extra(name: str, purpose: str) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package == "e2":
             raise  # a fault of ours
-        raise InputError(f"{purpose} needs the package {package or name}: pip install 'e2-fashion[{name}]'") from error
+        raise _missing(name, purpose, package or name) from error
+
+
+def require_extra(name: str, purpose: str, *modules: str) -> None:
+    """Refuses to begin long work that will need packages of an extra later.
+
+    Args:
+        name: extra in pyproject.toml that brings them.
+        purpose: what needs them, as the message begins.
+        modules: what will be imported; it is looked for, not loaded.
+
+    Raises:
+        InputError: one is not installed; says how to install it.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise _missing(name, purpose, module)
+
+
+def _missing(name: str, purpose: str, package: str) -> InputError:
+    return InputError(f"{purpose} needs the package {package}: pip install 'e2-fashion[{name}]'")

@@ -18,7 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from e2.errors import InputError
-from e2.extras import extra
+from e2.extras import extra, require_extra
 from tests.shared import ROOT
 from tests.test_house import modules
 
@@ -169,6 +169,28 @@ def test_an_extra_that_is_missing_is_one_line_and_a_fault_of_ours_is_none():
         import nowhere.at_all  # noqa: F401
     with pytest.raises(ImportError, match="e2.nowhere"), extra("app", "a thing"):
         import e2.nowhere  # noqa: F401
+
+
+def test_long_work_asks_for_its_extras_first(monkeypatch):
+    """Each of these would embed, encode or import a whole catalogue before it misses the package."""
+    from e2.adapters.search import build
+    from e2.benchmarks.retrieval.benchmark import evaluate_qrels
+    from tests.command import run_command
+
+    for module in ("faiss", "imagehash", "ir_measures"):
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(build, "EXACT", 2)
+    nobody = None
+    with pytest.raises(InputError, match=r"an index of more than 2 products needs the package faiss: .*\[search\]"):
+        build.build_index(nobody, "abc", "index")
+    with pytest.raises(InputError, match=r"faiss: .*\[search\]"):
+        build.update_index(nobody, "abc", "index")
+    with pytest.raises(InputError, match=r"by --qrels needs the package ir_measures: .*\[qrels\]"):
+        evaluate_qrels(nobody, nobody, [])
+    for command in (("data", "check", "boutique", "--out", "o"), ("start", "boutique", "--out", "o")):
+        answer = run_command(*command)
+        assert answer.status == 2 and answer.line.endswith("e2-fashion[check]'") and not answer.out, answer
+    require_extra("check", "a thing", "json")
 
 
 ALONE = """

@@ -21,13 +21,15 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.encoder_paths import noted
 from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.adapters.search.address import shown
-from e2.adapters.search.engines import create_store, folder_of, open_store, resume_store
+from e2.adapters.search.engines import create_store, folder_of, is_uri, open_store, resume_store
 from e2.adapters.search.index import check_encoder
 from e2.adapters.search.pictures import jpeg_of
+from e2.adapters.search.snapshot import EXACT
 from e2.adapters.search.store import Entry, Manifest, Store
 from e2.data.product import Catalogue, Product
 from e2.distributed import as_on_main, on_main, processes
 from e2.errors import InputError
+from e2.extras import require_extra
 from e2.progress import with_progress
 from e2.version import __version__
 
@@ -74,6 +76,7 @@ def build_index(
             catalogue, or a photo cannot be read.
     """
     out = str(out)
+    _require_packages(out, catalogue)
     vectors = _embedding(encoder, catalogue, product_vector)
     if features is not None:
         vectors = read_along(StoredProducts(features, encoder, product_vector), catalogue)
@@ -106,9 +109,16 @@ def update_index(encoder: Encoder, catalogue: Catalogue, address: str | Path, *,
         check_encoder(store.manifest, encoder, shown(str(address)))
         _check_tags(store.manifest, catalogue, shown(str(address)))
 
+    _require_packages(str(address), catalogue)
     on_main(start)
     rule = ProductVector.parse(as_on_main(store.manifest.product_vector if store is not None else None))
     return _written(_embedding(encoder, catalogue, rule), rule, encoder.workers, catalogue, store, progress)
+
+
+def _require_packages(address: str, catalogue: Catalogue) -> None:
+    """Refuses a large catalogue before it is embedded if its vectors could not be put in order afterwards."""
+    if not is_uri(address) and len(catalogue) > EXACT:
+        require_extra("search", f"an index of more than {EXACT:,} products", "faiss")
 
 
 def _embedding(encoder: Encoder, catalogue: Catalogue, rule: ProductVector) -> Vectors:

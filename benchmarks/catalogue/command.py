@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from e2.extras import require_extra
 from e2.options import ENCODERS, EncoderOptions, Json, Lacking, Out, Seed, Split, TableOptions, Tags, show
 
 PAGE, RECORD = "index.html", "check.json"
@@ -16,6 +17,11 @@ class CheckedTableOptions(TableOptions):
     """Options for reading tables that are checked: unusable rows are reported, not refused."""
 
     on_bad_row: Annotated[Lacking, typer.Option(help="leave unusable rows out and count them, or stop and name them")] = "skip"
+
+
+def require_packages(purpose: str) -> None:
+    """Refuses to begin a check, or what a check is a part of, without the packages that it imports on its way."""
+    require_extra("check", purpose, "faiss", "imagehash", "scipy", "sklearn")
 
 
 def check(
@@ -36,6 +42,7 @@ def check(
 
     Example: `e2 data check catalogue --tags brand,season --model runs/mine --out runs/check`
     """
+    require_packages("e2 data check")
     import open_clip
 
     from e2.adapters.encoder import load_encoder

@@ -71,18 +71,18 @@ def write_report(
         The page's path.
 
     Raises:
-        InputError: folders without results, models without data, or an encoder that cannot be loaded.
+        InputError: folders without results, models without data or with data that have none of their tags, or an encoder
+            that cannot be loaded.
     """
     out = Path(out)
     claim_results(out, PAGE, MARKDOWN, LATEX)
     results = find_results(folders)
     encoders = [load_encoder(name, device="cpu", workers=0) for name in models]
+    _check_shown(encoders, catalogue)
     sections = [_section(result, place, out / FOLDER) for place, result in enumerate(results, start=1)]
     names = ends(models)
     looks, examples = "", []
-    if encoders:
-        if catalogue is None:
-            raise InputError("--model shows encoders at work: name the photos by --data")
+    if catalogue is not None and encoders:
         looks = _selections(encoders, names, catalogue, out / FOLDER, seed)
         examples = find_examples(encoders, catalogue, text=text, count=QUERIES, seed=seed)
         draw_examples(examples, names, [out / FOLDER / f"{EXAMPLES}{ending}" for ending in FIGURES])
@@ -106,6 +106,20 @@ def write_report(
     )
     write_texts(out, (MARKDOWN, LATEX), [table for section in sections for table in section.tables])
     return page
+
+
+def _check_shown(encoders: Sequence[Encoder], catalogue: Catalogue | None) -> None:
+    """Refuses encoders without photos, and photos of products that have none of an encoder's tags."""
+    if not encoders:
+        return
+    if catalogue is None:
+        raise InputError("--model shows encoders at work: name the photos by --data")
+    for encoder in encoders:
+        if encoder.tags and not set(encoder.tags) & set(catalogue.tags):
+            wanted = ",".join(encoder.tags)
+            raise InputError(
+                f"{encoder.info['path']} has tokens for {wanted}, and {catalogue.name} none of these tags; say --tags {wanted}"
+            )
 
 
 def _section(result: StudyResult, place: int, folder: Path) -> Section:

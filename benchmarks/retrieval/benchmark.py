@@ -34,6 +34,7 @@ from e2.counting import counted
 from e2.data.product import Catalogue, without_photos
 from e2.data.remote import is_remote
 from e2.errors import InputError, printable
+from e2.extras import require_extra
 from e2.files import file_sha256
 from e2.notes import note
 from e2.settings import from_dict
@@ -119,6 +120,7 @@ def evaluate_qrels(
     Raises:
         InputError: unknown benchmark or text; files that cannot be used; no encoder or one twice; no product left.
     """
+    require_extra("qrels", "evaluation by --qrels", "ir_measures")
     check_encoders(encoders, out)
     if benchmark and product_vector.text:
         raise InputError(f"--benchmark {benchmark} has its own share of the text; give --product-vector without one")

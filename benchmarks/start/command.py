@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from e2.benchmarks.catalogue.command import require_packages
 from e2.data.command import ImportTableOptions
 from e2.extras import extra
 from e2.options import Device, Floats, Tags
@@ -34,6 +35,7 @@ def start(
 
     Example: `e2 start shopify:products_export.csv --backbone ViT-B-32 --pretrained openai --serve`
     """
+    require_packages("e2 start")
     from e2.benchmarks.start.run import FirstDay, first_day
     from e2.devices import fastest_precision, open_device
 

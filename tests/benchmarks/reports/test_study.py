@@ -295,6 +295,11 @@ def test_encoders_at_work(tmp_path, tiny, shop, monkeypatch):
         assert all((tmp_path / "out" / "figures" / f"{name}.{ending}").is_file() for ending in ("png", "svg", "pdf"))
     with pytest.raises(InputError, match="by --data"):
         write_report([tmp_path / "runs"], tmp_path / "out", models=("runs/plain",))
+    bare = open_catalogue(str(shop), "val")
+    with pytest.raises(
+        InputError, match="runs/tokens has tokens for brand,season, .* none of these tags; say --tags brand,season"
+    ):
+        write_report([tmp_path / "runs"], tmp_path / "bare", models=("runs/plain", "runs/tokens"), catalogue=bare)
 
 
 def _encoder(name: str, tiny: str) -> Encoder:
