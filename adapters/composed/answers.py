@@ -94,6 +94,7 @@ _NOTHING = re.compile(
     r"bad gateway.*|(?:request |gateway )?time(?:d |-)?out.*)[.!]?",
     re.IGNORECASE,
 )
+_UNFINISHED = re.compile(r"(?<![-\w])(?:an?|the|and|or|but|with|without|of|from)$|,$", re.IGNORECASE)
 _MARKUP = re.compile(r"[{}\[\]<>|\\`\ufffd]|https?://|\*\*|__|~~|\w\(['\"]")
 _AGAIN = re.compile(r"\b(\w.{0,60}?)(?:\W+\1\b){4}", re.IGNORECASE)  # red red red red red
 _QUOTES = re.compile(r"(?<!\w)(?:'.*?'|\".*?\"|“.*?”|‘.*?’)(?!\w)")
@@ -254,6 +255,7 @@ def _plausible(text: str, wish: str) -> str:
         ("the answer says nothing", _NOTHING.fullmatch(text)),
         ("the answer is longer than a caption", len(text) > LONGEST_CAPTION),
         ("the answer repeats itself", _AGAIN.search(text[: LONGEST_CAPTION + 1])),
+        ("the answer breaks off", _UNFINISHED.search(text)),
         ("the answer repeats the wish", _same(text) == _same(wish)),
         ("the answer repeats the prompt", f" {_same(text)} " in f" {_same(INSTRUCTION)} "),
         (

@@ -11,10 +11,10 @@ from typing import Any
 from e2.errors import printable
 
 LONGEST_COMPLAINT = 200  # characters
-# what servers call the end of an answer: cut off, withheld, or whole
-_CUT = re.compile(r"length|max_|context|incomplete|truncat")
-_WITHHELD = re.compile(r"filter|safety|refus|recitation|prohibited|block|sensitive|guard|moderat|spii")
-_WHOLE = re.compile(r"none|stop|eos|\bend|done|complete|success|tool|function|^$")
+# what servers call the end of an answer: cut off, withheld, or broken off; by any other name it may be whole
+_CUT = re.compile(r"length|max_|token.?limit|context|incomplete|truncat")
+_WITHHELD = re.compile(r"filter|safety|refus|recitation|prohibited|block|sensitive|guard|moderat|spii|toxic|language")
+_BROKEN = re.compile(r"abort|cancel|error|fail|insufficient|interrupt|limit|malformed|overload|time|unavailable|unexpected")
 _REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")
 _SAID = ("error", "message", "detail", "msg", "error_msg", "errors", "base_resp", "status_msg")  # keys of servers' messages
 _STREAM = re.compile(r"(?:data|event|id|retry):")
@@ -84,7 +84,7 @@ def read_text(content: bytes, key_variable: str = "") -> str:
         raise NoAnswer("the model spent its answer on reasoning; raise max_tokens, or set reasoning_effort=low", final=True)
     if _CUT.search(ends):
         raise NoAnswer("the answer was cut off at max_tokens; raise it, or set reasoning_effort=low", final=True)
-    if not _WHOLE.search(finish):
+    if _BROKEN.search(finish):
         raise NoAnswer(f"the server ended the answer early: {printable(finish[:60])!r}")
     if not text.strip() and (message.get("tool_calls") or message.get("function_call")):
         raise NoAnswer(

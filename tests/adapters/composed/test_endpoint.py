@@ -28,22 +28,18 @@ def server():
         yield server
 
 
-def drip(handler):
-    handler.send_response(200)
-    handler.end_headers()
-    with contextlib.suppress(OSError):
-        for _ in range(40):
-            handler.wfile.write(b" ")
-            time.sleep(0.05)
+def drip(status):
+    """Answers a byte every twentieth of a second, for four seconds."""
 
+    def handle(handler):
+        handler.send_response(status)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(80):
+                handler.wfile.write(b" ")
+                time.sleep(0.05)
 
-def drip_error(handler):
-    handler.send_response(500)
-    handler.end_headers()
-    with contextlib.suppress(OSError):
-        for _ in range(80):
-            handler.wfile.write(b" ")
-            time.sleep(0.05)
+    return handle
 
 
 def choice(**further):
@@ -63,6 +59,16 @@ def test_answers_are_cleaned_and_equal_questions_asked_once(server):
     found = endpoint(server).rewrite(["a dress", "a shirt", "a dress"], ["is red", "is red", "is red"])
     assert found == ["a dress but is red", "a shirt but is red", "a dress but is red"]
     assert len(server.bodies) == 2 and server.bodies[0]["model"] == "m" and server.bodies[0]["temperature"] == 0
+
+
+@pytest.mark.parametrize("finish", ["eog", "matched_pattern", "OTHER", "FINISH_REASON_UNSPECIFIED", "fini", 2, ["x"]])
+def test_an_end_of_an_unknown_name_is_judged_by_the_answer(server, finish):
+    server.script = [saying("A red coat with a hood", finish)]
+    assert endpoint(server).rewrite(["a coat"], ["is red"]) == ["A red coat with a hood"]
+    for answer, told in (("Okay, the user wants a red coat", "chatter, not a caption"), ("A coat with a", "breaks off")):
+        server.script = [saying(answer, finish)] * 3
+        with pytest.raises(InputError, match=told):
+            endpoint(server).rewrite(["a coat"], ["is blue"])
 
 
 @pytest.mark.parametrize("trouble", [status(500), status(429), stall, content(b"<html>"), content(b'{"choices": []}')])
@@ -85,7 +91,7 @@ def test_retry_after_is_obeyed(server):
         (content(b"hello"), "does not answer like an OpenAI-compatible server"),
         (content(b'{"choices": [{"message": {"content": "  "}}]}'), "empty text"),
         (status(429), "HTTP 429"),
-        (drip, "no answer within 0.4 s"),
+        (drip(200), "no answer within 0.4 s"),
         (status(302, Location="http://elsewhere/v1"), "HTTP 302.*moves requests to http://elsewhere/v1; give the address"),
         (status(308, Location="http://["), "HTTP 308.*moves requests"),
         (saying("A red coat with", "MAX_TOKENS"), "cut off at max_tokens"),
@@ -96,6 +102,8 @@ def test_retry_after_is_obeyed(server):
         (choice(native_finish_reason="MAX_TOKENS", finish_reason="stop"), "cut off at max_tokens"),
         (saying("A red coat with", "abort"), "ended the answer early: 'abort'"),
         (saying("A red coat with", "insufficient_system_resource"), "ended the answer early"),
+        (saying("A red coat with", "network_error"), "ended the answer early"),
+        (saying("A red coat with", "token_limit"), "cut off at max_tokens"),
         (saying("A red coat with", "RECITATION"), "withheld the answer"),
         (saying("A red coat with", "guardrail_intervened"), "withheld the answer"),
         (saying("", "stop", reasoning_details=[{"text": "They want red"}]), "spent its answer on reasoning"),
@@ -124,7 +132,7 @@ def test_trouble_that_stays_is_one_line_and_finished_answers_are_kept(server, tm
 
 
 def test_an_error_that_drips_is_told_in_time(server):
-    server.script = [drip_error] * 3
+    server.script = [drip(500)] * 3
     began = time.monotonic()
     with pytest.raises(InputError, match="HTTP 500: Internal Server Error"):
         endpoint(server, tries=1).rewrite(["a dress"], ["is red"])
