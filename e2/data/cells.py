@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from e2.data.canonical import canonical
 from e2.data.edges import BLANKS_AND_BEYOND, among, edges, holds
+from e2.data.paths import INLINE
 
 LONGEST, DEEPEST = 100_000, 100  # characters and brackets of a cell that is read as a list
 NO_COMMA = re.compile(r"""(?<=['"])\s+(?=['"])""")  # as NumPy prints arrays: ['a.jpg' 'b.jpg']
@@ -21,7 +22,6 @@ ADDRESSES = ("path", "url", "src")  # names of a path or URL in an object that s
 SEPARATORS = re.compile(r"\s*[|;,\n]\s*")
 URL = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
 AFTER_URLS = "|;, \n"  # where a further one is missing
-INLINE = re.compile(r"\s*data:", re.IGNORECASE)  # photos in the cell
 BETWEEN_INLINE = re.compile(r"[\s|;,]+(?=data:)", re.IGNORECASE)
 BETWEEN_URLS = re.compile(r"[\s|;,]+(?=(?:https?:)?//)", re.IGNORECASE)  # a URL may hold commas and semicolons itself
 
@@ -106,7 +106,7 @@ def paths_in(cell: str) -> list[str | None]:
     if isinstance(found, list | dict):
         values = found if isinstance(found, list) else [found]
         return [plain(_address(value) if isinstance(value, dict) else value) for value in values]
-    if INLINE.match(cell):
+    if INLINE.match(cell.lstrip()):  # photos in the cell
         return list(BETWEEN_INLINE.split(cell.strip()))
     if URL.match(cell):
         return list(BETWEEN_URLS.split(cell.strip().rstrip(AFTER_URLS)))
