@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from e2.data import cache
+from e2.data.cells import INLINE
 from e2.data.columns import REGIONS
 from e2.data.images import BadImage
-from e2.data.paths import INLINE, photo_in, photo_path
+from e2.data.paths import photo_in, photo_path
 from e2.data.product import Box, Product
 
 

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from e2.data.canonical import canonical
 from e2.data.edges import BLANKS_AND_BEYOND, among, edges, holds
-from e2.data.paths import INLINE
 
 LONGEST, DEEPEST = 100_000, 100  # characters and brackets of a cell that is read as a list
 NO_COMMA = re.compile(r"""(?<=['"])\s+(?=['"])""")  # as NumPy prints arrays: ['a.jpg' 'b.jpg']
@@ -22,6 +21,7 @@ ADDRESSES = ("path", "url", "src")  # names of a path or URL in an object that s
 SEPARATORS = re.compile(r"\s*[|;,\n]\s*")
 URL = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
 AFTER_URLS = "|;, \n"  # where a further one is missing
+INLINE = re.compile(r"data:[^,]*,", re.IGNORECASE)  # a photo in a cell, RFC 2397
 BETWEEN_INLINE = re.compile(r"[\s|;,]+(?=data:)", re.IGNORECASE)
 BETWEEN_URLS = re.compile(r"[\s|;,]+(?=(?:https?:)?//)", re.IGNORECASE)  # a URL may hold commas and semicolons itself
 

@@ -7,10 +7,10 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from e2.data.cells import INLINE
 from e2.data.images import BadImage, MissingImage
 
 REMOTE = re.compile(r"(?!file:)[a-zA-Z][a-zA-Z0-9+.-]+://|//[^/]+\.[a-zA-Z]+/")
-INLINE = re.compile(r"data:[^,]*,", re.IGNORECASE)  # RFC 2397
 SHOWN = 40  # characters of a photo in a cell
 WINDOWS = re.compile(r"[a-zA-Z]:[\\/]|.*\\", re.DOTALL)
 
