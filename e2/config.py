@@ -34,7 +34,7 @@ class ModelConfig:
     )
     registers: Literal["hidden", "read"] = setting(
         "hidden",
-        "patches of over twice the photo's median norm, which tell nothing of their place: hidden from tokens, or read",
+        "patches of over twice the photo's median norm, which say nothing about their location: hidden from tokens, or read",
     )
     attention: Literal["apart", "one-way", "full"] = setting(
         "apart", "of the tokens in the blocks: apart = on each other, one-way = on the image too, full = all on all"
@@ -60,7 +60,7 @@ class ModelConfig:
         None, "width of the fusion blocks' query/key space; null = an eighth of the tower's width, at least 32"
     )
     reader: Literal["default", "paper"] = setting("default", "layout of tokens and blocks: ours, or the published one")
-    slips: bool = setting(True, "paper reader only: keep the two slips of the released code")
+    slips: bool = setting(True, "paper reader only: keep the two mistakes of the released code")
 
     def token_counts(self) -> dict[str, int]:
         """Entity -> number of selection tokens."""
@@ -94,7 +94,7 @@ class LossConfig:
         30.0, "start of the tags' own logit scales, one per entity; null = the model's, as published"
     )
     same_tag_positive: bool = setting(True, "each tag of a batch counts once; false = the paper's diagonal, by its products")
-    centre_tags: bool = setting(True, "tag texts less their mean in the batch; false = as they are, as published")
+    centre_tags: bool = setting(True, "tag texts minus their mean in the batch; false = as they are, as published")
     region_prompt: Annotated[str, pydantic.AfterValidator(check_prompt)] = setting(
         "{tag}", "text of a tag; may also name {entity}"
     )
@@ -129,7 +129,7 @@ class OptimConfig:
     schedule: Literal["cosine", "linear", "constant", "cooldown"] = setting(
         "cosine", "after the warm-up: falling as named, or constant, at last falling linearly for `cooldown`, or to the end"
     )
-    cooldown: Share = setting(0.2, "share of all steps in which the schedule of this name falls")
+    cooldown: Share = setting(0.2, "share of all steps in which schedule: cooldown falls")
     final_lr: Share = setting(0.0, "share of the peak that a falling schedule ends at")
     layer_decay: Annotated[float, Field(gt=0, le=1)] = setting(
         1.0, "factor from each block of a tower to the one before it, of the backbone's rate; 1 = the same for all"
