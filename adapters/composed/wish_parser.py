@@ -138,9 +138,12 @@ class _Reader:
         self._open(token, weak=False)
 
     def _follows(self, index: int) -> bool:
-        """True if a rejection stands behind its value: "grey I do not want"."""
+        """True if a rejection stands behind its value: "grey I do not want", "red is a colour I do not want"."""
         before = next((token for token in reversed(self.tokens[:index]) if token.cue is not Cue.FILLER), None)
+        before = self._before(index) if before is not None and before.cue is Cue.PROPERTY else before
         after = self._following(index)
+        if _names_kind(after, self._before(index)) and self.tokens[index - 1].cue is Cue.VERB:
+            return True  # "red is not the colour I want"
         return before is not None and before.cue is Cue.VALUE and (after is None or after.cue in _CLAUSE_ENDS)
 
     def _after_negation(self, index: int) -> bool:
@@ -275,8 +278,12 @@ class _Reader:
         return next(iter(self._after(index)), None)
 
     def _before(self, index: int) -> Token | None:
-        """The last token before one that is not small."""
-        return next((each for each in reversed(self.tokens[:index]) if each.cue not in _SMALL), None)
+        """The last token before one that is neither small nor names the kind of the value before it."""
+        last, *further = *(each for each in reversed(self.tokens[:index]) if each.cue not in _SMALL), None
+        named = next(
+            (each for each in further if each and each.cue not in (Cue.MORE, Cue.NUMBER)), None
+        )  # "the only", "the one"
+        return named if _names_kind(last, named) else last
 
     def _different(self, token: Token, index: int) -> None:
         self.differs = True
@@ -402,6 +409,13 @@ def _same_sort(first: Token | None, second: Token | None) -> bool:
     """True if both tokens are values of one sort."""
     values = [token.value for token in (first, second) if token and token.value]
     return len(values) == 2 and sort_of(values[0]) == sort_of(values[1])
+
+
+def _names_kind(token: Token | None, named: Token | None) -> bool:
+    """True if a token is the word for the kind of another's value: colour, of red."""
+    if token is None or token.cue is not Cue.PROPERTY or named is None or named.value is None:
+        return False
+    return token.text in PROPERTIES.get(sort_of(named.value), "").split()
 
 
 def _alike(first: Value, second: Value) -> bool:
