@@ -291,6 +291,7 @@ def test_encoders_at_work(tmp_path, tiny, shop, monkeypatch):
     page = write_report([tmp_path / "runs"], tmp_path / "out", models=("runs/plain", "runs/tokens"), catalogue=catalogue)
     html = page.read_text(encoding="utf-8")
     assert html.count('class="right"') >= 1 and 'id="looks"' in html and html.count("<blockquote>") == 6
+    assert "loading=" not in html  # a photo that waits for its turn is missing in print
     for name in ("selections", "examples"):
         assert all((tmp_path / "out" / "figures" / f"{name}.{ending}").is_file() for ending in ("png", "svg", "pdf"))
     with pytest.raises(InputError, match="by --data"):
