@@ -18,7 +18,7 @@ from e2.settings import to_dict
 PAGE = "settings.md"
 INTRO = """# Settings
 
-Made from `e2.config`. Set them in a file for `--config FILE.yaml`, as in
+Made from `e2.config`. A setting goes into a file for `--config FILE.yaml`, as in
 
 ```yaml
 optim:
@@ -72,5 +72,6 @@ def values(hint: Any) -> str:
     if typing.get_origin(hint) is dict:
         return "mapping"
     if typing.get_origin(hint) is tuple:
-        return f"list of {values(parts[0])}s" if parts[-1] is Ellipsis else f"{len(parts)} {values(parts[0])}s"
+        many = values(parts[0]) if values(parts[0]).startswith("`") else f"{values(parts[0])}s"  # choices have no plural
+        return f"list of {many}" if parts[-1] is Ellipsis else f"{len(parts)} {many}"
     return re.sub(" or null$", ", null", " or ".join(map(values, parts)))
