@@ -13,6 +13,8 @@ import yaml
 
 from e2.adapters.composed.reasoning import NoCaption, without_reasoning
 from e2.adapters.composed.rewriting import INSTRUCTION
+from e2.errors import printable
+from e2.json_once import RepeatedKey, object_once
 
 LONGEST_CAPTION = 400  # characters; more is chatter
 LONGEST_OBJECT = 1_000  # characters read as an object that is not quite JSON
@@ -144,7 +146,9 @@ def _structured(text: str) -> str | None:
         return None
     body = text[start.start() :].strip()
     try:
-        value, _ = json.JSONDecoder(strict=False).raw_decode(body)
+        value, _ = json.JSONDecoder(strict=False, object_pairs_hook=object_once).raw_decode(body)
+    except RepeatedKey as error:
+        raise NoCaption(f"the answer names {printable(str(error))!r} twice") from None
     except (ValueError, RecursionError):
         try:
             value = yaml.safe_load(body[:LONGEST_OBJECT])  # single quotes, or none, and commas before the end

@@ -175,6 +175,7 @@ def test_the_caption_is_found_in_any_answer(answer):
         ("Is red and has a hood.", "empty|repeats"),
         ("Caption: A navy coat\nWish: is red and has a hood", "empty"),
         ('{"caption": "A red', "broken JSON"),
+        ('{"caption": "A red coat", "caption": "A blue coat"}', "names 'caption' twice"),
         ('{"colour": "red", "hood": true}', "JSON without a caption"),
         ('{"caption": null}', "JSON without a caption"),
         ("<div class='x'>A red coat</div>", "plain text"),
