@@ -198,7 +198,7 @@ def test_foreign_pickles_damage_and_misfits_are_refused_in_one_line(tiny, tmp_pa
         "damaged or no weights file": lambda path: path.write_bytes(b"PK\x03\x04 cut"),
         "no state dict of tensors": lambda path: torch.save({"epoch": 3}, path),
         "does not fit the backbone": lambda path: torch.save({**state, "stranger": torch.ones(1)}, path),
-        "no square grid": lambda path: torch.save({**state, "visual.positional_embedding": torch.ones(8, 32)}, path),
+        "not a square grid": lambda path: torch.save({**state, "visual.positional_embedding": torch.ones(8, 32)}, path),
     }
     for message, write in files.items():
         write(tmp_path / "weights.pt")

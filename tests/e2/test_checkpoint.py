@@ -182,7 +182,7 @@ def test_loading_by_a_hub_name_stays_offline_unless_asked(monkeypatch):
     asked = []
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **options: asked.append((name, options)) or "/none")
     for options in ({}, {"local_files_only": False, "revision": "v1"}):
-        with pytest.raises(e2.InputError, match="no E2 checkpoint"):
+        with pytest.raises(e2.InputError, match="not an E2 checkpoint"):
             e2.E2.from_pretrained("shop/model", **options)
     assert [(name, options["local_files_only"]) for name, options in asked] == [("shop/model", True), ("shop/model", False)]
     assert asked[1][1]["revision"] == "v1"

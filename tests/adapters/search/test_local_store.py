@@ -144,7 +144,7 @@ def test_a_cut_file_of_vectors_is_told(vectors, tmp_path):
 
 
 def test_an_index_of_a_later_version_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no index that this version reads"):
+    with pytest.raises(InputError, match="not an index that this version reads"):
         LocalStore.create(tmp_path / "i", manifest(format=99))
 
 

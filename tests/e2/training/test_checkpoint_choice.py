@@ -77,7 +77,7 @@ def test_the_last_weights_load_like_the_best(shop, tiny, tmp_path, scored):
         e2.load(out / "first.safetensors")
     (out / "config.json").unlink()
     for load in (e2.load, load_encoder):
-        with pytest.raises(InputError, match="no E2 checkpoint: it has no config.json"):
+        with pytest.raises(InputError, match="not an E2 checkpoint: it has no config.json"):
             load(out / LAST)
 
 

@@ -100,5 +100,5 @@ def test_an_address_of_this_machine_may_be_called_by_itself():
 
 def test_the_command_line_tells_what_is_wrong(tmp_path):
     assert "choose what to search in" in run_command("app").line
-    assert "no index" in run_command("app", "--index", tmp_path).line
+    assert "not an index" in run_command("app", "--index", tmp_path).line
     assert run_command("app", "--index", tmp_path, "--demo").status == 2

@@ -201,5 +201,5 @@ def test_mistakes_are_one_line(monkeypatch, tmp_path):
 
 
 def test_no_score_is_refused():
-    with pytest.raises(NoCaption, match="no score from 0 to 10"):
+    with pytest.raises(NoCaption, match="not a score from 0 to 10"):
         read_score("I cannot see it")
