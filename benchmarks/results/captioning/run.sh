@@ -64,13 +64,13 @@ e2 report captions --results "$RUNS/boutique/scores-boutique-seed0" --out "$RUNS
 
 [ -n "${BACKBONE:-}" ] || exit 0
 SPEC=boutique:train=4000,val=300,test=1000,seed=0,size=224
-for method in clip e2; do
+for method in e2 clip; do # e2 first, whose photos go through the tower with all that both need
   e2 train --data $SPEC --tags $TAGS --method $method --backbone "local-dir:$BACKBONE" --epochs 2 --batch-size 128 --workers 1 --seed 0 --resume \
-    --cache runs/cache --set optim.image_layers=0 --set optim.lr=1e-3 --out runs/boutique-224/$method-0
+    --precision bf16 --cache runs/cache --set optim.image_layers=0 --set optim.lr=1e-3 --out runs/boutique-224/$method-0
   fit boutique-224 nearest $method-0 nearest
   fit boutique-224 decap $method-0 decap --batch-size 64 --steps 600
 done
-e2 evaluate captioning --data $SPEC --split test --tags $TAGS --cache runs/cache --workers 1 --out "$RUNS/boutique-224/scores" \
+e2 evaluate captioning --data $SPEC --split test --tags $TAGS --cache runs/cache --precision bf16 --workers 1 --out "$RUNS/boutique-224/scores" \
   --captioner "$RUNS"/boutique-224/{decap-clip-0,decap-e2-0,nearest-clip-0,nearest-e2-0}
 mkdir -p benchmarks/results/captioning/boutique-224-seed0
 cp "$RUNS/boutique-224/scores/comparison.json" benchmarks/results/captioning/boutique-224-seed0/
