@@ -55,7 +55,7 @@ measure 0 sub_category,composition,colour composition,colour image text sum sler
 NAME=boutique-224 SPEC=boutique:train=4000,val=300,test=1000,seed=0,size=224
 for encoder in clip-0 e2-0; do fit slots $encoder --split val; done
 e2 evaluate composed --benchmark attribute-swap --data $SPEC --split test --tags sub_category,composition,colour --keep sub_category \
-  --swap composition,colour --seed 0 --workers 1 --cache runs/cache --model runs/$NAME/clip-0 runs/$NAME/e2-0 \
+  --swap composition,colour --seed 0 --workers 1 --cache runs/cache --precision bf16 --model runs/$NAME/clip-0 runs/$NAME/e2-0 \
   --method image text sum slerp slots cirevl --composer "$RUNS"/$NAME/slots-{clip,e2}-0 \
   --set "cirevl.captions=$CAPTIONERS/$NAME/decap-{encoder}" --out "$RUNS/$NAME-swap-0"
 mkdir -p benchmarks/results/composed/$NAME-seed0
