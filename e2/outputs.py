@@ -9,6 +9,7 @@ import contextlib
 import glob
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from e2.errors import InputError
 
 LEDGER = ".e2-files"
 NOTED = f"{LEDGER} there lists what it wrote; earlier versions kept none"
+ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 FILE = ""  # kind of a file that is an output by itself
 State = Literal["new", "begun", "finished"]
 
@@ -56,7 +58,8 @@ def record_folder(folder: Path, kind: OutputKind, further: Iterable[str] = ()) -
 
 
 def require_ours(target: Path) -> None:
-    """Refuses to replace a file that e2 did not write."""
+    """Refuses to replace a file that e2 did not write, and addresses, which would become folders here."""
+    _refuse_address(target)
     if not os.path.lexists(target):
         return
     if not target.is_file():
@@ -91,6 +94,7 @@ def claim(out: Path, kind: OutputKind, *, resume: bool = False, overwrite: bool 
         InputError: the folder is of another kind, holds files that e2 did not write, or holds an output that is to be neither
             resumed nor replaced.
     """
+    _refuse_address(out)
     restore(out)
     if (LEDGER, kind.name) in _ledger(aside(out)):  # left by a process that was killed after the new one had taken its place
         _remove_folder(aside(out), kind)
@@ -114,6 +118,7 @@ def claim_results(out: Path, *names: str) -> None:
     Raises:
         InputError: ``out`` is a file, or one of the names exists and e2 did not write it.
     """
+    _refuse_address(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"cannot write {out / names[0] if names else out}: {out} is a file; choose another --out")
     for name in names:
@@ -149,6 +154,12 @@ def _remove_folder(out: Path, kind: OutputKind) -> None:
     with contextlib.suppress(OSError):
         (out / LEDGER).unlink(missing_ok=True)
         out.rmdir()
+
+
+def _refuse_address(path: Path) -> None:
+    """Refuses ``s3://bucket/name``, of which a path has kept one slash; a drive of Windows is a single letter."""
+    if ADDRESS.match(path.as_posix()):
+        raise InputError(f"cannot write {path}: it is an address; write to a folder on this machine and copy it there")
 
 
 def _refuse_others(out: Path, kind: OutputKind) -> None:

@@ -125,6 +125,14 @@ def made_by_others(out):
     return out
 
 
+@pytest.mark.parametrize("command", LINES)
+def test_an_address_is_no_folder(made, tmp_path, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = run_command(*shlex.split(LINES[command].format(out="s3://bucket/out", **made)))
+    assert answer.status == 2 and "it is an address" in answer.err, answer
+    assert not os.listdir()
+
+
 @pytest.mark.parametrize("options", ["", "--overwrite", "--resume"])
 @pytest.mark.parametrize("command", LINES)
 def test_what_others_made_stays(made, tmp_path, command, options):
