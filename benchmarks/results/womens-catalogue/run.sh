@@ -9,20 +9,29 @@ export OMP_NUM_THREADS=2
 
 [ -d "$RUNS/data" ] || e2 data import "$SHOP" --val 0.05 --test 0.1 --out "$RUNS/data"
 [ -f "$RUNS/entities.yaml" ] || e2 data entities "$RUNS/data" --out "$RUNS/entities.yaml"
-models=()
+train() { # METHOD SEED PRECISION EPOCHS NAME
+  local tags=(--tags "$RUNS/entities.yaml")
+  [ "$1" = clip ] && tags=()
+  e2 train --data "$RUNS/data" "${tags[@]}" --method "$1" --backbone "local-dir:$BACKBONE" --batch-size 128 --epochs "$4" --precision "$3" \
+    --cache "$RUNS/cache" --set optim.image_layers=0 --set optim.lr=3e-4 --seed "$2" --resume --out "$RUNS/$5"
+}
+
+measure() { # FOLDER PRECISION models...: one comparison
+  local folder=$1 precision=$2 models=()
+  shift 2
+  for model in "$@"; do models+=(--model "$RUNS/$model"); done
+  e2 evaluate retrieval "${models[@]}" --data "$RUNS/data" --split test --cache "$RUNS/cache" --precision "$precision" --out "$RUNS/$folder"
+  mkdir -p "benchmarks/results/womens-catalogue/$folder"
+  cp "$RUNS/$folder/comparison.json" "benchmarks/results/womens-catalogue/$folder/"
+}
+
 for seed in 0 1; do
-  for method in clip multifield e2; do
-    tags=(--tags "$RUNS/entities.yaml")
-    [ $method = clip ] && tags=()
-    e2 train --data "$RUNS/data" "${tags[@]}" --method $method --backbone "local-dir:$BACKBONE" --batch-size 128 --epochs 7 \
-      --cache "$RUNS/cache" --set optim.image_layers=0 --set optim.lr=3e-4 --seed $seed --resume --out "$RUNS/$method-$seed"
-    models+=(--model "$RUNS/$method-$seed")
-  done
+  for method in clip multifield e2; do train $method $seed fp32 7 $method-$seed; done
 done
-# e2six-0: e2, seed 0, six epochs
-e2 train --data "$RUNS/data" --tags "$RUNS/entities.yaml" --backbone "local-dir:$BACKBONE" --batch-size 128 --epochs 6 \
-  --cache "$RUNS/cache" --set optim.image_layers=0 --set optim.lr=3e-4 --seed 0 --resume --out "$RUNS/e2six-0"
-models+=(--model "$RUNS/e2six-0")
-e2 evaluate retrieval "${models[@]}" --data "$RUNS/data" --split test --cache "$RUNS/cache" --out "$RUNS/retrieval"
-mkdir -p benchmarks/results/womens-catalogue/retrieval
-cp "$RUNS/retrieval/comparison.json" benchmarks/results/womens-catalogue/retrieval/
+train e2 0 fp32 6 e2six-0
+measure retrieval fp32 {clip,multifield,e2}-0 {clip,multifield,e2}-1 e2six-0
+
+for run in clip-0 multifield-0 e2-0 clip-2 e2-2; do train "${run%-*}" "${run#*-}" bf16 7 "bf16/$run"; done
+measure retrieval-bf16 bf16 bf16/{clip,multifield,e2}-0 bf16/{clip,e2}-2
+
+[ -d "$RUNS/slots" ] || e2 compose fit --method slots --encoder "$RUNS/bf16/e2-0" --data "$RUNS/data" --tags "$RUNS/entities.yaml" --split val --precision bf16 --workers 1 --out "$RUNS/slots"
