@@ -1,6 +1,7 @@
 """Reads JSON whose objects name each key once; JSON readers would silently take the last one."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -17,8 +18,17 @@ class Doubled(dict[str, Any]):
 
     def __init__(self, pairs: list[tuple[str, Any]]):
         super().__init__(pairs)
-        names = [name for name, _ in pairs]
-        self.key = next(name for place, name in enumerate(names) if name in names[:place])
+        self.key = first_repeated(name for name, _ in pairs)
+
+
+def first_repeated(names: Iterable[str]) -> str | None:
+    """First name that occurs a second time."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def loads_once(text: str | bytes) -> Any:

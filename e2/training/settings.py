@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from e2.errors import InputError, printable
-from e2.json_once import RepeatedKey
+from e2.json_once import RepeatedKey, first_repeated
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -45,8 +45,8 @@ class _Once(yaml.SafeLoader):
     """Constructs mappings that name each key once; keys that `<<` merges may be named again."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge")]
-        if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
+        keys = (key for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if (twice := first_repeated(key.value for key in keys if not key.tag.endswith(":merge"))) is not None:
             raise RepeatedKey(twice)
         return super().construct_mapping(node, deep)
 
