@@ -28,7 +28,7 @@ from e2.data.transforms import PhotoTransform
 from e2.devices import dtype_of, open_device
 from e2.errors import InputError
 from e2.factory import create_model_and_transforms
-from e2.files import atomic_folder, atomic_path, file_sha256
+from e2.files import atomic_folder, atomic_path, atomic_tensors, file_sha256
 from e2.former_names import current_config, current_weights
 from e2.hub import HUB, hub_folder
 from e2.model import E2
@@ -75,7 +75,7 @@ def save_weights(model: E2, folder: Path) -> None:
 
 def write_weights(weights: dict[str, Tensor], file: Path, metadata: dict[str, str]) -> None:
     """Saves the weights that :func:`weights_of` gave."""
-    with atomic_path(file) as path:
+    with atomic_tensors(file) as path:
         save_file(weights, path, {**metadata, "format": "pt"})
         _sort_metadata(path)
 

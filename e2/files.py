@@ -38,12 +38,30 @@ def atomic_path(target: str | Path, *, cache: bool = False) -> Iterator[Path]:
         raise InputError(f"cannot write {target}: {error.strerror}; choose another --out") from error
     try:
         yield Path(name)
-        os.chmod(name, SHARED)
-        if not cache:
-            record(target)
-        os.replace(name, target)
+        _put(Path(name), target, cache)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_tensors(target: Path, *, cache: bool = False) -> Iterator[Path]:
+    """Same as `atomic_path` for a file of safetensors, with the temporary name in a folder of its own.
+
+    safetensors writes beside the name it is given, to one of its own choosing, which a killed process leaves: the folder
+    tells whose it is.
+    """
+    if not cache:
+        require_ours(target)
+    with _temporary_folder(target) as folder:
+        yield folder / target.name
+        _put(folder / target.name, target, cache)
+
+
+def _put(written: Path, target: Path, cache: bool) -> None:
+    os.chmod(written, SHARED)
+    if not cache:
+        record(target)
+    os.replace(written, target)
 
 
 def write_json(path: Path, content: Any) -> None:

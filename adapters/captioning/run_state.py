@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from e2.errors import InputError
-from e2.files import atomic_path
+from e2.files import atomic_tensors
 from e2.training.optim import load_named_state, named_state
 
 FOLDER = "training"
@@ -32,7 +32,7 @@ def save_state(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, re
     tensors = {MODEL + name: tensor for name, tensor in model.state_dict().items()}
     tensors |= {OPTIMIZER + name: moment for name, moment in named_state(optimizer, model)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(out / FOLDER / FILE) as path:
+    with atomic_tensors(out / FOLDER / FILE) as path:
         save_file(tensors, path, {FACTS: json.dumps({"reached": asdict(reached), "config": config})})
 
 

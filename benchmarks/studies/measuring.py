@@ -14,7 +14,7 @@ from e2.benchmarks.studies.digest import code_digest
 from e2.benchmarks.studies.runs import TrainedRun
 from e2.config import TrainConfig
 from e2.data import Catalogue
-from e2.files import atomic_path
+from e2.files import atomic_tensors
 
 Facts = dict[str, Any]  # model sizes: parameters, added_parameters
 
@@ -30,7 +30,7 @@ def measured_once(
     encoder = _encoder(run, context.common)
     measured, facts = measure(encoder, catalogue, context), encoder.num_parameters
     texts = {"metrics": json.dumps(measured.metrics), "facts": json.dumps(facts), **said_of}
-    with atomic_path(path) as temporary:
+    with atomic_tensors(path) as temporary:
         save_file(measured.items, temporary, texts)
     return measured, facts
 

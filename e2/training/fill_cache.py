@@ -22,7 +22,7 @@ from e2.data.lost import LostPhoto, LostPhotos
 from e2.data.photo_views import PhotoViews, blank
 from e2.distributed import processes
 from e2.errors import InputError
-from e2.files import atomic_path
+from e2.files import atomic_tensors
 from e2.front import Front
 from e2.lockfile import LockFile
 from e2.model import E2
@@ -146,7 +146,7 @@ class CacheFiller:
 
     def _write(self, where: Where, rows: dict[str, Tensor]) -> None:
         for name, tensor in rows.items():
-            with atomic_path(self.cache.file(*where, name), cache=True) as path:
+            with atomic_tensors(self.cache.file(*where, name), cache=True) as path:
                 save_file({"rows": tensor.contiguous()}, path)
 
 

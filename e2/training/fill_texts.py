@@ -15,7 +15,7 @@ from e2.data.fingerprint import digest
 from e2.data.loader import TrainingViews
 from e2.distributed import processes
 from e2.errors import InputError
-from e2.files import atomic_path
+from e2.files import atomic_tensors
 from e2.foreign import OpenClip
 from e2.frozen_texts import AT_ONCE, FrozenTexts
 from e2.lockfile import LockFile
@@ -103,7 +103,7 @@ def _begin(texts: FrozenTexts, tokens: Tensor, folder: Path, count: int) -> Text
 def _write(texts: FrozenTexts, folder: Path, keys: Tensor, made: TextRows) -> None:
     """Writes rows that the table lacks to a file of their own."""
     file = folder / f"{digest(map(str, keys.tolist()))}.safetensors"
-    with atomic_path(file, cache=True) as path:
+    with atomic_tensors(file, cache=True) as path:
         save_file({"keys": keys, "rows": made.rows, "lengths": made.lengths}, path)
     _read(texts, file)
 

@@ -38,7 +38,11 @@ def yaml_once(text: str) -> Any:
         RepeatedKey: a mapping names a key twice.
         yaml.YAMLError, ValueError, RecursionError: as `yaml.safe_load`.
     """
-    return yaml.load(text, _Once)
+    loader = _Once(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 class _Once(yaml.SafeLoader):

@@ -37,7 +37,7 @@ def test_it_starts_at_zero_and_equals_plain_weights_once_merged(untouched):
 
     freeze_towers(model, BOTH)
     for left, right in zip(seen(plain), seen(model), strict=True):
-        assert torch.equal(left, right)
+        torch.testing.assert_close(left, right)  # to the bit on some processors only
     for p in low_rank_parameters(model):
         torch.nn.init.normal_(p, std=0.1)
     start, weights = dict(plain.named_parameters()), merged_weights(weights_of(model))
