@@ -18,7 +18,7 @@ class Doubled(dict[str, Any]):
 
     def __init__(self, pairs: list[tuple[str, Any]]):
         super().__init__(pairs)
-        self.key = first_repeated(name for name, _ in pairs)
+        self.key = first_repeated(name for name, _ in pairs) or ""
 
 
 def first_repeated(names: Iterable[str]) -> str | None:
