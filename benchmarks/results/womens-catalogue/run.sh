@@ -31,7 +31,7 @@ done
 train e2 0 fp32 6 e2six-0
 measure retrieval fp32 {clip,multifield,e2}-0 {clip,multifield,e2}-1 e2six-0
 
-for run in clip-0 multifield-0 e2-0 clip-2 e2-2; do train "${run%-*}" "${run#*-}" bf16 7 "bf16/$run"; done
-measure retrieval-bf16 bf16 bf16/{clip,multifield,e2}-0 bf16/{clip,e2}-2
+for run in clip-0 multifield-0 e2-0 clip-2 multifield-2 e2-2; do train "${run%-*}" "${run#*-}" bf16 7 "bf16/$run"; done
+measure retrieval-bf16 bf16 bf16/{clip,multifield,e2}-0 bf16/{clip,multifield,e2}-2
 
 [ -d "$RUNS/slots" ] || e2 compose fit --method slots --encoder "$RUNS/bf16/e2-0" --data "$RUNS/data" --tags "$RUNS/entities.yaml" --split val --precision bf16 --workers 1 --out "$RUNS/slots"
