@@ -20,7 +20,7 @@ def add_one(counter: Path) -> None:
 
 
 def test_nobody_holds_a_removed_file(tmp_path):
-    """Where the file goes away under those who wait for it, still only one at a time counts."""
+    """Lets only one process count at a time, although the file goes away under those who wait for it."""
     (tmp_path / "counter").write_text("0")
     with ProcessPoolExecutor(4, get_context("fork")) as pool:
         list(pool.map(add_one, [tmp_path / "counter"] * 4))

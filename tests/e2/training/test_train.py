@@ -100,12 +100,18 @@ def wait_for_state(out, process, deadline=120.0):
     raise AssertionError(f"no state in time: {process.communicate()}")
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(shop, config_dir, tmp_path):
-    command = cli(shop, config_dir, tmp_path / "run", "--set", "data.workers=2", "--set", "steps=4000")
+def begun(shop, config_dir, out) -> subprocess.Popen:
+    """Starts a long run with two workers, in a process group of its own, and waits for its first states."""
+    command = cli(shop, config_dir, out, "--set", "data.workers=2", "--set", "steps=4000")
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    wait_for_state(tmp_path / "run", process)
+    wait_for_state(out, process)
+    return process
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(shop, config_dir, tmp_path):
+    process = begun(shop, config_dir, tmp_path / "run")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: workers too
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -121,9 +127,7 @@ def children(pid: int) -> list[int]:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the workers")
 def test_a_scheduler_may_tell_the_workers_first(shop, config_dir, tmp_path):
     """It sends SIGTERM to all processes of a job, in any order."""
-    command = cli(shop, config_dir, tmp_path / "run", "--set", "data.workers=2", "--set", "steps=4000")
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_state(tmp_path / "run", process)
+    process = begun(shop, config_dir, tmp_path / "run")
     for worker in children(process.pid):
         os.kill(worker, signal.SIGTERM)
     time.sleep(0.5)
@@ -136,9 +140,7 @@ def test_a_scheduler_may_tell_the_workers_first(shop, config_dir, tmp_path):
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the workers")
 def test_a_killed_worker_ends_the_run_in_one_line(shop, config_dir, tmp_path):
-    command = cli(shop, config_dir, tmp_path / "run", "--set", "data.workers=2", "--set", "steps=4000")
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_state(tmp_path / "run", process)
+    process = begun(shop, config_dir, tmp_path / "run")
     for worker in children(process.pid):
         os.kill(worker, signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
