@@ -42,6 +42,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: (not any(name in item.nodeid.partition("::")[0] for name in LONGEST), -sizes[item.path]))
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Names bytes by their argument: packed ones hold the time of packing, and processes must agree on the names of tests."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """A process for each file, as ``--dist loadfile``; one for all exports: what traces their graphs starts slowly."""
