@@ -208,9 +208,13 @@ class Encoder:
         parts = (self.tokenizer(list(texts[start : start + 1024])) for start in range(0, len(texts), 1024))
         return [key for tokens in parts for key in text_keys(tokens).tolist()]
 
-    def autocast(self) -> contextlib.AbstractContextManager[None]:
-        """Context in which the model computes in this encoder's precision."""
-        return computing_in(self.dtype, self.device)
+    def autocast(self, *, pytorch_attention: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Context in which the model computes in this encoder's precision.
+
+        Args:
+            pytorch_attention: always by PyTorch's own functions, for those who watch them.
+        """
+        return computing_in(self.dtype, self.device, pytorch_attention=pytorch_attention)
 
     # --- for methods that look inside ---------------------------------------------------------------------------
 

@@ -39,14 +39,15 @@ def open_device(name: str) -> torch.device:
 
 
 @contextlib.contextmanager
-def computing_in(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
+def computing_in(dtype: torch.dtype, device: torch.device, *, pytorch_attention: bool = False) -> Iterator[None]:
     """Within it, models compute in ``dtype``: by autocast, and in bf16 on a CPU with the attention that is fast there.
 
     Under autocast, PyTorch's own attention copies its weights once for each position of a sequence: ViT-B/16 is then slower
-    in bf16 than in fp32.
+    in bf16 than in fp32. With ``pytorch_attention`` it is PyTorch's own all the same.
     """
-    fast = chunked_attention() if device.type == "cpu" and dtype == torch.bfloat16 else contextlib.nullcontext()
-    with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32), fast:
+    fast = device.type == "cpu" and dtype == torch.bfloat16 and not pytorch_attention
+    attention = chunked_attention() if fast else contextlib.nullcontext()
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32), attention:
         yield
 
 

@@ -39,7 +39,8 @@ def attention_maps(encoder: Encoder, pixels: Tensor) -> dict[str, Tensor]:
         for block in tower.blocks:
             for register, inside in ((block.register_forward_pre_hook, True), (block.register_forward_hook, False)):
                 hooks.callback(register(lambda *_, inside=inside: setattr(recorder, "inside", inside)).remove)
-        encoder.encode_pixels(pixels)
+        with encoder.autocast(pytorch_attention=True):
+            encoder.encode_pixels(pixels)
     weights = [_stream(encoder, tower, own, (-2, -1)) for own in recorder.blocks]  # (B, R, R) each, R = prefix + N
     pooled = recorder.pool  # (B, R)
     if pooled is None:
@@ -81,7 +82,8 @@ def gradient_maps(encoder: Encoder, pixels: Tensor, texts: Mapping[str, Tensor])
         for block in tower.blocks:
             handle = block.register_forward_pre_hook(lambda module, inputs: entering.append(inputs[0]))
             hooks.callback(handle.remove)
-        image = F.normalize(encoder.encode_pixels(pixels).float(), dim=-1)
+        with encoder.autocast(pytorch_attention=True):
+            image = F.normalize(encoder.encode_pixels(pixels).float(), dim=-1)
         last = [x for x in entering if x.shape[1] >= _length(tower)][-1]  # the published layout drops its patches early
         found: dict[str, dict[str, Tensor]] = {name: {} for name in GRADIENT}
         for entity, text in texts.items():

@@ -76,9 +76,8 @@ def _maps_of_batch(encoder: Encoder, pixels: Tensor, texts: Mapping[str, Tensor]
     maps: dict[str, Mapping[str, Tensor]] = {}
     if encoder.tags:
         maps |= _token_maps(encoder, pixels, texts)
-    with encoder.autocast():
-        maps |= {name: dict.fromkeys(texts, found) for name, found in attention_maps(encoder, pixels).items()}
-        return maps | gradient_maps(encoder, pixels, texts)
+    maps |= {name: dict.fromkeys(texts, found) for name, found in attention_maps(encoder, pixels).items()}
+    return maps | gradient_maps(encoder, pixels, texts)
 
 
 def _token_maps(encoder: Encoder, pixels: Tensor, entities: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -1,11 +1,15 @@
 """Maps of towers against attention weights got another way, and gradients against differences."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
+from torchvision.transforms.functional import to_tensor
 
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.grounding.attention_maps import GRADIENT, attention_maps, gradient_maps
+from e2.benchmarks.grounding.maps import read_maps
 from tests.e2.test_towers import TOWERS, build, photos
 
 
@@ -123,3 +127,20 @@ def _text(model) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(3)
     dim = model.encode_image(photos().to(next(model.parameters()).dtype)).shape[-1]
     return {"a": torch.nn.functional.normalize(torch.randn(3, dim, generator=generator), dim=-1)}
+
+
+@pytest.mark.parametrize("tower", ["siglip", "native"])
+def test_maps_in_bf16_are_those_in_fp32_up_to_rounding(tower, timm_vits):
+    model = build(tower)
+    random = np.random.default_rng(0)
+    images = [Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)) for _ in range(3)]
+    texts = {"brand": random.standard_normal((3, getattr(model.visual, "output_dim", 32))).astype(np.float32)}
+
+    def maps(precision: str) -> dict[str, np.ndarray]:
+        encoder = Encoder(model, to_tensor, None, {}, device="cpu", precision=precision)
+        return {name: own["brand"] for name, own in read_maps(encoder, images, texts).items()}
+
+    exact, rounded = maps("fp32"), maps("bf16")
+    assert set(exact) == set(rounded) > {"attention", "rollout", *GRADIENT}
+    for name, found in rounded.items():
+        np.testing.assert_allclose(found, exact[name], atol=0.012, rtol=0.05, err_msg=name)
