@@ -1,7 +1,7 @@
-"""Photos as the frozen front of an image tower leaves them, so that a pass may begin behind it.
+"""Activations of photos behind the frozen front of an image tower, from which a forward pass can continue.
 
 A tower whose first blocks are frozen gives the same activations of a photo in every epoch (``e2.front`` says which of them the
-rest of a model needs). Photos as pixels are the case in which nothing has run.
+rest of a model needs). Pixels stand for a pass of which nothing has run yet.
 """
 
 from collections.abc import Callable, Sequence
@@ -78,7 +78,7 @@ def stream_name(depth: int) -> str:
 
 
 def half_precision(kept: Tensor) -> Tensor:
-    """Converts what frozen layers give for keeping: float16, but bfloat16 stays, as nothing is lost so.
+    """Converts the outputs of frozen layers to half precision for storage: float16, or bfloat16 if they have it already.
 
     Raises:
         InputError: numbers beyond half precision.
@@ -94,5 +94,5 @@ def stack_photos(photos: Sequence[Photos]) -> Photos:
     if isinstance(photos[0], Tensor):
         return torch.stack([photo for photo in photos if isinstance(photo, Tensor)])
     rows = [photo.tensors() for photo in photos if isinstance(photo, Activations)]
-    with torch.autocast("cpu", enabled=False):  # which the loader's processes inherit, and which does not know half precision
+    with torch.autocast("cpu", enabled=False):  # the loader's processes inherit it, and it does not support half precision
         return Activations.of({name: torch.stack([row[name] for row in rows]) for name in rows[0]})

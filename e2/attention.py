@@ -30,10 +30,10 @@ MULTI_HEAD_ATTENTION = inspect.signature(F.multi_head_attention_forward)
 
 @contextlib.contextmanager
 def chunked_attention() -> Iterator[None]:
-    """Within it, attention in open_clip's and timm's blocks is :func:`attend`, in this thread alone; the backward pass belongs
-    inside too.
+    """Computes attention in open_clip's and timm's blocks by :func:`attend`, in this thread alone; the backward pass must run
+    inside it, too.
 
-    All of it goes through one of two functions of PyTorch, so these are what is replaced. (A ``TorchFunctionMode`` would not
+    All of it goes through one of two functions of PyTorch, which are replaced. (A ``TorchFunctionMode`` would not
     reach blocks that are computed again in the backward pass.) Calls that want more, such as dropout, the weights or a mask
     that learns, go on to PyTorch.
     """
@@ -77,7 +77,7 @@ def _attention(
 def _multi_head_attention(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
     """``F.multi_head_attention_forward``; here for sequences that attend to themselves, (L, B, W) -> (L, B, W).
 
-    PyTorch's own copies query, key and value apart; their gradients it pads with zeros to three times their size and adds.
+    PyTorch's own copies query, key and value apart, pads their gradients with zeros to three times their size and adds them.
     """
     bound = MULTI_HEAD_ATTENTION.bind(*args, **kwargs)
     bound.apply_defaults()
@@ -128,7 +128,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
 class _Attend(torch.autograd.Function):
     """A weight is power / total, power = 2^(logit - peak). Of these only a query's peak and total are kept.
 
-    Logits leave their product less the peak, rounded once: those that matter are small then and lose next to nothing in bf16.
+    The peak is subtracted within the product, so logits are rounded once: those that matter are small then and lose next to
+    nothing in bf16.
     """
 
     @staticmethod

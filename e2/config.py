@@ -91,7 +91,7 @@ class LossConfig:
         None, "e2 only: of the loss between image embeddings and tags; null = 0 from random weights, 0.3 from others"
     )
     tag_scale: Scale | None = setting(
-        30.0, "start of the tags' own logit scales, one per entity; null = the model's, as published"
+        30.0, "initial value of the tags' own logit scales, one per entity; null = the model's, as published"
     )
     same_tag_positive: bool = setting(True, "each tag of a batch counts once; false = the paper's diagonal, by its products")
     centre_tags: bool = setting(True, "tag texts minus their mean in the batch; false = as they are, as published")
@@ -106,7 +106,7 @@ class LossConfig:
         "auto", "softmax, sigmoid (SigLIP's, for models with a logit bias), or what the model was made for"
     )
     late_weight: Weight = setting(1.0, "filip only: of the token-wise loss")
-    negatives: Count = setting(1, "clip-lite only: texts that a photo is told apart from")
+    negatives: Count = setting(1, "clip-lite only: other texts that each photo is contrasted with")
     distill_weight: Weight = setting(0.0, "of the image embedding's distance from that of the pre-trained start model")
 
     def __post_init__(self) -> None:
@@ -135,10 +135,12 @@ class OptimConfig:
         1.0, "factor from each block of a tower to the one before it, of the backbone's rate; 1 = the same for all"
     )
     ema: Annotated[float, Field(gt=0, lt=1)] | None = setting(
-        None, "decay, a step, of the average of the weights that is validated and saved, e.g. 0.999; null = the weights"
+        None, "decay per step of an average of the weights, which is validated and saved, e.g. 0.999; null = no average"
     )
     # 0 would leave no gradient
-    clip_norm: Annotated[float, Field(ge=1e-12)] | None = setting(1.0, "most of the whole gradient's norm; null = not clipped")
+    clip_norm: Annotated[float, Field(ge=1e-12)] | None = setting(
+        1.0, "largest norm of the whole gradient; null = not clipped"
+    )
     patch_dropout: Fraction = setting(
         0.0, "share of each photo's patches, drawn anew each step, that the image tower does not see (FLIP); less time a step"
     )
@@ -246,7 +248,7 @@ class TrainConfig:
     precision: Literal["fp32", "bf16", "fp16"] = setting("fp32", "of the forward pass; fp16 needs a GPU")
     tf32: bool = setting(False, "matrix products of fp32 in TF32 on a GPU that has it: faster, 10 bits of mantissa")
     checkpointing: bool = setting(
-        False, "compute what the blocks keep for the gradient once more instead of keeping it: less memory, more time"
+        False, "compute the blocks' activations again for the gradient instead of keeping them: less memory, more time"
     )
     compile: bool = setting(
         False, "the image tower's blocks, by torch.compile: minutes before the first step, for less time a step on a GPU"

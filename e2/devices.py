@@ -40,7 +40,7 @@ def open_device(name: str) -> torch.device:
 
 @contextlib.contextmanager
 def computing_in(dtype: torch.dtype, device: torch.device, *, pytorch_attention: bool = False) -> Iterator[None]:
-    """Within it, models compute in ``dtype``: by autocast, and in bf16 on a CPU with the attention that is fast there.
+    """Lets models compute in ``dtype``: by autocast, and in bf16 on a CPU with the attention that is fast there.
 
     Under autocast, PyTorch's own attention copies its weights once for each position of a sequence: ViT-B/16 is then slower
     in bf16 than in fp32. With ``pytorch_attention`` it is PyTorch's own all the same.
@@ -70,7 +70,7 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def _cpu_has_bf16() -> bool | None:
-    """None where it is not known: other processors than x86-64, older PyTorch."""
+    """Tells whether the processor multiplies bfloat16; None where it is not known: not x86-64, or an older PyTorch."""
     found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     known = found.get("architecture") == "x86_64"
     return any(found.get(name) for name in ("amx_bf16", "avx512_bf16")) if known else None

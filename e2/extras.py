@@ -9,7 +9,7 @@ from e2.errors import InputError
 
 @contextlib.contextmanager
 def extra(name: str, purpose: str) -> Iterator[None]:
-    """Around imports of packages that the base installation lacks.
+    """Wraps imports of packages that the base installation lacks.
 
     Args:
         name: extra in pyproject.toml that brings them.

@@ -1,4 +1,4 @@
-"""Making and loading E2 models, in the manner of ``open_clip.create_model_and_transforms``."""
+"""Makes E2 models, in the manner of ``open_clip.create_model_and_transforms``."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

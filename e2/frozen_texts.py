@@ -1,4 +1,4 @@
-"""Texts as the frozen part of a text tower leaves them: each text runs through it once, then is looked up."""
+"""Outputs of the frozen part of a text tower: each text runs through it once and is looked up from then on."""
 
 from collections.abc import Sequence
 
@@ -41,7 +41,7 @@ class FrozenTexts:
         return list({key: row for row, key in enumerate(keys) if key not in self._places}.values())
 
     def encode(self, tokens: Tensor, begun: TextRows | None = None) -> TextRows:
-        """Runs the frozen front: (u, L) -> rows on the CPU; ``begun``: those of the first texts, if there are some."""
+        """Runs the frozen front: (u, L) -> rows on the CPU; ``begun``: the rows of the first texts, if made already."""
         parts = [begun] if begun else []
         rest = tokens[len(begun.lengths) if begun else 0 :]
         parts += [self.front.run(part).to("cpu") for part in rest.split(AT_ONCE) if len(part)]

@@ -1,4 +1,4 @@
-"""Fetches backbones from the Hugging Face hub or its cache; reading the hub's many errors as one line."""
+"""Fetches backbones from the Hugging Face hub or its cache, and tells the hub's many errors in one line."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -59,8 +59,8 @@ class LocalFeatures(Locations):
         return seen
 
     def _run(self, step: nn.Sequential, x: Tensor) -> Tensor:
-        """In training what lies between a step's layers is computed again for the gradient: near the pixels it takes more
-        memory than anything else that E2 adds, and little time."""
+        """Runs a step. In training, what lies between its layers is computed again for the gradient: near the pixels it takes
+        more memory than anything else that E2 adds, and little time."""
         if not (self.training and torch.is_grad_enabled()):
             return step(x)
         return checkpoint(step, x, use_reentrant=False, preserve_rng_state=False)

@@ -14,9 +14,9 @@ from e2.errors import InputError
 class LockFile:
     """A lock between processes.
 
-    Whoever holds it removes the file before letting go: filelock gives nobody a lock on a removed file, so that who waited
-    for it tries again with a new one. A killed process leaves the file, and the next holder removes it. Folders that were made
-    for the file go with it if nothing else is in them. At the end of the process, or of the object, the lock is let go.
+    Whoever holds it removes the file before letting go: filelock gives nobody a lock on a removed file, so whoever waited for
+    it tries again with a new one. A killed process leaves the file, and the next holder removes it. Folders that were made
+    for the file go with it if nothing else is in them. The end of the process, or of the object, releases the lock.
     """
 
     def __init__(self, path: Path):

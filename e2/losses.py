@@ -67,8 +67,8 @@ def own_classes(targets: Tensor, count: int) -> Tensor:
 def label_aware_loss(features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor, part: OwnRows = WHOLE) -> Tensor:
     """Symmetric InfoNCE between photos and the *unique* tag texts of a batch: same-tag photos are positives.
 
-    A photo has one positive text, or several, of which each is told apart from the texts that are not the photo's; its loss is
-    their mean. A text has several positive photos; its loss is their mean negative log-probability (SupCon's outer form,
+    A photo has one positive text, or several, each contrasted with the texts that are not the photo's; its loss is their mean.
+    A text has several positive photos; its loss is their mean negative log-probability (SupCon's outer form,
     Khosla et al., 2020, eq. 2), averaged over the texts. If no tag occurs twice, this is :func:`contrastive_loss`.
 
     Args:

@@ -1,4 +1,4 @@
-"""Lines to the user on stderr without a failure."""
+"""Messages to the user on stderr that are no errors."""
 
 import functools
 import os

@@ -1,6 +1,7 @@
 """Plans a step in the loader's workers, as far as it depends on the contents of its batch.
 
-A step that asked a GPU for it (how long is each text, which products have a tag) would wait for all that it still works on.
+A step that asked a GPU for it (how long is each text, which products have a tag) would wait for all the work that is queued
+there.
 """
 
 from dataclasses import dataclass, replace

@@ -75,7 +75,6 @@ def cross_modal_ranks(
     image_groups: Tensor,
     text_groups: Tensor,
     *,
-    tolerance: float = TIE_TOLERANCE,
     block: tuple[int, int] = BLOCK,
 ) -> tuple[Ranks, Ranks]:
     """Ranks of both directions over the full gallery, by cosine.
@@ -85,7 +84,6 @@ def cross_modal_ranks(
         texts: (T, D) features.
         image_groups: (I,) integer ids, on the device of the features; an image and a text of equal id are positives.
         text_groups: (T,) integer ids.
-        tolerance: cosines this close are tied.
         block: images x texts per block.
 
     Returns:
@@ -98,7 +96,7 @@ def cross_modal_ranks(
     best_text, best_image = _best_positives(blocks)
     _require_positives(best_text, "images")
     _require_positives(best_image, "texts")
-    image_counts, text_counts = _Counts(best_text, tolerance), _Counts(best_image, tolerance)
+    image_counts, text_counts = _Counts(best_text), _Counts(best_image)
     for rows, cols, negatives, scratch in blocks.negatives():
         image_counts.add(rows, negatives, 1, scratch)
         text_counts.add(cols, negatives, 0, scratch)
@@ -111,7 +109,6 @@ def query_ranks(
     query_groups: Tensor,
     gallery_groups: Tensor,
     *,
-    tolerance: float = TIE_TOLERANCE,
     block: tuple[int, int] = BLOCK,
 ) -> Ranks:
     """Ranks of one direction of :func:`cross_modal_ranks`; the gallery may hold items that no query asks for.
@@ -121,7 +118,7 @@ def query_ranks(
         gallery: (G, D) features.
         query_groups: (Q,) integer ids; each occurs in the gallery.
         gallery_groups: (G,) integer ids; equal ones are positives.
-        tolerance, block: as there.
+        block: as there.
 
     Raises:
         InputError: features that are not finite, or a query without any positive.
@@ -129,15 +126,13 @@ def query_ranks(
     blocks = _Blocks(_Unit(queries, "query"), _Unit(gallery, "gallery"), query_groups, gallery_groups, block)
     best, _ = _best_positives(blocks)
     _require_positives(best, "queries")
-    counts = _Counts(best, tolerance)
+    counts = _Counts(best)
     for rows, _, negatives, scratch in blocks.negatives():
         counts.add(rows, negatives, 1, scratch)
     return counts.ranks()
 
 
-def candidate_ranks(
-    queries: Tensor, gallery: Tensor, query_rows: Tensor, candidates: Tensor, *, tolerance: float = TIE_TOLERANCE
-) -> Ranks:
+def candidate_ranks(queries: Tensor, gallery: Tensor, query_rows: Tensor, candidates: Tensor) -> Ranks:
     """Ranks within short candidate lists, by cosine.
 
     Args:
@@ -145,7 +140,6 @@ def candidate_ranks(
         gallery: (M, D) features.
         query_rows: (Q,) rows of ``queries``.
         candidates: (Q, 1 + C) rows of ``gallery``: the positive first, then the negatives; -1 where a list is shorter.
-        tolerance: cosines this close are tied.
 
     Raises:
         InputError: features that are not finite.
@@ -155,8 +149,8 @@ def candidate_ranks(
     for rows, lists in zip(query_rows.split(256), candidates.split(256), strict=True):
         scores = torch.einsum("qd,qcd->qc", asked[rows], listed[lists])  # -1 reads the last row; masked below
         positive, negatives = scores[:, :1], scores[:, 1:].masked_fill(lists[:, 1:] < 0, -torch.inf)
-        optimistic.append((negatives > positive + tolerance).sum(dim=1))
-        pessimistic.append((negatives >= positive - tolerance).sum(dim=1))
+        optimistic.append((negatives > positive + TIE_TOLERANCE).sum(dim=1))
+        pessimistic.append((negatives >= positive - TIE_TOLERANCE).sum(dim=1))
     return Ranks(torch.cat(optimistic), torch.cat(pessimistic))
 
 
@@ -239,9 +233,9 @@ def _require_positives(best: Tensor, what: str) -> None:
 class _Counts:
     """Counts, over the blocks, negatives better than and equal to each query's best positive."""
 
-    def __init__(self, best: Tensor, tolerance: float):
-        self.clearly_better = best + tolerance
-        self.at_least_equal = best - tolerance
+    def __init__(self, best: Tensor):
+        self.clearly_better = best + TIE_TOLERANCE
+        self.at_least_equal = best - TIE_TOLERANCE
         self.optimistic = torch.zeros(len(best), dtype=torch.int64, device=best.device)
         self.pessimistic = torch.zeros_like(self.optimistic)
 

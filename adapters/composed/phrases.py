@@ -25,7 +25,7 @@ from e2.backbone_sources import TRANSFORMERS
 from e2.errors import InputError, printable
 from e2.json_once import RepeatedKey, loads_once
 
-CONCEPTS, PHRASES = 500, 64  # concepts found in captions; phrases kept per concept
+CONCEPTS, LEAST, PHRASES = 500, 3, 64  # concepts found in captions; texts that hold one, at least; phrases kept of each
 Phrases = Mapping[str, Sequence[str]]
 _SENTENCES = (
     "_|a _|a photo of a _|a photo of the _|a photo of one _|a close-up photo of a _|a cropped photo of the _|"
@@ -38,14 +38,14 @@ _SENTENCES = (
 TEMPLATES = [(before, behind) for before, _, behind in (sentence.partition("_") for sentence in _SENTENCES.split("|"))]
 
 
-def frequent_concepts(texts: Iterable[str], count: int = CONCEPTS, least: int = 3) -> list[str]:
+def frequent_concepts(texts: Iterable[str]) -> list[str]:
     """Words of keyword runs that occur in most texts, most frequent first, then by name."""
     found: Counter[str] = Counter()
     for text in texts:
         words = {w for start, end in keyword_spans(text) for w in re.findall(r"[^\W\d_]{3,}", text[start:end].lower())}
         found.update(words)
-    kept = sorted((word for word, times in found.items() if times >= least), key=lambda word: (-found[word], word))
-    return kept[:count]
+    kept = sorted((word for word, times in found.items() if times >= LEAST), key=lambda word: (-found[word], word))
+    return kept[:CONCEPTS]
 
 
 def phrases_of(source: Phrases | str | Path | None, texts: Sequence[str]) -> Phrases:
@@ -69,13 +69,13 @@ def phrases_of(source: Phrases | str | Path | None, texts: Sequence[str]) -> Phr
     raise InputError(f"no concept phrases in {source}: give a JSON file, a captioner's folder or {TRANSFORMERS}NAME")
 
 
-def phrases_from_captions(texts: Sequence[str], concepts: Sequence[str], count: int = PHRASES) -> dict[str, list[str]]:
-    """Collects the first ``count`` captions that contain each concept as a word."""
+def phrases_from_captions(texts: Sequence[str], concepts: Sequence[str]) -> dict[str, list[str]]:
+    """Collects the first `PHRASES` captions that contain each concept as a word."""
     wanted = set(concepts)
     found: dict[str, list[str]] = {concept: [] for concept in concepts}
     for text in dict.fromkeys(texts):
         for word in set(re.findall(r"[^\W\d_]{3,}", text.lower())) & wanted:
-            if len(found[word]) < count:
+            if len(found[word]) < PHRASES:
                 found[word].append(text)
     return {concept: phrases for concept, phrases in found.items() if phrases}
 
@@ -106,7 +106,7 @@ def phrases_from_captioner(captioner: Any, concepts: Sequence[str]) -> dict[str,
     }
 
 
-def phrases_from_model(name: str, concepts: Sequence[str], *, count: int = 8, seed: int = 0) -> dict[str, list[str]]:
+def phrases_from_model(name: str, concepts: Sequence[str]) -> dict[str, list[str]]:
     """Continues "a photo of <concept> that" with a causal model of transformers (the paper: GPT-Neo, temperature 0.5).
 
     Concepts without a usable phrase are left out.
@@ -115,7 +115,7 @@ def phrases_from_model(name: str, concepts: Sequence[str], *, count: int = 8, se
 
     model = LanguageModel(name)
     starts = [f"a photo of {concept} that" for concept in concepts]
-    rest = model.continue_texts(starts, count=count, new_tokens=24, temperature=0.5, seed=seed)
+    rest = model.continue_texts(starts, count=8, new_tokens=24, temperature=0.5)
     found = {
         concept: [phrase for text in texts if (phrase := _phrase(start, text))]
         for concept, start, texts in zip(concepts, starts, rest, strict=True)

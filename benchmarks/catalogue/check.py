@@ -59,7 +59,6 @@ def check_catalogue(
     encoder: Encoder | None = None,
     features: Path | None = None,
     seed: int = 0,
-    progress: bool = True,
 ) -> Findings:
     """Looks for faults and surprises in all splits together.
 
@@ -69,15 +68,14 @@ def check_catalogue(
         encoder: finds photos alike, tags in doubt and outliers, and draws the map; None: none of these.
         features: vectors of `e2 embed` of the only split, instead of embedding the photos.
         seed: of the map, and of the products on it if there are too many.
-        progress: show bars.
 
     Raises:
         InputError: an unreadable photo, features of another encoder or catalogue, a package that is not installed.
     """
     products = list(without_photos(catalogue))
     mapped = chosen(len(catalogue), seed) if encoder else np.empty(0, np.int64)
-    vectors = None if encoder is None else _vectors(encoder, catalogue, features, progress)  # before any threads
-    photos = fingerprints(catalogue, set(mapped.tolist()), progress)
+    vectors = None if encoder is None else _vectors(encoder, catalogue, features)  # before any threads
+    photos = fingerprints(catalogue, set(mapped.tolist()))
     same = equal_keys(photos.digests, photos.products)
     near = sorted({*close_photos(photos.hashes, photos.colours, photos.products)} - {*same})
     split_of = [catalogue.split_of(row) for row in range(len(catalogue))]
@@ -100,13 +98,13 @@ def check_catalogue(
         mapped=mapped,
     )
     if encoder is not None and vectors is not None:
-        _look(found, encoder, vectors, seed, progress)
+        _look(found, encoder, vectors, seed)
     return found
 
 
-def _look(found: Findings, encoder: Encoder, vectors: np.ndarray, seed: int, progress: bool) -> None:
+def _look(found: Findings, encoder: Encoder, vectors: np.ndarray, seed: int) -> None:
     """Adds what the vectors tell."""
-    neighbours, scores = nearest_others(vectors, NEIGHBOURS, progress)
+    neighbours, scores = nearest_others(vectors, NEIGHBOURS)
     rows = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:SAMPLE])
     images = ProductImages.first(found.catalogue, rows)
     found.alike_from = copy_likeness(encoder, [images[place] for place in range(len(images))], vectors[rows])
@@ -137,9 +135,9 @@ def outliers(scores: np.ndarray) -> list[tuple[int, float]]:
     return [(int(row), float(near[row])) for row in far[np.argsort(near[far], kind="stable")]]
 
 
-def _vectors(encoder: Encoder, catalogue: AllSplits, features: Path | None, progress: bool) -> np.ndarray:
+def _vectors(encoder: Encoder, catalogue: AllSplits, features: Path | None) -> np.ndarray:
     if features is None:
-        return encoder.encode_images(ProductImages.first(catalogue), progress)
+        return encoder.encode_images(ProductImages.first(catalogue))
     if len(catalogue.catalogues) > 1:
         raise InputError(f"--features {features} is of one split; name it by --split")
     return read_along(StoredProducts(features, encoder, FIRST_PHOTO), catalogue)(range(len(catalogue)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from e2.benchmarks.catalogue.check import Findings
 from e2.benchmarks.catalogue.labels import TagSuspect
-from e2.benchmarks.reports.page import write_page
+from e2.benchmarks.reports.page import shortened, write_page
 from e2.benchmarks.reports.pictures import data_uri
 from e2.counting import counted
 from e2.data.images import load_image
@@ -148,9 +148,3 @@ def _told(counts: dict[str, int]) -> str:
 
 def _value(value: str) -> str:
     return shortened(value, VALUE)
-
-
-def shortened(text: str, most: int) -> str:
-    """One line of a stranger's text, cut at ``most`` characters."""
-    line = printable(" ".join(text.split()))
-    return line if len(line) <= most else f"{line[: most - 1]}…"

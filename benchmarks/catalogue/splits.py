@@ -1,13 +1,14 @@
 """All splits of a catalogue as one sequence of products."""
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 
-from e2.data.product import Catalogue, Product, texts_only
+import numpy as np
+
+from e2.data.mixture import Mixture
+from e2.data.product import Catalogue, texts_only
 
 
-class AllSplits:
+class AllSplits(Mixture):
     """Products of several splits, one split after another.
 
     Args:
@@ -15,23 +16,13 @@ class AllSplits:
     """
 
     def __init__(self, catalogues: Sequence[Catalogue]):
-        self.catalogues = catalogues
+        super().__init__(catalogues, [1.0] * len(catalogues))
         self.name = catalogues[0].name
         self.split = ", ".join(catalogue.split for catalogue in catalogues)
-        self.tags = catalogues[0].tags
-        self._ends = list(accumulate(map(len, catalogues)))
-
-    def __len__(self) -> int:
-        return self._ends[-1]
-
-    def __getitem__(self, index: int) -> Product:
-        index = range(len(self))[index]
-        part = bisect_right(self._ends, index)
-        return self.catalogues[part][index - self._ends[part] + len(self.catalogues[part])]
 
     def split_of(self, index: int) -> str:
         """Name of a product's split."""
-        return self.catalogues[bisect_right(self._ends, index)].split
+        return self.catalogues[int(np.searchsorted(self._ends, index, side="right"))].split
 
     def text_only(self) -> "AllSplits":
         """Same products, their photos left unread."""

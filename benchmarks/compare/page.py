@@ -6,7 +6,7 @@ from typing import Any
 
 from e2.benchmarks.core.comparison import Comparison, short_names
 from e2.benchmarks.core.support import interval_of_pair, leader
-from e2.benchmarks.reports.page import write_page
+from e2.benchmarks.reports.page import shortened, write_page
 from e2.benchmarks.reports.pictures import data_uri
 from e2.benchmarks.reports.tables import Cell, Table, difference_cell, value_cell
 from e2.benchmarks.retrieval.similar import NAMES
@@ -170,7 +170,7 @@ def _examples(comparison: Comparison, names: Sequence[str], catalogue: Catalogue
     return [
         {
             "kind": KINDS[same[0]["kind"]],
-            "text": _shortened(same[0]["text"]),
+            "text": shortened(same[0]["text"], LONG),
             "found": [
                 {"name": name, "hits": [shown(hit) for hit in one["hits"]], "right": sum(hit["right"] for hit in one["hits"])}
                 for name, one in zip(names, same, strict=True)
@@ -178,11 +178,6 @@ def _examples(comparison: Comparison, names: Sequence[str], catalogue: Catalogue
         }
         for same in together
     ]
-
-
-def _shortened(text: str) -> str:
-    line = printable(" ".join(text.split()))
-    return line if len(line) <= LONG else f"{line[: LONG - 1]}…"
 
 
 def _source(record: dict[str, Any], name: str) -> dict[str, str]:

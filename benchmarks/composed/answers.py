@@ -144,17 +144,18 @@ def answer(task: Task, vectors: Sequence[Tensor], gallery: Tensor) -> ComposedAn
     return ComposedAnswers(task, names, values, optimistic, pessimistic, top)
 
 
-def hidden_top(task: Task, queries: Tensor, gallery: Tensor, k: int = TOP) -> np.ndarray:
-    """Finds the (Q, k) best gallery rows, for a test set with hidden answers (one category)."""
+def hidden_top(task: Task, queries: Tensor, gallery: Tensor) -> np.ndarray:
+    """Finds the (Q, 50) best gallery rows, for a test set with hidden answers (one category)."""
     (rows,) = task.galleries.values()
     excluded = _local(rows, len(gallery))[task.references] if task.exclude_reference else None
-    return _global(rows, best_rows(queries, gallery[rows], k, excluded=excluded))
+    return _global(rows, best_rows(queries, gallery[rows], TOP, excluded=excluded))
 
 
-def subset_top(task: Task, queries: Tensor, gallery: Tensor, k: int = max(SUBSET_KS)) -> np.ndarray:
-    """Finds the (Q, k) best rows of each query's own short list; -1 if it is shorter."""
+def subset_top(task: Task, queries: Tensor, gallery: Tensor) -> np.ndarray:
+    """Finds the (Q, 3) best rows of each query's own short list; -1 if it is shorter."""
     lists = torch.from_numpy(task.subset).to(gallery.device)
     scores = torch.einsum("qd,qcd->qc", queries, gallery[lists]).masked_fill(lists < 0, -torch.inf)
+    k = max(SUBSET_KS)
     best = lists.gather(1, scores.topk(min(k, lists.shape[1]), dim=1).indices).cpu().numpy()
     return np.pad(best, ((0, 0), (0, k - best.shape[1])), constant_values=-1)
 

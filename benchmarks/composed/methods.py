@@ -26,6 +26,8 @@ class Methods:
         preset: style of joining a wish's captions and writing prompts; None: each method's own.
         settings: ``METHOD.KEY=VALUE``, options of single methods; ``{encoder}`` in a value is the name of the encoder's folder
             (``cirevl.captions=runs/decap-{encoder}``).
+
+    Attributes:
         catalogue: searched catalogue, if any: methods know its words as in a search.
 
     Raises:
@@ -39,12 +41,12 @@ class Methods:
         *,
         preset: str | None = None,
         settings: Sequence[str] = (),
-        catalogue: Catalogue | None = None,
     ):
         records = [(Path(folder), read_record(folder)) for folder in folders]
         self.folders = {(record.method, record.encoder["weights_sha256"]): folder for folder, record in records}
         self.names = tuple(names) or tuple(dict.fromkeys([*DEFAULT, *(record.method for _, record in records)]))
-        self.preset, self.options, self.catalogue = preset, _parsed(settings), catalogue
+        self.preset, self.options = preset, _parsed(settings)
+        self.catalogue: Catalogue | None = None
         for name in (*self.names, *self.options):
             if name not in METHODS:
                 raise InputError(f"unknown method {name!r}; choose {', '.join(METHODS)}")

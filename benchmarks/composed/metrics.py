@@ -62,7 +62,6 @@ def find(
     *,
     excluded: np.ndarray | None = None,
     top: int = 50,
-    tolerance: float = TIE_TOLERANCE,
 ) -> AnswerRanks:
     """Ranks the whole gallery for every query, by cosine.
 
@@ -72,7 +71,6 @@ def find(
         answers: right gallery rows of each query, one or more, without repetition.
         excluded: (Q,) the gallery row that a query may not return (its reference), or -1; None: nothing is excluded.
         top: results to keep per query.
-        tolerance: cosines this close are tied.
 
     Raises:
         InputError: a query without a right answer in the gallery, or whose right answer is excluded; features not finite.
@@ -81,7 +79,7 @@ def find(
     kept, pairs = [], []
     for rows, scores in _score_blocks(queries, gallery, excluded):
         kept.append(_best(scores, top))
-        pairs += _counts(scores.cpu().numpy(), rows.start, answers, tolerance)
+        pairs += _counts(scores.cpu().numpy(), rows.start, answers)
     query, better, equal = (np.concatenate(column) for column in zip(*pairs, strict=True))
     return AnswerRanks(query, better, equal, np.concatenate(kept))
 
@@ -155,9 +153,7 @@ def _best(scores: Tensor, k: int) -> np.ndarray:
     return np.pad(found, ((0, 0), (0, k - found.shape[1])), constant_values=-1)
 
 
-def _counts(
-    scores: np.ndarray, start: int, answers: Sequence[np.ndarray], tolerance: float
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _counts(scores: np.ndarray, start: int, answers: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Computes (query, better, better or equal) for the right answers of each query of a block, which it overwrites."""
     right = [row[answers[start + i]] for i, row in enumerate(scores)]
     for i, row in enumerate(scores):
@@ -166,7 +162,7 @@ def _counts(
     counted = []
     for i, (row, mine) in enumerate(zip(scores, right, strict=True)):
         mine = np.sort(mine)[::-1]
-        above, equal = mine + np.float32(tolerance), mine - np.float32(tolerance)
+        above, equal = mine + np.float32(TIE_TOLERANCE), mine - np.float32(TIE_TOLERANCE)
         better, better_or_equal = len(row) - row.searchsorted(above, side="right"), len(row) - row.searchsorted(equal)
         counted.append((np.full(len(mine), start + i), better, better_or_equal))
     return counted

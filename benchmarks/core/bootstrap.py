@@ -60,12 +60,11 @@ def _per_product(measure: Measure, products: np.ndarray) -> tuple[np.ndarray, np
     return np.stack(columns, axis=1), np.repeat(count[:, None], len(columns), axis=1)
 
 
-def interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Computes the percentile interval of one bootstrapped quantity.
+def interval(samples: np.ndarray) -> tuple[float, float]:
+    """Computes the 95 % percentile interval of one bootstrapped quantity.
 
     For two models, give the difference of their samples (same queries, resamples and seed): the interval is paired, and far
     narrower than the two models' own intervals suggest.
     """
-    tail = 100 * (1 - level) / 2
-    low, high = np.nanpercentile(samples, [tail, 100 - tail])
+    low, high = np.nanpercentile(samples, [2.5, 97.5])
     return float(low), float(high)

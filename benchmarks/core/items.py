@@ -25,11 +25,11 @@ class Items:
     text_products: np.ndarray  # (T,) int64, row of each text's product
     product_vector: ProductVector | None = None  # rule by which a product is one image; None: each image by itself
 
-    def encode_images(self, encoder: Encoder, progress: bool = True) -> np.ndarray:
+    def encode_images(self, encoder: Encoder) -> np.ndarray:
         """Vectors (I, D) of the images."""
         if self.product_vector is None:
-            return encoder.encode_images(self.images, progress)
-        return self.product_vector.encode(encoder, self.images.catalogue, progress=progress)
+            return encoder.encode_images(self.images)
+        return self.product_vector.encode(encoder, self.images.catalogue)
 
 
 def read_items(

@@ -1,4 +1,4 @@
-"""Tables of the caption report: scores by captioner, and paired differences."""
+"""Tables of `e2 report captions`: scores by captioner, and paired differences."""
 
 from collections.abc import Sequence
 from typing import Any

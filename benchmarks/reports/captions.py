@@ -76,7 +76,7 @@ def write_report(
         page,
         "captions.html",
         title="Captions, side by side" if len(runs) > 1 else "Captions",
-        kicker="e2 caption report",
+        kicker="e2 report captions",
         lead=f"{first['n']:,} products of {first['dataset']}, split {first['split']}; references: {first['text']}",
         sections=[(name.lower(), name) for name in ("Scores", "Distributions", "Gallery", "Worst", "Tokens", "Settings")],
         names=[run.name for run in runs],

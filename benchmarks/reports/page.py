@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from e2.errors import printable
 from e2.files import atomic_path
 from e2.version import __version__
 
@@ -31,3 +32,9 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     """Writes the page, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(render(template, **values), encoding="utf-8")
+
+
+def shortened(text: str, most: int) -> str:
+    """One line of a stranger's text, cut at ``most`` characters."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -92,7 +92,7 @@ def write_report(
         page,
         "study.html",
         title="Does E2 do what it promises?",
-        kicker="e2 study report",
+        kicker="e2 report study",
         lead="Selection tokens on a CLIP, measured on " + "; ".join(dict.fromkeys(result.products for result in results)),
         sections=_navigation(sections, looks, examples),
         results=sections,

@@ -67,10 +67,10 @@ class Answers:
         return self.image_to_text, self.text_to_image
 
 
-def answer(encoder: Encoder, items: Items, lists: CandidateLists | None, progress: bool = True) -> Answers:
+def answer(encoder: Encoder, items: Items, lists: CandidateLists | None) -> Answers:
     """Encodes all items and ranks the full gallery or, given lists, their candidates."""
-    images = torch.from_numpy(items.encode_images(encoder, progress)).to(encoder.device)
-    texts = torch.from_numpy(encoder.encode_texts(items.texts, progress)).to(encoder.device)
+    images = torch.from_numpy(items.encode_images(encoder)).to(encoder.device)
+    texts = torch.from_numpy(encoder.encode_texts(items.texts)).to(encoder.device)
     if lists is None:
         groups = [torch.from_numpy(rows).to(encoder.device) for rows in (items.image_products, items.text_products)]
         to_text, to_image = cross_modal_ranks(images, texts, *groups)

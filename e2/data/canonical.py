@@ -64,7 +64,8 @@ def ids_of_texts(ids: pa.ChunkedArray) -> pa.ChunkedArray:
     """Repairs the ids of a table whose format has only texts (CSV) and whose numbers a program has respelled.
 
     Data frames write the number 2010 as 2010.0, others write 4.006381333931e+12. The first is taken for a number only if all
-    ids are, the second always; what a spreadsheet has `CUT` is no longer that number. If two ids would become one, all are
+    ids are, the second always; a number that a spreadsheet has cut (`CUT`) cannot be restored. If two ids would become one,
+    all are
     kept as they are.
     """
     texts = ids.combine_chunks()
@@ -76,7 +77,7 @@ def ids_of_texts(ids: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def are_cut(texts: pa.Array) -> np.ndarray:
-    """Mask of the numbers that a spreadsheet has `CUT`, e.g. 4.00638E+12."""
+    """Mask of the numbers that a spreadsheet has cut (`CUT`), e.g. 4.00638E+12."""
     if not holds(texts, "+"):
         return np.zeros(len(texts), bool)
     return np.asarray(pc.fill_null(pc.match_substring_regex(texts, CUT), False))

@@ -131,7 +131,7 @@ def complain(where: str, table: pa.Table, bad_rows: Sequence[BadRow], first_row:
 
 
 def _shown(detail: str) -> str:
-    """A stranger's text for a message, which a photo in Base64 would fill."""
+    """Shortens outside text for a message, which a photo in Base64 would fill."""
     return printable(detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}...")
 
 

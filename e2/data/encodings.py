@@ -1,7 +1,8 @@
 """Tells which encoding some bytes are in: the one whose letters are those of one language.
 
 Each encoding is tried with each language written in it: a letter of the language's alphabet is likely, a capital within a word
-is not, and a letter of no use to the language hardly. The likeliest reading wins. Tables may hold a single foreign word: of
+is not, and a letter foreign to the language least of all. The likeliest reading wins. Tables may hold a single foreign word:
+of
 176 phrases of shops in 28 encodings this reads 164 right, chardet 7.7 157 and charset-normalizer 3 81.
 """
 

@@ -85,8 +85,9 @@ def write_parquet(
 ) -> int:
     """Writes one split and returns the number of its products; columns hold lists if a product has several values.
 
-    Whether one has, ``products``, the same as ``shown``, tell beforehand; those of a stream cannot: photos and captions get
-    lists then, tags bars. ``tags`` are the types of the columns of tags, if they hold lists already.
+    ``products``, the same as ``shown``, tell beforehand whether one has. Those of a stream cannot: their photos and captions
+    become lists, and bars separate the values of their tags. ``tags`` are the types of the columns of tags, if they hold lists
+    already.
     """
     several_images = several_captions = isinstance(products, Stream)
     listed: set[str] = set()  # entities of which a product has several values

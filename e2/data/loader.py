@@ -155,7 +155,7 @@ def mixed_text(product: Product, caption: int) -> str:
 class StepSampler(Sampler):
     """Yields, for the steps from ``start`` on, lists of (turn, product): see `e2.data.draw`.
 
-    ``products`` is their number, or the portions that they come from. Of one catalogue a turn is an epoch, a fresh
+    ``products`` is their number, or the portions that they come from. With a single catalogue a turn is an epoch, a fresh
     permutation. An incomplete last batch of an epoch is dropped, so that every step has the same number of negatives. With
     several processes each takes its slice of every batch.
     """

@@ -32,7 +32,7 @@ def fetched(addresses: Sequence[str]) -> tuple[Path, ...]:
     """Returns local copies of remote files, in their order, with their names; fetches those that are not there yet.
 
     Raises:
-        InputError: a file that cannot be had or kept.
+        InputError: a file that cannot be fetched or stored.
     """
     copies = tuple(map(_copy_of, addresses))
     missing = [address for address, copy in zip(addresses, copies, strict=True) if not copy.exists()]

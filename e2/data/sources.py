@@ -185,7 +185,7 @@ def leave_out_bad_rows(
     most_photos: int | None = None,
     together: bool = False,
 ) -> None:
-    """Leaves out unusable rows of a catalogue, counts and, with ``progress``, tells them; ``error`` raises instead.
+    """Leaves out and counts the unusable rows of a catalogue, and reports them with ``progress``; ``error`` raises instead.
 
     ``identity``, JSON-able, changes whenever the images may have; None: the verdicts on them are not cached.
     """

@@ -89,7 +89,7 @@ class Method(nn.Module):
         return features if self.start is None else {**features, "start": self.start(images)}
 
     def planner(self, chunk_size: int | None = None) -> Planner:
-        """Finds in the loader's workers what a step would have to ask the device for."""
+        """Makes what finds, in the loader's workers, what a step would otherwise have to ask the device for."""
         packs = self.packs_texts and (self.frozen_texts is None or self.frozen_texts.front.lays_out)
         return Planner(text_ends(self.model.clip), packs, chunk_size, self.loss.same_tag_positive)
 

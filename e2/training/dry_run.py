@@ -76,7 +76,7 @@ def peak(device: torch.device) -> int:
 
 
 def told(found: dict[str, Any]) -> str:
-    """Words for people, a fact a line."""
+    """Reports the findings for people, one fact per line."""
     size = {name: human_size(count) for name, count in found["bytes"].items()}
     parts = ", ".join(
         f"{name} {size[name]}" for name in ("weights", "gradients", "moments", "average") if found["bytes"][name]

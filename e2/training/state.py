@@ -154,6 +154,6 @@ def load_state(folder: Path, method: Method, optimizer: torch.optim.Optimizer, a
 
 
 def taken_out(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Takes the tensors of a prefix out of all; gives them without it."""
+    """Takes the tensors whose names begin with a prefix out of a state; returns them under the names without it."""
     names = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors.pop(name) for name in names}

@@ -14,7 +14,7 @@ from e2.extras import extra
 from e2.settings import flattened, to_dict
 
 PROJECT = "e2"  # under which trackers keep runs, each by the name of its folder
-BOARD = "tensorboard"  # and the folder of it in a run's
+BOARD = "tensorboard"  # name of the usual tracker, and of its folder in that of a run
 
 
 def installed(config: TrainConfig) -> list[str] | None:

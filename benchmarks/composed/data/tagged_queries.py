@@ -89,8 +89,6 @@ def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str 
 
     The reference may not be returned: the user already has it.
 
-    The reference may not be returned: the user already has it.
-
     Raises:
         InputError: unknown target, or the list belongs to other products.
     """

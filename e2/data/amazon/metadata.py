@@ -13,13 +13,13 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from e2.data.amazon.brands import brand_key, clean_brand, is_placeholder, plain_text
+from e2.data.dialect import open_bytes
 from e2.errors import InputError
 from e2.json_once import loads_once
 
-GZIP_MAGIC = b"\x1f\x8b"
 MIN_TITLE_WORDS = 3
 PAGE_CODE = re.compile(r"getTime|function\s*\(|\bvar\s+\w+\s*=")  # scripts of the page that were scraped as a title
 SIZE_MODIFIER = re.compile(r"\._[^/]*_(?=\.\w+$)")  # in .../I/41Gl4._US40_.jpg; without it the shop serves the whole photo
@@ -44,7 +44,7 @@ def read_lines(file: Path) -> Iterator[bytes]:
     """Yields the lines of a metadata file, plain or gzip (detected by content)."""
     number = 0
     try:
-        with _opened(file) as lines:
+        with open_bytes(file) as lines:
             for line in lines:
                 number += 1
                 if not line.isspace():
@@ -53,12 +53,6 @@ def read_lines(file: Path) -> Iterator[bytes]:
         raise InputError(f"{file}: damaged after line {number:,} ({error}); download it again") from error
     except OSError as error:
         raise InputError(f"--meta {file}: cannot be read ({error.strerror}); name meta_AMAZON_FASHION.jsonl[.gz]") from error
-
-
-def _opened(file: Path) -> BinaryIO | gzip.GzipFile:
-    with file.open("rb") as start:
-        packed = start.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    return gzip.open(file) if packed else file.open("rb")
 
 
 def listing_of(line: bytes) -> Listing:

@@ -19,7 +19,6 @@ composition:
 
 import functools
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +27,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from e2.errors import InputError, printable
+from e2.json_once import first_repeated
 
 ENDINGS = (".yaml", ".yml")
 LARGEST = 4 << 20  # bytes of a file of rules
@@ -205,9 +205,9 @@ class _PlainLoader(yaml.SafeLoader):
     }
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        if twice := [name for name, count in names.items() if count > 1]:
-            raise yaml.YAMLError(f"{twice[0]!r} occurs twice on one level; keep one")
+        names = (key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if (twice := first_repeated(names)) is not None:
+            raise yaml.YAMLError(f"{twice!r} occurs twice on one level; keep one")
         return super().construct_mapping(node, deep)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
