@@ -1,4 +1,5 @@
-"""Attention in bf16 on a CPU: exact, a few sequences at a time, without keeping the weights.
+"""Attention other than PyTorch's own, in the same blocks: of packed texts on a GPU (``e2.segments``), and in bf16 on a CPU:
+exact, a few sequences at a time, without keeping the weights.
 
 PyTorch's fused kernel for CPUs saves as much memory, but its backward pass runs at a sixth of the speed of bf16 matrix
 products; its plain one is fast and keeps all weights. Here the weights of a few sequences are computed by batched products,
@@ -11,12 +12,14 @@ import inspect
 import math
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from e2.segments import SegmentMask, attend_within
 
 CHUNK = 2**19  # weights that a thread holds at a time: 1 MB in bf16, about what its cache takes
 LOG2_E = math.log2(math.e)  # powers of two cost a quarter of powers of e
@@ -37,9 +40,30 @@ def chunked_attention() -> Iterator[None]:
     reach blocks that are computed again in the backward pass.) Calls that want more, such as dropout, the weights or a mask
     that learns, go on to PyTorch.
     """
+    with _instead_of_pytorchs("chunks"):
+        yield
+
+
+@contextlib.contextmanager
+def segmented_attention() -> Iterator[None]:
+    """Computes attention under a :class:`e2.segments.SegmentMask` by :func:`e2.segments.attend_within`, all other by PyTorch.
+
+    The mask decides, not the thread: PyTorch computes blocks again for the gradient in a thread of its own.
+    """
+    with _instead_of_pytorchs("segments"):
+        yield
+
+
+def takes_segments() -> bool:
+    """True in this thread within :func:`segmented_attention`."""
+    return _inside() == "segments"
+
+
+@contextlib.contextmanager
+def _instead_of_pytorchs(kind: Literal["chunks", "segments"]) -> Iterator[None]:
     before = _inside()
     _replace(+1)
-    _here.inside = True
+    _here.inside = kind
     try:
         yield
     finally:
@@ -68,10 +92,10 @@ def _attention(
     """``F.scaled_dot_product_attention``: (B, H, L, D), (B, H, M, D) -> (B, H, L, D)."""
     if further.get("scale") == query.shape[-1] ** -0.5:  # the usual one, which open_clip from version 4 on spells out
         further.pop("scale")
-    usual = query.ndim == 4 and query.shape[:2] == key.shape[:2] and key.shape == value.shape and _is_fixed_bias(attn_mask)
-    if not _inside() or not usual or dropout_p or is_causal or any(further.values()):
+    usual = query.ndim == 4 and query.shape[:2] == key.shape[:2] and key.shape == value.shape and _is_ours(attn_mask)
+    if not usual or dropout_p or is_causal or any(further.values()):
         return _pytorch_attention(query, key, value, attn_mask, dropout_p, is_causal, **further)
-    return attend(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask).transpose(1, 2)
+    return _ours(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask).transpose(1, 2)
 
 
 def _multi_head_attention(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
@@ -82,19 +106,26 @@ def _multi_head_attention(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | N
     bound = MULTI_HEAD_ATTENTION.bind(*args, **kwargs)
     bound.apply_defaults()
     asked = bound.arguments
-    if not _inside() or not _is_plain(asked):
+    if not _is_plain(asked):
         return _pytorch_multi_head_attention(*args, **kwargs)
     heads, mask = asked["num_heads"], asked["attn_mask"]
     if mask is not None and mask.ndim == 3:  # (B * H, L, L)
         mask = mask.unflatten(0, (-1, heads))
     packed = F.linear(asked["query"].transpose(0, 1), asked["in_proj_weight"], asked["in_proj_bias"])  # (B, L, 3 W)
     query, key, value = packed.unflatten(-1, (3, heads, -1)).unbind(2)
-    x = attend(query, key, value, mask).flatten(2)
+    x = _ours(query, key, value, mask).flatten(2)
     return F.linear(x, asked["out_proj_weight"], asked["out_proj_bias"]).transpose(0, 1), None
 
 
-def _inside() -> bool:
-    return getattr(_here, "inside", False)
+def _inside() -> Literal["chunks", "segments"] | None:
+    return getattr(_here, "inside", None)
+
+
+def _ours(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """(B, L, H, D) each -> (B, L, H, D)."""
+    if isinstance(mask, SegmentMask):
+        return attend_within(query, key, value, mask)
+    return attend(query, key, value, mask)
 
 
 def _is_plain(asked: dict[str, Any]) -> bool:
@@ -102,11 +133,14 @@ def _is_plain(asked: dict[str, Any]) -> bool:
     packed = asked["query"] is asked["key"] is asked["value"] and asked["in_proj_weight"] is not None
     extended = any(asked[name] is not None for name in ("bias_k", "key_padding_mask"))
     further = extended or any(asked[name] for name in ("add_zero_attn", "dropout_p", "need_weights", "is_causal"))
-    return packed and not further and asked["query"].ndim == 3 and _is_fixed_bias(asked["attn_mask"])
+    return packed and not further and asked["query"].ndim == 3 and _is_ours(asked["attn_mask"])
 
 
-def _is_fixed_bias(mask: Tensor | None) -> bool:
-    return mask is None or (mask.is_floating_point() and not mask.requires_grad)
+def _is_ours(mask: Tensor | None) -> bool:
+    """True if one of our attentions takes this mask, in this thread."""
+    if isinstance(mask, SegmentMask):
+        return True
+    return _inside() == "chunks" and (mask is None or (mask.is_floating_point() and not mask.requires_grad))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import torch
 
-from e2.attention import chunked_attention
+from e2.attention import chunked_attention, segmented_attention
 from e2.errors import InputError
 from e2.notes import note
 
@@ -40,15 +40,21 @@ def open_device(name: str) -> torch.device:
 
 @contextlib.contextmanager
 def computing_in(dtype: torch.dtype, device: torch.device, *, pytorch_attention: bool = False) -> Iterator[None]:
-    """Lets models compute in ``dtype``: by autocast, and in bf16 on a CPU with the attention that is fast there.
+    """Lets models compute in ``dtype``: by autocast, and with the attention that is fast there.
 
-    Under autocast, PyTorch's own attention copies its weights once for each position of a sequence: ViT-B/16 is then slower
-    in bf16 than in fp32. With ``pytorch_attention`` it is PyTorch's own all the same.
+    In bf16 on a CPU, PyTorch's own attention copies its weights once for each position of a sequence under autocast: ViT-B/16
+    is then slower in bf16 than in fp32. A GPU has a kernel for packed texts. With ``pytorch_attention`` it is PyTorch's own
+    all the same.
     """
-    fast = device.type == "cpu" and dtype == torch.bfloat16 and not pytorch_attention
-    attention = chunked_attention() if fast else contextlib.nullcontext()
+    attention = contextlib.nullcontext() if pytorch_attention else _fast_attention(dtype, device)
     with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32), attention:
         yield
+
+
+def _fast_attention(dtype: torch.dtype, device: torch.device) -> contextlib.AbstractContextManager[None]:
+    if device.type == "cpu":
+        return chunked_attention() if dtype == torch.bfloat16 else contextlib.nullcontext()
+    return segmented_attention()
 
 
 def advise_on(precision: str, device: torch.device) -> None:

@@ -13,8 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from e2.attention import takes_segments
 from e2.foreign import OpenClip
 from e2.lookup import lookup
+from e2.segments import has_kernel, segment_mask
 from e2.texts import (
     LENGTH_STEP,
     CausalTower,
@@ -63,6 +65,7 @@ class PackedTexts(NamedTuple):
     positions: Tensor  # (R, P) of each token in its text
     owners: Tensor  # (R, P) the text that a token belongs to, from 1; 0 where nothing stands
     ends: Tensor  # (U,) place of each text's last token, counted over all rows
+    bounds: Tensor  # (N + 1,) int32 first place of each text and of what is free in a row, counted so; then of the end
 
 
 class GroupedTexts(NamedTuple):
@@ -95,7 +98,15 @@ def _packed(ends: MarkedEnds, tokens: Tensor) -> PackedTexts:
         flat[starts[texts] + positions] = values
         return flat.view(packing.rows, packing.length)
 
-    return PackedTexts(table(tokens[texts, positions]), table(positions), table(texts + 1), starts + lengths - 1)
+    owners = table(texts + 1)
+    return PackedTexts(table(tokens[texts, positions]), table(positions), owners, starts + lengths - 1, _bounds(owners))
+
+
+def _bounds(owners: Tensor) -> Tensor:
+    """(R, P) -> (N + 1,), the places at which the owner changes or a row begins or all ends."""
+    changes = torch.ones(owners.numel() + 1, dtype=torch.bool, device=owners.device)
+    changes[:-1].view_as(owners)[:, 1:] = owners[:, 1:] != owners[:, :-1]
+    return changes.nonzero().flatten().int()
 
 
 def _grouped(ends: PaddedEnds, tokens: Tensor) -> GroupedTexts:
@@ -144,10 +155,20 @@ def embedded_together(table: nn.Module, groups: Sequence[Tensor]) -> Iterator[No
 
 def run_rows(tower: CausalTower, texts: PackedTexts) -> Tensor:
     """Runs open_clip's steps on rows -> (R, P, width); a token sees its own owner's tokens up to itself."""
-    parts, owners = tower.parts, texts.owners
+    parts = tower.parts
     dtype = parts.transformer.get_cast_dtype()
     x = parts.token_embedding(texts.tokens).to(dtype) + lookup(parts.positional_embedding, texts.positions).to(dtype)
+    return parts.ln_final(parts.transformer(x, attn_mask=_mask(tower, texts, x)))
+
+
+def _mask(tower: CausalTower, texts: PackedTexts, x: Tensor) -> Tensor:
+    """Mask for the tower's attention to (R, P, width): in few numbers where a kernel takes these, else of each pair."""
+    attention, length = tower.parts.transformer.resblocks[0].attn, texts.owners.shape[1]
+    dtype = torch.get_autocast_dtype("cuda") if x.is_cuda and torch.is_autocast_enabled("cuda") else x.dtype
+    plain = isinstance(attention, nn.MultiheadAttention)
+    if takes_segments() and plain and has_kernel(x.device, dtype, x.shape[-1] // attention.num_heads):
+        return segment_mask(texts.bounds, length)
+    owners = texts.owners
     seen = (owners[:, :, None] == owners[:, None, :]).tril()  # (R, P, P); free positions see each other
-    mask = torch.zeros(seen.shape, dtype=dtype, device=x.device).masked_fill(~seen, -torch.inf)
-    heads = parts.transformer.resblocks[0].attn.num_heads
-    return parts.ln_final(parts.transformer(x, attn_mask=mask.repeat_interleave(heads, dim=0)))
+    mask = torch.zeros(seen.shape, dtype=x.dtype, device=x.device).masked_fill(~seen, -torch.inf)
+    return mask.repeat_interleave(attention.num_heads, dim=0)
