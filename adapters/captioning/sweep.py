@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from e2.adapters.captioning.fit import fit_captioner
 from e2.adapters.captioning.noise import PAPER_VARIANCE, cosine_of_variance
@@ -14,6 +13,7 @@ from e2.data.images import load_image
 from e2.data.product import Catalogue
 from e2.errors import InputError
 from e2.extras import extra
+from e2.wide_table import WideTable
 
 with extra("captioning", "BLEU of a sweep"):
     from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu
@@ -78,9 +78,9 @@ def nltk_scores(captions: list[str], references: list[list[str]]) -> dict[str, f
     }
 
 
-def sweep_table(rows: list[dict[str, float]]) -> Table:
+def sweep_table(rows: list[dict[str, float]]) -> WideTable:
     """Tabulates the rows for a terminal, the best value of each score bold."""
-    table = Table(title="CapDec over noise variances")
+    table = WideTable(title="CapDec over noise variances")
     for name in rows[0]:
         table.add_column(name, justify="right")
     best = {name: max(row[name] for row in rows) for name in list(rows[0])[3:]}

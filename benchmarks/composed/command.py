@@ -127,12 +127,11 @@ def _submit(encoders, task, methods, out: Path | None) -> None:
 
 
 def _show(found, json: bool, out: Path | None) -> None:
-    from rich.console import Console
     from rich.text import Text as Line
 
     from e2.benchmarks.composed.notes import notes
-    from e2.benchmarks.composed.tables import details_table, differences_table, results_tables
+    from e2.benchmarks.composed.tables import details_table, differences_table, results_table
 
-    tables = (*results_tables(found, Console().width), details_table(found), differences_table(found))
+    tables = (results_table(found), details_table(found), differences_table(found))
     lines = [Line(note) for note in notes(found.results)]
     show(found.record(), json, *(table for table in tables if table is not None), *lines, out=out)

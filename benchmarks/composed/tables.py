@@ -1,41 +1,30 @@
 """Terminal tables of `e2 evaluate composed`: all pairs of encoder and method, and paired differences."""
 
-from collections.abc import Iterator, Sequence
-
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
 from e2.benchmarks.composed.evaluate import ComposedComparison
 from e2.benchmarks.core.names import ends
 from e2.benchmarks.core.tables import cell, difference_cell
 from e2.ranks import TIE_POLICY
-
-NAMES, METRIC = 28, 22  # terminal columns of an encoder with its method, and of a metric with its interval
-
-
-def results_tables(comparison: ComposedComparison, width: int) -> Iterator[Table]:
-    """Tabulates encoders and methods by metric, in as many tables as the terminal's width requires."""
-    names = _headline(comparison.results[0]["metrics"])
-    each = max(2, (width - NAMES) // METRIC)
-    for start in range(0, len(names), each):
-        yield results_table(comparison, names[start : start + each])
+from e2.wide_table import WideTable
 
 
-def results_table(comparison: ComposedComparison, names: Sequence[str] | None = None) -> Table:
+def results_table(comparison: ComposedComparison) -> WideTable:
     """Tabulates encoders and methods by metric, percent with 95 % intervals. Users' names are ``Text``, never markup."""
     first, short = comparison.results[0], _short_names(comparison)
     title = "{protocol}: {dataset}, {split}, {n:,} queries, gallery of {gallery:,}".format_map(first)
-    names = names or _headline(first["metrics"])
+    names = _headline(first["metrics"])
     columns = [Column(name, justify="right") for name in names]
     caption = f"percent, 95 % intervals over references; {TIE_POLICY}"
-    table = Table("encoder", "method", *columns, title=Text(title), caption=caption)
+    table = WideTable("encoder", "method", *columns, keys=2, title=Text(title), caption=caption)
     for record in comparison.results:
         cells = [cell(record, name) for name in names]
-        table.add_row(Text(short[record["model"]["path"]], overflow="fold"), record["method"], *cells)
+        table.add_row(Text(short[record["model"]["path"]]), record["method"], *cells)
     return table
 
 
-def differences_table(comparison: ComposedComparison) -> Table | None:
+def differences_table(comparison: ComposedComparison) -> WideTable | None:
     """Tabulates paired differences, * marking intervals that exclude zero; None without any.
 
     Shows R@10 and one mAP, without the differences from the words alone; the files have everything.
@@ -46,17 +35,17 @@ def differences_table(comparison: ComposedComparison) -> Table | None:
     metrics, short = comparison.results[0]["metrics"], _short_names(comparison)
     names = [name for name in metrics if name == "R@10"] + [name for name in metrics if name.startswith("mAP")][:1]
     columns = [Column(name, justify="right") for name in names]
-    table = Table("at", "second − first", *columns, title="Paired differences, points")
+    table = WideTable("at", "second − first", *columns, keys=2, title="Paired differences, points")
     for row in rows:
         cells = [difference_cell(row, name) for name in names]
         place, first, second = (
             short.get(name, name) for name in (row.get("encoder") or row["method"], row["first"], row["second"])
         )
-        table.add_row(Text(place, overflow="fold"), Text(f"{second} − {first}", overflow="fold"), *cells)
+        table.add_row(Text(place), Text(f"{second} − {first}"), *cells)
     return table
 
 
-def details_table(comparison: ComposedComparison) -> Table | None:
+def details_table(comparison: ComposedComparison) -> WideTable | None:
     """Tabulates mean numbers of right and half-right results in the top 10, and mAP@10 from the worst to the best wording.
 
     None if the task has no tags.
@@ -66,7 +55,7 @@ def details_table(comparison: ComposedComparison) -> Table | None:
     short = _short_names(comparison)
     names = ("right", "right change, wrong garment", "right garment, unchanged", "mAP@10 by wording")
     columns = [Column(name, justify="right") for name in names]
-    table = Table("encoder", "method", *columns, title="In the top 10, and how much the wording matters")
+    table = WideTable("encoder", "method", *columns, keys=2, title="In the top 10, and how much the wording matters")
     for record in comparison.results:
         counts = record["hard_negatives"]["top_10"].values()
         worded = (record["paraphrases"] or {}).get("by_wording", {}).get("mAP@10")

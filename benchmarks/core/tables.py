@@ -4,56 +4,53 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
 from e2.benchmarks.core.comparison import COMPARISON, Comparison, short_names
 from e2.benchmarks.core.support import sign, signed
+from e2.wide_table import WideTable
 
-SIDE_BY_SIDE = 3  # encoders that fit a terminal as columns, with their differences
-A_TABLE = 3  # metrics per table if encoders are rows
+SIDE_BY_SIDE = 3  # encoders that are columns, with their differences
 IN_FILE = f"; paired differences are in {COMPARISON} (--out)"
 
 
 def metrics_table(comparison: Comparison, names: Sequence[str], title: str, caption: str, digits: int = 1) -> RenderableType:
     """Tabulates metrics by encoder with intervals, then paired differences; * marks intervals that exclude zero.
 
-    Three encoders have a table of their own, and their differences another. With more, columns would be too narrow: then
-    encoders are rows, a few metrics make a table, and differences are only in the file. Names come from users, so they are
-    ``Text``, never markup.
+    Three encoders have a table of their own, and their differences another. More encoders are rows, and differences are only
+    in the file. Names come from users, so they are ``Text``, never markup.
     """
-    if len(comparison.results) > SIDE_BY_SIDE:
-        parts = [names[start : start + A_TABLE] for start in range(0, len(names), A_TABLE)]
-        return Group(Text(title, style="bold"), *(_rows(comparison, part, digits) for part in parts), Text(caption + IN_FILE))
-    shown = dict(zip((record["model"]["path"] for record in comparison.results), short_names(comparison), strict=True))
-    values = {shown[record["model"]["path"]]: [cell(record, name, digits) for name in names] for record in comparison.results}
+    results, short = comparison.results, short_names(comparison)
+    if len(results) > SIDE_BY_SIDE:
+        table = _table("", [name.replace("_", " ") for name in names], title, caption + IN_FILE)
+        for name, record in zip(short, results, strict=True):
+            table.add_row(Text(name), *(cell(record, metric, digits) for metric in names))
+        return table
+    shown = dict(zip((record["model"]["path"] for record in results), short, strict=True))
+    values = {shown[record["model"]["path"]]: [cell(record, name, digits) for name in names] for record in results}
     differences = {
         f"{shown[difference['second']]} − {shown[difference['first']]}": [
             difference_cell(difference, name, digits) for name in names
         ]
         for difference in comparison.differences
     }
-    if len(comparison.results) < SIDE_BY_SIDE:
-        return _columns(names, values | differences, title, caption)
-    return Group(_columns(names, values, title), _columns(names, differences, "Paired differences", caption))
+    if len(results) < SIDE_BY_SIDE:
+        return _by_metric(names, values | differences, title, caption)
+    return Group(_by_metric(names, values, title), _by_metric(names, differences, "Paired differences", caption))
 
 
-def _columns(names: Sequence[str], cells: Mapping[str, Sequence[str]], title: str, caption: str | None = None) -> Table:
+def _by_metric(names: Sequence[str], cells: Mapping[str, Sequence[str]], title: str, caption: str = "") -> WideTable:
     """Tabulates a metric per row; cells: heading -> its column."""
-    columns = (Column(Text(heading), justify="right", overflow="fold") for heading in cells)
-    table = Table("metric", *columns, title=Text(title), caption=Text(caption) if caption else None)
+    table = _table("metric", list(cells), title, caption)
     for name, *row in zip(names, *cells.values(), strict=True):
         table.add_row(Text(name.replace("_", " ")), *row)
     return table
 
 
-def _rows(comparison: Comparison, names: Sequence[str], digits: int) -> Table:
-    """Tabulates an encoder per row."""
-    columns = (Column(Text(name.replace("_", " ")), justify="right", no_wrap=True) for name in names)
-    table = Table(Column(overflow="fold"), *columns)
-    for short, record in zip(short_names(comparison), comparison.results, strict=True):
-        table.add_row(Text(short), *(cell(record, name, digits) for name in names))
-    return table
+def _table(corner: str, headings: Sequence[str], title: str, caption: str) -> WideTable:
+    columns = (Column(Text(heading), justify="right") for heading in headings)
+    return WideTable(corner, *columns, title=Text(title), caption=Text(caption) if caption else None)
 
 
 def cell(record: Mapping[str, Any], name: str, digits: int = 1) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import RenderableType
-from rich.table import Table
+from rich.text import Text
 
 from e2.adapters.captioning.captioner import Captioner
 from e2.adapters.encoder import Encoder
@@ -40,6 +40,7 @@ from e2.data.product import Catalogue, without_photos
 from e2.errors import InputError
 from e2.ranks import TIE_POLICY
 from e2.spelling import spelling
+from e2.wide_table import WideTable
 
 FIGURES = ("gap.png", "gap.svg")
 HEADLINE = ("gap", "relative_gap", "alignment", "uniformity", "uniformity_text", "SumR", "SumR_narrowed")
@@ -192,15 +193,16 @@ def results_table(comparison: Comparison) -> RenderableType:
     return metrics_table(comparison, names, title, caption, digits=3)
 
 
-def sweep_table(comparison: Comparison) -> Table:
+def sweep_table(comparison: Comparison) -> WideTable:
     """Tabulates the effect of narrowing: SumR, and each captioner's CIDEr, by share of the offset."""
-    table = Table("amount", title="Narrowed afterwards", caption="0: as trained, 1: the means meet; * clear of the value at 0")
+    caption = "0: as trained, 1: the means meet; * clear of the value at 0"
+    table = WideTable("amount", title="Narrowed afterwards", caption=caption)
     curves = []
     for name, record in zip(short_names(comparison), comparison.results, strict=True):
         curves.append((f"{name} SumR", "SumR", record["narrowing"]["sweep"]))
         curves += [(f"{one['path'].rpartition('/')[2]} CIDEr", "CIDEr", one["sweep"]) for one in record["captioners"]]
     for heading, _, _ in curves:
-        table.add_column(heading, justify="right", overflow="fold")
+        table.add_column(Text(heading), justify="right")
     for place, amount in enumerate(AMOUNTS):
         here = [(rows[place]["metrics"][metric], rows[place]["gain_ci95"]) for _, metric, rows in curves]
         table.add_row(f"{amount:g}", *(f"{value:.1f}{'' if low <= 0 <= high else '*'}" for value, (low, high) in here))

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from rich.table import Table
 from rich.text import Text
 
 from e2.adapters.encoder import Encoder
@@ -45,6 +44,7 @@ from e2.benchmarks.grounding.windows import best_windows
 from e2.counting import counted
 from e2.data import Catalogue, Product
 from e2.errors import InputError
+from e2.wide_table import WideTable
 
 FIGURES = ("grounding.png", "grounding.svg")
 TRUTHS = ("boxes", "windows")
@@ -143,7 +143,7 @@ def evaluate_grounding(
     return comparison
 
 
-def grounding_tables(comparison: Comparison) -> list[Table]:
+def grounding_tables(comparison: Comparison) -> list[WideTable]:
     """Tabulates the strict pointing game and the one with tolerance: maps by entity, with intervals."""
     first = comparison.results[0]
     what = {"boxes": "true boxes", "windows": "best windows"}[first["protocol"]]
@@ -151,7 +151,7 @@ def grounding_tables(comparison: Comparison) -> list[Table]:
     tables = []
     for measure, title in titles.items():
         heading = f"{title}: {what} on {first['dataset']}, {first['split']}, {counted(first['n'], 'product')}"
-        table = Table("map", title=Text(heading), caption=Text("percent, 95 % intervals over products"))
+        table = WideTable("map", title=Text(heading), caption=Text("percent, 95 % intervals over products"))
         for entity in first["places"]:
             table.add_column(Text(entity.replace("_", " ")), justify="right")
         for name, record in zip(short_names(comparison), comparison.results, strict=True):

@@ -1,4 +1,4 @@
-"""A table in three forms: HTML (by the macro in ``parts.html``), Markdown and LaTeX. Texts are escaped in each."""
+"""A table as HTML (by the macro in ``parts.html``), Markdown, LaTeX or for a terminal; texts are escaped in each."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.table import Column
+from rich.text import Text
+
 from e2.benchmarks.core.support import sign, signed
 from e2.files import atomic_path
+from e2.wide_table import WideTable
 
 BREAKS = re.compile(r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+")
 LATEX = {
@@ -76,6 +80,16 @@ def to_markdown(table: Table) -> str:
     head, *lines = (f"| {' | '.join(row)} |" for row in rows)
     rule = "|" + "---|" * (1 + len(table.head))
     return "\n".join([f"**{_markdown(table.title)}**", "", head, rule, *lines, "", _markdown(table.note), ""])
+
+
+def for_terminal(table: Table) -> WideTable:
+    """Makes a table for the terminal; best cells are bold."""
+    columns = (Column(Text(name), justify="right") for name in table.head)
+    shown = WideTable(table.corner, *columns, title=Text(table.title), caption=Text(table.note))
+    for name, cells in table.rows.items():
+        texts = (f"{cell.text} ({cell.interval})" if cell.interval else cell.text for cell in cells)
+        shown.add_row(Text(name), *(Text(text, "bold" if cell.best else "") for text, cell in zip(texts, cells, strict=True)))
+    return shown
 
 
 def to_latex(table: Table) -> str:

@@ -37,9 +37,9 @@ def study(
 
     Example: `e2 study main --data boutique --seeds 0,1,2 --epochs 10 --runs runs/study --out runs/study-main`
     """
-    from rich.markdown import Markdown
-
     from e2.benchmarks.core.records import NAME
+    from e2.benchmarks.reports.study_records import StudyResult, tables_of
+    from e2.benchmarks.reports.tables import for_terminal
     from e2.benchmarks.studies.base import Context
     from e2.benchmarks.studies.registry import study_named
     from e2.benchmarks.studies.tables import LATEX, MARKDOWN
@@ -58,8 +58,8 @@ def study(
         old_data=old_data,
     )
     record = study_named(name).run(context)
-    tables = Markdown((out / MARKDOWN).read_text(encoding="utf-8"))
-    show(record, json, tables, f"wrote metrics.json, tables and figures to {out}")
+    tables = map(for_terminal, tables_of(StudyResult(out, [record], [])))
+    show(record, json, record["question"], *tables, f"wrote metrics.json, tables and figures to {out}")
 
 
 def general(

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from e2.adapters.encoder import load_encoder
@@ -17,6 +16,7 @@ from e2.errors import InputError
 from e2.files import atomic_path, write_json
 from e2.outputs import claim_results
 from e2.training.wise_ft import MARK, both_ends, check_alpha, interpolated
+from e2.wide_table import WideTable
 
 NAME = "wise_ft.json"
 
@@ -90,9 +90,9 @@ def _save(folder: Path, weights: dict, alpha: float, out: Path) -> None:
         shutil.copyfile(folder / CONFIG, path)
 
 
-def sweep_table(entries: Sequence[dict[str, Any]]) -> Table:
+def sweep_table(entries: Sequence[dict[str, Any]]) -> WideTable:
     """Tabulates SumR by alpha, a column per data set, the best of each marked."""
-    table = Table("alpha", caption="SumR (95 % interval); 0 = start model, 1 = trained model; * = best of the column")
+    table = WideTable("alpha", caption="SumR (95 % interval); 0 = start model, 1 = trained model; * = best of the column")
     columns = list(zip(*(entry["results"] for entry in entries), strict=True))
     for column in columns:
         table.add_column(Text("{dataset}, {split}".format_map(column[0])), justify="right")

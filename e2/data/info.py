@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from e2.data.catalogue import ArrowCatalogue, Subset
 from e2.data.columns import Columns
@@ -18,6 +17,7 @@ from e2.errors import in_brief
 from e2.files import write_json
 from e2.outputs import claim_results
 from e2.progress import with_progress
+from e2.wide_table import WideTable
 
 TOP_VALUES = 10
 
@@ -132,9 +132,9 @@ def tag_counts(catalogues: Iterable[ArrowCatalogue | Subset], tags: Sequence[str
     return counts
 
 
-def info_table(info: Mapping[str, Any]) -> Table:
+def info_table(info: Mapping[str, Any]) -> WideTable:
     """Tabulates the description for a terminal, a column per split."""
-    table = Table(title=escape(info["data"]), title_justify="left")
+    table = WideTable(title=escape(info["data"]))
     table.add_column("")
     for split in info["splits"]:
         table.add_column(escape(split), justify="right")

@@ -10,6 +10,7 @@ from rich.table import Table
 from e2.data.amazon.brands import brand_key
 from e2.data.amazon.journal import Journal
 from e2.data.tables import SPLITS
+from e2.wide_table import WideTable
 
 FASHIONGEN = {
     "pairs": 260_000,
@@ -73,7 +74,7 @@ def statistics(journal: Journal) -> dict[str, Any]:
 def statistics_tables(found: Mapping[str, Any]) -> Group:
     """Tabulates the statistics for a terminal: lines and photos, then figures beside FashionGen's."""
     metadata, photos = found["metadata"], found["photos"]
-    funnel = Table("metadata and photos", "", title_justify="left")
+    funnel = Table("metadata and photos", "")
     funnel.columns[1].justify = "right"
     funnel.add_row("lines", f"{metadata['lines']:,}")
     for reason, count in metadata["left_out"].items():
@@ -83,7 +84,7 @@ def statistics_tables(found: Mapping[str, Any]) -> Group:
     for reason, count in photos["lost"].items():
         funnel.add_row(f"  lost: {reason}", f"{count:,}")
     funnel.add_row("photos fetched", f"{photos['fetched']:,}")
-    figures = Table("", "pairs", "products", "brands", "words a title", "brand in title, %", title_justify="left")
+    figures = WideTable("", "pairs", "products", "brands", "words a title", "brand in title, %")
     for column in figures.columns[1:]:
         column.justify = "right"
     for split, row in found["splits"].items():

@@ -185,7 +185,8 @@ def test_many_captioners_are_rows_of_a_table(truth):
     console.print(results_table(evaluate_captioning(many, truth, java="none", resamples=20)))
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= 80 and "comparison.json" in lines[-1] + lines[-2]
-    assert any("number-4" in line and line.count(" to ") == 3 for line in lines)
+    assert any("number-4" in line and line.count(" to ") >= 2 for line in lines)
+    assert not any("…" in line for line in lines)
 
 
 def test_what_is_not_finite_is_refused(truth, monkeypatch):

@@ -1,8 +1,10 @@
 """Published data sets with photos missing, damaged or named twice, and wishes that say nothing: left out, counted, said."""
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from e2.adapters.composed import METHODS
 from e2.adapters.composed.base import Composed, Composer
@@ -15,7 +17,7 @@ from e2.benchmarks.composed.data.fashioniq import load_fashioniq
 from e2.benchmarks.composed.data.usable import coverage_line, covered
 from e2.benchmarks.composed.evaluate import evaluate_composed, write_submissions
 from e2.benchmarks.composed.notes import notes
-from e2.benchmarks.composed.tables import results_tables
+from e2.benchmarks.composed.tables import results_table
 from e2.errors import InputError
 from tests.benchmarks.composed.data.test_benchmarks import (
     small_circo,
@@ -222,6 +224,10 @@ def test_lists_of_other_things_than_names_are_refused(tmp_path):
 def test_wide_results_take_several_tables(tmp_path):
     task = load_circo(tmp_path, small_circo(tmp_path), missing="skip")
     found = evaluate_composed([colour_encoder()], task, Chosen(SUM), resamples=5)
-    heads = [[column.header for column in table.columns] for table in results_tables(found, 80)]
-    assert heads[0] == ["encoder", "method", "R@5", "R@10"] and heads[-1][2:] == ["mAP@25", "mAP@50"] and len(heads) == 4
-    assert len(list(results_tables(found, 300))) == 1
+    heads = {}
+    for width in (80, 300):
+        console = Console(width=width, file=io.StringIO())
+        console.print(results_table(found))
+        heads[width] = [line.split()[1::2] for line in console.file.getvalue().splitlines() if "encoder" in line]
+    assert heads[80][0] == ["encoder", "method", "R@5", "R@10"] and heads[80][-1][2:] == ["mAP@25", "mAP@50"]
+    assert [len(heads[width]) for width in (80, 300)] == [4, 1]
