@@ -9,11 +9,11 @@ export OMP_NUM_THREADS=2
 
 [ -d "$RUNS/data" ] || e2 data import "$SHOP" --val 0.05 --test 0.1 --out "$RUNS/data"
 [ -f "$RUNS/entities.yaml" ] || e2 data entities "$RUNS/data" --out "$RUNS/entities.yaml"
-train() { # METHOD SEED PRECISION EPOCHS NAME
+train() { # METHOD SEED PRECISION EPOCHS NAME [SETTING...]
   local tags=(--tags "$RUNS/entities.yaml")
   [ "$1" = clip ] && tags=()
   e2 train --data "$RUNS/data" "${tags[@]}" --method "$1" --backbone "local-dir:$BACKBONE" --batch-size 128 --epochs "$4" --precision "$3" \
-    --cache "$RUNS/cache" --set optim.image_layers=0 --set optim.lr=3e-4 --seed "$2" --resume --out "$RUNS/$5"
+    --cache "$RUNS/cache" --set optim.image_layers=0 --set optim.lr=3e-4 --seed "$2" --resume --out "$RUNS/$5" "${@:6}"
 }
 
 measure() { # FOLDER PRECISION models...: one comparison
@@ -31,7 +31,9 @@ done
 train e2 0 fp32 6 e2six-0
 measure retrieval fp32 {clip,multifield,e2}-0 {clip,multifield,e2}-1 e2six-0
 
-for run in clip-0 multifield-0 e2-0 clip-2 multifield-2 e2-2; do train "${run%-*}" "${run#*-}" bf16 7 "bf16/$run"; done
-measure retrieval-bf16 bf16 bf16/{clip,multifield,e2}-0 bf16/{clip,multifield,e2}-2
+for run in clip-0 multifield-0 e2-0 e2-1 clip-2 multifield-2 e2-2; do train "${run%-*}" "${run#*-}" bf16 7 "bf16/$run"; done
+for seed in 0 1 2; do train multifield-pooled $seed bf16 7 bf16/multifield-pooled-same-weight-$seed --set loss.region_weight=0.6; done
+measure retrieval-bf16 bf16 bf16/{clip,multifield,multifield-pooled-same-weight,e2}-0 bf16/{clip,multifield,multifield-pooled-same-weight,e2}-2 \
+  bf16/{multifield-pooled-same-weight,e2}-1
 
 [ -d "$RUNS/slots" ] || e2 compose fit --method slots --encoder "$RUNS/bf16/e2-0" --data "$RUNS/data" --tags "$RUNS/entities.yaml" --split val --precision bf16 --workers 1 --out "$RUNS/slots"
