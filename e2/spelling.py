@@ -40,7 +40,12 @@ _AMERICAN = (  # endings and stems; both spellings map to one, so a rule may ove
     (re.compile(r"is(?=e[sd]?$|ing$|ations?$)"), "iz"),
     (re.compile(r"chequ"), "check"),
 )
-_OTHER_THINGS = ("t-shirt", "off white", "lace-up")  # no shirt, white or lace, whatever words a catalogue has
+_IMITATED = ("leather", "fur", "suede", "shearling", "pearl", "silk", "wool", "denim")
+_IMITATIONS = ("faux", "fake", "vegan", "imitation", "artificial", "synthetic", "mock", "pu")
+_OTHER_THINGS = (  # no shirt, white, lace or leather, whatever words a catalogue has
+    *("t-shirt", "off white", "lace-up"),
+    *(f"{imitation} {material}" for imitation in _IMITATIONS for material in _IMITATED),
+)
 _COMMON = re.compile(
     "a|after|all|also|an|and|any|are|as|at|be|before|both|but|by|can|do|each|every|first|for|from|get|has|have|he|her|here|him|"
     "his|how|i|if|in|into|is|it|its|just|last|like|made|me|more|most|much|my|never|next|no|nor|not|now|of|off|on|once|one|only|"

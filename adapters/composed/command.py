@@ -73,14 +73,14 @@ def fit(
 
 
 def _told(training: Mapping[str, Any]) -> str:
-    """Result of a fit in a line."""
+    """Result of a fit: a line, or one for each tag that was read."""
     if "reading" not in training:
         return f": {counted(training['steps'], 'step')}, held-out loss {training['held_out_loss']:.4f}"
     tags = (
-        f"{entity} {score['precision'] or 0:.0f} % right, {score['recall']:.0f} % found"
+        f"\n  {entity}: {score['precision'] or 0:.0f} % right, {score['recall']:.0f} % found"
         for entity, score in training["reading"].items()
     )
-    return f"; tags read off photos that did not set their thresholds: {', '.join(tags)}"
+    return f"; tags read off photos that did not set their thresholds{''.join(tags)}"
 
 
 @compose_app.command()

@@ -194,7 +194,7 @@ def search(
 
     reranker = reranker_of(rerank, rerank_set or [])
     opened = open_index(index)
-    where = opened.filter(filter_, tags_of(tag or []))
+    where = opened.filter(filter_, tags_of(tag or [], opened.entities))
     order = order_of(sort, opened.entities)
     shown_products = product_photos(opened, like or [], unlike or [])
     if shown_products and text is None and not (image or minus or box):

@@ -95,33 +95,42 @@ def equals(tags: Mapping[str, str | Sequence[str]]) -> Filter | None:
     return all_of(OneOf(entity, values) for entity, values in chosen.items() if values)
 
 
-def tags_of(chosen: Sequence[str]) -> dict[str, list[str]]:
+def _divided(part: str, entities: Iterable[str]) -> tuple[str, str, str]:
+    """Entity, colon and the rest; of the known entities, which may hold colons themselves, the longest."""
+    known = max((entity for entity in entities if part.startswith(f"{entity}:")), key=len, default=None)
+    return part.partition(":") if known is None else (known, ":", part[len(known) + 1 :])
+
+
+def tags_of(chosen: Sequence[str], entities: Iterable[str]) -> dict[str, list[str]]:
     """Parses ``["brand:Nike", "brand:Puma"]`` -> ``{"brand": ["Nike", "Puma"]}``.
 
     Raises:
         InputError: no colon.
+
+    >>> tags_of(["fit:type:slim", "fit:loose"], ["fit", "fit:type"])
+    {'fit:type': ['slim'], 'fit': ['loose']}
     """
     tags: dict[str, list[str]] = {}
     for part in chosen:
-        entity, colon, value = part.partition(":")
+        entity, colon, value = _divided(part, entities)
         if not colon:
             raise InputError(f"tag {part[:40]!r}: write entity:value, e.g. brand:Nike")
         tags.setdefault(entity, []).append(value)
     return tags
 
 
-def ranges_of(chosen: Sequence[str]) -> dict[str, tuple[float, float]]:
+def ranges_of(chosen: Sequence[str], entities: Iterable[str]) -> dict[str, tuple[float, float]]:
     """Parses ``["price:10..50", "year:2010.."]``; a bound that is left out is infinite.
 
     Raises:
         InputError: no colon, no dots, a bound that is not a number, or two ranges of one tag.
 
-    >>> ranges_of(["price:10..50", "year:2010.."])
+    >>> ranges_of(["price:10..50", "year:2010.."], ["price", "year"])
     {'price': (10.0, 50.0), 'year': (2010.0, inf)}
     """
     ranges: dict[str, tuple[float, float]] = {}
     for part in chosen:
-        entity, colon, bounds = part.partition(":")
+        entity, colon, bounds = _divided(part, entities)
         low, dots, high = bounds.partition("..")
         lowest = number_of(low) if low.strip() else -np.inf
         highest = number_of(high) if high.strip() else np.inf

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from e2.data.columns import REGIONS
 from e2.data.images import BadImage
 from e2.data.paths import photo_in, photo_path
 from e2.data.product import Box, Product
+from e2.json_once import loads_once
 
 
 class ImageStore(Protocol):
@@ -188,7 +188,7 @@ class Subset:
 def parse_regions(cell: str | None) -> dict[str, Box]:
     """Parses entity -> box from a ``regions`` cell; empty for anything else, as other data may use the name differently."""
     try:
-        found = json.loads(cell or "{}")
+        found = loads_once(cell or "{}")
         boxes = {str(entity): box for entity, box in found.items() if len(box) == 4}
         return {entity: (float(x0), float(y0), float(x1), float(y1)) for entity, (x0, y0, x1, y1) in boxes.items()}
     except (ValueError, TypeError, AttributeError):

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from e2.data.canonical import canonical
 from e2.data.edges import BLANKS_AND_BEYOND, among, edges, holds
+from e2.json_once import doubled_key, loads_marked
 
 LONGEST, DEEPEST = 100_000, 100  # characters and brackets of a cell that is read as a list
 NO_COMMA = re.compile(r"""(?<=['"])\s+(?=['"])""")  # as NumPy prints arrays: ['a.jpg' 'b.jpg']
@@ -34,7 +35,7 @@ def literal(cell: str) -> list | dict | None:
     """
     if not cell.lstrip().startswith(("[", "{")) or len(cell) > LONGEST or sum(map(cell.count, "[{(")) > DEEPEST:
         return None
-    readings: tuple[Callable, ...] = (json.loads, lambda text: ast.literal_eval(NO_COMMA.sub(", ", text)))
+    readings: tuple[Callable, ...] = (loads_marked, lambda text: ast.literal_eval(NO_COMMA.sub(", ", text)))
     for read in readings:
         with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             found = read(cell.strip())
@@ -97,12 +98,16 @@ def paths_in(cell: str) -> list[str | None]:
     (['a.jpg', 'b.jpg'], ['red, blue.jpg'], ['a.jpg'])
     >>> paths_in("a.jpg|"), paths_in("https://cdn.example/b.jpg,")
     (['a.jpg'], ['https://cdn.example/b.jpg'])
+    >>> paths_in('{"path": "a.jpg", "path": "b.jpg"}')
+    ['{"path": "a.jpg", "path": "b.jpg"}']
     >>> paths_in("https://cdn.example/w_200,h_300/a.jpg, https://cdn.example/b")
     ['https://cdn.example/w_200,h_300/a.jpg', 'https://cdn.example/b']
     >>> paths_in("data:image/png;base64,iVBO=, data:image/gif;base64,R0lG")
     ['data:image/png;base64,iVBO=', 'data:image/gif;base64,R0lG']
     """
     found = literal(cell)
+    if doubled_key(found) is not None:  # which of its two paths is meant?
+        return [cell]
     if isinstance(found, list | dict):
         values = found if isinstance(found, list) else [found]
         return [plain(_address(value) if isinstance(value, dict) else value) for value in values]

@@ -1,5 +1,6 @@
 """Questions and answers of the JSON API."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -46,13 +47,13 @@ class Search(BaseModel):
     k: int = Field(24, ge=1, le=100, description="products on a page")
     offset: int = Field(0, ge=0, le=DEEPEST, description="products to skip")
 
-    def tags(self) -> dict[str, list[str]]:
-        """Entity -> values, of which a product must have one."""
-        return tags_of(self.tag)
+    def tags(self, entities: Sequence[str]) -> dict[str, list[str]]:
+        """Of the index's entities: values, of which a product must have one."""
+        return tags_of(self.tag, entities)
 
-    def ranges(self) -> dict[str, tuple[float, float]]:
-        """Entity -> lowest and highest number, between which one of a product's values must lie."""
-        return ranges_of(self.between)
+    def ranges(self, entities: Sequence[str]) -> dict[str, tuple[float, float]]:
+        """Of the index's entities: lowest and highest number, between which one of a product's values must lie."""
+        return ranges_of(self.between, entities)
 
 
 class About(BaseModel):

@@ -230,29 +230,29 @@ def product_in(photo_id: str) -> str | None:
     return name if kind == "product" else None
 
 
-def filtered(search: Search) -> list[str]:
+def filtered(index: ProductIndex, search: Search) -> list[str]:
     """Entities of which a search chooses tags or a range."""
-    return list({**search.tags(), **search.ranges()})
+    return list({**search.tags(index.entities), **search.ranges(index.entities)})
 
 
 def where_of(index: ProductIndex, search: Search, aside: str | None = None) -> Filter | None:
     """Joins a search's filters, without the tags and the range of the entity ``aside``."""
-    tags = {name: values for name, values in search.tags().items() if name != aside}
-    ranges = {name: ends for name, ends in search.ranges().items() if name != aside}
+    tags = {name: values for name, values in search.tags(index.entities).items() if name != aside}
+    ranges = {name: ends for name, ends in search.ranges(index.entities).items() if name != aside}
     return index.filter(search.filter, tags, ranges)
 
 
 def facets_of(index: ProductIndex, search: Search, named: Filter | None) -> dict[str, dict[str, int]]:
     """Counts under a search's filters and what its words name, each entity's under the filters on the others."""
     facets = dict(index.facets(all_of([where_of(index, search), named])))
-    for entity in filtered(search):
+    for entity in filtered(index, search):
         facets[entity] = index.facets(all_of([where_of(index, search, entity), named])).get(entity, {})
     return facets
 
 
 def unfiltered(index: ProductIndex, search: Search, named: Filter | None) -> dict[str, int]:
     """Counts the products without the filters on each entity that a search chooses."""
-    return {entity: index.count(all_of([where_of(index, search, entity), named])) for entity in filtered(search)}
+    return {entity: index.count(all_of([where_of(index, search, entity), named])) for entity in filtered(index, search)}
 
 
 def without_folders(name: str) -> str:

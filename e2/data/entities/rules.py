@@ -19,7 +19,7 @@ composition:
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -188,10 +188,15 @@ def _rule(entity: str, settings: Any, file: Path) -> EntityRule:
         return EntityRule.model_validate(settings)
     except ValidationError as error:
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a misspelt name explains the rest
-        place = ".".join(map(str, first["loc"])) or "it"
-        known = ", ".join(EntityRule.model_fields)
-        reason = f"there are {known}" if first["type"] == "extra_forbidden" else first["msg"].lower()
-        raise InputError(f"--tags {file}: {printable(f'{entity}: {place}')}: {printable(reason)}") from None
+        place = ": ".join([entity, *filter(None, [".".join(map(str, first["loc"]))])])
+        raise InputError(f"--tags {file}: {printable(place)}: {printable(_reason(first))}") from None
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    """Says what is wrong with a setting, in our words where they are ours."""
+    if found["type"] == "extra_forbidden":
+        return f"there are {', '.join(EntityRule.model_fields)}"
+    return str(found["ctx"]["error"]) if found["type"] == "value_error" else found["msg"].lower()
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -110,7 +110,7 @@ class PhotoFetcher:
         outage = True
         for url in urls:
             try:
-                return Fetched(self._patiently(url), tuple(failures))
+                return Fetched(self._patiently(f"https:{url}" if url.startswith("//") else url), tuple(failures))
             except PhotoError as error:
                 failures.append((url, error.reason))
                 outage &= error.passing

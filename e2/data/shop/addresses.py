@@ -10,7 +10,7 @@ from e2.data import cells as cell
 from e2.data.columns import MALFORMED
 from e2.data.shop.layout import Layout
 
-ON_THE_WEB = r"(?i)^[a-z][a-z0-9+.-]+://"
+ON_THE_WEB = r"(?i)^([a-z][a-z0-9+.-]+://|//[^/]+\.[a-z]+/)"  # `e2.data.paths.REMOTE` in the syntax of RE2
 FILE = r"(?i)^file:"
 NOT_FETCHED = "no photo could be fetched"
 

@@ -10,6 +10,7 @@ VOCABULARY = {
     "brand": ["Nike", "Puma", "United Colors of Benetton", "Red Tape"],
     "colour": ["Red", "Blue", "White", "Navy Blue"],
     "gender": ["Men", "Women"],
+    "material": ["Leather"],
 }
 
 
@@ -27,6 +28,8 @@ VOCABULARY = {
         ("RED-TAPE shoes", {"brand": "Red Tape"}, "RED-TAPE shoes"),
         ("United Colors of Benetton Women navy-blue top", {"brand": "Nike", "gender": "Women"}, "Nike Women top"),
         ("Nike", {}, ""),
+        ("A faux-leather bag in leather look", {"material": "Leather"}, "A faux-leather bag in leather look"),
+        ("A PU leather bag with leather strap", {}, "A PU leather bag with strap"),
         ("A coat of wool", {"brand": "Nike"}, "A coat of wool"),
     ],
 )

@@ -488,6 +488,7 @@ PATHS = {
     "backslash": (r"im\0.jpg", "Windows image path", "write / for backslashes"),
     "drive": (r"C:\shop\0.jpg", "Windows image path", "write / for backslashes"),
     "drive with slashes": ("C:/shop/0.jpg", "Windows image path", "write / for backslashes"),
+    "named twice": ('{"path": "im/0.jpg", "path": "im/1.jpg"}', "missing image file", '"path": "im/1.jpg"'),
     "missing": ("im/none.jpg", "missing image file", "im/none.jpg"),
     "file of none": ("file:///none/such.jpg", "missing image file", "/none/such.jpg"),
 }

@@ -67,6 +67,14 @@ def test_lost_photos_are_counted_and_cost_only_products_without_others(shop, tmp
     assert not list((tmp_path / "out").glob("photos.sqlite*"))
 
 
+def test_addresses_without_a_scheme_are_fetched(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(PhotoFetcher, "_once", lambda self, url: asked.append(url) or encoded(photo(1, (80, 80))))
+    run_import(write_shopify(tmp_path / "p.csv", [["//cdn.shop.example/a.jpg?v=1"]]), tmp_path / "out")
+    assert asked == ["https://cdn.shop.example/a.jpg?v=1"]
+    assert len(open_catalogue(str(tmp_path / "out"), progress=False)[0].images) == 1
+
+
 def test_private_addresses_are_left_out(tmp_path):
     with shop_server() as shop:
         spec = write_shopify(tmp_path / "p.csv", [[shop.url("fine", number)] for number in range(3)])

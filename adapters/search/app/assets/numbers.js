@@ -1,11 +1,13 @@
 // From and to of a tag's numbers, such as a price.
 
 import { go, state } from "./address.js";
-import { el, plainName } from "./dom.js";
+import { about, el, plainName } from "./dom.js";
 
 const NUMBER = /^-?\d+([.,]\d+)?$/;
 
-export const entityOf = (filter) => filter.split(":")[0];
+// The entity of a filter; of the index's, whose names may hold colons, the longest.
+export const entityOf = (filter) =>
+  about.entities.filter((entity) => filter.startsWith(`${entity}:`)).sort((a, b) => b.length - a.length)[0] ?? filter.split(":")[0];
 export const without = (filters, entity) => filters.filter((filter) => entityOf(filter) !== entity);
 
 // The ends of a range "price:10..50", as texts; an end that is left out is empty.

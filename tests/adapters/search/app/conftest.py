@@ -27,6 +27,7 @@ COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 200), 
 OWN = "document.title='owned'"
 HOSTILE = f'</script><script>{OWN}</script><img src=x onerror="{OWN}"> \u202ered'
 WAIT = 30_000  # milliseconds for a browser on a busy machine
+COLON = "care:wash"  # a tag's name
 HOSTILE_ID = '../../etc/passwd?"<b>'
 
 
@@ -37,7 +38,7 @@ class Shelf:
     products: list[Product]
     name: str = "<i>shelf</i>"
     split: str = "test"
-    tags: tuple[str, ...] = (*TAGS, "price")
+    tags: tuple[str, ...] = (*TAGS, "price", COLON)
 
     def __len__(self) -> int:
         return len(self.products)
@@ -58,6 +59,7 @@ def products() -> list[Product]:
         )
         for i in range(39)
     ]
+    made[7].tags[COLON] = "cold: 30"
     return [*made, Product(HOSTILE_ID, (jpeg((0, 0, 0), 99),), (HOSTILE,), {"brand": HOSTILE, "colour": "red"})]
 
 

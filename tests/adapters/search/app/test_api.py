@@ -19,7 +19,7 @@ from e2.adapters.search.app.protection import bounded_body
 from e2.adapters.search.app.schemas import LONGEST_TEXT, Search
 from e2.adapters.search.reranking.base import HitScores
 from e2.adapters.search.store import IndexTrouble
-from tests.adapters.search.app.conftest import COLOURS, HOSTILE, HOSTILE_ID, png, products
+from tests.adapters.search.app.conftest import COLON, COLOURS, HOSTILE, HOSTILE_ID, png, products
 from tests.conftest import jpeg
 
 
@@ -79,6 +79,13 @@ def test_filters_and_their_counts(client):
         p.product_id for p in products() if p.tags["brand"] == "Nike" and p.tags["colour"] in ("red", "blue")
     }
     assert ids(client.get("/api/search", params={"tag": "brand:no such"})) == []
+
+
+def test_a_tag_whose_name_holds_a_colon(client):
+    found = client.get("/api/search", params={"tag": f"{COLON}:cold: 30"}).json()
+    assert [product["product_id"] for product in found["products"]] == ["tee-7"]
+    assert found["facets"][COLON] == {"cold: 30": 1}
+    assert client.get("/api/search", params={"between": f"{COLON}:1..2"}).json()["found"] == 0
 
 
 def test_ranges_of_numbers_and_their_counts(client):

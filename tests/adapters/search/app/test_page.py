@@ -2,7 +2,7 @@
 
 import re
 
-from tests.adapters.search.app.conftest import HOSTILE, png, shown
+from tests.adapters.search.app.conftest import COLON, HOSTILE, png, shown
 
 
 def test_type_filter_and_reopen(page, browser, address):
@@ -150,6 +150,16 @@ def test_hostile_texts_stay_texts(page):
     page.goto("/?q=%3Cimg+src%3Dx+onerror%3Ddocument.title%3D1%3E&tag=%3Cscript%3E:x")
     page.locator("#message").wait_for()
     assert page.title() != "owned"
+
+
+def test_a_tag_whose_name_holds_a_colon_is_ticked(page):
+    page.goto("/")
+    shown(page)
+    page.locator(f'[data-tag="{COLON}:cold: 30"]').check()
+    page.locator("#chips", has_text="cold: 30").wait_for()
+    page.wait_for_function("document.querySelectorAll('#results .card').length === 1")
+    page.locator(f'[data-tag="{COLON}:cold: 30"]').uncheck()
+    page.wait_for_function("document.querySelectorAll('#results .card').length > 1")
 
 
 def test_empty_and_error_states_lead_on(page):
