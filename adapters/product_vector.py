@@ -1,10 +1,12 @@
 """One vector for a product of several photos, for indexes, embeddings and evaluations."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from e2.adapters.encoder import Encoder
 from e2.adapters.product_images import ProductImages
@@ -12,7 +14,29 @@ from e2.adapters.unit_vectors import normalised
 from e2.data.product import Catalogue, Product, texts_only
 from e2.errors import InputError, printable
 
-PHOTOS, FIRST = "photos", "first"
+PHOTOS, FIRST, VIEWS = "photos", "first", "+views"
+RULE = re.compile(rf"({PHOTOS}|{FIRST})({re.escape(VIEWS)})?(?:\+text=(.+))?")
+MARGIN = 0.05  # of a photo's sides, outside its middle
+
+
+def middle(photo: Image.Image) -> Image.Image:
+    """The middle 90 % of a photo, each way."""
+    across, down = round(MARGIN * photo.width), round(MARGIN * photo.height)
+    return photo.crop((across, down, photo.width - across, photo.height - down))
+
+
+@dataclass(frozen=True)
+class ViewedImages(Sequence[Image.Image]):
+    """Photos as a function shows them."""
+
+    images: ProductImages
+    view: Callable[[Image.Image], Image.Image]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> Image.Image:  # type: ignore[override]  # no slices
+        return self.view(self.images[i])
 
 
 @dataclass(frozen=True)
@@ -25,36 +49,40 @@ class ProductVector:
     Attributes:
         first: only the first photo.
         text: share of the description, 0 to below 1.
+        views: a photo's vector is the normalised mean of three: of the photo, mirrored, and of its middle.
     """
 
     first: bool = False
     text: float = 0.0
+    views: bool = False
 
     @classmethod
     def parse(cls, rule: str) -> "ProductVector":
-        """Reads ``photos`` or ``first``, maybe with ``+text=SHARE``.
+        """Reads ``photos`` or ``first``, maybe with ``+views``, maybe with ``+text=SHARE``.
 
         Raises:
             InputError: another rule.
 
         Example:
             >>> ProductVector.parse("photos+text=0.1")
-            ProductVector(first=False, text=0.1)
+            ProductVector(first=False, text=0.1, views=False)
         """
-        photos, plus, share = rule.partition("+text=")
+        found = RULE.fullmatch(rule)
+        photos, views, share = found.groups() if found else ("", None, None)
         try:
-            text = float(share) if plus else 0.0
+            text = float(share or 0)
         except ValueError:
             text = -1.0
-        if photos not in (PHOTOS, FIRST) or not 0 <= text < 1 or (plus and not text):
+        if not found or not 0 <= text < 1 or (share and not text):
             raise InputError(
                 f"product vector {printable(repr(rule))}: write {PHOTOS} (the mean of all), {FIRST} (the first photo alone), "
-                f"or either with a share of the description above 0 and below 1, e.g. {PHOTOS}+text=0.1"
+                f"either with three views of each ({PHOTOS}{VIEWS}), and with a share of the description above 0 and below 1, "
+                f"e.g. {PHOTOS}+text=0.1"
             )
-        return cls(photos == FIRST, text)
+        return cls(photos == FIRST, text, bool(views))
 
     def __str__(self) -> str:
-        return (FIRST if self.first else PHOTOS) + (f"+text={self.text}" if self.text else "")
+        return (FIRST if self.first else PHOTOS) + VIEWS * self.views + (f"+text={self.text}" if self.text else "")
 
     def images(self, product: Product) -> Sequence[bytes | Path]:
         """Photos of a product that its vector is made of."""
@@ -79,13 +107,21 @@ class ProductVector:
         products = [light[int(row)] for row in rows]
         counts = [len(self.images(product)) for product in products]
         numbers = np.concatenate([np.arange(count) for count in counts])
-        photos = encoder.encode_images(ProductImages(catalogue, np.repeat(rows, counts), numbers), progress)
+        photos = self.of_photos(encoder, ProductImages(catalogue, np.repeat(rows, counts), numbers), progress)
         return self.joined(encoder, products, np.split(photos, np.cumsum(counts)[:-1]), progress)
+
+    def of_photos(self, encoder: Encoder, images: ProductImages, progress: bool = True) -> np.ndarray:
+        """Encodes photos by the rule's views: unit vectors (I, D)."""
+        whole = encoder.encode_images(images, progress)
+        if not self.views:
+            return whole
+        further = [encoder.encode_images(ViewedImages(images, view), progress) for view in (ImageOps.mirror, middle)]
+        return normalised(sum(further, whole))
 
     def joined(
         self, encoder: Encoder, products: Sequence[Product], photos: Sequence[np.ndarray], progress: bool = True
     ) -> np.ndarray:
-        """Joins the unit vectors (n, D) of each product's photos, with the descriptions' if they have a share: (N, D)."""
+        """Joins each product's vectors (n, D) of `of_photos`, with the descriptions' if they have a share: (N, D)."""
         texts = encoder.encode_texts([product.captions[0] for product in products], progress) if self.text else None
         return np.stack([self.of_one(own, None if texts is None else texts[row]) for row, own in enumerate(photos)])
 

@@ -28,7 +28,8 @@ Text = Annotated[TextKind, typer.Option(help="the description, or the descriptio
 ProductVectorRule = Annotated[
     str,
     typer.Option(
-        metavar="RULE", help="how a product's photos become one vector: photos (their mean), first, or e.g. photos+text=0.1"
+        metavar="RULE",
+        help="one vector of a product's photos: photos (their mean), first, photos+views, photos+text=0.1, ...",
     ),
 ]
 Models = Annotated[list[str], typer.Option("--model", help=f"{ENCODERS}; repeatable")]

@@ -286,9 +286,11 @@ def open_facts(
     others = [name for name in splits_of(data) if name != catalogue.split]
     vocabulary = tag_vocabulary(catalogue, *(table.open(data, name, tags) for name in others))
     vocabulary.pop(TITLE, None)  # a text, no fact
+    columns = table.read(tags)["columns"]
+    synonyms = {entity: rule.values or {} for entity in vocabulary if (rule := columns.rule_of(entity))}
     if mode != "sure":
-        return Rules(vocabulary)
-    rules, counts = sure_facts(captioner, table.open(data, labelled, tags), vocabulary, **how)
+        return Rules(vocabulary, synonyms=synonyms)
+    rules, counts = sure_facts(captioner, table.open(data, labelled, tags), vocabulary, synonyms=synonyms, **how)
     shares = ", ".join(f"{entity} {right:,} of {made:,}" for entity, (right, made) in counts.items())
     kept = ", ".join(rules.sure) or "none"
     say(f"facts stated rightly on {labelled}: {shares}; sure from {PRECISION:.0%}: {kept}")

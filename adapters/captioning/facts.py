@@ -10,7 +10,7 @@ Only values of a vocabulary are recognised, in any spelling (`e2.spelling`): wha
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ _DANGLING = re.compile(rf"(?:^|\s+)(?:in|of|by|from|with|and|or|&)\s+{GAP}(?=\s*
 _LISTED = re.compile(rf"{GAP}\s*(?:,|\b(?:and|or)\b|&)\s+(?=\w)", re.IGNORECASE)
 
 Item = tuple[str, str]  # entity and value
+Synonyms = Mapping[str, Mapping[str, Sequence[str]]]  # entity -> value -> its other names
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,22 @@ class Facts:
         vocabulary: entity -> its values, by which facts are recognised.
         own: True: a product's own tags stand, and replace others; False: none is consulted.
         sure: entities whose values stand as the decoder states them.
+        synonyms: entity -> value -> its other names.
     """
 
     vocabulary: Mapping[str, Sequence[str]]
     own: bool = True
     sure: tuple[str, ...] = ()
+    synonyms: Synonyms = field(default_factory=dict)
 
     @cached_property
     def _phrases(self) -> Phrases[Item]:
-        return Phrases((value, (entity, value)) for entity, values in self.vocabulary.items() for value in values)
+        return Phrases(
+            (name, (entity, value))
+            for entity, values in self.vocabulary.items()
+            for value in values
+            for name in (value, *self.synonyms.get(entity, {}).get(value, ()))
+        )
 
     def found(self, caption: str) -> list[PhraseMatch[Item]]:
         """Values that a caption names."""
@@ -89,7 +97,7 @@ class Facts:
 
     def description(self) -> dict[str, Any]:
         """Description that a resumed run has to share."""
-        return {"own": self.own, "sure": list(self.sure), "vocabulary": digest([repr(self.vocabulary)])}
+        return {"own": self.own, "sure": list(self.sure), "vocabulary": digest([repr(self.vocabulary), repr(self.synonyms)])}
 
 
 def _mended(text: str, before: str) -> str:
@@ -120,6 +128,7 @@ def sure_facts(
     labelled: Catalogue,
     vocabulary: Mapping[str, Sequence[str]],
     *,
+    synonyms: Synonyms | None = None,
     precision: float = PRECISION,
     progress: bool = True,
     **decoding: Any,
@@ -129,6 +138,7 @@ def sure_facts(
     Args:
         labelled: products with tags that neither encoder nor captioner have learned from; up to `PHOTOS` are captioned.
         vocabulary: entity -> values.
+        synonyms: of these.
         precision: least share of right statements of a sure entity, of at least `FEW`.
         decoding: options of `Decoding`, as the captions will be written by.
 
@@ -145,6 +155,9 @@ def sure_facts(
         raise InputError(
             f"{labelled.name} split {labelled.split} has no photo with tags to measure sure facts on; name columns by --tags"
         )
-    counts = stated_rightly(Facts(vocabulary), captioner.caption(images, progress=progress, **decoding), tags)
+    synonyms = synonyms or {}
+    counts = stated_rightly(
+        Facts(vocabulary, synonyms=synonyms), captioner.caption(images, progress=progress, **decoding), tags
+    )
     sure = tuple(entity for entity, (right, made) in counts.items() if made >= FEW and right >= precision * made)
-    return Facts(vocabulary, own=False, sure=sure), counts
+    return Facts(vocabulary, own=False, sure=sure, synonyms=synonyms), counts

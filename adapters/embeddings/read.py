@@ -100,6 +100,8 @@ class StoredProducts:
             if "image" not in self._ready.settings["what"].split(","):
                 raise InputError(f"{path} holds vectors of products by the rule {made}, not {rule}; take that, or embed again")
             self._ready = None
+        if rule.views and not self._ready:
+            raise InputError(f"{path} holds vectors of whole photos; embed again with --what product --product-vector {rule}")
         self._photos = self._ready or StoredVectors(path, encoder, "image")
         if rule.text and not self._ready:
             self._texts = StoredVectors(path, encoder, "text")

@@ -217,7 +217,9 @@ def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Ta
         entities = np.tile(np.array(tags, dtype=object), len(rows))
         repeated_ids, repeated_indices = (np.repeat(part, len(tags)) for part in (ids[rows], indices))
         yield "region", _table("region", repeated_ids, repeated_indices, regions.reshape(-1, regions.shape[-1]), entities)
-    if images is not None and "product" in job.what:
+    if "product" in job.what:
+        if job.product_vector.views:
+            images = job.product_vector.of_photos(job.encoder, _photos(products, rows, indices), job.progress)
         photos = np.split(images, np.flatnonzero(np.diff(rows)) + 1)
         vectors = job.product_vector.joined(job.encoder, products, photos, job.progress)
         yield "product", _table("product", ids, np.zeros(len(ids), np.int32), vectors)
@@ -227,12 +229,17 @@ def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Ta
         yield "text", _table("text", ids[rows], indices, job.encoder.encode_texts(texts, job.progress))
 
 
+def _photos(products: list[Product], rows: np.ndarray, indices: np.ndarray) -> ProductImages:
+    return ProductImages(products, rows, indices)  # type: ignore[arg-type]  # it asks for nothing but products by row
+
+
 def _look(
     job: EmbedJob, products: list[Product], rows: np.ndarray, indices: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Embeds photos as image vectors (N, D) and region vectors (N, E, D), each photo read once; None: not needed."""
-    photos = ProductImages(products, rows, indices)  # type: ignore[arg-type]  # it asks for nothing but products by row
-    whole, regions = {"image", "product"} & set(job.what), "region" in job.what
+    photos = _photos(products, rows, indices)
+    own = {"image"} if job.product_vector.views else {"image", "product"}  # products of views look for themselves
+    whole, regions = own & set(job.what), "region" in job.what
     if whole and regions:
         return job.encoder.encode_images_and_regions(photos, job.progress)
     images = job.encoder.encode_images(photos, job.progress) if whole else None

@@ -137,7 +137,9 @@ def encode(encoder: Encoder, tasks: CompareTasks) -> tuple[CatalogueVectors, dic
     start = time.perf_counter()
     images, regions = images_and_regions(encoder, photos)
     took = time.perf_counter() - start
-    products = tasks.product_vector.joined(encoder, tasks.products, np.split(images, firsts[1:]))
+    rule = tasks.product_vector
+    viewed = rule.of_photos(encoder, photos) if rule.views else images
+    products = rule.joined(encoder, tasks.products, np.split(viewed, firsts[1:]))
     vectors = CatalogueVectors(images, products, images[firsts], None if regions is None else regions[firsts])
     some = [photos[row] for row in range(min(TIMED, len(photos)))]
     return vectors, {"photos_per_second": len(photos) / took, "photo_ms": _one_at_a_time(encoder.encode_images, some)}

@@ -1,11 +1,14 @@
 """One vector a product: the same by every way to it, and that of a naive mean."""
 
+import io
 import json
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from e2.adapters.embeddings.read import StoredVectors
 from e2.adapters.embeddings.write import write_embeddings
 from e2.adapters.product_vector import ALL_PHOTOS, ProductVector
 from e2.adapters.search.build import Written, build_index, update_index
@@ -19,7 +22,7 @@ from tests.benchmarks.stubs import Shelf, colour_encoder, png
 from tests.command import run_command
 from tests.conftest import jpeg
 
-RULES = ("photos", "first", "photos+text=0.1", "first+text=0.5")
+RULES = ("photos", "first", "photos+text=0.1", "first+text=0.5", "photos+views", "first+views+text=0.5")
 PHOTOS = (("red", "white", "red"), ("blue",), ("green", "green"), ("black", "red"))
 WORDS = ("white", "blue", "red", "green")
 
@@ -62,6 +65,10 @@ def test_every_way_leads_to_the_naive_mean(shelf, tmp_path, rule):
         features = tmp_path / "-".join(kinds)
         manifest = write_embeddings(encoder, shelf, features, what=kinds, product_vector=chosen, shard_size=3, progress=False)
         assert manifest["rows"].get("product", 4) == 4 and set(manifest["rows"]) == set(kinds)
+        if chosen.views and "product" not in kinds:
+            with pytest.raises(InputError, match=r"holds vectors of whole photos.*--what product"):
+                _ = MemoryStore(encoder, index=features, product_vector=chosen).vectors
+            continue
         store = MemoryStore(encoder, index=features, product_vector=chosen)
         np.testing.assert_allclose(store.vectors[0], wanted, atol=1e-6)
         assert store.vectors[1] == list("abcd")
@@ -69,6 +76,23 @@ def test_every_way_leads_to_the_naive_mean(shelf, tmp_path, rule):
         build_index(encoder, shelf, built, features=features, product_vector=chosen, progress=False)
         np.testing.assert_array_equal(in_index(built), in_index(tmp_path / "i"))
     np.testing.assert_allclose(MemoryStore(encoder, shelf, product_vector=chosen).vectors[0], wanted, atol=1e-6)
+
+
+def test_three_views_of_a_photo(tmp_path):
+    """The encoder sees the first pixel: red in the photo, blue in its mirror image, green in its middle."""
+    photo = Image.new("RGB", (20, 20), "green")
+    photo.putpixel((0, 0), (255, 0, 0))
+    photo.putpixel((19, 0), (0, 0, 255))
+    photo.putpixel((1, 1), (0, 255, 0))
+    file = io.BytesIO()
+    photo.save(file, "PNG")
+    shelf = Shelf([Product("a", (file.getvalue(),), ("red",)), Product("b", (png("red"),), ("blue",))])
+    encoder, rule = colour_encoder(), ProductVector.parse("photos+views")
+    wanted = np.array([[3**-0.5, 3**-0.5, 3**-0.5, 0, 0], [1, 0, 0, 0, 0]], np.float32)
+    np.testing.assert_allclose(rule.encode(encoder, shelf, progress=False), wanted, atol=1e-6)
+    write_embeddings(encoder, shelf, tmp_path / "e", what=("image", "product"), product_vector=rule, progress=False)
+    np.testing.assert_allclose(MemoryStore(encoder, index=tmp_path / "e", product_vector=rule).vectors[0], wanted, atol=1e-6)
+    np.testing.assert_allclose(next(StoredVectors(tmp_path / "e", encoder, "image").batches())[1], np.eye(5)[[0, 0]])
 
 
 def test_an_index_keeps_its_rule(shelf, tmp_path):
@@ -85,9 +109,11 @@ def test_an_index_keeps_its_rule(shelf, tmp_path):
     np.testing.assert_allclose(in_index(tmp_path / "i"), ALL_PHOTOS.encode(encoder, shelf, progress=False), atol=1e-3)
 
 
-@pytest.mark.parametrize("rule", ["", "mean", "photos+text=1", "photos+text=-0.1", "first+text=x"])
+@pytest.mark.parametrize(
+    "rule", ["", "mean", "photos+text=1", "photos+text=-0.1", "first+text=x", "views", "photos+views+views"]
+)
 def test_another_rule_is_refused(rule):
-    with pytest.raises(InputError, match=r"write photos .* first .* e\.g\. photos\+text=0\.1"):
+    with pytest.raises(InputError, match=r"write photos .* first .*photos\+views.* e\.g\. photos\+text=0\.1"):
         ProductVector.parse(rule)
 
 

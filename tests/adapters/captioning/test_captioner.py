@@ -235,7 +235,9 @@ def test_a_product_import_of_shopify(decap, encoder, catalogue, tmp_path, monkey
 
 def test_write_holds_captions_to_the_tags_of_the_catalogue(decap, shop, catalogue, tmp_path, monkeypatch):
     stated = "Nike silk coat by Puma"
-    monkeypatch.setattr(Captioner, "caption_features", lambda self, features, *_, **__: [stated] * len(features))
+    monkeypatch.setattr(
+        Captioner, "caption_features", lambda self, features, *_, **__: [stated] * len(features)
+    )  # as it is then
 
     def write(out, *options):
         line = ["write", "--captioner", decap, "--data", shop, "--split", "train", "--out", tmp_path / out, "--workers", "0"]
@@ -255,6 +257,12 @@ def test_write_holds_captions_to_the_tags_of_the_catalogue(decap, shop, catalogu
     assert set(read_captions(tmp_path / "free.jsonl").captions.values()) == {stated}
     assert "note: no tags to hold captions to" in write("none.jsonl").stderr
     assert set(read_captions(tmp_path / "none.jsonl").captions.values()) == {stated}
+    stated = "Swoosh coat"  # a name that the rules give to Nike
+    (tmp_path / "tags.yaml").write_text("brand: {column: brand, values: {Nike: [swoosh], Puma: []}}")
+    write("rules.jsonl", "--tags", str(tmp_path / "tags.yaml"))
+    for product in products:
+        caption = read_captions(tmp_path / "rules.jsonl").captions[product.product_id]
+        assert caption == {"Nike": stated, "Puma": "Puma coat"}.get(product.tags.get("brand"), "Coat")
 
 
 class Listed(CataloguePhotos):

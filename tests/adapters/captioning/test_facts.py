@@ -37,6 +37,12 @@ def test_own_tags_stand_and_others_go(caption, tags, held):
     assert Facts(VOCABULARY).hold(caption, tags) == held
 
 
+def test_other_names_of_a_value_claim_it():
+    facts = Facts({"composition": ["elastane", "cotton"]}, synonyms={"composition": {"elastane": ["spandex"]}})
+    assert facts.hold("A spandex top in cotton", {"composition": "cotton | elastane"}) == "A spandex top in cotton"
+    assert facts.hold("A spandex top", {"composition": "cotton"}) == "A cotton top"
+
+
 def test_sure_entities_stand_as_stated():
     facts = Facts(VOCABULARY, own=False, sure=("gender",))
     assert facts.hold("Nike Men Blue T-shirt", {"brand": "Nike", "gender": "Women"}) == "Men T-shirt"
