@@ -218,10 +218,11 @@ def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Ta
         repeated_ids, repeated_indices = (np.repeat(part, len(tags)) for part in (ids[rows], indices))
         yield "region", _table("region", repeated_ids, repeated_indices, regions.reshape(-1, regions.shape[-1]), entities)
     if "product" in job.what:
-        if job.product_vector.views:
-            images = job.product_vector.of_photos(job.encoder, _photos(products, rows, indices), job.progress)
-        photos = np.split(images, np.flatnonzero(np.diff(rows)) + 1)
-        vectors = job.product_vector.joined(job.encoder, products, photos, job.progress)
+        rule, seen = job.product_vector, images
+        if seen is None or rule.views:
+            seen = rule.of_photos(job.encoder, _photos(products, rows, indices), job.progress)
+        photos = np.split(seen, np.flatnonzero(np.diff(rows)) + 1)
+        vectors = rule.joined(job.encoder, products, photos, job.progress)
         yield "product", _table("product", ids, np.zeros(len(ids), np.int32), vectors)
     if "text" in job.what:
         rows, indices = _flat([len(product.captions) for product in products])
