@@ -167,11 +167,13 @@ def _scores(
 
 
 def _named(means: np.ndarray, places: Mapping[str, slice], entities: Sequence[str]) -> dict[str, np.ndarray]:
-    """Converts (R, K) means of all measures to metrics, (R,) each. A resample's balance leaves out absent values."""
+    """Makes metrics of the (R, K) means of all measures, (R,) each. A balance leaves out absent values (all: NaN)."""
     metrics = {MEAN: np.mean([means[:, places[entity].start] for entity in entities], axis=0)}
     for name, place in places.items():
         metrics[f"{name}_accuracy"] = means[:, place.start]
-        metrics[f"{name}_balanced_accuracy"] = np.nanmean(means[:, place.start + 1 : place.stop], axis=1)
+        each = means[:, place.start + 1 : place.stop]
+        present = np.isfinite(each).sum(axis=1)
+        metrics[f"{name}_balanced_accuracy"] = np.where(present, np.nansum(each, axis=1), np.nan) / np.maximum(present, 1)
     return metrics
 
 

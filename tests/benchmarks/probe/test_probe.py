@@ -168,6 +168,14 @@ def test_two_encoders_are_compared_on_the_same_products(splits, tmp_path):
     assert (tmp_path / "comparison.json").is_file() and (tmp_path / "2_good" / "metrics.json").is_file()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_resample_without_the_products_of_a_tag_says_nothing_of_it():
+    from e2.benchmarks.probe.evaluate import _named
+
+    found = _named(np.array([[np.nan, np.nan, np.nan], [0.5, 0.25, np.nan], [0.5, 0.0, 1.0]]), {"x": slice(0, 3)}, ["x"])
+    np.testing.assert_array_equal(found["x_balanced_accuracy"], [np.nan, 0.25, 0.5])
+
+
 def test_balanced_accuracy_is_scikit_learns():
     metrics = pytest.importorskip("sklearn.metrics")
     from e2.benchmarks.probe.evaluate import Labels, Probed, _scores
