@@ -49,6 +49,7 @@ from e2.errors import InputError
 ORDER = 3600  # seconds that a server may take to cluster many vectors
 EXACT = 1_000_000  # products up to which every vector is searched
 SHARE = 8  # share of clusters searched without a filter, as a divisor
+SEGMENT = 1 << 30  # bytes of a part that a server clusters by itself, unless it was set up otherwise
 MESSAGE = 16 << 20  # bytes of a write: a server takes 64 MB
 
 
@@ -255,7 +256,7 @@ class MilvusStore:
         """Chooses clusters if there are too many products for exhaustive search, and waits until all are in them."""
         products = self._reader.count(None, patience=WRITE)
         if products > EXACT and not self._clusters:
-            clusters = 4 * isqrt(products)
+            clusters = clusters_of(products, self.manifest.dim)
             self._call("release_collection", patience=WRITE)
             self._call("drop_index", "vector", patience=WRITE)
             self._call("create_index", index_params(clusters), patience=ORDER)
@@ -280,6 +281,14 @@ class MilvusStore:
                 hits = found[number] + [hit_of(rows[row], float(line[row]), self.entities) for row in best]
                 found[number] = sorted(hits, key=lambda hit: -hit.score)[:k]
         return found
+
+
+def clusters_of(products: int, dim: int) -> int:
+    """Clusters to ask for: four times the root of the products in a segment, whose bytes may be all vectors.
+
+    A server gives each segment as many as it can fill, and searches in each as many as a search names.
+    """
+    return 4 * isqrt(min(products, SEGMENT // (4 * dim)))
 
 
 def _messages(rows: Sequence[dict]) -> Iterator[list[dict]]:

@@ -159,6 +159,16 @@ def test_a_filter_loses_no_product(milvus, monkeypatch, exact):
     index.close()
 
 
+@pytest.mark.parametrize(
+    ("products", "dim", "clusters"), [(1_000_001, 128, 4000), (1_000_001, 512, 2896), (100_000_000, 512, 2896)]
+)
+def test_clusters_are_those_of_a_segment(products, dim, clusters):
+    """A server makes at most one cluster for 39 vectors of a segment: of 40,000 wanted, an eighth would be all there are."""
+    assert milvus_store.clusters_of(products, dim) == clusters
+    in_a_segment = min(products, 2**30 // (4 * dim)) // 39
+    assert clusters // milvus_store.SHARE < in_a_segment / 4
+
+
 def test_a_filter_loses_no_product_that_is_not_ordered_yet(filled, milvus, monkeypatch):
     """A server may miss some of what was written since `finish`; few that pass are looked at one by one until the next."""
     index, entries = filled
