@@ -10,7 +10,7 @@ from e2.training.presets import preset
 
 def variants(context: Context) -> list[Variant]:
     """Every method against plain contrastive training; methods with tokens also against the control without."""
-    plain = methods("clip", "filip", "clip-lite", "multifield", "e2")
+    plain = methods("clip", "filip", "clip-lite", "ei-clip", "multifield", "e2")
     return [*plain, Variant("e2-paper", paper_settings(context), against=("clip", "multifield", "e2"))]
 
 
