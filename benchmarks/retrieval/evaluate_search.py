@@ -119,7 +119,7 @@ def share_found(hits: Sequence[str], right: frozenset[str]) -> float:
 def measured(encoder: Encoder, indexes: Sequence[ProductIndex], asked: Sequence[Asked], *, seed: int = 0) -> dict[str, Any]:
     """R@10 in percent of each way, with 95 % intervals by bootstrap over the products that queries were drawn from."""
     whole, gaps = indexes
-    vectors = encoder.encode_texts([query.words for query in asked]).numpy()
+    vectors = encoder.encode_texts([query.words for query in asked])
     found = np.empty((len(asked), len(WAYS)))
     for row, query in enumerate(asked):
         vector = vectors[row : row + 1]

@@ -73,9 +73,9 @@ def test_ways_are_those_of_search_and_of_a_naive_ranking(index, encoder, tmp_pat
     asked = queries(products, "a tag", size=15)
     found = measured(encoder, (index, gaps), asked)
     vectors, texts = np.stack([product.vector for product in products]), encoder.encode_texts([query.words for query in asked])
-    near = [[products[row].product_id for row in np.argsort(-(vectors @ text))[:TOP]] for text in texts.numpy()]
+    near = [[products[row].product_id for row in np.argsort(-(vectors @ text))[:TOP]] for text in texts]
     both = [[hit.product_id for hit in hybrid_search(index, text[None], query.words, TOP).hits]
-            for text, query in zip(texts.numpy(), asked, strict=True)]  # fmt: skip
+            for text, query in zip(texts, asked, strict=True)]  # fmt: skip
     for way, lists in (("vectors", near), ("both", both)):
         naive = 100 * np.mean([share_found(hits, query.right) for hits, query in zip(lists, asked, strict=True)])
         assert found[way]["R@10"] == pytest.approx(naive, abs=0.01)
