@@ -8,7 +8,7 @@ losses, and of the gradients, is that of one process.
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -149,19 +149,6 @@ def by_appearance(index: Tensor) -> tuple[Tensor, Tensor]:
     appeared, _ = first_of_each(named[named >= 0])
     order = appeared.argsort()
     return torch.where(index < 0, -1, order.argsort()[index]), order
-
-
-def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replaces each gradient by its mean over the processes; those of sharded parameters (FSDP) already are.
-
-    A distributed wrapper would do the same during the backward pass, but only for one forward and one backward pass a step,
-    which gradient caching is not.
-    """
-    gradients = [p.grad for p in parameters if p.grad is not None and not isinstance(p.grad, DTensor)]
-    works = [dist.all_reduce(gradient, async_op=True) for gradient in gradients]
-    for work, gradient in zip(works, gradients, strict=True):
-        work.wait()
-        gradient.div_(dist.get_world_size())
 
 
 def shared_means(values: dict[str, Tensor]) -> dict[str, Tensor]:

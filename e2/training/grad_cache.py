@@ -61,10 +61,15 @@ class CachedFeatures:
             part.features = {}
         return {name: tensor.requires_grad_() for name, tensor in joined.items()}
 
-    def backward(self) -> None:
-        """Encodes each chunk again and adds to the weights' gradients; call it after the losses' backward pass."""
-        for parts, leaves in ((self.image_parts, self.features.images), (self.text_parts, self.features.texts)):
-            for part in parts:
+    def backward(self, last: Callable = contextlib.nullcontext) -> None:
+        """Encodes each chunk again and adds to the weights' gradients; call it after the losses' backward pass.
+
+        ``last``: context of the last chunk's pass. It is one of photos, whose tower is the larger one.
+        """
+        sides = ((self.text_parts, self.features.texts), (self.image_parts, self.features.images))
+        passes = [(part, leaves) for parts, leaves in sides for part in parts]
+        for number, (part, leaves) in enumerate(passes, 1):
+            with last() if number == len(passes) else contextlib.nullcontext():
                 part.backward({name: leaf.grad[part.rows] for name, leaf in leaves.items() if leaf.grad is not None})
 
 

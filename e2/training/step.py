@@ -2,17 +2,20 @@
 
 import contextlib
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn.utils import clip_grads_with_norm_
 
 from e2.batch import Batch
 from e2.data.seeds import mixed_seed
 from e2.devices import computing_in, dtype_of
-from e2.distributed import average_gradients, gather_step, own_rows, shared_means
+from e2.distributed import gather_step, own_rows, shared_means
 from e2.errors import TrainingStopped
 from e2.towers import open_tower
+from e2.training.averaging import GradientAverage
 from e2.training.grad_cache import CachedFeatures
 from e2.training.optim import set_rates
 from e2.training.patch_dropout import draw_patches
@@ -67,22 +70,27 @@ def draw_noise(run: Run, batch: Batch) -> None:
 
 def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
     """Computes the gradients of the whole batch's loss; returns the loss's terms."""
-    cached, size = None, run.config.data.chunk_size
+    cached, size, several = None, run.config.data.chunk_size, run.accelerator.num_processes > 1
+    average = GradientAverage(run.method.parameters() if several else (), of_texts(run) if size else ())
     if size:
         cached = CachedFeatures(run.method, batch, size, lambda: precision(run))
     with precision(run):
         features = cached.features if cached else run.method.features(batch)
-        if run.accelerator.num_processes > 1:
+        if several:
             features, batch = gather_step(features, batch)
             batch.targets = run.method.targets(batch)
         losses = run.method.losses(features, batch)
-        run.accelerator.backward(sum(losses.values()))
+        with contextlib.nullcontext() if cached else average.during():
+            run.accelerator.backward(sum(losses.values()))
     if cached:
-        cached.backward()
-    if run.accelerator.num_processes > 1:
-        average_gradients(run.method.parameters())
-        losses = shared_means(losses)
-    return losses
+        cached.backward(average.during)
+    average.finish()
+    return shared_means(losses) if several else losses
+
+
+def of_texts(run: Run) -> Iterator[Parameter]:
+    """Yields the weights that no photo's embedding depends on."""
+    return (p for name, p in run.model.clip.named_parameters() if not name.startswith("visual."))
 
 
 def precision(run: Run) -> contextlib.AbstractContextManager[None]:
