@@ -4,10 +4,11 @@ Order, choice of photo and caption, and augmentation are functions of (seed, tur
 workers and of earlier steps. So a resumed run continues bit for bit without stored random state.
 """
 
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -248,10 +249,9 @@ def training_loader(
         views,
         batch_sampler=sampler,
         collate_fn=Collate(tokenizer, plan),
-        num_workers=workers,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=leave_stopping_to_the_parent,
+        **worker_options(workers),
     )
     try:
         for batch, messages in loader:
@@ -261,6 +261,19 @@ def training_loader(
             yield batch
     finally:
         lost.close()
+
+
+def worker_options(workers: int) -> dict[str, Any]:
+    """Arguments of a ``DataLoader`` whose workers leave stopping to their parent.
+
+    They are forked where Python can, as Linux always had it. From Python 3.14 on a server forks them by default, and the end
+    of that server, by a SIGTERM to all processes of a job, would pass for the end of its workers.
+    """
+    if not workers:
+        return {}
+    known, chosen = multiprocessing.get_all_start_methods(), multiprocessing.get_start_method(allow_none=True)
+    context = "fork" if chosen is None and known[0] == "forkserver" else chosen
+    return {"num_workers": workers, "worker_init_fn": leave_stopping_to_the_parent, "multiprocessing_context": context}
 
 
 def leave_stopping_to_the_parent(worker: int) -> None:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from e2.activations import half_precision
 from e2.counting import counted
-from e2.data.loader import leave_stopping_to_the_parent
+from e2.data.loader import worker_options
 from e2.data.lost import LostPhoto, LostPhotos
 from e2.data.photo_views import PhotoViews, blank
 from e2.distributed import processes
@@ -109,8 +109,7 @@ class CacheFiller:
             Decoded(self.pictures),
             batch_sampler=[[(view, row) for row in rows] for (view, _), rows in batches],
             collate_fn=list,
-            num_workers=self.workers,
-            worker_init_fn=leave_stopping_to_the_parent,
+            **worker_options(self.workers),
         )
         lost = LostPhotos("the cache goes without a photo that cannot be read")
         parts: list[dict[str, Tensor]] = []

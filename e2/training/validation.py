@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from e2.activations import Photos, stack_photos
-from e2.data.loader import leave_stopping_to_the_parent
+from e2.data.loader import worker_options
 from e2.data.lost import LostPhotos
 from e2.data.photo_views import PhotoViews
 from e2.data.product import Catalogue, tag_text
@@ -82,9 +82,7 @@ def validate(
     lost = LostPhotos("validation goes on without a photo that can no longer be read")
     with torch.inference_mode(), in_mode(model, training=False):
         own = Subset(products, own_rows(len(products)))
-        for pixels, batch, messages in DataLoader(
-            own, batch_size, num_workers=workers, worker_init_fn=leave_stopping_to_the_parent, collate_fn=collate
-        ):
+        for pixels, batch, messages in DataLoader(own, batch_size, collate_fn=collate, **worker_options(workers)):
             tokens = tokenizer(batch)
             keys.append(text_keys(tokens))
             tokens = cut_to_longest(model.clip, tokens)

@@ -1,14 +1,16 @@
 import io
 import itertools
+import multiprocessing
 from collections import Counter
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from e2.data import Product, load_image, open_catalogue
 from e2.data.draw import Portion, epoch_order
-from e2.data.loader import Collate, StepSampler, TrainingView, TrainingViews
+from e2.data.loader import Collate, StepSampler, TrainingView, TrainingViews, worker_options
 from e2.data.transforms import training_transform
 from e2.factory import create_model_and_transforms, get_tokenizer
 from tests.conftest import TAGS
@@ -151,3 +153,19 @@ def test_texts_of_the_same_tokens_are_one_however_they_are_spelt(tiny):
     assert batch.tag_index.tolist() == [[2, 3], [2, -1], [2, 3], [4, 5]]
     assert len(batch.tokens) == len(batch.text_keys) == len(batch.text_keys.unique()) == 6
     assert torch.equal(batch.tokens, get_tokenizer(tiny)(["a tee", long, "nike", "red", "puma", "blue"]))
+
+
+@pytest.mark.parametrize(
+    ("known", "chosen", "taken"),
+    [
+        (["forkserver", "spawn", "fork"], None, "fork"),  # Python 3.14 on Linux
+        (["forkserver", "spawn", "fork"], "forkserver", "forkserver"),  # as asked for
+        (["fork", "spawn", "forkserver"], None, None),
+        (["spawn"], None, None),
+    ],
+)
+def test_workers_hang_on_no_server_that_a_signal_ends(known, chosen, taken, monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: known)
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda allow_none: chosen)
+    assert worker_options(0) == {} and worker_options(2)["multiprocessing_context"] == taken
+    assert next(iter(torch.utils.data.DataLoader([7], **worker_options(0)))).item() == 7
