@@ -48,11 +48,11 @@ class Search(BaseModel):
     offset: int = Field(0, ge=0, le=DEEPEST, description="products to skip")
 
     def tags(self, entities: Sequence[str]) -> dict[str, list[str]]:
-        """Of the index's entities: values, of which a product must have one."""
+        """Maps entities of the index to values of which a product must have one."""
         return tags_of(self.tag, entities)
 
     def ranges(self, entities: Sequence[str]) -> dict[str, tuple[float, float]]:
-        """Of the index's entities: lowest and highest number, between which one of a product's values must lie."""
+        """Maps entities of the index to the lowest and highest number between which one of a product's values must lie."""
         return ranges_of(self.between, entities)
 
 
