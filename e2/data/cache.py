@@ -3,9 +3,12 @@
 import contextlib
 import hashlib
 import json
+import mmap
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -83,9 +86,27 @@ def mapped_table(path: Path, make: Callable[[], Iterator[pa.Table]]) -> pa.Table
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
+def spooled_table(parts: Iterator[pa.Table]) -> pa.Table:
+    """Writes a table (at least one part) to a nameless file and maps that, so that it takes no memory for itself."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            _write_parts(file, parts)
+            file.flush()
+            return pa.ipc.open_file(pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))).read_all()
+    except OSError as error:
+        raise InputError(f"cannot write to {folder} ({error}); set E2_CACHE to a folder with room for it") from error
+
+
 def _write_arrow(path: Path, parts: Iterator[pa.Table]) -> None:
+    with atomic_path(path, cache=True) as temporary:
+        _write_parts(str(temporary), parts)
+
+
+def _write_parts(sink: Any, parts: Iterator[pa.Table]) -> None:
     first = next(parts)
-    with atomic_path(path, cache=True) as temporary, pa.ipc.new_file(str(temporary), first.schema) as writer:
+    with pa.ipc.new_file(sink, first.schema) as writer:
         writer.write_table(first)
         for part in parts:
             writer.write_table(part)

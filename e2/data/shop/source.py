@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from e2.data import read
+from e2.data import cache, read
 from e2.data.canonical import ids_of_texts
 from e2.data.catalogue import FilesAndBytes
 from e2.data.columns import MALFORMED, NOTES, Columns, normalise
@@ -15,6 +15,8 @@ from e2.data.entities.rules import decoded, encoded
 from e2.data.shop.layout import IMAGE, LAYOUTS
 from e2.data.shop.products import Export, require_field
 from e2.errors import InputError
+
+IN_MEMORY = 256 << 20  # bytes of products; more are kept in a file
 
 
 class ShopSource:
@@ -77,7 +79,8 @@ def load_export(export: Export, tags: Sequence[str], columns: Columns) -> pa.Tab
     products = export.products()
     products = products.select([name for name in products.schema.names if name in (*columns.needed(tags), MALFORMED, NOTES)])
     # One piece after the other: all at once would be in memory several times
-    table = pa.concat_tables(normalise(some, tags, columns, str(export.files[0]), nulls) for some in products.to_batches())
+    pieces = (normalise(some, tags, columns, str(export.files[0]), nulls) for some in products.to_batches())
+    table = pa.concat_tables(pieces) if products.nbytes < IN_MEMORY else cache.spooled_table(pieces)
     if nulls:
         return table
     place = table.schema.get_field_index("product_id")

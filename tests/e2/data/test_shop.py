@@ -7,6 +7,7 @@ import pytest
 
 from e2.data import Columns, open_catalogue
 from e2.data.shares import Shares
+from e2.data.shop import source
 from e2.data.shop.detect import shop_source
 from e2.data.shop.feed import feed_rows
 from e2.data.shop.html_text import plain_text
@@ -232,6 +233,14 @@ def test_a_row_without_a_group_goes_by_its_own_id(shop_folder, identifier):
     found, _ = imported(shop_folder / "t.csv", shop_folder / "out", ("size",), columns, group_by="parent")
     assert {name: product.values.get("size") for name, product in found.items()} == {"A": ("S", "M"), "B": ("M",), "C": ("L",)}
     assert found["A"].images == photos(shop_folder, 0, 1)
+
+
+def test_large_exports_are_kept_in_a_file(shop_folder, monkeypatch):
+    (shop_folder / "p.csv").write_text(SHOPIFY)
+    spec = f"shopify:{shop_folder / 'p.csv'}"
+    small = list(open_catalogue(spec, tags=("colour", "brand"), on_bad_row="skip", progress=False))
+    monkeypatch.setattr(source, "IN_MEMORY", 0)
+    assert small and list(open_catalogue(spec, tags=("colour", "brand"), on_bad_row="skip", progress=False)) == small
 
 
 def test_100_000_rows_of_one_product_and_a_cell_of_500_values(shop_folder):
