@@ -50,12 +50,13 @@ def section(prefix: str, kind: Any, heading: str) -> Iterator[str]:
     """A class's settings as a table, those of the classes within below it."""
     hints, defaults = typing.get_type_hints(kind), to_dict(kind())
     yield from (f"## {heading}", "", kind.__doc__, "")
+    yield from ('<div class="settings" markdown>', "")
     yield from ("| setting | values | default | meaning |", "|---|---|---|---|")
     for name, field in kind.__pydantic_fields__.items():
         if not is_dataclass(hints[name]):
             default = json.dumps(defaults[name]).strip('"')
             yield f"| `{prefix}{name}` | {values(hints[name])} | `{default}` | {field.description} |"
-    yield ""
+    yield from ("", "</div>", "")
     for name, hint in hints.items():
         if is_dataclass(hint):
             yield from section(f"{prefix}{name}.", hint, f"{prefix}{name}")

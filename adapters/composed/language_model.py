@@ -10,6 +10,8 @@ from e2.adapters.composed.reasoning import NoCaption
 from e2.adapters.composed.rewriting import Rewriting, answered, failed, rewrite_messages
 from e2.errors import InputError, first_line
 
+MAX_TOKENS = 120  # of an answer, including reasoning
+
 
 class LanguageModel:
     """Any causal model of transformers.
@@ -17,21 +19,20 @@ class LanguageModel:
     Args:
         name: a local folder, or a name on the hub (may download).
         batch_size: texts at a time.
-        max_tokens: of an answer, including reasoning.
     """
 
-    def __init__(self, name: str, *, device: str = "cpu", batch_size: int = 8, max_tokens: int = 120):
+    def __init__(self, name: str, *, batch_size: int = 8):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(name, padding_side="left")
-            self.model = AutoModelForCausalLM.from_pretrained(name).eval().to(device)
+            self.model = AutoModelForCausalLM.from_pretrained(name).eval()
         except (OSError, ValueError) as error:
             reason = first_line(error)
             raise InputError(f"cannot load language model {name!r}: {reason}; give a folder or a name on the hub") from error
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        self.name, self.device, self.batch_size, self.max_tokens = name, device, batch_size, max_tokens
+        self.name, self.batch_size = name, batch_size
 
     @property
     def info(self) -> dict[str, str]:
@@ -40,7 +41,7 @@ class LanguageModel:
     def rewrite(self, captions: Sequence[str], wishes: Sequence[str]) -> list[Rewriting]:
         """Rewrites N captions by N wishes; greedy, so deterministic."""
         pairs = list(zip(captions, wishes, strict=True))
-        answers = self._generate([self._prompt(*pair) for pair in pairs], self.max_tokens, {"do_sample": False})
+        answers = self._generate([self._prompt(*pair) for pair in pairs], MAX_TOKENS, {"do_sample": False})
         return [_rewriting(answer, cut, *pair) for (answer, cut), pair in zip(answers, pairs, strict=True)]
 
     def _prompt(self, caption: str, wish: str) -> str:
@@ -67,10 +68,10 @@ class LanguageModel:
     def _generate(self, texts: Sequence[str], new_tokens: int, options: dict[str, Any]) -> list[tuple[str, bool]]:
         """Generates continuations, those of one text together, and flags those cut off."""
         found: list[tuple[str, bool]] = []
-        ends = torch.tensor([self.tokenizer.eos_token_id, self.tokenizer.pad_token_id], device=self.device)
+        ends = torch.tensor([self.tokenizer.eos_token_id, self.tokenizer.pad_token_id])
         for start in range(0, len(texts), self.batch_size):
             batch = list(texts[start : start + self.batch_size])
-            inputs = self.tokenizer(batch, return_tensors="pt", padding=True).to(self.device)
+            inputs = self.tokenizer(batch, return_tensors="pt", padding=True)
             pad = self.tokenizer.pad_token_id
             ids = self.model.generate(**inputs, max_new_tokens=new_tokens, pad_token_id=pad, **options)
             new = ids[:, inputs["input_ids"].shape[1] :]

@@ -7,6 +7,7 @@ from torch import Tensor
 from e2.errors import InputError
 
 BLOCK_SCORES = 1 << 25  # scores held at a time: 128 MiB of float32
+QUERIES = 1024  # in one part: a block of the gallery is then never too narrow
 GROUP = 64  # neighbouring scores grouped by their maximum
 
 
@@ -52,10 +53,10 @@ def _check(queries: np.ndarray, gallery: np.ndarray, top_k: int) -> None:
         raise InputError("a query's vector is not finite; check the weights and --precision")
 
 
-def _query_parts(queries: Tensor, left_out: Tensor | None, size: int = 1024):
-    """Yields queries in parts: a block of the gallery is then never too narrow."""
-    for start in range(0, len(queries), size):
-        rows = slice(start, start + size)
+def _query_parts(queries: Tensor, left_out: Tensor | None):
+    """Yields queries, and the rows they leave out, in parts."""
+    for start in range(0, len(queries), QUERIES):
+        rows = slice(start, start + QUERIES)
         yield queries[rows], None if left_out is None else left_out[rows]
 
 

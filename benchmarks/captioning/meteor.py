@@ -14,6 +14,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
@@ -168,11 +169,8 @@ def _paraphrases() -> pa.Table:
         return feather.read_table(cached).combine_chunks()
     except (OSError, pa.ArrowInvalid):
         table = _read_paraphrases(source)
-    try:
-        with atomic_path(cached, cache=True) as temporary:
-            feather.write_feather(table, temporary, compression="lz4", chunksize=len(table))  # in one piece: no copies
-    except (InputError, OSError):
-        pass  # a cache that cannot be written only costs time
+    with suppress(InputError, OSError), atomic_path(cached, cache=True) as temporary:  # unwritten, a cache only costs time
+        feather.write_feather(table, temporary, compression="lz4", chunksize=len(table))  # in one piece: no copies
     return table
 
 

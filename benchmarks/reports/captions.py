@@ -23,6 +23,7 @@ from e2.data.product import without_photos
 from e2.errors import InputError
 from e2.options import TableOptions
 from e2.outputs import claim_results
+from e2.settings import flattened
 
 PAGE, MARKDOWN, LATEX = "index.html", "tables.md", "tables.tex"
 PHOTO, LOOK = 256, 224  # pixels
@@ -226,13 +227,6 @@ def _looked_at(encoder: Encoder, products: Sequence[Product], tags: Sequence[Map
 
 def _settings(runs: Sequence[CaptionRun]) -> dict[str, list[str]]:
     """Settings of all runs, flat: ``model.path`` and so on."""
-    flat = [dict(_flat({key: value for key, value in run.record.items() if key not in UNSHOWN})) for run in runs]
-    return {key: [str(found.get(key, "–")) for found in flat] for key in dict.fromkeys(key for found in flat for key in found)}
-
-
-def _flat(value: Any, prefix: str = ""):
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    elif value is not None:
-        yield prefix, value
+    flat = [flattened({key: value for key, value in run.record.items() if key not in UNSHOWN}) for run in runs]
+    known = [{key: str(value) for key, value in found.items() if value is not None} for found in flat]
+    return {key: [found.get(key, "–") for found in known] for key in dict.fromkeys(key for found in known for key in found)}

@@ -68,19 +68,9 @@ def wait_for_app() -> dict:
 
 def shop(asked: argparse.Namespace, app: int, folder: Path) -> list[int]:
     """Runs locust, and returns the app's resident memory in MB every five seconds."""
-    command = [sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), "--headless"]
-    command += [
-        "--host",
-        f"http://127.0.0.1:{PORT}",
-        "-u",
-        str(asked.users),
-        "-r",
-        "5",
-        "-t",
-        f"{round(60 * asked.minutes)}s",
-        "--only-summary",
-    ]
-    command += ["--json-file", str(folder / "locust")]
+    options = f"--headless --only-summary --host http://127.0.0.1:{PORT} -u {asked.users} -r 5 -t {round(60 * asked.minutes)}s"
+    files = ["-f", str(HERE / "locustfile.py"), "--json-file", str(folder / "locust")]
+    command = [sys.executable, "-m", "locust", *files, *options.split()]
     locust = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     process, memory = psutil.Process(app), []
     while locust.poll() is None:
