@@ -76,7 +76,7 @@ class StoredVectors:
         except InputError:
             raise
         except (OSError, KeyError, ValueError, AttributeError, pa.ArrowException) as error:
-            raise InputError(f"{self.path} is not an index: give the folder or file that `e2 embed --out` wrote") from error
+            raise InputError(f"{self.path} holds no vectors: give the folder or file that `e2 embed --out` wrote") from error
 
 
 class StoredProducts:
@@ -125,7 +125,7 @@ def _files(path: Path) -> list[Path]:
         return [path]
     files = sorted(path.glob(SHARDS))
     if not (path / MANIFEST).is_file():
-        raise InputError(f"{path} is not an index: embedding has not come to its end there; go on by e2 embed --resume")
+        raise InputError(f"{path} is not whole: embedding has not come to its end there; go on by e2 embed --resume")
     if len(files) != json.loads((path / MANIFEST).read_text(encoding="utf-8"))["shards"]:
         raise InputError(f"{path} is not whole: shards are missing; make them again by e2 embed --resume")
     return files

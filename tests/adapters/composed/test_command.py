@@ -122,7 +122,7 @@ def test_mistakes_are_one_line(shop, checkpoint, regional, photo, tmp_path):
         ((*start(shop, checkpoint, bad), "--method", "sum"), "bad.jpg"),
         (search, "choose how to compose"),
         ((*search, "--method", "sum", "--target", "video"), "choose image or text"),
-        ((*search, "--method", "sum", "--features", bad), "is not an index"),
+        ((*search, "--method", "sum", "--features", bad), "holds no vectors"),
         ((*search, "--method", "sum", "--set", "weight=1"), "has no option 'weight'"),
         ((*search, "--method", "sum", "--set", "weight"), "write KEY=VALUE"),
         (("search", "--image", photo, "--text", "a", "--encoder", checkpoint, "--method", "sum"), "nothing to search in"),
