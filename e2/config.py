@@ -247,6 +247,9 @@ class TrainConfig:
     seed: Seed = setting(0, "of weights, order, augmentation and noise")
     precision: Literal["fp32", "bf16", "fp16"] = setting("fp32", "of the forward pass; fp16 needs a GPU")
     tf32: bool = setting(False, "matrix products of fp32 in TF32 on a GPU that has it: faster, 10 bits of mantissa")
+    channels_last: bool = setting(
+        False, "convolutions in the order of memory that GPUs prefer; their other layers have no such choice"
+    )
     checkpointing: bool = setting(
         False, "compute the blocks' activations again for the gradient instead of keeping them: less memory, more time"
     )

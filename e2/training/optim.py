@@ -162,4 +162,6 @@ def load_named_state(optimizer: torch.optim.Optimizer, model: nn.Module, tensors
         tensor = tensor.to(p.device)
         if isinstance(p, DTensor) and tensor.shape == p.shape:
             tensor = distribute_tensor(tensor, p.device_mesh, p.placements)
+        elif tensor.shape == p.shape:  # the fused step goes through memory as it lies
+            tensor = torch.empty_like(p, dtype=tensor.dtype, requires_grad=False).copy_(tensor)
         optimizer.state[p][field] = tensor

@@ -90,6 +90,8 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     if config.checkpointing:
         model.set_grad_checkpointing()
     freeze_towers(model, config.optim)
+    if config.channels_last:
+        method.to(memory_format=torch.channels_last)
     spread(accelerator, method.to(accelerator.device))
     if config.compile:
         compile_blocks(model, sharded=isinstance(method, FSDPModule))
