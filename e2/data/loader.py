@@ -6,6 +6,7 @@ workers and of earlier steps. So a resumed run continues bit for bit without sto
 
 import multiprocessing
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from e2.data.transforms import PhotoTransform
 from e2.texts import TextTable, distinct, text_keys
 
 GRACE = 60  # seconds that a worker goes on after SIGTERM
+ONE_STOP = 2  # seconds within which a second SIGTERM is of the same stop; a later one ends the worker
 STAND_INS = 10  # replacements tried for a lost product; if all fail, more than a single photo is broken
 Plan = Callable[[Batch], Batch]
 DESCRIPTION = "description"  # an entity of this name stands for the product's own description
@@ -283,5 +285,13 @@ def leave_stopping_to_the_parent(worker: int) -> None:
 
 
 def _end_soon(signum: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends it at once
+    """Takes a stop, which may come twice at once: to each process, and to their group, as ``timeout`` passes it on."""
+    came = time.monotonic()
+
+    def again(signum: int, frame: object) -> None:
+        if time.monotonic() - came > ONE_STOP:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, again)
     signal.alarm(GRACE)

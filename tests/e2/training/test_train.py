@@ -126,12 +126,12 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the workers")
 def test_a_scheduler_may_tell_the_workers_first(shop, config_dir, tmp_path):
-    """It sends SIGTERM to all processes of a job, in any order."""
+    """It sends SIGTERM to all processes of a job, in any order, and ``timeout`` passes its own on to all of them."""
     process = begun(shop, config_dir, tmp_path / "run")
     for worker in children(process.pid):
         os.kill(worker, signal.SIGTERM)
     time.sleep(0.5)
-    process.terminate()
+    os.killpg(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "--resume" in errors and "died" not in errors
