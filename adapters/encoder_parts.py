@@ -23,7 +23,7 @@ def encoder_parts(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """Arguments of the encoder named by `load_encoder`; ``options`` are the user's."""
     restore(Path(name.partition(":")[2] or name))
     if name.startswith(tuple(ENDINGS)):
-        own = {key: value for key, value in options.items() if key in ("device", "precision")}
+        own = {key: value for key, value in options.items() if key in ("device", "precision", "cache")}
         return load_onnx(name, **own)
     if name.startswith("open_clip:"):
         backbone, _, pretrained = name.removeprefix("open_clip:").partition("/")

@@ -16,6 +16,7 @@ from e2.data.transforms import photo_transform
 from e2.errors import InputError, first_line
 from e2.extras import extra
 from e2.files import file_sha256
+from e2.notes import note
 from e2.reader import Reading
 
 IMAGE, TEXT = "image", "text"
@@ -74,7 +75,7 @@ class OnnxModel(nn.Module):
         return torch.from_numpy(self.text.run(None, {"tokens": tokens.numpy()})[0])
 
 
-def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32") -> dict[str, Any]:
+def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32", cache: Path | None = None) -> dict[str, Any]:
     """Loads an encoder's arguments from a folder of `e2 export --format onnx`; it runs on the CPU.
 
     The exact graphs give their checkpoint's vectors and carry its hash, so indexes, captioners and composers made with it fit.
@@ -82,13 +83,14 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32") -> di
 
     Args:
         name: ``onnx:FOLDER``, or ``onnx-int8:FOLDER`` for the graphs in 8 bits.
-        device: cpu or auto.
-        precision: fp32; the graphs have their own precision.
+        device, precision, cache: of the other encoders of a comparison, say; a note tells that they do not apply here.
     """
     if device not in ("auto", "cpu"):
-        raise InputError(f"{name} runs on the CPU; choose --device cpu or auto")
+        note(f"{name} runs on the CPU, not on {device}")
     if precision != "fp32":
-        raise InputError(f"{name} computes in the precision that it was exported in; leave out --precision {precision}")
+        note(f"{name} computes in the precision that it was exported in, not in {precision}")
+    if cache is not None:
+        note(f"{name} reads photos itself; --cache does not serve exported graphs")
     kind, _, path = name.partition(":")
     folder, ending = Path(path), ENDINGS[f"{kind}:"]
     record = read_export(folder)
@@ -106,7 +108,7 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32") -> di
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / RECORD} is damaged: {first_line(error)}; export again") from error
     parts = {"model": model, "preprocess": preprocess, "tokenizer": tokenizer, "info": info}
-    return {**parts, "device": "cpu", "loss": record.loss, "taught": record.taught}
+    return {**parts, "device": "cpu", "precision": "fp32", "cache": None, "loss": record.loss, "taught": record.taught}
 
 
 def _checked_graphs(record: Exported, folder: Path, ending: str) -> list[str]:

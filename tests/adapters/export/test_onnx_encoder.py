@@ -3,11 +3,12 @@
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from e2.adapters.encoder import load_encoder
@@ -16,6 +17,7 @@ from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.photos import SentPhoto
 from e2.adapters.tag_reader import TagReader
 from e2.errors import InputError
+from e2.notes import note
 from tests.adapters.export.conftest import encoder_of
 from tests.command import run_command
 from tests.conftest import TAGS, jpeg
@@ -58,11 +60,18 @@ def test_graphs_in_8_bits_have_a_hash_of_their_own(onnx_folder, e2_checkpoint):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"device": "cuda"}, "runs on the CPU"), ({"precision": "bf16"}, "leave out --precision bf16")],
+    [
+        ({"device": "cuda"}, "runs on the CPU, not on cuda"),
+        ({"precision": "bf16"}, "was exported in, not in bf16"),
+        ({"cache": Path("cache")}, "--cache does not serve exported graphs"),
+    ],
 )
-def test_what_graphs_cannot_do_is_refused(onnx_folder, options, message):
-    with pytest.raises(InputError, match=message):
-        load_encoder(f"onnx:{onnx_folder}", **options)
+def test_beside_other_encoders_graphs_run_as_they_can_and_say_so(onnx_folder, options, message, capsys):
+    note.cache_clear()
+    encoder = load_encoder(f"onnx:{onnx_folder}", workers=0, **options)
+    assert message in capsys.readouterr().err
+    assert (encoder.device.type, encoder.precision, encoder.cached) == ("cpu", "fp32", None)
+    assert_array_equal(encoder.encode_texts(TEXTS), load_encoder(f"onnx:{onnx_folder}", workers=0).encode_texts(TEXTS))
 
 
 def test_what_graphs_do_not_hold_is_told(onnx_folder, tmp_path):
