@@ -10,12 +10,17 @@ import { offerSort, showProducts } from "./results.js";
 import { offerSaved } from "./saved.js";
 import { saveTable } from "./table.js";
 
+const HINTS = { // in the field, on a phone shorter
+  words: ["Search by words, or by a photo", "Words or a photo"],
+  wish: ["What should differ? For example: in red", "but in red …"],
+};
+const narrow = matchMedia("(max-width: 500px)");
 let sent = null; // the words of the search that is shown
 
 function render({ back = false } = {}) {
   const wanted = state();
   if (wanted.q !== sent) $("words").value = sent = wanted.q;
-  $("words").placeholder = wanted.photos.length ? "What should differ? For example: in red" : "Search by words, or by a photo";
+  $("words").placeholder = HINTS[wanted.photos.length ? "wish" : "words"][narrow.matches ? 1 : 0];
   $("order").value = wanted.sort || "";
   showPhotoChip(wanted);
   showMix(wanted);
@@ -48,7 +53,7 @@ document.addEventListener("keydown", (event) => {
     $("words").select();
     $("words").focus();
   } else if (event.key === "Escape" && document.body.classList.contains("filtering")) openFilters(false);
-  else if (event.key === "ArrowDown" && event.target === $("words")) {
+  else if (event.key === "ArrowDown" && event.target === $("words") && $("words").value === sent) { // while one types, the key is the suggestions'
     event.preventDefault();
     document.querySelector(".grid .card")?.focus();
   } else if (event.key.startsWith("Arrow")) moveInGrid(event);

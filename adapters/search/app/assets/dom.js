@@ -1,6 +1,8 @@
 // Elements of the page, and questions to the server.
 // Texts of the catalogue are untrusted: they reach the page as text nodes and attributes only, never as markup.
 
+const SHORT = 20; // letters that a title has at least: “Dr. Martens” is none
+const LONG = 120; // and at most
 export const about = JSON.parse(document.body.dataset.about);
 export const $ = (id) => document.getElementById(id);
 
@@ -27,6 +29,16 @@ export const button = (className, text, onclick, properties = {}) =>
 
 export const plainName = (entity) => entity.replaceAll("_", " ");
 export const valuesOf = (tag) => (tag === undefined ? [] : tag.split(" | ")); // a tag may have several
+
+// A description's title and the rest: its first sentence, or else as many of its words as a title takes.
+export function titled(text) {
+  if (text.length <= LONG) return [text, ""];
+  const end = text.slice(SHORT, LONG).search(/(?<=[.!?。！？؟])\s/);
+  if (end >= 0) return [text.slice(0, SHORT + end), text.slice(SHORT + end).trim()];
+  return [[...text].slice(0, LONG).join("").replace(/\s\S*$/, "") + "…", text];
+}
+
+export const titleOf = (product) => titled(product.caption)[0] || product.product_id;
 export const thumbnail = (id) => "/api/thumbnail?" + new URLSearchParams({ id });
 export const photoAddress = (photo) =>
   photo.startsWith("product:") ? thumbnail(photo.slice(8)) : "/api/photo?" + new URLSearchParams({ photo });
@@ -38,15 +50,18 @@ export function say(text) {
   say.timer = setTimeout(() => $("said").classList.remove("shown"), 3500);
 }
 
+// What failed, and whether trying again may help.
+const failure = (text, passing) => Object.assign(new Error(text), { passing });
+
 export async function ask(path, parameters, options) {
   const query = parameters ? "?" + new URLSearchParams(parameters) : "";
   let answer;
   try {
     answer = await fetch(path + query, options);
   } catch {
-    throw new Error("The search cannot be reached. Check your connection and try again.");
+    throw failure("The search cannot be reached. Check your connection and try again.", true);
   }
   const found = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(found.error || "The search is out of order just now. Try again in a moment.");
+  if (!answer.ok) throw failure(found.error || "The search is out of order just now. Try again in a moment.", answer.status >= 500);
   return found;
 }

@@ -1,7 +1,7 @@
 // A product, opened over the page.
 
 import { go, state, visit } from "./address.js";
-import { $, ask, button, el, plainName, say, thumbnail, valuesOf } from "./dom.js";
+import { $, ask, button, el, plainName, say, thumbnail, titled, titleOf, valuesOf } from "./dom.js";
 import { withTag } from "./filters.js";
 import { searchWith } from "./query.js";
 import { photoPanel } from "./readings.js";
@@ -25,13 +25,14 @@ function closeProduct() {
 export async function showProduct(id) {
   const dialog = $("product");
   if (id === opened) return;
+  const another = opened !== null;
   opened = id;
   if (!id) return dialog.close();
   dialog.replaceChildren(el("p", { className: "soft" }, "Loading …"));
   if (!dialog.open) dialog.showModal();
   try {
     const [product, alike] = await Promise.all([ask("/api/product", { id }), ask("/api/search", { photo: "product:" + id, k: 9 })]);
-    if (opened === id) fillProduct(dialog, product, alike.products.slice(0, 8));
+    if (opened === id) fillProduct(dialog, product, alike.products.slice(0, 8), another);
   } catch (problem) {
     if (opened === id) dialog.replaceChildren(closeButton(), el("p", { className: "message" }, problem.message));
   }
@@ -39,26 +40,30 @@ export async function showProduct(id) {
 
 const closeButton = () => button("close", "×", closeProduct, { "aria-label": "Close" });
 
-function fillProduct(dialog, product, alike) {
+function fillProduct(dialog, product, alike, another) {
   const photo = "product:" + product.product_id;
-  const { picture, facts } = photoPanel(photo, product.caption);
+  const [first, rest] = titled(product.caption);
+  const title = first || product.product_id;
+  const { picture, facts } = photoPanel(photo, title);
   const tags = Object.entries(product.tags).map(([entity, tag]) => el("div", {}, el("dt", {}, plainName(entity)),
     el("dd", {}, ...valuesOf(tag).map((value) => (/^https?:\/\//.test(value)
       ? el("a", { href: value, rel: "noreferrer", target: "_blank" }, "Open in the shop")
       : button("value", value, () => go({ tags: withTag(entity, value), product: null }), { title: "Filter by it", dir: "auto" }))))));
-  const similar = alike.map((other) => el("li", {}, el("button", { type: "button", title: other.caption,
-    onclick: () => openProduct(other.product_id) }, el("img", { src: thumbnail(other.product_id), alt: other.caption }))));
+  const similar = alike.map((other) => el("li", {}, el("button", { type: "button", title: titleOf(other),
+    onclick: () => openProduct(other.product_id) }, el("img", { src: thumbnail(other.product_id), alt: titleOf(other) }))));
   dialog.replaceChildren(closeButton(),
     el("div", { className: "sheet" }, picture,
       el("div", { className: "about" },
-        el("h2", { dir: "auto" }, product.caption || product.product_id),
+        el("h2", { dir: "auto", tabIndex: -1 }, title),
         el("p", { className: "soft" }, el("bdi", {}, product.product_id)),
+        rest ? el("p", { dir: "auto" }, rest) : null,
         el("dl", { className: "tag-list" }, ...tags),
         el("div", { className: "actions" },
           button("go", "Search with this photo", () => searchWith(photo)), button("", "Copy link", copyLink)),
         facts)),
     similar.length ? el("section", { className: "similar" }, el("h3", {}, "Similar products"), el("ul", {}, ...similar)) : null);
   dialog.scrollTop = 0;
+  if (another) dialog.querySelector("h2").focus(); // what was focused is gone
 }
 
 export async function copyLink() {

@@ -2,12 +2,13 @@
 
 import { NO_FILTERS, addressOf, filtersOf, go, searchOf, state } from "./address.js";
 import { colourOf } from "./colours.js";
-import { $, about, ask, button, el, plainName, say, thumbnail, valuesOf } from "./dom.js";
+import { $, about, ask, button, el, plainName, say, thumbnail, titleOf, valuesOf } from "./dom.js";
 import { fewerFilters, showFilters } from "./filters.js";
 import { openProduct } from "./product.js";
 import { addPhoto, searchWith, showSteps } from "./query.js";
 
 const PAGE = 24;
+const PATIENCE = 700; // milliseconds of a search that nobody needs to be told of
 const PAGES_LEFT = 20; // kept for Back
 let answer = null; // the newest page of products that is shown
 let latest = 0; // number of the newest request; answers to older ones are dropped
@@ -47,6 +48,7 @@ async function search(wanted, offset = 0) {
   const results = $("results");
   results.setAttribute("aria-busy", "true");
   $("more").disabled = true;
+  const slow = offset ? null : setTimeout(() => { if (number === latest) $("found").textContent = "Searching …"; }, PATIENCE);
   try {
     const asked = searchOf(wanted);
     asked.set("k", PAGE);
@@ -68,8 +70,10 @@ async function search(wanted, offset = 0) {
     $("more").hidden = true;
     $("query-photo").hidden ||= wanted.photos.length + wanted.minus.length < 2; // else one can be taken out
     showHeading(wanted);
-    showMessage(problem.message, emptyWays(wanted));
+    const again = problem.passing ? [button("plain", "Try again", () => go({}))] : [];
+    showMessage(problem.message, [...again, ...emptyWays(wanted)]);
   } finally {
+    clearTimeout(slow);
     if (number === latest) {
       results.removeAttribute("aria-busy");
       $("more").disabled = false;
@@ -83,7 +87,7 @@ function showAnswer(wanted, found) {
   $("message").hidden = true;
   $("more").hidden = found.next_offset === null;
   $("more").onclick = () => search(wanted, found.next_offset);
-  $("found").textContent = counted(wanted, found);
+  $("found").replaceChildren(...counted(wanted, found));
   $("save").hidden = !$("results").children.length;
   showHeading(wanted);
   showStart(wanted, found.facets);
@@ -94,11 +98,12 @@ function showAnswer(wanted, found) {
 }
 
 function counted(wanted, found) {
-  const spelling = Object.entries(found.steps.spelling || {}).map(([typed, read]) => `; “${typed}” read as “${read}”`).join("");
+  const spelling = Object.entries(found.steps.spelling || {})
+    .flatMap(([typed, read]) => ["; “", el("bdi", {}, typed), "” read as “", el("bdi", {}, read), "”"]);
   const all = found.found.toLocaleString("en");
-  const only = found.steps.only ? `; only ${found.steps.only}` : "";
-  const products = `${found.found === 1 ? "product" : "products"}${only}${spelling}`;
-  return found.sorted && found.sorted < found.found ? `the ${found.sorted} nearest of ${all} ${products}` : `${all} ${products}`;
+  const only = found.steps.only ? ["; only ", el("bdi", {}, found.steps.only)] : [];
+  const nearest = found.sorted && found.sorted < found.found ? `the ${found.sorted} nearest of ` : "";
+  return [`${nearest}${all} ${found.found === 1 ? "product" : "products"}`, ...only, ...spelling];
 }
 
 // A line above the first product that does not keep the reference's garment, or else above the weak matches.
@@ -133,10 +138,10 @@ function showStart(wanted, facets) {
 }
 
 function showHeading({ q, photos, ...wanted }) {
-  const words = q ? `“${q}”` : "";
   const like = photos.length > 1 ? "Like the photos" : "Like the photo";
-  $("heading").textContent = photos.length ? (words ? `${like}, but ${words}` : like)
-    : words || (filtersOf(wanted).length ? "Filtered products" : "All products");
+  const words = q ? ["“", el("bdi", {}, q), "”"] : [];
+  const plain = photos.length ? like : filtersOf(wanted).length ? "Filtered products" : "All products";
+  $("heading").replaceChildren(...(!q ? [plain] : photos.length ? [`${like}, but `, ...words] : words));
 }
 
 function showMessage(text, ways) {
@@ -167,9 +172,9 @@ function card(product) {
       },
     },
     el("span", { className: "frame" }, el("img", { src: thumbnail(id), alt: "", loading: "lazy", decoding: "async" })),
-    el("span", { className: "caption", dir: "auto" }, product.caption || id),
+    el("span", { className: "caption", dir: "auto" }, titleOf(product)),
     tagLine(product.tags)),
-    likes("product:" + id, product.caption || id));
+    likes("product:" + id, titleOf(product)));
 }
 
 // The tags in one line, the colour first, with a spot of it.
@@ -190,7 +195,7 @@ function tagLine(tags) {
 function likes(photo, name) {
   if (!state().photos.length) {
     return el("span", { className: "likes" }, button("like", "More like this", () => searchWith(photo),
-      { title: "Search with this photo", "aria-label": `Search with the photo of ${name}` }));
+      { title: "Search with this photo", "aria-label": `More like this: ${name}` }));
   }
   return el("span", { className: "likes" },
     button("like", "More", () => addPhoto(photo, "photos"), { title: "More like this: add it to the photos", "aria-label": `More like ${name}` }),

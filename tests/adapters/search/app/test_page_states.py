@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.adapters.search.app.conftest import HOSTILE, png, shown
+from tests.adapters.search.app.conftest import COLON, HOSTILE, png, shown
 
 STATES = (
     "/",
@@ -149,7 +149,7 @@ def test_the_hits_as_a_table(page, client):
         page.get_by_role("button", name="Save table").click()
     header, *rows = csv.reader(io.StringIO(download.value.path().read_text("utf-8-sig"), newline=""))
     hits = client.get("/api/search", params={"tag": "colour:red", "q": "tee"}).json()["products"]
-    assert header == ["product_id", "score", "caption", "brand", "colour", "price"] and len(hits) == 11
+    assert header == ["product_id", "score", "caption", "brand", "colour", "price", COLON] and len(hits) == 11
     assert rows == [
         [hit["product_id"], f"{hit['score']:.4f}", hit["caption"], *(hit["tags"].get(name, "") for name in header[3:])]
         for hit in hits
@@ -193,7 +193,8 @@ def test_searches_are_saved_opened_and_deleted(page):
 def test_confidence_is_told_in_words_and_a_photo_finds_its_garment(page):
     page.goto("/?photo=product:tee-1")
     page.locator("#query-photo .value").first.wait_for()
-    assert set(page.locator("#query-photo .readings .count").all_inner_texts()) == {"from the catalogue"}
+    own = page.locator("#query-photo .readings li", has_not_text=COLON)  # the only tag that it lacks
+    assert set(own.locator(".count").all_inner_texts()) == {"from the catalogue"}
     page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": png()})
     page.wait_for_url(re.compile("photo=upload"))
     page.locator("#query-photo .value").first.wait_for()
@@ -207,3 +208,106 @@ def test_more_like_this_is_there_without_a_mouse(browser, address):
     shown(page)
     assert page.locator(".like").first.evaluate("node => getComputedStyle(node).opacity") == "1"
     context.close()
+
+
+def test_a_long_description_has_a_title(page):
+    title, rest = "A relaxed Dr. Martens tee in red.", "It is soft. " * 60
+
+    def lengthen(route):
+        answer = route.fetch().json()
+        for product in answer.get("products", [answer]):
+            product["caption"] = f"{title} {rest}"
+        route.fulfill(json=answer)
+
+    page.route(re.compile("/api/(search|product)[?]"), lengthen)
+    page.goto("/?product=tee-1")
+    sheet = page.locator("#product")
+    assert sheet.locator("h2").inner_text() == title
+    sheet.get_by_text(rest.strip()).wait_for()
+    assert {image.get_attribute("alt") for image in sheet.locator("img").all()} == {title}
+    sheet.get_by_role("button", name="Close").click()
+    assert set(shown(page)) == {title}
+    assert page.get_by_role("button", name=f"More like this: {title}").count() == 24  # read aloud, too
+
+
+def test_a_title_breaks_no_letter(page):
+    page.goto("/")
+    title, rest = page.evaluate("async (text) => (await import('/assets/dom.js')).titled(text)", "a" + "👗" * 200)
+    assert title == "a" + "👗" * 119 + "…" and rest == "a" + "👗" * 200
+
+
+def test_the_next_product_is_read_from_its_title(page):
+    page.goto("/?product=tee-1")
+    similar = page.locator("#product .similar button").first
+    similar.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.matches('#product h2')")
+
+
+def test_a_slow_search_says_that_it_goes_on_and_a_failed_one_can_be_tried_again(page):
+    held = []
+    page.route("**/api/search*", lambda route: held.append(route))
+    page.goto("/?q=red")
+    page.locator("#found", has_text="Searching").wait_for()
+    held.pop().abort()
+    page.get_by_role("button", name="Try again").click()
+    page.locator("#found", has_text="Searching").wait_for()
+    held.pop().continue_()
+    shown(page)
+    assert page.locator("#found").inner_text() == "40 products"
+
+
+def test_what_the_searcher_asked_wrongly_is_not_tried_again(page):
+    page.goto("/?photo=upload:gone&q=red")
+    page.locator("#message", has_text="no longer kept").wait_for()
+    assert page.get_by_role("button", name="Try again").count() == 0
+
+
+def test_the_down_key_chooses_suggestions_while_one_types(page):
+    page.goto("/?q=red")
+    shown(page)
+    page.locator("#words").focus()
+    page.keyboard.type(" tee")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.id") == "words"
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"q=red\+tee"))
+    shown(page)
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.className") == "card"
+
+
+@pytest.mark.parametrize("width", [1280, 768, 375, 320])
+@pytest.mark.parametrize("state", ["/", "/?photo=product:tee-1&photo=product:tee-2"])
+def test_what_the_field_asks_for_is_seen_whole(page, width, state):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(state)
+    shown(page)
+    wanted, there = page.locator("#words").evaluate(
+        """(field) => {
+            const style = getComputedStyle(field), paint = document.createElement("canvas").getContext("2d");
+            paint.font = style.font;
+            const padding = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
+            return [paint.measureText(field.placeholder).width, field.clientWidth - padding];
+        }"""
+    )
+    assert wanted <= there
+
+
+def test_right_to_left_words_turn_nothing_else_around(page):
+    words = "فستان أحمر"
+    page.goto("/?photo=product:tee-1&q=" + words)
+    shown(page)
+    assert page.locator("#heading bdi").inner_text() == words
+    assert page.locator("#words").evaluate("(field) => getComputedStyle(field).direction") == "rtl"
+
+
+def test_forced_colours_show_the_focus_and_keep_a_products_colour(page):
+    page.emulate_media(forced_colors="active")
+    page.goto("/")
+    shown(page)
+    page.locator("#words").focus()
+    style = "(node) => [getComputedStyle(node).outlineStyle, getComputedStyle(node).backgroundColor]"
+    assert page.locator(".field").evaluate(style)[0] == "solid"
+    own = page.locator(".card", has_text="A red tee").locator(".spot").first
+    assert own.evaluate(style)[1] == "rgb(255, 0, 0)"
