@@ -241,7 +241,7 @@ def test_the_next_product_is_read_from_its_title(page):
     similar = page.locator("#product .similar button").first
     similar.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.matches('#product h2')")
+    page.locator("#product h2:focus").wait_for()
 
 
 def test_a_slow_search_says_that_it_goes_on_and_a_failed_one_can_be_tried_again(page):
