@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("sklearn")
 pytest.importorskip("ir_measures")
 from e2.adapters.encoder import Encoder
+from e2.adapters.image_batches import image_batches
 from e2.adapters.product_vector import ProductVector
 from e2.benchmarks.compare import run
 from e2.benchmarks.compare.evaluate import CompareTasks, measure
@@ -16,7 +17,7 @@ from e2.benchmarks.compare.store import MeasuredStore
 from e2.benchmarks.core.comparison import MeasuredEncoder
 from e2.data.product import Product
 from e2.errors import InputError
-from tests.benchmarks.stubs import Shelf, colour_encoder, png
+from tests.benchmarks.stubs import Shelf, colour_encoder, pixels, png
 from tests.command import names_in, run_command
 
 HOSTILE = "</script><script>document.title='owned'</script>"
@@ -60,6 +61,28 @@ def test_every_question_has_its_number():
     assert (record["n"], record["benchmark"], record["garment"]) == (30, "compare", "sub_category")
     assert set(record["ci95"]) == set(measured.samples) <= set(metrics)
     assert all(low <= metrics[name] + 1e-9 and metrics[name] <= high + 1e-9 for name, (low, high) in record["ci95"].items())
+
+
+class Kept:
+    """A cache that has all photos."""
+
+    def batches(self, images, rows):
+        return image_batches(images, pixels, 2, 0, rows=rows)
+
+
+def test_speed_counts_what_a_cache_saves(monkeypatch):
+    seen = []
+
+    def photos_seen(encoder: Encoder) -> int:
+        seen.clear()
+        encode = encoder.model.encode_image
+        monkeypatch.setattr(encoder.model, "encode_image", lambda photos: (seen.append(len(photos)), encode(photos))[1])
+        measure(encoder, CompareTasks.of(shelf(), "caption", seed=0, resamples=5))
+        return sum(seen)
+
+    plain, cached = colour_encoder(), colour_encoder()
+    cached.cached = Kept()
+    assert photos_seen(cached) == photos_seen(plain) + cached.batch_size  # a batch that the cache does not serve
 
 
 def test_words_find_products_by_all_their_photos():
