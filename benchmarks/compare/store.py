@@ -20,7 +20,7 @@ from e2.files import atomic_path, write_json
 from e2.version import __version__
 
 SAMPLES = "samples.npy"
-FORM = "2"  # of the measurement; another one makes all earlier ones stale
+FORM = "3"  # of the measurement; another one makes all earlier ones stale
 
 
 class MeasuredStore:
