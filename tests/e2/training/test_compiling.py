@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 import torch
-from torch.testing import assert_close
 
 from e2.checkpoint import LAST, WEIGHTS
 from e2.errors import TrainingStopped
@@ -52,5 +51,5 @@ def test_generated_code_gives_the_same_gradients(shop, tiny, tmp_path):
     torch._dynamo.reset()
     plain, _ = step(shop, tiny, tmp_path, method="e2")
     compiled, _ = step(shop, tiny, tmp_path, method="e2", compile=True)
-    for name, gradient in plain.items():
-        assert_close(compiled[name], gradient, rtol=1e-4, atol=1e-5)
+    for name, gradient in plain.items():  # single elements differ by rounding, more on some processors
+        assert (compiled[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-6, name
