@@ -110,9 +110,12 @@ class ProductVector:
         photos = self.of_photos(encoder, ProductImages(catalogue, np.repeat(rows, counts), numbers), progress)
         return self.joined(encoder, products, np.split(photos, np.cumsum(counts)[:-1]), progress)
 
-    def of_photos(self, encoder: Encoder, images: ProductImages, progress: bool = True) -> np.ndarray:
-        """Encodes photos by the rule's views: unit vectors (I, D)."""
-        whole = encoder.encode_images(images, progress)
+    def of_photos(
+        self, encoder: Encoder, images: ProductImages, progress: bool = True, whole: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Encodes photos by the rule's views: unit vectors (I, D); ``whole``: those of the photos as they are, if known."""
+        if whole is None:
+            whole = encoder.encode_images(images, progress)
         if not self.views:
             return whole
         further = [encoder.encode_images(ViewedImages(images, view), progress) for view in (ImageOps.mirror, middle)]

@@ -210,19 +210,18 @@ def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Ta
     """Yields kind -> rows for each requested kind: images, regions, products, texts."""
     ids, tags = np.array([product.product_id for product in products], dtype=object), job.encoder.tags
     rows, indices = _flat([len(product.images) for product in products])
-    images, regions = _look(job, products, rows, indices)
+    pictures = ProductImages(products, rows, indices)  # type: ignore[arg-type]  # it asks for nothing but products by row
+    images, regions = _look(job, pictures)
     if images is not None and "image" in job.what:
         yield "image", _table("image", ids[rows], indices, images)
     if regions is not None:
         entities = np.tile(np.array(tags, dtype=object), len(rows))
         repeated_ids, repeated_indices = (np.repeat(part, len(tags)) for part in (ids[rows], indices))
         yield "region", _table("region", repeated_ids, repeated_indices, regions.reshape(-1, regions.shape[-1]), entities)
-    if "product" in job.what:
-        rule, seen = job.product_vector, images
-        if seen is None or rule.views:
-            seen = rule.of_photos(job.encoder, _photos(products, rows, indices), job.progress)
+    if images is not None and "product" in job.what:
+        seen = job.product_vector.of_photos(job.encoder, pictures, job.progress, whole=images)
         photos = np.split(seen, np.flatnonzero(np.diff(rows)) + 1)
-        vectors = rule.joined(job.encoder, products, photos, job.progress)
+        vectors = job.product_vector.joined(job.encoder, products, photos, job.progress)
         yield "product", _table("product", ids, np.zeros(len(ids), np.int32), vectors)
     if "text" in job.what:
         rows, indices = _flat([len(product.captions) for product in products])
@@ -230,17 +229,9 @@ def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Ta
         yield "text", _table("text", ids[rows], indices, job.encoder.encode_texts(texts, job.progress))
 
 
-def _photos(products: list[Product], rows: np.ndarray, indices: np.ndarray) -> ProductImages:
-    return ProductImages(products, rows, indices)  # type: ignore[arg-type]  # it asks for nothing but products by row
-
-
-def _look(
-    job: EmbedJob, products: list[Product], rows: np.ndarray, indices: np.ndarray
-) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _look(job: EmbedJob, photos: ProductImages) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Embeds photos as image vectors (N, D) and region vectors (N, E, D), each photo read once; None: not needed."""
-    photos = _photos(products, rows, indices)
-    own = {"image"} if job.product_vector.views else {"image", "product"}  # products of views look for themselves
-    whole, regions = own & set(job.what), "region" in job.what
+    whole, regions = {"image", "product"} & set(job.what), "region" in job.what
     if whole and regions:
         return job.encoder.encode_images_and_regions(photos, job.progress)
     images = job.encoder.encode_images(photos, job.progress) if whole else None

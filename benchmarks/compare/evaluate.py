@@ -141,7 +141,7 @@ def encode(encoder: Encoder, tasks: CompareTasks) -> tuple[CatalogueVectors, dic
         batch = [photos[row] for row in range(min(encoder.batch_size, len(photos)))]
         rate = len(batch) / seconds(partial(images_and_regions, encoder, batch))
     rule = tasks.product_vector
-    viewed = rule.of_photos(encoder, photos) if rule.views else images
+    viewed = rule.of_photos(encoder, photos, whole=images)
     products = rule.joined(encoder, tasks.products, np.split(viewed, firsts[1:]))
     vectors = CatalogueVectors(images, products, images[firsts], None if regions is None else regions[firsts])
     some = [photos[row] for row in range(min(TIMED, len(photos)))]
