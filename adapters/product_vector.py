@@ -124,9 +124,11 @@ class ProductVector:
     def joined(
         self, encoder: Encoder, products: Sequence[Product], photos: Sequence[np.ndarray], progress: bool = True
     ) -> np.ndarray:
-        """Joins each product's vectors (n, D) of `of_photos`, with the descriptions' if they have a share: (N, D)."""
-        texts = encoder.encode_texts([product.captions[0] for product in products], progress) if self.text else None
-        return np.stack([self.of_one(own, None if texts is None else texts[row]) for row, own in enumerate(photos)])
+        """Joins each product's vectors (n, D) of `of_photos`, and its description's if it has one, for their share: (N, D)."""
+        captions = [product.captions[0] for product in products]
+        texts = encoder.encode_texts(captions, progress) if self.text else [None] * len(captions)
+        described = zip(photos, texts, captions, strict=True)
+        return np.stack([self.of_one(own, text if caption else None) for own, text, caption in described])
 
 
 ALL_PHOTOS, FIRST_PHOTO = ProductVector(), ProductVector(first=True)

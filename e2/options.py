@@ -77,11 +77,11 @@ class TableOptions:
         columns = Columns(*names, mapping, self.delimiter, self.encoding, missing)
         return {"tags": entities, "columns": columns, "on_bad_row": self.on_bad_row}
 
-    def open(self, spec: str, split: str | None, tags: str | None = None):
-        """The split of a catalogue that a command asks for."""
+    def open(self, spec: str, split: str | None, tags: str | None = None, **options: Any):
+        """The split of a catalogue that a command asks for; further ``options`` of `open_catalogue`."""
         from e2.data import open_catalogue
 
-        return open_catalogue(spec, split, **self.read(tags))
+        return open_catalogue(spec, split, **self.read(tags), **options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +93,9 @@ class CatalogueOptions:
     tags: Tags = None
     table: TableOptions = TableOptions()
 
-    def open(self, split: str | None = None):
-        """The split that is asked for, or another one."""
-        return self.table.open(self.data, split or self.split, self.tags)
+    def open(self, split: str | None = None, **options: Any):
+        """The split that is asked for, or another one; ``options`` of `open_catalogue`."""
+        return self.table.open(self.data, split or self.split, self.tags, **options)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,7 +76,7 @@ def build(
         raise InputError("--resume continues with an index and --overwrite replaces it; choose one")
     rule = ProductVector.parse(product_vector)
     claim_address(out, resume=resume, overwrite=overwrite)
-    products = catalogue.open()
+    products = catalogue.open(texts_needed=False)
     model = load_encoder(encoder, **vars(loading))
     options: dict[str, Any] = {"product_vector": rule, "vector_type": vector_type, "resume": resume, "overwrite": overwrite}
     done = build_index(model, products, out, features=features, **options)
@@ -100,7 +100,7 @@ def update(
     from e2.adapters.search.build import update_index
     from e2.adapters.search.index import encoder_of
 
-    products = catalogue.open()
+    products = catalogue.open(texts_needed=False)
     done = update_index(encoder_of(index, encoder, **vars(loading)), products, index)
     line = f"wrote {done.written:,} new or changed products to {shown(index)}; {done.unchanged:,} are as they were"
     show({"index": shown(index), "written": done.written, "unchanged": done.unchanged}, json, line)

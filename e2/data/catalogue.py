@@ -125,7 +125,7 @@ class ArrowCatalogue:
         return Product(
             product_id=self._cell("product_id", row),
             images=self._images(row),
-            captions=tuple(self._cell("captions", row)),
+            captions=tuple(self._cell("captions", row)) or ("",),  # empty only where `open_catalogue` needs no texts
             tags={entity: value for entity, value in tags if value is not None},
             regions=self._regions(row),
         )

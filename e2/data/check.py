@@ -28,6 +28,7 @@ ROWS_PER_TASK = 64
 VERSION = 3  # version of the cached verdicts; counts up whenever the same files get another verdict
 MISSING, UNREADABLE = "missing image file", "unreadable image"
 REMOTE, WINDOWS = "image named by URL", "Windows image path"
+NO_TEXT = "no text"
 DUPLICATE, FURTHER = "duplicate id", "a further photo of it"
 HINTS = {
     "malformed row": 'quote cells with the delimiter or a line break, double quotation marks in them (""), use one encoding, '
@@ -57,6 +58,7 @@ def find_bad_rows(
     progress: bool = False,
     most_photos: int | None = None,
     together: bool = False,
+    texts_needed: bool = True,
 ) -> list[BadRow]:
     """Finds every unusable row of a normalised table, in order, each with its most serious cause.
 
@@ -64,9 +66,9 @@ def find_bad_rows(
 
     ``identity`` (JSON-able) changes whenever the images may have; their verdict is cached under it. None: not cached.
     ``most_photos``: images of no more rows are decoded, the first ones. ``together``: every process of a training calls this
-    and decodes its part of them.
+    and decodes its part of them. ``texts_needed``: rows without a description are unusable.
     """
-    bad = {found.row: found for found in bad_texts(table)}
+    bad = {found.row: found for found in bad_texts(table) if texts_needed or found.cause != NO_TEXT}
     find = partial(_bad_images, images=images, progress=progress)
     if not images.may_be_damaged:
         bad_images = []
@@ -159,7 +161,7 @@ def bad_texts(table: pa.Table) -> Iterator[BadRow]:
     """Rows that are bad regardless of their images; the most serious cause of a row comes last."""
     for cause, role, rows in (
         ("no image", "image", _empty(table.column("images"))),
-        ("no text", "caption", _empty(table.column("captions"))),
+        (NO_TEXT, "caption", _empty(table.column("captions"))),
         ("no id", "id", np.flatnonzero(np.asarray(table.column("product_id").is_null()))),
     ):
         yield from (BadRow(row, cause, _notes_of(table, row, role)) for row in rows.tolist())

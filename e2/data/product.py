@@ -27,7 +27,7 @@ class Product:
 
     product_id: str
     images: Sequence[bytes | Path]  # encoded image files, in memory or on disk, maybe read on demand; at least one
-    captions: tuple[str, ...]  # descriptions; at least one
+    captions: tuple[str, ...]  # descriptions; at least one, empty if there is none and an index is made
     tags: Mapping[str, str] = field(default_factory=dict)
     regions: Mapping[str, Box] = field(default_factory=dict)
 

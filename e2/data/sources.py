@@ -94,6 +94,7 @@ def open_catalogue(
     most_photos: int | None = None,
     together: bool = False,
     absent_tags: bool = False,
+    texts_needed: bool = True,
 ) -> ArrowCatalogue:
     """Opens one split of a data source; refuses or leaves out unusable rows.
 
@@ -112,6 +113,7 @@ def open_catalogue(
         most_photos: decode the images of only this many rows, the first ones, for a quick look; None: of all.
         together: every process of a training opens it and decodes its part of the images.
         absent_tags: leave out entities without a column there, instead of refusing them.
+        texts_needed: rows without a description are unusable; otherwise they are products whose description is empty.
 
     Raises:
         InputError: unknown SPEC, split or column, a damaged file, an empty split, or unusable rows.
@@ -137,7 +139,8 @@ def open_catalogue(
     if progress and isinstance(source, FileSource):
         for line in source.remarks(split):
             say(line)
-    leave_out_bad_rows(catalogue, [*source.identity(split), *columns.identity()], on_bad_row, progress, most_photos, together)
+    identity = [*source.identity(split), *columns.identity()]
+    leave_out_bad_rows(catalogue, identity, on_bad_row, progress, most_photos, together, texts_needed)
     return catalogue
 
 
@@ -184,13 +187,14 @@ def leave_out_bad_rows(
     progress: bool = True,
     most_photos: int | None = None,
     together: bool = False,
+    texts_needed: bool = True,
 ) -> None:
     """Leaves out and counts the unusable rows of a catalogue, and reports them with ``progress``; ``error`` raises instead.
 
     ``identity``, JSON-able, changes whenever the images may have; None: the verdicts on them are not cached.
     """
     table, where = catalogue.table, f"{catalogue.name}, split {catalogue.split}"
-    bad_rows = check.find_bad_rows(table, catalogue.images, identity, progress, most_photos, together)
+    bad_rows = check.find_bad_rows(table, catalogue.images, identity, progress, most_photos, together, texts_needed)
     if bad_rows and on_bad_row == "error":
         raise check.complain(where, table, bad_rows)
     lines = []

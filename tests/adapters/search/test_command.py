@@ -243,6 +243,28 @@ def test_hostile_texts_are_kept_whole_and_found(odd, tmp_path):
     assert "deleted 0 products" in call("delete", "--index", odd, "--ids", json.dumps(["\ud800", "none"]))
 
 
+@pytest.mark.parametrize("place", ["index", "lite.db/odd"])
+@pytest.mark.parametrize("rule", ["photos", "photos+text=0.1"])
+def test_products_without_a_description_are_found(encoder, tmp_path, place, rule):
+    """Shops have such products, and those whose description is a picture."""
+    if "." in place:
+        pytest.importorskip("milvus_lite", reason="Milvus Lite stands in for a server")
+    texts = ["a tee", None, "", "-", '"><img src=x onerror=alert(1)>', "<svg/onload=alert(1)>", "<p>&nbsp;</p>"]
+    photos = [{"bytes": jpeg((9 * number, 90, 90), number), "path": None} for number in range(len(texts))]
+    rows = [
+        {"product_id": f"p{number}", "image": photo, "caption": text, "brand": "Nike"}
+        for number, (photo, text) in enumerate(zip(photos, texts, strict=True))
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "odd.parquet")
+    data = ("--data", tmp_path / "odd.parquet", "--tags", "brand", *TAGS[2:])
+    call("build", "--encoder", encoder, *data, "--out", tmp_path / place, "--product-vector", rule)
+    found = {hit["product_id"]: hit["caption"] for hit in hits(tmp_path / place, "--text", "Nike")}
+    assert found == {row["product_id"]: "a tee" if row["caption"] == "a tee" else "" for row in rows}
+    for row in rows[1:]:
+        assert hits(tmp_path / place, "--text", row["product_id"])[0]["product_id"] == row["product_id"]
+    assert "wrote 0 new or changed products" in call("update", "--index", tmp_path / place, *data)
+
+
 def test_hostile_texts_in_a_table_of_80_columns(odd, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     for printed in (call("search", "--index", odd, "--text", "a", "-k", 100), call("info", "--index", odd)):
