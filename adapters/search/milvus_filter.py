@@ -1,10 +1,11 @@
-"""Writes filters in the language of Milvus. Values are escaped: servers before 2.5 take no parameters."""
+"""Writes filters in the language of Milvus, as servers from 2.3 on read it: no parameters, no patterns of ends."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from e2.adapters.search.filters import And, Filter, Not, OneOf, quoted
 from e2.data.product import SEPARATOR
+
+SEVERAL = "several"  # field that lists the values, as `listed` writes them, of the tags that have several
 
 
 def milvus_expression(tree: Filter, column: Callable[[str], str]) -> str:
@@ -12,19 +13,17 @@ def milvus_expression(tree: Filter, column: Callable[[str], str]) -> str:
     if isinstance(tree, OneOf):
         field = column(tree.entity)
         values = [value for value in tree.values if SEPARATOR not in value]  # several are no value
-        return " or ".join([f"{field} in {milvus_list(values)}", *_among_several(field, values)])
+        alone, among = f"{field} in {milvus_list(values)}", milvus_list(listed(field, filter(None, values)))
+        return alone if among == "[]" else f"{alone} or array_contains_any({SEVERAL}, {among})"
     if isinstance(tree, Not):
         return f"not ({milvus_expression(tree.inner, column)})"
     word = " and " if isinstance(tree, And) else " or "
     return word.join(f"({milvus_expression(part, column)})" for part in tree.parts)
 
 
-def _among_several(field: str, values: Sequence[str]) -> Iterator[str]:
-    """Tests in Milvus's language whether a value is the first, a middle one or the last of several."""
-    for value in filter(None, _known(values)):
-        text = re.sub("[%_]", r"\\\g<0>", value)  # a backslash before another letter is one
-        for pattern in (f"{text}{SEPARATOR}%", f"%{SEPARATOR}{text}{SEPARATOR}%", f"%{SEPARATOR}{text}"):
-            yield f"{field} like {milvus_text(pattern)}"
+def listed(field: str, values: Iterable[str]) -> list[str]:
+    """Writes a tag's values for the field that lists those of all tags; ``field``: the tag's own."""
+    return [f"{field}:{value}" for value in values]
 
 
 def milvus_text(text: str) -> str:

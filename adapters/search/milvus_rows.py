@@ -8,13 +8,16 @@ from PIL import Image, UnidentifiedImageError
 from pymilvus import CollectionSchema, DataType, MilvusClient
 from rich.console import Console
 
+from e2.adapters.search.milvus_filter import SEVERAL, listed
 from e2.adapters.search.store import Entry, IndexHit, Manifest
+from e2.data.product import SEPARATOR, values_of
 from e2.errors import InputError, printable
 
 WORD_BYTES, TEXT_BYTES = (
     4096,
     65_535,
 )  # bytes of an id or a tag, of a description or a thumbnail; the latter is Milvus's own limit
+MOST_LISTED = 4096  # values of a product's tags with several; the most Milvus takes
 SMALLEST = 16  # smallest side that a thumbnail is reduced to
 
 
@@ -36,6 +39,8 @@ def schema(manifest: Manifest) -> CollectionSchema:
         fields.add_field(name, DataType.VARCHAR, max_length=TEXT_BYTES)
     for name in columns(manifest.entities):
         fields.add_field(name, DataType.VARCHAR, max_length=WORD_BYTES)
+    each = {"element_type": DataType.VARCHAR, "max_length": 2 * WORD_BYTES}
+    fields.add_field(SEVERAL, DataType.ARRAY, max_capacity=MOST_LISTED, **each)
     return fields
 
 
@@ -45,6 +50,7 @@ def row_of(entry: Entry, manifest: Manifest) -> dict[str, object]:
     if vector.shape != (manifest.dim,):
         raise InputError(f"the index holds vectors of width {manifest.dim}, not of shape {vector.shape}")
     tags = {column(manifest.entities, entity): entry.tags.get(entity, "") for entity in manifest.entities}
+    several = [text for name, tag in tags.items() if SEPARATOR in tag for text in listed(name, values_of(tag))]
     words = {"id": entry.product_id, **{f"tag {entity}": entry.tags.get(entity, "") for entity in manifest.entities}}
     for what, text in words.items():
         if (size := _size(entry, what, text)) > WORD_BYTES:
@@ -56,6 +62,7 @@ def row_of(entry: Entry, manifest: Manifest) -> dict[str, object]:
         "caption": _fitting_caption(entry),
         "thumbnail": _fitting_thumbnail(entry),
         **tags,
+        SEVERAL: several,
     }
 
 
@@ -66,7 +73,8 @@ def hit_of(row: dict, score: float, entities: tuple[str, ...]) -> IndexHit:
 
 def bytes_of(row: dict) -> int:
     """Approximate size of a row on the wire."""
-    return sum(value.nbytes if isinstance(value, np.ndarray) else 4 * len(value) for value in row.values())
+    size = lambda value: value.nbytes if isinstance(value, np.ndarray) else 4 * len("".join(value))  # noqa: E731
+    return sum(map(size, row.values()))
 
 
 def _size(entry: Entry, what: str, text: str) -> int:

@@ -38,7 +38,7 @@ from e2.adapters.search.milvus_collections import (
     properties_of,
     refuse_to_replace,
 )
-from e2.adapters.search.milvus_filter import milvus_list
+from e2.adapters.search.milvus_filter import SEVERAL, milvus_list
 from e2.adapters.search.milvus_reader import ROWS_AT_ONCE, MilvusReader, portions
 from e2.adapters.search.milvus_rows import bytes_of, hit_of, row_of
 from e2.adapters.search.milvus_server import WRITE, Server
@@ -66,6 +66,8 @@ class MilvusStore:
         self._server, self._name, self._replaces = server, description["collection_name"], replaces
         self.manifest = read_manifest(properties_of(description).get(MANIFEST), server.address)
         self.entities = self.manifest.entities
+        if SEVERAL not in (field["name"] for field in description["fields"]):
+            raise InputError(f"{server.address} was built by an earlier version; build it again by e2 index build --overwrite")
         self._reader = MilvusReader(server, self._name, self.entities)
         self._call("load_collection", patience=WRITE)
         self._clusters = int(self._call("describe_index", "vector").get("nlist", 0))  # 0: every vector is searched

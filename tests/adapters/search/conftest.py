@@ -2,6 +2,8 @@
 
 import os
 import secrets
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,20 +57,25 @@ def removed(place: str) -> None:
     server.close()
 
 
+def place_in(engine: str, folder: Path) -> tuple[str, Callable[[], None]]:
+    """Where an index may be made in an engine, and what takes it away afterwards."""
+    if engine == "local":
+        return str(folder / "index"), lambda: None
+    pytest.importorskip("milvus_lite", reason="Milvus Lite stands in for a server")
+    if engine == "lite":
+        return str(folder / "lite.db" / "shop"), lambda: None
+    if not (uri := os.environ.get("E2_MILVUS")):
+        pytest.skip("set E2_MILVUS to the address of a Milvus server")
+    place = f"{uri}/test_{secrets.token_hex(4)}"
+    return place, lambda: removed(place)
+
+
 @pytest.fixture(params=["local", "lite", "server"])
 def place(request, tmp_path):
     """Where an index may be made, in each engine; on a real server where ``$E2_MILVUS`` names one, as in http://HOST:PORT."""
-    if request.param == "local":
-        yield str(tmp_path / "index")
-        return
-    pytest.importorskip("milvus_lite", reason="Milvus Lite stands in for a server")
-    if request.param == "lite":
-        yield str(tmp_path / "lite.db" / "shop")
-        return
-    if not (uri := os.environ.get("E2_MILVUS")):
-        pytest.skip("set E2_MILVUS to the address of a Milvus server")
-    yield (place := f"{uri}/test_{secrets.token_hex(4)}")
-    removed(place)
+    place, close = place_in(request.param, tmp_path)
+    yield place
+    close()
 
 
 @pytest.fixture

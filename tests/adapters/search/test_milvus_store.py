@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from e2.adapters.search import milvus_reader, milvus_server, milvus_store
+from e2.adapters.search import milvus_collections, milvus_reader, milvus_server, milvus_store
 from e2.adapters.search.address import shown
 from e2.adapters.search.engines import create_store, open_store, resume_store
 from e2.adapters.search.filters import OneOf, equals
 from e2.adapters.search.index import ProductIndex, open_index
-from e2.adapters.search.milvus_filter import milvus_list, milvus_text
-from e2.adapters.search.milvus_rows import TEXT_BYTES, WORD_BYTES
+from e2.adapters.search.milvus_filter import SEVERAL, milvus_list, milvus_text
+from e2.adapters.search.milvus_rows import TEXT_BYTES, WORD_BYTES, schema
 from e2.adapters.search.milvus_server import Server
 from e2.errors import InputError
 from tests.adapters.search.conftest import ENTITIES, entry, manifest, removed, unit
@@ -120,6 +120,30 @@ def test_both_engines_answer_alike_whatever_the_text(both, product_id, brand, ca
 def test_every_value_is_escaped():
     assert milvus_text('a"\\\n') == r'"a\"\\\n"'
     assert milvus_list(["'", "\ud800"]) == """["'"]"""
+
+
+def test_a_collection_without_lists_of_values_is_refused_and_replaced(milvus, monkeypatch):
+    """Those of earlier versions; their filters were refused by servers of version 2.3."""
+    earlier = schema(manifest())
+    monkeypatch.setattr(milvus_collections, "schema", lambda manifest: without(earlier, SEVERAL))
+    with pytest.raises(InputError, match="was built by an earlier version; build it again by e2 index build --overwrite"):
+        create_store(milvus, manifest())
+    monkeypatch.undo()
+    store = create_store(milvus, manifest(), overwrite=True)
+    store.finish()
+    store.close()
+    ProductIndex(open_store(milvus)).close()
+
+
+def without(schema, field):
+    """The schema of a collection without a field."""
+    from pymilvus import MilvusClient
+
+    fewer = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+    for each in schema.fields:
+        if each.name != field:
+            fewer.add_field(each.name, each.dtype, is_primary=each.is_primary, **each.params)
+    return fewer
 
 
 def test_all_ids_are_gone_through(milvus, monkeypatch):
