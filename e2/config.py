@@ -141,6 +141,10 @@ class OptimConfig:
     clip_norm: Annotated[float, Field(ge=1e-12)] | None = setting(
         1.0, "largest norm of the whole gradient; null = not clipped"
     )
+    bf16_weights: bool = setting(
+        False,
+        "with precision: bf16, the backbone's matrices and their gradients in bf16, too; the optimizer steps copies in fp32",
+    )
     patch_dropout: Fraction = setting(
         0.0, "share of each photo's patches, drawn anew each step, that the image tower does not see (FLIP); less time a step"
     )
@@ -268,6 +272,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.optim.patch_dropout and self.data.cache is not None:
             raise InputError("optim.patch_dropout draws other patches each step than data.cache keeps; leave one of them out")
+        if self.optim.bf16_weights and self.precision != "bf16":
+            raise InputError("optim.bf16_weights needs --precision bf16, which computes with them")
         if not self.starts_pretrained:
             if self.wise_ft is not None:
                 raise InputError("wise_ft goes back to pre-trained weights: name them by --pretrained")

@@ -9,6 +9,7 @@ only at the end, and any number of processes can resume a killed run. The main p
 completes the folder, or joins the shards into a single file, row group by row group.
 """
 
+import glob
 import hashlib
 import itertools
 import json
@@ -144,8 +145,11 @@ def _folder_of(out: Path) -> Path:
 def _make_room(out: Path, resume: bool, overwrite: bool) -> None:
     """Removes what a killed run left half written, or what is to be replaced."""
     claim_embeddings(out, resume=resume, overwrite=overwrite, remove=True)
-    for path in _folder_of(out).glob(".part-*"):
-        path.unlink()
+    folder = _folder_of(out)
+    whole = [folder / MANIFEST] if out == folder else [out]
+    halves = (path.parent.glob(f".{glob.escape(path.name)}.*.tmp*") for path in whole)
+    for half in itertools.chain(folder.glob(".part-*"), *halves):
+        half.unlink()
 
 
 def _write_shards(job: EmbedJob) -> int:

@@ -23,6 +23,7 @@ from e2.losses import WHOLE, contrastive_loss, distillation_loss, label_aware_lo
 from e2.model import E2
 from e2.packing import Layout, encode_packed
 from e2.planning import Planner
+from e2.ring import ring_sigmoid_loss
 from e2.targets import BatchTargets, Targets, batch_targets
 from e2.texts import text_ends
 from e2.towers import open_tower
@@ -129,6 +130,19 @@ class Method(nn.Module):
         if "start" in features.images:
             losses["distill_loss"] = self.loss.distill_weight * distillation_loss(image, features.images["start"])
         return losses
+
+    @property
+    def goes_round(self) -> bool:
+        """True if processes need no features of one another's but texts that go round (:meth:`ring_losses`)."""
+        return self.sigmoid and not self.uses_tags and self.start is None
+
+    def ring_losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
+        """Computes W times this process's part of :meth:`losses`, of its own features and batch."""
+        assert self.model.logit_bias is not None
+        image, text = features.images["image"], features.texts["text"][: len(batch.text_keys)]
+        wanted, scale = batch.text_keys[batch.text_index], self.model.logit_scale.exp()
+        term = ring_sigmoid_loss(image, text, wanted, batch.text_keys, scale, self.model.logit_bias)
+        return {"global_loss": self.loss.global_weight * term}
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         return self.losses(self.features(batch), batch)

@@ -15,7 +15,7 @@ from e2.distributed import own_shard
 
 
 class WeightAverage:
-    """An exponential moving average of the weights that learn, kept beside them; with FSDP sharded like them.
+    """An exponential moving average of the weights that learn, kept beside them in float32; with FSDP sharded like them.
 
     The decay rises to its value as (1 + step) / (10 + step), so that a short run leaves its start behind, too.
 
@@ -27,28 +27,24 @@ class WeightAverage:
     def __init__(self, module: nn.Module, decay: float):
         self.decay = decay
         self.learning = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        self.values: dict[str, Tensor] = {name: p.detach().clone() for name, p in self.learning.items()}
+        self.values: dict[str, Tensor] = {name: p.detach().to(torch.float32, copy=True) for name, p in self.learning.items()}
 
     def update(self, step: int) -> None:
         """Takes in the weights after a step (from 1)."""
         average = get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))
-        average(_local(self.values.values()), _local(self.learning.values()), None)  # type: ignore[arg-type]
+        weights = [weight.float() for weight in _local(self.learning.values())]
+        average(_local(self.values.values()), weights, None)  # type: ignore[arg-type]
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """Puts the average in the place of the weights for a while."""
-        self._exchange()
+        weights = _local(self.learning.values())
+        kept = [weight.clone() for weight in weights]
+        torch._foreach_copy_(weights, _local(self.values.values()))
         try:
             yield
         finally:
-            self._exchange()
-
-    @torch.no_grad()
-    def _exchange(self) -> None:
-        for weight, value in zip(_local(self.learning.values()), _local(self.values.values()), strict=True):
-            kept = weight.clone()
-            weight.copy_(value)
-            value.copy_(kept)
+            torch._foreach_copy_(weights, kept)
 
     def load(self, values: dict[str, Tensor]) -> None:
         """Restores whole values, as a state holds them.

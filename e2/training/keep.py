@@ -9,6 +9,7 @@ from e2.checkpoint import WEIGHTS, metadata_of, weights_of, write_weights
 from e2.finite import NotFinite
 from e2.outputs import record
 from e2.settings import to_dict
+from e2.training.bf16_weights import in_float32
 from e2.training.compiling import uncompiled
 from e2.training.lora import merged_weights
 from e2.training.prepare import Run
@@ -74,7 +75,7 @@ def keep_weights(run: Run, name: str) -> None:
     if run.progress.history and (last := run.progress.history[-1])["step"] == run.progress.step:
         said["val_SumR"] = f"{last['SumR']:.4f}"
     with averaged(run):
-        weights = merged_weights(weights_of(run.model))
+        weights = in_float32(merged_weights(weights_of(run.model)))
         if run.accelerator.is_main_process:
             write_weights(weights, run.out / name, {**metadata_of(run.model), **said})
 

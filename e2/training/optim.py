@@ -13,6 +13,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from e2.config import OptimConfig
 from e2.locking import BLOCK
 from e2.model import E2
+from e2.training.bf16_weights import MasterAdamW
 from e2.training.lora import add_low_rank, low_rank_parameters
 
 STEM = re.compile(r"conv1|patch_embed|embedding|cls_token|class_token|reg_token|pos_embed|ln_pre|norm_pre")
@@ -74,7 +75,7 @@ def make_optimizer(
             age = "new" if id(p) in new else "old"
             height = above.get(id(p), 0) if age == "old" and config.layer_decay < 1 else 0
             groups.setdefault((height, age, id(p) not in flat, p.ndim > 0), []).append(p)
-    return torch.optim.AdamW(
+    return MasterAdamW(
         [
             {
                 "params": params,

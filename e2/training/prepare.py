@@ -22,6 +22,7 @@ from e2.factory import get_tokenizer
 from e2.losses import OwnRows
 from e2.methods import Method, method_class
 from e2.training.average import WeightAverage
+from e2.training.bf16_weights import round_weights
 from e2.training.compiling import compile_blocks
 from e2.training.optim import freeze_towers, make_optimizer
 from e2.training.patch_dropout import require_patches
@@ -95,6 +96,12 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     spread(accelerator, method.to(accelerator.device))
     if config.compile:
         compile_blocks(model, sharded=isinstance(method, FSDPModule))
+    if config.optim.bf16_weights:
+        if isinstance(method, FSDPModule):
+            raise InputError(
+                "optim.bf16_weights does not go with FSDP, which shards the weights in fp32; leave one of them out"
+            )
+        round_weights(model)
     method.part = OwnRows(accelerator.process_index, accelerator.num_processes)
     model.logit_scale.requires_grad_(config.loss.temperature is None)
     optimizer = make_optimizer(model, config.optim, model.clip.origin.pretrained, method.own_parameters())

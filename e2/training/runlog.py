@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from e2.files import atomic_path
 from e2.model import E2
-from e2.training.trackers import log_row
+from e2.training.trackers import finish_trackers, log_row
 from e2.training.watch import StepFindings
 
 EVERY = 10  # steps between rows
@@ -59,8 +59,7 @@ class RunLog:
         self.bar.stop()
         if self.show:
             self.file.close()
-        for tracker in self.accelerator.trackers:
-            tracker.finish()
+        finish_trackers(self.accelerator)
 
     def count(self, step: int, images: int) -> bool:
         """Counts a step; True if its row is due."""

@@ -76,10 +76,13 @@ def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
         cached = CachedFeatures(run.method, batch, size, lambda: precision(run))
     with precision(run):
         features = cached.features if cached else run.method.features(batch)
-        if several:
-            features, batch = gather_step(features, batch)
-            batch.targets = run.method.targets(batch)
-        losses = run.method.losses(features, batch)
+        if several and run.method.goes_round:
+            losses = run.method.ring_losses(features, batch)
+        else:
+            if several:
+                features, batch = gather_step(features, batch)
+                batch.targets = run.method.targets(batch)
+            losses = run.method.losses(features, batch)
         with contextlib.nullcontext() if cached else average.during():
             run.accelerator.backward(sum(losses.values()))
     if cached:
@@ -110,7 +113,7 @@ def clip_gradients(run: Run, losses: dict[str, Tensor]) -> None:
     limit = run.config.optim.clip_norm
     if not run.sharded:
         run.accelerator.unscale_gradients()
-    norms = sharded_norms(learning) if run.sharded else torch.stack(torch._foreach_norm(gradients))
+    norms = sharded_norms(learning) if run.sharded else torch.stack(torch._foreach_norm(gradients, 2, torch.float32))
     norm = torch.linalg.vector_norm(norms)
     run.watch.note(run.progress.step, losses, list(named), norms, norm)
     if run.sharded:  # the kernel takes no plain tensor beside sharded ones

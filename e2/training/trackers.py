@@ -1,6 +1,8 @@
 """Trackers of experiments, run by accelerate: each gets the rows of ``log.csv``, and most the settings of the run."""
 
+import contextlib
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,10 +41,11 @@ def start_trackers(accelerator: Accelerator, config: TrainConfig, out: Path, ste
         "trackio": {"name": out.name},
         "mlflow": {"run_name": out.name},
     }
-    accelerator.init_trackers(PROJECT, init_kwargs=options)
-    for tracker in accelerator.trackers:
-        if tracker.name != BOARD:  # it would show them as a further run
-            tracker.store_init_configuration(flattened(to_dict(config)))
+    with contextlib.redirect_stdout(sys.stderr):  # results alone go to stdout, and trackio talks
+        accelerator.init_trackers(PROJECT, init_kwargs=options)
+        for tracker in accelerator.trackers:
+            if tracker.name != BOARD:  # it would show them as a further run
+                tracker.store_init_configuration(flattened(to_dict(config)))
     if BOARD in config.trackers and BOARD not in map(str, accelerator.log_with):
         try:
             with extra("tensorboard", "a curve in TensorBoard"):
@@ -56,3 +59,12 @@ def log_row(accelerator: Accelerator, row: Mapping[str, Any], step: int) -> None
     for tracker in accelerator.trackers:
         plain = tracker.name == "mlflow"  # it refuses names with an @
         tracker.log({name.replace("@", "_at_") if plain else name: value for name, value in row.items()}, step=step)
+
+
+def finish_trackers(accelerator: Accelerator) -> None:
+    """Ends the trackers of a run."""
+    with contextlib.redirect_stdout(sys.stderr):
+        for tracker in accelerator.trackers:
+            tracker.finish()
+            if tracker.name == "trackio" and accelerator.is_main_process:
+                sys.modules["trackio"].finish()  # else at exit, on stdout

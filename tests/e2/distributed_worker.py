@@ -27,6 +27,7 @@ from e2.training.step import clip_gradients, draw_noise, find_gradients
 from e2.training.train import batches
 
 TAGS = ["brand", "season", "colour"]
+SIGMOID = [("clip", None), ("clip", 3), ("e2", None)]
 CASES = [*((method, None) for method in METHODS), ("multifield", 3), ("e2", 3)]
 
 
@@ -36,10 +37,13 @@ def settings(shop: Path, **changes) -> TrainConfig:
     return merged(TrainConfig(), {"backbone": "test-tiny", "device": "cpu", "steps": 5, "data": data, **changes})
 
 
-def step_gradients(shop: Path, method: str, chunk: int | None, sharded: bool = False):
+def step_gradients(
+    shop: Path, method: str, chunk: int | None = None, sharded: bool = False, half: bool = False, backbone: str = "test-tiny"
+):
     """One step's gradients from the untrained model, and the run."""
     dropped = 0.5 if (method, chunk) == ("multifield", 3) else 0.0
-    config = settings(shop, method=method, data={"chunk_size": chunk}, optim={"patch_dropout": dropped})
+    optim, precision = {"patch_dropout": dropped, "bf16_weights": half}, "bf16" if half else "fp32"
+    config = settings(shop, method=method, data={"chunk_size": chunk}, optim=optim, precision=precision, backbone=backbone)
     if sharded:  # accelerate knows FSDP on GPUs only
         e2.training.prepare.spread = lambda accelerator, method: shard(method, accelerator.device, accelerator.num_processes)
     run = prepare(config, *open_splits(config), Path("unused"))
@@ -79,6 +83,11 @@ def write(tensors: dict[str, torch.Tensor], path: Path) -> None:
 def write_gradients(shop: Path, out: Path) -> None:
     for method, chunk in CASES:
         write(step_gradients(shop, method, chunk)[0], out / f"gradients-{method}-{chunk}.safetensors")
+    write(step_gradients(shop, "e2", half=True)[0], out / "gradients-half.safetensors")
+    for method, chunk in SIGMOID:
+        found, run = step_gradients(shop, method, chunk, backbone="test-sigmoid")
+        assert run.method.goes_round == (method == "clip")
+        write(found, out / f"gradients-sigmoid-{method}-{chunk}.safetensors")
 
 
 def work(shop: Path, out: Path) -> None:
@@ -98,7 +107,7 @@ def work(shop: Path, out: Path) -> None:
 def main() -> None:
     configs, shop, out = map(Path, sys.argv[1:4])
     torch.set_num_threads(1)
-    open_clip.add_model_config(configs / "test-tiny.json")
+    open_clip.add_model_config(configs)
     processes(on_cpu=True)
     if sys.argv[4:] == ["gradients"]:
         write_gradients(shop, out)

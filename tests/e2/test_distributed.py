@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import open_clip
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -15,7 +16,7 @@ from e2.distributed import processes
 from e2.errors import InputError
 from tests.command import run_command
 from tests.conftest import TINY
-from tests.e2.distributed_worker import CASES, work
+from tests.e2.distributed_worker import CASES, SIGMOID, work
 from tests.shared import ROOT
 
 
@@ -23,6 +24,7 @@ from tests.shared import ROOT
 def config_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("configs")
     (folder / "test-tiny.json").write_text(json.dumps(TINY))
+    (folder / "test-sigmoid.json").write_text(json.dumps({**TINY, "init_logit_bias": -10}))
     return folder
 
 
@@ -33,7 +35,8 @@ def free_port() -> str:
 
 
 @pytest.fixture(scope="module")
-def alone(tiny, shop, tmp_path_factory):
+def alone(config_dir, shop, tmp_path_factory):
+    open_clip.add_model_config(config_dir)
     out = tmp_path_factory.mktemp("alone")
     work(shop, out)
     return out
@@ -93,12 +96,26 @@ def test_two_processes_find_the_gradients_of_the_whole_batch(alone, together, me
     assert_same_gradients(load_file(alone / name), load_file(together / name))
 
 
+@pytest.mark.parametrize(("method", "chunk"), SIGMOID)
+def test_sigmoid_losses_of_two_processes_have_the_gradients_of_the_whole_batch(alone, together, method, chunk):
+    """``clip`` by texts that go round, ``e2`` by gathered ones."""
+    name = f"gradients-sigmoid-{method}-{chunk}.safetensors"
+    assert_same_gradients(load_file(alone / name), load_file(together / name))
+
+
+def test_gradients_in_bf16_are_averaged_as_they_are(alone, together):
+    whole, averaged = (load_file(folder / "gradients-half.safetensors") for folder in (alone, together))
+    assert {tensor.dtype for tensor in averaged.values()} == {torch.bfloat16, torch.float32}
+    size = torch.sqrt(sum((tensor.float() ** 2).sum() for tensor in whole.values()))
+    assert all((tensor.float() - averaged[name].float()).norm() < 0.01 * size for name, tensor in whole.items())
+
+
 @pytest.mark.slow
 def test_four_processes_find_the_gradients_of_the_whole_batch(alone, config_dir, shop, tmp_path):
     """Shares of 11 products differ: three processes get 3, the last 2."""
     launched("tests.e2.distributed_worker", config_dir, shop, tmp_path, "gradients", processes=4)
-    for method, chunk in CASES:
-        name = f"gradients-{method}-{chunk}.safetensors"
+    names = [f"gradients-{method}-{chunk}.safetensors" for method, chunk in CASES]
+    for name in [*names, *(f"gradients-sigmoid-{method}-{chunk}.safetensors" for method, chunk in SIGMOID)]:
         assert_same_gradients(load_file(alone / name), load_file(tmp_path / name))
 
 

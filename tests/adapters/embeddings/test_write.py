@@ -1,6 +1,8 @@
 """Embeddings as tables: which vector is whose, shards that a killed run leaves and another continues with, flat memory."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +28,7 @@ from e2.errors import InputError
 from e2.outputs import LEDGER
 from tests.benchmarks.stubs import COLOURS, Shelf, colour_encoder, pixels, png
 from tests.command import run_command
+from tests.kill_worker import die_inside
 
 
 @pytest.fixture
@@ -293,3 +296,28 @@ def test_memory_does_not_grow_with_the_products(tmp_path):
     """20,000 further products have vectors of 330 MB."""
     small, large = (peak_memory(embed_many, products, str(tmp_path)) for products in (4_000, 24_000))
     assert large - small < 30e6
+
+
+def killed_at_a_write(number: int, manner: str, line: list[str]) -> bool:
+    """Runs a command in a fork that is killed at its nth file, before or after that gets its name; False if it ends first."""
+    if not (child := os.fork()):
+        try:
+            die_inside("os", "replace", number, manner)
+            os._exit(run_command(*line).status)
+        finally:
+            os._exit(9)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL), status
+    return bool(status)
+
+
+@pytest.mark.parametrize("name", ["e", "e.parquet"])
+def test_a_run_killed_at_each_of_its_files_ends_as_one_that_was_not(shop, tiny, tmp_path, name):
+    line = f"embed --model open_clip:{tiny} --data {shop} --split train --device cpu --workers 0 --shard-size 15".split()
+    out, kills = tmp_path / name, 0
+    while killed_at_a_write(*[(1, "after"), (2, "before")][kills % 2], [*line, "--resume", "--out", str(out)]):
+        kills += 1
+    assert kills >= 4  # after or before each of four shards and what completes them
+    assert run_command(*line, "--out", tmp_path / f"whole-{name}").status == 0
+    assert pq.read_table(out).equals(pq.read_table(tmp_path / f"whole-{name}"))
+    assert not [path for path in tmp_path.rglob("*") if ".tmp" in path.name or path.name.endswith(".parts")]

@@ -15,11 +15,16 @@ from tests.conftest import TAGS
 from tests.e2.training.stops import last_weights, resumed_weights
 
 
-def step(shop, tiny, out, **options):
-    """One step's gradients, and the bytes that its forward pass keeps for them."""
+def prepared(shop, tiny, out, **options):
+    """A run before its first step."""
     fixed = {"data.data": str(shop), "data.tags": ",".join(TAGS), "backbone": tiny, "data.workers": 0, "device": "cpu"}
     config = resolve({**fixed, "data.batch_size": 16, "steps": 4, **options}, None, [])
-    run = prepare(config, *open_splits(config), out)
+    return prepare(config, *open_splits(config), out)
+
+
+def step(shop, tiny, out, **options):
+    """One step's gradients, and the bytes that its forward pass keeps for them."""
+    run = prepared(shop, tiny, out, **options)
     batch, kept = dataclasses.replace(next(batches(run))), {}
     run.method.train()
     draw_noise(run, batch)

@@ -1,7 +1,9 @@
 """Trackers get what ``log.csv`` gets; one that is not installed is one line before anything is read."""
 
+import contextlib
 import csv
 import json
+import sqlite3
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
@@ -65,6 +67,34 @@ def test_mlflow_gets_the_rows_under_names_that_it_takes(shop, tiny, tmp_path, mo
     assert (run.info.run_name, run.data.params["method"], run.info.status) == ("mine", "clip", "FINISHED")
     last = json.loads((out / "summary.json").read_text())["history"][-1]
     assert run.data.metrics["text_to_image_R_at_1"] == pytest.approx(last["text_to_image_R@1"])
+
+
+def test_wandb_itself_keeps_the_run_offline(shop, tiny, tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="wandb is not part of the test extra")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    out = tmp_path / "mine"
+    answer = run_command(*LINE.split(), "--data", shop, "--set", "trackers=[wandb]", "--json", "--out", out)
+    assert answer.status == 0 and json.loads(answer.out)["step"] == 2, answer
+    (kept,) = out.glob("wandb/offline-run-*/run-*.wandb")
+    last, content = json.loads((out / "summary.json").read_text())["history"][-1], kept.read_bytes()
+    for part in ("mine", "data.batch_size", '"clip"', "text_to_image_R@1", json.dumps(last["SumR"])):
+        assert part.encode() in content, part
+
+
+def test_trackio_itself_keeps_the_rows_and_leaves_stdout_alone(shop, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # before it is imported
+    pytest.importorskip("trackio", reason="trackio is not part of the test extra")
+    out = tmp_path / "mine"
+    answer = run_command(*LINE.split(), "--data", shop, "--set", "trackers=[trackio]", "--json", "--out", out)
+    assert answer.status == 0 and json.loads(answer.out)["step"] == 2, answer
+    with contextlib.closing(sqlite3.connect(tmp_path / "trackio" / "e2.db")) as database:
+        (settings,) = database.execute("SELECT config FROM configs WHERE run_name = 'mine'").fetchone()
+        rows = database.execute("SELECT step, metrics FROM metrics WHERE run_name = 'mine' ORDER BY id").fetchall()
+    assert json.loads(settings)["method"] == "clip"
+    last = json.loads((out / "summary.json").read_text())["history"][-1]
+    step, metrics = rows[-1]
+    assert (step, json.loads(metrics)["SumR"]) == (2, pytest.approx(last["SumR"]))
+    assert sys.modules["trackio"].context_vars.current_run.get() is None  # nothing is left to say at exit
 
 
 def test_names_are_changed_for_mlflow_alone():
