@@ -233,7 +233,9 @@ class TrainConfig:
     method: Literal["clip", "multifield", "clip-pooled", "multifield-pooled", "filip", "clip-lite", "ei-clip", "e2"] = setting(
         "e2", "which features meet which texts"
     )
-    preset: Literal["default", "paper"] = setting("default", "a starting point of all settings; anything may be overridden")
+    preset: Literal["default", "paper", "clip-b16-openai", "siglip2-b16"] = setting(
+        "default", "a starting point of all settings; anything may be overridden"
+    )
     backbone: str = setting("e2-nano", "open_clip's name, one of ours, local-dir:, hf-hub:, transformers: or pair:")
     pretrained: str | None = setting(None, "open_clip's tag, a local file or a folder with weights")
     image_size: Count | tuple[Count, Count] | None = setting(None, "pixels, or height and width; null = the backbone's own")

@@ -93,7 +93,7 @@ def train(
     options: TrainingOptions,
     data: Annotated[list[str] | None, typer.Option(metavar="SPEC", help=f"{SPECS}; repeat to train on several")] = None,
     method: Annotated[Methods | None, typer.Option()] = None,
-    preset: Annotated[Literal["default", "paper"] | None, typer.Option()] = None,
+    preset: Annotated[Literal["default", "paper", "clip-b16-openai", "siglip2-b16"] | None, typer.Option()] = None,
     wise_ft: Annotated[float | None, typer.Option(help="1 = as trained, 0 = the start model, between: weights mixed")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with any setting; the command line wins")] = None,

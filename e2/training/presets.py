@@ -28,7 +28,15 @@ PAPER = {
     "data": {"text": "full", "batch_size": 64},
 }
 
-PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
+# Public models as a whole on one GPU, with weights from the hub; rates are the defaults of pre-trained weights.
+ONE_GPU = {"precision": "bf16", "data": {"batch_size": 512, "chunk_size": 128, "workers": 8}}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": PAPER,
+    "clip-b16-openai": {"backbone": "ViT-B-16-quickgelu", "pretrained": "openai", **ONE_GPU},
+    "siglip2-b16": {"backbone": "ViT-B-16-SigLIP2", "pretrained": "webli", **ONE_GPU},
+}
 
 
 def preset(name: str) -> dict[str, Any]:

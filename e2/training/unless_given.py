@@ -9,10 +9,15 @@ from e2.training.presets import PRESETS
 
 
 def unless_given() -> dict[str, str]:
-    """Setting -> its value in the configuration, and in a preset that differs; or, of a null, what it stands for."""
+    """Setting -> its value in the configuration, and in a preset that differs; or, of a null, what it stands for.
+
+    Presets of one model are left out: what they set is what they are named after.
+    """
     values, meanings = _flat(to_dict(TrainConfig())), _meanings()
     shown = {name: _shown(value) if value is not None else meanings.get(name) for name, value in values.items() if value != ()}
     for preset, changes in PRESETS.items():
+        if "backbone" in changes:
+            continue
         shown |= {name: f"{shown[name]}; {preset}: {_shown(value)}" for name, value in _flat(changes).items() if name in shown}
     return {name: said for name, said in shown.items() if said}
 

@@ -233,6 +233,17 @@ def test_settings_from_a_file_yield_to_the_command_line(tmp_path):
     assert config.model.reader == "paper" and config.optim.new_only == 0.2  # from the preset
 
 
+@pytest.mark.parametrize("name", ["clip-b16-openai", "siglip2-b16"])
+def test_recipes_of_public_models_name_weights_that_open_clip_knows(name):
+    import open_clip
+
+    from e2.training.run import resolve
+
+    config = resolve({"preset": name, "data.batch_size": 64}, None, [])
+    assert (config.backbone, config.pretrained) in open_clip.list_pretrained()
+    assert (config.precision, config.data.batch_size, config.data.chunk_size) == ("bf16", 64, 128)
+
+
 def test_the_schedule_warms_up_and_falls_and_keeps_the_backbone_asleep_first(model):
     config = OptimConfig(lr=1.0, new_lr=2.0, warmup=0.1, new_only=0.5)
     optimizer = make_optimizer(model, config, pretrained=True)
