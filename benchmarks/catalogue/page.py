@@ -11,6 +11,7 @@ from e2.benchmarks.catalogue.labels import TagSuspect
 from e2.benchmarks.reports.page import shortened, write_page
 from e2.benchmarks.reports.pictures import data_uri
 from e2.counting import counted
+from e2.data.check import LEFT_OUT
 from e2.data.images import load_image
 from e2.errors import printable
 
@@ -94,7 +95,12 @@ def summary(found: Findings) -> list[tuple[str, str, str]]:
         ("texts over several lines", len(found.texts["spans_lines"]), "texts"),
         ("texts that are cut", len(found.texts["cut"]), "texts"),
         ("rows left out", sum(found.bad_rows.values()), "texts"),
-        ("words read as missing", sum(sum(values.values()) for values in found.nulled.values()), "texts"),
+        ("photos left out", sum(found.nulled.get(LEFT_OUT, {}).values()), "texts"),
+        (
+            "words read as missing",
+            sum(sum(values.values()) for what, values in found.nulled.items() if what != LEFT_OUT),
+            "texts",
+        ),
         ("values in several spellings", sum(len(facts["spellings"]) for facts in found.tags.values()), "tags"),
         ("constant tags", sum(facts["constant"] for facts in found.tags.values()), "tags"),
         ("tags with no value twice", sum(facts["all_distinct"] for facts in found.tags.values()), "tags"),

@@ -24,6 +24,10 @@ class ImageStore(Protocol):
 
     may_be_damaged: bool = True  # whether opening the catalogue has to decode each image once
 
+    def known_good(self, entry: dict[str, Any]) -> bool:
+        """Whether an entry's image was decoded before."""
+        return False
+
     def read(self, entry: dict[str, Any]) -> bytes | Path:
         """Reads the encoded image of one entry of an ``images`` cell.
 
@@ -62,8 +66,8 @@ class FilesAndBytes(ImageStore):
 class Photos(Sequence[bytes | Path]):
     """Encoded images of one product, read on demand. Equals, and pickles as, a tuple of them."""
 
-    def __init__(self, cell: pa.ListScalar, store: ImageStore):
-        self._entries, self._store = cell.values, store
+    def __init__(self, entries: pa.Array, store: ImageStore):
+        self._entries, self._store = entries, store
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -97,6 +101,7 @@ class ArrowCatalogue:
     columns: tuple[str, ...] = ()  # all columns of the source, for messages about possible tags
     rows: np.ndarray | None = None  # the table's usable rows; None: all
     bad_rows: dict[str, int] = field(default_factory=dict)  # cause -> number of rows left out
+    lost: dict[int, tuple[int, ...]] = field(default_factory=dict)  # the table's row -> photos left out, others are kept
     notes: dict[str, dict[str, int]] = field(default_factory=dict)  # note -> value -> number of usable rows
     with_images: bool = True
 
@@ -149,7 +154,10 @@ class ArrowCatalogue:
 
     def _images(self, row: int) -> Sequence[bytes | Path]:
         cell = self.table.column("images")[row]
-        return Photos(cell, self.images) if self.with_images else (b"",) * len(cell)
+        if not self.with_images:
+            return (b"",) * (len(cell) - len(self.lost.get(row, ())))
+        kept = np.setdiff1d(np.arange(len(cell)), self.lost[row]) if row in self.lost else None
+        return Photos(cell.values if kept is None else cell.values.take(pa.array(kept)), self.images)
 
     def _regions(self, row: int) -> dict[str, Box]:
         if REGIONS not in self.table.schema.names:

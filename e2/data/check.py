@@ -19,16 +19,18 @@ from e2.data.canonical import are_cut
 from e2.data.catalogue import ImageStore
 from e2.data.columns import CUT_ID, MALFORMED, NOTES
 from e2.data.images import BadImage, MissingImage, UnreadableImage, check_image, reading_rules
-from e2.data.paths import RemoteImage, WindowsImage
+from e2.data.paths import LostOnTheWeb, RemoteImage, WindowsImage
 from e2.errors import InputError, printable
 from e2.files import atomic_path
 from e2.progress import with_progress
 
 ROWS_PER_TASK = 64
-VERSION = 3  # version of the cached verdicts; counts up whenever the same files get another verdict
+VERSION = 4  # version of the cached verdicts; counts up whenever the same files get another verdict
 MISSING, UNREADABLE = "missing image file", "unreadable image"
 REMOTE, WINDOWS = "image named by URL", "Windows image path"
 NO_TEXT = "no text"
+NOT_FETCHED = "no photo could be fetched"
+LEFT_OUT = "photos left out of products that have others"
 DUPLICATE, FURTHER = "duplicate id", "a further photo of it"
 HINTS = {
     "malformed row": 'quote cells with the delimiter or a line break, double quotation marks in them (""), use one encoding, '
@@ -43,12 +45,16 @@ SHOWN = 10  # bad rows that an error names
 LONGEST_DETAIL = 300  # characters of each
 
 
+Verdict = tuple[str, str, tuple[tuple[int, str], ...]]  # on a bad row, the fields of `BadRow` without its number
+
+
 class BadRow(NamedTuple):
-    """An unusable row."""
+    """An unusable row, or one that can be used without some of its photos."""
 
     row: int  # row number in the table, from 0
     cause: str  # no id, no text, no image, broken image, one of those above, or the reader's cause for a malformed row
     detail: str = ""  # details
+    photos: tuple[tuple[int, str], ...] = ()  # if others of the row are good: place and cause of each that is not
 
 
 def find_bad_rows(
@@ -62,7 +68,8 @@ def find_bad_rows(
 ) -> list[BadRow]:
     """Finds every unusable row of a normalised table, in order, each with its most serious cause.
 
-    Of several rows with one id the first usable one is kept; later ones are duplicates.
+    Of several rows with one id the first usable one is kept; later ones are duplicates. A row some of whose photos are bad is
+    among those found, but can be used without them (`only_photos`).
 
     ``identity`` (JSON-able) changes whenever the images may have; their verdict is cached under it. None: not cached.
     ``most_photos``: images of no more rows are decoded, the first ones. ``together``: every process of a training calls this
@@ -79,13 +86,28 @@ def find_bad_rows(
     else:
         bad_images = _cached_bad_images(table, images, identity, find)
     bad = {found.row: found for found in bad_images} | bad
-    bad |= {found.row: found for found in _duplicates(table, bad)}
+    bad |= {found.row: found for found in _duplicates(table, {row for row, found in bad.items() if not found.photos})}
     return [found for _, found in sorted(bad.items())]
 
 
-def rows_in_question(table: pa.Table) -> np.ndarray:
-    """Mask of the rows that are used if their photos can be: bad ones and those of an id that occurred before are not."""
-    bad = {found.row for found in bad_texts(table)}
+def only_photos(bad_rows: Sequence[BadRow]) -> tuple[list[BadRow], list[BadRow]]:
+    """Divides what was found into unusable rows, and those that can be used without some of their photos."""
+    return [found for found in bad_rows if not found.photos], [found for found in bad_rows if found.photos]
+
+
+def photos_left_out(bad_rows: Sequence[BadRow]) -> dict[int, tuple[int, ...]]:
+    """Maps the rows that can be used to the places of the photos that cannot."""
+    return {found.row: tuple(place for place, _ in found.photos) for found in bad_rows}
+
+
+def rows_in_question(table: pa.Table, lost: Collection[int] = ()) -> np.ndarray:
+    """Mask of the rows that are used if their photos can be: bad ones and those of an id that occurred before are not.
+
+    Args:
+        table: a normalised table.
+        lost: rows that lost all photos.
+    """
+    bad = {*lost, *(found.row for found in bad_texts(table))}
     mask = np.ones(len(table), dtype=bool)
     mask[[*bad, *(found.row for found in _duplicates(table, bad))]] = False
     return mask
@@ -125,7 +147,7 @@ def complain(where: str, table: pa.Table, bad_rows: Sequence[BadRow], first_row:
     else:
         advice = "fix them, or leave them out by --on-bad-row skip"
         lines = [f"{where}: {len(bad_rows):,} of {counted(table.num_rows, 'row')} cannot be used ({counts}); {advice}"]
-    for row, cause, detail in bad_rows[:SHOWN]:
+    for row, cause, detail, _ in bad_rows[:SHOWN]:
         identifier = ids[row].as_py()
         name = "" if identifier is None else f", id {identifier[:40]!r}"
         lines.append(f"  row {row + first_row:,}{name}: {cause}" + (f" ({_shown(detail)})" if detail else ""))
@@ -137,12 +159,20 @@ def _shown(detail: str) -> str:
     return printable(detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}...")
 
 
-def count_notes(table: pa.Table, rows: np.ndarray | None = None) -> dict[str, dict[str, int]]:
-    """Counts the notes on the usable rows: what -> value -> number of rows, most frequent first."""
-    if NOTES not in table.schema.names:
-        return {}
-    notes = table.column(NOTES) if rows is None else table.column(NOTES).take(pa.array(rows))
+def count_notes(table: pa.Table, rows: np.ndarray | None = None, without: Sequence[BadRow] = ()) -> dict[str, dict[str, int]]:
+    """Counts the notes on the usable rows: what -> value -> number of rows, most frequent first.
+
+    Args:
+        table: a normalised table.
+        rows: the usable ones; None: all.
+        without: those that are used without some of their photos, which are counted by cause.
+    """
     counts: dict[str, dict[str, int]] = {}
+    if lost := Counter(cause for found in without for _, cause in found.photos):
+        counts[LEFT_OUT] = dict(lost.most_common())
+    if NOTES not in table.schema.names:
+        return counts
+    notes = table.column(NOTES) if rows is None else table.column(NOTES).take(pa.array(rows))
     for found, count in Counter((note["what"], note["value"]) for note in pc.list_flatten(notes).to_pylist()).most_common():
         counts.setdefault(found[0], {})[found[1]] = count
     return counts
@@ -211,11 +241,12 @@ def _cached_bad_images(
     file = cache.cache_folder() / "checks" / f"{cache.key(VERSION, *identity, stamps, *reading_rules())}.json"
     known = None
     with contextlib.suppress(OSError, ValueError, TypeError):  # absent or damaged: check again
-        known = [BadRow(*found) for found in json.loads(file.read_text())]
+        known = [BadRow(*found[:3], tuple(map(tuple, found[3]))) for found in json.loads(file.read_text())]
     if agree(known is not None):
         return known or []
     found = list(find(table.column("images")))
-    if any(bad.cause == UNREADABLE or (bad.cause == MISSING and not stamps) for bad in found):
+    causes = {cause for bad in found for cause in (bad.cause, *(cause for _, cause in bad.photos))}
+    if UNREADABLE in causes or (MISSING in causes and not stamps):
         return found  # a later try may succeed
     # A cache that cannot be written only costs time.
     with contextlib.suppress(InputError, OSError), atomic_path(file, cache=True) as temporary:
@@ -248,7 +279,7 @@ def _bad_images(cells: pa.ChunkedArray, images: ImageStore, progress: bool) -> I
                 yield BadRow(row, *verdict)
 
 
-def _verdicts(cells: pa.ChunkedArray, images: ImageStore, pool: ThreadPoolExecutor) -> Iterator[tuple[str, str] | None]:
+def _verdicts(cells: pa.ChunkedArray, images: ImageStore, pool: ThreadPoolExecutor) -> Iterator[Verdict | None]:
     """Yields the verdict on each row in order, while a block of tasks at a time is worked on."""
     block = ROWS_PER_TASK * TASKS_AHEAD
     for first in range(0, len(cells), block):
@@ -258,18 +289,29 @@ def _verdicts(cells: pa.ChunkedArray, images: ImageStore, pool: ThreadPoolExecut
             yield from found
 
 
-def _verdict(cell: pa.ListScalar, images: ImageStore) -> tuple[str, str] | None:
-    """Cause and detail of a row with a bad image; None for a good row."""
-    try:
-        for entry in cell.values:
-            check_image(images.read(entry.as_py()))
-    except BadImage as error:
-        return _cause(error), error.where if isinstance(error, RemoteImage | MissingImage) else error.cause
-    return None
+def _verdict(cell: pa.ListScalar, images: ImageStore) -> Verdict | None:
+    """Verdict on a row with a bad image; None for a good row."""
+    bad: dict[int, BadImage] = {}
+    for place, photo in enumerate(cell.values):
+        entry = photo.as_py()
+        try:
+            if not images.known_good(entry):
+                check_image(images.read(entry))
+        except BadImage as error:
+            bad[place] = error
+    if not bad:
+        return None
+    place, error = next(iter(bad.items()))
+    detail = error.where if isinstance(error, RemoteImage | MissingImage) else error.cause
+    if len(bad) == len(cell.values):
+        return _cause(error), detail, ()
+    photos = tuple((at, found.cause if isinstance(found, LostOnTheWeb) else _cause(found)) for at, found in bad.items())
+    return _cause(error), f"photo {place + 1} of {len(cell.values)}: {detail}", photos
 
 
 def _cause(error: BadImage) -> str:
-    for kind, cause in ((RemoteImage, REMOTE), (WindowsImage, WINDOWS), (MissingImage, MISSING)):
+    kinds = ((LostOnTheWeb, NOT_FETCHED), (RemoteImage, REMOTE), (WindowsImage, WINDOWS), (MissingImage, MISSING))
+    for kind, cause in kinds:
         if isinstance(error, kind):
             return cause
     return UNREADABLE if isinstance(error, UnreadableImage) else "broken image"

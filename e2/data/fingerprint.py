@@ -79,6 +79,8 @@ def _lines_of_table(catalogue: ArrowCatalogue) -> Iterator[str]:
         yield name
         for start in range(0, len(table), ROWS):  # in blocks of a fixed size, whatever the chunks of the column
             yield repr(table.column(name).slice(start, ROWS).to_pylist())
+    if catalogue.lost:
+        yield repr(sorted(catalogue.lost.items()))
     for start in range(0, len(table), ROWS):
         yield repr(list(_photos(table.column("images").slice(start, ROWS))))
 

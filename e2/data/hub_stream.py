@@ -76,15 +76,17 @@ class Stream:
 
     def _usable(self, table: pa.Table, first_row: int, seen: set[int]) -> Iterator[Product]:
         images = FilesAndBytes(folder_of(self._argument))
-        bad = check.find_bad_rows(table, images)
-        bad = sorted([*bad, *_doubles(table, {found.row for found in bad}, seen)])
-        if bad and self._on_bad_row == "error":
-            raise check.complain(f"{self._where}, rows from {first_row + 1:,} on", table, bad, first_row + 1)
+        bad, without = check.only_photos(check.find_bad_rows(table, images))
+        doubles = {found.row: found for found in _doubles(table, {found.row for found in bad}, seen)}
+        bad, without = sorted([*bad, *doubles.values()]), [found for found in without if found.row not in doubles]
+        if (found := sorted([*bad, *without])) and self._on_bad_row == "error":
+            raise check.complain(f"{self._where}, rows from {first_row + 1:,} on", table, found, first_row + 1)
         self.bad_rows.update(check.count_causes(bad))
         rows = np.setdiff1d(np.arange(len(table)), [found.row for found in bad])
-        for what, values in check.count_notes(table, rows).items():
+        for what, values in check.count_notes(table, rows, without).items():
             self.notes.setdefault(what, Counter()).update(values)
-        products = ArrowCatalogue(self.name, self.split, self.tags, lambda: table, images, rows=rows)
+        lost = check.photos_left_out(without)
+        products = ArrowCatalogue(self.name, self.split, self.tags, lambda: table, images, rows=rows, lost=lost)
         yield from (products[row] for row in range(len(products)))
 
 

@@ -19,6 +19,10 @@ class RemoteImage(BadImage):
     """The path of an image is a URL."""
 
 
+class LostOnTheWeb(BadImage):
+    """The photo at an address could not be fetched; ``cause`` is why."""
+
+
 class WindowsImage(MissingImage):
     """The path of an image is in Windows style and leads nowhere."""
 

@@ -191,12 +191,16 @@ def leave_out_bad_rows(
 ) -> None:
     """Leaves out and counts the unusable rows of a catalogue, and reports them with ``progress``; ``error`` raises instead.
 
+    A row some of whose photos are good is kept without the others, which are counted in the notes.
+
     ``identity``, JSON-able, changes whenever the images may have; None: the verdicts on them are not cached.
     """
     table, where = catalogue.table, f"{catalogue.name}, split {catalogue.split}"
     bad_rows = check.find_bad_rows(table, catalogue.images, identity, progress, most_photos, together, texts_needed)
     if bad_rows and on_bad_row == "error":
         raise check.complain(where, table, bad_rows)
+    bad_rows, without = check.only_photos(bad_rows)
+    catalogue.lost = check.photos_left_out(without)
     lines = []
     if bad_rows:
         catalogue.bad_rows = check.count_causes(bad_rows)
@@ -206,6 +210,6 @@ def leave_out_bad_rows(
     if not len(catalogue):
         empty = InputError(f"{where}: there are no products; name another split or file")
         raise check.complain(where, table, bad_rows, skip=True) if bad_rows else empty
-    catalogue.notes = check.count_notes(table, catalogue.rows)
+    catalogue.notes = check.count_notes(table, catalogue.rows, without)
     for line in [*lines, *check.tell_notes(catalogue.notes)] if progress else ():
         say(f"{where}: {line}")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from e2.data.catalogue import FilesAndBytes, ImageStore
 from e2.data.fetch.photos import Fetched
 from e2.data.fetch.turns import FetchLedger, PhotoToFetch
-from e2.data.images import UnreadableImage
+from e2.data.paths import LostOnTheWeb
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS photo (
@@ -62,14 +62,22 @@ class FetchedImages(ImageStore):
 
     store: Path  # file of a `PhotoStore`
     files: FilesAndBytes
-    may_be_damaged: bool  # fetched photos were decoded when they came
+
+    def known_good(self, entry: dict[str, Any]) -> bool:
+        """Whether it was fetched, as fetched photos were decoded when they came."""
+        return self._found("state", entry) == ("fetched",)
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:
-        if entry["bytes"] is None:
-            with contextlib.closing(sqlite3.connect(f"file:{quote(str(self.store))}?mode=ro", uri=True)) as db:
-                found = db.execute("SELECT contents FROM photo WHERE url = ?", [entry["path"]]).fetchone()
-            if found is not None:
-                if found[0] is None:
-                    raise UnreadableImage(entry["path"], "it was not fetched")
-                return found[0]
-        return self.files.read(entry)
+        found = self._found("contents, reason", entry)
+        if found is None:
+            return self.files.read(entry)
+        if found[0] is None:
+            raise LostOnTheWeb(entry["path"], found[1])
+        return found[0]
+
+    def _found(self, columns: str, entry: dict[str, Any]) -> tuple | None:
+        """Columns of the photo at an entry's address; None if it was not wanted from the web."""
+        if entry["bytes"] is not None:
+            return None
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(self.store))}?mode=ro", uri=True)) as db:
+            return db.execute(f"SELECT {columns} FROM photo WHERE url = ?", [entry["path"]]).fetchone()

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from e2.counting import counted
 from e2.data.catalogue import ArrowCatalogue, FilesAndBytes, Subset
-from e2.data.check import bad_texts, complain, rows_in_question
+from e2.data.check import LEFT_OUT, bad_texts, complain, rows_in_question
 from e2.data.columns import MISSING_WORDS, Columns
 from e2.data.entities.rules import EntityRule
 from e2.data.export import compact, write_parquet
@@ -29,7 +29,7 @@ from e2.data.product import Product
 from e2.data.read import has_nulls
 from e2.data.shard_writer import write_shards
 from e2.data.shares import Shares
-from e2.data.shop.addresses import addresses, all_on_the_web, loaded_without_lost, without_lost
+from e2.data.shop.addresses import addresses, rows_that_lost_all
 from e2.data.shop.folder import FAILURES, REPORT, SHOP_IMPORT, STATE, claim_import
 from e2.data.shop.layout import TITLE
 from e2.data.shop.source import ShopSource
@@ -153,7 +153,7 @@ class _Import:
         self._refuse_bad_texts(tables)
         self._fetch(tables)
         lost = self.store.lost()
-        catalogues = {split: self._catalogue(split, load, lost) for split, load in loads.items()}
+        catalogues = {split: self._catalogue(split, load) for split, load in loads.items()}
         for catalogue in catalogues.values():
             leave_out_bad_rows(catalogue, None, self.on_bad_row, self.progress)
         sizes: dict[str, int] = {}
@@ -181,9 +181,9 @@ class _Import:
         self._fetch_of(tables, used)
         lost = self.store.lost()
         for split, table in tables.items() if lost else ():
-            left = without_lost(table, lost)
-            ids = left.column("product_id")
-            others = ids.filter(pa.array(rows_in_question(left) & ~used[split])).combine_chunks()
+            ids = table.column("product_id")
+            others = rows_in_question(table, rows_that_lost_all(table, lost)) & ~used[split]
+            others = ids.filter(pa.array(others)).combine_chunks()
             used[split] = np.asarray(pc.is_in(ids, value_set=others))
         if lost:
             self._fetch_of(tables, used)
@@ -206,10 +206,8 @@ class _Import:
     def _lost_by_reason(self) -> dict[str, int]:
         return dict(Counter(self.store.lost().values()).most_common())
 
-    def _catalogue(self, split: str, load: functools.partial, lost: Mapping[str, str]) -> ArrowCatalogue:
-        load = functools.partial(loaded_without_lost, load, lost)
-        files = FilesAndBytes(self.source.root)
-        images = FetchedImages(self.out / STATE, files, may_be_damaged=not all_on_the_web(load(), self.source.layout))
+    def _catalogue(self, split: str, load: functools.partial) -> ArrowCatalogue:
+        images = FetchedImages(self.out / STATE, FilesAndBytes(self.source.root))
         return ArrowCatalogue(self.spec, split, self._kept(split), load, images, self.source.columns(split))
 
     def _divided(self, catalogues: Mapping[str, ArrowCatalogue]) -> dict[str, tuple[str, ArrowCatalogue | Subset]]:
@@ -250,6 +248,9 @@ class _Import:
         if lost:
             write_json(self.out / FAILURES, lost)
         counts = self.store.counts()
+        notes = [catalogue.notes for catalogue in catalogues.values()]
+        left_out = sum((Counter(found.get(LEFT_OUT, {})) for found in notes), Counter())
+        photos = {"wanted": counts.total(), "fetched": counts["fetched"], "lost": self._lost_by_reason()}
         write_json(
             self.out / REPORT,
             {
@@ -257,10 +258,8 @@ class _Import:
                 "splits": sizes,
                 "products_read": sum(map(len, tables.values())),
                 "left_out": dict(sum((Counter(catalogue.bad_rows) for catalogue in catalogues.values()), Counter())),
-                "photos": {"wanted": counts.total(), "fetched": counts["fetched"], "lost": self._lost_by_reason()},
-                "notes": {
-                    what: sum(values.values()) for catalogue in catalogues.values() for what, values in catalogue.notes.items()
-                },
+                "photos": {**photos, "left_out": dict(left_out)},
+                "notes": {what: sum(values.values()) for found in notes for what, values in found.items() if what != LEFT_OUT},
                 "version": __version__,
             },
         )

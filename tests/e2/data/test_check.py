@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,25 @@ def test_one_broken_image_of_several_makes_the_row_bad(tmp_path):
     good = encoded(photo())
     file = write_parquet(tmp_path / "a.parquet", [{"product_id": "a", "image": [good, good[:50]], "caption": "A hat"}])
     with pytest.raises(InputError, match="1 broken image"):
+        open_catalogue(str(file), progress=False)
+
+
+def test_a_row_keeps_its_good_photos(tmp_path, capsys):
+    good, other = encoded(photo()), encoded(photo(1))
+    records = [{"product_id": "a", "image": [good, good[:50], other, b"<html>"], "caption": "A hat"}]
+    records += [{"product_id": "a", "image": [good], "caption": "A hat"}]  # a duplicate still
+    records += [{"product_id": "b", "image": [b"", good[:50]], "caption": "A cap"}]
+    file = write_parquet(tmp_path / "a.parquet", records)
+    for _ in range(2):  # decoded, then out of the cache
+        catalogue = open_catalogue(str(file), on_bad_row="skip")
+        (product,) = catalogue
+        assert tuple(product.images) == (good, other) and len(catalogue.text_only()[0].images) == 2
+        assert catalogue.bad_rows == {"broken image": 1, "duplicate id": 1}
+        assert catalogue.notes == {check.LEFT_OUT: {"broken image": 2}}
+        (again,) = pickle.loads(pickle.dumps(catalogue))
+        assert again == product
+    assert "photos left out of products that have others: 2 ('broken image' 2)" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(InputError, match="3 of 3 rows.*\n.*photo 2 of 4: "):
         open_catalogue(str(file), progress=False)
 
 

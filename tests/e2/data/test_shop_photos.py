@@ -54,14 +54,19 @@ def run_import(spec, out, manners=QUICK, **options):
 def test_lost_photos_are_counted_and_cost_only_products_without_others(shop, tmp_path):
     urls = [[shop.url(kind, number)] for number, kind in enumerate([*GOOD, *REASONS])]
     urls += [[shop.url("gone", 90), shop.url("fine", 91)], ["file:///etc/passwd"], ["ftp://shop.example/a.jpg"], ["im/0.jpg"]]
+    urls += [["im/1.jpg", "im/none.jpg", "im/0.jpg"]]
     (tmp_path / "im").mkdir()
     (tmp_path / "im/0.jpg").write_bytes(encoded(photo(0, (80, 80))))
+    (tmp_path / "im/1.jpg").write_bytes(encoded(photo(0, (80, 80)))[:100])
     run_import(write_shopify(tmp_path / "p.csv", urls), tmp_path / "out")
     found = {product.product_id: product for product in open_catalogue(str(tmp_path / "out"), progress=False)}
-    assert set(found) == {f"p{number}" for number in [*range(len(GOOD)), 15, 18]} and len(found["p15"].images) == 1
+    assert set(found) == {f"p{number}" for number in [*range(len(GOOD)), 15, 18, 19]}
+    assert len(found["p15"].images) == len(found["p19"].images) == 1
     report = json.loads((tmp_path / "out/import.json").read_text())
     lost = dict.fromkeys(REASONS.values(), 1) | {"http 404": 2, "no web address": 2}
-    assert report["photos"] == {"wanted": 19, "fetched": 6, "lost": lost} and report["splits"] == {"p": 7}
+    left_out = {"http 404": 1, "broken image": 1, "missing image file": 1}  # of p15 and p19
+    assert report["photos"] == {"wanted": 19, "fetched": 6, "lost": lost, "left_out": left_out}
+    assert report["splits"] == {"p": 8}
     assert report["left_out"] == {"no photo could be fetched": 12}
     assert json.loads((tmp_path / "out/failures.json").read_text())["file:///etc/passwd"] == "no web address"
     assert not list((tmp_path / "out").glob("photos.sqlite*"))
