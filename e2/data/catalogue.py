@@ -25,7 +25,7 @@ class ImageStore(Protocol):
     may_be_damaged: bool = True  # whether opening the catalogue has to decode each image once
 
     def known_good(self, entry: dict[str, Any]) -> bool:
-        """Whether an entry's image was decoded before."""
+        """Tells whether an entry's image was decoded before."""
         return False
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:

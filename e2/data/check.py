@@ -241,7 +241,8 @@ def _cached_bad_images(
     file = cache.cache_folder() / "checks" / f"{cache.key(VERSION, *identity, stamps, *reading_rules())}.json"
     known = None
     with contextlib.suppress(OSError, ValueError, TypeError):  # absent or damaged: check again
-        known = [BadRow(*found[:3], tuple(map(tuple, found[3]))) for found in json.loads(file.read_text())]
+        stored = json.loads(file.read_text())
+        known = [BadRow(row, cause, detail, tuple(map(tuple, photos))) for row, cause, detail, photos in stored]
     if agree(known is not None):
         return known or []
     found = list(find(table.column("images")))
@@ -301,12 +302,12 @@ def _verdict(cell: pa.ListScalar, images: ImageStore) -> Verdict | None:
             bad[place] = error
     if not bad:
         return None
-    place, error = next(iter(bad.items()))
-    detail = error.where if isinstance(error, RemoteImage | MissingImage) else error.cause
+    place, first = next(iter(bad.items()))
+    detail = first.where if isinstance(first, RemoteImage | MissingImage) else first.cause
     if len(bad) == len(cell.values):
-        return _cause(error), detail, ()
+        return _cause(first), detail, ()
     photos = tuple((at, found.cause if isinstance(found, LostOnTheWeb) else _cause(found)) for at, found in bad.items())
-    return _cause(error), f"photo {place + 1} of {len(cell.values)}: {detail}", photos
+    return _cause(first), f"photo {place + 1} of {len(cell.values)}: {detail}", photos
 
 
 def _cause(error: BadImage) -> str:

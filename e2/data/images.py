@@ -19,6 +19,7 @@ from e2.errors import InputError
 
 ImageSource = Image.Image | Path | str | bytes
 SCAN = b"\xff\xda"  # begins a scan of a JPEG
+MOST_READS = 200_000  # of a file, in which Pillow reads each part of it: real ones take tens, a PNG of gigabytes thousands
 MOST_SCANS = 500  # of a progressive JPEG: real ones have about ten, and each is a pass over all pixels for a few bytes
 
 
@@ -89,7 +90,19 @@ def check_image(source: bytes | Path) -> None:
 
 def reading_rules() -> tuple[object, ...]:
     """Everything that the verdict on an image depends on, besides the image."""
-    return PIL.__version__, known_formats(), MAX_PIXELS, MAX_RATIO, MOST_SCANS
+    return PIL.__version__, known_formats(), MAX_PIXELS, MAX_RATIO, MOST_SCANS, MOST_READS
+
+
+class InParts(io.BytesIO):
+    """Bytes of an image file that are read in a bounded number of parts: millions of tiny ones take seconds and more."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > MOST_READS:
+            raise UnusablePhoto("it consists of too many tiny parts (decompression bomb)")
+        return super().read(size)
 
 
 @contextlib.contextmanager
@@ -103,7 +116,7 @@ def _opened(source: bytes | Path) -> Iterator[Image.Image]:
         raise BadImage(where, "it is empty")
     with _told(where):
         try:
-            image = Image.open(io.BytesIO(source), formats=known_formats())
+            image = Image.open(InParts(source), formats=known_formats())
         except Image.UnidentifiedImageError:
             raise UnusablePhoto(f"it is {kind_of(source, known_formats()) or 'not an image of a known format'}") from None
         with image:

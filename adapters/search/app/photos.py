@@ -13,7 +13,7 @@ from functools import cached_property
 from PIL import Image
 
 from e2.adapters.search.photos import Box, cropped
-from e2.data.images import BadImage, load_image
+from e2.data.images import BadImage, InParts, load_image
 from e2.errors import InputError
 
 MAX_BYTES = 16 * 2**20  # of an upload
@@ -90,7 +90,7 @@ def too_many_bytes() -> str:
 
 def _check_header(body: bytes) -> None:
     try:
-        with Image.open(io.BytesIO(body), formats=[name for name in MAX_PIXELS if name != "MPO"]) as image:
+        with Image.open(InParts(body), formats=[name for name in MAX_PIXELS if name != "MPO"]) as image:
             kind, pixels = str(image.format), image.width * image.height
     except Image.DecompressionBombError:
         raise TooLarge("this picture has too many pixels; send a smaller photo") from None

@@ -64,7 +64,7 @@ class FetchedImages(ImageStore):
     files: FilesAndBytes
 
     def known_good(self, entry: dict[str, Any]) -> bool:
-        """Whether it was fetched, as fetched photos were decoded when they came."""
+        """Tells whether it was fetched: fetched photos were decoded when they came."""
         return self._found("state", entry) == ("fetched",)
 
     def read(self, entry: dict[str, Any]) -> bytes | Path:

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import pickle
 import struct
@@ -10,6 +11,7 @@ import pytest
 import torchvision
 from PIL import Image, ImageFile
 
+from e2.data import images
 from e2.data.images import BadImage, MissingImage, as_photo, check_image, load_image
 from e2.data.rgb import known_formats
 from e2.data.transforms import AUGMENTATIONS, NONE, training_transform
@@ -311,6 +313,22 @@ def test_heic_needs_a_plugin_and_says_so(monkeypatch, plugin):
 def test_decompression_bombs_are_refused(size):
     with pytest.raises(BadImage, match="bomb"):
         load_image(encoded(Image.new("1", size), "PNG"))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
+def test_a_file_of_countless_tiny_parts_is_refused(kind, monkeypatch):
+    """Comments of no length: Pillow takes seconds for a million, and longer for those that it joins one by one."""
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, kind)
+    whole, empty = file.getvalue(), b"\0\0\0\0tEXt" + zlib.crc32(b"tEXt").to_bytes(4, "big")
+    places = {"JPEG": (2, b"\xff\xfe\0\x02"), "PNG": (33, empty), "GIF": (13 + 3 * 2 ** ((whole[10] & 7) + 1), b"!\xfe\0")}
+    place, part = places[kind]
+    for count, refused in ((10, False), (2_000, True)):
+        monkeypatch.setattr(images, "MOST_READS", 1_000)
+        source = whole[:place] + count * part + whole[place:]
+        for look in (check_image, load_image):
+            with pytest.raises(BadImage, match="too many tiny parts") if refused else contextlib.nullcontext():
+                look(source)
 
 
 def test_a_jpeg_of_endless_scans_is_refused():
