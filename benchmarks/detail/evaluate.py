@@ -2,10 +2,11 @@
 
 Fields are the catalogue's entities and, last, the description. The entities are ordered greedily on a tuning split, by exact
 recall (mean over k and encoders), and evaluated on another. All encoders answer the same queries, so their differences are
-paired. Every product that has all fields gives a query; the gallery holds all products' photos.
+paired. Every product that has a tag gives a query, of those of the fields that it has; the gallery holds all products' photos.
 
-Reported per number of fields: ``matching_R@k_N`` and ``exact_R@k_N`` (see `metrics`); each field's gain, the full query's
-exact recall (mean over k) minus that without the field; and the number of texts truncated at the context length.
+Reported per number of fields: ``matching_R@k_N`` and ``exact_R@k_N`` (see `metrics`), where a product that has none of these
+fields is not found; each field's gain on the products that have it, the full query's exact recall (mean over k) minus that
+without the field; and the number of texts truncated at the context length.
 """
 
 from collections.abc import Sequence
@@ -42,9 +43,21 @@ class Shelf:
     """A split to search."""
 
     records: list[dict[str, str]]  # field -> text of each product
-    asked: np.ndarray  # rows of the products that have all fields: each gives a query
+    asked: np.ndarray  # (Q,) rows of the products that have a tag: each gives a query
     photos: ProductImages  # all photos, and ``owners`` the product of each
     owners: np.ndarray
+
+    def listing(self, fields: Sequence[str]) -> dict[tuple[str, ...], np.ndarray]:
+        """Those of some fields that products have -> places in ``asked`` of these products; without those that have none."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for place, row in enumerate(self.asked):
+            if listed := tuple(field for field in fields if field in self.records[row]):
+                found.setdefault(listed, []).append(place)
+        return {listed: np.array(places) for listed, places in found.items()}
+
+    def counts(self, fields: Sequence[str]) -> dict[str, int]:
+        """Number of products asked for that have each field."""
+        return {field: sum(field in self.records[row] for row in self.asked) for field in fields}
 
 
 class Searcher:
@@ -59,25 +72,26 @@ class Searcher:
         keys = dict(zip(texts, encoder.text_keys(texts), strict=True))
         self.seen = [{field: keys[text] for field, text in record.items()} for record in shelf.records]
 
-    def hits(self, fields: Sequence[str]) -> np.ndarray:
-        """(Q, 2 * K) hits in the top 1, 5 and 10 of queries with these fields: matching, then exact."""
-        device = self.encoder.device
-        queries = torch.from_numpy(self.encoded.encode_texts(self.queries(fields), progress=False)).to(device)
-        groups = fitting(fields, self.seen)
-        found = []
-        for own in (groups, np.arange(len(groups))):
-            wanted, there = (torch.from_numpy(own[rows]).to(device) for rows in (self.shelf.asked, self.shelf.owners))
-            ranks = query_ranks(queries, self.photos, wanted, there)
-            found.append(ranks.hits(KS).cpu().numpy())
-        return np.concatenate(found, axis=1)
+    def hits(self, fields: Sequence[str], kind: str) -> np.ndarray:
+        """(Q, K) hits in the top 1, 5 and 10, ``matching`` or ``exact``; a query lists the fields that its product has."""
+        found, asked = np.zeros((len(self.shelf.asked), len(KS))), self.shelf.asked
+        for listed, places in self.shelf.listing(fields).items():
+            texts = [write_query(listed, self.shelf.records[row]) for row in asked[places]]
+            queries = torch.from_numpy(self.encoded.encode_texts(texts, progress=False)).to(self.encoder.device)
+            own = fitting(listed, self.seen) if kind == "matching" else np.arange(len(self.seen))
+            wanted, there = (torch.from_numpy(own[rows]).to(queries.device) for rows in (asked[places], self.shelf.owners))
+            found[places] = query_ranks(queries, self.photos, wanted, there).hits(KS).cpu().numpy()
+        return found
 
     def exact_recall(self, fields: Sequence[str]) -> float:
         """Mean exact recall over queries and k, in percent, by which the order is chosen."""
-        return 100 * float(self.hits(fields)[:, len(KS) :].mean())
+        return 100 * float(self.hits(fields, "exact").mean())
 
-    def queries(self, fields: Sequence[str]) -> list[str]:
-        """Queries, one per product asked for."""
-        return [write_query(fields, self.shelf.records[row]) for row in self.shelf.asked]
+    def gains(self, fields: Sequence[str], field: str, full: np.ndarray) -> np.ndarray:
+        """Exact recall (Q,) of the full queries' hits (Q, K) minus that without a field; NaN for products that lack it."""
+        without = self.hits([other for other in fields if other != field], "exact")
+        there = np.array([field in self.shelf.records[row] for row in self.shelf.asked])
+        return np.where(there, (full - without).mean(axis=1), np.nan)
 
 
 def evaluate_detail(
@@ -99,16 +113,18 @@ def evaluate_detail(
         out: folder for `write_comparison` and ``detail.png``.
 
     Raises:
-        InputError: no encoder or one twice, no entities, or a split in which fewer than two products have all fields.
+        InputError: no encoder or one twice, no entities, or a split in which fewer than two products have tags.
     """
     check_encoders(encoders, out, *FIGURES)
-    fields = fields_of(catalogue)
-    tried = [Searcher(encoder, read_shelf(tuning, fields)) for encoder in encoders]
+    shelf, tuned = read_shelf(catalogue), read_shelf(tuning)
+    counts = [found.counts(fields_of(catalogue)) for found in (shelf, tuned)]
+    fields = [field for field in fields_of(catalogue) if all(found[field] for found in counts)]
+    tried = [Searcher(encoder, tuned) for encoder in encoders]
     found, tries = greedy_order(fields[:-1], lambda chosen: float(np.mean([one.exact_recall(chosen) for one in tried])))
     order = [*found, fields[-1]]
-    shelf = read_shelf(catalogue, fields)
     facts: dict[str, Any] = {
         "order": order,
+        "fields_of_no_product": [field for field in fields_of(catalogue) if field not in fields],
         "order_from": {"split": tuning.split, "n": len(tried[0].shelf.asked), "tried": tries},
         "tie_policy": TIE_POLICY,
     }
@@ -116,12 +132,14 @@ def evaluate_detail(
     def measure(encoder: Encoder) -> Measured:
         searcher = Searcher(encoder, shelf)
         values = measured_queries(searcher, order)
-        drawn = resampled_means([Measure(values, shelf.asked)], resamples=resamples, seed=seed)
-        metrics = {name: float(value) for name, value in named_metrics(values.mean(axis=0), order).items()}
-        own = {"n_queries": len(shelf.asked), "n_images": len(shelf.photos)}
-        own["products_without_all_fields"] = len(shelf.records) - len(shelf.asked)
+        known = [(each, ~np.isnan(each)) for each in values.values()]
+        measures = [Measure(each[there, None], shelf.asked[there]) for each, there in known]
+        drawn = resampled_means(measures, resamples=resamples, seed=seed)
+        metrics = {name: float(np.nanmean(each)) for name, each in values.items()}
+        own: dict[str, Any] = {"n_queries": len(shelf.asked), "n_images": len(shelf.photos)}
+        own |= {"products_without_tags": len(shelf.records) - len(shelf.asked), "products_with": shelf.counts(order)}
         steps = [_step(searcher, order[:count]) for count in range(1, len(order) + 1)]
-        return metrics, named_metrics(drawn, order), {**own, **facts, "steps": steps}
+        return metrics, dict(zip(metrics, drawn.T, strict=True)), {**own, **facts, "steps": steps}
 
     options: dict[str, Any] = {"text": "fields", "seed": seed, "resamples": resamples}
     comparison = compare_encoders(encoders, measure, "detail", "text-to-image", catalogue, **options)
@@ -142,11 +160,11 @@ def fields_of(catalogue: Catalogue) -> tuple[str, ...]:
     return (*(entity for entity in catalogue.tags if entity != DESCRIPTION), DESCRIPTION)
 
 
-def read_shelf(catalogue: Catalogue, fields: Sequence[str]) -> Shelf:
+def read_shelf(catalogue: Catalogue) -> Shelf:
     """Reads texts and tags, but no photos.
 
     Raises:
-        InputError: fewer than two products have all fields.
+        InputError: fewer than two products have tags.
     """
     items = read_items(catalogue, "caption")
     records = [
@@ -154,44 +172,38 @@ def read_shelf(catalogue: Catalogue, fields: Sequence[str]) -> Shelf:
         | {DESCRIPTION: product.captions[0]}
         for product in without_photos(catalogue)
     ]  # several values in one order, as the same ones are the same field
-    asked = np.flatnonzero([all(field in record for field in fields) for record in records])
+    asked = np.flatnonzero([len(record) > 1 for record in records])
     if len(asked) < 2:
-        counts = ", ".join(f"{field} {sum(field in record for record in records):,}" for field in fields)
+        where = f"{catalogue.name} split {catalogue.split}"
         raise InputError(
-            f"{catalogue.name} split {catalogue.split}: {len(asked)} of {counted(len(records), 'product')} have all fields "
-            f"({counts}); leave rare ones out by --tags"
+            f"{where}: {len(asked)} of {counted(len(records), 'product')} have tags; name other columns by --tags"
         )
     return Shelf(records, asked, items.images, items.image_products)
 
 
-def measured_queries(searcher: Searcher, order: Sequence[str]) -> np.ndarray:
-    """(Q, 2 * fields * kinds * K) hits for the first field, the first two and so on, then for all fields but each one."""
-    prefixes = [tuple(order[:count]) for count in range(1, len(order) + 1)]
-    without = [tuple(other for other in order if other != field) for field in order]
-    return np.concatenate([searcher.hits(fields) for fields in (*prefixes, *without)], axis=1)
+def measured_queries(searcher: Searcher, order: Sequence[str]) -> dict[str, np.ndarray]:
+    """Metrics in percent of each query, (Q,) each: hits for the first field, the first two and so on, then each field's gain.
 
-
-def named_metrics(means: np.ndarray, order: Sequence[str]) -> dict[str, np.ndarray]:
-    """Converts (..., 2 * fields * kinds * K) hits of `measured_queries`, or their means, to metrics in percent, (...) each."""
-    table = 100 * means.reshape(*means.shape[:-1], 2 * len(order), len(KINDS), len(KS))
-    metrics: dict[str, np.ndarray] = {}
-    for kind, name in enumerate(KINDS):
-        for step in range(len(order)):
-            metrics |= {f"{name}_R@{k}_{step + 1}": table[..., step, kind, place] for place, k in enumerate(KS)}
-    exact = table[..., KINDS.index("exact"), :].mean(axis=-1)  # (..., 2 * fields)
-    gains = {f"gain_{field}": exact[..., len(order) - 1] - exact[..., len(order) + i] for i, field in enumerate(order)}
-    return metrics | gains
+    A gain is NaN for a product without the field.
+    """
+    hits = {(kind, n): searcher.hits(order[:n], kind) for kind in KINDS for n in range(1, len(order) + 1)}
+    values = {f"{kind}_R@{k}_{n}": own[:, i] for (kind, n), own in hits.items() for i, k in enumerate(KS)}
+    values |= {f"gain_{field}": searcher.gains(order, field, hits["exact", len(order)]) for field in order}
+    return {name: 100 * own for name, own in values.items()}
 
 
 def _step(searcher: Searcher, fields: Sequence[str]) -> dict[str, Any]:
     """Describes the queries of a number of fields."""
-    texts, shelf = searcher.queries(fields), searcher.shelf
-    groups = fitting(fields, searcher.seen)
-    sizes = np.bincount(groups[groups >= 0])
+    texts, fit, shelf = list[str](), list[int](), searcher.shelf
+    for listed, places in shelf.listing(fields).items():
+        groups, rows = fitting(listed, searcher.seen), shelf.asked[places]
+        texts += [write_query(listed, shelf.records[row]) for row in rows]
+        fit += np.bincount(groups[groups >= 0])[groups[rows]].tolist()
     return {
         "fields": list(fields),
+        "queries": len(texts),
         "distinct_queries": len(set(texts)),
-        "mean_fitting_products": float(sizes[groups[shelf.asked]].mean()),
+        "mean_fitting_products": float(np.mean(fit)),
         "texts_cut": 100 * searcher.encoder.truncated(texts) / len(texts),
     }
 
@@ -206,6 +218,8 @@ def results_table(comparison: Comparison) -> RenderableType:
         f"fields: {order}; texts truncated at the context length: {cut} %. Percent, 95 % intervals over products; gain: loss "
         "of exact recall (mean of R@1, 5, 10) when the full query lacks the field"
     )
+    having = ", ".join(f"{field} {count:,}" for field, count in first["products_with"].items())
+    caption += f". Products with each: {having}; a gain is of these"
     steps = range(1, len(first["order"]) + 1)
     names = [f"{kind}_R@{KS[-1]}_{step}" for kind in KINDS for step in steps]
     names += [f"gain_{field}" for field in first["order"]]  # the other recalls are in the files

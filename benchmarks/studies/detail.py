@@ -12,7 +12,7 @@ import numpy as np
 
 from e2.adapters.encoder import Encoder
 from e2.benchmarks.core.names import measured_on
-from e2.benchmarks.detail.evaluate import Searcher, fields_of, measured_queries, named_metrics, read_shelf
+from e2.benchmarks.detail.evaluate import Searcher, fields_of, measured_queries, read_shelf
 from e2.benchmarks.detail.figure import draw_detail
 from e2.benchmarks.studies.base import Context, StudyMeasurement, every_method
 from e2.benchmarks.studies.tables import scores_of
@@ -25,12 +25,12 @@ K = 10
 def recalls(encoder: Encoder, catalogue: Catalogue, context: Context) -> StudyMeasurement:
     """Measures ``exact_R@k_N`` and ``matching_R@k_N`` of queries of N fields, and ``gain_FIELD``."""
     order = fields_of(catalogue)
-    searcher = Searcher(encoder, read_shelf(catalogue, order))
-    values = named_metrics(measured_queries(searcher, order), order)
+    searcher = Searcher(encoder, read_shelf(catalogue))
+    values = measured_queries(searcher, order)
     items = {name: np.full(len(catalogue), np.nan) for name in values}
     for name, asked in values.items():
         items[name][searcher.shelf.asked] = asked
-    return StudyMeasurement({name: float(asked.mean()) for name, asked in values.items()}, items)
+    return StudyMeasurement({name: float(np.nanmean(asked)) for name, asked in values.items()}, items)
 
 
 def columns(context: Context) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ PLACES = {
     "probes": probed,
     "comparison": lambda shelf: compared.read_tag_labels(shelf.products, ["look"])["look"].own.tolist(),
     "photos to photos": lambda shelf: tag_groups(shelf.products, ["look"]).tolist(),
-    "detail": lambda shelf: fitting(["look"], Searcher(colour_encoder(), read_shelf(shelf, ("look",))).seen).tolist(),
+    "detail": lambda shelf: fitting(["look"], Searcher(colour_encoder(), read_shelf(shelf)).seen).tolist(),
     "doubts": doubted,
 }
 

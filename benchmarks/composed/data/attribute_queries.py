@@ -1,8 +1,8 @@
 """Draws queries from the tags of any catalogue, balanced over the tags that change.
 
 - ``attribute-swap``: "this one, but in black instead of navy blue". A query is a product's photo and a change of one tag (or
-  of two at once); a right answer has the changed tags as wished *and* all other tags of the reference, including the kind of
-  garment.
+  of two at once); a right answer has the changed tags as wished *and* all other tags that the reference has, including the
+  kind of garment.
 - ``attribute-drop``: needs both photo and words, after ReMuQ (Luo et al., ACL 2023, arXiv 2306.00424). The reference and the
   wanted product differ in one tag, so the photo alone finds the wrong product. The words name all wanted tags but one, which
   the reference shares; some other product must fit the words with another value of that tag, so the words alone do not
@@ -93,14 +93,22 @@ def _swaps(products: TaggedProducts, pairs: Iterable[Pair], wordings: int) -> It
 def _drops(products: TaggedProducts, pairs: Iterable[Pair], wordings: int, seed: int) -> Iterator[TaggedQuery]:
     entities, rng = products.table.entities, np.random.default_rng(seed)
     tuples = np.unique(products.table.codes, axis=0)
-    # For each entity left out: the other tags -> number of its values among products with these.
-    fitting = [Counter(_without(row, place) for row in tuples) for place in range(len(entities))]
+    counted: dict[bytes, list[Counter]] = {}  # by the tags that a right answer has
     for pair in pairs:
-        rest = (place for place in range(len(entities)) if place not in pair.changed)
+        has = pair.wanted >= 0
+        if (fitting := counted.get(has.tobytes())) is None:
+            fitting = counted[has.tobytes()] = _fitting(tuples, has)
+        rest = (place for place in np.flatnonzero(has).tolist() if place not in pair.changed)
         if places := [place for place in rest if fitting[place][_without(pair.wanted, place)] > 1]:
             dropped = entities[int(rng.choice(places))]
             said = {name: value for name, value in products.table.named(pair.wanted).items() if name != dropped}
             yield _query(products, pair, dropped, [description(said, number) for number in range(wordings)])
+
+
+def _fitting(tuples: np.ndarray, has: np.ndarray) -> list[Counter]:
+    """For each entity left out: the other tags of a pattern (E,) -> number of its values among products with these."""
+    able = np.unique(np.where(has, tuples[(tuples[:, has] >= 0).all(axis=1)], -1), axis=0)
+    return [Counter(_without(row, place) for row in able) for place in range(len(has))]
 
 
 def _without(codes: np.ndarray, place: int) -> tuple[int, ...]:

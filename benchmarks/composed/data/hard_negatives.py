@@ -9,18 +9,18 @@ import numpy as np
 class HardNegatives:
     """Tags by which half-right wrong answers are counted."""
 
-    tags: np.ndarray  # (G, E) codes of the gallery
-    reference: np.ndarray  # (Q, E) codes of the references
-    wanted: np.ndarray  # (Q, E) codes of right answers
+    tags: np.ndarray  # (G, E) codes of the gallery; -1: missing
+    reference: np.ndarray  # (Q, E) codes of the references; -1: missing
+    wanted: np.ndarray  # (Q, E) codes of right answers; -1: any
     changed: np.ndarray  # (Q, E) bool, where they differ
 
     def count(self, top: np.ndarray) -> dict[str, np.ndarray]:
         """Counts each kind in the top k: (Q, k) gallery rows, -1 for none -> (Q,) each."""
         shown = self.tags[top]  # (Q, k, E)
-        as_wanted = shown == self.wanted[:, None]
+        as_wanted = (shown == self.wanted[:, None]) | (self.wanted[:, None] < 0)
         change = (as_wanted | ~self.changed[:, None]).all(axis=2)
         garment = (as_wanted | self.changed[:, None]).all(axis=2)
-        unchanged = (shown == self.reference[:, None]).all(axis=2)
+        unchanged = ((shown == self.reference[:, None]) | (self.reference[:, None] < 0)).all(axis=2)
         kinds = {
             "right": change & garment,
             "right_change_wrong_garment": change & ~garment,

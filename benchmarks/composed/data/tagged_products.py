@@ -1,6 +1,7 @@
 """Products of a catalogue for queries from tags.
 
-Products that lack a tag are left out and counted: whether they meet a wish is unknown.
+Products that lack a kept tag are left out and counted: whether they meet any wish is unknown. One that lacks another tag takes
+part in the queries about those that it has.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from e2.errors import InputError
 
 
 class TaggedProducts:
-    """Products of a split that have every tag, read in one pass over its texts.
+    """Products of a split that have the kept tags, read in one pass over its texts.
 
     Args:
         catalogue: one split, with its tags.
@@ -27,7 +28,7 @@ class TaggedProducts:
         product_vector: rule of the products' vectors.
 
     Raises:
-        InputError: no tags, none for the kind of garment, unknown text, or fewer than two complete products.
+        InputError: no tags, none for the kind of garment, unknown text, or fewer than two products with the kept tags.
     """
 
     def __init__(
@@ -44,19 +45,21 @@ class TaggedProducts:
             )
         require_text(text)
         numbered = enumerate(without_photos(catalogue))
-        complete = [(row, product) for row, product in numbered if all(map(product.tags.get, catalogue.tags))]
-        if len(complete) < 2:
+        usable = [(row, product) for row, product in numbered if all(map(product.tags.get, self.keep))]
+        if len(usable) < 2:
             raise InputError(
-                f"{catalogue.name} split {catalogue.split}: {counted(len(complete), 'product')} with all of the tags "
-                f"{', '.join(catalogue.tags)}; name fewer by --tags"
+                f"{catalogue.name} split {catalogue.split}: {counted(len(usable), 'product')} with {', '.join(self.keep)}, "
+                "which right answers keep; name another tag by --keep"
             )
         self.catalogue, self.text, self.product_vector = catalogue, text, product_vector
-        self.one_photo = not product_vector.text and all(len(product_vector.images(product)) == 1 for _, product in complete)
-        self.rows = np.array([row for row, _ in complete])
-        self.ids = [product.product_id for _, product in complete]
-        self.texts = [product.text(text) for _, product in complete]
+        self.one_photo = not product_vector.text and all(len(product_vector.images(product)) == 1 for _, product in usable)
+        self.rows = np.array([row for row, _ in usable])
+        self.ids = [product.product_id for _, product in usable]
+        self.texts = [product.text(text) for _, product in usable]
         self.places = {name: place for place, name in enumerate(self.ids)}
-        self.table = TagTable.of([[product.tags[name] for name in catalogue.tags] for _, product in complete], catalogue.tags)
+        self.table = TagTable.of(
+            [[product.tags.get(name) for name in catalogue.tags] for _, product in usable], catalogue.tags
+        )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,7 +70,7 @@ class TaggedProducts:
 
     @property
     def incomplete(self) -> int:
-        """Number of products left out for a missing tag."""
+        """Number of products left out for a missing kept tag."""
         return len(self.catalogue) - len(self)
 
     def images(self) -> ProductImages:
@@ -87,6 +90,6 @@ class TaggedProducts:
         if name not in self.places:
             raise InputError(
                 f"the list of queries names product {name!r}, which {self.catalogue.name} split {self.catalogue.split} "
-                "does not have with all tags; draw a new list, or give the data and tags it was drawn from"
+                "does not have with the kept tags; draw a new list, or give the data and tags it was drawn from"
             )
         return self.places[name]

@@ -24,7 +24,7 @@ class TaggedQuery:
     """A photo of one product and a wish, in several wordings."""
 
     reference: str  # id of the product whose photo is shown
-    wanted: dict[str, str]  # all tags that a right answer has
+    wanted: dict[str, str]  # all tags that a right answer has; those that the reference lacks are free
     changed: tuple[str, ...]  # the entities in which the reference differs
     dropped: str | None  # the entity that only the photo shows; None if the wish names only the changes
     wishes: tuple[str, ...]  # one for each wording
@@ -96,11 +96,8 @@ def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str 
         raise InputError(f"unknown target {target!r}; choose {' or '.join(TARGETS)}")
     table, queries = products.table, listed.queries
     references = np.array([products.place(query.reference) for query in queries])
-    by_tags: dict[bytes, list[int]] = {}
-    for place, row in enumerate(table.codes):
-        by_tags.setdefault(row.tobytes(), []).append(place)
     wanted = np.array([_codes(table, query) for query in queries])
-    answers = [np.array(by_tags[row.tobytes()]) for row in wanted]
+    answers = [table.answers(row) for row in wanted]
     for query, places in zip(queries, answers, strict=True):
         if set(query.answers) != {products.ids[place] for place in places}:
             raise InputError(
@@ -108,7 +105,8 @@ def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str 
                 "catalogue has changed, draw a new list"
             )
     settings = listed.settings
-    categories = np.array(["+".join([query.dropped] if query.dropped else query.changed) for query in queries])
+    asked = {"+".join(names): names for query in queries if (names := _asked(query))}
+    galleries = {category: table.having(asked[category]) for category in sorted(asked)}
     return Task(
         benchmark=settings["benchmark"],
         protocol=f"{settings['benchmark']}, find {target}s",
@@ -119,8 +117,8 @@ def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str 
         references=references,
         wordings=list(zip(*(query.wishes for query in queries), strict=True)),
         answers=answers,
-        categories=categories,
-        galleries={str(name): np.arange(len(products)) for name in np.unique(categories)},
+        categories=np.array(["+".join(_asked(query)) for query in queries]),
+        galleries=galleries,
         exclude_reference=True,
         clusters=references,
         recall_ks=RECALL_KS,
@@ -135,17 +133,26 @@ def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str 
             "product_vector": str(products.product_vector) if target == "image" else None,
             "products": len(products),
             "left_out_for_missing_tags": products.incomplete,
+            "galleries": {category: len(rows) for category, rows in galleries.items()},
             "queries": {**settings, **listed.statistics()},
         },
         query_names=[f"{query.reference} {query.wishes[0]}" for query in queries],
     )
 
 
+def _asked(query: TaggedQuery) -> tuple[str, ...]:
+    """Entities that a query is about: without one of them, whether a product is a right answer is unknown."""
+    return (query.dropped,) if query.dropped else query.changed
+
+
 def _codes(table: TagTable, query: TaggedQuery) -> np.ndarray:
-    """Codes (E,) of the wanted tags."""
+    """Codes (E,) of the wanted tags; -1: any."""
     codes = []
     for name, values in zip(table.entities, table.values, strict=True):
         value = query.wanted.get(name)
+        if value is None:
+            codes.append(-1)
+            continue
         if value not in values:
             raise InputError(
                 f"the list of queries wants {name} {value!r}, which no product here has; give the same --data and --tags"

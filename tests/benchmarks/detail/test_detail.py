@@ -44,13 +44,13 @@ def product(colour: str, number: int, **tags: str) -> Product:
 @pytest.fixture
 def shelf() -> Shelf:
     products = [product(colour, number) for colour in COLOURS for number in range(2)]
-    products[0] = Product("lost", (png("red"),), ("no tags",), {"colour": "red"})  # has no size: no query, but a photo
+    products[0] = Product("lost", (png("red"),), ("no tags",), {"colour": "red"})  # has no size
     return Shelf(products, tags=("size", "colour"))
 
 
 def test_values_of_the_same_tokens_fit_each_other():
     products = [product("red", number, brand=brand) for number, brand in enumerate(("Nike", "nike", "NIKE", "Puma"))]
-    searcher = Searcher(colour_encoder(), read_shelf(Shelf(products, tags=("brand",)), ("brand", "description")))
+    searcher = Searcher(colour_encoder(), read_shelf(Shelf(products, tags=("brand",))))
     groups = fitting(["brand"], searcher.seen)
     assert groups[0] == groups[1] == groups[2] != groups[3]
 
@@ -59,8 +59,9 @@ def test_recall_by_hand(shelf, tmp_path):
     (record,) = evaluate_detail([colour_encoder()], shelf, shelf, out=tmp_path, resamples=100).results
     metrics = record["metrics"]
     # Sizes tell the encoder nothing (it reads red), colours all. Of two products of one colour either may come first.
-    assert record["order"] == ["colour", "size", "description"] and record["n_queries"] == 9 and record["n_images"] == 10
-    assert record["products_without_all_fields"] == 1
+    assert record["order"] == ["colour", "size", "description"] and record["n_queries"] == 10 and record["n_images"] == 10
+    assert record["products_without_tags"] == 0
+    assert record["products_with"] == {"colour": 10, "size": 9, "description": 10}
     assert metrics["matching_R@1_1"] == pytest.approx(100)
     assert metrics["exact_R@1_1"] == pytest.approx(50)
     assert metrics["exact_R@5_1"] == metrics["exact_R@10_1"] == 100
@@ -72,6 +73,28 @@ def test_recall_by_hand(shelf, tmp_path):
     assert (tmp_path / "detail.png").stat().st_size > 5000
 
 
+def test_each_field_is_judged_on_the_products_that_have_it(tmp_path):
+    """As in a shop, no product has all of them; red and blue ones have a colour, the others a size."""
+    products = [
+        Product(
+            f"{colour}-{number}", (png(colour),), ("thing",), {"colour": colour} if colour in "red blue" else {"size": "M"}
+        )
+        for colour in COLOURS
+        for number in range(2)
+    ]
+    products += [Product("bare", (png("red"),), ("thing",), {})]  # no query, but a photo
+    shelf = Shelf(products, tags=("colour", "size", "brand"))
+    (record,) = evaluate_detail([colour_encoder()], shelf, shelf, resamples=50).results
+    metrics, few = record["metrics"], len(COLOURS) - 2
+    assert record["order"] == ["colour", "size", "description"] and record["fields_of_no_product"] == ["brand"]
+    assert record["products_with"] == {"colour": 4, "size": 2 * few, "description": 4 + 2 * few}
+    assert record["products_without_tags"] == 1 and record["steps"][0]["queries"] == 4
+    found = (2 * 1 / 3 + 2 * 1 / 2) / (4 + 2 * few)  # the bare one is red, too; of a size no query has a colour to find by
+    assert metrics["exact_R@1_1"] == pytest.approx(100 * found)
+    assert metrics["gain_colour"] > 10 and metrics["gain_size"] == pytest.approx(0)
+    assert np.isfinite(list(metrics.values())).all() and np.isfinite(list(record["ci95"].values())).all()
+
+
 def test_what_fits_shrinks_and_long_texts_are_counted(shelf):
     shelf.products = [
         Product(p.product_id, p.images, ("shirt " * 100,), p.tags) if "2" in p.product_id or i % 2 else p
@@ -81,7 +104,7 @@ def test_what_fits_shrinks_and_long_texts_are_counted(shelf):
     sizes = [step["mean_fitting_products"] for step in record["steps"]]
     assert sizes == sorted(sizes, reverse=True)
     cut = {tuple(step["fields"]): step["texts_cut"] for step in record["steps"]}
-    assert min(cut.values()) == 0 and max(cut.values()) == pytest.approx(100 * 5 / 9)
+    assert min(cut.values()) == 0 and max(cut.values()) == pytest.approx(100 * 5 / 10)
 
 
 def test_encoders_share_one_order_and_are_paired(shelf, tmp_path):
@@ -103,8 +126,8 @@ def test_the_study_measures_the_same(shelf, tmp_path):
     from e2.benchmarks.studies.intervals import value
 
     measured = recalls(colour_encoder(), shelf, None)
-    searcher = Searcher(colour_encoder(), read_shelf(shelf, ("size", "colour", "description")))
-    assert measured.metrics["exact_R@1_2"] == pytest.approx(100 * searcher.hits(("size", "colour"))[:, 3].mean())
+    searcher = Searcher(colour_encoder(), read_shelf(shelf))
+    assert measured.metrics["exact_R@1_2"] == pytest.approx(100 * searcher.hits(("size", "colour"), "exact")[:, 0].mean())
     gain = searcher.exact_recall(("size", "colour", "description")) - searcher.exact_recall(("size", "description"))
     assert measured.metrics["gain_colour"] == pytest.approx(gain)
     for name, items in measured.items.items():
@@ -118,7 +141,7 @@ def test_mistakes_get_one_line(shelf, shop):
     with pytest.raises(InputError, match="no tags, only descriptions"):
         evaluate_detail([colour_encoder()], Shelf(shelf.products, tags=()), shelf)
     bare = Shelf([product("red", 0), Product("x", (png("red"),), ("x",), {})], tags=("size", "colour"))
-    with pytest.raises(InputError, match="1 of 2 products have all fields"):
+    with pytest.raises(InputError, match="1 of 2 products have tags"):
         evaluate_detail([colour_encoder()], shelf, bare)
     answer = run_command(
         "evaluate", "detail", "--model", "open_clip:e2-nano", "--data", shop / "val.parquet", "--split", "val"
@@ -129,6 +152,6 @@ def test_mistakes_get_one_line(shelf, shop):
 def test_several_values_are_listed_and_the_same_ones_fit_in_any_order():
     tags = ("casual | boho", "boho | casual", "casual")
     products = [Product(str(row), (png("red"),), ("red",), {"style": tag}) for row, tag in enumerate(tags)]
-    searcher = Searcher(colour_encoder(), read_shelf(Shelf(products, tags=("style",)), ("style", "description")))
-    assert searcher.queries(("style",)) == ["boho, casual", "boho, casual", "casual"]
+    searcher = Searcher(colour_encoder(), read_shelf(Shelf(products, tags=("style",))))
+    assert [record["style"] for record in searcher.shelf.records] == ["boho, casual", "boho, casual", "casual"]
     assert fitting(("style",), searcher.seen).tolist() == [0, 0, 1]
