@@ -51,10 +51,19 @@ class Column:
 
     def counts(self, products: np.ndarray | slice) -> dict[str, int]:
         """Counts some products: value -> number, most frequent first; missing tags are not counted."""
+        values, owners, codes = self._pairs
         tagged = np.bincount(self.codes[products], minlength=len(self.tags))
-        found = {value: int(tagged[codes].sum()) for value, codes in self.codes_of.items() if value}
-        order = sorted(filter(found.get, found), key=lambda value: (-found[value], value))
-        return {value: found[value] for value in order}
+        counts = np.bincount(owners, tagged[codes], minlength=len(values)).astype(np.int64)
+        order = np.argsort(-counts, kind="stable")  # equal counts by value
+        return {values[place]: count for place, count in zip(order.tolist(), counts[order].tolist(), strict=True) if count}
+
+    @cached_property
+    def _pairs(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Values in order, and each pair of a value's place (M,) and the code (M,) of a tag that has it."""
+        values = sorted(value for value in self.codes_of if value)
+        codes = [self.codes_of[value] for value in values]
+        owners = np.repeat(np.arange(len(values)), [len(own) for own in codes])
+        return values, owners, np.array([code for own in codes for code in own], np.int64)
 
 
 class ProductTags(dict[str, Column]):

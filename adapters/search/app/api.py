@@ -69,6 +69,10 @@ def _add_api(app: FastAPI, service: SearchService) -> None:
     def search(asked: Annotated[schemas.Search, Query()]) -> schemas.ProductPage:
         return service.search(asked)
 
+    @app.get("/api/values", tags=["search"], summary="Values of a tag, found by their letters", responses=PROBLEMS)
+    def values(asked: Annotated[schemas.ValuesOf, Query()]) -> schemas.Values:
+        return service.values(asked)
+
     @app.get("/api/product", tags=["products"], summary="One product", responses=PROBLEMS)
     def product(product_id: ProductId) -> schemas.IndexedProduct:
         return service.product(product_id)

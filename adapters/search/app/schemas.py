@@ -11,6 +11,7 @@ from e2.adapters.search.filters import ranges_of, tags_of
 
 LONGEST_TEXT = 500  # characters; a text tower reads about 300
 LONGEST_ID, LONGEST_VALUE = 2000, 2000  # products and tags: more than catalogues have, less than an address holds
+MOST_COUNTED = 500  # values of a tag in an answer
 DEEPEST = 1000  # products that one search can be paged through
 Sure = Literal["known", "likely", "guess"]
 PHOTO, LONGEST_PHOTO = "`upload:...` as `/api/photos` gave it, or `product:ID`", LONGEST_ID + 8
@@ -56,6 +57,20 @@ class Search(BaseModel):
         return ranges_of(self.between, entities)
 
 
+class ValuesOf(Search):
+    """Values of a tag under a search's filters."""
+
+    entity: str = Field(max_length=LONGEST_VALUE, description="the tag")
+    letters: str = Field("", max_length=LONGEST_VALUE, description="values with these letters only")
+
+
+class Values(BaseModel):
+    """Values of a tag, the most frequent first."""
+
+    values: dict[str, int] = Field(description="value -> products under the other filters")
+    more: int = Field(description="number of further values")
+
+
 class About(BaseModel):
     """The index and the available functions."""
 
@@ -87,7 +102,11 @@ class ProductPage(BaseModel):
     found: int = Field(description="products that pass the filters")
     sorted: int | None = Field(description="how many of the nearest products `sort` orders; null: all, or no `sort`")
     next_offset: int | None = Field(description="where the next page starts; null: nothing more")
-    facets: dict[str, dict[str, int]] = Field(description="tag -> value -> products under the other filters")
+    facets: dict[str, dict[str, int]] = Field(
+        description=f"tag -> value -> products under the other filters; the {MOST_COUNTED:,} most frequent values, the chosen "
+        "ones and, of numbers, the least and the greatest"
+    )
+    more: dict[str, int] = Field(description="tag -> number of further values, which `/api/values` finds by their letters")
     unfiltered: dict[str, int] = Field(description="where nothing passes: chosen tag -> products without its filters")
     method: str | None = Field(description="how photo and words were combined; null if there was only one of them")
     steps: dict[str, Any] = Field(description="steps of a composed query, in words")

@@ -1,6 +1,7 @@
 """Answers searches with a page of products and the filters that narrow it."""
 
 import re
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -8,9 +9,22 @@ from e2.adapters.search.app.geometry import placed, seen_box
 from e2.adapters.search.app.live import LiveIndex
 from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
-from e2.adapters.search.app.schemas import DEEPEST, About, IndexedProduct, Layer, ProductPage, Read, ReadOff, Search, Sure
+from e2.adapters.search.app.schemas import (
+    DEEPEST,
+    MOST_COUNTED,
+    About,
+    IndexedProduct,
+    Layer,
+    ProductPage,
+    Read,
+    ReadOff,
+    Search,
+    Sure,
+    Values,
+    ValuesOf,
+)
 from e2.adapters.search.asked_sizes import asked_sizes
-from e2.adapters.search.filters import Filter, all_of
+from e2.adapters.search.filters import Filter, all_of, number_of
 from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.keeping import agreed_tags
 from e2.adapters.search.photos import QueryPhoto, QueryPhotos, joined, read_box
@@ -98,16 +112,36 @@ class SearchService:
         weak = self._weak(index, asked, query, found)
         products = [IndexedProduct(**hit.record(), weak=hit.product_id in weak) for hit in found.hits]
         count = index.count(where)
+        facets = facets_of(index, asked, query.where)
+        shown = {entity: bounded(counts, asked.tags(index.entities).get(entity, ())) for entity, counts in facets.items()}
         return ProductPage(
             products=products,
             next_offset=more,
             found=count,
             sorted=found.sorted,
-            facets=facets_of(index, asked, query.where),
+            facets=shown,
+            more={entity: left for entity, counts in facets.items() if (left := len(counts) - len(shown[entity]))},
             unfiltered={} if count else unfiltered(index, asked, query.where),
             method=method,
             steps=query.steps | found.told,
         )
+
+    def values(self, asked: ValuesOf) -> Values:
+        """Returns the values of a tag that have some letters.
+
+        Raises:
+            NotFound: there is no such tag.
+            InputError: a filter that cannot be read.
+        """
+        index = self.index
+        if asked.entity not in index.entities:
+            raise NotFound(f"there is no tag {escaped(asked.entity)}")
+        query, _ = self._query(index, asked)
+        counts = index.facets(all_of([where_of(index, asked, asked.entity), query.where])).get(asked.entity, {})
+        letters = asked.letters.casefold()
+        fitting = {value: count for value, count in counts.items() if letters in value.casefold()}
+        values = dict(list(fitting.items())[:MOST_COUNTED])
+        return Values(values=values, more=len(fitting) - len(values))
 
     def _weak(self, index: ProductIndex, asked: Search, query: IndexQuery, found: Found) -> set[str]:
         """Ids of the hits that hardly match the words of a search by words alone, in order of their scores."""
@@ -248,6 +282,16 @@ def facets_of(index: ProductIndex, search: Search, named: Filter | None) -> dict
     for entity in filtered(index, search):
         facets[entity] = index.facets(all_of([where_of(index, search, entity), named])).get(entity, {})
     return facets
+
+
+def bounded(counts: Mapping[str, int], chosen: Collection[str] = ()) -> dict[str, int]:
+    """The most frequent of a tag's values, the chosen ones and, of numbers, the least and the greatest, as a page needs."""
+    if len(counts) <= MOST_COUNTED:
+        return dict(counts)
+    numbers = {value: number for value in counts if (number := number_of(value)) is not None}
+    ends = [end(numbers, key=lambda value: numbers[value]) for end in (min, max)] if numbers else []
+    kept = {*list(counts)[:MOST_COUNTED], *ends, *(value for value in chosen if value in counts)}
+    return {value: count for value, count in counts.items() if value in kept}
 
 
 def unfiltered(index: ProductIndex, search: Search, named: Filter | None) -> dict[str, int]:

@@ -1,10 +1,12 @@
 // Filters by the catalogue's tags.
 
-import { NO_FILTERS, go, state } from "./address.js";
-import { $, about, button, el, plainName } from "./dom.js";
+import { NO_FILTERS, go, searchOf, state } from "./address.js";
+import { $, about, ask, button, el, plainName } from "./dom.js";
 import { entityOf, numberFields, rangeInWords, without } from "./numbers.js";
 
+const SHOWN = 200; // values of a filter shown when it is unfolded
 const FEW = 7; // values of a filter shown at first
+const PAUSE = 200; // ms after a letter until values that are not here are asked for
 const MANY = 3 * FEW; // values from which on letters find one; numbers are then told by their ends alone
 const groups = new Map(); // entity -> its group on the page
 
@@ -40,33 +42,50 @@ export function offerFilters() {
   if (!about.entities.length) $("filters").append(el("p", { className: "soft" }, "This catalogue has no tags to filter by."));
 }
 
-export function showFilters(facets, wanted) {
-  for (const [entity, group] of groups) group.show(facets[entity] || {}, wanted);
+export function showFilters(facets, wanted, more) {
+  for (const [entity, group] of groups) group.show(facets[entity] || {}, wanted, more[entity] || 0);
 }
 
 // The group of a tag: what is typed and unfolded in it stays when the counts change.
 function filterGroup(entity) {
   const numbers = about.numbers.includes(entity) ? numberFields(entity) : null;
   const list = el("ul", {});
-  const finder = el("input", { type: "search", placeholder: `Find ${plainName(entity)}`, "aria-label": `Find ${plainName(entity)}`, oninput: () => fill() });
+  const finder = el("input", { type: "search", placeholder: `Find ${plainName(entity)}`, "aria-label": `Find ${plainName(entity)}`, oninput: () => { fill(); if (more) look(); } });
   const fold = button("plain", "", () => { unfolded = !unfolded; fill(); });
   const node = el("fieldset", { className: "filter", hidden: true }, el("legend", {}, plainName(entity)), numbers?.node, finder, list, fold);
   let unfolded = false;
   let values = []; // [value, count]
+  let more = 0; // values that are not among them
+  let waiting;
   let chosen = new Set();
 
-  function fill() {
+  // Finds among all values, which are too many to be here.
+  function look() {
+    clearTimeout(waiting);
+    waiting = setTimeout(async () => {
+      const letters = finder.value;
+      const asked = searchOf(state());
+      asked.set("entity", entity);
+      asked.set("letters", letters);
+      const found = await ask("/api/values", asked).catch(() => null); // those that are here stay
+      if (found && letters === finder.value) fill(Object.entries(found.values), found.more);
+    }, PAUSE);
+  }
+
+  function fill(among = values, further = finder.value ? 0 : more) {
     const focused = list.contains(document.activeElement) ? document.activeElement.dataset.tag : null;
     const letters = finder.value.toLowerCase();
-    const fitting = values.filter(([value]) => value.toLowerCase().includes(letters));
-    const some = unfolded ? fitting.slice(0, 200) : fitting.slice(0, Math.max(FEW, chosen.size));
+    const fitting = among.filter(([value]) => value.toLowerCase().includes(letters));
+    const some = unfolded ? fitting.slice(0, SHOWN) : fitting.slice(0, Math.max(FEW, chosen.size));
     list.replaceChildren(...some.map(([value, count]) => filterValue(entity, value, count, chosen.has(value))));
     fold.hidden = fitting.length <= FEW;
-    fold.textContent = unfolded ? "Show fewer" : `Show all ${fitting.length}`;
+    const count = fitting.length + further;
+    fold.textContent = unfolded ? "Show fewer" : count > SHOWN ? `Show ${SHOWN} of ${count.toLocaleString("en")}` : `Show all ${count}`;
     if (focused) [...list.querySelectorAll("input")].find((input) => input.dataset.tag === focused)?.focus();
   }
 
-  function show(counts, { tags, between }) {
+  function show(counts, { tags, between }, left) {
+    more = left;
     chosen = new Set(tags.filter((tag) => entityOf(tag) === entity).map((tag) => tag.slice(entity.length + 1)));
     values = Object.entries(counts).filter(([value]) => value);
     for (const value of chosen) if (!(value in counts)) values.unshift([value, 0]);
@@ -76,6 +95,7 @@ function filterGroup(entity) {
     finder.hidden = values.length <= MANY;
     node.hidden = !Object.keys(counts).length && !chosen.size && !between.some((range) => entityOf(range) === entity);
     fill();
+    if (more && finder.value) look();
   }
 
   return { node, show };

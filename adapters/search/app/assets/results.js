@@ -91,7 +91,7 @@ function showAnswer(wanted, found) {
   $("save").hidden = !$("results").children.length;
   showHeading(wanted);
   showStart(wanted, found.facets);
-  showFilters(found.facets, wanted);
+  showFilters(found.facets, wanted, found.more);
   showSteps(found);
   showLine(found);
   if (!$("results").children.length) showMessage("Nothing here passes these filters.", [...fewerFilters(found.unfiltered), ...emptyWays(wanted)]);

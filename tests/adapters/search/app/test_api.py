@@ -17,6 +17,7 @@ from e2.adapters.search.app import photos
 from e2.adapters.search.app.api import create_app
 from e2.adapters.search.app.protection import bounded_body
 from e2.adapters.search.app.schemas import LONGEST_TEXT, Search
+from e2.adapters.search.app.service import bounded
 from e2.adapters.search.reranking.base import HitScores
 from e2.adapters.search.store import IndexTrouble
 from tests.adapters.search.app.conftest import COLON, COLOURS, HOSTILE, HOSTILE_ID, png, products
@@ -74,6 +75,10 @@ def test_filters_and_their_counts(client):
     assert facets["brand"]["Nike"] == sum(
         p.tags["brand"] == "Nike" and p.tags["colour"] in ("red", "blue") for p in products()
     )
+    assert both.json()["more"] == {}
+    values = client.get("/api/values", params={"tag": [f"brand:{brand}", "colour:red"], "entity": "colour", "letters": "E"})
+    assert values.json() == {"values": {c: n for c, n in facets["colour"].items() if "e" in c}, "more": 0}
+    assert client.get("/api/values", params={"entity": "fit"}).status_code == 404
     words = client.get("/api/search", params={"filter": 'colour == "red" or colour == "blue"', "tag": "brand:Nike", "k": 100})
     assert set(ids(words)) == {
         p.product_id for p in products() if p.tags["brand"] == "Nike" and p.tags["colour"] in ("red", "blue")
@@ -236,6 +241,20 @@ def test_an_order_by_price(client):
         assert answer.json()["sorted"] == (40 if asked.get("q") else None)
     answer = client.get("/api/search", params={"sort": "size"})
     assert answer.status_code == 400 and "no tag 'size'" in answer.json()["error"]
+
+
+def test_of_many_values_a_page_gets_the_frequent_the_chosen_and_the_ends(client, service, monkeypatch):
+    counts = {str(number): 2 for number in range(10, 40)} | {"7": 1, "99": 1, "x": 1}
+    monkeypatch.setattr("e2.adapters.search.app.service.MOST_COUNTED", 3)
+    assert bounded(counts, ["x", "gone"]) == {"10": 2, "11": 2, "12": 2, "7": 1, "99": 1, "x": 1}
+    whole = service.index.facets()["price"]
+    page = client.get("/api/search").json()
+    ends = {min(whole, key=int), max(whole, key=int)}
+    assert set(page["facets"]["price"]) == {*list(whole)[:3], *ends}
+    assert page["more"]["price"] == len(whole) - len(page["facets"]["price"]) > 0
+    found = client.get("/api/values", params={"entity": "price", "letters": "1"}).json()
+    fitting = [price for price in whole if "1" in price]
+    assert list(found["values"]) == fitting[:3] and found["more"] == len(fitting[3:])
 
 
 def test_the_service_takes_a_reranker(service, monkeypatch):
