@@ -51,14 +51,28 @@ def suspects(values: Sequence[Sequence[str]], neighbours: np.ndarray, scores: np
     believed = sums / counts  # (C,) from which probability on a value is believed
     found = []
     for rows, votes in _votes(labels, neighbours, scores):
-        own = labels[rows].toarray() > 0
-        alone = own.sum(axis=1, keepdims=True) == 1
-        doubted = np.where(own & (alone | (votes < believed)), votes, np.inf)
-        offered = np.where(~own & (votes >= believed), votes, -np.inf)
-        given, best, margins = doubted.argmin(axis=1), offered.argmax(axis=1), offered.max(axis=1) - doubted.min(axis=1)
-        for place in np.flatnonzero(margins > 0).tolist():
-            found.append(TagSuspect(int(rows[place]), names[given[place]], names[best[place]], float(margins[place])))
+        own = labels[rows]
+        lines, columns = own.nonzero()
+        given = np.asarray(votes[lines, columns]).ravel()
+        alone = np.diff(own.indptr)[lines] == 1
+        doubted = _lowest(alone | (given < believed[columns]), lines, columns, given)
+        others = votes - votes.multiply(own)  # values that nobody near has are offered to nobody
+        others.eliminate_zeros()
+        lines, columns = others.nonzero()
+        offered = _lowest(others.data >= believed[columns], lines, columns, -others.data)
+        for line in sorted(doubted.keys() & offered.keys()):
+            (value, vote), (other, against) = doubted[line], offered[line]
+            if -against > vote:
+                found.append(TagSuspect(int(rows[line]), names[value], names[other], -against - vote))
     return sorted(found, key=lambda one: (-one.margin, one.product))
+
+
+def _lowest(which: np.ndarray, lines: np.ndarray, columns: np.ndarray, numbers: np.ndarray) -> dict[int, tuple[int, float]]:
+    """Line -> column and number of the lowest of its entries (M,) in a mask, the first of equal ones."""
+    lines, columns, numbers = lines[which], columns[which], numbers[which]
+    order = np.lexsort((columns, numbers, lines))
+    first = order[np.unique(lines[order], return_index=True)[1]]
+    return {int(lines[at]): (int(columns[at]), float(numbers[at])) for at in first}
 
 
 def _matrix(values: Sequence[Sequence[str]], names: Sequence[str]) -> Any:
@@ -70,9 +84,9 @@ def _matrix(values: Sequence[Sequence[str]], names: Sequence[str]) -> Any:
     return csr_array((np.ones(len(pairs)), np.array(pairs).T), shape=(len(values), len(names)))
 
 
-def _votes(labels: Any, neighbours: np.ndarray, scores: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields blocks of tagged products (B,) with the share of their neighbours that have each value (B, C), near ones weighing
-    more; a neighbour without any has no vote.
+def _votes(labels: Any, neighbours: np.ndarray, scores: np.ndarray) -> Iterator[tuple[np.ndarray, Any]]:
+    """Yields blocks of tagged products (B,) with the share of their neighbours that have each value, sparse (B, C), near ones
+    weighing more; a neighbour without any has no vote.
     """
     spread = np.nanmean(np.where(neighbours >= 0, scores[:, :1] - scores, np.nan)[:, -1:]) or 1.0
     tagged = np.diff(labels.indptr) > 0
@@ -84,4 +98,6 @@ def _votes(labels: Any, neighbours: np.ndarray, scores: np.ndarray) -> Iterator[
         shares = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
         ends = np.arange(len(rows) + 1) * near.shape[1]
         voting = type(labels)((shares.ravel(), np.maximum(near, 0).ravel(), ends), shape=(len(rows), len(tagged)))
-        yield rows, (voting @ labels).toarray()
+        votes = (voting @ labels).tocsr()
+        votes.eliminate_zeros()
+        yield rows, votes

@@ -88,8 +88,9 @@ def alike(neighbours: np.ndarray, scores: np.ndarray, least: float) -> list[tupl
         scores: (N, K) their cosines.
     """
     rows, places = np.nonzero((scores >= least) & (neighbours >= 0))
-    found = {}
-    for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-        other = int(neighbours[row, place])
-        found[min(row, other), max(row, other)] = float(scores[row, place])
-    return sorted(((a, b, score) for (a, b), score in found.items()), key=lambda pair: (-pair[2], *pair[:2]))
+    others = neighbours[rows, places]
+    low, high = np.minimum(rows, others), np.maximum(rows, others)
+    first = np.unique(low * len(scores) + high, return_index=True)[1]
+    low, high, likeness = low[first], high[first], scores[rows, places][first]
+    order = np.lexsort((high, low, -likeness))
+    return list(zip(low[order].tolist(), high[order].tolist(), likeness[order].tolist(), strict=True))
