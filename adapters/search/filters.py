@@ -21,6 +21,7 @@ Each engine makes its own query from the parsed tree. Values are escaped, and na
 no user's text becomes code.
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -179,7 +180,7 @@ def number_of(text: str) -> float | None:
         found = float(text)
     except ValueError:
         return None
-    return found if np.isfinite(found) else None
+    return found if math.isfinite(found) else None
 
 
 def quoted(text: str) -> str:

@@ -288,9 +288,11 @@ def bounded(counts: Mapping[str, int], chosen: Collection[str] = ()) -> dict[str
     """The most frequent of a tag's values, the chosen ones and, of numbers, the least and the greatest, as a page needs."""
     if len(counts) <= MOST_COUNTED:
         return dict(counts)
-    numbers = {value: number for value in counts if (number := number_of(value)) is not None}
-    ends = [end(numbers, key=lambda value: numbers[value]) for end in (min, max)] if numbers else []
-    kept = {*list(counts)[:MOST_COUNTED], *ends, *(value for value in chosen if value in counts)}
+    frequent, ends = list(counts)[:MOST_COUNTED], []
+    if sum(number_of(value) is not None for value in frequent) > len(frequent) / 2:
+        numbers = {value: number for value in counts if (number := number_of(value)) is not None}
+        ends = [end(numbers, key=lambda value: numbers[value]) for end in (min, max)]
+    kept = {*frequent, *ends, *(value for value in chosen if value in counts)}
     return {value: count for value, count in counts.items() if value in kept}
 
 

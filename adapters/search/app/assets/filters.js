@@ -56,6 +56,7 @@ function filterGroup(entity) {
   let unfolded = false;
   let values = []; // [value, count]
   let more = 0; // values that are not among them
+  let looked = null; // what was found among all values, and for which letters
   let waiting;
   let chosen = new Set();
 
@@ -68,24 +69,28 @@ function filterGroup(entity) {
       asked.set("entity", entity);
       asked.set("letters", letters);
       const found = await ask("/api/values", asked).catch(() => null); // those that are here stay
-      if (found && letters === finder.value) fill(Object.entries(found.values), found.more);
+      if (!found || letters !== finder.value) return;
+      looked = { letters, ...found };
+      fill();
     }, PAUSE);
   }
 
-  function fill(among = values, further = finder.value ? 0 : more) {
+  function fill() {
     const focused = list.contains(document.activeElement) ? document.activeElement.dataset.tag : null;
     const letters = finder.value.toLowerCase();
+    const among = looked?.letters === finder.value ? Object.entries(looked.values) : values;
     const fitting = among.filter(([value]) => value.toLowerCase().includes(letters));
     const some = unfolded ? fitting.slice(0, SHOWN) : fitting.slice(0, Math.max(FEW, chosen.size));
     list.replaceChildren(...some.map(([value, count]) => filterValue(entity, value, count, chosen.has(value))));
     fold.hidden = fitting.length <= FEW;
-    const count = fitting.length + further;
+    const count = fitting.length + (among !== values ? looked.more : letters ? 0 : more);
     fold.textContent = unfolded ? "Show fewer" : count > SHOWN ? `Show ${SHOWN} of ${count.toLocaleString("en")}` : `Show all ${count}`;
     if (focused) [...list.querySelectorAll("input")].find((input) => input.dataset.tag === focused)?.focus();
   }
 
   function show(counts, { tags, between }, left) {
     more = left;
+    looked = null;
     chosen = new Set(tags.filter((tag) => entityOf(tag) === entity).map((tag) => tag.slice(entity.length + 1)));
     values = Object.entries(counts).filter(([value]) => value);
     for (const value of chosen) if (!(value in counts)) values.unshift([value, 0]);
