@@ -29,6 +29,7 @@ from e2.benchmarks.probe.metrics import first_of_each, fit_probe, right_for_any
 from e2.counting import counted
 from e2.data.product import Catalogue, values_of, without_photos
 from e2.errors import InputError
+from e2.notes import say
 from e2.spelling import by_spelling, spelling
 
 FIGURES = ("probe.png", "probe.svg")
@@ -65,11 +66,15 @@ def evaluate_probe(
         out: folder for `write_comparison` and ``probe.png``.
 
     Raises:
-        InputError: no encoder or one twice, no entities, one with fewer than two values, or a split without any of it.
+        InputError: no encoder or one twice, no entities, or none that `read_labels` takes; others are named on stderr.
     """
     check_encoders(encoders, out, *FIGURES)
-    labels = read_labels(splits)
+    left_out: dict[str, str] = {}
+    labels = read_labels(splits, left_out)
+    for entity, reason in left_out.items():
+        say(f"{entity} is not probed: {reason}")
     facts = {
+        "not_probed": left_out,
         "fitted_on": {"split": splits.fit.split, "n": len(splits.fit)},
         "chosen_on": {"split": splits.val.split, "n": len(splits.val)},
         "entities": {entity: _facts(own) for entity, own in labels.items()},
@@ -89,14 +94,29 @@ def evaluate_probe(
     return comparison
 
 
-def read_labels(splits: Splits) -> dict[str, Labels]:
+def read_labels(splits: Splits, left_out: dict[str, str] | None = None) -> dict[str, Labels]:
     """Reads each entity's labels, without photos.
 
+    Args:
+        splits: of one catalogue.
+        left_out: takes the entities that cannot be probed, and why, as long as there are others.
+
     Raises:
-        InputError: see `evaluate_probe`.
+        InputError: no entities, one with fewer than two values, or a split without any of it.
     """
     tags = [[product.tags for product in without_photos(split)] for split in splits]
-    return {entity: _labels_of(entity, sorted(values), tags, splits) for entity, values in tag_vocabulary(splits.fit).items()}
+    found: dict[str, Labels] = {}
+    errors: dict[str, InputError] = {}
+    for entity, values in tag_vocabulary(splits.fit).items():
+        try:
+            found[entity] = _labels_of(entity, sorted(values), tags, splits)
+        except InputError as error:
+            errors[entity] = error
+    if errors and (left_out is None or not found):
+        raise next(iter(errors.values()))
+    if left_out is not None:
+        left_out |= {entity: str(error) for entity, error in errors.items()}
+    return found
 
 
 def _labels_of(entity: str, values: list[str], tags: list[list[Mapping[str, str]]], splits: Splits) -> Labels:

@@ -204,6 +204,17 @@ def test_the_study_measures_the_same(splits, tmp_path):
     assert (tmp_path / "figure.svg").is_file() and STUDY.headline in measured.metrics
 
 
+def test_a_tag_that_a_split_lacks_is_named_and_the_others_are_probed(splits, capsys):
+    bare = [
+        replace(one, tags={name: tag for name, tag in one.tags.items() if name != "season"}) for one in splits.val.products
+    ]
+    without = splits._replace(val=replace(splits.val, products=bare))
+    (record,) = evaluate_probe([colour_encoder()], without, resamples=20).results
+    assert "colour_accuracy" in record["metrics"] and not any("season" in name for name in record["metrics"])
+    assert "no product has the tag season" in record["not_probed"]["season"]
+    assert "season is not probed: " in capsys.readouterr().err
+
+
 def test_mistakes_get_one_line(splits):
     alone = [product("red", n) for n in range(3)]
     with pytest.raises(InputError, match="colour has one value only"):
