@@ -57,7 +57,7 @@ def build(
     ] = None,
     product_vector: ProductVectorRule = "photos",
     vector_type: Annotated[
-        VectorTypes, typer.Option(help="of what is kept: fewer bits take less disk and memory, in a folder")
+        VectorTypes, typer.Option(help="of what is kept: fewer bits take less disk (in a folder) and memory")
     ] = "float32",
     resume: Resume = False,
     overwrite: Overwrite = False,

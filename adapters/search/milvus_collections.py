@@ -13,9 +13,11 @@ from e2.adapters.search.address import shown
 from e2.adapters.search.milvus_rows import schema
 from e2.adapters.search.milvus_server import WRITE, Server, parts
 from e2.adapters.search.store import Manifest
+from e2.adapters.search.vector_types import TYPES
 from e2.errors import InputError
 
 MANIFEST = "e2.manifest"  # properties of a collection
+CODES = {8: "SQ8", 1: "RABITQ"}  # bits of a number -> Milvus's name of the codes
 CHANGED = "e2.changed"  # changes after each write
 
 
@@ -38,11 +40,24 @@ def refuse_to_replace(address: str, there: dict[str, Any] | None, overwrite: boo
 
 
 def make_collection(server: Server, manifest: Manifest) -> dict[str, Any]:
-    """Creates a collection; returns the server's description."""
+    """Creates a collection; returns the server's description.
+
+    Raises:
+        InputError: the server is too old for codes of 1 bit.
+    """
     name = f"{server.collection}_e2_{time.time_ns():016x}"
     properties = {MANIFEST: json.dumps(manifest.record()), CHANGED: ""}
-    options = {"schema": schema(manifest), "index_params": index_params(), "consistency_level": "Session"}
-    server.call("create_collection", name, properties=properties, patience=WRITE, **options)
+    kind = index_params(manifest.vector_type)
+    options = {"schema": schema(manifest), "index_params": kind, "consistency_level": "Session"}
+    try:
+        server.call("create_collection", name, properties=properties, patience=WRITE, **options)
+    except InputError:
+        if server.call("has_collection", name):  # without the index that it does not know
+            server.call("drop_collection", name, patience=WRITE)
+            raise InputError(
+                f"{server.address}: this server has no index for {manifest.vector_type} vectors; take --vector-type int8"
+            ) from None
+        raise
     return server.call("describe_collection", name)
 
 
@@ -58,9 +73,12 @@ def builds_of(server: Server) -> list[dict[str, Any]]:
     return [description for description in found if description and MANIFEST in properties_of(description)]
 
 
-def index_params(clusters: int = 0):
-    """Asks for an index of this many clusters; 0: every vector is searched."""
+def index_params(vector_type: str, clusters: int = 1):
+    """Asks for an index of this many clusters; 1: every vector, or the code of each, is searched."""
     index = MilvusClient.prepare_index_params()
-    kind: dict[str, Any] = {"index_type": "IVF_FLAT", "params": {"nlist": clusters}} if clusters else {"index_type": "FLAT"}
+    codes = "FLAT" if vector_type == "float32" else CODES[TYPES[vector_type].bits]
+    kind: dict[str, Any] = {"index_type": codes}
+    if clusters > 1 or codes != "FLAT":
+        kind = {"index_type": f"IVF_{codes}", "params": {"nlist": clusters}}
     index.add_index("vector", index_name="vector", metric_type="IP", **kind)
     return index

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from e2.adapters.search.milvus_filter import SEVERAL, listed
 from e2.adapters.search.store import Entry, IndexHit, Manifest
+from e2.adapters.search.vector_types import TYPES
 from e2.data.product import SEPARATOR, values_of
 from e2.errors import InputError, printable
 
@@ -57,7 +58,7 @@ def row_of(entry: Entry, manifest: Manifest) -> dict[str, object]:
             raise InputError(f"{_named(entry)}: its {what} has {size:,} bytes; an index on Milvus takes {WORD_BYTES:,}")
     return {
         "product_id": entry.product_id,
-        "vector": vector,
+        "vector": TYPES[manifest.vector_type].rounded(vector[None])[0],
         "digest": entry.digest,
         "caption": _fitting_caption(entry),
         "thumbnail": _fitting_thumbnail(entry),

@@ -8,7 +8,8 @@ and is used in tests.
 Up to `EXACT` products, searches are exhaustive (index ``FLAT``), so exact under any filter, which Milvus's HNSW was not.
 Beyond, ``IVF_FLAT`` searches all clusters under a filter and some without. The server clusters rows written since `finish` by
 itself and searches only some of these clusters; so until the next `finish`, if few products pass a filter, all are searched
-here. ``benchmarks/results/index`` has the recalls. A search with fewer hits than products that pass is repeated exhaustively.
+here. A search with fewer hits than products that pass is repeated exhaustively. Of vectors in fewer bits the server compares
+codes, and the best candidates are scored here (`e2.adapters.search.vector_types`). ``benchmarks/results/index`` has recalls.
 
 Consistency is ``Session``: a store sees its own writes, and all those before it was opened; later writes of other processes
 appear within about a second. Reads before changes wait for every earlier write (``Strong``).
@@ -43,6 +44,7 @@ from e2.adapters.search.milvus_reader import ROWS_AT_ONCE, MilvusReader, portion
 from e2.adapters.search.milvus_rows import bytes_of, hit_of, row_of
 from e2.adapters.search.milvus_server import WRITE, Server
 from e2.adapters.search.store import Entry, IndexHit, IndexTrouble, Manifest, read_manifest
+from e2.adapters.search.vector_types import TYPES, candidates
 from e2.adapters.search.words import Matches
 from e2.errors import InputError
 
@@ -50,6 +52,8 @@ ORDER = 3600  # seconds that a server may take to cluster many vectors
 EXACT = 1_000_000  # products up to which every vector is searched
 SHARE = 8  # share of clusters searched without a filter, as a divisor
 SEGMENT = 1 << 30  # bytes of a part that a server clusters by itself, unless it was set up otherwise
+LITE = 128  # clusters that Milvus Lite makes, however many it is asked for
+ANSWERS = 16_384  # the most hits that a server gives
 MESSAGE = 16 << 20  # bytes of a write: a server takes 64 MB
 
 
@@ -70,7 +74,8 @@ class MilvusStore:
             raise InputError(f"{server.address} was built by an earlier version; build it again by e2 index build --overwrite")
         self._reader = MilvusReader(server, self._name, self.entities)
         self._call("load_collection", patience=WRITE)
-        self._clusters = int(self._call("describe_index", "vector").get("nlist", 0))  # 0: every vector is searched
+        self._codes = None if self.manifest.vector_type == "float32" else TYPES[self.manifest.vector_type]
+        self._clusters = int(self._call("describe_index", "vector").get("nlist", 1))  # 1: every vector is searched
         self._reader.settle()
 
     @classmethod
@@ -98,14 +103,7 @@ class MilvusStore:
 
     @classmethod
     def create(cls, address: str, manifest: Manifest, *, overwrite: bool = False) -> "MilvusStore":
-        """Creates an empty collection; with ``overwrite`` it replaces the existing one when finished.
-
-        Raises:
-            InputError: the vectors are to be kept otherwise than as float32.
-        """
-        if manifest.vector_type != "float32":
-            kept = f"an index on Milvus keeps float32 vectors, not {manifest.vector_type}"
-            raise InputError(f"{shown(address)}: {kept}; leave out --vector-type, or build a folder")
+        """Creates an empty collection; with ``overwrite`` it replaces the existing one when finished."""
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(contextlib.closing(Server(address)))
             there = server.describe(server.collection)
@@ -130,20 +128,26 @@ class MilvusStore:
         return self._reader.count(where)
 
     def search(self, queries: np.ndarray, k: int, where: Filter | None, offset: int) -> list[list[IndexHit]]:
-        if where and self._clusters and not self._is_ordered() and self._reader.count(where) <= ROWS_AT_ONCE:
+        if where and self._clusters > 1 and not self._is_ordered() and self._reader.count(where) <= ROWS_AT_ONCE:
             return [hits[offset:] for hits in self._looked_at_each(queries, k + offset, where)]
-        probes = self._clusters if where else -(-self._clusters // SHARE)
+        probes = max(self._clusters, LITE) if where or self._clusters == 1 else -(-self._clusters // SHARE)
+        fields, limit, first = self._reader.described, k, offset
+        if self._codes:  # whose scores choose candidates only
+            fields, limit, first = [*fields, "vector"], candidates(k + offset, self._codes.bits), 0
         answer = self._call(
             "search",
             data=list(queries),
             anns_field="vector",
-            limit=k,
+            limit=min(limit, ANSWERS),
             filter=self._reader.expression(where),
-            output_fields=self._reader.described,
-            search_params={"metric_type": "IP", "offset": offset, "params": {"nprobe": probes} if probes else {}},
+            output_fields=fields,
+            search_params={"metric_type": "IP", "offset": first, "params": {"nprobe": probes} if self._is_clustered else {}},
             consistency_level="Session",
         )
         found = [[hit_of(hit["entity"], float(hit["distance"]), self.entities) for hit in hits] for hits in answer]
+        if self._codes:
+            rows = [[hit["entity"] for hit in hits] for hits in answer]
+            found = [self._best(*pair, k + offset)[offset:] for pair in zip(queries, rows, strict=True)]
         if any(len(hits) < k for hits in found):
             passing = min(k, max(0, self._reader.count(where) - offset))
             if any(len(hits) < passing for hits in found):
@@ -254,18 +258,24 @@ class MilvusStore:
 
     # The vectors' index
 
+    @property
+    def _is_clustered(self) -> bool:
+        """True if the server keeps vectors by clusters, of which codes have at least one."""
+        return self._clusters > 1 or self._codes is not None
+
     def _order(self) -> None:
         """Chooses clusters if there are too many products for exhaustive search, and waits until all are in them."""
         products = self._reader.count(None, patience=WRITE)
-        if products > EXACT and not self._clusters:
+        if products > EXACT and self._clusters == 1:
             clusters = clusters_of(products, self.manifest.dim)
             self._call("release_collection", patience=WRITE)
             self._call("drop_index", "vector", patience=WRITE)
-            self._call("create_index", index_params(clusters), patience=ORDER)
+            self._call("create_index", index_params(self.manifest.vector_type, clusters), patience=ORDER)
             self._call("load_collection", patience=ORDER)
             self._clusters = clusters
         end = time.monotonic() + ORDER
-        while self._clusters and self._call("describe_index", "vector").get("pending_index_rows") and time.monotonic() < end:
+        pending = lambda: self._call("describe_index", "vector").get("pending_index_rows")  # noqa: E731
+        while self._is_clustered and pending() and time.monotonic() < end:
             time.sleep(1)
 
     def _is_ordered(self) -> bool:
@@ -277,12 +287,15 @@ class MilvusStore:
         """Searches the products that pass exhaustively for the best ``k``."""
         found: list[list[IndexHit]] = [[] for _ in queries]
         for rows in self._reader.pages(where, ["vector", *self._reader.described[1:]]):
-            scores = queries @ np.asarray([row["vector"] for row in rows], np.float32).T
-            for number, line in enumerate(scores):
-                best = np.argsort(-line)[:k]
-                hits = found[number] + [hit_of(rows[row], float(line[row]), self.entities) for row in best]
+            for number, query in enumerate(queries):
+                hits = found[number] + self._best(query, rows, k)
                 found[number] = sorted(hits, key=lambda hit: -hit.score)[:k]
         return found
+
+    def _best(self, query: np.ndarray, rows: Sequence[dict], k: int) -> list[IndexHit]:
+        """The ``k`` best of some rows for a query (D,), by their vectors."""
+        scores = np.asarray([row["vector"] for row in rows], np.float32).reshape(len(rows), -1) @ query
+        return [hit_of(rows[row], float(scores[row]), self.entities) for row in np.argsort(-scores, kind="stable")[:k]]
 
 
 def clusters_of(products: int, dim: int) -> int:

@@ -10,13 +10,10 @@ import pyarrow as pa
 from e2.adapters.composed.top_k import search as exact_search
 from e2.adapters.search.clusters import Clusters
 from e2.adapters.search.filters import Filter, mask
-from e2.adapters.search.vector_types import KeptVectors
+from e2.adapters.search.vector_types import KeptVectors, candidates
 from e2.data.product import values_of
 
 EXACT = 50_000  # products up to which every vector is searched: tens of milliseconds at width 512
-SPARE = 4  # candidates per requested hit, whose exact scores decide
-FEWEST = 200  # candidates
-COARSER = 4  # times as many where codes have 1 bit a number
 BLOCK = 16_384  # rows gathered at a time
 KEPT = 8  # filters whose products are cached, for the next page and for counts: about 10 MB each for a million
 
@@ -166,11 +163,10 @@ class Snapshot:
     def _clustered(self, queries: np.ndarray, passed: Passed, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Searches candidates of the clusters, and all rows outside them."""
         assert self.clusters is not None  # `search` is exhaustive without clusters
-        count = max(FEWEST, SPARE * k) * (COARSER if self.clusters.bits == 1 else 1)
-        candidates = self.clusters.candidates(queries, count, passed.allowed)
+        chosen = self.clusters.candidates(queries, candidates(k, self.clusters.bits), passed.allowed)
         scores = np.full((len(queries), k), -np.inf, np.float32)
         best = np.full((len(queries), k), -1, np.int64)
-        for number, found in enumerate(candidates):
+        for number, found in enumerate(chosen):
             part = np.concatenate([np.sort(found[found >= 0]), passed.rows[passed.held :]])
             if len(part):
                 values, order = self._exact(queries[number : number + 1], part, k)

@@ -10,6 +10,9 @@ float16   2 + 1             rounded to half precision                      8 bit
 int8      1 + 1             whole numbers, the largest of a vector 127     8 bits
 binary    1 + 1/8           as int8                                        1 bit (RaBitQ)
 ========  ================  =============================================  =========================================
+
+That is so in a folder. A Milvus server keeps the rounded vectors as float32 on its disks, so that scores are the same, and has
+in memory the same codes of 8 bits or 1 bit, or, for float32, the vectors.
 """
 
 from dataclasses import dataclass
@@ -18,6 +21,15 @@ from typing import Any
 import numpy as np
 
 from e2.adapters.unit_vectors import normalised
+
+SPARE = 4  # candidates per requested hit, whose exact scores decide
+FEWEST = 200  # candidates
+COARSER = 4  # times as many where codes have 1 bit a number
+
+
+def candidates(k: int, bits: int) -> int:
+    """Number of products that codes of 8 bits or 1 bit a number choose for ``k`` hits, whose scores the vectors decide."""
+    return max(FEWEST, SPARE * k) * (COARSER if bits == 1 else 1)
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,10 @@ class VectorType:
             largest = np.abs(vectors).max(axis=1, keepdims=True, initial=1e-12)
             return np.rint(vectors * (127 / largest)).astype(np.int8)
         return vectors.astype(self.dtype)
+
+    def rounded(self, vectors: np.ndarray) -> np.ndarray:
+        """Rounds unit vectors (N, D) to those that are read from the rows of the file."""
+        return KeptVectors(self.encoded(vectors))[:]
 
 
 TYPES = {
