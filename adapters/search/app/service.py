@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from e2.adapters.search.app.geometry import placed, seen_box
+from e2.adapters.search.app.geometry import looked_at, parts_of, placed, seen_box
 from e2.adapters.search.app.live import LiveIndex
 from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
@@ -15,6 +15,7 @@ from e2.adapters.search.app.schemas import (
     About,
     IndexedProduct,
     Layer,
+    Part,
     ProductPage,
     Read,
     ReadOff,
@@ -209,11 +210,16 @@ class SearchService:
             tags[entity] = [
                 Read(value=value, sure=sure if value == values[0] else "guess", cosine=cosines.get(value)) for value in values
             ]
+        selections = self.models.selections(photo)
         looks = {
             entity: [Layer(layer=layer, weights=weights.round(3).tolist()) for layer, weights in layers.items()]
-            for entity, layers in self.models.selections(photo).items()
+            for entity, layers in selections.items()
         }
-        return ReadOff(tags=tags, looks=looks, seen=placed(seen, read_box(box)) if box else seen)
+        if box:
+            return ReadOff(tags=tags, looks=looks, parts=[], seen=placed(seen, read_box(box)))
+        boxes = {entity: looked_at(sum(layers.values(), np.zeros(())), seen) for entity, layers in selections.items()}
+        parts = [Part(entities=names, box=part) for names, part in parts_of(boxes)]
+        return ReadOff(tags=tags, looks=looks, parts=parts, seen=seen)
 
     def caption(self, photo_id: str, box: str | None = None) -> str:
         """Captions a photo, or a part of it.

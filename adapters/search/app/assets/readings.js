@@ -14,7 +14,7 @@ export function photoPanel(photo, alt, box = null) {
   const picture = el("div", { className: "picture" }, el("img", { src: photoAddress(photo), alt, draggable: false }));
   const readings = el("details", { className: "readings", open: matchMedia("(min-width: 801px)").matches },
     el("summary", {}, box ? "Read off this part" : "Read off the photo"), el("p", { className: "soft" }, "Reading …"));
-  ask("/api/read", asked).then((found) => showReadings(found, picture, readings))
+  ask("/api/read", asked).then((found) => showReadings(found, picture, readings, photo))
     .catch((problem) => readings.lastChild.replaceWith(el("p", { className: "soft" }, problem.message)));
   return { picture, facts: el("div", { className: "facts" }, readings, ...(about.captions ? caption(asked) : [])) };
 }
@@ -35,13 +35,25 @@ function caption(asked) {
   return [describe, said];
 }
 
-function showReadings(found, picture, place) {
+function showReadings(found, picture, place, photo) {
   const entities = Object.keys(found.tags);
   const looked = Object.keys(found.looks);
   if (!entities.length && !looked.length) return place.remove();
   const rows = (entities.length ? entities : looked).map((entity) => readingRow(entity, found, picture));
   place.lastChild.replaceWith(el("ul", {}, ...rows));
   if (looked.length) place.append(el("p", { className: "soft" }, "A guess takes no part in the search. The eye shows the patches that each tag's tokens took."));
+  if (found.parts.length) place.append(el("p", { className: "parts" }, "Search with the part for ", ...found.parts.map((part) => partButton(part, picture, photo))));
+}
+
+// A part where tokens looked; it is framed in the photo while the button is pointed at.
+function partButton({ entities, box }, picture, photo) {
+  const [left, top, right, bottom] = box.map((side) => 100 * side);
+  const frame = el("span", { className: "proposed" });
+  Object.assign(frame.style, { left: `${left}%`, top: `${top}%`, width: `${right - left}%`, height: `${bottom - top}%` });
+  const shown = () => picture.append(frame);
+  const gone = () => frame.remove();
+  return button("", entities.map(plainName).join(", "), () => go({ photos: [photo], minus: [], box: box.join(","), product: null }),
+    { onpointerenter: shown, onpointerleave: gone, onfocus: shown, onblur: gone });
 }
 
 function readingRow(entity, found, picture) {

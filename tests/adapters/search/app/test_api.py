@@ -224,6 +224,10 @@ def test_a_part_of_a_photo_is_read_and_described(client, service):
         "guess",
     }  # the product's tags are of all of it
     x0, y0, x1, y1 = whole["seen"]
+    assert part["parts"] == [] and {name for each in whole["parts"] for name in each["entities"]} <= set(whole["looks"])
+    for each in whole["parts"]:
+        asked = {"photo": "product:tee-2", "box": ",".join(map(str, each["box"]))}
+        assert client.get("/api/search", params=asked).status_code == 200
     assert part["seen"] == pytest.approx([x0 / 2, 0.5 + y0 / 2, x1 / 2, 0.5 + y1 / 2])
     photo = service.photo("product:tee-2").part((0, 0.5, 0.5, 1))
     said = client.get("/api/caption", params={"photo": "product:tee-2", "box": box}).json()["caption"]
@@ -487,7 +491,7 @@ def test_openapi_describes_the_api(client):
         assert path in page and all(call["summary"] in page for call in verbs.values())
     assert "cdn" not in page and set(api["paths"]) == {
         "/api/about", "/api/search", "/api/product", "/api/thumbnail",
-        "/api/photos", "/api/photo", "/api/read", "/api/caption",
+        "/api/photos", "/api/photo", "/api/read", "/api/caption", "/api/values",
     }  # fmt: skip
 
 

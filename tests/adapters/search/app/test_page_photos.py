@@ -70,6 +70,24 @@ def test_a_part_by_mouse_and_by_keys(page):
     page.wait_for_url(lambda url: "box" not in url)
 
 
+def test_parts_are_proposed_where_tokens_looked(page):
+    """By mouse and by key; on a product's own page, too."""
+    proposed = {"parts": [{"entities": ["sub_category", "colour"], "box": [0.1, 0.2, 0.6, 0.9]}]}
+    read = lambda route: route.fulfill(json=route.fetch().json() | proposed)  # noqa: E731 - tokens of a toy encoder look anywhere
+    page.route(re.compile("/api/read.*photo=product%3Atee-1$"), read)
+    for address, focused in (("/?photo=product:tee-1", "hover"), ("/?photo=product:tee-2&product=tee-1", "focus")):
+        page.goto(address)
+        chip = page.get_by_role("button", name="sub category, colour")
+        getattr(chip, focused)()
+        area = chip.evaluate("node => document.querySelector('.proposed').parentElement.getBoundingClientRect().toJSON()")
+        frame = page.locator(".proposed").bounding_box()
+        assert abs(frame["x"] - area["x"] - 0.1 * area["width"]) < 3 and abs(frame["height"] - 0.7 * area["height"]) < 3
+        chip.press("Enter")
+        page.wait_for_url(lambda url: "photo=product%3Atee-1&box=0.1%2C0.2%2C0.6%2C0.9" in url and "product=" not in url)
+        page.get_by_text("Read off this part").wait_for()
+        assert not page.locator(".proposed, dialog[open]").count()
+
+
 def test_a_finger_scrolls_until_a_part_is_chosen(browser, address):
     context = browser.new_context(base_url=address, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()

@@ -3,10 +3,11 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from e2.adapters.search.app.batching import ModelThread, Remembered
-from e2.adapters.search.app.geometry import seen_box
+from e2.adapters.search.app.geometry import looked_at, parts_of, seen_box
 from e2.adapters.search.app.server import hosts_of, is_loopback
 from e2.adapters.search.app.service import without_folders
 from tests.command import run_command
@@ -70,6 +71,23 @@ def test_remembered_forgets_the_longest_unused():
 )
 def test_where_the_grid_lies(photo, size, mode, box):
     assert seen_box(photo, size, mode) == pytest.approx(box)
+
+
+def test_parts_lie_where_the_tokens_looked():
+    """A quarter of the weight at each corner of a square of 4 x 2 patches, a patch around it, in the seen middle."""
+    weights = np.zeros((10, 10))
+    weights[2, 4:6] = weights[5, 4:6] = 0.25
+    assert looked_at(weights, (0, 0, 1, 1)) == (0.3, 0.1, 0.7, 0.7)
+    assert looked_at(weights, (0.25, 0, 0.75, 1)) == (0.4, 0.1, 0.6, 0.7)
+    weights[0, 0] = 0.05  # a stray patch
+    assert looked_at(weights, (0, 0, 1, 1)) == (0.3, 0.1, 0.7, 0.7)
+    assert looked_at(np.eye(10)[:1], (-0.5, 0, 1.5, 1)) == (0, 0, 0, 1)  # beside the photo, in what was padded
+
+
+def test_parts_that_are_nearly_the_same_are_one():
+    boxes = {"colour": (0.1, 0.1, 0.5, 0.9), "sleeve": (0.5, 0, 1, 0.5), "fit": (0.1, 0.15, 0.5, 0.9)}
+    boxes |= {"brand": (0, 0, 1, 0.9), "season": (0, 0, 0, 1)}  # no choice, nothing
+    assert parts_of(boxes) == [(["colour", "fit"], boxes["colour"]), (["sleeve"], boxes["sleeve"])]
 
 
 @pytest.mark.parametrize(
