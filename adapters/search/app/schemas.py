@@ -137,7 +137,7 @@ class Layer(BaseModel):
     weights: list[list[float]]
 
 
-class Part(BaseModel):
+class ProposedPart(BaseModel):
     """A part of a photo where the tokens of some entities looked."""
 
     entities: list[str]
@@ -149,7 +149,7 @@ class ReadOff(BaseModel):
 
     tags: dict[str, list[Read]] = Field(description="values of each tag, the surest first, then the nearest")
     looks: dict[str, list[Layer]]
-    parts: list[Part] = Field(description="to search with, by where the tokens looked; none for a part")
+    parts: list[ProposedPart] = Field(description="to search with, by where the tokens looked; none for a part")
     seen: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 of the grid, in shares of the photo")
 
 

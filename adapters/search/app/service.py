@@ -15,8 +15,8 @@ from e2.adapters.search.app.schemas import (
     About,
     IndexedProduct,
     Layer,
-    Part,
     ProductPage,
+    ProposedPart,
     Read,
     ReadOff,
     Search,
@@ -218,7 +218,7 @@ class SearchService:
         if box:
             return ReadOff(tags=tags, looks=looks, parts=[], seen=placed(seen, read_box(box)))
         boxes = {entity: looked_at(sum(layers.values(), np.zeros(())), seen) for entity, layers in selections.items()}
-        parts = [Part(entities=names, box=part) for names, part in parts_of(boxes)]
+        parts = [ProposedPart(entities=names, box=part) for names, part in parts_of(boxes)]
         return ReadOff(tags=tags, looks=looks, parts=parts, seen=seen)
 
     def caption(self, photo_id: str, box: str | None = None) -> str:
