@@ -33,13 +33,21 @@ def rewriting_line(counts: dict[str, Any] | None) -> str | None:
 
 
 def _data_notes(data: dict[str, Any]) -> list[str]:
-    """Coverage of a published data set; for a catalogue, its complete products and the kept tags."""
+    """Coverage of a published data set; for a catalogue, its products with the kept tags, and those that are searched."""
     if line := coverage_line(data):
         return [line]
     if "queries" not in data:
         return []
     drawn, total = data["queries"], data["products"] + data["left_out_for_missing_tags"]
-    return [
-        f"{drawn['queries']:,} of {drawn['size']:,} queries asked for; {data['products']:,} of {total:,} products have all "
-        f"tags; right answers keep {printable(', '.join(drawn['keep']))}"
+    keep = printable(", ".join(drawn["keep"]))
+    notes = [
+        f"{drawn['queries']:,} of {drawn['size']:,} queries asked for; right answers keep {keep}, which "
+        f"{data['products']:,} of {total:,} products have"
     ]
+    if any(count < data["products"] for count in data["galleries"].values()):
+        searched = ", ".join(f"{printable(name)} {count:,}" for name, count in data["galleries"].items())
+        notes.append(f"products searched, those with what is asked for: {searched}")
+    if few := drawn.get("too_few"):
+        told = ", ".join(f"{printable(name)} {count:,}" for name, count in few.items())
+        notes.append(f"left out as too few queries: {told}")
+    return notes

@@ -24,6 +24,7 @@ from e2.errors import InputError
 
 SWAP, DROP = "attribute-swap", "attribute-drop"
 SIZE = 1000  # queries
+FEWEST = 10  # about a tag: averages count all tags alike, and of fewer queries chance decides
 
 
 def draw_queries(
@@ -69,8 +70,18 @@ def draw_queries(
         )
     settings: dict[str, Any] = {"benchmark": benchmark, "dataset": catalogue.name, "split": catalogue.split}
     settings |= {"tags": list(entities), "keep": list(products.keep), "swap": changing}
-    settings |= {"changes": changes, "size": size, "seed": seed}
+    queries, too_few = _of_enough(queries)
+    settings |= {"changes": changes, "size": size, "seed": seed, "too_few": too_few}
     return TaggedQueries(settings, queries)
+
+
+def _of_enough(queries: tuple[TaggedQuery, ...]) -> tuple[tuple[TaggedQuery, ...], dict[str, int]]:
+    """Queries about tags with at least `FEWEST`, if there are any, and the number of others by tag."""
+    counts = Counter(query.about for query in queries)
+    if max(counts.values()) < FEWEST:
+        return queries, {}
+    too_few = {"+".join(about): count for about, count in counts.items() if count < FEWEST}
+    return tuple(query for query in queries if counts[query.about] >= FEWEST), too_few
 
 
 def _check(changes: int, size: int, wordings: int) -> None:

@@ -30,6 +30,11 @@ class TaggedQuery:
     wishes: tuple[str, ...]  # one for each wording
     answers: tuple[str, ...]  # ids of all right products
 
+    @property
+    def about(self) -> tuple[str, ...]:
+        """Entities that it is about: without one of them, whether a product is a right answer is unknown."""
+        return (self.dropped,) if self.dropped else self.changed
+
     @classmethod
     def read(cls, row: dict[str, Any]) -> "TaggedQuery":
         """Reads a query of a saved list."""
@@ -105,7 +110,7 @@ def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str 
                 "catalogue has changed, draw a new list"
             )
     settings = listed.settings
-    asked = {"+".join(names): names for query in queries if (names := _asked(query))}
+    asked = {"+".join(query.about): query.about for query in queries}
     galleries = {category: table.having(asked[category]) for category in sorted(asked)}
     return Task(
         benchmark=settings["benchmark"],
@@ -117,7 +122,7 @@ def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str 
         references=references,
         wordings=list(zip(*(query.wishes for query in queries), strict=True)),
         answers=answers,
-        categories=np.array(["+".join(_asked(query)) for query in queries]),
+        categories=np.array(["+".join(query.about) for query in queries]),
         galleries=galleries,
         exclude_reference=True,
         clusters=references,
@@ -138,11 +143,6 @@ def tagged_task(listed: TaggedQueries, products: TaggedProducts, *, target: str 
         },
         query_names=[f"{query.reference} {query.wishes[0]}" for query in queries],
     )
-
-
-def _asked(query: TaggedQuery) -> tuple[str, ...]:
-    """Entities that a query is about: without one of them, whether a product is a right answer is unknown."""
-    return (query.dropped,) if query.dropped else query.changed
 
 
 def _codes(table: TagTable, query: TaggedQuery) -> np.ndarray:
