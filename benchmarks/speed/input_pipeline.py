@@ -73,19 +73,21 @@ def run(
 
 def make_catalogues(folder: Path, images: int) -> dict[str, ArrowCatalogue]:
     """Writes the same products as a parquet table and as shards."""
-    rows = [{"product_id": str(i), "image": photo(i), "caption": f"A garment, number {i}"} for i in range(images)]
+    rows = [
+        {"product_id": str(i), "image": photo(i, WIDTH, HEIGHT), "caption": f"A garment, number {i}"} for i in range(images)
+    ]
     pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet")
     import_catalogue(str(folder / "train.parquet"), folder / "shards", to="webdataset", progress=False)
     specs = {"table": str(folder / "train.parquet"), "shards": f"webdataset:{folder / 'shards'}"}
     return {kind: open_catalogue(spec, "train", progress=False) for kind, spec in specs.items()}
 
 
-def photo(seed: int) -> bytes:
+def photo(seed: int, width: int, height: int) -> bytes:
     """Makes a JPEG of soft shapes with some noise, about as large in bytes as a shop's photo of these dimensions."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 256, (12, 9, 3), dtype=np.uint8))
-    shapes = np.asarray(coarse.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
-    pixels = np.clip(shapes + random.normal(0, 6, (HEIGHT, WIDTH, 1)), 0, 255).astype(np.uint8)
+    shapes = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+    pixels = np.clip(shapes + random.normal(0, 6, (height, width, 1)), 0, 255).astype(np.uint8)
     contents = io.BytesIO()
     Image.fromarray(pixels).save(contents, "JPEG", quality=85)
     return contents.getvalue()

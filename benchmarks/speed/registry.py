@@ -15,6 +15,7 @@ MEASUREMENTS = {  # name -> module of this package, and its function if that is 
     "retrieval": "retrieval",
     "growth": "growth",
     "input-pipeline": "input_pipeline",
+    "photo-views": "photo_views",
     "memory-projection": "memory_projection",
     "decap-greedy": "decoding.greedy",
     "capdec-beam": "decoding.beam",

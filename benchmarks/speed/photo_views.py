@@ -1,0 +1,50 @@
+"""Times what turns a JPEG into a training view, on one core: our transform against open_clip's own.
+
+In seconds of processor time, which other programs disturb little.
+"""
+
+import io
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+
+from e2.benchmarks.speed.input_pipeline import HEIGHT, SIZE, WIDTH, photo, transform
+
+
+def run(photos: int = 100, repeats: int = 5, *, width: int = WIDTH, height: int = HEIGHT) -> dict[str, Any]:
+    """Measures both in turn. open_clip's crops and resizes; ours resizes, crops and changes the colours a little.
+
+    Args:
+        photos: JPEGs of the given size in pixels.
+
+    Returns:
+        ``ratio``, ``ratio_min``, ``ratio_max``: our time / open_clip's; and the views a second of one core of both.
+    """
+    torch.set_num_threads(1)
+    ours, files = transform(), [photo(seed, width, height) for seed in range(photos)]
+    theirs = image_transform_v2(PreprocessCfg(size=(SIZE, SIZE)), is_train=True)
+    ways: dict[str, Callable[[bytes], Any]] = {"e2": ours, "open_clip": lambda file: theirs(Image.open(io.BytesIO(file)))}
+    rounds = [{name: processor_seconds(way, files) for name, way in ways.items()} for _ in range(repeats + 1)][1:]
+    ratios = [times["e2"] / times["open_clip"] for times in rounds]
+    return {
+        "photos": photos,
+        "photo_size": [width, height],
+        "model_size": SIZE,
+        "ratio": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+        **{f"{name}_per_core_second": photos / statistics.median(times[name] for times in rounds) for name in ways},
+    }
+
+
+def processor_seconds(way: Callable[[bytes], Any], files: Sequence[bytes]) -> float:
+    """Measures this process's time for all files."""
+    start = time.process_time()
+    for file in files:
+        way(file)
+    return time.process_time() - start
