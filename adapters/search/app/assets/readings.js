@@ -6,6 +6,7 @@ import { withTag } from "./filters.js";
 
 const SURE = { known: "from the catalogue", likely: "likely", guess: "a guess" };
 const SHADE = 0.55; // over patches that no token took: the photo stays to be seen
+const NAMED = 2; // tags that a proposed part names
 const LIT = 0.25; // of the most chosen patch's weight: patches above are framed
 
 // The photo in a frame, and facts of it, or of a part of it.
@@ -52,8 +53,10 @@ function partButton({ entities, box }, picture, photo) {
   Object.assign(frame.style, { left: `${left}%`, top: `${top}%`, width: `${right - left}%`, height: `${bottom - top}%` });
   const shown = () => picture.append(frame);
   const gone = () => frame.remove();
-  return button("", entities.map(plainName).join(", "), () => go({ photos: [photo], minus: [], box: box.join(","), product: null }),
-    { onpointerenter: shown, onpointerleave: gone, onfocus: shown, onblur: gone });
+  const names = entities.map(plainName);
+  const more = names.length - NAMED;
+  return button("", more > 1 ? `${names.slice(0, NAMED).join(", ")} and ${more} more` : names.join(", "), () => go({ photos: [photo], minus: [], box: box.join(","), product: null }),
+    { onpointerenter: shown, onpointerleave: gone, onfocus: shown, onblur: gone, title: names.join(", ") });
 }
 
 function readingRow(entity, found, picture) {
