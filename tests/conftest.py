@@ -237,6 +237,13 @@ def browser():
         launched.close()
 
 
+def axe_faults(page) -> list:
+    """What axe-core finds on a page: rule and elements."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed").Axe()
+    found = axe.run(page).response["violations"]
+    return [(fault["id"], [node["html"] for node in fault["nodes"]][:3]) for fault in found]
+
+
 @pytest.fixture
 def two_threads():
     """For tests of what could depend on which thread is the first."""

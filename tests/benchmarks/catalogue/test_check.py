@@ -22,6 +22,7 @@ from e2.benchmarks.catalogue.words import tag_faults, text_faults
 from e2.data import open_catalogue
 from e2.data.product import Product
 from tests.command import names_in, run_command
+from tests.conftest import axe_faults
 
 HOSTILE = "</script><script>document.title='owned'</script> tee"
 
@@ -283,6 +284,7 @@ def test_the_page_in_a_browser(browser, checked):
     tab.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
     tab.goto((checked[0] / "index.html").as_uri())
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390 and tab.title() == "Catalogue check"
+    assert axe_faults(tab) == []
     x, y = tab.evaluate("place(3)")
     tab.locator("#plane").hover(position={"x": x, "y": y})
     assert tab.locator("#hint b").inner_text().startswith("p") and tab.locator("#hint img").get_attribute("src")

@@ -19,6 +19,7 @@ from e2.data.product import Product
 from e2.errors import InputError
 from tests.benchmarks.stubs import Shelf, colour_encoder, pixels, png
 from tests.command import names_in, run_command
+from tests.conftest import axe_faults
 
 HOSTILE = "</script><script>document.title='owned'</script>"
 
@@ -199,5 +200,5 @@ def test_the_page_in_a_browser(browser, compared, width):
     assert tab.evaluate("document.documentElement.scrollWidth") <= width and errors == []
     assert tab.locator(".answer").count() >= 6 and tab.locator(".query img").count() > 20
     inside = "bars => bars.every(bar => bar.offsetWidth <= bar.parentElement.offsetWidth)"
-    assert tab.locator(".track i").evaluate_all(inside)
+    assert tab.locator(".track i").evaluate_all(inside) and axe_faults(tab) == []
     tab.close()

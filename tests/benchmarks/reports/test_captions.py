@@ -17,6 +17,7 @@ from e2.benchmarks.reports.charts import WIDTH, ridges
 from e2.benchmarks.reports.tables import Cell, Table, difference_cell, to_latex, to_markdown
 from e2.data import open_catalogue
 from e2.errors import InputError
+from tests.conftest import axe_faults
 
 OWN = "document.title='owned'"
 HOSTILE = f'</script><script>{OWN}</script><img src=x onerror="{OWN}"> red \u2028 \'"& \u202eabc \ud83d'
@@ -122,7 +123,7 @@ def test_the_page_in_a_browser(browser, page, width, scheme):
     tab.wait_for_function("[...document.images].every(image => image.complete)")
     assert tab.evaluate("[...document.images].filter(image => !image.naturalWidth).length") == 0
     assert tab.evaluate("document.documentElement.scrollWidth") <= width  # nothing sticks out sideways
-    assert tab.title() == "Captions, side by side"
+    assert tab.title() == "Captions, side by side" and axe_faults(tab) == []
     cards = tab.locator("#cards .card")
     assert cards.count() == 12
     assert "document.title='owned'" in cards.first.inner_text()  # shown, not run

@@ -17,6 +17,7 @@ from e2.benchmarks.studies.registry import STUDIES
 from e2.benchmarks.studies.tables import in_words
 from e2.errors import InputError
 from tests.command import names_in
+from tests.conftest import axe_faults
 from tests.shared import ROOT
 
 RESULTS = ROOT / "benchmarks/results/study"
@@ -317,6 +318,16 @@ def test_all_committed_results_make_one_page(tmp_path):
     assert {result.kind for result in results if result.study} == set(STUDIES)
     page = write_report([RESULTS], tmp_path / "page").read_text(encoding="utf-8")
     assert all(result.title in page for result in results)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_in_a_browser(browser, tmp_path, width):
+    tab = browser.new_page(viewport={"width": width, "height": 844})
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto(write_report([RESULTS / "tags"], tmp_path / "page").as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width and errors == [] and axe_faults(tab) == []
+    tab.close()
 
 
 def test_queries_show_gains_losses_and_chance_in_turn():

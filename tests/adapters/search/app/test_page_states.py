@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.adapters.search.app.conftest import COLON, HOSTILE, png, shown
+from tests.conftest import axe_faults
 
 STATES = (
     "/",
@@ -41,15 +42,13 @@ def drop(page, kind: str, text: str, *, own: bool = False) -> None:
 
 @pytest.mark.parametrize("width", [1280, 768, 390])
 def test_axe_finds_no_fault(page, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.set_viewport_size({"width": width, "height": 844})
     for state in STATES:
         page.goto(state)
         page.wait_for_load_state("networkidle")
         if state == SAVED:
             page.get_by_role("button", name="Saved searches").click()
-        found = axe.run(page).response["violations"]
-        assert not found, (state, [(fault["id"], [node["html"] for node in fault["nodes"]][:3]) for fault in found])
+        assert axe_faults(page) == [], state
 
 
 def test_the_start_invites_and_its_examples_search(page):
