@@ -1,7 +1,7 @@
 """Run by ``test_kill.py``: trains, is killed as planned, resumes, over and over, and prints what was found as JSON.
 
-``python -m tests.kill_worker PLAN.json``. Every training is a fork of this process, which computes nothing itself: so it costs
-no import of PyTorch, TensorBoard and pandas, and no thread pool is forked.
+``python -m tests.kill_worker PLAN.json``. Every training is a fork of this process, which computes in one thread alone: so it
+costs no import of PyTorch, TensorBoard and pandas, and no thread pool is forked, in which a child would wait for ever.
 """
 
 import csv
@@ -32,6 +32,7 @@ def train(out: Path, options: dict, inside: list | None = None) -> int:
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     status = 1
     try:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         if inside:
             die_inside(*inside)
         start_run(out, options, resume=True)
@@ -48,7 +49,7 @@ def die_inside(module: str, name: str, nth: int, manner: str) -> None:
     original, calls = getattr(owner, name), itertools.count(1)
 
     def cut(*args, **kwargs):
-        nothing = name == "rmtree" and not Path(args[0]).exists()
+        nothing = name == "rmtree" and not any(path.is_file() for path in Path(args[0]).rglob("*"))
         if nothing or next(calls) < nth:
             return original(*args, **kwargs)
         if manner == "half" and name == "rmtree":
@@ -108,6 +109,7 @@ def leftovers(out: Path) -> list[str]:
 
 def main(plan: dict) -> dict:
     """Kills runs as planned; every run that comes to its end is compared with an unbroken one."""
+    torch.set_num_threads(1)
     open_clip.add_model_config(plan["configs"])
     folder, options = Path(plan["folder"]), plan["options"]
     unbroken, start = folder / "unbroken", time.monotonic()
