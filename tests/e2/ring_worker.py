@@ -48,7 +48,8 @@ def main(world: int, folder: str) -> None:
             finally:
                 os._exit(status)
         children.append(child)
-    sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
+    ends = [os.waitpid(child, 0)[1] for child in children]
+    sys.exit(any(ends))
 
 
 if __name__ == "__main__":
