@@ -29,7 +29,7 @@ measure_shop shop-marqo --benchmark marqo:KAGL --qrels "$out/shop-queries/ground
 measure_shop shop-image-to-image --image-to-image
 
 # Programs of others, offline, on small data sets in their layouts
-python "$here/layouts.py" "$photos" test sub_category,colour 104 "$out/layouts"
+python "$here/layouts.py" "$photos" test sub_category,colour 26 "$out/layouts"
 HF_HUB_OFFLINE=1 HF_DATASETS_CACHE="$out/hf" python -m e2.adapters.programs.mteb_fashion --model "$models/e2-0" \
     --data "$out/layouts/mteb" --out "$out/mteb"
 for level in coarse fine; do
