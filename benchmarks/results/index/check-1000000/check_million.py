@@ -3,7 +3,7 @@
 Vectors are those of `index_vectors`, written as `e2 embed` writes them; photos are small random textures. The encoder is a
 stand-in that only knows how alike copies are, as encoding a million photos is no part of the check with ``--features``.
 
-python measure.py --products 1000000 --place DIR --out check.json
+python check_million.py --products 1000000 --place DIR --out check.json
 """
 
 import argparse
