@@ -54,9 +54,10 @@ def make_collection(server: Server, manifest: Manifest) -> dict[str, Any]:
     except InputError:
         if server.call("has_collection", name):  # without the index that it does not know
             server.call("drop_collection", name, patience=WRITE)
-            raise InputError(
-                f"{server.address}: this server has no index for {manifest.vector_type} vectors; take --vector-type int8"
-            ) from None
+            if TYPES[manifest.vector_type].bits == 1:
+                raise InputError(
+                    f"{server.address}: this server has no index for {manifest.vector_type} vectors; take --vector-type int8"
+                ) from None
         raise
     return server.call("describe_collection", name)
 

@@ -74,8 +74,7 @@ def hit_of(row: dict, score: float, entities: tuple[str, ...]) -> IndexHit:
 
 def bytes_of(row: dict) -> int:
     """Approximate size of a row on the wire."""
-    size = lambda value: value.nbytes if isinstance(value, np.ndarray) else 4 * len("".join(value))  # noqa: E731
-    return sum(map(size, row.values()))
+    return sum(value.nbytes if isinstance(value, np.ndarray) else 4 * len("".join(value)) for value in row.values())
 
 
 def _size(entry: Entry, what: str, text: str) -> int:

@@ -144,10 +144,11 @@ class MilvusStore:
             search_params={"metric_type": "IP", "offset": first, "params": {"nprobe": probes} if self._is_clustered else {}},
             consistency_level="Session",
         )
-        found = [[hit_of(hit["entity"], float(hit["distance"]), self.entities) for hit in hits] for hits in answer]
         if self._codes:
             rows = [[hit["entity"] for hit in hits] for hits in answer]
             found = [self._best(*pair, k + offset)[offset:] for pair in zip(queries, rows, strict=True)]
+        else:
+            found = [[hit_of(hit["entity"], float(hit["distance"]), self.entities) for hit in hits] for hits in answer]
         if any(len(hits) < k for hits in found):
             passing = min(k, max(0, self._reader.count(where) - offset))
             if any(len(hits) < passing for hits in found):
@@ -274,9 +275,11 @@ class MilvusStore:
             self._call("load_collection", patience=ORDER)
             self._clusters = clusters
         end = time.monotonic() + ORDER
-        pending = lambda: self._call("describe_index", "vector").get("pending_index_rows")  # noqa: E731
-        while self._is_clustered and pending() and time.monotonic() < end:
+        while self._is_clustered and self._rows_to_order() and time.monotonic() < end:
             time.sleep(1)
+
+    def _rows_to_order(self) -> int:
+        return int(self._call("describe_index", "vector").get("pending_index_rows") or 0)
 
     def _is_ordered(self) -> bool:
         """True if nothing was written since the last `finish` of any process."""
