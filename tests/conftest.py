@@ -238,7 +238,7 @@ def browser():
 
 
 def axe_faults(page) -> list:
-    """What axe-core finds on a page: rule and elements."""
+    """Lists what axe-core finds on a page: rule and elements."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed").Axe()
     found = axe.run(page).response["violations"]
     return [(fault["id"], [node["html"] for node in fault["nodes"]][:3]) for fault in found]

@@ -58,7 +58,7 @@ def removed(place: str) -> None:
 
 
 def place_in(engine: str, folder: Path) -> tuple[str, Callable[[], None]]:
-    """Where an index may be made in an engine, and what takes it away afterwards."""
+    """Place for an index in an engine, and the function that removes the index from there."""
     if engine == "local":
         return str(folder / "index"), lambda: None
     pytest.importorskip("milvus_lite", reason="Milvus Lite stands in for a server")
@@ -72,7 +72,7 @@ def place_in(engine: str, folder: Path) -> tuple[str, Callable[[], None]]:
 
 @pytest.fixture(params=["local", "lite", "server"])
 def place(request, tmp_path):
-    """Where an index may be made, in each engine; on a real server where ``$E2_MILVUS`` names one, as in http://HOST:PORT."""
+    """Place for an index, in each engine; on a real server where ``$E2_MILVUS`` names one, as in http://HOST:PORT."""
     place, close = place_in(request.param, tmp_path)
     yield place
     close()

@@ -135,7 +135,7 @@ def milvus(request, tmp_path):
 
 @pytest.mark.parametrize("exact", [10**6, 1000])
 def test_both_engines_give_the_same_hits_and_scores(kind, exact, vectors, milvus, tmp_path, monkeypatch):
-    """Of all products, by pages, under a filter, and after an update; whether the server searches clusters or not."""
+    """Compares all products, pages, filters and an update, with clusters on the server and without."""
     if kind == "binary" and exact == 1000 and "http" not in milvus:
         pytest.skip("Milvus Lite does not know codes of 1 bit, and looks at each vector instead")
     monkeypatch.setattr(milvus_store, "EXACT", exact)

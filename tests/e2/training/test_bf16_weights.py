@@ -65,7 +65,7 @@ def test_a_run_resumes_to_the_same_bits(shop, tiny, tmp_path, monkeypatch, avera
 
 
 def test_memory_is_counted(shop, tiny, tmp_path):
-    """Of a matrix: 2 bytes a number for the weight, 2 for its gradient, 12 for copy and moments, instead of 4, 4 and 8."""
+    """A number of a matrix takes 2 bytes for the weight, 2 for its gradient and 12 for copy and moments, not 4, 4 and 8."""
     sizes, numbers = {}, 0
     for half in (True, False):
         run = prepared(shop, tiny, tmp_path, method="clip", precision="bf16", **{"optim.bf16_weights": half})

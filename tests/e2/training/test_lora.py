@@ -80,8 +80,8 @@ def test_only_changes_and_what_is_new_learn(untouched):
 
 
 def test_linear_layers_compute_what_peft_does_and_frozen_weights_stay_which_peft_changes(untouched):
-    """Of PyTorch's attention peft replaces the weights for each pass and subtracts its change afterwards; it adds that of the
-    output projection twice (0.21), so this one is left at zero. Where it does neither one day, it can take the place of ours.
+    """Peft changes the weights of PyTorch's attention for each pass and subtracts its change afterwards. The change of the
+    output projection it adds twice (0.21), so that is left at zero here. When it does neither, it can replace our code.
     """
     peft = pytest.importorskip("peft", reason="peft is not part of the test extra")
     theirs, ours = (model.clip for model in untouched)
