@@ -36,14 +36,15 @@ class Method(nn.Module):
 
     The terms sum to the loss. A method overrides ``image_features`` and ``text_features`` if it needs more than the
     embeddings; they work row by row, so any part of a batch may be passed. It overrides ``losses`` to choose the pairs to
-    contrast; it sees the rows of the whole batch, including other processes', but must not use ``batch.images``. Its own
-    parameters (a critic, say) are trained like E2's new ones and are not saved with the model.
+    contrast; it sees the rows of the whole batch, including other processes' (unless it ``goes_round``), but must not use
+    ``batch.images``. Its own parameters (a critic, say) are trained like E2's new ones and are not saved with the model.
     """
 
     uses_tags = False  # whether it uses tags if the catalogue has them
     needs_tags = False  # whether it needs tags
     uses_tokens = False
     packs_texts = True  # whether it encodes texts packed
+    may_go_round = False  # whether its terms contrast photos with nothing but texts, by one of ``e2.ring``'s losses
     weights: tuple[str, ...] = ("global_weight",)  # weights of the loss's terms
 
     def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):
@@ -103,6 +104,12 @@ class Method(nn.Module):
         layout = batch.layouts[0] if batch.layouts else None
         return Features(self.image_features(batch.images, batch.noise, batch.kept), self.text_features(batch.tokens, layout))
 
+    @property
+    def goes_round(self) -> bool:
+        """True if :meth:`losses` takes a process's own features and batch, as nothing but texts goes round (``e2.ring``)."""
+        several = self.part.world > 1
+        return several and self.may_go_round and self.sigmoid and self.start is None and self.loss.same_tag_positive
+
     def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
         """Computes the loss between photos (B, D) and unique texts (C, D); ``targets`` (B,) is each photo's text."""
         if self.sigmoid:
@@ -124,25 +131,16 @@ class Method(nn.Module):
 
     def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
         """Computes the weighted terms: the global image-text loss and, if configured, the distance from the start model."""
-        image = features.images["image"]
-        term = self.description_loss(image, features.texts["text"], self.targets(batch).descriptions)
+        image, texts, targets = features.images["image"], features.texts["text"], self.targets(batch).descriptions
+        if self.goes_round:
+            scale, bias = self.model.logit_scale.exp(), self.model.logit_bias
+            term = ring_sigmoid_loss(image, texts, targets, batch.text_keys, scale, bias)
+        else:
+            term = self.description_loss(image, texts, targets)
         losses = {"global_loss": self.loss.global_weight * term}
         if "start" in features.images:
             losses["distill_loss"] = self.loss.distill_weight * distillation_loss(image, features.images["start"])
         return losses
-
-    @property
-    def goes_round(self) -> bool:
-        """True if processes need no features of one another's but texts that go round (:meth:`ring_losses`)."""
-        return self.sigmoid and not self.uses_tags and self.start is None
-
-    def ring_losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
-        """Computes W times this process's part of :meth:`losses`, of its own features and batch."""
-        assert self.model.logit_bias is not None
-        image, text = features.images["image"], features.texts["text"][: len(batch.text_keys)]
-        wanted, scale = batch.text_keys[batch.text_index], self.model.logit_scale.exp()
-        term = ring_sigmoid_loss(image, text, wanted, batch.text_keys, scale, self.model.logit_bias)
-        return {"global_loss": self.loss.global_weight * term}
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         return self.losses(self.features(batch), batch)

@@ -4,4 +4,4 @@ from e2.methods.base import Method
 
 
 class Clip(Method):
-    pass
+    may_go_round = True

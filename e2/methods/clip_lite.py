@@ -19,6 +19,7 @@ from e2.targets import Targets
 class ClipLite(MultiField):
     needs_tags = False
     compares = False  # each pair is scored independently
+    may_go_round = False  # a photo's negatives are chosen among all texts
 
     def pair_loss(self, features: Tensor, classes: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
         bias, count = self.model.logit_bias, self.loss.negatives

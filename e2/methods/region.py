@@ -15,6 +15,7 @@ from e2.config import LossConfig
 from e2.losses import region_loss
 from e2.methods.base import Method
 from e2.model import E2
+from e2.ring import ring_region_loss
 
 
 class TagContrastive(Method):
@@ -22,6 +23,7 @@ class TagContrastive(Method):
 
     uses_tags = True
     needs_tags = True
+    may_go_round = True
 
     def __init__(self, model: E2, loss: LossConfig, tags: Sequence[str] = ()):
         super().__init__(model, loss, tags)
@@ -43,11 +45,14 @@ class TagContrastive(Method):
 
     def tag_loss(self, found: Tensor, features: Features, batch: Batch) -> Tensor:
         """Computes the loss between tag texts and the features (B, E, D) that they are contrasted with."""
+        texts, targets, scale = features.texts["text"], self.targets(batch).tags, self.tag_scale()
+        if self.goes_round:
+            return ring_region_loss(found, texts, targets, batch.text_keys, scale, self.model.logit_bias)
         return region_loss(
             found,
-            features.texts["text"],
-            self.targets(batch).tags,
-            self.tag_scale(),
+            texts,
+            targets,
+            scale,
             centred=self.loss.centre_tags and self.compares,
             loss=self.pair_loss,
         )

@@ -32,7 +32,7 @@ def shard(method: Method, device: torch.device, processes: int, blocks: Sequence
     for unit in units:
         fully_shard(unit, mesh=mesh)
     fully_shard(method, mesh=mesh, ignored_params={p for p in method.parameters() if p.ndim == 0})
-    for name in ("image_features", "text_features", "losses", "ring_losses"):
+    for name in ("image_features", "text_features", "losses"):
         register_fsdp_forward_method(method, name)
 
 

@@ -76,13 +76,10 @@ def find_gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
         cached = CachedFeatures(run.method, batch, size, lambda: precision(run))
     with precision(run):
         features = cached.features if cached else run.method.features(batch)
-        if several and run.method.goes_round:
-            losses = run.method.ring_losses(features, batch)
-        else:
-            if several:
-                features, batch = gather_step(features, batch)
-                batch.targets = run.method.targets(batch)
-            losses = run.method.losses(features, batch)
+        if several and not run.method.goes_round:
+            features, batch = gather_step(features, batch)
+            batch.targets = run.method.targets(batch)
+        losses = run.method.losses(features, batch)
         with contextlib.nullcontext() if cached else average.during():
             run.accelerator.backward(sum(losses.values()))
     if cached:

@@ -98,7 +98,7 @@ def test_two_processes_find_the_gradients_of_the_whole_batch(alone, together, me
 
 @pytest.mark.parametrize(("method", "chunk"), SIGMOID)
 def test_sigmoid_losses_of_two_processes_have_the_gradients_of_the_whole_batch(alone, together, method, chunk):
-    """``clip`` by texts that go round, ``e2`` by gathered ones."""
+    """``clip``, ``e2`` and ``multifield`` by texts that go round, the others by gathered ones."""
     name = f"gradients-sigmoid-{method}-{chunk}.safetensors"
     assert_same_gradients(load_file(alone / name), load_file(together / name))
 
