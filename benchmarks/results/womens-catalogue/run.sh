@@ -36,4 +36,14 @@ for seed in 0 1 2; do train multifield-pooled $seed bf16 7 bf16/multifield-poole
 measure retrieval-bf16 bf16 bf16/{clip,multifield,multifield-pooled-same-weight,e2}-0 bf16/{clip,multifield,multifield-pooled-same-weight,e2}-2 \
   bf16/{multifield-pooled-same-weight,e2}-1
 
+further() { # NAME SETTING...: one more epoch from bf16/e2-0
+  e2 train --data "$RUNS/data" --tags "$RUNS/entities.yaml" --method e2 --backbone "local-dir:$BACKBONE" --pretrained "$RUNS/bf16/e2-0" --batch-size 32 --epochs 1 \
+    --precision bf16 --workers 1 --seed 0 --set data.augment=none --resume --out "$RUNS/further/$1" "${@:2}"
+}
+further frozen --cache "$RUNS/cache" --set optim.image_layers=0
+further lora --set optim.image_lora=8
+further last2 --set optim.image_layers=2
+further full
+measure what-learns bf16 bf16/e2-0 further/{frozen,last2,lora,full}
+
 [ -d "$RUNS/slots" ] || e2 compose fit --method slots --encoder "$RUNS/bf16/e2-0" --data "$RUNS/data" --tags "$RUNS/entities.yaml" --split val --precision bf16 --workers 1 --out "$RUNS/slots"
