@@ -8,14 +8,14 @@ import torch
 from e2.attention import chunked_attention, segmented_attention
 from e2.errors import InputError
 from e2.notes import note
+from e2.settings import require_choice
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def dtype_of(precision: str) -> torch.dtype:
     """The type of numbers that ``fp32``, ``bf16`` or ``fp16`` stands for."""
-    if precision not in PRECISIONS:
-        raise InputError(f"unknown precision {precision!r}; choose {', '.join(PRECISIONS)}")
+    require_choice("precision", precision, PRECISIONS)
     return PRECISIONS[precision]
 
 

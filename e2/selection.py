@@ -103,5 +103,5 @@ SELECTORS: dict[str, type[Selector]] = {
 
 def make_selector(name: str, temperature: float) -> Selector:
     """The selector of that name."""
-    require_choice("selector", name, tuple(SELECTORS))
+    require_choice("selector", name, SELECTORS)
     return SELECTORS[name](temperature=temperature)

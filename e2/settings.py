@@ -3,7 +3,7 @@
 import difflib
 import functools
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, field, is_dataclass
 from typing import Annotated, Any, TypeVar, cast
 
@@ -49,10 +49,10 @@ def settings(cls: type[T]) -> type[T]:
     return cast("type[T]", checked)
 
 
-def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def require_choice(name: str, value: str, choices: Collection[str]) -> None:
     """Refuses a value that is not among the choices, naming them."""
     if value not in choices:
-        raise InputError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
+        raise InputError(f"unknown {name} {printable(repr(value))}; choose one of {', '.join(choices)}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -134,9 +134,9 @@ def with_key(key: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(values: Mapping[str, Any], joint: str = ".", prefix: str = "") -> dict[str, Any]:
     """``{"optim": {"lr": 1e-4}}`` -> ``{"optim.lr": 1e-4}``."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= flattened(value, joint, f"{prefix}{key}{joint}") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat

@@ -53,7 +53,7 @@ def make_composer(name: str, encoder: Encoder, /, *, path: str | Path | None = N
     Raises:
         InputError: unknown method or option, a missing requirement, or a folder of another method or encoder.
     """
-    require_choice("method", name, tuple(METHODS))
+    require_choice("method", name, METHODS)
     method = METHODS[name]
     if path is not None:
         composer = load_composer(path, encoder, **options)
@@ -77,7 +77,7 @@ def load_composer(path: str | Path, encoder: Encoder | None = None, /, **options
         InputError: no composer, a damaged one, or another encoder.
     """
     record = read_record(path)
-    require_choice("method", record.method, tuple(METHODS))
+    require_choice("method", record.method, METHODS)
     method = METHODS[record.method]
     encoder = encoder or load_noted(record.encoder, Path(path), str(path))
     check_noted(record.encoder, encoder, str(path), "give that one, or fit one for it by e2 compose fit")
@@ -149,7 +149,7 @@ def fit_composer(
     Raises:
         InputError: a method without fitting, too little data, or a non-empty folder.
     """
-    require_choice("method", name, tuple(METHODS))
+    require_choice("method", name, METHODS)
     if name not in FITTED:
         raise InputError(f"{name} is not fitted; choose {', '.join(FITTED)}")
     claim(Path(out), COMPOSER, overwrite=overwrite, remove=False)  # before any work is done

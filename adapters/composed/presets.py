@@ -84,5 +84,5 @@ def query_preset(name: str) -> QueryPreset:
     Raises:
         InputError: there is none.
     """
-    require_choice("query preset", name, tuple(PRESETS))
+    require_choice("query preset", name, PRESETS)
     return PRESETS[name]

@@ -9,15 +9,13 @@ from typing import Any
 from e2.adapters.encoder import load_encoder
 from e2.adapters.export.card import model_card, read_metrics
 from e2.adapters.export.checks import without_folders
-from e2.adapters.export.writing import export
+from e2.adapters.export.writing import FORMATS, export
 from e2.backbone_sources import PLACES
 from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_config
 from e2.errors import InputError, first_line
 from e2.files import atomic_path, output_folder
 from e2.outputs import LEDGER, OutputKind
 from e2.settings import require_choice
-
-FORMATS = ("e2", "onnx", "open_clip", "transformers")
 
 
 def repository_folder(
@@ -36,7 +34,7 @@ def repository_folder(
     Raises:
         InputError: no checkpoint, a bad name, metrics of another model, or a model that the format cannot hold.
     """
-    require_choice("format", format, FORMATS)
+    require_choice("format", format, ("e2", *FORMATS))
     check_name(repo)
     config, records = read_config(model), read_metrics(metrics, model)
     if format == "e2":

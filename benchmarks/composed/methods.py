@@ -12,6 +12,7 @@ from e2.adapters.composed.store import read_record
 from e2.adapters.encoder import Encoder
 from e2.data.product import Catalogue
 from e2.errors import InputError
+from e2.settings import require_choice
 
 BASELINES = ("image", "text", "sum")  # compared with all others
 DEFAULT = (*BASELINES, "slerp")
@@ -48,8 +49,7 @@ class Methods:
         self.preset, self.options = preset, _parsed(settings)
         self.catalogue: Catalogue | None = None
         for name in (*self.names, *self.options):
-            if name not in METHODS:
-                raise InputError(f"unknown method {name!r}; choose {', '.join(METHODS)}")
+            require_choice("method", name, METHODS)
         if len(set(self.names)) < len(self.names):
             raise InputError(f"a method is named twice: {', '.join(self.names)}")
         idle = [name for name in (*self.options, *(method for method, _ in self.folders)) if name not in self.names]

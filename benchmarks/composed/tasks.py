@@ -20,6 +20,7 @@ from e2.data import open_catalogue, parse_tags
 from e2.data.product import Catalogue
 from e2.errors import InputError
 from e2.options import TableOptions
+from e2.settings import require_choice
 
 PUBLISHED: dict[str, tuple[Callable[..., Task], str]] = {  # loader and the split that papers report
     "fashioniq": (load_fashioniq, "val"),
@@ -46,8 +47,7 @@ def published_task(
     Raises:
         InputError: unknown name, a folder that is not given, or what the loader refuses.
     """
-    if benchmark not in PUBLISHED:
-        raise InputError(f"unknown benchmark {benchmark!r}; choose {', '.join(BENCHMARKS)}")
+    require_choice("benchmark", benchmark, PUBLISHED)
     if annotations is None or images is None:
         raise InputError(f"{benchmark} needs --annotations DIR and --images DIR, the folders of its files as published")
     load, usual = PUBLISHED[benchmark]

@@ -44,6 +44,7 @@ from e2.benchmarks.grounding.windows import best_windows
 from e2.counting import counted
 from e2.data import Catalogue, Product
 from e2.errors import InputError
+from e2.settings import require_choice
 from e2.wide_table import WideTable
 
 FIGURES = ("grounding.png", "grounding.svg")
@@ -122,8 +123,7 @@ def evaluate_grounding(
         raise InputError(f"{catalogue.name} has no tags to look for; name columns by --tags, e.g. --tags brand,season")
     boxed = any(product.regions for product in drawn)
     truth = truth or ("boxes" if boxed else "windows")
-    if truth not in TRUTHS:
-        raise InputError(f"unknown truth {truth!r}; choose {', '.join(TRUTHS)}")
+    require_choice("truth", truth, TRUTHS)
     if truth == "boxes" and not boxed:
         raise InputError(f"{catalogue.name} has no boxes; leave out --truth, or give --truth windows")
     photos = ProductImages.first(catalogue, rows)

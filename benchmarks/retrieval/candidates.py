@@ -22,6 +22,7 @@ import numpy as np
 
 from e2.errors import InputError
 from e2.files import atomic_path
+from e2.settings import require_choice
 
 RULES = ("fame-vil", "authors", "any")
 QUERIES, NEGATIVES, RUNS = 1000, 100, 5
@@ -97,8 +98,7 @@ def draw_candidates(gallery: CandidateGallery, *, rule: str = "fame-vil", seed: 
     Raises:
         InputError: unknown rule, or too few products to fill a list.
     """
-    if rule not in RULES:
-        raise InputError(f"unknown rule {rule!r} of sample-100; choose {', '.join(RULES)}")
+    require_choice("rule", rule, RULES)
     drawn = [_draw_run(gallery, rule, np.random.default_rng([seed, run])) for run in range(runs)]
     image_queries, text_candidates, text_queries, image_candidates = (np.stack(part) for part in zip(*drawn, strict=True))
     return CandidateLists(

@@ -26,6 +26,7 @@ from e2.data.product import Catalogue
 from e2.distributed import processes
 from e2.errors import InputError
 from e2.ranks import TIE_POLICY
+from e2.settings import require_choice
 
 LISTS = "candidates.npz"
 PROTOCOLS = ("full", "first-photo", "sample-100")
@@ -62,8 +63,7 @@ def evaluate_retrieval(
         InputError: unknown protocol, text or rule; a product vector with texts; no encoder or one twice; a split too small or
             without sub-categories.
     """
-    if protocol not in PROTOCOLS:
-        raise InputError(f"unknown protocol {protocol!r}; choose {', '.join(PROTOCOLS)}")
+    require_choice("protocol", protocol, PROTOCOLS)
     if product_vector and (product_vector.text or protocol == "first-photo"):
         raise InputError(
             f"product vector {product_vector}: --protocol {protocol} asks for photos by the products' own texts; give photos "

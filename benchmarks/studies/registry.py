@@ -6,24 +6,24 @@ A study's ``run(context)`` writes ``metrics.json``, tables and figures into ``co
 import importlib
 from typing import Any
 
-from e2.errors import InputError
+from e2.settings import require_choice
 
-STUDIES = {  # name -> module of this package
-    "main": "main",
-    "controls": "controls",
-    "groups": "groups",
-    "modules": "modules",
-    "tokens": "tokens",
-    "batch-size": "batch_size",
-    "backbone": "backbone",
-    "forgetting": "forgetting",
-    "probe": "probe",
-    "tags": "tags",
-    "gap": "gap",
-    "detail": "detail",
-    "grounding": "grounding",
-    "dataset": "dataset",
-}
+STUDIES = (
+    "main",
+    "controls",
+    "groups",
+    "modules",
+    "tokens",
+    "batch-size",
+    "backbone",
+    "forgetting",
+    "probe",
+    "tags",
+    "gap",
+    "detail",
+    "grounding",
+    "dataset",
+)
 
 
 def study_named(name: str) -> Any:
@@ -32,6 +32,5 @@ def study_named(name: str) -> Any:
     Raises:
         InputError: there is none of that name.
     """
-    if name not in STUDIES:
-        raise InputError(f"unknown study {name!r}; choose one of {', '.join(STUDIES)}")
-    return importlib.import_module(f"e2.benchmarks.studies.{STUDIES[name]}").STUDY
+    require_choice("study", name, STUDIES)
+    return importlib.import_module(f"e2.benchmarks.studies.{name.replace('-', '_')}").STUDY

@@ -41,5 +41,5 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def preset(name: str) -> dict[str, Any]:
     """Settings of a preset that differ from the defaults."""
-    require_choice("preset", name, tuple(PRESETS))
+    require_choice("preset", name, PRESETS)
     return PRESETS[name]

@@ -259,7 +259,7 @@ def test_wrong_choices_are_named(colour_task):
     with pytest.raises(InputError, match="several different encoders"):
         evaluate_composed([colour_encoder(), colour_encoder()], colour_task, Chosen(SUM))
     for arguments, message in (
-        ((["sumo"],), "unknown method 'sumo'; choose image, text, sum"),
+        ((["sumo"],), "unknown method 'sumo'; choose one of image, text, sum"),
         ((["sum", "sum"],), "named twice"),
     ):
         with pytest.raises(InputError, match=message):

@@ -186,7 +186,7 @@ def test_windows_need_no_boxes_and_say_how_far_they_can_be_trusted(tiny, shelf):
 
 def test_bad_questions_get_one_line(tiny, shelf):
     bare = Shelf([Product("p", [png("red")], ("a shirt",), {"colour": "red"})] * 2, tags=("colour",))
-    with pytest.raises(InputError, match="unknown truth 'pixels'; choose boxes, windows"):
+    with pytest.raises(InputError, match="unknown truth 'pixels'; choose one of boxes, windows"):
         evaluate_grounding([small(tiny)], shelf, truth="pixels")
     with pytest.raises(InputError, match="has no boxes"):
         evaluate_grounding([small(tiny)], bare, truth="boxes")
