@@ -21,9 +21,9 @@ from PIL import Image
 from e2.adapters.embeddings.write import write_embeddings
 from e2.adapters.encoder import load_encoder
 from e2.benchmarks.speed.harness import nothing, peak_memory, random_unit, seconds, work_on_features
+from e2.benchmarks.speed.retrieval import rank
 from e2.data.product import Product
 from e2.files import atomic_path
-from e2.ranks import cross_modal_ranks
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 PHOTOS = 16  # distinct ones
@@ -49,15 +49,15 @@ def run(
             time = seconds(partial(embed, size, threads))
             embedded.append(point(size, time, peak_memory(embed, size, threads) - peak_memory(embed, PHOTOS, threads)))
         features = random_unit(queries, width), random_unit(size, width)
-        time = min(seconds(partial(evaluate, *features)) for _ in range(repeats))  # other programs can only add to it
+        time = min(seconds(partial(rank, *features)) for _ in range(repeats))  # other programs can only add to it
         del features
         sizes_of_both = queries, size, width, threads
-        made, ranked = (peak_memory(work_on_features, work, *sizes_of_both) for work in (nothing, evaluate))
+        made, ranked = (peak_memory(work_on_features, work, *sizes_of_both) for work in (nothing, rank))
         evaluated.append(point(size, time, ranked - made))
     points = {"embed": embedded, "evaluate": evaluated}
     times = {name: [one["per_product_us"] for one in found] for name, found in points.items()}
     ratios = {f"{name}_per_product_ratio": each[-1] / each[-2] if len(each) > 1 else 1.0 for name, each in times.items()}
-    return {**ratios, **points, "queries": queries, "width": width, "photos": PHOTOS, "threads": threads}
+    return {**ratios, **points}
 
 
 def point(products: int, time: float, beyond: int) -> dict[str, float]:
@@ -95,13 +95,6 @@ def noise_photo(seed: int) -> bytes:
     contents = io.BytesIO()
     Image.fromarray(pixels).save(contents, "JPEG")
     return contents.getvalue()
-
-
-def evaluate(images: torch.Tensor, texts: torch.Tensor) -> None:
-    """Ranks images among texts and vice versa; text i belongs to image i modulo their number."""
-    rows = torch.arange(len(images))
-    for ranks in cross_modal_ranks(images, texts, rows, torch.arange(len(texts)) % len(images)):
-        ranks.hits()
 
 
 def draw(found: dict[str, Any], path: Path) -> None:

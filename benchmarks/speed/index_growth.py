@@ -43,10 +43,10 @@ def run(
 
     ``vector_type``: how the vectors are kept. ``folder``: of the indexes; empty: a temporary one.
     """
-    require_choice("vector_type", vector_type, tuple(TYPES))
+    require_choice("vector_type", vector_type, TYPES)
     with tempfile.TemporaryDirectory(dir=folder or None) as place:
         points = [_size(Path(place), size, width, vector_type, queries, top_k) for size in sizes]
-    return {"points": points, "width": width, "vector_type": vector_type}
+    return {"points": points}
 
 
 def _size(place: Path, size: int, width: int, vector_type: str, queries: int, top_k: int) -> dict[str, Any]:

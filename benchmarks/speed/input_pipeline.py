@@ -52,7 +52,7 @@ def run(
         For ``table`` and ``shards`` each: ``images_per_core_second``; ``cores_needed`` to feed the model; beside the sleeping
         model, after its first batch, ``images_per_second``, ``waiting`` (share of the time) and ``keeps_up``. Besides
         ``loader_to_bare_ratio``: time of a training view / time to only decode and transform the same photo, in one
-        process; ``shards_to_table_ratio``: time of a view from shards / from the table; and the arguments.
+        process; ``shards_to_table_ratio``: time of a view from shards / from the table; and the sizes in pixels.
     """
     torch.set_num_threads(1)
     change = transform()
@@ -66,9 +66,8 @@ def run(
         bare = compare(table, lambda: decode(catalogues["table"], change))
         kinds = compare(shards, table)
         found = {kind: measure(view, workers, batch_size, model_images_per_second) for kind, view in views.items()}
-    sizes = {"images": images, "photo_size": [WIDTH, HEIGHT], "model_size": SIZE, "workers": workers, "batch_size": batch_size}
     ratios = {"loader_to_bare_ratio": bare["ratio"], "shards_to_table_ratio": kinds["ratio"]}
-    return {**sizes, "model_images_per_second": model_images_per_second, **ratios, **found}
+    return {"photo_size": [WIDTH, HEIGHT], "model_size": SIZE, **ratios, **found}
 
 
 def make_catalogues(folder: Path, images: int) -> dict[str, ArrowCatalogue]:

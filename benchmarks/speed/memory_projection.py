@@ -29,7 +29,7 @@ def run(
         found["reference_peak_bytes"] = peak_memory(project_random, entries, images, width, half, True)
     vectors, memory = random_unit(max(1, images // 20), width), random_unit(entries, width, half)
     found["seconds"] = 20 * seconds(lambda: project(vectors, memory))
-    return {**found, "entries": entries, "images": images, "width": width}
+    return found
 
 
 def project_random(entries: int, images: int, width: int, half: bool, plain: bool) -> None:

@@ -52,7 +52,7 @@ def run(*, images: int = IMAGES, steps: int = 1, repeats: int = 3, backbone: str
     difference = float((ours["words"] - plain["words"]).abs().max())
     if difference > 1e-3:
         raise RuntimeError(f"batched inversion differs from single inversion by {difference}")
-    return {**measured, "images": images, "steps": steps, "largest_difference": difference}
+    return {**measured, "largest_difference": difference}
 
 
 def random_encoder(backbone: str, device: str) -> Encoder:

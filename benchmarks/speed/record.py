@@ -10,7 +10,10 @@ from typing import Any
 import torch
 
 from e2.benchmarks.speed.registry import defaults
+from e2.settings import flattened
 from e2.version import __version__
+
+JOINT = "_"  # of the names of nested results: ``table_waiting``
 
 
 def measure(name: str, run: Callable[..., dict[str, Any]], options: dict[str, Any]) -> dict[str, Any]:
@@ -18,7 +21,7 @@ def measure(name: str, run: Callable[..., dict[str, Any]], options: dict[str, An
     start = time.perf_counter()
     found = run(**options)
     settings = {**defaults(run), **options}
-    numbers = {key: value for key, value in flat(found).items() if key not in settings}
+    numbers = {key: value for key, value in flattened(found, JOINT).items() if key not in settings}
     return {
         "benchmark": "speed",
         "protocol": name,
@@ -29,14 +32,6 @@ def measure(name: str, run: Callable[..., dict[str, Any]], options: dict[str, An
         "seconds": round(time.perf_counter() - start, 3),
         "version": __version__,
     }
-
-
-def flat(found: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flattens nested results to joined names, ``table_waiting``."""
-    plain: dict[str, Any] = {}
-    for key, value in found.items():
-        plain |= flat(value, f"{prefix}{key}_") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return plain
 
 
 def machine() -> dict[str, Any]:

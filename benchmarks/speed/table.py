@@ -8,7 +8,8 @@ from rich.console import Group
 from rich.table import Column
 from rich.text import Text
 
-from e2.benchmarks.speed.record import flat
+from e2.benchmarks.speed.record import JOINT
+from e2.settings import flattened
 from e2.wide_table import WideTable
 
 UNITS = {"bytes": "MB", "s": "s", "ms": "ms", "us": "µs"}  # ends of names
@@ -52,7 +53,7 @@ def _setting(value: Any) -> str:
 
 def _points(rows: Sequence[dict[str, Any]]) -> WideTable:
     """Tabulates a column per point, headed by its first entry, a row per measure."""
-    points = [flat(row) for row in rows]
+    points = [flattened(row, JOINT) for row in rows]
     names = dict.fromkeys(name for point in points for name in point)
     return _table([spelled(name), *(shown(name, point[name]) if name in point else "–" for point in points)] for name in names)
 

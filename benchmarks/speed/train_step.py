@@ -51,11 +51,11 @@ def run(
 
     Returns:
         The result of `harness.compare`, seconds per step; ``peak_bytes``, ``reference_peak_bytes`` (of a separate process; on
-        a GPU, of its allocations) and ``memory_ratio``; images per second of both; sizes of what was encoded; the arguments.
+        a GPU, of its allocations) and ``memory_ratio``; images per second of both; sizes of what was encoded.
     """
-    of_both = {"backbone": backbone, "precision": precision}
     of_data = {"data": data, "tags": list(tags), "batch_size": batch_size}
-    config = first_steps(**of_both, device=device, seed=seed, model={"tags": list(tags)}, data=of_data)
+    how = {"backbone": backbone, "precision": precision, "device": device, "seed": seed}
+    config = first_steps(**how, model={"tags": list(tags)}, data=of_data)
     peaks = [peak(kind, config) for kind in (OurSteps, PlainSteps)]
     batches = loaded_batches(config)
     ours, plain = OurSteps(config, batches), PlainSteps(config, batches)
@@ -69,9 +69,6 @@ def run(
         "images_per_second": batch_size / timed["ours_s"],
         "reference_images_per_second": batch_size / timed["reference_s"],
         **text_sizes(batches),
-        **of_both,
-        **of_data,
-        "device": ours.run.accelerator.device.type,
     }
 
 

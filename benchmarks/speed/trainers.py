@@ -54,7 +54,7 @@ def run(
         seed: of weights and order.
 
     Returns:
-        The result of `harness.compare`, seconds per epoch; images per second of both; the arguments.
+        The result of `harness.compare`, seconds per epoch; images per second of both.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -72,20 +72,8 @@ def run(
         theirs = OpenClipEpochs(ours.run.config, folder / "train.csv", ours.run.accelerator.device.type)
         timed = compare(ours, theirs, repeats)
     shown = epoch // batch_size * batch_size
-    return {
-        **timed,
-        "images_per_second": shown / timed["ours_s"],
-        "reference_images_per_second": shown / timed["reference_s"],
-        "backbone": backbone,
-        "batch_size": batch_size,
-        "method": method,
-        "epoch": epoch,
-        "precision": precision,
-        "data": data,
-        "tags": list(tags),
-        "workers": workers,
-        "device": ours.run.accelerator.device.type,
-    }
+    rates = {"images_per_second": shown / timed["ours_s"], "reference_images_per_second": shown / timed["reference_s"]}
+    return {**timed, **rates}
 
 
 def write_split(table: Path, data: str, split: str, tags: Sequence[str], most: int) -> None:

@@ -1,6 +1,5 @@
 """Brings a shop from its table to a search page by the commands that a person would give, with their defaults chosen."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from e2.data.shop.folder import REPORT
 from e2.data.shop.source import ShopSource
 from e2.data.sources import Source, source_of
 from e2.data.tables import TableSource
+from e2.files import file_sha256
 from e2.notes import say
 from e2.training.state import SUMMARY
 
@@ -218,7 +218,7 @@ def _identity(source: Source) -> list[object]:
 
 
 def _digest(file: Path) -> str | None:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    return file_sha256(file) if file.is_file() else None
 
 
 def _tell_the_end(day: FirstDay, steps: StepRecord, page: Sequence[str]) -> None:

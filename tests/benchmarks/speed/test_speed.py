@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 from e2.benchmarks.speed import growth, retrieval, train_step, trainers
 from e2.benchmarks.speed.command import speed
 from e2.benchmarks.speed.harness import compare, peak_memory
-from e2.benchmarks.speed.record import flat, measure
+from e2.benchmarks.speed.record import JOINT, measure
 from e2.benchmarks.speed.registry import MEASUREMENTS, measurement, read_options
 from e2.benchmarks.speed.table import shown as form
 from e2.benchmarks.speed.table import speed_table, spelled
 from e2.config import DataConfig, ModelConfig, TrainConfig
 from e2.data import open_catalogue
 from e2.errors import InputError
+from e2.settings import flattened
 from tests.shared import ROOT
 
 APP = Typer()
@@ -212,7 +213,7 @@ def test_nothing_wraps_or_is_cut_at_80_columns(path):
     record = json.loads(path.read_text()) if path else measure("index-engines", several_engines, {})
     lines = printed(record)
     shown = cells(lines)
-    points = [flat(row) for rows in record["details"].values() for row in rows if isinstance(row, dict)]
+    points = [flattened(row, JOINT) for rows in record["details"].values() for row in rows if isinstance(row, dict)]
     assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
     assert all([spelled(name), form(name, value)] in shown for name, value in record["metrics"].items())
     for name in {name for point in points for name in point}:
