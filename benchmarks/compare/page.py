@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from e2.benchmarks.core.comparison import Comparison, short_names
-from e2.benchmarks.core.support import interval_of_pair, leader
+from e2.benchmarks.core.support import leading
 from e2.benchmarks.reports.page import shortened, write_page
 from e2.benchmarks.reports.pictures import data_uri
 from e2.benchmarks.reports.tables import Cell, Table, difference_cell, value_cell
@@ -76,11 +76,7 @@ def write_compare_page(path: Path, comparison: Comparison, catalogue: Catalogue,
 def _best(comparison: Comparison, metric: str) -> int | None:
     """Place of the model that leads by the intervals, if one does."""
     paths = [record["model"]["path"] for record in comparison.results]
-    return leader(
-        [record["metrics"].get(metric) for record in comparison.results],
-        [record["ci95"].get(metric) for record in comparison.results],
-        lambda one, other: interval_of_pair(comparison.differences, paths[one], paths[other], metric),
-    )
+    return leading(comparison.results, paths, comparison.differences, metric)
 
 
 def _answer(comparison: Comparison, names: Sequence[str], metric: str) -> dict[str, Any] | None:

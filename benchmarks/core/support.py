@@ -1,6 +1,7 @@
 """Decides by intervals what tables, pages and terminals mark, colour or set bold."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 Bounds = Sequence[float]  # low and high end of a 95 % interval
 
@@ -56,6 +57,26 @@ def leader(
         return sign(known[first] - known[other], found) == (-1 if lowest else 1)
 
     return first if all(ahead(other) for other in known if other != first) else None
+
+
+def leading(
+    records: Sequence[Mapping[str, Any]], names: Sequence[str], differences: Sequence[dict], name: str, *, lowest: bool = False
+) -> int | None:
+    """Place of the record that leads all others by a metric, as `leader` has it.
+
+    Args:
+        records: with ``metrics`` and ``ci95``.
+        names: of the records in the paired differences.
+        differences: paired, as in a comparison.
+        name: of the metric.
+        lowest: smaller values lead.
+    """
+    return leader(
+        [record["metrics"].get(name) for record in records],
+        [record["ci95"].get(name) for record in records],
+        lambda one, other: interval_of_pair(differences, names[one], names[other], name),
+        lowest=lowest,
+    )
 
 
 def interval_of_pair(differences: Sequence[dict], first: str, second: str, name: str) -> Bounds | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from e2.adapters.unit_vectors import normalised
 from e2.finite import require_finite
 
 BLOCK = 2048  # rows whose distances to all others are computed at a time
@@ -87,8 +88,7 @@ def offset(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
 
 def moved(features: np.ndarray, step: np.ndarray) -> np.ndarray:
     """Moves (N, D) unit vectors by (D,) and renormalises them."""
-    shifted = features + step
-    return (shifted / np.maximum(np.linalg.norm(shifted, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    return normalised(features + step)
 
 
 def narrowed(images: np.ndarray, texts: np.ndarray, gap: np.ndarray, amount: float) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from e2.benchmarks.captioning.notes import notes_of
-from e2.benchmarks.core.support import interval_of_pair, leader
+from e2.benchmarks.core.support import leading
 from e2.benchmarks.reports.caption_runs import CaptionRun
 from e2.benchmarks.reports.tables import Table, difference_cell, value_cell
 from e2.counting import counted
@@ -15,10 +15,10 @@ LOWER_IS_BETTER, NEITHER = ("repetition",), ("mean_length",)
 def score_table(runs: Sequence[CaptionRun], differences: Sequence[dict[str, Any]] = ()) -> Table:
     """Tabulates metrics by captioner; the best is marked if clear of all others, by paired differences if there are any."""
     names = dict.fromkeys(name for run in runs for name in run.record["metrics"])
-    rows = {}
+    rows, records = {}, [run.record for run in runs]
+    paths = [record["model"]["path"] for record in records]
     for name in names:
-        values = [run.record["metrics"].get(name) for run in runs]
-        best = None if name in NEITHER else _best(name, values, runs, differences)
+        best = None if name in NEITHER else leading(records, paths, differences, name, lowest=name in LOWER_IS_BETTER)
         rows[name.replace("_", " ")] = [value_cell(run.record, name, place == best) for place, run in enumerate(runs)]
     first = runs[0].record
     scale = "Percent (CIDEr x 100, length in words), 95 % intervals over"
@@ -41,15 +41,3 @@ def difference_table(differences: Sequence[dict[str, Any]], runs: Sequence[Capti
     rows = {name.replace("_", " "): [difference_cell(found, name) for found in differences] for name in names}
     note = "Same products in every resample; green and red: the 95 % interval lies above or below zero."
     return Table("Paired differences", head, rows, note)
-
-
-def _best(
-    name: str, values: list[float | None], runs: Sequence[CaptionRun], differences: Sequence[dict[str, Any]]
-) -> int | None:
-    paths = [run.record["model"]["path"] for run in runs]
-    return leader(
-        values,
-        [run.record["ci95"].get(name) for run in runs],
-        lambda one, other: interval_of_pair(differences, paths[one], paths[other], name),
-        lowest=name in LOWER_IS_BETTER,
-    )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from e2.benchmarks.core.support import interval_of_pair, leader
+from e2.benchmarks.core.support import leading
 from e2.benchmarks.reports.tables import Cell, Table, difference_cell, value_cell, write_texts
 
 MARKDOWN, LATEX = "table.md", "table.tex"
@@ -30,12 +30,12 @@ def study_tables(record: Mapping[str, Any]) -> list[Table]:
 
 def variants_table(record: Mapping[str, Any]) -> Table:
     """Tabulates a row per variant: mean over seeds (interval) and size beside the backbone; leaders of a column stand out."""
-    columns = record["columns"]
+    columns, found = record["columns"], scores_of(record)
     ranked = set(columns) - set(record.get("described", ())) if len(record["metrics"]) > 1 else set()
-    best = {name: _best(record, name) for name in ranked}
+    best = {name: leading(list(found.values()), list(found), record["differences"], name) for name in ranked}
     rows = {}
-    for label, scores in scores_of(record).items():
-        cells = [value_cell(scores, name, best.get(name) == label) for name in columns]
+    for place, (label, scores) in enumerate(found.items()):
+        cells = [value_cell(scores, name, best.get(name) == place) for name in columns]
         rows[label] = [*cells, Cell(added(record["variants"][label]))]
     seeds = ", ".join(map(str, record["seed"]))
     title = "{title}: {dataset}, {split}, {n} products, text {text}".format_map(record) + f", seeds {seeds}"
@@ -66,14 +66,3 @@ def added(facts: Mapping[str, Any]) -> str:
     """Parameters relative to the backbone's: ``82,432 (1.9 %)``."""
     count, share = facts["added_parameters"], facts["added_parameters"] / facts["parameters"]
     return f"{count:,} ({100 * share:.1f} %)" if count else "0"
-
-
-def _best(record: Mapping[str, Any], name: str) -> str | None:
-    """Variant that leads a column, if the intervals support it."""
-    labels = list(record["metrics"])
-    place = leader(
-        [record["metrics"][label][name] for label in labels],
-        [record["ci95"][label].get(name) for label in labels],
-        lambda one, other: interval_of_pair(record["differences"], labels[one], labels[other], name),
-    )
-    return None if place is None else labels[place]
