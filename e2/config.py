@@ -146,7 +146,7 @@ class OptimConfig:
         "with precision: bf16, the backbone's matrices and their gradients in bf16, too; the optimizer steps copies in fp32",
     )
     patch_dropout: Fraction = setting(
-        0.0, "share of each photo's patches, drawn anew each step, that the image tower does not see (FLIP); less time a step"
+        0.0, "share of each photo's patches, drawn at each step, that the image tower does not see (FLIP); less time a step"
     )
     new_only: Share = setting(0.0, "first stage: share of all steps in which only the new parameters learn (paper: 0.2)")
     image_layers: Natural | None = setting(

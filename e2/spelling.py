@@ -6,7 +6,7 @@ value is found where the words of a text spell it, never inside another word, an
 
 Example:
     >>> Phrases({"Shirts": 1, "T-Shirts": 2, "Navy Blue": 3}).find("A navy-blue tshirt")
-    [Found(start=2, end=11, items=(3,)), Found(start=12, end=18, items=(2,))]
+    [PhraseMatch(start=2, end=11, items=(3,)), PhraseMatch(start=12, end=18, items=(2,))]
 """
 
 import re

@@ -85,7 +85,7 @@ def load_captioner(
     found = read_description(folder)
     if encoder is None:
         encoder = load_noted(found["encoder"], folder, str(folder), among, **encoder_options)
-    check_noted(found["encoder"], encoder, str(folder), "give that one, or fit a captioner anew")
+    check_noted(found["encoder"], encoder, str(folder), "give that one, or fit a captioner again")
     try:
         config = from_dict(CaptionerConfig, found["config"], str(folder / CONFIG))
         tensors = read_tensors(folder / WEIGHTS)
@@ -99,7 +99,7 @@ def load_captioner(
             captioner.tag_reader = TagReader(encoder, tags["vocabulary"], prompt=tags["prompt"], thresholds=tags["thresholds"])
     except (KeyError, TypeError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{folder} is damaged ({reason}); copy the whole folder again or fit it anew") from error
+        raise InputError(f"{folder} is damaged ({reason}); copy the whole folder again or fit it again") from error
     if captioner.memory is not None:
         captioner.memory = captioner.memory.to(encoder.device)
     captioner.info = captioner_info(captioner, folder)
@@ -129,7 +129,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
         kind, written_as = found.get("kind"), found.get("format")
     except (ValueError, AttributeError) as error:
-        raise InputError(f"{path} is damaged; copy the whole folder again or fit it anew") from error
+        raise InputError(f"{path} is damaged; copy the whole folder again or fit it again") from error
     if kind != "captioner":
         raise InputError(f"{folder} is not a captioner (an encoder?); give the folder that `e2 caption fit --out` wrote")
     if written_as != FORMAT:

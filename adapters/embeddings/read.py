@@ -125,9 +125,9 @@ def _files(path: Path) -> list[Path]:
         return [path]
     files = sorted(path.glob(SHARDS))
     if not (path / MANIFEST).is_file():
-        raise InputError(f"{path} is not whole: embedding has not come to its end there; go on by e2 embed --resume")
+        raise InputError(f"{path} is incomplete: embedding was stopped there; continue with e2 embed --resume")
     if len(files) != json.loads((path / MANIFEST).read_text(encoding="utf-8"))["shards"]:
-        raise InputError(f"{path} is not whole: shards are missing; make them again by e2 embed --resume")
+        raise InputError(f"{path} is incomplete: shards are missing; write them again by e2 embed --resume")
     return files
 
 

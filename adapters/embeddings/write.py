@@ -207,7 +207,7 @@ def _check_same(path: Path, facts: Mapping[str, str]) -> None:
         was = found.get(name.encode(), b"").decode()
         if was != value and name != "encoder":  # its path may differ
             told = "of other products" if name in ("products", "digest") else f"with {name} {was}, not {value}"
-            raise InputError(f"{path} was made {told}; resume with the same, or start anew by --overwrite")
+            raise InputError(f"{path} was made {told}; resume with the same, or start again with --overwrite")
 
 
 def _tables(job: EmbedJob, products: list[Product]) -> Iterator[tuple[str, pa.Table]]:
@@ -280,7 +280,7 @@ def _manifest(job: EmbedJob, shards: Sequence[Path]) -> dict[str, Any]:
     """Describes the embeddings: data, encoder, and number of rows of each kind; refuses shards of another run."""
     beyond = sorted({path for path in job.folder.iterdir() if SHARD.fullmatch(path.name)} - set(shards))
     if beyond:
-        raise InputError(f"{beyond[0]} is of products that no longer exist; start anew by --overwrite")
+        raise InputError(f"{beyond[0]} is of products that no longer exist; start again with --overwrite")
     schemas = [pq.read_schema(shard) for shard in shards]
     rows = [json.loads(schema.metadata[b"rows"]) for schema in schemas]
     return {

@@ -48,7 +48,7 @@ def model_card(
     Args:
         model: the checkpoint folder.
         repo: ORG/NAME.
-        format: format pushed: e2, open_clip, transformers or onnx.
+        format: of the repository: e2, open_clip, transformers or onnx.
         metrics: records of :func:`read_metrics`.
         licence: identifier for the weights, e.g. cc-by-4.0; None = not stated.
         own_code: transformers must be allowed to run the folder's code.

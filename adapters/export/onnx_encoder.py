@@ -83,7 +83,7 @@ def load_onnx(name: str, *, device: str = "auto", precision: str = "fp32", cache
 
     Args:
         name: ``onnx:FOLDER``, or ``onnx-int8:FOLDER`` for the graphs in 8 bits.
-        device, precision, cache: of the other encoders of a comparison, say; a note tells that they do not apply here.
+        device, precision, cache: as other encoders of a comparison take them; a note says that they do not apply here.
     """
     if device not in ("auto", "cpu"):
         note(f"{name} runs on the CPU, not on {device}")

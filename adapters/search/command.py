@@ -53,11 +53,11 @@ def build(
     loading: CachedEncoderOptions,
     features: Annotated[
         Path | None,
-        typer.Option(help="vectors that e2 embed wrote of this split with this encoder: nothing is embedded again"),
+        typer.Option(help="vectors of this split and encoder, written by e2 embed: nothing is embedded again"),
     ] = None,
     product_vector: ProductVectorRule = "photos",
     vector_type: Annotated[
-        VectorTypes, typer.Option(help="of what is kept: fewer bits take less disk (in a folder) and memory")
+        VectorTypes, typer.Option(help="numbers of the stored vectors: fewer bits take less disk (in a folder) and memory")
     ] = "float32",
     resume: Resume = False,
     overwrite: Overwrite = False,

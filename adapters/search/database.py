@@ -60,7 +60,7 @@ class Database:
                 self.connection.execute("COMMIT")
             except DAMAGED as error:
                 what, then = (
-                    ("read", "try again, or build it anew") if begin == READ else ("write", "nothing of it was written")
+                    ("read", "try again, or build it again") if begin == READ else ("write", "nothing of it was written")
                 )
                 raise IndexTrouble(f"cannot {what} {self.name}: {first_line(error)}; {then}") from error
             finally:

@@ -51,7 +51,7 @@ class IndexFolder:
             record = json.loads(text)
             if BUILD.fullmatch(record["products"]):
                 return self.path / record["products"], self.path / record["replaced"] if record["replaced"] else None
-        raise InputError(f"{self.path / POINTER} is none of e2 index build; build the index again in another folder")
+        raise InputError(f"{self.path / POINTER} was not written by e2 index build; build the index again in another folder")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[Callable[[], object]]:

@@ -60,7 +60,7 @@ class ProductSearch:
             InputError: vectors of another width or not finite, a wrong filter, or k and offset out of range.
         """
         if k < 1 or offset < 0 or k + offset > MOST:
-            raise InputError(f"cannot give {k} hits from the {offset + 1}th on; at least one, and up to the {MOST:,}th")
+            raise InputError(f"cannot give {k} hits after the first {offset}; ask for at least one, up to the {MOST:,}th")
         return self.store.search(self._queries(vectors), k, self.filter(where), offset)
 
     def facets(self, where: Where = None) -> dict[str, dict[str, int]]:

@@ -39,7 +39,7 @@ ROWS_AT_ONCE = 65_536
 TRIES = 3  # searches that a write may overtake; the next one makes writers wait
 MOST_DEAD = 0.5  # of the live rows, before the vectors are rewritten
 MOST_WAITING = 0.02  # of the rows may be outside the clusters; they are searched exhaustively
-GROWTH = 2.0  # growth factor after which clusters are chosen anew
+GROWTH = 2.0  # growth factor after which clusters are chosen again
 
 
 class LocalStore:

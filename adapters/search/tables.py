@@ -42,7 +42,7 @@ def info_table(address: str, record: Mapping[str, Any]) -> Table:
     table = Table(show_header=False)
     table.add_row("index", Text(written_out(address)))
     encoder = record["encoder"]
-    state = "" if record["complete"] else "; the build was stopped, go on by e2 index build --resume"
+    state = "" if record["complete"] else "; the build was stopped; continue with e2 index build --resume"
     facts = {
         "products": f"{record['count']:,}{state}",
         "vectors": f"{record['dim']} numbers in {record['vector_type']}",

@@ -226,7 +226,7 @@ def test_an_index_is_built_of_features(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="shards are missing"):
         build_index(encoder, shelf, tmp_path / "k", features=features, progress=False)
     (features / MANIFEST).unlink()
-    with pytest.raises(InputError, match="has not come to its end"):
+    with pytest.raises(InputError, match="embedding was stopped there"):
         build_index(encoder, shelf, tmp_path / "k", features=features, progress=False)
 
 

@@ -133,7 +133,7 @@ def test_no_index_is_told(tmp_path):
         with pytest.raises(InputError, match=message):
             open_store(str(tmp_path / name))
     (tmp_path / "damaged" / "index.json").write_text("{}")
-    with pytest.raises(InputError, match="is none of e2 index build"):
+    with pytest.raises(InputError, match="was not written by e2 index build"):
         open_store(str(tmp_path / "damaged"))
     with pytest.raises(InputError, match="is not a folder; choose a new folder"):
         create_store(str(tmp_path / "file"), manifest())
