@@ -189,6 +189,11 @@ class DataConfig:
     augment: Literal["none", "light", "strong"] | None = setting(
         None, "of the photos; null = light, but none where a cache keeps one view"
     )
+    decoder: Literal["pillow", "torchvision"] = setting(
+        "pillow",
+        "of JPEGs in augmented views: torchvision reads those up to about 1,000 pixels wide faster, to the same pixels, and "
+        "leaves larger ones to Pillow, which shrinks them while it decodes",
+    )
     batch_size: Count = setting(128, "products a step, over all processes")
     chunk_size: Count | None = setting(None, "products encoded at a time; the gradients stay those of the whole batch")
     workers: Natural = setting(2, "processes that decode and augment photos")

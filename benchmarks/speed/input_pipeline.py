@@ -20,6 +20,7 @@ from PIL import Image
 
 from e2.benchmarks.speed.harness import compare
 from e2.data import ArrowCatalogue, load_image, open_catalogue
+from e2.data.decoders import PILLOW
 from e2.data.export import import_catalogue
 from e2.data.loader import StepSampler, TrainingViews, training_loader
 from e2.data.transforms import PhotoTransform, training_transform
@@ -92,11 +93,11 @@ def photo(seed: int, width: int, height: int) -> bytes:
     return contents.getvalue()
 
 
-def transform() -> PhotoTransform:
+def transform(decoder: str = PILLOW) -> PhotoTransform:
     """Builds training's own transform at the model's size."""
     visual = create_model_and_transforms(BACKBONE)[0].visual
     visual.preprocess_cfg = {**visual.preprocess_cfg, "size": (SIZE, SIZE)}
-    return training_transform(visual, "light")
+    return training_transform(visual, "light", decoder)
 
 
 def see(views: TrainingViews) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import PIL
 from PIL import Image
@@ -17,7 +18,11 @@ from e2.data.file_kinds import kind_of
 from e2.data.rgb import MAX_PIXELS, MAX_RATIO, UnusablePhoto, check_size, known_formats, upright_rgb
 from e2.errors import InputError
 
+if TYPE_CHECKING:  # tables do without PyTorch
+    from torch import Tensor
+
 ImageSource = Image.Image | Path | str | bytes
+JPEG = ("JPEG", "MPO")
 SCAN = b"\xff\xda"  # begins a scan of a JPEG
 MOST_READS = 200_000  # of a file, in which Pillow reads each part of it: real ones take tens, a PNG of gigabytes thousands
 MOST_SCANS = 500  # of a progressive JPEG: real ones have about ten, and each is a pass over all pixels for a few bytes
@@ -57,10 +62,24 @@ def load_image(source: bytes | Path, enough: int | None = None) -> Image.Image:
     Raises:
         BadImage: no such file, not an image, damaged, truncated, too large (decompression bombs), or too thin.
     """
-    with _opened(source) as image:
-        if enough and image.format in ("JPEG", "MPO"):
-            image.draft(None, (2 * enough, 2 * enough))
+    with _opened(source) as (image, _):
+        _shrink(image, enough)
         return upright_rgb(image)
+
+
+def load_pixels(source: bytes | Path, enough: int | None = None) -> "Image.Image | Tensor":
+    """Same as `load_image`, but JPEGs that Pillow would decode in full size come from torchvision, as bytes (3, H, W).
+
+    Raises:
+        BadImage: it cannot be used.
+    """
+    from e2.data.decoders import decoded
+
+    with _opened(source) as (image, contents):
+        whole = image.size
+        _shrink(image, enough)
+        pixels = decoded(contents, image) if image.format in JPEG and image.size == whole else None
+        return upright_rgb(image) if pixels is None else pixels
 
 
 def as_photo(source: ImageSource, enough: int | None = None) -> Image.Image:
@@ -80,8 +99,8 @@ def check_image(source: bytes | Path) -> None:
 
     Draft mode reads every coded byte, so it notices truncated files, but computes an eighth of the pixels each way.
     """
-    with _opened(source) as image:
-        if image.format in ("JPEG", "MPO"):
+    with _opened(source) as (image, _):
+        if image.format in JPEG:
             image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
             image.load()
         else:
@@ -106,7 +125,8 @@ class InParts(io.BytesIO):
 
 
 @contextlib.contextmanager
-def _opened(source: bytes | Path) -> Iterator[Image.Image]:
+def _opened(source: bytes | Path) -> Iterator[tuple[Image.Image, bytes]]:
+    """Opens an image of an allowed format and size; gives it with the file's bytes."""
     where = f"image of {len(source):,} bytes" if isinstance(source, bytes) else printable(str(source))
     if not isinstance(source, bytes):
         if not _is_file(source):  # also keeps a hostile table from making us read /dev/zero
@@ -121,9 +141,15 @@ def _opened(source: bytes | Path) -> Iterator[Image.Image]:
             raise UnusablePhoto(f"it is {kind_of(source, known_formats()) or 'not an image of a known format'}") from None
         with image:
             check_size(image)
-            if image.format in ("JPEG", "MPO") and (scans := source.count(SCAN)) > MOST_SCANS:
+            if image.format in JPEG and (scans := source.count(SCAN)) > MOST_SCANS:
                 raise UnusablePhoto(f"{scans:,} scans are too many for a JPEG (decompression bomb)")
-            yield image
+            yield image, source
+
+
+def _shrink(image: Image.Image, enough: int | None) -> None:
+    """Lets an opened JPEG of four times ``enough`` pixels or more be decoded at a fraction of its size."""
+    if enough and image.format in JPEG:
+        image.draft(None, (2 * enough, 2 * enough))
 
 
 @contextlib.contextmanager

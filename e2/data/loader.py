@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from e2.activations import Photos, stack_photos
 from e2.batch import Batch
 from e2.data.draw import Portion, epoch_order
-from e2.data.images import BadImage, load_image
+from e2.data.images import BadImage
 from e2.data.lost import LostPhoto, LostPhotos, lost_photo
 from e2.data.photo_views import PhotoViews
 from e2.data.product import Catalogue, Product, tag_text
@@ -122,7 +122,7 @@ class TrainingViews(Dataset):
 
     def _fresh(self, product: Product, image: int, lost: list[str]) -> Tensor | None:
         try:
-            return self.transform(load_image(product.images[image], getattr(self.transform, "enough", None)))
+            return self.transform(product.images[image])
         except BadImage as error:
             lost.append(lost_photo(product.product_id, error))
             return None

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from e2.activations import Photos
-from e2.data.images import BadImage, load_image
+from e2.data.images import BadImage
 from e2.data.lost import lost_photo
 from e2.data.product import Catalogue, without_photos
 from e2.data.seeds import drawing_from, mixed_seed
@@ -72,7 +72,7 @@ class PhotoViews:
         photo = product.images[row - int(self.starts[number])]
         with drawing_from(mixed_seed(view, row)):
             try:
-                return self.transform.pixels(load_image(photo, getattr(self.transform, "enough", None)))
+                return self.transform.pixels(photo)
             except BadImage as error:
                 lost.append(lost_photo(product.product_id, error))
                 return None

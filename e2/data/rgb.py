@@ -78,9 +78,17 @@ def trimmed(photo: Image.Image) -> Image.Image:
     return photo if (width, height) == photo.size else photo.crop((left, top, left + width, top + height))
 
 
+def stands_upright(image: Image.Image) -> bool:
+    """Tells whether a picture's EXIF data leave it as it is; those that cannot be read do."""
+    try:
+        return image.getexif().get(ORIENTATION, 1) == 1
+    except Exception:  # it raises nearly anything
+        return True
+
+
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return image if image.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
+        return image if stands_upright(image) else ImageOps.exif_transpose(image)
     except Exception:  # a damaged EXIF block, which raises nearly anything, spoils no pixels: leave the photo unrotated
         return image
 

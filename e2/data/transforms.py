@@ -7,6 +7,7 @@ evaluation squashes or pads.)
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -17,7 +18,8 @@ from torchvision import transforms
 from torchvision.transforms.v2 import functional
 
 from e2.data.colour_jitter import ColourJitter
-from e2.data.images import ImageSource, as_photo
+from e2.data.decoders import PILLOW, TORCHVISION
+from e2.data.images import ImageSource, as_photo, load_pixels
 from e2.data.rgb import trimmed
 from e2.foreign import OpenClip
 from e2.settings import require_choice
@@ -43,12 +45,14 @@ class PhotoTransform(transforms.Compose):
     """Turns any photo into (3, H, W): upright RGB first, then the steps.
 
     ``enough`` is the longer side of resized photos in pixels, if a JPEG may be decoded at reduced size
-    (`e2.data.images.load_image`); None: it may not.
+    (`e2.data.images.load_image`); None: it may not. ``decoder`` decodes JPEGs (`e2.data.decoders`); Pillow does if the
+    resizing needs its pictures.
     """
 
-    def __init__(self, steps: Sequence[Callable], enough: int | None = None):
+    def __init__(self, steps: Sequence[Callable], enough: int | None = None, decoder: str = PILLOW):
         super().__init__(list(steps))
         self.enough = enough
+        self.decoder = decoder if any(isinstance(step, ResizePixels) for step in steps) else PILLOW
 
     def __call__(self, photo: ImageSource) -> Tensor:
         """Transforms a Pillow picture of any mode, or an image file given by path or bytes.
@@ -56,11 +60,16 @@ class PhotoTransform(transforms.Compose):
         Raises:
             BadImage: it cannot be used.
         """
-        return super().__call__(as_photo(photo, self.enough))
+        return super().__call__(self._read(photo))
+
+    def _read(self, photo: ImageSource) -> Image.Image | Tensor:
+        if self.decoder == TORCHVISION and not isinstance(photo, Image.Image):
+            return load_pixels(photo if isinstance(photo, bytes) else Path(photo), self.enough)
+        return as_photo(photo, self.enough)
 
     def pixels(self, photo: ImageSource) -> Tensor:
         """Transforms a photo up to the last but two steps: (3, H, W) bytes, which :meth:`normalised` finishes."""
-        picture = as_photo(photo, self.enough)
+        picture = self._read(photo)
         for step in self.transforms[:-2]:  # the last two: to tensor, normalise
             picture = step(picture)
         return functional.pil_to_tensor(picture)
@@ -69,9 +78,13 @@ class PhotoTransform(transforms.Compose):
         """Bytes (..., 3, H, W) -> the model's input, to the bit."""
         return self.transforms[-1](pixels.float().div(255))
 
+    def __repr__(self) -> str:
+        """Everything that a view depends on, by which a cache knows it."""
+        return super().__repr__() if self.decoder == PILLOW else f"{super().__repr__()} of photos that {self.decoder} decodes"
+
 
 class ResizePixels:
-    """Resizes byte tensors with torchvision: a quarter of Pillow's time, within two levels of its pixels.
+    """Resizes photos, or their bytes (3, H, W), with torchvision: a quarter of Pillow's time, within two levels of its pixels.
 
     Bicubic may differ more at the hardest edges, where the order of its two passes matters, which Pillow 13 chooses by size.
     """
@@ -79,8 +92,8 @@ class ResizePixels:
     def __init__(self, resize: transforms.Resize):
         self.resize = resize
 
-    def __call__(self, photo: Image.Image) -> Image.Image:
-        pixels = functional.pil_to_tensor(photo)
+    def __call__(self, photo: Image.Image | Tensor) -> Image.Image:
+        pixels = photo if isinstance(photo, Tensor) else functional.pil_to_tensor(photo)
         return functional.to_pil_image(functional.resize(pixels, self.resize.size, self.resize.interpolation, antialias=True))
 
     def __repr__(self) -> str:
@@ -93,10 +106,14 @@ def photo_transform(rule: Mapping[str, Any]) -> PhotoTransform:
     config.mean, config.std = tuple(config.mean), tuple(config.std)  # one form, by which a cache knows the transform
     steps = list(image_transform_v2(config, is_train=False).transforms)
     # Resizing by the shorter side makes millions of pixels of a thin photo, by the longer side none at all.
-    return PhotoTransform(steps if config.resize_mode == "squash" else [transforms.Lambda(trimmed), *steps])
+    return PhotoTransform(steps if config.resize_mode == "squash" else [transforms.Lambda(_trimmed), *steps])
 
 
-def training_transform(visual: OpenClip, augment: str) -> PhotoTransform:
+def _trimmed(photo: Image.Image | Tensor) -> Image.Image | Tensor:
+    return photo if isinstance(photo, Tensor) else trimmed(photo)  # those that torchvision decodes are not very long
+
+
+def training_transform(visual: OpenClip, augment: str, decoder: str = PILLOW) -> PhotoTransform:
     """Builds the training transform of an open_clip image tower; ``none`` is that of evaluation."""
     require_choice("augmentation", augment, (NONE, *AUGMENTATIONS))
     rule = dict(visual.preprocess_cfg)
@@ -113,4 +130,4 @@ def training_transform(visual: OpenClip, augment: str) -> PhotoTransform:
         steps.append(transforms.RandomHorizontalFlip(view.flip))
     if view.jitter:
         steps.append(ColourJitter(view.jitter, view.jitter / 10))
-    return PhotoTransform([*steps, *normalise], enough=max(larger))
+    return PhotoTransform([*steps, *normalise], max(larger), decoder)

@@ -5,7 +5,8 @@ import dataclasses
 import torch
 
 from e2.config import TrainConfig
-from e2.data.transforms import PhotoTransform
+from e2.data.decoders import require_decoder
+from e2.data.transforms import PhotoTransform, training_transform
 from e2.factory import create_model_and_transforms
 from e2.methods import method_class
 from e2.model import E2
@@ -14,10 +15,11 @@ from e2.model import E2
 def start_model(config: TrainConfig) -> tuple[E2, PhotoTransform, PhotoTransform]:
     """Returns model, training transform and evaluation transform before the first step. Seeds PyTorch."""
     torch.manual_seed(config.seed)
-    return create_model_and_transforms(
+    require_decoder(config.data.decoder)
+    model, _, val_transform = create_model_and_transforms(
         config.backbone,
         config.pretrained,
-        augment=config.data.augmentation,
         image_size=config.image_size,
         config=dataclasses.replace(config.model, tags=config.data.tags if method_class(config.method).uses_tokens else ()),
     )
+    return model, training_transform(model.visual, config.data.augmentation, config.data.decoder), val_transform
