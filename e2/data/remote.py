@@ -1,10 +1,11 @@
 """Remote tables and shards: each file is fetched whole into the cache, once, and is from then on a file like any other.
 
-A copy is not compared with its original again: remove ``remote`` from the cache folder to have them anew. Web addresses are
-those of the public internet alone (``e2.data.fetch.addresses``); fsspec reads object stores, with the user's own settings.
+A transfer that breaks off goes on where it broke, if the server can tell that the file is still the same. A copy is not
+compared with its original again: remove ``remote`` from the cache folder to have them anew. Web addresses are those of the
+public internet alone (``e2.data.fetch.addresses``); fsspec reads object stores, with the user's own settings.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -28,8 +29,20 @@ def is_remote(name: str) -> bool:
     return "://" in name
 
 
-def fetched(addresses: Sequence[str]) -> tuple[Path, ...]:
+def name_of(address: str) -> str:
+    """Name of the file at an address."""
+    name = PurePosixPath(urlsplit(address).path).name
+    if not name or name.startswith("."):
+        raise InputError(f"{_shown(address)}: names no file; write the address of a table or a shard")
+    return name
+
+
+def fetched(addresses: Sequence[str], then: Callable[[Path], object] | None = None) -> tuple[Path, ...]:
     """Returns local copies of remote files, in their order, with their names; fetches those that are not there yet.
+
+    Args:
+        addresses: of the files.
+        then: called with each copy that was fetched, while others are still on their way.
 
     Raises:
         InputError: a file that cannot be fetched or stored.
@@ -38,7 +51,8 @@ def fetched(addresses: Sequence[str]) -> tuple[Path, ...]:
     missing = [address for address, copy in zip(addresses, copies, strict=True) if not copy.exists()]
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        for _ in with_progress(pool.map(_fetch, missing), "fetching files", len(missing), bool(missing)):
+        arriving = pool.map(lambda address: _fetch(address, then), missing)
+        for _ in with_progress(arriving, "fetching files", len(missing), bool(missing)):
             pass
     finally:
         pool.shutdown(cancel_futures=True)
@@ -46,13 +60,10 @@ def fetched(addresses: Sequence[str]) -> tuple[Path, ...]:
 
 
 def _copy_of(address: str) -> Path:
-    name = PurePosixPath(urlsplit(address).path).name
-    if not name or name.startswith("."):
-        raise InputError(f"{_shown(address)}: names no file; write the address of a table or a shard")
-    return cache.cache_folder() / "remote" / cache.key(address) / name
+    return cache.cache_folder() / "remote" / cache.key(address) / name_of(address)
 
 
-def _fetch(address: str) -> None:
+def _fetch(address: str, then: Callable[[Path], object] | None) -> None:
     copy = _copy_of(address)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +71,8 @@ def _fetch(address: str) -> None:
             if not copy.exists():
                 with atomic_path(copy, cache=True) as temporary, temporary.open("wb") as file:
                     file.writelines(_contents(address))
+                if then:
+                    then(copy)
     except OSError as error:
         raise InputError(f"cannot write {copy} ({error}); set E2_CACHE to a folder with room for it") from error
 
@@ -89,7 +102,20 @@ def _from_web(address: str) -> Iterator[bytes]:
         response = pool.request("GET", address, preload_content=False)
         if response.status != 200:
             raise InputError(f"{_shown(address)}: cannot be fetched (http {response.status})")
-        yield from response.stream(PART)
+        same, done = response.headers.get("ETag", "W/"), 0
+        for left in reversed(range(1 + RETRIES)):
+            try:
+                for part in response.stream(PART):
+                    done += len(part)
+                    yield part
+                return
+            except urllib3.exceptions.HTTPError:
+                if not left or same.startswith("W/") or "Content-Encoding" in response.headers:
+                    raise
+            rest = {"Range": f"bytes={done}-", "If-Range": same}
+            response = pool.request("GET", address, headers=rest, preload_content=False)
+            if response.status != 206:
+                raise InputError(f"{_shown(address)}: broke off at byte {done:,} and cannot be continued; try again")
     except PrivateAddress as error:
         raise InputError(f"{_shown(address)}: at a private address, which e2 does not ask; copy or mount it") from error
     except urllib3.exceptions.HTTPError as error:

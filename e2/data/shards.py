@@ -4,9 +4,11 @@ Adjacent files of a tar whose names agree up to the first dot are a sample: ``00
 ``000017.json`` with the product's id, caption(s), tags and regions, or ``000017.txt`` with the caption alone. Endings may be
 in any case. Names may contain dots if each sample has a text: ``size 2.5.jpg`` and ``size 2.5.txt``. Each shard is indexed
 once; from then on a photo is one read at a known offset, so shards are shuffled, shared among processes and resumed like any
-other catalogue. Remote ones (``https://``, ``s3://``) are fetched into the cache first.
+other catalogue. Remote ones (``https://``, ``s3://``) are fetched into the cache first, those of the splits that are used;
+each is indexed and its photos are decoded once while the next ones are on their way.
 """
 
+import contextlib
 import functools
 import glob
 import itertools
@@ -14,11 +16,11 @@ import json
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,12 +30,13 @@ from e2.data.catalogue import ImageStore
 from e2.data.cells import IMAGE_ENDINGS
 from e2.data.columns import MALFORMED, NOTE, NOTES, REGIONS, Columns, normalise
 from e2.data.dialect import foreign_byte
-from e2.data.images import BadImage, MissingImage, UnreadableImage
+from e2.data.images import BadImage, MissingImage, UnreadableImage, check_image, reading_rules
 from e2.data.read import JSON_ROWS_FOR_NAMES, json_column
-from e2.data.remote import fetched, is_remote
+from e2.data.remote import fetched, is_remote, name_of
 from e2.data.tables import OTHER_NAMES, SHARD, SPLITS, FileSource, require_columns
 from e2.errors import InputError, escaped, in_brief, in_short, printable
 from e2.extras import extra
+from e2.files import atomic_path
 from e2.json_once import RepeatedKey, loads_once
 
 FORMAT = 6  # version of the cache; counts up whenever the same shards give other samples
@@ -44,6 +47,7 @@ SAMPLES = pa.schema(
     | {"problem": pa.string()}
 )
 SAMPLES_AT_ONCE = 4096
+Shard = TypeVar("Shard", Path, str)
 LONGEST_NOTE, PIECE = 80, 1 << 16  # characters; bytes
 
 
@@ -54,7 +58,7 @@ class ShardSource(FileSource):
     """
 
     def __init__(self, argument: str):
-        self.files = shards_by_split(argument)
+        self.files: Mapping[str, tuple[Path, ...]] = shards_by_split(argument)
         self.one_split = not set(self.files) & set(SPLITS)
 
     def columns(self, split: str, needed: Collection[str] = ()) -> tuple[str, ...]:
@@ -84,6 +88,10 @@ class TarImages(ImageStore):
 
     files: tuple[Path, ...]
 
+    def known_good(self, entry: dict[str, Any]) -> bool:
+        """Tells whether the photo was decoded when its shard arrived."""
+        return entry["offset"] in _good_places(self.files[entry["shard"]])
+
     def read(self, entry: dict[str, Any]) -> bytes:
         file, offset, size = self.files[entry["shard"]], entry["offset"], entry["size"]
         where = f"{file}, byte {offset:,}"
@@ -104,17 +112,39 @@ def _opened(file: Path) -> BinaryIO:
     return file.open("rb", buffering=0)  # positions are given with each read, so processes and threads may share it
 
 
-def shards_by_split(argument: str) -> dict[str, tuple[Path, ...]]:
+class RemoteShards(Mapping[str, tuple[Path, ...]]):
+    """Copies of remote shards by split; those of a split are fetched when it is first asked for."""
+
+    def __init__(self, addresses: Mapping[str, tuple[str, ...]]):
+        self._addresses = addresses
+
+    def __getitem__(self, split: str) -> tuple[Path, ...]:
+        return fetched(self._addresses[split], then=decode_once)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._addresses)
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+
+def shards_by_split(argument: str) -> Mapping[str, tuple[Path, ...]]:
     """Maps each split to its shards, in order."""
-    files = _files(argument)
-    found: dict[str, list[Path]] = {}
-    for file in files:
-        name = SHARD.sub("", file.stem).lower()
-        found.setdefault(OTHER_NAMES.get(name, name), []).append(file)
+    if is_remote(argument):
+        return RemoteShards(_by_split(argument, _addresses(argument), name_of))
+    return _by_split(argument, _files(argument), lambda file: file.name)
+
+
+def _by_split(argument: str, shards: Sequence[Shard], name_of: Callable[[Shard], str]) -> dict[str, tuple[Shard, ...]]:
+    found: dict[str, list[Shard]] = {}
+    for shard in shards:
+        name = SHARD.sub("", PurePosixPath(name_of(shard)).stem).lower()
+        found.setdefault(OTHER_NAMES.get(name, name), []).append(shard)
     if not set(found) & set(SPLITS):
-        return {"shards": files}
+        return {"shards": tuple(shards)}
     if odd := sorted(set(found) - set(SPLITS)):
-        raise InputError(f"webdataset:{argument}: {found[odd[0]][0].name} names no split; leave it out by the pattern")
+        name = name_of(found[odd[0]][0])
+        raise InputError(f"webdataset:{argument}: {name} names no split; leave it out by the pattern")
     return {split: tuple(shards) for split, shards in found.items()}
 
 
@@ -122,8 +152,6 @@ def _files(argument: str) -> tuple[Path, ...]:
     spec = f"webdataset:{argument}"
     if argument.startswith("pipe:"):
         raise InputError(f"{spec}: photos are read at random, so shards must be files; name these, or their addresses")
-    if is_remote(argument):
-        return _remote_files(argument)
     pattern = os.path.expanduser(argument)
     if os.path.isdir(pattern):
         pattern = os.path.join(glob.escape(pattern), "*.[tT][aA][rR]")
@@ -138,10 +166,10 @@ def _files(argument: str) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _remote_files(argument: str) -> tuple[Path, ...]:
+def _addresses(argument: str) -> tuple[str, ...]:
     if "*" in argument:
         raise InputError(f"webdataset:{argument}: * finds local files alone; name remote ones by braces, {{00..15}}.tar")
-    return fetched(list(_braces_expanded(argument)) if "{" in argument else [argument])
+    return tuple(_braces_expanded(argument)) if "{" in argument else (argument,)
 
 
 def _braces_expanded(pattern: str) -> Iterable[str]:
@@ -238,6 +266,31 @@ def shard_index(file: Path) -> pa.Table:
     """Indexes a shard (`SAMPLES`), cached until the file changes."""
     path = cache.cache_folder() / "shards" / f"{cache.key(FORMAT, cache.file_stamps([file]))}.arrow"
     return cache.mapped_table(path, lambda: _sample_tables(file))
+
+
+def decode_once(file: Path) -> None:
+    """Indexes a shard and decodes its photos; keeps the places of the good ones, which a catalogue's check then leaves out."""
+    images, good = TarImages((file,)), []
+    for place in shard_index(file).column("images").combine_chunks().flatten().to_pylist():
+        with contextlib.suppress(BadImage):
+            check_image(images.read({"shard": 0, **place}))
+            good.append(place["offset"])
+    with atomic_path(_verdict_on(file), cache=True) as temporary:
+        temporary.write_text(json.dumps(good))
+
+
+@functools.lru_cache(maxsize=128)
+def _good_places(file: Path) -> frozenset[int]:
+    """Places of the photos of a shard that were decoded; none if nobody has decoded them all."""
+    try:
+        return frozenset(json.loads(_verdict_on(file).read_text()))
+    except (OSError, ValueError):
+        return frozenset()
+
+
+def _verdict_on(file: Path) -> Path:
+    key = cache.key(FORMAT, cache.file_stamps([file]), *reading_rules())
+    return cache.cache_folder() / "checks" / f"shard-{key}.json"
 
 
 def _sample_tables(file: Path) -> Iterator[pa.Table]:

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,7 +41,7 @@ class FileSource:
     """A source whose splits are files; its tables don't tell which of their columns are tags."""
 
     entities: tuple[str, ...] = ()
-    files: dict[str, tuple[Path, ...]]
+    files: Mapping[str, tuple[Path, ...]]
 
     def splits(self) -> tuple[str, ...]:
         return in_order(self.files)

@@ -4,11 +4,12 @@ import shutil
 import threading
 from collections import Counter
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import fsspec
 import pytest
 
-from e2.data import open_catalogue, remote
+from e2.data import open_catalogue, remote, shards
 from e2.data.fetch import addresses
 from e2.errors import InputError
 from tests.command import run_command
@@ -17,9 +18,14 @@ LATER = 2  # requests after which a busy file is served
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder; ``/busy/NAME`` not at once, ``/cut/NAME`` breaks off."""
+    """Serves a folder; ``/busy/NAME`` not at once, ``/cut/NAME`` breaks off.
+
+    ``/halves/NAME`` breaks off in the middle of what is left, ``/changing/NAME`` too and is then another file. ``/late/NAME``
+    waits until a photo was decoded.
+    """
 
     asked: Counter[str]
+    decoded: threading.Event
 
     def do_GET(self):
         self.asked[self.path] += 1
@@ -32,8 +38,23 @@ class Handler(SimpleHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"PAR1")
             return None
+        if kind in ("halves", "changing"):
+            return self.send_half(Path(self.directory, name).read_bytes(), kind == "changing")
+        if kind == "late":
+            self.late.append(self.decoded.wait(5))
         self.path = f"/{name}"
         return super().do_GET()
+
+    def send_half(self, contents, changing):
+        tag = f'"{self.asked[self.path] if changing else 0}"'
+        ranged = self.headers.get("If-Range") == tag
+        start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-")) if ranged else 0
+        rest = contents[start:]
+        self.send_response(206 if ranged else 200)
+        self.send_header("Content-Length", str(len(rest)))
+        self.send_header("ETag", tag)
+        self.end_headers()
+        self.wfile.write(rest if self.asked[self.path] > LATER else rest[: len(rest) // 2])
 
     def log_message(self, *_):
         pass
@@ -47,7 +68,8 @@ def server(shop, tmp_path, monkeypatch):
     assert answer.status == 0, answer
     shutil.copy(shop / "val.parquet", folder / "products.parquet")
     monkeypatch.setenv("E2_CACHE", str(tmp_path / "cache"))
-    handler = type("Own", (Handler,), {"asked": Counter()})
+    handler = type("Own", (Handler,), {"asked": Counter(), "decoded": threading.Event(), "late": []})
+    monkeypatch.setattr(Handler, "own", handler, raising=False)
     serving = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: handler(*args, directory=folder))
     threading.Thread(target=serving.serve_forever, args=[0.05], daemon=True).start()
     yield f"http://127.0.0.1:{serving.server_port}", handler.asked, folder
@@ -67,14 +89,56 @@ def kept(tmp_path):
 
 def test_remote_shards_and_tables_are_those_on_disk_and_fetched_once(server, reached, shop, tmp_path):
     address, asked, folder = server
-    shards = f"webdataset:{address}/train-{{000000..000002}}.tar"
+    spec = f"webdataset:{address}/train-{{000000..000002}}.tar"
     for _ in range(2):
-        found = open_catalogue(shards, "train", tags=("brand",), progress=False)
+        found = open_catalogue(spec, "train", tags=("brand",), progress=False)
         assert list(found) == list(open_catalogue(f"webdataset:{folder}", "train", tags=("brand",), progress=False))
         table = open_catalogue(f"{address}/busy/products.parquet", tags=("brand",), progress=False)
         assert list(table) == list(open_catalogue(str(shop), "val", tags=("brand",), progress=False))
-    assert found.name == shards and set(asked.values()) == {1, LATER + 1} and len(asked) == 4
+    assert found.name == spec and set(asked.values()) == {1, LATER + 1} and len(asked) == 4
     assert kept(tmp_path) == ["products.parquet", *(f"train-00000{number}.tar" for number in range(3))]
+
+
+def test_only_the_splits_that_are_used_are_fetched(server, reached):
+    address, asked, folder = server
+    spec = f"webdataset:{address}/{{train-000000,train-000001,val-000000}}.tar"
+    assert list(open_catalogue(spec, "val", progress=False)) == list(
+        open_catalogue(f"webdataset:{folder}", "val", progress=False)
+    )
+    assert set(asked) == {"/val-000000.tar"}
+
+
+def test_photos_are_checked_while_other_shards_are_on_their_way(server, reached, monkeypatch):
+    address, _, folder = server
+    truth, decode = open_catalogue(f"webdataset:{folder}", "train", progress=False), shards.check_image
+    monkeypatch.setattr(shards, "check_image", lambda image: (decode(image), Handler.own.decoded.set()))
+    monkeypatch.setattr("e2.data.check.check_image", None)  # nothing is left to decode
+    spec = f"webdataset:{address}/{{train-000000,late/train-000001,late/train-000002}}.tar"
+    assert list(open_catalogue(spec, "train", progress=False)) == list(truth)
+    assert Handler.own.late == [True, True]
+
+
+def test_a_bad_photo_in_a_remote_shard_is_named(server, reached):
+    address, _, folder = server
+    shard = folder / "train-000001.tar"
+    contents = bytearray(shard.read_bytes())
+    start = contents.index(b"\xff\xd8\xff")
+    contents[start : start + 300] = bytes(300)
+    shard.write_bytes(contents)
+    spec = f"webdataset:{address}/train-{{000000..000002}}.tar"
+    found = open_catalogue(spec, "train", on_bad_row="skip", progress=False)
+    assert found.bad_rows == {"broken image": 1}
+    assert found.bad_rows == open_catalogue(f"webdataset:{folder}", "train", on_bad_row="skip", progress=False).bad_rows
+
+
+def test_a_transfer_that_breaks_off_goes_on_where_it_broke(server, reached, shop, tmp_path):
+    address, asked, folder = server
+    table = open_catalogue(f"{address}/halves/products.parquet", tags=("brand",), progress=False)
+    assert list(table) == list(open_catalogue(str(shop), "val", tags=("brand",), progress=False))
+    assert asked == {"/halves/products.parquet": LATER + 1}
+    answer = run_command("data", "info", f"{address}/changing/products.parquet")
+    assert answer.status == 2 and "cannot be continued; try again" in answer.line
+    assert kept(tmp_path) == ["products.parquet"]
 
 
 def test_object_stores_are_read_by_fsspec(server, tmp_path, monkeypatch):
