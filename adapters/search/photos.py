@@ -45,6 +45,8 @@ class QueryPhotos:
 
     look: Look
     image: ImageSource | None = None  # of the only photo
+    liked: tuple[ImageSource, ...] = ()  # to start from
+    unlike: tuple[ImageSource, ...] = ()  # to move away from
     products: tuple[str, ...] = ()  # those of the index, which are not hits
     whole: str | None = None  # the product of the index that is the only photo to start from, and no part of it
 
@@ -73,7 +75,12 @@ def joined(photos: Sequence[QueryPhoto]) -> QueryPhotos:
         look, image = Look(_sum([photo.look.features for photo in photos], weights), entities), None
     starts = [photo for photo in photos if photo.weight > 0]
     whole = starts[0].product_id if len(starts) == 1 and not starts[0].part else None
-    return QueryPhotos(look, image, tuple(photo.product_id for photo in photos if photo.product_id is not None), whole)
+    liked, unlike = (
+        tuple(photo.image for photo in photos if (photo.weight > 0) == more and photo.image is not None)
+        for more in (True, False)
+    )
+    products = tuple(photo.product_id for photo in photos if photo.product_id is not None)
+    return QueryPhotos(look, image, liked, unlike, products, whole)
 
 
 def file_photos(

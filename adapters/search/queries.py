@@ -32,7 +32,8 @@ from e2.errors import InputError
 
 METHOD = "slerp"  # default method for a photo and words: needs no fitting
 MOST_VALUES = 2000  # values of an entity to read tags from: each is a text to embed
-SEEN = 512  # pixels per side of a query's photo, for a re-ranker
+SEEN = 512  # pixels per side of a query's photos, for a re-ranker
+UNRANKED = "not reranked"  # step of a search
 MORE = 50  # further hits looked up at a time, as descriptions may name something unwanted
 
 
@@ -42,7 +43,8 @@ class IndexQuery:
 
     vector: np.ndarray  # (1, D)
     words: str = ""  # as typed; with a photo the wish
-    photo: ImageSource | None = None
+    liked: tuple[ImageSource, ...] = ()  # photos to start from
+    unlike: tuple[ImageSource, ...] = ()  # and to move away from
     full_text: bool = False  # find the words in ids, descriptions and tags too
     unwanted: Unwanted | None = None  # values that a wish rejects; None without a wish
     steps: dict[str, Any] = field(default_factory=dict)  # steps of a composed query, in words
@@ -54,6 +56,10 @@ class IndexQuery:
     def leaves_out(self, hit: IndexHit) -> bool:
         """True if a product is not a hit: the one it started from, or one with unwanted values, by tags or description."""
         return hit.product_id in self.products or bool(self.unwanted and self.unwanted.in_product(hit.tags, hit.caption))
+
+    def begun(self, photos: QueryPhotos) -> "IndexQuery":
+        """Returns the query as one of these photos, whose products are not hits."""
+        return replace(self, liked=photos.liked, unlike=photos.unlike, products=photos.products)
 
     def narrowed(self, sizes: AskedSizes) -> "IndexQuery":
         """Returns the query for products of some sizes only."""
@@ -71,12 +77,13 @@ class Found:
     worded: frozenset[str] = frozenset()  # ids of products that have the typed words
     best: float | None = None  # score of the best match of typed words
     reranked: str = ""  # how many hits a re-ranker judged
+    unranked: str = ""  # why it did not judge the others
     sorted: int | None = None  # how many of the nearest products an order holds; None: all, or no order
 
     @property
     def told(self) -> dict[str, Any]:
         """Steps that a search adds to those of its query."""
-        steps = {"kept": dict(self.kept), "spelling": dict(self.corrected), "reranked": self.reranked}
+        steps = {"kept": dict(self.kept), "spelling": dict(self.corrected), "reranked": self.reranked, UNRANKED: self.unranked}
         return {name: step for name, step in steps.items() if step}
 
 
@@ -120,7 +127,7 @@ def query_of(
 
 def alike(photos: QueryPhotos) -> IndexQuery:
     """Makes the query for products like the photos."""
-    return IndexQuery(photos.look.features[None], photo=photos.image, products=photos.products)
+    return IndexQuery(photos.look.features[None]).begun(photos)
 
 
 def composed_query(
@@ -143,7 +150,7 @@ def composed_query(
     tags = tags_of_photos(products, photos)
     found = composer.composed(photos.references(composer.encoder, tags=[tags]), [sizes.rest])
     query = careful(found, Reference(sizes.rest, RuleEditor(vocabulary), tags), composer.encoder.encode_texts, vocabulary)
-    return replace(query, photo=photos.image, products=photos.products).narrowed(sizes)
+    return query.begun(photos).narrowed(sizes)
 
 
 def tags_of_photos(products: ProductSearch, photos: QueryPhotos) -> Mapping[str, str]:
@@ -190,7 +197,7 @@ def search(
         k: hits.
         where: a filter.
         offset: `Found.next_offset` of the page before.
-        reranker: orders the first hits of an index anew, by words or photo of the query.
+        reranker: orders the first hits of an index anew, by words or photos of the query; not those in another order.
         order: by a tag's numbers: of the `NEAREST` products, or of all if the query asks for all.
 
     Raises:
@@ -198,8 +205,8 @@ def search(
     """
     where = all_of([products.filter(where), query.where])
     if order is not None:
-        return _in_order(products, query, k, where, offset, reranker, order)
-    asks = bool(query.words) or query.photo is not None
+        return _in_order(products, query, k, where, offset, order)
+    asks = bool(query.words or query.liked)
     if reranker is None or offset >= reranker.top or not asks or not isinstance(products, ProductIndex):
         return _found(products, query, k, where, offset)
     head = _reranked(products, query, _found(products, query, reranker.top, where, 0), reranker)
@@ -214,30 +221,22 @@ def search(
     return replace(head, hits=hits + rest.hits, next_offset=rest.next_offset)
 
 
-def _in_order(
-    products: ProductSearch,
-    query: IndexQuery,
-    k: int,
-    where: Filter | None,
-    offset: int,
-    reranker: Reranker | None,
-    order: Order,
-) -> Found:
+def _in_order(products: ProductSearch, query: IndexQuery, k: int, where: Filter | None, offset: int, order: Order) -> Found:
     if query.browses:
         hits = listed(products, query.vector, order, k + 1, where, offset)
         return Found(hits[:k], offset + k if len(hits) > k else None)
-    found = search(products, query, NEAREST, where, 0, reranker)
+    found = _found(products, query, NEAREST, where, 0)
     hits = order.sorted(found.hits)[offset : offset + k]
     return replace(found, hits=hits, next_offset=offset + k if offset + k < len(found.hits) else None, sorted=len(found.hits))
 
 
 def _reranked(index: ProductIndex, query: IndexQuery, found: Found, reranker: Reranker) -> Found:
     """Orders hits anew; those with the kept tags stay in front."""
-    photo = None if query.photo is None else jpeg_of(query.photo, SEEN)
+    liked, unlike = (tuple(jpeg_of(photo, SEEN) for photo in photos) for photos in (query.liked, query.unlike))
     candidates = [RerankHit(hit.caption, hit.tags, index.thumbnail(hit.product_id) or b"") for hit in found.hits]
-    scores = reranker.scores(RerankQuery(query.words, photo, found.kept), candidates)
+    scores = reranker.scores(RerankQuery(query.words, liked, unlike, found.kept), candidates)
     hits = sorted(reordered(found.hits, scores.values), key=lambda hit: not keeps(hit.tags, found.kept))
-    return replace(found, hits=hits, reranked=scores.told(reranker.name))
+    return replace(found, hits=hits, reranked=scores.told(reranker.name), unranked=scores.why)
 
 
 def _found(products: ProductSearch, query: IndexQuery, k: int, where: Filter | None, offset: int) -> Found:

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -110,7 +109,7 @@ class Models:
             raise InputError(f"there is no method {method!r} here; choose {', '.join(self.methods)}")
         else:
             found = self._composed[method, photos.image is not None]((photos, wish, tags))
-        return replace(self._careful(found, wish, tags), photo=photos.image, products=photos.products)
+        return self._careful(found, wish, tags).begun(photos)
 
     def read_tags(self, photo: SentPhoto) -> dict[str, list[tuple[str, float]]]:
         """Reads the nearest values of each entity with their cosines, nearest first; empty for a catalogue without tags."""

@@ -45,6 +45,7 @@ class Search(BaseModel):
     sort: str | None = Field(
         None, max_length=LONGEST_VALUE, description="by the numbers of a tag, `price`, or `-price` for the highest first"
     )
+    closely: bool = Field(True, description="let the re-ranker look at the first hits, if the app was started with one")
     k: int = Field(24, ge=1, le=100, description="products on a page")
     offset: int = Field(0, ge=0, le=DEEPEST, description="products to skip")
 

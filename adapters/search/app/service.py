@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from e2.adapters.search.app.geometry import looked_at, parts_of, placed, seen_box
-from e2.adapters.search.app.live import LiveIndex
+from e2.adapters.search.app.live import LOG, LiveIndex
 from e2.adapters.search.app.models import Models
 from e2.adapters.search.app.photos import PhotoShelf, SentPhoto
 from e2.adapters.search.app.schemas import (
@@ -29,7 +29,7 @@ from e2.adapters.search.filters import Filter, all_of, number_of
 from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.keeping import agreed_tags
 from e2.adapters.search.photos import QueryPhoto, QueryPhotos, joined, read_box
-from e2.adapters.search.queries import Found, IndexQuery, alike, search, tags_of_photos, vocabulary_of
+from e2.adapters.search.queries import UNRANKED, Found, IndexQuery, alike, search, tags_of_photos, vocabulary_of
 from e2.adapters.search.reranking.base import Reranker
 from e2.adapters.search.sorting import numbered, order_of
 from e2.adapters.search.weakness import mean_vector, weak_below
@@ -108,7 +108,10 @@ class SearchService:
         where = all_of([where_of(index, asked), query.where])
         k = min(asked.k, DEEPEST - asked.offset)
         order = order_of(asked.sort, index.entities)
-        found = search(index, query, k, where, asked.offset, self.reranker, order) if k > 0 else Found([], None)
+        reranker = self.reranker if asked.closely else None
+        found = search(index, query, k, where, asked.offset, reranker, order) if k > 0 else Found([], None)
+        if found.unranked:  # may name the server, which visitors should not see
+            LOG.warning("re-ranker: hits were not judged, %s", found.unranked)
         more = found.next_offset if (found.next_offset or DEEPEST) < DEEPEST else None
         weak = self._weak(index, asked, query, found)
         products = [IndexedProduct(**hit.record(), weak=hit.product_id in weak) for hit in found.hits]
@@ -124,7 +127,7 @@ class SearchService:
             more={entity: left for entity, counts in facets.items() if (left := len(counts) - len(shown[entity]))},
             unfiltered={} if count else unfiltered(index, asked, query.where),
             method=method,
-            steps=query.steps | found.told,
+            steps={name: step for name, step in (query.steps | found.told).items() if name != UNRANKED},
         )
 
     def values(self, asked: ValuesOf) -> Values:

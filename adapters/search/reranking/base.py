@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 Ranked = TypeVar("Ranked")
@@ -10,10 +11,11 @@ Ranked = TypeVar("Ranked")
 
 @dataclass(frozen=True)
 class RerankQuery:
-    """A search as a shopper would put it: words, a photo, or a photo and a wish."""
+    """A search as a shopper would put it: words, photos, or photos and a wish."""
 
     words: str = ""
-    photo: bytes | None = None  # a JPEG
+    photos: Sequence[bytes] = ()  # JPEGs
+    unlike: Sequence[bytes] = ()  # JPEGs of what is not looked for
     kept: Mapping[str, str] = field(default_factory=dict)  # tags of the photo's product that a wish leaves as they are
 
 
@@ -42,19 +44,29 @@ class HitScores:
         """Says how many hits were judged.
 
         Example:
-            >>> HitScores([1.0, None], Counter({"no answer in time": 1})).told("judge")
-            '1 of 2 hits by judge (1: no answer in time)'
+            >>> HitScores([1.0, None]).told("judge")
+            '1 of 2 hits by judge'
         """
         judged = sum(value is not None for value in self.values)
-        why = "; ".join(f"{count}: {reason}" for reason, count in self.reasons.most_common())
-        return f"{judged} of {len(self.values)} hits by {name}" + (f" ({why})" if why else "")
+        return f"{judged} of {len(self.values)} hits by {name}"
+
+    @property
+    def why(self) -> str:
+        """Says why hits were not judged; empty if all were.
+
+        Example:
+            >>> HitScores([1.0, None], Counter({"no answer in time": 1})).why
+            '1: no answer in time'
+        """
+        return "; ".join(f"{count}: {reason}" for reason, count in self.reasons.most_common())
 
 
 class Reranker(Protocol):
     """Scores the first hits of a search. Thread-safe."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The model's, for everyone to see: no address or folder."""
 
     @property
     def top(self) -> int:
@@ -76,3 +88,14 @@ def reordered(items: Sequence[Ranked], scores: Sequence[float | None]) -> list[R
     for place, chosen in zip(places, best, strict=True):
         found[place] = items[chosen]
     return found
+
+
+def shown_name(model: str) -> str:
+    """Strips the folders of a model's name if it is a path, as servers name models too.
+
+    Example:
+        >>> shown_name("/srv/models/judge"), shown_name("Qwen/Qwen2.5-VL-3B-Instruct")
+        ('judge', 'Qwen/Qwen2.5-VL-3B-Instruct')
+    """
+    path = Path(model)
+    return path.name if path.is_absolute() or path.is_dir() else model

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from e2.adapters.search.reranking.base import HitScores, RerankHit, RerankQuery
+from e2.adapters.search.reranking.base import HitScores, RerankHit, RerankQuery, shown_name
 from e2.errors import InputError, first_line
 from e2.extras import extra
 from e2.settings import Count, setting, settings
@@ -45,7 +45,7 @@ class CrossEncoder:
 
     @property
     def name(self) -> str:
-        return self.config.model
+        return shown_name(self.config.model)
 
     @property
     def top(self) -> int:

@@ -5,6 +5,7 @@ import html
 import io
 import struct
 import zlib
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -275,6 +276,19 @@ def test_the_service_takes_a_reranker(service, monkeypatch):
     assert [product.product_id for product in page.products] == plain[4::-1] + plain[5:]
     assert page.steps["reranked"] == "5 of 5 hits by backwards"
     assert "reranked" not in service.search(Search()).steps  # nobody asked for anything
+    assert "reranked" not in service.search(Search(q="tee", closely=False)).steps
+
+
+def test_why_a_reranker_did_not_judge_is_for_the_servers_log(service, monkeypatch, server_log):
+    class Down:
+        name, top = "judge", 2
+
+        def scores(self, question, candidates):
+            return HitScores([None] * len(candidates), Counter({"HTTP 500: no memory on gpu-7": 2}))
+
+    monkeypatch.setattr(service, "reranker", Down())
+    page = service.search(Search(q=NEW, k=2))
+    assert page.steps == {"reranked": "0 of 2 hits by judge"} and "2: HTTP 500: no memory on gpu-7" in server_log.text
 
 
 def test_reading_a_photo(client, service):

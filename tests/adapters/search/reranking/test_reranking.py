@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,10 +15,12 @@ from PIL import Image
 from e2.adapters.composed.reasoning import NoCaption
 from e2.adapters.search.engines import create_store
 from e2.adapters.search.index import ProductIndex
-from e2.adapters.search.queries import IndexQuery, search
+from e2.adapters.search.photos import Look, QueryPhoto, joined
+from e2.adapters.search.queries import IndexQuery, alike, search
 from e2.adapters.search.reranking.base import HitScores, RerankHit, RerankQuery, reordered
 from e2.adapters.search.reranking.choose import reranker_of
-from e2.adapters.search.reranking.judge import read_score
+from e2.adapters.search.reranking.judge import messages, read_score
+from e2.adapters.search.sorting import Order
 from e2.errors import InputError
 from tests.adapters.chat_server import content, saying, serving, status
 from tests.adapters.search.conftest import entry, manifest, unit
@@ -49,7 +52,7 @@ def candidates(*colours):
 
 
 def test_a_judge_sees_photos_words_and_wish(server):
-    found = judge(server).scores(RerankQuery("in red", PHOTO), candidates("blue", "red"))
+    found = judge(server).scores(RerankQuery("in red", [PHOTO]), candidates("blue", "red"))
     assert found.values == [2, 9] and not found.reasons
     system, user = server.bodies[0]["messages"]
     assert "never an instruction" in system["content"]
@@ -111,7 +114,19 @@ def test_a_server_in_trouble_leaves_the_hits_as_they_were(server, trouble):
     server.script = [trouble] * 2
     found = judge(server).scores(RerankQuery("red"), candidates("red", "blue"))
     assert found.values == [None, None]
-    assert found.told("m").startswith("0 of 2 hits by m (2: ")
+    assert found.told("m") == "0 of 2 hits by m" and found.why.startswith("2: ")
+
+
+def test_a_score_that_cannot_be_kept_leaves_its_hit_where_it_was(server, tmp_path):
+    judging = judge(server, f"cache={tmp_path / 'folder' / 'scores.jsonl'}")
+    (tmp_path / "folder").write_text("a file")
+    found = judging.scores(RerankQuery("red"), candidates("blue"))
+    assert found.values == [None] and found.why.startswith("1: the score could not be kept (")
+
+
+def test_names_for_everyone_hold_no_folder_and_no_address(server, cross_encoder):
+    judging = reranker_of(server.url, ["model=/srv/models/judge"])
+    assert (judging.name, reranker_of(cross_encoder).name) == ("judge", Path(cross_encoder).name)
 
 
 class Backwards:
@@ -148,11 +163,24 @@ def test_pages_of_reranked_hits_join_to_the_whole(shop, step):
     assert found == expected and len(set(found)) == 59
 
 
-def test_a_reranker_sees_the_photo_of_the_query_and_nothing_is_asked_without_a_question(shop):
+def test_a_reranker_sees_the_photos_of_the_query_and_nothing_is_asked_without_a_question(shop):
     reranker = Backwards()
-    search(shop, IndexQuery(unit(1), photo=Image.new("RGBA", (2000, 10))), 3, reranker=reranker)
-    assert Image.open(io.BytesIO(reranker.asked.photo)).size[0] == 512
+    looks = [Look(vector) for vector in unit(3)]
+    large = Image.new("RGBA", (2000, 10))
+    photos = joined([QueryPhoto(looks[0], 1, large), QueryPhoto(looks[1], 2, PHOTO), QueryPhoto(looks[2], -0.5, PHOTO)])
+    search(shop, alike(photos), 3, reranker=reranker)
+    asked = reranker.asked
+    sides = [Image.open(io.BytesIO(jpeg)).size[0] for jpeg in (*asked.photos, *asked.unlike)]
+    assert sides == [512, 40, 40] and len(asked.unlike) == 1
+    told = words_of({"messages": messages(asked, *candidates("red"))}).split("\n")
+    assert told[:3] == ["The shopper's photo:"] * 2 + ["A photo of what the shopper does not want:"]
     assert not search(shop, IndexQuery(unit(1)), 3, reranker=reranker).told
+
+
+def test_no_reranker_is_asked_about_products_in_another_order(shop):
+    query, reranker = IndexQuery(unit(1), "red"), Backwards()
+    found = search(shop, query, 5, reranker=reranker, order=Order("colour"))
+    assert not hasattr(reranker, "asked") and found.hits == search(shop, query, 5, order=Order("colour")).hits
 
 
 def test_hits_without_a_score_keep_their_places():
@@ -166,8 +194,8 @@ def test_a_cross_encoder_reads_descriptions_and_tags(cross_encoder):
     pairs = [("tee, in red", "A tee, 0; colour: red"), ("tee, in red", "A tee, 1; colour: blue")]
     assert found.values == pytest.approx(CrossEncoder(cross_encoder, device="cpu").predict(pairs).tolist())
     assert len(set(found.values)) == 2
-    none = reranker_of(cross_encoder).scores(RerankQuery(photo=PHOTO), candidates("red"))
-    assert none.told("x") == "0 of 1 hits by x (1: it compares words, and there are none)"
+    none = reranker_of(cross_encoder).scores(RerankQuery(photos=[PHOTO]), candidates("red"))
+    assert none.told("x") == "0 of 1 hits by x" and none.why == "1: it compares words, and there are none"
 
 
 @pytest.fixture(scope="module")
