@@ -34,7 +34,7 @@ from e2.progress import with_progress
 from e2.version import __version__
 
 BLOCK = 1024  # products at a time: the loss if the process dies
-THUMBNAIL = 256  # pixels of the longer side
+PICTURE = 512  # pixels of the longer side: sharp on a phone
 Vectors = Callable[[Sequence[int]], np.ndarray]  # rows of a catalogue, increasing from call to call -> (N, D)
 
 
@@ -54,6 +54,7 @@ def build_index(
     features: str | Path | None = None,
     product_vector: ProductVector = ALL_PHOTOS,
     vector_type: str = "float32",
+    picture_side: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -67,6 +68,7 @@ def build_index(
         features: output of `e2 embed` for that split and encoder; None = embed the photos.
         product_vector: rule of the products' vectors.
         vector_type: how they are kept, see `e2.adapters.search.vector_types`.
+        picture_side: pixels of the longer side of the pictures that are kept; None = those of a stopped build, or `PICTURE`.
         resume: continue a stopped build.
         overwrite: replace an existing index, once the new one is complete.
         progress: show a progress bar.
@@ -86,9 +88,9 @@ def build_index(
     def start() -> None:
         nonlocal store
         if resume and (store := resume_store(out)) is not None:
-            _check_same(store.manifest, encoder, catalogue, product_vector, vector_type, shown(out))
+            _check_same(store.manifest, encoder, catalogue, product_vector, vector_type, picture_side, shown(out))
         else:
-            manifest = _manifest(encoder, catalogue, product_vector, vector_type, width, out)
+            manifest = _manifest(encoder, catalogue, product_vector, vector_type, picture_side or PICTURE, width, out)
             store = create_store(out, manifest, overwrite=overwrite)
 
     on_main(start)
@@ -126,15 +128,16 @@ def _embedding(encoder: Encoder, catalogue: Catalogue, rule: ProductVector) -> V
 
 
 def entries_of(
-    vectors: np.ndarray, workers: int, catalogue: Catalogue, rows: Sequence[int], digests: Sequence[str]
+    vectors: np.ndarray, workers: int, catalogue: Catalogue, rows: Sequence[int], digests: Sequence[str], side: int
 ) -> Iterator[Entry]:
-    """Yields the products at some rows of a catalogue, with their vectors (N, D); ``workers`` threads make thumbnails.
+    """Yields the products at some rows of a catalogue, with their vectors (N, D) and pictures of at most ``side`` pixels per
+    side, which ``workers`` threads make.
 
     Raises:
         InputError: a photo cannot be read.
     """
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        thumbnails = pool.map(lambda row: jpeg_of(catalogue[row].images[0], THUMBNAIL), rows)
+        thumbnails = pool.map(lambda row: jpeg_of(catalogue[row].images[0], side), rows)
         for row, digest, thumbnail, vector in zip(rows, digests, thumbnails, vectors, strict=True):
             product = catalogue[row]
             yield Entry(product.product_id, digest, product.captions[0], dict(product.tags), thumbnail, vector)
@@ -169,7 +172,7 @@ def _written(
         if rows:
             found = vectors(rows)  # over all processes; before any threads, which a fork would not survive
             if store is not None:
-                store.write(list(entries_of(found, workers, catalogue, rows, digests)))
+                store.write(list(entries_of(found, workers, catalogue, rows, digests, store.manifest.picture_side)))
             written += len(rows)
     if store is not None:
         store.finish()
@@ -188,7 +191,9 @@ def _changed(catalogue: Catalogue, rows: range, rule: ProductVector, store: Stor
     return changed, [digests[row] for row in changed]
 
 
-def _manifest(encoder: Encoder, catalogue: Catalogue, rule: ProductVector, vector_type: str, width: int, out: str) -> Manifest:
+def _manifest(
+    encoder: Encoder, catalogue: Catalogue, rule: ProductVector, vector_type: str, side: int, width: int, out: str
+) -> Manifest:
     return Manifest(
         encoder=noted(encoder.info, folder_of(out)),
         data=catalogue.name,
@@ -199,11 +204,18 @@ def _manifest(encoder: Encoder, catalogue: Catalogue, rule: ProductVector, vecto
         version=__version__,
         product_vector=str(rule),
         vector_type=vector_type,
+        picture_side=side,
     )
 
 
 def _check_same(
-    manifest: Manifest, encoder: Encoder, catalogue: Catalogue, rule: ProductVector, vector_type: str, where: str
+    manifest: Manifest,
+    encoder: Encoder,
+    catalogue: Catalogue,
+    rule: ProductVector,
+    vector_type: str,
+    side: int | None,
+    where: str,
 ) -> None:
     check_encoder(manifest, encoder, where)
     _check_tags(manifest, catalogue, where)
@@ -219,6 +231,9 @@ def _check_same(
     if manifest.vector_type != vector_type:
         made = manifest.vector_type
         raise InputError(f"{where} has {made} vectors, not {vector_type}; resume with --vector-type {made}")
+    if side not in (None, manifest.picture_side):
+        kept = manifest.picture_side
+        raise InputError(f"{where} has pictures of {kept} pixels, not {side}; resume with --picture-side {kept}")
 
 
 def _check_tags(manifest: Manifest, catalogue: Catalogue, where: str) -> None:

@@ -59,6 +59,10 @@ def build(
     vector_type: Annotated[
         VectorTypes, typer.Option(help="numbers of the stored vectors: fewer bits take less disk (in a folder) and memory")
     ] = "float32",
+    picture_side: Annotated[
+        int | None,
+        typer.Option(min=64, max=4096, help="pixels of the longer side of the pictures kept for the page; else 512"),
+    ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -78,8 +82,8 @@ def build(
     claim_address(out, resume=resume, overwrite=overwrite)
     products = catalogue.open(texts_needed=False)
     model = load_encoder(encoder, **vars(loading))
-    options: dict[str, Any] = {"product_vector": rule, "vector_type": vector_type, "resume": resume, "overwrite": overwrite}
-    done = build_index(model, products, out, features=features, **options)
+    options: dict[str, Any] = {"product_vector": rule, "vector_type": vector_type, "picture_side": picture_side}
+    done = build_index(model, products, out, features=features, resume=resume, overwrite=overwrite, **options)
     kept = f" ({done.unchanged:,} were there already)" if done.unchanged else ""
     record = {"index": shown(out), "written": done.written, "unchanged": done.unchanged}
     show(record, json, f"wrote {counted(done.written, 'product')}{kept} to {shown(out)}")

@@ -36,6 +36,7 @@ class Manifest:
     # Indexes of earlier versions do not name these
     product_vector: str = "first"  # rule of the products' vectors
     vector_type: str = "float32"
+    picture_side: int = 256  # pixels of the longer side of the products' pictures
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,8 +56,9 @@ def read_manifest(text: str | None, where: str) -> Manifest:
     if (
         not isinstance(record, dict)
         or record.get("format") != FORMAT
-        or {"product_vector", "vector_type", *record} != names
+        or {"product_vector", "vector_type", "picture_side", *record} != names
         or [type(record[name]) for name in ("encoder", "entities", "dim")] != [dict, list, int]
+        or type(record.get("picture_side", 0)) is not int
         or record.get("vector_type", "float32") not in TYPES
     ):
         raise InputError(f"{where} is not an index that this version reads; build it again by e2 index build")

@@ -1,6 +1,7 @@
 """Building, resuming after death, and bringing an index up to date."""
 
 import io
+import json
 import os
 import signal
 
@@ -15,9 +16,11 @@ from e2.adapters.search import build
 from e2.adapters.search.build import Written, build_index, digest_of, update_index
 from e2.adapters.search.index import open_index
 from e2.adapters.search.local_store import LocalStore
+from e2.adapters.search.store import read_manifest
 from e2.adapters.search.vector_files import VectorFiles
 from e2.data import open_catalogue
 from e2.errors import InputError
+from tests.adapters.search.conftest import manifest
 from tests.conftest import jpeg
 
 TAGS = ("brand", "season", "colour")
@@ -117,6 +120,19 @@ def test_a_killed_build_goes_on_without_doubles(catalogue, tmp_path, kind, point
     assert done.unchanged == there
     assert contents(tmp_path / "i") == contents(tmp_path / "whole")
     assert open_index(tmp_path / "i").manifest.complete
+
+
+def test_pictures_have_the_side_that_was_asked_for(shop, catalogue, tmp_path):
+    build_index(Stub(), catalogue, tmp_path / "i", picture_side=20)
+    update_index(Stub(), open_catalogue(str(shop), "val", tags=TAGS), tmp_path / "i")  # others, of the same side
+    sides = [max(Image.open(io.BytesIO(picture)).size) for *_, picture in contents(tmp_path / "i").values()]
+    assert len(sides) > 60 and set(sides) == {20}
+    build_index(Stub(), catalogue, tmp_path / "i", resume=True)
+    with pytest.raises(InputError, match="20 pixels, not 30; resume with --picture-side 20"):
+        build_index(Stub(), catalogue, tmp_path / "i", picture_side=30, resume=True)
+    record = manifest().record()
+    del record["picture_side"]
+    assert read_manifest(json.dumps(record), "an older index").picture_side == 256
 
 
 def test_update_embeds_what_changed(shop, catalogue, tmp_path):
