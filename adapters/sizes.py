@@ -1,10 +1,11 @@
-"""Tells sizes, prices and other numbers from the values that a photo shows."""
+"""Tells sizes, prices, other numbers and links from the values that a photo shows."""
 
 import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
 MOSTLY = 0.5  # share of a tag's values that must be sizes or numbers
+LINKS = ("http://", "https://")
 LOOKED_AT = 200  # values of a tag, the most frequent ones
 _UNIT = r"eu|uk|us|fr|it|de|cm|mm|in|inch|inches|kg|g|ml|years?|yrs?|y|months?|mths?|t|[a-k]{1,2}|%|€|\$|£|eur|usd|gbp"
 _ONE = rf"(?:(?:eu|uk|us|fr|it|de|w|l)\s?|[€$£]\s?)?(?:-?\d+(?:[.,]\d+)?(?:\s?(?:{_UNIT}))?|\d{{0,2}}x*[sml])"
@@ -31,7 +32,15 @@ def size_tags(vocabulary: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def shown_in_photos(vocabulary: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Leaves out the `size_tags` of a vocabulary, and tags without a value."""
+    """Leaves out the `size_tags` of a vocabulary, links, and tags without a value.
+
+    >>> shown_in_photos({"size": ["S", "36"], "colour": ["red", ""], "page": ["https://shop.example/1"]})
+    {'colour': ['red']}
+    """
     sizes = size_tags(vocabulary)
-    words = {entity: [value for value in found if value] for entity, found in vocabulary.items() if entity not in sizes}
+    words = {
+        entity: [value for value in found if value and not value.startswith(LINKS)]
+        for entity, found in vocabulary.items()
+        if entity not in sizes
+    }
     return {entity: values for entity, values in words.items() if values}

@@ -3,7 +3,7 @@
 import { $ } from "./dom.js";
 
 export const WEIGHT = "0.8"; // of the words in a blend, as everywhere (TEXT_WEIGHT)
-export const NO_FILTERS = { tags: [], between: [] };
+export const NO_FILTERS = { tags: [], between: [], filter: null };
 let show = null; // shows what the address says
 
 export function onVisit(render) {
@@ -14,12 +14,12 @@ export function state() {
   const found = new URLSearchParams(location.search);
   return {
     q: found.get("q") || "", photos: found.getAll("photo"), minus: found.getAll("minus"), box: found.get("box"),
-    method: found.get("method"), weight: found.get("weight") || WEIGHT, tags: found.getAll("tag"), between: found.getAll("between"), sort: found.get("sort"),
-    product: found.get("product"),
+    method: found.get("method"), weight: found.get("weight") || WEIGHT, tags: found.getAll("tag"), between: found.getAll("between"), filter: found.get("filter"),
+    sort: found.get("sort"), product: found.get("product"),
   };
 }
 
-export const filtersOf = ({ tags, between }) => [...tags, ...between];
+export const filtersOf = ({ tags, between, filter }) => [...tags, ...between, ...(filter ? [filter] : [])];
 
 export function searchOf(wanted) {
   const found = new URLSearchParams();
@@ -31,6 +31,7 @@ export function searchOf(wanted) {
   if (wanted.photos.length && wanted.q && wanted.weight !== WEIGHT) found.set("weight", wanted.weight);
   for (const tag of wanted.tags) found.append("tag", tag);
   for (const range of wanted.between) found.append("between", range);
+  if (wanted.filter) found.set("filter", wanted.filter);
   if (wanted.sort) found.set("sort", wanted.sort);
   return found;
 }

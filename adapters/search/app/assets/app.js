@@ -1,7 +1,7 @@
 // The search page: shows what the address says, and takes what people type and choose.
 
 import { go, onVisit, state } from "./address.js";
-import { $ } from "./dom.js";
+import { $, changing } from "./dom.js";
 import { offerFilters, openFilters, showChips } from "./filters.js";
 import { takePhotos } from "./photos.js";
 import { copyLink, showProduct, takeClosing } from "./product.js";
@@ -22,11 +22,13 @@ function render({ back = false } = {}) {
   if (wanted.q !== sent) $("words").value = sent = wanted.q;
   $("words").placeholder = HINTS[wanted.photos.length ? "wish" : "words"][narrow.matches ? 1 : 0];
   $("order").value = wanted.sort || "";
-  showPhotoChip(wanted);
-  showMix(wanted);
-  showChips(wanted);
-  showProducts(wanted, { back, before: () => showQueryPhotos(wanted) });
-  showProduct(wanted.product);
+  changing(() => {
+    showPhotoChip(wanted);
+    showMix(wanted);
+    showChips(wanted);
+    showProducts(wanted, { back, before: () => showQueryPhotos(wanted) });
+    showProduct(wanted.product);
+  });
   document.title = (wanted.q ? `${wanted.q} · ` : wanted.photos.length ? "photo · " : "") + "E2 search";
 }
 

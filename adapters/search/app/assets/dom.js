@@ -28,6 +28,8 @@ export const button = (className, text, onclick, properties = {}) =>
   el("button", { type: "button", className, onclick, ...properties }, text);
 
 export const plainName = (entity) => entity.replaceAll("_", " ");
+export const productCount = (count) => `${count.toLocaleString("en")} ${count === 1 ? "product" : "products"}`;
+export const isLink = (value) => /^https?:\/\//.test(value);
 export const valuesOf = (tag) => (tag === undefined ? [] : tag.split(" | ")); // a tag may have several
 
 // A description's title and the rest: its first sentence, or else as many of its words as a title takes.
@@ -43,11 +45,30 @@ export const thumbnail = (id) => "/api/thumbnail?" + new URLSearchParams({ id })
 export const photoAddress = (photo) =>
   photo.startsWith("product:") ? thumbnail(photo.slice(8)) : "/api/photo?" + new URLSearchParams({ photo });
 
-export function say(text) {
-  $("said").textContent = text;
-  $("said").classList.add("shown");
+// Beside an open dialog nothing is seen or read aloud: what concerns the whole page moves into it.
+export function raise(node) {
+  const place = document.querySelector("dialog[open]") || document.body;
+  if (node.parentElement !== place) place.append(node);
+}
+
+const said = $("said");
+const SAID = 3500; // milliseconds
+
+export function say(text, { stays = false } = {}) {
+  raise(said);
+  said.textContent = text;
+  said.classList.add("shown");
   clearTimeout(say.timer);
-  say.timer = setTimeout(() => $("said").classList.remove("shown"), 3500);
+  if (!stays) say.timer = setTimeout(hush, SAID);
+}
+
+export const hush = () => said.classList.remove("shown");
+
+// Changes the page; if that takes away what had the focus, the heading gets it.
+export function changing(change) {
+  const before = document.activeElement;
+  change();
+  if (before !== document.body && !(before.isConnected && before.checkVisibility())) $("heading").focus({ preventScroll: true });
 }
 
 // What failed, and whether trying again may help.

@@ -1,7 +1,7 @@
 // Filters by the catalogue's tags.
 
 import { NO_FILTERS, go, searchOf, state } from "./address.js";
-import { $, about, ask, button, el, plainName } from "./dom.js";
+import { $, about, ask, button, el, isLink, plainName, productCount } from "./dom.js";
 import { entityOf, numberFields, rangeInWords, without } from "./numbers.js";
 
 const SHOWN = 200; // values of a filter shown when it is unfolded
@@ -17,13 +17,14 @@ export const withTag = (entity, value) => [...new Set([...state().tags, `${entit
 const valueOf = (tag) => tag.slice(entityOf(tag).length + 1) || "none";
 
 // The filters of a search in words, without their tags' names where values tell enough.
-export const filtersInWords = ({ tags, between }) =>
-  [...tags.map(valueOf), ...between.map((range) => `${plainName(entityOf(range))} ${rangeInWords(range)}`)];
+export const filtersInWords = ({ tags, between, filter }) =>
+  [...tags.map(valueOf), ...between.map((range) => `${plainName(entityOf(range))} ${rangeInWords(range)}`), ...(filter ? [filter] : [])];
 
 export function showChips(wanted) {
   const chips = [
     ...wanted.tags.map((tag) => chip(entityOf(tag), valueOf(tag), () => go({ tags: toggled(state().tags, tag) }))),
     ...wanted.between.map((range) => chip(entityOf(range), rangeInWords(range), () => go({ between: without(state().between, entityOf(range)) }))),
+    ...(wanted.filter ? [chip("only", wanted.filter, () => go({ filter: null }))] : []), // no page writes one, but a link may
   ];
   $("open-filters").textContent = chips.length ? `Filters (${chips.length})` : "Filters";
   if (chips.length) chips.push(button("plain", "Clear all", () => go(NO_FILTERS)));
@@ -37,12 +38,16 @@ export function offerFilters() {
   for (const entity of about.entities) groups.set(entity, filterGroup(entity));
   $("filters").append(
     el("div", { className: "filters-head" }, el("h2", {}, "Filters"),
-      button("plain close-filters", "Show products", () => openFilters(false))),
+      button("plain close-filters", "Show products", () => openFilters(false), { "aria-live": "polite" })),
     ...[...groups.values()].map((group) => group.node));
+  matchMedia("(min-width: 801px)").addEventListener("change", () => { // a tablet was turned
+    if (document.body.classList.contains("filtering")) openFilters(false);
+  });
   if (!about.entities.length) $("filters").append(el("p", { className: "soft" }, "This catalogue has no tags to filter by."));
 }
 
-export function showFilters(facets, wanted, more) {
+export function showFilters({ facets, found, more }, wanted) {
+  $("filters").querySelector(".close-filters").textContent = `Show ${productCount(found)}`;
   for (const [entity, group] of groups) group.show(facets[entity] || {}, wanted, more[entity] || 0);
 }
 
@@ -92,13 +97,13 @@ function filterGroup(entity) {
     more = left;
     looked = null;
     chosen = new Set(tags.filter((tag) => entityOf(tag) === entity).map((tag) => tag.slice(entity.length + 1)));
-    values = Object.entries(counts).filter(([value]) => value);
+    values = Object.entries(counts).filter(([value]) => value && !isLink(value));
     for (const value of chosen) if (!(value in counts)) values.unshift([value, 0]);
     values.sort(([a], [b]) => chosen.has(b) - chosen.has(a)); // stable: the frequent stay first within both
     numbers?.show(counts, between);
     if (numbers && values.length > MANY) values = values.slice(0, chosen.size);
     finder.hidden = values.length <= MANY;
-    node.hidden = !Object.keys(counts).length && !chosen.size && !between.some((range) => entityOf(range) === entity);
+    node.hidden = !Object.keys(counts).some((value) => value && !isLink(value)) && !chosen.size && !between.some((range) => entityOf(range) === entity);
     fill();
     if (more && finder.value) look();
   }
@@ -113,8 +118,12 @@ function filterValue(entity, value, count, checked) {
   return el("li", {}, el("label", {}, box, el("bdi", {}, value), el("span", { className: "count" }, count.toLocaleString("en"))));
 }
 
+const beside = document.querySelectorAll(".skip, header, main, footer");
+
+// On a phone the filters cover the page, which is then out of reach.
 export function openFilters(open) {
   document.body.classList.toggle("filtering", open);
+  for (const part of beside) part.inert = open;
   if (open) $("filters").querySelector("input, button")?.focus();
   else $("open-filters").focus();
 }
@@ -123,6 +132,6 @@ export function openFilters(open) {
 export function fewerFilters(unfiltered) {
   return Object.entries(unfiltered).filter(([, count]) => count)
     .map(([entity, count]) => button("plain",
-      `Any ${plainName(entity)}: ${count.toLocaleString("en")} ${count === 1 ? "product" : "products"}`,
+      `Any ${plainName(entity)}: ${productCount(count)}`,
       () => go({ tags: without(state().tags, entity), between: without(state().between, entity) })));
 }

@@ -1,11 +1,12 @@
 // A product, opened over the page.
 
 import { go, state, visit } from "./address.js";
-import { $, ask, button, el, plainName, say, thumbnail, titled, titleOf, valuesOf } from "./dom.js";
+import { $, ask, button, el, isLink, plainName, say, thumbnail, titled, titleOf, valuesOf } from "./dom.js";
 import { withTag } from "./filters.js";
 import { searchWith } from "./query.js";
 import { photoPanel } from "./readings.js";
 
+const SIMILAR = 8;
 let opened = null;
 
 // A product has one entry in the history at most, which closing takes back: so Back never opens it again.
@@ -25,32 +26,37 @@ function closeProduct() {
 export async function showProduct(id) {
   const dialog = $("product");
   if (id === opened) return;
-  const another = opened !== null;
   opened = id;
   if (!id) return dialog.close();
-  dialog.replaceChildren(el("p", { className: "soft" }, "Loading …"));
+  dialog.replaceChildren(closeButton(), el("p", { className: "soft" }, "Loading …"));
   if (!dialog.open) dialog.showModal();
+  const alike = ask("/api/search", { photo: "product:" + id, k: SIMILAR, closely: false }).catch(() => null); // the product stands without them
   try {
-    const [product, alike] = await Promise.all([ask("/api/product", { id }), ask("/api/search", { photo: "product:" + id, k: 9 })]);
-    if (opened === id) fillProduct(dialog, product, alike.products.slice(0, 8), another);
+    const product = await ask("/api/product", { id });
+    if (opened === id) fillProduct(dialog, product);
   } catch (problem) {
     if (opened === id) dialog.replaceChildren(closeButton(), el("p", { className: "message" }, problem.message));
+    return;
   }
+  const found = await alike;
+  if (opened === id && found?.products.length) dialog.append(similar(found.products));
 }
 
 const closeButton = () => button("close", "×", closeProduct, { "aria-label": "Close" });
 
-function fillProduct(dialog, product, alike, another) {
+const similar = (products) => el("section", { className: "similar" }, el("h3", {}, "Similar products"),
+  el("ul", {}, ...products.map((other) => el("li", {}, el("button", { type: "button", title: titleOf(other),
+    onclick: () => openProduct(other.product_id) }, el("img", { src: thumbnail(other.product_id), alt: titleOf(other) }))))));
+
+function fillProduct(dialog, product) {
   const photo = "product:" + product.product_id;
   const [first, rest] = titled(product.caption);
   const title = first || product.product_id;
   const { picture, facts } = photoPanel(photo, title);
   const tags = Object.entries(product.tags).map(([entity, tag]) => el("div", {}, el("dt", {}, plainName(entity)),
-    el("dd", {}, ...valuesOf(tag).map((value) => (/^https?:\/\//.test(value)
+    el("dd", {}, ...valuesOf(tag).map((value) => (isLink(value)
       ? el("a", { href: value, rel: "noreferrer", target: "_blank" }, "Open in the shop")
       : button("value", value, () => go({ tags: withTag(entity, value), product: null }), { title: "Filter by it", dir: "auto" }))))));
-  const similar = alike.map((other) => el("li", {}, el("button", { type: "button", title: titleOf(other),
-    onclick: () => openProduct(other.product_id) }, el("img", { src: thumbnail(other.product_id), alt: titleOf(other) }))));
   dialog.replaceChildren(closeButton(),
     el("div", { className: "sheet" }, picture,
       el("div", { className: "about" },
@@ -60,10 +66,9 @@ function fillProduct(dialog, product, alike, another) {
         el("dl", { className: "tag-list" }, ...tags),
         el("div", { className: "actions" },
           button("go", "Search with this photo", () => searchWith(photo)), button("", "Copy link", copyLink)),
-        facts)),
-    similar.length ? el("section", { className: "similar" }, el("h3", {}, "Similar products"), el("ul", {}, ...similar)) : null);
+        facts)));
   dialog.scrollTop = 0;
-  if (another) dialog.querySelector("h2").focus(); // what was focused is gone
+  dialog.querySelector("h2").focus(); // what was focused is gone
 }
 
 export async function copyLink() {

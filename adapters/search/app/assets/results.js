@@ -2,7 +2,7 @@
 
 import { NO_FILTERS, addressOf, filtersOf, go, searchOf, state } from "./address.js";
 import { colourOf } from "./colours.js";
-import { $, about, ask, button, el, plainName, say, thumbnail, titleOf, valuesOf } from "./dom.js";
+import { $, about, ask, button, changing, el, isLink, plainName, productCount, say, thumbnail, titleOf, valuesOf } from "./dom.js";
 import { fewerFilters, showFilters } from "./filters.js";
 import { openProduct } from "./product.js";
 import { addPhoto, searchWith, showSteps } from "./query.js";
@@ -55,23 +55,18 @@ async function search(wanted, offset = 0) {
     asked.set("offset", offset);
     const found = await ask("/api/search", asked);
     if (number !== latest) return;
-    if (!offset) results.replaceChildren();
     const added = found.products.map(card);
-    results.append(...added);
-    showAnswer(wanted, found);
+    changing(() => {
+      if (!offset) results.replaceChildren();
+      results.append(...added);
+      showAnswer(wanted, found);
+    });
     if (offset) added[0]?.querySelector("a").focus();
     else if (about.entities.length) suggest(found.facets);
   } catch (problem) {
     if (number !== latest) return;
     if (offset) return say(problem.message); // the products stay, and so does the button
-    shown = answer = null;
-    $("found").textContent = "";
-    results.replaceChildren();
-    $("more").hidden = true;
-    $("query-photo").hidden ||= wanted.photos.length + wanted.minus.length < 2; // else one can be taken out
-    showHeading(wanted);
-    const again = problem.passing ? [button("plain", "Try again", () => go({}))] : [];
-    showMessage(problem.message, [...again, ...emptyWays(wanted)]);
+    changing(() => showProblem(wanted, problem));
   } finally {
     clearTimeout(slow);
     if (number === latest) {
@@ -79,6 +74,17 @@ async function search(wanted, offset = 0) {
       $("more").disabled = false;
     }
   }
+}
+
+function showProblem(wanted, problem) {
+  shown = answer = null;
+  $("found").textContent = "";
+  $("results").replaceChildren();
+  $("more").hidden = true;
+  $("query-photo").hidden ||= wanted.photos.length + wanted.minus.length < 2; // else one can be taken out
+  showHeading(wanted);
+  const again = problem.passing ? [button("plain", "Try again", () => go({}))] : [];
+  showMessage(problem.message, [...again, ...emptyWays(wanted)]);
 }
 
 // Everything beside the products themselves.
@@ -91,19 +97,24 @@ function showAnswer(wanted, found) {
   $("save").hidden = !$("results").children.length;
   showHeading(wanted);
   showStart(wanted, found.facets);
-  showFilters(found.facets, wanted, found.more);
+  showFilters(found, wanted);
   showSteps(found);
   showLine(found);
-  if (!$("results").children.length) showMessage("Nothing here passes these filters.", [...fewerFilters(found.unfiltered), ...emptyWays(wanted)]);
+  if (!$("results").children.length) showMessage(nothing(wanted, found), [...fewerFilters(found.unfiltered), ...emptyWays(wanted)]);
+}
+
+function nothing(wanted, { steps }) {
+  const conditions = [...(filtersOf(wanted).length ? ["passes these filters"] : []), ...(steps.only ? [`fits “${steps.only}”`] : [])];
+  return `Nothing here ${conditions.join(" and ") || "is what you look for"}.`;
 }
 
 function counted(wanted, found) {
+  const closely = found.steps.reranked && !wanted.photos.length ? [`; looked at closely: ${found.steps.reranked}`] : [];
   const spelling = Object.entries(found.steps.spelling || {})
     .flatMap(([typed, read]) => ["; “", el("bdi", {}, typed), "” read as “", el("bdi", {}, read), "”"]);
-  const all = found.found.toLocaleString("en");
   const only = found.steps.only ? ["; only ", el("bdi", {}, found.steps.only)] : [];
   const nearest = found.sorted && found.sorted < found.found ? `the ${found.sorted} nearest of ` : "";
-  return [`${nearest}${all} ${found.found === 1 ? "product" : "products"}`, ...only, ...spelling];
+  return [`${nearest}${productCount(found.found)}`, ...only, ...spelling, ...closely];
 }
 
 // A line above the first product that does not keep the reference's garment, or else above the weak matches.
@@ -120,7 +131,7 @@ function showLine(found) {
 
 // Values of tags that say something as a search.
 const wordsIn = (facets) => Object.entries(facets).filter(([entity]) => !about.numbers.includes(entity))
-  .map(([, counts]) => Object.keys(counts).filter((value) => value));
+  .map(([, counts]) => Object.keys(counts).filter((value) => value && !isLink(value)));
 
 function suggest(facets) {
   const values = wordsIn(facets).flatMap((found) => found.slice(0, 100));
@@ -182,7 +193,7 @@ function tagLine(tags) {
   const own = valuesOf(tags[about.colour]);
   const spot = own.map(colourOf).find(Boolean);
   const words = Object.entries(tags).filter(([entity]) => entity !== about.colour).flatMap(([, tag]) => valuesOf(tag))
-    .filter((value) => !/^https?:\/\//.test(value));
+    .filter((value) => !isLink(value));
   const line = el("span", { className: "tags", dir: "auto" }, [own.join(", "), ...words].filter(Boolean).join(" · "));
   if (!spot) return line;
   const mark = el("span", { className: "spot" });

@@ -186,5 +186,5 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(page):
     shown(page)
     page.get_by_role("button", name="Filters").click()
     page.locator('[data-tag="colour:red"]').check()
-    page.get_by_role("button", name="Show products").click()
+    page.get_by_role("button", name="Show 11 products").click()
     page.get_by_role("button", name="Filters (1)").wait_for()

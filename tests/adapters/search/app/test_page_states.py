@@ -5,6 +5,7 @@ import io
 import re
 
 import pytest
+from PIL import Image
 
 from tests.adapters.search.app.conftest import COLON, HOSTILE, png, shown
 from tests.conftest import axe_faults
@@ -77,6 +78,11 @@ def test_nothing_found_says_which_filter_to_drop(page):
     shown(page)
 
 
+def test_nothing_found_for_words_blames_no_filter(page):
+    page.goto("/?q=price+under+-5")
+    page.locator("#message", has_text="Nothing here fits “price under -5”.").wait_for()
+
+
 def test_a_range_of_prices_by_keyboard(page):
     page.goto("/")
     shown(page)
@@ -132,8 +138,9 @@ def test_back_returns_to_the_same_products_and_place(page):
 def test_only_photos_are_taken_from_a_drop(page):
     page.goto("/")
     shown(page)
-    drop(page, "text/plain", "a tee", own=True)
-    assert page.locator("#drop").is_hidden() and not page.locator("#said").inner_text()
+    for own in (True, False):
+        drop(page, "text/plain", "a tee", own=own)
+        assert page.locator("#drop").is_hidden() and not page.locator("#said").inner_text()
     drop(page, "text/uri-list", "https://shop.example/tee.jpg")
     page.locator("#said", has_text="Save the picture first").wait_for()
     page.set_input_files("#file", {"name": "IMG.HEIC", "mimeType": "image/heic", "buffer": b"\0\0\0\x18ftypheic"})
@@ -310,3 +317,117 @@ def test_forced_colours_show_the_focus_and_keep_a_products_colour(page):
     assert page.locator(".field").evaluate(style)[0] == "solid"
     own = page.locator(".card", has_text="A red tee").locator(".spot").first
     assert own.evaluate(style)[1] == "rgb(255, 0, 0)"
+
+
+def test_the_sheet_stands_before_its_similar_products(page):
+    held = []
+    page.route("**/api/search?photo=*", lambda route: held.append(route))
+    page.goto("/?product=tee-1")
+    page.locator("#product h2:focus", has_text="tee number 1").wait_for()
+    assert "closely=false" in held[0].request.url  # a re-ranker would make it wait
+    held.pop().abort()
+    assert page.locator("#product .actions").is_visible()
+
+
+def test_a_message_is_seen_over_an_open_product_and_after_it(page):
+    page.goto("/?product=tee-1")
+    page.locator("#product .similar button").first.wait_for()
+    page.evaluate("navigator.clipboard.writeText = async () => {}; 0")
+    page.locator("#product").get_by_role("button", name="Copy link").click()
+    page.locator("#product #said.shown", has_text="Link copied").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("#product").wait_for(state="hidden")
+    page.get_by_role("button", name="Copy link").click()
+    page.locator("body > #said.shown", has_text="Link copied").wait_for()
+
+
+def test_a_slow_upload_is_told_until_it_ends(page):
+    page.clock.install()
+    page.goto("/")
+    shown(page)
+    held = []
+    page.route("**/api/photos", lambda route: held.append(route))
+    page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": png()})
+    page.locator("#said.shown", has_text="Sending").wait_for()
+    page.clock.run_for(30_000)
+    assert page.locator("#said.shown").count() == 1
+    held.pop().continue_()
+    page.wait_for_url(re.compile("photo=upload"))
+    page.locator("#said:not(.shown)").wait_for(state="attached")
+
+
+def test_photos_of_other_kinds_are_taken_and_other_files_refused_in_plain_words(page):
+    page.goto("/")
+    shown(page)
+    picture = io.BytesIO()
+    Image.new("RGB", (60, 40), (200, 30, 30)).save(picture, "GIF")
+    page.set_input_files("#file", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"red"})
+    page.locator("#said.shown", has_text="That was not a photo; choose or drop a JPEG").wait_for()
+    page.set_input_files("#file", {"name": "a.gif", "mimeType": "image/gif", "buffer": picture.getvalue()})
+    page.wait_for_url(re.compile("photo=upload"))
+
+
+def test_what_had_the_focus_and_went_leaves_it_to_the_heading(page):
+    page.goto("/?tag=colour:red&q=tee")
+    shown(page)
+    gone = {
+        "chip": lambda: page.locator("#chips button").first,
+        "example": lambda: page.locator("#start button").first,
+        "card": lambda: page.locator(".card").first,
+    }
+    for name, node in gone.items():
+        node().focus()
+        if name == "card":
+            page.evaluate("document.querySelector(\"[data-tag='colour:red']\").click()")
+        else:
+            page.keyboard.press("Enter")
+        page.locator("#heading:focus").wait_for()
+        if name == "chip":
+            page.goto("/")
+        shown(page)
+
+
+def test_filters_on_a_phone_are_all_there_is_until_they_close(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/")
+    shown(page)
+    page.get_by_role("button", name="Filters").click()
+    assert page.locator("main").evaluate("node => node.inert")
+    page.locator('[data-tag="colour:red"]').check()
+    page.get_by_role("button", name="Show 11 products").wait_for()
+    page.set_viewport_size({"width": 1024, "height": 768})  # a tablet is turned
+    page.get_by_role("button", name="Search", exact=True).click()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("button", name="Filters (1)").press("Enter")
+    page.get_by_role("button", name="Show 11 products").press("Enter")
+    assert page.locator("#open-filters:focus").count() == 1 and not page.locator("main").evaluate("node => node.inert")
+
+
+def test_a_filter_of_the_api_in_the_address_counts_and_can_be_removed(page):
+    page.goto("/?filter=price+%3E+10+and+price+%3C%3D+20")
+    shown(page)
+    assert page.locator("#found").inner_text() == "10 products"
+    page.get_by_role("checkbox", name="red").check()
+    page.wait_for_url(re.compile("tag=colour.*filter=price"))
+    page.locator("#chips button", has_text="price > 10 and price <= 20").click()
+    page.locator("#found", has_text="11 products").wait_for()
+
+
+def test_links_of_products_are_neither_filters_nor_searches(page):
+    def add(route):
+        answer = route.fetch().json()
+        answer["facets"][COLON] = {f"https://shop.example/{number}": 1 for number in range(30)}
+        route.fulfill(json=answer)
+
+    page.route(re.compile("/api/search"), add)
+    page.goto("/")
+    shown(page)
+    assert page.locator("#filters legend:visible").all_inner_texts() == ["Brand", "Colour", "Price"]
+    assert "shop.example" not in page.locator("#start").inner_text() + page.locator("#suggestions").inner_html()
+
+
+def test_it_is_told_that_a_reranker_looked(page):
+    steps = {"reranked": "18 of 20 hits by a judge"}
+    page.route(re.compile("/api/search"), lambda route: route.fulfill(json=route.fetch().json() | {"steps": steps}))
+    page.goto("/?q=tee")
+    page.locator("#found", has_text="; looked at closely: 18 of 20 hits by a judge").wait_for()
