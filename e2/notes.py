@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.text import Text
 
 
-def say(line: str) -> None:
-    """Prints a line on stderr as it is."""
-    Console(stderr=True).print(Text(line), soft_wrap=True)
+def say(line: str, console: Console | None = None) -> None:
+    """Prints a line on stderr, or a console of its own: a terminal breaks it between words, a file keeps it whole."""
+    console = console or Console(stderr=True)
+    console.print(Text(line), soft_wrap=not console.is_terminal)
 
 
 @functools.cache

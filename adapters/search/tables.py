@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from e2.adapters.search.store import IndexHit
 
 VALUES = 8  # values of a tag that are listed
+LONGEST = 30  # columns of ids that stand on one line, to be copied
 
 
 def hits_shown(steps: Mapping[str, Any], hits: Sequence[IndexHit], wish: str | None = None) -> list[str | Table]:
@@ -29,8 +31,9 @@ def hits_table(hits: Sequence[IndexHit], title: Text | None = None) -> Table:
     table = Table(title=title)
     for name in ("rank", "score"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, share in (("product", 2), ("description", 3), ("tags", 2)):
-        table.add_column(name, overflow="fold", ratio=share)
+    table.add_column("product", overflow="fold", no_wrap=all(cell_len(written_out(hit.product_id)) <= LONGEST for hit in hits))
+    for name in ("description", "tags"):
+        table.add_column(name, overflow="fold")
     for rank, hit in enumerate(hits, start=1):
         cells = (str(rank), f"{hit.score:.3f}", hit.product_id, hit.caption, ", ".join(hit.tags.values()))
         table.add_row(*(Text(written_out(cell)) for cell in cells))

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.text import Text
 from torch import Tensor
 
 from e2.adapters.composed.base import Composed, Composer, References
@@ -40,6 +38,7 @@ from e2.benchmarks.core.comparison import (
 from e2.benchmarks.core.records import NAME
 from e2.errors import InputError
 from e2.files import atomic_path, write_json
+from e2.notes import say
 from e2.ranks import TIE_POLICY
 
 QUERIES, ANSWERS, STEPS, EXAMPLES = "queries.json", "queries.npz", "steps.jsonl", "examples.png"
@@ -132,7 +131,7 @@ def write_submissions(
         if task.subset is not None:
             tops.append(subset_top(task, queries, gallery))
         if line := rewriting_line(_rewriting(composed)):
-            Console(stderr=True).print(Text(f"{composer.name}: {line}"), soft_wrap=True)
+            say(f"{composer.name}: {line}")
         label = _label([other.info["path"] for other in encoders], encoder.info["path"])
         written += write(Path(out) / label / composer.name, task, *tops)
     return written

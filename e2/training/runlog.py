@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from e2.files import atomic_path
 from e2.model import E2
+from e2.notes import say
 from e2.training.trackers import finish_trackers, log_row
 from e2.training.watch import StepFindings
 
@@ -95,9 +96,7 @@ class RunLog:
     def evaluation(self, step: int, metrics: dict[str, float], better: bool) -> None:
         """Writes an evaluation's row and prints it."""
         self._write({"step": step, **metrics})
-        names = "image_to_text_R@1", "text_to_image_R@1", "SumR"
-        told = "  ".join(f"{name} {metrics[name]:.2f}" for name in names)
-        self.say(f"step {step}/{self.steps}  val {told}{'  (best so far)' if better else ''}")
+        self.say(f"step {step}/{self.steps}: {in_short(metrics)}{', best so far' if better else ''}")
         if other := [
             f"{name} {metrics[f'second_{name}']:.2f}" for name in ("SumR", "tag_accuracy") if f"second_{name}" in metrics
         ]:
@@ -105,7 +104,7 @@ class RunLog:
         self.images, self.since = 0, time.monotonic()  # evaluation is not training time
 
     def say(self, line: str) -> None:
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(line, self.console)
 
     def _write(self, row: dict) -> None:
         if not self.show:
@@ -113,6 +112,12 @@ class RunLog:
         self.rows.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
         self.file.flush()
         log_row(self.accelerator, {name: value for name, value in row.items() if name != "step"}, row["step"])
+
+
+def in_short(metrics: dict[str, float]) -> str:
+    """A validation in half a line of a terminal."""
+    to_text, to_image = (metrics[f"{way}_R@1"] for way in ("image_to_text", "text_to_image"))
+    return f"val SumR {metrics['SumR']:.1f} (R@1 {to_text:.1f} to text, {to_image:.1f} to image)"
 
 
 def drop_rows_after(path: Path, step: int) -> None:

@@ -1,5 +1,6 @@
 """`e2 index ...` from the command line: build, update, search in every way, delete, and mistakes in one line."""
 
+import io
 import json
 import zlib
 
@@ -8,11 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from rich.cells import cell_len
+from rich.console import Console
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from e2.adapters.search.command import index_app
 from e2.adapters.search.filters import quoted
+from e2.adapters.search.store import IndexHit
 from e2.adapters.search.tables import hits_shown, written_out
 from e2.checkpoint import save_config, weights_of
 from e2.errors import InputError
@@ -318,3 +321,14 @@ def test_mistakes_are_one_line(index, shop, encoder, photo, tmp_path):
         with pytest.raises(InputError, match=message) as caught:
             call(*words)
         assert "\n" not in str(caught.value)
+
+
+def test_ids_of_usual_length_stand_on_one_line():
+    words = "a wide jacket in red ripstop nylon, with flap pockets on the chest and a black lining for spring days"
+    hits = [
+        IndexHit(f"boutique-1-test-00003{number}", 0.1, words, {"brand": "Galvane", "cloth": words}) for number in range(3)
+    ]
+    console = Console(width=80, file=io.StringIO())
+    console.print(hits_shown({}, hits)[0])
+    shown = console.file.getvalue()
+    assert all(hit.product_id in shown for hit in hits) and max(map(len, shown.splitlines())) <= 80
