@@ -5,8 +5,9 @@ compared with its original again: remove ``remote`` from the cache folder to hav
 public internet alone (``e2.data.fetch.addresses``); fsspec reads object stores, with the user's own settings.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from e2.files import atomic_path
 from e2.progress import with_progress
 
 STORES = ("s3", "gs", "az", "abfs")
-AT_ONCE = 8  # files
+AT_ONCE = 4  # files: more fill no slow link, and none of them would be there to be worked on
 PART = 1 << 20  # bytes
 RETRIES, TIMEOUT = 3, 60.0  # after failures that may pass; seconds without a byte
 
@@ -42,20 +43,27 @@ def fetched(addresses: Sequence[str], then: Callable[[Path], object] | None = No
 
     Args:
         addresses: of the files.
-        then: called with each copy that was fetched, while others are still on their way.
+        then: called with each copy that this process fetched, while others are still on their way.
 
     Raises:
         InputError: a file that cannot be fetched or stored.
     """
     copies = tuple(map(_copy_of, addresses))
     missing = [address for address, copy in zip(addresses, copies, strict=True) if not copy.exists()]
-    pool = ThreadPoolExecutor(AT_ONCE)
+    links, workers, work = ThreadPoolExecutor(AT_ONCE), ThreadPoolExecutor(os.cpu_count()), list[Future]()
+
+    def fetch(address: str) -> None:
+        if _fetch(address) and then:
+            work.append(workers.submit(then, _copy_of(address)))
+
     try:
-        arriving = pool.map(lambda address: _fetch(address, then), missing)
-        for _ in with_progress(arriving, "fetching files", len(missing), bool(missing)):
+        for _ in with_progress(links.map(fetch, missing), "fetching files", len(missing), bool(missing)):
             pass
+        for each in work:
+            each.result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        links.shutdown(cancel_futures=True)
+        workers.shutdown(cancel_futures=True)
     return copies
 
 
@@ -63,16 +71,17 @@ def _copy_of(address: str) -> Path:
     return cache.cache_folder() / "remote" / cache.key(address) / name_of(address)
 
 
-def _fetch(address: str, then: Callable[[Path], object] | None) -> None:
+def _fetch(address: str) -> bool:
+    """Fetches a file, or waits for the process that does; tells whether it was this one."""
     copy = _copy_of(address)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with cache.one_at_a_time(copy, f"fetches {_shown(address)}"):
-            if not copy.exists():
+            there = copy.exists()
+            if not there:
                 with atomic_path(copy, cache=True) as temporary, temporary.open("wb") as file:
                     file.writelines(_contents(address))
-                if then:
-                    then(copy)
+        return not there
     except OSError as error:
         raise InputError(f"cannot write {copy} ({error}); set E2_CACHE to a folder with room for it") from error
 
