@@ -32,7 +32,7 @@ from e2.adapters.search.snapshot import EXACT, Column, ProductTags, Snapshot
 from e2.adapters.search.store import Entry, IndexHit, IndexTrouble, Manifest
 from e2.adapters.search.vector_files import VectorFiles
 from e2.adapters.search.vector_types import TYPES, KeptVectors
-from e2.adapters.search.words import Matches, has_words, matches
+from e2.adapters.search.words import DatabaseText, Matches, has_words, matches
 from e2.errors import InputError, first_line
 
 ROWS_AT_ONCE = 65_536
@@ -131,8 +131,9 @@ class LocalStore:
 
     def words(self, text: str, most: int, where: Filter | None) -> Matches:
         with self._reading() as snapshot:
-            connection = self._database.connection
-            return matches(connection, text, most, snapshot.passing_rows(where)) if has_words(connection) else Matches()
+            if not has_words(self._database.connection):
+                return Matches()
+            return matches(DatabaseText(self._database.connection, snapshot.passing_rows(where)), text, most)
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
         return self._snapshot().facets(where)

@@ -12,6 +12,7 @@ from pymilvus import MilvusClient
 from e2.adapters.search.address import shown
 from e2.adapters.search.milvus_rows import schema
 from e2.adapters.search.milvus_server import WRITE, Server, parts
+from e2.adapters.search.milvus_words import add_index, has_full_text
 from e2.adapters.search.store import Manifest
 from e2.adapters.search.vector_types import TYPES
 from e2.errors import InputError
@@ -40,26 +41,17 @@ def refuse_to_replace(address: str, there: dict[str, Any] | None, overwrite: boo
 
 
 def make_collection(server: Server, manifest: Manifest) -> dict[str, Any]:
-    """Creates a collection; returns the server's description.
+    """Creates a collection, with full text if the server knows it; returns the server's description.
 
     Raises:
         InputError: the server is too old for codes of 1 bit.
     """
-    name = f"{server.collection}_e2_{time.time_ns():016x}"
-    properties = {MANIFEST: json.dumps(manifest.record()), CHANGED: ""}
-    kind = index_params(manifest.vector_type)
-    options = {"schema": schema(manifest), "index_params": kind, "consistency_level": "Session"}
-    try:
-        server.call("create_collection", name, properties=properties, patience=WRITE, **options)
-    except InputError:
-        if server.call("has_collection", name):  # without the index that it does not know
-            server.call("drop_collection", name, patience=WRITE)
-            if TYPES[manifest.vector_type].bits == 1:
-                raise InputError(
-                    f"{server.address}: this server has no index for {manifest.vector_type} vectors; take --vector-type int8"
-                ) from None
-        raise
-    return server.call("describe_collection", name)
+    with contextlib.suppress(InputError):
+        found = _made(server, manifest, full_text=True)
+        if has_full_text(found):
+            return found
+        server.call("drop_collection", found["collection_name"], patience=WRITE)
+    return _made(server, manifest, full_text=False)
 
 
 def properties_of(description: dict[str, Any]) -> dict[str, str]:
@@ -83,3 +75,24 @@ def index_params(vector_type: str, clusters: int = 1):
         kind = {"index_type": f"IVF_{codes}", "params": {"nlist": clusters}}
     index.add_index("vector", index_name="vector", metric_type="IP", **kind)
     return index
+
+
+def _made(server: Server, manifest: Manifest, *, full_text: bool) -> dict[str, Any]:
+    """Creates a collection; servers refuse or, some earlier ones, leave out what they do not know."""
+    name = f"{server.collection}_e2_{time.time_ns():016x}"
+    properties = {MANIFEST: json.dumps(manifest.record()), CHANGED: ""}
+    kind = index_params(manifest.vector_type)
+    if full_text:
+        add_index(kind)
+    options = {"schema": schema(manifest, full_text=full_text), "index_params": kind, "consistency_level": "Session"}
+    try:
+        server.call("create_collection", name, properties=properties, patience=WRITE, **options)
+    except InputError:
+        if server.call("has_collection", name):  # without the index that it does not know
+            server.call("drop_collection", name, patience=WRITE)
+            if TYPES[manifest.vector_type].bits == 1:
+                raise InputError(
+                    f"{server.address}: this server has no index for {manifest.vector_type} vectors; take --vector-type int8"
+                ) from None
+        raise
+    return server.call("describe_collection", name)

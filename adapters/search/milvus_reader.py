@@ -12,8 +12,9 @@ from e2.adapters.search.milvus_collections import CHANGED, properties_of
 from e2.adapters.search.milvus_filter import milvus_expression, milvus_list, milvus_text
 from e2.adapters.search.milvus_rows import column, columns
 from e2.adapters.search.milvus_server import WRITE, Server
+from e2.adapters.search.milvus_words import TERMS, ServerText, terms_of
 from e2.adapters.search.snapshot import Column, ProductTags
-from e2.adapters.search.words import Matches, in_memory, matches
+from e2.adapters.search.words import DatabaseText, Matches, Tokens, in_memory, matches
 
 IDS_AT_ONCE = 500
 ROWS_AT_ONCE = 5_000  # rows of an answer: Milvus gives at most 16,384
@@ -26,10 +27,12 @@ class MilvusReader:
         server: its server.
         name: its name there.
         entities: names of the products' tags.
+        full_text: whether the collection has full text.
     """
 
-    def __init__(self, server: Server, name: str, entities: tuple[str, ...]):
+    def __init__(self, server: Server, name: str, entities: tuple[str, ...], *, full_text: bool):
         self._server, self._name, self.entities = server, name, entities
+        self._tokens = Tokens() if full_text else None
         self._tags: tuple[str, ProductTags] | None = None  # of all products, and the change after which they were read
         self._words: tuple[str, sqlite3.Connection, ProductTags] | None = None  # likewise
         self._word_lock = threading.Lock()
@@ -77,10 +80,20 @@ class MilvusReader:
         return self._tags[1]
 
     def words(self, text: str, most: int, where: Filter | None) -> Matches:
-        """Searches words here; rereads all products after a change."""
+        """Searches words on the server, or here if it has no full text; rereads all products then after a change."""
+        if self._tokens:
+            on_server = ServerText(self._call, self._tokens, self.expression(where), scans=self._server.is_lite)
+            return matches(on_server, text, most)
         with self._word_lock:
             connection, tags = self._all_words()
-            return matches(connection, text, most, tags.passing(where))
+            return matches(DatabaseText(connection, tags.passing(where)), text, most)
+
+    def with_terms(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        """Adds their words to rows that are to be written, if the collection has full text."""
+        if not self._tokens:
+            return rows
+        cells = [[row[name] for name in self.described] for row in rows]
+        return [{**row, TERMS: terms} for row, terms in zip(rows, terms_of(self._tokens, cells), strict=True)]
 
     def expression(self, where: Filter | None) -> str:
         """Writes a filter in Milvus's language; every product passes the empty text."""

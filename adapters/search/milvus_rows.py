@@ -9,6 +9,7 @@ from pymilvus import CollectionSchema, DataType, MilvusClient
 from rich.console import Console
 
 from e2.adapters.search.milvus_filter import SEVERAL, listed
+from e2.adapters.search.milvus_words import add_fields
 from e2.adapters.search.store import Entry, IndexHit, Manifest
 from e2.adapters.search.vector_types import TYPES
 from e2.data.product import SEPARATOR, values_of
@@ -31,7 +32,7 @@ def columns(entities: tuple[str, ...]) -> list[str]:
     return [column(entities, entity) for entity in entities]
 
 
-def schema(manifest: Manifest) -> CollectionSchema:
+def schema(manifest: Manifest, *, full_text: bool) -> CollectionSchema:
     fields = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     fields.add_field("product_id", DataType.VARCHAR, is_primary=True, max_length=WORD_BYTES)
     fields.add_field("vector", DataType.FLOAT_VECTOR, dim=manifest.dim)
@@ -42,6 +43,8 @@ def schema(manifest: Manifest) -> CollectionSchema:
         fields.add_field(name, DataType.VARCHAR, max_length=WORD_BYTES)
     each = {"element_type": DataType.VARCHAR, "max_length": 2 * WORD_BYTES}
     fields.add_field(SEVERAL, DataType.ARRAY, max_capacity=MOST_LISTED, **each)
+    if full_text:
+        add_fields(fields)
     return fields
 
 

@@ -69,6 +69,11 @@ class Server:
         real = found["collection_name"]  # by an alias, servers may return outdated properties
         return found if real == name else self.call("describe_collection", real)
 
+    @property
+    def is_lite(self) -> bool:
+        """True for the file of a Milvus Lite."""
+        return self.uri.endswith(".db")
+
     def close(self) -> None:
         self._client.close()
 
@@ -84,7 +89,7 @@ class Server:
 
     def _message(self, error: Exception) -> str:
         status = _status(error)
-        if self.uri.endswith(".db") and "Open local milvus failed" in str(error):
+        if self.is_lite and "Open local milvus failed" in str(error):
             held = _is_held(Path(self.uri))
             return f"{self.uri} " + (
                 "is open in another process; close that one" if held else "cannot be opened as Milvus Lite"

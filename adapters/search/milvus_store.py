@@ -10,6 +10,7 @@ Beyond, ``IVF_FLAT`` searches all clusters under a filter and some without. The 
 itself and searches only some of these clusters; so until the next `finish`, if few products pass a filter, all are searched
 here. A search with fewer hits than products that pass is repeated exhaustively. Of vectors in fewer bits the server compares
 codes, and the best candidates are scored here (`e2.adapters.search.vector_types`). ``benchmarks/results/index`` has recalls.
+Words are searched by the server too if it knew full text when the collection was made (`e2.adapters.search.milvus_words`).
 
 Consistency is ``Session``: a store sees its own writes, and all those before it was opened; later writes of other processes
 appear within about a second. Reads before changes wait for every earlier write (``Strong``).
@@ -43,6 +44,7 @@ from e2.adapters.search.milvus_filter import SEVERAL, milvus_list
 from e2.adapters.search.milvus_reader import ROWS_AT_ONCE, MilvusReader, portions
 from e2.adapters.search.milvus_rows import bytes_of, hit_of, row_of
 from e2.adapters.search.milvus_server import WRITE, Server
+from e2.adapters.search.milvus_words import has_full_text
 from e2.adapters.search.store import Entry, IndexHit, IndexTrouble, Manifest, read_manifest
 from e2.adapters.search.vector_types import TYPES, candidates
 from e2.adapters.search.words import Matches
@@ -72,7 +74,7 @@ class MilvusStore:
         self.entities = self.manifest.entities
         if SEVERAL not in (field["name"] for field in description["fields"]):
             raise InputError(f"{server.address} was built by an earlier version; build it again by e2 index build --overwrite")
-        self._reader = MilvusReader(server, self._name, self.entities)
+        self._reader = MilvusReader(server, self._name, self.entities, full_text=has_full_text(description))
         self._call("load_collection", patience=WRITE)
         self._codes = None if self.manifest.vector_type == "float32" else TYPES[self.manifest.vector_type]
         self._clusters = int(self._call("describe_index", "vector").get("nlist", 1))  # 1: every vector is searched
@@ -173,7 +175,7 @@ class MilvusStore:
         return {row["product_id"]: row["digest"] for row in found}
 
     def words(self, text: str, most: int, where: Filter | None) -> Matches:
-        """Searches words here, so that both engines find the same on servers of any version; rereads them after a change."""
+        """Searches words on the server, or here if it was too old for full text when the collection was made."""
         return self._reader.words(text, most, where)
 
     def facets(self, where: Filter | None) -> dict[str, dict[str, int]]:
@@ -184,7 +186,7 @@ class MilvusStore:
     def write(self, entries: Sequence[Entry]) -> None:
         """Writes products, each whole or not at all; of many, sent in several messages, a dying process may leave some."""
         entries = list({entry.product_id: entry for entry in entries}.values())  # the last of an id counts
-        rows = [row_of(entry, self.manifest) for entry in entries]
+        rows = self._reader.with_terms([row_of(entry, self.manifest) for entry in entries])
         self._note(complete=False)
         for part in _messages(rows):
             self._call("upsert", part, patience=WRITE)

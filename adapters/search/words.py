@@ -1,15 +1,17 @@
-"""Full-text search over the products of an SQLite database: FTS5, ranked by BM25, tolerant of typing errors.
+"""Full-text search, ranked by BM25, tolerant of typing errors; and the one in SQLite's FTS5.
 
-Ids, descriptions and tags are indexed without case and accents, stemmed by Porter's algorithm. Triggers keep the words in
-step with the table ``products``, in the same transaction. A typed word that no product has is replaced by the most frequent of
-those one edit away, after P. Norvig, "How to Write a Spelling Corrector" (2007).
+Ids, descriptions and tags are indexed without case and accents, stemmed by Porter's algorithm. In SQLite, triggers keep the
+words in step with the table ``products``, in the same transaction. A typed word that no product has is replaced by the most
+frequent of those one edit away, after P. Norvig, "How to Write a Spelling Corrector" (2007).
 """
 
 import re
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import Protocol
 
 import numpy as np
 
@@ -24,6 +26,7 @@ FUNCTION_WORDS = frozenset(
     re.findall(r"\w+", "a an and are as at be by for from in is it like of on or that the this to with")
 )
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+TOKENIZER = "porter unicode61 remove_diacritics 2"  # of FTS5
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,19 @@ class Matches:
     corrected: dict[str, str] = field(default_factory=dict)  # typed word -> word of the products
 
 
+class FullText(Protocol):
+    """Words of an index, which an engine looks up. A phrase is a word, or several side by side in one text."""
+
+    def counts(self, phrases: Sequence[str], upto: int) -> list[int]:
+        """Numbers of products with each phrase, whether they pass a filter or not; counted no further than ``upto``."""
+
+    def named(self, wanted: set[str], words: Sequence[str]) -> Iterable[str]:
+        """Ids of products that pass, whose `plain` id or description is wanted and has the words."""
+
+    def ranked(self, ways: Sequence[Sequence[str]], most: int) -> Iterable[str]:
+        """Ids of products that pass and have all phrases of one of the ways, best first; at least the best ``most``."""
+
+
 def word_tables(entities: Sequence[str]) -> str:
     """Returns the script that adds full-text search to a table ``products``."""
     columns = _columns(entities)
@@ -44,7 +60,7 @@ def word_tables(entities: Sequence[str]) -> str:
     learn = f"INSERT INTO words (rowid, {names}) VALUES ({new});"
     return f"""
     CREATE VIRTUAL TABLE words USING fts5({names}, content='products', content_rowid='row',
-                                          tokenize='porter unicode61 remove_diacritics 2');
+                                          tokenize='{TOKENIZER}');
     CREATE TRIGGER words_added AFTER INSERT ON products BEGIN {learn} END;
     CREATE TRIGGER words_removed AFTER DELETE ON products BEGIN {forget} END;
     CREATE TRIGGER words_moved AFTER UPDATE ON products BEGIN {forget} {learn} END;"""
@@ -65,75 +81,117 @@ def in_memory(entities: Sequence[str], products: Iterable[Sequence[str]]) -> sql
     return connection
 
 
-def matches(connection: sqlite3.Connection, text: str, most: int, passing: np.ndarray | slice) -> Matches:
+def matches(full_text: FullText, text: str, most: int) -> Matches:
     """Finds products that have all of the words, but for those like "of" and "the".
 
     Some of the words tell less than the vector does, above all where products have gaps in their texts.
 
     Args:
-        connection: of a database with `word_tables`.
         text: words; nothing in it is taken for syntax.
         most: products.
-        passing: ascending rows of the products that pass a filter; a slice for all.
     """
     typed = re.findall(r"[^\W_]+", text.encode(errors="ignore").decode())[:MOST_WORDS]
-    unknown = [word for word in dict.fromkeys(typed) if _may_be_wrong(connection, word)][:CORRECTED]
-    corrected = {word: better for word in unknown if (better := _corrected(connection, word))}
+    doubted = [word for word in dict.fromkeys(typed) if _may_be_wrong(word)]
+    known = dict(zip(doubted, full_text.counts(doubted, 1), strict=True))
+    unknown = [word for word in doubted if not known[word]][:CORRECTED]
+    corrected = {word: better for word in unknown if (better := _corrected(full_text, word))}
     words = [corrected.get(word, word) for word in typed]
     if not words:
         return Matches()
-    named = [name for row, name in _named(connection, text, words) if _is_in(row, passing)]
+    named = list(full_text.named({plain(text), " ".join(words).casefold()}, words))
     ways = [words]
     if len(words) <= FEW:  # "t shirt" for "tshirt"
         ways += [[*words[:place], words[place] + words[place + 1], *words[place + 2 :]] for place in range(len(words) - 1)]
-    telling = [quoted for way in ways if (quoted := [_quoted(word) for word in way if word.casefold() not in FUNCTION_WORDS])]
-    query = " OR ".join(f"({' AND '.join(quoted)})" for quoted in telling)
-    ranked: Iterable[str] = _ranked(connection, query, passing) if query else []
+    telling = [phrases for way in ways if (phrases := [word for word in way if word.casefold() not in FUNCTION_WORDS])]
+    ranked = full_text.ranked(telling, most) if telling else []
     return Matches(named, list(islice(dict.fromkeys(chain(named, ranked)), most)), corrected)
+
+
+class DatabaseText:
+    """Words of a database with `word_tables`.
+
+    Args:
+        connection: of the database.
+        passing: ascending rows of the products that pass a filter; a slice for all.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, passing: np.ndarray | slice):
+        self._connection, self._passing = connection, passing
+
+    def counts(self, phrases: Sequence[str], upto: int) -> list[int]:
+        statement = "SELECT COUNT(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
+        return [self._connection.execute(statement, [_quoted(phrase), upto]).fetchone()[0] for phrase in phrases]
+
+    def named(self, wanted: set[str], words: Sequence[str]) -> Iterator[str]:
+        statement = """SELECT row, product_id, caption
+            FROM (SELECT rowid AS found, rank AS score FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?)
+            JOIN products ON row = found ORDER BY score, product_id"""
+        query = f"{{product_id caption}} : ^{_quoted(' '.join(words))}"
+        for row, name, caption in self._connection.execute(statement, [query, EXACT]).fetchall():
+            if wanted & {plain(name), plain(caption)} and self._passes(row):
+                yield name
+
+    def ranked(self, ways: Sequence[Sequence[str]], most: int) -> Iterator[str]:
+        """Ranks the first `RANKED` products."""
+        few = not isinstance(self._passing, slice) and len(self._passing) <= RANKED
+        rows = "AND rowid IN (SELECT value FROM json_each(?))" if few else ""
+        statement = f"""SELECT row, product_id
+            FROM (SELECT rowid AS found, rank AS score FROM words WHERE words MATCH ? {rows} LIMIT ?)
+            JOIN products ON row = found ORDER BY score, product_id"""
+        query = " OR ".join(f"({' AND '.join(map(_quoted, way))})" for way in ways)
+        values = [query, *([str(np.asarray(self._passing).tolist())] if few else []), RANKED]
+        yield from (name for row, name in self._connection.execute(statement, values) if few or self._passes(row))
+
+    def _passes(self, row: int) -> bool:
+        if isinstance(self._passing, slice):
+            return True
+        place = int(np.searchsorted(self._passing, row))
+        return place < len(self._passing) and int(self._passing[place]) == row
+
+
+class Tokens:
+    """Makes the words of FTS5: without case, accents and endings. Thread-safe.
+
+    Example:
+        >>> Tokens()(["Crème brûlée, the dresses", "-"])
+        [['creme', 'brule', 'the', 'dress'], []]
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(":memory:", check_same_thread=False)
+        self._connection.executescript(f"""
+            CREATE VIRTUAL TABLE texts USING fts5(text, content='', tokenize='{TOKENIZER}');
+            CREATE VIRTUAL TABLE tokens USING fts5vocab(texts, 'instance')""")
+
+    def __call__(self, texts: Sequence[str]) -> list[list[str]]:
+        made: list[list[str]] = [[] for _ in texts]
+        with self._lock:
+            self._connection.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", enumerate(texts))
+            for row, _, token in sorted(self._connection.execute("SELECT doc, offset, term FROM tokens")):
+                made[row].append(token)
+            self._connection.execute("INSERT INTO texts (texts) VALUES ('delete-all')")
+        return made
+
+
+def plain(text: str) -> str:
+    """Text without case and superfluous blanks, as exact names are compared."""
+    return " ".join(text.split()).casefold()
 
 
 def _columns(entities: Sequence[str]) -> list[str]:
     return ["product_id", "caption", *(f"tag_{number}" for number in range(len(entities)))]
 
 
-def _ranked(connection: sqlite3.Connection, query: str, passing: np.ndarray | slice) -> Iterator[str]:
-    """Ranks the first `RANKED` products that match and pass."""
-    few = not isinstance(passing, slice) and len(passing) <= RANKED
-    rows = "AND rowid IN (SELECT value FROM json_each(?))" if few else ""
-    statement = f"""SELECT row, product_id
-        FROM (SELECT rowid AS found, rank AS score FROM words WHERE words MATCH ? {rows} LIMIT ?)
-        JOIN products ON row = found ORDER BY score, product_id"""
-    values = [query, *([str(np.asarray(passing).tolist())] if few else []), RANKED]
-    yield from (name for row, name in connection.execute(statement, values) if few or _is_in(row, passing))
+def _may_be_wrong(word: str) -> bool:
+    return SHORTEST <= len(word) <= LONGEST and not word.isdigit() and word.casefold() not in FUNCTION_WORDS
 
 
-def _named(connection: sqlite3.Connection, text: str, words: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Products whose id or whole description is the text, or the corrected words."""
-    wanted = {_plain(text), " ".join(words).casefold()}
-    statement = """SELECT row, product_id, caption
-        FROM (SELECT rowid AS found, rank AS score FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?)
-        JOIN products ON row = found ORDER BY score, product_id"""
-    query = f"{{product_id caption}} : ^{_quoted(' '.join(words))}"
-    for row, name, caption in connection.execute(statement, [query, EXACT]).fetchall():
-        if wanted & {_plain(name), _plain(caption)}:
-            yield row, name
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split()).casefold()
-
-
-def _may_be_wrong(connection: sqlite3.Connection, word: str) -> bool:
-    if not SHORTEST <= len(word) <= LONGEST or word.isdigit() or word.casefold() in FUNCTION_WORDS:
-        return False
-    return not _count(connection, word)
-
-
-def _corrected(connection: sqlite3.Connection, word: str) -> str | None:
-    """Most frequent word of the products one edit away from an unknown one, with its first letter; None if there is none."""
-    found = {other: _count(connection, other) for other in sorted(_edits(word.casefold()))}
-    best = max(found, key=lambda other: found[other])
-    return best if found[best] else None
+def _corrected(full_text: FullText, word: str) -> str | None:
+    """Most frequent phrase of products one edit away from an unknown word, with its first letter; None if there is none."""
+    others = sorted(_edits(word.casefold()))
+    count, best = max(zip(full_text.counts(others, FREQUENT), others, strict=True), key=lambda found: found[0])
+    return best if count else None
 
 
 def _edits(word: str) -> set[str]:
@@ -148,19 +206,6 @@ def _edits(word: str) -> set[str]:
     return (split | shorter | swapped | other | longer) - {word}
 
 
-def _count(connection: sqlite3.Connection, word: str) -> int:
-    """Number of products with a word, up to `FREQUENT`."""
-    statement = "SELECT COUNT(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
-    return connection.execute(statement, [_quoted(word), FREQUENT]).fetchone()[0]
-
-
 def _quoted(words: str) -> str:
     """Makes a phrase of FTS5."""
     return '"' + words.replace('"', '""') + '"'
-
-
-def _is_in(row: int, passing: np.ndarray | slice) -> bool:
-    if isinstance(passing, slice):
-        return True
-    place = int(np.searchsorted(passing, row))
-    return place < len(passing) and int(passing[place]) == row

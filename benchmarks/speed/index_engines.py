@@ -2,7 +2,8 @@
 
 ``local`` is our complete index (`local_store`), ``milvus-lite`` a Milvus Lite file (`milvus_store`), ``milvus`` the given
 ``server``, whose memory is not counted. The others are bare FAISS indexes of the vectors, without ids, tags or files, as lower
-bounds. Counts of all tags and deletions are timed once. Each runs in a process of its own, one query at a time.
+bounds. Counts of all tags, deletions, and searches for words at first, again and after a change are timed once. Each runs in a
+process of its own, one query at a time.
 """
 
 import json
@@ -28,6 +29,7 @@ PROBES = 64  # clusters that IVF searches
 COLLECTION = "e2_speed"  # on a server; replaced by each run
 SELECTIVE = "a hundredth"
 DELETED = 1000
+WORDS = "product c3 b7"  # of a few products
 
 Search = Callable[[np.ndarray, bool], list[str]]  # query (D,), whether filtered -> ids
 Built = tuple[float, Search, Mapping[str, Callable[[], Any]]]  # seconds, search, what else is timed once, by name
@@ -89,10 +91,14 @@ def _with_products(engine: str, place: str, products: int, width: int, top_k: in
     def search(query: np.ndarray, filtered: bool) -> list[str]:
         return [hit.product_id for hit in index.search(query, top_k, expression if filtered else None)[0]]
 
-    others = {
+    words = partial(index.words, WORDS, top_k)
+    others: dict[str, Callable[[], Any]] = {
         "facets_s": index.facets,
         "filtered_facets_s": lambda: index.facets(expression),
+        "words_s": words,
+        "words_again_s": words,
         "delete_s": lambda: index.delete([str(row) for row in range(DELETED)]),
+        "changed_words_s": words,
     }
     return took, search, others
 

@@ -7,7 +7,7 @@ from e2.adapters.search.engines import create_store
 from e2.adapters.search.hybrid import fused, hybrid_search
 from e2.adapters.search.index import ProductIndex
 from e2.adapters.search.local_store import LocalStore
-from e2.adapters.search.words import in_memory, matches
+from e2.adapters.search.words import DatabaseText, in_memory, matches
 from tests.adapters.search.conftest import entry, manifest, unit
 
 TEXTS = [
@@ -63,7 +63,7 @@ def test_words_find_products(shop, text, first, corrected):
 
 def test_small_words_are_never_corrected():
     lines = [("1", "Lime dress, thin, full width", "lime"), ("2", "Form of a line", "lime")]
-    found = matches(in_memory(["colour"], lines), "like this dress with", 5, slice(None))
+    found = matches(DatabaseText(in_memory(["colour"], lines), slice(None)), "like this dress with", 5)
     assert (found.ranked, found.corrected) == (["1"], {})
 
 
@@ -71,7 +71,7 @@ def test_a_word_of_any_length_costs_little():
     connection = in_memory([], [("1", "a dress")])
     asked = []
     connection.set_trace_callback(asked.append)
-    matches(connection, "".join(chr(0x4E00 + letter) for letter in range(60)), 5, slice(None))
+    matches(DatabaseText(connection, slice(None)), "".join(chr(0x4E00 + letter) for letter in range(60)), 5)
     assert len(asked) < 100
 
 

@@ -124,8 +124,8 @@ def test_every_value_is_escaped():
 
 def test_a_collection_without_lists_of_values_is_refused_and_replaced(milvus, monkeypatch):
     """Those of earlier versions; their filters were refused by servers of version 2.3."""
-    earlier = schema(manifest())
-    monkeypatch.setattr(milvus_collections, "schema", lambda manifest: without(earlier, SEVERAL))
+    earlier = schema(manifest(), full_text=False)
+    monkeypatch.setattr(milvus_collections, "schema", lambda manifest, full_text: without(earlier, SEVERAL))
     with pytest.raises(InputError, match="was built by an earlier version; build it again by e2 index build --overwrite"):
         create_store(milvus, manifest())
     monkeypatch.undo()
