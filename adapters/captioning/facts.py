@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from e2.errors import InputError
 from e2.spelling import PhraseMatch, Phrases, spelling
 
 MODES = ("tags", "sure", "free")
-Mode = Literal["tags", "sure", "free"]
 PRECISION = 0.9  # share of right statements from which an entity is sure
 FEW = 10  # with fewer statements, a share says little
 PHOTOS = 500  # most labelled photos that are captioned to measure it

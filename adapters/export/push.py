@@ -17,6 +17,8 @@ from e2.files import atomic_path, output_folder
 from e2.outputs import LEDGER, OutputKind
 from e2.settings import require_choice
 
+PUSHED = ("e2", *FORMATS)
+
 
 def repository_folder(
     model: Path, repo: str, out: Path, *, format: str = "e2", metrics: Sequence[Path] = (), licence: str | None = None
@@ -34,7 +36,7 @@ def repository_folder(
     Raises:
         InputError: no checkpoint, a bad name, metrics of another model, or a model that the format cannot hold.
     """
-    require_choice("format", format, ("e2", *FORMATS))
+    require_choice("format", format, PUSHED)
     check_name(repo)
     config, records = read_config(model), read_metrics(metrics, model)
     if format == "e2":

@@ -84,7 +84,7 @@ CHOICES = {  # command and option: the module whose own list says what there is
     "compose search --target": ("e2.adapters.search.memory", "TARGETS"),
     "index build --vector-type": ("e2.adapters.search.vector_types", "TYPES"),
     "index search --method": ("e2.adapters.composed.methods", "METHODS"),
-    "push --format": ("e2.adapters.export.push", "FORMATS"),
+    "push --format": ("e2.adapters.export.push", "PUSHED"),
     "export --format": ("e2.adapters.export.writing", "FORMATS"),
     "evaluate retrieval --protocol": ("e2.benchmarks.retrieval.evaluate", "PROTOCOLS"),
     "evaluate retrieval --rule": ("e2.benchmarks.retrieval.candidates", "RULES"),
