@@ -195,6 +195,9 @@ class DataConfig:
         "leaves larger ones to Pillow, which shrinks them while it decodes",
     )
     batch_size: Count = setting(128, "products a step, over all processes")
+    replacement: bool = setting(
+        False, "draw each product of a batch among all of its catalogue, as streams are resampled; false = each once a turn"
+    )
     chunk_size: Count | None = setting(None, "products encoded at a time; the gradients stay those of the whole batch")
     workers: Natural = setting(2, "processes that decode and augment photos")
     views: Count | None = setting(

@@ -2,7 +2,7 @@
 
 Each catalogue is an endless row of turns, each a fresh permutation of its products. An epoch takes the next piece of each row
 and mixes the pieces evenly. So all products of a catalogue are drawn equally often, give or take one, and one of them twice in
-a batch only if a turn ends within it.
+a batch only if a turn ends within it. With replacement each place of the row is a draw of its own among all products.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ class Portion:
 
     size: int  # products
     weight: float = 1.0  # times that an epoch shows each of them, on average
+    replacement: bool = False  # each place is drawn among all products, whatever was shown before
 
     @property
     def shown(self) -> int:
@@ -38,6 +39,9 @@ def epoch_order(portions: Sequence[Portion], seed: int, epoch: int) -> np.ndarra
 
 def _row(portion: Portion, number: int, seed: int, span: range) -> np.ndarray:
     """Turn and product of a span of a portion's endless row of turns, (length, 2)."""
+    if portion.replacement:  # a turn each, so that a product drawn again is seen in another view
+        drawn = np.random.default_rng((seed, span.start, number, portion.size)).integers(portion.size, size=len(span))
+        return np.stack([np.arange(span.start, span.stop), drawn], axis=1)
     pieces = []
     for turn in range(span.start // portion.size, -(-span.stop // portion.size)):
         order = np.random.default_rng((seed, turn, number)).permutation(portion.size)

@@ -1,6 +1,7 @@
 """Several catalogues to train on at once, each with a weight."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class Mixture:
         return Mixture([texts_only(each) for each in self.catalogues], [portion.weight for portion in self.portions])
 
 
-def portions_of(catalogue: Catalogue) -> tuple[Portion, ...]:
-    """Parts of a mixture; one of weight 1 for any other catalogue."""
-    return catalogue.portions if isinstance(catalogue, Mixture) else (Portion(len(catalogue)),)
+def portions_of(catalogue: Catalogue, replacement: bool) -> tuple[Portion, ...]:
+    """Parts of a mixture, one of weight 1 for any other catalogue, drawn with ``replacement`` or without."""
+    portions = catalogue.portions if isinstance(catalogue, Mixture) else (Portion(len(catalogue)),)
+    return tuple(replace(portion, replacement=replacement) for portion in portions)

@@ -79,7 +79,8 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
     check_data(config, train_data)
     kind = method_class(config.method)
     accelerator = make_accelerator(config, out)
-    sampler = StepSampler(portions_of(train_data), config.data.batch_size, start=0, stop=0, seed=config.seed)
+    portions = portions_of(train_data, config.data.replacement)
+    sampler = StepSampler(portions, config.data.batch_size, start=0, stop=0, seed=config.seed)
     if sampler.batch_size < accelerator.num_processes:
         raise InputError(f"{accelerator.num_processes} processes need at least as many products a batch; raise --batch-size")
     model, transform, val_transform = start_model(config)

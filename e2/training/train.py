@@ -135,7 +135,7 @@ def batches(run: Run) -> Iterator[Batch]:
     """Yields the run's remaining batches, ready for a step."""
     accelerator, data = run.accelerator, run.config.data
     sampler = StepSampler(
-        portions_of(run.views.catalogue),
+        portions_of(run.views.catalogue, data.replacement),
         data.batch_size,
         start=run.progress.step,
         stop=run.steps,

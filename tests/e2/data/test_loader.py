@@ -1,5 +1,6 @@
 import io
 import itertools
+import math
 import multiprocessing
 from collections import Counter
 
@@ -74,6 +75,20 @@ def test_several_catalogues_resume_and_are_shared_among_processes():
     shares = [list(StepSampler(portions, 6, start=0, stop=30, seed=4, rank=rank, world=2)) for rank in range(2)]
     assert [sorted(left + right) for left, right in zip(*shares, strict=True)] == [sorted(batch) for batch in through]
     assert StepSampler(portions, 100, start=0, stop=1, seed=4).batch_size == 52
+
+
+def test_products_drawn_with_replacement_keep_the_weights_and_are_seen_anew():
+    portions = [Portion(1000, replacement=True), Portion(400, 0.5, replacement=True)]
+    orders = [epoch_order(portions, 7, epoch) for epoch in range(3)]
+    assert [len(order) for order in orders] == [1200] * 3 and not np.array_equal(orders[0][:, 1], orders[1][:, 1])
+    assert np.array_equal(orders[2], epoch_order(portions, 7, 2))
+    for order in orders:
+        first, second = order[order[:, 1] < 1000], order[order[:, 1] >= 1000]
+        assert (len(first), len(second)) == (1000, 200)
+        assert abs(len(set(first[:, 1].tolist())) / 1000 - (1 - 1 / math.e)) < 0.05  # of draws with replacement
+    assert all(count == 1 for count in Counter(map(tuple, np.concatenate(orders).tolist())).values())  # another view each time
+    through = list(StepSampler(portions, 100, start=0, stop=30, seed=4))
+    assert list(StepSampler(portions, 100, start=17, stop=30, seed=4)) == through[17:]
 
 
 def views(shop, tiny, seed=0, text="caption"):
