@@ -43,7 +43,7 @@ def fetched(addresses: Sequence[str], then: Callable[[Path], object] | None = No
 
     Args:
         addresses: of the files.
-        then: called with each copy that this process fetched, while others are still on their way.
+        then: called with each copy that was missing, while others are still on their way; by several processes at once.
 
     Raises:
         InputError: a file that cannot be fetched or stored.
@@ -53,7 +53,8 @@ def fetched(addresses: Sequence[str], then: Callable[[Path], object] | None = No
     links, workers, work = ThreadPoolExecutor(AT_ONCE), ThreadPoolExecutor(os.cpu_count()), list[Future]()
 
     def fetch(address: str) -> None:
-        if _fetch(address) and then:
+        _fetch(address)
+        if then:
             work.append(workers.submit(then, _copy_of(address)))
 
     try:
@@ -71,17 +72,15 @@ def _copy_of(address: str) -> Path:
     return cache.cache_folder() / "remote" / cache.key(address) / name_of(address)
 
 
-def _fetch(address: str) -> bool:
-    """Fetches a file, or waits for the process that does; tells whether it was this one."""
+def _fetch(address: str) -> None:
+    """Fetches a file, or waits for the process that does."""
     copy = _copy_of(address)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with cache.one_at_a_time(copy, f"fetches {_shown(address)}"):
-            there = copy.exists()
-            if not there:
+            if not copy.exists():
                 with atomic_path(copy, cache=True) as temporary, temporary.open("wb") as file:
                     file.writelines(_contents(address))
-        return not there
     except OSError as error:
         raise InputError(f"cannot write {copy} ({error}); set E2_CACHE to a folder with room for it") from error
 

@@ -38,6 +38,7 @@ from e2.errors import InputError, escaped, in_brief, in_short, printable
 from e2.extras import extra
 from e2.files import atomic_path
 from e2.json_once import RepeatedKey, loads_once
+from e2.lockfile import LockFile
 
 FORMAT = 6  # version of the cache; counts up whenever the same shards give other samples
 TEXT_ENDINGS = ("json", "txt")
@@ -269,14 +270,17 @@ def shard_index(file: Path) -> pa.Table:
 
 
 def decode_once(file: Path) -> None:
-    """Indexes a shard and decodes its photos; keeps the places of the good ones, which a catalogue's check then leaves out."""
-    images, good = TarImages((file,)), []
-    for place in shard_index(file).column("images").combine_chunks().flatten().to_pylist():
-        with contextlib.suppress(BadImage):
-            check_image(images.read({"shard": 0, **place}))
-            good.append(place["offset"])
-    with atomic_path(_verdict_on(file), cache=True) as temporary:
-        temporary.write_text(json.dumps(good))
+    """Indexes a shard and decodes its photos, in one of several processes; a catalogue's check leaves out those found good."""
+    verdict, images, good = _verdict_on(file), TarImages((file,)), []
+    with LockFile(verdict.with_name(f"{verdict.name}.lock")).held():
+        if verdict.exists():
+            return
+        for place in shard_index(file).column("images").combine_chunks().flatten().to_pylist():
+            with contextlib.suppress(BadImage):
+                check_image(images.read({"shard": 0, **place}))
+                good.append(place["offset"])
+        with atomic_path(verdict, cache=True) as temporary:
+            temporary.write_text(json.dumps(good))
 
 
 @functools.lru_cache(maxsize=128)

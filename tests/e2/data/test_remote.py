@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -116,6 +117,18 @@ def test_photos_are_checked_while_other_shards_are_on_their_way(server, reached,
     spec = f"webdataset:{address}/{{train-000000,late/train-000001,late/train-000002}}.tar"
     assert list(open_catalogue(spec, "train", progress=False)) == list(truth)
     assert Handler.own.late == [True, True]
+
+
+def test_what_two_open_at_once_is_fetched_and_decoded_once(server, reached, monkeypatch):
+    address, asked, _ = server
+    decoded, decode = [], shards.check_image
+    monkeypatch.setattr(shards, "check_image", lambda image: (decoded.append(image), decode(image)))
+    monkeypatch.setattr("e2.data.check.check_image", None)
+    spec = f"webdataset:{address}/train-{{000000..000002}}.tar"
+    with ThreadPoolExecutor(2) as pool:
+        left, right = pool.map(lambda _: list(open_catalogue(spec, "train", progress=False)), range(2))
+    assert left == right and set(asked.values()) == {1}
+    assert len(decoded) == sum(len(product.images) for product in left)
 
 
 def test_a_bad_photo_in_a_remote_shard_is_named(server, reached):
