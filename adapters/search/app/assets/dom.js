@@ -66,9 +66,10 @@ export const hush = () => said.classList.remove("shown");
 
 // Changes the page; if that takes away what had the focus, the heading gets it.
 export function changing(change) {
-  const before = document.activeElement;
+  const focused = document.activeElement !== document.body;
   change();
-  if (before !== document.body && !(before.isConnected && before.checkVisibility())) $("heading").focus({ preventScroll: true });
+  const now = document.activeElement;
+  if (focused && (now === document.body || !now.checkVisibility())) $("heading").focus({ preventScroll: true });
 }
 
 // What failed, and whether trying again may help.

@@ -385,6 +385,10 @@ def test_what_had_the_focus_and_went_leaves_it_to_the_heading(page):
         if name == "chip":
             page.goto("/")
         shown(page)
+    page.locator('[data-tag="brand:Nike"]').press("Space")  # one that stays keeps it
+    page.wait_for_url(re.compile("tag=brand"))
+    shown(page)
+    assert page.locator('[data-tag="brand:Nike"]:focus').count() == 1
 
 
 def test_filters_on_a_phone_are_all_there_is_until_they_close(page):
