@@ -5,7 +5,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,10 +13,11 @@ from e2.adapters.composed.lexicon import Value
 from e2.adapters.composed.rule_editor import RuleEditor, covers
 from e2.adapters.search.filters import Filter, Not, OneOf, all_of
 from e2.adapters.search.index import ProductSearch
-from e2.data.product import values_of
+from e2.data.product import tag_of, values_of
 
 NEIGHBOURS = 10  # products nearest to a photo, whose tags tell the photo's
 AGREED = 0.5  # share of them that must have the same tag
+SEVERAL = 2  # of them that must share a garment, for it to be one that the photo may show
 
 
 @dataclass(frozen=True)
@@ -26,29 +27,43 @@ class Reference:
     wish: str
     editor: RuleEditor  # knows the values of the searched products
     tags: Mapping[str, str]  # its own, or the `agreed_tags` of its photo
+    near: Mapping[str, str] = field(default_factory=dict)  # the `near_tags` of its photo
 
 
 def agreed_tags(products: ProductSearch, vector: np.ndarray) -> dict[str, str]:
     """Reads tags off a photo (1, D): those that most of the nearest products share; others are no more than guesses."""
-    if not products.entities:
-        return {}
-    nearest = [hit.tags for hit in products.search(vector, NEIGHBOURS)[0]]
-    counts = {
-        entity: Counter(value for tags in nearest if entity in tags for value in values_of(tags[entity]))
-        for entity in products.entities
-    }
-    best = {entity: found.most_common(1)[0] for entity, found in counts.items() if found}
+    nearest = _nearest(products, vector)
+    best = {entity: found.most_common(1)[0] for entity, found in _counted(products, nearest).items() if found}
     return {entity: value for entity, (value, count) in best.items() if count > AGREED * len(nearest)}
 
 
+def near_tags(products: ProductSearch, vector: np.ndarray) -> dict[str, str]:
+    """Returns the values that several of the products nearest to a photo (1, D) share, though they may not agree on one."""
+    counts = _counted(products, _nearest(products, vector))
+    shared = {entity: [value for value, count in found.most_common() if count >= SEVERAL] for entity, found in counts.items()}
+    return {entity: tag_of(values) for entity, values in shared.items() if values}
+
+
+def _nearest(products: ProductSearch, vector: np.ndarray) -> list[Mapping[str, str]]:
+    return [hit.tags for hit in products.search(vector, NEIGHBOURS)[0]] if products.entities else []
+
+
+def _counted(products: ProductSearch, nearest: Sequence[Mapping[str, str]]) -> dict[str, Counter[str]]:
+    return {
+        entity: Counter(value for tags in nearest if entity in tags for value in values_of(tags[entity]))
+        for entity in products.entities
+    }
+
+
 def kept_tags(reference: Reference) -> dict[str, str]:
-    """Returns the reference's garment, if it is known and the wish does not change it."""
+    """Returns the reference's garment, or those that its photo may show, as far as the wish does not change it."""
     lexicon, changes = reference.editor.lexicon, reference.editor.read(reference.wish)
     entity = lexicon.kind("garment")
-    if entity not in reference.tags or entity in changes.puts or entity in changes.different:
+    if entity in changes.puts or entity in changes.different:
         return {}
-    value = reference.tags[entity]
-    return {} if any(covers(gone, lexicon.named(entity, value)) for gone in changes.gone) else {entity: value}
+    known = values_of(reference.tags.get(entity) or reference.near.get(entity, ""))
+    left = [value for value in known if value and not any(covers(gone, lexicon.named(entity, value)) for gone in changes.gone)]
+    return {entity: tag_of(left)} if left else {}
 
 
 def keeps(tags: Mapping[str, str], kept: Mapping[str, str]) -> bool:

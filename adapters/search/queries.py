@@ -20,7 +20,7 @@ from e2.adapters.search.asked_sizes import AskedSizes, asked_sizes
 from e2.adapters.search.filters import Filter, Not, OneOf, all_of
 from e2.adapters.search.hybrid import hybrid_search
 from e2.adapters.search.index import MOST, ProductIndex, ProductSearch, Where
-from e2.adapters.search.keeping import Reference, agreed_tags, keeps, kept_tags, tiers, wished_tags
+from e2.adapters.search.keeping import Reference, agreed_tags, keeps, kept_tags, near_tags, tiers, wished_tags
 from e2.adapters.search.photos import QueryPhotos
 from e2.adapters.search.pictures import jpeg_of
 from e2.adapters.search.reranking.base import Reranker, RerankHit, RerankQuery, reordered
@@ -149,7 +149,8 @@ def composed_query(
     vocabulary = vocabulary_of(products) if vocabulary is None else vocabulary
     tags = tags_of_photos(products, photos)
     found = composer.composed(photos.references(composer.encoder, tags=[tags]), [sizes.rest])
-    query = careful(found, Reference(sizes.rest, RuleEditor(vocabulary), tags), composer.encoder.encode_texts, vocabulary)
+    reference = Reference(sizes.rest, RuleEditor(vocabulary), tags, near_tags(products, photos.look.features))
+    query = careful(found, reference, composer.encoder.encode_texts, vocabulary)
     return query.begun(photos).narrowed(sizes)
 
 

@@ -92,7 +92,13 @@ class Models:
         return entity if entity in self.vocabulary else None
 
     def compose(
-        self, method: str, photos: QueryPhotos, wish: str, tags: Mapping[str, str], weight: float = TEXT_WEIGHT
+        self,
+        method: str,
+        photos: QueryPhotos,
+        wish: str,
+        tags: Mapping[str, str],
+        near: Mapping[str, str],
+        weight: float = TEXT_WEIGHT,
     ) -> IndexQuery:
         """Composes a query from photos and a wish.
 
@@ -101,6 +107,7 @@ class Models:
             photos: those of the query.
             wish: what should differ.
             tags: `tags_of_photos`.
+            near: `near_tags` of the photos.
             weight: of ``slerp``: 0 = only the photo, 1 = only the words.
         """
         if method == BLEND:
@@ -109,7 +116,7 @@ class Models:
             raise InputError(f"there is no method {method!r} here; choose {', '.join(self.methods)}")
         else:
             found = self._composed[method, photos.image is not None]((photos, wish, tags))
-        return self._careful(found, wish, tags).begun(photos)
+        return self._careful(found, Reference(wish, self.editor, tags, near)).begun(photos)
 
     def read_tags(self, photo: SentPhoto) -> dict[str, list[tuple[str, float]]]:
         """Reads the nearest values of each entity with their cosines, nearest first; empty for a catalogue without tags."""
@@ -123,10 +130,10 @@ class Models:
             for entity, rows in nearest.items()
         }
 
-    def _careful(self, found: Composed, wish: str, tags: Mapping[str, str]) -> IndexQuery:
+    def _careful(self, found: Composed, reference: Reference) -> IndexQuery:
         """Makes the query of one wish avoid what the wish rejects, and keep what it does not name."""
         encode = lambda texts: np.stack([self.text(text) for text in texts])  # noqa: E731 - remembered ones
-        return careful(found, Reference(wish, self.editor, tags), encode, self.vocabulary)
+        return careful(found, reference, encode, self.vocabulary)
 
     def _texts(self, texts: list[str]) -> list[np.ndarray]:
         return list(self.encoder.encode_texts(texts, progress=False))

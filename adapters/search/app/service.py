@@ -27,7 +27,7 @@ from e2.adapters.search.app.schemas import (
 from e2.adapters.search.asked_sizes import asked_sizes
 from e2.adapters.search.filters import Filter, all_of, number_of
 from e2.adapters.search.index import ProductIndex
-from e2.adapters.search.keeping import agreed_tags
+from e2.adapters.search.keeping import agreed_tags, near_tags
 from e2.adapters.search.photos import QueryPhoto, QueryPhotos, joined, read_box
 from e2.adapters.search.queries import UNRANKED, Found, IndexQuery, alike, search, tags_of_photos, vocabulary_of
 from e2.adapters.search.reranking.base import Reranker
@@ -251,7 +251,8 @@ class SearchService:
         if not words:
             return alike(photos).narrowed(sizes), None
         method = asked.method or self.models.methods[0]
-        query = self.models.compose(method, photos, words, tags_of_photos(index, photos), asked.weight)
+        near = near_tags(index, photos.look.features)
+        query = self.models.compose(method, photos, words, tags_of_photos(index, photos), near, asked.weight)
         return query.narrowed(sizes), method
 
     def _photos(self, asked: Search) -> QueryPhotos:

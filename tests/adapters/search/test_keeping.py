@@ -9,11 +9,13 @@ from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.search import queries
 from e2.adapters.search.engines import create_store
 from e2.adapters.search.index import ProductIndex, ProductSearch
-from e2.adapters.search.keeping import Reference, agreed_tags, kept_tags, wished_tags
+from e2.adapters.search.keeping import Reference, agreed_tags, kept_tags, near_tags, wished_tags
 from e2.adapters.search.queries import IndexQuery, search, vocabulary_of
 from e2.adapters.search.store import Entry
+from e2.data.product import values_of
 from tests.adapters.search.conftest import manifest
 
+BLUE_SHOE = np.array([-0.6, 0.0, 0.8], np.float32)
 RED_SHIRT = np.array([[1.0, 0.0, 0.0]])
 GARMENTS, COLOURS = ("Tshirts", "Backpacks"), ("Red", "Blue", "Light Blue")
 
@@ -75,6 +77,21 @@ def test_pages_continue_each_other_through_all_tiers(products):
 )
 def test_the_garment_is_kept_unless_the_wish_changes_it(products, wish, tags, kept):
     assert kept_tags(query(products, wish, tags).reference) == kept
+
+
+def test_a_photo_whose_neighbours_are_of_several_garments_keeps_those(products):
+    between = np.array([[0.5, 0.5, 1.0]])
+    near = near_tags(products, between)
+    assert "kind" not in agreed_tags(products, between) and set(values_of(near["kind"])) == set(GARMENTS)
+    editor = RuleEditor(vocabulary_of(products))
+    keep = lambda wish, tags={}: kept_tags(Reference(wish, editor, tags, near))  # noqa: E731, B006 - never changed
+    assert keep("in blue") == {"kind": near["kind"]}
+    assert keep("in blue, no backpack") == {"kind": "Tshirts"} and keep("as a backpack") == {}
+    assert keep("in blue", {"kind": "Backpacks"}) == {"kind": "Backpacks"}  # what is known wins
+    shoes = [Entry(f"shoe-{n}", "", "", {"kind": "Shoes", "colour": "Blue"}, b"", BLUE_SHOE) for n in range(3)]
+    products.store.write(shoes)
+    query = IndexQuery(BLUE_SHOE[None], reference=Reference("in blue", editor, {}, near))
+    assert not any(name.startswith("shoe") for name in names(search(products, query, 30)))
 
 
 def test_neighbours_that_do_not_agree_tell_nothing(products):

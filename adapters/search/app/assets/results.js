@@ -124,7 +124,7 @@ function showLine(found) {
   const [entity, value] = Object.entries(found.steps.kept || {})[0] || [];
   const keeps = (item) => valuesOf(item.product.tags[entity]).some((own) => valuesOf(value).includes(own));
   const other = entity && items.find((item) => !keeps(item));
-  if (other) return other.before(el("li", { className: "line" }, "Not ", el("bdi", {}, value), ", but near to your wish"));
+  if (other) return other.before(el("li", { className: "line" }, "Not ", el("bdi", {}, valuesOf(value).join(" or ")), ", but near to your wish"));
   const strong = items.findLastIndex((item) => !item.product.weak);
   items[strong + 1]?.before(el("li", { className: "line" }, "Weaker matches"));
 }
