@@ -32,15 +32,11 @@ def size_tags(vocabulary: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def shown_in_photos(vocabulary: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Leaves out the `size_tags` of a vocabulary, links, and tags without a value.
+    """Leaves out the `size_tags` of a vocabulary, tags of links, and tags without a value.
 
-    >>> shown_in_photos({"size": ["S", "36"], "colour": ["red", ""], "page": ["https://shop.example/1"]})
+    >>> shown_in_photos({"size": ["S", "36"], "colour": ["red", ""], "page": ["sold out", "https://shop.example/1"]})
     {'colour': ['red']}
     """
     sizes = size_tags(vocabulary)
-    words = {
-        entity: [value for value in found if value and not value.startswith(LINKS)]
-        for entity, found in vocabulary.items()
-        if entity not in sizes
-    }
-    return {entity: values for entity, values in words.items() if values}
+    words = {entity: [value for value in found if value] for entity, found in vocabulary.items() if entity not in sizes}
+    return {entity: values for entity, values in words.items() if values and not any(v.startswith(LINKS) for v in values)}

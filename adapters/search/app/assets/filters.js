@@ -97,13 +97,14 @@ function filterGroup(entity) {
     more = left;
     looked = null;
     chosen = new Set(tags.filter((tag) => entityOf(tag) === entity).map((tag) => tag.slice(entity.length + 1)));
-    values = Object.entries(counts).filter(([value]) => value && !isLink(value));
+    values = Object.entries(counts).filter(([value]) => value);
     for (const value of chosen) if (!(value in counts)) values.unshift([value, 0]);
     values.sort(([a], [b]) => chosen.has(b) - chosen.has(a)); // stable: the frequent stay first within both
     numbers?.show(counts, between);
     if (numbers && values.length > MANY) values = values.slice(0, chosen.size);
     finder.hidden = values.length <= MANY;
-    node.hidden = !Object.keys(counts).some((value) => value && !isLink(value)) && !chosen.size && !between.some((range) => entityOf(range) === entity);
+    const filters = Object.keys(counts).some((value) => value) && !Object.keys(counts).some(isLink);
+    node.hidden = !filters && !chosen.size && !between.some((range) => entityOf(range) === entity);
     fill();
     if (more && finder.value) look();
   }

@@ -109,7 +109,7 @@ function nothing(wanted, { steps }) {
 }
 
 function counted(wanted, found) {
-  const closely = found.steps.reranked && !wanted.photos.length ? [`; looked at closely: ${found.steps.reranked}`] : [];
+  const closely = found.steps.reranked && !wanted.photos.length && !found.steps.reranked.startsWith("0 ") ? [`; looked at closely: ${found.steps.reranked}`] : [];
   const spelling = Object.entries(found.steps.spelling || {})
     .flatMap(([typed, read]) => ["; “", el("bdi", {}, typed), "” read as “", el("bdi", {}, read), "”"]);
   const only = found.steps.only ? ["; only ", el("bdi", {}, found.steps.only)] : [];
@@ -131,7 +131,7 @@ function showLine(found) {
 
 // Values of tags that say something as a search.
 const wordsIn = (facets) => Object.entries(facets).filter(([entity]) => !about.numbers.includes(entity))
-  .map(([, counts]) => Object.keys(counts).filter((value) => value && !isLink(value)));
+  .map(([, counts]) => Object.keys(counts).filter((value) => value)).filter((values) => !values.some(isLink));
 
 function suggest(facets) {
   const values = wordsIn(facets).flatMap((found) => found.slice(0, 100));

@@ -420,7 +420,7 @@ def test_a_filter_of_the_api_in_the_address_counts_and_can_be_removed(page):
 def test_links_of_products_are_neither_filters_nor_searches(page):
     def add(route):
         answer = route.fetch().json()
-        answer["facets"][COLON] = {f"https://shop.example/{number}": 1 for number in range(30)}
+        answer["facets"][COLON] = {f"https://shop.example/{number}": 1 for number in range(30)} | {"sold out": 9}
         route.fulfill(json=answer)
 
     page.route(re.compile("/api/search"), add)
