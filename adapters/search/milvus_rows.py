@@ -6,7 +6,6 @@ import io
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pymilvus import CollectionSchema, DataType, MilvusClient
-from rich.console import Console
 
 from e2.adapters.search.milvus_filter import SEVERAL, listed
 from e2.adapters.search.milvus_words import add_fields
@@ -14,6 +13,7 @@ from e2.adapters.search.store import Entry, IndexHit, Manifest
 from e2.adapters.search.vector_types import TYPES
 from e2.data.product import SEPARATOR, values_of
 from e2.errors import InputError, printable
+from e2.notes import say
 
 WORD_BYTES, TEXT_BYTES = (
     4096,
@@ -95,7 +95,7 @@ def _fitting_caption(entry: Entry) -> str:
     if (size := _size(entry, "description", entry.caption)) <= TEXT_BYTES:
         return entry.caption
     line = f"{_named(entry)}: of its description of {size:,} bytes the first {TEXT_BYTES:,} were kept, the most Milvus takes"
-    Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(line)
+    say(line)
     return entry.caption.encode()[:TEXT_BYTES].decode(errors="ignore")
 
 
