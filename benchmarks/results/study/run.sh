@@ -46,6 +46,8 @@ for study in $studies; do
       e2 study "$study" "${drawn[@]}" "${tower[@]}" --seeds "$SEEDS" --variants clip,$pooled,e2 --out "$RESULTS/$study/boutique-224"
       if [ "$study" = controls ]; then
         e2 study controls "${real[@]}" "${tower[@]}" --seeds 0 --variants clip,clip-pooled,e2 --out "$RESULTS/controls/fashion-products-224-seed0"
+        e2 study main "${real[@]}" "${tower[@]}" --set data.augment=null --seeds "$SEEDS" --variants clip,multifield,e2 \
+          --out "$RESULTS/main/fashion-products-224"
       fi
       ;;
     fine-tuned)
