@@ -11,7 +11,7 @@ import numpy as np
 
 from e2.adapters.composed.lexicon import Value
 from e2.adapters.composed.rule_editor import RuleEditor, covers
-from e2.adapters.search.filters import Filter, Not, OneOf, all_of
+from e2.adapters.search.filters import Filter, Not, OneOf, Or, all_of
 from e2.adapters.search.index import ProductSearch
 from e2.data.product import tag_of, values_of
 
@@ -84,12 +84,13 @@ def wished_tags(products: ProductSearch, reference: Reference) -> dict[str, list
 
 
 def tiers(where: Filter | None, kept: Mapping[str, str], wished: Mapping[str, Sequence[str]]) -> list[Filter | None]:
-    """Parts the products that pass a filter: those with the kept and wished tags, those with the kept ones, the others."""
+    """Parts the products that pass: with the kept tags and all wished ones, with some of these, with none, the others."""
     same = all_of(OneOf(entity, values_of(value)) for entity, value in kept.items())
-    named = all_of(OneOf(entity, tuple(values)) for entity, values in wished.items())
+    each = [OneOf(entity, tuple(values)) for entity, values in wished.items()]
+    some = Or(tuple(each)) if len(each) > 1 else None
     found: list[Filter | None] = []
     before: list[Filter] = []
-    for better in dict.fromkeys([all_of([same, named]), same or named]):
+    for better in dict.fromkeys([all_of([same, *each]), all_of([same, some]), same]):
         if better is not None:
             found.append(all_of([where, better, *map(Not, before)]))
             before.append(better)

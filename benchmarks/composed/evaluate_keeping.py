@@ -19,7 +19,7 @@ from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.search.filters import Filter, equals
 from e2.adapters.search.index import ProductSearch
-from e2.adapters.search.keeping import Reference, agreed_tags, kept_tags
+from e2.adapters.search.keeping import Reference, agreed_tags, kept_tags, near_tags
 from e2.adapters.search.memory import MemoryStore
 from e2.adapters.search.queries import IndexQuery, careful, search, vocabulary_of
 from e2.benchmarks.composed.data.tagged_queries import TaggedQuery
@@ -56,21 +56,22 @@ class Swaps:
         self.features = vectors[rows]
         self.known = [dict(catalogue[row].tags) for row in rows]
         self.read = [agreed_tags(self.products, vector) for vector in self.features]
+        self.near = [near_tags(self.products, vector) for vector in self.features]
 
     def found(self, method: str) -> dict[str, np.ndarray]:
         """Returns whether one of the first hits is right, (Q,) for each way to search.
 
         ``vector``: by the composed vector alone. ``garment``: likewise, among products of the reference's garment, unless the
         wish changes it. ``known``: as searches rank, garment and wished tags first, by the reference's own tags. ``read``: as
-        they rank after a photo, by tags on which the nearest products agree; one of those is the reference.
+        they rank after a photo, by tags on which the nearest products agree, or several share; one of those is the reference.
         """
         wishes = [query.wishes[0] for query in self.queries]
         composer = start_search(self.encoder, method, None, None, vocabulary=self.vocabulary)
         right: dict[str, list[bool]] = {way: [] for way in WAYS}
-        for knowledge, tags in (("read", self.read), ("known", self.known)):
+        for knowledge, tags, near in (("read", self.read, self.near), ("known", self.known, [{}] * len(wishes))):
             composed = composer.composed(References(self.encoder, None, self.features, tags=tags), wishes).separate()
-            for query, found, own in zip(self.queries, composed, tags, strict=True):
-                reference, left_out = Reference(query.wishes[0], self.editor, own), (query.reference,)
+            for query, found, own, others in zip(self.queries, composed, tags, near, strict=True):
+                reference, left_out = Reference(query.wishes[0], self.editor, own, others), (query.reference,)
                 asked = careful(found, reference, self.once.encode_texts, self.vocabulary)
                 right[knowledge].append(self._answers(query, replace(asked, products=left_out)))
                 if knowledge == "known":

@@ -56,6 +56,13 @@ def test_a_red_shirt_in_blue_gives_shirts_the_blue_ones_first(products):
     assert all("Blue" in name for name in names(found)[:10]) and all("Red" in name for name in names(found)[10:])
 
 
+def test_of_two_wished_tags_products_with_one_come_before_those_with_none(products):
+    reference = query(products, "as a blue backpack").reference
+    found = names(search(products, IndexQuery(RED_SHIRT, reference=reference), 30))
+    assert all(name.startswith("Backpacks") and "Blue" in name for name in found[:10])
+    assert all(name.startswith("Tshirts-Red") for name in found[25:]) and len(found) == 30
+
+
 def test_pages_continue_each_other_through_all_tiers(products):
     whole = names(search(products, query(products, "in blue"), 30))
     pages, offset = [], 0
