@@ -6,9 +6,8 @@ from collections.abc import Iterator
 import torch
 
 from e2.attention import chunked_attention, segmented_attention
-from e2.errors import InputError
+from e2.errors import InputError, require_choice
 from e2.notes import note
-from e2.settings import require_choice
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -1,7 +1,7 @@
 """Exceptions that the command line reports in one line."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 
 class InputError(ValueError):
@@ -40,6 +40,12 @@ def going_on_with(command: str, part: str = "") -> Iterator[None]:
 def printable(text: str) -> str:
     """Escapes line breaks and terminal codes, which untrusted text may hold, for printing."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def require_choice(name: str, value: str, choices: Collection[str]) -> None:
+    """Refuses a value that is not among the choices, naming them."""
+    if value not in tuple(choices):  # a file may hold a list, which no mapping would look up
+        raise InputError(f"unknown {name} {printable(repr(value))}; choose one of {', '.join(choices)}")
 
 
 def in_brief(text: str, most: int) -> str:

@@ -3,7 +3,7 @@
 import difflib
 import functools
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, field, is_dataclass
 from typing import Annotated, Any, TypeVar, cast
 
@@ -47,12 +47,6 @@ def settings(cls: type[T]) -> type[T]:
 
     checked.__init__ = init  # type: ignore[method-assign,assignment]
     return cast("type[T]", checked)
-
-
-def require_choice(name: str, value: str, choices: Collection[str]) -> None:
-    """Refuses a value that is not among the choices, naming them."""
-    if value not in choices:
-        raise InputError(f"unknown {name} {printable(repr(value))}; choose one of {', '.join(choices)}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

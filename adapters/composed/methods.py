@@ -27,9 +27,8 @@ from e2.adapters.encoder import Encoder
 from e2.adapters.encoder_paths import check_noted, load_noted, noted
 from e2.adapters.product_images import ProductImages
 from e2.data.product import Catalogue, is_catalogue
-from e2.errors import InputError
+from e2.errors import InputError, require_choice
 from e2.outputs import claim
-from e2.settings import require_choice
 
 METHODS: dict[str, type[Composer]] = {
     method.name: method

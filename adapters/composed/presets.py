@@ -6,8 +6,7 @@ FashionIQ gives two captions per query, and each choice here moves R@10 by point
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from e2.errors import InputError
-from e2.settings import require_choice
+from e2.errors import InputError, require_choice
 
 _MARKS = ".?, "  # characters that SEARLE strips off both ends of a caption
 

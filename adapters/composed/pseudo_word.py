@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from e2.adapters.composed.base import Composed, Composer, References
 from e2.adapters.composed.injection import encode_text_with_tokens, prompts_with_word
 from e2.adapters.encoder import Encoder
-from e2.settings import require_choice
+from e2.errors import require_choice
 
 INPUTS = ("unit", "raw")
 

@@ -12,10 +12,9 @@ from e2.adapters.export.checks import without_folders
 from e2.adapters.export.writing import FORMATS, export
 from e2.backbone_sources import PLACES
 from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_config
-from e2.errors import InputError, first_line
+from e2.errors import InputError, first_line, require_choice
 from e2.files import atomic_path, output_folder
 from e2.outputs import LEDGER, OutputKind
-from e2.settings import require_choice
 
 PUSHED = ("e2", *FORMATS)
 

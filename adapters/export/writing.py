@@ -8,10 +8,9 @@ from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.export.checks import photo_rule
 from e2.adapters.export.readme import readme
 from e2.adapters.export.record import Exported, read_export
-from e2.errors import InputError
+from e2.errors import InputError, require_choice
 from e2.files import output_folder
 from e2.outputs import OutputKind, claim
-from e2.settings import require_choice
 
 EXPORT = OutputKind("an export", finished="export.json")
 FORMATS = ("onnx", "open_clip", "transformers")

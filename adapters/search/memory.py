@@ -15,8 +15,7 @@ from e2.adapters.search.filters import Filter
 from e2.adapters.search.snapshot import Column, ProductTags
 from e2.adapters.search.store import IndexHit, Manifest
 from e2.data.product import Catalogue, texts_only, without_photos
-from e2.errors import InputError
-from e2.settings import require_choice
+from e2.errors import InputError, require_choice
 from e2.version import __version__
 
 TARGETS = ("image", "text")

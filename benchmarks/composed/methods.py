@@ -11,8 +11,7 @@ from e2.adapters.composed.sources import catalogue_options
 from e2.adapters.composed.store import read_record
 from e2.adapters.encoder import Encoder
 from e2.data.product import Catalogue
-from e2.errors import InputError
-from e2.settings import require_choice
+from e2.errors import InputError, require_choice
 
 BASELINES = ("image", "text", "sum")  # compared with all others
 DEFAULT = (*BASELINES, "slerp")

@@ -18,9 +18,8 @@ from e2.benchmarks.composed.data.tagged_queries import TaggedQueries, tagged_tas
 from e2.benchmarks.composed.data.task import Task
 from e2.data import open_catalogue, parse_tags
 from e2.data.product import Catalogue
-from e2.errors import InputError
+from e2.errors import InputError, require_choice
 from e2.options import TableOptions
-from e2.settings import require_choice
 
 PUBLISHED: dict[str, tuple[Callable[..., Task], str]] = {  # loader and the split that papers report
     "fashioniq": (load_fashioniq, "val"),

@@ -43,8 +43,7 @@ from e2.benchmarks.grounding.view import view_for
 from e2.benchmarks.grounding.windows import best_windows
 from e2.counting import counted
 from e2.data import Catalogue, Product
-from e2.errors import InputError
-from e2.settings import require_choice
+from e2.errors import InputError, require_choice
 from e2.wide_table import WideTable
 
 FIGURES = ("grounding.png", "grounding.svg")

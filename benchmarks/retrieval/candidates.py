@@ -20,9 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from e2.errors import InputError
+from e2.errors import InputError, require_choice
 from e2.files import atomic_path
-from e2.settings import require_choice
 
 RULES = ("fame-vil", "authors", "any")
 QUERIES, NEGATIVES, RUNS = 1000, 100, 5

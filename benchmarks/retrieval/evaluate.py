@@ -24,9 +24,8 @@ from e2.benchmarks.retrieval.answers import answer
 from e2.benchmarks.retrieval.candidates import CandidateGallery, CandidateLists, draw_candidates, load_candidates
 from e2.data.product import Catalogue
 from e2.distributed import processes
-from e2.errors import InputError
+from e2.errors import InputError, require_choice
 from e2.ranks import TIE_POLICY
-from e2.settings import require_choice
 
 LISTS = "candidates.npz"
 PROTOCOLS = ("full", "first-photo", "sample-100")

@@ -23,7 +23,7 @@ from e2.adapters.search.local_store import LocalStore
 from e2.adapters.search.vector_types import TYPES
 from e2.benchmarks.speed import index_vectors
 from e2.benchmarks.speed.harness import one_by_one, peak_memory, seconds, use_threads
-from e2.settings import require_choice
+from e2.errors import require_choice
 
 SIZES = (10_000, 100_000, 1_000_000)
 CHANGED = 1000  # products replaced, added and deleted

@@ -5,8 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from e2.errors import InputError
-from e2.settings import require_choice
+from e2.errors import InputError, require_choice
 
 MEASUREMENTS = (
     "train-step",

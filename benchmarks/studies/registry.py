@@ -6,7 +6,7 @@ A study's ``run(context)`` writes ``metrics.json``, tables and figures into ``co
 import importlib
 from typing import Any
 
-from e2.settings import require_choice
+from e2.errors import require_choice
 
 STUDIES = (
     "main",

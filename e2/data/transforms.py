@@ -21,8 +21,8 @@ from e2.data.colour_jitter import ColourJitter
 from e2.data.decoders import PILLOW, TORCHVISION
 from e2.data.images import ImageSource, as_photo, load_pixels
 from e2.data.rgb import trimmed
+from e2.errors import require_choice
 from e2.foreign import OpenClip
-from e2.settings import require_choice
 
 
 @dataclass(frozen=True)

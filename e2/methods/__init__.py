@@ -1,5 +1,6 @@
 """Training methods by name: which features are contrasted with which texts. All share one training loop."""
 
+from e2.errors import require_choice
 from e2.methods.base import Method
 from e2.methods.clip import Clip
 from e2.methods.clip_lite import ClipLite
@@ -7,7 +8,6 @@ from e2.methods.ei_clip import EiClip
 from e2.methods.filip import Filip
 from e2.methods.pooled import PooledClip, PooledMultiField
 from e2.methods.region import MultiField, RegionContrastive
-from e2.settings import require_choice
 
 __all__ = ["METHODS", "Method", "method_class"]
 

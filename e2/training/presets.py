@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from e2.settings import require_choice
+from e2.errors import require_choice
 
 # The authors' recipe: five epochs for the new parameters alone, then twenty for all, Adam 5e-4 / 5e-5, losses 0.5 / 0.5,
 # noise at evaluation, the same tag in a batch a negative, logit scale never clamped.

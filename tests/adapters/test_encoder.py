@@ -183,7 +183,7 @@ def test_unknown_names_are_refused_with_what_is_allowed(name, message):
 def test_other_wrong_use_is_named(encoder, tmp_path):
     with pytest.raises(InputError, match="not an E2 checkpoint"):
         load_encoder(tmp_path)
-    with pytest.raises(InputError, match="choose fp32, bf16, fp16"):
+    with pytest.raises(InputError, match="choose one of fp32, bf16, fp16"):
         load_encoder("open_clip:e2-nano", precision="int8")
     with pytest.raises(InputError, match="choose cpu, cuda or auto"):
         load_encoder("open_clip:e2-nano", device="quantum")

@@ -109,7 +109,7 @@ def test_sample_100_reports_spread_and_saved_lists_give_the_same_numbers(tmp_pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"protocol": "half"}, "choose full, first-photo, sample-100"),
+        ({"protocol": "half"}, "choose one of full, first-photo, sample-100"),
         ({"text": "title"}, "choose caption or full"),
         ({"protocol": "sample-100"}, "the split has 4"),
     ],
