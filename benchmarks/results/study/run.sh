@@ -48,6 +48,7 @@ for study in $studies; do
         e2 study controls "${real[@]}" "${tower[@]}" --seeds 0 --variants clip,clip-pooled,e2 --out "$RESULTS/controls/fashion-products-224-seed0"
         e2 study main "${real[@]}" "${tower[@]}" --set data.augment=null --seeds "$SEEDS" --variants clip,multifield,e2 \
           --out "$RESULTS/main/fashion-products-224"
+        e2 study probe "${real[@]}" "${tower[@]}" --set data.augment=null --seeds "$SEEDS" --out "$RESULTS/probe/fashion-products-224"
       fi
       ;;
     fine-tuned)
