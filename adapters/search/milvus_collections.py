@@ -46,8 +46,11 @@ def make_collection(server: Server, manifest: Manifest) -> dict[str, Any]:
     Raises:
         InputError: the server is too old for codes of 1 bit.
     """
-    with contextlib.suppress(InputError):
+    try:
         found = _made(server, manifest, full_text=True)
+    except InputError:
+        server.call("has_collection", server.collection)  # a server that is gone is not waited for again
+    else:
         if has_full_text(found):
             return found
         server.call("drop_collection", found["collection_name"], patience=WRITE)

@@ -149,12 +149,13 @@ def test_words_are_searched_here_where_the_server_cannot(old, tmp_path, monkeypa
     store.close()
 
 
-def test_a_server_that_makes_no_collection_at_all_is_told(tmp_path, monkeypatch):
+def test_a_server_that_goes_away_is_told_and_waited_for_once(tmp_path, monkeypatch):
     pytest.importorskip("milvus_lite", reason="Milvus Lite stands in for a server")
-    call = Server.call
+    call, tries = Server.call, []
 
     def away(server, name, *arguments, **options):
         if name in ("create_collection", "has_collection"):
+            tries.append(name)
             raise InputError("no Milvus server answers")
         return call(server, name, *arguments, **options)
 
@@ -162,3 +163,4 @@ def test_a_server_that_makes_no_collection_at_all_is_told(tmp_path, monkeypatch)
     monkeypatch.setattr(Server, "call", away)
     with pytest.raises(InputError, match="no Milvus server answers"):
         create_store(place_in("lite", tmp_path)[0], manifest())
+    assert tries.count("create_collection") == 1
