@@ -29,7 +29,7 @@ QUERIES = (
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    """The same 240 products of few words in the folder engine and in Milvus Lite."""
+    """Stores with the same 240 products of few words, one in the folder engine and one in Milvus Lite."""
     folder, draw = tmp_path_factory.mktemp("both"), random.Random(0)
     products = []
     for number, vector in enumerate(unit(240)):
@@ -47,7 +47,7 @@ def both(tmp_path_factory):
 
 
 def found(store, text, where=None, **options):
-    """What words find, whatever the order of those ranked."""
+    """Sorted ids of the products that words name and match, and corrections of their spelling."""
     words = store.words(text, 1000, where) if not options else matches(on_server(store, where, **options), text, 1000)
     return sorted(words.named), sorted(words.ranked), words.corrected
 
@@ -78,7 +78,7 @@ def test_they_find_them_under_a_filter(both, text, named, corrected):
 
 
 def test_fewer_other_words_come_first_in_both_engines(tmp_path):
-    """What the order may not differ in: products with the words alike, by the number of their words."""
+    """Products that match alike are ordered by the number of their other words."""
     orders = []
     for engine in ("local", "lite"):
         store = create_store(place_in(engine, tmp_path)[0], manifest())
