@@ -3,7 +3,7 @@
 "In blue" beside a T-shirt says nothing of T-shirts: without this, blue bags rank as high.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -30,29 +30,36 @@ class Reference:
     near: Mapping[str, str] = field(default_factory=dict)  # the `near_tags` of its photo
 
 
-def agreed_tags(products: ProductSearch, vector: np.ndarray) -> dict[str, str]:
-    """Reads tags off a photo (1, D): those that most of the nearest products share; others are no more than guesses."""
-    nearest = _nearest(products, vector)
-    best = {entity: found.most_common(1)[0] for entity, found in _counted(products, nearest).items() if found}
+def nearest_tags(products: ProductSearch, vector: np.ndarray) -> list[Mapping[str, str]]:
+    """Returns the tags of each of the products nearest to a photo (1, D), in the order of the entities; "" for none."""
+    if not products.entities:
+        return []
+    return [
+        {entity: hit.tags.get(entity, "") for entity in products.entities} for hit in products.search(vector, NEIGHBOURS)[0]
+    ]
+
+
+def agreed_tags(nearest: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Reads a photo's tags off the `nearest_tags`: those that most of them share; others are no more than guesses."""
+    best = {entity: found.most_common(1)[0] for entity, found in _counted(nearest).items() if found}
     return {entity: value for entity, (value, count) in best.items() if count > AGREED * len(nearest)}
 
 
-def near_tags(products: ProductSearch, vector: np.ndarray) -> dict[str, str]:
-    """Returns the values that several of the products nearest to a photo (1, D) share, though they may not agree on one."""
-    counts = _counted(products, _nearest(products, vector))
-    shared = {entity: [value for value, count in found.most_common() if count >= SEVERAL] for entity, found in counts.items()}
+def near_tags(nearest: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Returns the values that several of the `nearest_tags` share, though they may not agree on one."""
+    shared = {
+        entity: [value for value, count in found.most_common() if count >= SEVERAL]
+        for entity, found in _counted(nearest).items()
+    }
     return {entity: tag_of(values) for entity, values in shared.items() if values}
 
 
-def _nearest(products: ProductSearch, vector: np.ndarray) -> list[Mapping[str, str]]:
-    return [hit.tags for hit in products.search(vector, NEIGHBOURS)[0]] if products.entities else []
-
-
-def _counted(products: ProductSearch, nearest: Sequence[Mapping[str, str]]) -> dict[str, Counter[str]]:
-    return {
-        entity: Counter(value for tags in nearest if entity in tags for value in values_of(tags[entity]))
-        for entity in products.entities
-    }
+def _counted(nearest: Sequence[Mapping[str, str]]) -> dict[str, Counter[str]]:
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for tags in nearest:
+        for entity, value in tags.items():
+            counts[entity].update(values_of(value) if value else ())
+    return counts
 
 
 def kept_tags(reference: Reference) -> dict[str, str]:

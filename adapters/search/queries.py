@@ -20,7 +20,7 @@ from e2.adapters.search.asked_sizes import AskedSizes, asked_sizes
 from e2.adapters.search.filters import Filter, Not, OneOf, all_of
 from e2.adapters.search.hybrid import hybrid_search
 from e2.adapters.search.index import MOST, ProductIndex, ProductSearch, Where
-from e2.adapters.search.keeping import Reference, agreed_tags, keeps, kept_tags, near_tags, tiers, wished_tags
+from e2.adapters.search.keeping import Reference, agreed_tags, keeps, kept_tags, near_tags, nearest_tags, tiers, wished_tags
 from e2.adapters.search.photos import QueryPhotos
 from e2.adapters.search.pictures import jpeg_of
 from e2.adapters.search.reranking.base import Reranker, RerankHit, RerankQuery, reordered
@@ -147,18 +147,19 @@ def composed_query(
     if not sizes.rest:
         return alike(photos).narrowed(sizes)
     vocabulary = vocabulary_of(products) if vocabulary is None else vocabulary
-    tags = tags_of_photos(products, photos)
+    nearest = nearest_tags(products, photos.look.features)
+    tags = tags_of_photos(products, photos, nearest)
     found = composer.composed(photos.references(composer.encoder, tags=[tags]), [sizes.rest])
-    reference = Reference(sizes.rest, RuleEditor(vocabulary), tags, near_tags(products, photos.look.features))
+    reference = Reference(sizes.rest, RuleEditor(vocabulary), tags, near_tags(nearest))
     query = careful(found, reference, composer.encoder.encode_texts, vocabulary)
     return query.begun(photos).narrowed(sizes)
 
 
-def tags_of_photos(products: ProductSearch, photos: QueryPhotos) -> Mapping[str, str]:
-    """Returns the tags of the product that a query starts from, or else the `agreed_tags` of the photos."""
+def tags_of_photos(products: ProductSearch, photos: QueryPhotos, nearest: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
+    """Returns the tags of the product that a query starts from, or else what the products nearest to its photos agree on."""
     if photos.whole and isinstance(products, ProductIndex) and (own := products.get([photos.whole])):
         return own[0].tags
-    return agreed_tags(products, photos.look.features)
+    return agreed_tags(nearest)
 
 
 def careful(

@@ -19,7 +19,7 @@ from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.search.filters import Filter, equals
 from e2.adapters.search.index import ProductSearch
-from e2.adapters.search.keeping import Reference, agreed_tags, kept_tags, near_tags
+from e2.adapters.search.keeping import Reference, agreed_tags, kept_tags, near_tags, nearest_tags
 from e2.adapters.search.memory import MemoryStore
 from e2.adapters.search.queries import IndexQuery, careful, search, vocabulary_of
 from e2.benchmarks.composed.data.tagged_queries import TaggedQuery
@@ -55,8 +55,8 @@ class Swaps:
         rows = [names.index(query.reference) for query in self.queries]
         self.features = vectors[rows]
         self.known = [dict(catalogue[row].tags) for row in rows]
-        self.read = [agreed_tags(self.products, vector) for vector in self.features]
-        self.near = [near_tags(self.products, vector) for vector in self.features]
+        nearest = [nearest_tags(self.products, vector) for vector in self.features]
+        self.read, self.near = list(map(agreed_tags, nearest)), list(map(near_tags, nearest))
 
     def found(self, method: str) -> dict[str, np.ndarray]:
         """Returns whether one of the first hits is right, (Q,) for each way to search.

@@ -27,7 +27,7 @@ from e2.adapters.search.app.schemas import (
 from e2.adapters.search.asked_sizes import asked_sizes
 from e2.adapters.search.filters import Filter, all_of, number_of
 from e2.adapters.search.index import ProductIndex
-from e2.adapters.search.keeping import agreed_tags, near_tags
+from e2.adapters.search.keeping import agreed_tags, near_tags, nearest_tags
 from e2.adapters.search.photos import QueryPhoto, QueryPhotos, joined, read_box
 from e2.adapters.search.queries import UNRANKED, Found, IndexQuery, alike, search, tags_of_photos, vocabulary_of
 from e2.adapters.search.reranking.base import Reranker
@@ -203,7 +203,7 @@ class SearchService:
         seen = seen_box(photo.size, config["size"], config["resize_mode"])
         name = product_in(photo_id)
         own = {} if name is None or box else self.product(name).tags
-        agreed = agreed_tags(self.index, self.models.look(photo).features)
+        agreed = agreed_tags(nearest_tags(self.index, self.models.look(photo).features))
         tags = {}
         for entity, nearest in self.models.read_tags(photo).items():
             surest = own.get(entity) or agreed.get(entity)
@@ -251,8 +251,9 @@ class SearchService:
         if not words:
             return alike(photos).narrowed(sizes), None
         method = asked.method or self.models.methods[0]
-        near = near_tags(index, photos.look.features)
-        query = self.models.compose(method, photos, words, tags_of_photos(index, photos), near, asked.weight)
+        nearest = nearest_tags(index, photos.look.features)
+        tags = tags_of_photos(index, photos, nearest)
+        query = self.models.compose(method, photos, words, tags, near_tags(nearest), asked.weight)
         return query.narrowed(sizes), method
 
     def _photos(self, asked: Search) -> QueryPhotos:

@@ -9,7 +9,7 @@ from e2.adapters.composed.rule_editor import RuleEditor
 from e2.adapters.search import queries
 from e2.adapters.search.engines import create_store
 from e2.adapters.search.index import ProductIndex, ProductSearch
-from e2.adapters.search.keeping import Reference, agreed_tags, kept_tags, near_tags, wished_tags
+from e2.adapters.search.keeping import Reference, agreed_tags, kept_tags, near_tags, nearest_tags, wished_tags
 from e2.adapters.search.queries import IndexQuery, search, vocabulary_of
 from e2.adapters.search.store import Entry
 from e2.data.product import values_of
@@ -40,7 +40,7 @@ def products(tmp_path):
 
 def query(products: ProductSearch, wish: str, tags=None) -> IndexQuery:
     """The blend of a red T-shirt and "blue" that is nearest to blue bags."""
-    reference = Reference(wish, RuleEditor(vocabulary_of(products)), tags or agreed_tags(products, RED_SHIRT))
+    reference = Reference(wish, RuleEditor(vocabulary_of(products)), tags or agreed_tags(nearest_tags(products, RED_SHIRT)))
     return IndexQuery(np.array([[0.2, 0.8, 3.0]]), reference=reference)
 
 
@@ -88,8 +88,8 @@ def test_the_garment_is_kept_unless_the_wish_changes_it(products, wish, tags, ke
 
 def test_a_photo_whose_neighbours_are_of_several_garments_keeps_those(products):
     between = np.array([[0.5, 0.5, 1.0]])
-    near = near_tags(products, between)
-    assert "kind" not in agreed_tags(products, between) and set(values_of(near["kind"])) == set(GARMENTS)
+    near = near_tags(nearest_tags(products, between))
+    assert "kind" not in agreed_tags(nearest_tags(products, between)) and set(values_of(near["kind"])) == set(GARMENTS)
     editor = RuleEditor(vocabulary_of(products))
     keep = lambda wish, tags={}: kept_tags(Reference(wish, editor, tags, near))  # noqa: E731, B006 - never changed
     assert keep("in blue") == {"kind": near["kind"]}
@@ -102,8 +102,8 @@ def test_a_photo_whose_neighbours_are_of_several_garments_keeps_those(products):
 
 
 def test_neighbours_that_do_not_agree_tell_nothing(products):
-    assert agreed_tags(products, RED_SHIRT) == {"kind": "Tshirts"}  # 5 of 10 are red
-    assert "kind" not in agreed_tags(products, np.array([[0.5, 0.5, 1.0]]))
+    assert agreed_tags(nearest_tags(products, RED_SHIRT)) == {"kind": "Tshirts"}  # 5 of 10 are red
+    assert "kind" not in agreed_tags(nearest_tags(products, np.array([[0.5, 0.5, 1.0]])))
 
 
 def test_wished_values_are_those_of_the_catalogue(products):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from e2.adapters.search.engines import create_store
 from e2.adapters.search.index import ProductIndex
-from e2.adapters.search.keeping import agreed_tags
+from e2.adapters.search.keeping import agreed_tags, nearest_tags
 from e2.adapters.search.photos import Look, QueryPhoto, cropped, joined, product_photos, read_box, weighted
 from e2.adapters.search.queries import alike, search, tags_of_photos
 from e2.errors import InputError
@@ -68,12 +68,13 @@ def test_products_that_a_query_starts_from_are_no_hits(tmp_path):
     naive = [f"id {n}" for n in np.argsort(-vectors @ query, kind="stable") if n not in (1, 2, 3)]
     assert [hit.product_id for hit in search(index, alike(photos), 27).hits] == naive
     own = joined(product_photos(index, ["id 5"]))
-    assert tags_of_photos(index, own) == index.get(["id 5"])[0].tags
+    assert tags_of_photos(index, own, []) == index.get(["id 5"])[0].tags
     upload = QueryPhoto(Look(vectors[9]))
     assert joined([*product_photos(index, ["id 5"]), replace(upload, weight=-1.0)]).whole == "id 5"
     part = QueryPhoto(Look(vectors[5]), product_id="id 5", part=True)
     for several in ([upload, *product_photos(index, [], ["id 5"])], [part], [upload, part]):  # a product's tags are not theirs
-        assert tags_of_photos(index, joined(several)) == agreed_tags(index, joined(several).look.features)
+        nearest = nearest_tags(index, joined(several).look.features)
+        assert tags_of_photos(index, joined(several), nearest) == agreed_tags(nearest)
     with pytest.raises(InputError, match="no product 'nope'"):
         product_photos(index, ["nope"])
     index.close()
