@@ -6,10 +6,10 @@ from e2.benchmarks.studies.base import Context, Variant, every_method_at
 from e2.benchmarks.studies.lines import draw_lines
 from e2.benchmarks.studies.runs import learned_splits, training_config
 from e2.benchmarks.studies.trained import TrainedStudy
+from e2.config import EPOCHS
 
 SIZES = (16, 32, 64, 128, 256, 512)
 CHUNK = 128  # products encoded at a time: larger batches take no more memory, and their gradients are exact
-EPOCHS = 10  # default of `e2 train`
 
 
 def variants(context: Context) -> list[Variant]:

@@ -1,27 +1,36 @@
-"""Study `controls`: selection taught by tags against its parts, at equal parameters."""
+"""Study `controls`: selection taught by tags against its parts, at equal parameters and at equal compute."""
 
 from typing import Any
 
 from e2.benchmarks.studies.base import Context, Variant, methods
 from e2.benchmarks.studies.retrieval import all_protocols
 from e2.benchmarks.studies.trained import TrainedStudy
+from e2.config import EPOCHS
 from e2.defaults import complete_loss
 
 POOLED = ("clip-pooled", "multifield-pooled")
 UNIFORM: dict[str, Any] = {"model.selector": "uniform"}
 SAME_WEIGHT = "multifield-pooled-same-weight"
+LONGER = 2.5  # more than tokens add to the time of a step, also where a frozen tower is read from a cache
 
 
 def variants(context: Context) -> list[Variant]:
     """``e2`` against the plain methods, and against the same parameters without its supervision or without a choice.
 
-    Where ``e2`` contrasts tags twice, with regions and images, a further control contrasts them once with the weight of both.
+    The plain methods are also trained ``LONGER`` times as long, for at least the compute of ``e2``. Where ``e2`` contrasts
+    tags twice, with regions and images, a further control contrasts them once with the weight of both.
     """
     plain = methods("clip", "multifield")
+    longer = [Variant(f"{one.label}-longer", {**one.settings, **_longer(context)}, against=(one.label,)) for one in plain]
     pooled = [Variant(name, {"method": name}, against=(name.removesuffix("-pooled"),)) for name in POOLED]
     uniform = [Variant(f"{name}-uniform", {"method": name, **UNIFORM}, against=(name,)) for name in POOLED]
-    controls = [*plain, *pooled, *_same_weight(context), *uniform]
+    controls = [*plain, *longer, *pooled, *_same_weight(context), *uniform]
     return [*controls, Variant("e2", {"method": "e2"}, against=tuple(control.label for control in controls))]
+
+
+def _longer(context: Context) -> dict[str, float]:
+    common = context.common
+    return {"steps": round(common.steps * LONGER)} if common.steps else {"epochs": (common.epochs or EPOCHS) * LONGER}
 
 
 def _same_weight(context: Context) -> list[Variant]:
@@ -34,8 +43,8 @@ def _same_weight(context: Context) -> list[Variant]:
 
 STUDY = TrainedStudy(
     name="controls",
-    title="Selection, or parameters and a second look",
-    question="Does selection taught by tags help, or do its parameters and features help whatever teaches them?",
+    title="Selection, or parameters, compute and a second look",
+    question="Does selection taught by tags help, or do its parameters, compute and features help whatever teaches them?",
     variants=variants,
     measure=all_protocols,
 )

@@ -12,6 +12,7 @@ from e2.benchmarks.studies.modules import SWITCHES
 from e2.benchmarks.studies.registry import STUDIES, study_named
 from e2.benchmarks.studies.runs import _weights_digest, training_config
 from e2.benchmarks.studies.trained import TrainedStudy, chosen
+from e2.config import TrainConfig
 from e2.errors import InputError
 from e2.files import file_sha256
 from e2.methods import method_class
@@ -72,14 +73,26 @@ def test_the_default_layout_goes_by_the_weights(context, pretrained, default, ot
 
 def test_controls_have_the_parameters_of_e2(context):
     found = {variant.label: training_config(context, variant, 0) for variant in study_named("controls").variants(context)}
-    assert set(found) == {"clip", "multifield", *POOLED, *(f"{name}-uniform" for name in POOLED), "e2"}
-    assert {label for label, config in found.items() if method_class(config.method).uses_tokens} == set(found) - {
-        "clip",
-        "multifield",
-    }
+    plain = {"clip", "multifield", "clip-longer", "multifield-longer"}
+    assert set(found) == {*plain, *POOLED, *(f"{name}-uniform" for name in POOLED), "e2"}
+    assert {label for label, config in found.items() if method_class(config.method).uses_tokens} == set(found) - plain
     assert {label for label, config in found.items() if config.model.selector == "uniform"} == {
         f"{name}-uniform" for name in POOLED
     }
+
+
+@pytest.mark.parametrize(
+    ("length", "longer"), [({}, (25.0, None)), ({"epochs": 2.0}, (5.0, None)), ({"steps": 5}, (None, 12))]
+)
+def test_plain_controls_are_also_trained_longer(context, length, longer):
+    context = dataclasses.replace(context, common=merged(TrainConfig(), length))
+    variants = {variant.label: variant for variant in study_named("controls").variants(context)}
+    configs = [training_config(context, variants[f"{name}-longer"], 0) for name in ("clip", "multifield")]
+    assert [(config.method, config.epochs, config.steps) for config in configs] == [
+        ("clip", *longer),
+        ("multifield", *longer),
+    ]
+    assert {"clip-longer", "multifield-longer"} <= set(variants["e2"].against)
 
 
 def test_weights_in_folders_decide_a_run_and_the_cache_does_not(context, tmp_path):
