@@ -5,9 +5,7 @@ compared with its original again: remove ``remote`` from the cache folder to hav
 public internet alone (``e2.data.fetch.addresses``); fsspec reads object stores, with the user's own settings.
 """
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -17,10 +15,8 @@ from e2.data import cache
 from e2.errors import InputError, in_short, printable
 from e2.extras import extra
 from e2.files import atomic_path
-from e2.progress import with_progress
 
 STORES = ("s3", "gs", "az", "abfs")
-AT_ONCE = 4  # files: more fill no slow link, and none of them would be there to be worked on
 PART = 1 << 20  # bytes
 RETRIES, TIMEOUT = 3, 60.0  # after failures that may pass; seconds without a byte
 
@@ -38,43 +34,13 @@ def name_of(address: str) -> str:
     return name
 
 
-def fetched(addresses: Sequence[str], then: Callable[[Path], object] | None = None) -> tuple[Path, ...]:
-    """Returns local copies of remote files, in their order, with their names; fetches those that are not there yet.
-
-    Args:
-        addresses: of the files.
-        then: called with each copy that was missing, while others are still on their way; by several processes at once.
+def fetched(address: str) -> Path:
+    """Returns the local copy of a remote file, which has its name; fetches it, or waits for the process that does.
 
     Raises:
-        InputError: a file that cannot be fetched or stored.
+        InputError: it cannot be fetched or stored.
     """
-    copies = tuple(map(_copy_of, addresses))
-    missing = [address for address, copy in zip(addresses, copies, strict=True) if not copy.exists()]
-    links, workers, work = ThreadPoolExecutor(AT_ONCE), ThreadPoolExecutor(os.cpu_count()), list[Future]()
-
-    def fetch(address: str) -> None:
-        _fetch(address)
-        if then:
-            work.append(workers.submit(then, _copy_of(address)))
-
-    try:
-        for _ in with_progress(links.map(fetch, missing), "fetching files", len(missing), bool(missing)):
-            pass
-        for each in work:
-            each.result()
-    finally:
-        links.shutdown(cancel_futures=True)
-        workers.shutdown(cancel_futures=True)
-    return copies
-
-
-def _copy_of(address: str) -> Path:
-    return cache.cache_folder() / "remote" / cache.key(address) / name_of(address)
-
-
-def _fetch(address: str) -> None:
-    """Fetches a file, or waits for the process that does."""
-    copy = _copy_of(address)
+    copy = copy_of(address)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with cache.one_at_a_time(copy, f"fetches {_shown(address)}"):
@@ -83,6 +49,12 @@ def _fetch(address: str) -> None:
                     file.writelines(_contents(address))
     except OSError as error:
         raise InputError(f"cannot write {copy} ({error}); set E2_CACHE to a folder with room for it") from error
+    return copy
+
+
+def copy_of(address: str) -> Path:
+    """Where the copy of a remote file lies, or will."""
+    return cache.cache_folder() / "remote" / cache.key(address) / name_of(address)
 
 
 def _contents(address: str) -> Iterator[bytes]:

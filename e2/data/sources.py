@@ -154,7 +154,7 @@ def source_of(spec: str, columns: Columns) -> Source:
         return SOURCES[kind](argument)
     if kind in LAYOUTS:
         return ShopSource(export_files(spec), kind, columns)
-    path = fetched([spec])[0] if is_remote(spec) else Path(spec).expanduser()
+    path = fetched(spec) if is_remote(spec) else Path(spec).expanduser()
     if path.exists():
         return TableSource(path, columns)
     if colon and kind.replace("-", "").isalnum() and len(kind) > 1:  # one letter: a drive

@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from e2.data import open_catalogue, remote, shards
+from e2.data import open_catalogue, remote, shard_files, shards
 from e2.data.fetch import addresses
 from e2.errors import InputError
 from tests.command import run_command
@@ -109,10 +109,17 @@ def test_only_the_splits_that_are_used_are_fetched(server, reached):
     assert set(asked) == {"/val-000000.tar"}
 
 
+def test_copies_are_looked_for_once(server, reached, monkeypatch):
+    looked, arrive = [], shards.arrive
+    monkeypatch.setattr(shards, "arrive", lambda missing: looked.append(len(missing)) or arrive(missing))
+    list(open_catalogue(f"webdataset:{server[0]}/train-{{000000..000002}}.tar", "train", tags=("brand",), progress=False))
+    assert looked == [3]
+
+
 def test_photos_are_checked_while_other_shards_are_on_their_way(server, reached, monkeypatch):
     address, _, folder = server
-    truth, decode = open_catalogue(f"webdataset:{folder}", "train", progress=False), shards.check_image
-    monkeypatch.setattr(shards, "check_image", lambda image: (decode(image), Handler.own.decoded.set()))
+    truth, decode = open_catalogue(f"webdataset:{folder}", "train", progress=False), shard_files.check_image
+    monkeypatch.setattr(shard_files, "check_image", lambda image: (decode(image), Handler.own.decoded.set()))
     monkeypatch.setattr("e2.data.check.check_image", None)  # nothing is left to decode
     spec = f"webdataset:{address}/{{train-000000,late/train-000001,late/train-000002}}.tar"
     assert list(open_catalogue(spec, "train", progress=False)) == list(truth)
@@ -121,8 +128,8 @@ def test_photos_are_checked_while_other_shards_are_on_their_way(server, reached,
 
 def test_what_two_open_at_once_is_fetched_and_decoded_once(server, reached, monkeypatch):
     address, asked, _ = server
-    decoded, decode = [], shards.check_image
-    monkeypatch.setattr(shards, "check_image", lambda image: (decoded.append(image), decode(image)))
+    decoded, decode = [], shard_files.check_image
+    monkeypatch.setattr(shard_files, "check_image", lambda image: (decoded.append(image), decode(image)))
     monkeypatch.setattr("e2.data.check.check_image", None)
     spec = f"webdataset:{address}/train-{{000000..000002}}.tar"
     with ThreadPoolExecutor(2) as pool:

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from torch.utils.data import DataLoader
 
-from e2.data import Columns, Subset, open_catalogue, shards, splits_of
+from e2.data import Columns, Subset, open_catalogue, shard_files, splits_of, tar_samples
 from e2.data.export import import_catalogue
 from e2.data.images import BadImage
 from e2.data.loader import StepSampler
@@ -157,8 +157,8 @@ def test_pickles_small_and_reads_the_same(folder):
 
 def test_each_shard_is_gone_through_once(folder, monkeypatch):
     through = []
-    real = shards._members
-    monkeypatch.setattr(shards, "_members", lambda file: through.append(file.name) or real(file))
+    real = tar_samples._members
+    monkeypatch.setattr(tar_samples, "_members", lambda file: through.append(file.name) or real(file))
     for tags in (TAGS, ("brand",), TAGS):
         open_catalogue(f"webdataset:{folder}", "train", tags=tags, progress=False)
     assert sorted(through) == [f"train-00000{number}.tar" for number in range(3)]
@@ -171,7 +171,7 @@ def test_a_file_that_falls_out_of_the_open_ones_is_read_to_the_end(folder, monke
     """As when two threads open a shard at once: nobody but the reader holds it."""
     catalogue = open_catalogue(f"webdataset:{folder}", "train", progress=False)
     expected = [list(product.images) for product in catalogue]
-    monkeypatch.setattr(shards, "_opened", shards._opened.__wrapped__)
+    monkeypatch.setattr(shard_files, "_opened", shard_files._opened.__wrapped__)
     assert [list(product.images) for product in catalogue] == expected
 
 
@@ -229,7 +229,7 @@ def test_a_shard_that_is_cut_after_opening_gives_bad_photos(folder):
     with pytest.raises(BadImage, match="ends within it"):
         catalogue[0].images[0]
     file.unlink()
-    shards._opened.cache_clear()
+    shard_files._opened.cache_clear()
     with pytest.raises(BadImage, match="no such file"):
         catalogue[1].images[0]
 
