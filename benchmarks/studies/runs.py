@@ -2,9 +2,11 @@
 
 ``RUNS/KEY-LABEL-SEED/`` is an ordinary folder of `e2 train`; ``RUNS/KEY-LABEL-SEED.json`` records its data and code. The key
 is a hash of all settings (except device and number of workers), the products in train and val, and the pre-trained weights,
-but not of the code: runs of earlier code are used, and named in the results.
+but not of the code: runs of earlier code are used, and named in the results. A setting that a record lacks came later; that
+run is used where the setting is at its default.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -20,7 +22,7 @@ from e2.config import TrainConfig
 from e2.data import splits_of
 from e2.errors import InputError, TrainingStopped
 from e2.files import file_sha256, write_json
-from e2.settings import merged, to_dict
+from e2.settings import deep_update, merged, to_dict
 from e2.training.run import as_changes, start_run
 from e2.version import __version__
 
@@ -42,15 +44,11 @@ def trained(context: Context, variant: Variant, seed: int, digests: Mapping[str,
         TrainingStopped: the training was interrupted; the same command continues.
     """
     config = training_config(context, variant, seed)
-    settings = json.loads(json.dumps(to_dict(config)))  # as they will be read back
-    del settings["device"], settings["data"]["workers"]  # which do not decide the outcome
-    settings["data"]["cache"] = settings["data"]["cache"] is not None  # nor does its folder
-    facts = {"settings": settings, "data_sha256": dict(digests), "pretrained_sha256": _weights_digest(config)}
+    facts = {"settings": deciding(config), "data_sha256": dict(digests), "pretrained_sha256": _weights_digest(config)}
     facts["version"] = __version__
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    found = sorted(context.runs.glob(f"{key}-*.json"))  # whatever the study that trained it called it
     name = re.sub(r"[^a-zA-Z0-9-]+", "-", f"{variant.label}-{seed}")
-    folder = found[0].with_suffix("") if found else context.runs / f"{key}-{name}"
+    folder = _found(context.runs, key, facts) or context.runs / f"{key}-{name}"
     record = _record(folder, facts)
     try:
         return TrainedRun(folder, record, start_run(folder, to_dict(config), resume=True))
@@ -66,6 +64,14 @@ def training_config(context: Context, variant: Variant, seed: int) -> TrainConfi
     """
     common = merged(context.common, {"data": {"data": context.data[0], "tags": list(context.entities)}})
     return merged(common, as_changes({**variant.settings, "seed": seed}, ()), variant.label)
+
+
+def deciding(config: TrainConfig) -> dict[str, Any]:
+    """Returns the settings that decide a training's outcome, as JSON will give them back."""
+    settings: dict[str, Any] = json.loads(json.dumps(to_dict(config)))
+    del settings["device"], settings["data"]["workers"]
+    settings["data"]["cache"] = settings["data"]["cache"] is not None  # whichever folder it is
+    return settings
 
 
 def learned_splits(context: Context) -> list[str]:
@@ -90,6 +96,23 @@ def _weights_digest(config: TrainConfig) -> str | None:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else None
 
 
+def _found(runs: Path, key: str, facts: Mapping[str, Any]) -> Path | None:
+    """Finds the folder of a training, whatever the study that trained it called it."""
+    if own := sorted(runs.glob(f"{key}-*.json")):
+        return own[0].with_suffix("")
+    for path in sorted(runs.glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a damaged one of another training
+            if _agrees(json.loads(path.read_text()), facts):
+                return path.with_suffix("")
+    return None
+
+
+def _agrees(record: Any, facts: Mapping[str, Any]) -> bool:
+    """True if a record is of these facts; it may lack settings that came later, if they are at their defaults."""
+    settings = deep_update(deciding(TrainConfig()), record["settings"])
+    return all(record[key] == value for key, value in facts.items() if key != "settings") and settings == facts["settings"]
+
+
 def _record(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """Reads or writes the record beside the folder; written before the training begins.
 
@@ -100,7 +123,7 @@ def _record(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
     if path.exists():
         try:
             record = json.loads(path.read_text())
-            same = all(record[key] == value for key, value in facts.items())
+            same = _agrees(record, facts)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is damaged; remove it and {folder}, or choose another --runs") from error
         if not same:

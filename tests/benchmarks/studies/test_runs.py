@@ -60,6 +60,23 @@ def test_other_seed_settings_data_or_weights_are_another_training(context, start
     assert len(set(started)) == len(started) == 6
 
 
+def test_a_setting_that_came_later_leaves_trainings_where_it_is_at_its_default(context, started):
+    first = trained(context, CLIP, 0, {"train": "a"}).folder.with_suffix(".json")
+    record = json.loads(first.read_text())
+    del record["settings"]["data"]["decoder"]
+    first.unlink()
+    earlier = context.runs / "0123456789ab-clip-0.json"
+    earlier.write_text(json.dumps(record))
+    (context.runs / "00-damaged.json").write_text("{")
+    (context.runs / "00-list.json").write_text("[]")
+    (context.runs / "00-other.json").write_text("{}")
+    trained(context, CLIP, 0, {"train": "a"})
+    assert started[-1] == earlier.with_suffix("") and json.loads(earlier.read_text()) == record
+    trained(context, Variant("clip", {"method": "clip", "data.decoder": "torchvision"}), 0, {"train": "a"})
+    trained(context, CLIP, 0, {"train": "b"})
+    assert len({*started[-3:]}) == 3
+
+
 def test_record_that_is_damaged_or_another_one_is_refused(context, started):
     record = trained(context, CLIP, 0, {"train": "a"}).folder.with_suffix(".json")
     content = json.loads(record.read_text())
