@@ -11,14 +11,14 @@ from e2.defaults import complete_loss
 POOLED = ("clip-pooled", "multifield-pooled")
 UNIFORM: dict[str, Any] = {"model.selector": "uniform"}
 SAME_WEIGHT = "multifield-pooled-same-weight"
-LONGER = 2.5  # more than tokens add to the time of a step, also where a frozen tower is read from a cache
+LONGER = 2.5  # about what a step of ``e2`` takes of theirs where a frozen tower is read from a cache, and far more elsewhere
 
 
 def variants(context: Context) -> list[Variant]:
     """``e2`` against the plain methods, and against the same parameters without its supervision or without a choice.
 
-    The plain methods are also trained ``LONGER`` times as long, for at least the compute of ``e2``. Where ``e2`` contrasts
-    tags twice, with regions and images, a further control contrasts them once with the weight of both.
+    The plain methods are also trained ``LONGER`` times as long, for about the compute of ``e2`` or more. Where ``e2``
+    contrasts tags twice, with regions and images, a further control contrasts them once with the weight of both.
     """
     plain = methods("clip", "multifield")
     longer = [Variant(f"{one.label}-longer", {**one.settings, **_longer(context)}, against=(one.label,)) for one in plain]
