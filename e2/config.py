@@ -205,6 +205,11 @@ class DataConfig:
         "views of each photo, shown by turns and the same for all seeds; null = a fresh one each epoch, a cache: one",
     )
     cache: str | None = setting(None, "folder for the outputs of frozen layers, so that they run once")
+    shard_cache: Positive | None = setting(
+        None,
+        "GB that copies of remote tar shards may take: those read longest ago are removed, and turns go through shards that "
+        "don't all fit a few at a time; null = all are kept",
+    )
 
     second: str | None = setting(
         None,

@@ -49,6 +49,9 @@ Delimiter = Annotated[str | None, typer.Option(help="between cells of csv and ts
 Encoding = Annotated[str | None, typer.Option(help="of csv, tsv and jsonl, e.g. cp1252; detected if not given")]
 Lacking = Literal["error", "skip"]
 OnBadRow = Annotated[Lacking, typer.Option(help="stop and name the rows, or leave them out and count")]
+ShardCache = Annotated[
+    float | None, typer.Option(metavar="GB", min=0, help="room for copies of remote tar shards; all are kept if not given")
+]
 MISSING_VALUES = "words for a missing value, e.g. 'n/a,unknown', or '' for none; NA, None, nan, ... in csv if not given"
 MissingValues = Annotated[str | None, typer.Option(help=MISSING_VALUES)]
 
@@ -92,10 +95,12 @@ class CatalogueOptions:
     split: Split = None
     tags: Tags = None
     table: TableOptions = TableOptions()
+    shard_cache: ShardCache = None
 
     def open(self, split: str | None = None, **options: Any):
         """The split that is asked for, or another one; ``options`` of `open_catalogue`."""
-        return self.table.open(self.data, split or self.split, self.tags, **options)
+        shards = {"shard_cache": self.shard_cache}
+        return self.table.open(self.data, split or self.split, self.tags, **shards, **options)
 
 
 @dataclass(frozen=True, kw_only=True)

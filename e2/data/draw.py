@@ -7,8 +7,33 @@ a batch only if a turn ends within it. With replacement each place of the row is
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from e2.data.remote_shards import RemoteShard
+
+
+@dataclass(frozen=True, eq=False)
+class ShardOrder:
+    """Turns through more shards than there is room for, a few of which are open at a time.
+
+    The shards of a turn are shuffled. Products are drawn at random from all open ones; as one ends, the next one joins. At the
+    beginning and at the end of a turn shards share their parts, so that as many are open there.
+    """
+
+    shards: np.ndarray  # (products,) number of each product's shard
+    files: Sequence["RemoteShard"]
+    open_ones: int
+
+    def turn(self, draw: np.random.Generator) -> np.ndarray:
+        """Order of the products in a turn, (products,), each once."""
+        numbers, own = np.unique(self.shards, return_inverse=True)
+        place = draw.permutation(len(numbers))[own]  # of each product's shard in the turn
+        width = min(self.open_ones, len(numbers))
+        opens, ends = np.maximum(0, place - width + 1), np.minimum(place + 1, len(numbers) - width + 1)
+        return np.argsort(opens + draw.random(len(own)) * (ends - opens), kind="stable")
 
 
 @dataclass(frozen=True)
@@ -18,6 +43,7 @@ class Portion:
     size: int  # products
     weight: float = 1.0  # times that an epoch shows each of them, on average
     replacement: bool = False  # each place is drawn among all products, whatever was shown before
+    order: ShardOrder | None = None  # of each turn; None: any
 
     @property
     def shown(self) -> int:
@@ -44,7 +70,8 @@ def _row(portion: Portion, number: int, seed: int, span: range) -> np.ndarray:
         return np.stack([np.arange(span.start, span.stop), drawn], axis=1)
     pieces = []
     for turn in range(span.start // portion.size, -(-span.stop // portion.size)):
-        order = np.random.default_rng((seed, turn, number)).permutation(portion.size)
+        draw = np.random.default_rng((seed, turn, number))
+        order = draw.permutation(portion.size) if portion.order is None else portion.order.turn(draw)
         order = order[max(0, span.start - turn * portion.size) : span.stop - turn * portion.size]
         pieces.append(np.stack([np.full(len(order), turn), order], axis=1))
     return np.concatenate(pieces)

@@ -7,6 +7,8 @@ import numpy as np
 
 from e2.data.draw import Portion
 from e2.data.product import Catalogue, Product, texts_only
+from e2.data.shard_order import shard_order
+from e2.errors import InputError
 
 
 class Mixture:
@@ -17,7 +19,9 @@ class Mixture:
 
     def __init__(self, catalogues: Sequence[Catalogue], weights: Sequence[float]):
         self.catalogues = tuple(catalogues)
-        self.portions = tuple(Portion(len(each), weight) for each, weight in zip(catalogues, weights, strict=True))
+        orders = [shard_order(each, of=len(catalogues)) for each in catalogues]
+        parts = zip(catalogues, weights, orders, strict=True)
+        self.portions = tuple(Portion(len(each), weight, order=order) for each, weight, order in parts)
         self.name = " + ".join(each.name for each in catalogues)
         self.split = catalogues[0].split
         self.tags = tuple(dict.fromkeys(tag for each in catalogues for tag in each.tags))
@@ -38,5 +42,10 @@ class Mixture:
 
 def portions_of(catalogue: Catalogue, replacement: bool) -> tuple[Portion, ...]:
     """Parts of a mixture, one of weight 1 for any other catalogue, drawn with ``replacement`` or without."""
-    portions = catalogue.portions if isinstance(catalogue, Mixture) else (Portion(len(catalogue)),)
+    alone = Portion(len(catalogue), order=shard_order(catalogue))
+    portions = catalogue.portions if isinstance(catalogue, Mixture) else (alone,)
+    if replacement and any(portion.order for portion in portions):
+        raise InputError(
+            "data.replacement draws among all shards at any time, but data.shard_cache has no room for all of them"
+        )
     return tuple(replace(portion, replacement=replacement) for portion in portions)

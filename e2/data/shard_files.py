@@ -15,6 +15,7 @@ import pyarrow as pa
 from e2.data import cache
 from e2.data.images import BadImage, MissingImage, UnreadableImage, check_image, reading_rules
 from e2.data.tar_samples import sample_tables
+from e2.errors import InputError
 from e2.files import atomic_path
 from e2.lockfile import LockFile
 
@@ -26,7 +27,7 @@ class Shard(Protocol):
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """Its file, or that of its copy."""
 
     def stamp(self) -> tuple[object, ...]:
         """JSON-able description that changes with its contents."""
@@ -35,7 +36,7 @@ class Shard(Protocol):
         """Descriptor of the open file, for positioned reads.
 
         Raises:
-            OSError: it is not there, or cannot be read.
+            InputError, OSError: it is not there, or cannot be read.
         """
 
 
@@ -71,6 +72,8 @@ def read_photo(shard: Shard, offset: int, size: int) -> bytes:
     try:
         with shard.opened() as file:
             contents = os.pread(file, size, offset)
+    except InputError as error:
+        raise UnreadableImage(where, str(error)) from error
     except FileNotFoundError:
         raise MissingImage(where, "there is no such file") from None
     except OSError as error:
@@ -83,7 +86,17 @@ def read_photo(shard: Shard, offset: int, size: int) -> bytes:
 def shard_index(shard: Shard) -> pa.Table:
     """Indexes a shard (`e2.data.tar_samples.SAMPLES`), cached until it changes."""
     path = cache.cache_folder() / "shards" / f"{cache.key(FORMAT, [shard.stamp()])}.arrow"
-    return cache.mapped_table(path, lambda: sample_tables(shard.path))
+    return cache.mapped_table(path, lambda: _samples_of(shard))
+
+
+def _samples_of(shard: Shard) -> Iterator[pa.Table]:
+    with shard.opened():  # so that it is there
+        yield from sample_tables(shard.path)
+
+
+def was_decoded(shard: Shard) -> bool:
+    """Tells whether `decode_once` has ended."""
+    return _verdict_on(shard).exists()
 
 
 def decode_once(shard: Shard) -> None:

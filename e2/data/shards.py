@@ -39,10 +39,11 @@ class ShardSource(FileSource):
     """Shards given by a folder or a pattern of braces and wild cards; ``argument`` is the part of the SPEC after the colon.
 
     Shards called ``train-000000.tar``, ``val-...`` and ``test-...`` are splits; shards of other names form one split.
+    ``bound``: bytes that copies of remote ones may take.
     """
 
-    def __init__(self, argument: str):
-        self._shards = shards_by_split(argument)
+    def __init__(self, argument: str, bound: int | None = None):
+        self._shards = shards_by_split(argument, bound)
         self._arrived: set[str] = set()  # splits
         self.files: Mapping[str, tuple[Path, ...]] = {
             split: tuple(shard.path for shard in shards) for split, shards in self._shards.items()
@@ -95,11 +96,14 @@ class TarImages(ImageStore):
         return read_photo(self.shards[entry["shard"]], entry["offset"], entry["size"])
 
 
-def shards_by_split(argument: str) -> dict[str, tuple[Shard, ...]]:
+def shards_by_split(argument: str, bound: int | None = None) -> dict[str, tuple[Shard, ...]]:
     """Maps each split to its shards, in order."""
-    remote, found = is_remote(argument), dict[str, list[Shard]]()
     shards: list[Shard] = []
-    shards += map(RemoteShard, _addresses(argument)) if remote else map(LocalShard, _files(argument))
+    if is_remote(argument):
+        shards += (RemoteShard(address, bound) for address in _addresses(argument))
+    else:
+        shards += map(LocalShard, _files(argument))
+    found: dict[str, list[Shard]] = {}
     for shard in shards:
         name = SHARD.sub("", shard.path.stem).lower()
         found.setdefault(OTHER_NAMES.get(name, name), []).append(shard)

@@ -22,6 +22,7 @@ from e2.data.hub import HubSource
 from e2.data.hub_stream import refuse_stream
 from e2.data.kaggle import KaggleSource
 from e2.data.remote import fetched, is_remote
+from e2.data.room import GB
 from e2.data.shards import ShardSource
 from e2.data.shop.layout import LAYOUTS
 from e2.data.shop.source import ShopSource, export_files
@@ -95,6 +96,7 @@ def open_catalogue(
     together: bool = False,
     absent_tags: bool = False,
     texts_needed: bool = True,
+    shard_cache: float | None = None,
 ) -> ArrowCatalogue:
     """Opens one split of a data source; refuses or leaves out unusable rows.
 
@@ -114,6 +116,8 @@ def open_catalogue(
         together: every process of a training opens it and decodes its part of the images.
         absent_tags: leave out entities without a column there, instead of refusing them.
         texts_needed: rows without a description are unusable; otherwise they are products whose description is empty.
+        shard_cache: GB that the copies of remote tar shards may take in the cache, where those read longest ago are removed;
+            None: all are kept.
 
     Raises:
         InputError: unknown SPEC, split or column, a damaged file, an empty split, or unusable rows.
@@ -123,7 +127,7 @@ def open_catalogue(
     if isinstance(tags, str):
         tags, rules = parse_tags(tags)
         columns = replace(columns, tags={**columns.tags, **rules})
-    source = source_of(spec, columns)
+    source = source_of(spec, columns, shard_cache)
     split = _choose_split(spec, source, split)
     tags = source.entities if tags is None else tuple(tags)
     if absent_tags:
@@ -144,12 +148,14 @@ def open_catalogue(
     return catalogue
 
 
-def source_of(spec: str, columns: Columns) -> Source:
+def source_of(spec: str, columns: Columns, shard_cache: float | None = None) -> Source:
     """Data source that a SPEC names."""
     kind, colon, argument = spec.partition(":")
     restore(Path(argument if kind in known_kinds() else spec))
     if kind == "hf" and are_text_tables(Path(argument).expanduser()):  # `datasets` would guess types: 007 becomes 7
         return TableSource(Path(argument).expanduser(), columns)
+    if kind == "webdataset" and shard_cache is not None:
+        return ShardSource(argument, round(shard_cache * GB))
     if kind in SOURCES:
         return SOURCES[kind](argument)
     if kind in LAYOUTS:

@@ -11,6 +11,7 @@ from e2.counting import counted
 from e2.data import ArrowCatalogue, Catalogue, Columns, Subset, open_catalogue, splits_of
 from e2.data.loader import DESCRIPTION
 from e2.data.mixture import Mixture
+from e2.data.shard_order import few_shards_first
 from e2.distributed import processes
 from e2.errors import InputError
 from e2.notes import say
@@ -84,7 +85,8 @@ def open_first(config: TrainConfig, most_photos: int | None = None) -> tuple[Cat
             f"{data.data}: {counted(len(train_data), 'product')}, one of which would be held out to choose the checkpoint; "
             "training needs at least 3, or a val split of its own"
         )
-    order = np.random.default_rng(config.seed).permutation(len(train_data))
+    draw = np.random.default_rng(config.seed)
+    order = few_shards_first(train_data, draw.permutation(len(train_data)), draw)
     held_out = min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(train_data))))
     return Subset(train_data, np.sort(order[held_out:])), Subset(train_data, np.sort(order[:held_out]))
 
@@ -119,4 +121,5 @@ def open_split(data: DataConfig, spec: str, name: str, most_photos: int | None) 
         most_photos=most_photos,
         together=True,
         absent_tags=bool(data.more),
+        shard_cache=data.shard_cache,
     )

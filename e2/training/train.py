@@ -14,10 +14,11 @@ from e2.batch import Batch
 from e2.checkpoint import LAST, save_config
 from e2.config import TrainConfig
 from e2.counting import counted
-from e2.data.loader import StepSampler, training_loader
+from e2.data.loader import training_loader
 from e2.data.lost import LostPhoto
 from e2.data.mixture import Mixture, portions_of
 from e2.data.product import Catalogue
+from e2.data.shards_ahead import ForeseeingSampler
 from e2.distributed import any_of, on_main
 from e2.errors import TrainingStopped
 from e2.settings import to_dict
@@ -134,7 +135,7 @@ def introduce(run: Run, log: RunLog) -> None:
 def batches(run: Run) -> Iterator[Batch]:
     """Yields the run's remaining batches, ready for a step."""
     accelerator, data = run.accelerator, run.config.data
-    sampler = StepSampler(
+    sampler = ForeseeingSampler(
         portions_of(run.views.catalogue, data.replacement),
         data.batch_size,
         start=run.progress.step,

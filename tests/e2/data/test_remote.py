@@ -1,91 +1,33 @@
 """Remote tables and shards: fetched once, whole or not at all, and from public addresses alone."""
 
 import shutil
-import threading
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import fsspec
 import pytest
 
 from e2.data import open_catalogue, remote, shard_files, shards
-from e2.data.fetch import addresses
+from e2.data.room import NOTE
 from e2.errors import InputError
 from tests.command import run_command
-
-LATER = 2  # requests after which a busy file is served
-
-
-class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder; ``/busy/NAME`` not at once, ``/cut/NAME`` breaks off.
-
-    ``/halves/NAME`` breaks off in the middle of what is left, ``/changing/NAME`` too and is then another file. ``/late/NAME``
-    waits until a photo was decoded.
-    """
-
-    asked: Counter[str]
-    decoded: threading.Event
-
-    def do_GET(self):
-        self.asked[self.path] += 1
-        kind, _, name = self.path.strip("/").rpartition("/")
-        if kind == "busy" and self.asked[self.path] <= LATER:
-            return self.send_error(503)
-        if kind == "cut":
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            self.wfile.write(b"PAR1")
-            return None
-        if kind in ("halves", "changing"):
-            return self.send_half(Path(self.directory, name).read_bytes(), kind == "changing")
-        if kind == "late":
-            self.late.append(self.decoded.wait(5))
-        self.path = f"/{name}"
-        return super().do_GET()
-
-    def send_half(self, contents, changing):
-        tag = f'"{self.asked[self.path] if changing else 0}"'
-        ranged = self.headers.get("If-Range") == tag
-        start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-")) if ranged else 0
-        rest = contents[start:]
-        self.send_response(206 if ranged else 200)
-        self.send_header("Content-Length", str(len(rest)))
-        self.send_header("ETag", tag)
-        self.end_headers()
-        self.wfile.write(rest if self.asked[self.path] > LATER else rest[: len(rest) // 2])
-
-    def log_message(self, *_):
-        pass
+from tests.e2.data.file_server import LATER, Handler, serving
 
 
 @pytest.fixture
 def server(shop, tmp_path, monkeypatch):
-    """Address of a server on this machine, and what it was asked; the cache is empty."""
+    """Address of a server on this machine, what it was asked, and its folder of shards and a table."""
     folder = tmp_path / "served"
     answer = run_command("data", "import", shop, "--to", "webdataset", "--shard-size", 20, "--tags", "brand", "--out", folder)
     assert answer.status == 0, answer
     shutil.copy(shop / "val.parquet", folder / "products.parquet")
-    monkeypatch.setenv("E2_CACHE", str(tmp_path / "cache"))
-    handler = type("Own", (Handler,), {"asked": Counter(), "decoded": threading.Event(), "late": []})
-    monkeypatch.setattr(Handler, "own", handler, raising=False)
-    serving = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: handler(*args, directory=folder))
-    threading.Thread(target=serving.serve_forever, args=[0.05], daemon=True).start()
-    yield f"http://127.0.0.1:{serving.server_port}", handler.asked, folder
-    serving.shutdown()
-    serving.server_close()
-
-
-@pytest.fixture
-def reached(monkeypatch):
-    """Lets files be fetched from this machine."""
-    monkeypatch.setattr(addresses, "is_public", lambda address: True)
+    with serving(folder) as own:
+        monkeypatch.setattr(Handler, "own", own, raising=False)
+        yield own.address, own.asked, folder
 
 
 def kept(tmp_path):
-    return sorted(path.name for path in (tmp_path / "cache" / "remote").rglob("*") if path.is_file())
+    files = (path for path in (tmp_path / "cache" / "remote").rglob("*") if path.is_file())
+    return sorted(path.name for path in files if not path.name.endswith(NOTE))
 
 
 def test_remote_shards_and_tables_are_those_on_disk_and_fetched_once(server, reached, shop, tmp_path):
