@@ -15,7 +15,7 @@ from e2.targets import BatchTargets
 class Batch:
     """One training step's input. Each unique text is encoded once."""
 
-    images: Photos  # (B, 3, H, W), or activations of a frozen front
+    images: Photos  # (B, 3, H, W), or activations of a frozen front; until the step, what e2.data.device_views makes of them
     tokens: Tensor  # (U, L) the step's unique texts
     text_index: Tensor  # (B,) row of each product's text
     tag_index: Tensor  # (B, E) row of each product's tags; -1 = missing. (B, E, V) if products have up to V values of one

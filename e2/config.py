@@ -189,10 +189,10 @@ class DataConfig:
     augment: Literal["none", "light", "strong"] | None = setting(
         None, "of the photos; null = light, but none where a cache keeps one view"
     )
-    decoder: Literal["pillow", "torchvision"] = setting(
+    decoder: Literal["pillow", "torchvision", "nvjpeg"] = setting(
         "pillow",
         "of JPEGs in augmented views: torchvision reads those up to about 1,000 pixels wide faster, to the same pixels, and "
-        "leaves larger ones to Pillow, which shrinks them while it decodes",
+        "leaves larger ones to Pillow, which shrinks them while it decodes; nvjpeg makes the whole views on the GPU",
     )
     batch_size: Count = setting(128, "products a step, over all processes")
     replacement: bool = setting(

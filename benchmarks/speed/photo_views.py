@@ -15,6 +15,7 @@ from PIL import Image
 
 from e2.benchmarks.speed.input_pipeline import HEIGHT, SIZE, WIDTH, photo, transform
 from e2.data.decoders import TORCHVISION
+from e2.data.device_views import DeviceTransform
 
 
 def run(photos: int = 100, repeats: int = 5, *, width: int = WIDTH, height: int = HEIGHT) -> dict[str, Any]:
@@ -25,12 +26,14 @@ def run(photos: int = 100, repeats: int = 5, *, width: int = WIDTH, height: int 
 
     Returns:
         ``ratio``, ``ratio_min``, ``ratio_max``: our time / open_clip's; ``decoder_ratio`` and so on: ours with torchvision's
-        decoder (``data.decoder``) / ours with Pillow's; and the views a second of one core of each.
+        decoder (``data.decoder``) / ours with Pillow's; ``worker_ratio`` and so on: what nvjpeg leaves to a worker / ours with
+        Pillow's; and the views a second of one core of each.
     """
     torch.set_num_threads(1)
     files = [photo(seed, width, height) for seed in range(photos)]
     theirs = image_transform_v2(PreprocessCfg(size=(SIZE, SIZE)), is_train=True)
     ways: dict[str, Callable[[bytes], Any]] = {"e2": transform(), "e2_torchvision": transform(TORCHVISION)}
+    ways["worker"] = DeviceTransform(transform(TORCHVISION), torch.device("cpu"))
     ways["open_clip"] = lambda file: theirs(Image.open(io.BytesIO(file)))
     rounds = [{name: processor_seconds(way, files) for name, way in ways.items()} for _ in range(repeats + 1)][1:]
     return {
@@ -39,6 +42,7 @@ def run(photos: int = 100, repeats: int = 5, *, width: int = WIDTH, height: int 
         "model_size": SIZE,
         **ratios("ratio", rounds, "e2", "open_clip"),
         **ratios("decoder_ratio", rounds, "e2_torchvision", "e2"),
+        **ratios("worker_ratio", rounds, "worker", "e2"),
         **{f"{name}_per_core_second": photos / statistics.median(times[name] for times in rounds) for name in ways},
     }
 

@@ -73,13 +73,22 @@ def load_pixels(source: bytes | Path, enough: int | None = None) -> "Image.Image
     Raises:
         BadImage: it cannot be used.
     """
-    from e2.data.decoders import decoded
+    with _opened(source) as (image, contents):
+        return _pixels(image, contents, enough)
+
+
+def load_for_device(source: bytes | Path, enough: int | None = None) -> "tuple[bytes, tuple[int, int]] | Image.Image | Tensor":
+    """Same as `load_pixels`, but a JPEG that a GPU may decode is only read: its bytes, with its height and width.
+
+    Raises:
+        BadImage: it cannot be used.
+    """
+    from e2.data.decoders import is_for_device
 
     with _opened(source) as (image, contents):
-        whole = image.size
-        _shrink(image, enough)
-        pixels = decoded(contents, image) if image.format in JPEG and image.size == whole else None
-        return upright_rgb(image) if pixels is None else pixels
+        if is_for_device(contents, image):
+            return contents, (image.height, image.width)
+        return _pixels(image, contents, enough)
 
 
 def as_photo(source: ImageSource, enough: int | None = None) -> Image.Image:
@@ -144,6 +153,15 @@ def _opened(source: bytes | Path) -> Iterator[tuple[Image.Image, bytes]]:
             if image.format in JPEG and (scans := source.count(SCAN)) > MOST_SCANS:
                 raise UnusablePhoto(f"{scans:,} scans are too many for a JPEG (decompression bomb)")
             yield image, source
+
+
+def _pixels(image: Image.Image, contents: bytes, enough: int | None) -> "Image.Image | Tensor":
+    from e2.data.decoders import decoded
+
+    whole = image.size
+    _shrink(image, enough)
+    pixels = decoded(contents, image) if image.format in JPEG and image.size == whole else None
+    return upright_rgb(image) if pixels is None else pixels
 
 
 def _shrink(image: Image.Image, enough: int | None) -> None:

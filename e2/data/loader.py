@@ -4,11 +4,12 @@ Order, choice of photo and caption, and augmentation are functions of (seed, tur
 workers and of earlier steps. So a resumed run continues bit for bit without stored random state.
 """
 
+import copy
 import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from e2.activations import Photos, stack_photos
+from e2.activations import Photos
 from e2.batch import Batch
+from e2.data.device_views import stack_views
 from e2.data.draw import Portion, epoch_order
 from e2.data.images import BadImage
 from e2.data.lost import LostPhoto, LostPhotos, lost_photo
@@ -38,7 +40,7 @@ DESCRIPTION = "description"  # an entity of this name stands for the product's o
 class TrainingView:
     """One product as one step sees it."""
 
-    image: Photos  # (3, H, W), or activations of a frozen front
+    image: Photos  # (3, H, W), activations of a frozen front, or what a device needs (e2.data.device_views)
     text: str
     tags: tuple[tuple[str, ...], ...]  # texts of each entity's values, none if it has no tag
     lost: tuple[str, ...] = ()  # photos that broke and were replaced, one message each
@@ -131,6 +133,13 @@ class TrainingViews(Dataset):
         assert self.fixed is not None and self.views is not None
         return self.fixed.read(turn % self.views, index, image, lost)
 
+    def made_by_workers(self) -> "TrainingViews":
+        """The same views, of which a device makes none."""
+        other = copy.copy(self)
+        other.transform = self.transform.by_workers()
+        other.fixed = self.fixed and PhotoViews(self.catalogue, other.transform, self.on_bad_row)
+        return other
+
     def texts(self, index: int) -> list[str]:
         """Descriptions and tags of a product, as the tower gets them."""
         product = self.catalogue[index]
@@ -214,7 +223,7 @@ class Collate:
         table = TextTable()
         text_index = table.places([view.text for view in views])
         tag_index = _tag_index(views, table)
-        images = stack_photos([view.image for view in views])
+        images = stack_views([view.image for view in views])
         tokens = self.tokenizer(table.texts)
         keys = text_keys(tokens)
         first, place = distinct(keys)
@@ -243,20 +252,28 @@ def training_loader(
 ) -> Iterator[Batch]:
     """Yields batches in step order, decoded, and planned (``e2.planning``), by ``workers`` processes ahead of the model.
 
+    Photos of a `DeviceTransform` are on its device.
+
     Raises:
         LostPhoto: a photo broke since it was checked and may not be replaced.
     """
     lost = LostPhotos("another photo replaces one that can no longer be read")
+    collate = Collate(tokenizer, plan)
     loader = DataLoader(
         views,
         batch_sampler=sampler,
-        collate_fn=Collate(tokenizer, plan),
+        collate_fn=collate,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
         **worker_options(workers),
     )
     try:
-        for batch, messages in loader:
+        for keys, (batch, messages) in zip(sampler, loader, strict=True):
+            if batch is not None:
+                try:
+                    batch = replace(batch, images=views.transform.finish(batch.images))
+                except BadImage:  # workers know which product's it is, and what replaces it
+                    batch, messages = collate([views.made_by_workers()[key] for key in keys])
             if batch is None:
                 raise LostPhoto(messages[0])
             lost.note(messages)

@@ -1,5 +1,6 @@
 """All photos of a catalogue in fixed views, which a frozen tower's cache may hold."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from e2.activations import Photos
-from e2.data.images import BadImage
+from e2.data.images import BadImage, ImageSource
 from e2.data.lost import lost_photo
 from e2.data.product import Catalogue, without_photos
 from e2.data.seeds import drawing_from, mixed_seed
@@ -52,8 +53,7 @@ class PhotoViews:
         """One view of a product's photo as the model reads it; None, and a message in ``lost``, if it cannot be read."""
         row = int(self.starts[product]) + image
         if self.cache is None:
-            pixels = self.pixels(view, row, lost)
-            return None if pixels is None else self.transform.normalised(pixels)
+            return self._made(self.transform, view, row, lost)
         if self.cache.found(view, row):
             return self.cache.read(view, row)
         lost.append(f"product {self.catalogue[product].product_id!r}: photo {image + 1} could not be read")
@@ -67,12 +67,15 @@ class PhotoViews:
 
     def pixels(self, view: int, row: int, lost: list[str]) -> Tensor | None:
         """One view of a photo as bytes (3, H, W); None, and a message in ``lost``, if it cannot be read."""
+        return self._made(self.transform.pixels, view, row, lost)
+
+    def _made(self, make: Callable[[ImageSource], Tensor], view: int, row: int, lost: list[str]) -> Tensor | None:
         number = int(self.starts.searchsorted(row, side="right")) - 1
         product = self.catalogue[number]
         photo = product.images[row - int(self.starts[number])]
         with drawing_from(mixed_seed(view, row)):
             try:
-                return self.transform.pixels(photo)
+                return make(photo)
             except BadImage as error:
                 lost.append(lost_photo(product.product_id, error))
                 return None

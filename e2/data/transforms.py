@@ -69,7 +69,17 @@ class PhotoTransform(transforms.Compose):
 
     def pixels(self, photo: ImageSource) -> Tensor:
         """Transforms a photo up to the last but two steps: (3, H, W) bytes, which :meth:`normalised` finishes."""
-        picture = self._read(photo)
+        return self._finished(self._read(photo))
+
+    def by_workers(self) -> "PhotoTransform":
+        """The transform that leaves nothing to a device."""
+        return self
+
+    def finish(self, photos: Any) -> Any:
+        """Finishes a batch in the step's process, where nothing is left to do: see `e2.data.device_views`."""
+        return photos
+
+    def _finished(self, picture: Image.Image | Tensor) -> Tensor:
         for step in self.transforms[:-2]:  # the last two: to tensor, normalise
             picture = step(picture)
         return functional.pil_to_tensor(picture)
@@ -93,8 +103,11 @@ class ResizePixels:
         self.resize = resize
 
     def __call__(self, photo: Image.Image | Tensor) -> Image.Image:
-        pixels = photo if isinstance(photo, Tensor) else functional.pil_to_tensor(photo)
-        return functional.to_pil_image(functional.resize(pixels, self.resize.size, self.resize.interpolation, antialias=True))
+        return functional.to_pil_image(self.resized(photo if isinstance(photo, Tensor) else functional.pil_to_tensor(photo)))
+
+    def resized(self, pixels: Tensor) -> Tensor:
+        """Resizes bytes (3, H, W), on any device."""
+        return functional.resize(pixels, self.resize.size, self.resize.interpolation, antialias=True)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.resize})"

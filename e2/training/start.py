@@ -5,7 +5,7 @@ import dataclasses
 import torch
 
 from e2.config import TrainConfig
-from e2.data.decoders import require_decoder
+from e2.data.decoders import in_workers, require_decoder
 from e2.data.transforms import PhotoTransform, training_transform
 from e2.factory import create_model_and_transforms
 from e2.methods import method_class
@@ -22,4 +22,5 @@ def start_model(config: TrainConfig) -> tuple[E2, PhotoTransform, PhotoTransform
         image_size=config.image_size,
         config=dataclasses.replace(config.model, tags=config.data.tags if method_class(config.method).uses_tokens else ()),
     )
-    return model, training_transform(model.visual, config.data.augmentation, config.data.decoder), val_transform
+    transform = training_transform(model.visual, config.data.augmentation, in_workers(config.data.decoder))
+    return model, transform, val_transform
