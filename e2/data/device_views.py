@@ -120,7 +120,7 @@ class DeviceTransform(PhotoTransform):
         return DeviceView(read[0], self._draw(read[1])) if isinstance(read, tuple) else DeviceView(self._finished(read), None)
 
     def __repr__(self) -> str:
-        """That of the views that workers make, which a cache keeps (:meth:`pixels`)."""
+        """Names the views that workers make, which a cache keeps (:meth:`pixels`)."""
         return repr(self.plain)
 
     def _draw(self, size: tuple[int, int]) -> Draw:
