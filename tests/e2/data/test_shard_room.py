@@ -9,6 +9,7 @@ import time
 from collections import Counter
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -25,6 +26,8 @@ from e2.errors import InputError
 from e2.lockfile import LockFile
 from e2.training.run import resolve
 from e2.training.splits import open_splits
+from tests.adapters.embeddings.test_write import killed_at_a_write
+from tests.command import run_command
 from tests.e2.data.conftest import rows, write_parquet
 from tests.e2.data.file_server import serving
 from tests.e2.training.stops import last_weights, resumed_weights
@@ -250,3 +253,16 @@ def test_a_run_resumes_bit_for_bit(server, folder, tiny, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         resumed = resumed_weights(settings, spec, tmp_path / "resumed", patch)
     assert through.keys() == resumed.keys() and all(torch.equal(through[name], resumed[name]) for name in through)
+
+
+def test_embeddings_of_more_shards_than_fit_survive_kills(server, folder, tiny, tmp_path):
+    line = f"embed --model open_clip:{tiny} --split train --device cpu --workers 0 --shard-size 15".split()
+    remote = ["--data", SPEC.format(address=server.address), "--shard-cache", str(bound_of(folder)), "--resume"]
+    watch, kills = Watch(tmp_path), 0
+    while killed_at_a_write(*[(9, "after"), (14, "before")][kills % 2], [*line, *remote, "--out", str(tmp_path / "remote")]):
+        kills += 1
+    watch.over.set()
+    watch.join()
+    assert kills >= 3 and watch.most <= bound_of(folder) * room.GB  # killed while shards came, and while vectors were written
+    assert run_command(*line, "--data", f"webdataset:{folder}", "--out", tmp_path / "local").status == 0
+    assert pq.read_table(tmp_path / "remote").equals(pq.read_table(tmp_path / "local"))
