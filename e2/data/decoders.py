@@ -4,6 +4,7 @@ PyTorch has announced its end in favour of TorchCodec, which turns photos by the
 """
 
 import functools
+import io
 from collections.abc import Callable, Sequence
 
 import torch
@@ -11,21 +12,23 @@ from PIL import Image
 from torch import Tensor
 
 from e2.data.rgb import SEEN_RATIO, stands_upright
-from e2.errors import InputError
+from e2.errors import InputError, in_brief
 
 PILLOW, TORCHVISION, NVJPEG = "pillow", "torchvision", "nvjpeg"
 EOI = b"\xff\xd9"  # ends a JPEG
 AS_RGB = [82, 71, 66]  # what a JPEG calls its components if they are red, green and blue
 
 
-def require_decoder(name: str) -> None:
+def require_decoder(name: str, device: torch.device) -> None:
     """Refuses a decoder that is not there.
 
     Raises:
-        InputError: this torchvision decodes no JPEGs.
+        InputError: this torchvision decodes no JPEGs, or not on the run's device.
     """
     if name != PILLOW:
         _decode_jpeg()
+    if name == NVJPEG:
+        _require_nvjpeg(device)
 
 
 def in_workers(name: str) -> str:
@@ -70,6 +73,20 @@ def decode_jpegs(jpegs: Sequence[Tensor], device: torch.device) -> list[Tensor]:
 def _is_plain(opened: Image.Image) -> bool:
     """Tells whether a JPEG needs nothing but decoding: grey or RGB, upright, and not very long."""
     return opened.mode in ("L", "RGB") and max(opened.size) <= SEEN_RATIO * min(opened.size) and stands_upright(opened)
+
+
+def _require_nvjpeg(device: torch.device) -> None:
+    others = "take torchvision or pillow"
+    if device.type != "cuda":
+        raise InputError(f"data.decoder nvjpeg decodes on a CUDA GPU, and this run is on the {device.type}; {others}")
+    small = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(small, "JPEG")
+    try:
+        decode_jpegs([torch.frombuffer(bytearray(small.getvalue()), dtype=torch.uint8)], device)
+    except RuntimeError as error:
+        raise InputError(
+            f"data.decoder nvjpeg: torchvision decodes none here ({in_brief(str(error), 120)}); {others}"
+        ) from error
 
 
 @functools.cache

@@ -6,7 +6,6 @@ becomes a view in the worker. The code runs on a CPU, too, for which the tests a
 """
 
 import functools
-import io
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from e2.data.colour_jitter import ColourChange, ColourJitter, changed_pixels
 from e2.data.decoders import PILLOW, decode_jpegs
 from e2.data.images import ImageSource, load_for_device, load_image
 from e2.data.transforms import PhotoTransform, ResizePixels
-from e2.errors import InputError, in_brief
+from e2.errors import InputError
 
 AT_ONCE = 1 << 25  # pixels decoded at a time, 100 MB, and those of one photo
 UNCHANGED = ColourChange((1, 0, 0, 0, 1, 0, 0, 0, 1), 0)
@@ -182,25 +181,6 @@ class DeviceTransform(PhotoTransform):
         for step in self.resizing:
             pixels = step.resized(pixels) if isinstance(step, ResizePixels) else step(pixels)
         return pixels
-
-
-def require_nvjpeg(device: torch.device) -> None:
-    """Refuses a device that decodes no JPEGs.
-
-    Raises:
-        InputError: no CUDA GPU, or a torchvision built without nvJPEG.
-    """
-    others = "take torchvision or pillow"
-    if device.type != "cuda":
-        raise InputError(f"data.decoder nvjpeg decodes on a CUDA GPU, and this run is on the {device.type}; {others}")
-    small = io.BytesIO()
-    Image.new("RGB", (16, 16)).save(small, "JPEG")
-    try:
-        decode_jpegs([torch.frombuffer(bytearray(small.getvalue()), dtype=torch.uint8)], device)
-    except RuntimeError as error:
-        raise InputError(
-            f"data.decoder nvjpeg: torchvision decodes no JPEG here ({in_brief(str(error), 120)}); {others}"
-        ) from error
 
 
 def _decoded(jpegs: Sequence[Tensor], sizes: Sequence[tuple[int, int]], device: torch.device) -> list[Tensor]:

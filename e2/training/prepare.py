@@ -14,7 +14,7 @@ from torch.distributed.fsdp import FSDPModule
 from e2.checkpoint import tensors_sha256
 from e2.config import EPOCHS, TrainConfig
 from e2.data.decoders import NVJPEG
-from e2.data.device_views import DeviceTransform, require_nvjpeg
+from e2.data.device_views import DeviceTransform
 from e2.data.loader import DESCRIPTION, StepSampler, TrainingViews
 from e2.data.mixture import portions_of
 from e2.data.product import Catalogue
@@ -87,7 +87,6 @@ def prepare(config: TrainConfig, train_data: Catalogue, val_data: Catalogue, out
         raise InputError(f"{accelerator.num_processes} processes need at least as many products a batch; raise --batch-size")
     model, transform, val_transform = start_model(config)
     if config.data.decoder == NVJPEG:
-        require_nvjpeg(accelerator.device)
         transform = DeviceTransform(transform, accelerator.device)
     start_sha256 = tensors_sha256(model.clip.state_dict()) if model.clip.origin.pretrained else None
     if config.optim.patch_dropout:

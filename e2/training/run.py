@@ -15,6 +15,7 @@ from e2.checkpoint import CONFIG, LAST, TOKENIZER, WEIGHTS, load, read_config, w
 from e2.config import EPOCHS, TrainConfig
 from e2.counting import counted
 from e2.data import Catalogue, parse_tags, splits_of
+from e2.data.decoders import require_decoder
 from e2.distributed import on_main, processes
 from e2.errors import InputError, printable
 from e2.files import atomic_path
@@ -80,6 +81,7 @@ def try_run(out: Path, options: Mapping[str, Any], *, config_file: Path | None =
     config = resolve(options, config_file, settings)
     processes(on_cpu=config.device == "cpu")
     on_main(lambda: claim(out, RUN, overwrite=True, remove=False))
+    require_decoder(config.data.decoder, processes().device)
     announce(config)
     config, train_data, val_data = with_data(config, most_photos=PHOTOS)
     open_second(config, most_photos=PHOTOS)
@@ -102,6 +104,7 @@ def announce(config: TrainConfig) -> None:
 
 def run_to_the_end(config: TrainConfig, out: Path, *, resume: bool) -> dict[str, Any]:
     """Opens the data, trains and writes the summary."""
+    require_decoder(config.data.decoder, processes().device)
     announce(config)
     config, train_data, val_data = with_data(config)
     on_main(lambda: check_data(out, named(train_data, val_data)) if resume else None)

@@ -5,7 +5,7 @@ import dataclasses
 import torch
 
 from e2.config import TrainConfig
-from e2.data.decoders import in_workers, require_decoder
+from e2.data.decoders import in_workers
 from e2.data.transforms import PhotoTransform, training_transform
 from e2.factory import create_model_and_transforms
 from e2.methods import method_class
@@ -15,7 +15,6 @@ from e2.model import E2
 def start_model(config: TrainConfig) -> tuple[E2, PhotoTransform, PhotoTransform]:
     """Returns model, training transform and evaluation transform before the first step. Seeds PyTorch."""
     torch.manual_seed(config.seed)
-    require_decoder(config.data.decoder)
     model, _, val_transform = create_model_and_transforms(
         config.backbone,
         config.pretrained,

@@ -11,8 +11,8 @@ from torchvision import transforms
 
 from e2.data import Product, decoders, device_views
 from e2.data.colour_jitter import ColourJitter, changed, changed_pixels, colour_change
-from e2.data.decoders import TORCHVISION
-from e2.data.device_views import DevicePixels, DeviceTransform, require_nvjpeg
+from e2.data.decoders import NVJPEG, TORCHVISION, require_decoder
+from e2.data.device_views import DevicePixels, DeviceTransform
 from e2.data.images import BadImage, load_for_device
 from e2.data.loader import StepSampler, TrainingViews, training_loader
 from e2.data.lost import LostPhoto
@@ -232,19 +232,20 @@ def test_views_that_pillow_resizes_are_refused(tiny, augment, resize_mode):
 
 def test_a_gpu_with_nvjpeg_is_asked_for_before_the_first_step(shop, tiny, tmp_path, monkeypatch):
     line = ["train", "--data", shop, "--backbone", tiny, "--tags", "brand", "--device", "cpu", "--set", "data.decoder=nvjpeg"]
-    answer = run_command(*line, "--dry-run", "--out", tmp_path / "run")
-    assert answer.status == 2 and "CUDA GPU" in answer.line and "torchvision or pillow" in answer.line
-    assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(device_views, "decode_jpegs", mock.Mock(side_effect=RuntimeError("not compiled with nvJPEG support")))
+    for further in ([], ["--dry-run"]):
+        answer = run_command(*line, *further, "--out", tmp_path / "run")
+        assert answer.status == 2 and "CUDA GPU" in answer.line and "torchvision or pillow" in answer.line
+        assert "read and checked" not in answer.err and not (tmp_path / "run/log.csv").exists()
+    monkeypatch.setattr(decoders, "decode_jpegs", mock.Mock(side_effect=RuntimeError("not compiled with nvJPEG support")))
     with pytest.raises(InputError, match="not compiled with nvJPEG support.*take torchvision or pillow"):
-        require_nvjpeg(torch.device("cuda"))
+        require_decoder(NVJPEG, torch.device("cuda"))
 
 
 @pytest.fixture
 def allowed():
     """Runs on a CPU with the code of a GPU."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("e2.training.prepare.require_nvjpeg", lambda device: None)
+        patch.setattr("e2.training.run.require_decoder", lambda name, device: None)
         yield
 
 
@@ -295,7 +296,7 @@ def test_the_gpu_decodes_beside_the_step_and_is_waited_for_where_it_must_be(plai
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="nvJPEG decodes on CUDA GPUs only")
 def test_a_gpu_makes_nearly_the_same_views(plain):
     device = torch.device("cuda")
-    require_nvjpeg(device)
+    require_decoder(NVJPEG, device)
     ours, theirs = batches(DeviceTransform(plain, device), shelf()), batches(plain, shelf())
     for one, other in zip(ours, theirs, strict=True):
         assert (one.images.to(device).cpu() - other.images).abs().mean() < 0.05  # of values with unit variance
