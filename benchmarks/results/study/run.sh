@@ -41,14 +41,16 @@ for study in $studies; do
       pooled=multifield-pooled,multifield-pooled-same-weight
       real=(--data "${LARGE:?folder with larger photos}" --tags brand,season,sub_category,colour)
       drawn=(--data boutique:train=4000,val=300,test=1000,seed=0,size=224 --tags brand,season,sub_category,composition,colour)
-      e2 study "$study" "${real[@]}" "${tower[@]}" --seeds "$SEEDS" --variants clip,multifield,$pooled,e2 \
-        --out "$RESULTS/$study/fashion-products-224"
       e2 study "$study" "${drawn[@]}" "${tower[@]}" --seeds "$SEEDS" --variants clip,$pooled,e2 --out "$RESULTS/$study/boutique-224"
-      if [ "$study" = controls ]; then
+      if [ "$study" = tags ]; then
+        e2 study tags "${real[@]}" "${tower[@]}" --seeds "$SEEDS" --variants clip,multifield,$pooled,e2 --out "$RESULTS/tags/fashion-products-224"
+      else
         e2 study controls "${real[@]}" "${tower[@]}" --seeds 0 --variants clip,clip-pooled,e2 --out "$RESULTS/controls/fashion-products-224-seed0"
-        e2 study main "${real[@]}" "${tower[@]}" --set data.augment=null --seeds "$SEEDS" --variants clip,multifield,e2 \
-          --out "$RESULTS/main/fashion-products-224"
-        e2 study probe "${real[@]}" "${tower[@]}" --set data.augment=null --seeds "$SEEDS" --out "$RESULTS/probe/fashion-products-224"
+        plain=(--set data.augment=null --seeds "$SEEDS") # the view of evaluation
+        e2 study controls "${real[@]}" "${tower[@]}" "${plain[@]}" --variants clip,multifield,clip-longer,multifield-longer,$pooled,e2 \
+          --out "$RESULTS/controls/fashion-products-224"
+        e2 study main "${real[@]}" "${tower[@]}" "${plain[@]}" --variants clip,multifield,e2 --out "$RESULTS/main/fashion-products-224"
+        e2 study probe "${real[@]}" "${tower[@]}" "${plain[@]}" --out "$RESULTS/probe/fashion-products-224"
       fi
       ;;
     fine-tuned)
