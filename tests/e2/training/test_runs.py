@@ -14,9 +14,12 @@ from e2.config import OptimConfig
 from e2.data import open_catalogue
 from e2.data.images import load_image
 from e2.errors import TrainingStopped
+from e2.training import dry_run
 from e2.training.average import WeightAverage
 from e2.training.optim import make_optimizer, rate_factor
-from e2.training.run import start_run
+from e2.training.prepare import prepare
+from e2.training.run import resolve, start_run
+from e2.training.splits import with_data
 from tests.command import contents, run_command
 from tests.conftest import TAGS
 from tests.e2.training.stops import pull_out
@@ -178,6 +181,38 @@ def test_a_dry_run_takes_a_step_and_writes_nothing(shop, tiny, tmp_path):
     lines = run_command(*LINE.split(), "--data", shop, "--dry-run", "--out", tmp_path / "run").out.splitlines()
     assert lines[0] == "60 products to train on, 12 to validate" and max(map(len, lines)) <= 100
     assert lines[-1].startswith("ready")
+
+
+def test_a_long_step_is_tried_on_a_few_products(shop, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(dry_run, "LONG", 0)
+    line = [*LINE.split(), "--data", shop, "--dry-run", "--out", tmp_path / "run"]
+    found, chunked = (json.loads(run_command(*line, "--json", *more).out) for more in ([], ["--chunk-size", 8]))
+    assert (found["step_products"], found["batch_size"], found["steps"]) == (dry_run.FEW, 16, 8) and found["loss"] > 0
+    assert found["bytes"]["peak"] > found["bytes"]["moments"] and chunked["step_products"] == dry_run.FEW
+    lines = run_command(*line).out.splitlines()
+    assert "peak of a step about" in lines[3] and lines[4].startswith("first step: of 4 products, loss")
+    assert "one of 16 takes about" in lines[4] and max(map(len, lines)) <= 100
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(dry_run, "memory", lambda: 1)
+    assert "more than the 1 MB of this machine: lower --batch-size or give --chunk-size" in run_command(*line).out
+
+
+def test_what_the_forward_pass_keeps_grows_with_the_products(shop, tiny, tmp_path):
+    config, train_data, val_data = with_data(resolve({**OPTIONS, "data.data": str(shop), "backbone": tiny}, None, []))
+    started = prepare(config, train_data, val_data, tmp_path / "run")
+    few, more, twice = (dry_run.kept_bytes(started, products) for products in (4, 8, 12))
+    assert 0 < few < more < twice and twice - more == pytest.approx(more - few, rel=0.2)
+    saved = {p.untyped_storage().data_ptr(): 0 for p in started.method.parameters()}
+
+    def note(tensor):
+        saved.setdefault(tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes())
+        return tensor
+
+    part, batch = dry_run.loaded(started, 8)
+    dry_run.draw_noise(part, batch)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        features = started.method.features(batch)
+    assert features and 0.5 * sum(saved.values()) < more < 2 * sum(saved.values())  # counted in another way
 
 
 @pytest.mark.parametrize(
