@@ -85,12 +85,10 @@ def incoming(address: str) -> Incoming:
 
 
 def _from_web(address: str) -> Incoming:
-    with extra("sources", "remote files"):
-        import urllib3
-
     from e2.data.fetch.addresses import PublicPool
     from e2.data.fetch.photos import PASSING
 
+    urllib3 = _urllib3()
     retries = urllib3.Retry(RETRIES, status_forcelist=PASSING, backoff_factor=0.2, respect_retry_after_header=False)
     with _web_errors(address):
         pool = PublicPool(timeout=urllib3.Timeout(connect=TIMEOUT, read=TIMEOUT), retries=retries)
@@ -103,8 +101,7 @@ def _from_web(address: str) -> Incoming:
 
 def _parts(address: str, pool: Any, response: Any) -> Iterator[bytes]:
     """Parts of an answer; where it breaks off, the rest is asked for."""
-    import urllib3
-
+    urllib3 = _urllib3()
     with _web_errors(address):
         same, done = response.headers.get("ETag", "W/"), 0
         for left in reversed(range(1 + RETRIES)):
@@ -124,16 +121,21 @@ def _parts(address: str, pool: Any, response: Any) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _web_errors(address: str) -> Iterator[None]:
-    import urllib3
-
     from e2.data.fetch.addresses import PrivateAddress
 
+    urllib3 = _urllib3()
     try:
         yield
     except PrivateAddress as error:
         raise InputError(f"{shown(address)}: at a private address, which e2 does not ask; copy or mount it") from error
     except urllib3.exceptions.HTTPError as error:
         raise InputError(f"{shown(address)}: cannot be fetched ({in_short(error)})") from error
+
+
+def _urllib3() -> Any:
+    with extra("sources", "remote files"):
+        import urllib3
+    return urllib3
 
 
 def _from_store(address: str) -> Incoming:
