@@ -58,7 +58,10 @@ def intervals_in(content: Any) -> Iterator[Triple]:
     """Every metric with its bounds: ``{"metrics": {...}, "ci95": {...}}``, nested alike, and the ``ratio`` of `e2 speed`."""
     if isinstance(content, dict):
         for value in content.values():
-            yield from bounded(value, content.get("ci95"))
+            for found, low, high in bounded(value, content.get("ci95")):
+                yield found, low, high
+                if "first" in content and "second" in content:  # a difference, which may be told the other way round
+                    yield -found, -high, -low
         if "ratio_min" in content:
             yield content["ratio"], content["ratio_min"], content["ratio_max"]
         content = list(content.values())
@@ -131,3 +134,13 @@ def test_a_wrong_figure_is_noticed():
         assert len(mistakes(good.replace(wrong, said), read)) == 1, said
     assert mistakes("## New\nSumR 12.3", read) == ["line 2: 12.3 name no source"]
     assert not mistakes("<!-- figures: none, the paper's -->\nSumR 99.9", read)
+
+
+def test_a_difference_may_be_told_either_way():
+    def read(source: str):
+        content = {"first": "a", "second": "b", "metrics": {"SumR": -2.0}, "ci95": {"SumR": [-3.5, 1.0]}}
+        return list(numbers_in(content)), list(intervals_in(content))
+
+    page = "<!-- figures: a.json -->\nahead by {}."
+    for figure, right in (("-2.0 (-3.5 to +1.0)", True), ("+2.0 (-1.0 to +3.5)", True), ("+2.0 (-3.5 to +1.0)", False)):
+        assert bool(mistakes(page.format(figure), read)) is not right

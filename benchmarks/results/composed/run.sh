@@ -50,6 +50,26 @@ for encoder in clip-0 multifield-0 e2-0; do
 done
 measure 0 sub_category,composition,colour composition,colour image text sum slerp lincir pic2word searle slots cirevl
 
+# fashion-products-224 in LARGE: on a pre-trained tower, the encoders of ../study/run.sh controls, trained here if they are not there
+if [ -n "${LARGE:-}" ]; then
+  NAME=fashion-products-224 SPEC=$LARGE TAGS=brand,season,sub_category,colour cached=(--cache runs/cache) models=() composers=()
+  for model in e2 clip multifield multifield-pooled-same-weight; do
+    method=${model%-same-weight} weight=()
+    [ $model = $method ] || weight=(--set loss.region_weight=0.6)
+    e2 train --data "$SPEC" --tags $TAGS --method $method --backbone "local-dir:${BACKBONE:?folder of a pre-trained backbone}" --epochs 2 \
+      --batch-size 128 --workers 1 --seed 0 --resume --precision bf16 "${cached[@]}" --set optim.image_layers=0 --set optim.lr=1e-3 \
+      "${weight[@]}" --out "runs/$NAME/$model-0"
+    fit slots $model-0 --split val "${cached[@]}"
+    fit lincir $model-0 --split train --steps 500 "${cached[@]}"
+    models+=("runs/$NAME/$model-0") composers+=(--composer "$RUNS/$NAME/slots-$model-0" --composer "$RUNS/$NAME/lincir-$model-0")
+  done
+  e2 evaluate composed --benchmark attribute-swap --data "$SPEC" --split test --tags $TAGS --keep sub_category --swap brand,sub_category,colour \
+    --seed 0 --workers 1 "${cached[@]}" --precision bf16 --model "${models[@]}" --method image text sum slerp lincir slots "${composers[@]}" \
+    --out "$RUNS/$NAME-swap-0"
+  mkdir -p benchmarks/results/composed/$NAME-seed0
+  cp "$RUNS/$NAME-swap-0/comparison.json" benchmarks/results/composed/$NAME-seed0/
+fi
+
 # boutique-224: the encoders and captioners of ../captioning/run.sh on a pre-trained tower
 [ -d runs/boutique-224 ] || exit 0
 NAME=boutique-224 SPEC=boutique:train=4000,val=300,test=1000,seed=0,size=224
