@@ -50,6 +50,7 @@ for study in $studies; do
         e2 study controls "${real[@]}" "${tower[@]}" "${plain[@]}" --variants clip,multifield,clip-longer,multifield-longer,$pooled,e2 \
           --out "$RESULTS/controls/fashion-products-224"
         e2 study main "${real[@]}" "${tower[@]}" "${plain[@]}" --variants clip,multifield,e2 --out "$RESULTS/main/fashion-products-224"
+        e2 study main "${real[@]}" "${tower[@]}" "${plain[@]}" --epochs 5 --seeds 0,1 --variants clip,multifield,e2 --out "$RESULTS/main/fashion-products-224-5-epochs"
         e2 study probe "${real[@]}" "${tower[@]}" "${plain[@]}" --out "$RESULTS/probe/fashion-products-224"
       fi
       ;;
