@@ -8,6 +8,7 @@ import copy
 import multiprocessing
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -241,6 +242,18 @@ def _tag_index(views: Sequence[TrainingView], table: TextTable) -> Tensor:
     return torch.stack([torch.stack([table.places(values) for values in tags]) for tags in padded])
 
 
+class OnTheWay(Sampler):
+    """Passes a sampler's batches on to a loader, and keeps those that are ``waiting`` to be loaded."""
+
+    def __init__(self, sampler: Sampler):
+        self.sampler, self.waiting = sampler, deque[list[tuple[int, int]]]()
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for keys in self.sampler:
+            self.waiting.append(keys)
+            yield keys
+
+
 def training_loader(
     views: TrainingViews,
     sampler: StepSampler,
@@ -258,17 +271,18 @@ def training_loader(
         LostPhoto: a photo broke since it was checked and may not be replaced.
     """
     lost = LostPhotos("another photo replaces one that can no longer be read")
-    collate = Collate(tokenizer, plan)
+    collate, asked = Collate(tokenizer, plan), OnTheWay(sampler)
     loader = DataLoader(
         views,
-        batch_sampler=sampler,
+        batch_sampler=asked,
         collate_fn=collate,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
         **worker_options(workers),
     )
     try:
-        for keys, (batch, messages) in zip(sampler, loader, strict=True):
+        for batch, messages in loader:
+            keys = asked.waiting.popleft()
             if batch is not None:
                 try:
                     batch = replace(batch, images=views.transform.finish(batch.images))

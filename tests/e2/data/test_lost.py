@@ -76,6 +76,20 @@ def batches(views, workers, stop=4):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+def test_a_sampler_is_gone_through_once(folder, tiny, workers):
+    views, passes = views_of(catalogue_of(folder), tiny, "error"), []
+
+    class Counted(StepSampler):  # one that fetches what comes next would fetch it twice
+        def __iter__(self):
+            passes.append(self)
+            return super().__iter__()
+
+    sampler = Counted(len(views), 5, start=0, stop=3, seed=1)
+    loaded = training_loader(views, sampler, get_tokenizer("e2-nano"), workers=workers, pin_memory=False)
+    assert len(list(loaded)) == 3 and len(passes) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
 def test_skip_goes_on_and_counts(folder, tiny, capsys, workers):
     views = views_of(catalogue_of(folder), tiny, "skip")
     (folder / "3.jpg").write_bytes(b"")
