@@ -133,7 +133,7 @@ class DeviceTransform(PhotoTransform):
         return Draw(size, (top, left), mirrored, change)
 
     def by_workers(self) -> PhotoTransform:
-        """The same views, made by workers."""
+        """Returns the transform by which workers make whole views, equal to those of the device."""
         return self.plain
 
     def finish(self, photos: Any) -> Any:

@@ -135,7 +135,7 @@ class TrainingViews(Dataset):
         return self.fixed.read(turn % self.views, index, image, lost)
 
     def made_by_workers(self) -> "TrainingViews":
-        """The same views, of which a device makes none."""
+        """Copies the views for workers that make each of them whole and leave nothing to a device."""
         other = copy.copy(self)
         other.transform = self.transform.by_workers()
         other.fixed = self.fixed and PhotoViews(self.catalogue, other.transform, self.on_bad_row)

@@ -72,7 +72,7 @@ class PhotoTransform(transforms.Compose):
         return self._finished(self._read(photo))
 
     def by_workers(self) -> "PhotoTransform":
-        """The transform that leaves nothing to a device."""
+        """Returns a transform of the same views that leaves nothing to a device."""
         return self
 
     def finish(self, photos: Any) -> Any:
