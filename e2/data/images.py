@@ -78,7 +78,7 @@ def load_pixels(source: bytes | Path, enough: int | None = None) -> "Image.Image
 
 
 def load_for_device(source: bytes | Path, enough: int | None = None) -> "tuple[bytes, tuple[int, int]] | Image.Image | Tensor":
-    """Same as `load_pixels`, but a JPEG that a GPU may decode is only read: its bytes, with its height and width.
+    """Reads a JPEG that a GPU may decode: its bytes, with its height and width; other photos are decoded by `load_pixels`' steps.
 
     Raises:
         BadImage: it cannot be used.

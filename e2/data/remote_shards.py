@@ -30,7 +30,7 @@ class RemoteShard:
 
     @property
     def path(self) -> Path:
-        """Its copy in the cache, which has its name; it may have been removed."""
+        """Place of the shard's copy in the cache, which may have been removed."""
         return copy_of(self.address)
 
     @property
@@ -42,7 +42,7 @@ class RemoteShard:
         return found
 
     def stamp(self) -> tuple[object, ...]:
-        """Its name, size and hash, whether its copy is there or not."""
+        """Name, size and hash of the shard, whether its copy is there or not."""
         return (self.path.name, *self.note)
 
     @contextlib.contextmanager
@@ -57,7 +57,7 @@ class RemoteShard:
 
     @contextlib.contextmanager
     def _fetched(self) -> Iterator[int | None]:
-        """Same, of a copy that was missing; None if it was removed again, or another process has fetched it."""
+        """Fetches a copy that was missing; yields its descriptor, None if it was removed again or another process was faster."""
         copy = self.path
         with contextlib.ExitStack() as lending:
             try:

@@ -27,7 +27,7 @@ class Shard(Protocol):
 
     @property
     def path(self) -> Path:
-        """Its file, or that of its copy."""
+        """File of the shard, or of its copy."""
 
     def stamp(self) -> tuple[object, ...]:
         """JSON-able description that changes with its contents."""
