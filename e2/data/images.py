@@ -78,7 +78,7 @@ def load_pixels(source: bytes | Path, enough: int | None = None) -> "Image.Image
 
 
 def load_for_device(source: bytes | Path, enough: int | None = None) -> "tuple[bytes, tuple[int, int]] | Image.Image | Tensor":
-    """Reads a JPEG that a GPU may decode: its bytes, with its height and width; other photos are decoded by `load_pixels`' steps.
+    """Reads a JPEG that a GPU may decode: its bytes, with its height and width; others are decoded as by `load_pixels`.
 
     Raises:
         BadImage: it cannot be used.

@@ -57,7 +57,7 @@ class RemoteShard:
 
     @contextlib.contextmanager
     def _fetched(self) -> Iterator[int | None]:
-        """Fetches a copy that was missing; yields its descriptor, None if it was removed again or another process was faster."""
+        """Fetches a missing copy; yields its descriptor, None if it was removed again or another process was faster."""
         copy = self.path
         with contextlib.ExitStack() as lending:
             try:
