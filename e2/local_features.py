@@ -31,6 +31,7 @@ class LocalFeatures(Locations):
     """
 
     reads_pixels = True
+    prefix = 0
 
     def __init__(self, width: int, patch: int, grid: tuple[int, int]):
         super().__init__()

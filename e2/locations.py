@@ -18,6 +18,7 @@ class Locations(nn.Module):
     channels: int  # C of their features
     lift: nn.Module  # (..., C) -> (..., W)
     reads_pixels: bool  # they are features of the photos themselves, not of the backbone
+    prefix: int  # P, rows of ``features`` in front of the locations
 
     @abstractmethod
     def forward(self, images: Tensor | None) -> Any:
@@ -25,10 +26,10 @@ class Locations(nn.Module):
 
     @abstractmethod
     def features(self, seen: Any, stream: Tensor | None) -> Tensor:
-        """Output of ``forward``, the backbone's stream (B, P + N, W) after a block -> (B, N, C)."""
+        """Output of ``forward``, the backbone's stream after a block -> (B, P + N, C), of which the last N are the locations."""
 
     def hidden(self, features: Tensor) -> Tensor | None:
-        """(B, N, C) -> (B, N), True where no token may choose; None: tokens may choose everywhere."""
+        """(B, P + N, C) -> (B, N), True where no token may choose; None: tokens may choose everywhere."""
         return None
 
 
@@ -56,12 +57,13 @@ class PatchLocations(Locations):
 
     def features(self, seen: None, stream: Tensor | None) -> Tensor:
         assert stream is not None
-        return stream[:, self.prefix :]
+        return stream
 
     @torch.no_grad()
     def hidden(self, features: Tensor) -> Tensor | None:
         if not self.hide_registers:
             return None
-        norms = features.float().norm(dim=-1)
+        with torch.autocast(features.device.type, enabled=False):  # it would make a copy in float32
+            norms = features.norm(dim=-1)[:, self.prefix :]
         median = norms.sort(dim=1).values[:, norms.shape[1] // 2, None]  # ONNX has no median
         return norms > REGISTER_NORM * median

@@ -167,11 +167,11 @@ class SelectionReader(nn.Module):
                 stream, tokens = self.run_block(tower, block, stream, tokens)
             if depth in self.layers:
                 fusion = self.fusions[str(depth)]
-                locations = self.locations.features(seen, stream)  # (B, N, C)
+                rows = self.locations.features(seen, stream)  # (B, P + N, C)
                 tokens = tokens.expand(count, -1, -1)  # (B, S, W)
-                hidden = self.locations.hidden(locations)
-                drawn = noise[depth][..., : locations.shape[1]] if depth in noise else None  # fewer if patches were dropped
-                tokens, selections[depth] = fusion(tokens, locations, self.locations.lift, drawn, hidden)
+                first, hidden = self.locations.prefix, self.locations.hidden(rows)
+                drawn = noise[depth][..., : rows.shape[1] - first] if depth in noise else None  # fewer if patches were dropped
+                tokens, selections[depth] = fusion(tokens, rows, self.locations.lift, drawn, hidden, first)
                 read = self.gated_read(tower, tokens, self.gates[str(depth)])  # (B, W)
                 if self.into_stream:
                     stream = torch.cat([stream[:, :1] + read.unsqueeze(1).to(stream.dtype), stream[:, 1:]], dim=1)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from e2.foreign import OpenClip
 
-LENGTH_STEP = 8  # lengths are multiples of this: kernels are prepared, and cached, once per shape
+LENGTH_STEP = 4  # lengths are multiples of this: kernels are prepared, and cached, once per shape
 
 
 @dataclass(frozen=True)
