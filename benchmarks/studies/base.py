@@ -52,6 +52,7 @@ class Context:
     split: str = "test"  # to evaluate
     chosen: tuple[str, ...] | None = None  # labels of the variants to run; None = all
     old_data: str | None = None  # ``forgetting`` only: SPEC of data that the start model knows
+    longer: float = 2.5  # ``controls`` only: times that the plain methods are trained as long, for equal compute
 
     @property
     def text(self) -> str:

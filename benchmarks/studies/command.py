@@ -22,6 +22,9 @@ def study(
     seeds: Annotated[str, typer.Option(help="of the trainings, e.g. 0,1,2")] = "0,1,2",
     variants: Annotated[str | None, typer.Option(help="only these of the study, e.g. clip,e2")] = None,
     old_data: Annotated[str | None, typer.Option(metavar="SPEC", help="`forgetting`: what the start model is good at")] = None,
+    longer: Annotated[
+        float, typer.Option(metavar="TIMES", min=1, help="`controls`: clip-longer and multifield-longer, for equal compute")
+    ] = 2.5,
     split: Annotated[str, typer.Option(help="that is measured")] = "test",
     config: Annotated[Path | None, typer.Option(help="YAML file with settings common to all trainings")] = None,
     set_: Annotated[
@@ -56,6 +59,7 @@ def study(
         split=split,
         chosen=tuple(variants.split(",")) if variants else None,
         old_data=old_data,
+        longer=longer,
     )
     record = study_named(name).run(context)
     tables = map(for_terminal, tables_of(StudyResult(out, [record], [])))

@@ -11,13 +11,12 @@ from e2.defaults import complete_loss
 POOLED = ("clip-pooled", "multifield-pooled")
 UNIFORM: dict[str, Any] = {"model.selector": "uniform"}
 SAME_WEIGHT = "multifield-pooled-same-weight"
-LONGER = 2.5  # about what a step of ``e2`` takes of theirs where a frozen tower is read from a cache, and far more elsewhere
 
 
 def variants(context: Context) -> list[Variant]:
     """``e2`` against the plain methods, and against the same parameters without its supervision or without a choice.
 
-    The plain methods are also trained ``LONGER`` times as long, for about the compute of ``e2`` or more. Where ``e2``
+    The plain methods are also trained ``context.longer`` times as long, for about the compute of ``e2`` or more. Where ``e2``
     contrasts tags twice, with regions and images, a further control contrasts them once with the weight of both.
     """
     plain = methods("clip", "multifield")
@@ -29,8 +28,8 @@ def variants(context: Context) -> list[Variant]:
 
 
 def _longer(context: Context) -> dict[str, float]:
-    common = context.common
-    return {"steps": round(common.steps * LONGER)} if common.steps else {"epochs": (common.epochs or EPOCHS) * LONGER}
+    common, times = context.common, context.longer
+    return {"steps": round(common.steps * times)} if common.steps else {"epochs": (common.epochs or EPOCHS) * times}
 
 
 def _same_weight(context: Context) -> list[Variant]:

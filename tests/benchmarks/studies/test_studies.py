@@ -82,10 +82,11 @@ def test_controls_have_the_parameters_of_e2(context):
 
 
 @pytest.mark.parametrize(
-    ("length", "longer"), [({}, (25.0, None)), ({"epochs": 2.0}, (5.0, None)), ({"steps": 5}, (None, 12))]
+    ("length", "times", "longer"),
+    [({}, 2.5, (25.0, None)), ({"epochs": 2.0}, 2.5, (5.0, None)), ({"steps": 5}, 3.0, (None, 15))],
 )
-def test_plain_controls_are_also_trained_longer(context, length, longer):
-    context = dataclasses.replace(context, common=merged(TrainConfig(), length))
+def test_plain_controls_are_also_trained_longer(context, length, times, longer):
+    context = dataclasses.replace(context, common=merged(TrainConfig(), length), longer=times)
     variants = {variant.label: variant for variant in study_named("controls").variants(context)}
     configs = [training_config(context, variants[f"{name}-longer"], 0) for name in ("clip", "multifield")]
     assert [(config.method, config.epochs, config.steps) for config in configs] == [
