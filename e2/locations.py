@@ -26,7 +26,7 @@ class Locations(nn.Module):
 
     @abstractmethod
     def features(self, seen: Any, stream: Tensor | None) -> Tensor:
-        """Output of ``forward``, the backbone's stream after a block -> (B, P + N, C), of which the last N are the locations."""
+        """Output of ``forward``, the backbone's stream after a block -> (B, P + N, C), the locations last."""
 
     def hidden(self, features: Tensor) -> Tensor | None:
         """(B, P + N, C) -> (B, N), True where no token may choose; None: tokens may choose everywhere."""

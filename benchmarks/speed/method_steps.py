@@ -6,8 +6,12 @@ Steps are taken in turn: one of each method, then again. So a gain of a method c
 import statistics
 from typing import Any
 
-from e2.benchmarks.speed.harness import seconds
+import torch
+
+from e2.benchmarks.speed.cached_step import Steps, two_rounds
+from e2.benchmarks.speed.harness import peak_memory, seconds
 from e2.benchmarks.speed.train_step import DATA, TAGS, OurSteps, first_steps, loaded_batches, peak
+from e2.config import TrainConfig
 
 METHODS = ("clip", "multifield", "clip-pooled", "multifield-pooled", "e2")
 
@@ -22,20 +26,24 @@ def run(
     tags: tuple[str, ...] = TAGS,
     gates: str = "stream",
     locations: str = "local",
+    layers: tuple[int, ...] = (0,),
+    cache: str = "",
     device: str = "auto",
     repeats: int = 3,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Counts parameters and times steps on the same photos and texts, already decoded and tokenised.
+    """Counts parameters and times steps on the same photos and texts: already decoded and tokenised, or from a cache.
 
     Args:
-        backbone: one of open_clip's or ours, with random weights.
+        backbone: one of open_clip's or ours, with random weights unless its name brings others.
         batch_size: products a step.
         methods: by name; the first is what the others are compared with.
         precision: fp32 or bf16 (autocast).
         data: where photos, descriptions and tags come from.
         tags: the entities.
         gates, locations: of the models with tokens.
+        layers: after which tokens choose there; 0 = the default.
+        cache: folder for what the image tower gives, which is frozen then, as in `e2 train --cache`; none = all learns.
         device: cpu, cuda or auto.
         repeats: steps of each method.
         seed: of weights, order and noise.
@@ -44,6 +52,10 @@ def run(
         ``rows``: of each method its parameters (image tower with what E2 adds; all), median seconds of a step, peak bytes (of
         a separate process; on a GPU, of its allocations), and time and memory as a share of the first method's.
     """
+    of_model = {"gates": gates, "locations": locations, "layers": None if layers == (0,) else list(layers)}
+    of_data = {"data": data, "tags": list(tags), "batch_size": batch_size}
+    if cache:
+        of_data |= {"cache": cache, "workers": 1}
     configs = {
         name: first_steps(
             method=name,
@@ -51,13 +63,14 @@ def run(
             precision=precision,
             device=device,
             seed=seed,
-            model={"gates": gates, "locations": locations},
-            data={"data": data, "tags": list(tags), "batch_size": batch_size},
+            model=of_model,
+            optim={"image_layers": 0} if cache else {},
+            data=of_data,
         )
         for name in methods
     }
-    peaks = {name: peak(OurSteps, config) for name, config in configs.items()}
-    steps = {name: OurSteps(config, loaded_batches(config)) for name, config in configs.items()}
+    peaks = {name: peak_bytes(config) for name, config in configs.items()}
+    steps = {name: stepper(config) for name, config in configs.items()}
     for step in steps.values():
         step()  # warms up
     rounds = [{name: seconds(step) for name, step in steps.items()} for _ in range(repeats)]
@@ -77,3 +90,15 @@ def run(
             }
         )
     return {"rows": rows}
+
+
+def stepper(config: TrainConfig) -> OurSteps | Steps:
+    """Makes what takes a step at each call."""
+    return Steps(config, config.data.cache, 1) if config.data.cache else OurSteps(config, loaded_batches(config))
+
+
+def peak_bytes(config: TrainConfig) -> int:
+    """Peak bytes of two steps in a process of their own; on a GPU, of its allocations."""
+    if config.data.cache:
+        return peak_memory(two_rounds, config, config.data.cache, 1, torch.get_num_threads())
+    return peak(OurSteps, config)

@@ -7,6 +7,7 @@ run is used where the setting is at its default.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import re
@@ -18,10 +19,11 @@ from typing import Any
 from e2.benchmarks.studies.base import Context, Variant
 from e2.benchmarks.studies.digest import catalogue_digest, code_digest
 from e2.checkpoint import WEIGHTS
-from e2.config import TrainConfig
+from e2.config import ModelConfig, TrainConfig
 from e2.data import splits_of
 from e2.errors import InputError, TrainingStopped
 from e2.files import file_sha256, write_json
+from e2.methods import method_class
 from e2.settings import deep_update, merged, to_dict
 from e2.training.run import as_changes, start_run
 from e2.version import __version__
@@ -63,7 +65,10 @@ def training_config(context: Context, variant: Variant, seed: int) -> TrainConfi
         InputError: settings that do not exist or do not go together.
     """
     common = merged(context.common, {"data": {"data": context.data[0], "tags": list(context.entities)}})
-    return merged(common, as_changes({**variant.settings, "seed": seed}, ()), variant.label)
+    config: TrainConfig = merged(common, as_changes({**variant.settings, "seed": seed}, ()), variant.label)
+    if method_class(config.method).uses_tokens:
+        return config
+    return dataclasses.replace(config, model=ModelConfig())  # the plain backbone, whatever tokens would be like
 
 
 def deciding(config: TrainConfig) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from typer import Typer
 from typer.testing import CliRunner
 
-from e2.benchmarks.speed import growth, retrieval, train_step, trainers
+from e2.benchmarks.speed import growth, method_steps, retrieval, train_step, trainers
 from e2.benchmarks.speed.command import speed
 from e2.benchmarks.speed.harness import compare, peak_memory
 from e2.benchmarks.speed.record import JOINT, measure
@@ -154,6 +154,21 @@ def test_train_step_reports_times_memory_and_text_lengths(tiny, shop, monkeypatc
     assert found["images_per_second"] == pytest.approx(16 / found["ours_s"])
     assert 7 <= found["description_tokens"] <= 8  # "A red tee number 13" between two marks, a token for each digit
     assert found["unique_texts"] == 16 + 3 + 2 + 4  # descriptions, brands, seasons, colours
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_method_steps_price_each_method_from_photos_and_from_a_cache(tiny, shop, tmp_path, monkeypatch, cached):
+    monkeypatch.setattr(train_step, "peak_memory", lambda *arguments: 1000)
+    monkeypatch.setattr(method_steps, "peak_memory", lambda *arguments: 1000)
+    how = {"methods": ("clip", "e2"), "tags": ("brand", "colour"), "gates": "pooled", "locations": "patches", "layers": (2,)}
+    cache = tmp_path / "cache" if cached else ""
+    found = method_steps.run(tiny, 16, precision="fp32", data=str(shop), cache=str(cache), device="cpu", repeats=1, **how)
+    clip, e2 = found["rows"]
+    assert (clip["method"], clip["time_ratio"], clip["memory_ratio"], e2["method"]) == ("clip", 1, 1, "e2")
+    assert clip["image_parameters"] < e2["image_parameters"] and e2["seconds"] > 0
+    if cached:
+        kept = {path.parent.name for path in cache.rglob("*.safetensors")}
+        assert "stream-2" in kept and "pooled" in kept  # what e2 reads after its one fusion layer, and what clip does
 
 
 def test_trainers_read_the_same_files_and_learn(tiny, shop, monkeypatch):

@@ -44,6 +44,8 @@ def test_same_training_under_another_label_is_found(context, started):
     trained(context, Variant("none", {"method": "clip"}), 0, {"train": "a"})
     moved = dataclasses.replace(context, common=merged(context.common, {"device": "auto", "data": {"workers": 3}}))
     trained(moved, CLIP, 0, {"train": "a"})
+    more_tokens = dataclasses.replace(context, common=merged(context.common, {"model": {"tokens": 3}}))
+    trained(more_tokens, CLIP, 0, {"train": "a"})  # it has none
     assert len(set(started)) == 1 and started[0].name.endswith("-clip-0")
 
 
