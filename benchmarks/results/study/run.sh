@@ -45,12 +45,13 @@ for study in $studies; do
       if [ "$study" = tags ]; then
         e2 study tags "${real[@]}" "${tower[@]}" --seeds "$SEEDS" --variants clip,multifield,$pooled,e2 --out "$RESULTS/tags/fashion-products-224"
       else
-        e2 study controls "${real[@]}" "${tower[@]}" --seeds 0 --variants clip,clip-pooled,e2 --out "$RESULTS/controls/fashion-products-224-seed0"
         plain=(--set data.augment=null --seeds "$SEEDS") # the view of evaluation
-        e2 study controls "${real[@]}" "${tower[@]}" "${plain[@]}" --variants clip,multifield,clip-longer,multifield-longer,$pooled,e2 \
+        e2 study controls "${real[@]}" "${tower[@]}" "${plain[@]}" --variants clip,multifield,clip-longer,multifield-longer,clip-pooled,$pooled,e2 \
           --out "$RESULTS/controls/fashion-products-224"
         e2 study main "${real[@]}" "${tower[@]}" "${plain[@]}" --variants clip,multifield,e2 --out "$RESULTS/main/fashion-products-224"
-        e2 study main "${real[@]}" "${tower[@]}" "${plain[@]}" --epochs 5 --seeds 0,1 --variants clip,multifield,e2 --out "$RESULTS/main/fashion-products-224-5-epochs"
+        e2 study controls "${real[@]}" "${tower[@]}" "${plain[@]}" --epochs 5 --variants clip,multifield,multifield-pooled,e2 --out "$RESULTS/controls/fashion-products-224-5-epochs"
+        e2 study controls "${real[@]}" "${tower[@]}" "${plain[@]}" --epochs 2.5 --longer 2 --set "model.layers=[11]" \
+          --variants clip-longer,multifield-longer,e2 --out "$RESULTS/controls/fashion-products-224-equal-compute"
         e2 study probe "${real[@]}" "${tower[@]}" "${plain[@]}" --out "$RESULTS/probe/fashion-products-224"
       fi
       ;;
