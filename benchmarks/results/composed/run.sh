@@ -66,8 +66,16 @@ if [ -n "${LARGE:-}" ]; then
   e2 evaluate composed --benchmark attribute-swap --data "$SPEC" --split test --tags $TAGS --keep sub_category --swap brand,sub_category,colour \
     --seed 0 --workers 1 "${cached[@]}" --precision bf16 --model "${models[@]}" --method image text sum slerp lincir slots "${composers[@]}" \
     --out "$RUNS/$NAME-swap-0"
-  mkdir -p benchmarks/results/composed/$NAME-seed0
+  mkdir -p benchmarks/results/composed/$NAME-seed0 benchmarks/results/composed/$NAME-cirevl-seed0
   cp "$RUNS/$NAME-swap-0/comparison.json" benchmarks/results/composed/$NAME-seed0/
+  for model in "${models[@]}"; do
+    e2 caption fit --method capdec --encoder "$model" --data "$SPEC" --split train --tags $TAGS --resume --batch-size 64 --steps 600 \
+      --out "$CAPTIONERS/$NAME/capdec-${model##*/}"
+  done
+  e2 evaluate composed --benchmark attribute-swap --data "$SPEC" --split test --tags $TAGS --keep sub_category --swap brand,sub_category,colour \
+    --seed 0 --workers 1 "${cached[@]}" --precision bf16 --model "${models[@]}" --method image text sum cirevl \
+    --set "cirevl.captions=$CAPTIONERS/$NAME/capdec-{encoder}" --out "$RUNS/$NAME-cirevl-0"
+  cp "$RUNS/$NAME-cirevl-0/comparison.json" benchmarks/results/composed/$NAME-cirevl-seed0/
 fi
 
 # boutique-224: the encoders and captioners of ../captioning/run.sh on a pre-trained tower
