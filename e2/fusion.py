@@ -54,31 +54,22 @@ class FusionBlock(nn.Module):
         Locations that are ``hidden``, (B, N), get no weight. The ``first`` P rows are no locations, such as a class token;
         they are skipped here, as a slice without them would be copied, which takes longer than all that is done with it.
         """
-        mean, rate = self.moments(rows, first)  # (B, 1, N) each: a standardised location is (location - mean) * rate
-        # The norm, the key, the lift and the value all go to the S tokens: there are far fewer of them than locations, which
-        # are only read. (The norm's shift adds the same to all logits of a token, which no selection sees.)
+        normed = self.standardised(rows)  # (B, P + N, C)
+        # The norm's scale and shift, the key, the lift and the value all go to the S tokens: there are far fewer of them than
+        # locations. (The shift adds the same to all logits of a token, which no selection sees.)
         scale, shift = self.norm_locations.weight, self.norm_locations.bias
         queries = self.query(self.norm_tokens(tokens)) + self.own_queries  # (B, S, rank)
-        asked = (queries @ self.key.weight * (scale * self.scale)).to(rows.dtype)  # (B, S, C)
-        logits = (asked @ rows.mT)[..., first:].float()  # (B, S, N)
-        logits = (logits - asked.float().sum(dim=-1, keepdim=True) * mean) * rate
+        asked = queries @ self.key.weight * (scale * self.scale)  # (B, S, C)
+        logits = (asked.to(normed.dtype) @ normed.mT)[..., first:].float()  # (B, S, N)
         if hidden is not None:
             logits = logits.masked_fill(hidden.unsqueeze(1), -torch.inf)
         weights = self.selector(logits, noise)
-        rated = weights * rate
-        picked = F.pad(torch.cat([weights, rated], dim=1), (first, 0)).to(rows.dtype) @ rows  # (B, 2 S, C)
-        chosen, normed = picked.chunk(2, dim=1)
-        normed = normed - (rated * mean).sum(dim=-1, keepdim=True).to(normed.dtype)
-        selected = lift(chosen) + self.value_up(self.value_down(normed * scale + shift))
+        shares = F.pad(weights, (first, 0)).to(rows.dtype)  # (B, S, P + N)
+        selected = lift(shares @ rows) + self.value_up(self.value_down(shares @ normed * scale + shift))
         return (tokens + selected) / 2, weights
 
-    def moments(self, rows: Tensor, first: int) -> tuple[Tensor, Tensor]:
-        """Means of the locations (B, P + N, C) over the channels and reciprocals of their standard deviations, (B, 1, N) each,
-        in float32, without a copy of the locations in it. In bf16 they are as exact as a bf16 number, unless the mean is much
-        larger than the deviation, which it is in no tower's stream."""
-        width = rows.shape[-1]
+    def standardised(self, rows: Tensor) -> Tensor:
+        """Rows of mean 0 and variance 1 over the channels, (B, P + N, C), in their own precision: autocast would make float32
+        copies of the largest tensor here."""
         with torch.autocast(rows.device.type, enabled=False):
-            mean = (rows @ rows.new_full((width, 1), 1 / width)).float()
-            square = rows.norm(dim=-1, keepdim=True).float() ** 2 / width
-            rate = ((square - mean**2).clamp(min=0) + self.norm_locations.eps).rsqrt()
-        return mean[:, first:].mT, rate[:, first:].mT
+            return F.layer_norm(rows, self.norm_locations.normalized_shape, eps=self.norm_locations.eps)

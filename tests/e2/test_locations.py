@@ -19,6 +19,8 @@ def model(request, tiny):
 def test_registers_are_the_patches_of_an_outstanding_norm(model):
     patches = torch.nn.functional.normalize(torch.randn(2, 16, 8), dim=-1) * torch.linspace(0.8, 1.5, 16)[:, None]
     patches[0, LOUD] *= 5
+    class_token = torch.full((2, 1, 8), 9.0)  # the loudest, but no patch
+    patches = torch.cat([class_token, patches], dim=1)
     locations = PatchLocations(open_tower(model.visual), hide_registers=True)
     assert locations.hidden(patches)[0].nonzero().flatten().equal(LOUD)
     assert not locations.hidden(patches)[1].any()
