@@ -98,7 +98,7 @@ def stepper(config: TrainConfig) -> OurSteps | Steps:
 
 
 def peak_bytes(config: TrainConfig) -> int:
-    """Peak bytes of two steps in a process of their own; on a GPU, of its allocations."""
+    """Peak bytes of two steps in a process of their own; from photos on a GPU, of its allocations."""
     if config.data.cache:
         return peak_memory(two_rounds, config, config.data.cache, 1, torch.get_num_threads())
     return peak(OurSteps, config)
