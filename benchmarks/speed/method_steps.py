@@ -50,7 +50,7 @@ def run(
 
     Returns:
         ``rows``: of each method its parameters (image tower with what E2 adds; all), median seconds of a step, peak bytes (of
-        a separate process; on a GPU, of its allocations), and time and memory as a share of the first method's.
+        a separate process; from photos on a GPU, of its allocations), and time and memory as a share of the first method's.
     """
     of_model = {"gates": gates, "locations": locations, "layers": None if layers == (0,) else list(layers)}
     of_data = {"data": data, "tags": list(tags), "batch_size": batch_size}

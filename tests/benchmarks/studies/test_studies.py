@@ -83,7 +83,12 @@ def test_controls_have_the_parameters_of_e2(context):
 
 @pytest.mark.parametrize(
     ("length", "times", "longer"),
-    [({}, 2.5, (25.0, None)), ({"epochs": 2.0}, 2.5, (5.0, None)), ({"steps": 5}, 3.0, (None, 15))],
+    [
+        ({}, 2.5, (25.0, None)),
+        ({"epochs": 2.0}, 2.5, (5.0, None)),
+        ({"steps": 5}, 2.5, (None, 12)),
+        ({"steps": 5}, 3.0, (None, 15)),
+    ],
 )
 def test_plain_controls_are_also_trained_longer(context, length, times, longer):
     context = dataclasses.replace(context, common=merged(TrainConfig(), length), longer=times)
