@@ -299,6 +299,8 @@ class Encoder:
             InputError: they do not fit.
         """
         fill(self.model, weights, origin)
+        if self.cached is not None:
+            self.cached.forget()
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

@@ -61,6 +61,10 @@ class CachedPhotos:
                 raise InputError(lost[0])
             yield stack_photos([photo for photo in photos if photo is not None])
 
+    def forget(self) -> None:
+        """Opens the cache anew at the next use, as other weights of the model may have one of their own."""
+        self._opened.clear()
+
     def _of(self, catalogue: Catalogue) -> PhotoViews:
         for pictures in self._opened:
             if pictures.catalogue is catalogue:

@@ -150,9 +150,12 @@ class OptimConfig:
     )
     new_only: Share = setting(0.0, "first stage: share of all steps in which only the new parameters learn (paper: 0.2)")
     image_layers: Natural | None = setting(
-        None, "train only this many groups of the image tower, the last ones; 0 = frozen, null = all"
+        None,
+        "train only the last groups of the image tower: 1 = its projection, 2 = the last block, too; 0 = frozen, null = all",
     )
-    text_layers: Natural | None = setting(None, "the same for the text tower")
+    text_layers: Natural | None = setting(
+        None, "the same for the text tower; of one of transformers, blocks are counted, and its projection always learns"
+    )
     image_lora: Count | None = setting(
         None,
         "rank of what the frozen image tower's matrices learn on top (LoRA), merged into them when saved; null = none",

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from e2.options import CatalogueOptions, EncoderOptions, Json, Out, Seed, Text, parse_numbers, show
+from e2.options import CachedEncoderOptions, CatalogueOptions, Json, Out, Seed, Text, parse_numbers, show
 
 
 def wise_ft(
     model: Annotated[Path, typer.Option(help="a run of e2 train that started from pre-trained weights")],
     catalogue: CatalogueOptions,
     out: Out,
-    loading: EncoderOptions,
+    loading: CachedEncoderOptions,
     alphas: Annotated[str, typer.Option(help="shares of the trained weights, 0 (start model) to 1")] = "0,0.2,0.4,0.6,0.8,1",
     old_data: Annotated[str | None, typer.Option(metavar="SPEC", help="data that the start model is good at")] = None,
     save: Annotated[float | None, typer.Option(help="write the model of this share to --out")] = None,

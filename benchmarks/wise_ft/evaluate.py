@@ -9,7 +9,7 @@ from rich.text import Text
 
 from e2.adapters.encoder import load_encoder
 from e2.benchmarks.retrieval.evaluate import evaluate_retrieval
-from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_metadata, tensors_sha256, write_weights
+from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_config, read_metadata, tensors_sha256, write_weights
 from e2.data.product import Catalogue
 from e2.distributed import on_main, processes
 from e2.errors import InputError
@@ -47,13 +47,16 @@ def sweep(
         One entry per alpha: ``alpha`` and ``results``, one record per catalogue.
 
     Raises:
-        InputError: a run that cannot be interpolated, an alpha out of range, or an existing checkpoint in ``out``.
+        InputError: a run that cannot be interpolated, an alpha out of range, an existing checkpoint in ``out``, or a cache
+            for an image tower that learnt as a whole.
     """
     for alpha in (*alphas, *([] if save is None else [save])):
         check_alpha(alpha)
     if not alphas:
         raise InputError("--alphas is empty; write for example 0,0.5,1")
     claim_sweep(out, save)
+    if options.get("cache") is not None:
+        _require_frozen_layers(folder)
     start, trained = both_ends(folder)
     encoder = load_encoder(folder, **options)
     entries = []
@@ -68,6 +71,14 @@ def sweep(
     if save is not None:
         on_main(lambda: _save(folder, interpolated(start, trained, save), save, out))
     return entries
+
+
+def _require_frozen_layers(folder: Path) -> None:
+    optim = read_config(folder)["training"].get("optim") or {}
+    if optim.get("image_layers") is None:
+        raise InputError(
+            f"--cache: the whole image tower of {folder} learnt, so that no two shares see a photo alike; leave out --cache"
+        )
 
 
 def claim_sweep(out: Path, save: float | None) -> None:

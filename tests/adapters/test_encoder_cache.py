@@ -13,6 +13,7 @@ import e2
 from e2.adapters.encoder import Encoder, load_encoder
 from e2.adapters.product_images import ProductImages
 from e2.adapters.search.index import open_index
+from e2.checkpoint import weights_of
 from e2.data import open_catalogue
 from e2.data.photo_views import PhotoViews
 from e2.data.product import Product
@@ -70,6 +71,17 @@ def test_vectors_in_full_precision_differ_by_no_more_than_half_precision(tiny, s
     photos = ProductImages(shelf, *PHOTOS)
     found, expected = (make_encoder(tiny, precision="fp32", cache=root).encode_images(photos) for root in (tmp_path, None))
     assert 0 < np.abs(found - expected).max() < 2e-3
+
+
+def test_other_weights_see_the_photos_themselves(tiny, shelf, tmp_path):
+    cached, plain = (make_encoder(tiny, cache=root) for root in (tmp_path, None))
+    photos = ProductImages(shelf, *PHOTOS)
+    before = cached.encode_images(photos)
+    other = {name: value + 0.02 * ("resblocks.0" in name) for name, value in weights_of(plain.model).items()}
+    for encoder in (cached, plain):
+        encoder.load_weights(other, tmp_path)
+    assert_array_equal(cached.encode_images(photos), plain.encode_images(photos))
+    assert np.abs(cached.encode_images(photos) - before).max() > 0.01
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -42,8 +42,8 @@ further() { # NAME SETTING...: one more epoch from bf16/e2-0
 }
 further frozen --cache "$RUNS/cache" --set optim.image_layers=0
 further lora --set optim.image_lora=8
-further last2 --set optim.image_layers=2
+further last-block --set optim.image_layers=2
 further full
-measure what-learns bf16 bf16/e2-0 further/{frozen,last2,lora,full}
+measure what-learns bf16 bf16/e2-0 further/{frozen,last-block,lora,full}
 
 [ -d "$RUNS/slots" ] || e2 compose fit --method slots --encoder "$RUNS/bf16/e2-0" --data "$RUNS/data" --tags "$RUNS/entities.yaml" --split val --precision bf16 --workers 1 --out "$RUNS/slots"

@@ -74,6 +74,20 @@ def test_the_sweep_measures_each_share_and_saves_the_asked_one(run, shop, tmp_pa
         sweep(run, [0], [val], tmp_path / "out", device="cpu")
 
 
+def test_a_frozen_tower_is_read_from_the_cache_for_every_share(shop, tiny, start_file, run, tmp_path):
+    val = open_catalogue(str(shop), "val")
+    frozen = {"optim.image_layers": 1, "optim.lr": 1e-2}
+    train(shop, tiny, tmp_path / "frozen", start_file, **frozen)
+    how = {"alphas": [0, 0.5, 1], "catalogues": [val, val], "device": "cpu", "workers": 0, "precision": "bf16"}
+    plain = sweep(tmp_path / "frozen", out=tmp_path / "plain", **how)
+    cached = sweep(tmp_path / "frozen", out=tmp_path / "cached", cache=tmp_path / "cache", **how)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert [[r["metrics"] for r in e["results"]] for e in cached] == [[r["metrics"] for r in e["results"]] for e in plain]
+    assert plain[0]["results"][0]["metrics"] != plain[2]["results"][0]["metrics"]
+    with pytest.raises(e2.InputError, match="whole image tower"):
+        sweep(run, [0], [val], tmp_path / "whole", device="cpu", cache=tmp_path / "cache")
+
+
 def test_train_saves_interpolated_weights_and_says_how_good_they_are(shop, tiny, start_file, run, tmp_path):
     summary = train(shop, tiny, tmp_path / "half", start_file, wise_ft=0.5)
     start, trained = both_ends(run)
