@@ -1,13 +1,15 @@
 """Evaluates weights between a start model and its trained version on new and old data, for `e2 wise-ft`."""
 
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
+from torch import Tensor
 
-from e2.adapters.encoder import load_encoder
+from e2.adapters.encoder import Encoder, load_encoder
 from e2.benchmarks.retrieval.evaluate import evaluate_retrieval
 from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_config, read_metadata, tensors_sha256, write_weights
 from e2.data.product import Catalogue
@@ -44,11 +46,12 @@ def sweep(
         options: of `load_encoder`.
 
     Returns:
-        One entry per alpha: ``alpha`` and ``results``, one record per catalogue.
+        One entry per alpha, ascending: ``alpha``; ``results``, one record per catalogue; ``differences``, from the largest
+        alpha's, paired over products (none in its own entry).
 
     Raises:
-        InputError: a run that cannot be interpolated, an alpha out of range, an existing checkpoint in ``out``, or a cache
-            for an image tower that learnt as a whole.
+        InputError: a run that cannot be interpolated, an alpha out of range or twice, an existing checkpoint in ``out``, or a
+            cache for an image tower that learnt as a whole.
     """
     for alpha in (*alphas, *([] if save is None else [save])):
         check_alpha(alpha)
@@ -57,20 +60,44 @@ def sweep(
     claim_sweep(out, save)
     if options.get("cache") is not None:
         _require_frozen_layers(folder)
-    start, trained = both_ends(folder)
-    encoder = load_encoder(folder, **options)
-    entries = []
-    for alpha in alphas:
-        weights = interpolated(start, trained, alpha)
-        encoder.load_weights(weights, folder)
-        encoder.info |= {"path": f"{folder} alpha {alpha:g}", "weights_sha256": tensors_sha256(weights)}
-        records = [evaluate_retrieval([encoder], c, protocol=protocol, text=text, seed=seed).results[0] for c in catalogues]
-        entries.append({"alpha": alpha, "results": [{**record, "model": dict(encoder.info)} for record in records]})
+    shares = _Shares(folder, sorted(alphas, reverse=True), options)
+    measured = [evaluate_retrieval(shares, catalogue, protocol=protocol, text=text, seed=seed) for catalogue in catalogues]
+    # Of all pairs, those with the first, the largest, come first.
+    rows = zip(*(zip(found.results, [None, *found.differences], strict=False) for found in measured), strict=True)
+    entries = [_entry(alpha, list(row)) for alpha, row in zip(shares.alphas, rows, strict=True)][::-1]
     if processes().is_main_process:
         write_json(out / NAME, {"model": str(folder), "sweep": entries})
     if save is not None:
-        on_main(lambda: _save(folder, interpolated(start, trained, save), save, out))
+        on_main(lambda: _save(folder, shares.weights(save), save, out))
     return entries
+
+
+class _Shares(Sequence[Encoder]):
+    """The models of a run at several shares, of which one is in memory at a time: reading one loads its weights."""
+
+    def __init__(self, folder: Path, alphas: Sequence[float], options: dict[str, Any]):
+        self.folder, self.alphas = folder, alphas
+        self.start, self.trained = both_ends(folder)
+        self.encoder = load_encoder(folder, **options)
+
+    def __len__(self) -> int:
+        return len(self.alphas)
+
+    def __getitem__(self, place: Any) -> Any:
+        alpha = self.alphas[place]
+        weights = self.weights(alpha)
+        self.encoder.load_weights(weights, self.folder)
+        told = {"path": f"{self.folder} alpha {alpha:g}", "weights_sha256": tensors_sha256(weights)}
+        self.encoder.info = {**self.encoder.info, **told}
+        return self.encoder
+
+    def weights(self, alpha: float) -> dict[str, Tensor]:
+        return interpolated(self.start, self.trained, alpha)
+
+
+def _entry(alpha: float, row: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> dict[str, Any]:
+    """An alpha's record and difference from the largest alpha for each catalogue, together."""
+    return {"alpha": alpha, "results": [result for result, _ in row], "differences": [found for _, found in row if found]}
 
 
 def _require_frozen_layers(folder: Path) -> None:
@@ -102,16 +129,20 @@ def _save(folder: Path, weights: dict, alpha: float, out: Path) -> None:
 
 
 def sweep_table(entries: Sequence[dict[str, Any]]) -> WideTable:
-    """Tabulates SumR by alpha, a column per data set, the best of each marked."""
-    table = WideTable("alpha", caption="SumR (95 % interval); 0 = start model, 1 = trained model; * = best of the column")
+    """Tabulates SumR by alpha, a column per data set, the best of each marked, and its difference from the largest alpha's."""
+    caption = "SumR (95 % interval), below it less that of the largest alpha, paired; 0 = start model, 1 = trained model; "
+    table = WideTable("alpha", caption=caption + "* = best of the column")
     columns = list(zip(*(entry["results"] for entry in entries), strict=True))
     for column in columns:
         table.add_column(Text("{dataset}, {split}".format_map(column[0])), justify="right")
     best = [max(record["metrics"]["SumR"] for record in column) for column in columns]
     for entry in entries:
         cells = []
-        for record, top in zip(entry["results"], best, strict=True):
+        for record, top, less in itertools.zip_longest(entry["results"], best, entry["differences"]):
             value, (low, high) = record["metrics"]["SumR"], record["ci95"]["SumR"]
             cells.append(f"{value:.1f}{'*' if value == top else ' '} ({low:.1f} to {high:.1f})")
+            if less is not None:
+                low, high = less["ci95"]["SumR"]
+                cells[-1] += f"\n{less['metrics']['SumR']:+.1f}  ({low:+.1f} to {high:+.1f})"
         table.add_row(f"{entry['alpha']:g}", *cells)
     return table

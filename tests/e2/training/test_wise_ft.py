@@ -64,12 +64,20 @@ def test_the_sweep_measures_each_share_and_saves_the_asked_one(run, shop, tmp_pa
     assert [entry["alpha"] for entry in stored["sweep"]] == [0, 0.5, 1]
     assert all(entry["results"][0]["metrics"] == entry["results"][1]["metrics"] for entry in entries)
     assert len({entry["results"][0]["model"]["weights_sha256"] for entry in entries}) == 3
+    at = [entry["results"][0]["metrics"]["SumR"] for entry in entries]
+    less = [[found["metrics"]["SumR"] for found in entry["differences"]] for entry in entries]
+    assert less == [pytest.approx([value - at[2]] * 2) for value in at[:2]] + [[]]
+    assert stored["sweep"][0]["differences"] == entries[0]["differences"]
+    turned = sweep(run, [1, 0, 0.5], [val], tmp_path / "turned", device="cpu", workers=0)
+    assert [entry["results"][0]["metrics"]["SumR"] for entry in turned] == at
     assert sweep_table(entries).row_count == 3
     start, trained = both_ends(run)
     saved, expected = load_file(tmp_path / "out" / "model.safetensors"), interpolated(start, trained, 0.5)
     assert all(torch.equal(saved[name], expected[name]) for name in expected)
     with pytest.raises(e2.InputError, match="interpolated weights already"):
         both_ends(tmp_path / "out")
+    with pytest.raises(e2.InputError, match="different models.*alpha 0.5"):
+        sweep(run, [0.5, 0.5], [val], tmp_path / "twice", device="cpu", workers=0)
     with pytest.raises(e2.InputError, match="holds a checkpoint"):
         sweep(run, [0], [val], tmp_path / "out", device="cpu")
 
