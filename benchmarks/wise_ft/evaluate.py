@@ -130,8 +130,8 @@ def _save(folder: Path, weights: dict, alpha: float, out: Path) -> None:
 
 def sweep_table(entries: Sequence[dict[str, Any]]) -> WideTable:
     """Tabulates SumR by alpha, a column per data set, the best of each marked, and its difference from the largest alpha's."""
-    caption = "SumR (95 % interval), below it less that of the largest alpha, paired; 0 = start model, 1 = trained model; "
-    table = WideTable("alpha", caption=caption + "* = best of the column")
+    caption = "SumR (95 % interval), and below it the paired difference from the largest alpha; 0 = start model, "
+    table = WideTable("alpha", caption=caption + "1 = trained model; * = best of the column")
     columns = list(zip(*(entry["results"] for entry in entries), strict=True))
     for column in columns:
         table.add_column(Text("{dataset}, {split}".format_map(column[0])), justify="right")

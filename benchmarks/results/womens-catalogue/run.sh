@@ -46,4 +46,22 @@ further last-block --set optim.image_layers=2
 further full
 measure what-learns bf16 bf16/e2-0 further/{frozen,last-block,lora,full}
 
+# The encoders that benchmarks/results/study trained on fashion-products-224 learn the shop: FASHION holds clip-0 and e2-0, OLD the photos.
+if [ -n "${FASHION:-}" ]; then
+  from_fashion() { # NAME METHOD SETTING...
+    local tags=(--tags "$RUNS/entities.yaml")
+    [ "$2" = clip ] && tags=()
+    e2 train --data "$RUNS/data" "${tags[@]}" --method "$2" --backbone "local-dir:$BACKBONE" --pretrained "$FASHION/$2-0" --batch-size 128 --epochs 7 --precision bf16 --workers 1 \
+      --cache "$RUNS/cache" --set optim.image_layers=0 --set optim.lr=3e-4 --seed 0 --resume --out "$RUNS/from-fashion/$1" "${@:3}"
+    e2 wise-ft --model "$RUNS/from-fashion/$1" --data "$RUNS/data" --old-data "$OLD" --split test --alphas 0,0.25,0.5,0.75,1 --cache "$RUNS/cache" --precision bf16 --out "$RUNS/from-fashion/wise-ft-$1"
+  }
+  from_fashion clip clip
+  from_fashion e2 e2
+  from_fashion e2-distilled e2 --set loss.distill_weight=1
+  for data in "$RUNS/data" "$OLD"; do
+    e2 evaluate retrieval --model "$RUNS/from-fashion/clip" --model "$RUNS/from-fashion/e2" --model "$RUNS/from-fashion/e2-distilled" --data "$data" --split test \
+      --cache "$RUNS/cache" --precision bf16 --out "$RUNS/from-fashion/on-$(basename "$data")"
+  done
+fi
+
 [ -d "$RUNS/slots" ] || e2 compose fit --method slots --encoder "$RUNS/bf16/e2-0" --data "$RUNS/data" --tags "$RUNS/entities.yaml" --split val --precision bf16 --workers 1 --out "$RUNS/slots"
