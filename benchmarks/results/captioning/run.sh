@@ -78,11 +78,13 @@ cp "$RUNS/boutique-224/scores/comparison.json" benchmarks/results/captioning/bou
 # fashion-products-224: the encoders of ../composed/run.sh on the same tower
 [ -d runs/fashion-products-224 ] || exit 0
 SPEC=${LARGE:?folder with larger photos} TAGS=brand,season,sub_category,colour folders=()
-for encoder in clip-0 multifield-0 e2-0; do
+encoders=(clip-0 multifield-0 multifield-pooled-same-weight-0 e2-0)
+for encoder in "${encoders[@]}"; do
+  fit fashion-products-224 decap $encoder decap --batch-size 64 --steps 600
   fit fashion-products-224 capdec $encoder capdec --batch-size 64 --steps 600
   fit fashion-products-224 nearest $encoder nearest
 done
-for method in capdec nearest; do for encoder in clip-0 multifield-0 e2-0; do folders+=("$RUNS/fashion-products-224/$method-$encoder"); done; done
+for method in decap capdec nearest; do for encoder in "${encoders[@]}"; do folders+=("$RUNS/fashion-products-224/$method-$encoder"); done; done
 e2 evaluate captioning --data "$SPEC" --split test --tags $TAGS --cache runs/cache --precision bf16 --workers 1 \
   --out "$RUNS/fashion-products-224/scores" --captioner "${folders[@]}"
 mkdir -p benchmarks/results/captioning/fashion-products-224-seed0

@@ -53,6 +53,7 @@ measure 0 sub_category,composition,colour composition,colour image text sum sler
 # fashion-products-224 in LARGE: on a pre-trained tower, the encoders of ../study/run.sh controls, trained here if they are not there
 if [ -n "${LARGE:-}" ]; then
   NAME=fashion-products-224 SPEC=$LARGE TAGS=brand,season,sub_category,colour cached=(--cache runs/cache) models=() composers=()
+  # fashion-products-224-seed1: the same without the last model, without CIReVL, and with 1 for 0 in names and --seed of the trainings
   for model in e2 clip multifield multifield-pooled-same-weight; do
     method=${model%-same-weight} weight=()
     [ $model = $method ] || weight=(--set loss.region_weight=0.6)
