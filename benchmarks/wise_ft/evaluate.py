@@ -12,11 +12,13 @@ from torch import Tensor
 from e2.adapters.encoder import Encoder, load_encoder
 from e2.benchmarks.retrieval.evaluate import evaluate_retrieval
 from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_config, read_metadata, tensors_sha256, write_weights
+from e2.config import TrainConfig
 from e2.data.product import Catalogue
 from e2.distributed import on_main, processes
 from e2.errors import InputError
 from e2.files import atomic_path, write_json
 from e2.outputs import claim_results
+from e2.settings import from_dict
 from e2.training.wise_ft import MARK, both_ends, check_alpha, interpolated
 from e2.wide_table import WideTable
 
@@ -58,9 +60,9 @@ def sweep(
     if not alphas:
         raise InputError("--alphas is empty; write for example 0,0.5,1")
     claim_sweep(out, save)
+    shares = _Shares(folder, sorted(alphas, reverse=True), options)
     if options.get("cache") is not None:
         _require_frozen_layers(folder)
-    shares = _Shares(folder, sorted(alphas, reverse=True), options)
     measured = [evaluate_retrieval(shares, catalogue, protocol=protocol, text=text, seed=seed) for catalogue in catalogues]
     # Of all pairs, those with the first, the largest, come first.
     rows = zip(*(zip(found.results, [None, *found.differences], strict=False) for found in measured), strict=True)
@@ -101,8 +103,7 @@ def _entry(alpha: float, row: list[tuple[dict[str, Any], dict[str, Any] | None]]
 
 
 def _require_frozen_layers(folder: Path) -> None:
-    optim = read_config(folder)["training"].get("optim") or {}
-    if optim.get("image_layers") is None:
+    if from_dict(TrainConfig, read_config(folder)["training"], str(folder)).optim.image_layers is None:
         raise InputError(
             f"--cache: the whole image tower of {folder} learnt, so that no two shares see a photo alike; leave out --cache"
         )
