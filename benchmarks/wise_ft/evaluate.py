@@ -10,6 +10,7 @@ from rich.text import Text
 from torch import Tensor
 
 from e2.adapters.encoder import Encoder, load_encoder
+from e2.benchmarks.core.comparison import Comparison
 from e2.benchmarks.retrieval.evaluate import evaluate_retrieval
 from e2.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_config, read_metadata, tensors_sha256, write_weights
 from e2.config import TrainConfig
@@ -64,9 +65,7 @@ def sweep(
     if options.get("cache") is not None:
         _require_frozen_layers(folder)
     measured = [evaluate_retrieval(shares, catalogue, protocol=protocol, text=text, seed=seed) for catalogue in catalogues]
-    # Of all pairs, those with the first, the largest, come first.
-    rows = zip(*(zip(found.results, [None, *found.differences], strict=False) for found in measured), strict=True)
-    entries = [_entry(alpha, list(row)) for alpha, row in zip(shares.alphas, rows, strict=True)][::-1]
+    entries = [_entry(place, alpha, measured) for place, alpha in enumerate(shares.alphas)][::-1]
     if processes().is_main_process:
         write_json(out / NAME, {"model": str(folder), "sweep": entries})
     if save is not None:
@@ -97,9 +96,11 @@ class _Shares(Sequence[Encoder]):
         return interpolated(self.start, self.trained, alpha)
 
 
-def _entry(alpha: float, row: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> dict[str, Any]:
-    """An alpha's record and difference from the largest alpha for each catalogue, together."""
-    return {"alpha": alpha, "results": [result for result, _ in row], "differences": [found for _, found in row if found]}
+def _entry(place: int, alpha: float, measured: Sequence[Comparison]) -> dict[str, Any]:
+    """For each catalogue, the record of the alpha at ``place`` and its difference from the first, the largest."""
+    # Of all pairs, those with the first come first.
+    differences = [found.differences[place - 1] for found in measured] if place else []
+    return {"alpha": alpha, "results": [found.results[place] for found in measured], "differences": differences}
 
 
 def _require_frozen_layers(folder: Path) -> None:

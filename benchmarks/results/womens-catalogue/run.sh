@@ -58,10 +58,16 @@ if [ -n "${FASHION:-}" ]; then
   from_fashion clip clip
   from_fashion e2 e2
   from_fashion e2-distilled e2 --set loss.distill_weight=1
-  for data in "$RUNS/data" "$OLD"; do
-    e2 evaluate retrieval --model "$RUNS/from-fashion/clip" --model "$RUNS/from-fashion/e2" --model "$RUNS/from-fashion/e2-distilled" --data "$data" --split test \
-      --cache "$RUNS/cache" --precision bf16 --out "$RUNS/from-fashion/on-$(basename "$data")"
-  done
+  results=benchmarks/results/womens-catalogue/from-fashion
+  mkdir -p $results
+  for name in clip e2 e2-distilled; do cp "$RUNS/from-fashion/wise-ft-$name/wise_ft.json" $results/wise-ft-$name.json; done
+  on() { # NAME DATA
+    e2 evaluate retrieval --model "$RUNS/from-fashion/clip" --model "$RUNS/from-fashion/e2" --model "$RUNS/from-fashion/e2-distilled" --data "$2" --split test \
+      --cache "$RUNS/cache" --precision bf16 --out "$RUNS/from-fashion/on-$1"
+    cp "$RUNS/from-fashion/on-$1/comparison.json" "$results/$1.json"
+  }
+  on new "$RUNS/data"
+  on old "$OLD"
 fi
 
 [ -d "$RUNS/slots" ] || e2 compose fit --method slots --encoder "$RUNS/bf16/e2-0" --data "$RUNS/data" --tags "$RUNS/entities.yaml" --split val --precision bf16 --workers 1 --out "$RUNS/slots"
